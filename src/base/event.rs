@@ -1,0 +1,339 @@
+//! What happens in a trial, as told to observers, and the plain record of a packet.
+
+use std::sync::Arc;
+
+use super::name::{ClientIndex, Connection, Kind, Node, PacketName, StreamIndex, Tag};
+use super::qos::QoS;
+use super::time::Time;
+
+/// Watches a trial. Observers are composed as tuples and cost nothing where absent: `()` is one.
+pub trait Observer {
+    /// Told of every event, in order.
+    fn observe(&mut self, now: Time, event: &Event<'_>);
+}
+
+impl Observer for () {
+    fn observe(&mut self, _: Time, _: &Event<'_>) {}
+}
+
+impl<O: Observer> Observer for &mut O {
+    fn observe(&mut self, now: Time, event: &Event<'_>) {
+        (**self).observe(now, event);
+    }
+}
+
+impl<A: Observer, B: Observer> Observer for (A, B) {
+    fn observe(&mut self, now: Time, event: &Event<'_>) {
+        self.0.observe(now, event);
+        self.1.observe(now, event);
+    }
+}
+
+impl<A: Observer, B: Observer, C: Observer> Observer for (A, B, C) {
+    fn observe(&mut self, now: Time, event: &Event<'_>) {
+        self.0.observe(now, event);
+        self.1.observe(now, event);
+        self.2.observe(now, event);
+    }
+}
+
+impl<O: Observer> Observer for Option<O> {
+    fn observe(&mut self, now: Time, event: &Event<'_>) {
+        if let Some(observer) = self {
+            observer.observe(now, event);
+        }
+    }
+}
+
+/// One thing that happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The trial entered a phase.
+    Phase(Phase),
+    /// An application called `publish()`; the message is `tag`'s.
+    Submitted {
+        /// The message.
+        tag: Tag,
+    },
+    /// The publisher's endpoint did not take the message, or gave it up before the end.
+    Refused {
+        /// The message.
+        tag: Tag,
+        /// Why.
+        why: Dropped,
+    },
+    /// The publisher's handshake ended well: sent (QoS 0), PUBACK, or PUBCOMP.
+    Completed {
+        /// The message.
+        tag: Tag,
+    },
+    /// A node handed a packet to the network, which decided its fate there and then.
+    Sent {
+        /// Who sent it.
+        node: Node,
+        /// On which connection.
+        connection: Connection,
+        /// The packet.
+        record: &'a Record<'a>,
+        /// What becomes of it.
+        fate: &'a Fate,
+    },
+    /// A packet reached a node, before the node's endpoint handles it.
+    Arrived {
+        /// Who receives it.
+        node: Node,
+        /// On which connection.
+        connection: Connection,
+        /// The packet.
+        record: &'a Record<'a>,
+    },
+    /// A client's endpoint delivered a message to its application.
+    Delivered {
+        /// The subscriber.
+        client: ClientIndex,
+        /// The message.
+        tag: Tag,
+        /// The QoS of the PUBLISH it came in.
+        qos: QoS,
+        /// The PUBLISH's RETAIN flag.
+        retain: bool,
+    },
+    /// The broker dropped a copy it owed to a subscriber.
+    Dropped {
+        /// The subscriber.
+        client: ClientIndex,
+        /// The message.
+        tag: Tag,
+        /// Why.
+        why: Dropped,
+    },
+    /// The transport opened a connection at a node.
+    Opened {
+        /// Where.
+        node: Node,
+        /// Which.
+        connection: Connection,
+        /// Whose link it is on.
+        client: ClientIndex,
+    },
+    /// A node closed a connection, or learnt that it is gone.
+    Closed {
+        /// Where.
+        node: Node,
+        /// Which.
+        connection: Connection,
+        /// Whose link it is on.
+        client: ClientIndex,
+    },
+    /// A client's link went down by an outage.
+    OutageBegan {
+        /// Whose link.
+        client: ClientIndex,
+    },
+    /// A client's link came up again.
+    OutageEnded {
+        /// Whose link.
+        client: ClientIndex,
+    },
+    /// After an endpoint handled something: what it still has to do. Told when it changed.
+    Backlog {
+        /// Which node.
+        node: Node,
+        /// Messages that await an acknowledgement, over all its sessions.
+        in_flight: u32,
+        /// Messages that wait for a place in the window or for a connection.
+        queued: u32,
+    },
+}
+
+/// The phases of a trial (`PROMISES` section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// Clients connect and subscribe; nobody publishes yet.
+    Connecting,
+    /// The workload runs, with faults.
+    Traffic,
+    /// Faults have ended; only disconnected nodes connect again.
+    CalmOne,
+    /// Every persistent session reconnects once.
+    CalmTwo,
+    /// Nothing more can happen, or a limit was reached.
+    Over,
+}
+
+/// Why an endpoint let go of a message it did not see through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dropped {
+    /// The offline or in-flight queue was full.
+    QueueFull,
+    /// QoS 0 while there was no connection.
+    Offline,
+    /// The limit of transmissions was reached.
+    GaveUp,
+    /// The receiver refused it with a reason code of 0x80 or more.
+    Rejected,
+    /// The session that held it ended.
+    SessionEnded,
+}
+
+/// A packet as an observer sees it: plain facts, filled from values or from raw frames.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// What the packet is.
+    pub name: PacketName,
+    /// The message it carries or acknowledges; [`Tag::NONE`] for control packets.
+    pub tag: Tag,
+    /// The first byte: type and flags.
+    pub first: u8,
+    /// The packet id; 0 where there is none.
+    pub id: u16,
+    /// The reason or return code; 0 where there is none.
+    pub reason: u8,
+    /// Its lengths in bytes.
+    pub size: Size,
+    /// What only some kinds carry.
+    pub body: Body<'a>,
+}
+
+/// The lengths of a packet in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// The whole encoded MQTT packet.
+    pub mqtt: u32,
+    /// The application payload within it.
+    pub payload: u32,
+    /// What the transport adds: IP and UDP headers, later TCP and TLS.
+    pub headers: u32,
+}
+
+/// The parts of a packet that only some kinds carry and an observer needs.
+#[derive(Clone, Copy, Debug)]
+pub enum Body<'a> {
+    /// Nothing more.
+    None,
+    /// A CONNECT.
+    Connect {
+        /// Clean Session or Clean Start.
+        clean: bool,
+    },
+    /// A CONNACK.
+    ConnAck {
+        /// Session Present.
+        session_present: bool,
+    },
+    /// A PUBLISH.
+    Publish {
+        /// The topic.
+        topic: &'a Arc<str>,
+    },
+    /// A SUBSCRIBE.
+    Subscribe(&'a [SubscriptionRequest]),
+    /// A SUBACK: a granted QoS or a failure code of 0x80 or more for each request, in order.
+    SubAck(&'a [u8]),
+    /// An UNSUBSCRIBE: its filters.
+    Unsubscribe(&'a [Arc<str>]),
+}
+
+/// One topic filter of a SUBSCRIBE, with the QoS asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionRequest {
+    /// The topic filter.
+    pub filter: Arc<str>,
+    /// The highest QoS wanted.
+    pub qos: QoS,
+}
+
+impl Record<'_> {
+    /// The packet's kind.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.name.kind
+    }
+
+    /// The DUP flag of a PUBLISH (bit 3).
+    #[must_use]
+    pub const fn dup(&self) -> bool {
+        self.first & 0b1000 != 0
+    }
+
+    /// The QoS bits of a PUBLISH; `None` for the reserved value 3.
+    #[must_use]
+    pub const fn qos(&self) -> Option<QoS> {
+        QoS::from_number(self.first >> 1 & 0b11)
+    }
+
+    /// The RETAIN flag of a PUBLISH (bit 0).
+    #[must_use]
+    pub const fn retain(&self) -> bool {
+        self.first & 1 != 0
+    }
+
+    /// Whether it is a PUBLISH or PUBREL that its sender had sent before. The acknowledgement of
+    /// a resend is none: it is sent once for what arrived.
+    #[must_use]
+    pub const fn is_resend(&self) -> bool {
+        matches!(self.name.kind, Kind::Publish | Kind::PubRel)
+            && match self.name.subject {
+                super::name::Subject::Message { transmission, .. } => transmission.attempt > 0,
+                super::name::Subject::Control { .. } => false,
+            }
+    }
+
+    /// All its bytes on the wire.
+    #[must_use]
+    pub const fn wire_bytes(&self) -> u32 {
+        self.size.mqtt + self.size.headers
+    }
+
+    /// The stream it belongs to, if it belongs to a message.
+    #[must_use]
+    pub const fn stream(&self) -> Option<StreamIndex> {
+        match self.name.subject {
+            super::name::Subject::Message { stream, .. } => Some(stream),
+            super::name::Subject::Control { .. } => None,
+        }
+    }
+}
+
+/// What the network does to one packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It never arrives.
+    Lost(Loss),
+    /// It arrives once or twice.
+    Arrives(Arrival),
+}
+
+impl Fate {
+    /// The plain fate: one arrival, in order.
+    #[must_use]
+    pub const fn at(at: Time) -> Self {
+        Self::Arrives(Arrival { at, again: None, overtakes: false })
+    }
+}
+
+/// When a packet that is not lost arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// When it arrives.
+    pub at: Time,
+    /// When the network's duplicate of it arrives.
+    pub again: Option<Time>,
+    /// Whether it arrives before a packet that was sent before it in the same direction.
+    pub overtakes: bool,
+}
+
+/// Why a packet never arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Loss {
+    /// By the link's rate of random loss.
+    Random,
+    /// In a burst: by `gemodel` or `burst`.
+    Burst,
+    /// The link was down.
+    Outage,
+    /// The link's queue was full: tail drop.
+    QueueFull,
+    /// By an explicit fault or schedule.
+    Forced,
+}

@@ -1,0 +1,8 @@
+//! The ground floor: time, units, names, draws, and the events that everything above is told of.
+
+pub mod draw;
+pub mod event;
+pub mod name;
+pub mod qos;
+pub mod time;
+pub mod units;

@@ -1,0 +1,185 @@
+//! The catalogue of metrics: what a trial measured.
+
+use hdrhistogram::Histogram;
+
+use crate::base::name::{Hop, Kind};
+use crate::base::time::Span;
+
+/// What one trial measured, up to the end of the first calm (`PROMISES` section 7).
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// By the published QoS.
+    pub qos: [QosMetrics; 3],
+    /// Control packets that belong to no message, by [`Kind`]'s number.
+    pub control: [Count; Kind::ALL.len()],
+    /// All wire bytes by purpose.
+    pub bytes: Purposes,
+    /// The most messages awaiting an acknowledgement at one time, over all nodes.
+    pub in_flight_peak: u64,
+    /// The most messages waiting for a window or a connection at one time, over all nodes.
+    pub queued_peak: u64,
+    /// From the last fault's end until nothing was in flight or queued; `None` without a fault,
+    /// or if that never came.
+    pub recovery: Option<Span>,
+}
+
+/// What one trial measured of the messages published with one QoS. A unit is one message and one
+/// subscriber whose subscription was live when it was published or taken.
+#[derive(Clone, Debug)]
+pub struct QosMetrics {
+    /// Calls to `publish()`.
+    pub messages: u64,
+    /// Units.
+    pub units: u64,
+    /// Units with at least one copy.
+    pub delivered: u64,
+    /// Units without a copy, allowed or not, excused or not.
+    pub lost: u64,
+    /// Units with more than one copy.
+    pub duplicated: u64,
+    /// Copies beyond the first, over all units.
+    pub extra_copies: u64,
+    /// Deliveries to somebody who was not subscribed.
+    pub unexpected: u64,
+    /// Units delivered though the publisher never learnt of it.
+    pub recovered: u64,
+    /// Messages accepted and never acknowledged, though their session lived.
+    pub stuck: u64,
+    /// First copies that came after the first copy of a later message.
+    pub reordered: u64,
+    /// Messages that the publisher's endpoint refused or gave up.
+    pub refused: u64,
+    /// From `publish()` to the first delivery, a value for each delivered unit.
+    pub latency: Latency,
+    /// From `publish()` to the end of the publisher's handshake.
+    pub completion: Latency,
+    /// Packets and wire bytes of these messages, by [`Hop`], by [`MESSAGE_KINDS`].
+    pub traffic: [[KindTraffic; MESSAGE_KINDS.len()]; 2],
+}
+
+/// The kinds of packet that belong to a message, in the order of [`QosMetrics::traffic`].
+pub const MESSAGE_KINDS: [Kind; 5] =
+    [Kind::Publish, Kind::PubAck, Kind::PubRec, Kind::PubRel, Kind::PubComp];
+
+/// Packets of one kind on one hop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KindTraffic {
+    /// First sendings.
+    pub first: Count,
+    /// Resends.
+    pub resent: Count,
+}
+
+/// How many packets, with how many bytes on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Packets sent, lost ones included; the network's duplicates are not sent by anybody.
+    pub packets: u64,
+    /// Their bytes on the wire, transport headers included.
+    pub bytes: u64,
+}
+
+/// Wire bytes by purpose; their sum is all that was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Purposes {
+    /// Payloads of first sendings.
+    pub payload: u64,
+    /// The rest of first sendings of PUBLISH: topic, framing, transport headers.
+    pub framing: u64,
+    /// PUBACK, PUBREC, PUBCOMP, and PUBREL's first sending.
+    pub acknowledgements: u64,
+    /// PUBLISH and PUBREL sent again, whole.
+    pub resends: u64,
+    /// PINGREQ and PINGRESP.
+    pub keep_alive: u64,
+    /// CONNECT, CONNACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, DISCONNECT, resets.
+    pub connecting: u64,
+}
+
+/// A distribution of times, kept in microseconds with three significant digits, so that it can be
+/// merged over seeds.
+#[derive(Clone, Debug)]
+pub struct Latency {
+    histogram: Histogram<u32>,
+    max: Span,
+    total_nanos: u128,
+}
+
+impl Latency {
+    /// No values yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let histogram = Histogram::new(3).expect("three significant digits are within 0 to 5");
+        Self { histogram, max: Span::ZERO, total_nanos: 0 }
+    }
+
+    /// Adds a value.
+    pub fn record(&mut self, span: Span) {
+        self.max = self.max.max(span);
+        self.total_nanos += u128::from(span.as_nanos());
+        self.histogram.saturating_record((span.as_nanos() + 500) / 1000);
+    }
+
+    /// How many values there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// The exact mean of the values; `None` without any.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a statistic")]
+    pub fn mean(&self) -> Option<Span> {
+        (self.count() > 0)
+            .then(|| Span::from_nanos_f64(self.total_nanos as f64 / self.count() as f64))
+    }
+
+    /// The exact maximum; zero without values.
+    #[must_use]
+    pub const fn max(&self) -> Span {
+        self.max
+    }
+
+    /// The quantile `q` from 0 to 1 over `population` values, those missing counted as infinite:
+    /// `None` if the quantile falls among them.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rank within the population"
+    )]
+    pub fn quantile(&self, q: f64, population: u64) -> Option<Span> {
+        let rank = ((q * population as f64).ceil() as u64).clamp(1, population.max(1));
+        if rank > self.count() {
+            return None;
+        }
+        let share = rank as f64 / self.count() as f64;
+        let micros = self.histogram.value_at_quantile(share);
+        Some(Span::from_nanos(micros * 1000).min(self.max))
+    }
+
+    /// Adds all values of another distribution.
+    pub fn merge(&mut self, other: &Self) {
+        self.histogram.add(&other.histogram).expect("an auto-resizing histogram takes any value");
+        self.max = self.max.max(other.max);
+        self.total_nanos += other.total_nanos;
+    }
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Hop {
+    /// The hop as an index into [`QosMetrics::traffic`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::First => 0,
+            Self::Second => 1,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The outcome of a trial: what was promised, what was broken, by whom.
+
+use std::collections::BTreeMap;
+
+use super::metrics::Metrics;
+use crate::base::name::{ClientIndex, StreamIndex};
+use crate::base::qos::QoS;
+use crate::base::time::Time;
+
+/// All that a finished trial says.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub ending: Ending,
+    /// When, in virtual time.
+    pub ended_at: Time,
+    /// How many events the engine handled.
+    pub events: u64,
+    /// How many packets were sent, of every kind, in all phases.
+    pub packets: u64,
+    /// A hash over every event's time, class, packet name, fate and delivery.
+    pub trace_hash: u64,
+    /// What was measured.
+    pub metrics: Metrics,
+    /// What was broken, by promise, breach and blame.
+    pub violations: BTreeMap<Violation, u64>,
+    /// The first few violations in full, at most [`MAX_FINDINGS`] for each [`Violation`].
+    pub findings: Vec<Finding>,
+    /// Units that were owed but for a reason that the scenario or the standard accepts.
+    pub excuses: BTreeMap<Excuse, u64>,
+    /// How often the interesting things happened, by the names that `sometimes` uses.
+    pub sometimes: BTreeMap<&'static str, u64>,
+}
+
+/// How many findings of one [`Violation`] are kept in full.
+pub const MAX_FINDINGS: usize = 3;
+
+/// How a trial ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Nothing more could happen.
+    Quiescent,
+    /// The scenario's deadline came first.
+    Deadline,
+    /// The limit of events came first.
+    EventLimit,
+    /// The user interrupted it.
+    Interrupted,
+}
+
+/// What was promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Promise {
+    /// No duplicates (QoS 0).
+    AtMostOnce,
+    /// No losses (QoS 1).
+    AtLeastOnce,
+    /// Neither (QoS 2 published and granted).
+    ExactlyOnce,
+    /// Each accepted QoS 1 or 2 message is acknowledged in the end.
+    Acknowledged,
+    /// Only subscribers get copies, at no more than the granted QoS.
+    OnlySubscribed,
+    /// First copies come in the order of publishing.
+    Ordered,
+}
+
+/// How a promise was broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Breach {
+    /// Owed, and no copy came.
+    Lost,
+    /// More copies than one.
+    Duplicated,
+    /// A copy nobody was owed, or one above the granted QoS.
+    Unexpected,
+    /// Accepted and never acknowledged.
+    Stuck,
+    /// Completed only when everybody reconnected.
+    Stalled,
+    /// Out of order.
+    Reordered,
+}
+
+/// Whose fault it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Blame {
+    /// The publisher's endpoint broke a rule.
+    Publisher,
+    /// The broker's endpoint broke a rule.
+    Broker,
+    /// The subscriber's endpoint broke a rule.
+    Subscriber,
+    /// No endpoint did; the network lost, duplicated or reordered a packet of this message.
+    Network,
+    /// Neither; a setting such as a limit made it so.
+    Configuration,
+    /// Nothing explains it: a bug in qoslab.
+    Unexplained,
+}
+
+/// One kind of broken promise, as it is counted, expected and reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Violation {
+    /// What was promised.
+    pub promise: Promise,
+    /// How it was broken.
+    pub breach: Breach,
+    /// Whose fault it was.
+    pub blame: Blame,
+}
+
+/// One broken promise in full.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// What kind.
+    pub violation: Violation,
+    /// The rule that the blamed endpoint broke, such as `MQTT-4.3.3-2`.
+    pub rule: Option<&'static str>,
+    /// One plain sentence: why the blame falls there.
+    pub because: String,
+    /// Who published.
+    pub stream: StreamIndex,
+    /// Which message of that stream, from 0.
+    pub sequence: u32,
+    /// The published QoS.
+    pub qos: QoS,
+    /// The subscriber; `None` where only the publisher is concerned.
+    pub subscriber: Option<ClientIndex>,
+    /// When `publish()` was called.
+    pub published: Time,
+    /// When copies were delivered, the first few.
+    pub deliveries: Vec<Time>,
+    /// How many copies were delivered in all.
+    pub copies: u32,
+    /// The message's packets in order, one line each, as `time  who  what`.
+    pub story: Vec<StoryLine>,
+}
+
+/// One line of a message's story.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoryLine {
+    /// When.
+    pub at: Time,
+    /// What happened, in words, with node names.
+    pub text: String,
+}
+
+/// Why a unit that would have been owed is not (`PROMISES` section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Excuse {
+    /// The subscriber's session ended.
+    SessionEnded,
+    /// The receiver answered with a negative acknowledgement.
+    Rejected,
+    /// The sender gave up after its declared number of transmissions.
+    GaveUp,
+    /// A full queue dropped it, as the scenario declares and allows.
+    QueueOverflow,
+}

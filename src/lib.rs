@@ -1,0 +1,6 @@
+//! qoslab.
+pub mod base;
+pub mod guarantee;
+pub mod mqtt;
+pub mod network;
+pub mod scenario;

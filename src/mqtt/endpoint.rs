@@ -1,0 +1,116 @@
+//! The contract between an endpoint and the engine that drives it.
+//!
+//! > Every call to [`Endpoint::handle`] is followed by calls to [`Endpoint::poll_output`] until it
+//! > returns `None`; then [`Endpoint::next_timeout`] says when to come back with
+//! > [`Input::Timeout`], unless something else happens first.
+//!
+//! One `handle` is a transaction: its state change and its deliveries commit together, and its
+//! sends follow. A crash may fall before the commit, after it and before the sends, or between two
+//! sends; never between a delivery and the id that remembers it.
+
+use std::sync::Arc;
+
+use super::packet::{Message, Packet};
+use crate::base::event::Dropped;
+use crate::base::name::{Connection, Tag, Transmission};
+use crate::base::qos::QoS;
+use crate::base::time::Time;
+
+/// A sans-IO MQTT node: no clock, no socket, no randomness of its own.
+pub trait Endpoint {
+    /// What its application may ask of it.
+    type Request;
+
+    /// Handles one thing that happened at `now`; `now` never goes back.
+    fn handle(&mut self, now: Time, input: Input<Self::Request>);
+
+    /// The next thing to do, in order; `None` when all is done.
+    fn poll_output(&mut self) -> Option<Output>;
+
+    /// When it wants [`Input::Timeout`]; [`Time::NEVER`] if only others can wake it. O(1).
+    fn next_timeout(&self) -> Time;
+
+    /// What it still has to do. O(1).
+    fn backlog(&self) -> Backlog;
+}
+
+/// Something that happened to an endpoint.
+#[derive(Clone, Debug)]
+pub enum Input<R> {
+    /// The transport opened a connection.
+    Opened(Connection),
+    /// The transport closed a connection, or the peer does not know it.
+    Closed(Connection),
+    /// A packet arrived.
+    Packet {
+        /// On which connection.
+        connection: Connection,
+        /// What.
+        packet: Packet,
+        /// Which sending of it, for the names of the answers.
+        transmission: Transmission,
+    },
+    /// The application asks for something.
+    Application(R),
+    /// The time of [`Endpoint::next_timeout`] has come.
+    Timeout,
+}
+
+/// Something an endpoint wants done.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Send a packet.
+    Send {
+        /// On which connection.
+        connection: Connection,
+        /// What.
+        packet: Packet,
+        /// Which sending of it.
+        transmission: Transmission,
+    },
+    /// Hand a message to the application.
+    Deliver {
+        /// The message.
+        message: Message,
+        /// The QoS it came with.
+        qos: QoS,
+        /// The RETAIN flag it came with.
+        retain: bool,
+    },
+    /// The application's `publish()` ended well.
+    Complete(Tag),
+    /// The application's `publish()` was refused or given up.
+    Refuse {
+        /// Which message.
+        tag: Tag,
+        /// Why.
+        why: Dropped,
+    },
+    /// The broker dropped a copy that a session waited for.
+    Drop {
+        /// The session's client id.
+        client_id: Arc<str>,
+        /// Which message.
+        tag: Tag,
+        /// Why.
+        why: Dropped,
+    },
+    /// Open a connection to the broker.
+    Connect {
+        /// How many attempts have failed since the last connection, for the engine's jitter.
+        attempt: u32,
+    },
+    /// Close a connection.
+    Close(Connection),
+}
+
+/// What an endpoint still has to do, over all its sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// QoS 1 and 2 messages that await an acknowledgement.
+    pub in_flight: u32,
+    /// Messages that wait for a place in the window or for a connection.
+    pub queued: u32,
+    /// Whether a timer other than keep alive is armed: a retry, a request, a reconnect.
+    pub armed: bool,
+}

@@ -1,0 +1,190 @@
+//! MQTT control packets as values.
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+
+use super::settings::Version;
+use crate::base::event::SubscriptionRequest;
+use crate::base::name::Tag;
+use crate::base::qos::QoS;
+
+/// A packet identifier: 1 to 65,535 [MQTT-2.3.1-1].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PacketId(pub NonZeroU16);
+
+/// An application message: topic and payload, with the tag that travels beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The topic name.
+    pub topic: Arc<str>,
+    /// The payload.
+    pub payload: Payload,
+    /// Whose message it is; endpoints carry it unread.
+    pub tag: Tag,
+}
+
+/// A payload, shared and never copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// So many bytes whose content nobody reads; written as zeros.
+    Filler(u32),
+    /// Real bytes.
+    Bytes(Arc<[u8]>),
+}
+
+/// A control packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "MQTT's own names")]
+pub enum Packet {
+    Connect(Box<Connect>),
+    ConnAck(ConnAck),
+    Publish(Publish),
+    PubAck(Ack),
+    PubRec(Ack),
+    PubRel(Ack),
+    PubComp(Ack),
+    Subscribe(Box<Subscribe>),
+    SubAck(Box<SubAck>),
+    Unsubscribe(Box<Unsubscribe>),
+    UnsubAck(Box<UnsubAck>),
+    PingReq,
+    PingResp,
+    /// The reason code is written only in 5.0, and there only if it is not 0.
+    Disconnect(u8),
+}
+
+/// CONNECT, without a will or credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connect {
+    /// Who connects.
+    pub client_id: Arc<str>,
+    /// In which version; CONNECT is the only packet that says so.
+    pub version: Version,
+    /// Clean Session (3.1, 3.1.1) or Clean Start (5.0).
+    pub clean: bool,
+    /// 5.0's Session Expiry Interval in seconds; 0 is not written.
+    pub session_expiry: u32,
+    /// Keep Alive in seconds; 0 turns it off.
+    pub keep_alive: u16,
+}
+
+/// CONNACK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnAck {
+    /// Whether the broker kept a session for this client.
+    pub session_present: bool,
+    /// The return or reason code; 0 accepts.
+    pub code: u8,
+}
+
+/// PUBLISH.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish {
+    /// The level, with its packet id where the level has one.
+    pub level: Level,
+    /// The DUP flag.
+    pub dup: bool,
+    /// The RETAIN flag.
+    pub retain: bool,
+    /// What is published.
+    pub message: Message,
+}
+
+/// A PUBLISH's QoS: an id exists exactly where the QoS is not 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the QoS's own names")]
+pub enum Level {
+    AtMostOnce,
+    AtLeastOnce(PacketId),
+    ExactlyOnce(PacketId),
+}
+
+/// PUBACK, PUBREC, PUBREL or PUBCOMP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ack {
+    /// Which exchange it belongs to.
+    pub id: PacketId,
+    /// 5.0's reason code; written only there, and only if it is not 0.
+    pub reason: u8,
+    /// The message that it acknowledges; endpoints carry it unread.
+    pub tag: Tag,
+}
+
+/// SUBSCRIBE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscribe {
+    /// The id that SUBACK repeats.
+    pub id: PacketId,
+    /// Whether it is a repeat, which only MQTT 3.1 can say.
+    pub dup: bool,
+    /// At least one filter.
+    pub requests: Vec<SubscriptionRequest>,
+}
+
+/// SUBACK.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubAck {
+    /// The id of the SUBSCRIBE.
+    pub id: PacketId,
+    /// For each request the granted QoS, or 0x80 and above for a failure.
+    pub codes: Vec<u8>,
+}
+
+/// UNSUBSCRIBE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsubscribe {
+    /// The id that UNSUBACK repeats.
+    pub id: PacketId,
+    /// Whether it is a repeat, which only MQTT 3.1 can say.
+    pub dup: bool,
+    /// At least one filter.
+    pub filters: Vec<Arc<str>>,
+}
+
+/// UNSUBACK.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsubAck {
+    /// The id of the UNSUBSCRIBE.
+    pub id: PacketId,
+    /// 5.0 only: a reason code for each filter; empty before 5.0.
+    pub codes: Vec<u8>,
+}
+
+impl Payload {
+    /// Its length in bytes.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "MQTT packets are below 256 MiB")]
+    pub fn len(&self) -> u32 {
+        match self {
+            Self::Filler(len) => *len,
+            Self::Bytes(bytes) => bytes.len() as u32,
+        }
+    }
+
+    /// Whether it has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Level {
+    /// The QoS alone.
+    #[must_use]
+    pub const fn qos(self) -> QoS {
+        match self {
+            Self::AtMostOnce => QoS::AtMostOnce,
+            Self::AtLeastOnce(_) => QoS::AtLeastOnce,
+            Self::ExactlyOnce(_) => QoS::ExactlyOnce,
+        }
+    }
+
+    /// The packet id, where there is one.
+    #[must_use]
+    pub const fn id(self) -> Option<PacketId> {
+        match self {
+            Self::AtMostOnce => None,
+            Self::AtLeastOnce(id) | Self::ExactlyOnce(id) => Some(id),
+        }
+    }
+}

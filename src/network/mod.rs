@@ -1,0 +1,3 @@
+//! Link models.
+
+pub mod settings;

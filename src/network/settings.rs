@@ -1,0 +1,119 @@
+//! What a link can be set to do, in the words of tc-netem(8).
+
+use crate::base::draw::Chance;
+use crate::base::time::Span;
+
+/// The two directions between a client and the broker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkSettings {
+    /// What the packets travel in.
+    pub transport: Transport,
+    /// From the client to the broker.
+    pub up: DirectionSettings,
+    /// From the broker to the client.
+    pub down: DirectionSettings,
+    /// Times in which both directions are down.
+    pub outage: Option<Outage>,
+}
+
+/// How packets are carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Each MQTT packet is a datagram of its own and meets its own fate, as under MQTT-SN.
+    Datagram {
+        /// Bytes that the transport adds to each packet; 28 for IPv4 and UDP.
+        headers: u32,
+    },
+}
+
+/// One direction of a link.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DirectionSettings {
+    /// The mean propagation delay.
+    pub delay: Span,
+    /// How far the delay strays from its mean; its meaning depends on the distribution.
+    pub jitter: Span,
+    /// How it strays.
+    pub distribution: Distribution,
+    /// What loses packets.
+    pub loss: LossModel,
+    /// The chance that a packet which is not lost arrives twice.
+    pub duplicate: Chance,
+    /// Packets that skip the delay and so overtake others.
+    pub reorder: Option<Reorder>,
+    /// How fast bytes leave, in bits a second; `None` for at once.
+    pub rate: Option<u64>,
+    /// How many packets may wait to leave, the one that is leaving included; one more is dropped.
+    /// Only with a rate; `None` for no limit.
+    pub queue: Option<u32>,
+}
+
+/// How jitter is distributed around the delay. A delay never falls below zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Distribution {
+    /// Evenly from delay - jitter to delay + jitter.
+    #[default]
+    Uniform,
+    /// Normal, with the jitter as standard deviation.
+    Normal,
+    /// Pareto, long-tailed, with the jitter as standard deviation.
+    Pareto,
+}
+
+/// What loses packets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LossModel {
+    /// Each packet on its own.
+    Random(Chance),
+    /// The Gilbert-Elliott model, stepped by each packet.
+    GilbertElliott {
+        /// From good to bad.
+        p: Chance,
+        /// From bad to good.
+        r: Chance,
+        /// Loss while bad (`1-h` in netem's words).
+        loss_bad: Chance,
+        /// Loss while good (`1-k`).
+        loss_good: Chance,
+    },
+    /// Good and bad times of exponential length, the same for every QoS.
+    Burst {
+        /// Mean length of a good time.
+        good: Span,
+        /// Mean length of a bad time.
+        bad: Span,
+        /// Loss while bad.
+        loss_bad: Chance,
+        /// Loss while good.
+        loss_good: Chance,
+    },
+}
+
+/// Packets that are sent on at once, as netem's `reorder PERCENT gap N`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reorder {
+    /// The chance for each packet that may.
+    pub chance: Chance,
+    /// Only every so-manieth packet may; 1 for each.
+    pub gap: u32,
+}
+
+/// Times in which a link is down, at random.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// From the end of one (or the start of the traffic) to the next.
+    pub every: Interval,
+    /// How long one lasts.
+    pub lasts: Interval,
+}
+
+/// A length of time that repeats, fixed or drawn anew each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interval {
+    /// Always the same.
+    Fixed(Span),
+    /// Evenly between two bounds.
+    Uniform(Span, Span),
+    /// Exponential with this mean: a Poisson process.
+    Exponential(Span),
+}

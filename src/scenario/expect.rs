@@ -1,0 +1,108 @@
+//! What a scenario expects beyond the promises.
+
+use crate::base::qos::QoS;
+use crate::base::time::Span;
+use crate::guarantee::verdict::Violation;
+
+/// The `[expect]` table, checked.
+#[derive(Clone, Debug, Default)]
+pub struct Expect {
+    /// Bounds on metrics; each must be met.
+    pub needs: Vec<Need>,
+    /// Counters that must not be zero, summed over all trials.
+    pub sometimes: Vec<String>,
+    /// Violations that must occur, and are then no failure.
+    pub broken: Vec<ExpectedBreak>,
+}
+
+/// A violation that is known and explained.
+#[derive(Clone, Debug)]
+pub struct ExpectedBreak {
+    /// Which.
+    pub violation: Violation,
+    /// Why it happens, for whoever reads the report.
+    pub why: String,
+}
+
+/// A bound such as `qos2.latency.p99 <= 2s`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Need {
+    /// As it was written.
+    pub text: String,
+    /// Of the messages published with this QoS; `None`: of each QoS that the trials have.
+    pub qos: Option<QoS>,
+    /// What is bounded.
+    pub metric: Metric,
+    /// How it is compared.
+    pub comparison: Comparison,
+    /// With what.
+    pub bound: Bound,
+}
+
+/// A number that a need can bound, taken over all seeds of a point.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Metric {
+    /// Share of units with a copy, or count with a plain number.
+    Delivered,
+    /// Units without a copy.
+    Lost,
+    /// Units with more copies than one.
+    Duplicated,
+    /// Deliveries to nobody's subscription.
+    Unexpected,
+    /// Messages never acknowledged.
+    Stuck,
+    /// First copies out of order.
+    Reordered,
+    /// Message packets (PUBLISH to PUBCOMP, resends included) for each message published.
+    Packets,
+    /// Their wire bytes for each message published.
+    Bytes,
+    /// Wire bytes of message packets for each payload byte delivered once.
+    Overhead,
+    /// From `publish()` to the first delivery.
+    Latency(Statistic),
+    /// From `publish()` to the end of the publisher's handshake.
+    Completion(Statistic),
+    /// Peak of messages in flight, the worst seed's.
+    InFlight,
+    /// Peak of messages queued, the worst seed's.
+    Queued,
+    /// From the last fault to an empty backlog, the worst seed's.
+    Recovery,
+}
+
+/// Which number of a distribution of times.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Statistic {
+    /// A quantile, as a share from 0 to 1: `p99` is 0.99, `p99.9` is 0.999.
+    Quantile(f64),
+    /// The largest.
+    Max,
+    /// The mean over what was delivered.
+    Mean,
+}
+
+/// How a metric is compared with its bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the signs' own names")]
+pub enum Comparison {
+    Less,
+    AtMost,
+    AtLeast,
+    Greater,
+    Equal,
+}
+
+/// What a metric is compared with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bound {
+    /// A plain number: a count, or a number for each message.
+    Number(f64),
+    /// A share from 0 to 1, written in percent.
+    Share(f64),
+    /// A length of time.
+    Span(Span),
+    /// So many times the same metric at another QoS: `1.35 x qos0`.
+    Times(f64, QoS),
+}
