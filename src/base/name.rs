@@ -140,10 +140,7 @@ impl Kind {
     /// Whether this kind carries a message or takes part in its handshake.
     #[must_use]
     pub const fn is_delivery(self) -> bool {
-        matches!(
-            self,
-            Self::Publish | Self::PubAck | Self::PubRec | Self::PubRel | Self::PubComp
-        )
+        matches!(self, Self::Publish | Self::PubAck | Self::PubRec | Self::PubRel | Self::PubComp)
     }
 }
 
