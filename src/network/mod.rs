@@ -1,3 +1,40 @@
-//! Link models.
+//! Links: what becomes of each packet on its way, in the words of tc-netem(8).
+//!
+//! A link has two directions, and each is two things in a row:
+//!
+//! 1. the **line**, at its head: packets leave one after the other at `rate` and wait in a
+//!    `queue`; one too many is dropped ([`line`]);
+//! 2. the **way** behind it, where a packet may be lost ([`loss`]), delayed ([`jitter`]),
+//!    duplicated, or hurry ahead of others (reorder).
+//!
+//! What befalls a packet on the way never changes what the line does to others, and it is drawn
+//! from the packet's name, not from a generator's state. So turning duplication or reordering on,
+//! raising a loss rate or taking a message out leaves every other packet's fate as it was. Three
+//! things do depend on the packets before, as their nature is: a queue, the chain of `gemodel`
+//! and the `gap` of a reorder. The chain and the gap step once for each packet handed over,
+//! whatever becomes of it, so that nothing but more or fewer packets can shift them.
+//!
+//! | where netem differs | netem | here |
+//! |---|---|---|
+//! | a lost packet | never enters the queue | has used the line: it is lost on the air |
+//! | a duplicate | enters the queue, meets loss again | is made on the way, needs no line, is not lost |
+//! | a packet lost and duplicated | arrives once | is lost |
+//! | a reordered packet | skips line and delay | skips the delay |
+//! | delay and line | the delay runs while a packet waits | the delay follows the line |
+//! | the counter of `gap` | packets that are not lost, and duplicates | every packet |
+//!
+//! Besides, a link may be down for a while ([`outage`]); what is on its way then still arrives.
+//! [`link::LinkState`] is the state of one link and the only door to all this; a
+//! [`overrule::Overrule`] puts single fates in place of what was drawn.
 
+pub mod interval;
+pub mod jitter;
+pub mod line;
+pub mod link;
+pub mod loss;
+pub mod outage;
+pub mod overrule;
+pub mod presets;
 pub mod settings;
+#[cfg(test)]
+mod testing;

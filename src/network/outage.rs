@@ -1,0 +1,90 @@
+//! Times in which a link is down, drawn by their number.
+
+use super::settings::Outage;
+use crate::base::draw::Key;
+use crate::base::time::Time;
+
+/// Where the outages of one link stand.
+#[derive(Clone, Debug)]
+pub struct Outages {
+    key: Key,
+    /// How many were told.
+    told: u64,
+    /// When the last one told ends, or the traffic began; `None` while there are none to come.
+    from: Option<Time>,
+}
+
+impl Outages {
+    /// None before the traffic begins.
+    #[must_use]
+    pub const fn new(key: Key) -> Self {
+        Self { key, told: 0, from: None }
+    }
+
+    /// From now on there are outages.
+    pub const fn traffic_began(&mut self, now: Time) {
+        self.from = Some(now);
+    }
+
+    /// From now on there are no more.
+    pub const fn end(&mut self) {
+        self.from = None;
+    }
+
+    /// When the next outage begins and ends. The first counts from the start of the traffic, every
+    /// other from the end of the one before; both lengths are drawn by the outage's number.
+    pub fn next(&mut self, settings: &Outage) -> Option<(Time, Time)> {
+        let begin = self.from? + settings.every.nth(self.key, 2 * self.told);
+        let end = begin + settings.lasts.nth(self.key, 2 * self.told + 1);
+        self.told += 1;
+        self.from = Some(end);
+        Some((begin, end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::Span;
+    use crate::network::settings::Interval;
+    use crate::network::testing::assert_mean;
+
+    const fn secs(secs: u64) -> Time {
+        Time::from_nanos(secs * 1_000_000_000)
+    }
+
+    #[test]
+    fn fixed_outages_come_as_stated() {
+        let settings = Outage {
+            every: Interval::Fixed(Span::from_secs(60)),
+            lasts: Interval::Fixed(Span::from_secs(5)),
+        };
+        let mut outages = Outages::new(Key::new(1));
+        assert_eq!(outages.next(&settings), None);
+        outages.traffic_began(secs(2));
+        assert_eq!(outages.next(&settings), Some((secs(62), secs(67))));
+        assert_eq!(outages.next(&settings), Some((secs(127), secs(132))));
+        outages.end();
+        assert_eq!(outages.next(&settings), None);
+    }
+
+    #[test]
+    fn random_outages_have_their_means() {
+        let settings = Outage {
+            every: Interval::Exponential(Span::from_secs(300)),
+            lasts: Interval::Uniform(Span::from_secs(10), Span::from_secs(50)),
+        };
+        let mut outages = Outages::new(Key::new(4).child(b"outage"));
+        outages.traffic_began(secs(0));
+        let mut before = secs(0);
+        let (mut waits, mut lengths) = (Vec::new(), Vec::new());
+        for _ in 0..20_000 {
+            let (begin, end) = outages.next(&settings).unwrap();
+            waits.push(begin.since(before).as_secs_f64());
+            lengths.push(end.since(begin).as_secs_f64());
+            before = end;
+        }
+        assert_mean(waits, 300.0, 300.0);
+        assert_mean(lengths, 30.0, 40.0 / 12_f64.sqrt());
+    }
+}

@@ -1,0 +1,66 @@
+//! Single fates put in place of what would have been drawn: exact enumeration of loss patterns,
+//! replays without randomness, and replays that take away what the network did to one message.
+//!
+//! A link asks for every packet and by its name; the packet has then already used the line and
+//! stepped the loss model, so a fate that is overruled shifts nobody else's.
+
+use std::collections::BTreeMap;
+
+use crate::base::name::PacketName;
+use crate::base::time::{Span, Time};
+
+/// What happens to a packet instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForcedFate {
+    /// It is lost ([`Loss::Forced`](crate::base::event::Loss::Forced)).
+    Lost,
+    /// Nothing happens to it: one arrival, when the line and the mean delay bring it.
+    Plain,
+    /// It arrives so long after it was sent, and perhaps again so long after it was sent.
+    Arrives {
+        /// From the sending to the arrival.
+        after: Span,
+        /// From the sending to the duplicate's arrival, if there is one; not before the first.
+        again: Option<Span>,
+    },
+}
+
+/// Decides single fates. `()` decides none; a map decides by name; so does a closure:
+///
+/// ```
+/// use qoslab::base::name::{PacketName, Subject};
+/// use qoslab::base::time::Time;
+/// use qoslab::network::overrule::{ForcedFate, Overrule};
+///
+/// // A counterfactual: whatever the network does, message 7 is spared.
+/// let spare = |_: Time, name: &PacketName, _: Time| match name.subject {
+///     Subject::Message { sequence: 7, .. } => Some(ForcedFate::Plain),
+///     _ => None,
+/// };
+/// # fn overrules(_: impl Overrule) {}
+/// # overrules(spare);
+/// ```
+pub trait Overrule {
+    /// The fate of the packet `name` sent at `now`; `None` leaves it to the link. `plain` is when
+    /// it would arrive if nothing happened to it. Resets are never asked about.
+    fn overrule(&mut self, now: Time, name: &PacketName, plain: Time) -> Option<ForcedFate>;
+}
+
+impl Overrule for () {
+    #[inline]
+    fn overrule(&mut self, _: Time, _: &PacketName, _: Time) -> Option<ForcedFate> {
+        None
+    }
+}
+
+impl Overrule for BTreeMap<PacketName, ForcedFate> {
+    fn overrule(&mut self, _: Time, name: &PacketName, _: Time) -> Option<ForcedFate> {
+        self.get(name).copied()
+    }
+}
+
+impl<F: FnMut(Time, &PacketName, Time) -> Option<ForcedFate>> Overrule for F {
+    fn overrule(&mut self, now: Time, name: &PacketName, plain: Time) -> Option<ForcedFate> {
+        self(now, name, plain)
+    }
+}
