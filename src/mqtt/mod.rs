@@ -1,8 +1,19 @@
 //! Sans-IO MQTT endpoints: the subject of the simulation.
 
+pub mod broker;
+pub mod client;
 pub mod endpoint;
-pub mod length;
+mod host;
+mod ids;
+mod inbound;
+mod length;
+mod outbound;
 pub mod packet;
-pub mod record;
+mod record;
+mod requests;
+mod retry;
+mod session;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 pub mod topics;

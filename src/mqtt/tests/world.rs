@@ -1,0 +1,292 @@
+//! A broker and its clients in one room: packets arrive at once, in order, unless a test loses
+//! them, and everything said is written down.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::base::event::SubscriptionRequest;
+use crate::base::name::{Connection, StreamIndex, Tag, Transmission};
+use crate::base::qos::QoS;
+use crate::base::time::{Span, Time};
+use crate::mqtt::broker::Broker;
+use crate::mqtt::client::Client;
+use crate::mqtt::endpoint::{Endpoint, Input, Output};
+use crate::mqtt::packet::{Level, Message, Packet, Payload};
+use crate::mqtt::settings::{
+    BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, Quirks, Request,
+    Retry, RetryTimer, Version,
+};
+
+pub(super) struct World {
+    now: Time,
+    broker: Broker,
+    clients: Vec<Client>,
+    /// The current connection of each client.
+    connections: Vec<Option<Connection>>,
+    owners: Vec<usize>,
+    flight: VecDeque<Flight>,
+    lose: Vec<&'static str>,
+    log: Vec<String>,
+    published: u32,
+}
+
+struct Flight {
+    to_broker: bool,
+    connection: Connection,
+    packet: Packet,
+    transmission: Transmission,
+}
+
+/// Timer retries each second without a limit, and room for everything.
+pub(super) fn hop() -> HopSettings {
+    let timer = RetryTimer { every: Span::from_secs(1), backoff: 1.0, max_transmissions: None };
+    HopSettings {
+        retry: Retry::Timer(timer),
+        ids: IdPolicy::Cyclic,
+        max_inflight: 20,
+        max_queued: 100,
+        on_full: OnFull::DropNewest,
+        queue_qos0: false,
+        deliver_on: DeliverOn::Publish,
+        quirks: Quirks::default(),
+    }
+}
+
+pub(super) fn client(name: &str) -> ClientSettings {
+    ClientSettings {
+        client_id: name.into(),
+        version: Version::V311,
+        clean: false,
+        keep_alive: Span::ZERO,
+        request_retry: Some(Span::from_secs(1)),
+        hop: hop(),
+    }
+}
+
+pub(super) fn broker() -> BrokerSettings {
+    BrokerSettings { hop: hop(), max_qos: QoS::ExactlyOnce, datagram: true }
+}
+
+impl World {
+    pub(super) fn new(broker: BrokerSettings, clients: Vec<ClientSettings>) -> Self {
+        let mut world = Self {
+            now: Time::ZERO,
+            broker: Broker::new(broker),
+            connections: vec![None; clients.len()],
+            clients: clients.into_iter().map(|settings| Client::new(Arc::new(settings))).collect(),
+            owners: Vec::new(),
+            flight: VecDeque::new(),
+            lose: Vec::new(),
+            log: Vec::new(),
+            published: 0,
+        };
+        for client in 0..world.clients.len() {
+            world.ask(client, Request::Connect);
+        }
+        world
+    }
+
+    /// A publisher `a` and a subscriber `b` of `t` with the QoS, all connected, the log empty.
+    pub(super) fn pair(broker: BrokerSettings, a: ClientSettings, granted: QoS) -> Self {
+        let b = ClientSettings { version: a.version, ..client("b") };
+        let mut world = Self::new(broker, vec![a, b]);
+        world.subscribe(1, "t", granted);
+        world.take_log();
+        world
+    }
+
+    pub(super) fn plain_pair() -> Self {
+        Self::pair(broker(), client("a"), QoS::ExactlyOnce)
+    }
+
+    /// Loses the next packets whose log lines begin like these, each once.
+    pub(super) fn lose(&mut self, starts: &[&'static str]) {
+        self.lose.extend(starts);
+    }
+
+    pub(super) fn ask(&mut self, client: usize, request: Request) {
+        self.clients[client].handle(self.now, Input::Application(request));
+        self.drain_client(client);
+        self.settle();
+    }
+
+    pub(super) fn subscribe(&mut self, client: usize, filter: &str, qos: QoS) {
+        let request = SubscriptionRequest { filter: filter.into(), qos };
+        self.ask(client, Request::Subscribe(vec![request]));
+    }
+
+    /// Publishes to `t`; the payload's length is the message's number, from 1.
+    pub(super) fn publish(&mut self, client: usize, qos: QoS) {
+        self.published += 1;
+        let payload = Payload::Filler(self.published);
+        self.publish_to(client, "t", payload, qos, false);
+    }
+
+    pub(super) fn publish_to(
+        &mut self,
+        client: usize,
+        topic: &str,
+        payload: Payload,
+        qos: QoS,
+        retain: bool,
+    ) {
+        let tag = Tag::new(StreamIndex(0), self.published, qos, self.now);
+        let message = Message { topic: topic.into(), payload, tag };
+        self.ask(client, Request::Publish { message, qos, retain });
+    }
+
+    /// The client's connection dies; only the client learns of it.
+    pub(super) fn cut(&mut self, client: usize) {
+        if let Some(connection) = self.connections[client].take() {
+            self.clients[client].handle(self.now, Input::Closed(connection));
+            self.drain_client(client);
+            self.settle();
+        }
+    }
+
+    pub(super) fn wait(&mut self, span: Span) {
+        let until = self.now + span;
+        loop {
+            let clients = self.clients.iter().map(Endpoint::next_timeout);
+            let next = clients.fold(self.broker.next_timeout(), Time::min);
+            if next > until {
+                break;
+            }
+            self.now = next;
+            for client in 0..self.clients.len() {
+                if self.clients[client].next_timeout() <= next {
+                    self.clients[client].handle(next, Input::Timeout);
+                    self.drain_client(client);
+                }
+            }
+            if self.broker.next_timeout() <= next {
+                self.broker.handle(next, Input::Timeout);
+                self.drain_broker();
+            }
+            self.settle();
+        }
+        self.now = until;
+    }
+
+    pub(super) fn take_log(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.log)
+    }
+
+    /// What was delivered since the log was last taken: `client message-number`.
+    pub(super) fn deliveries(&mut self) -> Vec<String> {
+        let log = self.take_log();
+        log.into_iter().filter_map(|line| Some(line.strip_prefix("deliver ")?.into())).collect()
+    }
+
+    pub(super) fn client(&self, client: usize) -> &Client {
+        &self.clients[client]
+    }
+
+    pub(super) const fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    fn settle(&mut self) {
+        while let Some(flight) = self.flight.pop_front() {
+            let Flight { to_broker, connection, packet, transmission } = flight;
+            let client = self.owners[connection.0 as usize];
+            if to_broker {
+                self.broker.handle(self.now, Input::Packet { connection, packet, transmission });
+                self.drain_broker();
+            } else if self.connections[client] == Some(connection) {
+                let input = Input::Packet { connection, packet, transmission };
+                self.clients[client].handle(self.now, input);
+                self.drain_client(client);
+            }
+        }
+    }
+
+    fn drain_client(&mut self, client: usize) {
+        while let Some(output) = self.clients[client].poll_output() {
+            match output {
+                Output::Send { connection, packet, transmission } => {
+                    self.send(true, connection, packet, transmission);
+                }
+                Output::Deliver { message, qos, retain } => {
+                    let retained = if retain { " retained" } else { "" };
+                    let number = message.payload.len();
+                    self.log.push(format!("deliver {client} #{number} q{qos}{retained}"));
+                }
+                Output::Complete(_) => self.log.push(format!("complete {client}")),
+                Output::Refuse { why, .. } => self.log.push(format!("refuse {client} {why:?}")),
+                Output::Connect { .. } => {
+                    let connection = Connection(u32::try_from(self.owners.len()).unwrap());
+                    self.owners.push(client);
+                    self.connections[client] = Some(connection);
+                    self.clients[client].handle(self.now, Input::Opened(connection));
+                }
+                Output::Close(_) => self.connections[client] = None,
+                Output::Drop { .. } => panic!("a client drops nobody's copies"),
+            }
+        }
+    }
+
+    fn drain_broker(&mut self) {
+        while let Some(output) = self.broker.poll_output() {
+            match output {
+                Output::Send { connection, packet, transmission } => {
+                    self.send(false, connection, packet, transmission);
+                }
+                Output::Drop { client_id, why, .. } => {
+                    self.log.push(format!("drop {client_id} {why:?}"));
+                }
+                Output::Close(connection) => self.log.push(format!("close {}", connection.0)),
+                other => panic!("not a broker's output: {other:?}"),
+            }
+        }
+    }
+
+    fn send(
+        &mut self,
+        to_broker: bool,
+        connection: Connection,
+        packet: Packet,
+        sending: Transmission,
+    ) {
+        let arrow = if to_broker { ">" } else { "<" };
+        let line = format!("{} {arrow} {}", self.owners[connection.0 as usize], describe(&packet));
+        let lost = self.lose.iter().position(|start| line.starts_with(start));
+        if let Some(lost) = lost {
+            self.lose.remove(lost);
+            self.log.push(format!("{line} LOST"));
+        } else {
+            self.log.push(line);
+            self.flight.push_back(Flight { to_broker, connection, packet, transmission: sending });
+        }
+    }
+}
+
+fn describe(packet: &Packet) -> String {
+    match packet {
+        Packet::Connect(connect) if connect.clean => "CONNECT clean".into(),
+        Packet::Connect(_) => "CONNECT".into(),
+        Packet::ConnAck(ack) if ack.session_present => "CONNACK present".into(),
+        Packet::ConnAck(_) => "CONNACK".into(),
+        Packet::Publish(publish) => {
+            let number = publish.message.payload.len();
+            let dup = if publish.dup { " dup" } else { "" };
+            match publish.level {
+                Level::AtMostOnce => format!("PUBLISH #{number} q0{dup}"),
+                Level::AtLeastOnce(id) => format!("PUBLISH #{number} q1 id{}{dup}", id.get()),
+                Level::ExactlyOnce(id) => format!("PUBLISH #{number} q2 id{}{dup}", id.get()),
+            }
+        }
+        Packet::PubAck(ack) => format!("PUBACK id{}", ack.id.get()),
+        Packet::PubRec(ack) => format!("PUBREC id{}", ack.id.get()),
+        Packet::PubRel(ack) => format!("PUBREL id{}", ack.id.get()),
+        Packet::PubComp(ack) => format!("PUBCOMP id{} {:#x}", ack.id.get(), ack.reason),
+        Packet::Subscribe(subscribe) if subscribe.dup => "SUBSCRIBE dup".into(),
+        Packet::Subscribe(_) => "SUBSCRIBE".into(),
+        Packet::SubAck(ack) => format!("SUBACK {:?}", ack.codes),
+        Packet::Unsubscribe(_) => "UNSUBSCRIBE".into(),
+        Packet::UnsubAck(_) => "UNSUBACK".into(),
+        Packet::PingReq => "PINGREQ".into(),
+        Packet::PingResp => "PINGRESP".into(),
+        Packet::Disconnect(_) => "DISCONNECT".into(),
+    }
+}
