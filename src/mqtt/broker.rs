@@ -92,11 +92,7 @@ impl Broker {
             Packet::Subscribe(subscribe) => self.subscribe(now, from, index, &subscribe),
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(from, index, &unsubscribe),
             Packet::PingReq => self.outbox.send_control(from, Packet::PingResp),
-            Packet::Disconnect(_) => {
-                self.outbox.push(Output::Close(from));
-                self.detach(now, index);
-            }
-            // Only servers send these.
+            // DISCONNECT, or something that only a server may send.
             _ => {
                 self.outbox.push(Output::Close(from));
                 self.detach(now, index);

@@ -101,7 +101,7 @@ impl RetryTimers {
 
     /// The queue of packets that were sent so often, made if it is the first such.
     fn queue_for(&mut self, rule: RetryTimer, transmissions: u32) -> usize {
-        let constant = rule.backoff == 1.0;
+        let constant = rule.backoff <= 1.0;
         let wanted = if constant { 0 } else { transmissions.saturating_sub(1) as usize };
         while self.queues.len() <= wanted {
             let interval = match self.intervals.last() {

@@ -1,0 +1,125 @@
+//! The house's order: a floor uses only the floors below it, and stays readable.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The rooms from the ground up; `main.rs` and `lib.rs` are the doors.
+const FLOORS: [&str; 9] = [
+    "base", "mqtt", "network", "guarantee", "scenario", "engine", "study", "report", "cli",
+];
+/// Rooms beside the stairs: they may use the floor named, and whoever stands above may use them.
+const BESIDE: [(&str, &str); 1] = [("closed_form", "base")];
+/// Code above this floor may know threads, wall clocks and terminals.
+const PURE_UP_TO: &str = "scenario";
+
+const LINES_A_FILE: usize = 500;
+const COLUMNS: usize = 100;
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("src can be read") {
+            let path = entry.expect("src can be read").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a source file is text");
+                found.push((path, text));
+            }
+        }
+    }
+    found.sort();
+    assert!(found.len() > 40, "only {} source files found", found.len());
+    found
+}
+
+/// The room a file stands in: the first folder or file name below `src`.
+fn room(path: &Path) -> String {
+    let below = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let first = below.expect("sources are below src").components().next();
+    let name = first.expect("a file has a name").as_os_str().to_string_lossy();
+    name.trim_end_matches(".rs").to_owned()
+}
+
+fn floor(room: &str) -> Option<usize> {
+    let beside = BESIDE.iter().find(|(name, _)| *name == room).map(|(_, floor)| *floor);
+    FLOORS.iter().position(|name| *name == beside.unwrap_or(room))
+}
+
+/// The rooms that a source names as `crate::room`.
+fn rooms_used(text: &str) -> Vec<String> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let mut rooms = Vec::new();
+    for line in code {
+        for part in line.split("crate::").skip(1) {
+            let name = |text: &str| -> String {
+                text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+            };
+            match part.strip_prefix('{') {
+                Some(list) => rooms.extend(list.split(',').map(|item| name(item.trim()))),
+                None => rooms.push(name(part)),
+            }
+        }
+    }
+    rooms
+}
+
+#[test]
+fn a_floor_uses_only_the_floors_below_it() {
+    for (path, text) in sources() {
+        let here = room(&path);
+        let Some(height) = floor(&here) else {
+            assert!(here == "main" || here == "lib", "{} is in no known room", path.display());
+            continue;
+        };
+        for used in rooms_used(&text) {
+            if let Some(other) = floor(&used) {
+                assert!(other <= height, "{} looks up to `{used}`", path.display());
+                let peer = other == height && used != here;
+                assert!(!peer || BESIDE.iter().any(|(name, _)| *name == used || *name == here));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_lower_floors_know_no_threads_clocks_or_runtimes() {
+    let limit = floor(PURE_UP_TO).expect("a floor");
+    let foreign =
+        ["tokio", "turmoil", "rayon", "anyhow", "std::thread", "std::time", "HashMap", "HashSet"];
+    for (path, text) in sources() {
+        if floor(&room(&path)).is_none_or(|height| height > limit) {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            if let Some(word) = foreign.iter().find(|word| code.contains(**word)) {
+                panic!("{}:{}: `{word}` has no place here", path.display(), number + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn endpoints_carry_tags_unread() {
+    for (path, text) in sources() {
+        // The record is what observers see of a packet; the wire has no tags.
+        let may = path.ends_with("mqtt/record.rs") || path.ends_with("mqtt/tests/world.rs");
+        if room(&path) == "mqtt" && !may {
+            assert!(!text.contains(".parts()"), "{} reads a tag", path.display());
+        }
+    }
+}
+
+#[test]
+fn files_and_lines_stay_short() {
+    for (path, text) in sources() {
+        let lines = text.lines().count();
+        assert!(lines <= LINES_A_FILE, "{} has {lines} lines", path.display());
+        for (number, line) in text.lines().enumerate() {
+            let columns = line.chars().count();
+            assert!(columns <= COLUMNS, "{}:{}: {columns} columns", path.display(), number + 1);
+        }
+    }
+}
