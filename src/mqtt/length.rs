@@ -43,8 +43,8 @@ impl Packet {
             }
             // Only 5.0 has reason codes here [MQTT-3.11.3-1].
             Self::UnsubAck(ack) => TWO + properties + if v5 { count(ack.codes.len()) } else { 0 },
-            Self::PingReq | Self::PingResp => 0,
-            Self::Disconnect(reason) => u32::from(v5 && *reason != 0),
+            Self::Disconnect(reason) if v5 => reason_len(*reason),
+            Self::PingReq | Self::PingResp | Self::Disconnect(_) => 0,
         }
     }
 
@@ -64,10 +64,15 @@ fn publish_len(publish: &Publish) -> u32 {
     (text_len(&publish.message.topic) + id).saturating_add(payload.len())
 }
 
-/// 5.0 leaves out a reason code of 0, and the property length with it; with a reason code and no
-/// properties it may still leave out the property length (MQTT 5.0, section 3.4.2.2.1).
 fn ack_len(ack: &Ack, v5: bool) -> u32 {
-    TWO + u32::from(v5 && ack.reason != 0)
+    TWO + if v5 { reason_len(ack.reason) } else { 0 }
+}
+
+/// 5.0 leaves out a reason code of 0 together with the empty property list behind it. Behind
+/// another code the list could be left out as well (MQTT 5.0, section 3.4.2.2.1), but the codec
+/// behind `wire` writes it.
+const fn reason_len(reason: u8) -> u32 {
+    if reason == 0 { 0 } else { 1 + NO_PROPERTIES }
 }
 
 fn connect_len(connect: &Connect, version: Version) -> u32 {

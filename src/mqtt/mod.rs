@@ -17,3 +17,4 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 pub mod topics;
+pub mod wire;

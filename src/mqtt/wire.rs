@@ -1,0 +1,270 @@
+//! Packets as bytes, through the crate `flowsdk`.
+//!
+//! The simulation hands packets over as values and counts their bytes with
+//! [`Packet::encoded_len`]. This room writes and reads them for real: [`round_trip`] shows that
+//! nothing was counted or carried that the wire could not carry.
+//!
+//! What the codec leaves to us: the size limit of the fixed header is checked before it sees a
+//! frame, and MQTT 3.1's DUP on SUBSCRIBE and UNSUBSCRIBE is put in and taken out here.
+
+mod v3;
+mod v5;
+
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+
+use flowsdk::mqtt_serde::control_packet::MqttPacket;
+use flowsdk::mqtt_serde::parser::ParseOk;
+use thiserror::Error;
+
+use super::length::variable_byte_integer_len;
+use super::packet::{Level, Packet, PacketId, Payload};
+use super::settings::Version;
+use crate::base::name::{Kind, Tag};
+use crate::base::qos::QoS;
+
+/// The largest Remaining Length: four bytes of a variable byte integer (MQTT 3.1.1, table 2.4).
+pub const MAX_REMAINING: u32 = 268_435_455;
+
+/// DUP in the first byte.
+const DUP: u8 = 0b1000;
+
+/// Why a packet cannot be written, or bytes not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum WireError {
+    /// The packet is larger than MQTT allows.
+    #[error("is larger than the 268,435,455 bytes that MQTT allows")]
+    TooLarge,
+    /// The packet holds something that this version has no field for.
+    #[error("has {what}, which this version cannot say")]
+    Unsayable {
+        /// What it is.
+        what: &'static str,
+    },
+    /// The bytes are not exactly one frame with a well-formed length.
+    #[error("is not one whole frame")]
+    Frame,
+    /// The bytes use a part of MQTT that the simulation does not model.
+    #[error("uses {what}, which is not modelled")]
+    NotModelled {
+        /// Which part.
+        what: &'static str,
+    },
+    /// The codec refuses it, in its own words.
+    #[error("is refused by the codec: {0}")]
+    Refused(String),
+    /// The bytes written are not as many as [`Packet::encoded_len`] said.
+    #[error("was counted as {counted} bytes but written as {written}")]
+    Miscounted {
+        /// What was counted.
+        counted: u32,
+        /// What was written.
+        written: usize,
+    },
+    /// What was read is not what was written.
+    #[error("was read back as another packet")]
+    Changed,
+}
+
+/// Writes a packet. Tags do not travel, and a [`Payload::Filler`] is written as zeros.
+///
+/// # Errors
+/// If the packet is too large, says something that `version` cannot, or breaks a rule of MQTT.
+pub fn encode(packet: &Packet, version: Version) -> Result<Vec<u8>, WireError> {
+    if packet.remaining_len(version) > MAX_REMAINING {
+        return Err(WireError::TooLarge);
+    }
+    check_sayable(packet, version)?;
+    let frame = match version {
+        Version::V31 | Version::V311 => v3::write(packet, version),
+        Version::V5 => v5::write(packet),
+    };
+    let mut bytes = frame.to_bytes().map_err(|error| WireError::Refused(error.to_string()))?;
+    if let Some(first) = bytes.first_mut() {
+        // The codec knows 3.1.1, where a repeated SUBSCRIBE has no DUP.
+        *first = packet.first_byte(version);
+    }
+    Ok(bytes)
+}
+
+/// Reads exactly one packet. Its tag is [`Tag::NONE`], its payload [`Payload::Bytes`].
+///
+/// # Errors
+/// If `bytes` are not exactly one well-formed packet of `version`, or one with parts that the
+/// simulation does not model.
+pub fn decode(bytes: &[u8], version: Version) -> Result<Packet, WireError> {
+    let first = check_frame(bytes)?;
+    if first >> 4 == 15 {
+        return Err(WireError::NotModelled { what: "AUTH" });
+    }
+    // MQTT 3.1 allows DUP there; the codec, which knows 3.1.1, does not.
+    let repeatable = [Kind::PubRel, Kind::Subscribe, Kind::Unsubscribe]
+        .map(|kind| kind as u8)
+        .contains(&(first >> 4));
+    let dup = version == Version::V31 && repeatable && first & DUP != 0;
+    let parsed = if dup {
+        let mut plain = bytes.to_vec();
+        plain[0] &= !DUP;
+        parse(&plain, version)
+    } else {
+        parse(bytes, version)
+    }?;
+    let mut packet = match version {
+        Version::V31 | Version::V311 => v3::read(parsed, version),
+        Version::V5 => v5::read(parsed),
+    }?;
+    set_request_dup(&mut packet, dup);
+    Ok(packet)
+}
+
+/// Writes and reads a packet, and checks that its length is what was counted and that it comes
+/// back as it was.
+///
+/// What does not travel is put back first: the tag, a [`Payload::Filler`], and outside MQTT 3.1
+/// whether a SUBSCRIBE or UNSUBSCRIBE is a repeat.
+///
+/// # Errors
+/// Those of [`encode`] and [`decode`], [`WireError::Miscounted`] and [`WireError::Changed`].
+pub fn round_trip(packet: &Packet, version: Version) -> Result<Packet, WireError> {
+    let bytes = encode(packet, version)?;
+    let counted = packet.encoded_len(version);
+    if usize::try_from(counted) != Ok(bytes.len()) {
+        return Err(WireError::Miscounted { counted, written: bytes.len() });
+    }
+    let mut read = decode(&bytes, version)?;
+    restore_tag(&mut read, packet.tag());
+    restore_filler(&mut read, packet);
+    if version != Version::V31 {
+        set_request_dup(&mut read, request_dup(packet));
+    }
+    if read == *packet { Ok(read) } else { Err(WireError::Changed) }
+}
+
+/// Gives a packet that carries or acknowledges a message its tag; leaves others alone.
+pub fn restore_tag(packet: &mut Packet, tag: Tag) {
+    match packet {
+        Packet::Publish(publish) => publish.message.tag = tag,
+        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
+            ack.tag = tag;
+        }
+        _ => {}
+    }
+}
+
+/// The packet as [`decode`] would give it as far as tags go: with [`Tag::NONE`].
+#[must_use]
+pub fn without_tag(mut packet: Packet) -> Packet {
+    restore_tag(&mut packet, Tag::NONE);
+    packet
+}
+
+fn restore_filler(read: &mut Packet, original: &Packet) {
+    let (Packet::Publish(read), Packet::Publish(original)) = (read, original) else { return };
+    let (Payload::Bytes(bytes), filler @ Payload::Filler(_)) =
+        (&read.message.payload, &original.message.payload)
+    else {
+        return;
+    };
+    if filler.len() == read.message.payload.len() && bytes.iter().all(|byte| *byte == 0) {
+        read.message.payload = filler.clone();
+    }
+}
+
+const fn request_dup(packet: &Packet) -> bool {
+    match packet {
+        Packet::Subscribe(subscribe) => subscribe.dup,
+        Packet::Unsubscribe(unsubscribe) => unsubscribe.dup,
+        _ => false,
+    }
+}
+
+fn set_request_dup(packet: &mut Packet, dup: bool) {
+    match packet {
+        Packet::Subscribe(subscribe) => subscribe.dup = dup,
+        Packet::Unsubscribe(unsubscribe) => unsubscribe.dup = dup,
+        _ => {}
+    }
+}
+
+/// What the fields of [`Packet`] can hold and the version cannot write. A repeated SUBSCRIBE is
+/// not in the list: outside 3.1 it is simply written without DUP.
+fn check_sayable(packet: &Packet, version: Version) -> Result<(), WireError> {
+    let before_v5 = version != Version::V5;
+    let what = match packet {
+        Packet::Connect(connect) if connect.version != version => "another protocol version",
+        Packet::Connect(connect) if before_v5 && connect.session_expiry != 0 => {
+            "a Session Expiry Interval"
+        }
+        Packet::ConnAck(ack) if version == Version::V31 && ack.session_present => "Session Present",
+        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack)
+            if before_v5 && ack.reason != 0 =>
+        {
+            "a reason code"
+        }
+        Packet::UnsubAck(ack) if before_v5 && !ack.codes.is_empty() => "reason codes",
+        Packet::Disconnect(reason) if before_v5 && *reason != 0 => "a reason code",
+        _ => return Ok(()),
+    };
+    Err(WireError::Unsayable { what })
+}
+
+/// Checks that `bytes` are one frame whose length is written in as few bytes as possible
+/// [MQTT-1.5.5-1], and returns the first one.
+fn check_frame(bytes: &[u8]) -> Result<u8, WireError> {
+    let (first, rest) = bytes.split_first().ok_or(WireError::Frame)?;
+    let mut remaining = 0_u32;
+    for (place, byte) in (0_u32..4).zip(rest) {
+        remaining |= u32::from(byte & 0x7F) << (7 * place);
+        if byte & 0x80 == 0 {
+            let header = 1 + place;
+            let whole = rest.len() == usize::try_from(remaining + header).unwrap_or(usize::MAX);
+            let shortest = variable_byte_integer_len(remaining) == header;
+            return if whole && shortest { Ok(*first) } else { Err(WireError::Frame) };
+        }
+    }
+    Err(WireError::Frame)
+}
+
+fn parse(bytes: &[u8], version: Version) -> Result<MqttPacket, WireError> {
+    let parsed = match version {
+        Version::V31 | Version::V311 => MqttPacket::from_bytes_v3(bytes),
+        Version::V5 => MqttPacket::from_bytes_v5(bytes),
+    };
+    match parsed {
+        Ok(ParseOk::Packet(packet, consumed)) if consumed == bytes.len() => Ok(packet),
+        Ok(_) => Err(WireError::Frame),
+        Err(error) => Err(WireError::Refused(error.to_string())),
+    }
+}
+
+fn read_id(id: u16) -> Result<PacketId, WireError> {
+    let id = NonZeroU16::new(id);
+    id.map(PacketId).ok_or_else(|| WireError::Refused("packet identifier 0".into()))
+}
+
+fn read_level(qos: u8, id: Option<u16>) -> Result<Level, WireError> {
+    let id = || read_id(id.unwrap_or(0));
+    Ok(match read_qos(qos)? {
+        QoS::AtMostOnce => Level::AtMostOnce,
+        QoS::AtLeastOnce => Level::AtLeastOnce(id()?),
+        QoS::ExactlyOnce => Level::ExactlyOnce(id()?),
+    })
+}
+
+fn read_qos(qos: u8) -> Result<QoS, WireError> {
+    QoS::from_number(qos).ok_or_else(|| WireError::Refused("QoS 3".into()))
+}
+
+fn read_payload(bytes: Vec<u8>) -> Payload {
+    Payload::Bytes(Arc::from(bytes))
+}
+
+fn write_payload(payload: &Payload) -> Vec<u8> {
+    match payload {
+        Payload::Filler(len) => vec![0; usize::try_from(*len).unwrap_or(usize::MAX)],
+        Payload::Bytes(bytes) => bytes.to_vec(),
+    }
+}
