@@ -95,7 +95,7 @@ fn sojourn(mean: Span, word: u32) -> Span {
 mod tests {
     use super::*;
     use crate::base::draw::Chance;
-    use crate::network::testing::{assert_share, mean, share};
+    use crate::network::testing::{assert_mean, assert_share, share};
 
     const N: u32 = 200_000;
 
@@ -146,8 +146,7 @@ mod tests {
         // (1 + c) / (1 - c), with the correlation c = 1 - p - r of neighbours.
         assert_share(&losses, p / (p + r), (2.0 - p - r) / (p + r));
         let runs = runs(&losses);
-        let z = (mean(&runs) - 1.0 / r) / ((1.0 - r).sqrt() / r / (runs.len() as f64).sqrt());
-        assert!(z.abs() < 4.5, "runs of {}", mean(&runs));
+        assert_mean(runs, 1.0 / r, (1.0 - r).sqrt() / r);
     }
 
     #[test]
@@ -173,12 +172,8 @@ mod tests {
     #[test]
     fn burst_has_its_share_of_bad_time_and_its_mean_length() {
         let (good, bad) = (Span::from_secs(20), Span::from_secs(1));
-        let model = LossModel::Burst {
-            good,
-            bad,
-            loss_bad: Chance::ALWAYS,
-            loss_good: Chance::NEVER,
-        };
+        let model =
+            LossModel::Burst { good, bad, loss_bad: Chance::ALWAYS, loss_good: Chance::NEVER };
         let losses = losses(model, Span::from_millis(100));
         // The state is correlated over 1 / (1/20 + 1) s, which is 9.52 packets.
         assert_share(&losses, 1.0 / 21.0, 2.0 * 9.52 + 1.0);
@@ -186,8 +181,7 @@ mod tests {
         // 1 / (1 - e^-0.1), geometric.
         let runs = runs(&losses);
         let expected = 1.0 / (1.0 - libm::exp(-0.1));
-        let z = (mean(&runs) - expected) / (expected / (runs.len() as f64).sqrt());
-        assert!(z.abs() < 4.5, "runs of {}", mean(&runs));
+        assert_mean(runs, expected, expected);
     }
 
     #[test]

@@ -38,3 +38,5 @@ pub mod presets;
 pub mod settings;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;

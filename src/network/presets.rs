@@ -174,10 +174,7 @@ pub fn lora_like() -> LinkSettings {
         queue: Some(4),
         ..DirectionSettings::clean(delay)
     };
-    LinkSettings::datagram(
-        way(Span::from_millis(100), 0.08),
-        way(Span::from_millis(1_100), 0.12),
-    )
+    LinkSettings::datagram(way(Span::from_millis(100), 0.08), way(Span::from_millis(1_100), 0.12))
 }
 
 const fn micros(micros: u64) -> Span {

@@ -1,0 +1,422 @@
+//! What a link owes as a whole: above all, that nobody's luck shifts anybody else's.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::link::{LinkKeys, LinkState, origin};
+use super::overrule::{ForcedFate, Overrule};
+use super::presets;
+use super::settings::{DirectionSettings, Distribution, Interval, LinkSettings, LossModel};
+use super::settings::{Outage, Reorder};
+use super::testing::{assert_share, direction, share};
+use crate::base::draw::{Chance, Key};
+use crate::base::event::{Arrival, Fate, Loss};
+use crate::base::name::{ClientIndex, Hop, Kind, PacketName, StreamIndex, Subject};
+use crate::base::name::{Transmission, Way};
+use crate::base::time::{Span, Time};
+
+const N: u32 = 20_000;
+const BYTES: u32 = 100;
+
+fn publish(sequence: u32) -> PacketName {
+    let subject = Subject::Message {
+        stream: StreamIndex(0),
+        sequence,
+        hop: Hop::First,
+        copy: 0,
+        transmission: Transmission::default(),
+    };
+    PacketName { client: ClientIndex(0), way: Way::Up, kind: Kind::Publish, subject }
+}
+
+fn ping(nth: u32) -> PacketName {
+    PacketName { kind: Kind::PingReq, subject: Subject::Control { nth }, ..publish(0) }
+}
+
+const fn millis(millis: u32) -> Time {
+    Time::from_nanos(millis as u64 * 1_000_000)
+}
+
+fn link(up: DirectionSettings) -> LinkState {
+    let settings = LinkSettings::datagram(up, direction());
+    LinkState::new(Arc::new(settings), LinkKeys::new(Key::new(1), "meter"))
+}
+
+/// The fate of a PUBLISH of 100 bytes, sent at as many milliseconds as its sequence number.
+fn send(link: &mut LinkState, sequence: u32) -> Fate {
+    send_under(link, &mut (), sequence)
+}
+
+fn send_under(link: &mut LinkState, overrule: &mut impl Overrule, sequence: u32) -> Fate {
+    let luck = origin(Key::new(1), "meter");
+    link.fate_under(overrule, millis(sequence), Some(luck), &publish(sequence), BYTES)
+}
+
+fn fates(up: DirectionSettings) -> Vec<Fate> {
+    let mut link = link(up);
+    link.traffic_began(Time::ZERO);
+    (0..N).map(|sequence| send(&mut link, sequence)).collect()
+}
+
+const fn arrival(fate: &Fate) -> Option<Arrival> {
+    match fate {
+        Fate::Arrives(arrival) => Some(*arrival),
+        Fate::Lost(_) => None,
+    }
+}
+
+fn lost(fates: &[Fate]) -> Vec<bool> {
+    fates.iter().map(|fate| arrival(fate).is_none()).collect()
+}
+
+/// A direction with loss, jitter and a rate.
+fn lively() -> DirectionSettings {
+    DirectionSettings {
+        jitter: Span::from_millis(10),
+        distribution: Distribution::Normal,
+        loss: LossModel::Random(share(0.1)),
+        rate: Some(2_000_000),
+        ..DirectionSettings::clean(Span::from_millis(50))
+    }
+}
+
+#[test]
+fn duplication_leaves_every_other_fate_as_it_was() {
+    let without = fates(lively());
+    let with = fates(DirectionSettings { duplicate: share(0.2), ..lively() });
+    let mut doubled = 0;
+    for (plain, fate) in without.iter().zip(&with) {
+        match (arrival(plain), arrival(fate)) {
+            (None, None) => {}
+            (Some(plain), Some(Arrival { at, again: Some(again), .. })) => {
+                assert!(at <= again && (at == plain.at || again == plain.at));
+                doubled += 1;
+            }
+            (Some(plain), Some(fate)) => assert_eq!(plain.at, fate.at),
+            _ => panic!("{plain:?} became {fate:?}"),
+        }
+    }
+    assert!(doubled > 0);
+}
+
+#[test]
+fn reordering_leaves_every_other_fate_as_it_was() {
+    let without = fates(lively());
+    let reorder = Some(Reorder { chance: share(0.25), gap: 3 });
+    let with = fates(DirectionSettings { reorder, ..lively() });
+    let moved =
+        without.iter().zip(&with).filter(|(plain, fate)| match (arrival(plain), arrival(fate)) {
+            (None, None) => false,
+            (Some(plain), Some(fate)) => plain.at != fate.at,
+            _ => panic!("{plain:?} became {fate:?}"),
+        });
+    // After each that goes ahead two may not and the third may with 1/4: one in 6 goes ahead, of
+    // which a tenth is lost.
+    let moved = u32::try_from(moved.count()).unwrap();
+    assert!((N * 14 / 100..N * 16 / 100).contains(&moved), "{moved}");
+}
+
+#[test]
+fn a_higher_loss_rate_loses_the_same_packets_and_more() {
+    let low = fates(lively());
+    let high = fates(DirectionSettings { loss: LossModel::Random(share(0.3)), ..lively() });
+    for (low, high) in low.iter().zip(&high) {
+        // Whoever survives arrives when it did: lost packets have used the line too.
+        if let Some(survivor) = arrival(high) {
+            assert_eq!(arrival(low).map(|low| low.at), Some(survivor.at));
+        }
+    }
+    assert_share(&lost(&low), 0.1, 1.0);
+    assert_share(&lost(&high), 0.3, 1.0);
+}
+
+#[test]
+fn more_packets_leave_every_other_fate_as_it_was() {
+    let settings = DirectionSettings {
+        rate: None,
+        duplicate: share(0.1),
+        reorder: Some(Reorder { chance: share(0.1), gap: 1 }),
+        ..lively()
+    };
+    let alone = fates(settings.clone());
+    let mut link = link(settings);
+    let other = origin(Key::new(1), "meter/2");
+    for (sequence, plain) in (0..N).zip(alone) {
+        let now = millis(sequence);
+        let _ = link.fate(now, Some(other), &publish(sequence), BYTES);
+        let _ = link.fate(now, None, &ping(sequence), BYTES);
+        let fate = send(&mut link, sequence);
+        let times = |fate| arrival(&fate).map(|arrival| (arrival.at, arrival.again));
+        assert_eq!(times(fate), times(plain));
+    }
+}
+
+#[test]
+fn gemodel_is_shifted_by_nothing_but_packets() {
+    let loss = LossModel::GilbertElliott {
+        p: share(0.05),
+        r: share(0.2),
+        loss_bad: Chance::ALWAYS,
+        loss_good: Chance::NEVER,
+    };
+    let plain = fates(DirectionSettings { loss, ..lively() });
+    let reorder = Some(Reorder { chance: share(0.5), gap: 2 });
+    let queue = Some(1);
+    let mut busy = link(DirectionSettings {
+        loss,
+        reorder,
+        queue,
+        duplicate: share(0.5),
+        rate: Some(700_000),
+        ..lively()
+    });
+    let mut fewer = link(DirectionSettings { loss, ..lively() });
+    let mut differ = 0;
+    for (sequence, plain) in (0..N).zip(plain) {
+        busy.set_down((1_000..2_000).contains(&sequence));
+        let fate = send(&mut busy, sequence);
+        if matches!(plain, Fate::Lost(_)) {
+            assert!(matches!(fate, Fate::Lost(_)));
+        } else if let Fate::Lost(loss) = fate {
+            assert!(matches!(loss, Loss::Outage | Loss::QueueFull));
+        }
+        // It is a chain over packets: leave every second out and the others meet other bursts.
+        if sequence % 2 == 0 {
+            let fate = send(&mut fewer, sequence);
+            differ += u32::from(arrival(&fate).is_some() != arrival(&plain).is_some());
+        }
+    }
+    assert!(differ > 0);
+}
+
+#[test]
+fn clients_directions_streams_and_seeds_have_luck_of_their_own() {
+    let half = DirectionSettings { loss: LossModel::Random(share(0.5)), ..direction() };
+    let settings = Arc::new(LinkSettings::datagram(half.clone(), half));
+    let losses = |seed: u64, client: &str, stream: &str, way: Way| {
+        let root = Key::new(seed);
+        let mut link = LinkState::new(Arc::clone(&settings), LinkKeys::new(root, client));
+        let luck = origin(root, stream);
+        (0..64)
+            .map(|sequence| {
+                let name = PacketName { way, ..publish(sequence) };
+                link.fate(Time::ZERO, Some(luck), &name, BYTES)
+            })
+            .collect::<Vec<_>>()
+    };
+    let all = [
+        losses(1, "a", "a", Way::Up),
+        losses(2, "a", "a", Way::Up),
+        losses(1, "b", "a", Way::Up),
+        losses(1, "a", "b", Way::Up),
+        losses(1, "a", "a", Way::Down),
+    ];
+    for (i, one) in all.iter().enumerate() {
+        assert!(all[i + 1..].iter().all(|other| one != other), "{i}");
+    }
+}
+
+#[test]
+fn duplicates_have_their_share_of_what_is_not_lost() {
+    let fates = fates(DirectionSettings { duplicate: share(0.2), ..lively() });
+    let doubled = fates.iter().filter_map(arrival).map(|arrival| arrival.again.is_some());
+    assert_share(&doubled.collect::<Vec<_>>(), 0.2, 1.0);
+}
+
+#[test]
+fn with_certain_reorder_every_so_manieth_packet_goes_ahead() {
+    let fates = fates(DirectionSettings {
+        reorder: Some(Reorder { chance: Chance::ALWAYS, gap: 5 }),
+        ..DirectionSettings::clean(Span::from_millis(10))
+    });
+    for (sequence, fate) in (0..N).zip(fates) {
+        let now = millis(sequence);
+        let ahead = sequence % 5 == 4;
+        let at = if ahead { now } else { now + Span::from_millis(10) };
+        assert_eq!(fate, Fate::Arrives(Arrival { at, again: None, overtakes: ahead }));
+    }
+}
+
+#[test]
+fn the_delay_follows_the_line_and_a_full_queue_drops() {
+    // 100 bytes at 400 kbit/s take 2 ms; one packet comes each millisecond.
+    let mut link = link(DirectionSettings {
+        rate: Some(400_000),
+        queue: Some(2),
+        ..DirectionSettings::clean(Span::from_millis(10))
+    });
+    let got = [0; 5].map({
+        let mut sequence = 0;
+        move |_| {
+            let fate = send(&mut link, sequence);
+            sequence += 1;
+            fate
+        }
+    });
+    let expected = [
+        Fate::at(millis(12)),
+        Fate::at(millis(14)),
+        Fate::at(millis(16)),
+        Fate::Lost(Loss::QueueFull),
+        Fate::at(millis(18)),
+    ];
+    assert_eq!(got, expected);
+}
+
+#[test]
+fn a_link_that_is_down_loses_everything_but_resets() {
+    let mut settings = LinkSettings::datagram(direction(), direction());
+    settings.outage = Some(Outage {
+        every: Interval::Fixed(Span::from_millis(1)),
+        lasts: Interval::Fixed(Span::from_millis(2)),
+    });
+    let keys = LinkKeys::new(Key::new(1), "meter");
+    let mut link = LinkState::new(Arc::new(settings), keys);
+    assert_eq!(link.next_outage(), None);
+    link.traffic_began(Time::ZERO);
+    assert_eq!(link.next_outage(), Some((millis(1), millis(3))));
+    link.set_down(true);
+    assert!(link.is_down());
+    assert_eq!(send(&mut link, 1), Fate::Lost(Loss::Outage));
+    let reset = PacketName { kind: Kind::Reset, ..ping(0) };
+    assert_eq!(link.fate(millis(2), None, &reset, 28), Fate::at(millis(2)));
+    link.end_faults();
+    assert_eq!(send(&mut link, 2), Fate::at(millis(2)));
+    assert_eq!(link.next_outage(), None);
+}
+
+#[test]
+fn a_reset_is_never_lost_and_takes_no_place() {
+    let mut link = link(DirectionSettings {
+        loss: LossModel::Random(Chance::ALWAYS),
+        duplicate: Chance::ALWAYS,
+        rate: Some(1),
+        queue: Some(1),
+        ..DirectionSettings::clean(Span::from_millis(5))
+    });
+    for nth in 0..3 {
+        let reset = PacketName { kind: Kind::Reset, ..ping(nth) };
+        assert_eq!(link.fate(millis(1), None, &reset, 28), Fate::at(millis(6)));
+    }
+}
+
+#[test]
+fn an_overruled_fate_shifts_nobody_elses() {
+    let settings = DirectionSettings {
+        queue: Some(3),
+        rate: Some(900_000),
+        loss: LossModel::GilbertElliott {
+            p: share(0.1),
+            r: share(0.3),
+            loss_bad: Chance::ALWAYS,
+            loss_good: Chance::NEVER,
+        },
+        reorder: Some(Reorder { chance: share(0.3), gap: 4 }),
+        ..lively()
+    };
+    let plain = fates(settings.clone());
+    let mut link = link(settings);
+    let forced = ForcedFate::Arrives { after: Span::ZERO, again: Some(Span::from_millis(1)) };
+    let mut overrule = (0..N)
+        .step_by(7)
+        .map(|n| (publish(n), if n % 2 == 0 { ForcedFate::Lost } else { forced }))
+        .collect::<BTreeMap<_, _>>();
+    for (sequence, plain) in (0..N).zip(plain) {
+        let fate = send_under(&mut link, &mut overrule, sequence);
+        match overrule.get(&publish(sequence)) {
+            None => assert_eq!(
+                arrival(&fate).map(|fate| fate.at),
+                arrival(&plain).map(|plain| plain.at)
+            ),
+            Some(ForcedFate::Lost) => assert_eq!(fate, Fate::Lost(Loss::Forced)),
+            Some(_) => {
+                let got = arrival(&fate).expect("it was forced to arrive");
+                assert_eq!((got.at, got.again), (millis(sequence), Some(millis(sequence + 1))));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_spared_packet_arrives_as_if_nothing_had_happened() {
+    let mut link = link(DirectionSettings {
+        loss: LossModel::Random(Chance::ALWAYS),
+        duplicate: Chance::ALWAYS,
+        rate: Some(800_000),
+        ..lively()
+    });
+    let mut spare =
+        |_: Time, name: &PacketName, _: Time| (*name == publish(3)).then_some(ForcedFate::Plain);
+    assert_eq!(send_under(&mut link, &mut spare, 2), Fate::Lost(Loss::Random));
+    // 1 ms for 800 bits, then 50 ms.
+    assert_eq!(send_under(&mut link, &mut spare, 3), Fate::at(millis(54)));
+}
+
+/// Fates of the first packets under each loss model: a change here is a new model version.
+#[test]
+fn the_same_seed_gives_the_same_losses_for_ever() {
+    let ge = |p, r, loss_bad| LossModel::GilbertElliott {
+        p: share(p),
+        r: share(r),
+        loss_bad: share(loss_bad),
+        loss_good: share(0.01),
+    };
+    let burst = |good, bad| LossModel::Burst {
+        good: Span::from_millis(good),
+        bad: Span::from_millis(bad),
+        loss_bad: share(0.9),
+        loss_good: share(0.01),
+    };
+    let models = [
+        ("random 5 %", LossModel::Random(share(0.05))),
+        ("random 20 %", LossModel::Random(share(0.2))),
+        ("gemodel 5 % 30 %", ge(0.05, 0.3, 1.0)),
+        ("gemodel 10 % 20 % 50 %", ge(0.1, 0.2, 0.5)),
+        ("burst 20 ms 5 ms", burst(20, 5)),
+        ("burst 50 ms 20 ms", burst(50, 20)),
+    ];
+    let mut table = String::new();
+    for (name, loss) in models {
+        let fates = fates(DirectionSettings { loss, rate: None, ..lively() });
+        let row = fates.iter().take(60).map(|fate| match fate {
+            Fate::Lost(Loss::Burst) => 'B',
+            Fate::Lost(_) => 'x',
+            Fate::Arrives(Arrival { overtakes: true, .. }) => '<',
+            Fate::Arrives(_) => '.',
+        });
+        writeln!(table, "{name:<23}{}", row.collect::<String>()).unwrap();
+    }
+    insta::assert_snapshot!(table, @"");
+}
+
+proptest! {
+    #[test]
+    fn nothing_arrives_before_it_was_sent_and_doing_it_again_changes_nothing(
+        preset in 0..presets::ALL.len(),
+        seed: u64,
+        gaps in prop::collection::vec(0..200_u32, 1..200),
+    ) {
+        let settings = Arc::new(presets::ALL[preset].1());
+        let run = || {
+            let root = Key::new(seed);
+            let mut link = LinkState::new(Arc::clone(&settings), LinkKeys::new(root, "meter"));
+            link.traffic_began(Time::ZERO);
+            let (mut now, mut latest, mut fates) = (Time::ZERO, Time::ZERO, Vec::new());
+            for (sequence, gap) in (0..).zip(&gaps) {
+                now += Span::from_millis(u64::from(*gap));
+                let fate = link.fate(now, Some(origin(root, "meter")), &publish(sequence), BYTES);
+                if let Some(Arrival { at, again, overtakes }) = arrival(&fate) {
+                    assert!(now < at && again.is_none_or(|again| at <= again));
+                    assert_eq!(overtakes, at < latest);
+                    latest = latest.max(again.unwrap_or(at));
+                }
+                fates.push(fate);
+            }
+            fates
+        };
+        prop_assert_eq!(run(), run());
+    }
+}
