@@ -23,11 +23,10 @@ fn words(key: Key, index: u64) -> [u32; 4] {
 }
 
 /// A length evenly from `low` to `high`, both included; `low` if they are the wrong way round.
-#[expect(clippy::cast_possible_truncation, reason = "the product's upper half fits")]
 fn evenly(low: Span, high: Span, words: [u32; 4]) -> Span {
     let lengths = u128::from((high - low).as_nanos()) + 1;
     let word = u128::from(words[0]) << 32 | u128::from(words[1]);
-    low + Span::from_nanos((lengths * word >> 64) as u64)
+    low + Span::from_nanos(((lengths * word) >> 64) as u64)
 }
 
 /// An exponential length by inversion. One word in 2^32 makes the longest 22.9 means.

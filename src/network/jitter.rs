@@ -81,14 +81,14 @@ fn normal() -> Table {
         }
         *quantile = x;
     }
-    standardised(array::from_fn(|i| {
+    standardised(&array::from_fn(|i| {
         if i < ENTRIES / 2 { -upper[ENTRIES / 2 - 1 - i] } else { upper[i - ENTRIES / 2] }
     }))
 }
 
 /// The quantiles of the Pareto distribution of shape 3 and least value 1.
 fn pareto() -> Table {
-    standardised(array::from_fn(|i| 1.0 / libm::cbrt(1.0 - middle(i))))
+    standardised(&array::from_fn(|i| 1.0 / libm::cbrt(1.0 - middle(i))))
 }
 
 /// The share of a distribution below the middle of the `i`-th of its equal parts.
@@ -99,7 +99,7 @@ fn middle(i: usize) -> f64 {
 
 #[expect(clippy::cast_possible_truncation, reason = "a table of single precision is enough")]
 #[expect(clippy::cast_precision_loss, reason = "a small integer")]
-fn standardised(quantiles: [f64; ENTRIES]) -> Table {
+fn standardised(quantiles: &[f64; ENTRIES]) -> Table {
     let mean = quantiles.iter().sum::<f64>() / ENTRIES as f64;
     let variance = quantiles.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / ENTRIES as f64;
     quantiles.map(|x| ((x - mean) / variance.sqrt()) as f32)

@@ -191,7 +191,7 @@ impl Direction {
         if name.kind == Kind::Reset {
             return Due::Arrives(now + settings.propagation(jitter), None);
         }
-        let lost = self.loss.meets(&settings.loss, now, loss, || second()[0]);
+        let missing = self.loss.meets(&settings.loss, now, loss, || second()[0]);
         let ahead = settings.reorder.is_some_and(|rule| self.goes_ahead(rule, reorder));
         let left = if is_down { Ok(now) } else { self.line.enter(settings, now, wire_bytes) };
         let (Ok(leaves) | Err(leaves)) = left;
@@ -205,7 +205,7 @@ impl Direction {
         if left.is_err() {
             return Due::Lost(Loss::QueueFull);
         }
-        if let Some(loss) = lost {
+        if let Some(loss) = missing {
             return Due::Lost(loss);
         }
         let at = if ahead { leaves } else { leaves + settings.propagation(jitter) };

@@ -126,7 +126,7 @@ mod tests {
         losses
             .chunk_by(|a, b| a == b)
             .filter(|run| run[0])
-            .map(|run| f64::from(u32::try_from(run.len()).unwrap()))
+            .map(|run| f64::from(u32::try_from(run.len()).expect("there are fewer packets")))
             .collect()
     }
 

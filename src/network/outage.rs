@@ -79,7 +79,7 @@ mod tests {
         let mut before = secs(0);
         let (mut waits, mut lengths) = (Vec::new(), Vec::new());
         for _ in 0..20_000 {
-            let (begin, end) = outages.next(&settings).unwrap();
+            let (begin, end) = outages.next(&settings).expect("the traffic has begun");
             waits.push(begin.since(before).as_secs_f64());
             lengths.push(end.since(begin).as_secs_f64());
             before = end;

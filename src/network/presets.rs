@@ -157,9 +157,9 @@ pub fn satellite() -> LinkSettings {
     LinkSettings::datagram(way(2_000_000), way(10_000_000))
 }
 
-/// A link as slow as LoRa at spreading factor 9: 1,760 bit/s (data rate 3 of EU868 in LoRaWAN's
+/// A link as slow as `LoRa` at spreading factor 9: 1,760 bit/s (data rate 3 of EU868 in the `LoRaWAN`
 /// Regional Parameters), and a first receive window 1 s after an uplink (`RECEIVE_DELAY1`), here a
-/// delay of the way down. Losses are estimates. Only *like* LoRa: duty cycles, payload limits and
+/// delay of the way down. Losses are estimates. Only *like* `LoRa`: duty cycles, payload limits and
 /// receive windows are not simulated, and nobody should send IP headers there.
 ///
 /// Effect: a packet of 100 bytes takes 455 ms to send, and four waiting fill the queue; QoS 2's
