@@ -4,9 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up; `main.rs` and `lib.rs` are the doors.
-const FLOORS: [&str; 9] = [
-    "base", "mqtt", "network", "guarantee", "scenario", "engine", "study", "report", "cli",
-];
+const FLOORS: [&str; 9] =
+    ["base", "mqtt", "network", "guarantee", "scenario", "engine", "study", "report", "cli"];
 /// Rooms beside the stairs: they may use the floor named, and whoever stands above may use them.
 const BESIDE: [(&str, &str); 1] = [("closed_form", "base")];
 /// Code above this floor may know threads, wall clocks and terminals.

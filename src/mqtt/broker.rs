@@ -7,9 +7,7 @@ use std::sync::Arc;
 use super::endpoint::{Backlog, Endpoint, Input, Output};
 use super::host::Outbox;
 use super::inbound::{Delivery, Reaction};
-use super::packet::{
-    ConnAck, Connect, Message, Packet, SubAck, Subscribe, UnsubAck, Unsubscribe,
-};
+use super::packet::{ConnAck, Connect, Message, Packet, SubAck, Subscribe, UnsubAck, Unsubscribe};
 use super::session::Session;
 use super::settings::{BrokerSettings, Version};
 use super::topics::{self, FilterTree};
@@ -320,9 +318,7 @@ impl Endpoint for Broker {
             Input::Timeout => self.timeout(now),
         }
         let sessions = &self.sessions;
-        self.outbox
-            .timers
-            .prune(|armed| sessions[armed.session as usize].outbound.is_armed(armed));
+        self.outbox.timers.prune(|armed| sessions[armed.session as usize].outbound.is_armed(armed));
     }
 
     fn poll_output(&mut self) -> Option<Output> {

@@ -225,8 +225,8 @@ impl Outbound {
     /// QoS 0: sent and forgotten [MQTT-4.3.1-1].
     fn publish_unacknowledged(&mut self, host: &mut Host<'_>, publish: Waiting) {
         // One that waits must not be overtaken by the next.
-        let waits = host.settings.queue_qos0
-            && (host.connection.is_none() || !self.waiting.is_empty());
+        let waits =
+            host.settings.queue_qos0 && (host.connection.is_none() || !self.waiting.is_empty());
         if waits {
             self.enqueue(host, publish);
         } else if host.connection.is_some() {
@@ -275,8 +275,7 @@ impl Outbound {
     }
 
     fn has_room(&self, host: &Host<'_>) -> bool {
-        host.connection.is_some()
-            && self.in_flight.len() < usize::from(host.settings.max_inflight)
+        host.connection.is_some() && self.in_flight.len() < usize::from(host.settings.max_inflight)
     }
 
     /// First transmission of a QoS 1 or 2 message: an unused id, DUP=0 [MQTT-4.3.2-1].

@@ -47,13 +47,7 @@ struct Pending {
 
 impl Requests {
     pub(crate) const fn new(retry: Option<Span>, version: Version) -> Self {
-        Self {
-            wanted: Vec::new(),
-            unwanted: Vec::new(),
-            pending: VecDeque::new(),
-            retry,
-            version,
-        }
+        Self { wanted: Vec::new(), unwanted: Vec::new(), pending: VecDeque::new(), retry, version }
     }
 
     /// The application subscribes.

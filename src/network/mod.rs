@@ -17,7 +17,7 @@
 //! | where netem differs | netem | here |
 //! |---|---|---|
 //! | a lost packet | never enters the queue | has used the line: it is lost on the air |
-//! | a duplicate | enters the queue, meets loss again | is made on the way, needs no line, is not lost |
+//! | a duplicate | enters the queue, meets loss again | is made on the way, is not lost |
 //! | a packet lost and duplicated | arrives once | is lost |
 //! | a reordered packet | skips line and delay | skips the delay |
 //! | delay and line | the delay runs while a packet waits | the delay follows the line |

@@ -11,7 +11,7 @@
 //! | `wifi` | 3 ms | 3 ms pareto | 1 % | 20 Mbit/s | 250 |
 //! | `lte` | 35 ms | 8 ms normal | 0.1 %, bursts of 0.5 s every 30 s | 12 Mbit/s | 500 |
 //! | `nb-iot` | 800 ms | 400 ms pareto | 2 % | 16 / 24 kbit/s | 20 |
-//! | `satellite` | 280 ms | 5 ms normal | 0.1 %, rain fades of 2 s every 5 min | 2 / 10 Mbit/s | 500 |
+//! | `satellite` | 280 ms | 5 ms normal | 0.1 %, fades of 2 s every 5 min | 2 / 10 Mbit/s | 500 |
 //! | `lora-like` | 0.1 s up, 1.1 s down | 25 ms normal | 8 % up, 12 % down | 1.76 kbit/s | 4 |
 
 use super::settings::{DirectionSettings, Distribution, LinkSettings, LossModel, Transport};
@@ -157,10 +157,11 @@ pub fn satellite() -> LinkSettings {
     LinkSettings::datagram(way(2_000_000), way(10_000_000))
 }
 
-/// A link as slow as `LoRa` at spreading factor 9: 1,760 bit/s (data rate 3 of EU868 in the `LoRaWAN`
-/// Regional Parameters), and a first receive window 1 s after an uplink (`RECEIVE_DELAY1`), here a
-/// delay of the way down. Losses are estimates. Only *like* `LoRa`: duty cycles, payload limits and
-/// receive windows are not simulated, and nobody should send IP headers there.
+/// A link as slow as `LoRa` at spreading factor 9: 1,760 bit/s (data rate 3 of EU868 in the
+/// `LoRaWAN` Regional Parameters), and a first receive window 1 s after an uplink
+/// (`RECEIVE_DELAY1`), here a delay of the way down. Losses are estimates. Only *like* `LoRa`: duty
+/// cycles, payload limits and receive windows are not simulated, and nobody should send IP headers
+/// there.
 ///
 /// Effect: a packet of 100 bytes takes 455 ms to send, and four waiting fill the queue; QoS 2's
 /// four packets hurt.

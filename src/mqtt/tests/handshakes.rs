@@ -166,8 +166,7 @@ fn every_single_loss_on_either_hop_leaves_qos_2_exactly_once() {
 #[test]
 fn the_timer_waits_its_interval_and_backs_off() {
     let timer = RetryTimer { every: SECOND, backoff: 2.0, max_transmissions: None };
-    let mut world =
-        World::pair(broker(), with(|hop| hop.retry = Retry::Timer(timer)), AtLeastOnce);
+    let mut world = World::pair(broker(), with(|hop| hop.retry = Retry::Timer(timer)), AtLeastOnce);
     world.lose(&["0 > PUBLISH", "0 > PUBLISH", "0 > PUBLISH"]);
     world.publish(0, AtLeastOnce);
     for (wait, resends) in [(999, 0), (1, 1), (1_999, 0), (1, 1), (3_999, 0), (1, 1)] {
@@ -181,8 +180,7 @@ fn the_timer_waits_its_interval_and_backs_off() {
 #[test]
 fn a_limited_sender_gives_up_one_interval_after_its_last_transmission() {
     let timer = RetryTimer { every: SECOND, backoff: 1.0, max_transmissions: Some(2) };
-    let mut world =
-        World::pair(broker(), with(|hop| hop.retry = Retry::Timer(timer)), ExactlyOnce);
+    let mut world = World::pair(broker(), with(|hop| hop.retry = Retry::Timer(timer)), ExactlyOnce);
     world.lose(&["0 < PUBREC", "0 < PUBREC"]);
     world.publish(0, ExactlyOnce);
     world.wait(SECOND);
