@@ -1,6 +1,374 @@
-//! placeholder
+//! Units: the one place that reads them and the one place that writes numbers for people.
+//!
+//! Three forms: `parse_...` reads what a user wrote, `write_...` gives back a text that parses to
+//! exactly the same value, and `format_...` rounds for the eye.
+
+use thiserror::Error;
+
 use super::time::Span;
 
-pub fn format_span(span: Span) -> String {
-    format!("{}", span.as_nanos())
+/// What a text with a unit measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// A length of time.
+    Span,
+    /// A share in percent.
+    Percent,
+    /// A length in bytes.
+    Bytes,
+    /// Bits a second.
+    Rate,
 }
+
+/// Why a text is not a quantity; each says what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum UnitError {
+    /// A number stands alone.
+    #[error("`{number}` has no unit: write {}", quantity.examples(number))]
+    NoUnit {
+        /// The number as it was written.
+        number: String,
+        /// What was wanted.
+        quantity: Quantity,
+    },
+    /// The unit is none of this quantity's.
+    #[error("`{unit}` is no unit of {}: use one of {}", quantity.noun(), quantity.known())]
+    UnknownUnit {
+        /// The unit as it was written.
+        unit: String,
+        /// What was wanted.
+        quantity: Quantity,
+    },
+    /// There is no number where one should be.
+    #[error("`{text}` is not {}: write it as in {}", quantity.noun(), quantity.examples("40"))]
+    NoNumber {
+        /// The text as it was written.
+        text: String,
+        /// What was wanted.
+        quantity: Quantity,
+    },
+    /// More than a scenario may name.
+    #[error("`{text}` is too large: at most {}", quantity.limit())]
+    TooLarge {
+        /// The text as it was written.
+        text: String,
+        /// What was wanted.
+        quantity: Quantity,
+    },
+}
+
+const NANOS: [(&str, u64); 10] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("µs", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("min", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+    ("d", 86_400_000_000_000),
+    ("w", 7 * 86_400_000_000_000),
+];
+const BYTES: [(&str, u64); 5] =
+    [("B", 1), ("kB", 1_000), ("KB", 1_000), ("KiB", 1_024), ("MB", 1_000_000)];
+const BITS: [(&str, u64); 4] =
+    [("bit/s", 1), ("kbit/s", 1_000), ("Mbit/s", 1_000_000), ("Gbit/s", 1_000_000_000)];
+/// Percent are read in millionths.
+const PERCENT: [(&str, u64); 1] = [("%", 1_000_000)];
+
+/// The longest payload that MQTT can carry is below this [MQTT-2.2.3].
+const BYTES_LIMIT: u64 = 268_435_455;
+/// No link is faster than 10 Tbit/s.
+const RATE_LIMIT: u64 = 10_000_000_000_000;
+
+impl Quantity {
+    const fn units(self) -> &'static [(&'static str, u64)] {
+        match self {
+            Self::Span => &NANOS,
+            Self::Percent => &PERCENT,
+            Self::Bytes => &BYTES,
+            Self::Rate => &BITS,
+        }
+    }
+
+    const fn noun(self) -> &'static str {
+        match self {
+            Self::Span => "a time",
+            Self::Percent => "a percentage",
+            Self::Bytes => "a number of bytes",
+            Self::Rate => "a rate",
+        }
+    }
+
+    fn examples(self, number: &str) -> String {
+        match self {
+            Self::Span => format!("\"{number}ms\" or \"{number}s\""),
+            Self::Percent => format!("\"{number}%\""),
+            Self::Bytes => format!("\"{number}B\" or \"{number}KB\""),
+            Self::Rate => format!("\"{number}kbit/s\" or \"{number}Mbit/s\""),
+        }
+    }
+
+    fn known(self) -> String {
+        let names: Vec<_> = self.units().iter().map(|(name, _)| *name).collect();
+        names.join(", ")
+    }
+
+    fn limit(self) -> String {
+        match self {
+            Self::Span => "100 years (36500d)".to_owned(),
+            Self::Percent => "1,000,000%".to_owned(),
+            Self::Bytes => write_bytes(BYTES_LIMIT),
+            Self::Rate => write_rate(RATE_LIMIT),
+        }
+    }
+
+    const fn most(self) -> u64 {
+        match self {
+            Self::Span => Span::LIMIT.as_nanos(),
+            Self::Percent => 1_000_000_000_000,
+            Self::Bytes => BYTES_LIMIT,
+            Self::Rate => RATE_LIMIT,
+        }
+    }
+}
+
+/// Reads a time such as `40ms`, `1.5s`, `2m`, `1h 30m` or `3d`, rounded to the nanosecond.
+///
+/// # Errors
+/// Without a number, without a unit, with a foreign unit, or above 100 years.
+pub fn parse_span(text: &str) -> Result<Span, UnitError> {
+    parse(text, Quantity::Span).map(Span::from_nanos)
+}
+
+/// Reads a percentage such as `2%` as the number before the sign, to a millionth. It may exceed
+/// 100: whether that makes sense is the caller's question.
+///
+/// # Errors
+/// Without a number, without the sign, or absurdly large.
+#[expect(clippy::cast_precision_loss, reason = "at most 10^12, far below 2^53")]
+pub fn parse_percent(text: &str) -> Result<f64, UnitError> {
+    parse(text, Quantity::Percent).map(|millionths| millionths as f64 / 1e6)
+}
+
+/// Reads a length such as `64B` or `1.5KB` (1,500 bytes) or `1KiB` (1,024 bytes).
+///
+/// # Errors
+/// Without a number, without a unit, with a foreign unit, or above what MQTT can carry.
+pub fn parse_bytes(text: &str) -> Result<u32, UnitError> {
+    let bytes = parse(text, Quantity::Bytes)?;
+    Ok(u32::try_from(bytes).expect("the limit of bytes is below 2^32"))
+}
+
+/// Reads a rate such as `256kbit/s`, in bits a second.
+///
+/// # Errors
+/// Without a number, without a unit, with a foreign unit, or above 10 Tbit/s.
+pub fn parse_rate(text: &str) -> Result<u64, UnitError> {
+    parse(text, Quantity::Rate)
+}
+
+/// Reads a sum of numbers with units, such as `1h 30m`.
+fn parse(text: &str, quantity: Quantity) -> Result<u64, UnitError> {
+    let no_number = || UnitError::NoNumber { text: text.to_owned(), quantity };
+    let too_large = || UnitError::TooLarge { text: text.to_owned(), quantity };
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return Err(no_number());
+    }
+    let mut sum: u64 = 0;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, after) = rest.split_at(end);
+        let (mantissa, divisor) = decimal(number).ok_or_else(no_number)?;
+        let after = after.trim_start();
+        let end = after
+            .find(|c: char| c.is_ascii_digit() || c.is_whitespace() || c == '.' || c == '-')
+            .unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        if unit.is_empty() {
+            return Err(UnitError::NoUnit { number: number.to_owned(), quantity });
+        }
+        let factor = quantity.units().iter().find(|(name, _)| *name == unit);
+        let Some((_, factor)) = factor else {
+            return Err(UnitError::UnknownUnit { unit: unit.to_owned(), quantity });
+        };
+        let value = mantissa.saturating_mul(u128::from(*factor)).saturating_add(divisor / 2);
+        let value = u64::try_from(value / divisor).map_err(|_| too_large())?;
+        sum = sum.saturating_add(value);
+        if sum > quantity.most() {
+            return Err(too_large());
+        }
+        rest = after.trim_start();
+    }
+    Ok(sum)
+}
+
+/// A decimal number as a whole number and the power of ten that divides it.
+fn decimal(number: &str) -> Option<(u128, u128)> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = whole.len() + fraction.len();
+    if digits == 0 || digits > 19 || fraction.contains('.') {
+        return None;
+    }
+    let mantissa = format!("{whole}{fraction}").parse().ok()?;
+    let places = u32::try_from(fraction.len()).ok()?;
+    Some((mantissa, 10_u128.pow(places)))
+}
+
+/// A time in the largest unit that divides it: parses to the same value.
+#[must_use]
+pub fn write_span(span: Span) -> String {
+    write_in(span.as_nanos(), &[5, 7, 8].map(|n| NANOS[n]), &[4, 3, 1, 0].map(|n| NANOS[n]))
+}
+
+/// A length in bytes: parses to the same value.
+#[must_use]
+pub fn write_bytes(bytes: u64) -> String {
+    write_in(bytes, &[], &[4, 2, 0].map(|n| BYTES[n]))
+}
+
+/// A rate: parses to the same value.
+#[must_use]
+pub fn write_rate(bits: u64) -> String {
+    write_in(bits, &[], &[3, 2, 1, 0].map(|n| BITS[n]))
+}
+
+/// A percentage as it was parsed: parses to the same value.
+#[must_use]
+pub fn write_percent(percent: f64) -> String {
+    format!("{percent}%")
+}
+
+/// Prefers a coarse unit that divides the value, then the largest unit with at most three places.
+fn write_in(value: u64, coarse: &[(&str, u64)], fine: &[(&str, u64)]) -> String {
+    let divides = |unit: &&(&str, u64)| value > 0 && value % unit.1 == 0;
+    if let Some((name, factor)) = coarse.iter().rev().find(divides) {
+        return format!("{}{name}", value / factor);
+    }
+    for (name, factor) in fine {
+        let step = (factor / 1000).max(1);
+        if value >= *factor && value % step == 0 {
+            let text = format!("{}.{:03}", value / factor, value % factor / step);
+            let plain = if *factor < 1000 { value.to_string() } else { text };
+            let plain = if plain.contains('.') { trim_zeros(&plain) } else { &plain };
+            return format!("{plain}{name}");
+        }
+    }
+    format!("{value}{}", fine.last().map_or("", |(name, _)| name))
+}
+
+fn trim_zeros(number: &str) -> &str {
+    number.trim_end_matches('0').trim_end_matches('.')
+}
+
+/// A time for people: `350 ns`, `41 ms`, `1.3 s`, `2m 5s`, `1h 30m`, `3d 4h`. Rounded.
+#[must_use]
+pub fn format_span(span: Span) -> String {
+    let nanos = span.as_nanos();
+    let tenths = |factor: u64| rounded(nanos, factor / 10);
+    match nanos {
+        0 => "0 s".to_owned(),
+        1..1_000 => format!("{nanos} ns"),
+        1_000..999_500 => format!("{} µs", rounded(nanos, 1_000)),
+        999_500..9_950_000 => format!("{} ms", with_tenths(tenths(1_000_000))),
+        9_950_000..999_500_000 => format!("{} ms", rounded(nanos, 1_000_000)),
+        999_500_000..9_950_000_000 => format!("{} s", with_tenths(tenths(1_000_000_000))),
+        9_950_000_000..59_500_000_000 => format!("{} s", rounded(nanos, 1_000_000_000)),
+        _ => {
+            let seconds = rounded(nanos, 1_000_000_000);
+            if seconds < 3_600 {
+                two_units(seconds, (60, "m"), (1, "s"))
+            } else if rounded(seconds, 60) < 24 * 60 {
+                two_units(rounded(seconds, 60) * 60, (3_600, "h"), (60, "m"))
+            } else {
+                two_units(rounded(seconds, 3_600) * 3_600, (86_400, "d"), (3_600, "h"))
+            }
+        }
+    }
+}
+
+const fn rounded(value: u64, unit: u64) -> u64 {
+    value.saturating_add(unit / 2) / unit
+}
+
+fn with_tenths(tenths: u64) -> String {
+    if tenths % 10 == 0 {
+        (tenths / 10).to_string()
+    } else {
+        format!("{}.{}", tenths / 10, tenths % 10)
+    }
+}
+
+fn two_units(seconds: u64, (large, large_name): (u64, &str), (small, name): (u64, &str)) -> String {
+    let rest = seconds % large / small;
+    if rest == 0 {
+        format!("{}{large_name}", seconds / large)
+    } else {
+        format!("{}{large_name} {rest}{name}", seconds / large)
+    }
+}
+
+/// A count for people, with commas: `100,000`.
+#[must_use]
+pub fn format_count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.char_indices() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A share from 0 to 1 as a percentage with `places` decimals: `95.1 %`. A share that is neither
+/// 0 nor 1 never reads as `0.0 %` or `100.0 %`: it reads as `<0.1 %` or `>99.9 %`.
+#[must_use]
+pub fn format_share(share: f64, places: usize) -> String {
+    let percent = share * 100.0;
+    let text = format!("{percent:.places$}");
+    let smallest = "1".parse::<f64>().map_or(1.0, |one| (0..places).fold(one, |x, _| x / 10.0));
+    if share > 0.0 && text == format!("{:.places$}", 0.0) {
+        return format!("<{smallest:.places$} %");
+    }
+    if share < 1.0 && text == format!("{:.places$}", 100.0) {
+        return format!(">{:.places$} %", 100.0 - smallest);
+    }
+    format!("{text} %")
+}
+
+/// Bytes for people: `640 B`, `1.5 kB`, `12 MB`. Rounded; powers of 1,000.
+#[must_use]
+pub fn format_bytes(bytes: u64) -> String {
+    scaled(bytes, &["B", "kB", "MB", "GB", "TB"])
+}
+
+/// A rate for people: `256 kbit/s`. Rounded.
+#[must_use]
+pub fn format_rate(bits: u64) -> String {
+    scaled(bits, &["bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"])
+}
+
+fn scaled(value: u64, units: &[&str]) -> String {
+    let mut factor = 1;
+    let mut unit = units.first().copied().unwrap_or_default();
+    for larger in units.iter().skip(1) {
+        // 999.5 and more would round to 1000 of the smaller unit.
+        if rounded(value, factor) < 1000 {
+            break;
+        }
+        factor *= 1000;
+        unit = larger;
+    }
+    if factor == 1 {
+        return format!("{value} {unit}");
+    }
+    let tenths = rounded(value, factor / 10);
+    let number = if tenths < 100 { with_tenths(tenths) } else { rounded(value, factor).to_string() };
+    format!("{number} {unit}")
+}
+
+#[cfg(test)]
+mod tests;
