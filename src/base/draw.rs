@@ -85,6 +85,13 @@ impl Chance {
         Self((share.clamp(0.0, 1.0) * 4_294_967_296.0 + 0.5) as u64)
     }
 
+    /// The share from 0 to 1.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "at most 2^32, exact")]
+    pub fn share(self) -> f64 {
+        self.0 as f64 / 4_294_967_296.0
+    }
+
     /// Whether this chance can ever hit.
     #[must_use]
     pub const fn is_possible(self) -> bool {
