@@ -219,6 +219,9 @@ fn decimal(number: &str) -> Option<(u128, u128)> {
 /// A time in the largest unit that divides it: parses to the same value.
 #[must_use]
 pub fn write_span(span: Span) -> String {
+    if span == Span::ZERO {
+        return "0s".to_owned();
+    }
     write_in(span.as_nanos(), &[5, 7, 8].map(|n| NANOS[n]), &[4, 3, 1, 0].map(|n| NANOS[n]))
 }
 
@@ -329,7 +332,7 @@ pub fn format_count(count: u64) -> String {
 pub fn format_share(share: f64, places: usize) -> String {
     let percent = share * 100.0;
     let text = format!("{percent:.places$}");
-    let smallest = "1".parse::<f64>().map_or(1.0, |one| (0..places).fold(one, |x, _| x / 10.0));
+    let smallest = (0..places).fold(1.0, |step, _| step / 10.0);
     if share > 0.0 && text == format!("{:.places$}", 0.0) {
         return format!("<{smallest:.places$} %");
     }
@@ -366,7 +369,8 @@ fn scaled(value: u64, units: &[&str]) -> String {
         return format!("{value} {unit}");
     }
     let tenths = rounded(value, factor / 10);
-    let number = if tenths < 100 { with_tenths(tenths) } else { rounded(value, factor).to_string() };
+    let number =
+        if tenths < 100 { with_tenths(tenths) } else { rounded(value, factor).to_string() };
     format!("{number} {unit}")
 }
 

@@ -1,11 +1,39 @@
 //! Scenario files and the trials they stand for.
+//!
+//! A file is read ([`Scenario::load`]), checked as a whole so that all errors are told at once,
+//! each at its place ([`diagnostic::Diagnostics`]), and expanded into the [`Point`]s of its axes.
+//! A point and a seed make a [`trial::Trial`].
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::qos::QoS;
 
+mod check;
+pub mod diagnostic;
+pub mod estimate;
 pub mod expect;
+mod file;
+mod link;
+mod needs;
+mod nodes;
+mod points;
+pub mod problem;
+mod read;
+mod schema;
+mod show;
 pub mod trial;
+mod value;
+mod words;
+
+pub use needs::METRICS;
+pub use schema::schema;
+
+use diagnostic::Diagnostics;
+
+/// The version of the model: it changes when draws or semantics do, and with it every trial's
+/// name, so that results of different models are never mistaken for each other.
+pub const MODEL: u32 = 1;
 
 /// A scenario file that was read and found right.
 #[derive(Clone, Debug)]
@@ -40,3 +68,85 @@ pub struct Point {
     /// A hash of the setup and the model version, from which trials take their names.
     pub content: u64,
 }
+
+/// The scenario files at a path: itself, or all `.toml` files in and below a folder, by name.
+///
+/// # Errors
+/// If a folder cannot be read or has no scenario in it. A single file is not opened.
+pub fn find(path: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
+    read::find(path)
+}
+
+impl Scenario {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// All that is wrong with it, each with its place.
+    pub fn load(path: &Path) -> Result<Self, Diagnostics> {
+        let text = read::text(path)?;
+        Self::parse(&path.display().to_string(), &text)
+    }
+
+    /// Checks the text of a file; `path` is only shown.
+    ///
+    /// # Errors
+    /// All that is wrong with it, each with its place.
+    pub fn parse(path: &str, text: &str) -> Result<Self, Diagnostics> {
+        let mut errors = Diagnostics::new(path, text);
+        let Some(file) = read::file(text, &mut errors) else { return Err(errors.sorted()) };
+        check::header(&file, &mut errors);
+        let nodes = nodes::expand(&file, &mut errors);
+        let points = points::points(&file, &nodes, &mut errors);
+        let setups: Vec<_> = points.iter().map(|point| &*point.setup).collect();
+        let expect = check::expect(&file, &nodes, &setups, &mut errors);
+        if !errors.list.is_empty() {
+            return Err(errors.sorted());
+        }
+        Ok(Self {
+            name: file.name.value,
+            about: file.about,
+            path: path.to_owned(),
+            source: text.to_owned(),
+            points,
+            first_seed: file.seeds.from.0.into(),
+            seed_count: file.seeds.count.0,
+            expect,
+        })
+    }
+
+    /// The file as TOML with every assumed default written out: valid, and of the same meaning.
+    #[must_use]
+    pub fn show(&self) -> String {
+        let mut none = Diagnostics::new(&self.path, &self.source);
+        read::file(&self.source, &mut none).map(|file| show::show(&file)).unwrap_or_default()
+    }
+
+    /// Keeps only the points whose messages are all published with one of these levels.
+    pub fn keep_qos(&mut self, levels: &[QoS]) {
+        self.points.retain(|point| point.setup.streams.iter().all(|one| levels.contains(&one.qos)));
+    }
+}
+
+impl Point {
+    /// The trial of one seed.
+    #[must_use]
+    pub fn trial(&self, seed: u64) -> trial::Trial {
+        let hash = xxhash_rust::xxh3::xxh3_64_with_seed(&self.content.to_le_bytes(), seed);
+        let name = format!("{:08x}", hash >> 32);
+        trial::Trial { setup: self.setup.clone(), seed, name }
+    }
+
+    /// What tells it from the scenario's other points: `qos 1`, `qos 2, granted 1`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match (self.published, self.granted) {
+            (Some(published), Some(granted)) => format!("qos {published}, granted {granted}"),
+            (Some(published), None) => format!("qos {published}"),
+            (None, Some(granted)) => format!("mixed qos, granted {granted}"),
+            (None, None) => "mixed qos".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

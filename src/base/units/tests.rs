@@ -66,7 +66,10 @@ fn numbers_for_people_are_short_and_never_round_over_a_unit() {
     assert_eq!(format_span(Span::from_nanos(350)), "350 ns");
     assert_eq!(format_span(Span::from_nanos(999_500)), "1 ms");
     assert_eq!([0, 999, 1_000, 100_000].map(format_count).join(" "), "0 999 1,000 100,000");
-    assert_eq!([640, 1_500, 999_999, 12_000_000].map(format_bytes).join(", "), "640 B, 1.5 kB, 1 MB, 12 MB");
+    assert_eq!(
+        [640, 1_500, 999_999, 12_000_000].map(format_bytes).join(", "),
+        "640 B, 1.5 kB, 1 MB, 12 MB"
+    );
     assert_eq!(format_rate(256_000), "256 kbit/s");
 }
 

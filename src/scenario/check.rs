@@ -1,0 +1,216 @@
+//! What the whole of a scenario must agree on: its axes and its expectations.
+
+use super::diagnostic::Diagnostics;
+use super::expect::{Bound, Expect, ExpectedBreak, Need, SOMETIMES};
+use super::file::{BrokenTable, File};
+use super::nodes::{Nodes, is_name_letter};
+use super::trial::Setup;
+use super::value::{Given, Levels};
+use crate::base::qos::QoS;
+use crate::base::time::Span;
+use crate::guarantee::verdict::{Blame, Breach, Promise, Violation};
+use crate::mqtt::settings::Retry;
+use crate::mqtt::topics;
+use crate::network::settings::{DirectionSettings, LossModel};
+
+/// Checks the name, the deadline and the axes.
+pub(super) fn header(file: &File, errors: &mut Diagnostics) {
+    let name = &file.name;
+    let long = name.value.len() > 64;
+    if name.value.is_empty()
+        || long
+        || name.value.starts_with('.')
+        || !name.value.chars().all(is_name_letter)
+    {
+        errors
+            .error(&name.span, "the name cannot name a folder", "results are kept under it")
+            .help("use up to 64 letters, digits, `-`, `_` and `.`, not beginning with `.`");
+    }
+    if file.deadline.value.0 == Span::ZERO {
+        errors.error(&file.deadline.span, "deadline must be more than zero", "no time at all");
+    }
+    let publishes = file.client.iter().flat_map(|client| &client.value.publish);
+    let levels: Vec<_> = publishes.map(|publish| &publish.value.qos).collect();
+    axis(&levels, "publish", errors);
+    let subscribes = file.client.iter().flat_map(|client| &client.value.subscribe);
+    let levels: Vec<_> = subscribes.map(|subscribe| &subscribe.value.qos).collect();
+    axis(&levels, "subscribe", errors);
+    if file.client.iter().all(|client| client.value.publish.is_empty()) {
+        let span = file.client.first().map_or(0..0, |client| client.value.name.span.clone());
+        errors
+            .error(&span, "nobody publishes", "no client has a [[client.publish]]")
+            .help("add one to a client");
+    }
+}
+
+/// Lists are one axis: they move together, so they must be the same.
+fn axis(all: &[&Given<Levels>], which: &str, errors: &mut Diagnostics) {
+    let mut lists = all.iter().filter(|levels| matches!(levels.value, Levels::Axis(_)));
+    let Some(first) = lists.next() else { return };
+    for other in lists.filter(|other| other.value != first.value) {
+        let title = format!("all lists of QoS on [[client.{which}]] must be the same");
+        errors
+            .error(&other.span, title, "this one differs from the first")
+            .help("they are one axis and move together; write a single QoS for what stays");
+    }
+}
+
+/// Checks and takes over what is expected; `setups` are those of all points.
+pub(super) fn expect(
+    file: &File,
+    nodes: &Nodes,
+    setups: &[&Setup],
+    errors: &mut Diagnostics,
+) -> Expect {
+    let mut expect = Expect::default();
+    for allow in &file.expect.allow {
+        if allow.value != "queue-overflow" {
+            let title = format!("allow cannot be `{}`", allow.value);
+            errors.error(&allow.span, title, "unknown word").help("known here: queue-overflow");
+        }
+    }
+    for word in &file.expect.sometimes {
+        if !SOMETIMES.contains(&word.value.as_str()) {
+            let title = format!("sometimes cannot be `{}`", word.value);
+            errors.error(&word.span, title, "unknown word").suggest(&word.value, &SOMETIMES);
+        } else if !setups.iter().any(|setup| possible(&word.value, setup)) {
+            let title = format!("`{}` can never happen here", word.value);
+            errors.error(&word.span, title, "nothing in this scenario causes it");
+        } else {
+            expect.sometimes.push(word.value.clone());
+        }
+    }
+    for need in &file.expect.need {
+        match Need::parse(&need.value) {
+            Ok(read) => {
+                check_need(&read, need, nodes, errors);
+                expect.needs.push(read);
+            }
+            Err(problem) => {
+                errors
+                    .error(&need.span, format!("the need {}", problem.what), problem.label)
+                    .help(problem.help);
+            }
+        }
+    }
+    for broken in &file.expect.broken {
+        let violation = violation(&broken.value);
+        check_break(violation, broken, file, setups, errors);
+        expect.broken.push(ExpectedBreak { violation, why: broken.value.why.clone() });
+    }
+    expect
+}
+
+fn violation(table: &BrokenTable) -> Violation {
+    Violation {
+        promise: Promise::from(table.promise),
+        breach: Breach::from(table.kind),
+        blame: Blame::from(table.blame),
+    }
+}
+
+fn check_need(need: &Need, given: &Given<String>, nodes: &Nodes, errors: &mut Diagnostics) {
+    let has = |qos: QoS| {
+        nodes.published.iter().any(|levels| match levels {
+            Levels::One(one) => *one == qos,
+            Levels::Axis(list) => list.contains(&qos),
+        })
+    };
+    let other = match need.bound {
+        Bound::Times(_, qos) => Some(qos),
+        _ => None,
+    };
+    for qos in [need.qos, other].into_iter().flatten().filter(|qos| !has(*qos)) {
+        let title = format!("no trial publishes with QoS {qos}");
+        errors.error(&given.span, title, "so this need can never be judged");
+    }
+}
+
+/// Whether a promise can break so at all, and whether anybody is promised it here.
+fn check_break(
+    violation: Violation,
+    given: &Given<BrokenTable>,
+    file: &File,
+    setups: &[&Setup],
+    errors: &mut Diagnostics,
+) {
+    let kinds: &[(Breach, &str)] = match violation.promise {
+        Promise::AtMostOnce => &[(Breach::Duplicated, "duplicated")],
+        Promise::AtLeastOnce => &[(Breach::Lost, "lost")],
+        Promise::ExactlyOnce => &[(Breach::Lost, "lost"), (Breach::Duplicated, "duplicated")],
+        Promise::Acknowledged => &[(Breach::Stuck, "stuck"), (Breach::Stalled, "stalled")],
+        Promise::OnlySubscribed => &[(Breach::Unexpected, "unexpected")],
+        Promise::Ordered => &[(Breach::Reordered, "reordered")],
+    };
+    if !kinds.iter().any(|(kind, _)| *kind == violation.breach) {
+        let kinds: Vec<_> = kinds.iter().map(|(_, word)| *word).collect();
+        errors
+            .error(&given.span, "this promise cannot break so", "an expectation without a case")
+            .help(format!("its kinds: {}", kinds.join(", ")));
+    } else if violation.promise == Promise::Ordered && !file.expect.order {
+        errors
+            .error(&given.span, "order is not promised here", "so it cannot break")
+            .help("add `order = true` to [expect]");
+    } else if !setups.iter().any(|setup| promised(violation.promise, setup)) {
+        errors.error(
+            &given.span,
+            "nobody is promised this here",
+            "no message is published and subscribed to with such a QoS",
+        );
+    }
+}
+
+/// Whether some message falls under the promise (`PROMISES` section 3).
+fn promised(promise: Promise, setup: &Setup) -> bool {
+    let falls = |published: QoS, granted: QoS| match promise {
+        Promise::AtMostOnce => published.min(granted) == QoS::AtMostOnce && published.number() != 1,
+        Promise::AtLeastOnce => published.min(granted) == QoS::AtLeastOnce,
+        Promise::ExactlyOnce => published.min(granted) == QoS::ExactlyOnce,
+        Promise::Acknowledged | Promise::OnlySubscribed | Promise::Ordered => true,
+    };
+    let pair = |stream: &super::trial::StreamSetup| {
+        setup.clients.iter().flat_map(|client| &client.subscriptions).any(|subscription| {
+            let granted = subscription.request.qos.min(setup.broker.max_qos);
+            falls(stream.qos, granted)
+                && topics::matches(&subscription.request.filter, &stream.topic)
+        })
+    };
+    match promise {
+        Promise::Acknowledged => setup.streams.iter().any(|one| one.qos > QoS::AtMostOnce),
+        _ => setup.streams.iter().any(pair),
+    }
+}
+
+/// Whether anything in the setup can make this counter move.
+fn possible(word: &str, setup: &Setup) -> bool {
+    let way = |test: fn(&DirectionSettings) -> bool| {
+        setup.clients.iter().any(|client| test(&client.link.up) || test(&client.link.down))
+    };
+    let outage = setup.clients.iter().any(|client| client.link.outage.is_some());
+    let away = setup.clients.iter().any(|client| !client.absences.is_empty());
+    let gives_up =
+        |retry: Retry| matches!(retry, Retry::Timer(timer) if timer.max_transmissions.is_some());
+    match word {
+        "loss" => outage || way(loses),
+        "burst" => way(|way| !matches!(way.loss, LossModel::Random(_))),
+        "outage" => outage,
+        "duplicate" => way(|way| way.duplicate.is_possible()),
+        "tail-drop" => way(|way| way.queue.is_some()),
+        "give-up" => {
+            gives_up(setup.broker.hop.retry)
+                || setup.clients.iter().any(|client| gives_up(client.settings.hop.retry))
+        }
+        "retained" => setup.streams.iter().any(|stream| stream.retain),
+        "offline-queued" => away || outage,
+        "unsubscribe" => setup
+            .clients
+            .iter()
+            .flat_map(|client| &client.subscriptions)
+            .any(|subscription| subscription.until.is_some()),
+        _ => true,
+    }
+}
+
+fn loses(way: &DirectionSettings) -> bool {
+    way.queue.is_some() || way.loss != LossModel::Random(crate::base::draw::Chance::NEVER)
+}

@@ -1,0 +1,149 @@
+//! What is wrong with a scenario file, all of it, shown at the place in rustc's look.
+
+use std::fmt;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+/// Everything that is wrong with one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostics {
+    /// The file, as the user wrote it.
+    pub path: String,
+    /// Its text, as far as it could be read.
+    pub source: String,
+    /// What is wrong, in the order of the file.
+    pub list: Vec<Diagnostic>,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// What is wrong, as a fragment.
+    pub title: String,
+    /// Where: bytes of the source. `None`: the file as a whole.
+    pub span: Option<Range<usize>>,
+    /// What to say at the place; may be empty.
+    pub label: String,
+    /// What to do about it; may be empty.
+    pub help: String,
+}
+
+impl Diagnostics {
+    /// Nothing wrong so far.
+    pub(super) fn new(path: &str, source: &str) -> Self {
+        Self { path: path.to_owned(), source: source.to_owned(), list: Vec::new() }
+    }
+
+    /// One error about a file as a whole.
+    pub(super) fn whole(path: &str, title: impl Into<String>, help: impl Into<String>) -> Self {
+        let mut all = Self::new(path, "");
+        let (title, help) = (title.into(), help.into());
+        all.list.push(Diagnostic { title, span: None, label: String::new(), help });
+        all
+    }
+
+    /// Adds an error at a place.
+    pub(super) fn error(
+        &mut self,
+        span: &Range<usize>,
+        title: impl Into<String>,
+        label: impl Into<String>,
+    ) -> &mut Diagnostic {
+        let (title, label) = (title.into(), label.into());
+        let span = Some(span.clone());
+        self.list.push(Diagnostic { title, span, label, help: String::new() });
+        self.list.last_mut().expect("one was pushed just now")
+    }
+
+    /// In the order of the file, none twice.
+    pub(super) fn sorted(mut self) -> Self {
+        let place = |one: &Diagnostic| one.span.as_ref().map_or(0, |span| span.start);
+        self.list.sort_by_key(place);
+        self.list.dedup();
+        self
+    }
+
+    /// As text for a terminal, with or without colour; ends with a line feed.
+    #[must_use]
+    pub fn render(&self, colour: bool) -> String {
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        let mut text = String::new();
+        for one in &self.list {
+            let title = printable(&one.title);
+            let title = Level::ERROR.primary_title(title.as_str());
+            let main = match &one.span {
+                Some(span) => title.element(
+                    Snippet::source(self.source.as_str())
+                        .path(self.path.as_str())
+                        .annotation(AnnotationKind::Primary.span(span.clone()).label(&one.label)),
+                ),
+                None => Group::with_title(title)
+                    .element(annotate_snippets::Origin::path(self.path.as_str())),
+            };
+            let mut report = vec![main];
+            if !one.help.is_empty() {
+                report.push(Group::with_title(Level::HELP.secondary_title(one.help.as_str())));
+            }
+            text.push_str(&renderer.render(&report));
+            text.push_str("\n\n");
+        }
+        text.pop();
+        text
+    }
+}
+
+/// The text without control characters, which a file could use to fool a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+/// Without colour.
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+impl Diagnostic {
+    /// Says what to do about it.
+    pub(super) fn help(&mut self, help: impl Into<String>) -> &mut Self {
+        self.help = help.into();
+        self
+    }
+
+    /// Says which of the known names was perhaps meant, or names them all.
+    pub(super) fn suggest(&mut self, name: &str, known: &[&str]) -> &mut Self {
+        let near = known.iter().map(|one| (distance(name, one), one)).min();
+        let help = match near {
+            Some((steps, one)) if steps <= 1.max(name.chars().count() / 3) => {
+                format!("did you mean `{one}`?")
+            }
+            _ if known.is_empty() => return self,
+            _ => format!("known here: {}", known.join(", ")),
+        };
+        self.help(help)
+    }
+}
+
+/// How many letters must be put in, left out, changed or swapped with the next to get from `a` to
+/// `b` (Damerau and Levenshtein's distance, restricted).
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<_>, Vec<_>) = (a.chars().take(64).collect(), b.chars().collect());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let change = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                let best = change.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+                let swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+                if swapped { best.min(rows[i - 2][j - 2] + 1) } else { best }
+            };
+        }
+    }
+    rows[a.len()][b.len()]
+}

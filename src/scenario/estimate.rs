@@ -1,0 +1,1 @@
+//! How large a trial will be, before it runs.

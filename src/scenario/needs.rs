@@ -1,0 +1,145 @@
+//! Reading bounds such as `qos2.latency.p99 <= 2s`.
+
+use super::expect::{Bound, Comparison, Metric, Need, Statistic};
+use super::problem::Problem;
+use crate::base::qos::QoS;
+use crate::base::units;
+
+/// The metrics that a need can name, without their statistics.
+pub const METRICS: [&str; 14] = [
+    "delivered",
+    "lost",
+    "duplicated",
+    "unexpected",
+    "stuck",
+    "reordered",
+    "packets",
+    "bytes",
+    "overhead",
+    "latency",
+    "completion",
+    "in_flight",
+    "queued",
+    "recovery",
+];
+
+const COMPARISONS: [(&str, Comparison); 5] = [
+    ("<=", Comparison::AtMost),
+    (">=", Comparison::AtLeast),
+    ("==", Comparison::Equal),
+    ("<", Comparison::Less),
+    (">", Comparison::Greater),
+];
+
+/// What kind of number a metric is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A count of units, or its share.
+    Units,
+    /// A plain number.
+    Number,
+    /// A length of time.
+    Time,
+}
+
+impl Need {
+    /// Reads a need.
+    ///
+    /// # Errors
+    /// If it names no metric, has no comparison, or its bound is of another kind than its metric.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        let place = COMPARISONS
+            .iter()
+            .filter_map(|(sign, comparison)| Some((text.find(sign)?, sign, *comparison)))
+            .min_by_key(|(at, sign, _)| (*at, 2 - sign.len()));
+        let Some((at, sign, comparison)) = place else {
+            return Err(Problem::new("compares nothing", "there is no <=, >=, <, > or ==")
+                .help("write it as in \"qos1.latency.p99 <= 2s\" or \"lost <= 0.1%\""));
+        };
+        let (qos, metric, kind) = subject(text[..at].trim())?;
+        let bound = bound(text[at + sign.len()..].trim(), kind)?;
+        Ok(Self { text: text.to_owned(), qos, metric, comparison, bound })
+    }
+}
+
+fn subject(text: &str) -> Result<(Option<QoS>, Metric, Kind), Problem> {
+    let mut parts = text.split('.');
+    let first = parts.next().unwrap_or_default();
+    let qos = level(first)?;
+    let name = if qos.is_some() { parts.next().unwrap_or_default() } else { first };
+    let rest: Vec<_> = parts.collect();
+    let statistic = rest.join(".");
+    let (metric, kind) = match name {
+        "delivered" => (Metric::Delivered, Kind::Units),
+        "lost" => (Metric::Lost, Kind::Units),
+        "duplicated" => (Metric::Duplicated, Kind::Units),
+        "unexpected" => (Metric::Unexpected, Kind::Units),
+        "stuck" => (Metric::Stuck, Kind::Units),
+        "reordered" => (Metric::Reordered, Kind::Units),
+        "packets" => (Metric::Packets, Kind::Number),
+        "bytes" => (Metric::Bytes, Kind::Number),
+        "overhead" => (Metric::Overhead, Kind::Number),
+        "latency" => (Metric::Latency(read_statistic(&statistic)?), Kind::Time),
+        "completion" => (Metric::Completion(read_statistic(&statistic)?), Kind::Time),
+        "in_flight" => (Metric::InFlight, Kind::Number),
+        "queued" => (Metric::Queued, Kind::Number),
+        "recovery" => (Metric::Recovery, Kind::Time),
+        _ => {
+            return Err(Problem::new("names no metric", format!("there is no metric `{name}`"))
+                .help(format!("known: {}", METRICS.join(", "))));
+        }
+    };
+    if !matches!(metric, Metric::Latency(_) | Metric::Completion(_)) && !statistic.is_empty() {
+        return Err(Problem::new("asks too much", format!("`{name}` has no `{statistic}`")));
+    }
+    Ok((qos, metric, kind))
+}
+
+fn level(word: &str) -> Result<Option<QoS>, Problem> {
+    let Some(number) = word.strip_prefix("qos") else { return Ok(None) };
+    let level = number.parse().ok().and_then(QoS::from_number);
+    level.map(Some).ok_or_else(|| {
+        Problem::new("names no QoS", format!("there is no `{word}`"))
+            .help("write qos0, qos1 or qos2")
+    })
+}
+
+fn read_statistic(text: &str) -> Result<Statistic, Problem> {
+    let quantile = text.strip_prefix('p').and_then(|rank| rank.parse::<f64>().ok());
+    match (text, quantile) {
+        ("max", _) => Ok(Statistic::Max),
+        ("mean", _) => Ok(Statistic::Mean),
+        (_, Some(rank)) if rank > 0.0 && rank < 100.0 => Ok(Statistic::Quantile(rank / 100.0)),
+        _ => Err(Problem::new("needs a statistic", format!("`{text}` is none"))
+            .help("write .p50, .p99, .p99.9, .max or .mean")),
+    }
+}
+
+fn bound(text: &str, kind: Kind) -> Result<Bound, Problem> {
+    if let Some((factor, other)) = text.split_once(" x ") {
+        let Some(qos) = level(other.trim())? else {
+            return Err(Problem::new("compares with no QoS", "after `x` comes a QoS")
+                .help("write it as in \"qos1.bytes <= 1.35 x qos0\""));
+        };
+        return Ok(Bound::Times(number(factor.trim())?, qos));
+    }
+    let unit = |error: units::UnitError| Problem::of_unit(&error);
+    match kind {
+        Kind::Time => units::parse_span(text).map(Bound::Span).map_err(unit),
+        Kind::Units if text.ends_with('%') => {
+            let percent = units::parse_percent(text).map_err(unit)?;
+            if percent > 100.0 {
+                return Err(Problem::new("asks for more than 100 percent", "the bound is beyond"));
+            }
+            Ok(Bound::Share(percent / 100.0))
+        }
+        Kind::Units | Kind::Number => number(text).map(Bound::Number),
+    }
+}
+
+fn number(text: &str) -> Result<f64, Problem> {
+    match text.replace(',', "").parse::<f64>() {
+        Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
+        _ => Err(Problem::new("has no bound", format!("`{text}` is not a number"))),
+    }
+}

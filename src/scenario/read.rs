@@ -1,0 +1,239 @@
+//! From bytes to a [`File`]: finding scenarios, refusing what is none, and telling all misspelt
+//! fields and malformed values at once.
+//!
+//! Serde stops at the first error. So a value that is refused is told, replaced or taken out of
+//! the parsed tables, and the file is read again, until it passes.
+
+use std::fs;
+use std::io::Read;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::Diagnostics;
+use super::file::File;
+use super::problem::Problem;
+
+/// No scenario that a person wrote is larger, in bytes.
+const LARGEST: u64 = 1_000_000;
+
+/// After so many errors the rest would only be noise.
+const MOST_ERRORS: usize = 50;
+
+/// Fields of the format that this version does not simulate yet.
+const LATER: [&str; 6] = ["fault", "store", "quirks", "nat_idle", "tls", "profile"];
+
+/// What stands in for a refused value, so that its absence is not told as a second error.
+const STAND_INS: &str = r#"
+schema = 1
+count = 1
+delay = "1s"
+time = "1s"
+every = "1s"
+lasts = "1s"
+good = "1s"
+bad = "1s"
+p = "1%"
+r = "1%"
+"#;
+
+/// The scenario files at `path`: itself, or all `.toml` files in and below a folder, by name.
+///
+/// # Errors
+/// If there is nothing at `path`, or nothing in it.
+pub(super) fn find(path: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    let mut folders = vec![path.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| unreadable(&folder, &error))?;
+        for entry in entries {
+            let kind = entry.file_type().map_err(|error| unreadable(&entry.path(), &error))?;
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if entry.path().extension().is_some_and(|extension| extension == "toml") {
+                found.push(entry.path());
+            }
+        }
+    }
+    if found.is_empty() {
+        let title = "there is no scenario in this folder";
+        return Err(Diagnostics::whole(
+            &path.display().to_string(),
+            title,
+            "scenarios are files that end in `.toml`",
+        ));
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostics {
+    let help = match error.kind() {
+        std::io::ErrorKind::NotFound => "check the path",
+        std::io::ErrorKind::PermissionDenied => "check its permissions",
+        _ => "",
+    };
+    let title = format!("failed to read the scenario: {error}");
+    Diagnostics::whole(&path.display().to_string(), title, help)
+}
+
+/// The text of a file, if it can be a scenario at all.
+pub(super) fn text(path: &Path) -> Result<String, Diagnostics> {
+    let shown = path.display().to_string();
+    let mut bytes = Vec::new();
+    // One byte more than allowed tells a file that is too large from one that just fits; a
+    // device that never ends is stopped too.
+    let read = fs::File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+    if let Err(error) = read {
+        return Err(unreadable(path, &error));
+    }
+    if bytes.len() as u64 > LARGEST {
+        let title = "this is larger than 1 MB: not a scenario";
+        return Err(Diagnostics::whole(&shown, title, "fleets are written with `count`"));
+    }
+    String::from_utf8(bytes).map_err(|_| {
+        let title = "this is not text (UTF-8): not a scenario";
+        Diagnostics::whole(&shown, title, "a scenario is a TOML file")
+    })
+}
+
+/// Reads the tables; what is wrong goes to `errors`. `None` if too little is left to look further.
+pub(super) fn file(text: &str, errors: &mut Diagnostics) -> Option<File> {
+    let (root, syntax) = DeTable::parse_recoverable(text);
+    for error in syntax.iter().take(MOST_ERRORS) {
+        let title = format!("this is not TOML: {}", error.message().replace('\n', ", "));
+        errors.error(&error.span().unwrap_or(0..0), title, "");
+    }
+    if !syntax.is_empty() {
+        return None;
+    }
+    let mut root = root;
+    let mut whole = true;
+    let mut replaced: Vec<Range<usize>> = Vec::new();
+    for _ in 0..MOST_ERRORS {
+        let error = match File::deserialize(toml::Deserializer::from(root.clone())) {
+            Ok(file) => return whole.then_some(file),
+            Err(error) => error,
+        };
+        let span = error.span().unwrap_or(0..0);
+        let missing = error.message().starts_with("missing field");
+        whole &= !missing;
+        let repeated = replaced.contains(&span);
+        let key = repair(root.get_mut(), &span, missing || repeated);
+        let told = missing
+            && replaced
+                .iter()
+                .any(|gone| span.start <= gone.start && missing_told(error.message(), text, gone));
+        if !repeated && !told {
+            tell(&error, &span, key.as_deref().unwrap_or("value"), errors);
+        }
+        replaced.push(span);
+        if key.is_none() {
+            return None;
+        }
+    }
+    None
+}
+
+/// Whether the field that is missing is one that was taken out because it was refused.
+fn missing_told(message: &str, text: &str, gone: &Range<usize>) -> bool {
+    let field = message.split('`').nth(1).unwrap_or_default();
+    let line = text[..gone.start].rfind('\n').map_or(0, |at| at + 1);
+    text[line..gone.start].contains(field)
+}
+
+/// Replaces what stands at `span` by a harmless value, or takes it out; returns its field's name.
+fn repair(table: &mut DeTable<'_>, span: &Range<usize>, take_out: bool) -> Option<String> {
+    let mut at = None;
+    for (position, (key, value)) in table.iter_mut().enumerate() {
+        if key.span() == *span || value.span() == *span {
+            at = Some((position, key.get_ref().to_string(), key.span() == *span));
+            break;
+        }
+        let name = key.get_ref().to_string();
+        match value.get_mut() {
+            DeValue::Table(inner) => {
+                if let Some(key) = repair(inner, span, take_out) {
+                    return Some(key);
+                }
+            }
+            DeValue::Array(list) => {
+                if list.iter().any(|one| one.span() == *span) {
+                    let kept = list.clone().into_iter().filter(|one| one.span() != *span);
+                    *list = kept.collect();
+                    return Some(name);
+                }
+                for one in list.iter_mut() {
+                    if let DeValue::Table(inner) = one.get_mut()
+                        && let Some(key) = repair(inner, span, take_out)
+                    {
+                        return Some(key);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let (position, name, is_key) = at?;
+    let stand_in = if take_out || is_key { None } else { stand_in(&name) };
+    let key = table.keys().nth(position)?.clone();
+    match stand_in {
+        Some(value) => table.get_mut(&key)?.clone_from(&Spanned::new(span.clone(), value)),
+        None => drop(table.remove(&key)),
+    }
+    Some(name)
+}
+
+fn stand_in(name: &str) -> Option<DeValue<'static>> {
+    let table = DeTable::parse(STAND_INS).expect("the stand-ins are TOML").into_inner();
+    table.into_iter().find(|(key, _)| key.get_ref() == name).map(|(_, value)| value.into_inner())
+}
+
+/// Puts serde's words into ours.
+fn tell(error: &toml::de::Error, span: &Range<usize>, key: &str, errors: &mut Diagnostics) {
+    let message = error.message();
+    if let Some(problem) = Problem::from_message(message) {
+        errors.error(span, format!("{key} {}", problem.what), problem.label).help(problem.help);
+        return;
+    }
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let named = quoted.next().unwrap_or_default();
+    let known: Vec<_> = quoted.collect();
+    if message.starts_with("unknown field") {
+        if LATER.contains(&named) {
+            let title = format!("`{named}` is not there yet");
+            errors.error(span, title, "not simulated in this version");
+        } else {
+            let title = format!("there is no field `{named}` here");
+            errors.error(span, title, "unknown field").suggest(named, &known);
+        }
+    } else if message.starts_with("unknown variant") {
+        let title = format!("{key} cannot be `{named}`");
+        errors.error(span, title, "unknown word").suggest(named, &known);
+    } else if message.starts_with("missing field") {
+        let title = format!("the field `{named}` is missing");
+        errors.error(span, title, format!("`{named}` is needed here"));
+    } else if let Some((found, wanted)) = message
+        .strip_prefix("invalid type: ")
+        .or_else(|| message.strip_prefix("invalid value: "))
+        .and_then(|rest| rest.split_once(", expected "))
+    {
+        let wanted = match wanted {
+            "a string" => "a text in quotes",
+            "a sequence" => "a list",
+            wanted if wanted.starts_with("struct ") => "a table",
+            wanted => wanted,
+        };
+        errors.error(span, format!("{key} must be {wanted}"), format!("this is {found}"));
+    } else {
+        errors.error(span, format!("{key}: {message}"), "");
+    }
+}

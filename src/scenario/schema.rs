@@ -1,0 +1,11 @@
+//! The JSON Schema of scenario files, with which editors complete and check.
+
+use super::file::File;
+
+/// The schema as JSON, ending with a line feed.
+#[must_use]
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(File);
+    let text = serde_json::to_string_pretty(&schema).expect("a schema has only text keys");
+    text + "\n"
+}

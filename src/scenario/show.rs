@@ -1,0 +1,59 @@
+//! Writing a scenario back with every assumed default: itself a valid file of the same meaning.
+
+use std::fmt::Write as _;
+
+use toml::Value;
+use toml::value::Table;
+
+use super::diagnostic::Diagnostics;
+use super::file::File;
+use super::link;
+use super::value::Given;
+
+/// The file with every default written out.
+pub(super) fn show(file: &File) -> String {
+    let mut file = file.clone();
+    for link in &mut file.link {
+        // The links were found right before: nothing can be told here.
+        let settings = link::settings(&link.value, &mut Diagnostics::new("", ""));
+        *link = Given::assumed(link::written(&settings, &link.value.between));
+    }
+    let value = Table::try_from(&file).expect("tables of texts and numbers can be TOML");
+    let mut text = String::new();
+    section(&mut text, "", &value);
+    text.trim_start().to_owned()
+}
+
+/// Writes the plain values of a table first, then its sections.
+fn section(text: &mut String, path: &str, table: &Table) {
+    for (key, value) in table.iter().filter(|(key, value)| !is_section(path, key, value)) {
+        let _ = writeln!(text, "{key} = {value}");
+    }
+    for (key, value) in table.iter().filter(|(key, value)| is_section(path, key, value)) {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match value {
+            Value::Array(list) => {
+                for one in list.iter().filter_map(Value::as_table) {
+                    let _ = writeln!(text, "\n[[{path}]]");
+                    section(text, &path, one);
+                }
+            }
+            Value::Table(inner) => {
+                let _ = writeln!(text, "\n[{path}]");
+                section(text, &path, inner);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether a value has a heading of its own; the others are written in one line.
+fn is_section(path: &str, key: &str, value: &Value) -> bool {
+    match (path, key) {
+        ("", "broker" | "expect") => value.is_table(),
+        ("", "client" | "link") | ("client", "publish" | "subscribe") | ("expect", "broken") => {
+            value.is_array()
+        }
+        _ => false,
+    }
+}

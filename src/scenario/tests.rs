@@ -1,0 +1,1 @@
+//! Whole files: what is read, what is refused, and how the refusal looks.
