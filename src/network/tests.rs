@@ -72,13 +72,13 @@ fn lost(fates: &[Fate]) -> Vec<bool> {
     fates.iter().map(|fate| arrival(fate).is_none()).collect()
 }
 
-/// A direction with loss, jitter and a rate.
+/// A direction with loss, jitter and a line that is always busy: 100 bytes take 1.07 ms.
 fn lively() -> DirectionSettings {
     DirectionSettings {
         jitter: Span::from_millis(10),
         distribution: Distribution::Normal,
         loss: LossModel::Random(share(0.1)),
-        rate: Some(2_000_000),
+        rate: Some(750_000),
         ..DirectionSettings::clean(Span::from_millis(50))
     }
 }
@@ -338,6 +338,18 @@ fn an_overruled_fate_shifts_nobody_elses() {
             }
         }
     }
+}
+
+#[test]
+fn who_arrives_before_a_late_duplicate_overtakes_it() {
+    let mut link = link(DirectionSettings::clean(Span::from_millis(10)));
+    let doubled =
+        ForcedFate::Arrives { after: Span::from_millis(1), again: Some(Span::from_millis(20)) };
+    let mut overrule = BTreeMap::from([(publish(0), doubled)]);
+    let overtakes = [0, 9, 10].map(|sequence| {
+        arrival(&send_under(&mut link, &mut overrule, sequence)).map(|arrival| arrival.overtakes)
+    });
+    assert_eq!(overtakes, [Some(false), Some(true), Some(false)]);
 }
 
 #[test]
