@@ -157,7 +157,8 @@ pub fn parse_percent(text: &str) -> Result<f64, UnitError> {
 /// Without a number, without a unit, with a foreign unit, or above what MQTT can carry.
 pub fn parse_bytes(text: &str) -> Result<u32, UnitError> {
     let bytes = parse(text, Quantity::Bytes)?;
-    Ok(u32::try_from(bytes).expect("the limit of bytes is below 2^32"))
+    u32::try_from(bytes)
+        .map_err(|_| UnitError::TooLarge { text: text.to_owned(), quantity: Quantity::Bytes })
 }
 
 /// Reads a rate such as `256kbit/s`, in bits a second.
@@ -245,13 +246,13 @@ pub fn write_percent(percent: f64) -> String {
 
 /// Prefers a coarse unit that divides the value, then the largest unit with at most three places.
 fn write_in(value: u64, coarse: &[(&str, u64)], fine: &[(&str, u64)]) -> String {
-    let divides = |unit: &&(&str, u64)| value > 0 && value % unit.1 == 0;
+    let divides = |unit: &&(&str, u64)| value > 0 && value.is_multiple_of(unit.1);
     if let Some((name, factor)) = coarse.iter().rev().find(divides) {
         return format!("{}{name}", value / factor);
     }
     for (name, factor) in fine {
         let step = (factor / 1000).max(1);
-        if value >= *factor && value % step == 0 {
+        if value >= *factor && value.is_multiple_of(step) {
             let text = format!("{}.{:03}", value / factor, value % factor / step);
             let plain = if *factor < 1000 { value.to_string() } else { text };
             let plain = if plain.contains('.') { trim_zeros(&plain) } else { &plain };
@@ -296,7 +297,7 @@ const fn rounded(value: u64, unit: u64) -> u64 {
 }
 
 fn with_tenths(tenths: u64) -> String {
-    if tenths % 10 == 0 {
+    if tenths.is_multiple_of(10) {
         (tenths / 10).to_string()
     } else {
         format!("{}.{}", tenths / 10, tenths % 10)

@@ -1,5 +1,6 @@
 //! What the whole of a scenario must agree on: its axes and its expectations.
 
+use super::audience::Audience;
 use super::diagnostic::Diagnostics;
 use super::expect::{Bound, Expect, ExpectedBreak, Need, SOMETIMES};
 use super::file::{BrokenTable, File};
@@ -10,7 +11,6 @@ use crate::base::qos::QoS;
 use crate::base::time::Span;
 use crate::guarantee::verdict::{Blame, Breach, Promise, Violation};
 use crate::mqtt::settings::Retry;
-use crate::mqtt::topics;
 use crate::network::settings::{DirectionSettings, LossModel};
 
 /// Checks the name, the deadline and the axes.
@@ -168,17 +168,15 @@ fn promised(promise: Promise, setup: &Setup) -> bool {
         Promise::ExactlyOnce => published.min(granted) == QoS::ExactlyOnce,
         Promise::Acknowledged | Promise::OnlySubscribed | Promise::Ordered => true,
     };
-    let pair = |stream: &super::trial::StreamSetup| {
-        setup.clients.iter().flat_map(|client| &client.subscriptions).any(|subscription| {
-            let granted = subscription.request.qos.min(setup.broker.max_qos);
-            falls(stream.qos, granted)
-                && topics::matches(&subscription.request.filter, &stream.topic)
-        })
-    };
-    match promise {
-        Promise::Acknowledged => setup.streams.iter().any(|one| one.qos > QoS::AtMostOnce),
-        _ => setup.streams.iter().any(pair),
+    if promise == Promise::Acknowledged {
+        return setup.streams.iter().any(|one| one.qos > QoS::AtMostOnce);
     }
+    let audience = Audience::new(setup, |_| 0.0);
+    setup.streams.iter().any(|stream| {
+        let mut any = false;
+        audience.visit(&stream.topic, |group| any |= falls(stream.qos, group.granted));
+        any
+    })
 }
 
 /// Whether anything in the setup can make this counter move.

@@ -123,8 +123,8 @@ const fn each() -> Whole<1, 1_000_000> {
 
 /// What a link comes to; what is wrong with it goes to `errors`.
 pub(super) fn settings(link: &LinkTable, errors: &mut Diagnostics) -> LinkSettings {
-    let base = preset(link, errors);
-    let common = Direction {
+    let mut settings = preset(link, errors).unwrap_or_else(|| clean(Span::ZERO));
+    let both = Direction {
         delay: link.delay.clone(),
         loss: link.loss.clone(),
         duplicate: link.duplicate,
@@ -132,25 +132,20 @@ pub(super) fn settings(link: &LinkTable, errors: &mut Diagnostics) -> LinkSettin
         rate: link.rate,
         queue: link.queue.clone(),
     };
-    let mut settings = base.unwrap_or_else(|| clean(Span::ZERO));
-    let mut side = |way: &mut DirectionSettings, own: Option<&Given<Direction>>| {
-        apply(&common, way, errors);
-        let bare = Direction::default();
-        apply(own.map_or(&bare, |own| &own.value), way, errors);
-        if way.delay == Span::ZERO {
-            let span = link.delay.as_ref().map_or(&link.between.span, |delay| &delay.span);
-            errors
-                .error(span, "a link needs a delay", "this one takes no time")
-                .help(format!("add `delay = \"20ms\"` or a preset: {}", preset_names().join(", ")));
+    for (way, own) in [(&mut settings.up, &link.up), (&mut settings.down, &link.down)] {
+        apply(&both, way, errors);
+        if let Some(own) = own {
+            apply(&own.value, way, errors);
         }
-        if let (None, Some(queue)) = (way.rate, own.and_then(|own| own.value.queue.as_ref())) {
-            errors.error(&queue.span, "a queue needs a rate", "without one nothing ever waits");
+        check_delay(way, link, errors);
+        if way.rate.is_none() {
+            way.queue = None;
+            let queue = own.as_ref().and_then(|own| own.value.queue.as_ref());
+            check_queue(queue, errors);
         }
-    };
-    side(&mut settings.up, link.up.as_ref());
-    side(&mut settings.down, link.down.as_ref());
-    if let (None, None, Some(queue)) = (settings.up.rate, settings.down.rate, &link.queue) {
-        errors.error(&queue.span, "a queue needs a rate", "without one nothing ever waits");
+    }
+    if settings.up.rate.is_none() && settings.down.rate.is_none() {
+        check_queue(link.queue.as_ref(), errors);
     }
     if let Some(Bytes(headers)) = link.headers {
         settings.transport = Transport::Datagram { headers };
@@ -159,6 +154,23 @@ pub(super) fn settings(link: &LinkTable, errors: &mut Diagnostics) -> LinkSettin
         settings.outage = Some(Outage { every: outage.every.0, lasts: outage.lasts.0 });
     }
     settings
+}
+
+fn check_delay(way: &DirectionSettings, link: &LinkTable, errors: &mut Diagnostics) {
+    if way.delay == Span::ZERO {
+        let span = link.delay.as_ref().map_or(&link.between.span, |delay| &delay.span);
+        errors
+            .error(span, "a link needs a delay", "this one takes no time")
+            .help(format!("add `delay = \"20ms\"` or a preset: {}", preset_names().join(", ")));
+    }
+}
+
+fn check_queue(queue: Option<&Given<Whole<1, 1_000_000_000>>>, errors: &mut Diagnostics) {
+    if let Some(queue) = queue {
+        errors
+            .error(&queue.span, "a queue needs a rate", "without one nothing ever waits")
+            .help("add `rate = \"256kbit/s\"`, or leave the queue out");
+    }
 }
 
 fn preset(link: &LinkTable, errors: &mut Diagnostics) -> Option<LinkSettings> {
@@ -233,7 +245,7 @@ pub(super) fn written(settings: &LinkSettings, between: &Given<Vec<String>>) -> 
     let both = if same { up.clone() } else { Direction::default() };
     LinkTable {
         between: between.clone(),
-        transport: TransportWord::default(),
+        transport: TransportWord,
         preset: None,
         headers: Some(Bytes(headers)),
         delay: both.delay,

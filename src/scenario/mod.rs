@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::base::qos::QoS;
 
+mod audience;
 mod check;
 pub mod diagnostic;
 pub mod estimate;

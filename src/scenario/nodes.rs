@@ -253,7 +253,7 @@ pub(super) fn is_name_letter(c: char) -> bool {
 fn check_client(table: &ClientTable, file: &File, errors: &mut Diagnostics) {
     let keep_alive = &table.keep_alive;
     let nanos = keep_alive.value.0.as_nanos();
-    if nanos % 1_000_000_000 != 0 || nanos / 1_000_000_000 > 65_535 {
+    if !nanos.is_multiple_of(1_000_000_000) || nanos / 1_000_000_000 > 65_535 {
         let title = "keep_alive must be whole seconds, at most 65535s [MQTT-3.1.2.10]";
         errors.error(&keep_alive.span, title, "this cannot be written in a CONNECT");
     }

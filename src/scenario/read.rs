@@ -107,7 +107,7 @@ pub(super) fn text(path: &Path) -> Result<String, Diagnostics> {
 
 /// Reads the tables; what is wrong goes to `errors`. `None` if too little is left to look further.
 pub(super) fn file(text: &str, errors: &mut Diagnostics) -> Option<File> {
-    let (root, syntax) = DeTable::parse_recoverable(text);
+    let (mut root, syntax) = DeTable::parse_recoverable(text);
     for error in syntax.iter().take(MOST_ERRORS) {
         let title = format!("this is not TOML: {}", error.message().replace('\n', ", "));
         errors.error(&error.span().unwrap_or(0..0), title, "");
@@ -115,39 +115,29 @@ pub(super) fn file(text: &str, errors: &mut Diagnostics) -> Option<File> {
     if !syntax.is_empty() {
         return None;
     }
-    let mut root = root;
     let mut whole = true;
-    let mut replaced: Vec<Range<usize>> = Vec::new();
+    let mut refused: Vec<Range<usize>> = Vec::new();
+    let mut taken_out: Vec<String> = Vec::new();
     for _ in 0..MOST_ERRORS {
         let error = match File::deserialize(toml::Deserializer::from(root.clone())) {
             Ok(file) => return whole.then_some(file),
             Err(error) => error,
         };
         let span = error.span().unwrap_or(0..0);
-        let missing = error.message().starts_with("missing field");
-        whole &= !missing;
-        let repeated = replaced.contains(&span);
-        let key = repair(root.get_mut(), &span, missing || repeated);
-        let told = missing
-            && replaced
-                .iter()
-                .any(|gone| span.start <= gone.start && missing_told(error.message(), text, gone));
-        if !repeated && !told {
+        let missing = error.message().strip_prefix("missing field `");
+        whole &= missing.is_none();
+        // A stand-in that is refused too, in the same place, goes.
+        let again = refused.contains(&span);
+        let key = repair(root.get_mut(), &span, missing.is_some() || again);
+        let follows = missing
+            .is_some_and(|field| taken_out.iter().any(|gone| field.trim_end_matches('`') == gone));
+        if !again && !follows {
             tell(&error, &span, key.as_deref().unwrap_or("value"), errors);
         }
-        replaced.push(span);
-        if key.is_none() {
-            return None;
-        }
+        refused.push(span);
+        taken_out.push(key?);
     }
     None
-}
-
-/// Whether the field that is missing is one that was taken out because it was refused.
-fn missing_told(message: &str, text: &str, gone: &Range<usize>) -> bool {
-    let field = message.split('`').nth(1).unwrap_or_default();
-    let line = text[..gone.start].rfind('\n').map_or(0, |at| at + 1);
-    text[line..gone.start].contains(field)
 }
 
 /// Replaces what stands at `span` by a harmless value, or takes it out; returns its field's name.

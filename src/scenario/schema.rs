@@ -6,6 +6,5 @@ use super::file::File;
 #[must_use]
 pub fn schema() -> String {
     let schema = schemars::schema_for!(File);
-    let text = serde_json::to_string_pretty(&schema).expect("a schema has only text keys");
-    text + "\n"
+    format!("{:#}\n", schema.as_value())
 }
