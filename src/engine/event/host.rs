@@ -1,0 +1,56 @@
+//! An endpoint and what the engine remembers of it.
+
+use super::queue::{Happening, Queue};
+use crate::base::time::Time;
+use crate::mqtt::endpoint::{Backlog, Endpoint};
+
+/// One node: its endpoint, its one wake-up, its backlog when last asked.
+pub(super) struct Host<E> {
+    pub(super) endpoint: E,
+    /// The wake-up that counts; others in the queue are stale. It may come too early, because a
+    /// timer that is put off is not worth an entry of its own.
+    wake: Time,
+    backlog: Backlog,
+}
+
+/// What changed in a [`Backlog`].
+pub(super) struct Change {
+    pub(super) before: Backlog,
+    pub(super) after: Backlog,
+}
+
+impl<E: Endpoint> Host<E> {
+    pub(super) fn new(endpoint: E) -> Self {
+        Self { endpoint, wake: Time::NEVER, backlog: Backlog::default() }
+    }
+
+    /// After the endpoint was drained: sees to its wake-up, under its number in the queue, and to
+    /// its backlog.
+    pub(super) fn settle(&mut self, now: Time, queue: &mut Queue, number: u32) -> Option<Change> {
+        self.set_wake(now, queue, number);
+        let (before, after) = (self.backlog, self.endpoint.backlog());
+        self.backlog = after;
+        (before != after).then_some(Change { before, after })
+    }
+
+    /// A wake-up came: whether the endpoint is to be told.
+    pub(super) fn woke(&mut self, now: Time, queue: &mut Queue, number: u32) -> bool {
+        if self.wake != now {
+            return false;
+        }
+        self.wake = Time::NEVER;
+        if self.endpoint.next_timeout() <= now {
+            return true;
+        }
+        self.set_wake(now, queue, number);
+        false
+    }
+
+    fn set_wake(&mut self, now: Time, queue: &mut Queue, number: u32) {
+        let due = self.endpoint.next_timeout();
+        if due < self.wake {
+            self.wake = due.max(now);
+            queue.push(self.wake, Happening::Wake(number));
+        }
+    }
+}

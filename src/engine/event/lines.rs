@@ -1,0 +1,162 @@
+//! The links and what is under way on them.
+
+use std::sync::Arc;
+
+use crate::base::draw::Key;
+use crate::base::event::{Body, Record, Size};
+use crate::base::name::{
+    ClientIndex, Connection, Hop, Kind, PacketName, Subject, Tag, Transmission, Way,
+};
+use crate::base::time::Time;
+use crate::mqtt::packet::Packet;
+use crate::mqtt::settings::Version;
+use crate::network::link::{LinkKeys, LinkState};
+use crate::network::settings::Transport;
+use crate::scenario::trial::ClientSetup;
+
+/// One client's line to the broker.
+pub(super) struct Line {
+    pub(super) link: LinkState,
+    pub(super) version: Version,
+    pub(super) headers: u32,
+    /// When the outage that is to come, or is on, ends.
+    pub(super) outage_ends: Time,
+    /// How many control packets of each kind were sent, upwards and downwards.
+    sent: [[u32; Kind::ALL.len()]; 2],
+}
+
+impl Line {
+    pub(super) fn new(root: Key, client: &ClientSetup) -> Self {
+        let Transport::Datagram { headers } = client.link.transport;
+        Self {
+            link: LinkState::new(Arc::clone(&client.link), LinkKeys::new(root, &client.name)),
+            version: client.settings.version,
+            headers,
+            outage_ends: Time::NEVER,
+            sent: Default::default(),
+        }
+    }
+
+    /// What a packet that is sent now is.
+    pub(super) fn name(
+        &mut self,
+        client: ClientIndex,
+        way: Way,
+        kind: Kind,
+        tag: Tag,
+        transmission: Transmission,
+    ) -> PacketName {
+        let subject = match tag.parts() {
+            Some(parts) => Subject::Message {
+                stream: parts.stream,
+                sequence: parts.sequence,
+                hop: hop(way, kind),
+                copy: parts.copy,
+                transmission,
+            },
+            None => Subject::Control { nth: self.count(way, kind) },
+        };
+        PacketName { client, way, kind, subject }
+    }
+
+    /// How many control packets of this kind went this way before.
+    fn count(&mut self, way: Way, kind: Kind) -> u32 {
+        debug_assert!(!kind.is_delivery(), "{} without a tag", kind.label());
+        let sent = &mut self.sent[usize::from(way == Way::Down)][kind as usize];
+        *sent += 1;
+        *sent - 1
+    }
+}
+
+/// The publisher sends PUBLISH and PUBREL up, and is answered down; the broker sends them down to
+/// a subscriber, and is answered up.
+const fn hop(way: Way, kind: Kind) -> Hop {
+    match (way, kind) {
+        (Way::Up, Kind::Publish | Kind::PubRel)
+        | (Way::Down, Kind::PubAck | Kind::PubRec | Kind::PubComp) => Hop::First,
+        _ => Hop::Second,
+    }
+}
+
+/// A reset as an observer sees it: nothing but the transport's headers.
+pub(super) const fn reset(name: PacketName, headers: u32) -> Record<'static> {
+    Record {
+        name,
+        tag: Tag::NONE,
+        first: 0,
+        id: 0,
+        reason: 0,
+        size: Size { mqtt: 0, payload: 0, headers },
+        body: Body::None,
+    }
+}
+
+/// A packet on its way.
+#[derive(Clone)]
+pub(super) struct Envelope {
+    pub(super) name: PacketName,
+    pub(super) connection: Connection,
+    pub(super) transmission: Transmission,
+    /// `None` for a reset.
+    pub(super) packet: Option<Packet>,
+}
+
+/// The packets on their way, each in a place that is used again when it has arrived.
+#[derive(Default)]
+pub(super) struct UnderWay {
+    places: Vec<Place>,
+    free: Vec<u32>,
+    /// How many arrivals are to come that quiescence waits for.
+    awaited: usize,
+}
+
+enum Place {
+    Free,
+    Once(Envelope),
+    Twice(Envelope),
+}
+
+impl UnderWay {
+    /// Takes a packet that arrives once or twice. The number of its place.
+    pub(super) fn put(&mut self, envelope: Envelope, twice: bool) -> u32 {
+        self.awaited += is_awaited(&envelope) * (1 + usize::from(twice));
+        let place = if twice { Place::Twice(envelope) } else { Place::Once(envelope) };
+        if let Some(number) = self.free.pop() {
+            self.places[number as usize] = place;
+            return number;
+        }
+        let number = u32::try_from(self.places.len()).expect("2^32 packets are above any memory");
+        self.places.push(place);
+        number
+    }
+
+    /// Gives out a packet that arrives. The second of two is marked as an echo, so that what is
+    /// sent in answer to it has a name of its own.
+    pub(super) fn take(&mut self, number: u32) -> Envelope {
+        let place = &mut self.places[number as usize];
+        let envelope = match std::mem::replace(place, Place::Free) {
+            Place::Once(envelope) => {
+                self.free.push(number);
+                envelope
+            }
+            Place::Twice(envelope) => {
+                let mut second = envelope.clone();
+                second.transmission.echo |= 1;
+                *place = Place::Once(second);
+                envelope
+            }
+            Place::Free => unreachable!("each arrival in the queue has its packet"),
+        };
+        self.awaited -= is_awaited(&envelope);
+        envelope
+    }
+
+    /// Whether nothing is under way but pings, which go on for ever.
+    pub(super) const fn is_calm(&self) -> bool {
+        self.awaited == 0
+    }
+}
+
+fn is_awaited(envelope: &Envelope) -> usize {
+    usize::from(!matches!(envelope.name.kind, Kind::PingReq | Kind::PingResp))
+}

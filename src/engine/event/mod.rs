@@ -1,0 +1,93 @@
+//! The event engine: the default, and the one for statistics.
+//!
+//! One queue orders all that happens by time, class (arrival, application, fault, timer) and
+//! insertion; one thread takes one happening after the other, hands it to an endpoint, and does
+//! what the endpoint wants done. Nothing here reads a clock or a generator: luck is drawn from
+//! names ([`crate::base::draw`]), so a [`Trial`] always runs the same.
+//!
+//! ```text
+//! Connecting    everybody connects and subscribes; nobody publishes
+//!    |          all are connected, all subscriptions acknowledged
+//! Traffic       the workload runs; bursts and outages count from here
+//!    |          the last message is published, the last absence is over
+//! CalmOne       outages have ended; until nothing is left to do
+//!    |
+//! CalmTwo       every persistent session reconnects once; until nothing is left to do
+//!    |
+//! Over
+//! ```
+//!
+//! Nothing is left to do (*quiescent*) when no packet but pings is under way, no client is about
+//! to connect and no endpoint has a timer armed, keep alive apart. A trial that is not quiescent
+//! at its deadline, or at its limit of events, ends there.
+//!
+//! # Connections over datagrams
+//! Opening is instant and local: a client has its connection at once, the broker has it when the
+//! first CONNECT arrives. Whatever else arrives for a connection that the receiver does not have,
+//! or has no longer, does not reach its endpoint and is not told as [`Event::Arrived`]; it is
+//! answered by a reset one delay later, which ends the connection at the other side.
+//!
+//! [`Event::Arrived`]: crate::base::event::Event::Arrived
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use self::simulation::Simulation;
+use crate::base::event::Observer;
+use crate::base::time::Time;
+use crate::guarantee::verdict::Ending;
+use crate::mqtt::broker::Broker;
+use crate::mqtt::client::Client;
+use crate::network::overrule::Overrule;
+use crate::scenario::trial::Trial;
+
+mod connections;
+mod host;
+mod lines;
+mod muster;
+mod queue;
+mod simulation;
+#[cfg(test)]
+mod tests;
+mod workload;
+
+/// How a trial ended, as the engine saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// How it ended.
+    pub ending: Ending,
+    /// When, in virtual time; the deadline, if that came first.
+    pub at: Time,
+    /// How many happenings were taken up. Stale wake-ups do not count.
+    pub events: u64,
+    /// How many packets were sent, of every kind, in all phases; resets count, the network's
+    /// duplicates do not.
+    pub packets: u64,
+    /// The hash over all that happened; see [`crate::engine::trace`].
+    pub trace_hash: u64,
+}
+
+/// What a trial does not say about its run.
+#[derive(Clone, Debug, Default)]
+pub struct Options<'a, R = ()> {
+    /// Has the last word on single fates; `()` has none to say.
+    pub overrule: R,
+    /// Once it is true the trial ends soon, as [`Ending::Interrupted`].
+    pub interrupt: Option<&'a AtomicBool>,
+}
+
+/// Runs a trial and tells `observer` of every event. Gives the observer back.
+///
+/// # Panics
+/// On a bug in qoslab: an endpoint that breaks its contract, or with
+/// [`Setup::wire`](crate::scenario::trial::Setup::wire) a packet that its encoding changes.
+pub fn run<O: Observer, R: Overrule>(
+    trial: &Trial,
+    observer: O,
+    options: Options<'_, R>,
+) -> (Ended, O) {
+    let settings = trial.setup.clients.iter().map(|client| Arc::new(client.settings.clone()));
+    let clients = settings.map(Client::new).collect();
+    let broker = Broker::new(trial.setup.broker.clone());
+    Simulation::new(trial, clients, broker, observer, options).run()
+}

@@ -1,0 +1,66 @@
+//! Who is ready for the traffic to begin.
+
+use crate::base::name::ClientIndex;
+use crate::mqtt::packet::Packet;
+use crate::scenario::trial::Setup;
+
+/// Counts the clients that are not connected yet, or whose subscriptions are not acknowledged.
+#[derive(Debug)]
+pub(super) struct Muster {
+    missing: usize,
+    clients: Vec<Attendance>,
+}
+
+#[derive(Debug)]
+struct Attendance {
+    connected: bool,
+    subscribed: bool,
+    ready: bool,
+}
+
+impl Muster {
+    pub(super) fn new(setup: &Setup) -> Self {
+        let clients = setup.clients.iter().map(|client| Attendance {
+            connected: false,
+            subscribed: client.subscriptions.iter().all(|it| it.from.is_some()),
+            ready: false,
+        });
+        Self { missing: setup.clients.len(), clients: clients.collect() }
+    }
+
+    /// A packet reached a client on an open connection.
+    pub(super) fn arrived(&mut self, client: ClientIndex, packet: &Packet) {
+        let attendance = &mut self.clients[client.index()];
+        match packet {
+            Packet::ConnAck(answer) => attendance.connected |= answer.code == 0,
+            Packet::SubAck(_) => attendance.subscribed = true,
+            _ => {}
+        }
+    }
+
+    /// A client lost its connection.
+    pub(super) fn lost(&mut self, client: ClientIndex) {
+        self.clients[client.index()].connected = false;
+    }
+
+    /// A client's endpoint has handled something; `armed`, if it still awaits an answer.
+    pub(super) fn settled(&mut self, client: ClientIndex, armed: bool) {
+        let Attendance { connected, subscribed, ready } = &mut self.clients[client.index()];
+        let is_ready = *connected && *subscribed && !armed;
+        match (*ready, is_ready) {
+            (false, true) => self.missing -= 1,
+            (true, false) => self.missing += 1,
+            _ => {}
+        }
+        *ready = is_ready;
+    }
+
+    pub(super) const fn is_complete(&self) -> bool {
+        self.missing == 0
+    }
+
+    /// It is no longer needed.
+    pub(super) fn dismiss(&mut self) {
+        self.clients = Vec::new();
+    }
+}

@@ -1,0 +1,188 @@
+//! What is to happen, in order.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::base::time::Time;
+
+/// Where a kind of happening stands among others of the same instant: lower goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Class {
+    /// A packet reaches a node.
+    Arrival = 0,
+    /// An application acts, or a client dials.
+    Application = 1,
+    /// The network changes.
+    Fault = 2,
+    /// A node's timer.
+    Timer = 3,
+}
+
+/// One thing that is to happen. The number says to whom or what, by position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Happening {
+    /// A packet arrives: its place among those under way.
+    Arrival(u32),
+    /// A stream publishes its next message.
+    Publish(u32),
+    /// A client subscribes, unsubscribes, leaves or comes back: its place in the plan.
+    Act(u32),
+    /// A client opens a connection.
+    Dial(u32),
+    /// A client's link goes down or comes up.
+    Outage(u32),
+    /// A node wakes by its timer.
+    Wake(u32),
+}
+
+/// The queue: ordered by time, then class, then insertion.
+///
+/// An entry is one word of 128 bits that compares in that order: time (62 bits), class (2),
+/// insertion (34), which happening of its class (2), its number (28).
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    heap: BinaryHeap<Reverse<u128>>,
+    inserted: u64,
+}
+
+const TIME_BITS: u32 = 62;
+const INSERTION_BITS: u32 = 34;
+const NUMBER_BITS: u32 = 28;
+
+/// The highest number that a [`Happening`] can carry: so many packets under way, streams, clients.
+pub(super) const MAX_NUMBER: usize = (1 << NUMBER_BITS) - 1;
+
+impl Queue {
+    /// Adds a happening; one that is never to happen is not added.
+    pub(super) fn push(&mut self, at: Time, happening: Happening) {
+        if at.as_nanos() >> TIME_BITS != 0 {
+            return;
+        }
+        let (class, which, number) = happening.unpack();
+        debug_assert!(number as usize <= MAX_NUMBER, "{happening:?} does not fit");
+        let moment = at.as_nanos() << 2 | u64::from(class as u8);
+        let rest = (self.inserted << 2 | which) << NUMBER_BITS | u64::from(number);
+        self.inserted += 1;
+        self.heap.push(Reverse(u128::from(moment) << 64 | u128::from(rest)));
+    }
+
+    /// The instant of the next happening.
+    pub(super) fn next_time(&self) -> Option<Time> {
+        self.heap.peek().map(|Reverse(entry)| time_of(*entry))
+    }
+
+    /// Takes the next happening.
+    #[expect(clippy::cast_possible_truncation, reason = "takes an entry apart")]
+    pub(super) fn pop(&mut self) -> Option<(Time, Happening)> {
+        let Reverse(entry) = self.heap.pop()?;
+        let number = entry as u32 & MAX_NUMBER as u32;
+        let which = (entry as u32 >> NUMBER_BITS) & 0b11;
+        let class = (entry >> 64) as u8 & 0b11;
+        Some((time_of(entry), Happening::pack(class, which, number)))
+    }
+
+    /// Whether insertions can no longer be numbered: after 17 thousand million of them.
+    pub(super) const fn is_exhausted(&self) -> bool {
+        // Room for what one more happening may insert.
+        self.inserted >= (1 << INSERTION_BITS) - (1 << 30)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "takes an entry apart")]
+const fn time_of(entry: u128) -> Time {
+    Time::from_nanos((entry >> 66) as u64)
+}
+
+impl Happening {
+    const fn unpack(self) -> (Class, u64, u32) {
+        match self {
+            Self::Arrival(n) => (Class::Arrival, 0, n),
+            Self::Publish(n) => (Class::Application, 0, n),
+            Self::Act(n) => (Class::Application, 1, n),
+            Self::Dial(n) => (Class::Application, 2, n),
+            Self::Outage(n) => (Class::Fault, 0, n),
+            Self::Wake(n) => (Class::Timer, 0, n),
+        }
+    }
+
+    const fn pack(class: u8, which: u32, number: u32) -> Self {
+        match (class, which) {
+            (0, _) => Self::Arrival(number),
+            (1, 0) => Self::Publish(number),
+            (1, 1) => Self::Act(number),
+            (1, _) => Self::Dial(number),
+            (2, _) => Self::Outage(number),
+            _ => Self::Wake(number),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn happening(class: u8, number: u32) -> Happening {
+        Happening::pack(class >> 2, u32::from(class & 0b11), number)
+    }
+
+    #[test]
+    fn at_one_instant_arrivals_precede_applications_faults_and_timers() {
+        let mut queue = Queue::default();
+        let now = Time::from_nanos(5);
+        let backwards = [
+            Happening::Wake(0),
+            Happening::Outage(1),
+            Happening::Dial(2),
+            Happening::Act(3),
+            Happening::Publish(4),
+            Happening::Arrival(5),
+            Happening::Arrival(4),
+        ];
+        for happening in backwards {
+            queue.push(now, happening);
+        }
+        queue.push(Time::from_nanos(4), Happening::Wake(9));
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|(_, it)| it).collect();
+        assert_eq!(
+            order,
+            [
+                Happening::Wake(9),
+                Happening::Arrival(5),
+                Happening::Arrival(4),
+                Happening::Dial(2),
+                Happening::Act(3),
+                Happening::Publish(4),
+                Happening::Outage(1),
+                Happening::Wake(0),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_never_to_happen_is_not_kept() {
+        let mut queue = Queue::default();
+        queue.push(Time::NEVER, Happening::Wake(0));
+        assert_eq!(queue.pop(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_is_time_then_class_then_insertion(
+            pushes in prop::collection::vec((0..4_u64, 0..16_u8, 0..1_u32 << NUMBER_BITS), 0..60)
+        ) {
+            let mut queue = Queue::default();
+            let mut expected = Vec::new();
+            for (nanos, class, number) in pushes {
+                let (at, it) = (Time::from_nanos(nanos), happening(class, number));
+                queue.push(at, it);
+                expected.push((at, it));
+            }
+            expected.sort_by_key(|(at, it)| (*at, it.unpack().0));
+            let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+            prop_assert_eq!(order, expected);
+        }
+    }
+}

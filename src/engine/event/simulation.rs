@@ -1,0 +1,550 @@
+//! The heart of the engine: takes up one happening after the other.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::connections::{Connections, End, pause};
+use super::host::{Change, Host};
+use super::lines::{Envelope, Line, UnderWay, reset};
+use super::muster::Muster;
+use super::queue::{Class, Happening, Queue};
+use super::workload::Workload;
+use super::{Ended, Options};
+use crate::base::draw::Key;
+use crate::base::event::{Event, Fate, Observer, Phase, Record};
+use crate::base::name::{ClientIndex, Connection, Kind, Node, Tag, Transmission, Way};
+use crate::base::time::Time;
+use crate::engine::trace::TraceHash;
+use crate::guarantee::verdict::Ending;
+use crate::mqtt::endpoint::{Endpoint, Input, Output};
+use crate::mqtt::packet::Packet;
+use crate::mqtt::settings::Request;
+use crate::mqtt::wire;
+use crate::network::overrule::Overrule;
+use crate::scenario::trial::{Setup, Trial};
+
+/// Everything of a running trial. Generic over the endpoints, so that tests can put others in.
+pub(super) struct Simulation<'t, C, B, O, R> {
+    setup: &'t Setup,
+    options: Options<'t, R>,
+    now: Time,
+    deadline: Time,
+    phase: Phase,
+    queue: Queue,
+    broker: Host<B>,
+    clients: Vec<Host<C>>,
+    ways: Vec<WayOut>,
+    lines: Vec<Line>,
+    under_way: UnderWay,
+    connections: Connections,
+    workload: Workload<'t>,
+    muster: Muster,
+    /// How many nodes have a timer armed that quiescence waits for.
+    armed: usize,
+    /// How many clients are about to open a connection.
+    dialling: usize,
+    by_client_id: BTreeMap<Arc<str>, ClientIndex>,
+    trace: TraceHash,
+    observer: O,
+    events: u64,
+    packets: u64,
+}
+
+/// A client's way to a connection.
+struct WayOut {
+    current: Option<Connection>,
+    /// When it opens the next; other such happenings in the queue are stale.
+    dials_at: Time,
+    luck: Key,
+}
+
+/// The broker's number among the nodes that wake up; a client's is one more than its index.
+const BROKER: u32 = 0;
+/// The interrupt is looked at once in so many happenings; a power of two.
+const INTERRUPT_EVERY: u64 = 4096;
+
+impl<'t, C, B, O, R> Simulation<'t, C, B, O, R>
+where
+    C: Endpoint<Request = Request>,
+    B: Endpoint<Request = Infallible>,
+    O: Observer,
+    R: Overrule,
+{
+    pub(super) fn new(
+        trial: &'t Trial,
+        clients: Vec<C>,
+        broker: B,
+        observer: O,
+        options: Options<'t, R>,
+    ) -> Self {
+        let setup = &*trial.setup;
+        let root = Key::new(trial.seed);
+        let luck = root.child(b"client");
+        let ways = setup.clients.iter().map(|client| WayOut {
+            current: None,
+            dials_at: Time::NEVER,
+            luck: luck.child(client.name.as_bytes()),
+        });
+        let ids = (0..).zip(&setup.clients);
+        let ids = ids.map(|(n, it)| (Arc::clone(&it.settings.client_id), ClientIndex(n)));
+        Self {
+            setup,
+            options,
+            now: Time::ZERO,
+            deadline: Time::ZERO + setup.deadline,
+            phase: Phase::Connecting,
+            queue: Queue::default(),
+            broker: Host::new(broker),
+            clients: clients.into_iter().map(Host::new).collect(),
+            ways: ways.collect(),
+            lines: setup.clients.iter().map(|client| Line::new(root, client)).collect(),
+            under_way: UnderWay::default(),
+            connections: Connections::default(),
+            workload: Workload::new(setup, trial.seed),
+            muster: Muster::new(setup),
+            armed: 0,
+            dialling: 0,
+            by_client_id: ids.collect(),
+            trace: TraceHash::new(),
+            observer,
+            events: 0,
+            packets: 0,
+        }
+    }
+
+    /// Runs to the end.
+    pub(super) fn run(mut self) -> (Ended, O) {
+        self.begin();
+        let ending = loop {
+            if self.advance() {
+                break Ending::Quiescent;
+            }
+            if self.events >= self.setup.max_events || self.queue.is_exhausted() {
+                break Ending::EventLimit;
+            }
+            if self.events.is_multiple_of(INTERRUPT_EVERY) && self.is_interrupted() {
+                break Ending::Interrupted;
+            }
+            if self.queue.next_time().is_none_or(|next| next > self.deadline) {
+                self.now = self.deadline;
+                break Ending::Deadline;
+            }
+            self.take_up_next();
+        };
+        self.enter(Phase::Over);
+        let Self { now, events, packets, trace, observer, .. } = self;
+        (Ended { ending, at: now, events, packets, trace_hash: trace.finish() }, observer)
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.options.interrupt.is_some_and(|interrupt| interrupt.load(Ordering::Relaxed))
+    }
+
+    // ---- phases ----
+
+    fn begin(&mut self) {
+        self.trace.turn(self.now, Class::Application as u8);
+        self.tell(&Event::Phase(Phase::Connecting));
+        for (n, client) in (0..).zip(&self.setup.clients) {
+            let client_index = ClientIndex(n);
+            self.ask_client(client_index, Request::Connect);
+            let wanted = client.subscriptions.iter().filter(|it| it.from.is_none());
+            let requests: Vec<_> = wanted.map(|it| it.request.clone()).collect();
+            if !requests.is_empty() {
+                self.ask_client(client_index, Request::Subscribe(requests));
+            }
+        }
+    }
+
+    /// Enters as many phases as are due; whether the trial is over.
+    fn advance(&mut self) -> bool {
+        loop {
+            match self.phase {
+                Phase::Connecting if self.muster.is_complete() => self.begin_traffic(),
+                Phase::Traffic if self.workload.is_done() => self.begin_calm_one(),
+                Phase::CalmOne if self.is_quiescent() => self.begin_calm_two(),
+                Phase::CalmTwo => return self.is_quiescent(),
+                _ => return false,
+            }
+        }
+    }
+
+    const fn is_quiescent(&self) -> bool {
+        self.under_way.is_calm() && self.armed == 0 && self.dialling == 0
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.tell(&Event::Phase(phase));
+    }
+
+    fn begin_traffic(&mut self) {
+        self.enter(Phase::Traffic);
+        self.muster.dismiss();
+        for (at, happening) in self.workload.begin(self.now) {
+            self.queue.push(at, happening);
+        }
+        for client in 0..self.setup.clients.len() {
+            self.lines[client].link.traffic_began(self.now);
+            self.plan_outage(client);
+        }
+    }
+
+    fn begin_calm_one(&mut self) {
+        self.enter(Phase::CalmOne);
+        for n in 0..self.lines.len() {
+            let link = &mut self.lines[n].link;
+            let was_down = link.is_down();
+            link.end_faults();
+            if was_down {
+                self.tell(&Event::OutageEnded { client: client_index(n) });
+            }
+        }
+    }
+
+    fn begin_calm_two(&mut self) {
+        self.enter(Phase::CalmTwo);
+        for n in 0..self.clients.len() {
+            if !self.setup.clients[n].settings.clean {
+                self.ask_client(client_index(n), Request::Reconnect);
+            }
+        }
+    }
+
+    // ---- happenings ----
+
+    fn take_up_next(&mut self) {
+        let Some((now, happening)) = self.queue.pop() else { return };
+        self.now = now;
+        match happening {
+            Happening::Arrival(place) => self.arrive(place),
+            Happening::Publish(stream) => self.publish(stream),
+            Happening::Act(planned) => {
+                self.turn(Class::Application);
+                let (client, request) = self.workload.act(planned);
+                self.ask_client(client, request);
+            }
+            Happening::Dial(client) => self.dial(ClientIndex(client)),
+            Happening::Outage(client) => self.change_outage(ClientIndex(client)),
+            Happening::Wake(node) => self.wake(node),
+        }
+    }
+
+    /// A happening that is not stale is taken up.
+    fn turn(&mut self, class: Class) {
+        self.events += 1;
+        self.trace.turn(self.now, class as u8);
+    }
+
+    fn publish(&mut self, stream: u32) {
+        let step = self.workload.step(stream);
+        if let Some(next) = step.next {
+            self.queue.push(next, Happening::Publish(stream));
+        }
+        let Some((stream, message)) = step.publish else { return };
+        self.turn(Class::Application);
+        self.tell(&Event::Submitted { tag: message.tag });
+        let request = Request::Publish { message, qos: stream.qos, retain: stream.retain };
+        self.ask_client(stream.client, request);
+    }
+
+    fn wake(&mut self, node: u32) {
+        if node == BROKER {
+            if self.broker.woke(self.now, &mut self.queue, BROKER) {
+                self.turn(Class::Timer);
+                self.tell_broker(Input::Timeout);
+            }
+            return;
+        }
+        let client = ClientIndex(node - 1);
+        if self.clients[client.index()].woke(self.now, &mut self.queue, node) {
+            self.turn(Class::Timer);
+            self.tell_client(client, Input::Timeout);
+        }
+    }
+
+    fn dial(&mut self, client: ClientIndex) {
+        if self.ways[client.index()].dials_at != self.now {
+            return;
+        }
+        self.turn(Class::Application);
+        self.hang_up(client);
+        if let Some(old) = self.ways[client.index()].current {
+            self.close(Node::Client(client), old);
+        }
+        let connection = self.connections.open(client);
+        self.ways[client.index()].current = Some(connection);
+        self.tell(&Event::Opened { node: Node::Client(client), connection, client });
+        self.tell_client(client, Input::Opened(connection));
+    }
+
+    fn change_outage(&mut self, client: ClientIndex) {
+        if self.phase != Phase::Traffic {
+            return;
+        }
+        self.turn(Class::Fault);
+        let line = &mut self.lines[client.index()];
+        if line.link.is_down() {
+            line.link.set_down(false);
+            self.tell(&Event::OutageEnded { client });
+            self.plan_outage(client.index());
+        } else {
+            line.link.set_down(true);
+            self.queue.push(line.outage_ends, Happening::Outage(client.0));
+            self.tell(&Event::OutageBegan { client });
+        }
+    }
+
+    fn plan_outage(&mut self, client: usize) {
+        let line = &mut self.lines[client];
+        if let Some((begins, ends)) = line.link.next_outage() {
+            line.outage_ends = ends;
+            self.queue.push(begins, Happening::Outage(client_index(client).0));
+        }
+    }
+
+    fn arrive(&mut self, place: u32) {
+        self.turn(Class::Arrival);
+        let Envelope { name, connection, transmission, packet } = self.under_way.take(place);
+        let node = match name.way {
+            Way::Up => Node::Broker,
+            Way::Down => Node::Client(name.client),
+        };
+        let end = self.connections.at(node, connection);
+        let is_first = *end == End::Unknown && name.kind == Kind::Connect;
+        if is_first {
+            *end = End::Open;
+            let client = name.client;
+            self.tell(&Event::Opened { node, connection, client });
+            self.tell_broker(Input::Opened(connection));
+        } else if *end != End::Open {
+            if packet.is_some() {
+                self.send_reset(node, name.client, connection);
+            }
+            return;
+        }
+        let line = &self.lines[name.client.index()];
+        let Some(packet) = packet else {
+            let record = reset(name, line.headers);
+            self.tell(&Event::Arrived { node, connection, record: &record });
+            self.close(node, connection);
+            self.tell_node(node, Input::Closed(connection), Input::Closed(connection));
+            return;
+        };
+        let record = packet.describe(line.version, name, line.headers);
+        self.tell(&Event::Arrived { node, connection, record: &record });
+        match node {
+            Node::Broker => self.tell_broker(Input::Packet { connection, packet, transmission }),
+            Node::Client(client) => {
+                if self.phase == Phase::Connecting {
+                    self.muster.arrived(client, &packet);
+                }
+                self.tell_client(client, Input::Packet { connection, packet, transmission });
+            }
+        }
+    }
+
+    // ---- endpoints ----
+
+    fn ask_client(&mut self, client: ClientIndex, request: Request) {
+        if matches!(request, Request::Disconnect) {
+            self.hang_up(client);
+        }
+        self.tell_client(client, Input::Application(request));
+    }
+
+    fn tell_node(&mut self, node: Node, broker: Input<Infallible>, client: Input<Request>) {
+        match node {
+            Node::Broker => self.tell_broker(broker),
+            Node::Client(index) => self.tell_client(index, client),
+        }
+    }
+
+    fn tell_broker(&mut self, input: Input<Infallible>) {
+        self.broker.endpoint.handle(self.now, input);
+        while let Some(output) = self.broker.endpoint.poll_output() {
+            self.do_for_broker(output);
+        }
+        if let Some(change) = self.broker.settle(self.now, &mut self.queue, BROKER) {
+            self.backlog_changed(Node::Broker, &change);
+        }
+    }
+
+    fn tell_client(&mut self, client: ClientIndex, input: Input<Request>) {
+        self.clients[client.index()].endpoint.handle(self.now, input);
+        while let Some(output) = self.clients[client.index()].endpoint.poll_output() {
+            self.do_for_client(client, output);
+        }
+        let host = &mut self.clients[client.index()];
+        if let Some(change) = host.settle(self.now, &mut self.queue, client.0 + 1) {
+            self.backlog_changed(Node::Client(client), &change);
+        }
+        if self.phase == Phase::Connecting {
+            let armed = self.clients[client.index()].endpoint.backlog().armed;
+            self.muster.settled(client, armed);
+        }
+    }
+
+    fn do_for_broker(&mut self, output: Output) {
+        match output {
+            Output::Send { connection, packet, transmission } => {
+                self.send(Node::Broker, connection, packet, transmission);
+            }
+            Output::Drop { client_id, tag, why } => {
+                if let Some(&client) = self.by_client_id.get(&client_id) {
+                    self.tell(&Event::Dropped { client, tag, why });
+                }
+            }
+            Output::Close(connection) => self.close(Node::Broker, connection),
+            Output::Deliver { .. }
+            | Output::Complete(_)
+            | Output::Refuse { .. }
+            | Output::Connect { .. } => unreachable!("a broker has no application: {output:?}"),
+        }
+    }
+
+    fn do_for_client(&mut self, client: ClientIndex, output: Output) {
+        match output {
+            Output::Send { connection, packet, transmission } => {
+                self.send(Node::Client(client), connection, packet, transmission);
+            }
+            Output::Deliver { message, qos, retain } => {
+                self.tell(&Event::Delivered { client, tag: message.tag, qos, retain });
+            }
+            Output::Complete(tag) => self.tell(&Event::Completed { tag }),
+            Output::Refuse { tag, why } => self.tell(&Event::Refused { tag, why }),
+            Output::Connect { attempt } => self.plan_dial(client, attempt),
+            Output::Close(connection) => self.close(Node::Client(client), connection),
+            Output::Drop { .. } => unreachable!("a client has no subscribers: {output:?}"),
+        }
+    }
+
+    fn backlog_changed(&mut self, node: Node, change: &Change) {
+        let Change { before, after } = change;
+        match (before.armed, after.armed) {
+            (false, true) => self.armed += 1,
+            (true, false) => self.armed -= 1,
+            _ => {}
+        }
+        if (before.in_flight, before.queued) != (after.in_flight, after.queued) {
+            let (in_flight, queued) = (after.in_flight, after.queued);
+            self.tell(&Event::Backlog { node, in_flight, queued });
+        }
+    }
+
+    // ---- connections ----
+
+    fn plan_dial(&mut self, client: ClientIndex, attempt: u32) {
+        self.hang_up(client);
+        let way = &mut self.ways[client.index()];
+        way.dials_at = self.now + pause(way.luck, attempt);
+        self.dialling += 1;
+        self.queue.push(way.dials_at, Happening::Dial(client.0));
+    }
+
+    /// The client is not, or no longer, about to open a connection.
+    fn hang_up(&mut self, client: ClientIndex) {
+        let way = &mut self.ways[client.index()];
+        if way.dials_at != Time::NEVER {
+            way.dials_at = Time::NEVER;
+            self.dialling -= 1;
+        }
+    }
+
+    /// One end of a connection is no more; the other may learn of it by a reset.
+    fn close(&mut self, node: Node, connection: Connection) {
+        let end = self.connections.at(node, connection);
+        if std::mem::replace(end, End::Closed) == End::Closed {
+            return;
+        }
+        let client = self.connections.client(connection);
+        if let Node::Client(_) = node {
+            self.ways[client.index()].current = None;
+            if self.phase == Phase::Connecting {
+                self.muster.lost(client);
+            }
+        }
+        self.tell(&Event::Closed { node, connection, client });
+    }
+
+    // ---- packets ----
+
+    #[inline]
+    fn send(
+        &mut self,
+        node: Node,
+        connection: Connection,
+        packet: Packet,
+        transmission: Transmission,
+    ) {
+        assert!(
+            *self.connections.at(node, connection) == End::Open,
+            "an endpoint sent on a connection that it does not have: {packet:?}"
+        );
+        let client = self.connections.client(connection);
+        let way = if node == Node::Broker { Way::Down } else { Way::Up };
+        let line = &mut self.lines[client.index()];
+        let packet = if self.setup.wire {
+            wire::round_trip(&packet, line.version)
+                .unwrap_or_else(|error| panic!("--wire: {error}: {packet:?}"))
+        } else {
+            packet
+        };
+        let tag = packet.tag();
+        let name = line.name(client, way, packet.kind(), tag, transmission);
+        let record = packet.describe(line.version, name, line.headers);
+        let fate = self.hand_over(node, connection, tag, &record);
+        self.carry(fate, Envelope { name, connection, transmission, packet: Some(packet) });
+    }
+
+    fn send_reset(&mut self, node: Node, client: ClientIndex, connection: Connection) {
+        let way = if node == Node::Broker { Way::Down } else { Way::Up };
+        let line = &mut self.lines[client.index()];
+        let transmission = Transmission::default();
+        let name = line.name(client, way, Kind::Reset, Tag::NONE, transmission);
+        let record = reset(name, line.headers);
+        let fate = self.hand_over(node, connection, Tag::NONE, &record);
+        self.carry(fate, Envelope { name, connection, transmission, packet: None });
+    }
+
+    /// The network takes a packet over and decides what becomes of it.
+    #[inline]
+    fn hand_over(
+        &mut self,
+        node: Node,
+        connection: Connection,
+        tag: Tag,
+        record: &Record<'_>,
+    ) -> Fate {
+        let origin = tag.parts().map(|parts| self.workload.origin(parts.stream));
+        let link = &mut self.lines[record.name.client.index()].link;
+        let overrule = &mut self.options.overrule;
+        let fate = link.fate_under(overrule, self.now, origin, &record.name, record.wire_bytes());
+        self.packets += 1;
+        self.tell(&Event::Sent { node, connection, record, fate: &fate });
+        fate
+    }
+
+    #[inline]
+    fn carry(&mut self, fate: Fate, envelope: Envelope) {
+        let Fate::Arrives(arrival) = fate else { return };
+        let place = self.under_way.put(envelope, arrival.again.is_some());
+        self.queue.push(arrival.at, Happening::Arrival(place));
+        if let Some(again) = arrival.again {
+            self.queue.push(again, Happening::Arrival(place));
+        }
+    }
+
+    #[inline]
+    fn tell(&mut self, event: &Event<'_>) {
+        self.trace.observe(self.now, event);
+        self.observer.observe(self.now, event);
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "clients are numbered by u32")]
+const fn client_index(n: usize) -> ClientIndex {
+    ClientIndex(n as u32)
+}

@@ -1,0 +1,165 @@
+//! The trace hash: one number that stands for all that happened in a trial.
+//!
+//! It covers, as a sequence of little-endian 64-bit words under XXH3-64 with seed 0:
+//!
+//! - for each turn, which is one happening an engine takes up: its time in nanoseconds and its
+//!   class (arrival, application, fault, timer);
+//! - for each [`Event`] of that turn, its kind, and: the node, the connection and the whole
+//!   [`PacketName`] of what is sent or arrives; the first byte, the packet id, the reason code and
+//!   the length of what is sent; the fate with its times, or the reason of a loss; message, QoS
+//!   and RETAIN flag of what is delivered; message and reason of what is submitted, completed,
+//!   refused or dropped; what opens, closes, goes down or comes up; each change of phase.
+//!
+//! It does not cover payloads, what is left to do ([`Event::Backlog`]), a turn in which an
+//! engine finds nothing to do, nor anything that only an engine knows, such as places in its
+//! queue. So it is the same on any machine, with any number of jobs, with and without `--wire`.
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::base::event::{Event, Fate, Loss, Observer};
+use crate::base::name::{
+    ClientIndex, Connection, Hop, Node, PacketName, Subject, Tag, Transmission, Way,
+};
+use crate::base::time::Time;
+
+/// Hashes what happens. It observes events, and wants to be told of turns too.
+pub struct TraceHash {
+    state: Xxh3,
+    /// Words on their way to `state`, because it is fed best in large pieces.
+    buffer: Vec<u8>,
+}
+
+const BUFFER_BYTES: usize = 1024;
+/// More than the longest event writes.
+const MARGIN: usize = 128;
+
+impl TraceHash {
+    /// Of nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { state: Xxh3::new(), buffer: Vec::with_capacity(BUFFER_BYTES) }
+    }
+
+    /// A turn begins; `class` is 0 for an arrival, 1 application, 2 fault, 3 timer.
+    pub fn turn(&mut self, now: Time, class: u8) {
+        self.write([now.as_nanos(), u64::from(class)]);
+    }
+
+    /// The hash of all so far.
+    #[must_use]
+    pub fn finish(mut self) -> u64 {
+        self.state.update(&self.buffer);
+        self.state.digest()
+    }
+
+    fn write<const N: usize>(&mut self, words: [u64; N]) {
+        for word in words {
+            self.buffer.extend_from_slice(&word.to_le_bytes());
+        }
+    }
+
+    fn flush_if_full(&mut self) {
+        if self.buffer.len() > BUFFER_BYTES - MARGIN {
+            self.state.update(&self.buffer);
+            self.buffer.clear();
+        }
+    }
+
+    fn name(&mut self, head: u64, connection: Connection, name: &PacketName) {
+        let way = u64::from(name.way == Way::Down);
+        let head = head | way << 16 | u64::from(name.kind as u8) << 24;
+        let parties = u64::from(connection.0) << 32 | u64::from(name.client.0);
+        match name.subject {
+            Subject::Message { stream, sequence, hop, copy, transmission } => {
+                let Transmission { attempt, echo } = transmission;
+                let hop = u64::from(hop == Hop::Second);
+                self.write([
+                    head | 1 << 17 | hop << 18 | u64::from(echo) << 56,
+                    parties,
+                    u64::from(stream.0) << 32 | u64::from(sequence),
+                    u64::from(copy) << 32 | u64::from(attempt),
+                ]);
+            }
+            Subject::Control { nth } => self.write([head, parties, u64::from(nth)]),
+        }
+    }
+
+    fn fate(&mut self, fate: &Fate) {
+        match fate {
+            Fate::Lost(loss) => self.write([u64::MAX, loss_number(*loss)]),
+            Fate::Arrives(arrival) => {
+                let again = arrival.again.unwrap_or(Time::NEVER);
+                self.write([arrival.at.as_nanos(), again.as_nanos()]);
+            }
+        }
+    }
+
+    fn message(&mut self, head: u64, tag: Tag, client: u32) {
+        let Some(parts) = tag.parts() else {
+            self.write([head, u64::from(client)]);
+            return;
+        };
+        self.write([
+            head | u64::from(parts.qos.number()) << 48,
+            u64::from(parts.copy) << 32 | u64::from(client),
+            u64::from(parts.stream.0) << 32 | u64::from(parts.sequence),
+        ]);
+    }
+
+    fn connection(&mut self, head: u64, node: Node, connection: Connection, client: ClientIndex) {
+        self.write([head, node_number(node), u64::from(connection.0) << 32 | u64::from(client.0)]);
+    }
+}
+
+impl Default for TraceHash {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Observer for TraceHash {
+    /// Each event's first word has the event's kind in its lowest byte.
+    fn observe(&mut self, _: Time, event: &Event<'_>) {
+        self.flush_if_full();
+        match *event {
+            Event::Phase(phase) => self.write([0, phase as u64]),
+            Event::Sent { connection, record, fate, .. } => {
+                let head = u64::from(record.first) << 32 | u64::from(record.id) << 40;
+                self.name(1 | head, connection, &record.name);
+                self.write([u64::from(record.reason) << 32 | u64::from(record.size.mqtt)]);
+                self.fate(fate);
+            }
+            Event::Arrived { connection, record, .. } => self.name(2, connection, &record.name),
+            Event::Delivered { client, tag, qos, retain } => {
+                let flags = u64::from(qos.number()) << 8 | u64::from(retain) << 16;
+                self.message(3 | flags, tag, client.0);
+            }
+            Event::Submitted { tag } => self.message(4, tag, 0),
+            Event::Completed { tag } => self.message(5, tag, 0),
+            Event::Refused { tag, why } => self.message(6 | (why as u64) << 8, tag, 0),
+            Event::Dropped { client, tag, why } => {
+                self.message(7 | (why as u64) << 8, tag, client.0);
+            }
+            Event::Opened { node, connection, client } => {
+                self.connection(8, node, connection, client);
+            }
+            Event::Closed { node, connection, client } => {
+                self.connection(9, node, connection, client);
+            }
+            Event::OutageBegan { client } => self.write([10, u64::from(client.0)]),
+            Event::OutageEnded { client } => self.write([11, u64::from(client.0)]),
+            Event::Backlog { .. } => {}
+        }
+    }
+}
+
+const fn node_number(node: Node) -> u64 {
+    match node {
+        Node::Broker => u64::MAX,
+        Node::Client(client) => client.0 as u64,
+    }
+}
+
+const fn loss_number(loss: Loss) -> u64 {
+    loss as u64
+}
