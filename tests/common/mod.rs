@@ -40,7 +40,7 @@ impl Default for Line<'_> {
             sensor: "",
             app: "",
             first: "delay = \"50ms\"",
-            second: "",
+            second: "delay = \"1us\"",
         }
     }
 }
