@@ -1,5 +1,6 @@
 //! qoslab.
 pub mod base;
+pub mod closed_form;
 pub mod engine;
 pub mod guarantee;
 pub mod mqtt;

@@ -100,7 +100,7 @@ fn count(len: usize) -> u32 {
 
 /// The bytes that `value` takes as a variable byte integer [MQTT-1.5.5]: 1 to 4.
 #[must_use]
-pub const fn variable_byte_integer_len(value: u32) -> u32 {
+pub(super) const fn variable_byte_integer_len(value: u32) -> u32 {
     match value {
         0..=0x7F => 1,
         0x80..=0x3FFF => 2,
