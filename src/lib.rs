@@ -6,3 +6,4 @@ pub mod guarantee;
 pub mod mqtt;
 pub mod network;
 pub mod scenario;
+pub mod study;
