@@ -117,7 +117,9 @@ impl Latency {
     pub fn record(&mut self, span: Span) {
         self.max = self.max.max(span);
         self.total_nanos += u128::from(span.as_nanos());
-        self.histogram.saturating_record((span.as_nanos() + 500) / 1000);
+        self.histogram
+            .record((span.as_nanos() + 500) / 1000)
+            .expect("an auto-resizing histogram takes any value");
     }
 
     /// How many values there are.
@@ -167,6 +169,40 @@ impl Latency {
     }
 }
 
+impl Default for QosMetrics {
+    fn default() -> Self {
+        Self {
+            messages: 0,
+            units: 0,
+            delivered: 0,
+            lost: 0,
+            duplicated: 0,
+            extra_copies: 0,
+            unexpected: 0,
+            recovered: 0,
+            stuck: 0,
+            reordered: 0,
+            refused: 0,
+            latency: Latency::new(),
+            completion: Latency::new(),
+            traffic: [[KindTraffic::default(); MESSAGE_KINDS.len()]; 2],
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            qos: std::array::from_fn(|_| QosMetrics::default()),
+            control: [Count::default(); Kind::ALL.len()],
+            bytes: Purposes::default(),
+            in_flight_peak: 0,
+            queued_peak: 0,
+            recovery: None,
+        }
+    }
+}
+
 impl Default for Latency {
     fn default() -> Self {
         Self::new()
@@ -181,5 +217,21 @@ impl Hop {
             Self::First => 0,
             Self::Second => 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_latency_is_kept_to_three_digits() {
+        let mut latency = Latency::new();
+        latency.record(Span::from_millis(1));
+        latency.record(Span::from_secs(9_000));
+        let median = latency.quantile(0.5, 2).expect("two of two came");
+        assert_eq!(median.as_nanos() / 10_000, 100);
+        assert_eq!(latency.quantile(1.0, 2), Some(Span::from_secs(9_000)));
+        assert_eq!(latency.quantile(0.9, 3), None, "the third never came");
     }
 }

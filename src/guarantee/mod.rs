@@ -1,4 +1,26 @@
 //! What was owed, what happened, and whose fault it was.
+//!
+//! Two observers do the work. [`watch::Watch`] sees the first pass of a trial: it keeps a byte
+//! for each message and each unit, measures, and names the offenders. [`recorder::Recorder`] sees
+//! a second, identical pass if there are any, keeps the evidence for them alone, and blames.
 
+mod counters;
+mod evidence;
+mod judge;
+mod ledger;
+mod links;
+mod meter;
 pub mod metrics;
+pub mod monitor;
+pub mod promise;
+pub mod recorder;
+mod retained;
+pub mod roster;
+pub mod rules;
+mod story;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+mod unit;
 pub mod verdict;
+pub mod watch;

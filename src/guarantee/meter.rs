@@ -1,0 +1,111 @@
+//! Packets, bytes and backlogs as they pass.
+
+use super::metrics::{Count, Metrics};
+use crate::base::event::Record;
+use crate::base::name::{Hop, Kind, Node, Subject};
+use crate::base::time::Time;
+
+/// Fills the parts of [`Metrics`] that need no ledger.
+#[derive(Clone, Debug)]
+pub(super) struct Meter {
+    pub(super) metrics: Metrics,
+    /// In flight and queued, of the broker and then of each client.
+    backlogs: Vec<[u32; 2]>,
+    in_flight: u64,
+    queued: u64,
+    outages: u32,
+    recovering_since: Option<Time>,
+}
+
+impl Meter {
+    /// Nothing measured yet.
+    pub(super) fn new(clients: usize) -> Self {
+        Self {
+            metrics: Metrics::default(),
+            backlogs: vec![[0; 2]; clients + 1],
+            in_flight: 0,
+            queued: 0,
+            outages: 0,
+            recovering_since: None,
+        }
+    }
+
+    /// A packet was handed to the network.
+    #[inline]
+    pub(super) fn sent(&mut self, record: &Record<'_>) {
+        let wire = u64::from(record.wire_bytes());
+        let kind = record.kind();
+        let (Some(parts), Subject::Message { hop, .. }) = (record.tag.parts(), record.name.subject)
+        else {
+            add(&mut self.metrics.control[kind as usize], wire);
+            match kind {
+                Kind::PingReq | Kind::PingResp => self.metrics.bytes.keep_alive += wire,
+                _ => self.metrics.bytes.connecting += wire,
+            }
+            return;
+        };
+        let resend = record.is_resend();
+        // Message kinds are numbered 3 to 7, and listed in that order.
+        let column = (kind as usize).wrapping_sub(Kind::Publish as usize);
+        let traffic = &mut self.metrics.qos[parts.qos.index()].traffic[hop.index()];
+        if let Some(cell) = traffic.get_mut(column) {
+            add(if resend { &mut cell.resent } else { &mut cell.first }, wire);
+        }
+        let bytes = &mut self.metrics.bytes;
+        if resend {
+            bytes.resends += wire;
+        } else if kind == Kind::Publish {
+            let payload = u64::from(record.size.payload);
+            bytes.payload += payload;
+            bytes.framing += wire - payload;
+        } else {
+            bytes.acknowledgements += wire;
+        }
+    }
+
+    /// A node's backlog changed.
+    pub(super) fn backlog(&mut self, now: Time, node: Node, in_flight: u32, queued: u32) {
+        let place = match node {
+            Node::Broker => 0,
+            Node::Client(client) => client.index() + 1,
+        };
+        let [old_in_flight, old_queued] =
+            std::mem::replace(&mut self.backlogs[place], [in_flight, queued]);
+        self.in_flight = self.in_flight + u64::from(in_flight) - u64::from(old_in_flight);
+        self.queued = self.queued + u64::from(queued) - u64::from(old_queued);
+        self.metrics.in_flight_peak = self.metrics.in_flight_peak.max(self.in_flight);
+        self.metrics.queued_peak = self.metrics.queued_peak.max(self.queued);
+        self.recover(now);
+    }
+
+    /// A link went down.
+    pub(super) fn outage_began(&mut self) {
+        self.outages += 1;
+        self.recovering_since = None;
+        self.metrics.recovery = None;
+    }
+
+    /// A link came up again. Recovery counts from the last one.
+    pub(super) fn outage_ended(&mut self, now: Time) {
+        self.outages = self.outages.saturating_sub(1);
+        if self.outages == 0 {
+            self.recovering_since = Some(now);
+            self.recover(now);
+        }
+    }
+
+    fn recover(&mut self, now: Time) {
+        if self.in_flight + self.queued > 0 {
+            return;
+        }
+        if let Some(since) = self.recovering_since.take() {
+            self.metrics.recovery = Some(now.since(since));
+        }
+    }
+}
+
+
+const fn add(count: &mut Count, wire: u64) {
+    count.packets += 1;
+    count.bytes += wire;
+}

@@ -1,0 +1,143 @@
+//! Retained messages: which one a topic holds, and which copies a SUBSCRIBE is owed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::promise::terms;
+use super::subscriptions::matching;
+use super::verdict::{Breach, Excuse, Promise};
+use crate::base::name::{ClientIndex, Parts, StreamIndex};
+use crate::base::qos::QoS;
+
+/// A subscriber and a message.
+pub(super) type Key = (ClientIndex, StreamIndex, u32);
+
+/// The retained messages at the broker, and the copies owed because of a SUBSCRIBE. These copies
+/// never count as duplicates of live ones.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Retained {
+    held: BTreeMap<Arc<str>, Held>,
+    owed: BTreeMap<Key, Owed>,
+    /// Copies that were owed and never came, because their session ended.
+    pub(super) excused: u64,
+}
+
+/// A topic's retained message.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    stream: StreamIndex,
+    sequence: u32,
+    qos: QoS,
+}
+
+/// What one subscriber is owed of one retained message, and got.
+#[derive(Clone, Copy, Debug)]
+struct Owed {
+    /// The most copies that may come: one a SUBSCRIBE and matching filter.
+    most: u32,
+    copies: u32,
+    qos: QoS,
+    granted: QoS,
+    excuse: Option<Excuse>,
+    withdrawn: bool,
+}
+
+impl Retained {
+    /// The broker took a message with RETAIN=1; without a payload it clears its topic
+    /// [MQTT-3.3.1-10].
+    pub(super) fn stored(&mut self, topic: &Arc<str>, parts: &Parts, empty: bool) {
+        if empty {
+            self.held.remove(topic);
+        } else {
+            let held = Held { stream: parts.stream, sequence: parts.sequence, qos: parts.qos };
+            self.held.insert(Arc::clone(topic), held);
+        }
+    }
+
+    /// The broker granted a subscription: it owes a copy of each retained message that matches
+    /// [MQTT-3.3.1-6].
+    pub(super) fn subscribed(&mut self, client: ClientIndex, filter: &str, granted: QoS) {
+        for (_, held) in matching(&self.held, filter) {
+            let owed = self.owed.entry((client, held.stream, held.sequence)).or_insert(Owed {
+                most: 0,
+                copies: 0,
+                qos: held.qos,
+                granted,
+                excuse: None,
+                withdrawn: false,
+            });
+            owed.most += 1;
+            owed.granted = owed.granted.max(granted);
+            owed.withdrawn = false;
+        }
+    }
+
+    /// The client unsubscribed: copies that have not come are not owed any more.
+    pub(super) fn unsubscribed(&mut self, client: ClientIndex) {
+        for (_, owed) in self.of(client) {
+            owed.withdrawn |= owed.copies == 0;
+        }
+    }
+
+    /// The client's session ended.
+    pub(super) fn session_ended(&mut self, client: ClientIndex) {
+        let keys: Vec<Key> = self.of(client).map(|(key, _)| *key).collect();
+        for key in keys {
+            let Some(owed) = self.owed.get(&key).copied() else { continue };
+            if owed.is_lost() {
+                self.excused += 1;
+            }
+            if owed.copies == 0 {
+                self.owed.remove(&key);
+            }
+        }
+    }
+
+    /// The broker dropped a copy, for a reason that excuses it.
+    pub(super) fn excuse(&mut self, client: ClientIndex, parts: &Parts, excuse: Excuse) {
+        if let Some(owed) = self.owed.get_mut(&(client, parts.stream, parts.sequence)) {
+            owed.excuse = Some(excuse);
+        }
+    }
+
+    /// A retained copy was delivered; says whether it was owed and within its QoS.
+    pub(super) fn delivered(&mut self, client: ClientIndex, parts: &Parts, qos: QoS) -> bool {
+        match self.owed.get_mut(&(client, parts.stream, parts.sequence)) {
+            None => false,
+            Some(owed) => {
+                owed.copies += 1;
+                qos <= owed.qos.min(owed.granted)
+            }
+        }
+    }
+
+    /// What was broken, with the message and the subscriber.
+    pub(super) fn breaches(&self) -> impl Iterator<Item = (Key, Promise, Breach)> {
+        self.owed.iter().filter_map(|(key, owed)| {
+            let terms = terms(owed.qos, owed.granted);
+            if owed.is_lost() && owed.excuse.is_none() {
+                Some((*key, terms.promise, Breach::Lost))
+            } else if owed.copies > owed.most && !terms.may_repeat {
+                Some((*key, terms.promise, Breach::Duplicated))
+            } else {
+                None
+            }
+        })
+    }
+
+    /// The excuses for copies that never came, other than ended sessions.
+    pub(super) fn excuses(&self) -> impl Iterator<Item = Excuse> {
+        self.owed.values().filter(|owed| owed.is_lost()).filter_map(|owed| owed.excuse)
+    }
+
+    fn of(&mut self, client: ClientIndex) -> impl Iterator<Item = (&Key, &mut Owed)> {
+        let next = ClientIndex(client.0.saturating_add(1));
+        self.owed.range_mut((client, StreamIndex(0), 0)..(next, StreamIndex(0), 0))
+    }
+}
+
+impl Owed {
+    fn is_lost(&self) -> bool {
+        self.copies == 0 && !self.withdrawn && !terms(self.qos, self.granted).may_lose
+    }
+}
