@@ -2,7 +2,7 @@
 
 use super::metrics::{Count, Metrics};
 use crate::base::event::Record;
-use crate::base::name::{Hop, Kind, Node, Subject};
+use crate::base::name::{Kind, Node, Subject};
 use crate::base::time::Time;
 
 /// Fills the parts of [`Metrics`] that need no ledger.

@@ -5,22 +5,16 @@
 //! a second, identical pass if there are any, keeps the evidence for them alone, and blames.
 
 mod counters;
-mod evidence;
 mod judge;
 mod ledger;
 mod links;
 mod meter;
 pub mod metrics;
-pub mod monitor;
 pub mod promise;
-pub mod recorder;
 mod retained;
 pub mod roster;
-pub mod rules;
-mod story;
+mod sessions;
 mod subscriptions;
-#[cfg(test)]
-mod tests;
 mod unit;
 pub mod verdict;
 pub mod watch;

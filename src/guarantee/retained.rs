@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::promise::terms;
+use super::promise::{Terms, terms};
 use super::subscriptions::matching;
 use super::verdict::{Breach, Excuse, Promise};
 use crate::base::name::{ClientIndex, Parts, StreamIndex};
@@ -18,6 +18,8 @@ pub(super) type Key = (ClientIndex, StreamIndex, u32);
 pub(super) struct Retained {
     held: BTreeMap<Arc<str>, Held>,
     owed: BTreeMap<Key, Owed>,
+    /// What was broken in sessions that have ended.
+    broken: Vec<(Key, Promise, Breach)>,
     /// Copies that were owed and never came, because their session ended.
     pub(super) excused: u64,
 }
@@ -72,23 +74,27 @@ impl Retained {
         }
     }
 
-    /// The client unsubscribed: copies that have not come are not owed any more.
-    pub(super) fn unsubscribed(&mut self, client: ClientIndex) {
-        for (_, owed) in self.of(client) {
-            owed.withdrawn |= owed.copies == 0;
+    /// The client unsubscribed from the topics of some streams: copies that have not come are not
+    /// owed any more.
+    pub(super) fn unsubscribed(
+        &mut self,
+        client: ClientIndex,
+        concerns: impl Fn(StreamIndex) -> bool,
+    ) {
+        for (key, owed) in self.of(client) {
+            owed.withdrawn |= owed.copies == 0 && concerns(key.1);
         }
     }
 
-    /// The client's session ended.
+    /// The client's session ended: what came is judged, and what did not is excused.
     pub(super) fn session_ended(&mut self, client: ClientIndex) {
         let keys: Vec<Key> = self.of(client).map(|(key, _)| *key).collect();
         for key in keys {
-            let Some(owed) = self.owed.get(&key).copied() else { continue };
-            if owed.is_lost() {
-                self.excused += 1;
-            }
-            if owed.copies == 0 {
-                self.owed.remove(&key);
+            let Some(owed) = self.owed.remove(&key) else { continue };
+            match owed.breach() {
+                Some(Breach::Lost) => self.excused += 1,
+                Some(breach) => self.broken.push((key, owed.terms().promise, breach)),
+                None => {}
             }
         }
     }
@@ -113,16 +119,10 @@ impl Retained {
 
     /// What was broken, with the message and the subscriber.
     pub(super) fn breaches(&self) -> impl Iterator<Item = (Key, Promise, Breach)> {
-        self.owed.iter().filter_map(|(key, owed)| {
-            let terms = terms(owed.qos, owed.granted);
-            if owed.is_lost() && owed.excuse.is_none() {
-                Some((*key, terms.promise, Breach::Lost))
-            } else if owed.copies > owed.most && !terms.may_repeat {
-                Some((*key, terms.promise, Breach::Duplicated))
-            } else {
-                None
-            }
-        })
+        let broken = self.owed.iter().filter(|(_, owed)| owed.excuse.is_none());
+        let broken = broken
+            .filter_map(|(key, owed)| Some((*key, owed.terms().promise, owed.breach()?)));
+        self.broken.iter().copied().chain(broken)
     }
 
     /// The excuses for copies that never came, other than ended sessions.
@@ -137,7 +137,19 @@ impl Retained {
 }
 
 impl Owed {
+    fn terms(&self) -> Terms {
+        terms(self.qos, self.granted)
+    }
+
+    fn breach(&self) -> Option<Breach> {
+        if self.is_lost() {
+            Some(Breach::Lost)
+        } else {
+            (self.copies > self.most && !self.terms().may_repeat).then_some(Breach::Duplicated)
+        }
+    }
+
     fn is_lost(&self) -> bool {
-        self.copies == 0 && !self.withdrawn && !terms(self.qos, self.granted).may_lose
+        self.copies == 0 && !self.withdrawn && !self.terms().may_lose
     }
 }

@@ -46,11 +46,6 @@ impl Standing {
 pub(super) struct Unit(u8);
 
 impl Unit {
-    /// A unit with no copies yet.
-    pub(super) const fn new(standing: Standing, granted: QoS) -> Self {
-        Self(standing as u8 | granted.number() << 6)
-    }
-
     /// What it is owed.
     pub(super) const fn standing(self) -> Standing {
         Standing::ALL[(self.0 & 0b1111) as usize]

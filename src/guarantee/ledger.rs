@@ -1,0 +1,424 @@
+//! The ledger: who is owed which message, and how many copies came.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::links::Links;
+use super::meter::Meter;
+use super::retained::Retained;
+use super::roster::Roster;
+use super::subscriptions::Subscriptions;
+use super::unit::{Progress, Standing, Unit};
+use super::verdict::{Breach, Excuse, Promise};
+use crate::base::event::{Dropped, Phase, Record};
+use crate::base::name::{ClientIndex, Connection, Hop, Kind, Node, Parts, StreamIndex, Subject, Tag};
+use crate::base::qos::QoS;
+use crate::base::time::Time;
+
+/// At most so many messages of a stream get their room in advance; beyond, it grows.
+const ROOM: u32 = 1 << 16;
+
+/// A byte for each message and a byte for each unit, and what sessions are doing.
+#[derive(Clone, Debug)]
+pub(super) struct Ledger {
+    pub(super) roster: Arc<Roster>,
+    pub(super) phase: Phase,
+    pub(super) streams: Vec<Stream>,
+    pub(super) sessions: Vec<Session>,
+    pub(super) links: Links,
+    pub(super) subscriptions: Subscriptions,
+    pub(super) retained: Retained,
+    /// Units of epochs that ended, whose message was taken again in a later one.
+    pub(super) closed: Vec<(StreamIndex, u32, ClientIndex, Unit)>,
+    /// What was broken and seen at once, by message, subscriber and how.
+    pub(super) seen: BTreeMap<(StreamIndex, u32, Option<ClientIndex>, Breach), Promise>,
+    /// Retained messages that the broker took without a payload, where it stores on PUBREL.
+    pub(super) clearing: BTreeSet<(StreamIndex, u32)>,
+    /// Messages that had to wait because somebody was not connected.
+    pub(super) offline_queued: u64,
+}
+
+/// One publishing workload.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stream {
+    /// By sequence number.
+    pub(super) messages: Vec<Progress>,
+    /// Sorted by client: whoever ever had a live subscription to the topic.
+    pub(super) slots: Vec<Slot>,
+    /// Every message before this one has reached its end on the first hop.
+    pub(super) unfinished: u32,
+}
+
+/// One subscriber of one stream.
+#[derive(Clone, Debug)]
+pub(super) struct Slot {
+    pub(super) client: ClientIndex,
+    /// The QoS granted now; `None` while not subscribed.
+    pub(super) granted: Option<QoS>,
+    /// Messages before this one belong to an earlier epoch, but for those in `reopened`.
+    pub(super) floor: u32,
+    /// Messages before this one that the broker has not begun to send were withdrawn by an
+    /// UNSUBSCRIBE: the broker may, and need not, still deliver them [MQTT-3.10.4-3].
+    pub(super) withdrawn: u32,
+    /// For each QoS of delivery, the sequence number after the highest first copy.
+    pub(super) next: [u32; 3],
+    /// Older messages that the broker took again in this epoch.
+    pub(super) reopened: Vec<u32>,
+    pub(super) units: Vec<Unit>,
+}
+
+/// One client's session.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Session {
+    /// The connection whose CONNACK the broker sent last.
+    pub(super) answered: Option<Connection>,
+    /// The connection whose CONNACK reached the client last.
+    pub(super) accepted: Option<Connection>,
+    /// The broker ended the session and the client has not learnt of it: copies that are on
+    /// their way still belong to the old one.
+    pub(super) ending: bool,
+    /// The streams that its subscriptions ever matched.
+    pub(super) subscribed: Vec<StreamIndex>,
+    /// The streams that it publishes.
+    pub(super) publishes: Vec<StreamIndex>,
+}
+
+impl Ledger {
+    /// A ledger before anything happened.
+    pub(super) fn new(roster: &Arc<Roster>) -> Self {
+        let mut sessions = vec![Session::default(); roster.clients.len()];
+        for (stream, facts) in (0..).map(StreamIndex).zip(&roster.streams) {
+            sessions[facts.client.index()].publishes.push(stream);
+        }
+        Self {
+            roster: Arc::clone(roster),
+            phase: Phase::Connecting,
+            streams: vec![Stream::default(); roster.streams.len()],
+            sessions,
+            links: Links::new(roster.clients.len()),
+            subscriptions: Subscriptions::new(roster),
+            retained: Retained::default(),
+            closed: Vec::new(),
+            seen: BTreeMap::new(),
+            clearing: BTreeSet::new(),
+            offline_queued: 0,
+        }
+    }
+
+    /// An application called `publish()`: a unit for each live subscription.
+    #[inline]
+    pub(super) fn submitted(&mut self, parts: &Parts) {
+        let facts = &self.roster.streams[parts.stream.index()];
+        if parts.qos != QoS::AtMostOnce && !self.links.is_connected(Node::Client(facts.client), facts.client) {
+            self.offline_queued += 1;
+        }
+        let room = facts.count.min(ROOM) as usize;
+        let stream = &mut self.streams[parts.stream.index()];
+        let end = parts.sequence as usize + 1;
+        if stream.messages.is_empty() {
+            stream.messages.reserve_exact(room.max(end));
+        }
+        if stream.messages.len() < end {
+            stream.messages.resize(end, Progress::default());
+        }
+        stream.messages[end - 1].set(Progress::SUBMITTED);
+        for slot in &mut stream.slots {
+            if slot.units.is_empty() {
+                slot.units.reserve_exact(room.max(end));
+            }
+            slot.units.resize(end, Unit::default());
+            if let Some(granted) = slot.granted {
+                slot.units[end - 1].stand(Standing::Submitted, granted);
+            }
+        }
+    }
+
+    /// The publisher's endpoint refused a message or gave it up.
+    pub(super) fn refused(&mut self, tag: Tag, why: Dropped) {
+        if let Some(progress) = self.progress(tag) {
+            progress.set(Progress::REFUSED);
+            if why == Dropped::GaveUp {
+                progress.set(Progress::GAVE_UP);
+            }
+        }
+    }
+
+    /// The publisher's handshake ended well.
+    #[inline]
+    pub(super) fn completed(&mut self, now: Time, tag: Tag, meter: &mut Meter) {
+        let stalls = self.roster.reliable && self.phase == Phase::CalmTwo;
+        let Some(parts) = tag.parts() else { return };
+        let Some(progress) = self.progress(tag) else { return };
+        progress.set(Progress::COMPLETED | Progress::ACKNOWLEDGED);
+        meter.metrics.qos[parts.qos.index()].completion.record(now.since(parts.published));
+        if stalls && parts.qos != QoS::AtMostOnce {
+            self.see(&parts, None, Promise::Acknowledged, Breach::Stalled);
+        }
+    }
+
+    /// A client handed a PUBLISH of its own to the network.
+    #[inline]
+    pub(super) fn sent_first(&mut self, record: &Record<'_>) {
+        if let Some(progress) = self.progress(record.tag) {
+            progress.set(Progress::SENT);
+        }
+    }
+
+    /// The broker handed a PUBLISH to the network: from now on it must see a QoS 1 or 2 message
+    /// through, whatever is unsubscribed [MQTT-3.10.4-3].
+    #[inline]
+    pub(super) fn sent_onward(&mut self, record: &Record<'_>) {
+        let Some(parts) = record.tag.parts() else { return };
+        if record.qos() == Some(QoS::AtMostOnce)
+            || record.is_resend()
+            || parts.is_retained_copy()
+        {
+            return;
+        }
+        let stream = &mut self.streams[parts.stream.index()];
+        if let Some(unit) = stream.unit_mut(record.name.client, parts.sequence)
+            && unit.standing() == Standing::Must
+        {
+            unit.stand(Standing::Begun, unit.granted());
+        }
+    }
+
+    /// A packet of a publisher's hop reached the broker, on an open connection. Whoever is
+    /// subscribed at that instant may get a copy because of it, and must if it is the first.
+    #[inline]
+    pub(super) fn reached_broker(&mut self, record: &Record<'_>) {
+        let Some(parts) = record.tag.parts() else { return };
+        let release = self.roster.broker_delivers_on_release && parts.qos == QoS::ExactlyOnce;
+        match record.kind() {
+            Kind::Publish => {
+                let first = self.taken(&parts);
+                if record.retain() {
+                    self.retain(&parts, first, release, record.size.payload == 0);
+                }
+            }
+            Kind::PubRel if release => {
+                self.taken(&parts);
+                if self.roster.streams[parts.stream.index()].retain {
+                    let empty = self.clearing.remove(&(parts.stream, parts.sequence));
+                    let topic = &self.roster.streams[parts.stream.index()].topic;
+                    self.retained.stored(topic, &parts, empty);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn retain(&mut self, parts: &Parts, first: bool, release: bool, empty: bool) {
+        if release {
+            if empty {
+                self.clearing.insert((parts.stream, parts.sequence));
+            }
+        } else if first || parts.qos != QoS::ExactlyOnce {
+            let topic = &self.roster.streams[parts.stream.index()].topic;
+            self.retained.stored(topic, parts, empty);
+        }
+    }
+
+    #[inline]
+    fn taken(&mut self, parts: &Parts) -> bool {
+        let stream = &mut self.streams[parts.stream.index()];
+        let Some(progress) = stream.messages.get_mut(parts.sequence as usize) else {
+            return false;
+        };
+        let first = !progress.is(Progress::TAKEN);
+        progress.set(Progress::TAKEN);
+        for slot in &mut stream.slots {
+            let Some(unit) = slot.units.get_mut(parts.sequence as usize) else { continue };
+            let Some(granted) = slot.granted else {
+                if first && unit.standing() == Standing::Submitted {
+                    unit.stand(Standing::TooLate, unit.granted());
+                }
+                continue;
+            };
+            let waits = parts.qos.min(granted) > QoS::AtMostOnce;
+            if first && waits && !self.links.is_connected(Node::Broker, slot.client) {
+                self.offline_queued += 1;
+            }
+            if parts.sequence < slot.floor && !slot.reopened.contains(&parts.sequence) {
+                slot.reopened.push(parts.sequence);
+                if unit.standing() > Standing::TooLate {
+                    self.closed.push((parts.stream, parts.sequence, slot.client, *unit));
+                }
+                *unit = Unit::default();
+            }
+            if first {
+                unit.stand(Standing::Must, granted);
+            } else if unit.standing() < Standing::May {
+                unit.stand(Standing::May, granted);
+            } else if granted > unit.granted() {
+                unit.stand(unit.standing(), granted);
+            }
+        }
+        first
+    }
+
+    /// An acknowledgement reached the publisher. PUBREC hands the message over where the broker
+    /// forwards on PUBLISH; every other end is told as a completion.
+    #[inline]
+    pub(super) fn reached_client(&mut self, record: &Record<'_>) {
+        let first_hop =
+            matches!(record.name.subject, Subject::Message { hop: Hop::First, .. });
+        if first_hop
+            && record.kind() == Kind::PubRec
+            && record.reason < 0x80
+            && !self.roster.broker_delivers_on_release
+            && let Some(progress) = self.progress(record.tag)
+        {
+            progress.set(Progress::ACKNOWLEDGED);
+        }
+    }
+
+    /// A client's endpoint delivered a message.
+    #[inline]
+    pub(super) fn delivered(
+        &mut self,
+        now: Time,
+        client: ClientIndex,
+        parts: &Parts,
+        qos: QoS,
+        meter: &mut Meter,
+    ) {
+        let metrics = &mut meter.metrics.qos[parts.qos.index()];
+        let ending = self.sessions[client.index()].ending;
+        if parts.is_retained_copy() {
+            if !self.retained.delivered(client, parts, qos) && !ending {
+                metrics.unexpected += 1;
+                self.see(parts, Some(client), Promise::OnlySubscribed, Breach::Unexpected);
+            }
+            return;
+        }
+        let Some((slot, index)) =
+            self.streams[parts.stream.index()].find(client, parts.sequence)
+        else {
+            metrics.unexpected += 1;
+            self.see(parts, Some(client), Promise::OnlySubscribed, Breach::Unexpected);
+            return;
+        };
+        let unit = &mut slot.units[index];
+        let expired = parts.sequence < slot.floor
+            && !ending
+            && !slot.reopened.contains(&parts.sequence);
+        if expired || unit.standing() < Standing::May {
+            metrics.unexpected += 1;
+            self.see(parts, Some(client), Promise::OnlySubscribed, Breach::Unexpected);
+            return;
+        }
+        let first = unit.copies() == 0;
+        let above = qos > parts.qos.min(unit.granted());
+        let must = unit.standing() >= Standing::Must;
+        let promise = super::promise::terms(parts.qos, unit.granted()).promise;
+        unit.add_copy();
+        let late = first && parts.sequence < slot.next[qos.index()];
+        if first {
+            slot.next[qos.index()] = slot.next[qos.index()].max(parts.sequence + 1);
+            metrics.latency.record(now.since(parts.published));
+        } else {
+            metrics.extra_copies += 1;
+        }
+        metrics.reordered += u64::from(late);
+        metrics.unexpected += u64::from(above);
+        if above {
+            self.see(parts, Some(client), Promise::OnlySubscribed, Breach::Unexpected);
+        }
+        if late && self.roster.order {
+            self.see(parts, Some(client), Promise::Ordered, Breach::Reordered);
+        }
+        if first && must && self.roster.reliable && self.phase == Phase::CalmTwo {
+            self.see(parts, Some(client), promise, Breach::Stalled);
+        }
+    }
+
+    /// The broker dropped a copy it owed.
+    pub(super) fn dropped(&mut self, client: ClientIndex, tag: Tag, why: Dropped) {
+        let (standing, excuse) = match why {
+            Dropped::Rejected => (Standing::Rejected, Excuse::Rejected),
+            Dropped::GaveUp if self.roster.gives_up => (Standing::GaveUp, Excuse::GaveUp),
+            Dropped::QueueFull if self.roster.allow_queue_overflow => {
+                (Standing::Overflowed, Excuse::QueueOverflow)
+            }
+            // The end of a session is seen by itself, and nothing else is an excuse.
+            _ => return,
+        };
+        let Some(parts) = tag.parts() else { return };
+        if parts.is_retained_copy() {
+            self.retained.excuse(client, &parts, excuse);
+        } else if let Some(unit) =
+            self.streams[parts.stream.index()].unit_mut(client, parts.sequence)
+            && matches!(unit.standing(), Standing::Must | Standing::Begun)
+        {
+            unit.stand(standing, unit.granted());
+        }
+    }
+
+    /// Notes something broken that is seen at once.
+    pub(super) fn see(
+        &mut self,
+        parts: &Parts,
+        client: Option<ClientIndex>,
+        promise: Promise,
+        breach: Breach,
+    ) {
+        self.seen.insert((parts.stream, parts.sequence, client, breach), promise);
+    }
+
+    #[inline]
+    fn progress(&mut self, tag: Tag) -> Option<&mut Progress> {
+        let parts = tag.parts()?;
+        self.streams[parts.stream.index()].messages.get_mut(parts.sequence as usize)
+    }
+}
+
+impl Stream {
+    /// A subscriber's slot and the place of a message's unit in it.
+    #[inline]
+    fn find(&mut self, client: ClientIndex, sequence: u32) -> Option<(&mut Slot, usize)> {
+        let place = match self.slots.as_slice() {
+            [only] if only.client == client => 0,
+            slots => slots.binary_search_by_key(&client, |slot| slot.client).ok()?,
+        };
+        let slot = &mut self.slots[place];
+        let index = sequence as usize;
+        (index < slot.units.len()).then_some((slot, index))
+    }
+
+    #[inline]
+    fn unit_mut(&mut self, client: ClientIndex, sequence: u32) -> Option<&mut Unit> {
+        self.find(client, sequence).map(|(slot, index)| &mut slot.units[index])
+    }
+
+    /// The slot of a client, made if there is none.
+    pub(super) fn slot(&mut self, client: ClientIndex) -> &mut Slot {
+        let place = match self.slots.binary_search_by_key(&client, |slot| slot.client) {
+            Ok(place) => place,
+            Err(place) => {
+                if self.slots.is_empty() {
+                    self.slots.reserve_exact(1);
+                }
+                // Earlier messages get a unit too: they may still be on their way to the broker.
+                let units = vec![Unit::default(); self.messages.len()];
+                self.slots.insert(place, Slot::new(client, units));
+                place
+            }
+        };
+        &mut self.slots[place]
+    }
+}
+
+impl Slot {
+    fn new(client: ClientIndex, units: Vec<Unit>) -> Self {
+        Self {
+            client,
+            granted: None,
+            floor: 0,
+            withdrawn: 0,
+            next: [0; 3],
+            reopened: Vec::new(),
+            units,
+        }
+    }
+}

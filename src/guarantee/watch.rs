@@ -1,0 +1,219 @@
+//! The first pass: the ledger, the metrics and the counters, for every event of a trial.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::counters::Counters;
+use super::judge;
+use super::ledger::Ledger;
+use super::meter::Meter;
+use super::roster::Roster;
+use super::verdict::{Blame, Breach, Ending, Outcome, Promise, Violation};
+use crate::base::event::{Event, Observer, Phase, Record};
+use crate::base::name::{ClientIndex, Connection, Hop, Kind, Node, StreamIndex, Subject};
+use crate::base::time::Time;
+
+/// Watches one trial with a byte for each message and a byte for each unit.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    ledger: Ledger,
+    meter: Meter,
+    counters: Counters,
+    /// Whether packets, backlogs and counters still count: until the second calm begins.
+    counting: bool,
+}
+
+/// How a trial ended, as the engine says.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// How.
+    pub ending: Ending,
+    /// When, in virtual time.
+    pub at: Time,
+    /// How many events the engine handled.
+    pub events: u64,
+    /// How many packets were sent.
+    pub packets: u64,
+    /// The hash over all events.
+    pub trace_hash: u64,
+}
+
+/// One broken promise that has no blame yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Offender {
+    /// Who published.
+    pub stream: StreamIndex,
+    /// Which message of that stream.
+    pub sequence: u32,
+    /// The subscriber; `None` where only the publisher is concerned.
+    pub subscriber: Option<ClientIndex>,
+    /// What was promised.
+    pub promise: Promise,
+    /// How it was broken.
+    pub breach: Breach,
+    /// The trial was stopped before it was quiescent, so this is only what it looks like: it
+    /// counts if an endpoint is seen to have broken a rule, and else it is inconclusive.
+    pub provisional: bool,
+}
+
+/// What the first pass found.
+#[derive(Clone, Debug)]
+pub struct FirstPass {
+    /// Everything but violations and findings.
+    pub(super) outcome: Outcome,
+    /// What was broken, by message.
+    pub offenders: Vec<Offender>,
+}
+
+impl Watch {
+    /// Nothing seen yet.
+    #[must_use]
+    pub fn new(roster: &Arc<Roster>) -> Self {
+        Self {
+            ledger: Ledger::new(roster),
+            meter: Meter::new(roster.clients.len()),
+            counters: Counters::default(),
+            counting: true,
+        }
+    }
+
+    /// Judges what was seen.
+    #[must_use]
+    pub fn finish(mut self, ended: &Ended) -> FirstPass {
+        self.counters.offline_queued = self.ledger.offline_queued;
+        let Meter { mut metrics, .. } = self.meter;
+        let (offenders, excuses) = judge::judge(&self.ledger, ended.ending, &mut metrics);
+        let outcome = Outcome {
+            ending: ended.ending,
+            ended_at: ended.at,
+            events: ended.events,
+            packets: ended.packets,
+            trace_hash: ended.trace_hash,
+            metrics,
+            violations: BTreeMap::new(),
+            findings: Vec::new(),
+            excuses,
+            sometimes: self.counters.named(),
+        };
+        FirstPass { outcome, offenders }
+    }
+
+    #[inline]
+    fn sent(&mut self, node: Node, connection: Connection, record: &Record<'_>) {
+        if self.counting {
+            self.meter.sent(record);
+        }
+        match (record.name.subject, node) {
+            (Subject::Message { hop, .. }, _) => {
+                if record.kind() == Kind::Publish {
+                    match hop {
+                        Hop::First => self.ledger.sent_first(record),
+                        Hop::Second => self.ledger.sent_onward(record),
+                    }
+                }
+            }
+            (Subject::Control { .. }, Node::Broker) => self.ledger.answered(connection, record),
+            (Subject::Control { .. }, Node::Client(_)) => {}
+        }
+    }
+
+    #[inline]
+    fn arrived(&mut self, node: Node, connection: Connection, record: &Record<'_>) {
+        let client = record.name.client;
+        if !self.ledger.links.is_open(node, client, connection) {
+            return;
+        }
+        match (record.name.subject, node) {
+            (Subject::Message { hop: Hop::First, .. }, Node::Broker) => {
+                self.ledger.reached_broker(record);
+            }
+            (Subject::Message { .. }, Node::Client(_)) => self.ledger.reached_client(record),
+            (Subject::Control { .. }, Node::Broker) => self.ledger.asked(record),
+            (Subject::Control { .. }, Node::Client(_)) => {
+                let resumed = self.ledger.accepted(connection, record) == Some(true);
+                self.counters.session_resumed += u64::from(self.counting && resumed);
+            }
+            (Subject::Message { .. }, Node::Broker) => {}
+        }
+    }
+
+    fn opened(&mut self, node: Node, client: ClientIndex, connection: Connection) {
+        let session = &self.ledger.sessions[client.index()];
+        let again = matches!(node, Node::Client(_)) && session.accepted.is_some();
+        let replaced = self.ledger.links.opened(node, client, connection).is_some();
+        if self.counting {
+            self.counters.reconnect += u64::from(again);
+            self.counters.takeover += u64::from(replaced && node == Node::Broker);
+        }
+    }
+
+    fn phase(&mut self, phase: Phase) {
+        self.ledger.phase = phase;
+        self.counting = phase < Phase::CalmTwo;
+    }
+}
+
+impl Observer for Watch {
+    #[inline]
+    fn observe(&mut self, now: Time, event: &Event<'_>) {
+        if self.counting {
+            self.counters.count(event);
+        }
+        match *event {
+            Event::Sent { node, connection, record, .. } => self.sent(node, connection, record),
+            Event::Arrived { node, connection, record } => self.arrived(node, connection, record),
+            Event::Delivered { client, tag, qos, .. } => {
+                if let Some(parts) = tag.parts() {
+                    self.ledger.delivered(now, client, &parts, qos, &mut self.meter);
+                }
+            }
+            Event::Submitted { tag } => {
+                if let Some(parts) = tag.parts() {
+                    self.meter.metrics.qos[parts.qos.index()].messages += 1;
+                    self.ledger.submitted(&parts);
+                }
+            }
+            Event::Completed { tag } => self.ledger.completed(now, tag, &mut self.meter),
+            Event::Refused { tag, why } => {
+                if let Some(parts) = tag.parts() {
+                    self.meter.metrics.qos[parts.qos.index()].refused += 1;
+                }
+                self.ledger.refused(tag, why);
+            }
+            Event::Dropped { client, tag, why } => self.ledger.dropped(client, tag, why),
+            Event::Opened { node, connection, client } => self.opened(node, client, connection),
+            Event::Closed { node, connection, client } => {
+                self.ledger.closed(node, client, connection);
+            }
+            Event::Phase(phase) => self.phase(phase),
+            Event::Backlog { node, in_flight, queued } => {
+                if self.counting {
+                    self.meter.backlog(now, node, in_flight, queued);
+                }
+            }
+            Event::OutageBegan { .. } => self.meter.outage_began(),
+            Event::OutageEnded { .. } => self.meter.outage_ended(now),
+        }
+    }
+}
+
+impl FirstPass {
+    /// The outcome of a trial whose second pass is not needed or not wanted. What was broken, if
+    /// anything, is counted as [`Blame::Unexplained`], since nobody looked for a reason;
+    /// provisional offenders do not count.
+    #[must_use]
+    pub fn into_outcome(mut self) -> Outcome {
+        for offender in self.offenders.iter().filter(|offender| !offender.provisional) {
+            let Offender { promise, breach, .. } = *offender;
+            let violation = Violation { promise, breach, blame: Blame::Unexplained };
+            *self.outcome.violations.entry(violation).or_default() += 1;
+        }
+        self.outcome
+    }
+
+    /// The outcome as far as the first pass knows it: without violations and findings.
+    #[must_use]
+    pub const fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+}
