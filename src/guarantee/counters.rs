@@ -39,9 +39,8 @@ impl Counters {
                 }
             }
             Event::Delivered { tag, .. } => {
-                if tag.parts().is_some_and(|parts| parts.is_retained_copy()) {
-                    self.retained += 1;
-                }
+                let copy = tag.parts().is_some_and(|parts| parts.is_retained_copy());
+                self.retained += u64::from(copy);
             }
             Event::Refused { why, .. } | Event::Dropped { why, .. } => match why {
                 Dropped::QueueFull => self.queue_overflow += 1,

@@ -11,7 +11,9 @@ use super::subscriptions::Subscriptions;
 use super::unit::{Progress, Standing, Unit};
 use super::verdict::{Breach, Excuse, Promise};
 use crate::base::event::{Dropped, Phase, Record};
-use crate::base::name::{ClientIndex, Connection, Hop, Kind, Node, Parts, StreamIndex, Subject, Tag};
+use crate::base::name::{
+    ClientIndex, Connection, Hop, Kind, Node, Parts, StreamIndex, Subject, Tag,
+};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
 
@@ -109,7 +111,9 @@ impl Ledger {
     #[inline]
     pub(super) fn submitted(&mut self, parts: &Parts) {
         let facts = &self.roster.streams[parts.stream.index()];
-        if parts.qos != QoS::AtMostOnce && !self.links.is_connected(Node::Client(facts.client), facts.client) {
+        if parts.qos != QoS::AtMostOnce
+            && !self.links.is_connected(Node::Client(facts.client), facts.client)
+        {
             self.offline_queued += 1;
         }
         let room = facts.count.min(ROOM) as usize;
@@ -169,10 +173,7 @@ impl Ledger {
     #[inline]
     pub(super) fn sent_onward(&mut self, record: &Record<'_>) {
         let Some(parts) = record.tag.parts() else { return };
-        if record.qos() == Some(QoS::AtMostOnce)
-            || record.is_resend()
-            || parts.is_retained_copy()
-        {
+        if record.qos() == Some(QoS::AtMostOnce) || record.is_resend() || parts.is_retained_copy() {
             return;
         }
         let stream = &mut self.streams[parts.stream.index()];
@@ -261,8 +262,7 @@ impl Ledger {
     /// forwards on PUBLISH; every other end is told as a completion.
     #[inline]
     pub(super) fn reached_client(&mut self, record: &Record<'_>) {
-        let first_hop =
-            matches!(record.name.subject, Subject::Message { hop: Hop::First, .. });
+        let first_hop = matches!(record.name.subject, Subject::Message { hop: Hop::First, .. });
         if first_hop
             && record.kind() == Kind::PubRec
             && record.reason < 0x80
@@ -292,17 +292,15 @@ impl Ledger {
             }
             return;
         }
-        let Some((slot, index)) =
-            self.streams[parts.stream.index()].find(client, parts.sequence)
+        let Some((slot, index)) = self.streams[parts.stream.index()].find(client, parts.sequence)
         else {
             metrics.unexpected += 1;
             self.see(parts, Some(client), Promise::OnlySubscribed, Breach::Unexpected);
             return;
         };
         let unit = &mut slot.units[index];
-        let expired = parts.sequence < slot.floor
-            && !ending
-            && !slot.reopened.contains(&parts.sequence);
+        let expired =
+            parts.sequence < slot.floor && !ending && !slot.reopened.contains(&parts.sequence);
         if expired || unit.standing() < Standing::May {
             metrics.unexpected += 1;
             self.see(parts, Some(client), Promise::OnlySubscribed, Breach::Unexpected);

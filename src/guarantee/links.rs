@@ -50,6 +50,11 @@ impl Links {
         self.ends[client.index()][Self::side(node)].is_some()
     }
 
+    /// The connection that is open at this end.
+    pub(super) fn current(&self, node: Node, client: ClientIndex) -> Option<Connection> {
+        self.ends[client.index()][Self::side(node)]
+    }
+
     fn end(&mut self, node: Node, client: ClientIndex) -> &mut Option<Connection> {
         &mut self.ends[client.index()][Self::side(node)]
     }

@@ -104,7 +104,6 @@ impl Meter {
     }
 }
 
-
 const fn add(count: &mut Count, wire: u64) {
     count.packets += 1;
     count.bytes += wire;

@@ -108,12 +108,14 @@ pub struct Latency {
 impl Latency {
     /// No values yet.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "three digits are within the library's range")]
     pub fn new() -> Self {
         let histogram = Histogram::new(3).expect("three significant digits are within 0 to 5");
         Self { histogram, max: Span::ZERO, total_nanos: 0 }
     }
 
     /// Adds a value.
+    #[expect(clippy::missing_panics_doc, reason = "an auto-resizing histogram takes any value")]
     pub fn record(&mut self, span: Span) {
         self.max = self.max.max(span);
         self.total_nanos += u128::from(span.as_nanos());
@@ -162,6 +164,7 @@ impl Latency {
     }
 
     /// Adds all values of another distribution.
+    #[expect(clippy::missing_panics_doc, reason = "an auto-resizing histogram takes any value")]
     pub fn merge(&mut self, other: &Self) {
         self.histogram.add(&other.histogram).expect("an auto-resizing histogram takes any value");
         self.max = self.max.max(other.max);

@@ -4,16 +4,22 @@
 //! for each message and each unit, measures, and names the offenders. [`recorder::Recorder`] sees
 //! a second, identical pass if there are any, keeps the evidence for them alone, and blames.
 
+mod blame;
 mod counters;
+mod evidence;
 mod judge;
 mod ledger;
 mod links;
 mod meter;
 pub mod metrics;
+pub mod monitor;
 pub mod promise;
+pub mod recorder;
 mod retained;
 pub mod roster;
+pub mod rules;
 mod sessions;
+mod story;
 mod subscriptions;
 mod unit;
 pub mod verdict;

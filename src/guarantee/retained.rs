@@ -120,8 +120,8 @@ impl Retained {
     /// What was broken, with the message and the subscriber.
     pub(super) fn breaches(&self) -> impl Iterator<Item = (Key, Promise, Breach)> {
         let broken = self.owed.iter().filter(|(_, owed)| owed.excuse.is_none());
-        let broken = broken
-            .filter_map(|(key, owed)| Some((*key, owed.terms().promise, owed.breach()?)));
+        let broken =
+            broken.filter_map(|(key, owed)| Some((*key, owed.terms().promise, owed.breach()?)));
         self.broken.iter().copied().chain(broken)
     }
 

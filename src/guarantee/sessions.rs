@@ -56,11 +56,7 @@ impl Ledger {
 
     /// A CONNACK reached the client: says whether its session was resumed, `None` for a repeat
     /// or a refusal.
-    pub(super) fn accepted(
-        &mut self,
-        connection: Connection,
-        record: &Record<'_>,
-    ) -> Option<bool> {
+    pub(super) fn accepted(&mut self, connection: Connection, record: &Record<'_>) -> Option<bool> {
         let Body::ConnAck { session_present } = record.body else { return None };
         let client = record.name.client;
         let session = &mut self.sessions[client.index()];

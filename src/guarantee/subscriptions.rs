@@ -38,12 +38,7 @@ impl Subscriptions {
     }
 
     /// A SUBSCRIBE reached the broker.
-    pub(super) fn asked(
-        &mut self,
-        client: ClientIndex,
-        id: u16,
-        requests: &[SubscriptionRequest],
-    ) {
+    pub(super) fn asked(&mut self, client: ClientIndex, id: u16, requests: &[SubscriptionRequest]) {
         let filters = requests.iter().map(|request| Arc::clone(&request.filter));
         self.pend(client, id, filters.collect());
     }

@@ -1,0 +1,101 @@
+//! Whose fault a broken promise was (`PROMISES` section 5).
+
+use super::evidence::{Case, Harm};
+use super::roster::Roster;
+use super::verdict::{Blame, Breach};
+use super::watch::Offender;
+use crate::base::event::Dropped;
+use crate::base::name::{Hop, Node};
+
+/// Who is to blame, by which rule, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Judgement {
+    pub(super) blame: Blame,
+    pub(super) rule: Option<&'static str>,
+    pub(super) because: String,
+}
+
+/// Blames the first endpoint, in causal order, whose broken rule concerns the message; else a
+/// full queue, if that is what dropped a lost message; else the network, if it lost, duplicated or
+/// reordered a packet of that message; else a setting; else nobody knows.
+pub(super) fn blame(roster: &Roster, case: &Case, offender: &Offender) -> Judgement {
+    by_endpoint(roster, case, offender)
+        .or_else(|| by_queue(case, offender))
+        .or_else(|| by_network(roster, case, offender))
+        .or_else(|| by_setting(roster, case, offender))
+        .unwrap_or_else(|| Judgement {
+            blame: Blame::Unexplained,
+            rule: None,
+            because: "no endpoint broke a rule, the network harmed none of its packets, and no \
+                      setting explains it"
+                .to_owned(),
+        })
+}
+
+fn by_endpoint(roster: &Roster, case: &Case, offender: &Offender) -> Option<Judgement> {
+    let broken = case.first_break(offender.subscriber)?;
+    let (blame, name) = match (broken.node, broken.hop) {
+        (Node::Broker, _) => (Blame::Broker, "broker"),
+        (Node::Client(client), Hop::First) => (Blame::Publisher, roster.name(client)),
+        (Node::Client(client), Hop::Second) => (Blame::Subscriber, roster.name(client)),
+    };
+    let version = roster.clients[broken.link.index()].version;
+    let id = broken.rule.id(version, broken.node);
+    let because = format!("{name} {} at {}", broken.rule.says(), broken.at);
+    Some(Judgement { blame, rule: Some(id), because })
+}
+
+/// A copy that a full queue dropped would have come but for the queue, whatever the network did
+/// to its other packets.
+fn by_queue(case: &Case, offender: &Offender) -> Option<Judgement> {
+    let dropped =
+        offender.breach == Breach::Lost && case.let_go(offender.subscriber, Dropped::QueueFull);
+    dropped.then(|| Judgement {
+        blame: Blame::Configuration,
+        rule: None,
+        because: "a full queue dropped it: max_queued is too small for this load".to_owned(),
+    })
+}
+
+fn by_network(roster: &Roster, case: &Case, offender: &Offender) -> Option<Judgement> {
+    let publisher = roster.streams[offender.stream.index()].client;
+    let harm = case.harm_on_way(publisher, offender.subscriber);
+    harm.any().then(|| Judgement {
+        blame: Blame::Network,
+        rule: None,
+        because: format!(
+            "every endpoint kept the rules, and the network {} of its packets",
+            describe(harm)
+        ),
+    })
+}
+
+fn by_setting(roster: &Roster, case: &Case, offender: &Offender) -> Option<Judgement> {
+    let publisher = roster.streams[offender.stream.index()].client;
+    let clean = |client: crate::base::name::ClientIndex| roster.clients[client.index()].clean;
+    let because = if case.let_go(offender.subscriber, Dropped::QueueFull) {
+        "a full queue dropped it"
+    } else if case.let_go(offender.subscriber, Dropped::GaveUp) {
+        "its sender gave it up after the set number of transmissions"
+    } else if case.let_go(offender.subscriber, Dropped::Offline) {
+        "its receiver was not connected, and such messages are set not to wait"
+    } else if clean(publisher) || offender.subscriber.is_some_and(clean) {
+        "a session is set to end with its connection"
+    } else {
+        return None;
+    };
+    let because = because.to_owned();
+    Some(Judgement { blame: Blame::Configuration, rule: None, because })
+}
+
+/// `lost 2 and reordered 1`.
+fn describe(harm: Harm) -> String {
+    let parts =
+        [("lost", harm.lost), ("duplicated", harm.duplicated), ("reordered", harm.reordered)];
+    let parts: Vec<String> = parts
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(word, count)| format!("{word} {count}"))
+        .collect();
+    parts.join(" and ")
+}

@@ -1,0 +1,172 @@
+//! What is kept of one offending message in the second pass.
+
+use std::collections::BTreeMap;
+
+use super::monitor::Break;
+use crate::base::event::{Dropped, Fate, Record};
+use crate::base::name::{ClientIndex, Hop, Kind, Node, Way};
+use crate::base::qos::QoS;
+use crate::base::time::Time;
+
+/// At most so many acts of one message are kept for its story.
+const MAX_ACTS: usize = 200;
+
+/// How many delivery times are kept of one subscriber.
+const MAX_TIMES: usize = 8;
+
+/// One offending message.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Case {
+    /// The published QoS and time, once it was submitted.
+    pub(super) published: Option<(QoS, Time)>,
+    /// The subscribers whose units are offenders.
+    pub(super) subscribers: Vec<ClientIndex>,
+    /// What happened, in order.
+    pub(super) acts: Vec<(Time, Act)>,
+    /// The rules broken that concern it, in the order in which they were seen.
+    pub(super) breaks: Vec<Break>,
+    /// What the network did to its packets, by link and hop.
+    pub(super) harm: BTreeMap<(ClientIndex, Hop), Harm>,
+    /// What endpoints let go of: the subscriber, or `None` for the publisher, and why.
+    pub(super) dropped: Vec<(Option<ClientIndex>, Dropped)>,
+    /// What subscribers got.
+    pub(super) deliveries: BTreeMap<ClientIndex, Deliveries>,
+    /// How often the broker had reason to forward it.
+    pub(super) reasons: u32,
+    /// When the broker acknowledged it as new.
+    pub(super) accepted: Option<Time>,
+    /// What the broker did for each subscriber.
+    pub(super) onward: BTreeMap<ClientIndex, Onward>,
+}
+
+/// Something that happened to a message.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Act {
+    /// Its application published it.
+    Published,
+    /// Its publisher's handshake is complete.
+    Completed,
+    /// A packet was sent.
+    Sent { link: ClientIndex, way: Way, hop: Hop, first: u8, id: u16, kind: Kind, fate: Fate },
+    /// A packet arrived where its connection was gone.
+    Stale { link: ClientIndex, way: Way, hop: Hop, kind: Kind },
+    /// A subscriber's application got it.
+    Delivered { client: ClientIndex },
+    /// An endpoint let go of it.
+    LetGo { client: Option<ClientIndex>, why: Dropped },
+}
+
+/// What the network did to a message's packets on one hop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Harm {
+    pub(super) lost: u32,
+    pub(super) duplicated: u32,
+    pub(super) reordered: u32,
+}
+
+/// What one subscriber got.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Deliveries {
+    pub(super) times: Vec<Time>,
+    pub(super) copies: u32,
+}
+
+/// The second hop to one subscriber, as the broker and the subscriber see it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Onward {
+    /// The highest QoS granted at an arrival of the message at the broker.
+    pub(super) granted: Option<QoS>,
+    /// First sendings by the broker.
+    pub(super) sent: u32,
+    /// It arrived and was new to the subscriber's endpoint.
+    pub(super) taken: bool,
+    /// When the subscriber's endpoint told the broker that it is done.
+    pub(super) acknowledged: Option<Time>,
+}
+
+impl Case {
+    /// Keeps an act for the story.
+    pub(super) fn act(&mut self, now: Time, act: Act) {
+        if self.acts.len() < MAX_ACTS {
+            self.acts.push((now, act));
+        }
+    }
+
+    /// Keeps what the network decided for a packet.
+    pub(super) fn sent(&mut self, now: Time, record: &Record<'_>, hop: Hop, fate: &Fate) {
+        let harm = self.harm.entry((record.name.client, hop)).or_default();
+        match fate {
+            Fate::Lost(_) => harm.lost += 1,
+            Fate::Arrives(arrival) => {
+                harm.duplicated += u32::from(arrival.again.is_some());
+                harm.reordered += u32::from(arrival.overtakes);
+            }
+        }
+        let act = Act::Sent {
+            link: record.name.client,
+            way: record.name.way,
+            hop,
+            first: record.first,
+            id: record.id,
+            kind: record.kind(),
+            fate: *fate,
+        };
+        self.act(now, act);
+    }
+
+    /// Keeps a delivery.
+    pub(super) fn delivered(&mut self, now: Time, client: ClientIndex) {
+        let deliveries = self.deliveries.entry(client).or_default();
+        deliveries.copies += 1;
+        if deliveries.times.len() < MAX_TIMES {
+            deliveries.times.push(now);
+        }
+        self.act(now, Act::Delivered { client });
+    }
+
+    /// The harm done on the way from the publisher to one subscriber.
+    pub(super) fn harm_on_way(
+        &self,
+        publisher: ClientIndex,
+        subscriber: Option<ClientIndex>,
+    ) -> Harm {
+        let first = self.harm.get(&(publisher, Hop::First));
+        let second = subscriber.and_then(|client| self.harm.get(&(client, Hop::Second)));
+        first.into_iter().chain(second).fold(Harm::default(), |sum, harm| Harm {
+            lost: sum.lost + harm.lost,
+            duplicated: sum.duplicated + harm.duplicated,
+            reordered: sum.reordered + harm.reordered,
+        })
+    }
+
+    /// The first broken rule, in causal order, that concerns the message on its way to one
+    /// subscriber.
+    pub(super) fn first_break(&self, subscriber: Option<ClientIndex>) -> Option<&Break> {
+        let concerns =
+            |broken: &&Break| broken.hop == Hop::First || Some(broken.link) == subscriber;
+        // Of equals, `min_by_key` gives the one that was seen first.
+        self.breaks.iter().filter(concerns).min_by_key(|broken| broken.at)
+    }
+
+    /// Whether an endpoint let go of what a subscriber, or the publisher itself, waited for.
+    pub(super) fn let_go(&self, client: Option<ClientIndex>, why: Dropped) -> bool {
+        self.dropped
+            .iter()
+            .any(|(whom, reason)| *reason == why && (*whom == client || whom.is_none()))
+    }
+}
+
+impl Harm {
+    /// Whether the network did anything at all.
+    pub(super) const fn any(self) -> bool {
+        self.lost + self.duplicated + self.reordered > 0
+    }
+}
+
+/// Whose end of a link a way leads to.
+pub(super) const fn receiver(link: ClientIndex, way: Way) -> Node {
+    match way {
+        Way::Up => Node::Broker,
+        Way::Down => Node::Client(link),
+    }
+}

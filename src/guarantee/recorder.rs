@@ -1,0 +1,337 @@
+//! The second pass: the same trial again, with the evidence for what the first pass found.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::blame::{Judgement, blame};
+use super::evidence::{Act, Case};
+use super::monitor::{Break, Monitor, message};
+use super::roster::Roster;
+use super::rules::Rule;
+use super::story;
+use super::subscriptions::Subscriptions;
+use super::verdict::{Blame, Breach, Finding, MAX_FINDINGS, Outcome, Violation};
+use super::watch::{FirstPass, Offender};
+use crate::base::event::{Body, Event, Fate, Observer, Record};
+use crate::base::name::{ClientIndex, Connection, Hop, Kind, Node, StreamIndex, Subject, Tag, Way};
+use crate::base::qos::QoS;
+use crate::base::time::Time;
+
+/// Keeps the evidence for the offending messages of one trial, and nothing of the others but what
+/// is in flight.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    roster: Arc<Roster>,
+    monitor: Monitor,
+    subscriptions: Subscriptions,
+    cases: BTreeMap<(StreamIndex, u32), Case>,
+    /// Packets of offending messages under way: when they arrive and whose they are.
+    flying: BTreeMap<(ClientIndex, Way), Vec<Flying>>,
+}
+
+/// A packet of an offending message that is under way.
+#[derive(Clone, Copy, Debug)]
+struct Flying {
+    arrives: Time,
+    case: (StreamIndex, u32),
+    hop: Hop,
+}
+
+impl Recorder {
+    /// Ready to watch the trial again.
+    #[must_use]
+    pub fn new(roster: &Arc<Roster>, offenders: &[Offender]) -> Self {
+        let mut cases = BTreeMap::<_, Case>::new();
+        for offender in offenders {
+            let case = cases.entry((offender.stream, offender.sequence)).or_default();
+            case.subscribers.extend(offender.subscriber);
+        }
+        Self {
+            roster: Arc::clone(roster),
+            monitor: Monitor::new(roster),
+            subscriptions: Subscriptions::new(roster),
+            cases,
+            flying: BTreeMap::new(),
+        }
+    }
+
+    /// Blames, counts and explains.
+    #[must_use]
+    pub fn conclude(mut self, first_pass: FirstPass) -> Outcome {
+        self.monitor.finish();
+        self.file_breaks();
+        let FirstPass { mut outcome, offenders } = first_pass;
+        for offender in &offenders {
+            let Some(case) = self.cases.get_mut(&(offender.stream, offender.sequence)) else {
+                continue;
+            };
+            note_missing_deed(case, offender);
+            let judgement = blame(&self.roster, case, offender);
+            let by_endpoint =
+                matches!(judgement.blame, Blame::Publisher | Blame::Broker | Blame::Subscriber);
+            if offender.provisional && !by_endpoint {
+                continue;
+            }
+            let Offender { promise, breach, .. } = *offender;
+            let violation = Violation { promise, breach, blame: judgement.blame };
+            let count = outcome.violations.entry(violation).or_default();
+            *count += 1;
+            if *count <= MAX_FINDINGS as u64 {
+                let finding = explain(&self.roster, case, offender, judgement);
+                outcome.findings.push(finding);
+            }
+        }
+        outcome
+    }
+
+    fn file_breaks(&mut self) {
+        for broken in self.monitor.take_breaks() {
+            for whose in [broken.message, broken.other].into_iter().flatten() {
+                if let Some(case) = self.cases.get_mut(&whose) {
+                    case.breaks.push(broken);
+                }
+            }
+        }
+    }
+
+    fn sent(&mut self, now: Time, node: Node, record: &Record<'_>, fate: &Fate) {
+        self.fly(now, record, fate);
+        let Subject::Message { hop, .. } = record.name.subject else {
+            if node == Node::Broker {
+                self.answered(record);
+            }
+            return;
+        };
+        let Some(whose) = message(record.tag) else { return };
+        let Some(case) = self.cases.get_mut(&whose) else { return };
+        case.sent(now, record, hop, fate);
+        let link = record.name.client;
+        match (hop, node) {
+            (Hop::First, Node::Broker) => {
+                let releases = self.roster.broker_delivers_on_release;
+                let takes = match record.kind() {
+                    Kind::PubAck => true,
+                    Kind::PubRec => !releases,
+                    Kind::PubComp => releases,
+                    _ => false,
+                };
+                if takes && record.reason < 0x80 && case.reasons > 0 {
+                    case.accepted.get_or_insert(now);
+                }
+            }
+            (Hop::Second, Node::Broker)
+                if record.kind() == Kind::Publish && !record.is_resend() =>
+            {
+                self.forwarded(now, record);
+            }
+            (Hop::Second, Node::Client(_))
+                if matches!(record.kind(), Kind::PubAck | Kind::PubComp) =>
+            {
+                case.onward.entry(link).or_default().acknowledged.get_or_insert(now);
+            }
+            _ => {}
+        }
+    }
+
+    /// The broker sent a copy on for the first time.
+    fn forwarded(&mut self, now: Time, record: &Record<'_>) {
+        let Some(parts) = record.tag.parts() else { return };
+        if parts.is_retained_copy() {
+            return;
+        }
+        let link = record.name.client;
+        let Some(case) = self.cases.get_mut(&(parts.stream, parts.sequence)) else { return };
+        let reasons = case.reasons;
+        if !case.subscribers.contains(&link) {
+            return;
+        }
+        let onward = case.onward.entry(link).or_default();
+        onward.sent += 1;
+        let rule = match (onward.granted, record.qos()) {
+            (None, _) => Rule::NotSubscribed,
+            (Some(granted), Some(qos)) if qos > granted.min(parts.qos) => Rule::AboveGranted,
+            _ if onward.sent > reasons => Rule::SecondDelivery,
+            _ => return,
+        };
+        let (node, hop) = (Node::Broker, Hop::Second);
+        let message = Some((parts.stream, parts.sequence));
+        case.breaks.push(Break { at: now, node, link, hop, rule, message, other: None });
+    }
+
+    fn arrived(&mut self, now: Time, node: Node, connection: Connection, record: &Record<'_>) {
+        let link = record.name.client;
+        let reads = self.monitor.reads(node, link, connection);
+        match record.body {
+            Body::Subscribe(requests) if reads => {
+                self.subscriptions.asked(link, record.id, requests);
+            }
+            Body::Unsubscribe(filters) if reads => {
+                self.subscriptions.asked_to_end(link, record.id, filters);
+            }
+            _ => {}
+        }
+        let Subject::Message { hop, .. } = record.name.subject else { return };
+        let Some(whose) = message(record.tag) else { return };
+        let Some(case) = self.cases.get_mut(&whose) else { return };
+        if !reads {
+            case.harm.entry((link, hop)).or_default().lost += 1;
+            let way = record.name.way;
+            case.act(now, Act::Stale { link, way, hop, kind: record.kind() });
+            return;
+        }
+        if !self.monitor.was_fresh() {
+            return;
+        }
+        match (hop, node, record.kind()) {
+            (Hop::First, Node::Broker, Kind::Publish | Kind::PubRel) => {
+                let qos2 = self.roster.streams[whose.0.index()].qos == QoS::ExactlyOnce;
+                let waits = qos2 && self.roster.broker_delivers_on_release;
+                if waits != (record.kind() == Kind::PubRel) {
+                    return;
+                }
+                case.reasons += 1;
+                let topic = &self.roster.streams[whose.0.index()].topic;
+                for client in &case.subscribers {
+                    let level = self.subscriptions.level(*client, topic);
+                    let onward = case.onward.entry(*client).or_default();
+                    onward.granted = onward.granted.max(level);
+                }
+            }
+            (Hop::Second, Node::Client(_), Kind::Publish) => {
+                case.onward.entry(link).or_default().taken = true;
+            }
+            _ => {}
+        }
+    }
+
+    /// The broker answered a request about subscriptions, or a CONNECT.
+    fn answered(&mut self, record: &Record<'_>) {
+        let client = record.name.client;
+        match record.body {
+            Body::SubAck(codes) => {
+                self.subscriptions.granted(client, record.id, codes);
+            }
+            Body::ConnAck { session_present: false }
+                if record.reason == 0 && self.monitor.was_welcome() =>
+            {
+                self.subscriptions.forget(client);
+            }
+            _ if record.kind() == Kind::UnsubAck => {
+                self.subscriptions.ended(client, record.id);
+            }
+            _ => {}
+        }
+    }
+
+    /// Watches for packets that overtake those of offending messages.
+    fn fly(&mut self, now: Time, record: &Record<'_>, fate: &Fate) {
+        let Fate::Arrives(arrival) = fate else { return };
+        let mine = message(record.tag).filter(|whose| self.cases.contains_key(whose));
+        let place = (record.name.client, record.name.way);
+        if mine.is_none() && !self.flying.contains_key(&place) {
+            return;
+        }
+        let flying = self.flying.entry(place).or_default();
+        flying.retain(|it| it.arrives > now);
+        for late in flying.iter().filter(|it| it.arrives > arrival.at) {
+            if let Some(case) = self.cases.get_mut(&late.case) {
+                case.harm.entry((place.0, late.hop)).or_default().reordered += 1;
+            }
+        }
+        let Subject::Message { hop, .. } = record.name.subject else { return };
+        if let Some(case) = mine {
+            let arrivals = std::iter::once(arrival.at).chain(arrival.again);
+            flying.extend(arrivals.map(|arrives| Flying { arrives, case, hop }));
+        }
+    }
+
+    fn case(&mut self, tag: Tag) -> Option<&mut Case> {
+        self.cases.get_mut(&message(tag)?)
+    }
+}
+
+/// One broken promise in full.
+fn explain(roster: &Roster, case: &Case, offender: &Offender, judgement: Judgement) -> Finding {
+    let stream = &roster.streams[offender.stream.index()];
+    let (qos, at) = case.published.unwrap_or((stream.qos, Time::ZERO));
+    let deliveries = offender.subscriber.and_then(|client| case.deliveries.get(&client));
+    let Offender { promise, breach, .. } = *offender;
+    Finding {
+        violation: Violation { promise, breach, blame: judgement.blame },
+        rule: judgement.rule,
+        because: judgement.because,
+        stream: offender.stream,
+        sequence: offender.sequence,
+        qos,
+        subscriber: offender.subscriber,
+        published: at,
+        deliveries: deliveries.map(|it| it.times.clone()).unwrap_or_default(),
+        copies: deliveries.map_or(0, |it| it.copies),
+        story: story::tell(roster, case, stream.client, offender.subscriber),
+    }
+}
+
+/// What an endpoint ought to have done and never did is seen only at the end.
+fn note_missing_deed(case: &mut Case, offender: &Offender) {
+    let (Some(link), Breach::Lost) = (offender.subscriber, offender.breach) else {
+        return;
+    };
+    let onward = case.onward.get(&link).copied().unwrap_or_default();
+    let dropped = case.dropped.iter().any(|(client, _)| *client == Some(link));
+    let (at, node, rule) = match (case.accepted, onward.acknowledged) {
+        (_, Some(at)) if onward.taken => (at, Node::Client(link), Rule::NeverDelivered),
+        (Some(at), _) if onward.sent == 0 && !dropped => (at, Node::Broker, Rule::NeverForwarded),
+        _ => return,
+    };
+    let message = Some((offender.stream, offender.sequence));
+    let hop = Hop::Second;
+    case.breaks.push(Break { at, node, link, hop, rule, message, other: None });
+}
+
+impl Observer for Recorder {
+    fn observe(&mut self, now: Time, event: &Event<'_>) {
+        self.monitor.observe(now, event);
+        match *event {
+            Event::Sent { node, record, fate, .. } => self.sent(now, node, record, fate),
+            Event::Arrived { node, connection, record } => {
+                self.arrived(now, node, connection, record);
+            }
+            Event::Submitted { tag } => {
+                if let (Some(parts), Some(case)) = (tag.parts(), self.case(tag)) {
+                    case.published = Some((parts.qos, now));
+                    case.act(now, Act::Published);
+                }
+            }
+            Event::Completed { tag } => {
+                if let Some(case) = self.case(tag) {
+                    case.act(now, Act::Completed);
+                }
+            }
+            Event::Delivered { client, tag, .. } => {
+                if let Some(case) = self.case(tag) {
+                    case.delivered(now, client);
+                }
+            }
+            Event::Refused { tag, why } => {
+                if let Some(case) = self.case(tag) {
+                    case.dropped.push((None, why));
+                    case.act(now, Act::LetGo { client: None, why });
+                }
+            }
+            Event::Dropped { client, tag, why } => {
+                if let Some(case) = self.case(tag) {
+                    case.dropped.push((Some(client), why));
+                    case.act(now, Act::LetGo { client: Some(client), why });
+                }
+            }
+            Event::Closed { node: Node::Broker, client, .. }
+                if self.roster.clients[client.index()].clean
+                    && !self.monitor.is_connected(Node::Broker, client) =>
+            {
+                self.subscriptions.forget(client);
+            }
+            _ => {}
+        }
+        self.file_breaks();
+    }
+}

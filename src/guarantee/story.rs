@@ -1,0 +1,120 @@
+//! One message's life in lines of text.
+
+use super::evidence::{Act, Case, receiver};
+use super::roster::Roster;
+use super::verdict::StoryLine;
+use crate::base::event::{Arrival, Dropped, Fate, Loss};
+use crate::base::name::{ClientIndex, Hop, Kind, Node, Way};
+
+/// Tells what happened to a message on its way from its publisher to one subscriber.
+pub(super) fn tell(
+    roster: &Roster,
+    case: &Case,
+    publisher: ClientIndex,
+    subscriber: Option<ClientIndex>,
+) -> Vec<StoryLine> {
+    let mut lines: Vec<StoryLine> = case
+        .acts
+        .iter()
+        .filter(|(_, act)| concerns(act, subscriber))
+        .map(|(at, act)| StoryLine { at: *at, text: text(roster, publisher, act) })
+        .collect();
+    for broken in &case.breaks {
+        if broken.hop == Hop::First || Some(broken.link) == subscriber {
+            let version = roster.clients[broken.link.index()].version;
+            let id = broken.rule.id(version, broken.node);
+            let who = name(roster, broken.node);
+            let text = format!("{who} {} [{id}]", broken.rule.says());
+            lines.push(StoryLine { at: broken.at, text });
+        }
+    }
+    lines.sort_by_key(|line| line.at);
+    lines
+}
+
+fn concerns(act: &Act, subscriber: Option<ClientIndex>) -> bool {
+    match act {
+        Act::Published | Act::Completed => true,
+        Act::Sent { link, hop, .. } | Act::Stale { link, hop, .. } => {
+            *hop == Hop::First || Some(*link) == subscriber
+        }
+        Act::Delivered { client } => Some(*client) == subscriber,
+        Act::LetGo { client, .. } => client.is_none() || *client == subscriber,
+    }
+}
+
+fn text(roster: &Roster, publisher: ClientIndex, act: &Act) -> String {
+    match *act {
+        Act::Published => format!("{} publishes", roster.name(publisher)),
+        Act::Completed => format!("{} has completed it", roster.name(publisher)),
+        Act::Sent { link, way, first, id, kind, fate, .. } => {
+            let (from, to) = ends(roster, link, way);
+            format!("{from} -> {to}: {}, {}", packet(kind, first, id), fate_text(fate))
+        }
+        Act::Stale { link, way, kind, .. } => {
+            let (_, to) = ends(roster, link, way);
+            format!("{to} does not read a {}: its connection is gone", kind.label())
+        }
+        Act::Delivered { client } => format!("{} delivers it", roster.name(client)),
+        Act::LetGo { client: None, why } => {
+            format!("{} lets go of it: {}", roster.name(publisher), reason(why))
+        }
+        Act::LetGo { client: Some(client), why } => {
+            format!("broker drops the copy for {}: {}", roster.name(client), reason(why))
+        }
+    }
+}
+
+fn ends(roster: &Roster, link: ClientIndex, way: Way) -> (&str, &str) {
+    let (from, to) = (receiver(link, way.reverse()), receiver(link, way));
+    (name(roster, from), name(roster, to))
+}
+
+fn name(roster: &Roster, node: Node) -> &str {
+    match node {
+        Node::Broker => "broker",
+        Node::Client(client) => roster.name(client),
+    }
+}
+
+fn packet(kind: Kind, first: u8, id: u16) -> String {
+    let id = if id == 0 { String::new() } else { format!(" id {id}") };
+    if kind != Kind::Publish {
+        return format!("{}{id}", kind.label());
+    }
+    let qos = first >> 1 & 0b11;
+    let dup = if first & 0b1000 != 0 { " DUP" } else { "" };
+    let retain = if first & 1 != 0 { " RETAIN" } else { "" };
+    format!("PUBLISH QoS {qos}{dup}{retain}{id}")
+}
+
+fn fate_text(fate: Fate) -> String {
+    match fate {
+        Fate::Lost(loss) => format!("lost: {}", cause(loss)),
+        Fate::Arrives(Arrival { at, again, overtakes }) => {
+            let again = again.map(|at| format!(" and again at {at}")).unwrap_or_default();
+            let overtakes = if overtakes { ", overtaking" } else { "" };
+            format!("arrives at {at}{again}{overtakes}")
+        }
+    }
+}
+
+const fn cause(loss: Loss) -> &'static str {
+    match loss {
+        Loss::Random => "random loss",
+        Loss::Burst => "a burst of loss",
+        Loss::Outage => "the link is down",
+        Loss::QueueFull => "the link's queue is full",
+        Loss::Forced => "forced",
+    }
+}
+
+const fn reason(why: Dropped) -> &'static str {
+    match why {
+        Dropped::QueueFull => "its queue is full",
+        Dropped::Offline => "no connection, and such messages do not wait",
+        Dropped::GaveUp => "the limit of transmissions is reached",
+        Dropped::Rejected => "it was refused",
+        Dropped::SessionEnded => "the session ended",
+    }
+}
