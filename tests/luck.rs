@@ -17,9 +17,8 @@ struct Fates(BTreeMap<PacketName, Option<Span>>);
 impl Observer for Fates {
     fn observe(&mut self, now: Time, event: &Event<'_>) {
         let Event::Sent { record, fate, .. } = event else { return };
-        let ours = |subject: Subject| {
-            matches!(subject, Subject::Message { stream: StreamIndex(0), .. })
-        };
+        let ours =
+            |subject: Subject| matches!(subject, Subject::Message { stream: StreamIndex(0), .. });
         if !ours(record.name.subject) {
             return;
         }
