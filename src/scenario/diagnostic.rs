@@ -116,16 +116,19 @@ impl Diagnostic {
 
     /// Says which of the known names was perhaps meant, or names them all.
     pub(super) fn suggest(&mut self, name: &str, known: &[&str]) -> &mut Self {
-        let near = known.iter().map(|one| (distance(name, one), one)).min();
-        let help = match near {
-            Some((steps, one)) if steps <= 1.max(name.chars().count() / 3) => {
-                format!("did you mean `{one}`?")
-            }
-            _ if known.is_empty() => return self,
-            _ => format!("known here: {}", known.join(", ")),
+        let help = match nearest(name, known) {
+            Some(one) => format!("did you mean `{one}`?"),
+            None if known.is_empty() => return self,
+            None => format!("known here: {}", known.join(", ")),
         };
         self.help(help)
     }
+}
+
+/// The known name that was perhaps meant: at most a third of the letters differ.
+pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let (steps, one) = known.iter().map(|one| (distance(name, one), *one)).min()?;
+    (steps <= 1.max(name.chars().count() / 3)).then_some(one)
 }
 
 /// How many letters must be put in, left out, changed or swapped with the next to get from `a` to

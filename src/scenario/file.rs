@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::link::{DelayTable, Direction, LossTable, ReorderTable};
 use super::problem::Problem;
-use super::value::{
-    Bytes, Duration, Either, Every, Given, Levels, Payload, Percent, Rate, Text, Whole,
-};
+use super::texts::{Bytes, Duration, Every, Payload, Percent, Rate};
+use super::value::{Either, Given, Levels, Text, Whole};
 use super::words::{
     BlameWord, BreachWord, DeliverOnWord, IdsWord, OnFullWord, PromiseWord, Qos0Word, SessionWord,
     TransportWord, VersionWord,

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::diagnostic::Diagnostics;
 use super::file::{LinkTable, OutageTable};
-use super::value::{Bytes, Duration, Either, Every, Given, Percent, Rate, Whole};
+use super::texts::{Bytes, Duration, Every, Percent, Rate};
+use super::value::{Either, Given, Whole};
 use super::words::{DistributionWord, TransportWord};
 use crate::base::draw::Chance;
 use crate::base::time::Span;

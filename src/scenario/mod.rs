@@ -23,6 +23,7 @@ pub mod problem;
 mod read;
 mod schema;
 mod show;
+mod texts;
 pub mod trial;
 mod value;
 mod words;

@@ -110,7 +110,9 @@ fn read_statistic(text: &str) -> Result<Statistic, Problem> {
         ("max", _) => Ok(Statistic::Max),
         ("mean", _) => Ok(Statistic::Mean),
         (_, Some(rank)) if rank > 0.0 && rank < 100.0 => Ok(Statistic::Quantile(rank / 100.0)),
-        _ => Err(Problem::new("needs a statistic", format!("`{text}` is none"))
+        ("", _) => Err(Problem::new("names no statistic", "a time has many values")
+            .help("write .p50, .p99, .p99.9, .max or .mean")),
+        _ => Err(Problem::new("names no statistic", format!("there is no `{text}`"))
             .help("write .p50, .p99, .p99.9, .max or .mean")),
     }
 }

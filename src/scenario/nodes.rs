@@ -82,14 +82,17 @@ pub(super) fn expand(file: &File, errors: &mut Diagnostics) -> Nodes {
         errors.error(&span, title, label).help(format!("at most {}", format_count(MOST_CLIENTS)));
         return nodes;
     }
-    let links = Links::new(file, errors);
+    let mut links = Links::new(file, errors);
     let mut names: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+    let mut complete = true;
     for (position, client) in file.client.iter().enumerate() {
         let table = &client.value;
         if !check_name(table, file, errors) {
+            complete = false;
             continue;
         }
         check_client(table, file, errors);
+        let settings = client_settings(table, file.mqtt.value.into(), errors);
         for number in 1..=size(table) {
             let name: Arc<str> = numbered(&table.name.value, number).into();
             if let Some(before) = names.insert(name.clone(), position) {
@@ -97,14 +100,27 @@ pub(super) fn expand(file: &File, errors: &mut Diagnostics) -> Nodes {
                 let label = format!("`{}` also makes this name", other.value);
                 let title = format!("two clients have the name `{name}`");
                 errors.error(&table.name.span, title, label);
+                complete = false;
                 break;
             }
-            let Some(link) = links.of(&name, &table.name.span, errors) else { break };
-            add(&mut nodes, table, file, number, name, link, errors);
+            let Some(link) = links.of(&name, &table.name.span, errors) else {
+                complete = false;
+                break;
+            };
+            let client_id = name.clone();
+            let settings = ClientSettings { client_id, ..settings.clone() };
+            add(&mut nodes, table, number, ClientNode { name, settings, link });
         }
     }
-    links.check_used(file, &names, errors);
+    links.check_used(file, complete, errors);
     nodes
+}
+
+/// What is a client's own, beside its table.
+struct ClientNode {
+    name: Arc<str>,
+    settings: ClientSettings,
+    link: Arc<LinkSettings>,
 }
 
 fn size(client: &ClientTable) -> u64 {
@@ -116,15 +132,8 @@ fn numbered(text: &str, number: u64) -> String {
     text.replace("{i}", &number.to_string())
 }
 
-fn add(
-    nodes: &mut Nodes,
-    table: &ClientTable,
-    file: &File,
-    number: u64,
-    name: Arc<str>,
-    link: Arc<LinkSettings>,
-    errors: &mut Diagnostics,
-) {
+fn add(nodes: &mut Nodes, table: &ClientTable, number: u64, own: ClientNode) {
+    let ClientNode { name, settings, link } = own;
     let client = ClientIndex(u32::try_from(nodes.clients.len()).expect("MOST_CLIENTS is below"));
     for (nth, publish) in table.publish.iter().enumerate() {
         let stream: Arc<str> =
@@ -132,15 +141,11 @@ fn add(
         nodes.streams.push(stream_setup(&publish.value, stream, client, number));
         nodes.published.push(publish.value.qos.value.clone());
     }
-    let granted = table.subscribe.iter().map(|one| one.value.qos.value.clone()).collect();
-    nodes.granted.push(granted);
-    nodes.clients.push(ClientSetup {
-        settings: client_settings(table, file.mqtt.value.into(), name.clone(), errors),
-        name,
-        link,
-        subscriptions: table.subscribe.iter().map(|one| subscription(&one.value, number)).collect(),
-        absences: absences(table),
-    });
+    nodes.granted.push(table.subscribe.iter().map(|one| one.value.qos.value.clone()).collect());
+    let subscriptions =
+        table.subscribe.iter().map(|one| subscription(&one.value, number)).collect();
+    let absences = absences(table);
+    nodes.clients.push(ClientSetup { name, settings, link, subscriptions, absences });
 }
 
 fn stream_setup(
@@ -189,10 +194,10 @@ fn absences(table: &ClientTable) -> Vec<Absence> {
     absences
 }
 
+/// The settings of every client of the table, still without a client id.
 fn client_settings(
     table: &ClientTable,
     version: Version,
-    client_id: Arc<str>,
     errors: &mut Diagnostics,
 ) -> ClientSettings {
     let retry = retry(&table.retry, errors);
@@ -201,7 +206,7 @@ fn client_settings(
         crate::mqtt::settings::Retry::Reconnect => Span::from_secs(1),
     };
     ClientSettings {
-        client_id,
+        client_id: "".into(),
         version,
         clean: table.session.into(),
         keep_alive: table.keep_alive.value.0,
@@ -312,7 +317,7 @@ fn check_absences(table: &ClientTable, deadline: Span, errors: &mut Diagnostics)
 fn check_deadline(time: Span, span: &Range<usize>, deadline: Span, errors: &mut Diagnostics) {
     if time >= deadline {
         let label = format!("this is {} after the start", format_span(time));
-        let title = format!("comes after the deadline of {}", format_span(deadline));
+        let title = format!("this comes after the deadline of {}", format_span(deadline));
         errors.error(span, title, label).help("raise `deadline`");
     }
 }
@@ -332,11 +337,11 @@ fn check_publish(
     if let Some(only) = &table.only {
         let ascending = only.value.windows(2).all(|pair| pair[0] < pair[1]);
         if !ascending || only.value.is_empty() {
-            errors.error(&only.span, "only needs ascending numbers", "each message once");
+            errors.error(&only.span, "`only` needs ascending numbers", "each message once");
         }
         if let Some(beyond) = only.value.iter().find(|number| **number >= count) {
             let label = format!("there is no message {beyond}");
-            let title = format!("only has messages from 0 to {}", count - 1);
+            let title = format!("`only` can name messages from 0 to {}", count - 1);
             errors.error(&only.span, title, label);
         }
     }
@@ -365,6 +370,7 @@ struct LinkEntry {
     settings: Arc<LinkSettings>,
     line: usize,
     span: Range<usize>,
+    used: bool,
 }
 
 impl Links {
@@ -385,43 +391,52 @@ impl Links {
             let line =
                 errors.source[..between.span.start.min(errors.source.len())].matches('\n').count()
                     + 1;
-            list.push(LinkEntry { pattern, settings, line, span: between.span.clone() });
+            list.push(LinkEntry {
+                pattern,
+                settings,
+                line,
+                span: between.span.clone(),
+                used: false,
+            });
         }
         Self { list }
     }
 
     fn of(
-        &self,
+        &mut self,
         name: &str,
         span: &Range<usize>,
         errors: &mut Diagnostics,
     ) -> Option<Arc<LinkSettings>> {
-        let mut links = self.list.iter().filter(|link| matches_name(&link.pattern, name));
-        let Some(link) = links.next() else {
+        let mut found: Option<(usize, Arc<LinkSettings>)> = None;
+        for link in self.list.iter_mut().filter(|link| matches_name(&link.pattern, name)) {
+            link.used = true;
+            if let Some((line, _)) = found {
+                let label = format!("the one at line {line} is for it too");
+                errors.error(&link.span, format!("`{name}` has two links"), label);
+                return None;
+            }
+            found = Some((link.line, link.settings.clone()));
+        }
+        if found.is_none() {
             errors
                 .error(span, format!("`{name}` has no link"), "it could reach nobody")
                 .help(format!("add a [[link]] with `between = [\"{name}\", \"broker\"]`"));
-            return None;
-        };
-        if let Some(second) = links.next() {
-            let label = format!("the one at line {} is for it too", link.line);
-            errors.error(&second.span, format!("`{name}` has two links"), label);
-            return None;
         }
-        Some(link.settings.clone())
+        found.map(|(_, settings)| settings)
     }
 
-    fn check_used(&self, file: &File, names: &BTreeMap<Arc<str>, usize>, errors: &mut Diagnostics) {
-        for link in &self.list {
-            if !names.keys().any(|name| matches_name(&link.pattern, name)) {
-                let known: Vec<_> = file
-                    .client
-                    .iter()
-                    .map(|client| client.value.name.value.replace("{i}", "*"))
-                    .collect();
-                let known: Vec<_> = known.iter().map(String::as_str).collect();
+    /// A link that no client uses is told; where clients were refused it may be theirs, unless
+    /// no client at all has such a name.
+    fn check_used(&self, file: &File, complete: bool, errors: &mut Diagnostics) {
+        let names = file.client.iter().map(|client| client.value.name.value.replace("{i}", "*"));
+        let names: Vec<_> = names.collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        for link in self.list.iter().filter(|link| !link.used) {
+            let may_be = |name: &&str| name.contains('*') || matches_name(&link.pattern, name);
+            if complete || !names.iter().any(may_be) {
                 let title = format!("there is no client `{}`", link.pattern);
-                errors.error(&link.span, title, "a link to nobody").suggest(&link.pattern, &known);
+                errors.error(&link.span, title, "a link to nobody").suggest(&link.pattern, &names);
             }
         }
     }

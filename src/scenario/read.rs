@@ -13,7 +13,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::Diagnostics;
+use super::diagnostic::{Diagnostics, nearest};
 use super::file::File;
 use super::problem::Problem;
 
@@ -135,6 +135,7 @@ pub(super) fn file(text: &str, errors: &mut Diagnostics) -> Option<File> {
             tell(&error, &span, key.as_deref().unwrap_or("value"), errors);
         }
         refused.push(span);
+        taken_out.extend(meant(error.message()).map(str::to_owned));
         taken_out.push(key?);
     }
     None
@@ -187,6 +188,18 @@ fn stand_in(name: &str) -> Option<DeValue<'static>> {
     table.into_iter().find(|(key, _)| key.get_ref() == name).map(|(_, value)| value.into_inner())
 }
 
+/// The field that a misspelt one was perhaps meant to be: it is not missing too.
+fn meant(message: &str) -> Option<&str> {
+    let (named, known) = names(message.strip_prefix("unknown field ")?);
+    nearest(named, &known)
+}
+
+/// The quoted names in serde's messages: the one that is wrong, and those that are known.
+fn names(message: &str) -> (&str, Vec<&str>) {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    (quoted.next().unwrap_or_default(), quoted.collect())
+}
+
 /// Puts serde's words into ours.
 fn tell(error: &toml::de::Error, span: &Range<usize>, key: &str, errors: &mut Diagnostics) {
     let message = error.message();
@@ -194,9 +207,7 @@ fn tell(error: &toml::de::Error, span: &Range<usize>, key: &str, errors: &mut Di
         errors.error(span, format!("{key} {}", problem.what), problem.label).help(problem.help);
         return;
     }
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let named = quoted.next().unwrap_or_default();
-    let known: Vec<_> = quoted.collect();
+    let (named, known) = names(message);
     if message.starts_with("unknown field") {
         if LATER.contains(&named) {
             let title = format!("`{named}` is not there yet");
@@ -223,6 +234,9 @@ fn tell(error: &toml::de::Error, span: &Range<usize>, key: &str, errors: &mut Di
             wanted => wanted,
         };
         errors.error(span, format!("{key} must be {wanted}"), format!("this is {found}"));
+    } else if message == "wanted string or table" {
+        let title = format!("{key} must be one of its known words, in quotes");
+        errors.error(span, title, "this is no text");
     } else {
         errors.error(span, format!("{key}: {message}"), "");
     }

@@ -6,6 +6,7 @@ use super::*;
 use crate::base::time::Span;
 use crate::network::settings::{LossModel, Transport};
 
+mod disagreements;
 mod errors;
 
 /// A scenario with nothing in it that could be left out.
@@ -80,7 +81,72 @@ fn what_is_shown_is_valid_and_means_the_same() {
 
 #[test]
 fn every_assumed_default_is_shown() {
-    insta::assert_snapshot!(parse(SMALL).show(), @"");
+    insta::assert_snapshot!(parse(SMALL).show(), @r#"
+    schema = 1
+    name = "small"
+    mqtt = "3.1.1"
+    deadline = "1h"
+    seeds = { from = 1, count = 100 }
+
+    [broker]
+    retry = "1s"
+    max_inflight = 20
+    max_queued = 1000
+    on_full = "drop-newest"
+    queue_qos0 = false
+    ids = "cyclic"
+    deliver_on = "publish"
+    max_qos = 2
+
+    [[client]]
+    name = "sensor"
+    session = "persistent"
+    keep_alive = "0s"
+    retry = "1s"
+    ids = "cyclic"
+    deliver_on = "publish"
+    max_inflight = 20
+    offline = { qos0 = "drop", max = 1000, on_full = "drop-newest" }
+
+    [[client.publish]]
+    topic = "t"
+    qos = [0, 1, 2]
+    count = 3
+    every = "1s"
+    spread = "0s"
+    payload = "64B"
+    retain = false
+
+    [[client]]
+    name = "dashboard"
+    session = "persistent"
+    keep_alive = "0s"
+    retry = "1s"
+    ids = "cyclic"
+    deliver_on = "publish"
+    max_inflight = 20
+    offline = { qos0 = "drop", max = 1000, on_full = "drop-newest" }
+
+    [[client.subscribe]]
+    filter = "t"
+    qos = 2
+
+    [[link]]
+    between = ["*", "broker"]
+    transport = "datagram"
+    headers = "28B"
+    delay = { time = "20ms", jitter = "0s", distribution = "uniform" }
+    loss = "0%"
+    duplicate = "0%"
+    reorder = "0%"
+    rate = "unlimited"
+
+    [expect]
+    order = false
+    allow = []
+    sometimes = []
+    need = []
+    "#);
 }
 
 /// Run with `QOSLAB_UPDATE=1` to write the schema anew.

@@ -1,14 +1,335 @@
-//! Each thing that can be wrong, as it is shown.
+//! Each thing that can be wrong in one value or field, as it is shown.
 
 use super::super::*;
 use super::SMALL;
 
-fn refused(text: &str) -> String {
+pub(super) fn refused(text: &str) -> String {
     Scenario::parse("test.toml", text).expect_err("this should be refused").render(false)
 }
 
 /// The small scenario with one text replaced.
-fn with(old: &str, new: &str) -> String {
+pub(super) fn with(old: &str, new: &str) -> String {
     assert!(SMALL.contains(old), "{old} is not in the scenario");
     refused(&SMALL.replace(old, new))
+}
+
+#[test]
+fn values_out_of_range_or_without_a_unit() {
+    let all = with(
+        "delay = \"20ms\"",
+        "delay = 40\nloss = \"120%\"\nrate = \"0kbit/s\"\nduplicate = \"2\"",
+    );
+    insta::assert_snapshot!(all, @r#"
+    error: delay needs a unit
+      --> test.toml:12:9
+       |
+    12 | delay = 40
+       |         ^^ `40` has no unit
+       |
+    help: write "40ms" or "40s"
+
+    error: loss must be between 0 and 100 percent
+      --> test.toml:13:8
+       |
+    13 | loss = "120%"
+       |        ^^^^^^ this is 120 %
+
+    error: rate must be more than zero
+      --> test.toml:14:8
+       |
+    14 | rate = "0kbit/s"
+       |        ^^^^^^^^^ nothing would ever leave
+       |
+    help: write "unlimited" for no limit
+
+    error: duplicate needs a unit
+      --> test.toml:15:13
+       |
+    15 | duplicate = "2"
+       |             ^^^ `2` has no unit
+       |
+    help: write "2%"
+    "#);
+}
+
+#[test]
+fn numbers_out_of_range() {
+    let text = SMALL
+        .replace("count = 3", "count = 0")
+        .replace("every = \"1s\"", "every = \"0s\"")
+        .replace(
+            "name = \"small\"",
+            "name = \"small\"\nseeds = { count = -1 }\ndeadline = \"200000d\"",
+        );
+    insta::assert_snapshot!(refused(&text), @r#"
+    error: count must be from 1 to 1,000,000
+     --> test.toml:4:19
+      |
+    4 | seeds = { count = -1 }
+      |                   ^^ this is -1
+
+    error: deadline is too large
+     --> test.toml:5:12
+      |
+    5 | deadline = "200000d"
+      |            ^^^^^^^^^ `200000d` is too large
+      |
+    help: at most 100 years (36500d)
+
+    error: count must be from 1 to 100,000,000
+     --> test.toml:8:52
+      |
+    8 | publish = [{ topic = "t", qos = [0, 1, 2], count = 0, every = "0s" }]
+      |                                                    ^ this is 0
+
+    error: every must be more than zero
+     --> test.toml:8:63
+      |
+    8 | publish = [{ topic = "t", qos = [0, 1, 2], count = 0, every = "0s" }]
+      |                                                               ^^^^ this is no time at all
+    "#);
+}
+
+#[test]
+fn all_misspelt_fields_and_words_at_once() {
+    let text = SMALL
+        .replace("delay =", "dealy =")
+        .replace("filter =", "fliter =")
+        .replace("name = \"dashboard\"", "name = \"dashboard\"\nsession = \"persistant\"\nids = 3");
+    insta::assert_snapshot!(refused(&text), @r#"
+    error: session cannot be `persistant`
+     --> test.toml:9:11
+      |
+    9 | session = "persistant"
+      |           ^^^^^^^^^^^^ unknown word
+      |
+    help: did you mean `persistent`?
+
+    error: ids must be one of its known words, in quotes
+      --> test.toml:10:7
+       |
+    10 | ids = 3
+       |       ^ this is no text
+
+    error: there is no field `fliter` here
+      --> test.toml:11:16
+       |
+    11 | subscribe = [{ fliter = "t", qos = 2 }]
+       |                ^^^^^^ unknown field
+       |
+    help: did you mean `filter`?
+
+    error: there is no field `dealy` here
+      --> test.toml:14:1
+       |
+    14 | dealy = "20ms"
+       | ^^^^^ unknown field
+       |
+    help: did you mean `delay`?
+    "#);
+}
+
+#[test]
+fn what_comes_later_says_so() {
+    let text = format!("{SMALL}transport = \"tcp\"\nnat_idle = \"150s\"\n[[fault]]\nat = \"4m\"\n");
+    insta::assert_snapshot!(refused(&text), @r#"
+    error: transport cannot be `tcp` yet
+      --> test.toml:13:13
+       |
+    13 | transport = "tcp"
+       |             ^^^^^ not simulated in this version
+       |
+    help: write "datagram": each MQTT packet meets its own fate
+
+    error: `nat_idle` is not there yet
+      --> test.toml:14:1
+       |
+    14 | nat_idle = "150s"
+       | ^^^^^^^^ not simulated in this version
+
+    error: `fault` is not there yet
+      --> test.toml:15:3
+       |
+    15 | [[fault]]
+       |   ^^^^^ not simulated in this version
+    "#);
+}
+
+#[test]
+fn no_toml() {
+    insta::assert_snapshot!(refused("schema = = 1\nname = \"x\nseeds"), @r#"
+    error: this is not TOML: extra `=`, expected nothing
+     --> test.toml:1:10
+      |
+    1 | schema = = 1
+      |          ^
+
+    error: this is not TOML: unexpected key or value, expected newline, `#`
+     --> test.toml:1:12
+      |
+    1 | schema = = 1
+      |            ^
+
+    error: this is not TOML: invalid basic string, expected `"`
+     --> test.toml:2:10
+      |
+    2 | name = "x
+      |          ^
+
+    error: this is not TOML: key with no value, expected `=`
+     --> test.toml:3:6
+      |
+    3 | seeds
+      |      ^
+    "#);
+}
+
+#[test]
+fn an_empty_file_and_a_missing_field() {
+    insta::assert_snapshot!(refused(""), @r"
+    error: the field `schema` is missing
+     --> test.toml:1:1
+      |
+    1 |
+      | ^ `schema` is needed here
+    ");
+    insta::assert_snapshot!(with("topic = \"t\", ", ""), @r#"
+    error: the field `topic` is missing
+     --> test.toml:6:12
+      |
+    6 | publish = [{ qos = [0, 1, 2], count = 3, every = "1s" }]
+      |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ `topic` is needed here
+    "#);
+}
+
+#[test]
+fn names_that_would_not_do() {
+    let text = SMALL.replace("\"small\"", "\"../up\"").replace("\"sensor\"", "\"broker\"");
+    insta::assert_snapshot!(refused(&text), @r#"
+    error: the name cannot name a folder
+     --> test.toml:3:8
+      |
+    3 | name = "../up"
+      |        ^^^^^^^ results are kept under it
+      |
+    help: use up to 64 letters, digits, `-`, `_` and `.`, not beginning with `.`
+
+    error: a client needs a name of its own
+     --> test.toml:5:8
+      |
+    5 | name = "broker"
+      |        ^^^^^^^^ this is the broker's
+      |
+    help: use letters, digits, `-`, `_` and `.`, and `{i}` for the number in a fleet
+    "#);
+}
+
+#[test]
+fn topics_against_the_rules() {
+    let text = SMALL
+        .replace("topic = \"t\"", "topic = \"t/#\"")
+        .replace("filter = \"t\"", "filter = \"t+\"");
+    insta::assert_snapshot!(refused(&text), @r#"
+    error: the topic contains a wildcard, which only a filter may [MQTT-4.7.1-1]
+     --> test.toml:6:22
+      |
+    6 | publish = [{ topic = "t/#", qos = [0, 1, 2], count = 3, every = "1s" }]
+      |                      ^^^^^ not a topic name
+
+    error: the topic filter has a '+' that is not the whole of its level [MQTT-4.7.1-3]
+     --> test.toml:9:25
+      |
+    9 | subscribe = [{ filter = "t+", qos = 2 }]
+      |                         ^^^^ not a topic filter
+    "#);
+}
+
+#[test]
+fn a_message_that_fits_no_datagram() {
+    insta::assert_snapshot!(with("count = 3,", "count = 3, payload = \"1MB\","), @r#"
+    error: the message does not fit a datagram
+     --> test.toml:6:65
+      |
+    6 | publish = [{ topic = "t", qos = [0, 1, 2], count = 3, payload = "1MB", every = "1s" }]
+      |                                                                 ^^^^^ up to 1000000 bytes
+      |
+    help: a PUBLISH can have 65507 bytes in all
+    "#);
+}
+
+#[test]
+fn a_timer_that_never_waits() {
+    let text = SMALL.replace(
+        "name = \"sensor\"",
+        "name = \"sensor\"\nretry = { every = \"0s\", backoff = 0.5 }\nkeep_alive = \"1.5s\"",
+    );
+    insta::assert_snapshot!(refused(&text), @r#"
+    error: a retry must wait for some time
+     --> test.toml:6:9
+      |
+    6 | retry = { every = "0s", backoff = 0.5 }
+      |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ less than 1 µs
+
+    error: backoff must be from 1 to 100
+     --> test.toml:6:9
+      |
+    6 | retry = { every = "0s", backoff = 0.5 }
+      |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ this is 0.5
+
+    error: keep_alive must be whole seconds, at most 65535s [MQTT-3.1.2.10]
+     --> test.toml:7:14
+      |
+    7 | keep_alive = "1.5s"
+      |              ^^^^^^ this cannot be written in a CONNECT
+    "#);
+}
+
+#[test]
+fn files_that_are_no_scenarios() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = |errors: Diagnostics| {
+        errors.render(false).replace(&folder.path().display().to_string(), "FOLDER")
+    };
+    let load = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        shown(Scenario::load(&path).unwrap_err())
+    };
+    insta::assert_snapshot!(shown(find(folder.path()).unwrap_err()), @r"
+    error: there is no scenario in this folder
+    --> FOLDER
+     |
+    help: scenarios are files that end in `.toml`
+    ");
+    insta::assert_snapshot!(shown(Scenario::load(&folder.path().join("none.toml")).unwrap_err()), @r"
+    error: failed to read the scenario: No such file or directory (os error 2)
+    --> FOLDER/none.toml
+     |
+    help: check the path
+    ");
+    insta::assert_snapshot!(load("binary.toml", &[0xff, 0xfe, 0, 1]), @r"
+    error: this is not text (UTF-8): not a scenario
+    --> FOLDER/binary.toml
+     |
+    help: a scenario is a TOML file
+    ");
+    insta::assert_snapshot!(load("large.toml", &vec![b'#'; 1_000_001]), @r"
+    error: this is larger than 1 MB: not a scenario
+    --> FOLDER/large.toml
+     |
+    help: fleets are written with `count`
+    ");
+}
+
+#[test]
+fn control_characters_do_not_reach_the_terminal() {
+    let shown = with("name = \"small\"", "name = \"\\u001b[31m\"\n\"\\u001b[2J\" = 1");
+    assert!(!shown.contains('\u{1b}'), "{shown:?}");
+}
+
+#[test]
+fn colour_is_a_choice() {
+    let errors = Scenario::parse("test.toml", "").unwrap_err();
+    assert!(errors.render(true).contains('\u{1b}'));
+    assert!(!errors.render(false).contains('\u{1b}'));
 }

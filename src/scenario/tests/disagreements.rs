@@ -1,0 +1,337 @@
+//! Each way in which parts of a file can disagree with each other, as it is shown.
+
+use super::SMALL;
+use super::errors::{refused, with};
+
+/// Expectations that cannot apply, most of them not even with every QoS.
+const EXPECTATIONS: &str = r#"[expect]
+sometimes = ["outage", "los"]
+allow = ["overflow"]
+need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
+[[expect.broken]]
+promise = "exactly-once"
+kind = "duplicated"
+blame = "network"
+why = "x"
+[[expect.broken]]
+promise = "at-least-once"
+kind = "duplicated"
+blame = "network"
+why = "x"
+"#;
+
+#[test]
+fn links_that_lead_nowhere() {
+    let text = SMALL.replace("[\"*\", \"broker\"]", "[\"senser\", \"broker\"]");
+    insta::assert_snapshot!(refused(&text), @r#"
+    error: `sensor` has no link
+     --> test.toml:5:8
+      |
+    5 | name = "sensor"
+      |        ^^^^^^^^ it could reach nobody
+      |
+    help: add a [[link]] with `between = ["sensor", "broker"]`
+
+    error: `dashboard` has no link
+     --> test.toml:8:8
+      |
+    8 | name = "dashboard"
+      |        ^^^^^^^^^^^ it could reach nobody
+      |
+    help: add a [[link]] with `between = ["dashboard", "broker"]`
+
+    error: there is no client `senser`
+      --> test.toml:11:11
+       |
+    11 | between = ["senser", "broker"]
+       |           ^^^^^^^^^^^^^^^^^^^^ a link to nobody
+       |
+    help: did you mean `sensor`?
+    "#);
+    insta::assert_snapshot!(with("[\"*\", \"broker\"]", "[\"sensor\", \"dashboard\"]"), @r#"
+    error: `sensor` has no link
+     --> test.toml:5:8
+      |
+    5 | name = "sensor"
+      |        ^^^^^^^^ it could reach nobody
+      |
+    help: add a [[link]] with `between = ["sensor", "broker"]`
+
+    error: `dashboard` has no link
+     --> test.toml:8:8
+      |
+    8 | name = "dashboard"
+      |        ^^^^^^^^^^^ it could reach nobody
+      |
+    help: add a [[link]] with `between = ["dashboard", "broker"]`
+
+    error: a link is between a client and the broker
+      --> test.toml:11:11
+       |
+    11 | between = ["sensor", "dashboard"]
+       |           ^^^^^^^^^^^^^^^^^^^^^^^
+       |
+    help: write it as in `between = ["sensor-*", "broker"]`
+    "#);
+}
+
+#[test]
+fn two_links_for_one_client() {
+    let text = format!("{SMALL}[[link]]\nbetween = [\"sensor\", \"broker\"]\npreset = \"lann\"\n");
+    insta::assert_snapshot!(refused(&text), @r#"
+    error: `sensor` has two links
+      --> test.toml:14:11
+       |
+    14 | between = ["sensor", "broker"]
+       |           ^^^^^^^^^^^^^^^^^^^^ the one at line 11 is for it too
+
+    error: there is no preset `lann`
+      --> test.toml:15:10
+       |
+    15 | preset = "lann"
+       |          ^^^^^^ not a known network
+       |
+    help: did you mean `lan`?
+    "#);
+}
+
+#[test]
+fn a_link_without_a_delay_and_a_queue_without_a_rate() {
+    insta::assert_snapshot!(with("delay = \"20ms\"", "queue = 5"), @r#"
+    error: a link needs a delay
+      --> test.toml:11:11
+       |
+    11 | between = ["*", "broker"]
+       |           ^^^^^^^^^^^^^^^ this one takes no time
+       |
+    help: add `delay = "20ms"` or a preset: lan, wifi, lte, nb-iot, satellite, lora-like
+
+    error: a queue needs a rate
+      --> test.toml:12:9
+       |
+    12 | queue = 5
+       |         ^ without one nothing ever waits
+       |
+    help: add `rate = "256kbit/s"`, or leave the queue out
+    "#);
+}
+
+#[test]
+fn two_clients_of_one_name() {
+    insta::assert_snapshot!(with("\"dashboard\"", "\"sensor\""), @r#"
+    error: two clients have the name `sensor`
+     --> test.toml:8:8
+      |
+    8 | name = "sensor"
+      |        ^^^^^^^^ `sensor` also makes this name
+    "#);
+    let text =
+        SMALL.replace("\"sensor\"", "\"c-{i}\"\ncount = 3").replace("\"dashboard\"", "\"c-2\"");
+    insta::assert_snapshot!(refused(&text), @r#"
+    error: two clients have the name `c-2`
+     --> test.toml:9:8
+      |
+    9 | name = "c-2"
+      |        ^^^^^ `c-{i}` also makes this name
+    "#);
+}
+
+#[test]
+fn a_fleet_without_numbers_and_numbers_without_a_fleet() {
+    let text = SMALL
+        .replace("name = \"sensor\"", "name = \"sensor\"\ncount = 3")
+        .replace("filter = \"t\"", "filter = \"t/{i}\"");
+    insta::assert_snapshot!(refused(&text), @r#"
+    error: a fleet needs `{i}` in its name
+     --> test.toml:5:8
+      |
+    5 | name = "sensor"
+      |        ^^^^^^^^ 3 clients would share it
+      |
+    help: write `sensor-{i}`
+
+    error: `{i}` needs a fleet
+      --> test.toml:10:25
+       |
+    10 | subscribe = [{ filter = "t/{i}", qos = 2 }]
+       |                         ^^^^^^^ this client has no number
+       |
+    help: add `count` to the client, or write the text without `{i}`
+    "#);
+}
+
+#[test]
+fn an_unknown_qos_and_axes_that_differ() {
+    insta::assert_snapshot!(with("qos = 2", "qos = 3"), @r#"
+    error: qos must be 0, 1 or 2
+     --> test.toml:9:36
+      |
+    9 | subscribe = [{ filter = "t", qos = 3 }]
+      |                                    ^ there is no QoS 3
+    "#);
+    let second = "every = \"1s\" }, { topic = \"u\", qos = [0, 1], count = 1, every = \"1s\" }";
+    insta::assert_snapshot!(with("every = \"1s\" }", second), @r#"
+    error: all lists of QoS on [[client.publish]] must be the same
+     --> test.toml:6:92
+      |
+    6 | publish = [{ topic = "t", qos = [0, 1, 2], count = 3, every = "1s" }, { topic = "u", qos = [0, 1], count = 1, every = "1s" }]
+      |                                                                                            ^^^^^^ this one differs from the first
+      |
+    help: they are one axis and move together; write a single QoS for what stays
+    "#);
+}
+
+#[test]
+fn times_that_contradict_each_other() {
+    let text = SMALL
+        .replace("filter = \"t\", qos = 2", "filter = \"t\", qos = 2, at = \"5s\", until = \"4s\"")
+        .replace(
+            "name = \"sensor\"",
+            "name = \"sensor\"\naway = [{ at = \"1m\", lasts = \"30s\" }, { at = \"50s\", lasts = \"20s\" }]",
+        )
+        .replace("count = 3, every = \"1s\"", "count = 3, only = [1, 3], every = \"1d\"");
+    insta::assert_snapshot!(refused(&text), @r#"
+    error: two absences overlap
+     --> test.toml:6:16
+      |
+    6 | away = [{ at = "1m", lasts = "30s" }, { at = "50s", lasts = "20s" }]
+      |                ^^^^ still away since 50 s
+
+    error: `only` can name messages from 0 to 2
+     --> test.toml:7:62
+      |
+    7 | publish = [{ topic = "t", qos = [0, 1, 2], count = 3, only = [1, 3], every = "1d" }]
+      |                                                              ^^^^^^ there is no message 3
+
+    error: this comes after the deadline of 1h
+     --> test.toml:7:78
+      |
+    7 | publish = [{ topic = "t", qos = [0, 1, 2], count = 3, only = [1, 3], every = "1d" }]
+      |                                                                              ^^^^ this is 2d after the start
+      |
+    help: raise `deadline`
+
+    error: unsubscribes before it subscribes
+      --> test.toml:10:58
+       |
+    10 | subscribe = [{ filter = "t", qos = 2, at = "5s", until = "4s" }]
+       |                                                          ^^^^ it subscribes at 5 s
+    "#);
+}
+
+#[test]
+fn expectations_that_cannot_apply() {
+    let text = SMALL.replace("qos = [0, 1, 2]", "qos = 1") + EXPECTATIONS;
+    insta::assert_snapshot!(refused(&text), @r#"
+    error: `outage` can never happen here
+      --> test.toml:14:14
+       |
+    14 | sometimes = ["outage", "los"]
+       |              ^^^^^^^^ nothing in this scenario causes it
+
+    error: sometimes cannot be `los`
+      --> test.toml:14:24
+       |
+    14 | sometimes = ["outage", "los"]
+       |                        ^^^^^ unknown word
+       |
+    help: did you mean `loss`?
+
+    error: allow cannot be `overflow`
+      --> test.toml:15:10
+       |
+    15 | allow = ["overflow"]
+       |          ^^^^^^^^^^ unknown word
+       |
+    help: known here: queue-overflow
+
+    error: no trial publishes with QoS 2
+      --> test.toml:16:9
+       |
+    16 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
+       |         ^^^^^^^^^^^^^^^^ so this need can never be judged
+
+    error: the need compares nothing
+      --> test.toml:16:27
+       |
+    16 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
+       |                           ^^^^^^ there is no <=, >=, <, > or ==
+       |
+    help: write it as in "qos1.latency.p99 <= 2s" or "lost <= 0.1%"
+
+    error: the need names no statistic
+      --> test.toml:16:35
+       |
+    16 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
+       |                                   ^^^^^^^^^^^^^^^ a time has many values
+       |
+    help: write .p50, .p99, .p99.9, .max or .mean
+
+    error: the need needs a unit
+      --> test.toml:16:52
+       |
+    16 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
+       |                                                    ^^^^^^^^^^^^^^^^^^ `2` has no unit
+       |
+    help: write "2ms" or "2s"
+
+    error: the need names no metric
+      --> test.toml:16:72
+       |
+    16 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
+       |                                                                        ^^^^^^^^^^^^ there is no metric `loss`
+       |
+    help: known: delivered, lost, duplicated, unexpected, stuck, reordered, packets, bytes, overhead, latency, completion, in_flight, queued, recovery
+
+    error: nobody is promised this here
+      --> test.toml:17:1
+       |
+    17 | [[expect.broken]]
+       | ^^^^^^^^^^^^^^^^^ no message is published and subscribed to with such a QoS
+
+    error: this promise cannot break so
+      --> test.toml:22:1
+       |
+    22 | [[expect.broken]]
+       | ^^^^^^^^^^^^^^^^^ an expectation without a case
+       |
+    help: its kinds: lost
+    "#);
+}
+
+#[test]
+fn an_unknown_word_in_an_expected_break() {
+    let text = format!("{SMALL}{}", EXPECTATIONS.replace("at-least-once", "at-leats-once"));
+    insta::assert_snapshot!(refused(&text), @r#"
+    error: promise cannot be `at-leats-once`
+      --> test.toml:23:11
+       |
+    23 | promise = "at-leats-once"
+       |           ^^^^^^^^^^^^^^^ unknown word
+       |
+    help: did you mean `at-least-once`?
+    "#);
+}
+
+#[test]
+fn too_many_clients_and_nobody_who_publishes() {
+    let text = SMALL.replace("name = \"sensor\"", "name = \"s-{i}\"\ncount = 999_999");
+    insta::assert_snapshot!(refused(&text), @r#"
+    error: these are too many clients
+     --> test.toml:9:8
+      |
+    9 | name = "dashboard"
+      |        ^^^^^^^^^^^ 1,000,000 in all
+      |
+    help: at most 200,000
+    "#);
+    insta::assert_snapshot!(with("publish = [{ topic = \"t\", qos = [0, 1, 2], count = 3, every = \"1s\" }]", ""), @r#"
+    error: nobody publishes
+     --> test.toml:5:8
+      |
+    5 | name = "sensor"
+      |        ^^^^^^^^ no client has a [[client.publish]]
+      |
+    help: add one to a client
+    "#);
+}
