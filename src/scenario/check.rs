@@ -186,6 +186,8 @@ fn possible(word: &str, setup: &Setup) -> bool {
     };
     let outage = setup.clients.iter().any(|client| client.link.outage.is_some());
     let away = setup.clients.iter().any(|client| !client.absences.is_empty());
+    // A lost PINGRESP closes a connection too.
+    let pings = setup.clients.iter().any(|client| client.settings.keep_alive > Span::ZERO);
     let gives_up =
         |retry: Retry| matches!(retry, Retry::Timer(timer) if timer.max_transmissions.is_some());
     match word {
@@ -199,7 +201,7 @@ fn possible(word: &str, setup: &Setup) -> bool {
                 || setup.clients.iter().any(|client| gives_up(client.settings.hop.retry))
         }
         "retained" => setup.streams.iter().any(|stream| stream.retain),
-        "offline-queued" => away || outage,
+        "offline-queued" => away || outage || pings,
         "unsubscribe" => setup
             .clients
             .iter()
