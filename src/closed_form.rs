@@ -35,8 +35,8 @@ mod tests;
 pub use one_hop::{Expected, Hop, Method, Packets};
 pub use two_hops::{EndToEnd, Latency, two_hops};
 pub use variations::{
-    Burst, Copies, REORDERED_QOS2, Stream, StreamExpected, backoff_latency, duplicating_network,
-    early_timer, publish_bytes,
+    Burst, Copies, REORDERED_QOS2, Reordered, Stream, StreamExpected, backoff_latency,
+    duplicating_network, early_timer, publish_bytes,
 };
 
 /// `base` to the power of `exponent`, by repeated squaring: the same on every machine.

@@ -1,0 +1,29 @@
+//! Shipped scenarios with every packet written and read, in each version of MQTT.
+
+mod common;
+
+use std::path::Path;
+
+use common::watch;
+use qoslab::scenario::{Scenario, find};
+
+#[test]
+fn trials_run_the_same_when_every_packet_is_written_and_read() {
+    let files = find(Path::new("scenarios")).expect("scenarios are shipped");
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a scenario can be read");
+        for version in ["3.1", "3.1.1", "5.0"] {
+            let text = format!("mqtt = \"{version}\"\n{text}");
+            let scenario = Scenario::parse("test.toml", &text).expect("no scenario says a version");
+            for point in &scenario.points {
+                let plain = point.trial(1);
+                let mut written = plain.clone();
+                let mut setup = (*written.setup).clone();
+                setup.wire = true;
+                written.setup = setup.into();
+                let hash = |trial| watch(trial, (), ()).0.trace_hash;
+                assert_eq!(hash(&plain), hash(&written), "{} in {version}", file.display());
+            }
+        }
+    }
+}
