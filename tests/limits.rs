@@ -25,7 +25,8 @@ fn qos_2_is_delivered_twice_as_often_as_a_reordering_network_makes_it() {
         assert_eq!(ended.ending, Ending::Quiescent);
         assert!(tally.messages.iter().all(|message| message.copies >= 1), "nothing is lost");
         let doubled = tally.messages.iter().filter(|message| message.copies > 1).count();
-        let (share, expected) = (doubled as f64 / 10_000.0, expected.every_pubrec_answered);
+        let share = f64::from(u32::try_from(doubled).expect("of 10,000")) / 10_000.0;
+        let expected = expected.every_pubrec_answered;
         // 4.5 standard errors of the measurement, and the error of the estimate.
         let tolerance = 4.5 * (expected * (1.0 - expected) / 10_000.0).sqrt() + 0.005;
         assert!((share - expected).abs() <= tolerance, "{share} is not {expected} ({half} ms)");
