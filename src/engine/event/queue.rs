@@ -89,7 +89,6 @@ impl Queue {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "takes an entry apart")]
 const fn time_of(entry: u128) -> Time {
     Time::from_nanos((entry >> 66) as u64)
 }
@@ -123,6 +122,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::base::time::Span;
+
+    #[test]
+    fn an_entry_has_room_for_all_its_parts() {
+        assert_eq!(TIME_BITS + 2, 64);
+        assert_eq!(INSERTION_BITS + 2 + NUMBER_BITS, 64);
+        assert!(Span::LIMIT.as_nanos() >> TIME_BITS == 0);
+    }
 
     fn happening(class: u8, number: u32) -> Happening {
         Happening::pack(class >> 2, u32::from(class & 0b11), number)

@@ -169,14 +169,13 @@ impl<'t> Stream<'t> {
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "a number below the count of lengths")]
     fn payload_len(&self) -> u32 {
         match self.setup.payload {
             PayloadSize::Fixed(len) => len,
             PayloadSize::Uniform(low, high) => {
                 let [word, ..] = self.origin.child(b"payload").draw([self.sequence, 0, 0, 0]);
                 let lengths = u64::from(high.saturating_sub(low)) + 1;
-                low + (u64::from(word) * lengths >> 32) as u32
+                low + ((u64::from(word) * lengths) >> 32) as u32
             }
         }
     }

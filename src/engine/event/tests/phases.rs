@@ -184,7 +184,7 @@ fn a_backlog_is_told_when_it_changed() {
     let of = |node| backlog.iter().filter(move |(it, ..)| *it == node);
     for node in [Node::Broker, Node::Client(ClientIndex(0))] {
         assert_eq!(of(node).next(), Some(&(node, 1, 0)));
-        assert_eq!(of(node).last(), Some(&(node, 0, 0)));
+        assert_eq!(of(node).next_back(), Some(&(node, 0, 0)));
         assert!(of(node).zip(of(node).skip(1)).all(|(before, after)| before != after));
     }
 }

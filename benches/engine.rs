@@ -1,0 +1,142 @@
+//! How fast the event engine runs: `cargo bench --bench engine`. Items are simulated packets.
+//!
+//! Each case runs once a sample on one core. For the memory a case takes, run it alone:
+//! `/usr/bin/time -v cargo bench --bench engine -- --exact NAME`.
+
+#![expect(missing_docs, reason = "divan makes items public")]
+
+use std::sync::Arc;
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use qoslab::base::draw::Chance;
+use qoslab::base::event::SubscriptionRequest;
+use qoslab::base::name::ClientIndex;
+use qoslab::base::qos::QoS;
+use qoslab::base::time::Span;
+use qoslab::engine::event::{Options, run};
+use qoslab::guarantee::verdict::Ending;
+use qoslab::mqtt::settings::{
+    BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, Quirks, Retry,
+    RetryTimer, Version,
+};
+use qoslab::network::settings::{
+    DirectionSettings, Distribution, Interval, LinkSettings, LossModel, Transport,
+};
+use qoslab::scenario::trial::{
+    ClientSetup, JudgeSettings, PayloadSize, Setup, StreamSetup, SubscriptionSetup, Trial,
+};
+
+fn main() {
+    divan::main();
+}
+
+/// One publisher, one subscriber, 1,000 messages a second, 5 % loss each way on each hop.
+#[divan::bench(args = QoS::ALL, sample_count = 3, sample_size = 1)]
+fn two_million_messages(bencher: Bencher<'_, '_>, qos: QoS) {
+    bench(bencher, &two_hops(qos, 2_000_000));
+}
+
+/// 100,000 clients publish ten messages each within 100 s; one subscriber gets them all.
+#[divan::bench(sample_count = 1, sample_size = 1)]
+fn hundred_thousand_clients(bencher: Bencher<'_, '_>) {
+    bench(bencher, &fleet(100_000, 10));
+}
+
+fn bench(bencher: Bencher<'_, '_>, trial: &Trial) {
+    let play = || {
+        let (ended, ()) = run(trial, (), Options::<()>::default());
+        assert_eq!(ended.ending, Ending::Quiescent);
+        ended.packets
+    };
+    let packets = play();
+    bencher.counter(ItemsCount::new(packets)).bench_local(play);
+}
+
+fn two_hops(qos: QoS, messages: u32) -> Trial {
+    let clients = vec![client("publisher", None), client("subscriber", Some(qos))];
+    let every = Interval::Fixed(Span::from_millis(1));
+    trial(clients, vec![stream(0, qos, messages, every, Span::ZERO)])
+}
+
+fn fleet(size: u32, messages: u32) -> Trial {
+    let publishers = (0..size).map(|n| client(&format!("meter-{n}"), None));
+    let clients = publishers.chain([client("dashboard", Some(QoS::AtLeastOnce))]).collect();
+    let every = Interval::Exponential(Span::from_secs(10));
+    let spread = Span::from_secs(10);
+    let streams = (0..size).map(|n| stream(n, QoS::AtLeastOnce, messages, every, spread)).collect();
+    trial(clients, streams)
+}
+
+fn trial(clients: Vec<ClientSetup>, streams: Vec<StreamSetup>) -> Trial {
+    let setup = Setup {
+        broker: BrokerSettings { hop: hop(), max_qos: QoS::ExactlyOnce, datagram: true },
+        clients,
+        streams,
+        deadline: Span::from_secs(24 * 3600),
+        max_events: u64::MAX,
+        wire: false,
+        judge: JudgeSettings::default(),
+    };
+    Trial { setup: Arc::new(setup), seed: 1, name: "bench".into() }
+}
+
+fn hop() -> HopSettings {
+    let timer = RetryTimer { every: Span::from_secs(1), backoff: 1.0, max_transmissions: None };
+    HopSettings {
+        retry: Retry::Timer(timer),
+        ids: IdPolicy::Cyclic,
+        max_inflight: 20_000,
+        max_queued: 1_000_000,
+        on_full: OnFull::DropNewest,
+        queue_qos0: false,
+        deliver_on: DeliverOn::Publish,
+        quirks: Quirks::default(),
+    }
+}
+
+fn client(name: &str, subscribes: Option<QoS>) -> ClientSetup {
+    let direction = DirectionSettings {
+        delay: Span::from_millis(50),
+        jitter: Span::from_millis(10),
+        distribution: Distribution::Normal,
+        loss: LossModel::Random(Chance::from_share(0.05)),
+        duplicate: Chance::NEVER,
+        reorder: None,
+        rate: None,
+        queue: None,
+    };
+    let transport = Transport::Datagram { headers: 28 };
+    let link = LinkSettings { transport, up: direction.clone(), down: direction, outage: None };
+    let request = |qos| SubscriptionRequest { filter: "#".into(), qos };
+    let subscription = |qos| SubscriptionSetup { request: request(qos), from: None, until: None };
+    ClientSetup {
+        name: name.into(),
+        settings: ClientSettings {
+            client_id: name.into(),
+            version: Version::V311,
+            clean: false,
+            keep_alive: Span::ZERO,
+            request_retry: Some(Span::from_secs(1)),
+            hop: hop(),
+        },
+        link: Arc::new(link),
+        subscriptions: subscribes.map(subscription).into_iter().collect(),
+        absences: Vec::new(),
+    }
+}
+
+fn stream(client: u32, qos: QoS, count: u32, every: Interval, spread: Span) -> StreamSetup {
+    StreamSetup {
+        name: format!("stream-{client}").into(),
+        client: ClientIndex(client),
+        topic: "plant/temperature".into(),
+        qos,
+        retain: false,
+        count,
+        every,
+        spread,
+        payload: PayloadSize::Fixed(64),
+        only: None,
+    }
+}
