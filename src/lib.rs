@@ -2,8 +2,10 @@
 pub mod base;
 pub mod closed_form;
 pub mod engine;
+pub mod cli;
 pub mod guarantee;
 pub mod mqtt;
 pub mod network;
+pub mod report;
 pub mod scenario;
 pub mod study;

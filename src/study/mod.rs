@@ -1,3 +1,8 @@
 //! Many trials: which ones, run in parallel, folded in a fixed order, judged together.
 
+pub mod gate;
+pub mod judge;
+pub mod needs;
+pub mod plan;
+pub mod result;
 pub mod statistics;

@@ -1,0 +1,59 @@
+//! `qoslab check`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::terminal::{Output, When};
+use super::{exit, find, load};
+use crate::base::units::format_count;
+use crate::report::escape;
+
+const EXAMPLES: &str = "\
+Examples:
+  qoslab check scenarios/                   every scenario below a folder
+  qoslab check --show scenarios/lte.toml    with every assumed default written out";
+
+/// Check scenario files without running them.
+///
+/// Prints every mistake with its place, and how much a run would be.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// Scenario files, or folders of them
+    #[arg(required = true, value_name = "FILE or DIR")]
+    paths: Vec<PathBuf>,
+    /// Print the whole scenario with every assumed default
+    #[arg(long)]
+    show: bool,
+    /// Colour the output
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    color: When,
+}
+
+/// Checks the files.
+///
+/// # Errors
+/// If a file cannot be found, or the output not be written.
+pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
+    let files = find::scenario_files(&arguments.paths)?;
+    let Some(scenarios) = load::all(&files, arguments.color) else {
+        return Ok(exit::USAGE);
+    };
+    let mut output = Output::default();
+    for scenario in &scenarios {
+        if arguments.show {
+            output.print(&load::show(scenario))?;
+            continue;
+        }
+        let runs = scenario.points.len() as u64 * u64::from(scenario.seed_count);
+        output.print(&format!(
+            "{}: ok, {} points x {} seeds = {} runs\n",
+            escape::terminal(&scenario.path),
+            scenario.points.len(),
+            format_count(scenario.seed_count.into()),
+            format_count(runs),
+        ))?;
+    }
+    Ok(exit::HOLDS)
+}

@@ -1,0 +1,68 @@
+//! Exit codes. They are part of the interface: scripts rely on them.
+
+use crate::study::result::{ScenarioResult, Verdict};
+
+/// Every promise and need holds.
+pub const HOLDS: u8 = 0;
+/// A promise is broken or a need not met.
+pub const VIOLATED: u8 = 1;
+/// A wrong argument or scenario, or a file that cannot be read or written.
+pub const USAGE: u8 = 2;
+/// Nothing is proved: not drained, or a `sometimes` or an expected break never happened.
+pub const INCONCLUSIVE: u8 = 3;
+/// Nothing was selected to run.
+pub const NOTHING: u8 = 4;
+/// Not deterministic: the same trial gave another trace.
+pub const NOT_DETERMINISTIC: u8 = 5;
+/// A bug in qoslab.
+pub const BUG: u8 = 70;
+/// Interrupted; what is finished is kept.
+pub const INTERRUPTED: u8 = 130;
+
+/// The table of exit codes for `--help`.
+pub(super) const HELP: &str = "\
+Exit codes:
+    0  every promise and need holds
+    1  a promise is broken or a need not met
+    2  wrong arguments or scenario, or a file that cannot be read or written
+    3  inconclusive: not drained, or something expected never happened
+    4  nothing selected to run
+    5  not deterministic: same trial, other trace
+   70  a bug in qoslab
+  130  interrupted; what is finished is kept";
+
+/// The code of many results: the worst verdict's, by the precedence 70, 5, 1, 3, 0.
+#[must_use]
+pub fn of(results: &[ScenarioResult]) -> u8 {
+    let worst = results.iter().map(|result| result.verdict).max();
+    worst.map_or(NOTHING, code)
+}
+
+const fn code(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Holds => HOLDS,
+        Verdict::Inconclusive => INCONCLUSIVE,
+        Verdict::Violated => VIOLATED,
+        Verdict::NotDeterministic => NOT_DETERMINISTIC,
+        Verdict::Bug => BUG,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_verdict_decides_in_the_documented_order() {
+        let mut verdicts = [
+            Verdict::Holds,
+            Verdict::Violated,
+            Verdict::Bug,
+            Verdict::Inconclusive,
+            Verdict::NotDeterministic,
+        ];
+        verdicts.sort();
+        assert_eq!(verdicts.map(code), [0, 3, 1, 5, 70]);
+        assert_eq!(of(&[]), NOTHING);
+    }
+}

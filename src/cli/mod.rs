@@ -1,0 +1,77 @@
+//! The command line: arguments, progress, exit codes, files. Only here are terminals, the wall
+//! clock and `anyhow`.
+
+use std::panic::catch_unwind;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod check;
+pub mod exit;
+mod files;
+mod find;
+mod interrupt;
+mod load;
+mod progress;
+mod run;
+mod schema;
+mod terminal;
+
+/// What an MQTT QoS level really delivers, and what it costs: simulated, judged, with evidence.
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = exit::HELP, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Arguments),
+    Check(check::Arguments),
+    Schema(schema::Arguments),
+}
+
+/// Runs the command that the process was started with, to its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let code = if error.use_stderr() { exit::USAGE } else { exit::HOLDS };
+            // A closed pipe is no reason to fail: the reader has seen enough.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let code = catch_unwind(|| dispatch(arguments)).unwrap_or_else(|_| {
+        let command: Vec<String> = std::env::args().collect();
+        terminal::note(&format!("error: this is a bug in qoslab; command: {}", command.join(" ")));
+        exit::BUG
+    });
+    ExitCode::from(code)
+}
+
+fn dispatch(arguments: Arguments) -> u8 {
+    let result = match arguments.command {
+        Command::Run(arguments) => run::execute(&arguments),
+        Command::Check(arguments) => check::execute(&arguments),
+        Command::Schema(arguments) => schema::execute(&arguments),
+    };
+    result.unwrap_or_else(|error| {
+        terminal::note(&format!("error: {error:#}"));
+        exit::USAGE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Arguments;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,120 @@
+//! How far a run is: a bar on a terminal, now and then a line where there is none. All of it goes
+//! to standard error, and the wall clock is used for nothing else.
+
+use std::io::{self, IsTerminal};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+#[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::terminal::{When, note};
+use crate::base::units::format_count;
+use crate::report::style::Style;
+use crate::report::summary::scenario_line;
+use crate::report::table::gate;
+use crate::report::words;
+use crate::study::gate::Spectator;
+use crate::study::result::{ScenarioResult, Verdict};
+
+/// From one line to the next where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Shows how a run gets on.
+#[derive(Debug)]
+pub(super) struct Progress {
+    total: u64,
+    done: AtomicU64,
+    bar: Option<ProgressBar>,
+    lines: bool,
+    quiet: bool,
+    style: Style,
+    clock: Mutex<Clock>,
+}
+
+#[derive(Debug)]
+#[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
+struct Clock {
+    began: Instant,
+    scenario_began: Instant,
+    last_line: Instant,
+}
+
+impl Progress {
+    /// Starts the clock. `quiet`: a line only for scenarios that fail.
+    #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
+    pub(super) fn start(total: u64, when: When, quiet: bool, style: Style) -> Self {
+        let terminal = io::stderr().is_terminal();
+        let shown = match when {
+            When::Auto => !quiet,
+            When::Always => true,
+            When::Never => false,
+        };
+        let now = Instant::now();
+        Self {
+            total,
+            done: AtomicU64::new(0),
+            bar: (shown && terminal).then(|| bar(total)),
+            lines: shown && !terminal,
+            quiet,
+            style,
+            clock: Mutex::new(Clock { began: now, scenario_began: now, last_line: now }),
+        }
+    }
+
+    /// Takes the bar away and gives the time since the start in seconds.
+    pub(super) fn finish(&self) -> f64 {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        self.clock.lock().map_or(0.0, |clock| clock.began.elapsed().as_secs_f64())
+    }
+
+    fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => note(line),
+        }
+    }
+}
+
+impl Spectator for Progress {
+    #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
+    fn trial_done(&self) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+        }
+        // Whoever holds the clock is printing, so that a line is due from nobody else.
+        if let (true, Ok(mut clock)) = (self.lines, self.clock.try_lock())
+            && clock.last_line.elapsed() >= LINE_EVERY
+        {
+            clock.last_line = Instant::now();
+            note(&format!("   Running {}/{}", format_count(done), format_count(self.total)));
+        }
+    }
+
+    #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
+    fn scenario_done(&self, result: &ScenarioResult) {
+        let Ok(mut clock) = self.clock.lock() else { return };
+        let took = clock.scenario_began.elapsed().as_secs_f64();
+        clock.scenario_began = Instant::now();
+        drop(clock);
+        if self.quiet && result.verdict == Verdict::Holds {
+            return;
+        }
+        // Colours are no columns, so the padding is counted from the bare word.
+        let padding = " ".repeat(10_usize.saturating_sub(words::gate(result.verdict).len()));
+        let verdict = gate(result.verdict, self.style);
+        self.say(&format!("{padding}{verdict} [{took:>6.2}s] {}", scenario_line(result)));
+    }
+}
+
+fn bar(total: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("   Running [{bar:24}] {pos}/{len}  ETA {eta}")
+        .expect("the template is fixed and right");
+    bar.with_style(style.progress_chars("=> "))
+}

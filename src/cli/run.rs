@@ -1,0 +1,348 @@
+//! `qoslab run`: the gate.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::files::{Pending, writable_folder};
+use super::progress::Progress;
+use super::terminal::{Output, When, note, style, width};
+use super::{exit, find, interrupt, load};
+use crate::base::qos::QoS;
+use crate::base::units::format_count;
+use crate::report::table::Layout;
+use crate::report::{self, escape, failure, junit, markdown, summary, table};
+use crate::scenario::Scenario;
+use crate::study::gate::Gate;
+use crate::study::judge::judge_trial;
+use crate::study::plan::{Plan, Seeds, Selection, SelectionError, plan};
+use crate::study::result::{ScenarioResult, Verdict};
+
+const EXAMPLES: &str = "\
+Examples:
+  qoslab run scenarios/                       every scenario below a folder
+  qoslab run lossy.toml --seeds 1000          narrower intervals
+  qoslab run lossy.toml --seeds 1..50         seeds 1 to 50, both included
+  qoslab run lossy.toml --trial 3f9c          one trial again, as a failure names it
+  qoslab run scenarios/ --qos 2 -q            only QoS 2, and only what fails
+  qoslab run scenarios/ --junit junit.xml     for CI
+
+Standard output holds the tables and failures, the same bytes for the same seeds; progress and
+times of this machine go to standard error.";
+
+/// Simulate every trial, judge it, print the tables, write the reports: the gate for CI.
+///
+/// A scenario stands for trials: each point of its axes (such as QoS 0, 1 and 2) with each seed.
+/// Results go to reports/<scenario>/results.json and trials.csv, except with --trial.
+#[derive(Debug, Args)]
+#[command(after_help = concat_help())]
+pub(super) struct Arguments {
+    /// Scenario files, or folders of them
+    #[arg(required = true, value_name = "FILE or DIR")]
+    paths: Vec<PathBuf>,
+
+    /// Only this seed
+    #[arg(long, value_name = "N", conflicts_with = "seeds", help_heading = "What to run")]
+    seed: Option<u64>,
+    /// How many seeds, or which: 1000, or 1..50
+    #[arg(long, value_name = "N or A..B", value_parser = seeds, help_heading = "What to run")]
+    seeds: Option<Seeds>,
+    /// Only the trial whose name begins so
+    #[arg(long, value_name = "NAME", value_parser = trial_name, help_heading = "What to run")]
+    trial: Option<String>,
+    /// Only points that publish with this QoS: 2, or 0,1
+    #[arg(long, value_name = "QOS", value_delimiter = ',', value_parser = qos,
+        help_heading = "What to run")]
+    qos: Vec<QoS>,
+
+    /// How many trials at a time [default: one a processor]
+    #[arg(short, long, value_name = "N", help_heading = "How to run")]
+    jobs: Option<NonZeroU16>,
+    /// Go on with the next scenario after one that failed
+    #[arg(long, help_heading = "How to run")]
+    no_fail_fast: bool,
+    /// Encode and decode every simulated packet on its way
+    #[arg(long, help_heading = "How to run")]
+    wire: bool,
+    /// Stop a trial after so many events, as inconclusive
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..),
+        help_heading = "How to run")]
+    max_events: Option<u64>,
+    /// Refuse scenarios that would need more memory, such as 2GB
+    #[arg(long, value_name = "BYTES", value_parser = load::memory, default_value = "4GB",
+        help_heading = "How to run")]
+    max_memory: u64,
+
+    /// Where the reports go [default: reports]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    out: Option<PathBuf>,
+    /// Write the tables of all scenarios as CSV
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    export_csv: Option<PathBuf>,
+    /// Write the results of all scenarios as JSON
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    export_json: Option<PathBuf>,
+    /// Write the tables of all scenarios as Markdown
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    export_markdown: Option<PathBuf>,
+    /// Write JUnit XML
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    junit: Option<PathBuf>,
+    /// Print only what fails, and the summary
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
+    quiet: bool,
+    /// Print 95 % intervals though they make the table wide
+    #[arg(short, long, help_heading = "Output")]
+    verbose: bool,
+    /// Colour the output
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t, help_heading = "Output")]
+    color: When,
+    /// Show a progress bar, or a line now and then where there is no terminal
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t, help_heading = "Output")]
+    progress: When,
+}
+
+fn concat_help() -> String {
+    format!("{EXAMPLES}\n\n{}", exit::HELP)
+}
+
+/// Runs the gate, to the exit code.
+///
+/// # Errors
+/// If something cannot be read or written, or arguments contradict each other.
+pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
+    let files = find::scenario_files(&arguments.paths)?;
+    let Some(mut scenarios) = load::all(&files, arguments.color) else {
+        return Ok(exit::USAGE);
+    };
+    load::refuse_larger(&scenarios, arguments.max_memory)?;
+    scenarios.iter_mut().for_each(|scenario| arguments.overrule(scenario));
+    let plans = match plan(scenarios, &arguments.selection()) {
+        Ok(plans) => plans,
+        Err(error) => {
+            note(&format!("error: {error}"));
+            let ambiguous = matches!(error, SelectionError::AmbiguousTrial { .. });
+            return Ok(if ambiguous { exit::USAGE } else { exit::NOTHING });
+        }
+    };
+    let exports = Exports::open(arguments, &plans)?;
+    let planned = plans.len();
+    let (results, seconds) = simulate(arguments, plans)?;
+    exports.write(&results, &arguments.flags())?;
+    let interrupted = interrupt::flag().load(Ordering::SeqCst);
+    print(arguments, &results)?;
+    summarise(arguments, &results, planned, seconds);
+    Ok(if interrupted { exit::INTERRUPTED } else { exit::of(&results) })
+}
+
+fn simulate(arguments: &Arguments, plans: Vec<Plan>) -> anyhow::Result<(Vec<ScenarioResult>, f64)> {
+    let pool = pool(arguments.jobs)?;
+    let interrupt = interrupt::watch();
+    let total: usize = plans.iter().map(|plan| plan.trials.len()).sum();
+    let style = style(arguments.color, &io::stderr());
+    if !arguments.quiet {
+        let runs = report::number::counted(total as u64, "run");
+        let scenarios = report::number::counted(plans.len() as u64, "scenario");
+        let jobs = report::number::counted(pool.current_num_threads() as u64, "job");
+        note(&format!("  Starting {runs} of {scenarios} ({jobs})"));
+    }
+    let progress = Progress::start(total as u64, arguments.progress, arguments.quiet, style);
+    let gate = Gate { pool: &pool, fail_fast: !arguments.no_fail_fast, interrupt };
+    let results = gate.run(plans, &|trial| judge_trial(trial, interrupt), &progress);
+    Ok((results, progress.finish()))
+}
+
+fn pool(jobs: Option<NonZeroU16>) -> anyhow::Result<ThreadPool> {
+    // Zero leaves the number to rayon: one a processor.
+    let threads = jobs.map_or(0, |jobs| usize::from(jobs.get()));
+    ThreadPoolBuilder::new().num_threads(threads).build().context("failed to start threads")
+}
+
+fn print(arguments: &Arguments, results: &[ScenarioResult]) -> anyhow::Result<()> {
+    let style = style(arguments.color, &io::stdout());
+    let layout = Layout { width: width(), verbose: arguments.verbose, style };
+    let flags = arguments.flags();
+    let mut output = Output::default();
+    for result in results {
+        let failures = failure::failures(result, &flags, style);
+        if arguments.quiet && result.verdict == Verdict::Holds {
+            continue;
+        }
+        output.print(&format!(
+            "\n{}{}",
+            table::table(result, layout),
+            summary::expectations(result, style)
+        ))?;
+        if !failures.is_empty() {
+            output.print(&format!("\n{failures}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn summarise(arguments: &Arguments, results: &[ScenarioResult], planned: usize, seconds: f64) {
+    note(&format!("\n   Summary [{seconds:>6.2}s] {}", summary::counts(results)));
+    if results.len() < planned {
+        let left = report::number::counted((planned - results.len()) as u64, "scenario");
+        let why = if interrupt::flag().load(Ordering::SeqCst) {
+            "interrupted"
+        } else {
+            "one failed; --no-fail-fast goes on"
+        };
+        note(&format!("           {left} not run: {why}"));
+    }
+    if let Some(out) = arguments.reports() {
+        note(&format!("           reports: {}", out.display()));
+    }
+}
+
+impl Arguments {
+    fn selection(&self) -> Selection {
+        let one = self.seed.map(|first| Seeds::Range { first, count: 1 });
+        Selection { seeds: one.or(self.seeds), qos: self.qos.clone(), trial: self.trial.clone() }
+    }
+
+    /// The options that change what a trial is go over what the scenario says.
+    fn overrule(&self, scenario: &mut Scenario) {
+        for point in &mut scenario.points {
+            let setup = Arc::make_mut(&mut point.setup);
+            setup.wire |= self.wire;
+            setup.max_events = self.max_events.unwrap_or(setup.max_events);
+        }
+    }
+
+    /// Those options as they were given, for the command that shows a failure again.
+    fn flags(&self) -> String {
+        let mut flags = String::new();
+        if self.wire {
+            flags += " --wire";
+        }
+        if let Some(events) = self.max_events {
+            flags += &format!(" --max-events {events}");
+        }
+        flags
+    }
+
+    /// The folder for reports; a single trial is a look and not a result, and leaves none unless
+    /// it is told where.
+    fn reports(&self) -> Option<&Path> {
+        match (&self.out, &self.trial) {
+            (Some(out), _) => Some(out),
+            (None, Some(_)) => None,
+            (None, None) => Some(Path::new("reports")),
+        }
+    }
+}
+
+/// The files that the user asked for.
+#[derive(Debug)]
+struct Exports {
+    folders: BTreeMap<String, PathBuf>,
+    csv: Option<Pending>,
+    json: Option<Pending>,
+    markdown: Option<Pending>,
+    junit: Option<Pending>,
+}
+
+impl Exports {
+    fn open(arguments: &Arguments, plans: &[Plan]) -> anyhow::Result<Self> {
+        let pending = |path: &Option<PathBuf>| path.as_deref().map(Pending::open).transpose();
+        let mut folders = BTreeMap::new();
+        if let Some(out) = arguments.reports() {
+            for Plan { scenario, .. } in plans {
+                let folder = out.join(escape::file_name(&scenario.name));
+                if folders.values().any(|taken| *taken == folder) {
+                    let name = escape::terminal(&scenario.name);
+                    bail!("two scenarios would write `{}`: rename `{name}`", folder.display());
+                }
+                writable_folder(&folder)?;
+                folders.insert(scenario.name.clone(), folder);
+            }
+        }
+        Ok(Self {
+            folders,
+            csv: pending(&arguments.export_csv)?,
+            json: pending(&arguments.export_json)?,
+            markdown: pending(&arguments.export_markdown)?,
+            junit: pending(&arguments.junit)?,
+        })
+    }
+
+    fn write(self, results: &[ScenarioResult], flags: &str) -> anyhow::Result<()> {
+        for result in results {
+            if let Some(folder) = self.folders.get(&result.scenario.name) {
+                let write = |name, bytes: Vec<u8>| Pending::open(&folder.join(name))?.write(&bytes);
+                write("results.json", report::json::scenario(result))?;
+                write("trials.csv", report::csv::trials(result))?;
+            }
+        }
+        if let Some(file) = self.csv {
+            file.write(&report::csv::points(results))?;
+        }
+        if let Some(file) = self.json {
+            file.write(&report::json::scenarios(results))?;
+        }
+        if let Some(file) = self.markdown {
+            file.write(markdown::document(results).as_bytes())?;
+        }
+        if let Some(file) = self.junit {
+            file.write(&junit::document(results, flags))?;
+        }
+        Ok(())
+    }
+}
+
+fn seeds(text: &str) -> Result<Seeds, String> {
+    let number = |text: &str| -> Result<u64, String> {
+        text.trim().parse().map_err(|_| format!("`{text}` is not a whole number from 0"))
+    };
+    let count = |count: u64| match u32::try_from(count) {
+        Ok(0) => Err("there must be at least one seed".to_owned()),
+        Ok(count) => Ok(count),
+        Err(_) => Err(format!("{} seeds are too many", format_count(count))),
+    };
+    let Some((first, last)) = text.split_once("..") else {
+        return Ok(Seeds::Count(count(number(text)?)?));
+    };
+    let (first, last) = (number(first)?, number(last)?);
+    let Some(span) = last.checked_sub(first) else {
+        return Err(format!("{first}..{last} runs backwards"));
+    };
+    Ok(Seeds::Range { first, count: count(span.saturating_add(1))? })
+}
+
+fn qos(text: &str) -> Result<QoS, String> {
+    let level = text.parse().ok().and_then(QoS::from_number);
+    level.ok_or_else(|| "a QoS is 0, 1 or 2".to_owned())
+}
+
+fn trial_name(text: &str) -> Result<String, String> {
+    let is_name =
+        !text.is_empty() && text.len() <= 8 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_name {
+        Ok(text.to_owned())
+    } else {
+        Err("a name is up to 8 hexadecimal digits".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_a_count_or_a_range_with_both_ends() {
+        assert_eq!(seeds("200"), Ok(Seeds::Count(200)));
+        assert_eq!(seeds("3..5"), Ok(Seeds::Range { first: 3, count: 3 }));
+        assert_eq!(seeds("7..7"), Ok(Seeds::Range { first: 7, count: 1 }));
+        let wrong = ["0", "5..3", "", "x", "-1", "1..", "0..18446744073709551615"];
+        assert!(wrong.iter().all(|text| seeds(text).is_err()));
+    }
+}

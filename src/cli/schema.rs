@@ -1,0 +1,22 @@
+//! `qoslab schema`.
+
+use clap::Args;
+
+use super::exit;
+use super::terminal::Output;
+
+/// Print the JSON Schema of scenario files, for editors.
+///
+/// An editor with a TOML language server completes and checks a scenario whose first line is
+/// `#:schema ./scenario.schema.json`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {}
+
+/// Prints the schema.
+///
+/// # Errors
+/// If it cannot be written.
+pub(super) fn execute(_: &Arguments) -> anyhow::Result<u8> {
+    Output::default().print(&super::load::schema())?;
+    Ok(exit::HOLDS)
+}

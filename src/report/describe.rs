@@ -1,0 +1,75 @@
+//! What was simulated, in a few words that stand beside every number.
+
+use std::collections::BTreeMap;
+
+use super::number::counted;
+use crate::mqtt::settings::Retry;
+use crate::network::settings::Transport;
+use crate::scenario::Scenario;
+use crate::scenario::trial::Setup;
+
+/// The transport of all links, such as `datagram (28 B headers)`.
+#[must_use]
+pub fn transport(setup: &Setup) -> String {
+    let all = setup.clients.iter().map(|client| match client.link.transport {
+        Transport::Datagram { headers } => format!("datagram ({headers} B headers)"),
+    });
+    distinct(all)
+}
+
+/// The retry rule of all endpoints, such as `timer 1s`; where they differ, each with whose it is.
+#[must_use]
+pub fn retry(setup: &Setup) -> String {
+    let broker = rule(setup.broker.hop.retry);
+    let clients = distinct(setup.clients.iter().map(|client| rule(client.settings.hop.retry)));
+    if clients.is_empty() || clients == broker {
+        broker
+    } else {
+        format!("{broker} (broker), {clients} (clients)")
+    }
+}
+
+/// How much a run is: `500 messages a run, 3 clients`.
+#[must_use]
+pub fn size(setup: &Setup) -> String {
+    let messages = setup.streams.iter().map(|stream| {
+        stream.only.as_ref().map_or(u64::from(stream.count), |only| only.len() as u64)
+    });
+    let clients = setup.clients.len() as u64;
+    format!("{} a run, {}", counted(messages.sum(), "message"), counted(clients, "client"))
+}
+
+/// Transport and retry rule of a whole scenario: its points differ in QoS only.
+#[must_use]
+pub fn rules(scenario: &Scenario) -> (String, String) {
+    scenario
+        .points
+        .first()
+        .map_or_else(Default::default, |point| (transport(&point.setup), retry(&point.setup)))
+}
+
+fn rule(retry: Retry) -> String {
+    let Retry::Timer(timer) = retry else {
+        return "reconnect".to_owned();
+    };
+    let mut text = format!("timer {}", timer.every);
+    if timer.backoff > 1.0 {
+        text += &format!(" x{}", timer.backoff);
+    }
+    if let Some(most) = timer.max_transmissions {
+        text += &format!(", {most} transmissions");
+    }
+    text
+}
+
+/// Each different text once, the most frequent first.
+fn distinct(all: impl Iterator<Item = String>) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for text in all {
+        *counts.entry(text).or_default() += 1;
+    }
+    let mut texts: Vec<_> = counts.into_iter().collect();
+    texts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let texts: Vec<_> = texts.into_iter().map(|(text, _)| text).collect();
+    texts.join(" or ")
+}

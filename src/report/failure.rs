@@ -1,0 +1,167 @@
+//! The failures of a scenario: what was promised, what happened, whose fault it was, and the one
+//! line that shows it again.
+
+use super::escape;
+use super::number::counted;
+use super::style::Style;
+use super::table::gate;
+use super::words;
+use crate::base::time::Time;
+use crate::base::units::format_count;
+use crate::guarantee::verdict::{Breach, Ending, Finding};
+use crate::scenario::Scenario;
+use crate::scenario::trial::Setup;
+use crate::study::result::{Cause, Failure, MAX_FAILURES, PointResult, ScenarioResult};
+
+/// At most so many lines of a message's story are printed.
+const MAX_STORY: usize = 40;
+
+/// All failures of a scenario; empty if there are none. `flags` are the options that change what
+/// a trial is, as the user gave them.
+#[must_use]
+pub fn failures(result: &ScenarioResult, flags: &str, style: Style) -> String {
+    let mut text = String::new();
+    for point in &result.points {
+        for failure in &point.failures {
+            text += &block(&result.scenario, point, failure, flags, style);
+            text.push('\n');
+        }
+        let failed: usize = point.verdicts.values().sum::<usize>()
+            - point.count(crate::study::result::Verdict::Holds);
+        if failed > MAX_FAILURES {
+            let more = counted((failed - point.failures.len()) as u64, "failing trial");
+            text += &format!("  ... and {more} more of {}\n\n", point.label);
+        }
+    }
+    text
+}
+
+fn block(
+    scenario: &Scenario,
+    point: &PointResult,
+    failure: &Failure,
+    flags: &str,
+    style: Style,
+) -> String {
+    let mut text = format!(
+        "{} {}  {}  trial {} (seed {})\n",
+        gate(failure.verdict, style),
+        style.strong(&escape::terminal(&scenario.name)),
+        point.label,
+        failure.trial,
+        failure.seed,
+    );
+    let setup = &*scenario.points[point.index].setup;
+    text += &match &failure.cause {
+        Cause::Broken { messages, totals, findings, violations } => {
+            let mut text: String =
+                findings.iter().map(|finding| finding_block(finding, setup, style)).collect();
+            for (violation, count) in violations {
+                text += &format!(
+                    "  {}: {} broken ({}), blame {}\n",
+                    format_count(*count),
+                    words::promise(violation.promise),
+                    words::breach(violation.breach),
+                    words::blame(violation.blame),
+                );
+            }
+            text += &format!(
+                "  run: {} published, {} of {} delivered, {} lost, {} duplicated, \
+                 {} unexpected, {} stuck\n",
+                format_count(*messages),
+                format_count(totals.delivered),
+                format_count(totals.units),
+                format_count(totals.lost),
+                format_count(totals.duplicated),
+                format_count(totals.unexpected),
+                format_count(totals.stuck),
+            );
+            text
+        }
+        Cause::NotDrained { ending, at } => not_drained(*ending, *at),
+        Cause::NotDeterministic { first, second } => format!(
+            "  not deterministic: the same trial gave the trace {first:016x}, then {second:016x}\n  \
+             this is a bug in qoslab\n"
+        ),
+        Cause::Panicked(message) => {
+            format!("  qoslab panicked: {}\n  this is a bug in qoslab\n", escape::terminal(message))
+        }
+    };
+    text + &format!("  reproduce: {}\n", reproduce(scenario, failure, flags))
+}
+
+fn not_drained(ending: Ending, at: Time) -> String {
+    let (limit, advice) = match ending {
+        Ending::EventLimit => ("the limit of events", "raise it with --max-events"),
+        _ => ("the deadline", "raise `deadline` in the scenario"),
+    };
+    format!("  not drained: {limit} came at {at} with work left; nothing is proved ({advice})\n")
+}
+
+fn finding_block(finding: &Finding, setup: &Setup, style: Style) -> String {
+    let mut text = format!("\n  {}\n", style.strong(&headline(finding, setup)));
+    let rule = finding.rule.map(|rule| format!(" [{rule}]")).unwrap_or_default();
+    let blame = words::blame(finding.violation.blame);
+    text += &format!("    {}\n", times(finding));
+    text += &format!("    blame: {blame}{rule}: {}\n", escape::terminal(&finding.because));
+    if !finding.story.is_empty() {
+        text += &format!("\n    {}\n", style.faint("      t/s"));
+    }
+    for line in finding.story.iter().take(MAX_STORY) {
+        let at = line.at.to_string();
+        text += &format!("    {:>9}  {}\n", at.trim_end_matches('s'), escape::terminal(&line.text));
+    }
+    if finding.story.len() > MAX_STORY {
+        let more = counted((finding.story.len() - MAX_STORY) as u64, "line");
+        text += &format!("               ... {more} more\n");
+    }
+    text.push('\n');
+    text
+}
+
+fn headline(finding: &Finding, setup: &Setup) -> String {
+    let publisher = setup.streams.get(finding.stream.index()).map_or("?", |stream| &stream.name);
+    let message = format!("message #{} of `{}`", finding.sequence, escape::terminal(publisher));
+    let subscriber = finding
+        .subscriber
+        .and_then(|client| setup.clients.get(client.index()))
+        .map(|client| format!(" to `{}`", escape::terminal(&client.name)))
+        .unwrap_or_default();
+    let what = match finding.violation.breach {
+        Breach::Lost => format!("never delivered{subscriber}"),
+        Breach::Duplicated => {
+            let often = match finding.copies {
+                2 => "twice".to_owned(),
+                copies => format!("{} times", format_count(u64::from(copies))),
+            };
+            format!("delivered {often}{subscriber}")
+        }
+        Breach::Unexpected => format!("delivered{subscriber}, which it was not meant for"),
+        Breach::Stuck => "accepted and never acknowledged".to_owned(),
+        Breach::Stalled => format!("not complete{subscriber} until everybody reconnected"),
+        Breach::Reordered => format!("delivered{subscriber} after a later one"),
+    };
+    format!("{} broken: {message} {what}", words::promise(finding.violation.promise))
+}
+
+fn times(finding: &Finding) -> String {
+    let published = format!("published at {} with QoS {}", finding.published, finding.qos);
+    match finding.deliveries.as_slice() {
+        [] => published,
+        [only] => format!("{published}, delivered at {only}"),
+        [first, rest @ ..] => {
+            let again: Vec<String> = rest.iter().map(ToString::to_string).collect();
+            format!("{published}, first delivered at {first}, again at {}", again.join(", "))
+        }
+    }
+}
+
+/// The command that runs one trial again.
+#[must_use]
+pub fn reproduce(scenario: &Scenario, failure: &Failure, flags: &str) -> String {
+    let last = scenario.first_seed.saturating_add(u64::from(scenario.seed_count));
+    let own = (scenario.first_seed..last).contains(&failure.seed);
+    let seed = if own { String::new() } else { format!(" --seed {}", failure.seed) };
+    let path = escape::terminal(&scenario.path).into_owned();
+    format!("qoslab run {}{seed}{flags} --trial {}", escape::shell(&path), failure.trial)
+}

@@ -1,0 +1,99 @@
+//! The figures of a table's row: means a run with their 95 % intervals, shares, times.
+
+use crate::base::qos::QoS;
+use crate::study::result::{PointResult, QosRow, Quantiles, Totals, Verdict};
+use crate::study::statistics::{self, Interval};
+
+/// One row: one published QoS of one point, over all its seeds.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    /// The point's name.
+    pub label: String,
+    /// The published QoS.
+    pub published: QoS,
+    /// The granted QoS where it is an axis.
+    pub granted: Option<QoS>,
+    /// How many runs there were.
+    pub runs: u64,
+    /// Messages over all runs.
+    pub messages: u64,
+    /// Units over all runs.
+    pub totals: Totals,
+    /// The share of units delivered, with Wilson's interval.
+    pub delivered: Interval,
+    /// Units lost, the mean a run.
+    pub lost: Interval,
+    /// Units duplicated, the mean a run.
+    pub duplicated: Interval,
+    /// Packets for each message, the mean a run.
+    pub packets: Interval,
+    /// Wire bytes for each message, the mean a run.
+    pub bytes: Interval,
+    /// Wire bytes for each payload byte delivered once, the mean a run; `None` if a run
+    /// delivered none.
+    pub overhead: Option<Interval>,
+    /// From `publish()` to the first delivery, over all runs together.
+    pub latency: Quantiles,
+    /// From `publish()` to the end of the publisher's handshake, over all runs together.
+    pub completion: Quantiles,
+    /// How the point stands.
+    pub verdict: Verdict,
+}
+
+impl Figures {
+    /// The rows of a point, by published QoS.
+    pub fn of(point: &PointResult) -> impl Iterator<Item = Self> {
+        point.levels().map(|qos| Self::of_level(point, qos))
+    }
+
+    /// The row's name in the table: `2`, or published and granted as `2/1`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self.granted {
+            None => self.published.to_string(),
+            Some(granted) => format!("{}/{granted}", self.published),
+        }
+    }
+
+    fn of_level(point: &PointResult, qos: QoS) -> Self {
+        let sum = |of: fn(&QosRow) -> u64| point.rows(qos).map(of).sum::<u64>();
+        let means = |of: &dyn Fn(&QosRow) -> f64| {
+            let values: Vec<f64> = point.rows(qos).map(of).collect();
+            statistics::mean(&values)
+        };
+        let totals = Totals {
+            units: sum(|row| row.units),
+            delivered: sum(|row| row.delivered),
+            lost: sum(|row| row.lost),
+            duplicated: sum(|row| row.duplicated),
+            unexpected: sum(|row| row.unexpected),
+            stuck: sum(|row| row.stuck),
+        };
+        let messages = sum(|row| row.messages);
+        let times = &point.times[qos.index()];
+        let any_without = point.rows(qos).any(|row| row.delivered_payload <= 0.0);
+        Self {
+            label: point.label.clone(),
+            published: qos,
+            granted: point.granted,
+            runs: point.rows(qos).count() as u64,
+            messages,
+            totals,
+            delivered: statistics::wilson(totals.delivered, totals.units),
+            lost: means(&|row| float(row.lost)),
+            duplicated: means(&|row| float(row.duplicated)),
+            packets: means(&|row| float(row.sent().packets) / float(row.messages)),
+            bytes: means(&|row| float(row.sent().bytes) / float(row.messages)),
+            overhead: (!any_without)
+                .then(|| means(&|row| float(row.sent().bytes) / row.delivered_payload)),
+            latency: Quantiles::new(&times.latency, totals.units),
+            completion: Quantiles::new(&times.completion, messages),
+            verdict: point.verdict(),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "statistics and display only")]
+const fn float(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,86 @@
+//! JUnit XML: a suite a scenario, a case a point, a need and an expectation. No times and no
+//! dates: the same results give the same file.
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use super::failure::failures;
+use super::style::Style;
+use super::{describe, words};
+use crate::study::result::{PointResult, ScenarioResult, Verdict};
+
+/// The whole document. `flags` as for [`failures`].
+#[must_use]
+pub fn document(results: &[ScenarioResult], flags: &str) -> Vec<u8> {
+    let mut report = Report::new("qoslab");
+    for result in results {
+        report.add_test_suite(suite(result, flags));
+    }
+    let mut bytes = Vec::new();
+    report.serialize(&mut bytes).expect("memory takes every byte");
+    bytes
+}
+
+fn suite(result: &ScenarioResult, flags: &str) -> TestSuite {
+    let scenario = &result.scenario;
+    let (transport, retry) = describe::rules(scenario);
+    let mut suite = TestSuite::new(scenario.name.as_str());
+    suite.add_property(("transport", transport.as_str()));
+    suite.add_property(("retry", retry.as_str()));
+    suite.add_property(("model", super::MODEL.to_string().as_str()));
+    for point in &result.points {
+        suite.add_test_case(point_case(result, point, flags));
+    }
+    for need in &result.needs {
+        let what = need.worst.as_ref().map_or_else(
+            || "could not be measured".to_owned(),
+            |worst| format!("{} at {}", super::number::value(worst.value), worst.label),
+        );
+        suite.add_test_case(case(&format!("need {}", need.need.text), need.verdict, &what));
+    }
+    for (name, count) in &result.sometimes {
+        let verdict = if *count == 0 { Verdict::Inconclusive } else { Verdict::Holds };
+        suite.add_test_case(case(&format!("sometimes {name}"), verdict, "never happened"));
+    }
+    for (expected, count) in &result.expected {
+        let verdict = if *count == 0 { Verdict::Inconclusive } else { Verdict::Holds };
+        let name = format!(
+            "expected break {} {} blame {}",
+            words::promise(expected.violation.promise),
+            words::breach(expected.violation.breach),
+            words::blame(expected.violation.blame),
+        );
+        suite.add_test_case(case(&name, verdict, "never happened"));
+    }
+    if result.finished < result.planned {
+        let what = format!("{} of {} runs finished", result.finished, result.planned);
+        suite.add_test_case(case("all runs finished", Verdict::Inconclusive, &what));
+    }
+    suite
+}
+
+fn point_case(result: &ScenarioResult, point: &PointResult, flags: &str) -> TestCase {
+    let name = if point.label.is_empty() { "promises" } else { &point.label };
+    let failed = point.trials.len() - point.count(Verdict::Holds);
+    let what = format!("{failed} of {} runs", point.trials.len());
+    let mut case = case(name, point.verdict(), &what);
+    case.set_classname(result.scenario.name.as_str());
+    if failed > 0 {
+        let only = ScenarioResult { points: vec![point.clone()], ..result.clone() };
+        case.set_system_out(failures(&only, flags, Style::PLAIN));
+    }
+    case
+}
+
+fn case(name: &str, verdict: Verdict, what: &str) -> TestCase {
+    let mut status = match verdict {
+        Verdict::Holds => TestCaseStatus::success(),
+        Verdict::Violated => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        Verdict::Inconclusive | Verdict::NotDeterministic | Verdict::Bug => {
+            TestCaseStatus::non_success(NonSuccessKind::Error)
+        }
+    };
+    if verdict != Verdict::Holds {
+        status.set_message(what).set_type(words::verdict(verdict));
+    }
+    TestCase::new(name, status)
+}

@@ -1,0 +1,91 @@
+//! The tables as Markdown, for a pull request or a wiki.
+
+use super::figures::Figures;
+use super::number::{time, value};
+use super::{MODEL, describe, escape, words};
+use crate::base::units::{format_count, format_share};
+use crate::study::result::{ScenarioResult, Verdict};
+use crate::study::statistics::Interval;
+
+const HEADER: &str = "\
+| QoS | delivered | 95 % | lost/run | dup/run | packets/msg | bytes/msg | overhead | p50 | p99 | max | gate |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|
+";
+
+/// One section a scenario.
+#[must_use]
+pub fn document(results: &[ScenarioResult]) -> String {
+    let mut text = String::from("# qoslab run\n");
+    for result in results {
+        text.push('\n');
+        text += &section(result);
+    }
+    text
+}
+
+fn section(result: &ScenarioResult) -> String {
+    let scenario = &result.scenario;
+    let (transport, retry) = describe::rules(scenario);
+    let mut text = format!(
+        "## {}: {}\n\n{}\n\nTransport {transport}, retry {retry}, model {MODEL}, {} of {} runs.\n\n",
+        escape::markdown(&scenario.name),
+        words::verdict(result.verdict),
+        escape::markdown(&scenario.about),
+        format_count(result.finished as u64),
+        format_count(result.planned as u64),
+    );
+    text += HEADER;
+    for figures in result.points.iter().flat_map(Figures::of) {
+        text += &row(&figures);
+    }
+    text.push('\n');
+    for need in &result.needs {
+        let measured = need.worst.as_ref().map_or_else(
+            || "could not be measured".to_owned(),
+            |worst| format!("{} ({})", value(worst.value), escape::markdown(&worst.label)),
+        );
+        let met = if need.verdict == Verdict::Holds { "met" } else { words::verdict(need.verdict) };
+        text += &format!("- need {}: {met}, {measured}\n", escape::markdown(&need.need.text));
+    }
+    for (name, count) in &result.sometimes {
+        text += &format!("- sometimes {}: {}\n", escape::markdown(name), format_count(*count));
+    }
+    for (expected, count) in &result.expected {
+        text += &format!(
+            "- expected break {} {} (blame {}): {} seen. {}\n",
+            words::promise(expected.violation.promise),
+            words::breach(expected.violation.breach),
+            words::blame(expected.violation.blame),
+            format_count(*count),
+            escape::markdown(&expected.why),
+        );
+    }
+    text
+}
+
+fn row(figures: &Figures) -> String {
+    let with = |interval: Interval, decimals: usize| {
+        let half = (interval.high - interval.low) / 2.0;
+        if half.is_finite() {
+            format!("{:.decimals$} ±{half:.decimals$}", interval.value)
+        } else {
+            format!("{:.decimals$}", interval.value)
+        }
+    };
+    let delivered = figures.delivered;
+    let cells = [
+        figures.name(),
+        format_share(delivered.value, 1),
+        format!("{} to {}", format_share(delivered.low, 2), format_share(delivered.high, 2)),
+        with(figures.lost, 1),
+        with(figures.duplicated, 1),
+        with(figures.packets, 2),
+        with(figures.bytes, 0),
+        figures.overhead.map_or_else(|| "-".to_owned(), |overhead| with(overhead, 2)),
+        time(figures.latency.p50),
+        time(figures.latency.p99),
+        time(figures.latency.max),
+        words::gate(figures.verdict).to_owned(),
+    ];
+    format!("| {} |\n", cells.join(" | "))
+}

@@ -1,0 +1,21 @@
+//! Numbers to people. Pure: results in, text out; the same results give the same bytes. Nothing
+//! here knows the time of day, a terminal or a file, and everything that comes from a scenario is
+//! escaped for where it goes.
+
+pub mod csv;
+pub mod describe;
+pub mod escape;
+pub mod failure;
+pub mod figures;
+pub mod json;
+pub mod junit;
+pub mod markdown;
+pub mod number;
+pub mod style;
+pub mod summary;
+pub mod table;
+pub mod words;
+
+/// The version of the rules by which results come about: draws, semantics, judgement. Results of
+/// different models are not comparable to the last digit.
+pub const MODEL: u32 = 1;

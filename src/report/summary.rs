@@ -1,0 +1,139 @@
+//! The lines that say whether a scenario's own expectations hold, and the closing line.
+
+use super::escape;
+use super::number::{counted, value};
+use super::style::Style;
+use super::words;
+use crate::base::units::format_count;
+use crate::study::needs::NeedResult;
+use crate::study::result::{ScenarioResult, Verdict};
+
+/// A line for each need, one for `sometimes`, one for each expected break; empty without any.
+#[must_use]
+pub fn expectations(result: &ScenarioResult, style: Style) -> String {
+    let mut text = String::new();
+    let texts = result.needs.iter().map(|need| need.need.text.chars().count());
+    let width = texts.max().unwrap_or(0);
+    for need in &result.needs {
+        text += &need_line(need, width, style);
+    }
+    if !result.sometimes.is_empty() {
+        let missed = result.sometimes.iter().any(|(_, count)| *count == 0);
+        let verdict = if missed { Verdict::Inconclusive } else { Verdict::Holds };
+        let counts: Vec<String> = result
+            .sometimes
+            .iter()
+            .map(|(name, count)| format!("{} {}", escape::terminal(name), format_count(*count)))
+            .collect();
+        text += &format!("  {} sometimes: {}\n", mark(verdict, style), counts.join(", "));
+    }
+    for (expected, count) in &result.expected {
+        let verdict = if *count == 0 { Verdict::Inconclusive } else { Verdict::Holds };
+        text += &format!(
+            "  {} expected break: {} {}, blame {}: {} seen\n      {}\n",
+            mark(verdict, style),
+            words::promise(expected.violation.promise),
+            words::breach(expected.violation.breach),
+            words::blame(expected.violation.blame),
+            if *count == 0 { "never".to_owned() } else { format_count(*count) },
+            style.faint(&escape::terminal(&expected.why)),
+        );
+    }
+    let excused: Vec<String> = excuses(result)
+        .into_iter()
+        .map(|(word, count)| format!("{word} {}", format_count(count)))
+        .collect();
+    if !excused.is_empty() {
+        text += &format!("  {} excused: {}\n", style.faint("-"), excused.join(", "));
+    }
+    text
+}
+
+fn need_line(need: &NeedResult, width: usize, style: Style) -> String {
+    let text = escape::terminal(&need.need.text);
+    let measured = need.worst.as_ref().map_or_else(
+        || "could not be measured".to_owned(),
+        |worst| format!("{:>9}   {}", value(worst.value), worst.label),
+    );
+    format!("  {} {text:<width$}  {}\n", mark(need.verdict, style), measured.trim_end())
+}
+
+/// `✓`, `✗`, or `?` for what proves nothing.
+#[must_use]
+pub fn mark(verdict: Verdict, style: Style) -> String {
+    match verdict {
+        Verdict::Holds => style.good("✓"),
+        Verdict::Inconclusive => style.doubtful("?"),
+        Verdict::Violated | Verdict::NotDeterministic | Verdict::Bug => style.bad("✗"),
+    }
+}
+
+/// Excuses over all points, with their counts.
+#[must_use]
+pub fn excuses(result: &ScenarioResult) -> std::collections::BTreeMap<&'static str, u64> {
+    let mut sums = std::collections::BTreeMap::new();
+    for (excuse, count) in result.points.iter().flat_map(|point| &point.excuses) {
+        if *count > 0 {
+            *sums.entry(words::excuse(*excuse)).or_default() += count;
+        }
+    }
+    sums
+}
+
+/// `2,400 runs: 2,397 passed, 3 inconclusive`.
+#[must_use]
+pub fn counts(results: &[ScenarioResult]) -> String {
+    let count = |verdict| -> usize {
+        let points = results.iter().flat_map(|result| &result.points);
+        points.map(|point| point.count(verdict)).sum()
+    };
+    let finished: usize = results.iter().map(|result| result.finished).sum();
+    let parts = [
+        (Verdict::Holds, "passed"),
+        (Verdict::Violated, "failed"),
+        (Verdict::Inconclusive, "inconclusive"),
+        (Verdict::NotDeterministic, "not deterministic"),
+        (Verdict::Bug, "hit a bug in qoslab"),
+    ];
+    let parts: Vec<String> = parts
+        .into_iter()
+        .filter(|(verdict, _)| count(*verdict) > 0 || *verdict == Verdict::Holds)
+        .map(|(verdict, word)| format!("{} {word}", format_count(count(verdict) as u64)))
+        .collect();
+    format!("{}: {}", counted(finished as u64, "run"), parts.join(", "))
+}
+
+/// One line on a scenario: name, QoS, runs, and what is wrong.
+#[must_use]
+pub fn scenario_line(result: &ScenarioResult) -> String {
+    let mut levels: Vec<String> =
+        result.points.iter().flat_map(|point| point.levels().map(|qos| qos.to_string())).collect();
+    levels.sort();
+    levels.dedup();
+    let name = escape::terminal(&result.scenario.name).into_owned();
+    let levels = format!("qos {}", levels.join(" "));
+    format!("{name:<18} {levels:<10} {}", trouble(result))
+}
+
+fn trouble(result: &ScenarioResult) -> String {
+    let count = |verdict| -> usize { result.points.iter().map(|point| point.count(verdict)).sum() };
+    let runs = counted(result.finished as u64, "run");
+    let of = |count: usize, what: &str| format!("{} of {runs} {what}", format_count(count as u64));
+    let unmet = result.needs.iter().filter(|need| need.verdict == Verdict::Violated).count();
+    match result.verdict {
+        Verdict::Holds => runs,
+        Verdict::Bug => of(count(Verdict::Bug), "hit a bug in qoslab"),
+        Verdict::NotDeterministic => of(count(Verdict::NotDeterministic), "not deterministic"),
+        Verdict::Violated if count(Verdict::Violated) > 0 => {
+            of(count(Verdict::Violated), "broke a promise")
+        }
+        Verdict::Violated => format!("{runs}, {} not met", counted(unmet as u64, "need")),
+        Verdict::Inconclusive if result.finished < result.planned => {
+            format!("{runs} of {}, interrupted", format_count(result.planned as u64))
+        }
+        Verdict::Inconclusive if count(Verdict::Inconclusive) > 0 => {
+            of(count(Verdict::Inconclusive), "not drained")
+        }
+        Verdict::Inconclusive => format!("{runs}, something expected never happened"),
+    }
+}

@@ -1,0 +1,181 @@
+//! The table of one scenario: one row for each published (and granted) QoS.
+
+use super::escape;
+use super::figures::Figures;
+use super::number::{at_most, percent_bound, time};
+use super::style::Style;
+use super::{describe, words};
+use crate::base::units::{format_count, format_share};
+use crate::study::result::{ScenarioResult, Verdict};
+use crate::study::statistics::Interval;
+
+/// How a table is laid out.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Columns of the terminal.
+    pub width: usize,
+    /// Whether 95 % intervals are shown though they do not fit.
+    pub verbose: bool,
+    /// Colours.
+    pub style: Style,
+}
+
+/// The header, the table and its notes.
+#[must_use]
+pub fn table(result: &ScenarioResult, layout: Layout) -> String {
+    let rows: Vec<Figures> = result.points.iter().flat_map(Figures::of).collect();
+    let mut text = heading(result, layout);
+    if rows.is_empty() {
+        return text;
+    }
+    let intervals = layout.verbose || widest(&grid(&rows, true, Style::PLAIN)) <= layout.width;
+    for line in grid(&rows, intervals, layout.style) {
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text += &notes(&rows, layout.style);
+    text
+}
+
+fn heading(result: &ScenarioResult, layout: Layout) -> String {
+    let scenario = &result.scenario;
+    let (transport, retry) = describe::rules(scenario);
+    let mut text = format!("{}\n", layout.style.strong(&escape::terminal(&scenario.name)));
+    for line in wrap(&escape::terminal(&scenario.about), layout.width.min(100) - 2) {
+        text += &format!("  {line}\n");
+    }
+    if let Some(point) = scenario.points.first() {
+        let size = describe::size(&point.setup);
+        let line = format!("{size}; transport {transport}, retry {retry}");
+        text += &format!("  {}\n", layout.style.faint(&line));
+    }
+    text
+}
+
+/// A column's two header lines.
+const HEADERS: [[&str; 2]; 10] = [
+    ["", "QoS"],
+    ["", "delivered"],
+    ["", "lost"],
+    ["", "dup"],
+    ["packets", "/msg"],
+    ["bytes", "/msg"],
+    ["over-", "head"],
+    ["", "p50"],
+    ["", "p99"],
+    ["", "max"],
+];
+
+/// Lines of right-aligned columns. Headers need one space between them, values two, which saves
+/// the columns that 80 have not.
+fn grid(rows: &[Figures], intervals: bool, style: Style) -> Vec<String> {
+    let cells: Vec<_> = rows.iter().map(|row| cells(row, intervals)).collect();
+    let widths: Vec<usize> = (0..HEADERS.len())
+        .map(|column| {
+            let header = HEADERS[column].iter().map(|text| text.len() + 1).max().unwrap_or(0);
+            let values = cells.iter().map(|row| row[column].chars().count() + 2).max().unwrap_or(0);
+            header.max(values)
+        })
+        .collect();
+    let line = |cells: &[&str]| {
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}"));
+        format!(" {}", padded.collect::<String>())
+    };
+    let header = |nth: usize| line(&HEADERS.map(|header| header[nth]));
+    let mut lines = vec![style.faint(&header(0)), style.faint(&(header(1) + "  gate"))];
+    lines.extend(rows.iter().zip(&cells).map(|(row, cells)| {
+        let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+        format!("{}  {}", line(&cells), gate(row.verdict, style))
+    }));
+    lines
+}
+
+fn cells(row: &Figures, intervals: bool) -> [String; HEADERS.len()] {
+    let with = |interval: Interval, decimals: usize| {
+        let half = (interval.high - interval.low) / 2.0;
+        if intervals && half.is_finite() {
+            format!("{:.decimals$} ±{half:.decimals$}", interval.value)
+        } else {
+            format!("{:.decimals$}", interval.value)
+        }
+    };
+    let delivered = format_share(row.delivered.value, 1);
+    let delivered = if intervals {
+        let (low, high) = (row.delivered.low * 100.0, row.delivered.high * 100.0);
+        format!("{delivered} ({low:.2}..{high:.2})")
+    } else {
+        delivered
+    };
+    [
+        row.name(),
+        delivered,
+        with(row.lost, 1),
+        with(row.duplicated, 1),
+        with(row.packets, 2),
+        with(row.bytes, 0),
+        row.overhead.map_or_else(|| "-".to_owned(), |overhead| with(overhead, 2)),
+        time(row.latency.p50),
+        time(row.latency.p99),
+        time(row.latency.max),
+    ]
+}
+
+fn widest(lines: &[String]) -> usize {
+    lines.iter().map(|line| line.chars().count()).max().unwrap_or(0)
+}
+
+/// A verdict in its colour.
+#[must_use]
+pub fn gate(verdict: Verdict, style: Style) -> String {
+    let word = words::gate(verdict);
+    match verdict {
+        Verdict::Holds => style.good(word),
+        Verdict::Inconclusive => style.doubtful(word),
+        Verdict::Violated | Verdict::NotDeterministic | Verdict::Bug => style.bad(word),
+    }
+}
+
+/// What the numbers mean, and how much their zeros prove.
+fn notes(rows: &[Figures], style: Style) -> String {
+    let runs = rows.iter().map(|row| row.runs).max().unwrap_or(0);
+    let over = super::number::counted(runs, "seed");
+    let pair =
+        if rows.iter().any(|row| row.granted.is_some()) { "QoS published/granted; " } else { "" };
+    let line =
+        format!("({pair}mean a run over {over}; overhead: wire bytes per payload byte delivered)");
+    let mut text = format!("  {}\n", style.faint(&line));
+    for row in rows {
+        if let Some(zeros) = zeros(row) {
+            text += &format!("  QoS {:<3}  {zeros}\n", row.name());
+        }
+    }
+    text
+}
+
+/// `0 of 100,000 lost (at most 0.003 % at 95 %)`: a zero never stands alone.
+fn zeros(row: &Figures) -> Option<String> {
+    let units = row.totals.units;
+    let nothing = match (row.totals.lost, row.totals.duplicated) {
+        (0, 0) => "lost, 0 duplicated",
+        (0, _) => "lost",
+        (_, 0) => "duplicated",
+        _ => return None,
+    };
+    let bound = percent_bound(at_most(units));
+    (units > 0).then(|| format!("0 of {} {nothing} (at most {bound} at 95 %)", format_count(units)))
+}
+
+/// Breaks text at spaces into lines of at most `width` characters; a longer word stands alone.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}

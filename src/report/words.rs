@@ -1,0 +1,89 @@
+//! The words of verdicts, one spelling in every output.
+
+use crate::guarantee::verdict::{Blame, Breach, Ending, Excuse, Promise};
+use crate::study::result::Verdict;
+
+/// The verdict in results: a word.
+#[must_use]
+pub const fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Holds => "holds",
+        Verdict::Inconclusive => "inconclusive",
+        Verdict::Violated => "violated",
+        Verdict::NotDeterministic => "not-deterministic",
+        Verdict::Bug => "bug",
+    }
+}
+
+/// The verdict as a mark in a table or before a scenario.
+#[must_use]
+pub const fn gate(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Holds => "PASS",
+        Verdict::Inconclusive => "INCONCL",
+        Verdict::Violated => "FAIL",
+        Verdict::NotDeterministic => "DIFFERS",
+        Verdict::Bug => "BUG",
+    }
+}
+
+/// A promise, as scenarios write it.
+#[must_use]
+pub const fn promise(promise: Promise) -> &'static str {
+    match promise {
+        Promise::AtMostOnce => "at-most-once",
+        Promise::AtLeastOnce => "at-least-once",
+        Promise::ExactlyOnce => "exactly-once",
+        Promise::Acknowledged => "acknowledged",
+        Promise::OnlySubscribed => "only-subscribed",
+        Promise::Ordered => "ordered",
+    }
+}
+
+/// A kind of breach, as scenarios write it.
+#[must_use]
+pub const fn breach(breach: Breach) -> &'static str {
+    match breach {
+        Breach::Lost => "lost",
+        Breach::Duplicated => "duplicated",
+        Breach::Unexpected => "unexpected",
+        Breach::Stuck => "stuck",
+        Breach::Stalled => "stalled",
+        Breach::Reordered => "reordered",
+    }
+}
+
+/// Who is to blame, as scenarios write it.
+#[must_use]
+pub const fn blame(blame: Blame) -> &'static str {
+    match blame {
+        Blame::Publisher => "publisher",
+        Blame::Broker => "broker",
+        Blame::Subscriber => "subscriber",
+        Blame::Network => "network",
+        Blame::Configuration => "configuration",
+        Blame::Unexplained => "unexplained",
+    }
+}
+
+/// An excuse.
+#[must_use]
+pub const fn excuse(excuse: Excuse) -> &'static str {
+    match excuse {
+        Excuse::SessionEnded => "session-ended",
+        Excuse::Rejected => "rejected",
+        Excuse::GaveUp => "gave-up",
+        Excuse::QueueOverflow => "queue-overflow",
+    }
+}
+
+/// How a trial ended.
+#[must_use]
+pub const fn ending(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Quiescent => "quiescent",
+        Ending::Deadline => "deadline",
+        Ending::EventLimit => "event-limit",
+        Ending::Interrupted => "interrupted",
+    }
+}

@@ -1,0 +1,158 @@
+//! Which trials of which scenarios are to run.
+
+use thiserror::Error;
+
+use crate::base::qos::QoS;
+use crate::scenario::Scenario;
+use crate::scenario::trial::Trial;
+
+/// What the user chose of all that the scenarios stand for. The default is everything.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Other seeds than the scenario's own.
+    pub seeds: Option<Seeds>,
+    /// Only points that publish with one of these; empty for all.
+    pub qos: Vec<QoS>,
+    /// Only the trial whose name begins so.
+    pub trial: Option<String>,
+}
+
+/// Seeds that replace a scenario's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seeds {
+    /// So many, from the scenario's first.
+    Count(u32),
+    /// So many, from this one.
+    Range {
+        /// The first seed.
+        first: u64,
+        /// How many.
+        count: u32,
+    },
+}
+
+/// One scenario and the trials of it that are to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// Its trials, ascending.
+    pub trials: Vec<Selected>,
+}
+
+/// One trial to run. Ordered by point, then by seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Selected {
+    /// The position in [`Scenario::points`].
+    pub point: usize,
+    /// The seed.
+    pub seed: u64,
+}
+
+/// Why nothing can run.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SelectionError {
+    /// No point or seed is left.
+    #[error("no trial is selected: {0}")]
+    Nothing(String),
+    /// No trial has such a name.
+    #[error(
+        "no trial is named `{0}`: a name is a hash of the scenario's content and the seed, so \
+         it changes when the scenario does; trials.csv lists all names"
+    )]
+    UnknownTrial(String),
+    /// Several trials have such a name.
+    #[error("`{prefix}` begins the names of {count} trials, such as {first} and {second}")]
+    AmbiguousTrial {
+        /// What was asked for.
+        prefix: String,
+        /// How many there are.
+        count: usize,
+        /// One of them.
+        first: String,
+        /// Another.
+        second: String,
+    },
+}
+
+impl Plan {
+    /// Every choice made for one of the plan's trials.
+    #[must_use]
+    pub fn trial(&self, selected: Selected) -> Trial {
+        self.scenario.points[selected.point].trial(selected.seed)
+    }
+}
+
+/// The trials that a selection leaves of all scenarios. Scenarios without any are left out.
+///
+/// # Errors
+/// If no trial is left, or if the name of a trial fits none or several.
+pub fn plan(scenarios: Vec<Scenario>, selection: &Selection) -> Result<Vec<Plan>, SelectionError> {
+    let mut plans: Vec<Plan> = scenarios
+        .into_iter()
+        .map(|scenario| {
+            let trials = trials_of(&scenario, selection);
+            Plan { scenario, trials }
+        })
+        .collect();
+    if let Some(prefix) = &selection.trial {
+        keep_named(&mut plans, prefix)?;
+    }
+    plans.retain(|plan| !plan.trials.is_empty());
+    if plans.is_empty() {
+        return Err(SelectionError::Nothing(reason(selection)));
+    }
+    Ok(plans)
+}
+
+fn trials_of(scenario: &Scenario, selection: &Selection) -> Vec<Selected> {
+    let (first, count) = match selection.seeds {
+        None => (scenario.first_seed, scenario.seed_count),
+        Some(Seeds::Count(count)) => (scenario.first_seed, count),
+        Some(Seeds::Range { first, count }) => (first, count),
+    };
+    let wanted = |qos: Option<QoS>| {
+        selection.qos.is_empty() || qos.is_some_and(|qos| selection.qos.contains(&qos))
+    };
+    let points = scenario.points.iter().enumerate();
+    points
+        .filter(|(_, point)| wanted(point.published))
+        .flat_map(|(point, _)| {
+            let seeds = (0..u64::from(count)).map(move |nth| first.saturating_add(nth));
+            seeds.map(move |seed| Selected { point, seed })
+        })
+        .collect()
+}
+
+fn keep_named(plans: &mut [Plan], prefix: &str) -> Result<(), SelectionError> {
+    let wanted = prefix.to_ascii_lowercase();
+    let mut names = Vec::new();
+    for plan in plans.iter_mut() {
+        let all = std::mem::take(&mut plan.trials);
+        let named = all.into_iter().filter_map(|selected| {
+            let name = plan.trial(selected).name;
+            name.starts_with(&wanted).then_some((selected, name))
+        });
+        let (kept, found): (Vec<_>, Vec<_>) = named.unzip();
+        plan.trials = kept;
+        names.extend(found);
+    }
+    match names.as_slice() {
+        [] => Err(SelectionError::UnknownTrial(prefix.to_owned())),
+        [_] => Ok(()),
+        [first, second, ..] => Err(SelectionError::AmbiguousTrial {
+            prefix: prefix.to_owned(),
+            count: names.len(),
+            first: first.clone(),
+            second: second.clone(),
+        }),
+    }
+}
+
+fn reason(selection: &Selection) -> String {
+    if selection.qos.is_empty() {
+        return "the scenarios have no seeds".to_owned();
+    }
+    let asked: Vec<String> = selection.qos.iter().map(ToString::to_string).collect();
+    format!("no point publishes with QoS {} alone", asked.join(" or "))
+}

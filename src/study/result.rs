@@ -1,0 +1,507 @@
+//! What many trials of a scenario found, small enough to keep.
+
+use std::collections::BTreeMap;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::needs::NeedResult;
+use crate::base::name::Kind;
+use crate::base::qos::QoS;
+use crate::base::time::{Span, Time};
+use crate::guarantee::metrics::{
+    Count, KindTraffic, Latency, MESSAGE_KINDS, Metrics, Purposes, QosMetrics,
+};
+use crate::guarantee::verdict::{Blame, Ending, Excuse, Finding, Outcome, Violation};
+use crate::scenario::Scenario;
+use crate::scenario::expect::{Expect, ExpectedBreak};
+use crate::scenario::trial::{PayloadSize, Setup};
+
+/// How a trial, a point or a scenario stands; the worst of many is the greatest. The order is
+/// the precedence of the exit codes 0, 3, 1, 5, 70.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// Every promise and need holds.
+    #[default]
+    Holds,
+    /// Nothing is proved: not drained, or something expected never happened.
+    Inconclusive,
+    /// A promise is broken or a need not met.
+    Violated,
+    /// The same trial gave another trace the second time.
+    NotDeterministic,
+    /// A bug in qoslab: a panic, or a violation that nothing explains.
+    Bug,
+}
+
+/// At most so many failing trials of a point are kept in full.
+pub const MAX_FAILURES: usize = 3;
+
+/// All that is known of one scenario.
+#[derive(Clone, Debug)]
+pub struct ScenarioResult {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// How many trials were to run.
+    pub planned: usize,
+    /// How many did; fewer after an interruption.
+    pub finished: usize,
+    /// The points that were to run, in the scenario's order.
+    pub points: Vec<PointResult>,
+    /// The needs, in the scenario's order, each judged over all points.
+    pub needs: Vec<NeedResult>,
+    /// Counters that must not be zero, with their sums.
+    pub sometimes: Vec<(String, u64)>,
+    /// Breaks that must occur, with how often they did.
+    pub expected: Vec<(ExpectedBreak, u64)>,
+    /// The verdict over all of it.
+    pub verdict: Verdict,
+}
+
+/// All seeds of one point, folded.
+#[derive(Clone, Debug)]
+pub struct PointResult {
+    /// The position in [`Scenario::points`].
+    pub index: usize,
+    /// The point's name for people, such as `qos 2`.
+    pub label: String,
+    /// The published QoS where it is one.
+    pub published: Option<QoS>,
+    /// The granted QoS where it is an axis.
+    pub granted: Option<QoS>,
+    /// One row a trial, by seed.
+    pub trials: Vec<TrialRow>,
+    /// Times over all seeds, by published QoS.
+    pub times: [Times; 3],
+    /// What was broken, over all seeds, expected or not.
+    pub violations: BTreeMap<Violation, u64>,
+    /// What was excused, over all seeds.
+    pub excuses: BTreeMap<Excuse, u64>,
+    /// Counters, over all seeds.
+    pub sometimes: BTreeMap<&'static str, u64>,
+    /// The first few failing trials in full, at most [`MAX_FAILURES`].
+    pub failures: Vec<Failure>,
+    /// How many trials stand how.
+    pub verdicts: BTreeMap<Verdict, usize>,
+    /// The mean payload of a message in bytes, by published QoS.
+    payload_mean: [f64; 3],
+}
+
+/// The times of one published QoS, merged over seeds.
+#[derive(Clone, Debug, Default)]
+pub struct Times {
+    /// From `publish()` to the first delivery.
+    pub latency: Latency,
+    /// From `publish()` to the end of the publisher's handshake.
+    pub completion: Latency,
+}
+
+/// One trial, without what is merged.
+#[derive(Clone, Debug)]
+pub struct TrialRow {
+    /// Its name.
+    pub name: String,
+    /// Its seed.
+    pub seed: u64,
+    /// How it stands.
+    pub verdict: Verdict,
+    /// What the engine and the ledger said; `None` where the trial crashed.
+    pub facts: Option<TrialFacts>,
+    /// One for each published QoS that had messages.
+    pub qos: Vec<QosRow>,
+}
+
+/// Facts of a whole trial.
+#[derive(Clone, Debug)]
+pub struct TrialFacts {
+    /// How it ended.
+    pub ending: Ending,
+    /// When, in virtual time.
+    pub ended_at: Time,
+    /// Events the engine handled.
+    pub events: u64,
+    /// Packets sent, of every kind, in all phases.
+    pub packets: u64,
+    /// The hash of its trace.
+    pub trace_hash: u64,
+    /// Control packets that belong to no message, by [`Kind`]'s number.
+    pub control: [Count; Kind::ALL.len()],
+    /// Wire bytes by purpose.
+    pub bytes: Purposes,
+    /// The most messages in flight at one time.
+    pub in_flight_peak: u64,
+    /// The most messages queued at one time.
+    pub queued_peak: u64,
+    /// From the last fault to an empty backlog.
+    pub recovery: Option<Span>,
+    /// How many promises were broken as declared.
+    pub breaks_expected: u64,
+    /// How many promises were broken otherwise.
+    pub breaks_unexpected: u64,
+    /// Units that were excused.
+    pub excused: u64,
+}
+
+/// What one trial measured of one published QoS; the words are [`QosMetrics`]'s.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the words are documented at QosMetrics")]
+pub struct QosRow {
+    pub qos: QoS,
+    pub messages: u64,
+    pub units: u64,
+    pub delivered: u64,
+    pub lost: u64,
+    pub duplicated: u64,
+    pub extra_copies: u64,
+    pub unexpected: u64,
+    pub recovered: u64,
+    pub stuck: u64,
+    pub reordered: u64,
+    pub refused: u64,
+    /// Bytes: delivered units times the mean payload, which is exact where all payloads of this
+    /// QoS have one length.
+    pub delivered_payload: f64,
+    pub latency: Quantiles,
+    pub completion: Quantiles,
+    pub traffic: [[KindTraffic; MESSAGE_KINDS.len()]; 2],
+}
+
+/// A few numbers of a distribution of times. `None` means never: what did not come counts as
+/// infinite.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quantiles {
+    /// The mean of those that came.
+    pub mean: Option<Span>,
+    /// The median.
+    pub p50: Option<Span>,
+    /// 99 of 100 are not above.
+    pub p99: Option<Span>,
+    /// The largest.
+    pub max: Option<Span>,
+}
+
+/// A trial that failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The trial's name.
+    pub trial: String,
+    /// Its seed.
+    pub seed: u64,
+    /// How it stands.
+    pub verdict: Verdict,
+    /// What went wrong.
+    pub cause: Cause,
+}
+
+/// What went wrong in a trial.
+#[derive(Clone, Debug)]
+pub enum Cause {
+    /// Promises were broken; those that were not declared.
+    Broken {
+        /// How many messages were published.
+        messages: u64,
+        /// The sums over all published QoS.
+        totals: Totals,
+        /// The first few in full.
+        findings: Vec<Finding>,
+        /// How many there were of each kind.
+        violations: BTreeMap<Violation, u64>,
+    },
+    /// It did not drain.
+    NotDrained {
+        /// How it ended.
+        ending: Ending,
+        /// When.
+        at: Time,
+    },
+    /// The second pass gave another trace.
+    NotDeterministic {
+        /// The hash of the first pass.
+        first: u64,
+        /// The hash of the second.
+        second: u64,
+    },
+    /// qoslab panicked, with this message.
+    Panicked(String),
+}
+
+/// Counts of units over all published QoS of a trial.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words are documented at QosMetrics")]
+pub struct Totals {
+    pub units: u64,
+    pub delivered: u64,
+    pub lost: u64,
+    pub duplicated: u64,
+    pub unexpected: u64,
+    pub stuck: u64,
+}
+
+/// How one trial went: what it said, or why it said nothing.
+#[derive(Debug)]
+pub enum Judged {
+    /// It ran to an end.
+    Finished(Box<Outcome>),
+    /// The two passes differ: the hashes of their traces.
+    NotDeterministic(u64, u64),
+    /// It panicked, with this message.
+    Panicked(String),
+    /// The user interrupted it; it counts for nothing.
+    Interrupted,
+}
+
+impl PointResult {
+    /// A point of which no trial has run yet.
+    #[must_use]
+    pub fn new(scenario: &Scenario, index: usize) -> Self {
+        let point = &scenario.points[index];
+        Self {
+            index,
+            label: point.label(),
+            published: point.published,
+            granted: point.granted,
+            trials: Vec::new(),
+            times: Default::default(),
+            violations: BTreeMap::new(),
+            excuses: BTreeMap::new(),
+            sometimes: BTreeMap::new(),
+            failures: Vec::new(),
+            verdicts: BTreeMap::new(),
+            payload_mean: QoS::ALL.map(|qos| mean_payload(&point.setup, qos)),
+        }
+    }
+
+    /// Adds the next trial, in the order of seeds.
+    pub fn fold(&mut self, name: String, seed: u64, judged: Judged, expect: &Expect) {
+        let row = match judged {
+            Judged::Interrupted => return,
+            Judged::Finished(outcome) => self.fold_outcome(name, seed, *outcome, expect),
+            Judged::NotDeterministic(first, second) => {
+                let cause = Cause::NotDeterministic { first, second };
+                self.fold_failure(name, seed, Verdict::NotDeterministic, cause)
+            }
+            Judged::Panicked(message) => {
+                self.fold_failure(name, seed, Verdict::Bug, Cause::Panicked(message))
+            }
+        };
+        *self.verdicts.entry(row.verdict).or_default() += 1;
+        self.trials.push(row);
+    }
+
+    /// The worst verdict of its trials; without any, nothing is proved.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.verdicts.keys().copied().max().unwrap_or(Verdict::Inconclusive)
+    }
+
+    /// One hash over the trace hashes of its trials, in the order of seeds.
+    #[must_use]
+    pub fn trace_hash(&self) -> u64 {
+        let facts = self.trials.iter().filter_map(|trial| trial.facts.as_ref());
+        facts.fold(0, |hash, facts| xxh3_64_with_seed(&facts.trace_hash.to_le_bytes(), hash))
+    }
+
+    /// How many of its trials stand so.
+    #[must_use]
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.verdicts.get(&verdict).copied().unwrap_or(0)
+    }
+
+    /// The rows of one published QoS, by seed.
+    pub fn rows(&self, qos: QoS) -> impl Iterator<Item = &QosRow> {
+        self.trials.iter().flat_map(|trial| &trial.qos).filter(move |row| row.qos == qos)
+    }
+
+    /// The published QoS that had messages, ascending.
+    pub fn levels(&self) -> impl Iterator<Item = QoS> {
+        QoS::ALL.into_iter().filter(|qos| self.rows(*qos).next().is_some())
+    }
+
+    fn fold_failure(
+        &mut self,
+        name: String,
+        seed: u64,
+        verdict: Verdict,
+        cause: Cause,
+    ) -> TrialRow {
+        self.keep(Failure { trial: name.clone(), seed, verdict, cause });
+        TrialRow { name, seed, verdict, facts: None, qos: Vec::new() }
+    }
+
+    fn fold_outcome(
+        &mut self,
+        name: String,
+        seed: u64,
+        outcome: Outcome,
+        expect: &Expect,
+    ) -> TrialRow {
+        let is_expected = |violation: &Violation| {
+            expect.broken.iter().any(|expected| expected.violation == *violation)
+        };
+        let verdict = verdict_of(&outcome, is_expected);
+        let row = TrialRow {
+            name,
+            seed,
+            verdict,
+            facts: Some(TrialFacts::new(&outcome, is_expected)),
+            qos: QoS::ALL
+                .into_iter()
+                .filter(|qos| outcome.metrics.qos[qos.index()].messages > 0)
+                .map(|qos| {
+                    let payload = self.payload_mean[qos.index()];
+                    QosRow::new(qos, &outcome.metrics.qos[qos.index()], payload)
+                })
+                .collect(),
+        };
+        for (times, metrics) in self.times.iter_mut().zip(&outcome.metrics.qos) {
+            times.latency.merge(&metrics.latency);
+            times.completion.merge(&metrics.completion);
+        }
+        add(&mut self.violations, &outcome.violations);
+        add(&mut self.excuses, &outcome.excuses);
+        add(&mut self.sometimes, &outcome.sometimes);
+        if verdict != Verdict::Holds {
+            let cause = cause_of(outcome, is_expected);
+            self.keep(Failure { trial: row.name.clone(), seed, verdict, cause });
+        }
+        row
+    }
+
+    /// Keeps the first few failures, the worst verdict first.
+    fn keep(&mut self, failure: Failure) {
+        let at = self.failures.partition_point(|kept| kept.verdict >= failure.verdict);
+        self.failures.insert(at, failure);
+        self.failures.truncate(MAX_FAILURES);
+    }
+}
+
+/// The mean payload of the messages published with one QoS, by the scenario's own numbers.
+fn mean_payload(setup: &Setup, qos: QoS) -> f64 {
+    let streams = || setup.streams.iter().filter(|stream| stream.qos == qos);
+    let messages: f64 = streams().map(|stream| f64::from(stream.count)).sum();
+    let bytes = streams().map(|stream| {
+        let mean = match stream.payload {
+            PayloadSize::Fixed(bytes) => f64::from(bytes),
+            PayloadSize::Uniform(least, most) => f64::midpoint(f64::from(least), f64::from(most)),
+        };
+        mean * f64::from(stream.count)
+    });
+    if messages > 0.0 { bytes.sum::<f64>() / messages } else { 0.0 }
+}
+
+fn verdict_of(outcome: &Outcome, is_expected: impl Fn(&Violation) -> bool) -> Verdict {
+    let drained = match outcome.ending {
+        Ending::Quiescent => Verdict::Holds,
+        Ending::Deadline | Ending::EventLimit | Ending::Interrupted => Verdict::Inconclusive,
+    };
+    let broken =
+        outcome.violations.iter().filter(|(_, count)| **count > 0).map(|(violation, _)| {
+            match violation.blame {
+                Blame::Unexplained => Verdict::Bug,
+                _ if is_expected(violation) => Verdict::Holds,
+                _ => Verdict::Violated,
+            }
+        });
+    broken.fold(drained, Verdict::max)
+}
+
+fn cause_of(outcome: Outcome, is_expected: impl Fn(&Violation) -> bool) -> Cause {
+    let mut violations = outcome.violations;
+    violations.retain(|violation, count| *count > 0 && !is_expected(violation));
+    if violations.is_empty() {
+        return Cause::NotDrained { ending: outcome.ending, at: outcome.ended_at };
+    }
+    let mut findings = outcome.findings;
+    findings.retain(|finding| !is_expected(&finding.violation));
+    let messages = outcome.metrics.qos.iter().map(|qos| qos.messages).sum();
+    Cause::Broken { messages, totals: Totals::new(&outcome.metrics), findings, violations }
+}
+
+fn add<K: Ord + Copy>(sums: &mut BTreeMap<K, u64>, counts: &BTreeMap<K, u64>) {
+    for (key, count) in counts {
+        *sums.entry(*key).or_default() += count;
+    }
+}
+
+impl Totals {
+    fn new(metrics: &Metrics) -> Self {
+        let sum = |count: fn(&QosMetrics) -> u64| metrics.qos.iter().map(count).sum();
+        Self {
+            units: sum(|qos| qos.units),
+            delivered: sum(|qos| qos.delivered),
+            lost: sum(|qos| qos.lost),
+            duplicated: sum(|qos| qos.duplicated),
+            unexpected: sum(|qos| qos.unexpected),
+            stuck: sum(|qos| qos.stuck),
+        }
+    }
+}
+
+impl TrialFacts {
+    fn new(outcome: &Outcome, is_expected: impl Fn(&Violation) -> bool) -> Self {
+        let breaks = |expected: bool| {
+            let all = outcome.violations.iter();
+            all.filter(|(violation, _)| is_expected(violation) == expected).map(|(_, n)| n).sum()
+        };
+        Self {
+            ending: outcome.ending,
+            ended_at: outcome.ended_at,
+            events: outcome.events,
+            packets: outcome.packets,
+            trace_hash: outcome.trace_hash,
+            control: outcome.metrics.control,
+            bytes: outcome.metrics.bytes,
+            in_flight_peak: outcome.metrics.in_flight_peak,
+            queued_peak: outcome.metrics.queued_peak,
+            recovery: outcome.metrics.recovery,
+            breaks_expected: breaks(true),
+            breaks_unexpected: breaks(false),
+            excused: outcome.excuses.values().sum(),
+        }
+    }
+}
+
+impl QosRow {
+    #[expect(clippy::cast_precision_loss, reason = "statistics and display only")]
+    fn new(qos: QoS, metrics: &QosMetrics, payload_mean: f64) -> Self {
+        Self {
+            qos,
+            messages: metrics.messages,
+            units: metrics.units,
+            delivered: metrics.delivered,
+            lost: metrics.lost,
+            duplicated: metrics.duplicated,
+            extra_copies: metrics.extra_copies,
+            unexpected: metrics.unexpected,
+            recovered: metrics.recovered,
+            stuck: metrics.stuck,
+            reordered: metrics.reordered,
+            refused: metrics.refused,
+            delivered_payload: metrics.delivered as f64 * payload_mean,
+            latency: Quantiles::new(&metrics.latency, metrics.units),
+            completion: Quantiles::new(&metrics.completion, metrics.messages),
+            traffic: metrics.traffic,
+        }
+    }
+
+    /// Packets and bytes on both hops, resends included.
+    #[must_use]
+    pub fn sent(&self) -> Count {
+        let kinds = self.traffic.iter().flatten();
+        kinds.flat_map(|kind| [kind.first, kind.resent]).fold(Count::default(), |sum, count| {
+            Count { packets: sum.packets + count.packets, bytes: sum.bytes + count.bytes }
+        })
+    }
+}
+
+impl Quantiles {
+    /// Over `population` values, those missing counted as infinite.
+    #[must_use]
+    pub fn new(times: &Latency, population: u64) -> Self {
+        Self {
+            mean: times.mean(),
+            p50: times.quantile(0.5, population),
+            p99: times.quantile(0.99, population),
+            max: times.quantile(1.0, population).map(|_| times.max()),
+        }
+    }
+}
