@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::terminal::{Output, When};
-use super::{exit, find, load};
+use super::{exit, load};
 use crate::base::units::format_count;
 use crate::report::escape;
 
@@ -36,14 +36,13 @@ pub(super) struct Arguments {
 /// # Errors
 /// If a file cannot be found, or the output not be written.
 pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
-    let files = find::scenario_files(&arguments.paths)?;
-    let Some(scenarios) = load::all(&files, arguments.color) else {
+    let Some(scenarios) = load::all(&arguments.paths, arguments.color) else {
         return Ok(exit::USAGE);
     };
     let mut output = Output::default();
     for scenario in &scenarios {
         if arguments.show {
-            output.print(&load::show(scenario))?;
+            output.print(&scenario.show())?;
             continue;
         }
         let runs = scenario.points.len() as u64 * u64::from(scenario.seed_count);

@@ -1,23 +1,39 @@
-//! STUB
+//! Scenarios from the files and folders that the user names.
+
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 
-use super::terminal::When;
-use crate::scenario::Scenario;
+use super::terminal::{When, note, style};
+use crate::scenario::{self, Scenario};
 
-pub(super) fn all(files: &[PathBuf], color: When) -> Option<Vec<Scenario>> {
-    let _ = (files, color);
-    None
-}
-pub(super) fn schema() -> String {
-    String::new()
-}
-pub(super) fn show(scenario: &Scenario) -> String {
-    scenario.source.clone()
-}
-
-pub(super) fn memory(text: &str) -> Result<u64, String> {
-    crate::base::units::parse_bytes(text).map(u64::from).map_err(|e| e.to_string())
-}
-pub(super) fn refuse_larger(_: &[Scenario], _: u64) -> anyhow::Result<()> {
-    Ok(())
+/// Every scenario of the files and folders, in their order; a file named twice comes once. `None`
+/// if anything is wrong with any of them: all of it has been told on standard error by then.
+pub(super) fn all(paths: &[PathBuf], color: When) -> Option<Vec<Scenario>> {
+    let style = style(color, &io::stderr());
+    let mut scenarios = Vec::new();
+    let mut seen: Vec<PathBuf> = Vec::new();
+    let mut wrong = 0;
+    for path in paths {
+        let files = scenario::find(path).unwrap_or_else(|diagnostics| {
+            wrong += diagnostics.list.len().max(1);
+            note(&diagnostics.render(style.colour));
+            Vec::new()
+        });
+        for file in files {
+            let real = fs::canonicalize(&file).unwrap_or_else(|_| file.clone());
+            if seen.contains(&real) {
+                continue;
+            }
+            seen.push(real);
+            match Scenario::load(&file) {
+                Ok(scenario) => scenarios.push(scenario),
+                Err(diagnostics) => {
+                    wrong += diagnostics.list.len().max(1);
+                    note(&diagnostics.render(style.colour));
+                }
+            }
+        }
+    }
+    (wrong == 0).then_some(scenarios)
 }

@@ -9,7 +9,6 @@ use clap::{Parser, Subcommand};
 mod check;
 pub mod exit;
 mod files;
-mod find;
 mod interrupt;
 mod load;
 mod progress;
@@ -27,7 +26,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Arguments),
+    Run(Box<run::Arguments>),
     Check(check::Arguments),
     Schema(schema::Arguments),
 }

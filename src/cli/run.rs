@@ -14,7 +14,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use super::files::{Pending, writable_folder};
 use super::progress::Progress;
 use super::terminal::{Output, When, note, style, width};
-use super::{exit, find, interrupt, load};
+use super::{exit, interrupt, load};
 use crate::base::qos::QoS;
 use crate::base::units::format_count;
 use crate::report::table::Layout;
@@ -75,10 +75,6 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..),
         help_heading = "How to run")]
     max_events: Option<u64>,
-    /// Refuse scenarios that would need more memory, such as 2GB
-    #[arg(long, value_name = "BYTES", value_parser = load::memory, default_value = "4GB",
-        help_heading = "How to run")]
-    max_memory: u64,
 
     /// Where the reports go [default: reports]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
@@ -92,7 +88,7 @@ pub(super) struct Arguments {
     /// Write the tables of all scenarios as Markdown
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     export_markdown: Option<PathBuf>,
-    /// Write JUnit XML
+    /// Write a JUnit file (XML)
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     junit: Option<PathBuf>,
     /// Print only what fails, and the summary
@@ -118,12 +114,12 @@ fn concat_help() -> String {
 /// # Errors
 /// If something cannot be read or written, or arguments contradict each other.
 pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
-    let files = find::scenario_files(&arguments.paths)?;
-    let Some(mut scenarios) = load::all(&files, arguments.color) else {
+    let Some(mut scenarios) = load::all(&arguments.paths, arguments.color) else {
         return Ok(exit::USAGE);
     };
-    load::refuse_larger(&scenarios, arguments.max_memory)?;
-    scenarios.iter_mut().for_each(|scenario| arguments.overrule(scenario));
+    for scenario in &mut scenarios {
+        arguments.overrule(scenario);
+    }
     let plans = match plan(scenarios, &arguments.selection()) {
         Ok(plans) => plans,
         Err(error) => {
@@ -225,7 +221,8 @@ impl Arguments {
             flags += " --wire";
         }
         if let Some(events) = self.max_events {
-            flags += &format!(" --max-events {events}");
+            flags.push_str(" --max-events ");
+            flags.push_str(&events.to_string());
         }
         flags
     }

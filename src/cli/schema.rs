@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::exit;
 use super::terminal::Output;
+use crate::scenario::schema;
 
 /// Print the JSON Schema of scenario files, for editors.
 ///
@@ -17,6 +18,6 @@ pub(super) struct Arguments {}
 /// # Errors
 /// If it cannot be written.
 pub(super) fn execute(_: &Arguments) -> anyhow::Result<u8> {
-    Output::default().print(&super::load::schema())?;
+    Output::default().print(&schema())?;
     Ok(exit::HOLDS)
 }

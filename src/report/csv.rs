@@ -4,10 +4,11 @@
 use ::csv::Writer;
 
 use super::figures::Figures;
-use super::{MODEL, describe, escape, words};
+use super::{describe, escape, words};
 use crate::base::name::Kind;
 use crate::base::time::Span;
 use crate::guarantee::metrics::MESSAGE_KINDS;
+use crate::scenario::MODEL;
 use crate::study::result::{PointResult, QosRow, Quantiles, ScenarioResult, TrialRow};
 use crate::study::statistics::Interval;
 

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::figures::Figures;
-use super::{MODEL, describe, words};
+use super::{describe, words};
 use crate::base::name::Kind;
 use crate::base::qos::QoS;
 use crate::base::time::Span;
 use crate::guarantee::metrics::{Count, MESSAGE_KINDS, Purposes};
 use crate::guarantee::verdict::Violation;
+use crate::scenario::MODEL;
 use crate::study::needs::Value;
 use crate::study::result::{
     Cause, Failure, PointResult, QosRow, Quantiles, ScenarioResult, Verdict,

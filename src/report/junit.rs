@@ -26,7 +26,7 @@ fn suite(result: &ScenarioResult, flags: &str) -> TestSuite {
     let mut suite = TestSuite::new(scenario.name.as_str());
     suite.add_property(("transport", transport.as_str()));
     suite.add_property(("retry", retry.as_str()));
-    suite.add_property(("model", super::MODEL.to_string().as_str()));
+    suite.add_property(("model", crate::scenario::MODEL.to_string().as_str()));
     for point in &result.points {
         suite.add_test_case(point_case(result, point, flags));
     }

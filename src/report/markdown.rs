@@ -2,8 +2,9 @@
 
 use super::figures::Figures;
 use super::number::{time, value};
-use super::{MODEL, describe, escape, words};
+use super::{describe, escape, words};
 use crate::base::units::{format_count, format_share};
+use crate::scenario::MODEL;
 use crate::study::result::{ScenarioResult, Verdict};
 use crate::study::statistics::Interval;
 

@@ -2,6 +2,8 @@
 //! here knows the time of day, a terminal or a file, and everything that comes from a scenario is
 //! escaped for where it goes.
 
+#![expect(clippy::format_push_string, reason = "text is put together here, and memory is no file")]
+
 pub mod csv;
 pub mod describe;
 pub mod escape;
@@ -15,7 +17,3 @@ pub mod style;
 pub mod summary;
 pub mod table;
 pub mod words;
-
-/// The version of the rules by which results come about: draws, semantics, judgement. Results of
-/// different models are not comparable to the last digit.
-pub const MODEL: u32 = 1;

@@ -3,15 +3,15 @@
 use thiserror::Error;
 
 use crate::base::qos::QoS;
-use crate::scenario::Scenario;
 use crate::scenario::trial::Trial;
+use crate::scenario::{Point, Scenario};
 
 /// What the user chose of all that the scenarios stand for. The default is everything.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// Other seeds than the scenario's own.
     pub seeds: Option<Seeds>,
-    /// Only points that publish with one of these; empty for all.
+    /// Only points that publish with nothing but these; empty for all.
     pub qos: Vec<QoS>,
     /// Only the trial whose name begins so.
     pub trial: Option<String>,
@@ -111,12 +111,13 @@ fn trials_of(scenario: &Scenario, selection: &Selection) -> Vec<Selected> {
         Some(Seeds::Count(count)) => (scenario.first_seed, count),
         Some(Seeds::Range { first, count }) => (first, count),
     };
-    let wanted = |qos: Option<QoS>| {
-        selection.qos.is_empty() || qos.is_some_and(|qos| selection.qos.contains(&qos))
+    let wanted = |point: &Point| {
+        let mut levels = point.setup.streams.iter().map(|stream| stream.qos);
+        selection.qos.is_empty() || levels.all(|qos| selection.qos.contains(&qos))
     };
     let points = scenario.points.iter().enumerate();
     points
-        .filter(|(_, point)| wanted(point.published))
+        .filter(|(_, point)| wanted(point))
         .flat_map(|(point, _)| {
             let seeds = (0..u64::from(count)).map(move |nth| first.saturating_add(nth));
             seeds.map(move |seed| Selected { point, seed })
@@ -129,11 +130,11 @@ fn keep_named(plans: &mut [Plan], prefix: &str) -> Result<(), SelectionError> {
     let mut names = Vec::new();
     for plan in plans.iter_mut() {
         let all = std::mem::take(&mut plan.trials);
-        let named = all.into_iter().filter_map(|selected| {
+        let matching = all.into_iter().filter_map(|selected| {
             let name = plan.trial(selected).name;
             name.starts_with(&wanted).then_some((selected, name))
         });
-        let (kept, found): (Vec<_>, Vec<_>) = named.unzip();
+        let (kept, found): (Vec<_>, Vec<_>) = matching.unzip();
         plan.trials = kept;
         names.extend(found);
     }
