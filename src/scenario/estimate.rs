@@ -170,12 +170,13 @@ fn published(stream: &StreamSetup) -> usize {
     stream.only.as_ref().map_or(stream.count as usize, |only| only.len())
 }
 
-/// Packets of one message on one hop whose sender sends each packet so often.
+/// Packets of one message on one hop whose sender sends each packet so often. Each repeated
+/// PUBREC of QoS 2 can bring about one PUBREL and PUBCOMP more.
 fn handshake(qos: QoS, sendings: f64) -> f64 {
     match qos {
         QoS::AtMostOnce => 1.0,
         QoS::AtLeastOnce => 2.0 * sendings,
-        QoS::ExactlyOnce => 4.0 * sendings,
+        QoS::ExactlyOnce => 4.0 * sendings + 2.0 * (sendings - 1.0),
     }
 }
 

@@ -1,0 +1,42 @@
+//! What `check` says a trial will need, against what it then does need.
+
+use std::path::Path;
+
+use qoslab::base::event::{Event, Observer};
+use qoslab::base::time::Time;
+use qoslab::engine::event::{Options, run};
+use qoslab::guarantee::verdict::Ending;
+use qoslab::scenario::{Scenario, find};
+
+/// Counts calls to `publish()`.
+#[derive(Default)]
+struct Messages(u64);
+
+impl Observer for Messages {
+    fn observe(&mut self, _: Time, event: &Event<'_>) {
+        self.0 += u64::from(matches!(event, Event::Submitted { .. }));
+    }
+}
+
+#[test]
+fn shipped_scenarios_end_quietly_and_need_no_more_than_was_estimated() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    for file in find(&folder).unwrap_or_else(|errors| panic!("{errors}")) {
+        let scenario = Scenario::load(&file).unwrap_or_else(|errors| panic!("{errors}"));
+        for point in &scenario.points {
+            let estimate = point.estimate();
+            let trial = point.trial(scenario.first_seed);
+            let (ended, messages) = run(&trial, Messages::default(), Options::<()>::default());
+            let which = format!("{} {}", scenario.name, point.label());
+            assert_eq!(ended.ending, Ending::Quiescent, "{which}");
+            assert_eq!(messages.0, estimate.messages, "{which}");
+            assert!(
+                ended.packets <= estimate.packets * 5 / 4,
+                "{which}: {} packets",
+                ended.packets
+            );
+            assert!(ended.packets >= estimate.packets / 4, "{which}: {} packets", ended.packets);
+            assert!(ended.events <= estimate.events * 5 / 4, "{which}: {} events", ended.events);
+        }
+    }
+}
