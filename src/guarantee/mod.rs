@@ -21,6 +21,8 @@ pub mod rules;
 mod sessions;
 mod story;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod unit;
 pub mod verdict;
 pub mod watch;

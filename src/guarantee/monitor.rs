@@ -49,7 +49,7 @@ pub struct Monitor {
     cause: Option<(Node, ClientIndex, u16)>,
     /// The connections whose CONNACK was sent and received last, by client.
     welcomed: Vec<[Option<Connection>; 2]>,
-    fresh: bool,
+    fresh: Option<Tag>,
     welcome: bool,
     breaks: Vec<Break>,
 }
@@ -93,7 +93,7 @@ impl Monitor {
             due: BTreeMap::new(),
             cause: None,
             welcomed: vec![[None; 2]; clients],
-            fresh: false,
+            fresh: None,
             welcome: false,
             breaks: Vec::new(),
         }
@@ -116,10 +116,10 @@ impl Monitor {
         self.links.is_open(node, client, connection)
     }
 
-    /// Whether the PUBLISH or PUBREL that arrived last was no repeat by the receiver's own
-    /// knowledge: any PUBLISH of QoS 0 or 1, one of QoS 2 whose id was not held, or the PUBREL of
-    /// an id that is held.
-    pub(super) const fn was_fresh(&self) -> bool {
+    /// The message that the receiver had reason to pass on because of what arrived last, by its own
+    /// knowledge: a PUBLISH of QoS 0 or 1, one of QoS 2 whose id was not held, or what it held
+    /// under the id of a PUBREL.
+    pub(super) const fn fresh(&self) -> Option<Tag> {
         self.fresh
     }
 
@@ -216,11 +216,11 @@ impl Monitor {
         match record.kind() {
             Kind::Publish => {
                 self.cause = Some(key);
-                self.fresh = true;
+                self.fresh = Some(record.tag);
                 match record.qos() {
                     Some(QoS::AtLeastOnce) => self.owe(now, key, Kind::PubAck, record.tag),
                     Some(QoS::ExactlyOnce) => {
-                        self.fresh = !self.held.contains_key(&key);
+                        self.fresh = (!self.held.contains_key(&key)).then_some(record.tag);
                         self.held.entry(key).or_insert(Held { tag: record.tag, onward: 0 });
                         self.owe(now, key, Kind::PubRec, record.tag);
                     }
@@ -229,7 +229,7 @@ impl Monitor {
             }
             Kind::PubRel => {
                 self.cause = Some(key);
-                self.fresh = self.held.get(&key).is_some_and(|held| held.tag == record.tag);
+                self.fresh = self.held.get(&key).map(|held| held.tag);
                 self.owe(now, key, Kind::PubComp, record.tag);
             }
             Kind::PubAck | Kind::PubRec | Kind::PubComp => self.arrived_answer(key, record),

@@ -171,17 +171,19 @@ impl Recorder {
             _ => {}
         }
         let Subject::Message { hop, .. } = record.name.subject else { return };
-        let Some(whose) = message(record.tag) else { return };
-        let Some(case) = self.cases.get_mut(&whose) else { return };
         if !reads {
-            case.harm.entry((link, hop)).or_default().lost += 1;
-            let way = record.name.way;
-            case.act(now, Act::Stale { link, way, hop, kind: record.kind() });
+            if let Some(case) = self.case(record.tag) {
+                case.harm.entry((link, hop)).or_default().lost += 1;
+                let way = record.name.way;
+                case.act(now, Act::Stale { link, way, hop, kind: record.kind() });
+            }
             return;
         }
-        if !self.monitor.was_fresh() {
+        if !matches!(record.kind(), Kind::Publish | Kind::PubRel) {
             return;
         }
+        let Some(whose) = self.monitor.fresh().and_then(message) else { return };
+        let Some(case) = self.cases.get_mut(&whose) else { return };
         match (hop, node, record.kind()) {
             (Hop::First, Node::Broker, Kind::Publish | Kind::PubRel) => {
                 let qos2 = self.roster.streams[whose.0.index()].qos == QoS::ExactlyOnce;
