@@ -1,8 +1,8 @@
 //! qoslab.
 pub mod base;
+pub mod cli;
 pub mod closed_form;
 pub mod engine;
-pub mod cli;
 pub mod guarantee;
 pub mod mqtt;
 pub mod network;

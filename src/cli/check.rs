@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::terminal::{Output, When};
 use super::{exit, load};
-use crate::base::units::format_count;
+use crate::base::units::{format_bytes, format_count};
 use crate::report::escape;
 
 const EXAMPLES: &str = "\
@@ -46,12 +46,16 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
             continue;
         }
         let runs = scenario.points.len() as u64 * u64::from(scenario.seed_count);
+        let estimate = scenario.estimate(1);
         output.print(&format!(
-            "{}: ok, {} points x {} seeds = {} runs\n",
+            "{}: ok, {} points x {} seeds = {} runs; at most about {} packets, {} events, {} a job\n",
             escape::terminal(&scenario.path),
             scenario.points.len(),
             format_count(scenario.seed_count.into()),
             format_count(runs),
+            format_count(estimate.packets),
+            format_count(estimate.events),
+            format_bytes(estimate.memory),
         ))?;
     }
     Ok(exit::HOLDS)

@@ -20,6 +20,7 @@ use crate::base::units::format_count;
 use crate::report::table::Layout;
 use crate::report::{self, escape, failure, junit, markdown, summary, table};
 use crate::scenario::Scenario;
+use crate::scenario::estimate::Limits;
 use crate::study::gate::Gate;
 use crate::study::judge::judge_trial;
 use crate::study::plan::{Plan, Seeds, Selection, SelectionError, plan};
@@ -71,10 +72,14 @@ pub(super) struct Arguments {
     /// Encode and decode every simulated packet on its way
     #[arg(long, help_heading = "How to run")]
     wire: bool,
-    /// Stop a trial after so many events, as inconclusive
+    /// Refuse scenarios of which one trial would have more events, and stop a trial there
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..),
         help_heading = "How to run")]
     max_events: Option<u64>,
+    /// Refuse scenarios that would need more memory for the trials of all jobs [default: 4000]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..),
+        help_heading = "How to run")]
+    max_memory: Option<u64>,
 
     /// Where the reports go [default: reports]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
@@ -120,6 +125,8 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     for scenario in &mut scenarios {
         arguments.overrule(scenario);
     }
+    let pool = pool(arguments.jobs)?;
+    refuse_larger(&scenarios, arguments.limits(), pool.current_num_threads())?;
     let plans = match plan(scenarios, &arguments.selection()) {
         Ok(plans) => plans,
         Err(error) => {
@@ -130,7 +137,7 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     };
     let exports = Exports::open(arguments, &plans)?;
     let planned = plans.len();
-    let (results, seconds) = simulate(arguments, plans)?;
+    let (results, seconds) = simulate(arguments, &pool, plans);
     exports.write(&results, &arguments.flags())?;
     let interrupted = interrupt::flag().load(Ordering::SeqCst);
     print(arguments, &results)?;
@@ -138,8 +145,11 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     Ok(if interrupted { exit::INTERRUPTED } else { exit::of(&results) })
 }
 
-fn simulate(arguments: &Arguments, plans: Vec<Plan>) -> anyhow::Result<(Vec<ScenarioResult>, f64)> {
-    let pool = pool(arguments.jobs)?;
+fn simulate(
+    arguments: &Arguments,
+    pool: &ThreadPool,
+    plans: Vec<Plan>,
+) -> (Vec<ScenarioResult>, f64) {
     let interrupt = interrupt::watch();
     let total: usize = plans.iter().map(|plan| plan.trials.len()).sum();
     let style = style(arguments.color, &io::stderr());
@@ -150,9 +160,19 @@ fn simulate(arguments: &Arguments, plans: Vec<Plan>) -> anyhow::Result<(Vec<Scen
         note(&format!("  Starting {runs} of {scenarios} ({jobs})"));
     }
     let progress = Progress::start(total as u64, arguments.progress, arguments.quiet, style);
-    let gate = Gate { pool: &pool, fail_fast: !arguments.no_fail_fast, interrupt };
+    let gate = Gate { pool, fail_fast: !arguments.no_fail_fast, interrupt };
     let results = gate.run(plans, &|trial| judge_trial(trial, interrupt), &progress);
-    Ok((results, progress.finish()))
+    (results, progress.finish())
+}
+
+fn refuse_larger(scenarios: &[Scenario], limits: Limits, jobs: usize) -> anyhow::Result<()> {
+    for scenario in scenarios {
+        let path = escape::terminal(&scenario.path);
+        scenario.check_size(&limits, jobs as u64).with_context(|| {
+            format!("`{path}` is larger than --max-events and --max-memory allow")
+        })?;
+    }
+    Ok(())
 }
 
 fn pool(jobs: Option<NonZeroU16>) -> anyhow::Result<ThreadPool> {
@@ -211,6 +231,14 @@ impl Arguments {
             let setup = Arc::make_mut(&mut point.setup);
             setup.wire |= self.wire;
             setup.max_events = self.max_events.unwrap_or(setup.max_events);
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let default = Limits::default();
+        Limits {
+            events: self.max_events.unwrap_or(default.events),
+            memory: self.max_memory.map_or(default.memory, |mega| mega.saturating_mul(1_000_000)),
         }
     }
 

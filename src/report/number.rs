@@ -44,17 +44,10 @@ pub fn counted(number: u64, singular: &str) -> String {
     format!("{} {singular}{plural}", format_count(number))
 }
 
-/// How seldom something that was never seen in `trials` may still be: the upper end of the exact
-/// one-sided 95 % interval, 1 - 0.05^(1/n).
-#[must_use]
-#[expect(clippy::cast_precision_loss, reason = "a statistic")]
-pub fn at_most(trials: u64) -> f64 {
-    if trials == 0 { 1.0 } else { -libm::expm1(libm::log(0.05) / trials as f64) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::study::statistics::at_most_when_none as at_most;
 
     #[test]
     fn a_zero_says_how_much_it_proves() {

@@ -2,12 +2,12 @@
 
 use super::escape;
 use super::figures::Figures;
-use super::number::{at_most, percent_bound, time};
+use super::number::{percent_bound, time};
 use super::style::Style;
 use super::{describe, words};
 use crate::base::units::{format_count, format_share};
 use crate::study::result::{ScenarioResult, Verdict};
-use crate::study::statistics::Interval;
+use crate::study::statistics::{Interval, at_most_when_none};
 
 /// How a table is laid out.
 #[derive(Clone, Copy, Debug)]
@@ -161,7 +161,7 @@ fn zeros(row: &Figures) -> Option<String> {
         (_, 0) => "duplicated",
         _ => return None,
     };
-    let bound = percent_bound(at_most(units));
+    let bound = percent_bound(at_most_when_none(units));
     (units > 0).then(|| format!("0 of {} {nothing} (at most {bound} at 95 %)", format_count(units)))
 }
 

@@ -4,7 +4,12 @@ use std::sync::atomic::AtomicBool;
 
 use thiserror::Error;
 
-use crate::guarantee::verdict::Outcome;
+use super::roster::roster;
+use crate::base::event::Observer;
+use crate::engine::event::{self, Options};
+use crate::guarantee::recorder::Recorder;
+use crate::guarantee::verdict::{Ending, Outcome};
+use crate::guarantee::watch::{Ended, Watch};
 use crate::scenario::trial::Trial;
 
 /// Why a trial has no outcome.
@@ -21,11 +26,32 @@ pub enum JudgeError {
 }
 
 /// Runs a trial and judges it. If promises were broken, runs it once more and watches the
-/// messages concerned, to tell what happened and whose fault it was.
+/// messages concerned, to tell what happened and whose fault it was. Once `interrupt` is true the
+/// outcome may end as [`Ending::Interrupted`], and then says nothing.
 ///
 /// # Errors
 /// If the two passes differ, which is a bug in qoslab.
 pub fn judge_trial(trial: &Trial, interrupt: &AtomicBool) -> Result<Outcome, JudgeError> {
-    let _ = (trial, interrupt);
-    unreachable!("the engine is not built yet")
+    let roster = roster(&trial.setup);
+    let (ended, watch) = run(trial, Watch::new(&roster), interrupt);
+    let first_pass = watch.finish(&ended);
+    if first_pass.offenders.is_empty() || ended.ending == Ending::Interrupted {
+        return Ok(first_pass.into_outcome());
+    }
+    let (again, recorder) = run(trial, Recorder::new(&roster, &first_pass.offenders), interrupt);
+    let mut outcome = recorder.conclude(first_pass);
+    if again.ending == Ending::Interrupted {
+        outcome.ending = Ending::Interrupted;
+    } else if again.trace_hash != ended.trace_hash {
+        let (first, second) = (ended.trace_hash, again.trace_hash);
+        return Err(JudgeError::NotDeterministic { first, second });
+    }
+    Ok(outcome)
+}
+
+fn run<O: Observer>(trial: &Trial, observer: O, interrupt: &AtomicBool) -> (Ended, O) {
+    let options = Options { overrule: (), interrupt: Some(interrupt) };
+    let (ended, observer) = event::run(trial, observer, options);
+    let event::Ended { ending, at, events, packets, trace_hash } = ended;
+    (Ended { ending, at, events, packets, trace_hash }, observer)
 }

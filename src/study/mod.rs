@@ -5,4 +5,5 @@ pub mod judge;
 pub mod needs;
 pub mod plan;
 pub mod result;
+pub mod roster;
 pub mod statistics;
