@@ -17,3 +17,6 @@ pub mod style;
 pub mod summary;
 pub mod table;
 pub mod words;
+
+#[cfg(test)]
+mod tests;

@@ -47,7 +47,9 @@ fn heading(result: &ScenarioResult, layout: Layout) -> String {
     if let Some(point) = scenario.points.first() {
         let size = describe::size(&point.setup);
         let line = format!("{size}; transport {transport}, retry {retry}");
-        text += &format!("  {}\n", layout.style.faint(&line));
+        for line in wrap(&line, layout.width.min(100) - 2) {
+            text += &format!("  {}\n", layout.style.faint(&line));
+        }
     }
     text
 }
@@ -139,11 +141,15 @@ pub fn gate(verdict: Verdict, style: Style) -> String {
 fn notes(rows: &[Figures], style: Style) -> String {
     let runs = rows.iter().map(|row| row.runs).max().unwrap_or(0);
     let over = super::number::counted(runs, "seed");
-    let pair =
-        if rows.iter().any(|row| row.granted.is_some()) { "QoS published/granted; " } else { "" };
-    let line =
-        format!("({pair}mean a run over {over}; overhead: wire bytes per payload byte delivered)");
-    let mut text = format!("  {}\n", style.faint(&line));
+    let mut legend = vec![format!("mean a run over {over}")];
+    if rows.iter().any(|row| row.granted.is_some()) {
+        legend.push("QoS published/granted".to_owned());
+    }
+    legend.push("overhead: bytes sent per payload byte delivered".to_owned());
+    let mut text = String::new();
+    for line in wrap(&format!("({})", legend.join("; ")), 78) {
+        text += &format!("  {}\n", style.faint(&line));
+    }
     for row in rows {
         if let Some(zeros) = zeros(row) {
             text += &format!("  QoS {:<3}  {zeros}\n", row.name());

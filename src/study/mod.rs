@@ -7,3 +7,8 @@ pub mod plan;
 pub mod result;
 pub mod roster;
 pub mod statistics;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! Scenarios and outcomes made by hand, for the tests of this floor and those above.
+
+use std::collections::BTreeMap;
+
+use crate::base::name::StreamIndex;
+use crate::base::qos::QoS;
+use crate::base::time::{Span, Time};
+use crate::guarantee::metrics::{Count, KindTraffic, Metrics};
+use crate::guarantee::verdict::{
+    Blame, Breach, Ending, Finding, Outcome, Promise, StoryLine, Violation,
+};
+use crate::scenario::Scenario;
+use crate::scenario::trial::Trial;
+
+/// A violation that nobody declared.
+pub(crate) const BROKEN: Violation =
+    Violation { promise: Promise::ExactlyOnce, breach: Breach::Duplicated, blame: Blame::Broker };
+
+/// Two points, QoS 0 and 2, of 10 messages with 100 bytes of payload, with four seeds from 1.
+pub(crate) fn scenario(expect: &str) -> Scenario {
+    let text = format!(
+        r#"
+        schema = 1
+        name = "by-hand"
+        about = "made by hand"
+        seeds = {{ from = 1, count = 4 }}
+        [[client]]
+        name = "sensor"
+        [[client.publish]]
+        topic = "t"
+        qos = [0, 2]
+        count = 10
+        every = "1s"
+        payload = "100B"
+        [[client]]
+        name = "dashboard"
+        [[client.subscribe]]
+        filter = "t"
+        qos = 2
+        [[link]]
+        between = ["*", "broker"]
+        transport = "datagram"
+        delay = "10ms"
+        [expect]
+        {expect}
+        "#
+    );
+    Scenario::parse("by-hand.toml", &text).unwrap_or_else(|wrong| panic!("{}", wrong.render(false)))
+}
+
+/// An outcome with 10 units, of which the first `seed % 3` are lost at QoS 0 and none at QoS 2.
+pub(crate) fn outcome(trial: &Trial) -> Outcome {
+    let qos = trial.setup.streams[0].qos;
+    let lost = if qos == QoS::AtMostOnce { trial.seed % 3 } else { 0 };
+    let mut metrics = Metrics::default();
+    let level = &mut metrics.qos[qos.index()];
+    level.messages = 10;
+    level.units = 10;
+    level.delivered = 10 - lost;
+    level.lost = lost;
+    for nth in 0..level.delivered {
+        level.latency.record(Span::from_millis(20 + nth));
+        level.completion.record(Span::from_millis(40));
+    }
+    let first = Count { packets: 10, bytes: 1_320 };
+    let resent = Count { packets: trial.seed, bytes: 132 * trial.seed };
+    level.traffic[0][0] = KindTraffic { first, resent };
+    level.traffic[1][0] = KindTraffic { first, resent: Count::default() };
+    metrics.in_flight_peak = 3;
+    Outcome {
+        ending: Ending::Quiescent,
+        ended_at: Time::from_nanos(12_000_000_000),
+        events: 100,
+        packets: 40,
+        trace_hash: trial.seed * 7,
+        metrics,
+        violations: BTreeMap::new(),
+        findings: Vec::new(),
+        excuses: BTreeMap::new(),
+        sometimes: BTreeMap::from([("loss", lost)]),
+    }
+}
+
+/// The same outcome with one message delivered twice.
+pub(crate) fn broken_outcome(trial: &Trial) -> Outcome {
+    let mut outcome = outcome(trial);
+    outcome.violations.insert(BROKEN, 1);
+    outcome.findings.push(Finding {
+        violation: BROKEN,
+        rule: Some("MQTT-4.3.3-2"),
+        because: "the broker forgot that packet id 12 was received".to_owned(),
+        stream: StreamIndex(0),
+        sequence: 7,
+        qos: QoS::ExactlyOnce,
+        subscriber: Some(crate::base::name::ClientIndex(1)),
+        published: Time::from_nanos(8_000_000_000),
+        deliveries: vec![Time::from_nanos(8_082_000_000), Time::from_nanos(9_263_000_000)],
+        copies: 2,
+        story: vec![StoryLine {
+            at: Time::from_nanos(8_041_000_000),
+            text: "broker > sensor  PUBREC p12 \x1b[31mlost".to_owned(),
+        }],
+    });
+    outcome
+}

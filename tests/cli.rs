@@ -1,0 +1,194 @@
+//! The command as a user meets it: a process with arguments, files and an exit code.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
+
+/// Runs the command in a folder of its own.
+fn qoslab(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_qoslab"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("CLICOLOR_FORCE")
+        .output()
+        .expect("the command was built")
+}
+
+/// Exit code, standard output and standard error.
+fn outcome(arguments: &[&str]) -> (i32, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    told(&qoslab(folder.path(), arguments))
+}
+
+fn told(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+fn shipped(name: &str) -> String {
+    format!("{SHIPPED}/{name}.toml")
+}
+
+#[test]
+fn wrong_arguments_are_usage_errors() {
+    let file = shipped("clean-lan");
+    for arguments in [
+        vec!["run"],
+        vec!["walk"],
+        vec!["run", &file, "--seeds", "0"],
+        vec!["run", &file, "--seeds", "5..3"],
+        vec!["run", &file, "--qos", "3"],
+        vec!["run", &file, "--jobs", "0"],
+        vec!["run", &file, "--trial", "not-hex"],
+        vec!["run", &file, "--seed", "1", "--seeds", "2"],
+    ] {
+        let (code, stdout, stderr) = outcome(&arguments);
+        assert_eq!(code, 2, "{arguments:?}: {stderr}");
+        assert!(stdout.is_empty() && stderr.contains("error"), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let (code, _, stderr) = outcome(&["run", "missing.toml"]);
+    assert!(code == 2 && stderr.contains("missing.toml"), "{stderr}");
+
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    let (code, _, stderr) = told(&qoslab(folder.path(), &["run", "empty"]));
+    assert!(code == 2 && stderr.contains("empty"), "{stderr}");
+
+    let text = fs::read_to_string(shipped("clean-lan")).unwrap();
+    fs::write(folder.path().join("slip.toml"), text.replace("about", "abuot")).unwrap();
+    for command in ["run", "check"] {
+        let (code, _, stderr) = told(&qoslab(folder.path(), &[command, "slip.toml"]));
+        assert!(code == 2 && stderr.contains("abuot") && stderr.contains("slip.toml"), "{stderr}");
+    }
+    assert!(!folder.path().join("reports").exists());
+}
+
+#[test]
+fn what_cannot_be_written_fails_before_the_work() {
+    let file = shipped("clean-lan");
+    for flag in ["--export-csv", "--export-json", "--export-markdown", "--junit"] {
+        let (code, _, stderr) = outcome(&["run", &file, flag, "missing/file"]);
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains("missing/file") && !stderr.contains("Starting"), "{stderr}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("reports"), "a file in the way").unwrap();
+    let (code, _, stderr) = told(&qoslab(folder.path(), &["run", &file]));
+    assert!(code == 2 && !stderr.contains("Starting"), "{stderr}");
+}
+
+#[test]
+fn a_selection_without_trials_has_its_own_code() {
+    let (code, _, stderr) = outcome(&["run", &shipped("reordering"), "--qos", "0"]);
+    assert!(code == 4 && stderr.contains("no trial is selected"), "{stderr}");
+    let arguments = ["run", &shipped("clean-lan"), "--seeds", "1", "--trial", "00000000"];
+    let (code, _, stderr) = outcome(&arguments);
+    assert!(code == 4 && stderr.contains("00000000"), "{stderr}");
+}
+
+#[test]
+fn too_large_a_scenario_is_refused() {
+    let (code, _, stderr) = outcome(&["run", &shipped("clean-lan"), "--max-events", "10"]);
+    assert!(code == 2 && stderr.contains("--max-events"), "{stderr}");
+}
+
+#[test]
+fn every_shipped_scenario_holds() {
+    let (code, stdout, stderr) = outcome(&["run", SHIPPED, "--seeds", "10"]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert!(!stdout.contains('\x1b') && stderr.contains("passed"), "{stdout}{stderr}");
+}
+
+#[test]
+fn files_and_output_are_the_same_for_any_number_of_jobs() {
+    let run = |jobs| {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["points.csv", "all.json", "tables.md", "junit.xml"];
+        let output = qoslab(
+            folder.path(),
+            &[
+                "run",
+                &shipped("lossy-uplink"),
+                &shipped("reordering"),
+                "--seeds",
+                "12",
+                "--jobs",
+                jobs,
+                "--export-csv",
+                files[0],
+                "--export-json",
+                files[1],
+                "--export-markdown",
+                files[2],
+                "--junit",
+                files[3],
+            ],
+        );
+        assert!(output.status.success(), "{output:?}");
+        let reports = ["lossy-uplink", "reordering"].into_iter().flat_map(|name| {
+            ["results.json", "trials.csv"].map(|file| format!("reports/{name}/{file}"))
+        });
+        let all = files.map(str::to_owned).into_iter().chain(reports);
+        let read = |name: String| fs::read(folder.path().join(&name)).expect("it was written");
+        (output.stdout, all.map(read).collect::<Vec<_>>())
+    };
+    assert!(run("1") == run("2"), "outputs differ");
+}
+
+#[test]
+fn reordering_without_its_declared_break_fails_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(shipped("reordering")).unwrap();
+    let declared = text.find("[[expect.broken]]").expect("it declares a break");
+    fs::write(folder.path().join("undeclared.toml"), &text[..declared]).unwrap();
+    let run = |more: &[&str]| {
+        told(&qoslab(folder.path(), &[&["run", "undeclared.toml", "--seeds", "3"], more].concat()))
+    };
+    let (code, stdout, stderr) = run(&[]);
+    assert_eq!(code, 1, "{stdout}{stderr}");
+    for text in
+        ["exactly-once broken", "delivered twice", "blame: network", "reproduce: qoslab run"]
+    {
+        assert!(stdout.contains(text), "no `{text}` in {stdout}");
+    }
+    let command = stdout.lines().find_map(|line| line.trim().strip_prefix("reproduce: qoslab "));
+    let again: Vec<&str> = command.unwrap().split(' ').collect();
+    let (code, again, stderr) = told(&qoslab(folder.path(), &again));
+    assert!(code == 1 && again.contains("exactly-once broken"), "{again}{stderr}");
+}
+
+#[test]
+fn the_schema_and_the_defaults_can_be_printed() {
+    let (code, schema, _) = outcome(&["schema"]);
+    assert!(code == 0 && schema.starts_with('{'), "{schema}");
+    let (code, shown, _) = outcome(&["check", "--show", &shipped("clean-lan")]);
+    assert!(code == 0 && shown.contains("deadline"), "{shown}");
+    let (code, checked, _) = outcome(&["check", SHIPPED]);
+    assert!(code == 0 && checked.contains("ok, 3 points"), "{checked}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_pipe_and_a_full_disk_are_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let shell = |redirect: &str| {
+        let command = format!(
+            "{} run {} --seeds 2 {redirect}",
+            env!("CARGO_BIN_EXE_qoslab"),
+            shipped("clean-lan")
+        );
+        told(&Command::new("sh").args(["-c", &command]).current_dir(&folder).output().unwrap())
+    };
+    let (_, _, stderr) = shell("| true");
+    assert!(!stderr.contains("panicked") && stderr.contains("Summary"), "{stderr}");
+    if Path::new("/dev/full").exists() {
+        let (code, _, stderr) = shell("> /dev/full");
+        assert!(code == 2 && stderr.contains("failed to write standard output"), "{stderr}");
+    }
+}
