@@ -48,7 +48,8 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
         let runs = scenario.points.len() as u64 * u64::from(scenario.seed_count);
         let estimate = scenario.estimate(1);
         output.print(&format!(
-            "{}: ok, {} points x {} seeds = {} runs; at most about {} packets, {} events, {} a job\n",
+            "{}: ok, {} points x {} seeds = {} runs; \
+             at most about {} packets, {} events, {} a job\n",
             escape::terminal(&scenario.path),
             scenario.points.len(),
             format_count(scenario.seed_count.into()),

@@ -23,7 +23,8 @@ pub fn terminal(text: &str) -> Cow<'_, str> {
 
 fn is_dangerous(char: char) -> bool {
     char.is_control()
-        || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(char, '\u{200e}' | '\u{200f}')
+        || matches!(char, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// For a cell of a CSV file: spreadsheets run what begins with one of `= + - @`, a tab or a

@@ -4,7 +4,7 @@
 use super::escape;
 use super::number::counted;
 use super::style::Style;
-use super::table::gate;
+use super::table::{gate, wrap};
 use super::words;
 use crate::base::time::Time;
 use crate::base::units::format_count;
@@ -66,7 +66,7 @@ fn block(
                 );
             }
             text += &format!(
-                "  run: {} published, {} of {} delivered, {} lost, {} duplicated, \
+                "  run: {} published, {} of {} delivered, {} lost, {} duplicated,\n       \
                  {} unexpected, {} stuck\n",
                 format_count(*messages),
                 format_count(totals.delivered),
@@ -80,8 +80,8 @@ fn block(
         }
         Cause::NotDrained { ending, at } => not_drained(*ending, *at),
         Cause::NotDeterministic { first, second } => format!(
-            "  not deterministic: the same trial gave the trace {first:016x}, then {second:016x}\n  \
-             this is a bug in qoslab\n"
+            "  not deterministic: the same trial gave the trace {first:016x},\n  \
+             then {second:016x}; this is a bug in qoslab\n"
         ),
         Cause::Panicked(message) => {
             format!("  qoslab panicked: {}\n  this is a bug in qoslab\n", escape::terminal(message))
@@ -103,7 +103,10 @@ fn finding_block(finding: &Finding, setup: &Setup, style: Style) -> String {
     let rule = finding.rule.map(|rule| format!(" [{rule}]")).unwrap_or_default();
     let blame = words::blame(finding.violation.blame);
     text += &format!("    {}\n", times(finding));
-    text += &format!("    blame: {blame}{rule}: {}\n", escape::terminal(&finding.because));
+    let because = escape::terminal(&finding.because);
+    for line in wrap(&format!("blame: {blame}{rule}: {because}"), 76) {
+        text += &format!("    {line}\n");
+    }
     if !finding.story.is_empty() {
         text += &format!("\n    {}\n", style.faint("      t/s"));
     }

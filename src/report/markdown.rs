@@ -9,7 +9,8 @@ use crate::study::result::{ScenarioResult, Verdict};
 use crate::study::statistics::Interval;
 
 const HEADER: &str = "\
-| QoS | delivered | 95 % | lost/run | dup/run | packets/msg | bytes/msg | overhead | p50 | p99 | max | gate |
+| QoS | delivered | 95 % | lost/run | dup/run | packets/msg | bytes/msg | overhead \
+| p50 | p99 | max | gate |
 |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|
 ";
 
@@ -28,7 +29,8 @@ fn section(result: &ScenarioResult) -> String {
     let scenario = &result.scenario;
     let (transport, retry) = describe::rules(scenario);
     let mut text = format!(
-        "## {}: {}\n\n{}\n\nTransport {transport}, retry {retry}, model {MODEL}, {} of {} runs.\n\n",
+        "## {}: {}\n\n{}\n\nTransport {transport}, retry {retry}, model {MODEL}, \
+         {} of {} runs.\n\n",
         escape::markdown(&scenario.name),
         words::verdict(result.verdict),
         escape::markdown(&scenario.about),

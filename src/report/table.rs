@@ -172,7 +172,7 @@ fn zeros(row: &Figures) -> Option<String> {
 }
 
 /// Breaks text at spaces into lines of at most `width` characters; a longer word stands alone.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {

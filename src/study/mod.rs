@@ -4,6 +4,7 @@ pub mod gate;
 pub mod judge;
 pub mod needs;
 pub mod plan;
+mod quantiles;
 pub mod result;
 pub mod roster;
 pub mod statistics;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::needs::NeedResult;
+pub use super::quantiles::Quantiles;
 use crate::base::name::Kind;
 use crate::base::qos::QoS;
 use crate::base::time::{Span, Time};
@@ -163,20 +164,6 @@ pub struct QosRow {
     pub latency: Quantiles,
     pub completion: Quantiles,
     pub traffic: [[KindTraffic; MESSAGE_KINDS.len()]; 2],
-}
-
-/// A few numbers of a distribution of times. `None` means never: what did not come counts as
-/// infinite.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Quantiles {
-    /// The mean of those that came.
-    pub mean: Option<Span>,
-    /// The median.
-    pub p50: Option<Span>,
-    /// 99 of 100 are not above.
-    pub p99: Option<Span>,
-    /// The largest.
-    pub max: Option<Span>,
 }
 
 /// A trial that failed.
@@ -490,18 +477,5 @@ impl QosRow {
         kinds.flat_map(|kind| [kind.first, kind.resent]).fold(Count::default(), |sum, count| {
             Count { packets: sum.packets + count.packets, bytes: sum.bytes + count.bytes }
         })
-    }
-}
-
-impl Quantiles {
-    /// Over `population` values, those missing counted as infinite.
-    #[must_use]
-    pub fn new(times: &Latency, population: u64) -> Self {
-        Self {
-            mean: times.mean(),
-            p50: times.quantile(0.5, population),
-            p99: times.quantile(0.99, population),
-            max: times.quantile(1.0, population).map(|_| times.max()),
-        }
     }
 }

@@ -41,6 +41,8 @@ pub(crate) fn scenario(expect: &str) -> Scenario {
         between = ["*", "broker"]
         transport = "datagram"
         delay = "10ms"
+        loss = "1%"
+        duplicate = "1%"
         [expect]
         {expect}
         "#
