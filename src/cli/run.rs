@@ -93,7 +93,7 @@ pub(super) struct Arguments {
     /// Write the tables of all scenarios as Markdown
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     export_markdown: Option<PathBuf>,
-    /// Write a JUnit file (XML)
+    /// Write test results as XML, as most CI servers read them
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     junit: Option<PathBuf>,
     /// Print only what fails, and the summary

@@ -1,6 +1,11 @@
 //! `results.json`: every metric of every point, for programs. Seeds and hashes are strings, as
 //! many readers keep numbers in 53 bits; a time of `null` is never.
 
+#![expect(
+    clippy::struct_field_names,
+    reason = "field names are the file's: each says its unit or repeats its object's name"
+)]
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;

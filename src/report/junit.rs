@@ -1,4 +1,4 @@
-//! JUnit XML: a suite a scenario, a case a point, a need and an expectation. No times and no
+//! `JUnit` XML: a suite a scenario, a case a point, a need and an expectation. No times and no
 //! dates: the same results give the same file.
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
@@ -10,6 +10,7 @@ use crate::study::result::{PointResult, ScenarioResult, Verdict};
 
 /// The whole document. `flags` as for [`failures`].
 #[must_use]
+#[expect(clippy::missing_panics_doc, reason = "memory takes every byte")]
 pub fn document(results: &[ScenarioResult], flags: &str) -> Vec<u8> {
     let mut report = Report::new("qoslab");
     for result in results {
