@@ -3,8 +3,6 @@
 //! Each case runs once a sample on one core. For the memory a case takes, run it alone:
 //! `/usr/bin/time -v cargo bench --bench engine -- --exact NAME`.
 
-#![expect(missing_docs, reason = "divan makes items public")]
-
 use std::sync::Arc;
 
 use divan::Bencher;
@@ -17,8 +15,8 @@ use qoslab::base::time::Span;
 use qoslab::engine::event::{Options, run};
 use qoslab::guarantee::verdict::Ending;
 use qoslab::mqtt::settings::{
-    BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, Quirks, Retry,
-    RetryTimer, Version,
+    BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, Quirks,
+    RepeatedPubrec, Retry, RetryTimer, Version,
 };
 use qoslab::network::settings::{
     DirectionSettings, Distribution, Interval, LinkSettings, LossModel, Transport,
@@ -91,6 +89,7 @@ fn hop() -> HopSettings {
         on_full: OnFull::DropNewest,
         queue_qos0: false,
         deliver_on: DeliverOn::Publish,
+        repeated_pubrec: RepeatedPubrec::Answer,
         quirks: Quirks::default(),
     }
 }

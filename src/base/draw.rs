@@ -14,6 +14,7 @@ const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
 /// Four random words from a key and a counter: Philox4x32-10.
 #[must_use]
+#[inline]
 pub fn philox(mut key: [u32; 2], mut counter: [u32; 4]) -> [u32; 4] {
     for _ in 0..ROUNDS {
         let [hi0, lo0] = wide_product(MULTIPLIERS[0], counter[0]);
@@ -55,6 +56,7 @@ impl Key {
 
     /// Four words for the decision that `counter` names.
     #[must_use]
+    #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "splits a word into its halves")]
     pub fn draw(self, counter: [u32; 4]) -> [u32; 4] {
         philox([self.0 as u32, (self.0 >> 32) as u32], counter)

@@ -25,19 +25,18 @@ use crate::base::time::Time;
 /// Hashes what happens. It observes events, and wants to be told of turns too.
 pub struct TraceHash {
     state: Xxh3,
-    /// Words on their way to `state`, because it is fed best in large pieces.
-    buffer: Vec<u8>,
+    /// Bytes on their way to `state`, because it is fed best in large pieces.
+    buffer: [u8; BUFFER_BYTES],
+    filled: usize,
 }
 
 const BUFFER_BYTES: usize = 1024;
-/// More than the longest event writes.
-const MARGIN: usize = 128;
 
 impl TraceHash {
     /// Of nothing yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { state: Xxh3::new(), buffer: Vec::with_capacity(BUFFER_BYTES) }
+        Self { state: Xxh3::new(), buffer: [0; BUFFER_BYTES], filled: 0 }
     }
 
     /// A turn begins; `class` is 0 for an arrival, 1 application, 2 fault, 3 timer.
@@ -48,21 +47,21 @@ impl TraceHash {
     /// The hash of all so far.
     #[must_use]
     pub fn finish(mut self) -> u64 {
-        self.state.update(&self.buffer);
+        self.state.update(&self.buffer[..self.filled]);
         self.state.digest()
     }
 
+    #[inline]
     fn write<const N: usize>(&mut self, words: [u64; N]) {
-        for word in words {
-            self.buffer.extend_from_slice(&word.to_le_bytes());
+        if self.filled + 8 * N > BUFFER_BYTES {
+            self.state.update(&self.buffer[..self.filled]);
+            self.filled = 0;
         }
-    }
-
-    fn flush_if_full(&mut self) {
-        if self.buffer.len() > BUFFER_BYTES - MARGIN {
-            self.state.update(&self.buffer);
-            self.buffer.clear();
+        let (free, _) = self.buffer[self.filled..].as_chunks_mut::<8>();
+        for (place, word) in free.iter_mut().zip(words) {
+            *place = word.to_le_bytes();
         }
+        self.filled += 8 * N;
     }
 
     fn name(&mut self, head: u64, connection: Connection, name: &PacketName) {
@@ -120,7 +119,6 @@ impl Default for TraceHash {
 impl Observer for TraceHash {
     /// Each event's first word has the event's kind in its lowest byte.
     fn observe(&mut self, _: Time, event: &Event<'_>) {
-        self.flush_if_full();
         match *event {
             Event::Phase(phase) => self.write([0, phase as u64]),
             Event::Sent { connection, record, fate, .. } => {

@@ -193,20 +193,23 @@ impl Broker {
             routes.sort_unstable_by(|a, b| (a.0, b.1).cmp(&(b.0, a.1)));
             routes.dedup_by_key(|route| route.0);
         }
-        for &(index, granted) in &self.routes {
-            let (outbound, _, mut host) = self.sessions[index as usize].split(
-                now,
-                index,
-                &self.settings.hop,
-                &mut self.outbox,
-            );
-            let qos = if host.settings.quirks.no_qos_cap { qos } else { qos.min(granted) };
-            // RETAIN is 0 for a subscription that existed before [MQTT-3.3.1-9].
-            outbound.publish(&mut host, message.clone(), qos, false);
-        }
         if retain {
-            self.retain(message, qos);
+            self.retain(message.clone(), qos);
         }
+        let Some((&last, others)) = self.routes.split_last() else { return };
+        let sessions = &mut self.sessions;
+        let outbox = &mut self.outbox;
+        let hop = &self.settings.hop;
+        let mut forward = |(index, granted): (u32, QoS), message| {
+            let (outbound, _, mut host) = sessions[index as usize].split(now, index, hop, outbox);
+            let qos = if hop.quirks.no_qos_cap { qos } else { qos.min(granted) };
+            // RETAIN is 0 for a subscription that existed before [MQTT-3.3.1-9].
+            outbound.publish(&mut host, message, qos, false);
+        };
+        for &route in others {
+            forward(route, message.clone());
+        }
+        forward(last, message);
     }
 
     /// The last retained message of a topic; an empty payload removes it [MQTT-3.3.1-10].

@@ -17,7 +17,7 @@ use super::host::Host;
 use super::ids::{IdAllocator, IdRing};
 use super::packet::{Ack, Level, Message, Packet, PacketId, Publish};
 use super::retry::{Armed, Stamp};
-use super::settings::{HopSettings, OnFull, Version};
+use super::settings::{HopSettings, OnFull, RepeatedPubrec, Version};
 use crate::base::event::Dropped;
 use crate::base::name::{Tag, Transmission};
 use crate::base::qos::QoS;
@@ -127,8 +127,10 @@ impl Outbound {
         match self.in_flight.get_mut(ack.id) {
             // Every successful PUBREC is answered [MQTT-4.3.3-4], but the retry timer runs on.
             Some(entry) if matches!(entry.state, State::Release(_)) => {
-                entry.attempt += 1;
-                entry.transmit(host, ack.id);
+                if host.settings.repeated_pubrec == RepeatedPubrec::Answer {
+                    entry.attempt += 1;
+                    entry.transmit(host, ack.id);
+                }
             }
             // An id of another exchange: this PUBREC is stale, and a PUBREL would be a lie.
             Some(_) => {}

@@ -58,6 +58,16 @@ pub enum DeliverOn {
     Release,
 }
 
+/// What a sender of QoS 2 does when PUBREC comes again after it has sent PUBREL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RepeatedPubrec {
+    /// Sends PUBREL again at once [MQTT-4.3.3-4 of 5.0, MQTT-4.3.3-1 of 3.1.1].
+    #[default]
+    Answer,
+    /// Nothing: its retry rule will repeat the PUBREL, as in a plain stop-and-wait exchange.
+    Ignore,
+}
+
 /// What a full queue does with one message more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFull {
@@ -85,6 +95,8 @@ pub struct HopSettings {
     pub queue_qos0: bool,
     /// When a received QoS 2 message is delivered onward.
     pub deliver_on: DeliverOn,
+    /// Whether a repeated PUBREC of a QoS 2 message on its way is answered at once.
+    pub repeated_pubrec: RepeatedPubrec,
     /// Deviations from the standard.
     pub quirks: Quirks,
 }

@@ -10,8 +10,8 @@ use super::problem::Problem;
 use super::texts::{Bytes, Duration, Every, Payload, Percent, Rate};
 use super::value::{Either, Given, Levels, Text, Whole};
 use super::words::{
-    BlameWord, BreachWord, DeliverOnWord, IdsWord, OnFullWord, PromiseWord, Qos0Word, SessionWord,
-    TransportWord, VersionWord,
+    BlameWord, BreachWord, DeliverOnWord, IdsWord, OnFullWord, PromiseWord, Qos0Word,
+    RepeatedPubrecWord, SessionWord, TransportWord, VersionWord,
 };
 use crate::base::time::Span;
 
@@ -76,6 +76,8 @@ pub(super) struct BrokerTable {
     pub ids: IdsWord,
     /// On which packet a QoS 2 message is passed on.
     pub deliver_on: DeliverOnWord,
+    /// What it does when PUBREC comes again after its PUBREL.
+    pub repeated_pubrec: RepeatedPubrecWord,
     /// The highest QoS that it grants.
     pub max_qos: Whole<0, 2>,
 }
@@ -104,6 +106,9 @@ pub(super) struct ClientTable {
     /// On which packet a QoS 2 message reaches the application.
     #[serde(default)]
     pub deliver_on: DeliverOnWord,
+    /// What it does when PUBREC comes again after its PUBREL.
+    #[serde(default)]
+    pub repeated_pubrec: RepeatedPubrecWord,
     /// Messages it may have unacknowledged.
     #[serde(default = "default_inflight")]
     pub max_inflight: Whole<1, 65_535>,
@@ -366,6 +371,7 @@ impl Default for BrokerTable {
             queue_qos0: false,
             ids: IdsWord::default(),
             deliver_on: DeliverOnWord::default(),
+            repeated_pubrec: RepeatedPubrecWord::default(),
             max_qos: Whole(2),
         }
     }

@@ -219,6 +219,7 @@ fn client_settings(
             on_full: table.offline.on_full.into(),
             queue_qos0: table.offline.qos0.into(),
             deliver_on: table.deliver_on.into(),
+            repeated_pubrec: table.repeated_pubrec.into(),
             quirks: Quirks::default(),
         },
     }

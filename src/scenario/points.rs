@@ -86,6 +86,7 @@ fn broker(file: &File, errors: &mut Diagnostics) -> BrokerSettings {
             on_full: table.on_full.into(),
             queue_qos0: table.queue_qos0,
             deliver_on: table.deliver_on.into(),
+            repeated_pubrec: table.repeated_pubrec.into(),
             quirks: Quirks::default(),
         },
         max_qos: QoS::ALL[table.max_qos.0.min(2) as usize],

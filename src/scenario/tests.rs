@@ -96,6 +96,7 @@ fn every_assumed_default_is_shown() {
     queue_qos0 = false
     ids = "cyclic"
     deliver_on = "publish"
+    repeated_pubrec = "answer"
     max_qos = 2
 
     [[client]]
@@ -105,6 +106,7 @@ fn every_assumed_default_is_shown() {
     retry = "1s"
     ids = "cyclic"
     deliver_on = "publish"
+    repeated_pubrec = "answer"
     max_inflight = 20
     offline = { qos0 = "drop", max = 1000, on_full = "drop-newest" }
 
@@ -124,6 +126,7 @@ fn every_assumed_default_is_shown() {
     retry = "1s"
     ids = "cyclic"
     deliver_on = "publish"
+    repeated_pubrec = "answer"
     max_inflight = 20
     offline = { qos0 = "drop", max = 1000, on_full = "drop-newest" }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::problem::Problem;
 use super::value::{Text, TextVisitor, text_schema, text_value};
 use crate::guarantee::verdict::{Blame, Breach, Promise};
-use crate::mqtt::settings::{DeliverOn, IdPolicy, OnFull, Version};
+use crate::mqtt::settings::{DeliverOn, IdPolicy, OnFull, RepeatedPubrec, Version};
 use crate::network::settings::Distribution;
 
 /// Declares an enum of words with the value that each stands for.
@@ -90,6 +90,18 @@ words! {
         Publish = "publish" => Self::Publish,
         /// On PUBREL.
         Release = "pubrel" => Self::Release,
+    }
+}
+
+words! {
+    /// What a sender of QoS 2 does when PUBREC comes again after its PUBREL.
+    #[derive(Default)]
+    RepeatedPubrecWord -> RepeatedPubrec {
+        /// It sends PUBREL again at once.
+        #[default]
+        Answer = "answer" => Self::Answer,
+        /// It leaves that to its retry rule.
+        Ignore = "ignore" => Self::Ignore,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is to happen, in order.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 use crate::base::time::Time;
 
@@ -40,11 +40,19 @@ pub(super) enum Happening {
 ///
 /// An entry is one word of 128 bits that compares in that order: time (62 bits), class (2),
 /// insertion (34), which happening of its class (2), its number (28).
+///
+/// Most arrivals are added in the order in which they come: on a link of constant delay all are.
+/// So an entry goes to the back of a sorted run where it fits, and only otherwise into the heap;
+/// the next is the first of the runs' fronts and the heap's top.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
+    runs: [VecDeque<u128>; RUNS],
     heap: BinaryHeap<Reverse<u128>>,
     inserted: u64,
 }
+
+/// A few links of different delays each fill a run; more would cost more than they save.
+const RUNS: usize = 4;
 
 const TIME_BITS: u32 = 62;
 const INSERTION_BITS: u32 = 34;
@@ -64,22 +72,52 @@ impl Queue {
         let moment = at.as_nanos() << 2 | u64::from(class as u8);
         let rest = (self.inserted << 2 | which) << NUMBER_BITS | u64::from(number);
         self.inserted += 1;
-        self.heap.push(Reverse(u128::from(moment) << 64 | u128::from(rest)));
+        self.insert(u128::from(moment) << 64 | u128::from(rest));
     }
 
-    /// The instant of the next happening.
-    pub(super) fn next_time(&self) -> Option<Time> {
-        self.heap.peek().map(|Reverse(entry)| time_of(*entry))
-    }
-
-    /// Takes the next happening.
+    /// Takes the next happening, unless it comes after `deadline`.
     #[expect(clippy::cast_possible_truncation, reason = "takes an entry apart")]
-    pub(super) fn pop(&mut self) -> Option<(Time, Happening)> {
-        let Reverse(entry) = self.heap.pop()?;
+    pub(super) fn pop_until(&mut self, deadline: Time) -> Option<(Time, Happening)> {
+        let (entry, place) = self.first()?;
+        if time_of(entry) > deadline {
+            return None;
+        }
+        match self.runs.get_mut(place) {
+            Some(run) => drop(run.pop_front()),
+            None => drop(self.heap.pop()),
+        }
         let number = entry as u32 & MAX_NUMBER as u32;
         let which = (entry as u32 >> NUMBER_BITS) & 0b11;
         let class = (entry >> 64) as u8 & 0b11;
         Some((time_of(entry), Happening::pack(class, which, number)))
+    }
+
+    /// Adds an entry behind the latest that it may follow.
+    fn insert(&mut self, entry: u128) {
+        let mut best = None;
+        for (place, run) in self.runs.iter().enumerate() {
+            let back = run.back().copied().unwrap_or_default();
+            if back <= entry && best.is_none_or(|(latest, _)| back > latest) {
+                best = Some((back, place));
+            }
+        }
+        match best {
+            Some((_, place)) => self.runs[place].push_back(entry),
+            None => self.heap.push(Reverse(entry)),
+        }
+    }
+
+    /// The first entry and the run that it is in, [`RUNS`] for the heap.
+    fn first(&self) -> Option<(u128, usize)> {
+        let mut first = self.heap.peek().map(|Reverse(entry)| (*entry, RUNS));
+        for (place, run) in self.runs.iter().enumerate() {
+            if let Some(&front) = run.front()
+                && first.is_none_or(|(entry, _)| front < entry)
+            {
+                first = Some((front, place));
+            }
+        }
+        first
     }
 
     /// Whether insertions can no longer be numbered: after 17 thousand million of them.
@@ -152,7 +190,8 @@ mod tests {
             queue.push(now, happening);
         }
         queue.push(Time::from_nanos(4), Happening::Wake(9));
-        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|(_, it)| it).collect();
+        let order: Vec<_> =
+            std::iter::from_fn(|| queue.pop_until(Time::NEVER)).map(|(_, it)| it).collect();
         assert_eq!(
             order,
             [
@@ -172,7 +211,7 @@ mod tests {
     fn what_is_never_to_happen_is_not_kept() {
         let mut queue = Queue::default();
         queue.push(Time::NEVER, Happening::Wake(0));
-        assert_eq!(queue.pop(), None);
+        assert_eq!(queue.pop_until(Time::NEVER), None);
     }
 
     proptest! {
@@ -188,7 +227,7 @@ mod tests {
                 expected.push((at, it));
             }
             expected.sort_by_key(|(at, it)| (*at, it.unpack().0));
-            let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+            let order: Vec<_> = std::iter::from_fn(|| queue.pop_until(Time::NEVER)).collect();
             prop_assert_eq!(order, expected);
         }
     }

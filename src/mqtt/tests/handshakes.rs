@@ -5,7 +5,8 @@ use crate::base::qos::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use crate::base::time::Span;
 use crate::mqtt::endpoint::Endpoint;
 use crate::mqtt::settings::{
-    ClientSettings, DeliverOn, HopSettings, OnFull, Quirks, Retry, RetryTimer, Version,
+    ClientSettings, DeliverOn, HopSettings, OnFull, Quirks, RepeatedPubrec, Retry, RetryTimer,
+    Version,
 };
 
 const SECOND: Span = Span::from_secs(1);
@@ -228,15 +229,32 @@ fn a_full_queue_drops_the_newest_or_the_oldest() {
 }
 
 #[test]
-fn a_repeated_pubrec_is_answered_by_a_pubrel_without_touching_the_timer() {
-    let mut world = World::plain_pair();
-    // The PUBLISH is repeated because its PUBREC is late, here: lost; then PUBRELs get lost.
-    world.lose(&["0 < PUBREC", "0 > PUBREL"]);
-    world.publish(0, ExactlyOnce);
-    world.wait(SECOND);
-    world.take_log();
-    world.wait(SECOND);
-    assert_eq!(world.take_log(), ["0 > PUBREL id1", "0 < PUBCOMP id1 0x0", "complete 0"]);
+fn a_repeated_pubrec_is_answered_unless_that_is_left_to_the_retry_rule() {
+    for (answer, pubrels) in [(RepeatedPubrec::Answer, 2), (RepeatedPubrec::Ignore, 1)] {
+        let mut world =
+            World::pair(broker(), with(|hop| hop.repeated_pubrec = answer), ExactlyOnce);
+        world.double(&["0 < PUBREC"]);
+        world.publish(0, ExactlyOnce);
+        let log = world.take_log();
+        assert_eq!(log.iter().filter(|line| *line == "0 > PUBREL id1").count(), pubrels);
+        assert_eq!(log.iter().filter(|line| *line == "complete 0").count(), 1);
+    }
+}
+
+#[test]
+fn a_pubrec_of_a_finished_exchange_is_answered_so_that_the_receiver_may_forget() {
+    for (version, pubcomp) in [(Version::V311, "0x0"), (Version::V5, "0x92")] {
+        let settings = ClientSettings { version, ..client("a") };
+        let mut world = World::pair(broker(), settings, ExactlyOnce);
+        world.double(&["0 > PUBLISH"]);
+        world.lose(&["0 < PUBREC"]);
+        world.publish(0, ExactlyOnce);
+        // The second PUBREC came after the first was lost; now one more comes after PUBCOMP.
+        world.take_log();
+        world.stray_pubrec(0);
+        let expected = ["0 > PUBREL id1".into(), format!("0 < PUBCOMP id1 {pubcomp}")];
+        assert_eq!(world.take_log(), expected);
+    }
 }
 
 #[test]

@@ -11,10 +11,10 @@ use crate::base::time::{Span, Time};
 use crate::mqtt::broker::Broker;
 use crate::mqtt::client::Client;
 use crate::mqtt::endpoint::{Endpoint, Input, Output};
-use crate::mqtt::packet::{Level, Message, Packet, Payload};
+use crate::mqtt::packet::{Ack, Level, Message, Packet, PacketId, Payload};
 use crate::mqtt::settings::{
-    BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, Quirks, Request,
-    Retry, RetryTimer, Version,
+    BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, Quirks,
+    RepeatedPubrec, Request, Retry, RetryTimer, Version,
 };
 
 pub(super) struct World {
@@ -26,10 +26,12 @@ pub(super) struct World {
     owners: Vec<usize>,
     flight: VecDeque<Flight>,
     lose: Vec<&'static str>,
+    double: Vec<&'static str>,
     log: Vec<String>,
     published: u32,
 }
 
+#[derive(Clone)]
 struct Flight {
     to_broker: bool,
     connection: Connection,
@@ -48,6 +50,7 @@ pub(super) fn hop() -> HopSettings {
         on_full: OnFull::DropNewest,
         queue_qos0: false,
         deliver_on: DeliverOn::Publish,
+        repeated_pubrec: RepeatedPubrec::Answer,
         quirks: Quirks::default(),
     }
 }
@@ -77,6 +80,7 @@ impl World {
             owners: Vec::new(),
             flight: VecDeque::new(),
             lose: Vec::new(),
+            double: Vec::new(),
             log: Vec::new(),
             published: 0,
         };
@@ -102,6 +106,11 @@ impl World {
     /// Loses the next packets whose log lines begin like these, each once.
     pub(super) fn lose(&mut self, starts: &[&'static str]) {
         self.lose.extend(starts);
+    }
+
+    /// Delivers the next packets whose log lines begin like these twice, each once.
+    pub(super) fn double(&mut self, starts: &[&'static str]) {
+        self.double.extend(starts);
     }
 
     pub(super) fn ask(&mut self, client: usize, request: Request) {
@@ -142,6 +151,15 @@ impl World {
             self.drain_client(client);
             self.settle();
         }
+    }
+
+    /// A PUBREC with id 1 reaches a client out of the blue.
+    pub(super) fn stray_pubrec(&mut self, client: usize) {
+        let packet = Packet::PubRec(Ack { id: PacketId::MIN, reason: 0, tag: Tag::NONE });
+        let connection = self.connections[client].unwrap();
+        let transmission = Transmission::default();
+        self.flight.push_back(Flight { to_broker: false, connection, packet, transmission });
+        self.settle();
     }
 
     pub(super) fn wait(&mut self, span: Span) {
@@ -250,15 +268,23 @@ impl World {
     ) {
         let arrow = if to_broker { ">" } else { "<" };
         let line = format!("{} {arrow} {}", self.owners[connection.0 as usize], describe(&packet));
-        let lost = self.lose.iter().position(|start| line.starts_with(start));
-        if let Some(lost) = lost {
-            self.lose.remove(lost);
+        if take(&mut self.lose, &line) {
             self.log.push(format!("{line} LOST"));
-        } else {
-            self.log.push(line);
-            self.flight.push_back(Flight { to_broker, connection, packet, transmission: sending });
+            return;
         }
+        let flight = Flight { to_broker, connection, packet, transmission: sending };
+        if take(&mut self.double, &line) {
+            self.flight.push_back(flight.clone());
+        }
+        self.log.push(line);
+        self.flight.push_back(flight);
     }
+}
+
+/// Whether one of the beginnings fits the line; it fits only once.
+fn take(starts: &mut Vec<&'static str>, line: &str) -> bool {
+    let found = starts.iter().position(|start| line.starts_with(start));
+    found.map(|place| starts.remove(place)).is_some()
 }
 
 fn describe(packet: &Packet) -> String {

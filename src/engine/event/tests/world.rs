@@ -9,8 +9,8 @@ use crate::base::qos::QoS;
 use crate::base::time::{Span, Time};
 use crate::engine::event::{Ended, Options, run};
 use crate::mqtt::settings::{
-    BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, Quirks, Retry,
-    RetryTimer, Version,
+    BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, Quirks,
+    RepeatedPubrec, Retry, RetryTimer, Version,
 };
 use crate::network::overrule::Overrule;
 use crate::network::settings::{
@@ -32,6 +32,7 @@ pub(super) const HOP: HopSettings = HopSettings {
     on_full: OnFull::DropNewest,
     queue_qos0: false,
     deliver_on: DeliverOn::Publish,
+    repeated_pubrec: RepeatedPubrec::Answer,
     quirks: Quirks {
         no_dedupe: false,
         dup_never_set: false,
