@@ -1,4 +1,62 @@
-//! qoslab.
+//! qoslab shows, with evidence, what an MQTT QoS level really delivers and what it costs.
+//!
+//! It simulates brokers, clients and the network between them in virtual time, lets the network
+//! lose, delay, duplicate and reorder packets, checks the at-most-once, at-least-once and
+//! exactly-once promises, and counts packets, bytes and time for each QoS. Most people use the
+//! command `qoslab`; this is the library behind it.
+//!
+//! # Ten lines
+//! ```
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use qoslab::scenario::Scenario;
+//! use qoslab::study::judge::judge_trial;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let text = include_str!("../scenarios/lossy-uplink.toml");
+//! let scenario = Scenario::parse("lossy-uplink.toml", text).map_err(|e| e.to_string())?;
+//! for point in &scenario.points {
+//!     let outcome = judge_trial(&point.trial(1), &AtomicBool::new(false))?;
+//!     let metrics = &outcome.metrics.qos[point.published.unwrap().index()];
+//!     println!("{}: {} of {} lost", point.label(), metrics.lost, metrics.units);
+//!     assert!(outcome.violations.is_empty());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The map
+//! A floor uses only the floors below it.
+//!
+//! | floor | what happens there |
+//! |---|---|
+//! | [`cli`] | arguments, progress, exit codes, files |
+//! | [`report`] | numbers to people: tables, CSV, JSON, Markdown, JUnit |
+//! | [`study`] | many trials in parallel, with results in a fixed order |
+//! | [`engine`] | one trial: one queue of what is to happen, in virtual time |
+//! | [`scenario`] | the file: what it may say, what is wrong with it, which trials it stands for |
+//! | [`guarantee`] | who is owed what, what came, whose fault it was |
+//! | [`network`] | what a link does to a packet |
+//! | [`mqtt`] | clients and brokers without sockets, clocks or luck |
+//! | [`base`] | time, units, names, draws, events |
+//!
+//! [`closed_form`] stands beside the stairs: it is what theory says, and the tests hold the engine
+//! to it. The heart is in two files, `mqtt/outbound.rs` and `mqtt/inbound.rs`: the two halves of a
+//! hop, written once, used by client and broker.
+//!
+//! # The way of a trial
+//! A file becomes a [`scenario::Scenario`], its points become [`scenario::trial::Trial`]s,
+//! [`engine::event::run`] plays one and tells an [`base::event::Observer`] of each event,
+//! [`guarantee::watch::Watch`] keeps the books, and [`study::judge::judge_trial`] turns them into a
+//! [`guarantee::verdict::Outcome`]. Where a promise was broken the trial runs a second time, the
+//! same to the last event, and only the messages concerned are recorded.
+//!
+//! # Determinism
+//! The same [`scenario::MODEL`], scenario and seed give the same trace hash and the same bytes in
+//! every file, on any machine and with any number of jobs. Luck is drawn by what it is about
+//! ([`base::draw`]), never from a generator that something else uses too; nothing below [`study`]
+//! knows threads, wall clocks, hash order or the platform's `ln` and `exp`.
+
 pub mod base;
 pub mod cli;
 pub mod closed_form;

@@ -116,6 +116,10 @@ fn files_and_lines_stay_short() {
     for (path, text) in sources() {
         let lines = text.lines().count();
         assert!(lines <= LINES_A_FILE, "{} has {lines} lines", path.display());
+        // Snapshots of what people see are as wide as that is.
+        if path.components().any(|part| part.as_os_str().to_string_lossy().starts_with("tests")) {
+            continue;
+        }
         for (number, line) in text.lines().enumerate() {
             let columns = line.chars().count();
             assert!(columns <= COLUMNS, "{}:{}: {columns} columns", path.display(), number + 1);

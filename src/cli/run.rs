@@ -41,7 +41,7 @@ times of this machine go to standard error.";
 /// Simulate every trial, judge it, print the tables, write the reports: the gate for CI.
 ///
 /// A scenario stands for trials: each point of its axes (such as QoS 0, 1 and 2) with each seed.
-/// Results go to reports/<scenario>/results.json and trials.csv, except with --trial.
+/// Results go to reports/SCENARIO/results.json and trials.csv, except with --trial.
 #[derive(Debug, Args)]
 #[command(after_help = concat_help())]
 pub(super) struct Arguments {

@@ -23,18 +23,19 @@ pub struct Watch {
     counting: bool,
 }
 
-/// How a trial ended, as the engine says.
-#[derive(Clone, Copy, Debug)]
+/// How a trial ended, as its engine says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// How.
     pub ending: Ending,
-    /// When, in virtual time.
+    /// When, in virtual time; the deadline, if that came first.
     pub at: Time,
-    /// How many events the engine handled.
+    /// How many happenings were taken up. Stale wake-ups do not count.
     pub events: u64,
-    /// How many packets were sent.
+    /// How many packets were sent, of every kind, in all phases; resets count, the network's
+    /// duplicates do not.
     pub packets: u64,
-    /// The hash over all events.
+    /// The hash over all that happened.
     pub trace_hash: u64,
 }
 

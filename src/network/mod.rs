@@ -3,7 +3,7 @@
 //! A link has two directions, and each is two things in a row:
 //!
 //! 1. the **line**, at its head: packets leave one after the other at `rate` and wait in a
-//!    `queue`; one too many is dropped ([`line`]);
+//!    `queue`; one too many is dropped ([`mod@line`]);
 //! 2. the **way** behind it, where a packet may be lost ([`loss`]), delayed ([`jitter`]),
 //!    duplicated, or hurry ahead of others (reorder).
 //!

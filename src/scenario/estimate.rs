@@ -55,7 +55,11 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooLarge {
     /// One trial has too many events.
-    #[error("a trial of {point} needs about {} events, and the limit is {}", format_count(*.needs), format_count(*.limit))]
+    #[error(
+        "a trial of {point} needs about {} events, and the limit is {}",
+        format_count(*.needs),
+        format_count(*.limit)
+    )]
     Events {
         /// The point's label.
         point: String,
@@ -65,7 +69,11 @@ pub enum TooLarge {
         limit: u64,
     },
     /// The trials that run at once need too much memory.
-    #[error("{jobs} trials at once need about {}, and the limit is {}", format_bytes(*.needs), format_bytes(*.limit))]
+    #[error(
+        "{jobs} trials at once need about {}, and the limit is {}",
+        format_bytes(*.needs),
+        format_bytes(*.limit)
+    )]
     Memory {
         /// How many trials run at once.
         jobs: u64,

@@ -6,10 +6,10 @@ use thiserror::Error;
 
 use super::roster::roster;
 use crate::base::event::Observer;
-use crate::engine::event::{self, Options};
+use crate::engine::event::{self, Ended, Options};
 use crate::guarantee::recorder::Recorder;
 use crate::guarantee::verdict::{Ending, Outcome};
-use crate::guarantee::watch::{Ended, Watch};
+use crate::guarantee::watch::Watch;
 use crate::scenario::trial::Trial;
 
 /// Why a trial has no outcome.
@@ -50,8 +50,5 @@ pub fn judge_trial(trial: &Trial, interrupt: &AtomicBool) -> Result<Outcome, Jud
 }
 
 fn run<O: Observer>(trial: &Trial, observer: O, interrupt: &AtomicBool) -> (Ended, O) {
-    let options = Options { overrule: (), interrupt: Some(interrupt) };
-    let (ended, observer) = event::run(trial, observer, options);
-    let event::Ended { ending, at, events, packets, trace_hash } = ended;
-    (Ended { ending, at, events, packets, trace_hash }, observer)
+    event::run(trial, observer, Options { overrule: (), interrupt: Some(interrupt) })
 }

@@ -12,21 +12,21 @@ use qoslab::scenario::Scenario;
 use qoslab::scenario::trial::Trial;
 
 /// One publisher `sensor` with its own link, and a subscriber `app` on a perfect one.
-pub struct Line<'a> {
-    pub published: u8,
-    pub granted: u8,
-    pub count: u32,
-    pub every: &'a str,
+pub(crate) struct Line<'a> {
+    pub(crate) published: u8,
+    pub(crate) granted: u8,
+    pub(crate) count: u32,
+    pub(crate) every: &'a str,
     /// Further keys of `[broker]`.
-    pub broker: &'a str,
+    pub(crate) broker: &'a str,
     /// Further keys of the publisher.
-    pub sensor: &'a str,
+    pub(crate) sensor: &'a str,
     /// Further keys of the subscriber.
-    pub app: &'a str,
+    pub(crate) app: &'a str,
     /// Keys of the publisher's link.
-    pub first: &'a str,
+    pub(crate) first: &'a str,
     /// Keys of the subscriber's link.
-    pub second: &'a str,
+    pub(crate) second: &'a str,
 }
 
 impl Default for Line<'_> {
@@ -46,7 +46,7 @@ impl Default for Line<'_> {
 }
 
 impl Line<'_> {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let Self { published, granted, count, every, broker, sensor, app, first, second } = self;
         format!(
             r#"
@@ -82,13 +82,13 @@ between = ["app", "broker"]
         )
     }
 
-    pub fn trial(&self, seed: u64) -> Trial {
+    pub(crate) fn trial(&self, seed: u64) -> Trial {
         trial(&self.text(), seed)
     }
 }
 
 /// The only point of a scenario text, with a seed.
-pub fn trial(text: &str, seed: u64) -> Trial {
+pub(crate) fn trial(text: &str, seed: u64) -> Trial {
     let scenario = Scenario::parse("test.toml", text).unwrap_or_else(|errors| {
         panic!("the test's scenario is wrong: {errors}\n{text}");
     });
@@ -97,38 +97,42 @@ pub fn trial(text: &str, seed: u64) -> Trial {
 }
 
 /// Runs a trial under an observer.
-pub fn watch<O: Observer, R: Overrule>(trial: &Trial, observer: O, overrule: R) -> (Ended, O) {
+pub(crate) fn watch<O: Observer, R: Overrule>(
+    trial: &Trial,
+    observer: O,
+    overrule: R,
+) -> (Ended, O) {
     run(trial, observer, Options { overrule, interrupt: None })
 }
 
 /// Runs a trial and counts what became of its first stream.
-pub fn count(trial: &Trial) -> (Ended, Tally) {
+pub(crate) fn count(trial: &Trial) -> (Ended, Tally) {
     watch(trial, Tally::default(), ())
 }
 
 /// Counts by message of the trial's first stream.
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
-    pub messages: Vec<Message>,
-    pub refused: u64,
-    pub unacknowledged: u64,
+pub(crate) struct Tally {
+    pub(crate) messages: Vec<Message>,
+    pub(crate) refused: u64,
+    pub(crate) unacknowledged: u64,
 }
 
 /// What became of one message.
 #[derive(Clone, Debug, Default)]
-pub struct Message {
+pub(crate) struct Message {
     /// Packets by hop and kind, from PUBLISH to PUBCOMP.
-    pub packets: [[u32; 5]; 2],
-    /// PUBLISHes and PUBRELs that reached the broker.
-    pub reached_broker: [u32; 2],
-    pub copies: u32,
-    pub latency: Option<Span>,
-    pub completion: Option<Span>,
+    pub(crate) packets: [[u32; 5]; 2],
+    /// `PUBLISH`es and `PUBREL`s that reached the broker.
+    pub(crate) reached_broker: [u32; 2],
+    pub(crate) copies: u32,
+    pub(crate) latency: Option<Span>,
+    pub(crate) completion: Option<Span>,
 }
 
 impl Message {
     /// Message packets on both hops.
-    pub fn all_packets(&self) -> u32 {
+    pub(crate) fn all_packets(&self) -> u32 {
         self.packets.iter().flatten().sum()
     }
 }

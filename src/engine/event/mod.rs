@@ -34,12 +34,12 @@ use std::sync::atomic::AtomicBool;
 
 use self::simulation::Simulation;
 use crate::base::event::Observer;
-use crate::base::time::Time;
-use crate::guarantee::verdict::Ending;
 use crate::mqtt::broker::Broker;
 use crate::mqtt::client::Client;
 use crate::network::overrule::Overrule;
 use crate::scenario::trial::Trial;
+
+pub use crate::guarantee::watch::Ended;
 
 mod connections;
 mod host;
@@ -51,28 +51,13 @@ mod simulation;
 mod tests;
 mod workload;
 
-/// How a trial ended, as the engine saw it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// How it ended.
-    pub ending: Ending,
-    /// When, in virtual time; the deadline, if that came first.
-    pub at: Time,
-    /// How many happenings were taken up. Stale wake-ups do not count.
-    pub events: u64,
-    /// How many packets were sent, of every kind, in all phases; resets count, the network's
-    /// duplicates do not.
-    pub packets: u64,
-    /// The hash over all that happened; see [`crate::engine::trace`].
-    pub trace_hash: u64,
-}
-
 /// What a trial does not say about its run.
 #[derive(Clone, Debug, Default)]
 pub struct Options<'a, R = ()> {
     /// Has the last word on single fates; `()` has none to say.
     pub overrule: R,
-    /// Once it is true the trial ends soon, as [`Ending::Interrupted`].
+    /// Once it is true the trial ends soon, as
+    /// [`Ending::Interrupted`](crate::guarantee::verdict::Ending::Interrupted).
     pub interrupt: Option<&'a AtomicBool>,
 }
 
