@@ -4,6 +4,7 @@
 //! `/usr/bin/time -v cargo bench --bench engine -- --exact NAME`.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -12,7 +13,6 @@ use qoslab::base::event::SubscriptionRequest;
 use qoslab::base::name::ClientIndex;
 use qoslab::base::qos::QoS;
 use qoslab::base::time::Span;
-use qoslab::engine::event::{Options, run};
 use qoslab::guarantee::verdict::Ending;
 use qoslab::mqtt::settings::{
     BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, Quirks,
@@ -24,12 +24,15 @@ use qoslab::network::settings::{
 use qoslab::scenario::trial::{
     ClientSetup, JudgeSettings, PayloadSize, Setup, StreamSetup, SubscriptionSetup, Trial,
 };
+use qoslab::study::judge::judge_trial;
+use rayon::prelude::*;
 
 fn main() {
     divan::main();
 }
 
-/// One publisher, one subscriber, 1,000 messages a second, 5 % loss each way on each hop.
+/// One publisher, one subscriber, 1,000 messages a second, 5 % loss each way on each hop, with the
+/// ledger, the metrics and the trace hash that every `qoslab run` has.
 #[divan::bench(args = QoS::ALL, sample_count = 3, sample_size = 1)]
 fn two_million_messages(bencher: Bencher<'_, '_>, qos: QoS) {
     bench(bencher, &two_hops(qos, 2_000_000));
@@ -41,11 +44,27 @@ fn hundred_thousand_clients(bencher: Bencher<'_, '_>) {
     bench(bencher, &fleet(100_000, 10));
 }
 
-fn bench(bencher: Bencher<'_, '_>, trial: &Trial) {
+/// What a gate does: three levels of QoS, 200 seeds, 500 messages, on all cores. Items are trials.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn six_hundred_trials(bencher: Bencher<'_, '_>) {
+    let points: Vec<_> = QoS::ALL.into_iter().map(|qos| two_hops(qos, 500)).collect();
+    let trials: Vec<_> = (1..=200)
+        .flat_map(|seed| points.iter().map(move |point| Trial { seed, ..point.clone() }))
+        .collect();
+    let idle = AtomicBool::new(false);
     let play = || {
-        let (ended, ()) = run(trial, (), Options::<()>::default());
-        assert_eq!(ended.ending, Ending::Quiescent);
-        ended.packets
+        let holds = |trial| judge_trial(trial, &idle).is_ok_and(|it| it.violations.is_empty());
+        assert!(trials.par_iter().all(holds));
+    };
+    bencher.counter(ItemsCount::new(trials.len())).bench_local(play);
+}
+
+fn bench(bencher: Bencher<'_, '_>, trial: &Trial) {
+    let idle = AtomicBool::new(false);
+    let play = || {
+        let outcome = judge_trial(trial, &idle).expect("a trial runs the same twice");
+        assert_eq!(outcome.ending, Ending::Quiescent);
+        outcome.packets
     };
     let packets = play();
     bencher.counter(ItemsCount::new(packets)).bench_local(play);
@@ -97,8 +116,8 @@ fn hop() -> HopSettings {
 fn client(name: &str, subscribes: Option<QoS>) -> ClientSetup {
     let direction = DirectionSettings {
         delay: Span::from_millis(50),
-        jitter: Span::from_millis(10),
-        distribution: Distribution::Normal,
+        jitter: Span::ZERO,
+        distribution: Distribution::Uniform,
         loss: LossModel::Random(Chance::from_share(0.05)),
         duplicate: Chance::NEVER,
         reorder: None,

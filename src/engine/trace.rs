@@ -25,18 +25,18 @@ use crate::base::time::Time;
 /// Hashes what happens. It observes events, and wants to be told of turns too.
 pub struct TraceHash {
     state: Xxh3,
-    /// Bytes on their way to `state`, because it is fed best in large pieces.
-    buffer: [u8; BUFFER_BYTES],
+    /// Words on their way to `state`, because it is fed best in large pieces.
+    words: [u64; BUFFER_WORDS],
     filled: usize,
 }
 
-const BUFFER_BYTES: usize = 1024;
+const BUFFER_WORDS: usize = 128;
 
 impl TraceHash {
     /// Of nothing yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { state: Xxh3::new(), buffer: [0; BUFFER_BYTES], filled: 0 }
+        Self { state: Xxh3::new(), words: [0; BUFFER_WORDS], filled: 0 }
     }
 
     /// A turn begins; `class` is 0 for an arrival, 1 application, 2 fault, 3 timer.
@@ -47,23 +47,31 @@ impl TraceHash {
     /// The hash of all so far.
     #[must_use]
     pub fn finish(mut self) -> u64 {
-        self.state.update(&self.buffer[..self.filled]);
+        self.flush();
         self.state.digest()
     }
 
     #[inline]
     fn write<const N: usize>(&mut self, words: [u64; N]) {
-        if self.filled + 8 * N > BUFFER_BYTES {
-            self.state.update(&self.buffer[..self.filled]);
-            self.filled = 0;
+        if self.filled + N > BUFFER_WORDS {
+            self.flush();
         }
-        let (free, _) = self.buffer[self.filled..].as_chunks_mut::<8>();
-        for (place, word) in free.iter_mut().zip(words) {
-            *place = word.to_le_bytes();
-        }
-        self.filled += 8 * N;
+        self.words[self.filled..self.filled + N].copy_from_slice(&words);
+        self.filled += N;
     }
 
+    #[cold]
+    fn flush(&mut self) {
+        let mut bytes = [0; 8 * BUFFER_WORDS];
+        let (places, _) = bytes.as_chunks_mut::<8>();
+        for (place, word) in places.iter_mut().zip(self.words) {
+            *place = word.to_le_bytes();
+        }
+        self.state.update(&bytes[..8 * self.filled]);
+        self.filled = 0;
+    }
+
+    #[inline]
     fn name(&mut self, head: u64, connection: Connection, name: &PacketName) {
         let way = u64::from(name.way == Way::Down);
         let head = head | way << 16 | u64::from(name.kind as u8) << 24;

@@ -287,7 +287,7 @@ impl Outbound {
             host.outbox.queued += 1;
             return;
         };
-        let entry = InFlight {
+        let mut entry = InFlight {
             state: State::Publish(publish),
             attempt: 0,
             transmissions: 0,
@@ -295,11 +295,9 @@ impl Outbound {
             timer: Stamp::DISARMED,
         };
         self.launched += 1;
+        entry.send(host, id);
         if self.in_flight.insert(id, entry).is_none() {
             host.outbox.in_flight += 1;
-        }
-        if let Some(entry) = self.in_flight.get_mut(id) {
-            entry.send(host, id);
         }
     }
 

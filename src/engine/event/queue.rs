@@ -44,12 +44,19 @@ pub(super) enum Happening {
 /// Most arrivals are added in the order in which they come: on a link of constant delay all are.
 /// So an entry goes to the back of a sorted run where it fits, and only otherwise into the heap;
 /// the next is the first of the runs' fronts and the heap's top.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
     runs: [VecDeque<u128>; RUNS],
     heap: BinaryHeap<Reverse<u128>>,
+    /// The first entry of each run and, last, of the heap; [`NONE`] where there is none.
+    fronts: [u128; RUNS + 1],
+    /// The last entry of each run; 0 where there is none.
+    backs: [u128; RUNS],
     inserted: u64,
 }
+
+/// After every entry.
+const NONE: u128 = u128::MAX;
 
 /// A few links of different delays each fill a run; more would cost more than they save.
 const RUNS: usize = 4;
@@ -60,6 +67,18 @@ const NUMBER_BITS: u32 = 28;
 
 /// The highest number that a [`Happening`] can carry: so many packets under way, streams, clients.
 pub(super) const MAX_NUMBER: usize = (1 << NUMBER_BITS) - 1;
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            runs: Default::default(),
+            heap: BinaryHeap::new(),
+            fronts: [NONE; RUNS + 1],
+            backs: [0; RUNS],
+            inserted: 0,
+        }
+    }
+}
 
 impl Queue {
     /// Adds a happening; one that is never to happen is not added.
@@ -76,16 +95,15 @@ impl Queue {
     }
 
     /// Takes the next happening, unless it comes after `deadline`.
+    #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "takes an entry apart")]
     pub(super) fn pop_until(&mut self, deadline: Time) -> Option<(Time, Happening)> {
-        let (entry, place) = self.first()?;
-        if time_of(entry) > deadline {
+        let place = self.first();
+        let entry = self.fronts[place];
+        if entry == NONE || time_of(entry) > deadline {
             return None;
         }
-        match self.runs.get_mut(place) {
-            Some(run) => drop(run.pop_front()),
-            None => drop(self.heap.pop()),
-        }
+        self.remove_front(place);
         let number = entry as u32 & MAX_NUMBER as u32;
         let which = (entry as u32 >> NUMBER_BITS) & 0b11;
         let class = (entry >> 64) as u8 & 0b11;
@@ -93,31 +111,48 @@ impl Queue {
     }
 
     /// Adds an entry behind the latest that it may follow.
+    #[inline]
     fn insert(&mut self, entry: u128) {
         let mut best = None;
-        for (place, run) in self.runs.iter().enumerate() {
-            let back = run.back().copied().unwrap_or_default();
+        for (place, &back) in self.backs.iter().enumerate() {
             if back <= entry && best.is_none_or(|(latest, _)| back > latest) {
                 best = Some((back, place));
             }
         }
-        match best {
-            Some((_, place)) => self.runs[place].push_back(entry),
-            None => self.heap.push(Reverse(entry)),
-        }
+        let Some((_, place)) = best else {
+            self.heap.push(Reverse(entry));
+            self.fronts[RUNS] = self.fronts[RUNS].min(entry);
+            return;
+        };
+        self.runs[place].push_back(entry);
+        self.backs[place] = entry;
+        self.fronts[place] = self.fronts[place].min(entry);
     }
 
-    /// The first entry and the run that it is in, [`RUNS`] for the heap.
-    fn first(&self) -> Option<(u128, usize)> {
-        let mut first = self.heap.peek().map(|Reverse(entry)| (*entry, RUNS));
-        for (place, run) in self.runs.iter().enumerate() {
-            if let Some(&front) = run.front()
-                && first.is_none_or(|(entry, _)| front < entry)
-            {
-                first = Some((front, place));
+    /// Where the first entry is.
+    #[inline]
+    fn first(&self) -> usize {
+        let mut first = 0;
+        for place in 1..self.fronts.len() {
+            if self.fronts[place] < self.fronts[first] {
+                first = place;
             }
         }
         first
+    }
+
+    #[inline]
+    fn remove_front(&mut self, place: usize) {
+        let Some(run) = self.runs.get_mut(place) else {
+            self.heap.pop();
+            self.fronts[RUNS] = self.heap.peek().map_or(NONE, |Reverse(entry)| *entry);
+            return;
+        };
+        run.pop_front();
+        self.fronts[place] = run.front().copied().unwrap_or(NONE);
+        if run.is_empty() {
+            self.backs[place] = 0;
+        }
     }
 
     /// Whether insertions can no longer be numbered: after 17 thousand million of them.
