@@ -87,6 +87,15 @@ pub enum Event<'a> {
         /// The packet.
         record: &'a Record<'a>,
     },
+    /// A packet reached a node that does not have its connection open, and nobody read it.
+    Unread {
+        /// Whom it reached.
+        node: Node,
+        /// On which connection.
+        connection: Connection,
+        /// The packet.
+        record: &'a Record<'a>,
+    },
     /// A client's endpoint delivered a message to its application.
     Delivered {
         /// The subscriber.

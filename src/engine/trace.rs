@@ -154,7 +154,8 @@ impl Observer for TraceHash {
             }
             Event::OutageBegan { client } => self.write([10, u64::from(client.0)]),
             Event::OutageEnded { client } => self.write([11, u64::from(client.0)]),
-            Event::Backlog { .. } => {}
+            // They follow from the others.
+            Event::Backlog { .. } | Event::Unread { .. } => {}
         }
     }
 }

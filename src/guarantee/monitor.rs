@@ -284,7 +284,7 @@ impl Monitor {
         self.welcome = !repeat;
         if record.reason == 0 && !repeat {
             self.welcomed[client.index()][side] = current;
-            if !session_present {
+            if !self.roster.carries_on(client, session_present) {
                 self.forget(node, client);
             }
         }

@@ -171,15 +171,7 @@ impl Recorder {
             _ => {}
         }
         let Subject::Message { hop, .. } = record.name.subject else { return };
-        if !reads {
-            if let Some(case) = self.case(record.tag) {
-                case.harm.entry((link, hop)).or_default().lost += 1;
-                let way = record.name.way;
-                case.act(now, Act::Stale { link, way, hop, kind: record.kind() });
-            }
-            return;
-        }
-        if !matches!(record.kind(), Kind::Publish | Kind::PubRel) {
+        if !reads || !matches!(record.kind(), Kind::Publish | Kind::PubRel) {
             return;
         }
         let Some(whose) = self.monitor.fresh().and_then(message) else { return };
@@ -206,6 +198,16 @@ impl Recorder {
         }
     }
 
+    /// Nobody read a packet: it died with its connection, and so the network lost it.
+    fn unread(&mut self, now: Time, record: &Record<'_>) {
+        let Subject::Message { hop, .. } = record.name.subject else { return };
+        let (link, way) = (record.name.client, record.name.way);
+        if let Some(case) = self.case(record.tag) {
+            case.harm.entry((link, hop)).or_default().lost += 1;
+            case.act(now, Act::Stale { link, way, hop, kind: record.kind() });
+        }
+    }
+
     /// The broker answered a request about subscriptions, or a CONNECT.
     fn answered(&mut self, record: &Record<'_>) {
         let client = record.name.client;
@@ -213,8 +215,10 @@ impl Recorder {
             Body::SubAck(codes) => {
                 self.subscriptions.granted(client, record.id, codes);
             }
-            Body::ConnAck { session_present: false }
-                if record.reason == 0 && self.monitor.was_welcome() =>
+            Body::ConnAck { session_present }
+                if record.reason == 0
+                    && self.monitor.was_welcome()
+                    && !self.roster.carries_on(client, session_present) =>
             {
                 self.subscriptions.forget(client);
             }
@@ -282,7 +286,10 @@ fn note_missing_deed(case: &mut Case, offender: &Offender) {
     let dropped = case.dropped.iter().any(|(client, _)| *client == Some(link));
     let (at, node, rule) = match (case.accepted, onward.acknowledged) {
         (_, Some(at)) if onward.taken => (at, Node::Client(link), Rule::NeverDelivered),
-        (Some(at), _) if onward.sent == 0 && !dropped => (at, Node::Broker, Rule::NeverForwarded),
+        // A broker that was stopped early might still have sent it.
+        (Some(at), _) if onward.sent == 0 && !dropped && !offender.provisional => {
+            (at, Node::Broker, Rule::NeverForwarded)
+        }
         _ => return,
     };
     let message = Some((offender.stream, offender.sequence));
@@ -298,6 +305,7 @@ impl Observer for Recorder {
             Event::Arrived { node, connection, record } => {
                 self.arrived(now, node, connection, record);
             }
+            Event::Unread { record, .. } => self.unread(now, record),
             Event::Submitted { tag } => {
                 if let (Some(parts), Some(case)) = (tag.parts(), self.case(tag)) {
                     case.published = Some((parts.qos, now));

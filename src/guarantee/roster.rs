@@ -61,4 +61,12 @@ impl Roster {
     pub fn name(&self, client: ClientIndex) -> &str {
         &self.clients[client.index()].name
     }
+
+    /// Whether a CONNACK that accepts a client carries its session on. MQTT 3.1 has no Session
+    /// Present flag: there, a session lives as long as the client asks for it.
+    #[must_use]
+    pub fn carries_on(&self, client: ClientIndex, session_present: bool) -> bool {
+        let ClientFacts { clean, version, .. } = self.clients[client.index()];
+        if version == Version::V31 { !clean } else { session_present }
+    }
 }

@@ -27,7 +27,7 @@ impl Ledger {
             Body::ConnAck { session_present } if record.reason == 0 => {
                 let session = &mut self.sessions[client.index()];
                 let repeat = session.answered.replace(connection) == Some(connection);
-                if !repeat && !session_present {
+                if !repeat && !self.roster.carries_on(client, session_present) {
                     self.epoch_ended(client);
                 }
             }
@@ -60,14 +60,17 @@ impl Ledger {
         let Body::ConnAck { session_present } = record.body else { return None };
         let client = record.name.client;
         let session = &mut self.sessions[client.index()];
-        if record.reason != 0 || session.accepted.replace(connection) == Some(connection) {
+        let before = session.accepted;
+        if record.reason != 0 || before == Some(connection) {
             return None;
         }
+        session.accepted = Some(connection);
         session.ending = false;
-        if !session_present {
+        let resumed = self.roster.carries_on(client, session_present);
+        if !resumed {
             self.publisher_lost_session(client);
         }
-        Some(session_present)
+        Some(resumed && (session_present || before.is_some()))
     }
 
     /// A node closed a connection, or learnt that it is gone. A clean session ends with it.

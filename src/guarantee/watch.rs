@@ -192,6 +192,7 @@ impl Observer for Watch {
                     self.meter.backlog(now, node, in_flight, queued);
                 }
             }
+            Event::Unread { .. } => {}
             Event::OutageBegan { .. } => self.meter.outage_began(),
             Event::OutageEnded { .. } => self.meter.outage_ended(now),
         }

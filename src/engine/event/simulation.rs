@@ -319,7 +319,10 @@ where
             self.tell(&Event::Opened { node, connection, client });
             self.tell_broker(Input::Opened(connection));
         } else if *end != End::Open {
-            if packet.is_some() {
+            if let Some(packet) = packet {
+                let line = &self.lines[name.client.index()];
+                let record = packet.describe(line.version, name, line.headers);
+                self.tell(&Event::Unread { node, connection, record: &record });
                 self.send_reset(node, name.client, connection);
             }
             return;
