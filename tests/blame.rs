@@ -20,9 +20,8 @@ fn link(between: &'static str) -> impl Strategy<Value = String> {
     let loss = prop_oneof![
         Just("0%".to_owned()).prop_map(|rate| format!("\"{rate}\"")),
         (1..45_u32).prop_map(|rate| format!("\"{rate}%\"")),
-        (50..3_000_u32).prop_map(|bad| format!(
-            "{{ burst = {{ good = \"2s\", bad = \"{bad}ms\" }} }}"
-        )),
+        (50..3_000_u32)
+            .prop_map(|bad| format!("{{ burst = {{ good = \"2s\", bad = \"{bad}ms\" }} }}")),
     ];
     let duplicate = prop_oneof![Just(0), 1..40_u32];
     let outage = prop_oneof![
@@ -42,7 +41,8 @@ fn link(between: &'static str) -> impl Strategy<Value = String> {
 
 /// A retry rule by the timer, sometimes far too early, sometimes with a limit.
 fn retry() -> impl Strategy<Value = String> {
-    let limit = prop_oneof![3 => Just(String::new()), 1 => (1..5_u32).prop_map(|n| format!(", max = {n}"))];
+    let limit =
+        prop_oneof![3 => Just(String::new()), 1 => (1..5_u32).prop_map(|n| format!(", max = {n}"))];
     (20..900_u32, select(vec![1.0, 1.5, 2.0]), limit).prop_map(|(every, backoff, limit)| {
         format!("retry = {{ every = \"{every}ms\", backoff = {backoff:?}{limit} }}\n")
     })
@@ -53,9 +53,7 @@ fn hop() -> impl Strategy<Value = String> {
     let ids = select(vec!["cyclic", "lowest-free"]);
     let deliver_on = select(vec!["publish", "pubrel"]);
     (retry(), ids, deliver_on, 1..8_u32).prop_map(|(retry, ids, deliver_on, window)| {
-        format!(
-            "{retry}ids = \"{ids}\"\ndeliver_on = \"{deliver_on}\"\nmax_inflight = {window}\n"
-        )
+        format!("{retry}ids = \"{ids}\"\ndeliver_on = \"{deliver_on}\"\nmax_inflight = {window}\n")
     })
 }
 

@@ -1,6 +1,6 @@
 //! Whose fault a broken promise was (`PROMISES` section 5).
 
-use super::evidence::{Case, Harm};
+use super::evidence::{Case, Harm, Mistaken};
 use super::roster::Roster;
 use super::verdict::{Blame, Breach};
 use super::watch::Offender;
@@ -21,6 +21,7 @@ pub(super) struct Judgement {
 pub(super) fn blame(roster: &Roster, case: &Case, offender: &Offender) -> Judgement {
     by_endpoint(roster, case, offender)
         .or_else(|| by_queue(case, offender))
+        .or_else(|| by_mistake(roster, case, offender))
         .or_else(|| by_network(roster, case, offender))
         .or_else(|| by_setting(roster, case, offender))
         .unwrap_or_else(|| Judgement {
@@ -55,6 +56,24 @@ fn by_queue(case: &Case, offender: &Offender) -> Option<Judgement> {
         rule: None,
         because: "a full queue dropped it: max_queued is too small for this load".to_owned(),
     })
+}
+
+/// A QoS 2 message that its receiver took for another was not passed on, whatever the network did
+/// to its own packets. Senders that keep the rules free an id early for two reasons only: they gave
+/// up, or an acknowledgement came that belonged to an older message of the same id.
+fn by_mistake(roster: &Roster, case: &Case, offender: &Offender) -> Option<Judgement> {
+    let concerns = |it: &Mistaken| it.hop == Hop::First || Some(it.link) == offender.subscriber;
+    let mistaken = case.mistaken.filter(concerns).filter(|_| offender.breach == Breach::Lost)?;
+    let (stream, sequence) = mistaken.other;
+    let other = format!("{} #{sequence}", roster.streams[stream.index()].name);
+    let id = mistaken.id;
+    let (blame, why) = if mistaken.given_up {
+        (Blame::Configuration, "the sender had given that one up after the set transmissions")
+    } else {
+        (Blame::Network, "a late or repeated acknowledgement had freed the id at the sender only")
+    };
+    let because = format!("its packet id {id} was still held for {other}: {why}");
+    Some(Judgement { blame, rule: None, because })
 }
 
 fn by_network(roster: &Roster, case: &Case, offender: &Offender) -> Option<Judgement> {

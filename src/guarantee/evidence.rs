@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::monitor::Break;
 use crate::base::event::{Dropped, Fate, Record};
-use crate::base::name::{ClientIndex, Hop, Kind, Node, Way};
+use crate::base::name::{ClientIndex, Hop, Kind, Node, StreamIndex, Way};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
 
@@ -31,6 +31,8 @@ pub(super) struct Case {
     pub(super) dropped: Vec<(Option<ClientIndex>, Dropped)>,
     /// What subscribers got.
     pub(super) deliveries: BTreeMap<ClientIndex, Deliveries>,
+    /// A receiver took it for another message, whose packet id it still held.
+    pub(super) mistaken: Option<Mistaken>,
     /// How often the broker had reason to forward it.
     pub(super) reasons: u32,
     /// When the broker acknowledged it as new.
@@ -50,10 +52,24 @@ pub(super) enum Act {
     Sent { link: ClientIndex, way: Way, hop: Hop, first: u8, id: u16, kind: Kind, fate: Fate },
     /// A packet arrived where its connection was gone.
     Stale { link: ClientIndex, way: Way, hop: Hop, kind: Kind },
+    /// A receiver took it for another message.
+    Mistaken(Mistaken),
     /// A subscriber's application got it.
     Delivered { client: ClientIndex },
     /// An endpoint let go of it.
     LetGo { client: Option<ClientIndex>, why: Dropped },
+}
+
+/// A QoS 2 message whose packet id the receiver still held for another one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mistaken {
+    pub(super) link: ClientIndex,
+    pub(super) hop: Hop,
+    pub(super) id: u16,
+    /// The message that it was taken for.
+    pub(super) other: (StreamIndex, u32),
+    /// The sender had given the other one up, after the set number of transmissions.
+    pub(super) given_up: bool,
 }
 
 /// What the network did to a message's packets on one hop.
@@ -78,6 +94,8 @@ pub(super) struct Onward {
     pub(super) granted: Option<QoS>,
     /// First sendings by the broker.
     pub(super) sent: u32,
+    /// It was sent as a retained message.
+    pub(super) retained: bool,
     /// It arrived and was new to the subscriber's endpoint.
     pub(super) taken: bool,
     /// When the subscriber's endpoint told the broker that it is done.

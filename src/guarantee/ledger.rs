@@ -1,6 +1,6 @@
 //! The ledger: who is owed which message, and how many copies came.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::links::Links;
@@ -34,8 +34,9 @@ pub(super) struct Ledger {
     pub(super) closed: Vec<(StreamIndex, u32, ClientIndex, Unit)>,
     /// What was broken and seen at once, by message, subscriber and how.
     pub(super) seen: BTreeMap<(StreamIndex, u32, Option<ClientIndex>, Breach), Promise>,
-    /// Retained messages that the broker took without a payload, where it stores on PUBREL.
-    pub(super) clearing: BTreeSet<(StreamIndex, u32)>,
+    /// Retained messages whose PUBREL is awaited, where the broker stores then; whether each is
+    /// without a payload.
+    pub(super) retaining: BTreeMap<(StreamIndex, u32), bool>,
     /// Messages that had to wait because somebody was not connected.
     pub(super) offline_queued: u64,
 }
@@ -102,7 +103,7 @@ impl Ledger {
             retained: Retained::default(),
             closed: Vec::new(),
             seen: BTreeMap::new(),
-            clearing: BTreeSet::new(),
+            retaining: BTreeMap::new(),
             offline_queued: 0,
         }
     }
@@ -199,8 +200,8 @@ impl Ledger {
             }
             Kind::PubRel if release => {
                 self.taken(&parts);
-                if self.roster.streams[parts.stream.index()].retain {
-                    let empty = self.clearing.remove(&(parts.stream, parts.sequence));
+                // A repeated PUBREL stores nothing: its message was passed on before.
+                if let Some(empty) = self.retaining.remove(&(parts.stream, parts.sequence)) {
                     let topic = &self.roster.streams[parts.stream.index()].topic;
                     self.retained.stored(topic, &parts, empty);
                 }
@@ -211,8 +212,8 @@ impl Ledger {
 
     fn retain(&mut self, parts: &Parts, first: bool, release: bool, empty: bool) {
         if release {
-            if empty {
-                self.clearing.insert((parts.stream, parts.sequence));
+            if first {
+                self.retaining.insert((parts.stream, parts.sequence), empty);
             }
         } else if first || parts.qos != QoS::ExactlyOnce {
             let topic = &self.roster.streams[parts.stream.index()].topic;

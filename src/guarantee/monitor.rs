@@ -111,9 +111,14 @@ impl Monitor {
         }
     }
 
-    /// Whether a packet that arrives is read by this end.
-    pub(super) fn reads(&self, node: Node, client: ClientIndex, connection: Connection) -> bool {
-        self.links.is_open(node, client, connection)
+    /// Whether a packet that arrives is read by this end. A client reads nothing but a CONNACK on
+    /// a connection that is not accepted yet: what overtook the CONNACK, it lets pass.
+    pub(super) fn reads(&self, node: Node, connection: Connection, record: &Record<'_>) -> bool {
+        let client = record.name.client;
+        let accepted = node == Node::Broker
+            || record.kind() == Kind::ConnAck
+            || self.welcomed[client.index()][0] == Some(connection);
+        accepted && self.links.is_open(node, client, connection)
     }
 
     /// The message that the receiver had reason to pass on because of what arrived last, by its own
@@ -121,6 +126,11 @@ impl Monitor {
     /// under the id of a PUBREL.
     pub(super) const fn fresh(&self) -> Option<Tag> {
         self.fresh
+    }
+
+    /// The message for which a receiver holds a packet id.
+    pub(super) fn holder(&self, node: Node, client: ClientIndex, id: u16) -> Option<Tag> {
+        self.held.get(&(node, client, id)).map(|held| held.tag)
     }
 
     /// Whether any connection is open at this end.
@@ -346,9 +356,7 @@ impl Observer for Monitor {
     fn observe(&mut self, now: Time, event: &Event<'_>) {
         match *event {
             Event::Sent { node, record, .. } => self.sent(now, node, record),
-            Event::Arrived { node, connection, record }
-                if self.links.is_open(node, record.name.client, connection) =>
-            {
+            Event::Arrived { node, connection, record } if self.reads(node, connection, record) => {
                 self.arrived(now, node, record);
             }
             Event::Delivered { client, tag, qos, .. } => self.delivered(now, client, tag, qos),

@@ -1,10 +1,10 @@
 //! The second pass: the same trial again, with the evidence for what the first pass found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::blame::{Judgement, blame};
-use super::evidence::{Act, Case};
+use super::evidence::{Act, Case, Mistaken};
 use super::monitor::{Break, Monitor, message};
 use super::roster::Roster;
 use super::rules::Rule;
@@ -12,7 +12,7 @@ use super::story;
 use super::subscriptions::Subscriptions;
 use super::verdict::{Blame, Breach, Finding, MAX_FINDINGS, Outcome, Violation};
 use super::watch::{FirstPass, Offender};
-use crate::base::event::{Body, Event, Fate, Observer, Record};
+use crate::base::event::{Body, Dropped, Event, Fate, Observer, Record};
 use crate::base::name::{ClientIndex, Connection, Hop, Kind, Node, StreamIndex, Subject, Tag, Way};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
@@ -27,6 +27,8 @@ pub struct Recorder {
     cases: BTreeMap<(StreamIndex, u32), Case>,
     /// Packets of offending messages under way: when they arrive and whose they are.
     flying: BTreeMap<(ClientIndex, Way), Vec<Flying>>,
+    /// What senders gave up: the link on which, and the message.
+    given_up: BTreeSet<(ClientIndex, StreamIndex, u32)>,
 }
 
 /// A packet of an offending message that is under way.
@@ -52,6 +54,7 @@ impl Recorder {
             subscriptions: Subscriptions::new(roster),
             cases,
             flying: BTreeMap::new(),
+            given_up: BTreeSet::new(),
         }
     }
 
@@ -127,7 +130,11 @@ impl Recorder {
             (Hop::Second, Node::Client(_))
                 if matches!(record.kind(), Kind::PubAck | Kind::PubComp) =>
             {
-                case.onward.entry(link).or_default().acknowledged.get_or_insert(now);
+                // What answers for another message of the same id is not about this one.
+                let onward = case.onward.entry(link).or_default();
+                if onward.taken {
+                    onward.acknowledged.get_or_insert(now);
+                }
             }
             _ => {}
         }
@@ -136,11 +143,12 @@ impl Recorder {
     /// The broker sent a copy on for the first time.
     fn forwarded(&mut self, now: Time, record: &Record<'_>) {
         let Some(parts) = record.tag.parts() else { return };
-        if parts.is_retained_copy() {
-            return;
-        }
         let link = record.name.client;
         let Some(case) = self.cases.get_mut(&(parts.stream, parts.sequence)) else { return };
+        if parts.is_retained_copy() {
+            case.onward.entry(link).or_default().retained = true;
+            return;
+        }
         let reasons = case.reasons;
         if !case.subscribers.contains(&link) {
             return;
@@ -160,7 +168,7 @@ impl Recorder {
 
     fn arrived(&mut self, now: Time, node: Node, connection: Connection, record: &Record<'_>) {
         let link = record.name.client;
-        let reads = self.monitor.reads(node, link, connection);
+        let reads = self.monitor.reads(node, connection, record);
         match record.body {
             Body::Subscribe(requests) if reads => {
                 self.subscriptions.asked(link, record.id, requests);
@@ -171,10 +179,17 @@ impl Recorder {
             _ => {}
         }
         let Subject::Message { hop, .. } = record.name.subject else { return };
-        if !reads || !matches!(record.kind(), Kind::Publish | Kind::PubRel) {
+        if !reads {
+            self.unread(now, record);
             return;
         }
-        let Some(whose) = self.monitor.fresh().and_then(message) else { return };
+        if !matches!(record.kind(), Kind::Publish | Kind::PubRel) {
+            return;
+        }
+        let Some(whose) = self.monitor.fresh().and_then(message) else {
+            self.mistaken(now, node, hop, record);
+            return;
+        };
         let Some(case) = self.cases.get_mut(&whose) else { return };
         match (hop, node, record.kind()) {
             (Hop::First, Node::Broker, Kind::Publish | Kind::PubRel) => {
@@ -195,6 +210,32 @@ impl Recorder {
                 case.onward.entry(link).or_default().taken = true;
             }
             _ => {}
+        }
+    }
+
+    /// A PUBLISH came whose packet id the receiver holds, perhaps for another message.
+    fn mistaken(&mut self, now: Time, node: Node, hop: Hop, record: &Record<'_>) {
+        let (link, id) = (record.name.client, record.id);
+        let holder = self.monitor.holder(node, link, id).and_then(message);
+        let Some(other) = holder.filter(|_| record.kind() == Kind::Publish) else { return };
+        let given_up = self.given_up.contains(&(link, other.0, other.1));
+        let Some(case) = self.case(record.tag) else { return };
+        if message(record.tag) != Some(other) && case.mistaken.is_none() {
+            let mistaken = Mistaken { link, hop, id, other, given_up };
+            case.mistaken = Some(mistaken);
+            case.act(now, Act::Mistaken(mistaken));
+        }
+    }
+
+    /// An endpoint let go of a message: the broker of a client's copy, or the publisher itself.
+    fn let_go(&mut self, now: Time, client: Option<ClientIndex>, tag: Tag, why: Dropped) {
+        if let (Dropped::GaveUp, Some((stream, sequence))) = (why, message(tag)) {
+            let link = client.unwrap_or(self.roster.streams[stream.index()].client);
+            self.given_up.insert((link, stream, sequence));
+        }
+        if let Some(case) = self.case(tag) {
+            case.dropped.push((client, why));
+            case.act(now, Act::LetGo { client, why });
         }
     }
 
@@ -284,10 +325,14 @@ fn note_missing_deed(case: &mut Case, offender: &Offender) {
     };
     let onward = case.onward.get(&link).copied().unwrap_or_default();
     let dropped = case.dropped.iter().any(|(client, _)| *client == Some(link));
+    let ignored = onward.sent == 0 && !onward.retained && !dropped;
     let (at, node, rule) = match (case.accepted, onward.acknowledged) {
-        (_, Some(at)) if onward.taken => (at, Node::Client(link), Rule::NeverDelivered),
+        // Of a live and a retained copy, one may have come.
+        (_, Some(at)) if onward.taken && !case.deliveries.contains_key(&link) => {
+            (at, Node::Client(link), Rule::NeverDelivered)
+        }
         // A broker that was stopped early might still have sent it.
-        (Some(at), _) if onward.sent == 0 && !dropped && !offender.provisional => {
+        (Some(at), _) if ignored && !offender.provisional => {
             (at, Node::Broker, Rule::NeverForwarded)
         }
         _ => return,
@@ -322,18 +367,8 @@ impl Observer for Recorder {
                     case.delivered(now, client);
                 }
             }
-            Event::Refused { tag, why } => {
-                if let Some(case) = self.case(tag) {
-                    case.dropped.push((None, why));
-                    case.act(now, Act::LetGo { client: None, why });
-                }
-            }
-            Event::Dropped { client, tag, why } => {
-                if let Some(case) = self.case(tag) {
-                    case.dropped.push((Some(client), why));
-                    case.act(now, Act::LetGo { client: Some(client), why });
-                }
-            }
+            Event::Refused { tag, why } => self.let_go(now, None, tag, why),
+            Event::Dropped { client, tag, why } => self.let_go(now, Some(client), tag, why),
             Event::Closed { node: Node::Broker, client, .. }
                 if self.roster.clients[client.index()].clean
                     && !self.monitor.is_connected(Node::Broker, client) =>

@@ -1,6 +1,6 @@
 //! One message's life in lines of text.
 
-use super::evidence::{Act, Case, receiver};
+use super::evidence::{Act, Case, Mistaken, receiver};
 use super::roster::Roster;
 use super::verdict::StoryLine;
 use crate::base::event::{Arrival, Dropped, Fate, Loss};
@@ -38,6 +38,9 @@ fn concerns(act: &Act, subscriber: Option<ClientIndex>) -> bool {
         Act::Sent { link, hop, .. } | Act::Stale { link, hop, .. } => {
             *hop == Hop::First || Some(*link) == subscriber
         }
+        Act::Mistaken(Mistaken { link, hop, .. }) => {
+            *hop == Hop::First || Some(*link) == subscriber
+        }
         Act::Delivered { client } => Some(*client) == subscriber,
         Act::LetGo { client, .. } => client.is_none() || *client == subscriber,
     }
@@ -53,7 +56,12 @@ fn text(roster: &Roster, publisher: ClientIndex, act: &Act) -> String {
         }
         Act::Stale { link, way, kind, .. } => {
             let (_, to) = ends(roster, link, way);
-            format!("{to} does not read a {}: its connection is gone", kind.label())
+            format!("{to} does not read a {}: its connection is not open", kind.label())
+        }
+        Act::Mistaken(Mistaken { link, hop, id, other, .. }) => {
+            let node = if hop == Hop::First { Node::Broker } else { Node::Client(link) };
+            let (who, stream) = (name(roster, node), &roster.streams[other.0.index()].name);
+            format!("{who} still holds id {id} for {stream} #{} and takes it for that", other.1)
         }
         Act::Delivered { client } => format!("{} delivers it", roster.name(client)),
         Act::LetGo { client: None, why } => {

@@ -128,7 +128,12 @@ impl Watch {
             (Subject::Message { hop: Hop::First, .. }, Node::Broker) => {
                 self.ledger.reached_broker(record);
             }
-            (Subject::Message { .. }, Node::Client(_)) => self.ledger.reached_client(record),
+            // A client lets pass what overtook its CONNACK.
+            (Subject::Message { .. }, Node::Client(_)) => {
+                if self.ledger.sessions[client.index()].accepted == Some(connection) {
+                    self.ledger.reached_client(record);
+                }
+            }
             (Subject::Control { .. }, Node::Broker) => self.ledger.asked(record),
             (Subject::Control { .. }, Node::Client(_)) => {
                 let resumed = self.ledger.accepted(connection, record) == Some(true);
