@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -64,8 +63,9 @@ pub(super) struct Arguments {
     qos: Vec<QoS>,
 
     /// How many trials at a time [default: one a processor]
-    #[arg(short, long, value_name = "N", help_heading = "How to run")]
-    jobs: Option<NonZeroU16>,
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024),
+        help_heading = "How to run")]
+    jobs: Option<u16>,
     /// Go on with the next scenario after one that failed
     #[arg(long, help_heading = "How to run")]
     no_fail_fast: bool,
@@ -73,6 +73,7 @@ pub(super) struct Arguments {
     #[arg(long, help_heading = "How to run")]
     wire: bool,
     /// Refuse scenarios of which one trial would have more events, and stop a trial there
+    /// [default: 1000000000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..),
         help_heading = "How to run")]
     max_events: Option<u64>,
@@ -125,14 +126,19 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     for scenario in &mut scenarios {
         arguments.overrule(scenario);
     }
+    refuse_namesakes(&scenarios)?;
     let pool = pool(arguments.jobs)?;
     refuse_larger(&scenarios, arguments.limits(), pool.current_num_threads())?;
     let plans = match plan(scenarios, &arguments.selection()) {
         Ok(plans) => plans,
         Err(error) => {
             note(&format!("error: {error}"));
-            let ambiguous = matches!(error, SelectionError::AmbiguousTrial { .. });
-            return Ok(if ambiguous { exit::USAGE } else { exit::NOTHING });
+            return Ok(match error {
+                SelectionError::Nothing(_) | SelectionError::UnknownTrial(_) => exit::NOTHING,
+                SelectionError::TooMany { .. } | SelectionError::AmbiguousTrial { .. } => {
+                    exit::USAGE
+                }
+            });
         }
     };
     let exports = Exports::open(arguments, &plans)?;
@@ -165,6 +171,24 @@ fn simulate(
     (results, progress.finish())
 }
 
+/// Two scenarios of one name could not be told apart in any output, and would write one folder;
+/// names that differ by case alone are one folder on some systems.
+fn refuse_namesakes(scenarios: &[Scenario]) -> anyhow::Result<()> {
+    let mut paths: BTreeMap<String, &str> = BTreeMap::new();
+    for scenario in scenarios {
+        let folder = escape::file_name(&scenario.name).to_lowercase();
+        if let Some(other) = paths.insert(folder, &scenario.path) {
+            let name = escape::terminal(&scenario.name);
+            let (one, two) = (escape::terminal(other), escape::terminal(&scenario.path));
+            bail!(
+                "`{one}` and `{two}` are both named `{name}`, so one's results would replace \
+                 the other's: give one of them another `name`"
+            );
+        }
+    }
+    Ok(())
+}
+
 fn refuse_larger(scenarios: &[Scenario], limits: Limits, jobs: usize) -> anyhow::Result<()> {
     for scenario in scenarios {
         let path = escape::terminal(&scenario.path);
@@ -175,9 +199,9 @@ fn refuse_larger(scenarios: &[Scenario], limits: Limits, jobs: usize) -> anyhow:
     Ok(())
 }
 
-fn pool(jobs: Option<NonZeroU16>) -> anyhow::Result<ThreadPool> {
+fn pool(jobs: Option<u16>) -> anyhow::Result<ThreadPool> {
     // Zero leaves the number to rayon: one a processor.
-    let threads = jobs.map_or(0, |jobs| usize::from(jobs.get()));
+    let threads = jobs.map_or(0, usize::from);
     ThreadPoolBuilder::new().num_threads(threads).build().context("failed to start threads")
 }
 
@@ -222,7 +246,12 @@ fn summarise(arguments: &Arguments, results: &[ScenarioResult], planned: usize, 
 impl Arguments {
     fn selection(&self) -> Selection {
         let one = self.seed.map(|first| Seeds::Range { first, count: 1 });
-        Selection { seeds: one.or(self.seeds), qos: self.qos.clone(), trial: self.trial.clone() }
+        Selection {
+            seeds: one.or(self.seeds),
+            qos: self.qos.clone(),
+            trial: self.trial.clone(),
+            one_seed: self.seed.is_some(),
+        }
     }
 
     /// The options that change what a trial is go over what the scenario says.
@@ -255,6 +284,12 @@ impl Arguments {
         flags
     }
 
+    /// The files to export: CSV, JSON, Markdown, JUnit.
+    fn exports(&self) -> [Option<&Path>; 4] {
+        [&self.export_csv, &self.export_json, &self.export_markdown, &self.junit]
+            .map(Option::as_deref)
+    }
+
     /// The folder for reports; a single trial is a look and not a result, and leaves none unless
     /// it is told where.
     fn reports(&self) -> Option<&Path> {
@@ -278,25 +313,30 @@ struct Exports {
 
 impl Exports {
     fn open(arguments: &Arguments, plans: &[Plan]) -> anyhow::Result<Self> {
-        let pending = |path: &Option<PathBuf>| path.as_deref().map(Pending::open).transpose();
+        let pending = |path: Option<&Path>| path.map(Pending::open).transpose();
+        let [csv, json, markdown, junit] = arguments.exports();
+        for (nth, path) in arguments.exports().into_iter().flatten().enumerate() {
+            let twice = arguments.exports().into_iter().flatten().skip(nth + 1).any(|p| p == path);
+            if twice && !path.starts_with("/dev") {
+                bail!("two exports would write `{}`: name two files", path.display());
+            }
+        }
         let mut folders = BTreeMap::new();
         if let Some(out) = arguments.reports() {
             for Plan { scenario, .. } in plans {
                 let folder = out.join(escape::file_name(&scenario.name));
-                if folders.values().any(|taken| *taken == folder) {
-                    let name = escape::terminal(&scenario.name);
-                    bail!("two scenarios would write `{}`: rename `{name}`", folder.display());
-                }
-                writable_folder(&folder)?;
                 folders.insert(scenario.name.clone(), folder);
+            }
+            for folder in folders.values() {
+                writable_folder(folder)?;
             }
         }
         Ok(Self {
             folders,
-            csv: pending(&arguments.export_csv)?,
-            json: pending(&arguments.export_json)?,
-            markdown: pending(&arguments.export_markdown)?,
-            junit: pending(&arguments.junit)?,
+            csv: pending(csv)?,
+            json: pending(json)?,
+            markdown: pending(markdown)?,
+            junit: pending(junit)?,
         })
     }
 

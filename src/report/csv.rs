@@ -62,6 +62,7 @@ fn trial_header() -> Vec<String> {
         "seed",
         "trial",
         "verdict",
+        "partial",
         "ending",
         "ended_at_s",
         "events",
@@ -86,6 +87,7 @@ fn trial_header() -> Vec<String> {
         "stuck",
         "reordered",
         "refused",
+        "copies_per_delivered",
         "packets_per_message",
         "bytes_per_message",
         "overhead",
@@ -130,6 +132,7 @@ fn trial_row(
         trial.seed.to_string(),
         trial.name.clone(),
         words::verdict(trial.verdict).to_owned(),
+        result.is_partial().to_string(),
     ];
     if let Some(facts) = &trial.facts {
         cells.extend([
@@ -186,13 +189,18 @@ fn qos_cells(row: &QosRow) -> Vec<String> {
     ];
     let mut cells: Vec<String> = counts.iter().map(ToString::to_string).collect();
     let messages = row.messages as f64;
+    let copies = if row.delivered > 0 {
+        number((row.delivered + row.extra_copies) as f64 / row.delivered as f64)
+    } else {
+        String::new()
+    };
     let overhead = if row.delivered_payload > 0.0 {
         number(sent.bytes as f64 / row.delivered_payload)
     } else {
         String::new()
     };
     let (packets, bytes) = (sent.packets as f64 / messages, sent.bytes as f64 / messages);
-    cells.extend([number(packets), number(bytes), overhead]);
+    cells.extend([copies, number(packets), number(bytes), overhead]);
     cells.extend(quantiles(row.latency));
     cells.extend(quantiles(row.completion));
     for kind in row.traffic.iter().flatten() {
@@ -213,13 +221,16 @@ fn point_header() -> Vec<String> {
         "granted_qos",
         "runs",
         "verdict",
+        "partial",
         "messages",
         "units",
         "delivered",
         "lost",
         "duplicated",
+        "extra_copies",
         "unexpected",
         "stuck",
+        "copies_per_delivered",
     ]);
     let means = [
         "delivered_share",
@@ -251,6 +262,7 @@ fn point_row(result: &ScenarioResult, figures: &Figures) -> Vec<String> {
         figures.granted.map(|qos| qos.to_string()).unwrap_or_default(),
         figures.runs.to_string(),
         words::verdict(figures.verdict).to_owned(),
+        result.is_partial().to_string(),
         figures.messages.to_string(),
     ];
     let counts = [
@@ -258,10 +270,12 @@ fn point_row(result: &ScenarioResult, figures: &Figures) -> Vec<String> {
         totals.delivered,
         totals.lost,
         totals.duplicated,
+        totals.extra_copies,
         totals.unexpected,
         totals.stuck,
     ];
     cells.extend(counts.map(|count| count.to_string()));
+    cells.push(figures.copies.map(number).unwrap_or_default());
     let means = [
         Some(figures.delivered),
         Some(figures.lost),

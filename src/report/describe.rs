@@ -1,6 +1,6 @@
 //! What was simulated, in a few words that stand beside every number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::number::counted;
 use crate::mqtt::settings::Retry;
@@ -17,15 +17,19 @@ pub fn transport(setup: &Setup) -> String {
     distinct(all)
 }
 
-/// The retry rule of all endpoints, such as `timer 1s`; where they differ, each with whose it is.
+/// The retry rule of all who send messages, such as `timer 1 s`; where they differ, each with
+/// whose it is. A client that only subscribes has nothing of a message to send again.
 #[must_use]
 pub fn retry(setup: &Setup) -> String {
     let broker = rule(setup.broker.hop.retry);
-    let clients = distinct(setup.clients.iter().map(|client| rule(client.settings.hop.retry)));
-    if clients.is_empty() || clients == broker {
+    let publishers: BTreeSet<usize> = setup.streams.iter().map(|s| s.client.index()).collect();
+    let publishers = distinct(
+        publishers.into_iter().map(|client| rule(setup.clients[client].settings.hop.retry)),
+    );
+    if publishers.is_empty() || publishers == broker {
         broker
     } else {
-        format!("{broker} (broker), {clients} (clients)")
+        format!("{broker} (broker), {publishers} (publishers)")
     }
 }
 

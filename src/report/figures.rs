@@ -25,6 +25,8 @@ pub struct Figures {
     pub lost: Interval,
     /// Units duplicated, the mean a run.
     pub duplicated: Interval,
+    /// Copies of each unit delivered, over all runs; `None` if nothing was delivered.
+    pub copies: Option<f64>,
     /// Packets for each message, the mean a run.
     pub packets: Interval,
     /// Wire bytes for each message, the mean a run.
@@ -66,6 +68,7 @@ impl Figures {
             delivered: sum(|row| row.delivered),
             lost: sum(|row| row.lost),
             duplicated: sum(|row| row.duplicated),
+            extra_copies: sum(|row| row.extra_copies),
             unexpected: sum(|row| row.unexpected),
             stuck: sum(|row| row.stuck),
         };
@@ -82,6 +85,9 @@ impl Figures {
             delivered: statistics::wilson(totals.delivered, totals.units),
             lost: means(&|row| float(row.lost)),
             duplicated: means(&|row| float(row.duplicated)),
+            copies: (totals.delivered > 0).then(|| {
+                float(totals.delivered + totals.extra_copies) / float(totals.delivered)
+            }),
             packets: means(&|row| float(row.sent().packets) / float(row.messages)),
             bytes: means(&|row| float(row.sent().bytes) / float(row.messages)),
             overhead: (!any_without)

@@ -18,7 +18,7 @@ use crate::base::time::Span;
 use crate::guarantee::metrics::{Count, MESSAGE_KINDS, Purposes};
 use crate::guarantee::verdict::Violation;
 use crate::scenario::MODEL;
-use crate::study::needs::Value;
+use crate::study::needs::{NeedResult, Value};
 use crate::study::result::{
     Cause, Failure, PointResult, QosRow, Quantiles, ScenarioResult, Verdict,
 };
@@ -56,6 +56,7 @@ struct Scenario {
     retry: String,
     verdict: &'static str,
     partial: bool,
+    narrowed: bool,
     runs_planned: usize,
     runs_finished: usize,
     points: Vec<Point>,
@@ -106,6 +107,7 @@ struct Level {
     lost: u64,
     duplicated: u64,
     extra_copies: u64,
+    copies_per_delivered: Option<f64>,
     unexpected: u64,
     recovered: u64,
     stuck: u64,
@@ -206,11 +208,12 @@ impl Scenario {
             transport,
             retry,
             verdict: words::verdict(result.verdict),
-            partial: result.finished < result.planned,
+            partial: result.is_partial(),
+            narrowed: result.narrowed,
             runs_planned: result.planned,
             runs_finished: result.finished,
             points: result.points.iter().map(Point::new).collect(),
-            needs: result.needs.iter().map(Need::new).collect(),
+            needs: result.needs.iter().map(|need| Need::new(result, need)).collect(),
             sometimes: result.sometimes.iter().cloned().collect(),
             expected_breaks: expected.collect(),
         }
@@ -291,7 +294,8 @@ impl Level {
             delivered: figures.totals.delivered,
             lost: figures.totals.lost,
             duplicated: figures.totals.duplicated,
-            extra_copies: sum(|row| row.extra_copies),
+            extra_copies: figures.totals.extra_copies,
+            copies_per_delivered: figures.copies,
             unexpected: figures.totals.unexpected,
             recovered: sum(|row| row.recovered),
             stuck: figures.totals.stuck,
@@ -349,12 +353,12 @@ impl ByPurpose {
 }
 
 impl Need {
-    fn new(result: &crate::study::needs::NeedResult) -> Self {
+    fn new(scenario: &ScenarioResult, result: &NeedResult) -> Self {
         let worst = result.worst.as_ref();
         let finite = |number: f64| number.is_finite().then_some(number);
         Self {
             need: result.need.text.clone(),
-            verdict: words::verdict(result.verdict),
+            verdict: scenario.judged(result).map_or("not-judged", words::verdict),
             point: worst.map(|worst| worst.label.clone()),
             value: worst.and_then(|worst| finite(worst.value.number())),
             unit: worst.map(|worst| match worst.value {

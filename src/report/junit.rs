@@ -36,14 +36,14 @@ fn suite(result: &ScenarioResult, flags: &str) -> TestSuite {
             || "could not be measured".to_owned(),
             |worst| format!("{} at {}", super::number::value(worst.value), worst.label),
         );
-        suite.add_test_case(case(&format!("need {}", need.need.text), need.verdict, &what));
+        suite.add_test_case(case(&format!("need {}", need.need.text), result.judged(need), &what));
     }
     for (name, count) in &result.sometimes {
-        let verdict = if *count == 0 { Verdict::Inconclusive } else { Verdict::Holds };
+        let verdict = result.happened(*count);
         suite.add_test_case(case(&format!("sometimes {name}"), verdict, "never happened"));
     }
     for (expected, count) in &result.expected {
-        let verdict = if *count == 0 { Verdict::Inconclusive } else { Verdict::Holds };
+        let verdict = result.happened(*count);
         let name = format!(
             "expected break {} {} blame {}",
             words::promise(expected.violation.promise),
@@ -52,9 +52,9 @@ fn suite(result: &ScenarioResult, flags: &str) -> TestSuite {
         );
         suite.add_test_case(case(&name, verdict, "never happened"));
     }
-    if result.finished < result.planned {
+    if result.is_partial() {
         let what = format!("{} of {} runs finished", result.finished, result.planned);
-        suite.add_test_case(case("all runs finished", Verdict::Inconclusive, &what));
+        suite.add_test_case(case("all runs finished", Some(Verdict::Inconclusive), &what));
     }
     suite
 }
@@ -63,7 +63,7 @@ fn point_case(result: &ScenarioResult, point: &PointResult, flags: &str) -> Test
     let name = if point.label.is_empty() { "promises" } else { &point.label };
     let failed = point.trials.len() - point.count(Verdict::Holds);
     let what = format!("{failed} of {} runs", point.trials.len());
-    let mut case = case(name, point.verdict(), &what);
+    let mut case = case(name, Some(point.verdict()), &what);
     case.set_classname(result.scenario.name.as_str());
     if failed > 0 {
         let only = ScenarioResult { points: vec![point.clone()], ..result.clone() };
@@ -72,16 +72,20 @@ fn point_case(result: &ScenarioResult, point: &PointResult, flags: &str) -> Test
     case
 }
 
-fn case(name: &str, verdict: Verdict, what: &str) -> TestCase {
-    let mut status = match verdict {
-        Verdict::Holds => TestCaseStatus::success(),
-        Verdict::Violated => TestCaseStatus::non_success(NonSuccessKind::Failure),
-        Verdict::Inconclusive | Verdict::NotDeterministic | Verdict::Bug => {
-            TestCaseStatus::non_success(NonSuccessKind::Error)
+/// A case; without a verdict it was skipped, as a narrowed run need not show it.
+fn case(name: &str, verdict: Option<Verdict>, what: &str) -> TestCase {
+    let failed = |kind| {
+        let mut status = TestCaseStatus::non_success(kind);
+        status.set_message(what).set_type(verdict.map(words::verdict).unwrap_or_default());
+        status
+    };
+    let status = match verdict {
+        None => TestCaseStatus::skipped(),
+        Some(Verdict::Holds) => TestCaseStatus::success(),
+        Some(Verdict::Violated) => failed(NonSuccessKind::Failure),
+        Some(Verdict::Inconclusive | Verdict::NotDeterministic | Verdict::Bug) => {
+            failed(NonSuccessKind::Error)
         }
     };
-    if verdict != Verdict::Holds {
-        status.set_message(what).set_type(words::verdict(verdict));
-    }
     TestCase::new(name, status)
 }

@@ -30,12 +30,13 @@ fn section(result: &ScenarioResult) -> String {
     let (transport, retry) = describe::rules(scenario);
     let mut text = format!(
         "## {}: {}\n\n{}\n\nTransport {transport}, retry {retry}, model {MODEL}, \
-         {} of {} runs.\n\n",
+         {} of {} runs{}.\n\n",
         escape::markdown(&scenario.name),
         words::verdict(result.verdict),
         escape::markdown(&scenario.about),
         format_count(result.finished as u64),
         format_count(result.planned as u64),
+        if result.is_partial() { ": interrupted, these results are partial" } else { "" },
     );
     text += HEADER;
     for figures in result.points.iter().flat_map(Figures::of) {
@@ -47,7 +48,10 @@ fn section(result: &ScenarioResult) -> String {
             || "could not be measured".to_owned(),
             |worst| format!("{} ({})", value(worst.value), escape::markdown(&worst.label)),
         );
-        let met = if need.verdict == Verdict::Holds { "met" } else { words::verdict(need.verdict) };
+        let met = match result.judged(need) {
+            Some(Verdict::Holds) => "met",
+            verdict => verdict.map_or("not judged in a narrowed run", words::verdict),
+        };
         text += &format!("- need {}: {met}, {measured}\n", escape::markdown(&need.need.text));
     }
     for (name, count) in &result.sometimes {

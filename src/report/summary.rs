@@ -15,27 +15,29 @@ pub fn expectations(result: &ScenarioResult, style: Style) -> String {
     let texts = result.needs.iter().map(|need| need.need.text.chars().count());
     let width = texts.max().unwrap_or(0);
     for need in &result.needs {
-        text += &need_line(need, width, style);
+        text += &need_line(result, need, width, style);
     }
     if !result.sometimes.is_empty() {
-        let missed = result.sometimes.iter().any(|(_, count)| *count == 0);
-        let verdict = if missed { Verdict::Inconclusive } else { Verdict::Holds };
+        let rarest = result.sometimes.iter().map(|(_, count)| *count).min().unwrap_or(0);
+        let verdict = result.happened(rarest);
         let counts: Vec<String> = result
             .sometimes
             .iter()
             .map(|(name, count)| format!("{} {}", escape::terminal(name), format_count(*count)))
             .collect();
-        text += &format!("  {} sometimes: {}\n", mark(verdict, style), counts.join(", "));
+        let sign = mark(verdict, style);
+        text += &format!("  {sign} sometimes: {}{}\n", counts.join(", "), unjudged(verdict));
     }
     for (expected, count) in &result.expected {
-        let verdict = if *count == 0 { Verdict::Inconclusive } else { Verdict::Holds };
+        let verdict = result.happened(*count);
         text += &format!(
-            "  {} expected break: {} {}, blame {}: {} seen\n      {}\n",
+            "  {} expected break: {} {}, blame {}: {} seen{}\n      {}\n",
             mark(verdict, style),
             words::promise(expected.violation.promise),
             words::breach(expected.violation.breach),
             words::blame(expected.violation.blame),
             if *count == 0 { "never".to_owned() } else { format_count(*count) },
+            unjudged(verdict),
             style.faint(&escape::terminal(&expected.why)),
         );
     }
@@ -49,22 +51,30 @@ pub fn expectations(result: &ScenarioResult, style: Style) -> String {
     text
 }
 
-fn need_line(need: &NeedResult, width: usize, style: Style) -> String {
+fn need_line(result: &ScenarioResult, need: &NeedResult, width: usize, style: Style) -> String {
     let text = escape::terminal(&need.need.text);
-    let measured = need.worst.as_ref().map_or_else(
-        || "could not be measured".to_owned(),
-        |worst| format!("{:>9}   {}", value(worst.value), worst.label),
-    );
-    format!("  {} {text:<width$}  {}\n", mark(need.verdict, style), measured.trim_end())
+    let verdict = result.judged(need);
+    let measured = match (&need.worst, verdict) {
+        (Some(worst), _) => format!("{:>9}   {}", value(worst.value), worst.label),
+        (None, Some(_)) => "could not be measured".to_owned(),
+        (None, None) => NOT_JUDGED.to_owned(),
+    };
+    format!("  {} {text:<width$}  {}\n", mark(verdict, style), measured.trim_end())
 }
 
-/// `✓`, `✗`, or `?` for what proves nothing.
-#[must_use]
-pub fn mark(verdict: Verdict, style: Style) -> String {
+const NOT_JUDGED: &str = "not judged: narrowed run";
+
+fn unjudged(verdict: Option<Verdict>) -> String {
+    if verdict.is_none() { format!(" ({NOT_JUDGED})") } else { String::new() }
+}
+
+/// `✓`, `✗`, `?` for what proves nothing, or `-` for what is not judged.
+fn mark(verdict: Option<Verdict>, style: Style) -> String {
     match verdict {
-        Verdict::Holds => style.good("✓"),
-        Verdict::Inconclusive => style.doubtful("?"),
-        Verdict::Violated | Verdict::NotDeterministic | Verdict::Bug => style.bad("✗"),
+        None => style.faint("-"),
+        Some(Verdict::Holds) => style.good("✓"),
+        Some(Verdict::Inconclusive) => style.doubtful("?"),
+        Some(Verdict::Violated | Verdict::NotDeterministic | Verdict::Bug) => style.bad("✗"),
     }
 }
 
@@ -128,7 +138,7 @@ fn trouble(result: &ScenarioResult) -> String {
             of(count(Verdict::Violated), "broke a promise")
         }
         Verdict::Violated => format!("{runs}, {} not met", counted(unmet as u64, "need")),
-        Verdict::Inconclusive if result.finished < result.planned => {
+        Verdict::Inconclusive if result.is_partial() => {
             format!("{runs} of {}, interrupted", format_count(result.planned as u64))
         }
         Verdict::Inconclusive if count(Verdict::Inconclusive) > 0 => {

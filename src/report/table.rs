@@ -46,10 +46,15 @@ fn heading(result: &ScenarioResult, layout: Layout) -> String {
     }
     if let Some(point) = scenario.points.first() {
         let size = describe::size(&point.setup);
-        let line = format!("{size}; transport {transport}, retry {retry}");
+        let line = format!("{size}; {transport}, retry {retry}");
         for line in wrap(&line, layout.width.min(100) - 2) {
             text += &format!("  {}\n", layout.style.faint(&line));
         }
+    }
+    if result.is_partial() {
+        let (done, all) = (result.finished as u64, result.planned as u64);
+        let line = format!("partial: {} of {} runs", format_count(done), format_count(all));
+        text += &format!("  {}\n", layout.style.doubtful(&line));
     }
     text
 }
@@ -151,37 +156,77 @@ fn notes(rows: &[Figures], style: Style) -> String {
         text += &format!("  {}\n", style.faint(&line));
     }
     for row in rows {
-        if let Some(zeros) = zeros(row) {
-            text += &format!("  QoS {:<3}  {zeros}\n", row.name());
+        let mut name = format!("QoS {:<3}", row.name());
+        for fact in facts(row) {
+            text += &format!("  {name}  {fact}\n");
+            name = " ".repeat(name.len());
         }
     }
     text
 }
 
-/// `0 of 100,000 lost (at most 0.003 % at 95 %)`: a zero never stands alone.
-fn zeros(row: &Figures) -> Option<String> {
-    let units = row.totals.units;
-    let nothing = match (row.totals.lost, row.totals.duplicated) {
-        (0, 0) => "lost, 0 duplicated",
-        (0, _) => "lost",
-        (_, 0) => "duplicated",
-        _ => return None,
+/// What the columns cannot show: how much a zero proves, as it never stands alone, and how many
+/// copies a duplicate is.
+fn facts(row: &Figures) -> Vec<String> {
+    let totals = &row.totals;
+    if totals.units == 0 {
+        return Vec::new();
+    }
+    let units = format_count(totals.units);
+    let bound = percent_bound(at_most_when_none(totals.units));
+    let zeros = match (totals.lost, totals.duplicated) {
+        (0, 0) => Some("lost, 0 duplicated"),
+        (0, _) => Some("lost"),
+        (_, 0) => Some("duplicated"),
+        _ => None,
     };
-    let bound = percent_bound(at_most_when_none(units));
-    (units > 0).then(|| format!("0 of {} {nothing} (at most {bound} at 95 %)", format_count(units)))
+    let zeros = zeros.map(|zeros| format!("0 of {units} {zeros} (at most {bound} at 95 %)"));
+    let copies = (totals.duplicated > 0).then(|| {
+        let duplicated = format_count(totals.duplicated);
+        format!("{duplicated} of {units} duplicated, {:.1} copies each", copies_each(row))
+    });
+    zeros.into_iter().chain(copies).collect()
 }
 
-/// Breaks text at spaces into lines of at most `width` characters; a longer word stands alone.
+#[expect(clippy::cast_precision_loss, reason = "display only")]
+fn copies_each(row: &Figures) -> f64 {
+    1.0 + row.totals.extra_copies as f64 / row.totals.duplicated as f64
+}
+
+/// Breaks text at spaces into lines of at most `width` characters; a longer word stands alone. A
+/// number is not parted from the unit or noun that follows it.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
+    let mut chunks: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
+        match chunks.last_mut() {
+            Some(chunk) if chunk.ends_with(|char: char| char.is_ascii_digit()) => {
+                chunk.push(' ');
+                chunk.push_str(word);
             }
-            _ => lines.push(word.to_owned()),
+            _ => chunks.push(word.to_owned()),
+        }
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for chunk in chunks {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + chunk.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(&chunk);
+            }
+            _ => lines.push(chunk),
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrap;
+
+    #[test]
+    fn a_number_stays_with_its_unit() {
+        assert_eq!(wrap("retry timer 1 s", 13), ["retry timer", "1 s"]);
+        assert_eq!(wrap("retry timer 1 s", 15), ["retry timer 1 s"]);
+        assert_eq!(wrap("averylongword a b", 4), ["averylongword", "a b"]);
+    }
 }

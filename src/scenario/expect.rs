@@ -67,6 +67,8 @@ pub enum Metric {
     Lost,
     /// Units with more copies than one.
     Duplicated,
+    /// Copies of each unit delivered: 1 without duplicates.
+    Copies,
     /// Deliveries to nobody's subscription.
     Unexpected,
     /// Messages never acknowledged.

@@ -6,10 +6,11 @@ use crate::base::qos::QoS;
 use crate::base::units;
 
 /// The metrics that a need can name, without their statistics.
-pub const METRICS: [&str; 14] = [
+pub const METRICS: [&str; 15] = [
     "delivered",
     "lost",
     "duplicated",
+    "copies",
     "unexpected",
     "stuck",
     "reordered",
@@ -73,6 +74,7 @@ fn subject(text: &str) -> Result<(Option<QoS>, Metric, Kind), Problem> {
         "delivered" => (Metric::Delivered, Kind::Units),
         "lost" => (Metric::Lost, Kind::Units),
         "duplicated" => (Metric::Duplicated, Kind::Units),
+        "copies" => (Metric::Copies, Kind::Number),
         "unexpected" => (Metric::Unexpected, Kind::Units),
         "stuck" => (Metric::Stuck, Kind::Units),
         "reordered" => (Metric::Reordered, Kind::Units),

@@ -96,7 +96,7 @@ impl Gate<'_> {
             }
         }
         points.retain(|point| !point.trials.is_empty());
-        needs::judge_scenario(plan.scenario, plan.trials.len(), points)
+        needs::judge_scenario(plan, points)
     }
 
     fn judge_caught<J>(&self, trial: &Trial, judge: &J) -> Judged

@@ -2,9 +2,9 @@
 
 use crate::base::qos::QoS;
 use crate::base::time::Span;
-use crate::scenario::Scenario;
 use crate::scenario::expect::{Bound, Comparison, Metric, Need, Statistic};
 
+use super::plan::Plan;
 use super::result::{PointResult, QosRow, ScenarioResult, Times, Verdict};
 
 /// A need and the value that comes nearest to breaking it.
@@ -54,14 +54,13 @@ impl Value {
 }
 
 /// Judges a scenario whose trials are all folded: needs, `sometimes` and expected breaks are
-/// taken over all points. A part of the trials proves no `sometimes` missing and no break absent,
-/// so after a narrower selection a miss of these is inconclusive too.
+/// taken over all points. In a narrowed run nothing is proved by a need without anybody to
+/// measure, a `sometimes` that never happened or a break that is absent: the whole run may well
+/// show them, so they are not judged.
 #[must_use]
-pub fn judge_scenario(
-    scenario: Scenario,
-    planned: usize,
-    points: Vec<PointResult>,
-) -> ScenarioResult {
+pub fn judge_scenario(plan: Plan, points: Vec<PointResult>) -> ScenarioResult {
+    let Plan { scenario, trials, narrowed } = plan;
+    let planned = trials.len();
     let needs: Vec<NeedResult> =
         scenario.expect.needs.iter().map(|need| judge_need(need, &points)).collect();
     let sometimes: Vec<(String, u64)> = scenario
@@ -83,16 +82,27 @@ pub fn judge_scenario(
         })
         .collect();
     let missed = sometimes.iter().map(|(_, n)| n).chain(expected.iter().map(|(_, n)| n));
-    let missed = missed.into_iter().any(|count| *count == 0);
+    let missed = !narrowed && missed.into_iter().any(|count| *count == 0);
+    let judged = needs.iter().filter(|need| !(narrowed && need.worst.is_none()));
     let finished = points.iter().map(|point| point.trials.len()).sum();
     let verdict = points
         .iter()
         .map(PointResult::verdict)
-        .chain(needs.iter().map(|need| need.verdict))
+        .chain(judged.map(|need| need.verdict))
         .chain((missed || finished < planned).then_some(Verdict::Inconclusive))
         .max()
         .unwrap_or(Verdict::Inconclusive);
-    ScenarioResult { scenario, planned, finished, points, needs, sometimes, expected, verdict }
+    ScenarioResult {
+        scenario,
+        planned,
+        finished,
+        narrowed,
+        points,
+        needs,
+        sometimes,
+        expected,
+        verdict,
+    }
 }
 
 fn judge_need(need: &Need, points: &[PointResult]) -> NeedResult {
@@ -181,6 +191,10 @@ pub fn measure(point: &PointResult, qos: QoS, metric: Metric, as_share: bool) ->
         Metric::Delivered => counted(|row| row.delivered, units),
         Metric::Lost => counted(|row| row.lost, units),
         Metric::Duplicated => counted(|row| row.duplicated, units),
+        Metric::Copies => {
+            let copies = sum(|row| row.delivered) + sum(|row| row.extra_copies);
+            ratio(copies, sum(|row| row.delivered)).map(Value::Number)
+        }
         Metric::Unexpected => counted(|row| row.unexpected, units),
         Metric::Stuck => counted(|row| row.stuck, messages),
         Metric::Reordered => counted(|row| row.reordered, units),

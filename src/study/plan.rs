@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::base::qos::QoS;
+use crate::base::units::format_count;
 use crate::scenario::trial::Trial;
 use crate::scenario::{Point, Scenario};
 
@@ -15,7 +16,12 @@ pub struct Selection {
     pub qos: Vec<QoS>,
     /// Only the trial whose name begins so.
     pub trial: Option<String>,
+    /// Whether the seeds were chosen to look at a part, and not as another size of the whole.
+    pub one_seed: bool,
 }
+
+/// The most trials of one scenario: each keeps a row until the end.
+pub const MOST_TRIALS: u64 = 1_000_000;
 
 /// Seeds that replace a scenario's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +44,8 @@ pub struct Plan {
     pub scenario: Scenario,
     /// Its trials, ascending.
     pub trials: Vec<Selected>,
+    /// Whether only a part of the scenario was asked for: one trial, one seed, or some levels.
+    pub narrowed: bool,
 }
 
 /// One trial to run. Ordered by point, then by seed.
@@ -55,6 +63,18 @@ pub enum SelectionError {
     /// No point or seed is left.
     #[error("no trial is selected: {0}")]
     Nothing(String),
+    /// More trials than anybody has memory for.
+    #[error(
+        "`{scenario}` would be {} runs, and at most {} are possible: choose fewer seeds",
+        format_count(*.trials),
+        format_count(MOST_TRIALS)
+    )]
+    TooMany {
+        /// The scenario's name.
+        scenario: String,
+        /// How many there would be.
+        trials: u64,
+    },
     /// No trial has such a name.
     #[error(
         "no trial is named `{0}`: a name is a hash of the scenario's content and the seed, so \
@@ -86,15 +106,15 @@ impl Plan {
 /// The trials that a selection leaves of all scenarios. Scenarios without any are left out.
 ///
 /// # Errors
-/// If no trial is left, or if the name of a trial fits none or several.
+/// If no trial is left, if there are too many, or if the name of a trial fits none or several.
 pub fn plan(scenarios: Vec<Scenario>, selection: &Selection) -> Result<Vec<Plan>, SelectionError> {
-    let mut plans: Vec<Plan> = scenarios
-        .into_iter()
-        .map(|scenario| {
-            let trials = trials_of(&scenario, selection);
-            Plan { scenario, trials }
-        })
-        .collect();
+    let mut plans = Vec::with_capacity(scenarios.len());
+    for scenario in scenarios {
+        let trials = trials_of(&scenario, selection)?;
+        let some_levels = trials.chunk_by(|a, b| a.point == b.point).count() < scenario.points.len();
+        let narrowed = some_levels || selection.one_seed || selection.trial.is_some();
+        plans.push(Plan { scenario, trials, narrowed });
+    }
     if let Some(prefix) = &selection.trial {
         keep_named(&mut plans, prefix)?;
     }
@@ -105,7 +125,10 @@ pub fn plan(scenarios: Vec<Scenario>, selection: &Selection) -> Result<Vec<Plan>
     Ok(plans)
 }
 
-fn trials_of(scenario: &Scenario, selection: &Selection) -> Vec<Selected> {
+fn trials_of(
+    scenario: &Scenario,
+    selection: &Selection,
+) -> Result<Vec<Selected>, SelectionError> {
     let (first, count) = match selection.seeds {
         None => (scenario.first_seed, scenario.seed_count),
         Some(Seeds::Count(count)) => (scenario.first_seed, count),
@@ -115,14 +138,21 @@ fn trials_of(scenario: &Scenario, selection: &Selection) -> Vec<Selected> {
         let mut levels = point.setup.streams.iter().map(|stream| stream.qos);
         selection.qos.is_empty() || levels.all(|qos| selection.qos.contains(&qos))
     };
-    let points = scenario.points.iter().enumerate();
-    points
-        .filter(|(_, point)| wanted(point))
-        .flat_map(|(point, _)| {
-            let seeds = (0..u64::from(count)).map(move |nth| first.saturating_add(nth));
-            seeds.map(move |seed| Selected { point, seed })
-        })
-        .collect()
+    let points: Vec<usize> = scenario
+        .points
+        .iter()
+        .enumerate()
+        .filter_map(|(nth, point)| wanted(point).then_some(nth))
+        .collect();
+    let trials = u64::from(count).saturating_mul(points.len() as u64);
+    if trials > MOST_TRIALS {
+        return Err(SelectionError::TooMany { scenario: scenario.name.clone(), trials });
+    }
+    let seeds = |point| {
+        (0..u64::from(count))
+            .map(move |nth| Selected { point, seed: first.saturating_add(nth) })
+    };
+    Ok(points.into_iter().flat_map(seeds).collect())
 }
 
 fn keep_named(plans: &mut [Plan], prefix: &str) -> Result<(), SelectionError> {

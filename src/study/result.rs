@@ -46,6 +46,9 @@ pub struct ScenarioResult {
     pub planned: usize,
     /// How many did; fewer after an interruption.
     pub finished: usize,
+    /// Whether only a part of the scenario was asked for: then a need, `sometimes` or expected
+    /// break that it cannot show is not judged.
+    pub narrowed: bool,
     /// The points that were to run, in the scenario's order.
     pub points: Vec<PointResult>,
     /// The needs, in the scenario's order, each judged over all points.
@@ -219,6 +222,7 @@ pub struct Totals {
     pub delivered: u64,
     pub lost: u64,
     pub duplicated: u64,
+    pub extra_copies: u64,
     pub unexpected: u64,
     pub stuck: u64,
 }
@@ -234,6 +238,31 @@ pub enum Judged {
     Panicked(String),
     /// The user interrupted it; it counts for nothing.
     Interrupted,
+}
+
+impl ScenarioResult {
+    /// Whether it was interrupted before all its trials had run.
+    #[must_use]
+    pub const fn is_partial(&self) -> bool {
+        self.finished < self.planned
+    }
+
+    /// How a need stands; `None` if this narrowed run had nobody to measure.
+    #[must_use]
+    pub fn judged(&self, need: &NeedResult) -> Option<Verdict> {
+        (!self.narrowed || need.worst.is_some()).then_some(need.verdict)
+    }
+
+    /// How it stands that something expected happened so often; `None` if it never did, but this
+    /// narrowed run need not show it.
+    #[must_use]
+    pub fn happened(&self, count: u64) -> Option<Verdict> {
+        match count {
+            0 if self.narrowed => None,
+            0 => Some(Verdict::Inconclusive),
+            _ => Some(Verdict::Holds),
+        }
+    }
 }
 
 impl PointResult {
@@ -417,6 +446,7 @@ impl Totals {
             delivered: sum(|qos| qos.delivered),
             lost: sum(|qos| qos.lost),
             duplicated: sum(|qos| qos.duplicated),
+            extra_copies: sum(|qos| qos.extra_copies),
             unexpected: sum(|qos| qos.unexpected),
             stuck: sum(|qos| qos.stuck),
         }
