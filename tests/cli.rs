@@ -41,6 +41,8 @@ fn wrong_arguments_are_usage_errors() {
         vec!["run", &file, "--seeds", "5..3"],
         vec!["run", &file, "--qos", "3"],
         vec!["run", &file, "--jobs", "0"],
+        vec!["run", &file, "--seeds", "4000000000"],
+        vec!["run", &file, "--junit", "same", "--export-csv", "same"],
         vec!["run", &file, "--trial", "not-hex"],
         vec!["run", &file, "--seed", "1", "--seeds", "2"],
     ] {
@@ -90,6 +92,77 @@ fn a_selection_without_trials_has_its_own_code() {
     let arguments = ["run", &shipped("clean-lan"), "--seeds", "1", "--trial", "00000000"];
     let (code, _, stderr) = outcome(&arguments);
     assert!(code == 4 && stderr.contains("00000000"), "{stderr}");
+}
+
+#[test]
+fn two_scenarios_of_one_name_are_refused_and_both_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["one.toml", "two.toml"] {
+        fs::copy(shipped("clean-lan"), folder.path().join(name)).unwrap();
+    }
+    let (code, _, stderr) = told(&qoslab(folder.path(), &["run", "."]));
+    assert!(code == 2 && stderr.contains("one.toml") && stderr.contains("two.toml"), "{stderr}");
+    assert!(!folder.path().join("reports").exists());
+}
+
+#[test]
+fn bursts_too_short_to_simulate_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let loss = r#"delay = "1ms"
+loss = { burst = { good = "1ns", bad = "1ns", loss = "90%" } }"#;
+    let text = fs::read_to_string(shipped("clean-lan")).unwrap();
+    let text = text.replace("preset  = \"lan\"", loss);
+    fs::write(folder.path().join("tiny.toml"), text).unwrap();
+    let (code, _, stderr) = told(&qoslab(folder.path(), &["run", "tiny.toml"]));
+    assert!(code == 2 && stderr.contains("--max-events"), "{stderr}");
+    let (code, stdout, _) = told(&qoslab(folder.path(), &["check", "tiny.toml"]));
+    assert!(code == 0 && stdout.contains("too large to run as it is"), "{stdout}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_what_is_finished_and_says_that_it_is_partial() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::Stdio;
+
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(shipped("clean-lan")).unwrap();
+    let write = |file: &str, text: &str| fs::write(folder.path().join(file), text).unwrap();
+    write("short.toml", &text.replace("count = 100", "count = 2"));
+    let long = text.replace("count = 100", "count = 300000").replace("clean-lan", "long");
+    write("with-long-runs.toml", &long);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_qoslab"))
+        .args(["run", "short.toml", "with-long-runs.toml", "--export-csv", "points.csv"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("PASS") {
+        line.clear();
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended before the first scenario");
+    }
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(killed.unwrap().success());
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    let (code, stdout, _) = told(&child.wait_with_output().unwrap());
+    assert_eq!(code, 130, "{rest}");
+    assert!(rest.contains("interrupted") && rest.contains("Summary"), "{rest}");
+    let finished = folder.path().join("reports/clean-lan/trials.csv");
+    assert_eq!(fs::read_to_string(finished).unwrap().lines().count(), 1 + 3 * 2);
+    // The signal may come before the second scenario or in the midst of it.
+    if stdout.contains("\nlong\n") {
+        assert!(stdout.contains("  partial: "), "{stdout}");
+        let json = fs::read_to_string(folder.path().join("reports/long/results.json")).unwrap();
+        assert!(json.contains("\"partial\": true"), "{json}");
+        let csv = fs::read_to_string(folder.path().join("reports/long/trials.csv")).unwrap();
+        assert!(csv.lines().skip(1).all(|line| line.contains(",true,")), "{csv}");
+    } else {
+        assert!(rest.contains("1 scenario not run: interrupted"), "{rest}");
+    }
 }
 
 #[test]

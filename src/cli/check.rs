@@ -8,6 +8,7 @@ use super::terminal::{Output, When};
 use super::{exit, load};
 use crate::base::units::{format_bytes, format_count};
 use crate::report::escape;
+use crate::scenario::estimate::Limits;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -58,6 +59,11 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
             format_count(estimate.events),
             format_bytes(estimate.memory),
         ))?;
+        if let Err(too_large) = scenario.check_size(&Limits::default(), 1) {
+            output.print(&format!(
+                "  too large to run as it is: {too_large} (--max-events, --max-memory)\n"
+            ))?;
+        }
     }
     Ok(exit::HOLDS)
 }

@@ -50,7 +50,35 @@ const fn code(verdict: Verdict) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
+    use crate::report::{failure, style::Style};
+    use crate::study::gate::Gate;
+    use crate::study::plan::{Selection, plan};
+    use crate::study::testing::{outcome, scenario};
+
+    #[test]
+    fn a_panic_is_a_bug_told_with_scenario_trial_and_command() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let plans = plan(vec![scenario("")], &Selection::default()).unwrap();
+        let trial = plans[0].scenario.points[1].trial(3).name;
+        let gate = Gate { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+        let results = gate.run(
+            plans,
+            &|one| {
+                assert!(one.name != trial, "slipped on the third seed");
+                Ok(outcome(one))
+            },
+            &(),
+        );
+        assert_eq!(of(&results), BUG);
+        let told = failure::failures(&results[0], " --wire", Style::PLAIN);
+        let command = format!("qoslab run by-hand.toml --wire --trial {trial}");
+        for text in ["by-hand", "seed 3", "slipped on the third seed", &command] {
+            assert!(told.contains(text), "no `{text}` in {told}");
+        }
+    }
 
     #[test]
     fn the_worst_verdict_decides_in_the_documented_order() {

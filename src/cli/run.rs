@@ -229,6 +229,12 @@ fn print(arguments: &Arguments, results: &[ScenarioResult]) -> anyhow::Result<()
 
 fn summarise(arguments: &Arguments, results: &[ScenarioResult], planned: usize, seconds: f64) {
     note(&format!("\n   Summary [{seconds:>6.2}s] {}", summary::counts(results)));
+    if let Some(partial) = results.iter().find(|result| result.is_partial()) {
+        let (done, all) = (partial.finished as u64, partial.planned as u64);
+        let name = escape::terminal(&partial.scenario.name);
+        let (done, all) = (format_count(done), format_count(all));
+        note(&format!("           partial: {name}, interrupted after {done} of {all} runs"));
+    }
     if results.len() < planned {
         let left = report::number::counted((planned - results.len()) as u64, "scenario");
         let why = if interrupt::flag().load(Ordering::SeqCst) {
@@ -284,7 +290,7 @@ impl Arguments {
         flags
     }
 
-    /// The files to export: CSV, JSON, Markdown, JUnit.
+    /// The files to export: CSV, JSON, Markdown, `JUnit`.
     fn exports(&self) -> [Option<&Path>; 4] {
         [&self.export_csv, &self.export_json, &self.export_markdown, &self.junit]
             .map(Option::as_deref)

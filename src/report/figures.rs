@@ -85,9 +85,8 @@ impl Figures {
             delivered: statistics::wilson(totals.delivered, totals.units),
             lost: means(&|row| float(row.lost)),
             duplicated: means(&|row| float(row.duplicated)),
-            copies: (totals.delivered > 0).then(|| {
-                float(totals.delivered + totals.extra_copies) / float(totals.delivered)
-            }),
+            copies: (totals.delivered > 0)
+                .then(|| float(totals.delivered + totals.extra_copies) / float(totals.delivered)),
             packets: means(&|row| float(row.sent().packets) / float(row.messages)),
             bytes: means(&|row| float(row.sent().bytes) / float(row.messages)),
             overhead: (!any_without)

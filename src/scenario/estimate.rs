@@ -164,8 +164,13 @@ fn trial(setup: &Setup) -> Estimate {
     let pings: f64 = setup.clients.iter().map(|client| pings(client, setup)).sum();
     packets += clients * CONNECTING_PACKETS + pings;
     let memory = clients * CLIENT_BYTES + units * UNIT_BYTES + under_way * UNDER_WAY_BYTES;
+    let traffic = setup.streams.iter().map(|stream| {
+        stream.spread.as_secs_f64() + f64::from(stream.count) * mean(stream.every).as_secs_f64()
+    });
+    let traffic = traffic.fold(0.0, f64::max).min(setup.deadline.as_secs_f64());
+    let turns: f64 = setup.clients.iter().map(|client| traffic * turns(&client.link)).sum();
     // Every packet arrives, and about every second one arms a timer that fires or is skipped.
-    let events = packets * 1.5 + messages;
+    let events = packets * 1.5 + messages + turns;
     Estimate {
         messages: messages as u64,
         packets: packets as u64,
@@ -232,6 +237,18 @@ fn loss(way: &DirectionSettings) -> f64 {
 fn down_share(outage: &Outage) -> f64 {
     let (every, lasts) = (mean(outage.every).as_secs_f64(), mean(outage.lasts).as_secs_f64());
     lasts / (every + lasts)
+}
+
+/// How often a second a link goes down, comes up, or turns from good to bad and back: a burst of
+/// a nanosecond is a slip that would otherwise never end.
+fn turns(link: &LinkSettings) -> f64 {
+    let rate = |one: Span, other: Span| 2.0 / (one.as_secs_f64() + other.as_secs_f64()).max(1e-9);
+    let bursts = [&link.up, &link.down].map(|way| match way.loss {
+        LossModel::Burst { good, bad, .. } => rate(good, bad),
+        LossModel::Random(_) | LossModel::GilbertElliott { .. } => 0.0,
+    });
+    let outages = link.outage.map_or(0.0, |outage| rate(mean(outage.every), mean(outage.lasts)));
+    bursts.into_iter().sum::<f64>() + outages
 }
 
 fn mean(interval: Interval) -> Span {

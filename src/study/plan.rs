@@ -111,7 +111,8 @@ pub fn plan(scenarios: Vec<Scenario>, selection: &Selection) -> Result<Vec<Plan>
     let mut plans = Vec::with_capacity(scenarios.len());
     for scenario in scenarios {
         let trials = trials_of(&scenario, selection)?;
-        let some_levels = trials.chunk_by(|a, b| a.point == b.point).count() < scenario.points.len();
+        let some_levels =
+            trials.chunk_by(|a, b| a.point == b.point).count() < scenario.points.len();
         let narrowed = some_levels || selection.one_seed || selection.trial.is_some();
         plans.push(Plan { scenario, trials, narrowed });
     }
@@ -125,10 +126,7 @@ pub fn plan(scenarios: Vec<Scenario>, selection: &Selection) -> Result<Vec<Plan>
     Ok(plans)
 }
 
-fn trials_of(
-    scenario: &Scenario,
-    selection: &Selection,
-) -> Result<Vec<Selected>, SelectionError> {
+fn trials_of(scenario: &Scenario, selection: &Selection) -> Result<Vec<Selected>, SelectionError> {
     let (first, count) = match selection.seeds {
         None => (scenario.first_seed, scenario.seed_count),
         Some(Seeds::Count(count)) => (scenario.first_seed, count),
@@ -149,8 +147,7 @@ fn trials_of(
         return Err(SelectionError::TooMany { scenario: scenario.name.clone(), trials });
     }
     let seeds = |point| {
-        (0..u64::from(count))
-            .map(move |nth| Selected { point, seed: first.saturating_add(nth) })
+        (0..u64::from(count)).map(move |nth| Selected { point, seed: first.saturating_add(nth) })
     };
     Ok(points.into_iter().flat_map(seeds).collect())
 }

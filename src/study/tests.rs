@@ -119,6 +119,7 @@ fn needs_are_judged_over_all_seeds() {
     // One in ten never came, so the median is there and the 99th percentile is not.
     assert!(holds("qos0.latency.p50 <= 1s") && !holds("qos0.latency.p99 <= 1h"));
     assert!(holds("qos2.packets <= 1 x qos0") && !holds("qos2.packets < 1 x qos0"));
+    assert!(holds("copies == 1") && !holds("copies > 1"));
     assert!(holds("in_flight <= 3") && !holds("in_flight < 3"));
 }
 
@@ -160,4 +161,35 @@ fn a_selection_narrows_qos_seeds_and_trials() {
     assert!(matches!(select(trial("")), Err(SelectionError::AmbiguousTrial { count: 8, .. })));
     let none = Selection { qos: vec![QoS::AtLeastOnce], ..Selection::default() };
     assert!(matches!(select(none), Err(SelectionError::Nothing(_))));
+}
+
+#[test]
+fn a_narrowed_run_judges_promises_and_not_what_only_the_whole_can_show() {
+    let expect = "sometimes = [\"duplicate\"]\nneed = [\"qos0.lost <= 50%\", \"lost <= 50%\"]";
+    let narrowed = |selection: Selection, judge: fn(&Trial) -> Judgement| {
+        let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let plans = plan(vec![scenario(expect)], &selection).unwrap();
+        let gate = Gate { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+        gate.run(plans, &judge, &()).pop().unwrap().verdict
+    };
+    let trial = scenario(expect).points[1].trial(3).name;
+    let seeds = Some(Seeds::Range { first: 3, count: 1 });
+    let selections = [
+        Selection { trial: Some(trial), ..Selection::default() },
+        Selection { qos: vec![QoS::ExactlyOnce], ..Selection::default() },
+        Selection { seeds, one_seed: true, ..Selection::default() },
+    ];
+    for selection in selections {
+        assert_eq!(narrowed(selection.clone(), |t| Ok(outcome(t))), Verdict::Holds);
+        assert_eq!(narrowed(selection, |t| Ok(broken_outcome(t))), Verdict::Violated);
+    }
+    let other_seeds = Selection { seeds, ..Selection::default() };
+    assert_eq!(narrowed(other_seeds, |t| Ok(outcome(t))), Verdict::Inconclusive);
+}
+
+#[test]
+fn more_trials_than_memory_holds_are_refused() {
+    let seeds = Some(Seeds::Count(u32::MAX));
+    let refused = plan(vec![scenario("")], &Selection { seeds, ..Selection::default() });
+    assert!(matches!(refused, Err(SelectionError::TooMany { .. })));
 }
