@@ -185,7 +185,7 @@ impl Observer for Log {
             Event::Backlog { node, in_flight, queued } => {
                 self.backlog.push((node, in_flight, queued));
             }
-            Event::Refused { .. } | Event::Dropped { .. } => {}
+            Event::Refused { .. } | Event::Dropped { .. } | Event::Unread { .. } => {}
         }
     }
 }
