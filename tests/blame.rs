@@ -5,11 +5,18 @@ mod common;
 
 use std::sync::atomic::AtomicBool;
 
+use common::Line;
 use proptest::prelude::*;
 use proptest::sample::select;
-use qoslab::guarantee::verdict::{Blame, Ending, Outcome, StoryLine, Violation};
+use qoslab::base::name::{PacketName, Subject};
+use qoslab::base::time::Time;
+use qoslab::engine::event;
+use qoslab::guarantee::verdict::{Blame, Breach, Ending, Finding, Outcome, StoryLine};
+use qoslab::guarantee::watch::{Ended, Offender, Watch};
+use qoslab::network::overrule::ForcedFate;
 use qoslab::scenario::trial::Trial;
 use qoslab::study::judge::judge_trial;
+use qoslab::study::roster::roster;
 
 /// One direction of a link, with everything that a network may do.
 fn link(between: &'static str) -> impl Strategy<Value = String> {
@@ -134,21 +141,18 @@ fn judge(trial: &Trial) -> Outcome {
     judge_trial(trial, &AtomicBool::new(false)).expect("both passes are the same trial")
 }
 
-/// The first finding of a violation, for a failure's message.
-fn story(outcome: &Outcome, violation: Violation) -> String {
-    let found = outcome.findings.iter().find(|finding| finding.violation == violation);
-    let finding = found.expect("the first findings of every violation are kept");
+/// A finding in full, for a failure's message.
+fn story(finding: &Finding) -> String {
     let line = |line: &StoryLine| format!("{}  {}\n", line.at, line.text);
     finding.story.iter().map(line).collect::<String>() + &finding.because
 }
 
-fn cases(count: u32) -> ProptestConfig {
-    let count = std::env::var("QOSLAB_CASES").map_or(count, |text| text.parse().unwrap_or(count));
-    ProptestConfig { cases: count, failure_persistence: None, ..ProptestConfig::default() }
-}
-
 proptest! {
-    #![proptest_config(cases(200))]
+    #![proptest_config(ProptestConfig {
+        cases: 200,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn only_the_network_and_the_settings_are_blamed_where_endpoints_are_correct(
@@ -160,9 +164,69 @@ proptest! {
             prop_assert!(
                 matches!(violation.blame, Blame::Network | Blame::Configuration),
                 "{violation:?}\n{}\n{text}",
-                story(&outcome, *violation),
+                outcome
+                    .findings
+                    .iter()
+                    .find(|finding| finding.violation == *violation)
+                    .map(story)
+                    .unwrap_or_default(),
             );
         }
         prop_assert_ne!(outcome.ending, Ending::Interrupted);
     }
+}
+
+/// Runs a trial again and spares the packets of one message.
+fn spared(trial: &Trial, finding: &Finding) -> Vec<Offender> {
+    let spare = |_: Time, name: &PacketName, _: Time| match name.subject {
+        Subject::Message { stream, sequence, .. }
+            if (stream, sequence) == (finding.stream, finding.sequence) =>
+        {
+            Some(ForcedFate::Plain)
+        }
+        _ => None,
+    };
+    let (ended, watched) = common::watch(trial, Watch::new(&roster(&trial.setup)), spare);
+    let event::Ended { ending, at, events, packets, trace_hash } = ended;
+    watched.finish(&Ended { ending, at, events, packets, trace_hash }).offenders
+}
+
+#[test]
+fn a_duplicate_blamed_on_a_reordering_network_vanishes_when_the_message_is_spared() {
+    let link = "delay = { time = \"1s\", jitter = \"1s\", distribution = \"uniform\" }";
+    let line = Line { published: 2, count: 20, every: "30s", first: link, ..Line::default() };
+    let mut found = 0;
+    for seed in 1..=20 {
+        let trial = line.trial(seed);
+        for finding in judge(&trial).findings {
+            assert_eq!(finding.violation.breach, Breach::Duplicated);
+            assert_eq!(finding.violation.blame, Blame::Network);
+            let still = spared(&trial, &finding);
+            let offends = still.iter().any(|it| it.sequence == finding.sequence);
+            assert!(!offends, "seed {seed}: {}", story(&finding));
+            found += 1;
+        }
+    }
+    assert!(found > 20, "only {found}");
+}
+
+#[test]
+fn a_loss_blamed_on_a_queue_limit_vanishes_when_the_limit_is_raised() {
+    let tight = Line {
+        published: 1,
+        count: 30,
+        every: "10ms",
+        broker: "max_queued = 1",
+        second: "delay = \"300ms\"",
+        ..Line::default()
+    };
+    let text = tight.text().replacen("max_inflight = 65535", "max_inflight = 1", 1);
+    let outcome = judge(&common::trial(&text, 1));
+    assert!(!outcome.violations.is_empty());
+    for violation in outcome.violations.keys() {
+        assert_eq!(violation.breach, Breach::Lost);
+        assert_eq!(violation.blame, Blame::Configuration);
+    }
+    let roomy = text.replace("max_queued = 1\n", "max_queued = 1000\n");
+    assert!(judge(&common::trial(&roomy, 1)).violations.is_empty());
 }

@@ -34,8 +34,7 @@ pub(super) struct Ledger {
     pub(super) closed: Vec<(StreamIndex, u32, ClientIndex, Unit)>,
     /// What was broken and seen at once, by message, subscriber and how.
     pub(super) seen: BTreeMap<(StreamIndex, u32, Option<ClientIndex>, Breach), Promise>,
-    /// Retained messages whose PUBREL is awaited, where the broker stores then; whether each is
-    /// without a payload.
+    /// QoS 2 messages to be retained whose PUBREL is awaited; whether each has no payload.
     pub(super) retaining: BTreeMap<(StreamIndex, u32), bool>,
     /// Messages that had to wait because somebody was not connected.
     pub(super) offline_queued: u64,
@@ -193,15 +192,17 @@ impl Ledger {
         let release = self.roster.broker_delivers_on_release && parts.qos == QoS::ExactlyOnce;
         match record.kind() {
             Kind::Publish => {
-                let first = self.taken(&parts);
+                self.taken(&parts);
                 if record.retain() {
-                    self.retain(&parts, first, release, record.size.payload == 0);
+                    self.retain(&parts, release, record.size.payload == 0);
                 }
             }
-            Kind::PubRel if release => {
-                self.taken(&parts);
-                // A repeated PUBREL stores nothing: its message was passed on before.
-                if let Some(empty) = self.retaining.remove(&(parts.stream, parts.sequence)) {
+            Kind::PubRel => {
+                if release {
+                    self.taken(&parts);
+                }
+                let held = self.retaining.remove(&(parts.stream, parts.sequence));
+                if let Some(empty) = held.filter(|_| release) {
                     let topic = &self.roster.streams[parts.stream.index()].topic;
                     self.retained.stored(topic, &parts, empty);
                 }
@@ -210,22 +211,23 @@ impl Ledger {
         }
     }
 
-    fn retain(&mut self, parts: &Parts, first: bool, release: bool, empty: bool) {
-        if release {
-            if first {
-                self.retaining.insert((parts.stream, parts.sequence), empty);
-            }
-        } else if first || parts.qos != QoS::ExactlyOnce {
+    /// A repeat of a QoS 2 message stores nothing until its PUBREL; after that it is a new message
+    /// [MQTT-4.3.3-12].
+    fn retain(&mut self, parts: &Parts, release: bool, empty: bool) {
+        let message = (parts.stream, parts.sequence);
+        let is_new = parts.qos != QoS::ExactlyOnce
+            || self.retaining.insert(message, empty).is_none() && !release;
+        if is_new {
             let topic = &self.roster.streams[parts.stream.index()].topic;
             self.retained.stored(topic, parts, empty);
         }
     }
 
     #[inline]
-    fn taken(&mut self, parts: &Parts) -> bool {
+    fn taken(&mut self, parts: &Parts) {
         let stream = &mut self.streams[parts.stream.index()];
         let Some(progress) = stream.messages.get_mut(parts.sequence as usize) else {
-            return false;
+            return;
         };
         let first = !progress.is(Progress::TAKEN);
         progress.set(Progress::TAKEN);
@@ -256,7 +258,6 @@ impl Ledger {
                 unit.stand(unit.standing(), granted);
             }
         }
-        first
     }
 
     /// An acknowledgement reached the publisher. PUBREC hands the message over where the broker
