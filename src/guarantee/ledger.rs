@@ -1,6 +1,7 @@
 //! The ledger: who is owed which message, and how many copies came.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::links::Links;
@@ -34,8 +35,9 @@ pub(super) struct Ledger {
     pub(super) closed: Vec<(StreamIndex, u32, ClientIndex, Unit)>,
     /// What was broken and seen at once, by message, subscriber and how.
     pub(super) seen: BTreeMap<(StreamIndex, u32, Option<ClientIndex>, Breach), Promise>,
-    /// QoS 2 messages to be retained whose PUBREL is awaited; whether each has no payload.
-    pub(super) retaining: BTreeMap<(StreamIndex, u32), bool>,
+    /// QoS 2 messages to be retained whose PUBREL is awaited, by publisher and packet id, and
+    /// whether each has no payload.
+    pub(super) retaining: BTreeMap<(ClientIndex, u16), (Parts, bool)>,
     /// Messages that had to wait because somebody was not connected.
     pub(super) offline_queued: u64,
 }
@@ -194,15 +196,16 @@ impl Ledger {
             Kind::Publish => {
                 self.taken(&parts);
                 if record.retain() {
-                    self.retain(&parts, release, record.size.payload == 0);
+                    self.retain(&parts, release, record);
                 }
             }
             Kind::PubRel => {
                 if release {
                     self.taken(&parts);
                 }
-                let held = self.retaining.remove(&(parts.stream, parts.sequence));
-                if let Some(empty) = held.filter(|_| release) {
+                // It releases what is held by its id, whatever its sender meant.
+                let held = self.retaining.remove(&(record.name.client, record.id));
+                if let Some((parts, empty)) = held.filter(|_| release) {
                     let topic = &self.roster.streams[parts.stream.index()].topic;
                     self.retained.stored(topic, &parts, empty);
                 }
@@ -213,10 +216,17 @@ impl Ledger {
 
     /// A repeat of a QoS 2 message stores nothing until its PUBREL; after that it is a new message
     /// [MQTT-4.3.3-12].
-    fn retain(&mut self, parts: &Parts, release: bool, empty: bool) {
-        let message = (parts.stream, parts.sequence);
-        let is_new = parts.qos != QoS::ExactlyOnce
-            || self.retaining.insert(message, empty).is_none() && !release;
+    fn retain(&mut self, parts: &Parts, release: bool, record: &Record<'_>) {
+        let empty = record.size.payload == 0;
+        let held = self.retaining.entry((record.name.client, record.id));
+        let is_new = match held {
+            _ if parts.qos != QoS::ExactlyOnce => true,
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert((*parts, empty));
+                !release
+            }
+        };
         if is_new {
             let topic = &self.roster.streams[parts.stream.index()].topic;
             self.retained.stored(topic, parts, empty);

@@ -117,6 +117,7 @@ impl Ledger {
     fn epoch_ended(&mut self, client: ClientIndex) {
         self.subscriptions.forget(client);
         self.retained.session_ended(client);
+        self.retaining.retain(|(publisher, _), _| *publisher != client);
         self.sessions[client.index()].ending = true;
         for stream in &self.sessions[client.index()].subscribed {
             let stream = &mut self.streams[stream.index()];

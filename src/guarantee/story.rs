@@ -35,10 +35,9 @@ pub(super) fn tell(
 fn concerns(act: &Act, subscriber: Option<ClientIndex>) -> bool {
     match act {
         Act::Published | Act::Completed => true,
-        Act::Sent { link, hop, .. } | Act::Stale { link, hop, .. } => {
-            *hop == Hop::First || Some(*link) == subscriber
-        }
-        Act::Mistaken(Mistaken { link, hop, .. }) => {
+        Act::Sent { link, hop, .. }
+        | Act::Stale { link, hop, .. }
+        | Act::Mistaken(Mistaken { link, hop, .. }) => {
             *hop == Hop::First || Some(*link) == subscriber
         }
         Act::Delivered { client } => Some(*client) == subscriber,
