@@ -240,31 +240,6 @@ pub enum Judged {
     Interrupted,
 }
 
-impl ScenarioResult {
-    /// Whether it was interrupted before all its trials had run.
-    #[must_use]
-    pub const fn is_partial(&self) -> bool {
-        self.finished < self.planned
-    }
-
-    /// How a need stands; `None` if this narrowed run had nobody to measure.
-    #[must_use]
-    pub fn judged(&self, need: &NeedResult) -> Option<Verdict> {
-        (!self.narrowed || need.worst.is_some()).then_some(need.verdict)
-    }
-
-    /// How it stands that something expected happened so often; `None` if it never did, but this
-    /// narrowed run need not show it.
-    #[must_use]
-    pub fn happened(&self, count: u64) -> Option<Verdict> {
-        match count {
-            0 if self.narrowed => None,
-            0 => Some(Verdict::Inconclusive),
-            _ => Some(Verdict::Holds),
-        }
-    }
-}
-
 impl PointResult {
     /// A point of which no trial has run yet.
     #[must_use]
