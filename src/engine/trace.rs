@@ -2,8 +2,8 @@
 //!
 //! It covers, as a sequence of little-endian 64-bit words under XXH3-64 with seed 0:
 //!
-//! - for each turn, which is one happening an engine takes up: its time in nanoseconds and its
-//!   class (arrival, application, fault, timer);
+//! - for each turn, which is one happening an engine takes up: its time in nanoseconds, times four,
+//!   and its class (arrival, application, fault, timer), from 0 to 3;
 //! - for each [`Event`] of that turn, its kind, and: the node, the connection and the whole
 //!   [`PacketName`] of what is sent or arrives; the first byte, the packet id, the reason code and
 //!   the length of what is sent; the fate with its times, or the reason of a loss; message, QoS
@@ -41,7 +41,7 @@ impl TraceHash {
 
     /// A turn begins; `class` is 0 for an arrival, 1 application, 2 fault, 3 timer.
     pub fn turn(&mut self, now: Time, class: u8) {
-        self.write([now.as_nanos(), u64::from(class)]);
+        self.write([now.as_nanos() << 2 | u64::from(class)]);
     }
 
     /// The hash of all so far.

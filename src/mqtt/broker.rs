@@ -35,8 +35,11 @@ pub struct Broker {
     subscriptions: FilterTree<u32, QoS>,
     retained: BTreeMap<Arc<str>, Retained>,
     outbox: Outbox,
-    /// Kept between calls for its memory.
+    /// Where messages to `routed` go: a topic that comes again, as a publisher's does, is not
+    /// looked up again.
     routes: Vec<(u32, QoS)>,
+    /// `None` once a subscription has changed.
+    routed: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -57,6 +60,7 @@ impl Broker {
             retained: BTreeMap::new(),
             outbox: Outbox::new(&settings.hop),
             routes: Vec::new(),
+            routed: None,
             settings,
         }
     }
@@ -162,6 +166,7 @@ impl Broker {
     fn end_session(&mut self, now: Time, index: u32) {
         let session = &mut self.sessions[index as usize];
         session.exists = false;
+        self.routed = None;
         for filter in session.filters.drain(..) {
             self.subscriptions.remove(&filter, &index);
         }
@@ -185,14 +190,7 @@ impl Broker {
     fn route(&mut self, now: Time, delivery: Delivery) {
         let Delivery { mut message, qos, retain, arrival } = delivery;
         message.tag = message.tag.forwarded(arrival);
-        let routes = &mut self.routes;
-        routes.clear();
-        self.subscriptions
-            .for_each_match(&message.topic, |&session, &granted| routes.push((session, granted)));
-        if routes.len() > 1 {
-            routes.sort_unstable_by(|a, b| (a.0, b.1).cmp(&(b.0, a.1)));
-            routes.dedup_by_key(|route| route.0);
-        }
+        self.find_routes(&message.topic);
         if retain {
             self.retain(message.clone(), qos);
         }
@@ -212,6 +210,22 @@ impl Broker {
         forward(last, message);
     }
 
+    /// Fills `routes`: each session once, with the highest QoS granted to it.
+    fn find_routes(&mut self, topic: &Arc<str>) {
+        if self.routed.as_ref().is_some_and(|routed| Arc::ptr_eq(routed, topic)) {
+            return;
+        }
+        let routes = &mut self.routes;
+        routes.clear();
+        self.subscriptions
+            .for_each_match(topic, |&session, &granted| routes.push((session, granted)));
+        if routes.len() > 1 {
+            routes.sort_unstable_by(|a, b| (a.0, b.1).cmp(&(b.0, a.1)));
+            routes.dedup_by_key(|route| route.0);
+        }
+        self.routed = Some(Arc::clone(topic));
+    }
+
     /// The last retained message of a topic; an empty payload removes it [MQTT-3.3.1-10].
     fn retain(&mut self, message: Message, qos: QoS) {
         if message.payload.is_empty() {
@@ -224,6 +238,7 @@ impl Broker {
     fn subscribe(&mut self, now: Time, from: Connection, index: u32, subscribe: &Subscribe) {
         let session = &mut self.sessions[index as usize];
         session.subscribes += 1;
+        self.routed = None;
         let max_qos = self.settings.max_qos;
         let mut codes = Vec::with_capacity(subscribe.requests.len());
         for request in &subscribe.requests {
@@ -267,6 +282,7 @@ impl Broker {
     fn unsubscribe(&mut self, from: Connection, index: u32, unsubscribe: &Unsubscribe) {
         let session = &mut self.sessions[index as usize];
         let mut codes = Vec::new();
+        self.routed = None;
         for filter in &unsubscribe.filters {
             let removed = self.subscriptions.remove(filter, &index).is_some();
             session.filters.retain(|other| other != filter);

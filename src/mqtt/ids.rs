@@ -41,7 +41,8 @@ impl PacketId {
 
     /// How many steps of [`PacketId::next`] lead from `other` to this id.
     fn steps_after(self, other: Self) -> u32 {
-        (u32::from(self.get()) + IDS - u32::from(other.get())) % IDS
+        let (this, other) = (u32::from(self.get()), u32::from(other.get()));
+        if this >= other { this - other } else { this + IDS - other }
     }
 }
 

@@ -14,6 +14,7 @@ impl Packet {
     /// A packet of MQTT is below 256 MiB [MQTT-2.2.3]; for longer values the result saturates and
     /// means nothing, and `wire::encode` refuses them.
     #[must_use]
+    #[inline]
     pub fn encoded_len(&self, version: Version) -> u32 {
         let remaining = self.remaining_len(version);
         remaining.saturating_add(1 + variable_byte_integer_len(remaining))
@@ -21,6 +22,7 @@ impl Packet {
 
     /// The packet's Remaining Length: all that follows the fixed header.
     #[must_use]
+    #[inline]
     pub fn remaining_len(&self, version: Version) -> u32 {
         let v5 = version == Version::V5;
         let properties = if v5 { NO_PROPERTIES } else { 0 };

@@ -156,7 +156,8 @@ impl Outbound {
         }
         if host.outbox.timers.is_exhausted(entry.transmissions) {
             let tag = entry.tag();
-            self.forget(host, armed.id);
+            self.in_flight.remove(armed.id);
+            host.outbox.in_flight -= 1;
             host.give_up(tag, Dropped::GaveUp);
             self.fill(host);
         } else {
@@ -313,20 +314,15 @@ impl Outbound {
 
     /// The exchange is over: the id is free, and there is room for the next.
     fn settle(&mut self, host: &mut Host<'_>, ack: Ack) {
-        let Some(tag) = self.in_flight.get(ack.id).map(InFlight::tag) else { return };
-        self.forget(host, ack.id);
+        let Some(entry) = self.in_flight.remove(ack.id) else { return };
+        host.outbox.in_flight -= 1;
+        let tag = entry.tag();
         if ack.reason >= FAILURE {
             host.give_up(tag, Dropped::Rejected);
         } else {
             host.complete(tag);
         }
         self.fill(host);
-    }
-
-    fn forget(&mut self, host: &mut Host<'_>, id: PacketId) {
-        if self.in_flight.remove(id).is_some() {
-            host.outbox.in_flight -= 1;
-        }
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "at most 65,535 ids are in use")]

@@ -99,6 +99,7 @@ impl Packet {
     /// The packet as an observer sees it: `name` says what it is, and `headers` how many bytes
     /// the transport adds to it.
     #[must_use]
+    #[inline]
     pub fn describe(&self, version: Version, name: PacketName, headers: u32) -> Record<'_> {
         Record {
             name,

@@ -118,6 +118,7 @@ enum Place {
 
 impl UnderWay {
     /// Takes a packet that arrives once or twice. The number of its place.
+    #[inline]
     pub(super) fn put(&mut self, envelope: Envelope, twice: bool) -> u32 {
         self.awaited += is_awaited(&envelope) * (1 + usize::from(twice));
         let place = if twice { Place::Twice(envelope) } else { Place::Once(envelope) };
@@ -132,6 +133,7 @@ impl UnderWay {
 
     /// Gives out a packet that arrives. The second of two is marked as an echo, so that what is
     /// sent in answer to it has a name of its own.
+    #[inline]
     pub(super) fn take(&mut self, number: u32) -> Envelope {
         let place = &mut self.places[number as usize];
         let envelope = match std::mem::replace(place, Place::Free) {

@@ -82,6 +82,7 @@ impl Default for Queue {
 
 impl Queue {
     /// Adds a happening; one that is never to happen is not added.
+    #[inline]
     pub(super) fn push(&mut self, at: Time, happening: Happening) {
         if at.as_nanos() >> TIME_BITS != 0 {
             return;
@@ -98,8 +99,7 @@ impl Queue {
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "takes an entry apart")]
     pub(super) fn pop_until(&mut self, deadline: Time) -> Option<(Time, Happening)> {
-        let place = self.first();
-        let entry = self.fronts[place];
+        let (entry, place) = self.first();
         if entry == NONE || time_of(entry) > deadline {
             return None;
         }
@@ -129,14 +129,14 @@ impl Queue {
         self.fronts[place] = self.fronts[place].min(entry);
     }
 
-    /// Where the first entry is.
+    /// The first entry and where it is.
     #[inline]
-    fn first(&self) -> usize {
-        let mut first = 0;
-        for place in 1..self.fronts.len() {
-            if self.fronts[place] < self.fronts[first] {
-                first = place;
-            }
+    fn first(&self) -> (u128, usize) {
+        let mut first = (self.fronts[RUNS], RUNS);
+        for (place, &front) in self.fronts[..RUNS].iter().enumerate() {
+            let sooner = front < first.0;
+            first.0 = if sooner { front } else { first.0 };
+            first.1 = if sooner { place } else { first.1 };
         }
         first
     }
