@@ -10,7 +10,6 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use qoslab::base::name::{PacketName, Subject};
 use qoslab::base::time::Time;
-use qoslab::engine::event;
 use qoslab::guarantee::verdict::{Blame, Breach, Ending, Finding, Outcome, StoryLine};
 use qoslab::guarantee::watch::{Ended, Offender, Watch};
 use qoslab::network::overrule::ForcedFate;
@@ -187,7 +186,7 @@ fn spared(trial: &Trial, finding: &Finding) -> Vec<Offender> {
         _ => None,
     };
     let (ended, watched) = common::watch(trial, Watch::new(&roster(&trial.setup)), spare);
-    let event::Ended { ending, at, events, packets, trace_hash } = ended;
+    let Ended { ending, at, events, packets, trace_hash } = ended;
     watched.finish(&Ended { ending, at, events, packets, trace_hash }).offenders
 }
 

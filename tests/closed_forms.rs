@@ -2,6 +2,8 @@
 //! `qoslab::closed_form` says, exactly where every pattern of losses can be enumerated, and within
 //! 4.5 standard errors where it is sampled.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 mod common;
 
 use std::cell::RefCell;

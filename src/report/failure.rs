@@ -1,6 +1,8 @@
 //! The failures of a scenario: what was promised, what happened, whose fault it was, and the one
 //! line that shows it again.
 
+use std::collections::BTreeSet;
+
 use super::escape;
 use super::number::counted;
 use super::style::Style;
@@ -17,13 +19,17 @@ use crate::study::result::{Cause, Failure, MAX_FAILURES, PointResult, ScenarioRe
 const MAX_STORY: usize = 40;
 
 /// All failures of a scenario; empty if there are none. `flags` are the options that change what
-/// a trial is, as the user gave them.
+/// a trial is, as the user gave them. Each kind of violation is told in full once, unless the run
+/// was of a single trial: then each finding is.
 #[must_use]
 pub fn failures(result: &ScenarioResult, flags: &str, style: Style) -> String {
     let mut text = String::new();
+    let trials: usize = result.points.iter().flat_map(|point| point.verdicts.values()).sum();
+    let mut told = BTreeSet::new();
     for point in &result.points {
         for failure in &point.failures {
-            text += &block(&result.scenario, point, failure, flags, style);
+            let tell = |finding: &Finding| told.insert(finding.violation) || trials == 1;
+            text += &block(&result.scenario, point, failure, flags, style, tell);
             text.push('\n');
         }
         let failed: usize = point.verdicts.values().sum::<usize>()
@@ -42,6 +48,7 @@ fn block(
     failure: &Failure,
     flags: &str,
     style: Style,
+    mut tell: impl FnMut(&Finding) -> bool,
 ) -> String {
     let mut text = format!(
         "{} {}  {}  trial {} (seed {})\n",
@@ -54,8 +61,9 @@ fn block(
     let setup = &*scenario.points[point.index].setup;
     text += &match &failure.cause {
         Cause::Broken { messages, totals, findings, violations } => {
+            let told = findings.iter().filter(|finding| tell(finding));
             let mut text: String =
-                findings.iter().map(|finding| finding_block(finding, setup, style)).collect();
+                told.map(|finding| finding_block(finding, setup, style)).collect();
             for (violation, count) in violations {
                 text += &format!(
                     "  {}: {} broken ({}), blame {}\n",

@@ -206,7 +206,7 @@ impl Stage<'_> {
     /// A packet of the sensor's hop, for the `attempt`-th time.
     fn hop1(&mut self, kind: Kind, sequence: u32, attempt: u32, fate: &Fate) {
         let qos = self.roster.streams[0].qos;
-        let id = self.id.unwrap_or(sequence as u16 + 1);
+        let id = self.id.unwrap_or(u16::try_from(sequence + 1).unwrap());
         self.packet(SENSOR, Hop::First, kind, (self.tag(sequence), qos, id), attempt, fate);
     }
 
@@ -215,7 +215,7 @@ impl Stage<'_> {
         let arrival = Transmission { attempt: copy, echo: 0 };
         let tag = self.tag(sequence).forwarded(arrival);
         let qos = self.qos.unwrap_or(QoS::ExactlyOnce);
-        let id = self.id.unwrap_or((100 + sequence * 10 + copy) as u16);
+        let id = self.id.unwrap_or(u16::try_from(100 + sequence * 10 + copy).unwrap());
         self.packet(DASHBOARD, Hop::Second, kind, (tag, qos, id), attempt, fate);
     }
 
