@@ -188,4 +188,36 @@ proptest! {
         prop_assert!(watchman.complaints.is_empty(), "{:#?}", watchman.complaints);
         prop_assert!(watchman.names.len() >= network.count as usize);
     }
+
+    #[test]
+    fn names_are_unique_even_where_packets_overtake_and_retained_copies_come(
+        network in network(),
+        clean in any::<bool>(),
+    ) {
+        let session = if clean { "clean" } else { "persistent" };
+        let text = network.text()
+            .replace(
+                &format!("delay = \"{}ms\"", network.delay_ms),
+                &format!(
+                    "delay = {{ time = \"{0}ms\", jitter = \"{0}ms\" }}\nreorder = \"5%\"",
+                    network.delay_ms,
+                ),
+            )
+            .replace("topic = \"t\"", "topic = \"t\"\nretain = true")
+            .replace("name = \"app\"", &format!("name = \"app\"\nsession = \"{session}\""))
+            .replace("[[link]]\nbetween = [\"sensor\"", "[[client.subscribe]]
+filter = \"+\"
+qos = 2
+[[client.subscribe]]
+filter = \"#\"
+qos = 1
+at = \"1s\"
+[[link]]
+between = [\"sensor\"");
+        let trial = common::trial(&text, network.seed);
+        let watchman = Watchman { granted: 2, ..Watchman::default() };
+        let (_, watchman) = watch(&trial, watchman, ());
+        let twice = watchman.complaints.iter().filter(|complaint| complaint.contains("twice"));
+        prop_assert_eq!(twice.count(), 0, "{:#?}", watchman.complaints);
+    }
 }

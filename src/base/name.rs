@@ -149,7 +149,9 @@ impl Kind {
 pub struct Transmission {
     /// How often the sender had sent it before. An answer takes the number of what it answers.
     pub attempt: u32,
-    /// For an answer: which of the network's copies it answers, 0 for the original.
+    /// For an answer: which of the network's copies it answers, 0 for the original and 1 for the
+    /// other. A PUBREL that belongs to no exchange any more has 2, with a count of its own as
+    /// `attempt`, and the copies of its answer 2 and 3.
     pub echo: u8,
 }
 
@@ -200,7 +202,7 @@ impl Tag {
         Self(Parts { copy, ..self.0 })
     }
 
-    /// The mark of a retained message sent in answer to the `nth` SUBSCRIBE of a session.
+    /// The mark of a retained message sent in answer to the `nth` filter that a session asked for.
     #[must_use]
     pub const fn retained(self, nth: u32) -> Self {
         Self(Parts { copy: nth | RETAINED, ..self.0 })

@@ -89,7 +89,7 @@ impl Broker {
                 self.react(now, from, reaction, arrival);
             }
             Packet::PubAck(ack) => outbound.puback(&mut host, ack),
-            Packet::PubRec(ack) => outbound.pubrec(&mut host, version, ack, arrival),
+            Packet::PubRec(ack) => outbound.pubrec(&mut host, version, ack),
             Packet::PubComp(ack) => outbound.pubcomp(&mut host, ack),
             Packet::Subscribe(subscribe) => self.subscribe(now, from, index, &subscribe),
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(from, index, &unsubscribe),
@@ -237,7 +237,6 @@ impl Broker {
 
     fn subscribe(&mut self, now: Time, from: Connection, index: u32, subscribe: &Subscribe) {
         let session = &mut self.sessions[index as usize];
-        session.subscribes += 1;
         self.routed = None;
         let max_qos = self.settings.max_qos;
         let mut codes = Vec::with_capacity(subscribe.requests.len());
@@ -263,11 +262,12 @@ impl Broker {
         }
     }
 
-    /// Every SUBSCRIBE is answered by the retained messages it matches [MQTT-3.8.4-3], with
+    /// Every filter of a SUBSCRIBE is answered by the retained messages it matches [MQTT-3.8.4-3], with
     /// RETAIN=1 [MQTT-3.3.1-8].
     fn send_retained(&mut self, now: Time, index: u32, filter: &str, granted: QoS) {
         let session = &mut self.sessions[index as usize];
-        let nth = session.subscribes;
+        session.filters_asked += 1;
+        let nth = session.filters_asked;
         let (outbound, _, mut host) =
             session.split(now, index, &self.settings.hop, &mut self.outbox);
         for retained in self.retained.values() {

@@ -6,7 +6,7 @@ use super::endpoint::{Backlog, Endpoint, Input, Output};
 use super::host::{Host, Outbox, Owner};
 use super::inbound::{Inbound, Reaction};
 use super::outbound::Outbound;
-use super::packet::{ConnAck, Connect, Packet};
+use super::packet::{ConnAck, Connect, Packet, PacketId};
 use super::requests::Requests;
 use super::settings::{ClientSettings, Request, Version};
 use crate::base::name::{Connection, Transmission};
@@ -104,10 +104,10 @@ impl Client {
             Packet::Publish(publish) => inbound.publish(host.settings, publish, arrival),
             Packet::PubRel(ack) => inbound.pubrel(host.settings, version, ack),
             Packet::PubAck(ack) => return outbound.puback(&mut host, ack),
-            Packet::PubRec(ack) => return outbound.pubrec(&mut host, version, ack, arrival),
+            Packet::PubRec(ack) => return outbound.pubrec(&mut host, version, ack),
             Packet::PubComp(ack) => return outbound.pubcomp(&mut host, ack),
-            Packet::SubAck(ack) => return self.requests.suback(&mut self.outbound, &ack),
-            Packet::UnsubAck(ack) => return self.requests.unsuback(&mut self.outbound, ack.id),
+            Packet::SubAck(ack) => return self.answered(now, ack.id, &ack.codes),
+            Packet::UnsubAck(ack) => return self.answered(now, ack.id, &[]),
             Packet::Disconnect(_) => return self.lost(),
             _ => return,
         };
@@ -124,6 +124,14 @@ impl Client {
         }
         if let (Some(packet), State::Connected(connection)) = (reaction.answer, self.state) {
             self.outbox.send(connection, packet, arrival);
+        }
+    }
+
+    /// A SUBACK or UNSUBACK came: the next request may follow.
+    fn answered(&mut self, now: Time, id: PacketId, codes: &[u8]) {
+        if self.requests.answered(id, codes) {
+            let (outbound, _, mut host) = self.split(now);
+            outbound.free_id(&mut host, id);
         }
     }
 
@@ -180,7 +188,7 @@ impl Client {
         }
     }
 
-    /// Sends the SUBSCRIBEs and UNSUBSCRIBEs that are due.
+    /// Sends the SUBSCRIBE or UNSUBSCRIBE that is due.
     fn ask(&mut self, now: Time) {
         if let State::Connected(connection) = self.state {
             self.requests.ask(now, connection, &mut self.outbound, &mut self.outbox);
@@ -291,6 +299,9 @@ impl Endpoint for Client {
             }
             Input::Application(request) => self.application(now, request),
             Input::Timeout => self.timeout(now),
+        }
+        if self.requests.are_due() {
+            self.ask(now);
         }
         if self.settings.keep_alive > Span::ZERO && self.outbox.has_sends() {
             self.last_sent = now;

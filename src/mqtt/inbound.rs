@@ -11,7 +11,7 @@
 //! | PUBREL | PUBCOMP | let go of the id, deliver if not yet done, PUBCOMP |
 //!
 //! The DUP flag decides nothing: a receiver must not take it for a sign that it has seen the
-//! message before [MQTT-3.3.1-3].
+//! message before (MQTT 3.1.1, section 3.3.1.1).
 
 use super::ids::IdRing;
 use super::outbound::ID_NOT_FOUND;

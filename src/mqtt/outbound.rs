@@ -26,9 +26,11 @@ use crate::base::qos::QoS;
 const FAILURE: u8 = 0x80;
 /// 5.0's "Packet Identifier not found".
 pub(crate) const ID_NOT_FOUND: u8 = 0x92;
-/// Added to the echo of a PUBREL that answers a PUBREC of no known exchange, so that its name
-/// differs from those of the exchange's own PUBRELs.
+/// The echo of a PUBREL that answers a PUBREC of no known exchange, so that its name differs from
+/// those of the exchange's own PUBRELs.
 const STRAY: u8 = 2;
+/// How many packet ids there are.
+const IDS: usize = 65_535;
 
 /// One session's messages on their way out.
 #[derive(Clone, Debug)]
@@ -37,9 +39,11 @@ pub(crate) struct Outbound {
     /// What waits for a place in the window or for a connection, in order.
     waiting: VecDeque<Waiting>,
     ids: IdAllocator,
-    /// Ids that SUBSCRIBE and UNSUBSCRIBE hold; they come from the same set [MQTT-2.3.1-4].
+    /// Ids that SUBSCRIBE and UNSUBSCRIBE hold; they come from the same set [MQTT-2.3.1-2].
     reserved: Vec<PacketId>,
     launched: u64,
+    /// How many PUBRECs of no known exchange were answered, which names the answers.
+    strays: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -76,6 +80,7 @@ impl Outbound {
             ids: IdAllocator::new(settings.ids),
             reserved: Vec::new(),
             launched: 0,
+            strays: 0,
         }
     }
 
@@ -105,13 +110,7 @@ impl Outbound {
     }
 
     /// QoS 2's middle: store the id instead of the message, and answer with PUBREL [MQTT-4.3.3-1].
-    pub(crate) fn pubrec(
-        &mut self,
-        host: &mut Host<'_>,
-        version: Version,
-        ack: Ack,
-        arrival: Transmission,
-    ) {
+    pub(crate) fn pubrec(&mut self, host: &mut Host<'_>, version: Version, ack: Ack) {
         if self.awaits(ack.id, QoS::ExactlyOnce) {
             if ack.reason >= FAILURE {
                 // [MQTT-4.4.0-2]: refused counts as acknowledged, and there is no PUBREL.
@@ -134,7 +133,7 @@ impl Outbound {
             }
             // An id of another exchange: this PUBREC is stale, and a PUBREL would be a lie.
             Some(_) => {}
-            None => release_stray(host, version, ack, arrival),
+            None => self.release_stray(host, version, ack),
         }
     }
 
@@ -215,9 +214,10 @@ impl Outbound {
         Some(id)
     }
 
-    /// The SUBACK or UNSUBACK came: its id is free.
-    pub(crate) fn free_id(&mut self, id: PacketId) {
+    /// The SUBACK or UNSUBACK came: its id is free, also for what waits.
+    pub(crate) fn free_id(&mut self, host: &mut Host<'_>, id: PacketId) {
         self.reserved.retain(|&reserved| reserved != id);
+        self.fill(host);
     }
 
     /// Whether a timer still means what it meant when it was armed.
@@ -278,16 +278,15 @@ impl Outbound {
     }
 
     fn has_room(&self, host: &Host<'_>) -> bool {
-        host.connection.is_some() && self.in_flight.len() < usize::from(host.settings.max_inflight)
+        host.connection.is_some()
+            && self.in_flight.len() < usize::from(host.settings.max_inflight)
+            && self.in_flight.len() + self.reserved.len() < IDS
     }
 
     /// First transmission of a QoS 1 or 2 message: an unused id, DUP=0 [MQTT-4.3.2-1].
     fn launch(&mut self, host: &mut Host<'_>, publish: Waiting) {
-        let Some(id) = self.next_id(!host.settings.quirks.id_wrap_no_check) else {
-            self.waiting.push_front(publish);
-            host.outbox.queued += 1;
-            return;
-        };
+        let id = self.next_id(!host.settings.quirks.id_wrap_no_check);
+        let id = id.expect("whoever launches has seen that there is room");
         let mut entry = InFlight {
             state: State::Publish(publish),
             attempt: 0,
@@ -305,6 +304,18 @@ impl Outbound {
     fn next_id(&mut self, check: bool) -> Option<PacketId> {
         let (in_flight, reserved) = (&self.in_flight, &self.reserved);
         self.ids.allocate(|id| check && (in_flight.contains(id) || reserved.contains(&id)))
+    }
+
+    /// Answers a PUBREC of an exchange that is over here, so that the receiver may forget it too.
+    fn release_stray(&mut self, host: &mut Host<'_>, version: Version, ack: Ack) {
+        let Some(connection) = host.connection else { return };
+        if ack.reason >= FAILURE {
+            return;
+        }
+        let reason = if version == Version::V5 { ID_NOT_FOUND } else { 0 };
+        let packet = Packet::PubRel(Ack { reason, ..ack });
+        host.outbox.send(connection, packet, Transmission { attempt: self.strays, echo: STRAY });
+        self.strays += 1;
     }
 
     fn awaits(&self, id: PacketId, wanted: QoS) -> bool {
@@ -382,16 +393,4 @@ fn send_unacknowledged(host: &mut Host<'_>, publish: Waiting) {
     });
     host.outbox.send(connection, packet, Transmission::default());
     host.complete(tag);
-}
-
-/// Answers a PUBREC of an exchange that is over here, so that the receiver may forget it too.
-fn release_stray(host: &mut Host<'_>, version: Version, ack: Ack, arrival: Transmission) {
-    let Some(connection) = host.connection else { return };
-    if ack.reason >= FAILURE {
-        return;
-    }
-    let reason = if version == Version::V5 { ID_NOT_FOUND } else { 0 };
-    let packet = Packet::PubRel(Ack { reason, ..ack });
-    let sending = Transmission { echo: arrival.echo | STRAY, ..arrival };
-    host.outbox.send(connection, packet, sending);
 }

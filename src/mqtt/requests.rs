@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use super::host::Outbox;
 use super::outbound::Outbound;
-use super::packet::{Packet, PacketId, SubAck, Subscribe, Unsubscribe};
+use super::packet::{Packet, PacketId, Subscribe, Unsubscribe};
 use super::settings::Version;
 use crate::base::event::SubscriptionRequest;
 use crate::base::name::Connection;
 use crate::base::time::{Span, Time};
+
+/// SUBACK's codes from here on refuse a filter.
+const REFUSED: u8 = 0x80;
 
 /// Which filters the application wants, whatever becomes of connections and sessions.
 #[derive(Clone, Debug)]
@@ -18,6 +21,8 @@ pub(crate) struct Requests {
     unwanted: Vec<(Arc<str>, Progress)>,
     /// Sent and not yet answered; all wait equally long, so the first is the first to be repeated.
     pending: VecDeque<Pending>,
+    /// Whether any filter is [`Progress::Due`].
+    due: bool,
     /// `None` where the transport loses nothing.
     retry: Option<Span>,
     version: Version,
@@ -47,7 +52,14 @@ struct Pending {
 
 impl Requests {
     pub(crate) const fn new(retry: Option<Span>, version: Version) -> Self {
-        Self { wanted: Vec::new(), unwanted: Vec::new(), pending: VecDeque::new(), retry, version }
+        Self {
+            wanted: Vec::new(),
+            unwanted: Vec::new(),
+            pending: VecDeque::new(),
+            due: false,
+            retry,
+            version,
+        }
     }
 
     /// The application subscribes.
@@ -57,6 +69,7 @@ impl Requests {
             self.wanted.retain(|wanted| wanted.request.filter != request.filter);
             self.wanted.push(Wanted { request, progress: Progress::Due });
         }
+        self.due = true;
     }
 
     /// The application unsubscribes.
@@ -64,6 +77,7 @@ impl Requests {
         self.wanted.retain(|wanted| !filters.contains(&wanted.request.filter));
         self.unwanted.retain(|(filter, _)| !filters.contains(filter));
         self.unwanted.extend(filters.iter().map(|filter| (Arc::clone(filter), Progress::Due)));
+        self.due = true;
     }
 
     /// The broker has no session: subscribe to everything again.
@@ -72,6 +86,7 @@ impl Requests {
             wanted.progress = Progress::Due;
         }
         self.unwanted.clear();
+        self.due = self.is_anything_due();
     }
 
     /// The connection is gone: what was not answered is asked again on the next.
@@ -84,9 +99,11 @@ impl Requests {
                 *progress = Progress::Due;
             }
         }
+        self.due = self.is_anything_due();
     }
 
-    /// Sends what is due, one packet of each kind.
+    /// Sends the next packet that is due, unless one is still unanswered: one request at a time
+    /// keeps a repeated SUBSCRIBE from undoing the UNSUBSCRIBE that followed it.
     pub(crate) fn ask(
         &mut self,
         now: Time,
@@ -94,39 +111,43 @@ impl Requests {
         ids: &mut Outbound,
         outbox: &mut Outbox,
     ) {
-        if self.unwanted.iter().any(|(_, progress)| *progress == Progress::Due)
-            && let Some(id) = ids.reserve_id()
-        {
-            let filters = mark(self.unwanted.iter_mut().map(|(filter, p)| (p, &*filter)), id);
-            let unsubscribe = Unsubscribe { id, dup: false, filters };
-            self.send(now, connection, outbox, id, Packet::Unsubscribe(Box::new(unsubscribe)));
+        if !self.are_due() {
+            return;
         }
-        if self.wanted.iter().any(|wanted| wanted.progress == Progress::Due)
-            && let Some(id) = ids.reserve_id()
-        {
+        let Some(id) = ids.reserve_id() else { return };
+        let filters = mark(self.unwanted.iter_mut().map(|(filter, due)| (due, &*filter)), id);
+        let packet = if filters.is_empty() {
             let wanted = self.wanted.iter_mut();
             let requests = mark(wanted.map(|w| (&mut w.progress, &w.request)), id);
-            let subscribe = Subscribe { id, dup: false, requests };
-            self.send(now, connection, outbox, id, Packet::Subscribe(Box::new(subscribe)));
-        }
+            Packet::Subscribe(Box::new(Subscribe { id, dup: false, requests }))
+        } else {
+            Packet::Unsubscribe(Box::new(Unsubscribe { id, dup: false, filters }))
+        };
+        self.due = self.is_anything_due();
+        self.send(now, connection, outbox, id, packet);
     }
 
-    pub(crate) fn suback(&mut self, ids: &mut Outbound, ack: &SubAck) {
-        self.answered(ids, ack.id);
-        let mut codes = ack.codes.iter();
-        self.wanted.retain_mut(|wanted| {
-            if wanted.progress != Progress::Asked(ack.id) {
-                return true;
-            }
-            wanted.progress = Progress::Answered;
-            // A refused filter is not asked for again.
-            codes.next().is_none_or(|&code| code < 0x80)
-        });
-    }
-
-    pub(crate) fn unsuback(&mut self, ids: &mut Outbound, id: PacketId) {
-        self.answered(ids, id);
+    /// A SUBACK or UNSUBACK came; says whether it was awaited. A filter that the broker refused,
+    /// by a code of 0x80 or more, is not asked for again.
+    pub(crate) fn answered(&mut self, id: PacketId, codes: &[u8]) -> bool {
+        let Some(place) = self.pending.iter().position(|pending| pending.id == id) else {
+            return false;
+        };
+        let Some(pending) = self.pending.remove(place) else { return false };
         self.unwanted.retain(|(_, progress)| *progress != Progress::Asked(id));
+        let Packet::Subscribe(subscribe) = pending.packet else { return true };
+        for (request, code) in subscribe.requests.iter().zip(codes) {
+            let asked = Progress::Asked(id);
+            let of = |wanted: &Wanted| {
+                wanted.request.filter == request.filter && wanted.progress == asked
+            };
+            if *code >= REFUSED {
+                self.wanted.retain(|wanted| !of(wanted));
+            } else if let Some(wanted) = self.wanted.iter_mut().find(|wanted| of(wanted)) {
+                wanted.progress = Progress::Answered;
+            }
+        }
+        true
     }
 
     /// Sends again what has waited long enough.
@@ -148,6 +169,11 @@ impl Requests {
         self.pending.front().map_or(Time::NEVER, |pending| pending.again)
     }
 
+    /// Whether [`Requests::ask`] would send something, given a connection and an id.
+    pub(crate) fn are_due(&self) -> bool {
+        self.due && self.pending.is_empty()
+    }
+
     pub(crate) fn are_pending(&self) -> bool {
         !self.pending.is_empty()
     }
@@ -165,9 +191,10 @@ impl Requests {
         self.pending.push_back(Pending { packet, id, again });
     }
 
-    fn answered(&mut self, ids: &mut Outbound, id: PacketId) {
-        self.pending.retain(|pending| pending.id != id);
-        ids.free_id(id);
+    fn is_anything_due(&self) -> bool {
+        let wanted = self.wanted.iter().map(|wanted| wanted.progress);
+        let unwanted = self.unwanted.iter().map(|(_, progress)| *progress);
+        wanted.chain(unwanted).any(|progress| progress == Progress::Due)
     }
 }
 

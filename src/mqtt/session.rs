@@ -28,8 +28,8 @@ pub(crate) struct Session {
     pub(crate) inbound: Inbound,
     /// The filters it subscribed to, for when it ends.
     pub(crate) filters: Vec<Arc<str>>,
-    /// How many SUBSCRIBEs it has sent, which names the retained copies that answer them.
-    pub(crate) subscribes: u32,
+    /// How many filters its SUBSCRIBEs had, which names the retained copies that answer them.
+    pub(crate) filters_asked: u32,
 }
 
 impl Session {
@@ -44,7 +44,7 @@ impl Session {
             outbound: Outbound::new(settings),
             inbound: Inbound::new(),
             filters: Vec::new(),
-            subscribes: 0,
+            filters_asked: 0,
         }
     }
 

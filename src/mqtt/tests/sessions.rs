@@ -32,6 +32,37 @@ fn a_lost_connect_connack_subscribe_or_suback_is_asked_for_again() {
 }
 
 #[test]
+fn an_unsubscribe_waits_until_the_subscribe_before_it_is_answered() {
+    let mut world = World::new(broker(), vec![client("a")]);
+    world.lose(&["0 < SUBACK"]);
+    world.subscribe(0, "t", AtLeastOnce);
+    world.take_log();
+    world.ask(0, Request::Unsubscribe(vec!["t".into()]));
+    assert!(world.take_log().is_empty(), "else the repeated SUBSCRIBE would undo it");
+    world.wait(SECOND);
+    let expected = ["0 > SUBSCRIBE", "0 < SUBACK [1]", "0 > UNSUBSCRIBE", "0 < UNSUBACK"];
+    assert_eq!(world.take_log(), expected);
+}
+
+#[test]
+fn requests_share_the_packet_ids_and_messages_wait_for_the_last() {
+    let mut settings = client("a");
+    settings.hop.max_inflight = u16::MAX;
+    let mut world = World::new(broker(), vec![settings]);
+    world.lose(&["0 > SUBSCRIBE"]);
+    world.subscribe(0, "t", AtLeastOnce);
+    world.lose(&["0 > PUBLISH"; 65_536]);
+    for _ in 0..65_536 {
+        world.publish(0, AtLeastOnce);
+    }
+    assert_eq!(world.client(0).backlog().in_flight, 65_534);
+    assert_eq!(world.client(0).backlog().queued, 2);
+    world.wait(SECOND.times(3));
+    assert_eq!(world.client(0).backlog().in_flight, 0);
+    assert_eq!(world.client(0).backlog().queued, 0);
+}
+
+#[test]
 fn only_mqtt_3_1_marks_a_repeated_subscribe() {
     for (version, again) in [(Version::V31, "SUBSCRIBE dup"), (Version::V311, "SUBSCRIBE")] {
         let settings = ClientSettings { version, ..client("a") };

@@ -284,7 +284,7 @@ impl World {
 /// Whether one of the beginnings fits the line; it fits only once.
 fn take(starts: &mut Vec<&'static str>, line: &str) -> bool {
     let found = starts.iter().position(|start| line.starts_with(start));
-    found.map(|place| starts.remove(place)).is_some()
+    found.map(|place| starts.swap_remove(place)).is_some()
 }
 
 fn describe(packet: &Packet) -> String {
