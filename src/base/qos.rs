@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// An MQTT quality of service level [MQTT-4.3].
+/// An MQTT quality of service level (section 4.3 of both standards).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum QoS {

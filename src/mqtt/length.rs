@@ -11,7 +11,8 @@ const NO_PROPERTIES: u32 = 1;
 impl Packet {
     /// The exact length in bytes of the packet as `version` writes it, fixed header included.
     ///
-    /// A packet of MQTT is below 256 MiB [MQTT-2.2.3]; for longer values the result saturates and
+    /// A packet of MQTT is below 256 MiB (MQTT 3.1.1, section 2.2.3); for longer values the
+    /// result saturates and
     /// means nothing, and `wire::encode` refuses them.
     #[must_use]
     #[inline]
@@ -100,7 +101,7 @@ fn count(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX - 64)
 }
 
-/// The bytes that `value` takes as a variable byte integer [MQTT-1.5.5]: 1 to 4.
+/// The bytes that `value` takes as a variable byte integer (MQTT 5.0, section 1.5.5): 1 to 4.
 #[must_use]
 pub(super) const fn variable_byte_integer_len(value: u32) -> u32 {
     match value {

@@ -1,4 +1,5 @@
-//! Topic names, topic filters, and which filter matches which topic [MQTT-4.7].
+//! Topic names, topic filters, and which filter matches which topic (section 4.7 of both
+//! standards).
 //!
 //! Rule ids are those of MQTT 3.1.1; 5.0 numbers some of them differently.
 

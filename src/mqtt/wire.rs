@@ -154,13 +154,6 @@ pub fn restore_tag(packet: &mut Packet, tag: Tag) {
     }
 }
 
-/// The packet as [`decode`] would give it as far as tags go: with [`Tag::NONE`].
-#[must_use]
-pub fn without_tag(mut packet: Packet) -> Packet {
-    restore_tag(&mut packet, Tag::NONE);
-    packet
-}
-
 fn restore_filler(read: &mut Packet, original: &Packet) {
     let (Packet::Publish(read), Packet::Publish(original)) = (read, original) else { return };
     let (Payload::Bytes(bytes), filler @ Payload::Filler(_)) =

@@ -51,7 +51,7 @@ fn requests_share_the_packet_ids_and_messages_wait_for_the_last() {
     let mut world = World::new(broker(), vec![settings]);
     world.lose(&["0 > SUBSCRIBE"]);
     world.subscribe(0, "t", AtLeastOnce);
-    world.lose(&["0 > PUBLISH"; 65_536]);
+    world.lose(&vec!["0 > PUBLISH"; 65_536]);
     for _ in 0..65_536 {
         world.publish(0, AtLeastOnce);
     }
