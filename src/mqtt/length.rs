@@ -12,8 +12,7 @@ impl Packet {
     /// The exact length in bytes of the packet as `version` writes it, fixed header included.
     ///
     /// A packet of MQTT is below 256 MiB (MQTT 3.1.1, section 2.2.3); for longer values the
-    /// result saturates and
-    /// means nothing, and `wire::encode` refuses them.
+    /// result saturates and means nothing, and `wire::encode` refuses them.
     #[must_use]
     #[inline]
     pub fn encoded_len(&self, version: Version) -> u32 {
