@@ -1,11 +1,13 @@
-//! Whose fault a broken promise was (`PROMISES` section 5).
+//! Whose fault a broken promise was, as `docs/model.md` says under "Whose fault".
 
+use super::endings::Endings;
 use super::evidence::{Case, Harm, Mistaken};
 use super::roster::Roster;
 use super::verdict::{Blame, Breach};
 use super::watch::Offender;
 use crate::base::event::Dropped;
-use crate::base::name::{Hop, Node};
+use crate::base::name::{ClientIndex, Hop, Node};
+use crate::base::time::Time;
 
 /// Who is to blame, by which rule, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,12 +20,17 @@ pub(super) struct Judgement {
 /// Blames the first endpoint, in causal order, whose broken rule concerns the message; else a
 /// full queue, if that is what dropped a lost message; else the network, if it lost, duplicated or
 /// reordered a packet of that message; else a setting; else nobody knows.
-pub(super) fn blame(roster: &Roster, case: &Case, offender: &Offender) -> Judgement {
+pub(super) fn blame(
+    roster: &Roster,
+    case: &Case,
+    offender: &Offender,
+    endings: &Endings,
+) -> Judgement {
     by_endpoint(roster, case, offender)
         .or_else(|| by_queue(case, offender))
         .or_else(|| by_mistake(roster, case, offender))
         .or_else(|| by_network(roster, case, offender))
-        .or_else(|| by_setting(roster, case, offender))
+        .or_else(|| by_setting(roster, case, offender, endings))
         .unwrap_or_else(|| Judgement {
             blame: Blame::Unexplained,
             rule: None,
@@ -89,17 +96,25 @@ fn by_network(roster: &Roster, case: &Case, offender: &Offender) -> Option<Judge
     })
 }
 
-fn by_setting(roster: &Roster, case: &Case, offender: &Offender) -> Option<Judgement> {
+fn by_setting(
+    roster: &Roster,
+    case: &Case,
+    offender: &Offender,
+    endings: &Endings,
+) -> Option<Judgement> {
     let publisher = roster.streams[offender.stream.index()].client;
-    let clean = |client: crate::base::name::ClientIndex| roster.clients[client.index()].clean;
+    let published = case.published.map_or(Time::ZERO, |(_, at)| at);
+    let ended = |client: ClientIndex| {
+        roster.clients[client.index()].clean && endings.is_since(client, published)
+    };
     let because = if case.let_go(offender.subscriber, Dropped::QueueFull) {
         "a full queue dropped it"
     } else if case.let_go(offender.subscriber, Dropped::GaveUp) {
         "its sender gave it up after the set number of transmissions"
     } else if case.let_go(offender.subscriber, Dropped::Offline) {
         "its receiver was not connected, and such messages are set not to wait"
-    } else if clean(publisher) || offender.subscriber.is_some_and(clean) {
-        "a session is set to end with its connection"
+    } else if ended(publisher) || offender.subscriber.is_some_and(ended) {
+        "a session is set to end with its connection, and did"
     } else {
         return None;
     };

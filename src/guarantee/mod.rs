@@ -6,6 +6,7 @@
 
 mod blame;
 mod counters;
+mod endings;
 mod evidence;
 mod judge;
 mod ledger;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::blame::{Judgement, blame};
+use super::endings::Endings;
 use super::evidence::{Act, Case, Mistaken};
 use super::monitor::{Break, Monitor, message};
 use super::roster::Roster;
@@ -29,6 +30,7 @@ pub struct Recorder {
     flying: BTreeMap<(ClientIndex, Way), Vec<Flying>>,
     /// What senders gave up: the link on which, and the message.
     given_up: BTreeSet<(ClientIndex, StreamIndex, u32)>,
+    endings: Endings,
 }
 
 /// A packet of an offending message that is under way.
@@ -55,6 +57,7 @@ impl Recorder {
             cases,
             flying: BTreeMap::new(),
             given_up: BTreeSet::new(),
+            endings: Endings::default(),
         }
     }
 
@@ -69,7 +72,7 @@ impl Recorder {
                 continue;
             };
             note_missing_deed(case, offender);
-            let judgement = blame(&self.roster, case, offender);
+            let judgement = blame(&self.roster, case, offender, &self.endings);
             let by_endpoint =
                 matches!(judgement.blame, Blame::Publisher | Blame::Broker | Blame::Subscriber);
             if offender.provisional && !by_endpoint {
@@ -101,7 +104,7 @@ impl Recorder {
         self.fly(now, record, fate);
         let Subject::Message { hop, .. } = record.name.subject else {
             if node == Node::Broker {
-                self.answered(record);
+                self.answered(now, record);
             }
             return;
         };
@@ -175,6 +178,14 @@ impl Recorder {
             }
             Body::Unsubscribe(filters) if reads => {
                 self.subscriptions.asked_to_end(link, record.id, filters);
+            }
+            Body::ConnAck { session_present }
+                if reads
+                    && record.reason == 0
+                    && self.monitor.was_welcome()
+                    && !self.roster.carries_on(link, session_present) =>
+            {
+                self.endings.began_anew(now, node, link);
             }
             _ => {}
         }
@@ -250,7 +261,7 @@ impl Recorder {
     }
 
     /// The broker answered a request about subscriptions, or a CONNECT.
-    fn answered(&mut self, record: &Record<'_>) {
+    fn answered(&mut self, now: Time, record: &Record<'_>) {
         let client = record.name.client;
         match record.body {
             Body::SubAck(codes) => {
@@ -262,6 +273,7 @@ impl Recorder {
                     && !self.roster.carries_on(client, session_present) =>
             {
                 self.subscriptions.forget(client);
+                self.endings.began_anew(now, Node::Broker, client);
             }
             _ if record.kind() == Kind::UnsubAck => {
                 self.subscriptions.ended(client, record.id);
@@ -369,11 +381,14 @@ impl Observer for Recorder {
             }
             Event::Refused { tag, why } => self.let_go(now, None, tag, why),
             Event::Dropped { client, tag, why } => self.let_go(now, Some(client), tag, why),
-            Event::Closed { node: Node::Broker, client, .. }
+            Event::Closed { node, client, .. }
                 if self.roster.clients[client.index()].clean
-                    && !self.monitor.is_connected(Node::Broker, client) =>
+                    && !self.monitor.is_connected(node, client) =>
             {
-                self.subscriptions.forget(client);
+                self.endings.ended(now, node, client);
+                if node == Node::Broker {
+                    self.subscriptions.forget(client);
+                }
             }
             _ => {}
         }

@@ -224,3 +224,19 @@ fn a_trial_stopped_early_shows_a_stuck_message_only_if_an_endpoint_broke_a_rule(
     assert_eq!(broken.findings[0].violation.breach, Breach::Stuck);
     assert_eq!(broken.findings[0].violation.blame, Blame::Broker);
 }
+
+#[test]
+fn a_clean_session_explains_a_broken_promise_only_if_it_was_seen_to_end() {
+    for (ends, blame) in [(false, Blame::Unexplained), (true, Blame::Configuration)] {
+        let mut clean = roster(AtLeastOnce);
+        clean.clients[SENSOR.index()].clean = true;
+        let found = violations(clean, |stage| {
+            stage.ready(AtLeastOnce);
+            stage.submit(0);
+            if ends {
+                stage.disconnect(SENSOR);
+            }
+        });
+        assert_eq!(found, [(Promise::Acknowledged, Breach::Stuck, blame)]);
+    }
+}
