@@ -49,7 +49,7 @@ pub(super) fn judge(
                 add(metrics, qos, *unit, *progress);
                 let ended = sequence < slot.floor && !slot.reopened.contains(&sequence);
                 let terms = terms(qos, unit.granted());
-                let verdict = verdict(*unit, *progress, terms, ended, sequence < slot.withdrawn);
+                let verdict = verdict(*unit, *progress, terms, ended);
                 sheet.enter(index, sequence, slot.client, terms, verdict);
             }
         }
@@ -59,7 +59,7 @@ pub(super) fn judge(
         let progress = ledger.streams[stream.index()].messages[*sequence as usize];
         add(&mut metrics.qos[qos.index()], qos, *unit, progress);
         let terms = terms(qos, unit.granted());
-        let verdict = verdict(*unit, progress, terms, true, false);
+        let verdict = verdict(*unit, progress, terms, true);
         sheet.enter(*stream, *sequence, *client, terms, verdict);
     }
     sheet.enter_retained(ledger);
@@ -144,15 +144,8 @@ const fn add(metrics: &mut QosMetrics, qos: QoS, unit: Unit, progress: Progress)
     }
 }
 
-/// Judges one unit; `ended`: its epoch is over; `withdrawn`: its subscription ended after the
-/// message was submitted.
-const fn verdict(
-    unit: Unit,
-    progress: Progress,
-    terms: Terms,
-    ended: bool,
-    withdrawn: bool,
-) -> Verdict {
+/// Judges one unit; `ended`: its epoch is over.
+const fn verdict(unit: Unit, progress: Progress, terms: Terms, ended: bool) -> Verdict {
     if unit.copies() > 0 {
         let repeated = unit.copies() > 1 && !terms.may_repeat;
         return if repeated && !progress.is(Progress::SESSION_LOST) {
@@ -175,11 +168,10 @@ const fn verdict(
         Standing::Rejected => Verdict::Excused(Excuse::Rejected),
         Standing::GaveUp => Verdict::Excused(Excuse::GaveUp),
         Standing::Overflowed => Verdict::Excused(Excuse::QueueOverflow),
-        Standing::None | Standing::TooLate | Standing::May => Verdict::Kept,
+        Standing::None | Standing::TooLate | Standing::May | Standing::Withdrawn => Verdict::Kept,
         Standing::Must | Standing::Begun | Standing::Submitted if ended => {
             Verdict::Excused(Excuse::SessionEnded)
         }
-        Standing::Must | Standing::Submitted if withdrawn => Verdict::Kept,
         // Acknowledged though the broker never saw it: owed all the same. So a stale
         // acknowledgement of a reused packet id shows as a loss.
         Standing::Must | Standing::Begun | Standing::Submitted => Verdict::Broken(Breach::Lost),

@@ -61,9 +61,6 @@ pub(super) struct Slot {
     pub(super) granted: Option<QoS>,
     /// Messages before this one belong to an earlier epoch, but for those in `reopened`.
     pub(super) floor: u32,
-    /// Messages before this one that the broker has not begun to send were withdrawn by an
-    /// UNSUBSCRIBE: the broker may, and need not, still deliver them [MQTT-3.10.4-3].
-    pub(super) withdrawn: u32,
     /// For each QoS of delivery, the sequence number after the highest first copy.
     pub(super) next: [u32; 3],
     /// Older messages that the broker took again in this epoch.
@@ -180,7 +177,7 @@ impl Ledger {
         }
         let stream = &mut self.streams[parts.stream.index()];
         if let Some(unit) = stream.unit_mut(record.name.client, parts.sequence)
-            && unit.standing() == Standing::Must
+            && matches!(unit.standing(), Standing::Must | Standing::Withdrawn)
         {
             unit.stand(Standing::Begun, unit.granted());
         }
@@ -421,14 +418,6 @@ impl Stream {
 
 impl Slot {
     fn new(client: ClientIndex, units: Vec<Unit>) -> Self {
-        Self {
-            client,
-            granted: None,
-            floor: 0,
-            withdrawn: 0,
-            next: [0; 3],
-            reopened: Vec::new(),
-            units,
-        }
+        Self { client, granted: None, floor: 0, next: [0; 3], reopened: Vec::new(), units }
     }
 }

@@ -1,7 +1,7 @@
 //! What the ledger learns from connections, sessions and subscriptions.
 
-use super::ledger::{Ledger, Stream};
-use super::unit::Progress;
+use super::ledger::{Ledger, Slot, Stream};
+use super::unit::{Progress, Standing};
 use crate::base::event::{Body, Record};
 use crate::base::name::{ClientIndex, Connection, Kind, Node, StreamIndex};
 use crate::base::qos::QoS;
@@ -108,7 +108,7 @@ impl Ledger {
         let slot = &mut stream.slots[place];
         slot.granted = level;
         if level.is_none() {
-            slot.withdrawn = u32::try_from(stream.messages.len()).unwrap_or(u32::MAX);
+            slot.withdraw();
         }
     }
 
@@ -155,6 +155,24 @@ impl Stream {
             && progress.any(end)
         {
             self.unfinished += 1;
+        }
+    }
+}
+
+impl Slot {
+    /// The subscription ended. What the broker has not seen yet is not owed, unless it comes after
+    /// a new subscription; what it has seen and not begun to send, it need not send.
+    fn withdraw(&mut self) {
+        let Self { floor, reopened, units, .. } = self;
+        for (sequence, unit) in (0..).zip(units) {
+            if sequence < *floor && !reopened.contains(&sequence) {
+                continue;
+            }
+            match unit.standing() {
+                Standing::Submitted => unit.stand(Standing::TooLate, unit.granted()),
+                Standing::Must => unit.stand(Standing::Withdrawn, unit.granted()),
+                _ => {}
+            }
         }
     }
 }

@@ -14,6 +14,9 @@ pub(super) enum Standing {
     TooLate,
     /// Live at some instant of the take window, not through all of it.
     May,
+    /// As `Must`, but an UNSUBSCRIBE came before the broker began to send it on: the broker may,
+    /// and need not, still deliver it [MQTT-3.10.4-3].
+    Withdrawn,
     /// Live when the message first reached the broker.
     Must,
     /// As `Must`, and the broker has begun to send it on.
@@ -27,11 +30,12 @@ pub(super) enum Standing {
 }
 
 impl Standing {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::None,
         Self::Submitted,
         Self::TooLate,
         Self::May,
+        Self::Withdrawn,
         Self::Must,
         Self::Begun,
         Self::Rejected,

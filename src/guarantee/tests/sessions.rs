@@ -55,6 +55,20 @@ fn an_unsubscribe_withdraws_what_the_broker_has_not_begun_to_send() {
 }
 
 #[test]
+fn a_message_that_first_reaches_the_broker_after_a_new_subscription_is_owed() {
+    let found = violations(roster(AtLeastOnce), |stage| {
+        stage.ready(AtLeastOnce);
+        stage.submit(0);
+        stage.hop1(Kind::Publish, 0, 0, &LOST);
+        stage.unsubscribe("a");
+        stage.subscribe("a", AtLeastOnce);
+        stage.shake1(0, 1);
+        stage.complete(0);
+    });
+    assert_eq!(found, [(Promise::AtLeastOnce, Breach::Lost, Blame::Broker)]);
+}
+
+#[test]
 fn a_message_published_after_the_unsubscribe_is_unexpected() {
     let outcome = judge(roster(AtLeastOnce), Ending::Quiescent, |stage| {
         stage.ready(AtLeastOnce);
