@@ -50,7 +50,7 @@ fn by_endpoint(roster: &Roster, case: &Case, offender: &Offender) -> Option<Judg
     let version = roster.clients[broken.link.index()].version;
     let id = broken.rule.id(version, broken.node);
     let because = format!("{name} {} at {}", broken.rule.says(), broken.at);
-    Some(Judgement { blame, rule: Some(id), because })
+    Some(Judgement { blame, rule: id, because })
 }
 
 /// A copy that a full queue dropped would have come but for the queue, whatever the network did

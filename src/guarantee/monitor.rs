@@ -191,7 +191,9 @@ impl Monitor {
             _ => {}
         }
         if record.dup() && !record.is_resend() {
-            self.report(now, node, link, hop, Rule::FirstWithDup, tag);
+            let two = qos == QoS::ExactlyOnce;
+            let rule = if two { Rule::FirstOfQosTwoWithDup } else { Rule::FirstWithDup };
+            self.report(now, node, link, hop, rule, tag);
         }
         // A resend of what the sender was told is complete is no rule's business here: the id
         // may have been freed by a stale acknowledgement of another message.

@@ -3,24 +3,15 @@
 use crate::base::name::Node;
 use crate::mqtt::settings::Version;
 
-/// How strongly a rule binds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Strength {
-    /// The standard says MUST.
-    Must,
-    /// The standard says SHOULD.
-    Should,
-    /// No single sentence of the standard says it; the promise itself does.
-    Promise,
-}
-
 /// A rule that an endpoint can be seen to break at its own interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
     /// A PUBLISH sent again has DUP=1.
     ResendWithoutDup,
-    /// A PUBLISH sent for the first time has DUP=0.
+    /// A QoS 1 PUBLISH sent for the first time has DUP=0.
     FirstWithDup,
+    /// So has one of QoS 2, by a sentence of its own.
+    FirstOfQosTwoWithDup,
     /// A QoS 0 PUBLISH has DUP=0.
     QosZeroWithDup,
     /// A new message gets a packet id that is not in use.
@@ -43,7 +34,8 @@ pub enum Rule {
     NotSubscribed,
     /// A message that the broker acknowledged goes to every subscriber.
     NeverForwarded,
-    /// A message that the client acknowledged goes to its application.
+    /// A message that the client acknowledged goes to its application. No single sentence of the
+    /// standard says so; the promise itself does.
     NeverDelivered,
 }
 
@@ -51,34 +43,39 @@ pub enum Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Facts {
     rule: Rule,
-    strength: Strength,
-    /// The id in MQTT 3.1.1, for a client and for the broker. MQTT 3.1 has none of its own.
-    v311: [&'static str; 2],
-    /// The id in MQTT 5.0, for a client and for the broker.
-    v5: [&'static str; 2],
+    /// The id in MQTT 3.1.1, for a client and for the broker; `None` where no single sentence
+    /// says it. MQTT 3.1 has none of its own.
+    v311: Option<[&'static str; 2]>,
+    /// The id in MQTT 5.0, likewise.
+    v5: Option<[&'static str; 2]>,
     /// What the endpoint did, after its name.
     says: &'static str,
 }
 
 const fn must(rule: Rule, v311: &'static str, v5: &'static str, says: &'static str) -> Facts {
-    Facts { rule, strength: Strength::Must, v311: [v311; 2], v5: [v5; 2], says }
+    Facts { rule, v311: Some([v311; 2]), v5: Some([v5; 2]), says }
 }
 
 /// The table: one row a rule.
-const TABLE: [Facts; 14] = [
+const TABLE: [Facts; 15] = [
     must(Rule::ResendWithoutDup, "MQTT-3.3.1-1", "MQTT-3.3.1-1", "sent a PUBLISH again with DUP=0"),
     must(
         Rule::FirstWithDup,
         "MQTT-4.3.2-1",
         "MQTT-4.3.2-2",
-        "sent a PUBLISH for the first time with DUP=1",
+        "sent a QoS 1 PUBLISH for the first time with DUP=1",
+    ),
+    must(
+        Rule::FirstOfQosTwoWithDup,
+        "MQTT-4.3.3-1",
+        "MQTT-4.3.3-2",
+        "sent a QoS 2 PUBLISH for the first time with DUP=1",
     ),
     must(Rule::QosZeroWithDup, "MQTT-3.3.1-2", "MQTT-3.3.1-2", "sent a QoS 0 PUBLISH with DUP=1"),
     Facts {
         rule: Rule::IdInUse,
-        strength: Strength::Must,
-        v311: ["MQTT-2.3.1-2", "MQTT-2.3.1-4"],
-        v5: ["MQTT-2.2.1-3", "MQTT-2.2.1-4"],
+        v311: Some(["MQTT-2.3.1-2", "MQTT-2.3.1-4"]),
+        v5: Some(["MQTT-2.2.1-3", "MQTT-2.2.1-4"]),
         says: "gave a packet id to a new message while another still used it",
     },
     must(
@@ -137,28 +134,22 @@ const TABLE: [Facts; 14] = [
     ),
     Facts {
         rule: Rule::NeverDelivered,
-        strength: Strength::Promise,
-        v311: ["MQTT-4.3.2-2"; 2],
-        v5: ["MQTT-4.3.2-4"; 2],
+        v311: None,
+        v5: None,
         says: "acknowledged a message and never handed it to its application",
     },
 ];
 
 impl Rule {
-    /// The rule's id in the standard, for the node that broke it and the version it speaks.
+    /// The rule's id in the standard, for the node that broke it and the version it speaks;
+    /// `None` where no single sentence of the standard says it.
     #[must_use]
-    pub fn id(self, version: Version, node: Node) -> &'static str {
-        let side = usize::from(node == Node::Broker);
-        match version {
-            Version::V31 | Version::V311 => self.facts().v311[side],
-            Version::V5 => self.facts().v5[side],
-        }
-    }
-
-    /// How strongly it binds.
-    #[must_use]
-    pub fn strength(self) -> Strength {
-        self.facts().strength
+    pub fn id(self, version: Version, node: Node) -> Option<&'static str> {
+        let ids = match version {
+            Version::V31 | Version::V311 => self.facts().v311,
+            Version::V5 => self.facts().v5,
+        };
+        ids.map(|ids| ids[usize::from(node == Node::Broker)])
     }
 
     /// What an endpoint did that broke it, as the rest of a sentence after the endpoint's name.

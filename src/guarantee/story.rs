@@ -24,7 +24,8 @@ pub(super) fn tell(
             let version = roster.clients[broken.link.index()].version;
             let id = broken.rule.id(version, broken.node);
             let who = name(roster, broken.node);
-            let text = format!("{who} {} [{id}]", broken.rule.says());
+            let id = id.map(|id| format!(" [{id}]")).unwrap_or_default();
+            let text = format!("{who} {}{id}", broken.rule.says());
             lines.push(StoryLine { at: broken.at, text });
         }
     }

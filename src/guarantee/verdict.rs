@@ -115,7 +115,8 @@ pub struct Violation {
 pub struct Finding {
     /// What kind.
     pub violation: Violation,
-    /// The rule that the blamed endpoint broke, such as `MQTT-4.3.3-2`.
+    /// The rule that the blamed endpoint broke, such as `MQTT-4.3.3-2`; `None` if it is no
+    /// endpoint's fault, or no single sentence of the standard says it.
     pub rule: Option<&'static str>,
     /// One plain sentence: why the blame falls there.
     pub because: String,

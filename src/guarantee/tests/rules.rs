@@ -32,7 +32,11 @@ fn a_resend_without_dup() {
 
 #[test]
 fn a_first_sending_with_dup() {
-    for (qos, rule) in [(AtLeastOnce, Rule::FirstWithDup), (AtMostOnce, Rule::QosZeroWithDup)] {
+    for (qos, rule) in [
+        (AtMostOnce, Rule::QosZeroWithDup),
+        (AtLeastOnce, Rule::FirstWithDup),
+        (ExactlyOnce, Rule::FirstOfQosTwoWithDup),
+    ] {
         let found = broken(qos, |stage| {
             stage.ready(qos);
             stage.dup = Some(true);
@@ -201,6 +205,7 @@ fn an_acknowledgement_without_the_deed_is_blamed_on_who_gave_it() {
         stage.hop2(Kind::PubAck, 0, 0, 0, &OK);
     });
     assert_eq!(subscriber.findings[0].violation.blame, Blame::Subscriber);
+    assert_eq!(subscriber.findings[0].rule, None, "no single sentence says it");
 }
 
 #[test]
