@@ -160,7 +160,7 @@ fn check_break(
     }
 }
 
-/// Whether some message falls under the promise (`PROMISES` section 3).
+/// Whether some message falls under the promise.
 fn promised(promise: Promise, setup: &Setup) -> bool {
     let falls = |published: QoS, granted: QoS| match promise {
         Promise::AtMostOnce => published.min(granted) == QoS::AtMostOnce && published.number() != 1,
@@ -185,9 +185,8 @@ fn possible(word: &str, setup: &Setup) -> bool {
         setup.clients.iter().any(|client| test(&client.link.up) || test(&client.link.down))
     };
     let outage = setup.clients.iter().any(|client| client.link.outage.is_some());
-    let away = setup.clients.iter().any(|client| !client.absences.is_empty());
-    // A lost PINGRESP closes a connection too.
-    let pings = setup.clients.iter().any(|client| client.settings.keep_alive > Span::ZERO);
+    // Over datagrams nothing but an absence ends a connection.
+    let mut away = setup.clients.iter().filter(|client| !client.absences.is_empty());
     let gives_up =
         |retry: Retry| matches!(retry, Retry::Timer(timer) if timer.max_transmissions.is_some());
     match word {
@@ -201,7 +200,8 @@ fn possible(word: &str, setup: &Setup) -> bool {
                 || setup.clients.iter().any(|client| gives_up(client.settings.hop.retry))
         }
         "retained" => setup.streams.iter().any(|stream| stream.retain),
-        "offline-queued" => away || outage || pings,
+        "reconnect" | "takeover" | "offline-queued" => away.next().is_some(),
+        "session-resumed" => away.any(|client| !client.settings.clean),
         "unsubscribe" => setup
             .clients
             .iter()

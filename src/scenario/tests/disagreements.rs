@@ -1,5 +1,6 @@
 //! Each way in which parts of a file can disagree with each other, as it is shown.
 
+use super::super::*;
 use super::SMALL;
 use super::errors::{refused, with};
 
@@ -217,6 +218,25 @@ fn times_that_contradict_each_other() {
     10 | subscribe = [{ filter = "t", qos = 2, at = "5s", until = "4s" }]
        |                                                          ^^^^ it subscribes at 5 s
     "#);
+}
+
+#[test]
+fn what_needs_a_lost_connection_needs_somebody_away() {
+    let sometimes = |words: &str| format!("{SMALL}[expect]\nsometimes = [{words}]\n");
+    let words = ["reconnect", "takeover", "offline-queued", "session-resumed"];
+    let present = "name = \"dashboard\"\nkeep_alive = \"1s\"";
+    let away = "name = \"dashboard\"\naway = [{ at = \"1s\", lasts = \"1s\" }]";
+    let clean = format!("{away}\nsession = \"clean\"");
+    for word in words {
+        let text = sometimes(&format!("\"{word}\""))
+            .replace("delay", "outage = { every = \"5s\", lasts = \"1s\" }\ndelay");
+        let client = |table: &str| text.replace("name = \"dashboard\"", table);
+        let told = refused(&client(present));
+        assert!(told.contains(&format!("`{word}` can never happen here")), "{told}");
+        let with = |table: &str| Scenario::parse("test.toml", &client(table));
+        with(away).unwrap_or_else(|errors| panic!("{word}: {errors}"));
+        assert_eq!(with(&clean).is_err(), word == "session-resumed", "{word}");
+    }
 }
 
 #[test]
