@@ -76,7 +76,7 @@ const BITS: [(&str, u64); 4] =
 /// Percent are read in millionths.
 const PERCENT: [(&str, u64); 1] = [("%", 1_000_000)];
 
-/// The longest payload that MQTT can carry is below this [MQTT-2.2.3].
+/// The longest payload that MQTT can carry is below this (MQTT 3.1.1, section 2.2.3).
 const BYTES_LIMIT: u64 = 268_435_455;
 /// No link is faster than 10 Tbit/s.
 const RATE_LIMIT: u64 = 10_000_000_000_000;
@@ -118,7 +118,7 @@ impl Quantity {
         match self {
             Self::Span => "100 years (36500d)".to_owned(),
             Self::Percent => "1,000,000%".to_owned(),
-            Self::Bytes => write_bytes(BYTES_LIMIT),
+            Self::Bytes => format!("{} bytes", format_count(BYTES_LIMIT)),
             Self::Rate => write_rate(RATE_LIMIT),
         }
     }
@@ -346,32 +346,20 @@ pub fn format_share(share: f64, places: usize) -> String {
 /// Bytes for people: `640 B`, `1.5 kB`, `12 MB`. Rounded; powers of 1,000.
 #[must_use]
 pub fn format_bytes(bytes: u64) -> String {
-    scaled(bytes, &["B", "kB", "MB", "GB", "TB"])
-}
-
-/// A rate for people: `256 kbit/s`. Rounded.
-#[must_use]
-pub fn format_rate(bits: u64) -> String {
-    scaled(bits, &["bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"])
-}
-
-fn scaled(value: u64, units: &[&str]) -> String {
-    let mut factor = 1;
-    let mut unit = units.first().copied().unwrap_or_default();
-    for larger in units.iter().skip(1) {
+    let (mut factor, mut unit) = (1, "B");
+    for larger in ["kB", "MB", "GB", "TB"] {
         // 999.5 and more would round to 1000 of the smaller unit.
-        if rounded(value, factor) < 1000 {
+        if rounded(bytes, factor) < 1000 {
             break;
         }
-        factor *= 1000;
-        unit = larger;
+        (factor, unit) = (factor * 1000, larger);
     }
     if factor == 1 {
-        return format!("{value} {unit}");
+        return format!("{bytes} {unit}");
     }
-    let tenths = rounded(value, factor / 10);
+    let tenths = rounded(bytes, factor / 10);
     let number =
-        if tenths < 100 { with_tenths(tenths) } else { rounded(value, factor).to_string() };
+        if tenths < 100 { with_tenths(tenths) } else { rounded(bytes, factor).to_string() };
     format!("{number} {unit}")
 }
 

@@ -122,11 +122,6 @@ impl Scenario {
         let mut none = Diagnostics::new(&self.path, &self.source);
         read::file(&self.source, &mut none).map(|file| show::show(&file)).unwrap_or_default()
     }
-
-    /// Keeps only the points whose messages are all published with one of these levels.
-    pub fn keep_qos(&mut self, levels: &[QoS]) {
-        self.points.retain(|point| point.setup.streams.iter().all(|one| levels.contains(&one.qos)));
-    }
 }
 
 impl Point {

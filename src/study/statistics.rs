@@ -1,4 +1,4 @@
-//! Means and shares with their 95 % intervals, and how far a measurement is from theory.
+//! Means and shares with their 95 % intervals.
 //!
 //! Shares have Wilson's interval. A share of which nothing was seen is told by its upper end
 //! alone, with all 5 % of doubt on that one side: see [`at_most_when_none`].
@@ -65,21 +65,6 @@ pub fn wilson(hits: u64, trials: u64) -> Interval {
 #[must_use]
 pub fn at_most_when_none(trials: u64) -> f64 {
     if trials == 0 { 1.0 } else { -libm::expm1(libm::log(0.05) / count(trials)) }
-}
-
-/// How many standard errors the mean of `n` measurements, each of this `variance`, is above what
-/// is expected of it. Where nothing can vary, 0 for the expected mean and else infinite.
-#[must_use]
-pub fn z_score(mean: f64, expected: f64, variance: f64, n: u64) -> f64 {
-    let error = (variance / count(n)).sqrt();
-    let distance = mean - expected;
-    if error > 0.0 {
-        distance / error
-    } else if distance.abs() <= 1e-12 * expected.abs() {
-        0.0
-    } else {
-        f64::INFINITY.copysign(distance)
-    }
 }
 
 /// The 97.5 % quantile of Student's t distribution, which a two-sided 95 % interval needs, to a
@@ -232,13 +217,5 @@ mod tests {
         assert_near(at_most_when_none(1), 0.95, 1e-15);
         assert_near(at_most_when_none(0), 1.0, 0.0);
         assert!(at_most_when_none(100_000) < wilson(0, 100_000).high);
-    }
-
-    #[test]
-    fn a_z_score_counts_standard_errors() {
-        assert_near(z_score(0.12, 0.1, 0.09, 900), 2.0, 1e-12);
-        assert_near(z_score(0.08, 0.1, 0.09, 900), -2.0, 1e-12);
-        assert_near(z_score(2.0, 2.0, 0.0, 10), 0.0, 0.0);
-        assert!(z_score(2.1, 2.0, 0.0, 10) > 1e300);
     }
 }

@@ -70,7 +70,6 @@ fn numbers_for_people_are_short_and_never_round_over_a_unit() {
         [640, 1_500, 999_999, 12_000_000].map(format_bytes).join(", "),
         "640 B, 1.5 kB, 1 MB, 12 MB"
     );
-    assert_eq!(format_rate(256_000), "256 kbit/s");
 }
 
 #[test]
