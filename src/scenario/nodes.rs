@@ -25,7 +25,7 @@ const MOST_CLIENTS: u64 = 200_000;
 const LARGEST_DATAGRAM: usize = 65_507;
 
 /// PUBLISH without topic and payload, at most: first byte, length, topic length, packet id,
-/// properties [MQTT-3.3].
+/// properties (MQTT 5.0, section 3.3).
 const PUBLISH_FRAMING: usize = 10;
 
 /// The nodes with the levels that still depend on the point.
@@ -260,8 +260,13 @@ fn check_client(table: &ClientTable, file: &File, errors: &mut Diagnostics) {
     let keep_alive = &table.keep_alive;
     let nanos = keep_alive.value.0.as_nanos();
     if !nanos.is_multiple_of(1_000_000_000) || nanos / 1_000_000_000 > 65_535 {
-        let title = "keep_alive must be whole seconds, at most 65535s [MQTT-3.1.2.10]";
-        errors.error(&keep_alive.span, title, "this cannot be written in a CONNECT");
+        errors
+            .error(
+                &keep_alive.span,
+                "keep_alive must be whole seconds, at most 65535s",
+                "this cannot be written in a CONNECT",
+            )
+            .help("see MQTT 3.1.1, section 3.1.2.10");
     }
     check_absences(table, file.deadline.value.0, errors);
     for publish in &table.publish {
@@ -356,8 +361,15 @@ fn check_publish(
     if topic.len() + longest as usize + PUBLISH_FRAMING > LARGEST_DATAGRAM {
         let title = "the message does not fit a datagram";
         errors
-            .error(&table.payload.span, title, format!("up to {longest} bytes"))
-            .help(format!("a PUBLISH can have {LARGEST_DATAGRAM} bytes in all"));
+            .error(
+                &table.payload.span,
+                title,
+                format!("up to {} bytes", format_count(longest.into())),
+            )
+            .help(format!(
+                "a PUBLISH can have {} bytes in all",
+                format_count(LARGEST_DATAGRAM as u64)
+            ));
     }
 }
 

@@ -221,7 +221,10 @@ fn tell(error: &toml::de::Error, span: &Range<usize>, key: &str, errors: &mut Di
         errors.error(span, title, "unknown word").suggest(named, &known);
     } else if message.starts_with("missing field") {
         let title = format!("the field `{named}` is missing");
-        errors.error(span, title, format!("`{named}` is needed here"));
+        let told = errors.error(span, title, format!("`{named}` is needed here"));
+        if named == "schema" {
+            told.help("write `schema = 1`: the version of the format");
+        }
     } else if let Some((found, wanted)) = message
         .strip_prefix("invalid type: ")
         .or_else(|| message.strip_prefix("invalid value: "))

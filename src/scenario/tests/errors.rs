@@ -192,6 +192,8 @@ fn an_empty_file_and_a_missing_field() {
       |
     1 |
       | ^ `schema` is needed here
+      |
+    help: write `schema = 1`: the version of the format
     ");
     insta::assert_snapshot!(with("topic = \"t\", ", ""), @r#"
     error: the field `topic` is missing
@@ -251,9 +253,9 @@ fn a_message_that_fits_no_datagram() {
      --> test.toml:6:65
       |
     6 | publish = [{ topic = "t", qos = [0, 1, 2], count = 3, payload = "1MB", every = "1s" }]
-      |                                                                 ^^^^^ up to 1000000 bytes
+      |                                                                 ^^^^^ up to 1,000,000 bytes
       |
-    help: a PUBLISH can have 65507 bytes in all
+    help: a PUBLISH can have 65,507 bytes in all
     "#);
 }
 
@@ -276,11 +278,13 @@ fn a_timer_that_never_waits() {
     6 | retry = { every = "0s", backoff = 0.5 }
       |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ this is 0.5
 
-    error: keep_alive must be whole seconds, at most 65535s [MQTT-3.1.2.10]
+    error: keep_alive must be whole seconds, at most 65535s
      --> test.toml:7:14
       |
     7 | keep_alive = "1.5s"
       |              ^^^^^^ this cannot be written in a CONNECT
+      |
+    help: see MQTT 3.1.1, section 3.1.2.10
     "#);
 }
 
