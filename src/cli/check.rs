@@ -6,8 +6,9 @@ use clap::Args;
 
 use super::terminal::{Output, When};
 use super::{exit, load};
-use crate::base::units::{format_bytes, format_count};
+use crate::base::units::format_bytes;
 use crate::report::escape;
+use crate::report::number::counted;
 use crate::scenario::estimate::Limits;
 
 const EXAMPLES: &str = "\
@@ -49,14 +50,13 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
         let runs = scenario.points.len() as u64 * u64::from(scenario.seed_count);
         let estimate = scenario.estimate(1);
         output.print(&format!(
-            "{}: ok, {} points x {} seeds = {} runs; \
-             at most about {} packets, {} events, {} a job\n",
+            "{}: ok, {} x {} = {}; at most about {}, {}, {} a job\n",
             escape::terminal(&scenario.path),
-            scenario.points.len(),
-            format_count(scenario.seed_count.into()),
-            format_count(runs),
-            format_count(estimate.packets),
-            format_count(estimate.events),
+            counted(scenario.points.len() as u64, "point"),
+            counted(scenario.seed_count.into(), "seed"),
+            counted(runs, "run"),
+            counted(estimate.packets, "packet"),
+            counted(estimate.events, "event"),
             format_bytes(estimate.memory),
         ))?;
         if let Err(too_large) = scenario.check_size(&Limits::default(), 1) {
