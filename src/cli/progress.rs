@@ -8,9 +8,10 @@ use std::time::Duration;
 #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
 use std::time::Instant;
 
+use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::terminal::{When, note};
+use super::terminal::note;
 use crate::base::units::format_count;
 use crate::report::style::Style;
 use crate::report::summary::scenario_line;
@@ -21,6 +22,16 @@ use crate::study::result::{ScenarioResult, Verdict};
 
 /// From one line to the next where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// How a run's progress is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Shown {
+    /// A bar on a terminal, elsewhere a line every 10 seconds; nothing with --quiet.
+    #[default]
+    Auto,
+    /// Nothing.
+    Never,
+}
 
 /// Shows how a run gets on.
 #[derive(Debug)]
@@ -45,13 +56,9 @@ struct Clock {
 impl Progress {
     /// Starts the clock. `quiet`: a line only for scenarios that fail.
     #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
-    pub(super) fn start(total: u64, when: When, quiet: bool, style: Style) -> Self {
+    pub(super) fn start(total: u64, shown: Shown, quiet: bool, style: Style) -> Self {
         let terminal = io::stderr().is_terminal();
-        let shown = match when {
-            When::Auto => !quiet,
-            When::Always => true,
-            When::Never => false,
-        };
+        let shown = shown == Shown::Auto && !quiet;
         let now = Instant::now();
         Self {
             total,

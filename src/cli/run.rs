@@ -11,7 +11,7 @@ use clap::Args;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::files::{Pending, writable_folder};
-use super::progress::Progress;
+use super::progress::{Progress, Shown};
 use super::terminal::{Output, When, note, style, width};
 use super::{exit, interrupt, load};
 use crate::base::qos::QoS;
@@ -106,9 +106,9 @@ pub(super) struct Arguments {
     /// Colour the output
     #[arg(long, value_name = "WHEN", value_enum, default_value_t, help_heading = "Output")]
     color: When,
-    /// Show a progress bar, or a line now and then where there is no terminal
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t, help_heading = "Output")]
-    progress: When,
+    /// Show how far the run is
+    #[arg(long, value_name = "HOW", value_enum, default_value_t, help_heading = "Output")]
+    progress: Shown,
 }
 
 fn concat_help() -> String {
