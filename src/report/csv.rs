@@ -3,6 +3,7 @@
 
 use ::csv::Writer;
 
+use super::describe::Rules;
 use super::figures::Figures;
 use super::{describe, escape, words};
 use crate::base::name::Kind;
@@ -54,6 +55,7 @@ fn trial_header() -> Vec<String> {
     let mut header = names(&[
         "scenario",
         "model",
+        "mqtt",
         "transport",
         "retry",
         "point",
@@ -119,11 +121,12 @@ fn trial_row(
     trial: &TrialRow,
     row: Option<&QosRow>,
 ) -> Vec<String> {
-    let (transport, retry) = describe::rules(&result.scenario);
+    let Rules { mqtt, transport, retry } = describe::rules(&result.scenario);
     let published = row.map(|row| row.qos).or(point.published);
     let mut cells = vec![
         escape::csv(&result.scenario.name).into_owned(),
         MODEL.to_string(),
+        mqtt,
         transport,
         retry,
         escape::csv(&point.label).into_owned(),
@@ -214,6 +217,7 @@ fn point_header() -> Vec<String> {
     let mut header = names(&[
         "scenario",
         "model",
+        "mqtt",
         "transport",
         "retry",
         "point",
@@ -250,11 +254,12 @@ fn point_header() -> Vec<String> {
 }
 
 fn point_row(result: &ScenarioResult, figures: &Figures) -> Vec<String> {
-    let (transport, retry) = describe::rules(&result.scenario);
+    let Rules { mqtt, transport, retry } = describe::rules(&result.scenario);
     let totals = &figures.totals;
     let mut cells = vec![
         escape::csv(&result.scenario.name).into_owned(),
         MODEL.to_string(),
+        mqtt,
         transport,
         retry,
         escape::csv(&figures.label).into_owned(),

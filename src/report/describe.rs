@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::number::counted;
-use crate::mqtt::settings::Retry;
+use crate::mqtt::settings::{Retry, Version};
 use crate::network::settings::Transport;
 use crate::scenario::Scenario;
 use crate::scenario::trial::Setup;
@@ -43,13 +43,32 @@ pub fn size(setup: &Setup) -> String {
     format!("{} a run, {}", counted(messages.sum(), "message"), counted(clients, "client"))
 }
 
-/// Transport and retry rule of a whole scenario: its points differ in QoS only.
+/// What holds for a whole scenario, as its points differ in QoS only. Empty without points.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// The version of MQTT that the clients speak, such as `3.1.1`.
+    pub mqtt: String,
+    /// As of [`transport`].
+    pub transport: String,
+    /// As of [`retry`].
+    pub retry: String,
+}
+
+/// The rules by which a scenario is simulated.
 #[must_use]
-pub fn rules(scenario: &Scenario) -> (String, String) {
-    scenario
-        .points
-        .first()
-        .map_or_else(Default::default, |point| (transport(&point.setup), retry(&point.setup)))
+pub fn rules(scenario: &Scenario) -> Rules {
+    let Some(point) = scenario.points.first() else { return Rules::default() };
+    let setup = &*point.setup;
+    let versions = setup.clients.iter().map(|client| version(client.settings.version).to_owned());
+    Rules { mqtt: distinct(versions), transport: transport(setup), retry: retry(setup) }
+}
+
+const fn version(version: Version) -> &'static str {
+    match version {
+        Version::V31 => "3.1",
+        Version::V311 => "3.1.1",
+        Version::V5 => "5.0",
+    }
 }
 
 fn rule(retry: Retry) -> String {

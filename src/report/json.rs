@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::describe::Rules;
 use super::figures::Figures;
 use super::{describe, words};
 use crate::base::name::Kind;
@@ -52,6 +53,7 @@ struct Scenario {
     model: u32,
     scenario: String,
     about: String,
+    mqtt: String,
     transport: String,
     retry: String,
     verdict: &'static str,
@@ -191,7 +193,7 @@ struct Failed {
 
 impl Scenario {
     fn new(result: &ScenarioResult) -> Self {
-        let (transport, retry) = describe::rules(&result.scenario);
+        let Rules { mqtt, transport, retry } = describe::rules(&result.scenario);
         let expected = result.expected.iter().map(|(expected, count)| ExpectedBreak {
             promise: words::promise(expected.violation.promise),
             kind: words::breach(expected.violation.breach),
@@ -205,6 +207,7 @@ impl Scenario {
             model: MODEL,
             scenario: result.scenario.name.clone(),
             about: result.scenario.about.clone(),
+            mqtt,
             transport,
             retry,
             verdict: words::verdict(result.verdict),

@@ -23,10 +23,11 @@ pub fn document(results: &[ScenarioResult], flags: &str) -> Vec<u8> {
 
 fn suite(result: &ScenarioResult, flags: &str) -> TestSuite {
     let scenario = &result.scenario;
-    let (transport, retry) = describe::rules(scenario);
+    let rules = describe::rules(scenario);
     let mut suite = TestSuite::new(scenario.name.as_str());
-    suite.add_property(("transport", transport.as_str()));
-    suite.add_property(("retry", retry.as_str()));
+    suite.add_property(("mqtt", rules.mqtt.as_str()));
+    suite.add_property(("transport", rules.transport.as_str()));
+    suite.add_property(("retry", rules.retry.as_str()));
     suite.add_property(("model", crate::scenario::MODEL.to_string().as_str()));
     for point in &result.points {
         suite.add_test_case(point_case(result, point, flags));
@@ -34,7 +35,7 @@ fn suite(result: &ScenarioResult, flags: &str) -> TestSuite {
     for need in &result.needs {
         let what = need.worst.as_ref().map_or_else(
             || "could not be measured".to_owned(),
-            |worst| format!("{} at {}", super::number::value(worst.value), worst.label),
+            |worst| format!("{} at {}", super::number::measured(&need.need, worst), worst.label),
         );
         suite.add_test_case(case(&format!("need {}", need.need.text), result.judged(need), &what));
     }

@@ -1,7 +1,8 @@
 //! The tables as Markdown, for a pull request or a wiki.
 
+use super::describe::Rules;
 use super::figures::Figures;
-use super::number::{time, value};
+use super::number::{measured, time};
 use super::{describe, escape, words};
 use crate::base::units::{format_count, format_share};
 use crate::scenario::MODEL;
@@ -27,9 +28,9 @@ pub fn document(results: &[ScenarioResult]) -> String {
 
 fn section(result: &ScenarioResult) -> String {
     let scenario = &result.scenario;
-    let (transport, retry) = describe::rules(scenario);
+    let Rules { mqtt, transport, retry } = describe::rules(scenario);
     let mut text = format!(
-        "## {}: {}\n\n{}\n\nTransport {transport}, retry {retry}, model {MODEL}, \
+        "## {}: {}\n\n{}\n\nMQTT {mqtt}, transport {transport}, retry {retry}, model {MODEL}, \
          {} of {} runs{}.\n\n",
         escape::markdown(&scenario.name),
         words::verdict(result.verdict),
@@ -44,15 +45,15 @@ fn section(result: &ScenarioResult) -> String {
     }
     text.push('\n');
     for need in &result.needs {
-        let measured = need.worst.as_ref().map_or_else(
+        let told = need.worst.as_ref().map_or_else(
             || "could not be measured".to_owned(),
-            |worst| format!("{} ({})", value(worst.value), escape::markdown(&worst.label)),
+            |worst| format!("{} ({})", measured(&need.need, worst), escape::markdown(&worst.label)),
         );
         let met = match result.judged(need) {
             Some(Verdict::Holds) => "met",
             verdict => verdict.map_or("not judged in a narrowed run", words::verdict),
         };
-        text += &format!("- need {}: {met}, {measured}\n", escape::markdown(&need.need.text));
+        text += &format!("- need {}: {met}, {told}\n", escape::markdown(&need.need.text));
     }
     for (name, count) in &result.sometimes {
         text += &format!("- sometimes {}: {}\n", escape::markdown(name), format_count(*count));

@@ -2,7 +2,8 @@
 
 use crate::base::time::Span;
 use crate::base::units::{format_count, format_share};
-use crate::study::needs::Value;
+use crate::scenario::expect::{Bound, Need};
+use crate::study::needs::{Measured, Value};
 
 /// A share from 0 to 1 in percent with two significant digits, for bounds: `0.003 %`.
 #[must_use]
@@ -37,6 +38,23 @@ pub fn value(value: Value) -> String {
     }
 }
 
+/// What a need was judged by: the value, and beside it what it is of another QoS's, where the
+/// need compares the two: `753 (3.50 x qos0)`.
+#[must_use]
+pub fn measured(need: &Need, worst: &Measured) -> String {
+    let text = value(worst.value);
+    let Bound::Times(factor, qos) = need.bound else { return text };
+    let other = worst.bound / factor;
+    let ratio = worst.value.number() / other;
+    if other.is_nan() {
+        text
+    } else if ratio.is_finite() && other.is_finite() {
+        format!("{text} ({} x qos{qos})", value(Value::Number(ratio)))
+    } else {
+        format!("{text} (qos{qos}: {})", value(worst.value.with(other)))
+    }
+}
+
 /// `1 run`, `2 runs`.
 #[must_use]
 pub fn counted(number: u64, singular: &str) -> String {
@@ -47,7 +65,25 @@ pub fn counted(number: u64, singular: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::qos::QoS;
     use crate::study::statistics::at_most_when_none as at_most;
+
+    #[test]
+    fn a_need_on_another_qos_shows_the_comparison() {
+        let measured = |need: &str, value, bound| {
+            let need = Need::parse(need).unwrap();
+            measured(&need, &Measured { label: String::new(), qos: QoS::ExactlyOnce, value, bound })
+        };
+        let times = "qos2.bytes <= 3 x qos0";
+        assert_eq!(measured(times, Value::Number(753.0), 645.0), "753 (3.50 x qos0)");
+        assert_eq!(measured(times, Value::Number(753.0), 0.0), "753 (qos0: 0)");
+        assert_eq!(measured("qos2.bytes <= 645", Value::Number(753.0), 645.0), "753");
+        let never = Value::Seconds(f64::INFINITY);
+        let text = measured("qos2.latency.p99 <= 2 x qos1", never, 0.5);
+        assert_eq!(text, "never (qos1: 250 ms)");
+        let text = measured("qos2.latency.p99 <= 2 x qos1", Value::Seconds(1.0), f64::INFINITY);
+        assert_eq!(text, "1 s (qos1: never)");
+    }
 
     #[test]
     fn a_zero_says_how_much_it_proves() {

@@ -1,5 +1,6 @@
 //! The table of one scenario: one row for each published (and granted) QoS.
 
+use super::describe::Rules;
 use super::escape;
 use super::figures::Figures;
 use super::number::{percent_bound, time};
@@ -39,16 +40,17 @@ pub fn table(result: &ScenarioResult, layout: Layout) -> String {
 
 fn heading(result: &ScenarioResult, layout: Layout) -> String {
     let scenario = &result.scenario;
-    let (transport, retry) = describe::rules(scenario);
     let mut text = format!("{}\n", layout.style.strong(&escape::terminal(&scenario.name)));
     for line in wrap(&escape::terminal(&scenario.about), layout.width.min(100) - 2) {
         text += &format!("  {line}\n");
     }
     if let Some(point) = scenario.points.first() {
-        let size = describe::size(&point.setup);
-        let line = format!("{size}; {transport}, retry {retry}");
-        for line in wrap(&line, layout.width.min(100) - 2) {
-            text += &format!("  {}\n", layout.style.faint(&line));
+        let Rules { mqtt, transport, retry } = describe::rules(scenario);
+        let rules = format!("MQTT {mqtt}, {transport}, retry {retry}");
+        for line in [describe::size(&point.setup), rules] {
+            for line in wrap(&line, layout.width.min(100) - 2) {
+                text += &format!("  {}\n", layout.style.faint(&line));
+            }
         }
     }
     if result.is_partial() {

@@ -51,6 +51,16 @@ impl Value {
             Self::Number(number) | Self::Share(number) | Self::Seconds(number) => number,
         }
     }
+
+    /// Another number with the same unit.
+    #[must_use]
+    pub const fn with(self, number: f64) -> Self {
+        match self {
+            Self::Number(_) => Self::Number(number),
+            Self::Share(_) => Self::Share(number),
+            Self::Seconds(_) => Self::Seconds(number),
+        }
+    }
 }
 
 /// Judges a scenario whose trials are all folded: needs, `sometimes` and expected breaks are
