@@ -8,28 +8,41 @@ const FLOORS: [&str; 9] =
     ["base", "mqtt", "network", "guarantee", "scenario", "engine", "study", "report", "cli"];
 /// Rooms beside the stairs: they may use the floor named, and whoever stands above may use them.
 const BESIDE: [(&str, &str); 1] = [("closed_form", "base")];
-/// Code above this floor may know threads, wall clocks and terminals.
-const PURE_UP_TO: &str = "scenario";
+/// Code above this floor may know threads, wall clocks and terminals. Of what threads share, code
+/// up to here knows atomics alone, by which a trial is told to stop.
+const PURE_UP_TO: &str = "engine";
 
 const LINES_A_FILE: usize = 500;
 const COLUMNS: usize = 100;
 
 fn sources() -> Vec<(PathBuf, String)> {
+    let found = texts("src", "rs");
+    assert!(found.len() > 40, "only {} source files found", found.len());
+    found
+}
+
+fn pages() -> Vec<(PathBuf, String)> {
+    let found = texts("docs", "md");
+    assert!(!found.is_empty(), "no documentation found");
+    found
+}
+
+/// All files in and below a folder whose names end so.
+fn texts(folder: &str, ending: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("src can be read") {
-            let path = entry.expect("src can be read").path();
+        for entry in fs::read_dir(folder).expect("the folder can be read") {
+            let path = entry.expect("the folder can be read").path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).expect("a source file is text");
+            } else if path.extension().is_some_and(|extension| extension == ending) {
+                let text = fs::read_to_string(&path).expect("such a file is text");
                 found.push((path, text));
             }
         }
     }
     found.sort();
-    assert!(found.len() > 40, "only {} source files found", found.len());
     found
 }
 
@@ -85,8 +98,22 @@ fn a_floor_uses_only_the_floors_below_it() {
 #[test]
 fn the_lower_floors_know_no_threads_clocks_or_runtimes() {
     let limit = floor(PURE_UP_TO).expect("a floor");
-    let foreign =
-        ["tokio", "turmoil", "rayon", "anyhow", "std::thread", "std::time", "HashMap", "HashSet"];
+    let foreign = [
+        "tokio",
+        "turmoil",
+        "rayon",
+        "anyhow",
+        "std::thread",
+        "std::time",
+        "Instant",
+        "SystemTime",
+        "Mutex",
+        "RwLock",
+        "Condvar",
+        "mpsc",
+        "HashMap",
+        "HashSet",
+    ];
     for (path, text) in sources() {
         if floor(&room(&path)).is_none_or(|height| height > limit) {
             continue;
@@ -95,6 +122,34 @@ fn the_lower_floors_know_no_threads_clocks_or_runtimes() {
             let code = line.split("//").next().unwrap_or_default();
             if let Some(word) = foreign.iter().find(|word| code.contains(**word)) {
                 panic!("{}:{}: `{word}` has no place here", path.display(), number + 1);
+            }
+        }
+    }
+}
+
+/// Whether this is `MQTT-d.d.d-n`, as the OASIS standards number their statements.
+fn is_statement(id: &str) -> bool {
+    let Some((section, number)) = id.strip_prefix("MQTT-").and_then(|id| id.split_once('-')) else {
+        return false;
+    };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    section.split('.').count() == 3 && section.split('.').all(is_number) && is_number(number)
+}
+
+#[test]
+fn rules_of_mqtt_are_cited_by_the_ids_of_the_standards() {
+    assert!(is_statement("MQTT-4.3.3-12"));
+    let wrong = ["MQTT-4.3", "MQTT-3.1.2.10", "MQTT-2.2.3", "MQTT-3.3.1-1..3", "MQTT-3.3.1-x"];
+    assert!(!wrong.into_iter().any(is_statement));
+    for (path, text) in sources().into_iter().chain(pages()) {
+        for (number, line) in text.lines().enumerate() {
+            for part in line.split("[MQTT").skip(1) {
+                let all = part.split(']').next().unwrap_or_default();
+                // A few are in one standard only: `[MQTT-4.3.3-12 of 5.0]`.
+                for id in format!("MQTT{all}").split(", ") {
+                    let id = id.trim_end_matches(" of 5.0").trim_end_matches(" of 3.1.1");
+                    assert!(is_statement(id), "{}:{}: `{id}`", path.display(), number + 1);
+                }
             }
         }
     }
