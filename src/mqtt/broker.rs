@@ -262,8 +262,8 @@ impl Broker {
         }
     }
 
-    /// Every filter of a SUBSCRIBE is answered by the retained messages it matches [MQTT-3.8.4-3], with
-    /// RETAIN=1 [MQTT-3.3.1-8].
+    /// Every filter of a SUBSCRIBE is answered by the retained messages it matches
+    /// [MQTT-3.8.4-3], with RETAIN=1 [MQTT-3.3.1-8].
     fn send_retained(&mut self, now: Time, index: u32, filter: &str, granted: QoS) {
         let session = &mut self.sessions[index as usize];
         session.filters_asked += 1;

@@ -22,7 +22,7 @@ use crate::base::event::Dropped;
 use crate::base::name::{Tag, Transmission};
 use crate::base::qos::QoS;
 
-/// Reason codes from here on refuse [MQTT 5.0, section 2.4].
+/// Reason codes from here on refuse (MQTT 5.0, section 2.4).
 const FAILURE: u8 = 0x80;
 /// 5.0's "Packet Identifier not found".
 pub(crate) const ID_NOT_FOUND: u8 = 0x92;
