@@ -155,7 +155,7 @@ pub enum Event<'a> {
     },
 }
 
-/// The phases of a trial.
+/// The phases of a trial (`docs/model.md`, "Phases of a trial").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
     /// Clients connect and subscribe; nobody publishes yet.

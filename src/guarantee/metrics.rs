@@ -5,7 +5,7 @@ use hdrhistogram::Histogram;
 use crate::base::name::{Hop, Kind};
 use crate::base::time::Span;
 
-/// What one trial measured, up to the end of the first calm (`PROMISES` section 7).
+/// What one trial measured, up to the end of the first calm (`docs/model.md`, "Metrics").
 #[derive(Clone, Debug)]
 pub struct Metrics {
     /// By the published QoS.

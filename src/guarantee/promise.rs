@@ -1,4 +1,4 @@
-//! The promise by published and granted QoS (`PROMISES` section 3).
+//! The promise by published and granted QoS (`docs/model.md`, "What is owed").
 
 use super::verdict::Promise;
 use crate::base::qos::QoS;

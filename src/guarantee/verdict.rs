@@ -147,7 +147,7 @@ pub struct StoryLine {
     pub text: String,
 }
 
-/// Why a unit that would have been owed is not (`PROMISES` section 2).
+/// Why a unit that would have been owed is not (`docs/model.md`, "What is owed").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Excuse {
     /// The subscriber's session ended.

@@ -217,10 +217,4 @@ impl FirstPass {
         }
         self.outcome
     }
-
-    /// The outcome as far as the first pass knows it: without violations and findings.
-    #[must_use]
-    pub const fn outcome(&self) -> &Outcome {
-        &self.outcome
-    }
 }
