@@ -2,25 +2,34 @@
 
 mod common;
 
+use std::sync::atomic::AtomicBool;
+
 use common::{Line, count};
 use qoslab::closed_form::REORDERED_QOS2;
-use qoslab::guarantee::verdict::Ending;
+use qoslab::guarantee::verdict::{Blame, Breach, Ending, Promise, Violation};
+use qoslab::scenario::trial::Trial;
+use qoslab::study::judge::judge_trial;
 
 /// One hop, each message alone, no loss, a timer of 1 s, each delay uniform up to the longest.
-fn doubled(longest_delay: f64, repeated_pubrec: &str) -> f64 {
+fn reordering(longest_delay: f64, repeated_pubrec: &str, count: u32) -> Trial {
     let half = longest_delay * 500.0;
     let first = format!(
         "delay = {{ time = \"{half}ms\", jitter = \"{half}ms\", distribution = \"uniform\" }}"
     );
     let line = Line {
         published: 2,
-        count: 20_000,
+        count,
         every: "80s",
         sensor: &format!("retry = \"1s\"\nrepeated_pubrec = \"{repeated_pubrec}\""),
         first: &first,
         ..Line::default()
     };
-    let (ended, tally) = count(&line.trial(1));
+    line.trial(1)
+}
+
+/// The share of 20,000 messages that were delivered twice.
+fn doubled(longest_delay: f64, repeated_pubrec: &str) -> f64 {
+    let (ended, tally) = count(&reordering(longest_delay, repeated_pubrec, 20_000));
     assert_eq!(ended.ending, Ending::Quiescent);
     assert!(tally.messages.iter().all(|message| message.copies >= 1), "nothing is lost");
     let doubled = tally.messages.iter().filter(|message| message.copies > 1).count();
@@ -39,6 +48,26 @@ fn qos_2_is_delivered_twice_as_often_as_a_reordering_network_makes_it() {
             let delay = theory.longest_delay;
             assert!((share - expected).abs() <= tolerance, "{sender}, {delay} s: {share}");
             assert!(expected > 0.0 || share == 0.0);
+        }
+    }
+}
+
+#[test]
+fn every_message_that_reordering_doubles_is_the_network_s() {
+    let doubled = Violation {
+        promise: Promise::ExactlyOnce,
+        breach: Breach::Duplicated,
+        blame: Blame::Network,
+    };
+    for longest_delay in [1.0, 2.0, 4.0] {
+        for sender in ["ignore", "answer"] {
+            let trial = reordering(longest_delay, sender, 500);
+            let outcome = judge_trial(&trial, &AtomicBool::new(false)).expect("the same trial");
+            assert_eq!(outcome.ending, Ending::Quiescent);
+            assert!(outcome.violations.keys().all(|violation| *violation == doubled));
+            let count = outcome.violations.get(&doubled).copied().unwrap_or_default();
+            assert_eq!(count, outcome.metrics.qos[2].duplicated, "{sender}, {longest_delay} s");
+            assert!(count > 0 || longest_delay < 2.0, "{sender}, {longest_delay} s");
         }
     }
 }
