@@ -10,7 +10,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use qoslab::base::name::{PacketName, Subject};
 use qoslab::base::time::Time;
-use qoslab::guarantee::verdict::{Blame, Breach, Ending, Finding, Outcome, StoryLine};
+use qoslab::guarantee::verdict::{
+    Blame, Breach, Ending, Finding, Outcome, Promise, StoryLine, Violation,
+};
 use qoslab::guarantee::watch::{Ended, Offender, Watch};
 use qoslab::network::overrule::ForcedFate;
 use qoslab::scenario::trial::Trial;
@@ -228,4 +230,36 @@ fn a_loss_blamed_on_a_queue_limit_vanishes_when_the_limit_is_raised() {
     }
     let roomy = text.replace("max_queued = 1\n", "max_queued = 1000\n");
     assert!(judge(&common::trial(&roomy, 1)).violations.is_empty());
+}
+
+#[test]
+fn an_acknowledged_loss_with_lowest_free_ids_is_the_network_s_and_vanishes_when_spared() {
+    let line = Line {
+        count: 300,
+        every: "20ms",
+        sensor: "ids = \"lowest-free\"\nretry = \"60ms\"",
+        first: "delay = \"50ms\"\nloss = \"10%\"",
+        ..Line::default()
+    };
+    let lost =
+        Violation { promise: Promise::AtLeastOnce, breach: Breach::Lost, blame: Blame::Network };
+    let mut found = 0;
+    for seed in 1..=10 {
+        let trial = line.trial(seed);
+        let outcome = judge(&trial);
+        assert_eq!(outcome.violations.keys().collect::<Vec<_>>(), [&lost]);
+        assert_eq!(outcome.violations[&lost], outcome.metrics.qos[1].lost);
+        for finding in outcome.findings {
+            let text = story(&finding);
+            assert!(
+                finding.because.starts_with("its PUBLISH was lost, and a late PUBACK"),
+                "{text}"
+            );
+            assert!(finding.story.iter().any(|line| line.text.ends_with(", ends it")), "{text}");
+            let still = spared(&trial, &finding);
+            assert!(!still.iter().any(|it| it.sequence == finding.sequence), "{text}");
+            found += 1;
+        }
+    }
+    assert_eq!(found, 30);
 }

@@ -1,13 +1,14 @@
 //! Whose fault a broken promise was, as `docs/model.md` says under "Whose fault".
 
 use super::endings::Endings;
-use super::evidence::{Case, Harm, Mistaken};
+use super::evidence::{Case, Harm, Misled, Mistaken};
 use super::roster::Roster;
 use super::verdict::{Blame, Breach};
 use super::watch::Offender;
 use crate::base::event::Dropped;
 use crate::base::name::{ClientIndex, Hop, Node};
 use crate::base::time::Time;
+use crate::mqtt::settings::Version;
 
 /// Who is to blame, by which rule, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,14 +87,45 @@ fn by_mistake(roster: &Roster, case: &Case, offender: &Offender) -> Option<Judge
 fn by_network(roster: &Roster, case: &Case, offender: &Offender) -> Option<Judgement> {
     let publisher = roster.streams[offender.stream.index()].client;
     let harm = case.harm_on_way(publisher, offender.subscriber);
-    harm.any().then(|| Judgement {
-        blame: Blame::Network,
-        rule: None,
-        because: format!(
-            "every endpoint kept the rules, and the network {} of its packets",
-            describe(harm)
-        ),
+    harm.any().then(|| {
+        let because = by_acknowledgement(roster, case, offender, harm).unwrap_or_else(|| {
+            format!("{}, and the network {} of its packets", kept(roster, offender), describe(harm))
+        });
+        Judgement { blame: Blame::Network, rule: None, because }
     })
+}
+
+/// A sender stopped too early: what it took for this message's acknowledgement was another's.
+fn by_acknowledgement(
+    roster: &Roster,
+    case: &Case,
+    offender: &Offender,
+    harm: Harm,
+) -> Option<String> {
+    let concerns = |it: &Misled| it.hop == Hop::First || Some(it.link) == offender.subscriber;
+    let Misled { kind, other: (stream, sequence), .. } = case.misled.filter(concerns)?;
+    let stream = &roster.streams[stream.index()].name;
+    (offender.breach == Breach::Lost && harm.lost > 0).then(|| {
+        format!(
+            "its PUBLISH was lost, and a late {} of {stream} #{sequence} with the same packet id \
+             was taken for its own",
+            kind.label(),
+        )
+    })
+}
+
+/// MQTT 5.0 lets nobody send again but on a new connection, and a datagram link cannot do without.
+fn kept(roster: &Roster, offender: &Offender) -> &'static str {
+    let publisher = roster.streams[offender.stream.index()].client;
+    let forbids = |client: ClientIndex| roster.clients[client.index()].version == Version::V5;
+    let by_publisher = roster.clients[publisher.index()].resends_by_timer && forbids(publisher);
+    let by_broker = roster.broker_resends_by_timer && offender.subscriber.is_some_and(forbids);
+    if by_publisher || by_broker {
+        "every endpoint kept the rules, but for the retry timer that the scenario sets, which MQTT \
+         5.0 forbids [MQTT-4.4.0-1]"
+    } else {
+        "every endpoint kept the rules"
+    }
 }
 
 fn by_setting(

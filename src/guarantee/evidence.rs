@@ -33,6 +33,8 @@ pub(super) struct Case {
     pub(super) deliveries: BTreeMap<ClientIndex, Deliveries>,
     /// A receiver took it for another message, whose packet id it still held.
     pub(super) mistaken: Option<Mistaken>,
+    /// Its sender took an acknowledgement of another message for its own.
+    pub(super) misled: Option<Misled>,
     /// How often the broker had reason to forward it.
     pub(super) reasons: u32,
     /// When the broker acknowledged it as new.
@@ -54,6 +56,8 @@ pub(super) enum Act {
     Stale { link: ClientIndex, way: Way, hop: Hop, kind: Kind },
     /// A receiver took it for another message.
     Mistaken(Mistaken),
+    /// Its sender took an acknowledgement of another message for its own.
+    Misled(Misled),
     /// A subscriber's application got it.
     Delivered { client: ClientIndex },
     /// An endpoint let go of it.
@@ -70,6 +74,17 @@ pub(super) struct Mistaken {
     pub(super) other: (StreamIndex, u32),
     /// The sender had given the other one up, after the set number of transmissions.
     pub(super) given_up: bool,
+}
+
+/// An acknowledgement of an older message of the same packet id that came for a message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Misled {
+    pub(super) link: ClientIndex,
+    pub(super) hop: Hop,
+    pub(super) id: u16,
+    pub(super) kind: Kind,
+    /// The message that was acknowledged.
+    pub(super) other: (StreamIndex, u32),
 }
 
 /// What the network did to a message's packets on one hop.

@@ -50,6 +50,7 @@ pub struct Monitor {
     /// The connections whose CONNACK was sent and received last, by client.
     welcomed: Vec<[Option<Connection>; 2]>,
     fresh: Option<Tag>,
+    answered: Option<Tag>,
     welcome: bool,
     breaks: Vec<Break>,
 }
@@ -94,6 +95,7 @@ impl Monitor {
             cause: None,
             welcomed: vec![[None; 2]; clients],
             fresh: None,
+            answered: None,
             welcome: false,
             breaks: Vec::new(),
         }
@@ -126,6 +128,12 @@ impl Monitor {
     /// under the id of a PUBREL.
     pub(super) const fn fresh(&self) -> Option<Tag> {
         self.fresh
+    }
+
+    /// The message that its sender took on, or took as done, because of the acknowledgement that
+    /// arrived last. It goes by the packet id alone, whatever message the receiver meant.
+    pub(super) const fn answered(&self) -> Option<Tag> {
+        self.answered
     }
 
     /// The message for which a receiver holds a packet id.
@@ -251,10 +259,15 @@ impl Monitor {
     }
 
     fn arrived_answer(&mut self, key: (Node, ClientIndex, u16), record: &Record<'_>) {
+        self.answered = None;
         let Some(sending) = self.sending.get_mut(&key) else { return };
         let ends = match (record.kind(), sending.qos) {
             (Kind::PubAck, QoS::AtLeastOnce) => true,
-            (Kind::PubRec, QoS::ExactlyOnce) => record.reason >= 0x80 && !sending.released,
+            (Kind::PubRec, QoS::ExactlyOnce) if !sending.released => {
+                self.answered = Some(sending.tag);
+                record.reason >= 0x80
+            }
+            (Kind::PubRec, QoS::ExactlyOnce) => false,
             (Kind::PubComp, QoS::ExactlyOnce) if sending.released => true,
             _ => {
                 sending.doubtful = true;
@@ -262,6 +275,7 @@ impl Monitor {
             }
         };
         if ends {
+            self.answered = Some(sending.tag);
             self.sending.remove(&key);
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::blame::{Judgement, blame};
 use super::endings::Endings;
-use super::evidence::{Act, Case, Mistaken};
+use super::evidence::{Act, Case, Misled, Mistaken};
 use super::monitor::{Break, Monitor, message};
 use super::roster::Roster;
 use super::rules::Rule;
@@ -195,6 +195,7 @@ impl Recorder {
             return;
         }
         if !matches!(record.kind(), Kind::Publish | Kind::PubRel) {
+            self.misled(now, hop, record);
             return;
         }
         let Some(whose) = self.monitor.fresh().and_then(message) else {
@@ -235,6 +236,21 @@ impl Recorder {
             let mistaken = Mistaken { link, hop, id, other, given_up };
             case.mistaken = Some(mistaken);
             case.act(now, Act::Mistaken(mistaken));
+        }
+    }
+
+    /// An acknowledgement came, perhaps of another message than its receiver takes it for.
+    fn misled(&mut self, now: Time, hop: Hop, record: &Record<'_>) {
+        let (link, id, kind) = (record.name.client, record.id, record.kind());
+        let Some(other) = message(record.tag) else { return };
+        let Some(whose) = self.monitor.answered().and_then(message) else { return };
+        if whose != other
+            && let Some(case) = self.cases.get_mut(&whose)
+            && case.misled.is_none()
+        {
+            let misled = Misled { link, hop, id, kind, other };
+            case.misled = Some(misled);
+            case.act(now, Act::Misled(misled));
         }
     }
 

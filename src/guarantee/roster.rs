@@ -20,6 +20,8 @@ pub struct Roster {
     pub allow_queue_overflow: bool,
     /// Whether a limit of transmissions is declared, so that giving up is excused.
     pub gives_up: bool,
+    /// Whether the broker sends again after a time, on the same connection.
+    pub broker_resends_by_timer: bool,
     /// Whether the broker forwards a QoS 2 message on PUBREL and not on PUBLISH.
     pub broker_delivers_on_release: bool,
     /// Whether the transport is ordered and reliable, so that what completes only when everybody
@@ -36,6 +38,8 @@ pub struct ClientFacts {
     pub clean: bool,
     /// The protocol version it speaks, which decides how rules are cited.
     pub version: Version,
+    /// Whether it sends again after a time, on the same connection.
+    pub resends_by_timer: bool,
 }
 
 /// What the judge has to know of one publishing workload.

@@ -1,6 +1,6 @@
 //! One message's life in lines of text.
 
-use super::evidence::{Act, Case, Mistaken, receiver};
+use super::evidence::{Act, Case, Misled, Mistaken, receiver};
 use super::roster::Roster;
 use super::verdict::StoryLine;
 use crate::base::event::{Arrival, Dropped, Fate, Loss};
@@ -38,9 +38,8 @@ fn concerns(act: &Act, subscriber: Option<ClientIndex>) -> bool {
         Act::Published | Act::Completed => true,
         Act::Sent { link, hop, .. }
         | Act::Stale { link, hop, .. }
-        | Act::Mistaken(Mistaken { link, hop, .. }) => {
-            *hop == Hop::First || Some(*link) == subscriber
-        }
+        | Act::Mistaken(Mistaken { link, hop, .. })
+        | Act::Misled(Misled { link, hop, .. }) => *hop == Hop::First || Some(*link) == subscriber,
         Act::Delivered { client } => Some(*client) == subscriber,
         Act::LetGo { client, .. } => client.is_none() || *client == subscriber,
     }
@@ -62,6 +61,11 @@ fn text(roster: &Roster, publisher: ClientIndex, act: &Act) -> String {
             let node = if hop == Hop::First { Node::Broker } else { Node::Client(link) };
             let (who, stream) = (name(roster, node), &roster.streams[other.0.index()].name);
             format!("{who} still holds id {id} for {stream} #{} and takes it for that", other.1)
+        }
+        Act::Misled(Misled { id, kind, other, .. }) => {
+            let (label, stream) = (kind.label(), &roster.streams[other.0.index()].name);
+            let ends = if kind == Kind::PubRec { "is taken for its own" } else { "ends it" };
+            format!("{label} id {id}, for {stream} #{}, {ends}", other.1)
         }
         Act::Delivered { client } => format!("{} delivers it", roster.name(client)),
         Act::LetGo { client: None, why } => {

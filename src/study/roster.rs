@@ -14,6 +14,7 @@ pub fn roster(setup: &Setup) -> Arc<Roster> {
         name: Arc::clone(&client.name),
         clean: client.settings.clean,
         version: client.settings.version,
+        resends_by_timer: resends_by_timer(&client.settings.hop),
     });
     let streams = setup.streams.iter().map(|stream| StreamFacts {
         name: Arc::clone(&stream.name),
@@ -30,9 +31,14 @@ pub fn roster(setup: &Setup) -> Arc<Roster> {
         order: setup.judge.order,
         allow_queue_overflow: setup.judge.allow_queue_overflow,
         gives_up: hops.chain([&setup.broker.hop]).any(gives_up),
+        broker_resends_by_timer: resends_by_timer(&setup.broker.hop),
         broker_delivers_on_release: setup.broker.hop.deliver_on == DeliverOn::Release,
         reliable: setup.clients.iter().all(|client| is_reliable(client.link.transport)),
     })
+}
+
+const fn resends_by_timer(hop: &HopSettings) -> bool {
+    matches!(hop.retry, Retry::Timer(_))
 }
 
 const fn gives_up(hop: &HopSettings) -> bool {

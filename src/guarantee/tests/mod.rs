@@ -26,8 +26,12 @@ const DASHBOARD: ClientIndex = ClientIndex(1);
 
 /// A sensor that publishes to `a` and a dashboard that may subscribe.
 fn roster(published: QoS) -> Roster {
-    let client =
-        |name: &str| ClientFacts { name: name.into(), clean: false, version: Version::V311 };
+    let client = |name: &str| ClientFacts {
+        name: name.into(),
+        clean: false,
+        version: Version::V311,
+        resends_by_timer: true,
+    };
     Roster {
         clients: vec![client("sensor"), client("dashboard")],
         streams: vec![StreamFacts {

@@ -245,3 +245,25 @@ fn a_clean_session_explains_a_broken_promise_only_if_it_was_seen_to_end() {
         assert_eq!(found, [(Promise::Acknowledged, Breach::Stuck, blame)]);
     }
 }
+
+#[test]
+fn a_timer_is_named_as_the_exception_where_mqtt_5_forbids_it() {
+    let because = |version: Version| {
+        let mut roster = roster(AtLeastOnce);
+        roster.clients[SENSOR.index()].version = version;
+        let outcome = judge(roster, Ending::Quiescent, |stage| {
+            stage.ready(AtLeastOnce);
+            stage.submit(0);
+            stage.hop1(Kind::Publish, 0, 0, &LOST);
+        });
+        outcome.findings[0].because.clone()
+    };
+    insta::assert_snapshot!(
+        because(Version::V311),
+        @"every endpoint kept the rules, and the network lost 1 of its packets"
+    );
+    insta::assert_snapshot!(
+        because(Version::V5),
+        @"every endpoint kept the rules, but for the retry timer that the scenario sets, which MQTT 5.0 forbids [MQTT-4.4.0-1], and the network lost 1 of its packets"
+    );
+}
