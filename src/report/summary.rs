@@ -1,7 +1,7 @@
 //! The lines that say whether a scenario's own expectations hold, and the closing line.
 
 use super::escape;
-use super::number::{self, counted};
+use super::number::{self, counted, value};
 use super::style::Style;
 use super::words;
 use crate::base::units::format_count;
@@ -55,7 +55,12 @@ fn need_line(result: &ScenarioResult, need: &NeedResult, width: usize, style: St
     let text = escape::terminal(&need.need.text);
     let verdict = result.judged(need);
     let measured = match (&need.worst, verdict) {
-        (Some(worst), _) => format!("{:>9}   {}", number::measured(&need.need, worst), worst.label),
+        (Some(worst), _) => {
+            // The bare values stand below each other, whatever follows them.
+            let bare = value(worst.value).chars().count();
+            let padding = " ".repeat(9_usize.saturating_sub(bare));
+            format!("{padding}{}   {}", number::measured(&need.need, worst), worst.label)
+        }
         (None, Some(_)) => "could not be measured".to_owned(),
         (None, None) => NOT_JUDGED.to_owned(),
     };
