@@ -14,9 +14,10 @@ use qoslab::base::name::ClientIndex;
 use qoslab::base::qos::QoS;
 use qoslab::base::time::Span;
 use qoslab::guarantee::verdict::Ending;
+use qoslab::mqtt::quirks::Quirks;
 use qoslab::mqtt::settings::{
-    BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, Quirks,
-    RepeatedPubrec, Retry, RetryTimer, Version,
+    BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, RepeatedPubrec,
+    Retry, RetryTimer, Store,
 };
 use qoslab::network::settings::{
     DirectionSettings, Distribution, Interval, LinkSettings, LossModel, Transport,
@@ -97,10 +98,17 @@ fn fleet(size: u32, messages: u32) -> Trial {
 
 fn trial(clients: Vec<ClientSetup>, streams: Vec<StreamSetup>) -> Trial {
     let setup = Setup {
-        broker: BrokerSettings { hop: hop(), max_qos: QoS::ExactlyOnce, datagram: true },
+        broker: BrokerSettings {
+            hop: hop(),
+            max_qos: QoS::ExactlyOnce,
+            datagram: true,
+            ..BrokerSettings::default()
+        },
         clients,
         streams,
         deadline: Span::from_secs(24 * 3600),
+        broker_store: Store::Durable,
+        faults: Vec::new(),
         max_events: u64::MAX,
         wire: false,
         judge: JudgeSettings::default(),
@@ -119,7 +127,7 @@ fn hop() -> HopSettings {
         queue_qos0: false,
         deliver_on: DeliverOn::Publish,
         repeated_pubrec: RepeatedPubrec::Answer,
-        quirks: Quirks::default(),
+        quirks: Quirks::NONE,
     }
 }
 
@@ -136,21 +144,20 @@ fn client(name: &str, subscribes: Option<QoS>) -> ClientSetup {
     };
     let transport = Transport::Datagram { headers: 28 };
     let link = LinkSettings { transport, up: direction.clone(), down: direction, outage: None };
-    let request = |qos| SubscriptionRequest { filter: "#".into(), qos };
+    let request = |qos| SubscriptionRequest::new("#".into(), qos);
     let subscription = |qos| SubscriptionSetup { request: request(qos), from: None, until: None };
     ClientSetup {
         name: name.into(),
         settings: ClientSettings {
-            client_id: name.into(),
-            version: Version::V311,
-            clean: false,
-            keep_alive: Span::ZERO,
             request_retry: Some(Span::from_secs(1)),
+            connect_timeout: None,
             hop: hop(),
+            ..ClientSettings::new(name.into())
         },
         link: Arc::new(link),
         subscriptions: subscribes.map(subscription).into_iter().collect(),
         absences: Vec::new(),
+        store: Store::Durable,
     }
 }
 
@@ -166,5 +173,7 @@ fn stream(client: u32, qos: QoS, count: u32, every: Interval, spread: Span) -> S
         spread,
         payload: PayloadSize::Fixed(64),
         only: None,
+        expiry: None,
+        will: false,
     }
 }

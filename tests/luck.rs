@@ -23,7 +23,7 @@ impl Observer for Fates {
             return;
         }
         let took = match fate {
-            Fate::Lost(_) => None,
+            Fate::Lost(_) | Fate::Stream => None,
             Fate::Arrives(arrival) => Some(arrival.at.since(now)),
         };
         self.0.insert(record.name, took);

@@ -8,11 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use common::{Line, watch};
-use qoslab::base::time::Span;
 use qoslab::guarantee::monitor::Monitor;
 use qoslab::guarantee::rules::Rule;
 use qoslab::guarantee::verdict::{Blame, Breach, Outcome, Promise, Violation};
-use qoslab::mqtt::settings::Quirks;
+use qoslab::mqtt::quirks::Quirk;
 use qoslab::scenario::trial::{Setup, Trial};
 use qoslab::study::judge::judge_trial;
 use qoslab::study::roster::roster;
@@ -59,7 +58,7 @@ fn is_found(
 fn a_broker_that_passes_held_messages_on_again_is_found_by_a_duplicate() {
     is_found(
         &LOSSY.trial(1),
-        |setup| setup.broker.hop.quirks = Quirks { no_dedupe: true, ..Quirks::default() },
+        |setup| setup.broker.hop.quirks = Quirk::NoDedupe.into(),
         (Promise::ExactlyOnce, Breach::Duplicated, Blame::Broker),
         &["MQTT-4.3.3-2"],
     );
@@ -70,7 +69,7 @@ fn a_subscriber_that_passes_held_messages_on_again_is_found_by_a_duplicate() {
     is_found(
         &LOSSY.trial(1),
         |setup| {
-            setup.clients[1].settings.hop.quirks = Quirks { no_dedupe: true, ..Quirks::default() };
+            setup.clients[1].settings.hop.quirks = Quirk::NoDedupe.into();
         },
         (Promise::ExactlyOnce, Breach::Duplicated, Blame::Subscriber),
         &["MQTT-4.3.3-2"],
@@ -81,22 +80,9 @@ fn a_subscriber_that_passes_held_messages_on_again_is_found_by_a_duplicate() {
 fn a_broker_that_forwards_above_the_granted_qos_is_found_by_unexpected_copies() {
     is_found(
         &Line { granted: 1, ..LOSSY }.trial(1),
-        |setup| setup.broker.hop.quirks = Quirks { no_qos_cap: true, ..Quirks::default() },
+        |setup| setup.broker.hop.quirks = Quirk::NoQosCap.into(),
         (Promise::OnlySubscribed, Breach::Unexpected, Blame::Broker),
         &["MQTT-3.8.4-6"],
-    );
-}
-
-#[test]
-fn a_broker_that_leaves_repeated_pubrels_unanswered_is_found_by_stuck_messages() {
-    is_found(
-        &LOSSY.trial(1),
-        |setup| {
-            setup.broker.hop.quirks = Quirks { ignore_unknown_pubrel: true, ..Quirks::default() };
-            setup.deadline = Span::from_secs(400);
-        },
-        (Promise::Acknowledged, Breach::Stuck, Blame::Broker),
-        &["MQTT-4.3.3-2"],
     );
 }
 
@@ -110,7 +96,7 @@ fn resends_without_dup_break_no_promise_and_are_found_by_the_monitor() {
     let trial = LOSSY.trial(1);
     assert_eq!(broken(&trial), BTreeSet::new());
     let mute = planted(&trial, |setup| {
-        setup.clients[0].settings.hop.quirks = Quirks { dup_never_set: true, ..Quirks::default() };
+        setup.clients[0].settings.hop.quirks = Quirk::DupNeverSet.into();
     });
     assert_eq!(broken(&mute), BTreeSet::from([Rule::ResendWithoutDup]));
     assert!(judge(&mute).violations.is_empty());
@@ -132,8 +118,7 @@ fn an_allocator_that_gives_out_ids_in_use_is_found_by_losses() {
     .trial(1);
     assert_eq!(judge(&trial).violations.len(), 0, "without the bug");
     let outcome = judge(&planted(&trial, |setup| {
-        setup.clients[0].settings.hop.quirks =
-            Quirks { id_wrap_no_check: true, ..Quirks::default() };
+        setup.clients[0].settings.hop.quirks = Quirk::IdWrapNoCheck.into();
     }));
     let (promise, breach, blame) = (Promise::Acknowledged, Breach::Stuck, Blame::Publisher);
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::name::{ClientIndex, Connection, Kind, Node, PacketName, StreamIndex, Tag};
+use super::name::{ClientIndex, Connection, Kind, Node, PacketName, StreamIndex, Tag, Way};
 use super::qos::QoS;
 use super::time::Time;
 
@@ -87,9 +87,10 @@ pub enum Event<'a> {
         /// The packet.
         record: &'a Record<'a>,
     },
-    /// A packet reached a node that does not have its connection open, and nobody read it.
+    /// A packet that no node will ever read: it reached a node that does not have its connection
+    /// open, or its connection ended while it was on its way.
     Unread {
-        /// Whom it reached.
+        /// Whom it was for.
         node: Node,
         /// On which connection.
         connection: Connection,
@@ -132,6 +133,62 @@ pub enum Event<'a> {
         /// Which.
         connection: Connection,
         /// Whose link it is on.
+        client: ClientIndex,
+        /// Why.
+        why: Close,
+    },
+    /// A stream transport sent something of its own: to open a connection, or what was lost again.
+    Overhead {
+        /// On whose link.
+        client: ClientIndex,
+        /// In which direction.
+        way: Way,
+        /// What for.
+        purpose: Overhead,
+        /// How many bytes on the wire, all headers included.
+        bytes: u32,
+    },
+    /// A connection died without either end being told: whatever is sent on it vanishes.
+    WentDark {
+        /// Which.
+        connection: Connection,
+        /// Whose link it is on.
+        client: ClientIndex,
+        /// Why.
+        why: Dark,
+    },
+    /// A client's link, or one direction of it, stopped or slowed down by a fault.
+    Hampered {
+        /// Whose link.
+        client: ClientIndex,
+        /// How.
+        how: Hindrance,
+    },
+    /// What [`Event::Hampered`] told of is over.
+    Unhampered {
+        /// Whose link.
+        client: ClientIndex,
+        /// How it was hampered.
+        how: Hindrance,
+    },
+    /// A node crashed: only what its store kept is left.
+    Crashed {
+        /// Which node.
+        node: Node,
+    },
+    /// A node that had crashed is back.
+    Restarted {
+        /// Which node.
+        node: Node,
+    },
+    /// The broker published a client's will.
+    WillPublished {
+        /// The will's message.
+        tag: Tag,
+    },
+    /// The broker ended a session whose expiry interval had passed.
+    SessionExpired {
+        /// Whose session.
         client: ClientIndex,
     },
     /// A client's link went down by an outage.
@@ -183,6 +240,62 @@ pub enum Dropped {
     Rejected,
     /// The session that held it ended.
     SessionEnded,
+    /// It expired before it was first sent on.
+    Expired,
+    /// It is larger than the receiver's Maximum Packet Size.
+    TooLarge,
+}
+
+/// Why a connection closed at a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Close {
+    /// The node's endpoint wanted it: after DISCONNECT, a refusal, or to connect anew.
+    Asked,
+    /// The node's endpoint heard nothing for too long.
+    KeepAlive,
+    /// Another connection of the same client replaced it.
+    TakenOver,
+    /// The peer broke the protocol.
+    Protocol,
+    /// The peer closed it.
+    Peer,
+    /// A reset came: the peer does not know it.
+    Reset,
+    /// A fault cut it.
+    Cut,
+    /// The transport gave up sending what was not acknowledged.
+    UserTimeout,
+    /// The node crashed.
+    Crash,
+}
+
+/// What a stream transport sends on its own account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Overhead {
+    /// To open a connection: TCP's handshake and TLS's.
+    Handshake,
+    /// A segment that was lost, again.
+    Retransmission,
+}
+
+/// Why a connection died silently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dark {
+    /// This end is gone and has forgotten the connection; the other one does not know.
+    HalfOpen(Node),
+    /// A NAT on the way forgot it, because nothing was sent for too long.
+    NatForgot,
+}
+
+/// A fault that lasts for a while and leaves connections open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hindrance {
+    /// Nothing gets through in this direction, and it is lost.
+    Partition(Way),
+    /// Nothing gets through in either direction, and nothing is lost: it comes later.
+    Stall,
+    /// The client reads slowly.
+    Slow,
 }
 
 /// A packet as an observer sees it: plain facts, filled from values or from raw frames.
@@ -224,16 +337,32 @@ pub enum Body<'a> {
     Connect {
         /// Clean Session or Clean Start.
         clean: bool,
+        /// 5.0's Session Expiry Interval in seconds.
+        session_expiry: u32,
+        /// Keep Alive in seconds; 0 for none.
+        keep_alive: u16,
+        /// The client's Receive Maximum; 65,535 where it sets none.
+        receive_maximum: u16,
+        /// The client's Maximum Packet Size; `u32::MAX` where it sets none.
+        max_packet_size: u32,
+        /// Whether it has a will.
+        will: bool,
     },
     /// A CONNACK.
     ConnAck {
         /// Session Present.
         session_present: bool,
+        /// The broker's Receive Maximum; 65,535 where it sets none.
+        receive_maximum: u16,
+        /// The broker's Maximum Packet Size; `u32::MAX` where it sets none.
+        max_packet_size: u32,
     },
     /// A PUBLISH.
     Publish {
         /// The topic.
         topic: &'a Arc<str>,
+        /// 5.0's Message Expiry Interval in seconds, where it has one.
+        expiry: Option<u32>,
     },
     /// A SUBSCRIBE.
     Subscribe(&'a [SubscriptionRequest]),
@@ -250,6 +379,47 @@ pub struct SubscriptionRequest {
     pub filter: Arc<str>,
     /// The highest QoS wanted.
     pub qos: QoS,
+    /// 5.0's options; the default outside 5.0.
+    pub options: SubscriptionOptions,
+}
+
+impl SubscriptionRequest {
+    /// A filter without options.
+    #[must_use]
+    pub const fn new(filter: Arc<str>, qos: QoS) -> Self {
+        let options = SubscriptionOptions {
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: RetainHandling::Send,
+            identifier: 0,
+        };
+        Self { filter, qos, options }
+    }
+}
+
+/// 5.0's Subscription Options and Subscription Identifier (MQTT 5.0, section 3.8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SubscriptionOptions {
+    /// Do not send the client's own messages back to it.
+    pub no_local: bool,
+    /// Keep the RETAIN flag as it was published.
+    pub retain_as_published: bool,
+    /// When the SUBSCRIBE is answered by retained messages.
+    pub retain_handling: RetainHandling,
+    /// The Subscription Identifier; 0 for none.
+    pub identifier: u32,
+}
+
+/// When a SUBSCRIBE is answered by retained messages [MQTT-3.3.1-9] to [MQTT-3.3.1-11].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RetainHandling {
+    /// Always.
+    #[default]
+    Send,
+    /// Only if the subscription is new.
+    SendIfNew,
+    /// Never.
+    DoNotSend,
 }
 
 impl Record<'_> {
@@ -311,6 +481,8 @@ pub enum Fate {
     Lost(Loss),
     /// It arrives once or twice.
     Arrives(Arrival),
+    /// It went into a byte stream: it arrives once and in order, unless its connection ends first.
+    Stream,
 }
 
 impl Fate {

@@ -72,8 +72,9 @@ pub enum Hop {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Connection(pub u32);
 
-/// A kind of packet; the discriminants are MQTT's control packet types, and 0 is a transport
-/// reset, the answer to a packet of an unknown connection.
+/// A kind of packet; the discriminants are MQTT's control packet types. 0 is a transport reset, the
+/// answer to a packet of an unknown connection. 15 would be AUTH, which is not modelled, and stands
+/// for what a stream transport sends to open a connection: TCP's and TLS's handshakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "MQTT's own names")]
@@ -93,11 +94,12 @@ pub enum Kind {
     PingReq = 12,
     PingResp = 13,
     Disconnect = 14,
+    Handshake = 15,
 }
 
 impl Kind {
     /// Every kind, by its number.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Reset,
         Self::Connect,
         Self::ConnAck,
@@ -113,6 +115,7 @@ impl Kind {
         Self::PingReq,
         Self::PingResp,
         Self::Disconnect,
+        Self::Handshake,
     ];
 
     /// The name as the MQTT standard writes it, such as `PUBREC`.
@@ -134,6 +137,7 @@ impl Kind {
             Self::PingReq => "PINGREQ",
             Self::PingResp => "PINGRESP",
             Self::Disconnect => "DISCONNECT",
+            Self::Handshake => "HANDSHAKE",
         }
     }
 
@@ -206,6 +210,18 @@ impl Tag {
     #[must_use]
     pub const fn retained(self, nth: u32) -> Self {
         Self(Parts { copy: nth | RETAINED, ..self.0 })
+    }
+
+    /// The mark of the will of a client's `nth` connection, from 0.
+    #[must_use]
+    pub const fn of_connection(self, nth: u32) -> Self {
+        Self(Parts { sequence: nth, ..self.0 })
+    }
+
+    /// The mark of a will that the broker publishes at `now`.
+    #[must_use]
+    pub const fn published_at(self, now: Time) -> Self {
+        Self(Parts { published: now, ..self.0 })
     }
 
     /// What the mark says; `None` for [`Tag::NONE`].

@@ -8,7 +8,8 @@
 //!   [`PacketName`] of what is sent or arrives; the first byte, the packet id, the reason code and
 //!   the length of what is sent; the fate with its times, or the reason of a loss; message, QoS
 //!   and RETAIN flag of what is delivered; message and reason of what is submitted, completed,
-//!   refused or dropped; what opens, closes, goes down or comes up; each change of phase.
+//!   refused or dropped; what opens, closes, dies, is hampered, crashes, goes down or comes up; what a transport sends
+//!   of its own; each change of phase.
 //!
 //! It does not cover payloads, what is left to do ([`Event::Backlog`]), a turn in which an
 //! engine finds nothing to do, nor anything that only an engine knows, such as places in its
@@ -16,7 +17,7 @@
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::base::event::{Event, Fate, Loss, Observer};
+use crate::base::event::{Dark, Event, Fate, Hindrance, Loss, Observer};
 use crate::base::name::{
     ClientIndex, Connection, Hop, Node, PacketName, Subject, Tag, Transmission, Way,
 };
@@ -93,6 +94,7 @@ impl TraceHash {
 
     fn fate(&mut self, fate: &Fate) {
         match fate {
+            Fate::Stream => self.write([u64::MAX - 1]),
             Fate::Lost(loss) => self.write([u64::MAX, loss_number(*loss)]),
             Fate::Arrives(arrival) => {
                 let again = arrival.again.unwrap_or(Time::NEVER);
@@ -149,11 +151,32 @@ impl Observer for TraceHash {
             Event::Opened { node, connection, client } => {
                 self.connection(8, node, connection, client);
             }
-            Event::Closed { node, connection, client } => {
-                self.connection(9, node, connection, client);
+            Event::Closed { node, connection, client, why } => {
+                self.connection(9 | (why as u64) << 8, node, connection, client);
             }
             Event::OutageBegan { client } => self.write([10, u64::from(client.0)]),
             Event::OutageEnded { client } => self.write([11, u64::from(client.0)]),
+            Event::Overhead { client, way, purpose, bytes } => {
+                let head = 12 | (purpose as u64) << 8 | u64::from(way == Way::Down) << 16;
+                self.write([head, u64::from(bytes) << 32 | u64::from(client.0)]);
+            }
+            Event::WentDark { connection, client, why } => {
+                let (kind, node) = match why {
+                    Dark::HalfOpen(node) => (1, node),
+                    Dark::NatForgot => (2, Node::Broker),
+                };
+                self.connection(13 | kind << 8, node, connection, client);
+            }
+            Event::Hampered { client, how } => {
+                self.write([14 | hindrance_number(how) << 8, u64::from(client.0)]);
+            }
+            Event::Unhampered { client, how } => {
+                self.write([15 | hindrance_number(how) << 8, u64::from(client.0)]);
+            }
+            Event::Crashed { node } => self.write([16, node_number(node)]),
+            Event::Restarted { node } => self.write([17, node_number(node)]),
+            Event::WillPublished { tag } => self.message(18, tag, 0),
+            Event::SessionExpired { client } => self.write([19, u64::from(client.0)]),
             // They follow from the others.
             Event::Backlog { .. } | Event::Unread { .. } => {}
         }
@@ -164,6 +187,15 @@ const fn node_number(node: Node) -> u64 {
     match node {
         Node::Broker => u64::MAX,
         Node::Client(client) => client.0 as u64,
+    }
+}
+
+const fn hindrance_number(how: Hindrance) -> u64 {
+    match how {
+        Hindrance::Partition(Way::Up) => 0,
+        Hindrance::Partition(Way::Down) => 1,
+        Hindrance::Stall => 2,
+        Hindrance::Slow => 3,
     }
 }
 

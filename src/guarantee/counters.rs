@@ -45,7 +45,11 @@ impl Counters {
             Event::Refused { why, .. } | Event::Dropped { why, .. } => match why {
                 Dropped::QueueFull => self.queue_overflow += 1,
                 Dropped::GaveUp => self.give_up += 1,
-                Dropped::Offline | Dropped::Rejected | Dropped::SessionEnded => {}
+                Dropped::Offline
+                | Dropped::Rejected
+                | Dropped::SessionEnded
+                | Dropped::Expired
+                | Dropped::TooLarge => {}
             },
             Event::OutageBegan { .. } => self.outage += 1,
             _ => {}
@@ -55,6 +59,7 @@ impl Counters {
     #[inline]
     fn fate(&mut self, fate: &Fate) {
         match fate {
+            Fate::Stream => {}
             Fate::Arrives(Arrival { again, overtakes, .. }) => {
                 self.duplicate += u64::from(again.is_some());
                 self.reorder += u64::from(*overtakes);

@@ -129,6 +129,7 @@ impl Case {
     pub(super) fn sent(&mut self, now: Time, record: &Record<'_>, hop: Hop, fate: &Fate) {
         let harm = self.harm.entry((record.name.client, hop)).or_default();
         match fate {
+            Fate::Stream => {}
             Fate::Lost(_) => harm.lost += 1,
             Fate::Arrives(arrival) => {
                 harm.duplicated += u32::from(arrival.again.is_some());

@@ -302,7 +302,7 @@ impl Monitor {
     /// A CONNACK crossed the interface of either end. Without a session, all of the old one is
     /// forgotten.
     fn welcome(&mut self, node: Node, record: &Record<'_>) {
-        let Body::ConnAck { session_present } = record.body else { return };
+        let Body::ConnAck { session_present, .. } = record.body else { return };
         let client = record.name.client;
         let side = usize::from(node == Node::Broker);
         let current = self.links.current(node, client);
@@ -389,7 +389,7 @@ impl Observer for Monitor {
                 }
                 self.links.opened(node, client, connection);
             }
-            Event::Closed { node, connection, client } => self.closed(node, client, connection),
+            Event::Closed { node, connection, client, .. } => self.closed(node, client, connection),
             _ => {}
         }
     }

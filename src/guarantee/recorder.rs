@@ -179,7 +179,7 @@ impl Recorder {
             Body::Unsubscribe(filters) if reads => {
                 self.subscriptions.asked_to_end(link, record.id, filters);
             }
-            Body::ConnAck { session_present }
+            Body::ConnAck { session_present, .. }
                 if reads
                     && record.reason == 0
                     && self.monitor.was_welcome()
@@ -283,7 +283,7 @@ impl Recorder {
             Body::SubAck(codes) => {
                 self.subscriptions.granted(client, record.id, codes);
             }
-            Body::ConnAck { session_present }
+            Body::ConnAck { session_present, .. }
                 if record.reason == 0
                     && self.monitor.was_welcome()
                     && !self.roster.carries_on(client, session_present) =>

@@ -24,7 +24,7 @@ impl Ledger {
     pub(super) fn answered(&mut self, connection: Connection, record: &Record<'_>) {
         let client = record.name.client;
         match record.body {
-            Body::ConnAck { session_present } if record.reason == 0 => {
+            Body::ConnAck { session_present, .. } if record.reason == 0 => {
                 let session = &mut self.sessions[client.index()];
                 let repeat = session.answered.replace(connection) == Some(connection);
                 if !repeat && !self.roster.carries_on(client, session_present) {
@@ -57,7 +57,7 @@ impl Ledger {
     /// A CONNACK reached the client: says whether its session was resumed, `None` for a repeat
     /// or a refusal.
     pub(super) fn accepted(&mut self, connection: Connection, record: &Record<'_>) -> Option<bool> {
-        let Body::ConnAck { session_present } = record.body else { return None };
+        let Body::ConnAck { session_present, .. } = record.body else { return None };
         let client = record.name.client;
         let session = &mut self.sessions[client.index()];
         let before = session.accepted;

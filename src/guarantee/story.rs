@@ -103,6 +103,7 @@ fn packet(kind: Kind, first: u8, id: u16) -> String {
 fn fate_text(fate: Fate) -> String {
     match fate {
         Fate::Lost(loss) => format!("lost: {}", cause(loss)),
+        Fate::Stream => "into the stream".to_owned(),
         Fate::Arrives(Arrival { at, again, overtakes }) => {
             let again = again.map(|at| format!(" and again at {at}")).unwrap_or_default();
             let overtakes = if overtakes { ", overtaking" } else { "" };
@@ -128,5 +129,7 @@ const fn reason(why: Dropped) -> &'static str {
         Dropped::GaveUp => "the limit of transmissions is reached",
         Dropped::Rejected => "it was refused",
         Dropped::SessionEnded => "the session ended",
+        Dropped::Expired => "it has expired",
+        Dropped::TooLarge => "it is larger than the receiver takes",
     }
 }

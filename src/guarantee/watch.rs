@@ -188,7 +188,7 @@ impl Observer for Watch {
             }
             Event::Dropped { client, tag, why } => self.ledger.dropped(client, tag, why),
             Event::Opened { node, connection, client } => self.opened(node, client, connection),
-            Event::Closed { node, connection, client } => {
+            Event::Closed { node, connection, client, .. } => {
                 self.ledger.closed(node, client, connection);
             }
             Event::Phase(phase) => self.phase(phase),
@@ -197,7 +197,15 @@ impl Observer for Watch {
                     self.meter.backlog(now, node, in_flight, queued);
                 }
             }
-            Event::Unread { .. } => {}
+            Event::Unread { .. }
+            | Event::Overhead { .. }
+            | Event::WentDark { .. }
+            | Event::Hampered { .. }
+            | Event::Unhampered { .. }
+            | Event::Crashed { .. }
+            | Event::Restarted { .. }
+            | Event::WillPublished { .. }
+            | Event::SessionExpired { .. } => {}
             Event::OutageBegan { .. } => self.meter.outage_began(),
             Event::OutageEnded { .. } => self.meter.outage_ended(now),
         }

@@ -8,9 +8,11 @@ use super::endpoint::{Backlog, Endpoint, Input, Output};
 use super::host::Outbox;
 use super::inbound::{Delivery, Reaction};
 use super::packet::{ConnAck, Connect, Message, Packet, SubAck, Subscribe, UnsubAck, Unsubscribe};
+use super::quirks::Quirk;
 use super::session::Session;
 use super::settings::{BrokerSettings, Version};
 use super::topics::{self, FilterTree};
+use crate::base::event::Close;
 use crate::base::name::{Connection, Transmission};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
@@ -72,7 +74,7 @@ impl Broker {
         }
         // The first packet of a connection must be CONNECT [MQTT-3.1.0-1].
         let Some(index) = self.session_of(from) else {
-            self.outbox.push(Output::Close(from));
+            self.outbox.close(from, Close::Protocol);
             return;
         };
         let session = &mut self.sessions[index as usize];
@@ -85,7 +87,7 @@ impl Broker {
                 self.react(now, from, reaction, arrival);
             }
             Packet::PubRel(ack) => {
-                let reaction = inbound.pubrel(host.settings, version, ack);
+                let reaction = inbound.pubrel(version, ack);
                 self.react(now, from, reaction, arrival);
             }
             Packet::PubAck(ack) => outbound.puback(&mut host, ack),
@@ -96,7 +98,7 @@ impl Broker {
             Packet::PingReq => self.outbox.send_control(from, Packet::PingResp),
             // DISCONNECT, or something that only a server may send.
             _ => {
-                self.outbox.push(Output::Close(from));
+                self.outbox.close(from, Close::Asked);
                 self.detach(now, index);
             }
         }
@@ -111,7 +113,7 @@ impl Broker {
                 self.accept(now, from, index);
             } else {
                 // [MQTT-3.1.0-2]
-                self.outbox.push(Output::Close(from));
+                self.outbox.close(from, Close::Protocol);
                 self.detach(now, index);
             }
             return;
@@ -136,7 +138,10 @@ impl Broker {
         let session = &mut self.sessions[index as usize];
         // MQTT 3.1 has no Session Present flag: the bit is reserved there.
         let session_present = session.was_present && session.version != Version::V31;
-        self.outbox.send_control(to, Packet::ConnAck(ConnAck { session_present, code: 0 }));
+        self.outbox.send_control(
+            to,
+            Packet::ConnAck(ConnAck { session_present, code: 0, limits: self.settings.limits }),
+        );
         let (outbound, _, mut host) =
             session.split(now, index, &self.settings.hop, &mut self.outbox);
         outbound.resume(&mut host);
@@ -147,7 +152,7 @@ impl Broker {
         if self.sessions[index as usize].version == Version::V5 {
             self.outbox.send_control(old, Packet::Disconnect(TAKEN_OVER));
         }
-        self.outbox.push(Output::Close(old));
+        self.outbox.close(old, Close::TakenOver);
         self.detach(now, index);
     }
 
@@ -200,7 +205,7 @@ impl Broker {
         let hop = &self.settings.hop;
         let mut forward = |(index, granted): (u32, QoS), message| {
             let (outbound, _, mut host) = sessions[index as usize].split(now, index, hop, outbox);
-            let qos = if hop.quirks.no_qos_cap { qos } else { qos.min(granted) };
+            let qos = if hop.quirks.has(Quirk::NoQosCap) { qos } else { qos.min(granted) };
             // RETAIN is 0 for a subscription that existed before [MQTT-3.3.1-9].
             outbound.publish(&mut host, message, qos, false);
         };
@@ -350,5 +355,17 @@ impl Endpoint for Broker {
 
     fn backlog(&self) -> Backlog {
         self.outbox.backlog(false)
+    }
+
+    fn restart(&mut self, now: Time) {
+        let open: Vec<_> = (0..)
+            .zip(&self.sessions)
+            .filter(|(_, it)| it.connection.is_some())
+            .map(|(n, _)| n)
+            .collect();
+        for index in open {
+            self.detach(now, index);
+        }
+        while self.outbox.pop().is_some() {}
     }
 }

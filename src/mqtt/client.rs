@@ -9,11 +9,9 @@ use super::outbound::Outbound;
 use super::packet::{ConnAck, Connect, Packet, PacketId};
 use super::requests::Requests;
 use super::settings::{ClientSettings, Request, Version};
+use crate::base::event::Close;
 use crate::base::name::{Connection, Transmission};
 use crate::base::time::{Span, Time};
-
-/// 5.0's Session Expiry Interval of a session that never ends.
-const NEVER_EXPIRES: u32 = u32::MAX;
 
 /// A sans-IO MQTT client; see [`Endpoint`] for how to drive it.
 #[derive(Clone, Debug)]
@@ -74,7 +72,7 @@ impl Client {
                     self.open(0);
                 }
             }
-            Request::Publish { message, qos, retain } => {
+            Request::Publish { message, qos, retain, .. } => {
                 let (outbound, _, mut host) = self.split(now);
                 outbound.publish(&mut host, message, qos, retain);
             }
@@ -102,7 +100,7 @@ impl Client {
         let (outbound, inbound, mut host) = self.split(now);
         let reaction = match packet {
             Packet::Publish(publish) => inbound.publish(host.settings, publish, arrival),
-            Packet::PubRel(ack) => inbound.pubrel(host.settings, version, ack),
+            Packet::PubRel(ack) => inbound.pubrel(version, ack),
             Packet::PubAck(ack) => return outbound.puback(&mut host, ack),
             Packet::PubRec(ack) => return outbound.pubrec(&mut host, version, ack),
             Packet::PubComp(ack) => return outbound.pubcomp(&mut host, ack),
@@ -142,14 +140,17 @@ impl Client {
     }
 
     fn send_connect(&mut self, now: Time, connection: Connection) {
-        let ClientSettings { client_id, version, clean, keep_alive, .. } = &*self.settings;
+        let ClientSettings { client_id, version, clean, session_expiry, keep_alive, .. } =
+            &*self.settings;
         let keep_alive = keep_alive.as_nanos() / Span::from_secs(1).as_nanos();
         let connect = Connect {
             client_id: Arc::clone(client_id),
             version: *version,
             clean: *clean,
-            session_expiry: if *clean || *version != Version::V5 { 0 } else { NEVER_EXPIRES },
+            session_expiry: if *clean || *version != Version::V5 { 0 } else { *session_expiry },
             keep_alive: u16::try_from(keep_alive).unwrap_or(u16::MAX),
+            will: self.settings.will.clone(),
+            limits: self.settings.limits,
         };
         self.outbox.send_control(connection, Packet::Connect(Box::new(connect)));
         let again = self.settings.request_retry.map_or(Time::NEVER, |after| now + after);
@@ -160,7 +161,7 @@ impl Client {
         let State::Connecting(connection, _) = self.state else { return };
         if answer.code != 0 {
             self.lost();
-            self.outbox.push(Output::Close(connection));
+            self.outbox.close(connection, Close::Asked);
             return;
         }
         self.state = State::Connected(connection);
@@ -205,7 +206,7 @@ impl Client {
     /// Closes the connection from this side.
     fn leave(&mut self) {
         if let State::Connecting(connection, _) | State::Connected(connection) = self.state {
-            self.outbox.push(Output::Close(connection));
+            self.outbox.close(connection, Close::Asked);
         }
         self.suspend(State::Away);
     }
@@ -321,6 +322,11 @@ impl Endpoint for Client {
         };
         let retry = self.outbox.timers.next_deadline();
         retry.min(connect).min(self.requests.next_deadline()).min(self.ping_due())
+    }
+
+    fn restart(&mut self, _: Time) {
+        self.suspend(State::Away);
+        while self.outbox.pop().is_some() {}
     }
 
     fn backlog(&self) -> Backlog {

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use super::packet::{Message, Packet};
-use crate::base::event::Dropped;
+use crate::base::event::{Close, Dropped};
 use crate::base::name::{Connection, Tag, Transmission};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
@@ -32,6 +32,10 @@ pub trait Endpoint {
 
     /// What it still has to do. O(1).
     fn backlog(&self) -> Backlog;
+
+    /// It crashed and starts again at `now`, with what a durable store kept of it: all that
+    /// belongs to its persistent sessions, and no connection, no timer, no output.
+    fn restart(&mut self, now: Time);
 }
 
 /// Something that happened to an endpoint.
@@ -100,8 +104,21 @@ pub enum Output {
         /// How many attempts have failed since the last connection, for the engine's jitter.
         attempt: u32,
     },
-    /// Close a connection.
-    Close(Connection),
+    /// Close a connection, after what was sent on it.
+    Close {
+        /// Which.
+        connection: Connection,
+        /// Why: [`Close::Asked`], [`Close::KeepAlive`], [`Close::TakenOver`] or
+        /// [`Close::Protocol`].
+        why: Close,
+    },
+    /// The broker publishes a will: told before it is routed.
+    Will(Tag),
+    /// The broker ended a session whose expiry interval had passed.
+    SessionExpired {
+        /// The session's client id.
+        client_id: Arc<str>,
+    },
 }
 
 /// What an endpoint still has to do, over all its sessions.

@@ -7,7 +7,7 @@ use super::endpoint::{Backlog, Output};
 use super::packet::Packet;
 use super::retry::RetryTimers;
 use super::settings::HopSettings;
-use crate::base::event::Dropped;
+use crate::base::event::{Close, Dropped};
 use crate::base::name::{Connection, Tag, Transmission};
 use crate::base::time::Time;
 
@@ -36,6 +36,11 @@ impl Outbox {
 
     pub(crate) fn pop(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// Closes a connection, after what was sent on it.
+    pub(crate) fn close(&mut self, connection: Connection, why: Close) {
+        self.push(Output::Close { connection, why });
     }
 
     /// Whether anything is to be sent.

@@ -16,6 +16,7 @@
 use super::ids::IdRing;
 use super::outbound::ID_NOT_FOUND;
 use super::packet::{Ack, Level, Message, Packet, PacketId, Publish};
+use super::quirks::Quirk;
 use super::settings::{DeliverOn, HopSettings, Version};
 use crate::base::name::Transmission;
 use crate::base::qos::QoS;
@@ -81,16 +82,8 @@ impl Inbound {
     }
 
     /// A PUBREL arrived. Every one is answered, known or not: the PUBCOMP before may be lost.
-    pub(crate) fn pubrel(
-        &mut self,
-        settings: &HopSettings,
-        version: Version,
-        ack: Ack,
-    ) -> Reaction {
+    pub(crate) fn pubrel(&mut self, version: Version, ack: Ack) -> Reaction {
         let held = self.held.remove(ack.id);
-        if held.is_none() && settings.quirks.ignore_unknown_pubrel {
-            return Reaction { deliver: None, answer: None };
-        }
         let reason = match held {
             None if version == Version::V5 => ID_NOT_FOUND,
             _ => 0,
@@ -112,7 +105,7 @@ impl Inbound {
         id: PacketId,
         delivery: Delivery,
     ) -> Option<Delivery> {
-        if self.held.contains(id) && !settings.quirks.no_dedupe {
+        if self.held.contains(id) && !settings.quirks.has(Quirk::NoDedupe) {
             return None;
         }
         match settings.deliver_on {

@@ -9,6 +9,7 @@ mod inbound;
 mod length;
 mod outbound;
 pub mod packet;
+pub mod quirks;
 mod record;
 mod requests;
 mod retry;

@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use super::host::Host;
 use super::ids::{IdAllocator, IdRing};
 use super::packet::{Ack, Level, Message, Packet, PacketId, Publish};
+use super::quirks::Quirk;
 use super::retry::{Armed, Stamp};
 use super::settings::{HopSettings, OnFull, RepeatedPubrec, Version};
 use crate::base::event::Dropped;
@@ -285,7 +286,7 @@ impl Outbound {
 
     /// First transmission of a QoS 1 or 2 message: an unused id, DUP=0 [MQTT-4.3.2-1].
     fn launch(&mut self, host: &mut Host<'_>, publish: Waiting) {
-        let id = self.next_id(!host.settings.quirks.id_wrap_no_check);
+        let id = self.next_id(!host.settings.quirks.has(Quirk::IdWrapNoCheck));
         let id = id.expect("whoever launches has seen that there is room");
         let mut entry = InFlight {
             state: State::Publish(publish),
@@ -359,9 +360,10 @@ impl InFlight {
                     _ => Level::AtLeastOnce(id),
                 },
                 // [MQTT-3.3.1-1]: DUP is 1 on every re-delivery.
-                dup: self.attempt > 0 && !host.settings.quirks.dup_never_set,
+                dup: self.attempt > 0 && !host.settings.quirks.has(Quirk::DupNeverSet),
                 retain: publish.retain,
                 message: publish.message.clone(),
+                properties: None,
             }),
             State::Release(tag) => Packet::PubRel(Ack { id, reason: 0, tag: *tag }),
         };
@@ -390,6 +392,7 @@ fn send_unacknowledged(host: &mut Host<'_>, publish: Waiting) {
         dup: false,
         retain: publish.retain,
         message: publish.message,
+        properties: None,
     });
     host.outbox.send(connection, packet, Transmission::default());
     host.complete(tag);

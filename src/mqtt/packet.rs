@@ -3,7 +3,7 @@
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
-use super::settings::Version;
+use super::settings::{Limits, Version, Will};
 use crate::base::event::SubscriptionRequest;
 use crate::base::name::Tag;
 use crate::base::qos::QoS;
@@ -53,7 +53,7 @@ pub enum Packet {
     Disconnect(u8),
 }
 
-/// CONNECT, without a will or credentials.
+/// CONNECT, without credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connect {
     /// Who connects.
@@ -66,6 +66,11 @@ pub struct Connect {
     pub session_expiry: u32,
     /// Keep Alive in seconds; 0 turns it off.
     pub keep_alive: u16,
+    /// The will.
+    pub will: Option<Will>,
+    /// What the client takes; written only in 5.0, and there only what differs from
+    /// [`Limits::NONE`].
+    pub limits: Limits,
 }
 
 /// CONNACK.
@@ -75,6 +80,9 @@ pub struct ConnAck {
     pub session_present: bool,
     /// The return or reason code; 0 accepts.
     pub code: u8,
+    /// What the broker takes; written only in 5.0, and there only what differs from
+    /// [`Limits::NONE`].
+    pub limits: Limits,
 }
 
 /// PUBLISH.
@@ -88,6 +96,28 @@ pub struct Publish {
     pub retain: bool,
     /// What is published.
     pub message: Message,
+    /// 5.0's properties, where there are any.
+    pub properties: Option<Box<PublishProperties>>,
+}
+
+/// 5.0's properties of a PUBLISH.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PublishProperties {
+    /// The Message Expiry Interval, or what is left of it, in seconds.
+    pub expiry: Option<u32>,
+    /// The Topic Alias.
+    pub alias: Option<Alias>,
+    /// The Subscription Identifiers, in any order, of the subscriptions that made it go out.
+    pub subscription_ids: Vec<u32>,
+}
+
+/// A topic alias in a PUBLISH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alias {
+    /// The topic name is written too, and the number stands for it from now on.
+    Set(NonZeroU16),
+    /// The number alone.
+    Use(NonZeroU16),
 }
 
 /// A PUBLISH's QoS: an id exists exactly where the QoS is not 0.

@@ -114,9 +114,23 @@ impl Packet {
 
     fn body(&self) -> Body<'_> {
         match self {
-            Self::Connect(connect) => Body::Connect { clean: connect.clean },
-            Self::ConnAck(ack) => Body::ConnAck { session_present: ack.session_present },
-            Self::Publish(publish) => Body::Publish { topic: &publish.message.topic },
+            Self::Connect(connect) => Body::Connect {
+                clean: connect.clean,
+                session_expiry: connect.session_expiry,
+                keep_alive: connect.keep_alive,
+                receive_maximum: connect.limits.receive_maximum,
+                max_packet_size: connect.limits.max_packet_size,
+                will: connect.will.is_some(),
+            },
+            Self::ConnAck(ack) => Body::ConnAck {
+                session_present: ack.session_present,
+                receive_maximum: ack.limits.receive_maximum,
+                max_packet_size: ack.limits.max_packet_size,
+            },
+            Self::Publish(publish) => Body::Publish {
+                topic: &publish.message.topic,
+                expiry: publish.properties.as_ref().and_then(|properties| properties.expiry),
+            },
             Self::Subscribe(subscribe) => Body::Subscribe(&subscribe.requests),
             Self::SubAck(ack) => Body::SubAck(&ack.codes),
             Self::Unsubscribe(unsubscribe) => Body::Unsubscribe(&unsubscribe.filters),

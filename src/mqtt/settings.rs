@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::packet::Message;
+use super::quirks::Quirks;
 use crate::base::event::SubscriptionRequest;
 use crate::base::qos::QoS;
 use crate::base::time::Span;
@@ -101,19 +103,56 @@ pub struct HopSettings {
     pub quirks: Quirks,
 }
 
-/// Named deviations from the standard, as real products have them, each one `if` in one place.
+/// How a client comes back to a broker that it cannot reach: after `min`, and twice as long each
+/// time up to `max`, of which a share from a half to all is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The longest first pause.
+    pub min: Span,
+    /// The longest pause of all.
+    pub max: Span,
+}
+
+/// What an endpoint's storage keeps through a crash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Quirks {
-    /// A QoS 2 receiver delivers every PUBLISH, also one whose id it holds.
-    pub no_dedupe: bool,
-    /// A resent PUBLISH has DUP=0.
-    pub dup_never_set: bool,
-    /// The broker forwards at the published QoS, whatever was granted.
-    pub no_qos_cap: bool,
-    /// A PUBREL whose id is not held gets no answer.
-    pub ignore_unknown_pubrel: bool,
-    /// A packet id is given out though it is still in use.
-    pub id_wrap_no_check: bool,
+pub enum Store {
+    /// All that a finished `handle` has changed.
+    #[default]
+    Durable,
+    /// What there was when it was last written, each so often.
+    Snapshot(Span),
+    /// Nothing.
+    Volatile,
+}
+
+/// A message that the broker publishes when a client's connection ends without DISCONNECT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Will {
+    /// What.
+    pub message: Message,
+    /// With which QoS.
+    pub qos: QoS,
+    /// With which RETAIN flag.
+    pub retain: bool,
+    /// 5.0's Will Delay Interval in seconds; 0 for none.
+    pub delay: u32,
+}
+
+/// What an endpoint is willing to take, as 5.0's CONNECT and CONNACK say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// So many QoS 1 and 2 messages unacknowledged at a time, 1 to 65,535 (the default).
+    pub receive_maximum: u16,
+    /// Packets of so many bytes, at least 1; `u32::MAX` for no limit.
+    pub max_packet_size: u32,
+    /// Topic aliases from 1 to this; 0 for none.
+    pub topic_alias_maximum: u16,
+}
+
+impl Limits {
+    /// What holds where nothing is said.
+    pub const NONE: Self =
+        Self { receive_maximum: u16::MAX, max_packet_size: u32::MAX, topic_alias_maximum: 0 };
 }
 
 /// Settings of a client.
@@ -125,11 +164,28 @@ pub struct ClientSettings {
     pub version: Version,
     /// Clean Session, or Clean Start with a session that ends with the connection.
     pub clean: bool,
-    /// A PINGREQ after so long without sending anything; zero turns it off. Whole seconds.
+    /// 5.0's Session Expiry Interval in seconds; `u32::MAX` for never. Outside 5.0, and where
+    /// `clean` is set, it means nothing.
+    pub session_expiry: u32,
+    /// A PINGREQ after so long without sending anything; zero turns it off. Whole seconds. A
+    /// PINGRESP that takes as long closes the connection.
     pub keep_alive: Span,
     /// Over datagrams: CONNECT, SUBSCRIBE and UNSUBSCRIBE are sent again after so long without
     /// an answer. `None` over a reliable transport.
     pub request_retry: Option<Span>,
+    /// How long from wanting a connection to its CONNACK before it tries again. `None` over
+    /// datagrams, where CONNECT is repeated instead.
+    pub connect_timeout: Option<Span>,
+    /// How it comes back after a connection was lost.
+    pub reconnect: Backoff,
+    /// Connects only while it has something to send, as a device that reports and sleeps.
+    pub on_demand: bool,
+    /// Whether it subscribes again when the broker kept no session.
+    pub resubscribe: bool,
+    /// Its will.
+    pub will: Option<Will>,
+    /// What it tells the broker that it takes (5.0).
+    pub limits: Limits,
     /// Both halves of its hops.
     pub hop: HopSettings,
 }
@@ -144,6 +200,62 @@ pub struct BrokerSettings {
     /// Whether packets can be lost and repeated, so that a second CONNECT on a connection is the
     /// client's retry and not a protocol error [MQTT-3.1.0-2].
     pub datagram: bool,
+    /// What it tells clients that it takes (5.0).
+    pub limits: Limits,
+    /// Topic filters to which nobody may publish: refused with 0x87 in 5.0, and before that
+    /// acknowledged and dropped (MQTT 3.1.1, section 3.3.5).
+    pub deny: Vec<Arc<str>>,
+}
+
+impl Default for HopSettings {
+    /// What most products have: resending on reconnect, 20 in flight, 1,000 queued.
+    fn default() -> Self {
+        Self {
+            retry: Retry::Reconnect,
+            ids: IdPolicy::default(),
+            max_inflight: 20,
+            max_queued: 1_000,
+            on_full: OnFull::default(),
+            queue_qos0: false,
+            deliver_on: DeliverOn::default(),
+            repeated_pubrec: RepeatedPubrec::default(),
+            quirks: Quirks::NONE,
+        }
+    }
+}
+
+impl Default for BrokerSettings {
+    fn default() -> Self {
+        Self {
+            hop: HopSettings::default(),
+            max_qos: QoS::ExactlyOnce,
+            datagram: false,
+            limits: Limits::NONE,
+            deny: Vec::new(),
+        }
+    }
+}
+
+impl ClientSettings {
+    /// A client of MQTT 3.1.1 with a persistent session, over a stream transport.
+    #[must_use]
+    pub fn new(client_id: Arc<str>) -> Self {
+        Self {
+            client_id,
+            version: Version::V311,
+            clean: false,
+            session_expiry: u32::MAX,
+            keep_alive: Span::ZERO,
+            request_retry: None,
+            connect_timeout: Some(Span::from_secs(30)),
+            reconnect: Backoff { min: Span::from_secs(1), max: Span::from_secs(60) },
+            on_demand: false,
+            resubscribe: true,
+            will: None,
+            limits: Limits::NONE,
+            hop: HopSettings::default(),
+        }
+    }
 }
 
 /// What an application asks its client to do.
@@ -158,11 +270,13 @@ pub enum Request {
     /// Publish a message.
     Publish {
         /// What to publish; its tag names it in the answer.
-        message: super::packet::Message,
+        message: Message,
         /// With which QoS.
         qos: QoS,
         /// With which RETAIN flag.
         retain: bool,
+        /// 5.0's Message Expiry Interval in seconds.
+        expiry: Option<u32>,
     },
     /// Subscribe to filters; done again by itself when a session was lost.
     Subscribe(Vec<SubscriptionRequest>),

@@ -17,13 +17,51 @@ pub struct LinkSettings {
 }
 
 /// How packets are carried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Transport {
     /// Each MQTT packet is a datagram of its own and meets its own fate, as under MQTT-SN.
     Datagram {
         /// Bytes that the transport adds to each packet; 28 for IPv4 and UDP.
         headers: u32,
     },
+    /// Each connection is an ordered stream of bytes each way: a lost segment costs time.
+    Tcp(TcpSettings),
+}
+
+/// What a TCP connection is set to do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TcpSettings {
+    /// Bytes of IP and TCP headers on each segment; 40 for IPv4 without options.
+    pub headers: u32,
+    /// The most bytes of MQTT and TLS in one segment; 1 to 65,495.
+    pub mss: u32,
+    /// TLS, if there is any.
+    pub tls: Option<Tls>,
+    /// The least retransmission timeout; RFC 6298 says 1 s, Linux has 200 ms.
+    pub rto_min: Span,
+    /// How long a sent byte may stay unacknowledged before its sender gives the connection up;
+    /// also how long opening one may take. RFC 5482.
+    pub user_timeout: Span,
+    /// A connection on which nothing was sent for so long is forgotten by a NAT on its way.
+    pub nat_idle: Option<Span>,
+}
+
+/// TLS on a TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Which version.
+    pub version: TlsVersion,
+    /// Whether all connections of a client but its first resume the TLS session of an earlier one.
+    pub resumption: bool,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// RFC 5246: two round trips, one with resumption.
+    V12,
+    /// RFC 8446: one round trip.
+    V13,
 }
 
 /// One direction of a link.

@@ -64,7 +64,7 @@ fn fates(up: DirectionSettings) -> Vec<Fate> {
 const fn arrival(fate: &Fate) -> Option<Arrival> {
     match fate {
         Fate::Arrives(arrival) => Some(*arrival),
-        Fate::Lost(_) => None,
+        Fate::Lost(_) | Fate::Stream => None,
     }
 }
 
@@ -398,7 +398,7 @@ fn the_same_seed_gives_the_same_losses_for_ever() {
             Fate::Lost(Loss::Burst) => 'B',
             Fate::Lost(_) => 'x',
             Fate::Arrives(Arrival { overtakes: true, .. }) => '<',
-            Fate::Arrives(_) => '.',
+            Fate::Arrives(_) | Fate::Stream => '.',
         });
         writeln!(table, "{name:<23}{}", row.collect::<String>()).expect("a string takes it");
     }

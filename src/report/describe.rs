@@ -13,6 +13,7 @@ use crate::scenario::trial::Setup;
 pub fn transport(setup: &Setup) -> String {
     let all = setup.clients.iter().map(|client| match client.link.transport {
         Transport::Datagram { headers } => format!("datagram ({headers} B headers)"),
+        Transport::Tcp(tcp) => format!("tcp ({} B headers)", tcp.headers),
     });
     distinct(all)
 }

@@ -237,7 +237,10 @@ fn apply(own: &Direction, way: &mut DirectionSettings, errors: &mut Diagnostics)
 
 /// The table that comes to these settings, with everything written out.
 pub(super) fn written(settings: &LinkSettings, between: &Given<Vec<String>>) -> LinkTable {
-    let Transport::Datagram { headers } = settings.transport;
+    let headers = match settings.transport {
+        Transport::Datagram { headers } => headers,
+        Transport::Tcp(tcp) => tcp.headers,
+    };
     let outage = settings
         .outage
         .map(|outage| OutageTable { every: Every(outage.every), lasts: Every(outage.lasts) });

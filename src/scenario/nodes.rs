@@ -9,12 +9,13 @@ use super::file::{ClientTable, File, PublishTable, Retry, RetryWord, SubscribeTa
 use super::link;
 use super::trial::{Absence, ClientSetup, PayloadSize, StreamSetup, SubscriptionSetup};
 use super::value::{Either, Given, Levels};
-use crate::base::event::SubscriptionRequest;
+use crate::base::event::{SubscriptionOptions, SubscriptionRequest};
 use crate::base::name::ClientIndex;
 use crate::base::qos::QoS;
 use crate::base::time::Span;
 use crate::base::units::{format_count, format_span};
-use crate::mqtt::settings::{ClientSettings, HopSettings, Quirks, RetryTimer, Version};
+use crate::mqtt::quirks::Quirks;
+use crate::mqtt::settings::{ClientSettings, HopSettings, RetryTimer, Store, Version};
 use crate::mqtt::topics;
 use crate::network::settings::{Interval, LinkSettings};
 
@@ -145,7 +146,14 @@ fn add(nodes: &mut Nodes, table: &ClientTable, number: u64, own: ClientNode) {
     let subscriptions =
         table.subscribe.iter().map(|one| subscription(&one.value, number)).collect();
     let absences = absences(table);
-    nodes.clients.push(ClientSetup { name, settings, link, subscriptions, absences });
+    nodes.clients.push(ClientSetup {
+        name,
+        settings,
+        link,
+        subscriptions,
+        absences,
+        store: Store::Durable,
+    });
 }
 
 fn stream_setup(
@@ -160,6 +168,8 @@ fn stream_setup(
         topic: numbered(&table.topic.value, number).into(),
         qos: fixed(&table.qos.value),
         retain: table.retain,
+        expiry: None,
+        will: false,
         count: table.count.value.0,
         every: table.every.value.0,
         spread: table.spread.value.0,
@@ -171,7 +181,11 @@ fn stream_setup(
 fn subscription(table: &SubscribeTable, number: u64) -> SubscriptionSetup {
     let filter = numbered(&table.filter.value, number).into();
     SubscriptionSetup {
-        request: SubscriptionRequest { filter, qos: fixed(&table.qos.value) },
+        request: SubscriptionRequest {
+            filter,
+            qos: fixed(&table.qos.value),
+            options: SubscriptionOptions::default(),
+        },
         from: table.at.as_ref().map(|at| at.value.0),
         until: table.until.as_ref().map(|until| until.value.0),
     }
@@ -206,7 +220,6 @@ fn client_settings(
         crate::mqtt::settings::Retry::Reconnect => Span::from_secs(1),
     };
     ClientSettings {
-        client_id: "".into(),
         version,
         clean: table.session.into(),
         keep_alive: table.keep_alive.value.0,
@@ -220,8 +233,9 @@ fn client_settings(
             queue_qos0: table.offline.qos0.into(),
             deliver_on: table.deliver_on.into(),
             repeated_pubrec: table.repeated_pubrec.into(),
-            quirks: Quirks::default(),
+            quirks: Quirks::NONE,
         },
+        ..ClientSettings::new("".into())
     }
 }
 

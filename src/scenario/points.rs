@@ -12,7 +12,8 @@ use super::trial::{JudgeSettings, Setup};
 use super::value::{Given, Levels};
 use super::{MODEL, Point};
 use crate::base::qos::QoS;
-use crate::mqtt::settings::{BrokerSettings, HopSettings, Quirks};
+use crate::mqtt::quirks::Quirks;
+use crate::mqtt::settings::{BrokerSettings, HopSettings, Limits, Store};
 
 /// After so many events a trial is stopped, whatever it is doing.
 const MAX_EVENTS: u64 = 1_000_000_000;
@@ -21,8 +22,10 @@ const MAX_EVENTS: u64 = 1_000_000_000;
 pub(super) fn points(file: &File, nodes: &Nodes, errors: &mut Diagnostics) -> Vec<Point> {
     let base = Setup {
         broker: broker(file, errors),
+        broker_store: Store::Durable,
         clients: nodes.clients.clone(),
         streams: nodes.streams.clone(),
+        faults: Vec::new(),
         deadline: file.deadline.value.0,
         max_events: MAX_EVENTS,
         wire: false,
@@ -87,10 +90,12 @@ fn broker(file: &File, errors: &mut Diagnostics) -> BrokerSettings {
             queue_qos0: table.queue_qos0,
             deliver_on: table.deliver_on.into(),
             repeated_pubrec: table.repeated_pubrec.into(),
-            quirks: Quirks::default(),
+            quirks: Quirks::NONE,
         },
         max_qos: QoS::ALL[table.max_qos.0.min(2) as usize],
         datagram: true,
+        limits: Limits::NONE,
+        deny: Vec::new(),
     }
 }
 

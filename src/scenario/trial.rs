@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::base::event::SubscriptionRequest;
-use crate::base::name::ClientIndex;
+use crate::base::event::{Hindrance, SubscriptionRequest};
+use crate::base::name::{ClientIndex, Kind, Node, Way};
 use crate::base::qos::QoS;
 use crate::base::time::Span;
-use crate::mqtt::settings::{BrokerSettings, ClientSettings};
+use crate::mqtt::settings::{BrokerSettings, ClientSettings, Store};
 use crate::network::settings::{Interval, LinkSettings};
 
 /// What an engine runs: a setup and the seed that decides the rest.
@@ -25,10 +25,14 @@ pub struct Trial {
 pub struct Setup {
     /// The broker.
     pub broker: BrokerSettings,
+    /// What the broker keeps through a crash.
+    pub broker_store: Store,
     /// The clients, in the order of the file; a fleet is written out.
     pub clients: Vec<ClientSetup>,
     /// Who publishes what, in the order of the file.
     pub streams: Vec<StreamSetup>,
+    /// What befalls nodes, links and packets.
+    pub faults: Vec<FaultSetup>,
     /// When the trial is stopped though not quiescent, counted from its start.
     pub deadline: Span,
     /// After how many events the trial is stopped though not quiescent.
@@ -52,6 +56,8 @@ pub struct ClientSetup {
     pub subscriptions: Vec<SubscriptionSetup>,
     /// When it is away, in order, without overlap.
     pub absences: Vec<Absence>,
+    /// What it keeps through a crash.
+    pub store: Store,
 }
 
 /// One subscription of a client.
@@ -87,6 +93,11 @@ pub struct StreamSetup {
     pub qos: QoS,
     /// With which RETAIN flag.
     pub retain: bool,
+    /// 5.0's Message Expiry Interval in seconds.
+    pub expiry: Option<u32>,
+    /// Whether these are the wills of its client, one a connection, which the broker publishes.
+    /// Such a stream has a `count` of 0.
+    pub will: bool,
     /// How many messages.
     pub count: u32,
     /// From one `publish()` to the next.
@@ -107,6 +118,136 @@ pub enum PayloadSize {
     Fixed(u32),
     /// Evenly between two lengths, both included.
     Uniform(u32, u32),
+}
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FaultSetup {
+    /// Its name, unique in the trial; the luck of its times is drawn by it.
+    pub name: Arc<str>,
+    /// When it comes.
+    pub trigger: Trigger,
+    /// What it does.
+    pub action: Action,
+}
+
+/// When a fault comes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Trigger {
+    /// Once, so long after the start of the traffic.
+    At(Span),
+    /// Again and again, from the start of the traffic until the first calm.
+    Every(Interval),
+    /// When a packet is sent.
+    Packet(PacketTrigger),
+}
+
+/// One packet of one link, by what it is and how many such packets went that way before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketTrigger {
+    /// On whose link.
+    pub client: ClientIndex,
+    /// In which direction.
+    pub way: Way,
+    /// Of which kind.
+    pub kind: Kind,
+    /// Which of them, from 1, counted over the whole trial; resends count.
+    pub nth: u32,
+}
+
+/// What a fault does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// The packet that triggers it meets another fate; over datagrams only.
+    Packet(PacketAction),
+    /// A client's connection is cut: both ends learn at once, and what is under way is lost.
+    /// At a packet, `after` says whether that packet still arrives; the cut then follows at once.
+    Cut {
+        /// Whose.
+        client: ClientIndex,
+        /// Whether the triggering packet arrives first.
+        after: bool,
+    },
+    /// One end of a client's connection forgets it, and the other end is not told.
+    HalfOpen {
+        /// Whose.
+        client: ClientIndex,
+        /// Which end forgets it: the client or the broker.
+        dead: Node,
+    },
+    /// A link, or one direction of it, or a reader, is hampered for a while.
+    Hamper {
+        /// Whose.
+        client: ClientIndex,
+        /// How.
+        how: Hindrance,
+        /// How long.
+        lasts: Interval,
+        /// With [`Hindrance::Slow`]: at most one packet is read in this time.
+        pace: Span,
+    },
+    /// A link is down in both directions for a while.
+    Outage {
+        /// Whose.
+        client: ClientIndex,
+        /// How long.
+        lasts: Interval,
+    },
+    /// A node crashes, and starts again with what its store kept.
+    Crash {
+        /// Which node.
+        node: Node,
+        /// How long it is down.
+        down: Interval,
+        /// What the other ends of its connections see.
+        peers: PeersSee,
+        /// Where in the work on the triggering packet; at a time, always [`CrashPoint::Idle`].
+        point: CrashPoint,
+    },
+}
+
+/// Another fate for one packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PacketAction {
+    /// It is lost.
+    Drop,
+    /// It arrives twice, the second time so long after the first.
+    Duplicate {
+        /// From the first arrival to the second.
+        after: Span,
+    },
+    /// It arrives so much later than it would.
+    Delay {
+        /// How much.
+        by: Span,
+    },
+}
+
+/// What the peers of a crashed node see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PeersSee {
+    /// Their connections are closed one delay later: its process died.
+    #[default]
+    Close,
+    /// Their connections are reset one delay later, and what was under way is lost.
+    Reset,
+    /// Nothing: it lost its power.
+    Silence,
+}
+
+/// Where a crash falls. One `handle` is a transaction: never between a delivery and the id that
+/// remembers it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CrashPoint {
+    /// Between two happenings.
+    #[default]
+    Idle,
+    /// The packet has arrived, and nothing that follows from it is stored.
+    BeforeCommit,
+    /// What follows from it is stored, and nothing is sent.
+    AfterCommit,
+    /// What follows from it is stored, and of what is to be sent the first packet is.
+    BetweenSends,
 }
 
 /// How a trial is judged.

@@ -51,5 +51,6 @@ const fn gives_up(hop: &HopSettings) -> bool {
 const fn is_reliable(transport: Transport) -> bool {
     match transport {
         Transport::Datagram { .. } => false,
+        Transport::Tcp(_) => true,
     }
 }

@@ -27,7 +27,10 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn new(root: Key, client: &ClientSetup) -> Self {
-        let Transport::Datagram { headers } = client.link.transport;
+        let headers = match client.link.transport {
+            Transport::Datagram { headers } => headers,
+            Transport::Tcp(tcp) => tcp.headers,
+        };
         Self {
             link: LinkState::new(Arc::clone(&client.link), LinkKeys::new(root, &client.name)),
             version: client.settings.version,

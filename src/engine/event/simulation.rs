@@ -13,7 +13,7 @@ use super::queue::{Class, Happening, Queue};
 use super::workload::Workload;
 use super::{Ended, Options};
 use crate::base::draw::Key;
-use crate::base::event::{Event, Observer, Phase};
+use crate::base::event::{Close, Event, Observer, Phase};
 use crate::base::name::{ClientIndex, Connection, Kind, Node, Way};
 use crate::base::time::Time;
 use crate::engine::trace::TraceHash;
@@ -245,7 +245,12 @@ where
         let Some((stream, message)) = step.publish else { return };
         self.turn(Class::Application);
         self.tell(&Event::Submitted { tag: message.tag });
-        let request = Request::Publish { message, qos: stream.qos, retain: stream.retain };
+        let request = Request::Publish {
+            message,
+            qos: stream.qos,
+            retain: stream.retain,
+            expiry: stream.expiry,
+        };
         self.ask_client(stream.client, request);
     }
 
@@ -271,7 +276,7 @@ where
         self.turn(Class::Application);
         self.hang_up(client);
         if let Some(old) = self.ways[client.index()].current {
-            self.close(Node::Client(client), old);
+            self.close(Node::Client(client), old, Close::Asked);
         }
         let connection = self.connections.open(client);
         self.ways[client.index()].current = Some(connection);
@@ -331,7 +336,7 @@ where
         let Some(packet) = packet else {
             let record = reset(name, line.headers);
             self.tell(&Event::Arrived { node, connection, record: &record });
-            self.close(node, connection);
+            self.close(node, connection, Close::Reset);
             self.tell_node(node, Input::Closed(connection), Input::Closed(connection));
             return;
         };

@@ -7,7 +7,8 @@ use super::roster::{ClientFacts, Roster, StreamFacts};
 use super::verdict::{Blame, Breach, Ending, Outcome, Promise, Violation};
 use super::watch::{Ended, Watch};
 use crate::base::event::{
-    Arrival, Body, Dropped, Event, Fate, Loss, Observer, Phase, Record, Size, SubscriptionRequest,
+    Arrival, Body, Close, Dropped, Event, Fate, Loss, Observer, Phase, Record, Size,
+    SubscriptionRequest,
 };
 use crate::base::name::{
     ClientIndex, Connection, Hop, Kind, Node, PacketName, StreamIndex, Subject, Tag, Transmission,
@@ -155,19 +156,34 @@ impl Stage<'_> {
         for node in [Node::Client(client), Node::Broker] {
             self.event(&Event::Opened { node, connection, client });
         }
-        self.control(client, Kind::Connect, Body::Connect { clean: false });
-        self.control(client, Kind::ConnAck, Body::ConnAck { session_present });
+        self.control(
+            client,
+            Kind::Connect,
+            Body::Connect {
+                clean: false,
+                session_expiry: u32::MAX,
+                keep_alive: 0,
+                receive_maximum: u16::MAX,
+                max_packet_size: u32::MAX,
+                will: false,
+            },
+        );
+        self.control(
+            client,
+            Kind::ConnAck,
+            Body::ConnAck { session_present, receive_maximum: u16::MAX, max_packet_size: u32::MAX },
+        );
     }
 
     fn disconnect(&mut self, client: ClientIndex) {
         let connection = self.connections[client.index()];
         for node in [Node::Client(client), Node::Broker] {
-            self.event(&Event::Closed { node, connection, client });
+            self.event(&Event::Closed { node, connection, client, why: Close::Asked });
         }
     }
 
     fn subscribe(&mut self, filter: &str, qos: QoS) {
-        let requests = [SubscriptionRequest { filter: filter.into(), qos }];
+        let requests = [SubscriptionRequest::new(filter.into(), qos)];
         self.control(DASHBOARD, Kind::Subscribe, Body::Subscribe(&requests));
         self.control(DASHBOARD, Kind::SubAck, Body::SubAck(&[qos.number()]));
     }
@@ -274,7 +290,11 @@ impl Stage<'_> {
             id: if qos == QoS::AtMostOnce { 0 } else { id },
             reason: 0,
             size: Size { mqtt: 20, payload: 10, headers: 28 },
-            body: if kind == Kind::Publish { Body::Publish { topic: &topic } } else { Body::None },
+            body: if kind == Kind::Publish {
+                Body::Publish { topic: &topic, expiry: None }
+            } else {
+                Body::None
+            },
         };
         then(self, &record);
     }

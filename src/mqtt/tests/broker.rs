@@ -4,7 +4,8 @@ use super::world::{World, broker, client};
 use crate::base::qos::QoS;
 use crate::base::qos::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use crate::mqtt::packet::Payload;
-use crate::mqtt::settings::{Quirks, Request};
+use crate::mqtt::quirks::Quirk;
+use crate::mqtt::settings::Request;
 
 #[test]
 fn the_received_qos_is_the_lower_of_published_and_granted() {
@@ -31,7 +32,7 @@ fn the_broker_grants_no_more_than_its_maximum() {
 #[test]
 fn the_quirk_forwards_above_the_granted_qos() {
     let mut settings = broker();
-    settings.hop.quirks = Quirks { no_qos_cap: true, ..Quirks::default() };
+    settings.hop.quirks = Quirk::NoQosCap.into();
     let mut world = World::pair(settings, client("a"), AtMostOnce);
     world.publish(0, ExactlyOnce);
     assert_eq!(world.deliveries(), ["1 #1 q2"]);

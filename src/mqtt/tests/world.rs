@@ -12,9 +12,10 @@ use crate::mqtt::broker::Broker;
 use crate::mqtt::client::Client;
 use crate::mqtt::endpoint::{Endpoint, Input, Output};
 use crate::mqtt::packet::{Ack, Level, Message, Packet, PacketId, Payload};
+use crate::mqtt::quirks::Quirks;
 use crate::mqtt::settings::{
-    BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, Quirks,
-    RepeatedPubrec, Request, Retry, RetryTimer, Version,
+    BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, RepeatedPubrec,
+    Request, Retry, RetryTimer,
 };
 
 pub(super) struct World {
@@ -51,23 +52,26 @@ pub(super) fn hop() -> HopSettings {
         queue_qos0: false,
         deliver_on: DeliverOn::Publish,
         repeated_pubrec: RepeatedPubrec::Answer,
-        quirks: Quirks::default(),
+        quirks: Quirks::NONE,
     }
 }
 
 pub(super) fn client(name: &str) -> ClientSettings {
     ClientSettings {
-        client_id: name.into(),
-        version: Version::V311,
-        clean: false,
-        keep_alive: Span::ZERO,
         request_retry: Some(Span::from_secs(1)),
+        connect_timeout: None,
         hop: hop(),
+        ..ClientSettings::new(name.into())
     }
 }
 
 pub(super) fn broker() -> BrokerSettings {
-    BrokerSettings { hop: hop(), max_qos: QoS::ExactlyOnce, datagram: true }
+    BrokerSettings {
+        hop: hop(),
+        max_qos: QoS::ExactlyOnce,
+        datagram: true,
+        ..BrokerSettings::default()
+    }
 }
 
 impl World {
@@ -120,7 +124,7 @@ impl World {
     }
 
     pub(super) fn subscribe(&mut self, client: usize, filter: &str, qos: QoS) {
-        let request = SubscriptionRequest { filter: filter.into(), qos };
+        let request = SubscriptionRequest::new(filter.into(), qos);
         self.ask(client, Request::Subscribe(vec![request]));
     }
 
@@ -141,7 +145,7 @@ impl World {
     ) {
         let tag = Tag::new(StreamIndex(0), self.published, qos, self.now);
         let message = Message { topic: topic.into(), payload, tag };
-        self.ask(client, Request::Publish { message, qos, retain });
+        self.ask(client, Request::Publish { message, qos, retain, expiry: None });
     }
 
     /// The client's connection dies; only the client learns of it.
@@ -238,8 +242,8 @@ impl World {
                     self.connections[client] = Some(connection);
                     self.clients[client].handle(self.now, Input::Opened(connection));
                 }
-                Output::Close(_) => self.connections[client] = None,
-                Output::Drop { .. } => panic!("a client drops nobody's copies"),
+                Output::Close { .. } => self.connections[client] = None,
+                other => panic!("not a client's output: {other:?}"),
             }
         }
     }
@@ -253,7 +257,9 @@ impl World {
                 Output::Drop { client_id, why, .. } => {
                     self.log.push(format!("drop {client_id} {why:?}"));
                 }
-                Output::Close(connection) => self.log.push(format!("close {}", connection.0)),
+                Output::Close { connection, .. } => {
+                    self.log.push(format!("close {}", connection.0))
+                }
                 other => panic!("not a broker's output: {other:?}"),
             }
         }

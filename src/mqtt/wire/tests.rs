@@ -11,6 +11,7 @@ use crate::base::time::Time;
 use crate::mqtt::packet::{
     Ack, ConnAck, Connect, Message, Publish, SubAck, Subscribe, UnsubAck, Unsubscribe,
 };
+use crate::mqtt::settings::Limits;
 
 const VERSIONS: [Version; 3] = [Version::V31, Version::V311, Version::V5];
 
@@ -51,6 +52,7 @@ fn publish() -> impl Strategy<Value = Packet> {
                 dup,
                 retain,
                 message: Message { topic, payload, tag },
+                properties: None,
             })
         },
     )
@@ -71,6 +73,8 @@ fn connect(version: Version) -> impl Strategy<Value = Packet> {
                 clean,
                 session_expiry,
                 keep_alive,
+                will: None,
+                limits: Limits::NONE,
             }))
         },
     )
@@ -78,7 +82,7 @@ fn connect(version: Version) -> impl Strategy<Value = Packet> {
 
 fn requests() -> impl Strategy<Value = Vec<SubscriptionRequest>> {
     let request = (text(), select(&QoS::ALL[..]))
-        .prop_map(|(filter, qos)| SubscriptionRequest { filter, qos });
+        .prop_map(|(filter, qos)| SubscriptionRequest::new(filter, qos));
     vec(request, 1..5)
 }
 
@@ -100,7 +104,7 @@ fn packet(version: Version) -> impl Strategy<Value = Packet> {
         1 => ack(version, &[0, 0x92]).prop_map(Packet::PubComp),
         1 => connect(version),
         1 => conn_ack.prop_map(|(session_present, code)| {
-            Packet::ConnAck(ConnAck { session_present, code })
+            Packet::ConnAck(ConnAck { session_present, code, limits: Limits::NONE })
         }),
         1 => (id(), any::<bool>(), requests()).prop_map(|(id, dup, requests)| {
             Packet::Subscribe(Box::new(Subscribe { id, dup, requests }))
@@ -126,7 +130,7 @@ fn versioned() -> impl Strategy<Value = (Version, Packet)> {
 
 fn plain(bytes: u32, level: Level, topic: &str) -> Packet {
     let message = Message { topic: topic.into(), payload: Payload::Filler(bytes), tag: Tag::NONE };
-    Packet::Publish(Publish { level, dup: false, retain: false, message })
+    Packet::Publish(Publish { level, dup: false, retain: false, message, properties: None })
 }
 
 const ONE: PacketId = PacketId(NonZeroU16::MIN);
@@ -219,6 +223,8 @@ fn an_mqtt_3_1_client_says_mqisdp() {
         clean: true,
         session_expiry: 0,
         keep_alive: 60,
+        will: None,
+        limits: Limits::NONE,
     }));
     let bytes = encode(&connect, Version::V31).expect("valid");
     assert_eq!(bytes, b"\x10\x13\0\x06MQIsdp\x03\x02\0\x3C\0\x05meter");
@@ -230,7 +236,7 @@ fn an_mqtt_3_1_client_says_mqisdp() {
 
 #[test]
 fn only_mqtt_3_1_writes_the_dup_of_a_repeated_subscribe() {
-    let requests = vec![SubscriptionRequest { filter: "a".into(), qos: QoS::AtMostOnce }];
+    let requests = vec![SubscriptionRequest::new("a".into(), QoS::AtMostOnce)];
     let repeat = Packet::Subscribe(Box::new(Subscribe { id: ONE, dup: true, requests }));
     let first = |version| encode(&repeat, version).expect("valid")[0];
     assert_eq!(first(Version::V31), 0x8A);
@@ -249,7 +255,7 @@ fn what_a_version_cannot_say_is_refused() {
         assert_eq!(encode(&packet, Version::V311), Err(WireError::Unsayable { what }));
         assert!(encode(&packet, Version::V5).is_ok());
     }
-    let present = Packet::ConnAck(ConnAck { session_present: true, code: 0 });
+    let present = Packet::ConnAck(ConnAck { session_present: true, code: 0, limits: Limits::NONE });
     let what = "Session Present";
     assert_eq!(encode(&present, Version::V31), Err(WireError::Unsayable { what }));
     assert!(encode(&present, Version::V311).is_ok());

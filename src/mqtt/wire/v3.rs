@@ -7,12 +7,12 @@ use flowsdk::mqtt_serde::mqttv3::{
 };
 
 use super::{WireError, read_id, read_level, read_payload, read_qos, write_payload};
-use crate::base::event::SubscriptionRequest;
+use crate::base::event::{SubscriptionOptions, SubscriptionRequest};
 use crate::base::name::Tag;
 use crate::mqtt::packet::{
     Ack, ConnAck, Connect, Message, Packet, Publish, SubAck, Subscribe, UnsubAck, Unsubscribe,
 };
-use crate::mqtt::settings::Version;
+use crate::mqtt::settings::{Limits, Version};
 
 /// The protocol name and level that CONNECT announces: 3.1 has a name of its own.
 const fn protocol(version: Version) -> (&'static str, u8) {
@@ -82,9 +82,11 @@ fn write_connect(connect: &Connect, version: Version) -> connectv3::MqttConnect 
 pub(super) fn read(packet: MqttPacket, version: Version) -> Result<Packet, WireError> {
     Ok(match packet {
         MqttPacket::Connect3(connect) => Packet::Connect(Box::new(read_connect(connect, version)?)),
-        MqttPacket::ConnAck3(ack) => {
-            Packet::ConnAck(ConnAck { session_present: ack.session_present, code: ack.return_code })
-        }
+        MqttPacket::ConnAck3(ack) => Packet::ConnAck(ConnAck {
+            session_present: ack.session_present,
+            code: ack.return_code,
+            limits: Limits::NONE,
+        }),
         MqttPacket::Publish3(publish) => Packet::Publish(Publish {
             level: read_level(publish.qos, publish.message_id)?,
             dup: publish.dup,
@@ -94,6 +96,7 @@ pub(super) fn read(packet: MqttPacket, version: Version) -> Result<Packet, WireE
                 payload: read_payload(publish.payload),
                 tag: Tag::NONE,
             },
+            properties: None,
         }),
         MqttPacket::PubAck3(ack) => Packet::PubAck(read_ack(ack.message_id)?),
         MqttPacket::PubRec3(ack) => Packet::PubRec(read_ack(ack.message_id)?),
@@ -107,7 +110,11 @@ pub(super) fn read(packet: MqttPacket, version: Version) -> Result<Packet, WireE
                 .into_iter()
                 .map(|topic| {
                     let qos = read_qos(topic.qos)?;
-                    Ok(SubscriptionRequest { filter: topic.topic_filter.into(), qos })
+                    Ok(SubscriptionRequest {
+                        filter: topic.topic_filter.into(),
+                        qos,
+                        options: SubscriptionOptions::default(),
+                    })
                 })
                 .collect::<Result<_, WireError>>()?,
         })),
@@ -144,6 +151,8 @@ fn read_connect(connect: connectv3::MqttConnect, version: Version) -> Result<Con
         clean: connect.clean_session,
         session_expiry: 0,
         keep_alive: connect.keep_alive,
+        will: None,
+        limits: Limits::NONE,
     })
 }
 

@@ -10,12 +10,12 @@ use flowsdk::mqtt_serde::mqttv5::{
 };
 
 use super::{WireError, read_id, read_level, read_payload, read_qos, write_payload};
-use crate::base::event::SubscriptionRequest;
+use crate::base::event::{SubscriptionOptions, SubscriptionRequest};
 use crate::base::name::Tag;
 use crate::mqtt::packet::{
     Ack, ConnAck, Connect, Message, Packet, Publish, SubAck, Subscribe, UnsubAck, Unsubscribe,
 };
-use crate::mqtt::settings::Version;
+use crate::mqtt::settings::{Limits, Version};
 
 /// The protocol level that CONNECT announces.
 const LEVEL: u8 = 5;
@@ -106,7 +106,11 @@ pub(super) fn read(packet: MqttPacket) -> Result<Packet, WireError> {
         MqttPacket::ConnAck5(ack) => {
             check_none(&ack.properties.unwrap_or_default())?;
             let session_present = ack.session_present;
-            Packet::ConnAck(ConnAck { session_present, code: ack.reason_code })
+            Packet::ConnAck(ConnAck {
+                session_present,
+                code: ack.reason_code,
+                limits: Limits::NONE,
+            })
         }
         MqttPacket::Publish5(publish) => Packet::Publish(read_publish(publish)?),
         MqttPacket::PubAck5(ack) => {
@@ -170,6 +174,8 @@ fn read_connect(connect: connectv5::MqttConnect) -> Result<Connect, WireError> {
         clean: connect.clean_start,
         session_expiry,
         keep_alive: connect.keep_alive,
+        will: None,
+        limits: Limits::NONE,
     })
 }
 
@@ -184,6 +190,7 @@ fn read_publish(publish: publishv5::MqttPublish) -> Result<Publish, WireError> {
             payload: read_payload(publish.payload),
             tag: Tag::NONE,
         },
+        properties: None,
     })
 }
 
@@ -197,7 +204,11 @@ fn read_subscribe(subscribe: subscribev5::MqttSubscribe) -> Result<Subscribe, Wi
             return Err(WireError::NotModelled { what: "a subscription option" });
         }
         let qos = read_qos(subscription.qos)?;
-        Ok(SubscriptionRequest { filter: subscription.topic_filter.into(), qos })
+        Ok(SubscriptionRequest {
+            filter: subscription.topic_filter.into(),
+            qos,
+            options: SubscriptionOptions::default(),
+        })
     });
     let requests = requests.collect::<Result<_, _>>()?;
     Ok(Subscribe { id: read_id(subscribe.packet_id)?, dup: false, requests })

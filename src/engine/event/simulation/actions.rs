@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use super::{BROKER, Simulation};
-use crate::base::event::{Event, Fate, Observer, Phase, Record};
+use crate::base::event::{Close, Event, Fate, Observer, Phase, Record};
 use crate::base::name::{ClientIndex, Connection, Kind, Node, Tag, Transmission, Way};
 use crate::base::time::Time;
 use crate::engine::event::connections::{End, pause};
@@ -79,7 +79,13 @@ where
                     self.tell(&Event::Dropped { client, tag, why });
                 }
             }
-            Output::Close(connection) => self.close(Node::Broker, connection),
+            Output::Close { connection, why } => self.close(Node::Broker, connection, why),
+            Output::Will(tag) => self.tell(&Event::WillPublished { tag }),
+            Output::SessionExpired { client_id } => {
+                if let Some(&client) = self.by_client_id.get(&client_id) {
+                    self.tell(&Event::SessionExpired { client });
+                }
+            }
             Output::Deliver { .. }
             | Output::Complete(_)
             | Output::Refuse { .. }
@@ -98,8 +104,12 @@ where
             Output::Complete(tag) => self.tell(&Event::Completed { tag }),
             Output::Refuse { tag, why } => self.tell(&Event::Refused { tag, why }),
             Output::Connect { attempt } => self.plan_dial(client, attempt),
-            Output::Close(connection) => self.close(Node::Client(client), connection),
-            Output::Drop { .. } => unreachable!("a client has no subscribers: {output:?}"),
+            Output::Close { connection, why } => {
+                self.close(Node::Client(client), connection, why);
+            }
+            Output::Drop { .. } | Output::Will(_) | Output::SessionExpired { .. } => {
+                unreachable!("a client has no subscribers: {output:?}")
+            }
         }
     }
 
@@ -136,7 +146,7 @@ where
     }
 
     /// One end of a connection is no more; the other may learn of it by a reset.
-    pub(super) fn close(&mut self, node: Node, connection: Connection) {
+    pub(super) fn close(&mut self, node: Node, connection: Connection, why: Close) {
         let end = self.connections.at(node, connection);
         if std::mem::replace(end, End::Closed) == End::Closed {
             return;
@@ -148,7 +158,7 @@ where
                 self.muster.lost(client);
             }
         }
-        self.tell(&Event::Closed { node, connection, client });
+        self.tell(&Event::Closed { node, connection, client, why });
     }
 
     // ---- packets ----

@@ -8,9 +8,10 @@ use crate::base::name::{ClientIndex, Connection, Kind, Node, PacketName, Parts};
 use crate::base::qos::QoS;
 use crate::base::time::{Span, Time};
 use crate::engine::event::{Ended, Options, run};
+use crate::mqtt::quirks::Quirks;
 use crate::mqtt::settings::{
-    BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, Quirks,
-    RepeatedPubrec, Retry, RetryTimer, Version,
+    BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, RepeatedPubrec,
+    Retry, RetryTimer, Store,
 };
 use crate::network::overrule::Overrule;
 use crate::network::settings::{
@@ -33,13 +34,7 @@ pub(super) const HOP: HopSettings = HopSettings {
     queue_qos0: false,
     deliver_on: DeliverOn::Publish,
     repeated_pubrec: RepeatedPubrec::Answer,
-    quirks: Quirks {
-        no_dedupe: false,
-        dup_never_set: false,
-        no_qos_cap: false,
-        ignore_unknown_pubrel: false,
-        id_wrap_no_check: false,
-    },
+    quirks: Quirks::NONE,
 };
 
 /// 40 ms each way, and what `change` makes of it.
@@ -72,21 +67,20 @@ pub(super) fn client(name: &str, link: &Arc<LinkSettings>) -> ClientSetup {
     ClientSetup {
         name: name.into(),
         settings: ClientSettings {
-            client_id: name.into(),
-            version: Version::V311,
-            clean: false,
-            keep_alive: Span::ZERO,
             request_retry: Some(Span::from_secs(1)),
+            connect_timeout: None,
             hop: HOP,
+            ..ClientSettings::new(name.into())
         },
         link: Arc::clone(link),
         subscriptions: Vec::new(),
         absences: Vec::new(),
+        store: Store::Durable,
     }
 }
 
 pub(super) fn subscription(filter: &str, qos: QoS) -> SubscriptionSetup {
-    let request = SubscriptionRequest { filter: filter.into(), qos };
+    let request = SubscriptionRequest::new(filter.into(), qos);
     SubscriptionSetup { request, from: None, until: None }
 }
 
@@ -102,15 +96,24 @@ pub(super) fn stream(client: u32, name: &str, qos: QoS, count: u32) -> StreamSet
         spread: Span::from_secs(1),
         payload: PayloadSize::Uniform(20, 80),
         only: None,
+        expiry: None,
+        will: false,
     }
 }
 
 pub(super) fn setup(clients: Vec<ClientSetup>, streams: Vec<StreamSetup>) -> Setup {
     Setup {
-        broker: BrokerSettings { hop: HOP, max_qos: QoS::ExactlyOnce, datagram: true },
+        broker: BrokerSettings {
+            hop: HOP,
+            max_qos: QoS::ExactlyOnce,
+            datagram: true,
+            ..BrokerSettings::default()
+        },
         clients,
         streams,
         deadline: Span::from_secs(3600),
+        broker_store: Store::Durable,
+        faults: Vec::new(),
         max_events: 10_000_000,
         wire: true,
         judge: JudgeSettings::default(),
@@ -185,7 +188,7 @@ impl Observer for Log {
             Event::Backlog { node, in_flight, queued } => {
                 self.backlog.push((node, in_flight, queued));
             }
-            Event::Refused { .. } | Event::Dropped { .. } | Event::Unread { .. } => {}
+            _ => {}
         }
     }
 }
