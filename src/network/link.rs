@@ -1,4 +1,5 @@
-//! The state of one link, and the door to it: [`LinkState::fate`].
+//! The state of one link, and the doors to it: [`LinkState::fate`] for datagrams, and
+//! [`LinkState::segment_fate`] for the segments of a stream.
 
 use std::sync::Arc;
 
@@ -7,14 +8,16 @@ use super::loss::LossState;
 use super::outage::Outages;
 use super::overrule::{ForcedFate, Overrule};
 use super::settings::{DirectionSettings, LinkSettings, Reorder};
-use crate::base::draw::Key;
+use crate::base::draw::{Key, philox};
 use crate::base::event::{Arrival, Fate, Loss};
 use crate::base::name::{Kind, PacketName, Way};
-use crate::base::time::Time;
+use crate::base::time::{Span, Time};
 
 /// Separates the two blocks of draws about one packet; see [`PacketName::counter`].
 const FIRST: u16 = 0;
 const SECOND: u16 = 1;
+/// Draws the key of the luck of all segments of a packet but the first sending of the first one.
+const SEGMENTS: u16 = 2;
 
 /// Whose luck a link's is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub struct LinkState {
     down: Direction,
     outages: Outages,
     is_down: bool,
+    /// Whether a partition blocks the way up, and the way down.
+    partitioned: [bool; 2],
 }
 
 impl LinkState {
@@ -63,6 +68,7 @@ impl LinkState {
             down: Direction::new(keys.down),
             outages: Outages::new(keys.outage),
             is_down: false,
+            partitioned: [false; 2],
         }
     }
 
@@ -94,16 +100,66 @@ impl LinkState {
         name: &PacketName,
         wire_bytes: u32,
     ) -> Fate {
-        let (settings, direction) = match name.way {
-            Way::Up => (&self.settings.up, &mut self.up),
-            Way::Down => (&self.settings.down, &mut self.down),
-        };
+        let is_blocked = self.is_blocked(name.way);
+        let (settings, direction) = self.direction(name.way);
         let key = origin.map_or(direction.key, |origin| direction.key.with(origin));
         let packet = Packet { now, key, name, wire_bytes };
-        let fate = direction.fate(settings, self.is_down, &packet, overrule);
+        let fate = direction.fate(settings, is_blocked, &packet, overrule);
         match fate {
             Due::Lost(loss) => Fate::Lost(loss),
             Due::Arrives(at, again) => Fate::Arrives(direction.arrival(at, again)),
+        }
+    }
+
+    /// Decides what becomes of one segment of a stream, the `segment`-th of a packet, sent for the
+    /// `attempt`-th time, both from 0. Otherwise as [`Self::fate`], but for what a stream mends:
+    /// it is neither duplicated nor reordered. The first sending of the first segment meets the
+    /// luck that the packet would meet as a datagram.
+    #[inline]
+    pub fn segment_fate(
+        &mut self,
+        now: Time,
+        origin: Option<Key>,
+        name: &PacketName,
+        segment: u32,
+        attempt: u32,
+        wire_bytes: u32,
+    ) -> Fate {
+        let is_blocked = self.is_blocked(name.way);
+        let (settings, direction) = self.direction(name.way);
+        let key = origin.map_or(direction.key, |origin| direction.key.with(origin));
+        let draw = |block: u16| {
+            if segment == 0 && attempt == 0 {
+                return key.draw(name.counter(block));
+            }
+            let [a, b, ..] = key.draw(name.counter(SEGMENTS));
+            philox([a, b], [segment, attempt, u32::from(block), 0])
+        };
+        let [loss, jitter, ..] = draw(FIRST);
+        let missing = direction.loss.meets(&settings.loss, now, loss, || draw(SECOND)[0]);
+        if is_blocked {
+            return Fate::Lost(Loss::Outage);
+        }
+        match (direction.line.enter(settings, now, wire_bytes), missing) {
+            (Err(_), _) => Fate::Lost(Loss::QueueFull),
+            (Ok(_), Some(loss)) => Fate::Lost(loss),
+            (Ok(leaves), None) => Fate::at(leaves + settings.propagation(jitter)),
+        }
+    }
+
+    /// The mean delay against this direction: how long an acknowledgement takes to come back.
+    #[must_use]
+    pub fn reverse_delay(&self, way: Way) -> Span {
+        match way {
+            Way::Up => self.settings.down.delay,
+            Way::Down => self.settings.up.delay,
+        }
+    }
+
+    fn direction(&mut self, way: Way) -> (&DirectionSettings, &mut Direction) {
+        match way {
+            Way::Up => (&self.settings.up, &mut self.up),
+            Way::Down => (&self.settings.down, &mut self.down),
         }
     }
 
@@ -114,9 +170,11 @@ impl LinkState {
         self.outages.traffic_began(now);
     }
 
-    /// Ends what is a fault and not a property of the link: it is up, and no more outages come.
+    /// Ends what is a fault and not a property of the link: it is up in both directions, and no
+    /// more outages come.
     pub const fn end_faults(&mut self) {
         self.is_down = false;
+        self.partitioned = [false; 2];
         self.outages.end();
     }
 
@@ -136,6 +194,18 @@ impl LinkState {
     #[must_use]
     pub const fn is_down(&self) -> bool {
         self.is_down
+    }
+
+    /// Puts one direction down or up, as [`Self::set_down`] does both and apart from it: a packet
+    /// gets through where neither stops it.
+    pub const fn set_partitioned(&mut self, way: Way, is_partitioned: bool) {
+        self.partitioned[way as usize] = is_partitioned;
+    }
+
+    /// Whether nothing gets through in this direction: the link is down, or partitioned.
+    #[must_use]
+    pub const fn is_blocked(&self, way: Way) -> bool {
+        self.is_down || self.partitioned[way as usize]
     }
 }
 
@@ -180,7 +250,7 @@ impl Direction {
     fn fate<O: Overrule + ?Sized>(
         &mut self,
         settings: &DirectionSettings,
-        is_down: bool,
+        is_blocked: bool,
         packet: &Packet<'_>,
         overrule: &mut O,
     ) -> Due {
@@ -193,13 +263,13 @@ impl Direction {
         }
         let missing = self.loss.meets(&settings.loss, now, loss, || second()[0]);
         let ahead = settings.reorder.is_some_and(|rule| self.goes_ahead(rule, reorder));
-        let left = if is_down { Ok(now) } else { self.line.enter(settings, now, wire_bytes) };
+        let left = if is_blocked { Ok(now) } else { self.line.enter(settings, now, wire_bytes) };
         let (Ok(leaves) | Err(leaves)) = left;
         let plain = leaves + settings.delay;
         if let Some(forced) = overrule.overrule(now, name, plain) {
             return forced.due(now, plain);
         }
-        if is_down {
+        if is_blocked {
             return Due::Lost(Loss::Outage);
         }
         if left.is_err() {

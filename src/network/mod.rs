@@ -23,7 +23,8 @@
 //! | delay and line | the delay runs while a packet waits | the delay follows the line |
 //! | the counter of `gap` | packets that are not lost, and duplicates | every packet |
 //!
-//! Besides, a link may be down for a while ([`outage`]); what is on its way then still arrives.
+//! Besides, a link may be down for a while ([`outage`]), or one of its directions (a partition);
+//! what is on its way then still arrives. Streams ride on links too: [`mod@tcp`].
 //! [`link::LinkState`] is the state of one link and the only door to all this; a
 //! [`overrule::Overrule`] puts single fates in place of what was drawn.
 
@@ -36,6 +37,7 @@ pub mod outage;
 pub mod overrule;
 pub mod presets;
 pub mod settings;
+pub mod tcp;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

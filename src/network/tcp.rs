@@ -1,0 +1,448 @@
+//! One direction of one TCP connection: an ordered stream in which loss costs time, not data.
+//!
+//! An item of `bytes` bytes is cut into segments of at most the MSS, of its own: segments align
+//! with items. Each segment meets the link's line, loss, delay and jitter when it is sent
+//! ([`LinkState::segment_fate`]), and items arrive in order: a lost segment holds up whatever is
+//! behind it. A segment that was lost is sent again
+//!
+//! - when it is the oldest unacknowledged one and the **retransmission timer** (RFC 6298) expires,
+//!   which doubles the timeout;
+//! - by **fast retransmit** (RFC 5681, RFC 6675): when three later segments were acknowledged;
+//! - when a segment that was **sent again** is acknowledged: every hole that was sent before it
+//!   (RFC 6675 and, in its notion of time, RFC 8985).
+//!
+//! Every retransmission meets the link of that moment, so an outage swallows it too. A segment
+//! unacknowledged for longer than the user timeout (RFC 5482) ends the sender's patience.
+//!
+//! | where TCP differs | TCP | here |
+//! |---|---|---|
+//! | acknowledgements | may be lost, cost bytes | come back after the reverse mean delay, free |
+//! | congestion and receive window | limit what is under way | none |
+//! | a segment that is only late | may be sent again needlessly | is not: the timer only backs off |
+//! | small items | share a segment (Nagle, coalescing) | each has its own |
+
+mod rto;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::mem;
+
+use self::rto::Rto;
+use super::link::LinkState;
+use super::settings::{TcpSettings, Tls, TlsVersion};
+use crate::base::draw::Key;
+use crate::base::event::Fate;
+use crate::base::name::{PacketName, Way};
+use crate::base::time::{Span, Time};
+
+/// Bytes of IP and TCP headers that `bytes` bytes of a stream need: those of one segment, if not
+/// of more.
+#[must_use]
+pub fn header_bytes(tcp: &TcpSettings, bytes: u32) -> u32 {
+    tcp.headers.saturating_mul(segments(tcp, bytes))
+}
+
+/// Bytes of TLS records around one MQTT packet of `bytes` bytes. A record carries at most 16 KiB.
+/// With AES-GCM each adds 5 bytes of header, 8 of nonce and 16 of tag in TLS 1.2 (RFC 5288), and 5
+/// of header, 1 of content type and 16 of tag in TLS 1.3 (RFC 8446, section 5.2).
+#[must_use]
+pub fn tls_bytes(tls: Option<Tls>, bytes: u32) -> u32 {
+    let record = match tls.map(|tls| tls.version) {
+        None => return 0,
+        Some(TlsVersion::V12) => 5 + 8 + 16,
+        Some(TlsVersion::V13) => 5 + 1 + 16,
+    };
+    record * bytes.div_ceil(1 << 14).max(1)
+}
+
+fn segments(tcp: &TcpSettings, bytes: u32) -> u32 {
+    bytes.div_ceil(tcp.mss.max(1)).max(1)
+}
+
+/// What a pipe needs of the world for one call.
+#[derive(Debug)]
+pub struct Ride<'a> {
+    /// The link that the connection is on.
+    pub link: &'a mut LinkState,
+    /// What the connection is set to do; the same in every call.
+    pub tcp: &'a TcpSettings,
+    /// In which direction the pipe leads; the same in every call.
+    pub way: Way,
+}
+
+/// What [`Pipe::wake`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Woke {
+    /// Bytes on the wire that were sent again, all headers included.
+    pub retransmitted: u32,
+    /// Whether the sender gave the connection up: the user timeout has passed. Said once.
+    pub gave_up: bool,
+}
+
+/// One direction of one connection, carrying items of type `T`.
+///
+/// The caller sends, and at [`Self::next_wake`] wakes the pipe and pops what has arrived. Calls
+/// come in order of time. Where nothing is lost, acknowledgements are read at the next sending
+/// only: they cost no events.
+#[derive(Clone, Debug)]
+pub struct Pipe<T> {
+    /// What has not been popped, in order.
+    items: VecDeque<Item<T>>,
+    /// How many items were popped: the number of the front one.
+    popped: u64,
+    /// What the sender holds as unacknowledged, in order of the stream.
+    segments: VecDeque<Segment>,
+    /// The number of the front segment; the first of all is 1.
+    first: u64,
+    /// The segments of which every sending was lost so far, in order.
+    holes: Vec<u64>,
+    /// The acknowledgements that are to come, in order of time.
+    acks: VecDeque<Ack>,
+    /// The three highest segments that were acknowledged while there were holes, highest first.
+    highest: [u64; 3],
+    /// When the latest of the acknowledged retransmissions was sent.
+    rescued: Time,
+    rto: Rto,
+    /// When the retransmission timer expires. It matters only while there are holes.
+    timer: Time,
+    user_timeout: Span,
+    last_sent: Time,
+    /// When the sender has something to do.
+    due: Time,
+    is_dark: bool,
+    gave_up: bool,
+}
+
+/// What travels, and what keeps it.
+#[derive(Clone, Debug)]
+struct Item<T> {
+    value: T,
+    /// How many of its segments are holes.
+    missing: u32,
+    /// When the last of its other segments arrives.
+    latest: Time,
+}
+
+/// A segment that the sender has not seen the end of.
+#[derive(Clone, Debug)]
+struct Segment {
+    name: PacketName,
+    origin: Option<Key>,
+    /// The number of the item it is of.
+    item: u64,
+    /// Which of the item's segments it is.
+    index: u32,
+    wire_bytes: u32,
+    /// How often it was sent again.
+    attempt: u32,
+    first_sent: Time,
+    last_sent: Time,
+    is_acknowledged: bool,
+}
+
+/// The acknowledgement of one segment.
+#[derive(Clone, Copy, Debug)]
+struct Ack {
+    at: Time,
+    segment: u64,
+}
+
+impl<T> Default for Pipe<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Pipe<T> {
+    /// With nothing in it and no round trip measured.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            items: VecDeque::new(),
+            popped: 0,
+            segments: VecDeque::new(),
+            first: 1,
+            holes: Vec::new(),
+            acks: VecDeque::new(),
+            highest: [0; 3],
+            rescued: Time::ZERO,
+            rto: Rto::new(),
+            timer: Time::NEVER,
+            user_timeout: Span::ZERO,
+            last_sent: Time::ZERO,
+            due: Time::NEVER,
+            is_dark: false,
+            gave_up: false,
+        }
+    }
+
+    /// Tells of a round trip that was measured outside the pipe, such as the handshake's, from
+    /// which TCP has its first retransmission timeout (RFC 6298, 2.2).
+    pub fn measured(&mut self, round_trip: Span) {
+        self.rto.measured(round_trip);
+    }
+
+    /// Hands an item of `bytes` bytes (MQTT and TLS, without the headers of IP and TCP) to the
+    /// stream; `name` and `origin` name its luck as in [`LinkState::fate`].
+    pub fn send(
+        &mut self,
+        now: Time,
+        mut ride: Ride<'_>,
+        item: T,
+        name: &PacketName,
+        origin: Option<Key>,
+        bytes: u32,
+    ) {
+        if self.holes.is_empty() {
+            // Nothing that an acknowledgement says now makes the sender do anything.
+            while let Some(ack) = self.acks.pop_front_if(|ack| ack.at <= now) {
+                self.settle(ack, ride.tcp);
+            }
+            if self.segments.is_empty() || self.timer <= now {
+                self.start_timer(now, ride.tcp);
+            }
+        }
+        let number = self.popped + self.items.len() as u64;
+        self.items.push_back(Item { value: item, missing: 0, latest: Time::ZERO });
+        let mut left = bytes;
+        for index in 0..segments(ride.tcp, bytes) {
+            let carried = left.min(ride.tcp.mss);
+            left -= carried;
+            self.segments.push_back(Segment {
+                name: *name,
+                origin,
+                item: number,
+                index,
+                wire_bytes: carried.saturating_add(ride.tcp.headers),
+                attempt: 0,
+                first_sent: now,
+                last_sent: now,
+                is_acknowledged: false,
+            });
+            let segment = self.first + self.segments.len() as u64 - 1;
+            if !self.carry(now, &mut ride, segment) {
+                self.item_of(segment).missing += 1;
+                self.holes.push(segment);
+            }
+        }
+        self.user_timeout = ride.tcp.user_timeout;
+        self.schedule();
+    }
+
+    /// When [`Self::wake`] or [`Self::pop_arrived`] has something to do: the front item arrives, an
+    /// acknowledgement comes while something is lost, a timer expires. [`Time::NEVER`] if nothing;
+    /// after [`Self::go_dark`] it may lie in the past, which means at once.
+    #[must_use]
+    #[inline]
+    pub fn next_wake(&self) -> Time {
+        let arrival = self.items.front().map_or(Time::NEVER, Item::arrival);
+        if self.is_dark { self.due } else { arrival.min(self.due) }
+    }
+
+    /// Does what is due at the sender: reads acknowledgements and sends again what is.
+    pub fn wake(&mut self, now: Time, mut ride: Ride<'_>) -> Woke {
+        let mut woke = Woke::default();
+        while let Some(ack) = self.acks.pop_front_if(|ack| ack.at <= now) {
+            woke.retransmitted += self.read(ack, now, &mut ride);
+        }
+        if !self.holes.is_empty() {
+            if self.patience_ends() <= now {
+                woke.gave_up = !mem::replace(&mut self.gave_up, true);
+            } else if self.timer <= now {
+                self.rto.expired();
+                self.start_timer(now, ride.tcp);
+                let oldest = self.first;
+                woke.retransmitted += self.send_again(now, &mut ride, |number, _| number == oldest);
+            }
+        }
+        self.schedule();
+        woke
+    }
+
+    /// The next item in order that has arrived by `now`.
+    #[inline]
+    pub fn pop_arrived(&mut self, now: Time) -> Option<T> {
+        if self.is_dark {
+            return None;
+        }
+        let item = self.items.pop_front_if(|item| item.arrival() <= now)?;
+        self.popped += 1;
+        Some(item.value)
+    }
+
+    /// The connection died silently: nothing arrives any more, what is under way included. What
+    /// was popped is still acknowledged. The sender does not know, and keeps trying until its user
+    /// timeout.
+    pub fn go_dark(&mut self) {
+        self.is_dark = true;
+        let Self { first, popped, ref segments, .. } = *self;
+        let is_popped = |number: u64| segments[place(first, number)].item < popped;
+        self.acks.retain(|ack| is_popped(ack.segment));
+        self.holes.clear();
+        let numbered = (first..).zip(segments);
+        let missing = numbered.filter(|(_, it)| !it.is_acknowledged && it.item >= popped);
+        self.holes.extend(missing.map(|(number, _)| number));
+        self.schedule();
+    }
+
+    /// The connection ended: what never arrived, in order. The pipe is then as if new.
+    pub fn drain(&mut self) -> impl Iterator<Item = T> {
+        mem::take(self).items.into_iter().map(|item| item.value)
+    }
+
+    /// When anything was last handed over or sent again; [`Time::ZERO`] if nothing was.
+    #[must_use]
+    pub const fn last_sent(&self) -> Time {
+        self.last_sent
+    }
+
+    /// Whether everything that was handed over has arrived, and was popped.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Puts a segment on the link, and tells whether it gets through.
+    fn carry(&mut self, now: Time, ride: &mut Ride<'_>, number: u64) -> bool {
+        self.last_sent = now;
+        let it = &self.segments[place(self.first, number)];
+        let fate =
+            ride.link.segment_fate(now, it.origin, &it.name, it.index, it.attempt, it.wire_bytes);
+        let Fate::Arrives(arrival) = fate else { return false };
+        if self.is_dark {
+            return false;
+        }
+        let item = self.item_of(number);
+        item.latest = item.latest.max(arrival.at);
+        self.await_ack(Ack { at: arrival.at + ride.link.reverse_delay(ride.way), segment: number });
+        true
+    }
+
+    fn await_ack(&mut self, ack: Ack) {
+        // Without jitter they come in the order of sending.
+        if self.acks.back().is_none_or(|last| last.at <= ack.at) {
+            self.acks.push_back(ack);
+        } else {
+            let place = self.acks.partition_point(|other| other.at <= ack.at);
+            self.acks.insert(place, ack);
+        }
+    }
+
+    /// Reads an acknowledgement while something may be lost, and sends again what it shows to be.
+    /// The bytes of that.
+    fn read(&mut self, ack: Ack, now: Time, ride: &mut Ride<'_>) -> u32 {
+        let Segment { attempt, last_sent, .. } = self.segments[place(self.first, ack.segment)];
+        self.settle(ack, ride.tcp);
+        let Some(&oldest) = self.holes.first() else { return 0 };
+        let mut bytes = 0;
+        if attempt > 0 && self.rescued < last_sent {
+            self.rescued = last_sent;
+            bytes += self.send_again(now, ride, |_, hole| hole.last_sent < last_sent);
+        }
+        let third = self.note_highest(ack.segment);
+        if oldest < third {
+            bytes += self.send_again(now, ride, |hole, it| hole < third && it.attempt == 0);
+        }
+        bytes
+    }
+
+    /// The third highest segment that was acknowledged, this one included.
+    fn note_highest(&mut self, number: u64) -> u64 {
+        let [a, b, c] = self.highest;
+        self.highest = if number > a {
+            [number, a, b]
+        } else if number > b {
+            [a, number, b]
+        } else {
+            [a, b, number.max(c)]
+        };
+        self.highest[2]
+    }
+
+    /// What every acknowledgement does: it measures the round trip, and if it is of the oldest
+    /// segment, the timer starts anew (RFC 6298, 5.3).
+    fn settle(&mut self, ack: Ack, tcp: &TcpSettings) {
+        let segment = &mut self.segments[place(self.first, ack.segment)];
+        segment.is_acknowledged = true;
+        if segment.attempt == 0 {
+            self.rto.measured(ack.at.since(segment.first_sent));
+        }
+        if ack.segment == self.first {
+            while self.segments.pop_front_if(|segment| segment.is_acknowledged).is_some() {
+                self.first += 1;
+            }
+            self.rto.acknowledged();
+            self.start_timer(ack.at, tcp);
+        }
+    }
+
+    fn start_timer(&mut self, now: Time, tcp: &TcpSettings) {
+        self.timer = now + self.rto.timeout(tcp.rto_min);
+    }
+
+    /// Sends such holes again, and starts the timer anew. The bytes on the wire.
+    fn send_again(
+        &mut self,
+        now: Time,
+        ride: &mut Ride<'_>,
+        such: impl Fn(u64, &Segment) -> bool,
+    ) -> u32 {
+        let mut bytes = 0_u32;
+        let mut holes = mem::take(&mut self.holes);
+        holes.retain(|&number| {
+            let segment = &mut self.segments[place(self.first, number)];
+            if !such(number, segment) {
+                return true;
+            }
+            segment.attempt += 1;
+            segment.last_sent = now;
+            bytes = bytes.saturating_add(segment.wire_bytes);
+            let gets_through = self.carry(now, ride, number);
+            if gets_through {
+                self.item_of(number).missing -= 1;
+            }
+            !gets_through
+        });
+        self.holes = holes;
+        if bytes > 0 {
+            self.start_timer(now, ride.tcp);
+        }
+        bytes
+    }
+
+    fn schedule(&mut self) {
+        self.due = Time::NEVER;
+        if self.gave_up || self.holes.is_empty() {
+            return;
+        }
+        self.due = self.timer.min(self.patience_ends());
+        if !self.is_dark {
+            self.due = self.due.min(self.acks.front().map_or(Time::NEVER, |ack| ack.at));
+        }
+    }
+
+    /// When the user timeout of the oldest hole passes.
+    fn patience_ends(&self) -> Time {
+        let oldest = self.holes.first().map(|&number| &self.segments[place(self.first, number)]);
+        oldest.map_or(Time::NEVER, |oldest| oldest.first_sent + self.user_timeout)
+    }
+
+    /// The item of a segment that has not arrived, and so has not been popped.
+    fn item_of(&mut self, number: u64) -> &mut Item<T> {
+        let item = self.segments[place(self.first, number)].item;
+        &mut self.items[place(self.popped, item)]
+    }
+}
+
+impl<T> Item<T> {
+    const fn arrival(&self) -> Time {
+        if self.missing == 0 { self.latest } else { Time::NEVER }
+    }
+}
+
+/// Where a number stands in a queue whose front has the number `first`.
+#[expect(clippy::cast_possible_truncation, reason = "what is in memory fits a usize")]
+const fn place(first: u64, number: u64) -> usize {
+    (number - first) as usize
+}

@@ -1,0 +1,467 @@
+//! What a pipe owes: everything once and in order, and its delays by theory.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::base::name::{ClientIndex, Hop, Kind, StreamIndex, Subject, Transmission};
+use crate::network::link::{LinkKeys, origin};
+use crate::network::settings::{DirectionSettings, LinkSettings, LossModel, Transport};
+use crate::network::testing::{assert_mean, share};
+
+const TCP: TcpSettings = TcpSettings {
+    headers: 40,
+    mss: 1_000,
+    tls: None,
+    rto_min: Span::from_millis(200),
+    user_timeout: Span::from_secs(100),
+    nat_idle: None,
+};
+const DELAY: Span = Span::from_millis(50);
+
+fn publish(sequence: u32) -> PacketName {
+    let subject = Subject::Message {
+        stream: StreamIndex(0),
+        sequence,
+        hop: Hop::First,
+        copy: 0,
+        transmission: Transmission::default(),
+    };
+    PacketName { client: ClientIndex(0), way: Way::Up, kind: Kind::Publish, subject }
+}
+
+const fn millis(millis: u64) -> Time {
+    Time::from_nanos(millis * 1_000_000)
+}
+
+fn delayed() -> DirectionSettings {
+    DirectionSettings::clean(DELAY)
+}
+
+fn lossy(loss: f64) -> DirectionSettings {
+    DirectionSettings { loss: LossModel::Random(share(loss)), ..delayed() }
+}
+
+/// One pipe upwards on its link, whose items are their sequence numbers.
+struct World {
+    link: LinkState,
+    tcp: TcpSettings,
+    pipe: Pipe<u32>,
+    now: Time,
+    /// What arrived, and when.
+    arrived: Vec<(u32, Time)>,
+    /// When the sender sent something again, and how many bytes.
+    again: Vec<(Time, u32)>,
+    gave_up: Option<Time>,
+    sent: u32,
+}
+
+impl World {
+    /// The way back takes 50 ms. A round trip of 100 ms has been measured often, so that the
+    /// timeout is its minimum.
+    fn new(seed: u64, up: DirectionSettings, tcp: TcpSettings) -> Self {
+        let down = DirectionSettings::clean(DELAY);
+        let transport = Transport::Tcp(tcp);
+        let settings = LinkSettings { transport, up, down, outage: None };
+        let mut link = LinkState::new(Arc::new(settings), LinkKeys::new(Key::new(seed), "meter"));
+        link.traffic_began(Time::ZERO);
+        let mut pipe = Pipe::new();
+        (0..50).for_each(|_| pipe.measured(Span::from_millis(100)));
+        Self {
+            link,
+            tcp,
+            pipe,
+            now: Time::ZERO,
+            arrived: Vec::new(),
+            again: Vec::new(),
+            gave_up: None,
+            sent: 0,
+        }
+    }
+
+    fn send(&mut self, bytes: u32) {
+        let ride = Ride { link: &mut self.link, tcp: &self.tcp, way: Way::Up };
+        let luck = Some(origin(Key::new(1), "meter"));
+        self.pipe.send(self.now, ride, self.sent, &publish(self.sent), luck, bytes);
+        self.sent += 1;
+    }
+
+    /// Sends while the link is down.
+    fn send_lost(&mut self, bytes: u32) {
+        self.link.set_down(true);
+        self.send(bytes);
+        self.link.set_down(false);
+    }
+
+    /// Lets time pass until then, with all that happens up to and at that time.
+    fn pass(&mut self, until: Time) {
+        while self.pipe.next_wake() <= until {
+            self.now = self.now.max(self.pipe.next_wake());
+            let before = self.pipe.next_wake();
+            let ride = Ride { link: &mut self.link, tcp: &self.tcp, way: Way::Up };
+            let woke = self.pipe.wake(self.now, ride);
+            if woke.retransmitted > 0 {
+                self.again.push((self.now, woke.retransmitted));
+            }
+            if woke.gave_up {
+                assert_eq!(self.gave_up.replace(self.now), None, "it is said once");
+            }
+            while let Some(item) = self.pipe.pop_arrived(self.now) {
+                self.arrived.push((item, self.now));
+            }
+            assert!(self.pipe.next_wake() > before, "a wake has done all there is to do");
+        }
+        self.now = self.now.max(until);
+    }
+
+    /// Lets time pass until nothing is left to do.
+    fn finish(&mut self) {
+        while self.pipe.next_wake() < Time::NEVER {
+            self.pass(self.now.max(self.pipe.next_wake()));
+        }
+    }
+
+    fn times(&self) -> Vec<u64> {
+        self.arrived.iter().map(|(_, at)| at.as_nanos() / 1_000_000).collect()
+    }
+}
+
+#[test]
+fn without_loss_items_arrive_after_the_delay_and_nothing_else_happens() {
+    let mut world = World::new(1, delayed(), TCP);
+    for _ in 0..100 {
+        world.send(100);
+        assert_eq!(world.pipe.last_sent(), world.now);
+        world.pass(world.now + Span::from_millis(10));
+    }
+    world.finish();
+    let expected = (0..100).map(|n| (n, millis(50 + 10 * u64::from(n)))).collect::<Vec<_>>();
+    assert_eq!(world.arrived, expected);
+    assert!(world.again.is_empty() && world.pipe.is_idle());
+    assert_eq!(world.pipe.next_wake(), Time::NEVER);
+}
+
+#[test]
+fn a_lost_item_comes_after_the_timeout_and_holds_up_those_behind_it() {
+    let mut world = World::new(1, delayed(), TCP);
+    world.send_lost(100);
+    world.pass(millis(20));
+    world.send(100);
+    assert!(!world.pipe.is_idle());
+    world.finish();
+    // 200 ms of timeout and 50 ms of delay; the other, there since 70 ms, waits for it.
+    assert_eq!(world.arrived, [(0, millis(250)), (1, millis(250))]);
+    assert_eq!(world.again, [(millis(200), 140)]);
+    assert_eq!(world.pipe.last_sent(), millis(200));
+}
+
+#[test]
+fn the_timeout_doubles_through_an_outage_and_is_short_again_after_it() {
+    let mut world = World::new(1, delayed(), TCP);
+    world.link.set_down(true);
+    world.send(100);
+    world.pass(millis(2_000));
+    world.link.set_down(false);
+    world.finish();
+    let again = world.again.iter().map(|(at, _)| at.as_nanos() / 1_000_000).collect::<Vec<_>>();
+    assert_eq!(again, [200, 600, 1_400, 3_000]);
+    world.pass(millis(10_000));
+    world.send_lost(100);
+    world.finish();
+    assert_eq!(world.times(), [3_050, 10_250]);
+}
+
+#[test]
+fn three_later_arrivals_beat_the_timer() {
+    let mut world = World::new(1, delayed(), TCP);
+    world.send_lost(100);
+    for _ in 0..3 {
+        world.pass(world.now + Span::from_millis(1));
+        world.send(100);
+    }
+    world.finish();
+    // The third of them was sent at 3 ms; its acknowledgement is back at 103 ms.
+    assert_eq!(world.again, [(millis(103), 140)]);
+    assert_eq!(world.times(), [153; 4]);
+}
+
+#[test]
+fn two_later_arrivals_do_not() {
+    let mut world = World::new(1, delayed(), TCP);
+    world.send_lost(100);
+    (0..2).for_each(|_| world.send(100));
+    world.finish();
+    assert_eq!(world.times(), [250; 3]);
+}
+
+#[test]
+fn a_hole_that_is_filled_makes_all_the_others_go_at_once() {
+    let mut world = World::new(1, delayed(), TCP);
+    (0..5).for_each(|_| world.send_lost(100));
+    world.finish();
+    // The first at the timeout; the others when its acknowledgement is back, together.
+    assert_eq!(world.again, [(millis(200), 140), (millis(300), 4 * 140)]);
+    assert_eq!(world.times(), [250, 350, 350, 350, 350]);
+}
+
+#[test]
+fn what_is_sent_after_a_retransmission_is_not_taken_for_lost_by_it() {
+    let mut world = World::new(1, delayed(), TCP);
+    world.send_lost(100);
+    world.pass(millis(210));
+    world.send_lost(100);
+    world.finish();
+    // The acknowledgement at 300 ms says nothing of the second, but starts its timer anew.
+    assert_eq!(world.times(), [250, 550]);
+}
+
+#[test]
+fn a_segment_that_is_only_late_is_not_sent_again() {
+    // A kilobyte and its headers take 2.08 s at 4 kbit/s.
+    let slow = DirectionSettings { rate: Some(4_000), ..delayed() };
+    let mut world = World::new(1, slow, TCP);
+    (0..3).for_each(|_| world.send(1_000));
+    world.finish();
+    assert_eq!(world.times(), [2_130, 4_210, 6_290]);
+    assert!(world.again.is_empty());
+}
+
+#[test]
+fn a_big_item_is_cut_into_segments_and_arrives_with_its_last() {
+    // 1,000 bytes and 40 of headers at 832 kbit/s: 10 ms a segment.
+    let line = DirectionSettings { rate: Some(832_000), ..delayed() };
+    let mut world = World::new(1, line.clone(), TCP);
+    world.send(3_000);
+    world.send(1);
+    world.finish();
+    assert_eq!(world.arrived[0], (0, millis(80)));
+    assert!(world.arrived[1].1 > millis(80));
+    // With room for two in the queue the other two are dropped, and go again one by one: the
+    // first at the timeout, the last with its acknowledgement.
+    let mut world = World::new(1, DirectionSettings { queue: Some(2), ..line }, TCP);
+    world.send(4_000);
+    world.finish();
+    // The second segment's acknowledgement starts the timer at 120 ms.
+    assert_eq!(world.again, [(millis(320), 1_040), (millis(430), 1_040)]);
+    assert_eq!(world.times(), [490]);
+}
+
+#[test]
+fn the_segments_of_a_packet_and_its_resends_have_luck_of_their_own() {
+    let mut link = World::new(1, lossy(0.5), TCP).link;
+    let mut lost = |segment, attempt| {
+        let fate = link.segment_fate(Time::ZERO, None, &publish(0), segment, attempt, 100);
+        matches!(fate, Fate::Lost(_))
+    };
+    let segments = (0..64).map(|segment| lost(segment, 0)).collect::<Vec<_>>();
+    let attempts = (0..64).map(|attempt| lost(0, attempt)).collect::<Vec<_>>();
+    assert_ne!(segments, attempts);
+    for hits in [segments, attempts] {
+        assert!((16..48).contains(&hits.iter().filter(|hit| **hit).count()), "{hits:?}");
+    }
+}
+
+#[test]
+fn a_first_segment_meets_the_luck_of_its_datagram() {
+    let mut jittery = lossy(0.3);
+    jittery.jitter = Span::from_millis(20);
+    let mut stream = World::new(1, jittery.clone(), TCP).link;
+    let mut datagrams = World::new(1, jittery, TCP).link;
+    for sequence in 0..1_000 {
+        let now = millis(u64::from(sequence) * 100);
+        let luck = Some(origin(Key::new(1), "meter"));
+        let segment = stream.segment_fate(now, luck, &publish(sequence), 0, 0, 100);
+        assert_eq!(segment, datagrams.fate(now, luck, &publish(sequence), 100));
+    }
+}
+
+#[test]
+fn a_dark_connection_is_given_up_at_the_user_timeout() {
+    let mut world = World::new(1, delayed(), TCP);
+    world.send(100);
+    world.pass(millis(60));
+    world.send(100);
+    world.pipe.go_dark();
+    world.pass(millis(1_000));
+    world.send(100);
+    world.finish();
+    // The first had arrived, so its acknowledgement comes; the second is the oldest byte.
+    assert_eq!(world.arrived, [(0, millis(50))]);
+    assert_eq!(world.gave_up, Some(millis(60) + TCP.user_timeout));
+    assert_eq!(world.again[0].0, millis(300));
+    assert!(world.again.len() > 5 && !world.pipe.is_idle());
+    assert_eq!(world.pipe.drain().collect::<Vec<_>>(), [1, 2]);
+    assert!(world.pipe.is_idle());
+    assert_eq!(world.pipe.next_wake(), Time::NEVER);
+}
+
+#[test]
+fn nobody_notices_that_an_idle_connection_is_dark() {
+    let mut world = World::new(1, delayed(), TCP);
+    world.send(100);
+    world.pass(millis(60));
+    world.pipe.go_dark();
+    world.finish();
+    assert_eq!(world.gave_up, None);
+    assert!(world.again.is_empty() && world.pipe.is_idle());
+}
+
+#[test]
+fn a_partition_stops_one_direction_and_ends_with_the_faults() {
+    let mut link = World::new(1, delayed(), TCP).link;
+    let fates = |link: &mut LinkState| {
+        [Way::Up, Way::Down].map(|way| {
+            let name = PacketName { way, ..publish(0) };
+            let datagram = link.fate(Time::ZERO, None, &name, 100);
+            assert_eq!(datagram, link.segment_fate(Time::ZERO, None, &name, 0, 0, 100));
+            datagram
+        })
+    };
+    let (lost, passes) = (Fate::Lost(crate::base::event::Loss::Outage), Fate::at(millis(50)));
+    link.set_partitioned(Way::Up, true);
+    assert_eq!(fates(&mut link), [lost, passes]);
+    link.set_down(true);
+    link.set_partitioned(Way::Up, false);
+    assert_eq!(fates(&mut link), [lost, lost]);
+    link.set_down(false);
+    link.set_partitioned(Way::Down, true);
+    assert_eq!(fates(&mut link), [passes, lost]);
+    link.end_faults();
+    assert_eq!(fates(&mut link), [passes, passes]);
+}
+
+#[test]
+fn headers_and_tls_records_have_their_sizes() {
+    let headers = [0, 1, 1_000, 1_001, 5_000].map(|bytes| header_bytes(&TCP, bytes));
+    assert_eq!(headers, [40, 40, 40, 80, 200]);
+    let tls = |version| Some(Tls { version, resumption: false });
+    assert_eq!(tls_bytes(None, 100), 0);
+    for (version, record) in [(TlsVersion::V12, 29), (TlsVersion::V13, 22)] {
+        let bytes = [0, 1, 16_384, 16_385].map(|bytes| tls_bytes(tls(version), bytes));
+        assert_eq!(bytes, [record, record, record, 2 * record]);
+    }
+}
+
+/// The latencies in seconds of items a minute apart.
+fn thin(seed: u64, loss: f64, items: u32) -> Vec<f64> {
+    let mut world = World::new(seed, lossy(loss), TCP);
+    for n in 0..items {
+        world.pass(millis(60_000 * u64::from(n)));
+        world.send(100);
+    }
+    world.finish();
+    let sent = |n: u32| millis(60_000 * u64::from(n));
+    world.arrived.iter().map(|(n, at)| at.since(sent(*n)).as_secs_f64()).collect()
+}
+
+#[test]
+fn a_thin_stream_is_as_late_as_theory_says() {
+    for loss in [0.005, 0.01, 0.02, 0.05, 0.1, 0.15] {
+        let latencies = thin(7, loss, 40_000);
+        assert_eq!(latencies.len(), 40_000);
+        // k losses cost rto (2^k - 1), with probability (1-p) p^k: the moments are geometric
+        // series with the ratios 2p and 4p. A minute's limit is out of reach.
+        let rto = 0.2;
+        let mean = rto * loss / (1.0 - 2.0 * loss);
+        let squares = rto
+            * rto
+            * ((1.0 - loss) / (1.0 - 4.0 * loss) - 2.0 * (1.0 - loss) / (1.0 - 2.0 * loss) + 1.0);
+        assert_mean(latencies, 0.05 + mean, (squares - mean * mean).sqrt());
+    }
+}
+
+#[test]
+fn a_lower_loss_never_delays_a_thin_stream() {
+    let latencies = [0.0, 0.01, 0.05, 0.2, 0.4].map(|loss| thin(3, loss, 2_000));
+    for pair in latencies.windows(2) {
+        assert!(pair[0].iter().zip(&pair[1]).all(|(low, high)| low <= high));
+        assert_ne!(pair[0], pair[1]);
+    }
+}
+
+/// What a random world does.
+#[derive(Clone, Debug)]
+enum Step {
+    Send(u32),
+    Wait(u64),
+    Down(bool),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (0..5_000_u32).prop_map(Step::Send),
+        3 => (0..500_u64).prop_map(Step::Wait),
+        1 => any::<bool>().prop_map(Step::Down),
+    ];
+    prop::collection::vec(step, 1..200)
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_every_item_arrives_once_and_in_order(
+        seed: u64,
+        loss in 0.0..0.6_f64,
+        jitter in 0..100_u64,
+        line in prop::option::of((20_000..10_000_000_u64, prop::option::of(1..50_u32))),
+        rto_min in 1..1_000_u64,
+        steps in steps(),
+    ) {
+        let up = DirectionSettings {
+            jitter: Span::from_millis(jitter),
+            rate: line.map(|(rate, _)| rate),
+            queue: line.and_then(|(_, queue)| queue),
+            ..lossy(loss)
+        };
+        let rto_min = Span::from_millis(rto_min);
+        let tcp = TcpSettings { rto_min, user_timeout: Span::LIMIT, ..TCP };
+        let run = || {
+            let mut world = World::new(seed, up.clone(), tcp);
+            let mut earliest = Vec::new();
+            for step in &steps {
+                match step {
+                    Step::Send(bytes) => {
+                        earliest.push(world.now);
+                        world.send(*bytes);
+                    }
+                    Step::Wait(wait) => world.pass(world.now + Span::from_millis(*wait)),
+                    Step::Down(down) => world.link.set_down(*down),
+                }
+            }
+            world.link.set_down(false);
+            world.finish();
+            assert!(world.pipe.is_idle() && world.gave_up.is_none());
+            let items = world.arrived.iter().map(|(item, _)| *item).collect::<Vec<_>>();
+            assert_eq!(items, (0..world.sent).collect::<Vec<_>>());
+            assert!(world.arrived.iter().zip(earliest).all(|((_, at), sent)| sent <= *at));
+            assert!(world.arrived.is_sorted_by_key(|(_, at)| *at));
+            (world.arrived, world.again)
+        };
+        prop_assert_eq!(run(), run());
+    }
+
+    #[test]
+    fn what_never_arrived_is_drained_in_order(
+        seed: u64, loss in 0.0..0.6_f64, dark: bool, steps in steps(), stop in 0..2_000_u64,
+    ) {
+        let mut world = World::new(seed, lossy(loss), TCP);
+        for step in &steps {
+            match step {
+                Step::Send(bytes) => world.send(*bytes),
+                Step::Wait(wait) => world.pass(world.now + Span::from_millis(*wait)),
+                Step::Down(down) => world.link.set_down(*down),
+            }
+        }
+        world.pass(world.now + Span::from_millis(stop));
+        if dark {
+            let before = world.arrived.len();
+            world.pipe.go_dark();
+            world.finish();
+            prop_assert_eq!(world.arrived.len(), before);
+            prop_assert_eq!(world.gave_up.is_some(), !world.pipe.is_idle());
+        }
+        let mut items = world.arrived.iter().map(|(item, _)| *item).collect::<Vec<_>>();
+        items.extend(world.pipe.drain());
+        prop_assert_eq!(items, (0..world.sent).collect::<Vec<_>>());
+    }
+}
