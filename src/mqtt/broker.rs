@@ -25,7 +25,7 @@ const NO_SUBSCRIPTION: u8 = 0x11;
 const TAKEN_OVER: u8 = 0x8E;
 
 /// A sans-IO MQTT broker; see [`Endpoint`] for how to drive it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Broker {
     settings: BrokerSettings,
     /// Never shrinks: a client that comes back finds its place again.
@@ -44,7 +44,7 @@ pub struct Broker {
     routed: Option<Arc<str>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Retained {
     message: Message,
     qos: QoS,

@@ -289,7 +289,8 @@ impl Endpoint for Client {
         match input {
             Input::Opened(connection) => self.opened(now, connection),
             Input::Closed(connection) => {
-                if self.connection() == Some(connection) {
+                // While it waits for a connection, this is the one: it could not be opened.
+                if self.connection() == Some(connection) || self.state == State::Opening {
                     self.lost();
                 }
             }

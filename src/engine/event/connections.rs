@@ -1,14 +1,16 @@
-//! Connections over datagrams: who believes them open.
+//! Connections: who believes them open.
 
 use crate::base::draw::Key;
 use crate::base::name::{ClientIndex, Connection, Node};
 use crate::base::time::Span;
+use crate::mqtt::settings::Backoff;
 
-/// The longest a client waits before it tries to connect again, jitter apart.
-const LONGEST_PAUSE: Span = Span::from_secs(60);
+/// A pause doubles at most so often.
+const MOST_DOUBLINGS: u32 = 20;
 
-/// Every connection of the trial and what its two ends make of it. Opening is local: a client has
-/// a connection at once, and the broker when its first CONNECT arrives.
+/// Every connection of the trial and what its two ends make of it. Over datagrams opening is local:
+/// a client has a connection at once; over TCP it has it after the handshake. The broker has it
+/// when its first CONNECT arrives.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     known: Vec<Ends>,
@@ -31,11 +33,11 @@ pub(super) enum End {
 }
 
 impl Connections {
-    /// A new connection that is open at its client.
-    pub(super) fn open(&mut self, client: ClientIndex) -> Connection {
+    /// A new connection, of which neither end has heard.
+    pub(super) fn add(&mut self, client: ClientIndex) -> Connection {
         let number =
             u32::try_from(self.known.len()).expect("an event each, and so fewer than 2^32");
-        self.known.push(Ends { client, at_client: End::Open, at_broker: End::Unknown });
+        self.known.push(Ends { client, at_client: End::Unknown, at_broker: End::Unknown });
         Connection(number)
     }
 
@@ -54,17 +56,18 @@ impl Connections {
     }
 }
 
-/// How long a client waits before it opens a connection when `attempt` of them have failed: not
-/// at all, then 1 s and twice as long each time up to 60 s, of which a share from a half to all is
-/// drawn from the client's luck, so that a fleet does not come back in step.
-pub(super) fn pause(luck: Key, attempt: u32) -> Span {
+/// How long a client waits before it opens its `nth` connection when `attempt` of them have failed:
+/// not at all, then the shortest pause and twice as long each time up to the longest, of which a
+/// share from a half to all is drawn from the client's luck, so that a fleet does not come back in
+/// step.
+pub(super) fn pause(backoff: Backoff, luck: Key, attempt: u32, nth: u32) -> Span {
     if attempt == 0 {
         return Span::ZERO;
     }
-    let doublings = (attempt - 1).min(6);
-    let longest = Span::from_secs(1 << doublings).min(LONGEST_PAUSE);
-    let [word, ..] = luck.draw([attempt, 0, 0, 0]);
-    // 26 bits of luck are enough, and leave room for 60 * 10^9 ns.
-    let share = (1 << 26) + u64::from(word >> 6);
-    Span::from_nanos((longest.as_nanos() * share) >> 27)
+    let doublings = (attempt - 1).min(MOST_DOUBLINGS);
+    let longest = backoff.min.times(1 << doublings).min(backoff.max);
+    let [word, ..] = luck.draw([attempt, nth, 0, 0]);
+    let half = longest.as_nanos() / 2;
+    let drawn = (u128::from(half) * u128::from(word)) >> 32;
+    longest - Span::from_nanos(u64::try_from(drawn).unwrap_or(half))
 }

@@ -3,10 +3,15 @@
 use super::queue::{Happening, Queue};
 use crate::base::time::Time;
 use crate::mqtt::endpoint::{Backlog, Endpoint};
+use crate::mqtt::settings::Store;
 
-/// One node: its endpoint, its one wake-up, its backlog when last asked.
+/// One node: its endpoint, its one wake-up, its backlog when last asked, its storage.
 pub(super) struct Host<E> {
     pub(super) endpoint: E,
+    /// It has crashed and not started again.
+    pub(super) is_down: bool,
+    /// What its storage holds, unless it is always what the endpoint holds.
+    kept: Option<Box<E>>,
     /// The wake-up that counts; others in the queue are stale. It may come too early, because a
     /// timer that is put off is not worth an entry of its own.
     wake: Time,
@@ -19,9 +24,38 @@ pub(super) struct Change {
     pub(super) after: Backlog,
 }
 
-impl<E: Endpoint> Host<E> {
-    pub(super) fn new(endpoint: E) -> Self {
-        Self { endpoint, wake: Time::NEVER, backlog: Backlog::default() }
+impl<E: Endpoint + Clone> Host<E> {
+    pub(super) fn new(endpoint: E, store: Store) -> Self {
+        let kept = match store {
+            Store::Durable => None,
+            Store::Snapshot(_) | Store::Volatile => Some(Box::new(endpoint.clone())),
+        };
+        Self { endpoint, is_down: false, kept, wake: Time::NEVER, backlog: Backlog::default() }
+    }
+
+    /// Writes its storage, which keeps what there is now.
+    pub(super) fn save(&mut self) {
+        if !self.is_down {
+            self.kept = Some(Box::new(self.endpoint.clone()));
+        }
+    }
+
+    /// It crashes: what its storage does not hold is gone, and it waits for nothing.
+    pub(super) fn crash(&mut self) -> Change {
+        self.is_down = true;
+        if let Some(kept) = &self.kept {
+            self.endpoint = (**kept).clone();
+        }
+        let before = self.backlog;
+        self.backlog.armed = false;
+        Change { before, after: self.backlog }
+    }
+
+    /// It starts again.
+    pub(super) fn restart(&mut self, now: Time) {
+        self.is_down = false;
+        self.wake = Time::NEVER;
+        self.endpoint.restart(now);
     }
 
     /// After the endpoint was drained: sees to its wake-up, under its number in the queue, and to
@@ -35,7 +69,7 @@ impl<E: Endpoint> Host<E> {
 
     /// A wake-up came: whether the endpoint is to be told.
     pub(super) fn woke(&mut self, now: Time, queue: &mut Queue, number: u32) -> bool {
-        if self.wake != now {
+        if self.is_down || self.wake != now {
             return false;
         }
         self.wake = Time::NEVER;

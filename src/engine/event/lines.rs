@@ -7,18 +7,32 @@ use crate::base::event::{Body, Record, Size};
 use crate::base::name::{
     ClientIndex, Connection, Hop, Kind, PacketName, Subject, Tag, Transmission, Way,
 };
-use crate::base::time::Time;
+use crate::base::time::{Span, Time};
 use crate::mqtt::packet::Packet;
 use crate::mqtt::settings::Version;
 use crate::network::link::{LinkKeys, LinkState};
-use crate::network::settings::Transport;
+use crate::network::settings::{TcpSettings, Transport};
+use crate::network::tcp::{header_bytes, tls_bytes};
 use crate::scenario::trial::ClientSetup;
 
 /// One client's line to the broker.
 pub(super) struct Line {
     pub(super) link: LinkState,
     pub(super) version: Version,
+    /// The headers of a datagram; over TCP, those of a segment.
     pub(super) headers: u32,
+    /// What TCP is set to do; `None` over datagrams.
+    pub(super) tcp: Option<TcpSettings>,
+    /// Whether the client has a TLS session to resume.
+    pub(super) has_tls_session: bool,
+    /// How many faults hold up the link, and how many slow down its client; the latter's pace.
+    pub(super) stalls: u32,
+    pub(super) slowed: u32,
+    pub(super) pace: Span,
+    /// How many faults part each direction.
+    pub(super) partitions: [u32; 2],
+    /// The connections over TCP that are not over.
+    pub(super) streams: Vec<Connection>,
     /// When the outage that is to come, or is on, ends.
     pub(super) outage_ends: Time,
     /// How many control packets of each kind were sent, upwards and downwards.
@@ -27,17 +41,34 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn new(root: Key, client: &ClientSetup) -> Self {
-        let headers = match client.link.transport {
-            Transport::Datagram { headers } => headers,
-            Transport::Tcp(tcp) => tcp.headers,
+        let (headers, tcp) = match client.link.transport {
+            Transport::Datagram { headers } => (headers, None),
+            Transport::Tcp(tcp) => (tcp.headers, Some(tcp)),
         };
         Self {
             link: LinkState::new(Arc::clone(&client.link), LinkKeys::new(root, &client.name)),
             version: client.settings.version,
             headers,
+            tcp,
+            has_tls_session: false,
+            stalls: 0,
+            slowed: 0,
+            pace: Span::ZERO,
+            partitions: [0; 2],
+            streams: Vec::new(),
             outage_ends: Time::NEVER,
             sent: Default::default(),
         }
+    }
+
+    /// How many bytes the transport adds to a packet.
+    #[inline]
+    pub(super) fn headers_of(&self, packet: &Packet) -> u32 {
+        self.tcp.as_ref().map_or(self.headers, |tcp| {
+            let mqtt = packet.encoded_len(self.version);
+            let tls = tls_bytes(tcp.tls, mqtt);
+            tls + header_bytes(tcp, mqtt + tls)
+        })
     }
 
     /// What a packet that is sent now is.
@@ -95,7 +126,7 @@ pub(super) const fn reset(name: PacketName, headers: u32) -> Record<'static> {
 }
 
 /// A packet on its way.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Envelope {
     pub(super) name: PacketName,
     pub(super) connection: Connection,

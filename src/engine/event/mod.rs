@@ -27,6 +27,20 @@
 //! or has no longer, does not reach its endpoint and is not told as [`Event::Arrived`]; it is
 //! answered by a reset one delay later, which ends the connection at the other side.
 //!
+//! # Connections over TCP
+//! A client has its connection when the handshake is done, the broker when CONNECT arrives. Each
+//! direction is a [`Pipe`](crate::network::tcp::Pipe): nothing is lost or overtaken there, and what
+//! is lost on the link comes later. Only the end of a connection loses what is under way on it,
+//! told as [`Event::Unread`](crate::base::event::Event::Unread). An end that closes tells the other
+//! after all that it sent; one that crashes or gives up may not, and then what reaches it is
+//! answered by a reset, unless the connection is dark: dead without anybody's being told.
+//!
+//! # Crashes
+//! A crash takes a node's connections and timers, and of its state all that its storage does not
+//! hold. It falls between two happenings, or at one of the three points that the endpoint contract
+//! leaves in one: before what follows from a packet is stored, after it and before anything is
+//! sent, or between two sends.
+//!
 //! [`Event::Arrived`]: crate::base::event::Event::Arrived
 
 use std::sync::Arc;
@@ -42,11 +56,13 @@ use crate::scenario::trial::Trial;
 pub use crate::guarantee::watch::Ended;
 
 mod connections;
+mod faults;
 mod host;
 mod lines;
 mod muster;
 mod queue;
 mod simulation;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod workload;

@@ -16,6 +16,8 @@ struct Attendance {
     connected: bool,
     subscribed: bool,
     ready: bool,
+    /// It leaves again of its own accord.
+    on_demand: bool,
 }
 
 impl Muster {
@@ -24,6 +26,7 @@ impl Muster {
             connected: false,
             subscribed: client.subscriptions.iter().all(|it| it.from.is_some()),
             ready: false,
+            on_demand: client.settings.on_demand,
         });
         Self { missing: setup.clients.len(), clients: clients.collect() }
     }
@@ -38,14 +41,15 @@ impl Muster {
         }
     }
 
-    /// A client lost its connection.
+    /// A client lost its connection, or left.
     pub(super) fn lost(&mut self, client: ClientIndex) {
-        self.clients[client.index()].connected = false;
+        let attendance = &mut self.clients[client.index()];
+        attendance.connected &= attendance.on_demand;
     }
 
     /// A client's endpoint has handled something; `armed`, if it still awaits an answer.
     pub(super) fn settled(&mut self, client: ClientIndex, armed: bool) {
-        let Attendance { connected, subscribed, ready } = &mut self.clients[client.index()];
+        let Attendance { connected, subscribed, ready, .. } = &mut self.clients[client.index()];
         let is_ready = *connected && *subscribed && !armed;
         match (*ready, is_ready) {
             (false, true) => self.missing -= 1,

@@ -24,6 +24,9 @@ pub(super) enum Class {
 pub(super) enum Happening {
     /// A packet arrives: its place among those under way.
     Arrival(u32),
+    /// Something is due on one direction of a TCP connection: twice the connection's number, and
+    /// one more for the way down.
+    Stream(u32),
     /// A stream publishes its next message.
     Publish(u32),
     /// A client subscribes, unsubscribes, leaves or comes back: its place in the plan.
@@ -32,6 +35,12 @@ pub(super) enum Happening {
     Dial(u32),
     /// A client's link goes down or comes up.
     Outage(u32),
+    /// A fault befalls: its place in the trial's list.
+    Fault(u32),
+    /// What a fault did is over: its place among the engine's remedies.
+    Mend(u32),
+    /// A node's storage is written: the node's number.
+    Snapshot(u32),
     /// A node wakes by its timer.
     Wake(u32),
 }
@@ -170,21 +179,29 @@ impl Happening {
     const fn unpack(self) -> (Class, u64, u32) {
         match self {
             Self::Arrival(n) => (Class::Arrival, 0, n),
+            Self::Stream(n) => (Class::Arrival, 1, n),
             Self::Publish(n) => (Class::Application, 0, n),
             Self::Act(n) => (Class::Application, 1, n),
             Self::Dial(n) => (Class::Application, 2, n),
             Self::Outage(n) => (Class::Fault, 0, n),
+            Self::Fault(n) => (Class::Fault, 1, n),
+            Self::Mend(n) => (Class::Fault, 2, n),
+            Self::Snapshot(n) => (Class::Fault, 3, n),
             Self::Wake(n) => (Class::Timer, 0, n),
         }
     }
 
     const fn pack(class: u8, which: u32, number: u32) -> Self {
         match (class, which) {
-            (0, _) => Self::Arrival(number),
+            (0, 0) => Self::Arrival(number),
+            (0, _) => Self::Stream(number),
             (1, 0) => Self::Publish(number),
             (1, 1) => Self::Act(number),
             (1, _) => Self::Dial(number),
-            (2, _) => Self::Outage(number),
+            (2, 0) => Self::Outage(number),
+            (2, 1) => Self::Fault(number),
+            (2, 2) => Self::Mend(number),
+            (2, _) => Self::Snapshot(number),
             _ => Self::Wake(number),
         }
     }

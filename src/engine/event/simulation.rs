@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::connections::{Connections, End};
+use super::faults::Faults;
 use super::host::Host;
 use super::lines::{Envelope, Line, UnderWay, reset};
 use super::muster::Muster;
 use super::queue::{Class, Happening, Queue};
+use super::streams::Stream;
 use super::workload::Workload;
 use super::{Ended, Options};
 use crate::base::draw::Key;
 use crate::base::event::{Close, Event, Observer, Phase};
-use crate::base::name::{ClientIndex, Connection, Kind, Node, Way};
+use crate::base::name::{ClientIndex, Connection, Kind, Node, PacketName, Way};
 use crate::base::time::Time;
 use crate::engine::trace::TraceHash;
 use crate::guarantee::verdict::Ending;
@@ -24,6 +26,10 @@ use crate::network::overrule::Overrule;
 use crate::scenario::trial::{Setup, Trial};
 
 mod actions;
+mod crashes;
+mod dials;
+mod faults;
+mod streams;
 
 /// Everything of a running trial. Generic over the endpoints, so that tests can put others in.
 pub(super) struct Simulation<'t, C, B, O, R> {
@@ -39,6 +45,18 @@ pub(super) struct Simulation<'t, C, B, O, R> {
     lines: Vec<Line>,
     under_way: UnderWay,
     connections: Connections,
+    /// By connection number: those over TCP that are not over.
+    streams: Vec<Option<Box<Stream>>>,
+    /// How many packets are in streams that quiescence waits for.
+    streaming: usize,
+    faults: Faults<'t>,
+    /// How many crashed nodes are to start again.
+    restarting: usize,
+    /// How many more packets the node that is being told may send: it will crash.
+    may_send: Option<u32>,
+    /// The fault by which it will.
+    doom: Option<u32>,
+    traffic_began: Time,
     workload: Workload<'t>,
     muster: Muster,
     /// How many nodes have a timer armed that quiescence waits for.
@@ -57,6 +75,10 @@ struct WayOut {
     current: Option<Connection>,
     /// When it opens the next; other such happenings in the queue are stale.
     dials_at: Time,
+    /// How many it has opened.
+    dialled: u32,
+    /// Whether its application wants it connected.
+    wanted: bool,
     luck: Key,
 }
 
@@ -67,8 +89,8 @@ const INTERRUPT_EVERY: u64 = 4096;
 
 impl<'t, C, B, O, R> Simulation<'t, C, B, O, R>
 where
-    C: Endpoint<Request = Request>,
-    B: Endpoint<Request = Infallible>,
+    C: Endpoint<Request = Request> + Clone,
+    B: Endpoint<Request = Infallible> + Clone,
     O: Observer,
     R: Overrule,
 {
@@ -85,6 +107,8 @@ where
         let ways = setup.clients.iter().map(|client| WayOut {
             current: None,
             dials_at: Time::NEVER,
+            dialled: 0,
+            wanted: true,
             luck: luck.child(client.name.as_bytes()),
         });
         let ids = (0..).zip(&setup.clients);
@@ -96,12 +120,23 @@ where
             deadline: Time::ZERO + setup.deadline,
             phase: Phase::Connecting,
             queue: Queue::default(),
-            broker: Host::new(broker),
-            clients: clients.into_iter().map(Host::new).collect(),
+            broker: Host::new(broker, setup.broker_store),
+            clients: clients
+                .into_iter()
+                .zip(&setup.clients)
+                .map(|(endpoint, client)| Host::new(endpoint, client.store))
+                .collect(),
             ways: ways.collect(),
             lines: setup.clients.iter().map(|client| Line::new(root, client)).collect(),
             under_way: UnderWay::default(),
             connections: Connections::default(),
+            streams: Vec::new(),
+            streaming: 0,
+            faults: Faults::new(setup, root),
+            restarting: 0,
+            may_send: None,
+            doom: None,
+            traffic_began: Time::ZERO,
             workload: Workload::new(setup, trial.seed),
             muster: Muster::new(setup),
             armed: 0,
@@ -164,7 +199,9 @@ where
         loop {
             match self.phase {
                 Phase::Connecting if self.muster.is_complete() => self.begin_traffic(),
-                Phase::Traffic if self.workload.is_done() => self.begin_calm_one(),
+                Phase::Traffic if self.workload.is_done() && self.faults.awaited == 0 => {
+                    self.begin_calm_one();
+                }
                 Phase::CalmOne if self.is_quiescent() => self.begin_calm_two(),
                 Phase::CalmTwo => return self.is_quiescent(),
                 _ => return false,
@@ -173,7 +210,11 @@ where
     }
 
     const fn is_quiescent(&self) -> bool {
-        self.under_way.is_calm() && self.armed == 0 && self.dialling == 0
+        self.under_way.is_calm()
+            && self.streaming == 0
+            && self.armed == 0
+            && self.dialling == 0
+            && self.restarting == 0
     }
 
     fn enter(&mut self, phase: Phase) {
@@ -191,6 +232,11 @@ where
             self.lines[client].link.traffic_began(self.now);
             self.plan_outage(client);
         }
+        self.traffic_began = self.now;
+        for (at, fault) in self.faults.begin(self.now) {
+            self.queue.push(at, Happening::Fault(fault));
+        }
+        self.plan_snapshots();
     }
 
     fn begin_calm_one(&mut self) {
@@ -203,6 +249,7 @@ where
                 self.tell(&Event::OutageEnded { client: client_index(n) });
             }
         }
+        self.end_hindrances();
     }
 
     fn begin_calm_two(&mut self) {
@@ -219,14 +266,18 @@ where
     fn take_up(&mut self, happening: Happening) {
         match happening {
             Happening::Arrival(place) => self.arrive(place),
+            Happening::Stream(number) => self.stream_due(number),
             Happening::Publish(stream) => self.publish(stream),
             Happening::Act(planned) => {
                 self.turn(Class::Application);
                 let (client, request) = self.workload.act(planned);
-                self.ask_client(client, request);
+                self.act(client, request);
             }
             Happening::Dial(client) => self.dial(ClientIndex(client)),
             Happening::Outage(client) => self.change_outage(ClientIndex(client)),
+            Happening::Fault(fault) => self.fault_due(fault),
+            Happening::Mend(remedy) => self.mend(remedy),
+            Happening::Snapshot(node) => self.snapshot(node),
             Happening::Wake(node) => self.wake(node),
         }
     }
@@ -243,6 +294,10 @@ where
             self.queue.push(next, Happening::Publish(stream));
         }
         let Some((stream, message)) = step.publish else { return };
+        // An application crashes with its client.
+        if self.clients[stream.client.index()].is_down {
+            return;
+        }
         self.turn(Class::Application);
         self.tell(&Event::Submitted { tag: message.tag });
         let request = Request::Publish {
@@ -267,21 +322,6 @@ where
             self.turn(Class::Timer);
             self.tell_client(client, Input::Timeout);
         }
-    }
-
-    fn dial(&mut self, client: ClientIndex) {
-        if self.ways[client.index()].dials_at != self.now {
-            return;
-        }
-        self.turn(Class::Application);
-        self.hang_up(client);
-        if let Some(old) = self.ways[client.index()].current {
-            self.close(Node::Client(client), old, Close::Asked);
-        }
-        let connection = self.connections.open(client);
-        self.ways[client.index()].current = Some(connection);
-        self.tell(&Event::Opened { node: Node::Client(client), connection, client });
-        self.tell_client(client, Input::Opened(connection));
     }
 
     fn change_outage(&mut self, client: ClientIndex) {
@@ -311,36 +351,56 @@ where
 
     fn arrive(&mut self, place: u32) {
         self.turn(Class::Arrival);
-        let Envelope { name, connection, transmission, packet } = self.under_way.take(place);
-        let node = match name.way {
-            Way::Up => Node::Broker,
-            Way::Down => Node::Client(name.client),
-        };
-        let end = self.connections.at(node, connection);
-        let is_first = *end == End::Unknown && name.kind == Kind::Connect;
-        if is_first {
-            *end = End::Open;
+        let envelope = self.under_way.take(place);
+        let (name, connection) = (envelope.name, envelope.connection);
+        let node = receiver(name);
+        if envelope.packet.is_some() {
+            self.packet_arrived(node, envelope);
+            return;
+        }
+        let open = *self.connections.at(node, connection) == End::Open;
+        if open {
+            let line = &self.lines[name.client.index()];
+            let record = reset(name, line.headers);
+            self.tell(&Event::Arrived { node, connection, record: &record });
+        }
+        self.hang(node, connection, Close::Reset);
+    }
+
+    /// A packet reached a node.
+    fn packet_arrived(&mut self, node: Node, envelope: Envelope) {
+        let Envelope { name, connection, .. } = envelope;
+        let end = *self.connections.at(node, connection);
+        if self.is_down(node) {
+            self.nobody_reads(envelope);
+        } else if end == End::Unknown && name.kind == Kind::Connect {
+            *self.connections.at(node, connection) = End::Open;
             let client = name.client;
             self.tell(&Event::Opened { node, connection, client });
             self.tell_broker(Input::Opened(connection));
-        } else if *end != End::Open {
-            if let Some(packet) = packet {
-                let line = &self.lines[name.client.index()];
-                let record = packet.describe(line.version, name, line.headers);
-                self.tell(&Event::Unread { node, connection, record: &record });
+            self.read(node, envelope);
+        } else if end == End::Open {
+            self.read(node, envelope);
+        } else {
+            self.nobody_reads(envelope);
+            if !self.is_dark(connection) {
                 self.send_reset(node, name.client, connection);
             }
+        }
+    }
+
+    /// A node's endpoint gets a packet.
+    fn read(&mut self, node: Node, envelope: Envelope) {
+        let fault = self.fault_on_arrival(&envelope.name);
+        if self.dies_before_reading(fault) {
+            self.nobody_reads(envelope);
+            self.crash_by(fault);
             return;
         }
+        let Envelope { name, connection, transmission, packet } = envelope;
+        let packet = packet.expect("a reset is read by no endpoint");
         let line = &self.lines[name.client.index()];
-        let Some(packet) = packet else {
-            let record = reset(name, line.headers);
-            self.tell(&Event::Arrived { node, connection, record: &record });
-            self.close(node, connection, Close::Reset);
-            self.tell_node(node, Input::Closed(connection), Input::Closed(connection));
-            return;
-        };
-        let record = packet.describe(line.version, name, line.headers);
+        let record = packet.describe(line.version, name, line.headers_of(&packet));
         self.tell(&Event::Arrived { node, connection, record: &record });
         match node {
             Node::Broker => self.tell_broker(Input::Packet { connection, packet, transmission }),
@@ -351,12 +411,31 @@ where
                 self.tell_client(client, Input::Packet { connection, packet, transmission });
             }
         }
+        self.crash_by(fault);
+    }
+
+    /// A packet is lost with its connection, or at a node that does not know it.
+    fn nobody_reads(&mut self, envelope: Envelope) {
+        let Envelope { name, connection, packet, .. } = envelope;
+        if let Some(packet) = packet {
+            let line = &self.lines[name.client.index()];
+            let record = packet.describe(line.version, name, line.headers_of(&packet));
+            self.tell(&Event::Unread { node: receiver(name), connection, record: &record });
+        }
     }
 
     #[inline]
     fn tell(&mut self, event: &Event<'_>) {
         self.trace.observe(self.now, event);
         self.observer.observe(self.now, event);
+    }
+}
+
+/// The node that a packet is for.
+const fn receiver(name: PacketName) -> Node {
+    match name.way {
+        Way::Up => Node::Broker,
+        Way::Down => Node::Client(name.client),
     }
 }
 

@@ -3,10 +3,10 @@
 use std::convert::Infallible;
 
 use super::{BROKER, Simulation};
-use crate::base::event::{Close, Event, Fate, Observer, Phase, Record};
+use crate::base::draw::Key;
+use crate::base::event::{Arrival, Event, Fate, Loss, Observer, Phase, Record};
 use crate::base::name::{ClientIndex, Connection, Kind, Node, Tag, Transmission, Way};
-use crate::base::time::Time;
-use crate::engine::event::connections::{End, pause};
+use crate::engine::event::connections::End;
 use crate::engine::event::host::Change;
 use crate::engine::event::lines::{Envelope, reset};
 use crate::engine::event::queue::Happening;
@@ -15,11 +15,12 @@ use crate::mqtt::packet::Packet;
 use crate::mqtt::settings::Request;
 use crate::mqtt::wire;
 use crate::network::overrule::Overrule;
+use crate::scenario::trial::PacketAction;
 
 impl<C, B, O, R> Simulation<'_, C, B, O, R>
 where
-    C: Endpoint<Request = Request>,
-    B: Endpoint<Request = Infallible>,
+    C: Endpoint<Request = Request> + Clone,
+    B: Endpoint<Request = Infallible> + Clone,
     O: Observer,
     R: Overrule,
 {
@@ -32,19 +33,18 @@ where
         self.tell_client(client, Input::Application(request));
     }
 
-    pub(super) fn tell_node(
-        &mut self,
-        node: Node,
-        broker: Input<Infallible>,
-        client: Input<Request>,
-    ) {
+    /// Tells a node's endpoint that a connection is gone.
+    pub(super) fn tell_closed(&mut self, node: Node, connection: Connection) {
         match node {
-            Node::Broker => self.tell_broker(broker),
-            Node::Client(index) => self.tell_client(index, client),
+            Node::Broker => self.tell_broker(Input::Closed(connection)),
+            Node::Client(index) => self.tell_client(index, Input::Closed(connection)),
         }
     }
 
     pub(super) fn tell_broker(&mut self, input: Input<Infallible>) {
+        if self.broker.is_down {
+            return;
+        }
         self.broker.endpoint.handle(self.now, input);
         while let Some(output) = self.broker.endpoint.poll_output() {
             self.do_for_broker(output);
@@ -52,9 +52,13 @@ where
         if let Some(change) = self.broker.settle(self.now, &mut self.queue, BROKER) {
             self.backlog_changed(Node::Broker, &change);
         }
+        self.meet_doom();
     }
 
     pub(super) fn tell_client(&mut self, client: ClientIndex, input: Input<Request>) {
+        if self.clients[client.index()].is_down {
+            return;
+        }
         self.clients[client.index()].endpoint.handle(self.now, input);
         while let Some(output) = self.clients[client.index()].endpoint.poll_output() {
             self.do_for_client(client, output);
@@ -67,6 +71,7 @@ where
             let armed = self.clients[client.index()].endpoint.backlog().armed;
             self.muster.settled(client, armed);
         }
+        self.meet_doom();
     }
 
     fn do_for_broker(&mut self, output: Output) {
@@ -113,7 +118,7 @@ where
         }
     }
 
-    fn backlog_changed(&mut self, node: Node, change: &Change) {
+    pub(super) fn backlog_changed(&mut self, node: Node, change: &Change) {
         let Change { before, after } = change;
         match (before.armed, after.armed) {
             (false, true) => self.armed += 1,
@@ -126,41 +131,6 @@ where
         }
     }
 
-    // ---- connections ----
-
-    fn plan_dial(&mut self, client: ClientIndex, attempt: u32) {
-        self.hang_up(client);
-        let way = &mut self.ways[client.index()];
-        way.dials_at = self.now + pause(way.luck, attempt);
-        self.dialling += 1;
-        self.queue.push(way.dials_at, Happening::Dial(client.0));
-    }
-
-    /// The client is not, or no longer, about to open a connection.
-    pub(super) fn hang_up(&mut self, client: ClientIndex) {
-        let way = &mut self.ways[client.index()];
-        if way.dials_at != Time::NEVER {
-            way.dials_at = Time::NEVER;
-            self.dialling -= 1;
-        }
-    }
-
-    /// One end of a connection is no more; the other may learn of it by a reset.
-    pub(super) fn close(&mut self, node: Node, connection: Connection, why: Close) {
-        let end = self.connections.at(node, connection);
-        if std::mem::replace(end, End::Closed) == End::Closed {
-            return;
-        }
-        let client = self.connections.client(connection);
-        if let Node::Client(_) = node {
-            self.ways[client.index()].current = None;
-            if self.phase == Phase::Connecting {
-                self.muster.lost(client);
-            }
-        }
-        self.tell(&Event::Closed { node, connection, client, why });
-    }
-
     // ---- packets ----
 
     #[inline]
@@ -171,6 +141,9 @@ where
         packet: Packet,
         transmission: Transmission,
     ) {
+        if !self.spend_a_send() {
+            return;
+        }
         assert!(
             *self.connections.at(node, connection) == End::Open,
             "an endpoint sent on a connection that it does not have: {packet:?}"
@@ -186,9 +159,19 @@ where
         };
         let tag = packet.tag();
         let name = line.name(client, way, packet.kind(), tag, transmission);
-        let record = packet.describe(line.version, name, line.headers);
-        let fate = self.hand_over(node, connection, tag, &record);
-        self.carry(fate, Envelope { name, connection, transmission, packet: Some(packet) });
+        let record = packet.describe(line.version, name, line.headers_of(&packet));
+        let action = self.fault_on_sending(node, &name);
+        if self.lines[client.index()].tcp.is_some() {
+            self.packets += 1;
+            let fate = Fate::Stream;
+            self.tell(&Event::Sent { node, connection, record: &record, fate: &fate });
+            let bytes = record.size.mqtt;
+            let envelope = Envelope { name, connection, transmission, packet: Some(packet) };
+            self.put_into_stream(envelope, tag, bytes);
+        } else {
+            let fate = self.hand_over(node, connection, tag, &record, action);
+            self.carry(fate, Envelope { name, connection, transmission, packet: Some(packet) });
+        }
     }
 
     pub(super) fn send_reset(&mut self, node: Node, client: ClientIndex, connection: Connection) {
@@ -197,7 +180,7 @@ where
         let transmission = Transmission::default();
         let name = line.name(client, way, Kind::Reset, Tag::NONE, transmission);
         let record = reset(name, line.headers);
-        let fate = self.hand_over(node, connection, Tag::NONE, &record);
+        let fate = self.hand_over(node, connection, Tag::NONE, &record, None);
         self.carry(fate, Envelope { name, connection, transmission, packet: None });
     }
 
@@ -209,14 +192,21 @@ where
         connection: Connection,
         tag: Tag,
         record: &Record<'_>,
+        action: Option<PacketAction>,
     ) -> Fate {
-        let origin = tag.parts().map(|parts| self.workload.origin(parts.stream));
+        let origin = self.origin(tag);
         let link = &mut self.lines[record.name.client.index()].link;
         let overrule = &mut self.options.overrule;
         let fate = link.fate_under(overrule, self.now, origin, &record.name, record.wire_bytes());
+        let fate = action.map_or(fate, |action| meet(fate, action));
         self.packets += 1;
         self.tell(&Event::Sent { node, connection, record, fate: &fate });
         fate
+    }
+
+    /// Whose luck a message's packets share.
+    pub(super) fn origin(&self, tag: Tag) -> Option<Key> {
+        tag.parts().map(|parts| self.workload.origin(parts.stream))
     }
 
     #[inline]
@@ -227,5 +217,20 @@ where
         if let Some(again) = arrival.again {
             self.queue.push(again, Happening::Arrival(place));
         }
+    }
+}
+
+/// The fate of a packet that a fault picks out. One that the link loses stays lost.
+fn meet(fate: Fate, action: PacketAction) -> Fate {
+    match (fate, action) {
+        (Fate::Arrives(_), PacketAction::Drop) => Fate::Lost(Loss::Forced),
+        (Fate::Arrives(arrival), PacketAction::Duplicate { after }) => {
+            Fate::Arrives(Arrival { again: Some(arrival.at + after), ..arrival })
+        }
+        (Fate::Arrives(arrival), PacketAction::Delay { by }) => {
+            let again = arrival.again.map(|again| again + by);
+            Fate::Arrives(Arrival { at: arrival.at + by, again, ..arrival })
+        }
+        (fate, _) => fate,
     }
 }

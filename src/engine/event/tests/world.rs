@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::base::draw::Chance;
-use crate::base::event::{Event, Fate, Observer, Phase, SubscriptionRequest};
+use crate::base::event::{
+    Close, Dark, Event, Fate, Observer, Overhead, Phase, SubscriptionRequest,
+};
 use crate::base::name::{ClientIndex, Connection, Kind, Node, PacketName, Parts};
 use crate::base::qos::QoS;
 use crate::base::time::{Span, Time};
@@ -15,7 +17,7 @@ use crate::mqtt::settings::{
 };
 use crate::network::overrule::Overrule;
 use crate::network::settings::{
-    DirectionSettings, Distribution, Interval, LinkSettings, LossModel, Transport,
+    DirectionSettings, Distribution, Interval, LinkSettings, LossModel, TcpSettings, Transport,
 };
 use crate::scenario::trial::{
     ClientSetup, JudgeSettings, PayloadSize, Setup, StreamSetup, SubscriptionSetup, Trial,
@@ -52,6 +54,37 @@ pub(super) fn link(change: impl Fn(&mut DirectionSettings)) -> Arc<LinkSettings>
     change(&mut direction);
     let transport = Transport::Datagram { headers: 28 };
     Arc::new(LinkSettings { transport, up: direction.clone(), down: direction, outage: None })
+}
+
+/// TCP over 40 ms each way, and what `change` makes of both.
+pub(super) fn tcp(change: impl Fn(&mut TcpSettings, &mut DirectionSettings)) -> Arc<LinkSettings> {
+    let mut tcp = TcpSettings {
+        headers: 40,
+        mss: 1460,
+        tls: None,
+        rto_min: Span::from_millis(200),
+        user_timeout: Span::from_secs(60),
+        nat_idle: None,
+    };
+    let mut settings = (*link(|_| {})).clone();
+    change(&mut tcp, &mut settings.up);
+    settings.down = settings.up.clone();
+    settings.transport = Transport::Tcp(tcp);
+    Arc::new(settings)
+}
+
+/// As [`pair`], over TCP, and with resending on reconnect only.
+pub(super) fn tcp_pair(link: &Arc<LinkSettings>, qos: QoS, count: u32) -> Setup {
+    let mut setup = pair(link, qos, count);
+    let hop = HopSettings { retry: Retry::Reconnect, ..HOP };
+    setup.broker.hop = hop;
+    setup.broker.datagram = false;
+    for client in &mut setup.clients {
+        client.settings.hop = hop;
+        client.settings.request_retry = None;
+        client.settings.connect_timeout = Some(Span::from_secs(30));
+    }
+    setup
 }
 
 /// 10 % loss, 5 % duplicates, and a delay that strays by half.
@@ -147,6 +180,11 @@ pub(super) struct Log {
     pub(super) delivered: Vec<(ClientIndex, Parts, Time)>,
     pub(super) opened: Vec<(Node, Connection, Time)>,
     pub(super) closed: Vec<(Node, Connection, Time)>,
+    pub(super) ends: Vec<(Node, Close)>,
+    pub(super) crashes: Vec<(Node, Time)>,
+    pub(super) dark: Vec<Dark>,
+    pub(super) unread: Vec<PacketName>,
+    pub(super) overhead: Vec<(Overhead, u32)>,
     /// True as one begins, false as it ends.
     pub(super) outages: Vec<(bool, Time)>,
     pub(super) backlog: Vec<(Node, u32, u32)>,
@@ -182,7 +220,14 @@ impl Observer for Log {
                 self.delivered.push((client, tag.parts().unwrap(), now));
             }
             Event::Opened { node, connection, .. } => self.opened.push((node, connection, now)),
-            Event::Closed { node, connection, .. } => self.closed.push((node, connection, now)),
+            Event::Closed { node, connection, why, .. } => {
+                self.closed.push((node, connection, now));
+                self.ends.push((node, why));
+            }
+            Event::Crashed { node } => self.crashes.push((node, now)),
+            Event::WentDark { why, .. } => self.dark.push(why),
+            Event::Unread { record, .. } => self.unread.push(record.name),
+            Event::Overhead { purpose, bytes, .. } => self.overhead.push((purpose, bytes)),
             Event::OutageBegan { .. } => self.outages.push((true, now)),
             Event::OutageEnded { .. } => self.outages.push((false, now)),
             Event::Backlog { node, in_flight, queued } => {

@@ -1,0 +1,129 @@
+//! Which faults are to come, and what is hampered meanwhile.
+
+use std::collections::BTreeMap;
+
+use crate::base::draw::Key;
+use crate::base::event::Hindrance;
+use crate::base::name::{ClientIndex, Kind, Node, PacketName, Way};
+use crate::base::time::{Span, Time};
+use crate::network::settings::Interval;
+use crate::scenario::trial::{Action, FaultSetup, Setup, Trigger};
+
+/// The faults of a trial.
+#[derive(Debug)]
+pub(super) struct Faults<'t> {
+    list: &'t [FaultSetup],
+    /// How often each has come.
+    told: Vec<u64>,
+    luck: Key,
+    /// Faults at a given time that have not come yet.
+    pub(super) awaited: usize,
+    watched: BTreeMap<(ClientIndex, Way, Kind), Watched>,
+    /// What happens when a packet arrives.
+    pub(super) on_arrival: BTreeMap<PacketName, u32>,
+    pub(super) remedies: Vec<Remedy>,
+}
+
+/// Packets of one kind that a fault waits for.
+#[derive(Debug, Default)]
+struct Watched {
+    sent: u32,
+    /// Which of them, and which fault.
+    faults: Vec<(u32, u32)>,
+}
+
+/// What ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remedy {
+    /// A link is no longer hampered.
+    Unhamper(ClientIndex, Hindrance),
+    /// A link is up again.
+    Up(ClientIndex),
+    /// A crashed node starts again.
+    Restart(Node),
+    /// It has come.
+    Done,
+}
+
+impl<'t> Faults<'t> {
+    pub(super) fn new(setup: &'t Setup, root: Key) -> Self {
+        let list = &*setup.faults;
+        let mut watched = BTreeMap::<_, Watched>::new();
+        for (n, fault) in (0..).zip(list) {
+            if let Trigger::Packet(packet) = fault.trigger {
+                let key = (packet.client, packet.way, packet.kind);
+                watched.entry(key).or_default().faults.push((packet.nth, n));
+            }
+        }
+        Self {
+            list,
+            told: vec![0; list.len()],
+            luck: root.child(b"fault"),
+            awaited: list.iter().filter(|it| matches!(it.trigger, Trigger::At(_))).count(),
+            watched,
+            on_arrival: BTreeMap::new(),
+            remedies: Vec::new(),
+        }
+    }
+
+    /// What a fault does.
+    pub(super) fn action(&self, fault: u32) -> &'t Action {
+        &self.list[fault as usize].action
+    }
+
+    /// The traffic begins: when faults first come.
+    pub(super) fn begin(&mut self, now: Time) -> Vec<(Time, u32)> {
+        let mut first = Vec::new();
+        for (n, fault) in (0..).zip(self.list) {
+            match fault.trigger {
+                Trigger::At(after) => first.push((now + after, n)),
+                Trigger::Every(_) => first.extend(self.next(n, now).map(|at| (at, n))),
+                Trigger::Packet(_) => {}
+            }
+        }
+        first
+    }
+
+    /// When a fault that comes again and again comes next.
+    pub(super) fn next(&mut self, fault: u32, now: Time) -> Option<Time> {
+        let Trigger::Every(every) = self.list[fault as usize].trigger else { return None };
+        Some(now + self.draw(fault, b"every", every))
+    }
+
+    /// A fault comes.
+    pub(super) fn came(&mut self, fault: u32) {
+        self.told[fault as usize] += 1;
+        let at_a_time = matches!(self.list[fault as usize].trigger, Trigger::At(_));
+        self.awaited -= usize::from(at_a_time);
+    }
+
+    /// How long what it does lasts.
+    pub(super) fn lasts(&self, fault: u32, interval: Interval) -> Span {
+        self.draw(fault, b"lasts", interval)
+    }
+
+    /// A packet is sent: which faults wait for it.
+    pub(super) fn sent(&mut self, name: &PacketName) -> Vec<u32> {
+        let Some(watched) = self.watched.get_mut(&(name.client, name.way, name.kind)) else {
+            return Vec::new();
+        };
+        watched.sent += 1;
+        let these = watched.faults.iter().filter(|(nth, _)| *nth == watched.sent);
+        these.map(|(_, fault)| *fault).collect()
+    }
+
+    /// Whether any fault waits for a packet.
+    pub(super) fn watches_packets(&self) -> bool {
+        !self.watched.is_empty()
+    }
+
+    /// Whether a fault waits for a packet.
+    pub(super) fn waits_for_a_packet(&self, fault: u32) -> bool {
+        matches!(self.list[fault as usize].trigger, Trigger::Packet(_))
+    }
+
+    fn draw(&self, fault: u32, purpose: &[u8], interval: Interval) -> Span {
+        let luck = self.luck.child(self.list[fault as usize].name.as_bytes()).child(purpose);
+        interval.nth(luck, self.told[fault as usize])
+    }
+}
