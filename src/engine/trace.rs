@@ -75,17 +75,17 @@ impl TraceHash {
     #[inline]
     fn name(&mut self, head: u64, connection: Connection, name: &PacketName) {
         let way = u64::from(name.way == Way::Down);
-        let head = head | way << 16 | u64::from(name.kind as u8) << 24;
-        let parties = u64::from(connection.0) << 32 | u64::from(name.client.0);
+        let head = head | way << 0x10 | u64::from(name.kind as u8) << 24;
+        let parties = u64::from(connection.0) << 0x20 | u64::from(name.client.0);
         match name.subject {
             Subject::Message { stream, sequence, hop, copy, transmission } => {
                 let Transmission { attempt, echo } = transmission;
                 let hop = u64::from(hop == Hop::Second);
                 self.write([
-                    head | 1 << 17 | hop << 18 | u64::from(echo) << 56,
+                    head | 1 << 0x11 | hop << 0x12 | u64::from(echo) << 56,
                     parties,
-                    u64::from(stream.0) << 32 | u64::from(sequence),
-                    u64::from(copy) << 32 | u64::from(attempt),
+                    u64::from(stream.0) << 0x20 | u64::from(sequence),
+                    u64::from(copy) << 0x20 | u64::from(attempt),
                 ]);
             }
             Subject::Control { nth } => self.write([head, parties, u64::from(nth)]),
@@ -110,13 +110,13 @@ impl TraceHash {
         };
         self.write([
             head | u64::from(parts.qos.number()) << 48,
-            u64::from(parts.copy) << 32 | u64::from(client),
-            u64::from(parts.stream.0) << 32 | u64::from(parts.sequence),
+            u64::from(parts.copy) << 0x20 | u64::from(client),
+            u64::from(parts.stream.0) << 0x20 | u64::from(parts.sequence),
         ]);
     }
 
     fn connection(&mut self, head: u64, node: Node, connection: Connection, client: ClientIndex) {
-        self.write([head, node_number(node), u64::from(connection.0) << 32 | u64::from(client.0)]);
+        self.write([head, node_number(node), u64::from(connection.0) << 0x20 | u64::from(client.0)]);
     }
 }
 
@@ -132,9 +132,9 @@ impl Observer for TraceHash {
         match *event {
             Event::Phase(phase) => self.write([0, phase as u64]),
             Event::Sent { connection, record, fate, .. } => {
-                let head = u64::from(record.first) << 32 | u64::from(record.id) << 40;
+                let head = u64::from(record.first) << 0x20 | u64::from(record.id) << 40;
                 self.name(1 | head, connection, &record.name);
-                self.write([u64::from(record.reason) << 32 | u64::from(record.size.mqtt)]);
+                self.write([u64::from(record.reason) << 0x20 | u64::from(record.size.mqtt)]);
                 self.fate(fate);
             }
             Event::Arrived { connection, record, .. } => self.name(2, connection, &record.name),
@@ -157,21 +157,21 @@ impl Observer for TraceHash {
             Event::OutageBegan { client } => self.write([10, u64::from(client.0)]),
             Event::OutageEnded { client } => self.write([11, u64::from(client.0)]),
             Event::Overhead { client, way, purpose, bytes } => {
-                let head = 12 | (purpose as u64) << 8 | u64::from(way == Way::Down) << 16;
-                self.write([head, u64::from(bytes) << 32 | u64::from(client.0)]);
+                let head = 0xc | (purpose as u64) << 8 | u64::from(way == Way::Down) << 16;
+                self.write([head, u64::from(bytes) << 0x20 | u64::from(client.0)]);
             }
             Event::WentDark { connection, client, why } => {
                 let (kind, node) = match why {
                     Dark::HalfOpen(node) => (1, node),
                     Dark::NatForgot => (2, Node::Broker),
                 };
-                self.connection(13 | kind << 8, node, connection, client);
+                self.connection(0xd | kind << 8, node, connection, client);
             }
             Event::Hampered { client, how } => {
-                self.write([14 | hindrance_number(how) << 8, u64::from(client.0)]);
+                self.write([0xe | hindrance_number(how) << 8, u64::from(client.0)]);
             }
             Event::Unhampered { client, how } => {
-                self.write([15 | hindrance_number(how) << 8, u64::from(client.0)]);
+                self.write([0xf | hindrance_number(how) << 8, u64::from(client.0)]);
             }
             Event::Crashed { node } => self.write([16, node_number(node)]),
             Event::Restarted { node } => self.write([17, node_number(node)]),

@@ -122,7 +122,7 @@ pub(super) const fn side(way: Way) -> usize {
 
 /// The number under which the queue knows one direction of a connection.
 pub(super) const fn number(connection: Connection, way: Way) -> u32 {
-    connection.0 << 1 | side(way) as u32
+    connection.0 << 1 | matches!(way, Way::Down) as u32
 }
 
 /// The connection and direction of a number.
