@@ -24,6 +24,7 @@
 //! ```
 
 mod one_hop;
+mod streams;
 mod two_hops;
 mod variations;
 
@@ -33,10 +34,11 @@ mod enumeration;
 mod tests;
 
 pub use one_hop::{Expected, Hop, Method, Packets};
+pub use streams::{Lateness, Stream, StreamExpected, ThinStream};
 pub use two_hops::{EndToEnd, Latency, two_hops};
 pub use variations::{
-    Burst, Copies, REORDERED_QOS2, Reordered, Stream, StreamExpected, backoff_latency,
-    duplicating_network, early_timer, publish_bytes,
+    Burst, Copies, REORDERED_QOS2, Reordered, backoff_latency, duplicating_network, early_timer,
+    publish_bytes,
 };
 
 /// `base` to the power of `exponent`, by repeated squaring: the same on every machine.

@@ -1,4 +1,4 @@
-//! Variations of the model: timers, backoff, duplication, bursts, streams, bytes, reordering.
+//! Variations of the model: timers, backoff, duplication, bursts, bytes, reordering.
 
 use super::{expected_failures, power};
 use crate::base::qos::QoS;
@@ -129,52 +129,6 @@ impl Burst {
     #[must_use]
     pub fn all_lost_if_independent(&self, transmissions: u32) -> f64 {
         power(self.mean_loss(), transmissions)
-    }
-}
-
-/// One hop over a stream that is cut now and then, with a session that resumes: the rule of MQTT
-/// 3.1.1 and 5.0, to send again on reconnect only [MQTT-4.4.0-1].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Stream {
-    /// Cuts a second while connected, exponential.
-    pub cut_rate: f64,
-    /// The time in seconds from a cut to the next connection, detection included.
-    pub outage: f64,
-    /// The delay one way in seconds.
-    pub delay: f64,
-}
-
-/// What theory expects of a message published at a random time over a [`Stream`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StreamExpected {
-    /// The probability that a QoS 0 message is delivered, without an offline queue.
-    pub qos0_delivered: f64,
-    /// PUBLISH packets for a QoS 1 message, which is always delivered.
-    pub publishes: f64,
-    /// Its copies; QoS 2 has one.
-    pub copies: f64,
-    /// The time to its first delivery in seconds.
-    pub latency: f64,
-    /// The time to its PUBACK in seconds.
-    pub completion: f64,
-}
-
-impl Stream {
-    /// What theory expects.
-    #[must_use]
-    pub fn expect(&self) -> StreamExpected {
-        let Self { cut_rate, outage, delay } = *self;
-        let resends_until = |trip: f64| libm::expm1(cut_rate * trip);
-        // Waiting for the connection, if there is none at the time of publishing.
-        let waiting = cut_rate * outage * outage / (2.0 * (1.0 + cut_rate * outage));
-        let cycle = outage + 1.0 / cut_rate;
-        StreamExpected {
-            qos0_delivered: libm::exp(-cut_rate * delay) / (1.0 + cut_rate * outage),
-            publishes: libm::exp(2.0 * cut_rate * delay),
-            copies: libm::exp(cut_rate * delay),
-            latency: resends_until(delay) * cycle + waiting,
-            completion: resends_until(2.0 * delay) * cycle + waiting,
-        }
     }
 }
 
