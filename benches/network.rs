@@ -1,4 +1,4 @@
-//! What deciding one packet's fate costs.
+//! What deciding one packet's fate costs, and what carrying one over a stream.
 
 use std::sync::Arc;
 
@@ -10,7 +10,10 @@ use qoslab::base::name::{Subject, Transmission, Way};
 use qoslab::base::time::{Span, Time};
 use qoslab::network::link::{LinkKeys, LinkState, origin};
 use qoslab::network::presets;
-use qoslab::network::settings::{DirectionSettings, Distribution, LinkSettings, LossModel};
+use qoslab::network::settings::{
+    DirectionSettings, Distribution, LinkSettings, LossModel, TcpSettings,
+};
+use qoslab::network::tcp::{Pipe, Ride};
 
 const PACKETS: u32 = 10_000;
 
@@ -75,6 +78,55 @@ fn bench(bencher: Bencher<'_, '_>, settings: &LinkSettings) {
                 black_box(link.fate(now, Some(stream), &black_box(name(sequence)), 100));
             }
         });
+}
+
+/// Packets of 100 bytes, a segment each and a millisecond apart, over a stream with a loss in
+/// percent.
+#[divan::bench(args = [0, 2])]
+fn tcp(bencher: Bencher<'_, '_>, percent: u32) {
+    let mut settings = lossy();
+    settings.up.loss = LossModel::Random(Chance::from_share(f64::from(percent) / 100.0));
+    let root = Key::new(1);
+    let stream = origin(root, "client");
+    bencher
+        .counter(ItemsCount::new(PACKETS))
+        .with_inputs(|| {
+            let keys = LinkKeys::new(root, "client");
+            let mut link = LinkState::new(Arc::new(settings.clone()), keys);
+            link.traffic_began(Time::ZERO);
+            (link, Pipe::<[u64; 16]>::new())
+        })
+        .bench_local_refs(|(link, pipe)| {
+            let mut now = Time::ZERO;
+            for sequence in 0..PACKETS {
+                let ride = Ride { link, tcp: &TCP, way: Way::Up };
+                pipe.send(now, ride, black_box([0; 16]), &name(sequence), Some(stream), 100);
+                now += Span::from_millis(1);
+                carry(link, pipe, now);
+            }
+            carry(link, pipe, Time::NEVER);
+            assert!(pipe.is_idle());
+        });
+}
+
+const TCP: TcpSettings = TcpSettings {
+    headers: 40,
+    mss: 1_460,
+    tls: None,
+    rto_min: Span::from_millis(200),
+    user_timeout: Span::from_secs(600),
+    nat_idle: None,
+};
+
+/// Does what the pipe has to do before `until`.
+fn carry<T>(link: &mut LinkState, pipe: &mut Pipe<T>, until: Time) {
+    while pipe.next_wake() < until {
+        let now = pipe.next_wake();
+        black_box(pipe.wake(now, Ride { link, tcp: &TCP, way: Way::Up }));
+        while let Some(item) = pipe.pop_arrived(now) {
+            black_box(item);
+        }
+    }
 }
 
 fn name(sequence: u32) -> PacketName {
