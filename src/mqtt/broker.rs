@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::endpoint::{Backlog, Endpoint, Input, Output};
 use super::host::Outbox;
 use super::inbound::{Delivery, Reaction};
+use super::outbound::Outgoing;
 use super::packet::{ConnAck, Connect, Message, Packet, SubAck, Subscribe, UnsubAck, Unsubscribe};
 use super::quirks::Quirk;
 use super::session::Session;
@@ -48,6 +49,7 @@ pub struct Broker {
 struct Retained {
     message: Message,
     qos: QoS,
+    expires: Time,
 }
 
 impl Broker {
@@ -78,20 +80,19 @@ impl Broker {
             return;
         };
         let session = &mut self.sessions[index as usize];
-        let version = session.version;
         let (outbound, inbound, mut host) =
             session.split(now, index, &self.settings.hop, &mut self.outbox);
         match packet {
             Packet::Publish(publish) => {
-                let reaction = inbound.publish(host.settings, publish, arrival);
+                let reaction = inbound.publish(&host, publish, arrival);
                 self.react(now, from, reaction, arrival);
             }
             Packet::PubRel(ack) => {
-                let reaction = inbound.pubrel(version, ack);
+                let reaction = inbound.pubrel(&host, ack);
                 self.react(now, from, reaction, arrival);
             }
             Packet::PubAck(ack) => outbound.puback(&mut host, ack),
-            Packet::PubRec(ack) => outbound.pubrec(&mut host, version, ack),
+            Packet::PubRec(ack) => outbound.pubrec(&mut host, ack),
             Packet::PubComp(ack) => outbound.pubcomp(&mut host, ack),
             Packet::Subscribe(subscribe) => self.subscribe(now, from, index, &subscribe),
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(from, index, &unsubscribe),
@@ -188,16 +189,20 @@ impl Broker {
         if let Some(packet) = reaction.answer {
             self.outbox.send(to, packet, arrival);
         }
+        if let (true, Some(index)) = (reaction.close, self.session_of(to)) {
+            self.outbox.close(to, Close::Protocol);
+            self.detach(now, index);
+        }
     }
 
     /// Hands a message to every session with a matching subscription [MQTT-3.3.5-1]: one copy, at
     /// the highest QoS granted among its matching filters.
     fn route(&mut self, now: Time, delivery: Delivery) {
-        let Delivery { mut message, qos, retain, arrival } = delivery;
+        let Delivery { mut message, qos, retain, expires, arrival } = delivery;
         message.tag = message.tag.forwarded(arrival);
         self.find_routes(&message.topic);
         if retain {
-            self.retain(message.clone(), qos);
+            self.retain(message.clone(), qos, expires);
         }
         let Some((&last, others)) = self.routes.split_last() else { return };
         let sessions = &mut self.sessions;
@@ -207,7 +212,7 @@ impl Broker {
             let (outbound, _, mut host) = sessions[index as usize].split(now, index, hop, outbox);
             let qos = if hop.quirks.has(Quirk::NoQosCap) { qos } else { qos.min(granted) };
             // RETAIN is 0 for a subscription that existed before [MQTT-3.3.1-9].
-            outbound.publish(&mut host, message, qos, false);
+            outbound.publish(&mut host, Outgoing { expires, ..Outgoing::new(message, qos, false) });
         };
         for &route in others {
             forward(route, message.clone());
@@ -232,11 +237,11 @@ impl Broker {
     }
 
     /// The last retained message of a topic; an empty payload removes it [MQTT-3.3.1-10].
-    fn retain(&mut self, message: Message, qos: QoS) {
+    fn retain(&mut self, message: Message, qos: QoS, expires: Time) {
         if message.payload.is_empty() {
             self.retained.remove(&message.topic);
         } else {
-            self.retained.insert(Arc::clone(&message.topic), Retained { message, qos });
+            self.retained.insert(Arc::clone(&message.topic), Retained { message, qos, expires });
         }
     }
 
@@ -276,10 +281,13 @@ impl Broker {
         let (outbound, _, mut host) =
             session.split(now, index, &self.settings.hop, &mut self.outbox);
         for retained in self.retained.values() {
-            if topics::matches(filter, &retained.message.topic) {
+            if retained.expires > now && topics::matches(filter, &retained.message.topic) {
                 let mut message = retained.message.clone();
                 message.tag = message.tag.retained(nth);
-                outbound.publish(&mut host, message, retained.qos.min(granted), true);
+                let qos = retained.qos.min(granted);
+                let expires = retained.expires;
+                let outgoing = Outgoing { expires, ..Outgoing::new(message, qos, true) };
+                outbound.publish(&mut host, outgoing);
             }
         }
     }
@@ -366,6 +374,10 @@ impl Endpoint for Broker {
         for index in open {
             self.detach(now, index);
         }
-        while self.outbox.pop().is_some() {}
+        for session in &mut self.sessions {
+            session.outbound.restart();
+            session.inbound.restart(&self.settings.hop);
+        }
+        self.outbox.restart();
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::endpoint::{Backlog, Endpoint, Input, Output};
 use super::host::{Host, Outbox, Owner};
 use super::inbound::{Inbound, Reaction};
-use super::outbound::Outbound;
+use super::outbound::{Outbound, Outgoing};
 use super::packet::{ConnAck, Connect, Packet, PacketId};
 use super::requests::Requests;
 use super::settings::{ClientSettings, Request, Version};
@@ -72,9 +72,11 @@ impl Client {
                     self.open(0);
                 }
             }
-            Request::Publish { message, qos, retain, .. } => {
+            Request::Publish { message, qos, retain, expiry } => {
+                let expires = self.expires(now, expiry);
                 let (outbound, _, mut host) = self.split(now);
-                outbound.publish(&mut host, message, qos, retain);
+                let outgoing = Outgoing { expires, ..Outgoing::new(message, qos, retain) };
+                outbound.publish(&mut host, outgoing);
             }
             Request::Subscribe(requests) => {
                 self.requests.want(requests);
@@ -96,13 +98,12 @@ impl Client {
         if !matches!(self.state, State::Connected(_)) {
             return;
         }
-        let version = self.settings.version;
         let (outbound, inbound, mut host) = self.split(now);
         let reaction = match packet {
-            Packet::Publish(publish) => inbound.publish(host.settings, publish, arrival),
-            Packet::PubRel(ack) => inbound.pubrel(version, ack),
+            Packet::Publish(publish) => inbound.publish(&host, publish, arrival),
+            Packet::PubRel(ack) => inbound.pubrel(&host, ack),
             Packet::PubAck(ack) => return outbound.puback(&mut host, ack),
-            Packet::PubRec(ack) => return outbound.pubrec(&mut host, version, ack),
+            Packet::PubRec(ack) => return outbound.pubrec(&mut host, ack),
             Packet::PubComp(ack) => return outbound.pubcomp(&mut host, ack),
             Packet::SubAck(ack) => return self.answered(now, ack.id, &ack.codes),
             Packet::UnsubAck(ack) => return self.answered(now, ack.id, &[]),
@@ -123,6 +124,16 @@ impl Client {
         if let (Some(packet), State::Connected(connection)) = (reaction.answer, self.state) {
             self.outbox.send(connection, packet, arrival);
         }
+        if let (true, State::Connected(connection)) = (reaction.close, self.state) {
+            self.outbox.close(connection, Close::Protocol);
+            self.lost();
+        }
+    }
+
+    /// When a message of the application expires: outside 5.0 never.
+    fn expires(&self, now: Time, expiry: Option<u32>) -> Time {
+        let seconds = expiry.filter(|_| self.settings.version == Version::V5);
+        seconds.map_or(Time::NEVER, |seconds| now + Span::from_secs(u64::from(seconds)))
     }
 
     /// A SUBACK or UNSUBACK came: the next request may follow.
@@ -166,6 +177,7 @@ impl Client {
         }
         self.state = State::Connected(connection);
         self.failures = 0;
+        self.outbound.set_peer_limits(answer.limits);
         if self.is_new_session(answer) {
             // The broker knows nothing of this session, so neither may the client
             // [MQTT-3.2.2-5 of 5.0].
@@ -273,6 +285,7 @@ impl Client {
         let host = Host {
             now,
             settings: &self.settings.hop,
+            version: self.settings.version,
             connection,
             outbox: &mut self.outbox,
             session: 0,
@@ -327,7 +340,9 @@ impl Endpoint for Client {
 
     fn restart(&mut self, _: Time) {
         self.suspend(State::Away);
-        while self.outbox.pop().is_some() {}
+        self.outbound.restart();
+        self.inbound.restart(&self.settings.hop);
+        self.outbox.restart();
     }
 
     fn backlog(&self) -> Backlog {

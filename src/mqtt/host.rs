@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::endpoint::{Backlog, Output};
 use super::packet::Packet;
 use super::retry::RetryTimers;
-use super::settings::HopSettings;
+use super::settings::{HopSettings, Version};
 use crate::base::event::{Close, Dropped};
 use crate::base::name::{Connection, Tag, Transmission};
 use crate::base::time::Time;
@@ -24,7 +24,7 @@ impl Outbox {
     pub(crate) const fn new(settings: &HopSettings) -> Self {
         Self {
             outputs: VecDeque::new(),
-            timers: RetryTimers::new(settings.retry),
+            timers: RetryTimers::new(settings),
             in_flight: 0,
             queued: 0,
         }
@@ -41,6 +41,12 @@ impl Outbox {
     /// Closes a connection, after what was sent on it.
     pub(crate) fn close(&mut self, connection: Connection, why: Close) {
         self.push(Output::Close { connection, why });
+    }
+
+    /// The endpoint starts again after a crash: with its messages, but nothing to do.
+    pub(crate) fn restart(&mut self) {
+        self.outputs.clear();
+        self.timers.clear();
     }
 
     /// Whether anything is to be sent.
@@ -71,6 +77,8 @@ impl Outbox {
 pub(crate) struct Host<'a> {
     pub(crate) now: Time,
     pub(crate) settings: &'a HopSettings,
+    /// What the session's connection speaks, or the last one did.
+    pub(crate) version: Version,
     /// The session's connection, while it has one that carries messages.
     pub(crate) connection: Option<Connection>,
     pub(crate) outbox: &'a mut Outbox,

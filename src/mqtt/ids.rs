@@ -103,6 +103,17 @@ impl<T> IdRing<T> {
         Some(value)
     }
 
+    /// Lets go of the values that are not to be kept.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+        let mut id = self.first;
+        for _ in 0..self.slots.len() {
+            if self.get(id).is_some_and(|value| !keep(value)) {
+                self.remove(id);
+            }
+            id = id.next();
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         self.slots.clear();
         self.len = 0;

@@ -11,17 +11,24 @@
 //! Whatever gets no answer is sent again by the retry rule, and by that alone: after a time
 //! ([`Retry::Timer`](super::settings::Retry)), or on reconnecting ([`Outbound::resume`]).
 
+mod in_flight;
+mod peer;
+mod resume;
+
 use std::collections::VecDeque;
 
+use self::in_flight::{InFlight, State};
+use self::peer::Peer;
 use super::host::Host;
 use super::ids::{IdAllocator, IdRing};
 use super::packet::{Ack, Level, Message, Packet, PacketId, Publish};
 use super::quirks::Quirk;
-use super::retry::{Armed, Stamp};
-use super::settings::{HopSettings, OnFull, RepeatedPubrec, Version};
+use super::retry::Armed;
+use super::settings::{HopSettings, Limits, OnFull, RepeatedPubrec, Version};
 use crate::base::event::Dropped;
-use crate::base::name::{Tag, Transmission};
+use crate::base::name::Transmission;
 use crate::base::qos::QoS;
+use crate::base::time::Time;
 
 /// Reason codes from here on refuse (MQTT 5.0, section 2.4).
 const FAILURE: u8 = 0x80;
@@ -38,39 +45,33 @@ const IDS: usize = 65_535;
 pub(crate) struct Outbound {
     in_flight: IdRing<InFlight>,
     /// What waits for a place in the window or for a connection, in order.
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<Outgoing>,
+    /// Nothing that waits expires before this.
+    next_expiry: Time,
+    /// What is in flight and was not yet sent again on this connection, in order: this peer's
+    /// window is smaller than the last one's.
+    owed: VecDeque<PacketId>,
     ids: IdAllocator,
     /// Ids that SUBSCRIBE and UNSUBSCRIBE hold; they come from the same set [MQTT-2.3.1-2].
     reserved: Vec<PacketId>,
     launched: u64,
     /// How many PUBRECs of no known exchange were answered, which names the answers.
     strays: u32,
+    peer: Peer,
+    /// Places in the window that nobody has and nobody gets: quirks lose them.
+    leaked: usize,
 }
 
+/// A message to send, and how.
 #[derive(Clone, Debug)]
-struct InFlight {
-    state: State,
-    /// How often the state's packet was sent before the last time.
-    attempt: u32,
-    /// How often it was sent by the retry rule's count: since the last connect, and without
-    /// repeats that a repeated PUBREC asked for.
-    transmissions: u32,
-    /// Its place in the original order.
-    order: u64,
-    timer: Stamp,
-}
-
-#[derive(Clone, Debug)]
-enum State {
-    Publish(Waiting),
-    Release(Tag),
-}
-
-#[derive(Clone, Debug)]
-struct Waiting {
-    message: Message,
-    qos: QoS,
-    retain: bool,
+pub(crate) struct Outgoing {
+    pub(crate) message: Message,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    /// From then on it is no longer worth sending for the first time; [`Time::NEVER`] for no end.
+    pub(crate) expires: Time,
+    /// 5.0's Subscription Identifiers of the subscriptions that it is sent for.
+    pub(crate) subscription_ids: Box<[u32]>,
 }
 
 impl Outbound {
@@ -78,28 +79,34 @@ impl Outbound {
         Self {
             in_flight: IdRing::new(),
             waiting: VecDeque::new(),
+            next_expiry: Time::NEVER,
+            owed: VecDeque::new(),
             ids: IdAllocator::new(settings.ids),
             reserved: Vec::new(),
             launched: 0,
             strays: 0,
+            peer: Peer::new(Limits::NONE),
+            leaked: 0,
         }
     }
 
+    /// A connection is up, and this is what its other end takes. Called before
+    /// [`Outbound::resume`]: limits and topic aliases live as long as their connection
+    /// [MQTT-3.3.2-7].
+    pub(crate) fn set_peer_limits(&mut self, limits: Limits) {
+        self.peer = Peer::new(limits);
+    }
+
     /// Takes a message: sends it, lets it wait, or refuses it.
-    pub(crate) fn publish(
-        &mut self,
-        host: &mut Host<'_>,
-        message: Message,
-        qos: QoS,
-        retain: bool,
-    ) {
-        let publish = Waiting { message, qos, retain };
-        if qos == QoS::AtMostOnce {
-            self.publish_unacknowledged(host, publish);
+    pub(crate) fn publish(&mut self, host: &mut Host<'_>, outgoing: Outgoing) {
+        if outgoing.expires <= host.now {
+            host.give_up(outgoing.message.tag, Dropped::Expired);
+        } else if outgoing.qos == QoS::AtMostOnce {
+            self.publish_unacknowledged(host, outgoing);
         } else if self.waiting.is_empty() && self.has_room(host) {
-            self.launch(host, publish);
+            self.launch(host, outgoing);
         } else {
-            self.enqueue(host, publish);
+            self.enqueue(host, outgoing);
         }
     }
 
@@ -111,37 +118,39 @@ impl Outbound {
     }
 
     /// QoS 2's middle: store the id instead of the message, and answer with PUBREL [MQTT-4.3.3-1].
-    pub(crate) fn pubrec(&mut self, host: &mut Host<'_>, version: Version, ack: Ack) {
+    pub(crate) fn pubrec(&mut self, host: &mut Host<'_>, ack: Ack) {
         if self.awaits(ack.id, QoS::ExactlyOnce) {
             if ack.reason >= FAILURE {
                 // [MQTT-4.4.0-2]: refused counts as acknowledged, and there is no PUBREL.
                 self.settle(host, ack);
                 return;
             }
-            if let Some(entry) = self.in_flight.get_mut(ack.id) {
-                entry.release();
-                entry.send(host, ack.id);
+            let Some(entry) = self.in_flight.get_mut(ack.id) else { return };
+            entry.release(host.settings.quirks);
+            if entry.expires_in_flight(host) {
+                self.forget(host, ack.id, Dropped::Expired);
+            } else {
+                entry.send(host, &mut self.peer, ack.id);
             }
             return;
         }
         match self.in_flight.get_mut(ack.id) {
             // Every successful PUBREC is answered [MQTT-4.3.3-4], but the retry timer runs on.
-            Some(entry) if matches!(entry.state, State::Release(_)) => {
+            Some(entry) if entry.is_released() => {
                 if host.settings.repeated_pubrec == RepeatedPubrec::Answer {
                     entry.attempt += 1;
-                    entry.transmit(host, ack.id);
+                    entry.transmit(host, &mut self.peer, ack.id);
                 }
             }
             // An id of another exchange: this PUBREC is stale, and a PUBREL would be a lie.
             Some(_) => {}
-            None => self.release_stray(host, version, ack),
+            None => self.release_stray(host, ack),
         }
     }
 
     /// QoS 2 ends with PUBCOMP.
     pub(crate) fn pubcomp(&mut self, host: &mut Host<'_>, ack: Ack) {
-        let released = |entry: &InFlight| matches!(entry.state, State::Release(_));
-        if self.in_flight.get(ack.id).is_some_and(released) {
+        if self.in_flight.get(ack.id).is_some_and(InFlight::is_released) {
             // 5.0's only failure here, ID_NOT_FOUND, still ends the exchange: the receiver has
             // nothing of it left.
             self.settle(host, Ack { reason: 0, ..ack });
@@ -155,56 +164,10 @@ impl Outbound {
             return;
         }
         if host.outbox.timers.is_exhausted(entry.transmissions) {
-            let tag = entry.tag();
-            self.in_flight.remove(armed.id);
-            host.outbox.in_flight -= 1;
-            host.give_up(tag, Dropped::GaveUp);
-            self.fill(host);
+            self.forget(host, armed.id, Dropped::GaveUp);
         } else {
             entry.attempt += 1;
-            entry.send(host, armed.id);
-        }
-    }
-
-    /// A connection is up: everything unacknowledged again, in the original order and with the
-    /// original ids [MQTT-4.4.0-1] [MQTT-4.6.0-1], then what waited.
-    pub(crate) fn resume(&mut self, host: &mut Host<'_>) {
-        let entries = self.in_flight.iter_mut();
-        let mut by_order: Vec<_> = entries.map(|(id, entry)| (entry.order, id)).collect();
-        by_order.sort_unstable();
-        for (_, id) in by_order {
-            if let Some(entry) = self.in_flight.get_mut(id) {
-                entry.attempt += 1;
-                entry.transmissions = 0;
-                entry.send(host, id);
-            }
-        }
-        self.fill(host);
-    }
-
-    /// The connection is gone: nothing is sent again before [`Outbound::resume`].
-    pub(crate) fn suspend(&mut self) {
-        for (_, entry) in self.in_flight.iter_mut() {
-            entry.timer = Stamp::DISARMED;
-        }
-        self.reserved.clear();
-    }
-
-    /// The session is gone: what was in flight is forgotten.
-    pub(crate) fn end_session(&mut self, host: &mut Host<'_>) {
-        let tags: Vec<_> = self.in_flight.iter_mut().map(|(_, entry)| entry.tag()).collect();
-        host.outbox.in_flight -= self.tally();
-        self.in_flight.clear();
-        for tag in tags {
-            host.give_up(tag, Dropped::SessionEnded);
-        }
-    }
-
-    /// The session is gone, and what waited for it with it.
-    pub(crate) fn discard(&mut self, host: &mut Host<'_>) {
-        self.end_session(host);
-        while let Some(publish) = self.dequeue(host) {
-            host.give_up(publish.message.tag, Dropped::SessionEnded);
+            entry.send(host, &mut self.peer, armed.id);
         }
     }
 
@@ -227,22 +190,44 @@ impl Outbound {
     }
 
     /// QoS 0: sent and forgotten [MQTT-4.3.1-1].
-    fn publish_unacknowledged(&mut self, host: &mut Host<'_>, publish: Waiting) {
+    fn publish_unacknowledged(&mut self, host: &mut Host<'_>, outgoing: Outgoing) {
         // One that waits must not be overtaken by the next.
         let waits =
             host.settings.queue_qos0 && (host.connection.is_none() || !self.waiting.is_empty());
         if waits {
-            self.enqueue(host, publish);
+            self.enqueue(host, outgoing);
         } else if host.connection.is_some() {
-            send_unacknowledged(host, publish);
+            self.send_unacknowledged(host, outgoing);
         } else {
-            host.give_up(publish.message.tag, Dropped::Offline);
+            host.give_up(outgoing.message.tag, Dropped::Offline);
         }
     }
 
-    fn enqueue(&mut self, host: &mut Host<'_>, publish: Waiting) {
-        if self.waiting.len() >= host.settings.max_queued as usize {
-            let newest = publish.message.tag;
+    fn send_unacknowledged(&mut self, host: &mut Host<'_>, outgoing: Outgoing) {
+        let Some(connection) = host.connection else { return };
+        let tag = outgoing.message.tag;
+        if self.peer.is_too_large(host, &outgoing) {
+            host.give_up(tag, Dropped::TooLarge);
+            return;
+        }
+        let packet = Packet::Publish(Publish {
+            level: Level::AtMostOnce,
+            dup: false,
+            retain: outgoing.retain,
+            properties: self.peer.properties(host, &outgoing),
+            message: outgoing.message,
+        });
+        host.outbox.send(connection, packet, Transmission::default());
+        host.complete(tag);
+    }
+
+    fn enqueue(&mut self, host: &mut Host<'_>, outgoing: Outgoing) {
+        let limit = host.settings.max_queued as usize;
+        if self.waiting.len() >= limit {
+            self.drop_expired(host);
+        }
+        if self.waiting.len() >= limit {
+            let newest = outgoing.message.tag;
             let oldest = match host.settings.on_full {
                 OnFull::DropNewest => None,
                 OnFull::DropOldest => self.dequeue(host),
@@ -253,50 +238,72 @@ impl Outbound {
             };
             host.give_up(oldest.message.tag, Dropped::QueueFull);
         }
-        self.waiting.push_back(publish);
+        self.next_expiry = self.next_expiry.min(outgoing.expires);
+        self.waiting.push_back(outgoing);
         host.outbox.queued += 1;
     }
 
-    fn dequeue(&mut self, host: &mut Host<'_>) -> Option<Waiting> {
-        let publish = self.waiting.pop_front()?;
+    fn dequeue(&mut self, host: &mut Host<'_>) -> Option<Outgoing> {
+        let outgoing = self.waiting.pop_front()?;
         host.outbox.queued -= 1;
-        Some(publish)
+        Some(outgoing)
     }
 
-    /// Sends what waits, as far as the window allows.
+    /// Drops what waits and has expired: nothing of it was sent yet [MQTT-3.3.2-5].
+    fn drop_expired(&mut self, host: &mut Host<'_>) {
+        if host.now < self.next_expiry {
+            return;
+        }
+        self.next_expiry = Time::NEVER;
+        for _ in 0..self.waiting.len() {
+            let Some(outgoing) = self.waiting.pop_front() else { return };
+            if outgoing.expires <= host.now {
+                host.outbox.queued -= 1;
+                host.give_up(outgoing.message.tag, Dropped::Expired);
+            } else {
+                self.next_expiry = self.next_expiry.min(outgoing.expires);
+                self.waiting.push_back(outgoing);
+            }
+        }
+    }
+
+    /// Sends what is owed and then what waits, as far as the window allows.
     fn fill(&mut self, host: &mut Host<'_>) {
+        self.resend_owed(host);
         while host.connection.is_some() && !self.waiting.is_empty() {
             if self.waiting[0].qos != QoS::AtMostOnce && !self.has_room(host) {
                 return;
             }
-            let Some(publish) = self.dequeue(host) else { return };
-            if publish.qos == QoS::AtMostOnce {
-                send_unacknowledged(host, publish);
+            let Some(outgoing) = self.dequeue(host) else { return };
+            if outgoing.expires <= host.now {
+                host.give_up(outgoing.message.tag, Dropped::Expired);
+            } else if outgoing.qos == QoS::AtMostOnce {
+                self.send_unacknowledged(host, outgoing);
             } else {
-                self.launch(host, publish);
+                self.launch(host, outgoing);
             }
         }
     }
 
     fn has_room(&self, host: &Host<'_>) -> bool {
         host.connection.is_some()
-            && self.in_flight.len() < usize::from(host.settings.max_inflight)
+            && self.owed.is_empty()
+            && self.in_flight.len() + self.leaked < self.peer.window(host.settings)
             && self.in_flight.len() + self.reserved.len() < IDS
     }
 
     /// First transmission of a QoS 1 or 2 message: an unused id, DUP=0 [MQTT-4.3.2-1].
-    fn launch(&mut self, host: &mut Host<'_>, publish: Waiting) {
+    fn launch(&mut self, host: &mut Host<'_>, outgoing: Outgoing) {
+        if self.peer.is_too_large(host, &outgoing) {
+            host.give_up(outgoing.message.tag, Dropped::TooLarge);
+            return;
+        }
+        // The quirk: a counter of 16 bits that wraps round into what is still unacknowledged.
         let id = self.next_id(!host.settings.quirks.has(Quirk::IdWrapNoCheck));
         let id = id.expect("whoever launches has seen that there is room");
-        let mut entry = InFlight {
-            state: State::Publish(publish),
-            attempt: 0,
-            transmissions: 0,
-            order: self.launched,
-            timer: Stamp::DISARMED,
-        };
+        let mut entry = InFlight::new(outgoing, self.launched);
         self.launched += 1;
-        entry.send(host, id);
+        entry.send(host, &mut self.peer, id);
         if self.in_flight.insert(id, entry).is_none() {
             host.outbox.in_flight += 1;
         }
@@ -308,12 +315,12 @@ impl Outbound {
     }
 
     /// Answers a PUBREC of an exchange that is over here, so that the receiver may forget it too.
-    fn release_stray(&mut self, host: &mut Host<'_>, version: Version, ack: Ack) {
+    fn release_stray(&mut self, host: &mut Host<'_>, ack: Ack) {
         let Some(connection) = host.connection else { return };
         if ack.reason >= FAILURE {
             return;
         }
-        let reason = if version == Version::V5 { ID_NOT_FOUND } else { 0 };
+        let reason = if host.version == Version::V5 { ID_NOT_FOUND } else { 0 };
         let packet = Packet::PubRel(Ack { reason, ..ack });
         host.outbox.send(connection, packet, Transmission { attempt: self.strays, echo: STRAY });
         self.strays += 1;
@@ -321,79 +328,45 @@ impl Outbound {
 
     fn awaits(&self, id: PacketId, wanted: QoS) -> bool {
         let Some(entry) = self.in_flight.get(id) else { return false };
-        matches!(&entry.state, State::Publish(publish) if publish.qos == wanted)
+        matches!(&entry.state, State::Publish(outgoing) if outgoing.qos == wanted)
     }
 
     /// The exchange is over: the id is free, and there is room for the next.
     fn settle(&mut self, host: &mut Host<'_>, ack: Ack) {
-        let Some(entry) = self.in_flight.remove(ack.id) else { return };
-        host.outbox.in_flight -= 1;
-        let tag = entry.tag();
+        let Some(entry) = self.remove(host, ack.id) else { return };
         if ack.reason >= FAILURE {
-            host.give_up(tag, Dropped::Rejected);
+            // The quirk: the place is given back where the exchange ends well, and only there.
+            if host.settings.quirks.has(Quirk::QuotaLeakOnErrorPubrec) {
+                self.leaked += 1;
+            }
+            host.give_up(entry.tag(), Dropped::Rejected);
         } else {
-            host.complete(tag);
+            host.complete(entry.tag());
         }
         self.fill(host);
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "at most 65,535 ids are in use")]
-    const fn tally(&self) -> u32 {
-        self.in_flight.len() as u32
-    }
-}
-
-impl InFlight {
-    /// Sends by the retry rule: counted, and with the timer armed.
-    fn send(&mut self, host: &mut Host<'_>, id: PacketId) {
-        self.transmissions += 1;
-        self.timer = host.outbox.timers.arm(host.now, host.session, id, self.transmissions);
-        self.transmit(host, id);
+    /// The exchange is given up.
+    fn forget(&mut self, host: &mut Host<'_>, id: PacketId, why: Dropped) {
+        let Some(entry) = self.remove(host, id) else { return };
+        host.give_up(entry.tag(), why);
+        self.fill(host);
     }
 
-    fn transmit(&self, host: &mut Host<'_>, id: PacketId) {
-        let Some(connection) = host.connection else { return };
-        let packet = match &self.state {
-            State::Publish(publish) => Packet::Publish(Publish {
-                level: match publish.qos {
-                    QoS::ExactlyOnce => Level::ExactlyOnce(id),
-                    _ => Level::AtLeastOnce(id),
-                },
-                // [MQTT-3.3.1-1]: DUP is 1 on every re-delivery.
-                dup: self.attempt > 0 && !host.settings.quirks.has(Quirk::DupNeverSet),
-                retain: publish.retain,
-                message: publish.message.clone(),
-                properties: None,
-            }),
-            State::Release(tag) => Packet::PubRel(Ack { id, reason: 0, tag: *tag }),
-        };
-        host.outbox.send(connection, packet, Transmission { attempt: self.attempt, echo: 0 });
-    }
-
-    fn release(&mut self) {
-        self.state = State::Release(self.tag());
-        self.attempt = 0;
-        self.transmissions = 0;
-    }
-
-    const fn tag(&self) -> Tag {
-        match &self.state {
-            State::Publish(publish) => publish.message.tag,
-            State::Release(tag) => *tag,
+    fn remove(&mut self, host: &mut Host<'_>, id: PacketId) -> Option<InFlight> {
+        let entry = self.in_flight.remove(id)?;
+        host.outbox.in_flight -= 1;
+        if !self.owed.is_empty() {
+            self.owed.retain(|&owed| owed != id);
         }
+        Some(entry)
     }
 }
 
-fn send_unacknowledged(host: &mut Host<'_>, publish: Waiting) {
-    let Some(connection) = host.connection else { return };
-    let tag = publish.message.tag;
-    let packet = Packet::Publish(Publish {
-        level: Level::AtMostOnce,
-        dup: false,
-        retain: publish.retain,
-        message: publish.message,
-        properties: None,
-    });
-    host.outbox.send(connection, packet, Transmission::default());
-    host.complete(tag);
+impl Outgoing {
+    /// A message that does not expire.
+    pub(crate) fn new(message: Message, qos: QoS, retain: bool) -> Self {
+        let subscription_ids = Box::default();
+        Self { message, qos, retain, expires: Time::NEVER, subscription_ids }
+    }
 }

@@ -3,8 +3,13 @@
 use std::collections::VecDeque;
 
 use super::packet::PacketId;
-use super::settings::{Retry, RetryTimer};
+use super::quirks::Quirk;
+use super::settings::{HopSettings, Retry, RetryTimer};
 use crate::base::time::{Span, Time};
+
+/// The timer of a sender that repeats on a live connection though it must not.
+const IMPATIENT: RetryTimer =
+    RetryTimer { every: Span::from_secs(1), backoff: 1.0, max_transmissions: None };
 
 /// Retry timers of all sessions of one endpoint.
 ///
@@ -43,9 +48,12 @@ impl Stamp {
 }
 
 impl RetryTimers {
-    pub(crate) const fn new(retry: Retry) -> Self {
-        let rule = match retry {
+    pub(crate) const fn new(settings: &HopSettings) -> Self {
+        let rule = match settings.retry {
             Retry::Timer(timer) => Some(timer),
+            // The quirk: what MQTT 3.1 had for connections that lose packets is done on one that
+            // loses none [MQTT-4.4.0-1 of 5.0], where it only makes copies.
+            Retry::Reconnect if settings.quirks.has(Quirk::TimerResend) => Some(IMPATIENT),
             Retry::Reconnect => None,
         };
         Self { rule, queues: Vec::new(), intervals: Vec::new(), stamp: 0 }
@@ -90,6 +98,13 @@ impl RetryTimers {
         earliest.pop_front()
     }
 
+    /// Disarms all.
+    pub(crate) fn clear(&mut self) {
+        for queue in &mut self.queues {
+            queue.clear();
+        }
+    }
+
     /// Drops timers from the front that nobody waits for.
     pub(crate) fn prune(&mut self, is_live: impl Fn(&Armed) -> bool) {
         for queue in &mut self.queues {
@@ -123,7 +138,8 @@ mod tests {
 
     fn timers(backoff: f64) -> RetryTimers {
         let every = Span::from_secs(1);
-        RetryTimers::new(Retry::Timer(RetryTimer { every, backoff, max_transmissions: Some(3) }))
+        let retry = Retry::Timer(RetryTimer { every, backoff, max_transmissions: Some(3) });
+        RetryTimers::new(&HopSettings { retry, ..HopSettings::default() })
     }
 
     fn at(secs: u64) -> Time {

@@ -49,9 +49,10 @@ impl Session {
     }
 
     /// A CONNECT was accepted. The caller has ended the old session if it is not to be resumed.
-    pub(crate) const fn attach(&mut self, connection: Connection, connect: &Connect) {
+    pub(crate) fn attach(&mut self, connection: Connection, connect: &Connect) {
         self.connection = Some(connection);
         self.version = connect.version;
+        self.outbound.set_peer_limits(connect.limits);
         self.was_present = self.exists;
         self.exists = true;
         self.ends_with_connection = match connect.version {
@@ -71,6 +72,7 @@ impl Session {
         let host = Host {
             now,
             settings,
+            version: self.version,
             connection: self.connection,
             outbox,
             session: index,

@@ -1,0 +1,115 @@
+//! The other end of a connection: what it takes, and which topic aliases it knows.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
+use std::sync::Arc;
+
+use super::Outgoing;
+use crate::base::time::{Span, Time};
+use crate::mqtt::host::Host;
+use crate::mqtt::packet::{Alias, Level, Packet, PacketId, Publish, PublishProperties};
+use crate::mqtt::settings::{HopSettings, Limits, Retry, Version};
+
+/// What a Topic Alias adds to a PUBLISH at most: the property's three bytes, and one byte more of
+/// the Property Length and of the Remaining Length each.
+const ALIAS_LEN: u32 = 3 + 1 + 1;
+
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    limits: Limits,
+    /// The topics that it was told a number for, on this connection.
+    aliases: BTreeMap<Arc<str>, NonZeroU16>,
+}
+
+impl Peer {
+    pub(super) const fn new(limits: Limits) -> Self {
+        Self { limits, aliases: BTreeMap::new() }
+    }
+
+    /// At most so many PUBLISHes of QoS 1 and 2 may be unacknowledged [MQTT-3.3.4-7]
+    /// [MQTT-3.3.4-9].
+    pub(super) fn window(&self, settings: &HopSettings) -> usize {
+        usize::from(settings.max_inflight.min(self.limits.receive_maximum))
+    }
+
+    /// Whether the message has no room in a packet that the peer takes [MQTT-3.1.2-24]: then it is
+    /// let go of as if it had been sent [MQTT-3.1.2-25]. It is judged without a topic alias, so
+    /// that its end does not depend on which messages came before.
+    pub(super) fn is_too_large(&self, host: &Host<'_>, outgoing: &Outgoing) -> bool {
+        self.is_too_large_with(0, host, outgoing)
+    }
+
+    /// 5.0's properties for a PUBLISH that is sent now; `None` if there are none to say.
+    #[inline]
+    pub(super) fn properties(
+        &mut self,
+        host: &Host<'_>,
+        outgoing: &Outgoing,
+    ) -> Option<Box<PublishProperties>> {
+        if host.version != Version::V5 {
+            return None;
+        }
+        let alias = self.alias(host, outgoing);
+        let properties = PublishProperties { alias, ..plain_properties(host, outgoing) };
+        (properties != PublishProperties::default()).then(|| Box::new(properties))
+    }
+
+    /// The number for the topic: told with its first PUBLISH, used from its second on. Only where
+    /// nothing that is sent gets lost: a number whose first PUBLISH is lost means nothing.
+    fn alias(&mut self, host: &Host<'_>, outgoing: &Outgoing) -> Option<Alias> {
+        let maximum = self.limits.topic_alias_maximum;
+        if maximum == 0 || host.settings.retry != Retry::Reconnect {
+            return None;
+        }
+        let topic = &outgoing.message.topic;
+        if let Some(&number) = self.aliases.get(topic) {
+            return Some(Alias::Use(number));
+        }
+        let next = u16::try_from(self.aliases.len() + 1).ok().and_then(NonZeroU16::new)?;
+        if next.get() > maximum || self.is_too_large_with(ALIAS_LEN, host, outgoing) {
+            return None;
+        }
+        self.aliases.insert(Arc::clone(topic), next);
+        Some(Alias::Set(next))
+    }
+
+    fn is_too_large_with(&self, more: u32, host: &Host<'_>, outgoing: &Outgoing) -> bool {
+        let limit = self.limits.max_packet_size;
+        limit < u32::MAX && plain_len(host, outgoing).saturating_add(more) > limit
+    }
+}
+
+/// The length of a PUBLISH without a topic alias.
+fn plain_len(host: &Host<'_>, outgoing: &Outgoing) -> u32 {
+    let level = match outgoing.qos.number() {
+        0 => Level::AtMostOnce,
+        _ => Level::AtLeastOnce(PacketId::MIN),
+    };
+    let properties = match host.version {
+        Version::V31 | Version::V311 => None,
+        Version::V5 => Some(Box::new(plain_properties(host, outgoing))),
+    };
+    let (retain, message) = (outgoing.retain, outgoing.message.clone());
+    let packet = Packet::Publish(Publish { level, dup: false, retain, message, properties });
+    packet.encoded_len(host.version)
+}
+
+/// The properties without a topic alias.
+fn plain_properties(host: &Host<'_>, outgoing: &Outgoing) -> PublishProperties {
+    PublishProperties {
+        expiry: remaining(outgoing.expires, host.now),
+        alias: None,
+        subscription_ids: outgoing.subscription_ids.to_vec(),
+    }
+}
+
+/// The seconds that a message has left, rounded up, which is what a receiver is told
+/// [MQTT-3.3.2-6]. What expired after it was first sent has one left: it must still arrive.
+fn remaining(expires: Time, now: Time) -> Option<u32> {
+    if expires == Time::NEVER {
+        return None;
+    }
+    let second = Span::from_secs(1).as_nanos();
+    let left = expires.as_nanos().saturating_sub(now.as_nanos()).div_ceil(second);
+    Some(u32::try_from(left).unwrap_or(u32::MAX).max(1))
+}
