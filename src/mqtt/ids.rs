@@ -13,7 +13,7 @@ const IDS: u32 = 65_535;
 /// as much memory as the ids in use lie apart, for that is little when ids are given out in turn.
 #[derive(Clone, Debug)]
 pub(crate) struct IdRing<T> {
-    /// The values from the id `first` on; the ends are never `None`.
+    /// The values from the id `first` on, whose own is never `None`.
     slots: VecDeque<Option<T>>,
     first: PacketId,
     len: usize,
@@ -93,12 +93,12 @@ impl<T> IdRing<T> {
         let steps = id.steps_after(self.first) as usize;
         let value = self.slots.get_mut(steps)?.take()?;
         self.len -= 1;
+        if self.len == 0 {
+            self.slots.clear();
+        }
         while let Some(None) = self.slots.front() {
             self.slots.pop_front();
             self.first = self.first.next();
-        }
-        while let Some(None) = self.slots.back() {
-            self.slots.pop_back();
         }
         Some(value)
     }

@@ -1,10 +1,14 @@
 //! How long a packet is on the wire, without writing it.
 
-use super::packet::{Ack, Connect, Packet, Payload, Publish};
-use super::settings::Version;
+use super::packet::{Ack, Alias, Connect, Packet, Payload, Publish, PublishProperties, Subscribe};
+use super::settings::{Limits, Version, Will};
 
 /// A packet identifier, and the length before a string.
 const TWO: u32 = 2;
+/// A property of two bytes, with its identifier.
+const TWO_BYTES: u32 = 1 + 2;
+/// A property of four bytes, with its identifier.
+const FOUR_BYTES: u32 = 1 + 4;
 /// The length of an empty property list, which 5.0 writes as one byte.
 const NO_PROPERTIES: u32 = 1;
 
@@ -27,17 +31,14 @@ impl Packet {
         let v5 = version == Version::V5;
         let properties = if v5 { NO_PROPERTIES } else { 0 };
         match self {
-            Self::Publish(publish) => publish_len(publish).saturating_add(properties),
+            Self::Publish(publish) => publish_len(publish, v5),
             Self::PubAck(ack) | Self::PubRec(ack) | Self::PubRel(ack) | Self::PubComp(ack) => {
                 ack_len(ack, v5)
             }
             Self::Connect(connect) => connect_len(connect, version),
-            Self::ConnAck(_) => 2 + properties,
-            Self::Subscribe(subscribe) => {
-                let filters =
-                    subscribe.requests.iter().map(|request| text_len(&request.filter) + 1);
-                TWO + properties + filters.sum::<u32>()
-            }
+            Self::ConnAck(ack) if v5 => 2 + properties_len(limits_len(&ack.limits)),
+            Self::ConnAck(_) => 2,
+            Self::Subscribe(subscribe) => subscribe_len(subscribe, v5),
             Self::SubAck(ack) => TWO + properties + count(ack.codes.len()),
             Self::Unsubscribe(unsubscribe) => {
                 let filters = unsubscribe.filters.iter().map(|filter| text_len(filter));
@@ -60,10 +61,43 @@ impl Packet {
     }
 }
 
-fn publish_len(publish: &Publish) -> u32 {
+fn publish_len(publish: &Publish, v5: bool) -> u32 {
     let id = if publish.level.id().is_some() { TWO } else { 0 };
     let payload: &Payload = &publish.message.payload;
-    (text_len(&publish.message.topic) + id).saturating_add(payload.len())
+    let topic = text_len(&publish.message.topic);
+    let (topic, properties) = match &publish.properties {
+        _ if !v5 => (topic, 0),
+        None => (topic, NO_PROPERTIES),
+        Some(properties) => {
+            // An alias that is used stands for the topic name, which is then empty.
+            let is_used = matches!(properties.alias, Some(Alias::Use(_)));
+            let properties = properties_len(publish_properties_len(properties));
+            (if is_used { text_len("") } else { topic }, properties)
+        }
+    };
+    (topic + id + properties).saturating_add(payload.len())
+}
+
+fn publish_properties_len(properties: &PublishProperties) -> u32 {
+    let expiry = if properties.expiry.is_some() { FOUR_BYTES } else { 0 };
+    let alias = if properties.alias.is_some() { TWO_BYTES } else { 0 };
+    let ids = properties.subscription_ids.iter().map(|&id| subscription_id_len(id));
+    expiry + alias + ids.sum::<u32>()
+}
+
+/// All filters of a SUBSCRIBE share its one Subscription Identifier.
+fn subscribe_len(subscribe: &Subscribe, v5: bool) -> u32 {
+    let filters = subscribe.requests.iter().map(|request| text_len(&request.filter) + 1);
+    let properties = match subscribe.requests.first().map_or(0, |it| it.options.identifier) {
+        _ if !v5 => 0,
+        0 => NO_PROPERTIES,
+        id => properties_len(subscription_id_len(id)),
+    };
+    TWO + properties + filters.sum::<u32>()
+}
+
+const fn subscription_id_len(id: u32) -> u32 {
+    1 + variable_byte_integer_len(id)
 }
 
 fn ack_len(ack: &Ack, v5: bool) -> u32 {
@@ -82,14 +116,34 @@ fn connect_len(connect: &Connect, version: Version) -> u32 {
         Version::V31 => text_len("MQIsdp"),
         Version::V311 | Version::V5 => text_len("MQTT"),
     };
-    let properties = match (version, connect.session_expiry) {
-        (Version::V31 | Version::V311, _) => 0,
-        (Version::V5, 0) => NO_PROPERTIES,
-        // An identifier and four bytes.
-        (Version::V5, _) => NO_PROPERTIES + 5,
-    };
+    let v5 = version == Version::V5;
+    let expiry = if connect.session_expiry == 0 { 0 } else { FOUR_BYTES };
+    let properties = if v5 { properties_len(expiry + limits_len(&connect.limits)) } else { 0 };
+    let will = connect.will.as_ref().map_or(0, |will| will_len(will, v5));
     // Then the protocol level, the flags and two bytes of keep alive.
-    protocol + 1 + 1 + TWO + properties + text_len(&connect.client_id)
+    let header = protocol + 1 + 1 + TWO + properties + text_len(&connect.client_id);
+    header.saturating_add(will)
+}
+
+fn will_len(will: &Will, v5: bool) -> u32 {
+    let delay = if will.delay == 0 { 0 } else { FOUR_BYTES };
+    let properties = if v5 { properties_len(delay) } else { 0 };
+    // The payload has its length before it, as a string has.
+    (properties + text_len(&will.message.topic) + TWO).saturating_add(will.message.payload.len())
+}
+
+/// Each limit is written only where it differs from what holds without it.
+const fn limits_len(limits: &Limits) -> u32 {
+    let none = Limits::NONE;
+    let window = if limits.receive_maximum == none.receive_maximum { 0 } else { TWO_BYTES };
+    let size = if limits.max_packet_size == none.max_packet_size { 0 } else { FOUR_BYTES };
+    let aliases = if limits.topic_alias_maximum == 0 { 0 } else { TWO_BYTES };
+    window + size + aliases
+}
+
+/// The length of a property list whose properties have so many bytes.
+const fn properties_len(bytes: u32) -> u32 {
+    variable_byte_integer_len(bytes) + bytes
 }
 
 fn text_len(text: &str) -> u32 {

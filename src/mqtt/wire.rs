@@ -21,8 +21,9 @@ use flowsdk::mqtt_serde::parser::ParseOk;
 use thiserror::Error;
 
 use super::length::variable_byte_integer_len;
-use super::packet::{Level, Packet, PacketId, Payload};
-use super::settings::Version;
+use super::packet::{Alias, Level, Message, Packet, PacketId, Payload, Subscribe};
+use super::settings::{Limits, Version, Will};
+use crate::base::event::SubscriptionOptions;
 use crate::base::name::{Kind, Tag};
 use crate::base::qos::QoS;
 
@@ -123,8 +124,8 @@ pub fn decode(bytes: &[u8], version: Version) -> Result<Packet, WireError> {
 /// Writes and reads a packet, and checks that its length is what was counted and that it comes
 /// back as it was.
 ///
-/// What does not travel is put back first: the tag, a [`Payload::Filler`], and outside MQTT 3.1
-/// whether a SUBSCRIBE or UNSUBSCRIBE is a repeat.
+/// What does not travel is put back first: tags, a [`Payload::Filler`], the topic that an alias
+/// stands for, and outside MQTT 3.1 whether a SUBSCRIBE or UNSUBSCRIBE is a repeat.
 ///
 /// # Errors
 /// Those of [`encode`] and [`decode`], [`WireError::Miscounted`] and [`WireError::Changed`].
@@ -136,7 +137,7 @@ pub fn round_trip(packet: &Packet, version: Version) -> Result<Packet, WireError
     }
     let mut read = decode(&bytes, version)?;
     restore_tag(&mut read, packet.tag());
-    restore_filler(&mut read, packet);
+    restore_messages(&mut read, packet);
     if version != Version::V31 {
         set_request_dup(&mut read, request_dup(packet));
     }
@@ -154,15 +155,33 @@ pub fn restore_tag(packet: &mut Packet, tag: Tag) {
     }
 }
 
-fn restore_filler(read: &mut Packet, original: &Packet) {
-    let (Packet::Publish(read), Packet::Publish(original)) = (read, original) else { return };
-    let (Payload::Bytes(bytes), filler @ Payload::Filler(_)) =
-        (&read.message.payload, &original.message.payload)
+/// Gives back to messages what does not travel with them.
+fn restore_messages(read: &mut Packet, original: &Packet) {
+    match (read, original) {
+        (Packet::Publish(read), Packet::Publish(original)) => {
+            let alias = read.properties.as_ref().and_then(|properties| properties.alias);
+            if matches!(alias, Some(Alias::Use(_))) && read.message.topic.is_empty() {
+                read.message.topic = Arc::clone(&original.message.topic);
+            }
+            restore_filler(&mut read.message, &original.message);
+        }
+        (Packet::Connect(read), Packet::Connect(original)) => {
+            if let (Some(read), Some(original)) = (&mut read.will, &original.will) {
+                read.message.tag = original.message.tag;
+                restore_filler(&mut read.message, &original.message);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn restore_filler(read: &mut Message, original: &Message) {
+    let (Payload::Bytes(bytes), filler @ Payload::Filler(_)) = (&read.payload, &original.payload)
     else {
         return;
     };
-    if filler.len() == read.message.payload.len() && bytes.iter().all(|byte| *byte == 0) {
-        read.message.payload = filler.clone();
+    if filler.len() == read.payload.len() && bytes.iter().all(|byte| *byte == 0) {
+        read.payload = filler.clone();
     }
 }
 
@@ -191,6 +210,23 @@ fn check_sayable(packet: &Packet, version: Version) -> Result<(), WireError> {
         Packet::Connect(connect) if before_v5 && connect.session_expiry != 0 => {
             "a Session Expiry Interval"
         }
+        Packet::Connect(connect) if connect.will.as_ref().is_some_and(is_too_long) => {
+            "a will of more than 65,535 bytes"
+        }
+        Packet::Connect(connect)
+            if before_v5 && connect.will.as_ref().is_some_and(|will| will.delay != 0) =>
+        {
+            "a Will Delay Interval"
+        }
+        Packet::Connect(connect) if before_v5 && connect.limits != Limits::NONE => "limits",
+        Packet::ConnAck(ack) if before_v5 && ack.limits != Limits::NONE => "limits",
+        Packet::Publish(publish) if before_v5 && publish.properties.is_some() => "properties",
+        Packet::Subscribe(subscribe) if before_v5 && has_options(subscribe) => {
+            "subscription options"
+        }
+        Packet::Subscribe(subscribe) if !has_one_identifier(subscribe) => {
+            "filters with different Subscription Identifiers"
+        }
         Packet::ConnAck(ack) if version == Version::V31 && ack.session_present => "Session Present",
         Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack)
             if before_v5 && ack.reason != 0 =>
@@ -202,6 +238,22 @@ fn check_sayable(packet: &Packet, version: Version) -> Result<(), WireError> {
         _ => return Ok(()),
     };
     Err(WireError::Unsayable { what })
+}
+
+/// A will's payload has its length before it, in two bytes.
+fn is_too_long(will: &Will) -> bool {
+    will.message.payload.len() > u32::from(u16::MAX)
+}
+
+fn has_options(subscribe: &Subscribe) -> bool {
+    subscribe.requests.iter().any(|request| request.options != SubscriptionOptions::default())
+}
+
+fn has_one_identifier(subscribe: &Subscribe) -> bool {
+    subscribe.requests.windows(2).all(|two| {
+        let [one, other] = two else { return true };
+        one.options.identifier == other.options.identifier
+    })
 }
 
 /// Checks that `bytes` are one frame whose length is written in as few bytes as possible

@@ -2,5 +2,8 @@
 
 mod broker;
 mod handshakes;
+mod hop;
+mod limits;
+mod quirks;
 mod sessions;
 mod world;

@@ -12,7 +12,7 @@ use crate::base::name::Tag;
 use crate::mqtt::packet::{
     Ack, ConnAck, Connect, Message, Packet, Publish, SubAck, Subscribe, UnsubAck, Unsubscribe,
 };
-use crate::mqtt::settings::{Limits, Version};
+use crate::mqtt::settings::{Limits, Version, Will};
 
 /// The protocol name and level that CONNECT announces: 3.1 has a name of its own.
 const fn protocol(version: Version) -> (&'static str, u8) {
@@ -73,7 +73,12 @@ fn write_connect(connect: &Connect, version: Version) -> connectv3::MqttConnect 
         clean_session: connect.clean,
         keep_alive: connect.keep_alive,
         client_id: connect.client_id.to_string(),
-        will: None,
+        will: connect.will.as_ref().map(|will| connectv3::Will {
+            retain: will.retain,
+            qos: will.qos.number(),
+            topic: will.message.topic.to_string(),
+            message: write_payload(&will.message.payload),
+        }),
         username: None,
         password: None,
     }
@@ -142,16 +147,21 @@ fn read_connect(connect: connectv3::MqttConnect, version: Version) -> Result<Con
     if (connect.protocol_name.as_str(), connect.protocol_version) != protocol(version) {
         return Err(WireError::Refused("a CONNECT of another version".into()));
     }
-    if connect.will.is_some() || connect.username.is_some() || connect.password.is_some() {
-        return Err(WireError::NotModelled { what: "a will or credentials" });
+    if connect.username.is_some() || connect.password.is_some() {
+        return Err(WireError::NotModelled { what: "credentials" });
     }
+    let will = connect.will.map(|will| {
+        let (topic, payload) = (will.topic.into(), read_payload(will.message));
+        let message = Message { topic, payload, tag: Tag::NONE };
+        Ok(Will { message, qos: read_qos(will.qos)?, retain: will.retain, delay: 0 })
+    });
     Ok(Connect {
         client_id: connect.client_id.into(),
         version,
         clean: connect.clean_session,
         session_expiry: 0,
         keep_alive: connect.keep_alive,
-        will: None,
+        will: will.transpose()?,
         limits: Limits::NONE,
     })
 }

@@ -1,24 +1,30 @@
 //! Our packets as the codec's packets of MQTT 5.0, and back.
 //!
-//! The one property that is modelled is CONNECT's Session Expiry Interval; a packet with others
-//! is refused, not read in part.
+//! Of 5.0's properties those are modelled that bear on delivery: expiry, limits, topic aliases,
+//! subscription identifiers and the will's delay. A packet with others is refused, not read in
+//! part.
+
+use std::num::NonZeroU16;
 
 use flowsdk::mqtt_serde::control_packet::MqttPacket;
 use flowsdk::mqtt_serde::mqttv5::{
     Property, connackv5, connectv5, disconnectv5, pingreqv5, pingrespv5, pubackv5, pubcompv5,
-    publishv5, pubrecv5, pubrelv5, subackv5, subscribev5, unsubackv5, unsubscribev5,
+    publishv5, pubrecv5, pubrelv5, subackv5, subscribev5, unsubackv5, unsubscribev5, willv5,
 };
 
 use super::{WireError, read_id, read_level, read_payload, read_qos, write_payload};
-use crate::base::event::{SubscriptionOptions, SubscriptionRequest};
+use crate::base::event::{RetainHandling, SubscriptionOptions, SubscriptionRequest};
 use crate::base::name::Tag;
 use crate::mqtt::packet::{
-    Ack, ConnAck, Connect, Message, Packet, Publish, SubAck, Subscribe, UnsubAck, Unsubscribe,
+    Ack, Alias, ConnAck, Connect, Message, Packet, Publish, PublishProperties, SubAck, Subscribe,
+    UnsubAck, Unsubscribe,
 };
-use crate::mqtt::settings::{Limits, Version};
+use crate::mqtt::settings::{Limits, Version, Will};
 
 /// The protocol level that CONNECT announces.
 const LEVEL: u8 = 5;
+/// What is said of a property that bears on nothing here.
+const OTHER_PROPERTY: WireError = WireError::NotModelled { what: "a property" };
 
 pub(super) fn write(packet: &Packet) -> MqttPacket {
     let none = Vec::new;
@@ -26,17 +32,11 @@ pub(super) fn write(packet: &Packet) -> MqttPacket {
     match packet {
         Packet::Connect(connect) => MqttPacket::Connect5(write_connect(connect)),
         Packet::ConnAck(ack) => {
-            MqttPacket::ConnAck5(connackv5::MqttConnAck::new(ack.session_present, ack.code, None))
+            let limits = write_limits(&ack.limits);
+            let present = ack.session_present;
+            MqttPacket::ConnAck5(connackv5::MqttConnAck::new(present, ack.code, Some(limits)))
         }
-        Packet::Publish(publish) => MqttPacket::Publish5(publishv5::MqttPublish {
-            topic_name: publish.message.topic.to_string(),
-            qos: publish.level.qos().number(),
-            dup: publish.dup,
-            retain: publish.retain,
-            packet_id: publish.level.id().map(|id| id.0.get()),
-            payload: write_payload(&publish.message.payload),
-            properties: none(),
-        }),
+        Packet::Publish(publish) => MqttPacket::Publish5(write_publish(publish)),
         Packet::PubAck(ack) => {
             let (id, reason) = parts(ack);
             MqttPacket::PubAck5(pubackv5::MqttPubAck::new(id, reason, none()))
@@ -76,15 +76,26 @@ pub(super) fn write(packet: &Packet) -> MqttPacket {
 }
 
 fn write_connect(connect: &Connect) -> connectv5::MqttConnect {
-    let expiry = connect.session_expiry;
-    let properties =
-        if expiry == 0 { Vec::new() } else { vec![Property::SessionExpiryInterval(expiry)] };
+    let mut properties = write_limits(&connect.limits);
+    if connect.session_expiry != 0 {
+        properties.push(Property::SessionExpiryInterval(connect.session_expiry));
+    }
+    let will = connect.will.as_ref().map(|it| willv5::Will {
+        will_qos: it.qos.number(),
+        will_retain: it.retain,
+        will_topic: it.message.topic.to_string(),
+        will_message: write_payload(&it.message.payload),
+        properties: willv5::WillProperties {
+            will_delay_interval: (it.delay != 0).then_some(it.delay),
+            ..willv5::WillProperties::default()
+        },
+    });
     connectv5::MqttConnect {
         protocol_name: "MQTT".to_owned(),
         protocol_version: LEVEL,
         keep_alive: connect.keep_alive,
         client_id: connect.client_id.to_string(),
-        will: None,
+        will,
         username: None,
         password: None,
         properties,
@@ -92,25 +103,87 @@ fn write_connect(connect: &Connect) -> connectv5::MqttConnect {
     }
 }
 
+/// The limits that differ from what holds where nothing is said.
+fn write_limits(limits: &Limits) -> Vec<Property> {
+    let Limits { receive_maximum, max_packet_size, topic_alias_maximum } = *limits;
+    let mut properties = Vec::new();
+    if receive_maximum != Limits::NONE.receive_maximum {
+        properties.push(Property::ReceiveMaximum(receive_maximum));
+    }
+    if max_packet_size != Limits::NONE.max_packet_size {
+        properties.push(Property::MaximumPacketSize(max_packet_size));
+    }
+    if topic_alias_maximum != Limits::NONE.topic_alias_maximum {
+        properties.push(Property::TopicAliasMaximum(topic_alias_maximum));
+    }
+    properties
+}
+
+fn write_publish(publish: &Publish) -> publishv5::MqttPublish {
+    let mut topic_name = publish.message.topic.to_string();
+    let mut properties = Vec::new();
+    if let Some(said) = &publish.properties {
+        properties.extend(said.expiry.map(Property::MessageExpiryInterval));
+        match said.alias {
+            None => {}
+            Some(Alias::Set(number)) => properties.push(Property::TopicAlias(number.get())),
+            Some(Alias::Use(number)) => {
+                topic_name.clear();
+                properties.push(Property::TopicAlias(number.get()));
+            }
+        }
+        let ids = said.subscription_ids.iter();
+        properties.extend(ids.map(|&id| Property::SubscriptionIdentifier(id)));
+    }
+    publishv5::MqttPublish {
+        topic_name,
+        qos: publish.level.qos().number(),
+        dup: publish.dup,
+        retain: publish.retain,
+        packet_id: publish.level.id().map(|id| id.0.get()),
+        payload: write_payload(&publish.message.payload),
+        properties,
+    }
+}
+
 fn write_subscribe(subscribe: &Subscribe) -> subscribev5::MqttSubscribe {
     let subscriptions = subscribe.requests.iter().map(|request| {
+        let SubscriptionOptions { no_local, retain_as_published, retain_handling, .. } =
+            request.options;
+        let retain_handling = match retain_handling {
+            RetainHandling::Send => 0,
+            RetainHandling::SendIfNew => 1,
+            RetainHandling::DoNotSend => 2,
+        };
         let filter = request.filter.to_string();
-        subscribev5::TopicSubscription::new_simple(filter, request.qos.number())
+        let qos = request.qos.number();
+        subscribev5::TopicSubscription::new(
+            filter,
+            qos,
+            no_local,
+            retain_as_published,
+            retain_handling,
+        )
     });
-    subscribev5::MqttSubscribe::new(subscribe.id.0.get(), subscriptions.collect(), Vec::new())
+    let identifier = subscribe.requests.first().map_or(0, |it| it.options.identifier);
+    let properties = match identifier {
+        0 => Vec::new(),
+        _ => vec![Property::SubscriptionIdentifier(identifier)],
+    };
+    subscribev5::MqttSubscribe::new(subscribe.id.0.get(), subscriptions.collect(), properties)
 }
 
 pub(super) fn read(packet: MqttPacket) -> Result<Packet, WireError> {
     Ok(match packet {
         MqttPacket::Connect5(connect) => Packet::Connect(Box::new(read_connect(connect)?)),
         MqttPacket::ConnAck5(ack) => {
-            check_none(&ack.properties.unwrap_or_default())?;
+            let properties = ack.properties.unwrap_or_default();
+            let mut limits = Limits::NONE;
+            for property in &properties {
+                read_limit(&mut limits, property)?;
+            }
             let session_present = ack.session_present;
-            Packet::ConnAck(ConnAck {
-                session_present,
-                code: ack.reason_code,
-                limits: Limits::NONE,
-            })
+            Packet::ConnAck(ConnAck { session_present, code: ack.reason_code, limits })
         }
         MqttPacket::Publish5(publish) => Packet::Publish(read_publish(publish)?),
         MqttPacket::PubAck5(ack) => {
@@ -160,27 +233,70 @@ fn read_connect(connect: connectv5::MqttConnect) -> Result<Connect, WireError> {
     if connect.protocol_version != LEVEL {
         return Err(WireError::Refused("a CONNECT of another version".into()));
     }
-    if connect.will.is_some() || connect.username.is_some() || connect.password.is_some() {
-        return Err(WireError::NotModelled { what: "a will or credentials" });
+    if connect.username.is_some() || connect.password.is_some() {
+        return Err(WireError::NotModelled { what: "credentials" });
     }
-    let session_expiry = match connect.properties.as_slice() {
-        [] => 0,
-        [Property::SessionExpiryInterval(seconds)] => *seconds,
-        _ => return Err(WireError::NotModelled { what: "a property" }),
-    };
+    let mut session_expiry = 0;
+    let mut limits = Limits::NONE;
+    for property in &connect.properties {
+        match property {
+            Property::SessionExpiryInterval(seconds) => session_expiry = *seconds,
+            other => read_limit(&mut limits, other)?,
+        }
+    }
     Ok(Connect {
         client_id: connect.client_id.into(),
         version: Version::V5,
         clean: connect.clean_start,
         session_expiry,
         keep_alive: connect.keep_alive,
-        will: None,
-        limits: Limits::NONE,
+        will: connect.will.map(read_will).transpose()?,
+        limits,
+    })
+}
+
+fn read_limit(limits: &mut Limits, property: &Property) -> Result<(), WireError> {
+    match *property {
+        Property::ReceiveMaximum(limit) => limits.receive_maximum = limit,
+        Property::MaximumPacketSize(limit) => limits.max_packet_size = limit,
+        Property::TopicAliasMaximum(limit) => limits.topic_alias_maximum = limit,
+        _ => return Err(OTHER_PROPERTY),
+    }
+    Ok(())
+}
+
+fn read_will(will: willv5::Will) -> Result<Will, WireError> {
+    let delay = will.properties.will_delay_interval;
+    let modelled =
+        willv5::WillProperties { will_delay_interval: delay, ..willv5::WillProperties::default() };
+    if will.properties != modelled {
+        return Err(OTHER_PROPERTY);
+    }
+    let (topic, payload) = (will.will_topic.into(), read_payload(will.will_message));
+    Ok(Will {
+        message: Message { topic, payload, tag: Tag::NONE },
+        qos: read_qos(will.will_qos)?,
+        retain: will.will_retain,
+        delay: delay.unwrap_or(0),
     })
 }
 
 fn read_publish(publish: publishv5::MqttPublish) -> Result<Publish, WireError> {
-    check_none(&publish.properties)?;
+    let mut properties = PublishProperties::default();
+    for property in &publish.properties {
+        match *property {
+            Property::MessageExpiryInterval(seconds) => properties.expiry = Some(seconds),
+            Property::SubscriptionIdentifier(id) => properties.subscription_ids.push(id),
+            Property::TopicAlias(number) => {
+                let number = NonZeroU16::new(number)
+                    .ok_or_else(|| WireError::Refused("topic alias 0".into()))?;
+                let is_known = publish.topic_name.is_empty();
+                let alias = if is_known { Alias::Use(number) } else { Alias::Set(number) };
+                properties.alias = Some(alias);
+            }
+            _ => return Err(OTHER_PROPERTY),
+        }
+    }
     Ok(Publish {
         level: read_level(publish.qos, publish.packet_id)?,
         dup: publish.dup,
@@ -190,25 +306,30 @@ fn read_publish(publish: publishv5::MqttPublish) -> Result<Publish, WireError> {
             payload: read_payload(publish.payload),
             tag: Tag::NONE,
         },
-        properties: None,
+        properties: (properties != PublishProperties::default()).then(|| Box::new(properties)),
     })
 }
 
 fn read_subscribe(subscribe: subscribev5::MqttSubscribe) -> Result<Subscribe, WireError> {
-    check_none(&subscribe.properties)?;
+    let identifier = match subscribe.properties.as_slice() {
+        [] => 0,
+        [Property::SubscriptionIdentifier(id)] => *id,
+        _ => return Err(OTHER_PROPERTY),
+    };
     let requests = subscribe.subscriptions.into_iter().map(|subscription| {
-        if subscription.no_local
-            || subscription.retain_as_published
-            || subscription.retain_handling != 0
-        {
-            return Err(WireError::NotModelled { what: "a subscription option" });
-        }
+        let options = SubscriptionOptions {
+            no_local: subscription.no_local,
+            retain_as_published: subscription.retain_as_published,
+            retain_handling: match subscription.retain_handling {
+                0 => RetainHandling::Send,
+                1 => RetainHandling::SendIfNew,
+                2 => RetainHandling::DoNotSend,
+                _ => return Err(WireError::Refused("Retain Handling 3".into())),
+            },
+            identifier,
+        };
         let qos = read_qos(subscription.qos)?;
-        Ok(SubscriptionRequest {
-            filter: subscription.topic_filter.into(),
-            qos,
-            options: SubscriptionOptions::default(),
-        })
+        Ok(SubscriptionRequest { filter: subscription.topic_filter.into(), qos, options })
     });
     let requests = requests.collect::<Result<_, _>>()?;
     Ok(Subscribe { id: read_id(subscribe.packet_id)?, dup: false, requests })
@@ -220,5 +341,5 @@ fn read_ack(id: u16, reason: u8, properties: &[Property]) -> Result<Ack, WireErr
 }
 
 const fn check_none(properties: &[Property]) -> Result<(), WireError> {
-    if properties.is_empty() { Ok(()) } else { Err(WireError::NotModelled { what: "a property" }) }
+    if properties.is_empty() { Ok(()) } else { Err(OTHER_PROPERTY) }
 }

@@ -1,0 +1,298 @@
+//! One hop alone: a sender and a receiver, a connection that a test ends and opens, and everything
+//! said written down.
+
+use std::collections::VecDeque;
+
+use crate::base::name::{Connection, StreamIndex, Tag, Transmission};
+use crate::base::qos::QoS;
+use crate::base::time::{Span, Time};
+use crate::mqtt::endpoint::Output;
+use crate::mqtt::host::{Host, Outbox, Owner};
+use crate::mqtt::inbound::{Inbound, Reaction};
+use crate::mqtt::outbound::{Outbound, Outgoing};
+use crate::mqtt::packet::{Ack, Alias, Message, Packet, Payload};
+use crate::mqtt::quirks::Quirk;
+use crate::mqtt::settings::{HopSettings, Limits, Version};
+
+pub(super) const SECOND: Span = Span::from_secs(1);
+
+pub(super) struct Hop {
+    pub(super) version: Version,
+    pub(super) sending: HopSettings,
+    pub(super) receiving: HopSettings,
+    /// What the receiver says that it takes, from the next connection on.
+    pub(super) limits: Limits,
+    /// With which reason the receiver refuses every PUBLISH.
+    pub(super) refusing: Option<u8>,
+    now: Time,
+    connection: Option<Connection>,
+    outbound: Outbound,
+    outbox: Outbox,
+    inbound: Inbound,
+    lose: Vec<&'static str>,
+    log: Vec<String>,
+    published: u32,
+}
+
+impl Hop {
+    /// Connected, with the reconnect rule and nothing in flight.
+    pub(super) fn new(version: Version, sending: HopSettings, receiving: HopSettings) -> Self {
+        let mut hop = Self {
+            version,
+            sending,
+            receiving,
+            limits: Limits::NONE,
+            refusing: None,
+            now: Time::ZERO,
+            connection: None,
+            outbound: Outbound::new(&sending),
+            outbox: Outbox::new(&sending),
+            inbound: Inbound::new(),
+            lose: Vec::new(),
+            log: Vec::new(),
+            published: 0,
+        };
+        hop.connect();
+        hop
+    }
+
+    pub(super) fn plain(version: Version) -> Self {
+        Self::new(version, HopSettings::default(), HopSettings::default())
+    }
+
+    /// A sender with a quirk.
+    pub(super) fn sender(quirk: Quirk) -> Self {
+        let sending = HopSettings { quirks: quirk.into(), ..HopSettings::default() };
+        Self::new(Version::V5, sending, HopSettings::default())
+    }
+
+    /// A receiver with a quirk.
+    pub(super) fn receiver(quirk: Quirk) -> Self {
+        let receiving = HopSettings { quirks: quirk.into(), ..HopSettings::default() };
+        Self::new(Version::V5, HopSettings::default(), receiving)
+    }
+
+    /// Loses the next packets whose log lines begin like these, each once.
+    pub(super) fn lose(&mut self, starts: &[&'static str]) {
+        self.lose.extend(starts);
+    }
+
+    pub(super) fn publish(&mut self, qos: QoS) {
+        self.publish_with(qos, |_| {});
+    }
+
+    /// A message that expires after so many seconds.
+    pub(super) fn publish_expiring(&mut self, qos: QoS, secs: u64) {
+        let expires = self.now + Span::from_secs(secs);
+        self.publish_with(qos, |outgoing| outgoing.expires = expires);
+    }
+
+    /// Publishes to `t`; the payload's length is the message's number, from 1.
+    pub(super) fn publish_with(&mut self, qos: QoS, change: impl FnOnce(&mut Outgoing)) {
+        self.published += 1;
+        let tag = Tag::new(StreamIndex(0), self.published, qos, self.now);
+        let payload = Payload::Filler(self.published);
+        let message = Message { topic: "t".into(), payload, tag };
+        let mut outgoing = Outgoing::new(message, qos, false);
+        change(&mut outgoing);
+        let (outbound, mut host) = self.split();
+        outbound.publish(&mut host, outgoing);
+        self.settle();
+    }
+
+    pub(super) fn connect(&mut self) {
+        let next = self.connection.map_or(0, |connection| connection.0 + 1);
+        self.connection = Some(Connection(next));
+        self.outbound.set_peer_limits(self.limits);
+        let (outbound, mut host) = self.split();
+        outbound.resume(&mut host);
+        self.settle();
+    }
+
+    pub(super) fn disconnect(&mut self) {
+        self.connection = None;
+        self.outbound.suspend();
+        let outbound = &self.outbound;
+        self.outbox.timers.prune(|armed| outbound.is_armed(armed));
+    }
+
+    pub(super) fn reconnect(&mut self) {
+        self.disconnect();
+        self.connect();
+    }
+
+    /// The sender crashes; its store is durable.
+    pub(super) fn crash_sender(&mut self) {
+        self.connection = None;
+        self.outbound.restart();
+        self.outbox.restart();
+    }
+
+    /// The receiver crashes; its store is durable.
+    pub(super) fn crash_receiver(&mut self) {
+        self.disconnect();
+        self.inbound.restart(&self.receiving);
+    }
+
+    /// The sender's session ends.
+    pub(super) fn end_session(&mut self) {
+        let (outbound, mut host) = self.split();
+        outbound.discard(&mut host);
+        self.settle();
+    }
+
+    pub(super) fn wait(&mut self, secs: u64) {
+        let until = self.now + Span::from_secs(secs);
+        while self.outbox.timers.next_deadline() <= until {
+            self.now = self.outbox.timers.next_deadline();
+            while let Some(armed) = self.outbox.timers.pop_due(self.now) {
+                let (outbound, mut host) = self.split();
+                outbound.timer(&mut host, &armed);
+            }
+            self.settle();
+        }
+        self.now = until;
+    }
+
+    /// What the receiver says to a PUBREL out of the blue.
+    pub(super) fn receive_pubrel(&mut self, ack: Ack) -> String {
+        let answer = self.receive(Packet::PubRel(ack), Transmission::default());
+        answer.map_or(String::new(), |answer| describe("< ", &answer))
+    }
+
+    pub(super) fn take_log(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.log)
+    }
+
+    /// The lines of the log that begin so, without that beginning.
+    pub(super) fn take(&mut self, start: &str) -> Vec<String> {
+        let log = self.take_log();
+        log.iter().filter_map(|line| Some(line.strip_prefix(start)?.trim().into())).collect()
+    }
+
+    pub(super) fn deliveries(&mut self) -> Vec<String> {
+        self.take("deliver")
+    }
+
+    /// How many messages are in flight, and how many wait.
+    pub(super) const fn backlog(&self) -> (u32, u32) {
+        (self.outbox.in_flight, self.outbox.queued)
+    }
+
+    pub(super) fn is_armed(&self) -> bool {
+        self.outbox.timers.next_deadline() != Time::NEVER
+    }
+
+    fn settle(&mut self) {
+        let mut answers = VecDeque::new();
+        loop {
+            while let Some(output) = self.outbox.pop() {
+                match output {
+                    Output::Send { packet, transmission, .. } => {
+                        let line = describe("> ", &packet);
+                        if self.arrives(line) {
+                            answers.extend(self.receive(packet, transmission));
+                        }
+                    }
+                    Output::Complete(tag) => self.log.push(format!("complete #{}", number(tag))),
+                    Output::Refuse { tag, why } => {
+                        self.log.push(format!("refuse #{} {why:?}", number(tag)));
+                    }
+                    other => panic!("not an output of a hop: {other:?}"),
+                }
+            }
+            let Some(answer) = answers.pop_front() else { return };
+            if !self.arrives(describe("< ", &answer)) {
+                continue;
+            }
+            let (outbound, mut host) = self.split();
+            match answer {
+                Packet::PubAck(ack) => outbound.puback(&mut host, ack),
+                Packet::PubRec(ack) => outbound.pubrec(&mut host, ack),
+                Packet::PubComp(ack) => outbound.pubcomp(&mut host, ack),
+                other => panic!("not an answer: {other:?}"),
+            }
+            let outbound = &self.outbound;
+            self.outbox.timers.prune(|armed| outbound.is_armed(armed));
+        }
+    }
+
+    fn arrives(&mut self, line: String) -> bool {
+        let lost = self.lose.iter().position(|start| line.starts_with(start));
+        self.log.push(if lost.is_some() { format!("{line} LOST") } else { line });
+        lost.map(|place| self.lose.remove(place)).is_none()
+    }
+
+    /// The receiver's part; returns its answer.
+    fn receive(&mut self, packet: Packet, arrival: Transmission) -> Option<Packet> {
+        let host = Host {
+            now: self.now,
+            settings: &self.receiving,
+            version: self.version,
+            connection: self.connection,
+            outbox: &mut Outbox::new(&self.receiving),
+            session: 0,
+            owner: Owner::Application,
+        };
+        let Reaction { deliver, answer, close } = match (packet, self.refusing) {
+            (Packet::Publish(publish), Some(reason)) => {
+                self.inbound.refuse(&host, &publish, reason)
+            }
+            (Packet::Publish(publish), None) => self.inbound.publish(&host, publish, arrival),
+            (Packet::PubRel(ack), _) => self.inbound.pubrel(&host, ack),
+            (other, _) => panic!("not a sender's packet: {other:?}"),
+        };
+        if let Some(delivery) = deliver {
+            let (number, qos) = (delivery.message.payload.len(), delivery.qos);
+            self.log.push(format!("deliver #{number} q{qos}"));
+        }
+        if close {
+            self.log.push("close".into());
+        }
+        answer
+    }
+
+    fn split(&mut self) -> (&mut Outbound, Host<'_>) {
+        let host = Host {
+            now: self.now,
+            settings: &self.sending,
+            version: self.version,
+            connection: self.connection,
+            outbox: &mut self.outbox,
+            session: 0,
+            owner: Owner::Application,
+        };
+        (&mut self.outbound, host)
+    }
+}
+
+fn number(tag: Tag) -> u32 {
+    tag.parts().map_or(0, |parts| parts.sequence)
+}
+
+fn describe(arrow: &str, packet: &Packet) -> String {
+    let mut line = format!("{arrow}{}", packet.kind().label());
+    if let Packet::Publish(publish) = packet {
+        line += &format!(" #{} q{}", publish.message.payload.len(), publish.level.qos());
+    }
+    if let Some(id) = packet.id() {
+        line += &format!(" id{}", id.get());
+    }
+    if packet.reason() != 0 {
+        line += &format!(" {:#x}", packet.reason());
+    }
+    if let Packet::Publish(publish) = packet {
+        line += if publish.dup { " dup" } else { "" };
+        let Some(properties) = &publish.properties else { return line };
+        line += &properties.expiry.map_or(String::new(), |left| format!(" {left}s"));
+        line += &match properties.alias {
+            None => String::new(),
+            Some(Alias::Set(number)) => format!(" set{number}"),
+            Some(Alias::Use(number)) => format!(" use{number}"),
+        };
+        for id in &properties.subscription_ids {
+            line += &format!(" sub{id}");
+        }
+    }
+    line
+}
