@@ -229,7 +229,7 @@ impl Outbound {
         if self.waiting.len() >= limit {
             let newest = outgoing.message.tag;
             let oldest = match host.settings.on_full {
-                OnFull::DropNewest => None,
+                OnFull::DropNewest | OnFull::Reject => None,
                 OnFull::DropOldest => self.dequeue(host),
             };
             let Some(oldest) = oldest else {

@@ -78,6 +78,11 @@ pub enum OnFull {
     DropNewest,
     /// Drops the one that has waited longest.
     DropOldest,
+    /// Refuses the one that came, so that it stays with whoever sent it: a client refuses its
+    /// application's `publish()`; a broker whose subscriber's queue is full refuses the PUBLISH,
+    /// by 0x97 in 5.0 and before that by closing the publisher's connection, and forwards it to
+    /// nobody.
+    Reject,
 }
 
 /// Settings of both halves of a hop at one endpoint.
@@ -111,6 +116,19 @@ pub struct Backoff {
     pub min: Span,
     /// The longest pause of all.
     pub max: Span,
+}
+
+impl Backoff {
+    /// The longest pause before the next attempt when `attempt` of them have failed; none before
+    /// the first.
+    #[must_use]
+    pub fn longest(self, attempt: u32) -> Span {
+        match attempt {
+            0 => Span::ZERO,
+            // 2^36 s are beyond `Span::LIMIT`.
+            _ => self.min.times(1 << (attempt - 1).min(36)).min(self.max),
+        }
+    }
 }
 
 /// What an endpoint's storage keeps through a crash.
@@ -178,7 +196,9 @@ pub struct ClientSettings {
     pub connect_timeout: Option<Span>,
     /// How it comes back after a connection was lost.
     pub reconnect: Backoff,
-    /// Connects only while it has something to send, as a device that reports and sleeps.
+    /// Connects only while it has something to send, as a device that reports and sleeps. Asked
+    /// to connect, it connects once, to have its session. QoS 0 waits for the connection too,
+    /// whatever `hop.queue_qos0` says.
     pub on_demand: bool,
     /// Whether it subscribes again when the broker kept no session.
     pub resubscribe: bool,
