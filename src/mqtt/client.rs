@@ -6,12 +6,15 @@ use super::endpoint::{Backlog, Endpoint, Input, Output};
 use super::host::{Host, Outbox, Owner};
 use super::inbound::{Inbound, Reaction};
 use super::outbound::{Outbound, Outgoing};
-use super::packet::{ConnAck, Connect, Packet, PacketId};
+use super::packet::{Packet, PacketId};
 use super::requests::Requests;
 use super::settings::{ClientSettings, Request, Version};
 use crate::base::event::Close;
-use crate::base::name::{Connection, Transmission};
+use crate::base::name::Transmission;
 use crate::base::time::{Span, Time};
+use connecting::{Ping, State};
+
+mod connecting;
 
 /// A sans-IO MQTT client; see [`Endpoint`] for how to drive it.
 #[derive(Clone, Debug)]
@@ -24,27 +27,32 @@ pub struct Client {
     outbox: Outbox,
     /// When it last sent anything, for keep alive.
     last_sent: Time,
+    /// The PINGREQ that is not answered yet.
+    ping: Option<Ping>,
     /// Connections that ended before their CONNACK, since the last that did not.
     failures: u32,
+    /// How many connections were opened, which names their wills.
+    opened: u32,
+    /// Whether it has state of a session: it was connected, if never again.
     has_connected: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// The application wants no connection.
-    Away,
-    /// A connection was asked for.
-    Opening,
-    /// CONNECT was sent; it is sent again at this time.
-    Connecting(Connection, Time),
-    /// CONNACK came.
-    Connected(Connection),
+    /// Whether the next CONNECT asks for a new session, because the broker has one that this
+    /// client knows nothing of.
+    starts_anew: bool,
+    /// Whether the application wants a connection; one that is `on_demand` need not be open.
+    wanted: bool,
+    /// Whether a client that is `on_demand` is to connect though it has nothing to send.
+    visits: bool,
+    /// Whether the last PINGREQ was answered and nothing came since it was sent.
+    quiet: bool,
 }
 
 impl Client {
     /// A client that is away until [`Request::Connect`].
     #[must_use]
-    pub fn new(settings: Arc<ClientSettings>) -> Self {
+    pub fn new(mut settings: Arc<ClientSettings>) -> Self {
+        if settings.on_demand {
+            Arc::make_mut(&mut settings).hop.queue_qos0 = true;
+        }
         Self {
             state: State::Away,
             outbound: Outbound::new(&settings.hop),
@@ -52,26 +60,26 @@ impl Client {
             requests: Requests::new(settings.request_retry, settings.version),
             outbox: Outbox::new(&settings.hop),
             last_sent: Time::ZERO,
+            ping: None,
             failures: 0,
+            opened: 0,
             has_connected: false,
+            starts_anew: false,
+            wanted: false,
+            visits: false,
+            quiet: false,
             settings,
         }
     }
 
     fn application(&mut self, now: Time, request: Request) {
         match request {
-            Request::Connect => {
-                if self.state == State::Away {
-                    self.open(0);
-                }
+            Request::Connect => self.connect(now),
+            Request::Disconnect => {
+                self.wanted = false;
+                self.disconnect();
             }
-            Request::Disconnect => self.disconnect(),
-            Request::Reconnect => {
-                if self.state != State::Away {
-                    self.leave();
-                    self.open(0);
-                }
-            }
+            Request::Reconnect => self.reconnect(now),
             Request::Publish { message, qos, retain, expiry } => {
                 let expires = self.expires(now, expiry);
                 let (outbound, _, mut host) = self.split(now);
@@ -98,6 +106,11 @@ impl Client {
         if !matches!(self.state, State::Connected(_)) {
             return;
         }
+        if let Packet::PingResp = packet {
+            self.pinged();
+            return;
+        }
+        self.stirred();
         let (outbound, inbound, mut host) = self.split(now);
         let reaction = match packet {
             Packet::Publish(publish) => inbound.publish(&host, publish, arrival),
@@ -107,13 +120,13 @@ impl Client {
             Packet::PubComp(ack) => return outbound.pubcomp(&mut host, ack),
             Packet::SubAck(ack) => return self.answered(now, ack.id, &ack.codes),
             Packet::UnsubAck(ack) => return self.answered(now, ack.id, &[]),
-            Packet::Disconnect(_) => return self.lost(),
+            Packet::Disconnect(_) => return self.dismissed(now),
             _ => return,
         };
-        self.react(reaction, arrival);
+        self.react(now, reaction, arrival);
     }
 
-    fn react(&mut self, reaction: Reaction, arrival: Transmission) {
+    fn react(&mut self, now: Time, reaction: Reaction, arrival: Transmission) {
         if let Some(delivery) = reaction.deliver {
             self.outbox.push(Output::Deliver {
                 message: delivery.message,
@@ -124,9 +137,8 @@ impl Client {
         if let (Some(packet), State::Connected(connection)) = (reaction.answer, self.state) {
             self.outbox.send(connection, packet, arrival);
         }
-        if let (true, State::Connected(connection)) = (reaction.close, self.state) {
-            self.outbox.close(connection, Close::Protocol);
-            self.lost();
+        if reaction.close {
+            self.hang_up(now, Close::Protocol);
         }
     }
 
@@ -144,63 +156,6 @@ impl Client {
         }
     }
 
-    fn opened(&mut self, now: Time, connection: Connection) {
-        if self.state == State::Opening {
-            self.send_connect(now, connection);
-        }
-    }
-
-    fn send_connect(&mut self, now: Time, connection: Connection) {
-        let ClientSettings { client_id, version, clean, session_expiry, keep_alive, .. } =
-            &*self.settings;
-        let keep_alive = keep_alive.as_nanos() / Span::from_secs(1).as_nanos();
-        let connect = Connect {
-            client_id: Arc::clone(client_id),
-            version: *version,
-            clean: *clean,
-            session_expiry: if *clean || *version != Version::V5 { 0 } else { *session_expiry },
-            keep_alive: u16::try_from(keep_alive).unwrap_or(u16::MAX),
-            will: self.settings.will.clone(),
-            limits: self.settings.limits,
-        };
-        self.outbox.send_control(connection, Packet::Connect(Box::new(connect)));
-        let again = self.settings.request_retry.map_or(Time::NEVER, |after| now + after);
-        self.state = State::Connecting(connection, again);
-    }
-
-    fn connack(&mut self, now: Time, answer: ConnAck) {
-        let State::Connecting(connection, _) = self.state else { return };
-        if answer.code != 0 {
-            self.lost();
-            self.outbox.close(connection, Close::Asked);
-            return;
-        }
-        self.state = State::Connected(connection);
-        self.failures = 0;
-        self.outbound.set_peer_limits(answer.limits);
-        if self.is_new_session(answer) {
-            // The broker knows nothing of this session, so neither may the client
-            // [MQTT-3.2.2-5 of 5.0].
-            self.inbound.end_session();
-            self.requests.forget_answers();
-            let (outbound, _, mut host) = self.split(now);
-            outbound.end_session(&mut host);
-        }
-        self.has_connected = true;
-        self.ask(now);
-        let (outbound, _, mut host) = self.split(now);
-        outbound.resume(&mut host);
-    }
-
-    /// Whether the broker kept nothing. MQTT 3.1 has no way to say so: there a client without
-    /// Clean Session has to trust that its session is still there, once it has been.
-    fn is_new_session(&self, answer: ConnAck) -> bool {
-        match self.settings.version {
-            Version::V31 => self.settings.clean || !self.has_connected,
-            Version::V311 | Version::V5 => !answer.session_present,
-        }
-    }
-
     /// Sends the SUBSCRIBE or UNSUBSCRIBE that is due.
     fn ask(&mut self, now: Time) {
         if let State::Connected(connection) = self.state {
@@ -208,72 +163,23 @@ impl Client {
         }
     }
 
-    fn disconnect(&mut self) {
-        if let State::Connected(connection) = self.state {
-            self.outbox.send_control(connection, Packet::Disconnect(0));
-        }
-        self.leave();
-    }
-
-    /// Closes the connection from this side.
-    fn leave(&mut self) {
-        if let State::Connecting(connection, _) | State::Connected(connection) = self.state {
-            self.outbox.close(connection, Close::Asked);
-        }
-        self.suspend(State::Away);
-    }
-
-    /// The connection ended from the other side: the application still wants one.
-    fn lost(&mut self) {
-        self.failures += 1;
-        self.suspend(State::Opening);
-        self.open(self.failures);
-    }
-
-    fn open(&mut self, attempt: u32) {
-        self.state = State::Opening;
-        self.outbox.push(Output::Connect { attempt });
-    }
-
-    fn suspend(&mut self, state: State) {
-        self.state = state;
-        self.outbound.suspend();
-        self.requests.suspend();
-    }
-
     fn timeout(&mut self, now: Time) {
         while let Some(armed) = self.outbox.timers.pop_due(now) {
             let (outbound, _, mut host) = self.split(now);
             outbound.timer(&mut host, &armed);
         }
-        match self.state {
-            State::Connecting(connection, again) if again <= now => {
-                self.send_connect(now, connection);
-            }
-            State::Connected(connection) => {
-                self.requests.repeat(now, connection, &mut self.outbox);
-                if self.ping_due() <= now {
-                    self.outbox.send_control(connection, Packet::PingReq);
-                }
-            }
-            _ => {}
+        if let State::Connected(connection) = self.state {
+            self.requests.repeat(now, connection, &mut self.outbox);
         }
+        self.watch_connection(now);
     }
 
-    fn ping_due(&self) -> Time {
-        match self.state {
-            State::Connected(_) if self.settings.keep_alive > Span::ZERO => {
-                self.last_sent + self.settings.keep_alive
-            }
-            _ => Time::NEVER,
-        }
-    }
-
-    fn connection(&self) -> Option<Connection> {
-        match self.state {
-            State::Connecting(connection, _) | State::Connected(connection) => Some(connection),
-            State::Away | State::Opening => None,
-        }
+    /// Whether anything of the application's is not yet done.
+    fn has_work(&self) -> bool {
+        self.outbox.in_flight > 0
+            || self.outbox.queued > 0
+            || self.requests.are_due()
+            || self.requests.are_pending()
     }
 
     /// The halves of the hop, and what they need of this endpoint.
@@ -293,6 +199,12 @@ impl Client {
         };
         (&mut self.outbound, &mut self.inbound, host)
     }
+
+    /// Forgets the timers of what was answered meanwhile.
+    fn prune_timers(&mut self) {
+        let outbound = &self.outbound;
+        self.outbox.timers.prune(|armed| outbound.is_armed(armed));
+    }
 }
 
 impl Endpoint for Client {
@@ -301,12 +213,7 @@ impl Endpoint for Client {
     fn handle(&mut self, now: Time, input: Input<Request>) {
         match input {
             Input::Opened(connection) => self.opened(now, connection),
-            Input::Closed(connection) => {
-                // While it waits for a connection, this is the one: it could not be opened.
-                if self.connection() == Some(connection) || self.state == State::Opening {
-                    self.lost();
-                }
-            }
+            Input::Closed(connection) => self.closed(now, connection),
             Input::Packet { connection, packet, transmission } => {
                 if self.connection() == Some(connection) {
                     self.packet(now, packet, transmission);
@@ -318,11 +225,13 @@ impl Endpoint for Client {
         if self.requests.are_due() {
             self.ask(now);
         }
+        if self.settings.on_demand {
+            self.come_or_go(now);
+        }
         if self.settings.keep_alive > Span::ZERO && self.outbox.has_sends() {
             self.last_sent = now;
         }
-        let outbound = &self.outbound;
-        self.outbox.timers.prune(|armed| outbound.is_armed(armed));
+        self.prune_timers();
     }
 
     fn poll_output(&mut self) -> Option<Output> {
@@ -330,23 +239,23 @@ impl Endpoint for Client {
     }
 
     fn next_timeout(&self) -> Time {
-        let connect = match self.state {
-            State::Connecting(_, again) => again,
-            _ => Time::NEVER,
-        };
         let retry = self.outbox.timers.next_deadline();
-        retry.min(connect).min(self.requests.next_deadline()).min(self.ping_due())
+        retry.min(self.requests.next_deadline()).min(self.connection_due())
     }
 
+    /// It is away afterwards. What a clean session had in flight is refused when the next CONNACK
+    /// shows that the session is gone, as after any loss of the connection.
     fn restart(&mut self, _: Time) {
         self.suspend(State::Away);
+        self.wanted = false;
+        self.failures = 0;
         self.outbound.restart();
         self.inbound.restart(&self.settings.hop);
         self.outbox.restart();
     }
 
     fn backlog(&self) -> Backlog {
-        let connecting = matches!(self.state, State::Opening | State::Connecting(..));
+        let connecting = matches!(self.state, State::Opening(_) | State::Connecting(..));
         self.outbox.backlog(connecting || self.requests.are_pending())
     }
 }

@@ -43,7 +43,8 @@ pub trait Endpoint {
 pub enum Input<R> {
     /// The transport opened a connection.
     Opened(Connection),
-    /// The transport closed a connection, or the peer does not know it.
+    /// The transport closed a connection, or the peer does not know it. At a client also: the
+    /// transport could not open it.
     Closed(Connection),
     /// A packet arrived.
     Packet {

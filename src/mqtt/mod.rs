@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod client;
+mod deadlines;
 pub mod endpoint;
 mod host;
 mod ids;

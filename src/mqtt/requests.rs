@@ -80,10 +80,13 @@ impl Requests {
         self.due = true;
     }
 
-    /// The broker has no session: subscribe to everything again.
-    pub(crate) fn forget_answers(&mut self) {
-        for wanted in &mut self.wanted {
-            wanted.progress = Progress::Due;
+    /// The broker has no session, and so no subscriptions: ask for all of them again, if the
+    /// client does that by itself.
+    pub(crate) fn forget_answers(&mut self, resubscribe: bool) {
+        if resubscribe {
+            for wanted in &mut self.wanted {
+                wanted.progress = Progress::Due;
+            }
         }
         self.unwanted.clear();
         self.due = self.is_anything_due();
@@ -172,6 +175,11 @@ impl Requests {
     /// Whether [`Requests::ask`] would send something, given a connection and an id.
     pub(crate) fn are_due(&self) -> bool {
         self.due && self.pending.is_empty()
+    }
+
+    /// Whether the client has or wants any subscription.
+    pub(crate) fn are_any_wanted(&self) -> bool {
+        !self.wanted.is_empty()
     }
 
     pub(crate) fn are_pending(&self) -> bool {

@@ -6,9 +6,12 @@ use super::host::{Host, Outbox, Owner};
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::packet::Connect;
-use super::settings::{HopSettings, Version};
+use super::settings::{HopSettings, Version, Will};
 use crate::base::name::Connection;
-use crate::base::time::Time;
+use crate::base::time::{Span, Time};
+
+/// A Session Expiry Interval that has no end (MQTT 5.0, section 3.1.2.11.2).
+pub(crate) const NEVER_EXPIRES: u32 = u32::MAX;
 
 /// A session: both halves of a hop and the subscriptions, with or without a connection.
 #[derive(Clone, Debug)]
@@ -21,9 +24,15 @@ pub(crate) struct Session {
     pub(crate) exists: bool,
     /// What the CONNACK of this connection said of an earlier session.
     pub(crate) was_present: bool,
-    /// Whether it ends with its connection: Clean Session of 3.1 and 3.1.1, or 5.0's Session
-    /// Expiry Interval of 0.
-    pub(crate) ends_with_connection: bool,
+    /// How many seconds it outlives its connection: 5.0's Session Expiry Interval. Before 5.0 that
+    /// is 0 with Clean Session, and without it [`NEVER_EXPIRES`].
+    pub(crate) expiry: u32,
+    /// The will of its connection, or of its last one while the will's delay runs.
+    pub(crate) will: Option<Box<Will>>,
+    /// How long its client may be silent; zero for ever.
+    pub(crate) patience: Span,
+    /// When its client was last heard of.
+    pub(crate) last_heard: Time,
     pub(crate) outbound: Outbound,
     pub(crate) inbound: Inbound,
     /// The filters it subscribed to, for when it ends.
@@ -40,7 +49,10 @@ impl Session {
             connection: None,
             exists: false,
             was_present: false,
-            ends_with_connection: true,
+            expiry: 0,
+            will: None,
+            patience: Span::ZERO,
+            last_heard: Time::ZERO,
             outbound: Outbound::new(settings),
             inbound: Inbound::new(),
             filters: Vec::new(),
@@ -49,16 +61,24 @@ impl Session {
     }
 
     /// A CONNECT was accepted. The caller has ended the old session if it is not to be resumed.
-    pub(crate) fn attach(&mut self, connection: Connection, connect: &Connect) {
+    pub(crate) fn attach(&mut self, now: Time, connection: Connection, connect: &Connect) {
         self.connection = Some(connection);
         self.version = connect.version;
         self.outbound.set_peer_limits(connect.limits);
         self.was_present = self.exists;
         self.exists = true;
-        self.ends_with_connection = match connect.version {
-            Version::V31 | Version::V311 => connect.clean,
-            Version::V5 => connect.session_expiry == 0,
+        self.expiry = match connect.version {
+            Version::V31 | Version::V311 if connect.clean => 0,
+            Version::V31 | Version::V311 => NEVER_EXPIRES,
+            Version::V5 => connect.session_expiry,
         };
+        self.will = connect.will.clone().map(Box::new);
+        if let (Some(will), Version::V31 | Version::V311) = (&mut self.will, connect.version) {
+            will.delay = 0;
+        }
+        // Keep Alive is in seconds, and half as much again is granted.
+        self.patience = Span::from_millis(u64::from(connect.keep_alive) * 1_500);
+        self.last_heard = now;
     }
 
     /// The halves of the hop, and what they need of the broker.
