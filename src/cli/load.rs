@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use super::terminal::{When, note, style};
 use crate::scenario::{self, Scenario};
 
-/// Every scenario of the files and folders, in their order; a file named twice comes once. `None`
+/// Every scenario of the files and folders, in their order; a file named twice comes once. What
+/// is surprising about them is told on standard error. `None`
 /// if anything is wrong with any of them: all of it has been told on standard error by then.
 pub(super) fn all(paths: &[PathBuf], color: When) -> Option<Vec<Scenario>> {
     let style = style(color, &io::stderr());
@@ -27,7 +28,12 @@ pub(super) fn all(paths: &[PathBuf], color: When) -> Option<Vec<Scenario>> {
             }
             seen.push(real);
             match Scenario::load(&file) {
-                Ok(scenario) => scenarios.push(scenario),
+                Ok(scenario) => {
+                    if !scenario.warnings.warnings.is_empty() {
+                        note(&scenario.warnings.render(style.colour));
+                    }
+                    scenarios.push(scenario);
+                }
                 Err(diagnostics) => {
                     wrong += diagnostics.list.len().max(1);
                     note(&diagnostics.render(style.colour));

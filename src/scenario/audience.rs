@@ -37,7 +37,7 @@ impl Audience {
                 let position = *positions.entry((filter, granted)).or_insert(next);
                 if position == next {
                     audience.groups.push(Group { granted, clients: 0, weight: 0.0 });
-                    audience.tree.insert(filter, next, ());
+                    audience.tree.insert(plain_filter(filter), next, ());
                 }
                 let group = &mut audience.groups[position];
                 group.clients += 1;
@@ -51,4 +51,11 @@ impl Audience {
     pub(super) fn visit(&self, topic: &str, mut visit: impl FnMut(&Group)) {
         self.tree.for_each_match(topic, |position, ()| visit(&self.groups[*position]));
     }
+}
+
+/// The filter by which messages are chosen: that of a shared subscription follows
+/// `$share/GROUP/` (MQTT 5.0, section 4.8.2).
+pub(super) fn plain_filter(filter: &str) -> &str {
+    let shared = filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/'));
+    shared.map_or(filter, |(_, plain)| plain)
 }

@@ -1,10 +1,12 @@
 //! What the whole of a scenario must agree on: its axes and its expectations.
 
 use super::audience::Audience;
+use super::check_client::is_name_letter;
+use super::client::ClientTable;
 use super::diagnostic::Diagnostics;
 use super::expect::{Bound, Expect, ExpectedBreak, Need, SOMETIMES};
 use super::file::{BrokenTable, File};
-use super::nodes::{Nodes, is_name_letter};
+use super::nodes::Nodes;
 use super::trial::Setup;
 use super::value::{Given, Levels};
 use crate::base::qos::QoS;
@@ -35,7 +37,8 @@ pub(super) fn header(file: &File, errors: &mut Diagnostics) {
     let subscribes = file.client.iter().flat_map(|client| &client.value.subscribe);
     let levels: Vec<_> = subscribes.map(|subscribe| &subscribe.value.qos).collect();
     axis(&levels, "subscribe", errors);
-    if file.client.iter().all(|client| client.value.publish.is_empty()) {
+    let silent = |client: &ClientTable| client.publish.is_empty() && client.will.is_none();
+    if file.client.iter().all(|client| silent(&client.value)) {
         let span = file.client.first().map_or(0..0, |client| client.value.name.span.clone());
         errors
             .error(&span, "nobody publishes", "no client has a [[client.publish]]")
@@ -147,7 +150,7 @@ fn check_break(
         errors
             .error(&given.span, "this promise cannot break so", "an expectation without a case")
             .help(format!("its kinds: {}", kinds.join(", ")));
-    } else if violation.promise == Promise::Ordered && !file.expect.order {
+    } else if violation.promise == Promise::Ordered && file.expect.order != Some(true) {
         errors
             .error(&given.span, "order is not promised here", "so it cannot break")
             .help("add `order = true` to [expect]");

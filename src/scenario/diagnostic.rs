@@ -14,6 +14,8 @@ pub struct Diagnostics {
     pub source: String,
     /// What is wrong, in the order of the file.
     pub list: Vec<Diagnostic>,
+    /// What is right but surprising, in the order of the file.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// One thing that is wrong.
@@ -32,7 +34,8 @@ pub struct Diagnostic {
 impl Diagnostics {
     /// Nothing wrong so far.
     pub(super) fn new(path: &str, source: &str) -> Self {
-        Self { path: path.to_owned(), source: source.to_owned(), list: Vec::new() }
+        let (path, source) = (path.to_owned(), source.to_owned());
+        Self { path, source, list: Vec::new(), warnings: Vec::new() }
     }
 
     /// One error about a file as a whole.
@@ -50,17 +53,26 @@ impl Diagnostics {
         title: impl Into<String>,
         label: impl Into<String>,
     ) -> &mut Diagnostic {
-        let (title, label) = (title.into(), label.into());
-        let span = Some(span.clone());
-        self.list.push(Diagnostic { title, span, label, help: String::new() });
-        self.list.last_mut().expect("one was pushed just now")
+        push(&mut self.list, span, title.into(), label.into())
+    }
+
+    /// Adds a warning at a place.
+    pub(super) fn warn(
+        &mut self,
+        span: &Range<usize>,
+        title: impl Into<String>,
+        label: impl Into<String>,
+    ) -> &mut Diagnostic {
+        push(&mut self.warnings, span, title.into(), label.into())
     }
 
     /// In the order of the file, none twice.
     pub(super) fn sorted(mut self) -> Self {
         let place = |one: &Diagnostic| one.span.as_ref().map_or(0, |span| span.start);
-        self.list.sort_by_key(place);
-        self.list.dedup();
+        for list in [&mut self.list, &mut self.warnings] {
+            list.sort_by_key(place);
+            list.dedup();
+        }
         self
     }
 
@@ -69,9 +81,10 @@ impl Diagnostics {
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut text = String::new();
-        for one in &self.list {
+        let errors = self.list.iter().map(|one| (Level::ERROR, one));
+        for (level, one) in errors.chain(self.warnings.iter().map(|one| (Level::WARNING, one))) {
             let title = printable(&one.title);
-            let title = Level::ERROR.primary_title(title.as_str());
+            let title = level.primary_title(title.as_str());
             let main = match &one.span {
                 Some(span) => title.element(
                     Snippet::source(self.source.as_str())
@@ -91,6 +104,17 @@ impl Diagnostics {
         text.pop();
         text
     }
+}
+
+fn push<'a>(
+    list: &'a mut Vec<Diagnostic>,
+    span: &Range<usize>,
+    title: String,
+    label: String,
+) -> &'a mut Diagnostic {
+    let span = Some(span.clone());
+    list.push(Diagnostic { title, span, label, help: String::new() });
+    list.last_mut().expect("one was pushed just now")
 }
 
 /// The text without control characters, which a file could use to fool a terminal.

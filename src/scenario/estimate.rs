@@ -123,7 +123,7 @@ impl Point {
     /// What one trial of this point needs.
     #[must_use]
     pub fn estimate(&self) -> Estimate {
-        trial(&self.setup)
+        trial(&self.worst())
     }
 }
 

@@ -5,13 +5,16 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::client::ClientTable;
+use super::fault::FaultTable;
 use super::link::{DelayTable, Direction, LossTable, ReorderTable};
 use super::problem::Problem;
-use super::texts::{Bytes, Duration, Every, Payload, Percent, Rate};
-use super::value::{Either, Given, Levels, Text, Whole};
+use super::swarm::SwarmTable;
+use super::texts::{Bytes, Duration, Every, Percent, Rate};
+use super::value::{Either, Given, Text, Whole};
 use super::words::{
-    BlameWord, BreachWord, DeliverOnWord, IdsWord, OnFullWord, PromiseWord, Qos0Word,
-    RepeatedPubrecWord, SessionWord, TransportWord, VersionWord,
+    BlameWord, BreachWord, DeliverOnWord, IdsWord, OnFullWord, PromiseWord, RepeatedPubrecWord,
+    StoreWord, TlsWord, TransportWord, VersionWord,
 };
 use crate::base::time::Span;
 
@@ -43,6 +46,12 @@ pub(super) struct File {
     /// The links; every client has exactly one, to the broker.
     #[serde(default)]
     pub link: Vec<Given<LinkTable>>,
+    /// What befalls nodes, links and packets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fault: Vec<Given<FaultTable>>,
+    /// Classes of faults that each seed switches on or off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swarm: Option<Given<SwarmTable>>,
     /// What is expected beyond the promises.
     #[serde(default)]
     pub expect: ExpectTable,
@@ -62,14 +71,22 @@ pub(super) struct SeedsTable {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct BrokerTable {
-    /// When it sends again what was not acknowledged.
-    pub retry: Given<Retry>,
+    /// A real product, dated, whose documented settings are the defaults here:
+    /// `docs/profiles.md`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Given<String>>,
+    /// What it keeps through a crash: `"durable"`, `"volatile"` or `{ snapshot = "30s" }`.
+    pub store: Given<Store>,
+    /// When it sends again what was not acknowledged: `"reconnect"` over tcp, `"1s"` over
+    /// datagrams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Given<Retry>>,
     /// Messages it may have unacknowledged with each client.
     pub max_inflight: Whole<1, 65_535>,
     /// Messages that may wait for each client.
     pub max_queued: Whole<1, 1_000_000_000>,
     /// What happens to one more.
-    pub on_full: OnFullWord,
+    pub on_full: Given<OnFullWord>,
     /// Whether QoS 0 messages wait for a client that is away.
     pub queue_qos0: bool,
     /// How packet ids are given out.
@@ -80,115 +97,32 @@ pub(super) struct BrokerTable {
     pub repeated_pubrec: RepeatedPubrecWord,
     /// The highest QoS that it grants.
     pub max_qos: Whole<0, 2>,
+    /// Messages that a client may have unacknowledged with it (5.0); 65535 if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receive_maximum: Option<Given<Whole<0, 65_535>>>,
+    /// The largest packet it takes (5.0); no limit if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_packet_size: Option<Given<Bytes>>,
+    /// Topic aliases that a client may use (5.0); none if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic_alias_maximum: Option<Given<Whole<0, 65_535>>>,
+    /// Topic filters to which nobody may publish.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<Given<String>>,
+    /// Deviations from the standard: `docs/quirks.md`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub quirks: Vec<Given<String>>,
 }
 
-/// A client, or a fleet of equal ones.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+/// What an endpoint keeps through a crash.
+pub(super) type Store = Either<StoreWord, SnapshotTable>;
+
+/// A store that is written now and then.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ClientTable {
-    /// Its name; `{i}` stands for its number in the fleet, from 1.
-    pub name: Given<String>,
-    /// How many of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub count: Option<Given<Whole<1, 1_000_000>>>,
-    /// Whether the broker keeps its session while it is away.
-    #[serde(default)]
-    pub session: SessionWord,
-    /// Pings after so long without a packet, in whole seconds; `0s` for never. It only costs bytes
-    /// today: nobody closes a connection for a missing ping or answer.
-    #[serde(default = "default_keep_alive")]
-    pub keep_alive: Given<Duration>,
-    /// When it sends again what was not acknowledged.
-    #[serde(default = "default_retry")]
-    pub retry: Given<Retry>,
-    /// How packet ids are given out.
-    #[serde(default)]
-    pub ids: IdsWord,
-    /// On which packet a QoS 2 message reaches the application.
-    #[serde(default)]
-    pub deliver_on: DeliverOnWord,
-    /// What it does when PUBREC comes again after its PUBREL.
-    #[serde(default)]
-    pub repeated_pubrec: RepeatedPubrecWord,
-    /// Messages it may have unacknowledged.
-    #[serde(default = "default_inflight")]
-    pub max_inflight: Whole<1, 65_535>,
-    /// What it does with messages that cannot leave yet.
-    #[serde(default)]
-    pub offline: OfflineTable,
-    /// When it disconnects and stays away, counted from the start of the traffic.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub away: Vec<Given<AwayTable>>,
-    /// What it publishes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub publish: Vec<Given<PublishTable>>,
-    /// What it subscribes to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub subscribe: Vec<Given<SubscribeTable>>,
-}
-
-/// What a client does with messages that cannot leave yet.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct OfflineTable {
-    /// Whether QoS 0 messages wait for a connection.
-    pub qos0: Qos0Word,
-    /// How many messages may wait.
-    pub max: Whole<1, 1_000_000_000>,
-    /// What happens to one more.
-    pub on_full: OnFullWord,
-}
-
-/// A time in which a client is disconnected.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct AwayTable {
-    /// When it disconnects, after the start of the traffic.
-    pub at: Given<Duration>,
-    /// How long it stays away.
-    pub lasts: Given<Duration>,
-}
-
-/// A workload.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PublishTable {
-    /// The topic; `{i}` stands for the client's number.
-    pub topic: Given<String>,
-    /// The QoS; a list is an axis: one trial each.
-    pub qos: Given<Levels>,
-    /// How many messages.
-    pub count: Given<Whole<1, 100_000_000>>,
-    /// The time from one message to the next.
-    pub every: Given<Every>,
-    /// The first message comes at a time drawn evenly from this span.
-    #[serde(default = "default_spread")]
-    pub spread: Given<Duration>,
-    /// How long the payloads are.
-    #[serde(default = "default_payload")]
-    pub payload: Given<Payload>,
-    /// Whether the broker keeps the last message for later subscribers.
-    #[serde(default)]
-    pub retain: bool,
-    /// Publish only the messages with these numbers, from 0; the others are left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub only: Option<Given<Vec<u32>>>,
-}
-
-/// A subscription.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SubscribeTable {
-    /// The topic filter; `{i}` stands for the client's number.
-    pub filter: Given<String>,
-    /// The QoS asked for; a list is an axis: one trial each.
-    pub qos: Given<Levels>,
-    /// When, after the start of the traffic; before the traffic if not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<Given<Duration>>,
-    /// When it unsubscribes; never if not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Given<Duration>>,
+pub(super) struct SnapshotTable {
+    /// How often.
+    pub snapshot: Duration,
 }
 
 /// A link, or the equal links of a fleet. Words as in tc-netem(8).
@@ -197,15 +131,36 @@ pub(super) struct SubscribeTable {
 pub(super) struct LinkTable {
     /// Which client, with `*` for any letters, and `"broker"`.
     pub between: Given<Vec<String>>,
-    /// How packets are carried: each MQTT packet as a datagram of its own.
+    /// How packets are carried: each MQTT packet as a datagram of its own, or each connection as
+    /// an ordered stream of bytes, in which a lost segment costs time.
     #[serde(default)]
-    pub transport: TransportWord,
+    pub transport: Given<TransportWord>,
     /// A known kind of network, from which the other fields differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<Given<String>>,
-    /// Bytes that the transport adds to each packet; 28 for UDP over IPv4.
+    /// Bytes that the transport adds to each packet or segment over IPv4 without options: 28 with
+    /// UDP, 40 with TCP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<Bytes>,
+    /// The most bytes of MQTT and TLS in one segment, from 1 to 65495; over tcp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mss: Option<Given<Whole<1, 65_495>>>,
+    /// TLS: `"1.2"`, `"1.3"` or `{ version = "1.3", resumption = false }`; over tcp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Given<Either<TlsWord, TlsTable>>>,
+    /// The least time until an unacknowledged segment is sent again; RFC 6298 says 1 s, Linux has
+    /// 200 ms; over tcp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rto_min: Option<Given<Duration>>,
+    /// How long a sent byte may stay unacknowledged before its sender gives the connection up.
+    /// 924.6 s if not given: what Linux's `tcp_retries2` of 15 comes to with `rto_min` at 200 ms
+    /// (tcp(7)); over tcp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_timeout: Option<Given<Duration>>,
+    /// A connection on which nothing was sent for so long is forgotten by a NAT on its way; never
+    /// if not given; over tcp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nat_idle: Option<Given<Duration>>,
     /// The delay, one way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Given<Either<Duration, DelayTable>>>,
@@ -214,7 +169,7 @@ pub(super) struct LinkTable {
     pub loss: Option<Given<Either<Percent, LossTable>>>,
     /// The share of packets that arrive twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub duplicate: Option<Percent>,
+    pub duplicate: Option<Given<Percent>>,
     /// The share of packets that are sent on at once and so overtake others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reorder: Option<Given<Either<Percent, ReorderTable>>>,
@@ -235,6 +190,17 @@ pub(super) struct LinkTable {
     pub outage: Option<OutageTable>,
 }
 
+/// TLS, in full.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TlsTable {
+    /// Which version.
+    pub version: TlsWord,
+    /// Whether a client resumes its TLS session when it connects again.
+    #[serde(default = "yes")]
+    pub resumption: bool,
+}
+
 /// Times in which a link is down.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -249,8 +215,9 @@ pub(super) struct OutageTable {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ExpectTable {
-    /// Whether messages must arrive in order; off over datagrams, which may reorder.
-    pub order: bool,
+    /// Whether messages must arrive in order: by default where all links are tcp.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<bool>,
     /// Excuses that count: `"queue-overflow"`.
     pub allow: Vec<Given<String>>,
     /// What must happen at least once over all trials.
@@ -332,24 +299,16 @@ const fn default_deadline() -> Given<Duration> {
     Given::assumed(Duration(Span::from_secs(3_600)))
 }
 
-const fn default_keep_alive() -> Given<Duration> {
-    Given::assumed(Duration(Span::ZERO))
+pub(super) const fn default_store() -> Given<Store> {
+    Given::assumed(Either::Text(StoreWord::Durable))
 }
 
-const fn default_retry() -> Given<Retry> {
-    Given::assumed(Either::Text(RetryWord::Every(Span::from_secs(1))))
-}
-
-const fn default_inflight() -> Whole<1, 65_535> {
+pub(super) const fn default_inflight() -> Whole<1, 65_535> {
     Whole(20)
 }
 
-const fn default_spread() -> Given<Duration> {
-    Given::assumed(Duration(Span::ZERO))
-}
-
-const fn default_payload() -> Given<Payload> {
-    Given::assumed(Payload(super::trial::PayloadSize::Fixed(64)))
+const fn yes() -> bool {
+    true
 }
 
 const fn default_backoff() -> f64 {
@@ -365,21 +324,22 @@ impl Default for SeedsTable {
 impl Default for BrokerTable {
     fn default() -> Self {
         Self {
-            retry: default_retry(),
+            profile: None,
+            store: default_store(),
+            retry: None,
             max_inflight: default_inflight(),
             max_queued: Whole(1_000),
-            on_full: OnFullWord::default(),
+            on_full: Given::assumed(OnFullWord::default()),
             queue_qos0: false,
             ids: IdsWord::default(),
             deliver_on: DeliverOnWord::default(),
             repeated_pubrec: RepeatedPubrecWord::default(),
             max_qos: Whole(2),
+            receive_maximum: None,
+            max_packet_size: None,
+            topic_alias_maximum: None,
+            deny: Vec::new(),
+            quirks: Vec::new(),
         }
-    }
-}
-
-impl Default for OfflineTable {
-    fn default() -> Self {
-        Self { qos0: Qos0Word::default(), max: Whole(1_000), on_full: OnFullWord::default() }
     }
 }

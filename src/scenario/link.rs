@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 use super::diagnostic::Diagnostics;
 use super::file::{LinkTable, OutageTable};
 use super::texts::{Bytes, Duration, Every, Percent, Rate};
+use super::transport;
 use super::value::{Either, Given, Whole};
-use super::words::{DistributionWord, TransportWord};
+use super::words::DistributionWord;
 use crate::base::draw::Chance;
 use crate::base::time::Span;
 use crate::network::presets;
 use crate::network::settings::{
-    DirectionSettings, Distribution, LinkSettings, LossModel, Outage, Reorder, Transport,
+    DirectionSettings, Distribution, LinkSettings, LossModel, Outage, Reorder,
 };
 
 /// What one direction has of its own.
@@ -27,7 +28,7 @@ pub(super) struct Direction {
     pub loss: Option<Given<Either<Percent, LossTable>>>,
     /// The share of packets that arrive twice.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub duplicate: Option<Percent>,
+    pub duplicate: Option<Given<Percent>>,
     /// The share of packets that are sent on at once and so overtake others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reorder: Option<Given<Either<Percent, ReorderTable>>>,
@@ -128,7 +129,7 @@ pub(super) fn settings(link: &LinkTable, errors: &mut Diagnostics) -> LinkSettin
     let both = Direction {
         delay: link.delay.clone(),
         loss: link.loss.clone(),
-        duplicate: link.duplicate,
+        duplicate: link.duplicate.clone(),
         reorder: link.reorder.clone(),
         rate: link.rate,
         queue: link.queue.clone(),
@@ -148,9 +149,7 @@ pub(super) fn settings(link: &LinkTable, errors: &mut Diagnostics) -> LinkSettin
     if settings.up.rate.is_none() && settings.down.rate.is_none() {
         check_queue(link.queue.as_ref(), errors);
     }
-    if let Some(Bytes(headers)) = link.headers {
-        settings.transport = Transport::Datagram { headers };
-    }
+    transport::apply(link, &mut settings, errors);
     if let Some(outage) = &link.outage {
         settings.outage = Some(Outage { every: outage.every.0, lasts: outage.lasts.0 });
     }
@@ -213,8 +212,8 @@ fn apply(own: &Direction, way: &mut DirectionSettings, errors: &mut Diagnostics)
             errors.error(&loss.span, "good and bad times must be longer than zero", "one is zero");
         }
     }
-    if let Some(duplicate) = own.duplicate {
-        way.duplicate = Chance::from_share(duplicate.share());
+    if let Some(duplicate) = &own.duplicate {
+        way.duplicate = Chance::from_share(duplicate.value.share());
     }
     if let Some(reorder) = &own.reorder {
         let (percent, gap) = match &reorder.value {
@@ -237,21 +236,24 @@ fn apply(own: &Direction, way: &mut DirectionSettings, errors: &mut Diagnostics)
 
 /// The table that comes to these settings, with everything written out.
 pub(super) fn written(settings: &LinkSettings, between: &Given<Vec<String>>) -> LinkTable {
-    let headers = match settings.transport {
-        Transport::Datagram { headers } => headers,
-        Transport::Tcp(tcp) => tcp.headers,
-    };
+    let own = transport::written(settings.transport);
+    let tcp = own.tcp();
     let outage = settings
         .outage
         .map(|outage| OutageTable { every: Every(outage.every), lasts: Every(outage.lasts) });
-    let up = written_way(&settings.up);
+    let up = written_way(&settings.up, tcp);
     let same = settings.up == settings.down;
     let both = if same { up.clone() } else { Direction::default() };
     LinkTable {
         between: between.clone(),
-        transport: TransportWord,
+        transport: Given::assumed(own.word),
         preset: None,
-        headers: Some(Bytes(headers)),
+        headers: Some(Bytes(own.headers)),
+        mss: own.mss,
+        tls: own.tls,
+        rto_min: own.rto_min,
+        user_timeout: own.user_timeout,
+        nat_idle: own.nat_idle,
         delay: both.delay,
         loss: both.loss,
         duplicate: both.duplicate,
@@ -259,12 +261,13 @@ pub(super) fn written(settings: &LinkSettings, between: &Given<Vec<String>>) -> 
         rate: both.rate,
         queue: both.queue,
         up: (!same).then(|| Given::assumed(up)),
-        down: (!same).then(|| Given::assumed(written_way(&settings.down))),
+        down: (!same).then(|| Given::assumed(written_way(&settings.down, tcp))),
         outage,
     }
 }
 
-fn written_way(way: &DirectionSettings) -> Direction {
+/// Over tcp nothing is said about what cannot happen there.
+fn written_way(way: &DirectionSettings, tcp: bool) -> Direction {
     let delay = DelayTable {
         time: Duration(way.delay),
         jitter: Duration(way.jitter),
@@ -276,8 +279,8 @@ fn written_way(way: &DirectionSettings) -> Direction {
     Direction {
         delay: Some(Given::assumed(Either::Table(delay))),
         loss: Some(Given::assumed(written_loss(way.loss))),
-        duplicate: Some(percent(way.duplicate)),
-        reorder: Some(Given::assumed(reorder)),
+        duplicate: (!tcp).then(|| Given::assumed(percent(way.duplicate))),
+        reorder: (!tcp).then(|| Given::assumed(reorder)),
         rate: Some(Rate(way.rate)),
         queue: way.queue.map(|queue| Given::assumed(Whole(queue))),
     }

@@ -11,11 +11,17 @@ use crate::base::qos::QoS;
 
 mod audience;
 mod check;
+mod check_client;
+mod client;
+mod defaults;
 pub mod diagnostic;
+mod endpoint;
 pub mod estimate;
 pub mod expect;
+mod fault;
 mod file;
 mod link;
+mod links;
 mod needs;
 mod nodes;
 mod points;
@@ -23,13 +29,16 @@ pub mod problem;
 mod read;
 mod schema;
 mod show;
+mod swarm;
 mod texts;
+mod transport;
 pub mod trial;
 mod value;
 mod words;
 
 pub use needs::METRICS;
 pub use schema::schema;
+pub use swarm::Swarm;
 
 use diagnostic::Diagnostics;
 
@@ -56,6 +65,8 @@ pub struct Scenario {
     pub seed_count: u32,
     /// What is expected.
     pub expect: expect::Expect,
+    /// What is right but surprising: no errors, only warnings.
+    pub warnings: Diagnostics,
 }
 
 /// One combination of the axes' values.
@@ -65,8 +76,10 @@ pub struct Point {
     pub published: Option<QoS>,
     /// The QoS asked for by subscribers, where a list made it an axis.
     pub granted: Option<QoS>,
-    /// What every seed of this point runs.
+    /// What every seed of this point runs, without what the seed makes of `swarm`.
     pub setup: Arc<trial::Setup>,
+    /// Faults that each seed switches on or off.
+    pub swarm: Option<Arc<Swarm>>,
     /// A hash of the setup and the model version, from which trials take their names.
     pub content: u64,
 }
@@ -95,14 +108,17 @@ impl Scenario {
     /// All that is wrong with it, each with its place.
     pub fn parse(path: &str, text: &str) -> Result<Self, Diagnostics> {
         let mut errors = Diagnostics::new(path, text);
-        let Some(file) = read::file(text, &mut errors) else { return Err(errors.sorted()) };
+        let Some(mut file) = read::file(text, &mut errors) else { return Err(errors.sorted()) };
+        defaults::complete(&mut file, &mut errors);
         check::header(&file, &mut errors);
         let nodes = nodes::expand(&file, &mut errors);
         let points = points::points(&file, &nodes, &mut errors);
-        let setups: Vec<_> = points.iter().map(|point| &*point.setup).collect();
+        let setups: Vec<_> = points.iter().map(Point::worst).collect();
+        let setups: Vec<_> = setups.iter().map(|setup| &**setup).collect();
         let expect = check::expect(&file, &nodes, &setups, &mut errors);
-        if !errors.list.is_empty() {
-            return Err(errors.sorted());
+        let warnings = errors.sorted();
+        if !warnings.list.is_empty() {
+            return Err(warnings);
         }
         Ok(Self {
             name: file.name.value,
@@ -113,6 +129,7 @@ impl Scenario {
             first_seed: file.seeds.from.0.into(),
             seed_count: file.seeds.count.0,
             expect,
+            warnings,
         })
     }
 
@@ -120,7 +137,11 @@ impl Scenario {
     #[must_use]
     pub fn show(&self) -> String {
         let mut none = Diagnostics::new(&self.path, &self.source);
-        read::file(&self.source, &mut none).map(|file| show::show(&file)).unwrap_or_default()
+        let file = read::file(&self.source, &mut none).map(|mut file| {
+            defaults::complete(&mut file, &mut none);
+            show::show(&file)
+        });
+        file.unwrap_or_default()
     }
 }
 
@@ -130,7 +151,19 @@ impl Point {
     pub fn trial(&self, seed: u64) -> trial::Trial {
         let hash = xxhash_rust::xxh3::xxh3_64_with_seed(&self.content.to_le_bytes(), seed);
         let name = format!("{:08x}", hash >> 32);
-        trial::Trial { setup: self.setup.clone(), seed, name }
+        let setup = match &self.swarm {
+            Some(swarm) => Arc::new(swarm.of_seed(&self.setup, seed)),
+            None => self.setup.clone(),
+        };
+        trial::Trial { setup, seed, name }
+    }
+
+    /// The setup with all that a seed could switch on, as bad as it could be.
+    fn worst(&self) -> Arc<trial::Setup> {
+        match &self.swarm {
+            Some(swarm) => Arc::new(swarm.worst(&self.setup)),
+            None => self.setup.clone(),
+        }
     }
 
     /// What tells it from the scenario's other points: `qos 1`, `qos 2, granted 1`.

@@ -6,14 +6,15 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::diagnostic::Diagnostics;
 use super::file::{ExpectTable, File, SeedsTable};
-use super::nodes::{self, Nodes};
-use super::show;
+use super::nodes::Nodes;
 use super::trial::{JudgeSettings, Setup};
 use super::value::{Given, Levels};
-use super::{MODEL, Point};
+use super::{MODEL, Point, endpoint, fault, show, swarm};
 use crate::base::qos::QoS;
-use crate::mqtt::quirks::Quirks;
-use crate::mqtt::settings::{BrokerSettings, HopSettings, Limits, Store};
+use crate::mqtt::quirks::Side;
+use crate::mqtt::settings::{BrokerSettings, HopSettings, Retry};
+use crate::mqtt::topics;
+use crate::network::settings::Transport;
 
 /// After so many events a trial is stopped, whatever it is doing.
 const MAX_EVENTS: u64 = 1_000_000_000;
@@ -21,8 +22,8 @@ const MAX_EVENTS: u64 = 1_000_000_000;
 /// All points in their fixed order: by published QoS, then by the QoS asked for.
 pub(super) fn points(file: &File, nodes: &Nodes, errors: &mut Diagnostics) -> Vec<Point> {
     let base = Setup {
-        broker: broker(file, errors),
-        broker_store: Store::Durable,
+        broker: broker(file, nodes, errors),
+        broker_store: endpoint::store(&file.broker.store, errors),
         clients: nodes.clients.clone(),
         streams: nodes.streams.clone(),
         faults: Vec::new(),
@@ -30,30 +31,43 @@ pub(super) fn points(file: &File, nodes: &Nodes, errors: &mut Diagnostics) -> Ve
         max_events: MAX_EVENTS,
         wire: false,
         judge: JudgeSettings {
-            order: file.expect.order,
+            order: file.expect.order.unwrap_or_default(),
             allow_queue_overflow: !file.expect.allow.is_empty(),
         },
     };
     let published = axis(&nodes.published.iter().collect::<Vec<_>>());
     let granted = axis(&nodes.granted.iter().flatten().collect::<Vec<_>>());
-    let mut points = Vec::new();
-    for &publish in &published {
-        for &grant in &granted {
-            let mut setup = base.clone();
-            for (stream, levels) in setup.streams.iter_mut().zip(&nodes.published) {
-                stream.qos = chosen(levels, publish);
-            }
-            for (client, levels) in setup.clients.iter_mut().zip(&nodes.granted) {
-                for (subscription, levels) in client.subscriptions.iter_mut().zip(levels) {
-                    subscription.request.qos = chosen(levels, grant);
-                }
-            }
-            let content = content(file, publish, grant);
-            let published = publish.or_else(|| shared(&setup));
-            points.push(Point { published, granted: grant, setup: Arc::new(setup), content });
+    let levels = published.iter().flat_map(|one| granted.iter().map(move |two| (*one, *two)));
+    let levels: Vec<_> = levels.collect();
+    let mut setups: Vec<_> =
+        levels.iter().map(|(publish, grant)| with_levels(&base, nodes, *publish, *grant)).collect();
+    let faults = fault::expand(file, &setups, errors);
+    for setup in &mut setups {
+        setup.faults.clone_from(&faults);
+    }
+    let swarm = file.swarm.as_ref().map(|given| Arc::new(swarm::check(given, &setups[0], errors)));
+    let point = |((publish, granted), setup): ((Option<QoS>, Option<QoS>), Setup)| Point {
+        published: publish.or_else(|| shared(&setup)),
+        granted,
+        content: content(file, publish, granted),
+        setup: Arc::new(setup),
+        swarm: swarm.clone(),
+    };
+    levels.into_iter().zip(setups).map(point).collect()
+}
+
+/// The setup with the levels of a point.
+fn with_levels(base: &Setup, nodes: &Nodes, publish: Option<QoS>, grant: Option<QoS>) -> Setup {
+    let mut setup = base.clone();
+    for (stream, levels) in setup.streams.iter_mut().zip(&nodes.published) {
+        stream.qos = chosen(levels, publish);
+    }
+    for (client, levels) in setup.clients.iter_mut().zip(&nodes.granted) {
+        for (subscription, levels) in client.subscriptions.iter_mut().zip(levels) {
+            subscription.request.qos = chosen(levels, grant);
         }
     }
-    points
+    setup
 }
 
 /// The values of an axis; one without a value if there is none.
@@ -72,30 +86,43 @@ fn chosen(levels: &Levels, point: Option<QoS>) -> QoS {
     }
 }
 
-/// The QoS that all streams publish with.
+/// The QoS that all workloads publish with; wills are none.
 fn shared(setup: &Setup) -> Option<QoS> {
-    let first = setup.streams.first()?.qos;
-    setup.streams.iter().all(|stream| stream.qos == first).then_some(first)
+    let mut levels = setup.streams.iter().filter(|stream| !stream.will).map(|stream| stream.qos);
+    let first = levels.next()?;
+    levels.all(|qos| qos == first).then_some(first)
 }
 
-fn broker(file: &File, errors: &mut Diagnostics) -> BrokerSettings {
+fn broker(file: &File, nodes: &Nodes, errors: &mut Diagnostics) -> BrokerSettings {
     let table = &file.broker;
+    let version = file.mqtt.value.into();
+    let retry = table.retry.as_ref().map_or(Retry::Reconnect, |given| {
+        endpoint::check_timer(given, table.profile.as_ref(), version, errors);
+        endpoint::retry(given, errors)
+    });
+    for filter in &table.deny {
+        if let Err(error) = topics::validate_filter(&filter.value) {
+            let title = format!("the topic filter {error}");
+            errors.error(&filter.span, title, "not a topic filter");
+        }
+    }
+    let mut links = nodes.clients.iter().map(|client| client.link.transport);
     BrokerSettings {
         hop: HopSettings {
-            retry: nodes::retry(&table.retry, errors),
+            retry,
             ids: table.ids.into(),
             max_inflight: u16::try_from(table.max_inflight.0).unwrap_or(u16::MAX),
             max_queued: table.max_queued.0,
-            on_full: table.on_full.into(),
+            on_full: table.on_full.value.into(),
             queue_qos0: table.queue_qos0,
             deliver_on: table.deliver_on.into(),
             repeated_pubrec: table.repeated_pubrec.into(),
-            quirks: Quirks::NONE,
+            quirks: endpoint::quirks(&table.quirks, Side::Broker, errors),
         },
         max_qos: QoS::ALL[table.max_qos.0.min(2) as usize],
-        datagram: true,
-        limits: Limits::NONE,
-        deny: Vec::new(),
+        datagram: links.any(|transport| matches!(transport, Transport::Datagram { .. })),
+        limits: endpoint::Taken::of_broker(table).limits(version, errors),
+        deny: table.deny.iter().map(|filter| filter.value.as_str().into()).collect(),
     }
 }
 

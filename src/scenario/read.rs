@@ -23,9 +23,6 @@ const LARGEST: u64 = 1_000_000;
 /// After so many errors the rest would only be noise.
 const MOST_ERRORS: usize = 50;
 
-/// Fields of the format that this version does not simulate yet.
-const LATER: [&str; 6] = ["fault", "store", "quirks", "nat_idle", "tls", "profile"];
-
 /// What stands in for a refused value, so that its absence is not told as a second error.
 const STAND_INS: &str = r#"
 schema = 1
@@ -38,6 +35,12 @@ good = "1s"
 bad = "1s"
 p = "1%"
 r = "1%"
+min = "1s"
+max = "60s"
+pace = "1s"
+packet = "CONNECT"
+version = "1.3"
+do = { outage = "1s" }
 "#;
 
 /// The scenario files at `path`: itself, or all `.toml` files in and below a folder, by name.
@@ -209,13 +212,8 @@ fn tell(error: &toml::de::Error, span: &Range<usize>, key: &str, errors: &mut Di
     }
     let (named, known) = names(message);
     if message.starts_with("unknown field") {
-        if LATER.contains(&named) {
-            let title = format!("`{named}` is not there yet");
-            errors.error(span, title, "not simulated in this version");
-        } else {
-            let title = format!("there is no field `{named}` here");
-            errors.error(span, title, "unknown field").suggest(named, &known);
-        }
+        let title = format!("there is no field `{named}` here");
+        errors.error(span, title, "unknown field").suggest(named, &known);
     } else if message.starts_with("unknown variant") {
         let title = format!("{key} cannot be `{named}`");
         errors.error(span, title, "unknown word").suggest(named, &known);

@@ -89,6 +89,7 @@ fn every_assumed_default_is_shown() {
     seeds = { from = 1, count = 100 }
 
     [broker]
+    store = "durable"
     retry = "1s"
     max_inflight = 20
     max_queued = 1000
@@ -102,6 +103,10 @@ fn every_assumed_default_is_shown() {
     [[client]]
     name = "sensor"
     session = "persistent"
+    store = "durable"
+    connect = "always"
+    reconnect = { min = "1s", max = "1m" }
+    resubscribe = true
     keep_alive = "0s"
     retry = "1s"
     ids = "cyclic"
@@ -122,6 +127,10 @@ fn every_assumed_default_is_shown() {
     [[client]]
     name = "dashboard"
     session = "persistent"
+    store = "durable"
+    connect = "always"
+    reconnect = { min = "1s", max = "1m" }
+    resubscribe = true
     keep_alive = "0s"
     retry = "1s"
     ids = "cyclic"

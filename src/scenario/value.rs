@@ -30,6 +30,11 @@ impl<T> Given<T> {
     pub(super) const fn assumed(value: T) -> Self {
         Self { value, span: 0..0 }
     }
+
+    /// Whether the file does not name it.
+    pub(super) const fn is_assumed(&self) -> bool {
+        self.span.end == 0
+    }
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Given<T> {

@@ -5,8 +5,12 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::diagnostic::nearest;
 use super::problem::Problem;
+use super::trial::{CrashPoint, PeersSee};
 use super::value::{Text, TextVisitor, text_schema, text_value};
+use crate::base::event::RetainHandling;
+use crate::base::name::Way;
 use crate::guarantee::verdict::{Blame, Breach, Promise};
 use crate::mqtt::settings::{DeliverOn, IdPolicy, OnFull, RepeatedPubrec, Version};
 use crate::network::settings::Distribution;
@@ -46,18 +50,6 @@ words! {
 }
 
 words! {
-    /// Whether a session outlives its connection; stands for Clean Session.
-    #[derive(Default)]
-    SessionWord -> bool {
-        /// It does.
-        #[default]
-        Persistent = "persistent" => false,
-        /// It does not.
-        Clean = "clean" => true,
-    }
-}
-
-words! {
     /// What a full queue does with one message more.
     #[derive(Default)]
     OnFullWord -> OnFull {
@@ -66,6 +58,8 @@ words! {
         DropNewest = "drop-newest" => Self::DropNewest,
         /// Drops the one that has waited longest.
         DropOldest = "drop-oldest" => Self::DropOldest,
+        /// Refuses the one that came, so that it stays with whoever sent it.
+        Reject = "reject" => Self::Reject,
     }
 }
 
@@ -141,28 +135,192 @@ impl From<Distribution> for DistributionWord {
     }
 }
 
-/// How packets are carried: so far, each MQTT packet as a datagram of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct TransportWord;
-
-impl Text for TransportWord {
-    const WANTED: &'static str = "\"datagram\"";
-    const PATTERN: &'static str = "^datagram$";
-
-    fn read(text: &str) -> Result<Self, Problem> {
-        match text {
-            "datagram" => Ok(Self),
-            "tcp" => Err(Problem::new("cannot be `tcp` yet", "not simulated in this version")
-                .help("write \"datagram\": each MQTT packet meets its own fate")),
-            _ => Err(Problem::new("is not known", "no such transport").help("write \"datagram\"")),
-        }
-    }
-
-    fn write(&self) -> String {
-        "datagram".to_owned()
+words! {
+    /// How packets are carried; stands for whether it is a stream.
+    #[derive(Default)]
+    TransportWord -> bool {
+        /// Each MQTT packet as a datagram of its own.
+        #[default]
+        Datagram = "datagram" => false,
+        /// Each connection as an ordered stream of bytes.
+        Tcp = "tcp" => true,
     }
 }
-text_value!(TransportWord);
+
+words! {
+    /// When a client is connected; stands for whether it is only now and then.
+    #[derive(Default)]
+    ConnectWord -> bool {
+        /// It stays connected.
+        #[default]
+        Always = "always" => false,
+        /// It connects when it has something to send, and leaves when that is done.
+        PerReport = "per-report" => true,
+    }
+}
+
+words! {
+    /// When a SUBSCRIBE is answered by retained messages.
+    #[derive(Default)]
+    RetainHandlingWord -> RetainHandling {
+        /// Always.
+        #[default]
+        Send = "send" => Self::Send,
+        /// If the subscription is new.
+        SendIfNew = "send-if-new" => Self::SendIfNew,
+        /// Never.
+        DoNotSend = "do-not-send" => Self::DoNotSend,
+    }
+}
+
+words! {
+    /// What the peers of a crashed node see.
+    #[derive(Default)]
+    PeersWord -> PeersSee {
+        /// Their connections are closed one delay later: its process died.
+        #[default]
+        Close = "close" => Self::Close,
+        /// Their connections are reset one delay later, and what was under way is lost.
+        Reset = "reset" => Self::Reset,
+        /// Nothing: it lost its power.
+        Silence = "silence" => Self::Silence,
+    }
+}
+
+words! {
+    /// Where in the work on a packet a crash falls.
+    CrashPointWord -> CrashPoint {
+        /// It has arrived, and nothing that follows from it is stored.
+        BeforeCommit = "before-commit" => Self::BeforeCommit,
+        /// What follows from it is stored, and nothing is sent.
+        AfterCommit = "after-commit" => Self::AfterCommit,
+        /// What follows from it is stored, and of what is to be sent the first packet is.
+        BetweenSends = "between-sends" => Self::BetweenSends,
+    }
+}
+
+words! {
+    /// Whether the packet at which a connection is cut still arrives.
+    CutWord -> bool {
+        /// It is lost too.
+        Before = "before" => false,
+        /// It arrives.
+        After = "after" => true,
+    }
+}
+
+/// One end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum EndWord {
+    /// The client's.
+    Client,
+    /// The broker's.
+    Broker,
+}
+
+words! {
+    /// The directions of a link; stands for the one, if it is not both.
+    #[derive(Default)]
+    WayWord -> Option<Way> {
+        /// From the client to the broker.
+        Up = "up" => Some(Way::Up),
+        /// From the broker to the client.
+        Down = "down" => Some(Way::Down),
+        /// Either.
+        #[default]
+        Both = "both" => None,
+    }
+}
+
+/// Declares an enum of words that stand where a table can stand too.
+macro_rules! text_words {
+    ($(#[$doc:meta])* $name:ident {
+        $(#[$first_attribute:meta])* $first:ident = $first_word:literal,
+        $($(#[$attribute:meta])* $variant:ident = $word:literal,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum $name {
+            $(#[$first_attribute])* $first,
+            $($(#[$attribute])* $variant,)*
+        }
+
+        impl Text for $name {
+            const WANTED: &'static str =
+                concat!("\"", $first_word, "\"", $(" or \"", $word, "\"",)*);
+            const PATTERN: &'static str = concat!("^(", $first_word, $("|", $word,)* ")$");
+
+            fn read(text: &str) -> Result<Self, Problem> {
+                match text {
+                    $first_word => Ok(Self::$first),
+                    $($word => Ok(Self::$variant),)*
+                    _ => Err(unknown(text, &[$first_word, $($word,)*])),
+                }
+            }
+
+            fn write(&self) -> String {
+                match self {
+                    Self::$first => $first_word,
+                    $(Self::$variant => $word,)*
+                }
+                .to_owned()
+            }
+        }
+    };
+}
+
+fn unknown(text: &str, known: &[&str]) -> Problem {
+    let help = match nearest(text, known) {
+        Some(one) => format!("did you mean `{one}`?"),
+        None => format!("known here: {}", known.join(", ")),
+    };
+    Problem::new(format!("cannot be `{text}`"), "unknown word").help(help)
+}
+
+text_words! {
+    /// Whether a session outlives its connection.
+    SessionWord {
+        /// It does, for ever.
+        Persistent = "persistent",
+        /// It does not.
+        Clean = "clean",
+    }
+}
+
+text_words! {
+    /// What an endpoint keeps through a crash.
+    StoreWord {
+        /// All.
+        Durable = "durable",
+        /// Nothing.
+        Volatile = "volatile",
+    }
+}
+
+text_words! {
+    /// A version of TLS.
+    TlsWord {
+        /// RFC 5246.
+        V12 = "1.2",
+        /// RFC 8446.
+        V13 = "1.3",
+    }
+}
+text_value!(TlsWord);
+
+text_words! {
+    /// What a fault does, in one word.
+    DoWord {
+        /// Cuts the connection.
+        Cut = "cut",
+        /// Drops the packet.
+        Drop = "drop",
+        /// Crashes the node.
+        Crash = "crash",
+    }
+}
 
 words! {
     /// A promise.

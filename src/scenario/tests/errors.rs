@@ -130,32 +130,6 @@ fn all_misspelt_fields_and_words_at_once() {
 }
 
 #[test]
-fn what_comes_later_says_so() {
-    let text = format!("{SMALL}transport = \"tcp\"\nnat_idle = \"150s\"\n[[fault]]\nat = \"4m\"\n");
-    insta::assert_snapshot!(refused(&text), @r#"
-    error: transport cannot be `tcp` yet
-      --> test.toml:13:13
-       |
-    13 | transport = "tcp"
-       |             ^^^^^ not simulated in this version
-       |
-    help: write "datagram": each MQTT packet meets its own fate
-
-    error: `nat_idle` is not there yet
-      --> test.toml:14:1
-       |
-    14 | nat_idle = "150s"
-       | ^^^^^^^^ not simulated in this version
-
-    error: `fault` is not there yet
-      --> test.toml:15:3
-       |
-    15 | [[fault]]
-       |   ^^^^^ not simulated in this version
-    "#);
-}
-
-#[test]
 fn no_toml() {
     insta::assert_snapshot!(refused("schema = = 1\nname = \"x\nseeds"), @r#"
     error: this is not TOML: extra `=`, expected nothing
