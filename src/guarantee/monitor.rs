@@ -2,125 +2,114 @@
 //!
 //! Over datagrams a correct endpoint may see packets that are late, repeated or out of order. So a
 //! sender is judged by the ids that it has in use *by what it was told*, and a receiver by the ids
-//! that it holds, whatever its peer meant.
+//! that it holds, whatever its peer meant. Which rules there are, [`super::rules`] says.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::links::Links;
+use self::book::{Book, Place};
+use self::connection::{Life, Line};
+use self::forward::{Expiring, Wishes};
+use self::receiver::Receiver;
+use self::sender::{Because, Sender};
 use super::roster::Roster;
 use super::rules::Rule;
-use crate::base::event::{Body, Event, Observer, Record};
-use crate::base::name::{ClientIndex, Connection, Hop, Kind, Node, StreamIndex, Tag};
+use crate::base::event::{Body, Close, Event, Observer, Record};
+use crate::base::name::{ClientIndex, Connection, Kind, Node, Tag};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
+use crate::mqtt::settings::Version;
 
-/// A rule that an endpoint broke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Break {
-    /// When; for an answer that never came, when it became due.
-    pub at: Time,
-    /// Who.
-    pub node: Node,
-    /// On whose link.
-    pub link: ClientIndex,
-    /// On which hop of the message.
-    pub hop: Hop,
-    /// Which rule.
-    pub rule: Rule,
-    /// The message it concerns, if it is one that is watched.
-    pub message: Option<(StreamIndex, u32)>,
-    /// A second message it concerns: the one that used the id before.
-    pub other: Option<(StreamIndex, u32)>,
-}
+mod book;
+mod conformance;
+mod connection;
+mod forward;
+mod receiver;
+mod sender;
+
+pub use self::book::Break;
+pub(super) use self::book::message;
+pub use self::conformance::Conformance;
 
 /// Watches every connection of a trial. It remembers what is in flight and no more.
 #[derive(Clone, Debug)]
 pub struct Monitor {
-    roster: Arc<Roster>,
-    links: Links,
-    /// By sender, link and packet id.
-    sending: BTreeMap<(Node, ClientIndex, u16), Sending>,
-    /// By receiver, link and packet id: QoS 2 ids that are held.
-    held: BTreeMap<(Node, ClientIndex, u16), Held>,
-    /// By receiver, link, kind of the answer and packet id.
-    due: BTreeMap<(Node, ClientIndex, Kind, u16), Due>,
+    /// By client: what the broker's end and the client's end of its link have seen.
+    links: Vec<Link>,
     /// The last packet that reached an endpoint: what it delivers now is because of it.
     cause: Option<(Node, ClientIndex, u16)>,
-    /// The connections whose CONNACK was sent and received last, by client.
-    welcomed: Vec<[Option<Connection>; 2]>,
     fresh: Option<Tag>,
     answered: Option<Tag>,
     welcome: bool,
-    breaks: Vec<Break>,
+    expiring: Expiring,
+    now: Time,
+    book: Book,
 }
 
-/// A message that a sender has under way.
-#[derive(Clone, Copy, Debug)]
-struct Sending {
-    tag: Tag,
-    qos: QoS,
-    /// PUBREL was sent for it.
-    released: bool,
-    /// An acknowledgement came that does not fit its state: some endpoints take it as the end.
-    doubtful: bool,
+/// The link of one client.
+#[derive(Clone, Debug)]
+struct Link {
+    ends: [End; 2],
+    life: Life,
+    wishes: Wishes,
 }
 
-/// A QoS 2 id that a receiver holds.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    tag: Tag,
-    onward: u32,
-}
-
-/// An answer that an endpoint owes.
-#[derive(Clone, Copy, Debug)]
-struct Due {
-    tag: Tag,
-    since: Time,
-    times: u32,
+/// One end of a link.
+#[derive(Clone, Debug)]
+struct End {
+    line: Line,
+    sender: Sender,
+    receiver: Receiver,
 }
 
 impl Monitor {
     /// Nothing seen yet.
     #[must_use]
     pub fn new(roster: &Arc<Roster>) -> Self {
-        let clients = roster.clients.len();
+        let end =
+            || End { line: Line::default(), sender: Sender::new(), receiver: Receiver::new() };
+        let link = |_| Link { ends: [end(), end()], life: Life::default(), wishes: Wishes::NONE };
         Self {
-            roster: Arc::clone(roster),
-            links: Links::new(clients),
-            sending: BTreeMap::new(),
-            held: BTreeMap::new(),
-            due: BTreeMap::new(),
+            links: roster.clients.iter().map(link).collect(),
             cause: None,
-            welcomed: vec![[None; 2]; clients],
             fresh: None,
             answered: None,
             welcome: false,
-            breaks: Vec::new(),
+            expiring: Expiring::default(),
+            now: Time::ZERO,
+            book: Book { roster: Arc::clone(roster), breaks: Vec::new() },
         }
     }
 
     /// The rules broken since the last call, in order.
     pub fn take_breaks(&mut self) -> Vec<Break> {
-        std::mem::take(&mut self.breaks)
+        std::mem::take(&mut self.book.breaks)
     }
 
-    /// The trial is over: what was not answered by now never will be.
+    /// The trial is over: what was not done by now never will be.
     pub fn finish(&mut self) {
-        for (key, due) in std::mem::take(&mut self.due) {
-            self.unanswered(key, due);
+        let Self { links, book, now, .. } = self;
+        for (n, link) in (0..).zip(links) {
+            let client = ClientIndex(n);
+            for (node, end) in [Node::Broker, Node::Client(client)].into_iter().zip(&mut link.ends)
+            {
+                let place = Place { at: *now, node, link: client };
+                if end.line.open.is_some() {
+                    end.line.watch(place, book);
+                    end.sender.closed(place, None, book);
+                }
+                end.receiver.finish(place, book);
+            }
         }
     }
 
     /// Whether a packet that arrives is read by this end. A client reads nothing but a CONNACK on
     /// a connection that is not accepted yet: what overtook the CONNACK, it lets pass.
     pub(super) fn reads(&self, node: Node, connection: Connection, record: &Record<'_>) -> bool {
-        let client = record.name.client;
+        let line = &self.end(node, record.name.client).line;
         let accepted = node == Node::Broker
             || record.kind() == Kind::ConnAck
-            || self.welcomed[client.index()][0] == Some(connection);
-        accepted && self.links.is_open(node, client, connection)
+            || line.accepted == Some(connection);
+        accepted && line.open == Some(connection)
     }
 
     /// The message that the receiver had reason to pass on because of what arrived last, by its own
@@ -138,12 +127,12 @@ impl Monitor {
 
     /// The message for which a receiver holds a packet id.
     pub(super) fn holder(&self, node: Node, client: ClientIndex, id: u16) -> Option<Tag> {
-        self.held.get(&(node, client, id)).map(|held| held.tag)
+        self.end(node, client).receiver.holder(id)
     }
 
     /// Whether any connection is open at this end.
     pub(super) fn is_connected(&self, node: Node, client: ClientIndex) -> bool {
-        self.links.is_connected(node, client)
+        self.end(node, client).line.open.is_some()
     }
 
     /// Whether the CONNACK that the broker has just sent to a client was the first on its
@@ -152,264 +141,296 @@ impl Monitor {
         self.welcome
     }
 
-    fn report(&mut self, at: Time, node: Node, link: ClientIndex, hop: Hop, rule: Rule, tag: Tag) {
-        let message = message(tag);
-        self.breaks.push(Break { at, node, link, hop, rule, message, other: None });
+    fn end(&self, node: Node, client: ClientIndex) -> &End {
+        &self.links[client.index()].ends[side(node)]
     }
 
-    fn sent(&mut self, now: Time, node: Node, record: &Record<'_>) {
-        let link = record.name.client;
-        match record.kind() {
-            Kind::Publish => self.sent_publish(now, node, record),
-            Kind::PubRel => {
-                if let Some(sending) = self.sending.get_mut(&(node, link, record.id)) {
-                    sending.released = true;
-                }
-            }
-            Kind::PubAck | Kind::PubRec | Kind::PubComp => self.sent_answer(now, node, record),
-            Kind::ConnAck => self.welcome(node, record),
-            _ => {}
-        }
-    }
+    // ---- packets ----
 
-    fn sent_publish(&mut self, now: Time, node: Node, record: &Record<'_>) {
-        let (link, hop, tag) = (record.name.client, sender_hop(node), record.tag);
-        let qos = record.qos().unwrap_or(QoS::AtMostOnce);
-        if qos == QoS::AtMostOnce {
-            if record.dup() {
-                self.report(now, node, link, hop, Rule::QosZeroWithDup, tag);
-            }
+    #[inline]
+    fn sent(&mut self, node: Node, connection: Connection, record: &Record<'_>) {
+        let place = Place { at: self.now, node, link: record.name.client };
+        let Self { links, book, expiring, .. } = self;
+        let link = &mut links[place.link.index()];
+        let end = &mut link.ends[side(node)];
+        if end.line.open != Some(connection) {
             return;
         }
-        let key = (node, link, record.id);
-        match self.sending.get(&key).copied() {
-            Some(old) if old.tag == tag => {
-                if !record.dup() {
-                    self.report(now, node, link, hop, Rule::ResendWithoutDup, tag);
-                }
-                if old.released && !old.doubtful {
-                    self.report(now, node, link, hop, Rule::PublishAfterRelease, tag);
-                }
-                return;
-            }
-            Some(old) if !old.doubtful => {
-                let (rule, message, other) = (Rule::IdInUse, message(tag), message(old.tag));
-                self.breaks.push(Break { at: now, node, link, hop, rule, message, other });
-            }
-            _ => {}
-        }
-        if record.dup() && !record.is_resend() {
-            let two = qos == QoS::ExactlyOnce;
-            let rule = if two { Rule::FirstOfQosTwoWithDup } else { Rule::FirstWithDup };
-            self.report(now, node, link, hop, rule, tag);
-        }
-        // A resend of what the sender was told is complete is no rule's business here: the id
-        // may have been freed by a stale acknowledgement of another message.
-        self.sending.insert(key, Sending { tag, qos, released: false, doubtful: false });
-    }
-
-    fn sent_answer(&mut self, now: Time, node: Node, record: &Record<'_>) {
-        let (link, kind) = (record.name.client, record.kind());
-        let key = (node, link, record.id);
-        match self.due.get_mut(&(node, link, kind, record.id)) {
-            Some(due) if due.times > 1 => due.times -= 1,
-            Some(_) => {
-                self.due.remove(&(node, link, kind, record.id));
-            }
-            // Repeating a PUBREC for an id that is held is nobody's harm; some brokers do so
-            // when a client comes back.
-            None if kind == Kind::PubRec && self.held.contains_key(&key) => {}
-            None => {
-                self.report(now, node, link, receiver_hop(node), Rule::AnswerUnasked, record.tag);
-            }
-        }
-        // After PUBCOMP, or a PUBREC that refuses, the id is a new message's
-        // [MQTT-4.3.3-12], [MQTT-4.3.3-9].
-        if kind == Kind::PubComp || kind == Kind::PubRec && record.reason >= 0x80 {
-            self.held.remove(&key);
-        }
-    }
-
-    fn arrived(&mut self, now: Time, node: Node, record: &Record<'_>) {
-        let link = record.name.client;
-        let key = (node, link, record.id);
+        check_flags(place, record, book);
+        end.line.sent(place, record, book);
         match record.kind() {
             Kind::Publish => {
-                self.cause = Some(key);
-                self.fresh = Some(record.tag);
+                if node == Node::Broker && !record.is_resend() {
+                    link.wishes.forwarded(place, record, book);
+                    expiring.forwarded(place, record, book);
+                }
                 match record.qos() {
-                    Some(QoS::AtLeastOnce) => self.owe(now, key, Kind::PubAck, record.tag),
-                    Some(QoS::ExactlyOnce) => {
-                        self.fresh = (!self.held.contains_key(&key)).then_some(record.tag);
-                        self.held.entry(key).or_insert(Held { tag: record.tag, onward: 0 });
-                        self.owe(now, key, Kind::PubRec, record.tag);
-                    }
-                    _ => {}
+                    Some(QoS::AtMostOnce) => check_unacknowledged(place, record, book),
+                    Some(qos) => end.sender.publish(place, record, qos, book),
+                    None => book.by_sender(place, Rule::ReservedQos, record.tag),
                 }
             }
-            Kind::PubRel => {
-                self.cause = Some(key);
-                self.fresh = self.held.get(&key).map(|held| held.tag);
-                self.owe(now, key, Kind::PubComp, record.tag);
+            Kind::PubRel => end.sender.release(place, record, book),
+            Kind::Subscribe | Kind::Unsubscribe if record.id == 0 => {
+                book.by_peer(place, Rule::IdZero);
             }
-            Kind::PubAck | Kind::PubRec | Kind::PubComp => self.arrived_answer(key, record),
-            Kind::ConnAck => self.welcome(node, record),
+            Kind::ConnAck => {
+                end.receiver.answer(place, record, book);
+                self.welcome(place, record);
+            }
+            Kind::PubAck
+            | Kind::PubRec
+            | Kind::PubComp
+            | Kind::SubAck
+            | Kind::UnsubAck
+            | Kind::PingResp => end.receiver.answer(place, record, book),
             _ => {}
         }
     }
 
-    fn arrived_answer(&mut self, key: (Node, ClientIndex, u16), record: &Record<'_>) {
-        self.answered = None;
-        let Some(sending) = self.sending.get_mut(&key) else { return };
-        let ends = match (record.kind(), sending.qos) {
-            (Kind::PubAck, QoS::AtLeastOnce) => true,
-            (Kind::PubRec, QoS::ExactlyOnce) if !sending.released => {
-                self.answered = Some(sending.tag);
-                record.reason >= 0x80
+    #[inline]
+    fn arrived(&mut self, node: Node, record: &Record<'_>) {
+        let (now, client) = (self.now, record.name.client);
+        let place = Place { at: now, node, link: client };
+        let link = &mut self.links[client.index()];
+        let end = &mut link.ends[side(node)];
+        end.line.arrived(place, record, &mut self.book);
+        match record.kind() {
+            Kind::Publish => {
+                self.cause = Some((node, client, record.id));
+                self.fresh = end.receiver.publish(now, record);
+                if node == Node::Broker {
+                    self.expiring.came(now, record);
+                }
             }
-            (Kind::PubRec, QoS::ExactlyOnce) => false,
-            (Kind::PubComp, QoS::ExactlyOnce) if sending.released => true,
-            _ => {
-                sending.doubtful = true;
-                false
+            Kind::PubRel => {
+                self.cause = Some((node, client, record.id));
+                self.fresh = end.receiver.release(now, record);
             }
-        };
-        if ends {
-            self.answered = Some(sending.tag);
-            self.sending.remove(&key);
+            Kind::PubAck | Kind::PubRec | Kind::PubComp => {
+                self.answered = end.sender.answered(now, record);
+            }
+            Kind::ConnAck => self.welcome(place, record),
+            Kind::Connect => {
+                end.receiver.owe(now, Kind::ConnAck, record);
+                link.introduced(record);
+            }
+            Kind::Subscribe => {
+                end.receiver.owe(now, Kind::SubAck, record);
+                if let Body::Subscribe(requests) = record.body {
+                    link.wishes.asked(requests);
+                }
+            }
+            Kind::Unsubscribe => end.receiver.owe(now, Kind::UnsubAck, record),
+            Kind::PingReq => end.receiver.owe(now, Kind::PingResp, record),
+            _ => {}
         }
     }
 
-    fn owe(&mut self, now: Time, key: (Node, ClientIndex, u16), kind: Kind, tag: Tag) {
-        let (node, link, id) = key;
-        let due = Due { tag, since: now, times: 0 };
-        self.due.entry((node, link, kind, id)).or_insert(due).times += 1;
-    }
-
-    fn delivered(&mut self, now: Time, client: ClientIndex, tag: Tag, qos: QoS) {
+    fn delivered(&mut self, client: ClientIndex, tag: Tag, qos: QoS) {
         let node = Node::Client(client);
-        let Some(key) = self.cause.filter(|cause| cause.0 == node) else { return };
-        if qos != QoS::ExactlyOnce {
-            return;
-        }
-        let Some(held) = self.held.get_mut(&key) else { return };
-        held.onward += 1;
-        if held.onward > 1 {
-            self.report(now, node, client, Hop::Second, Rule::SecondDelivery, tag);
+        if let Some((_, _, id)) = self.cause.filter(|cause| cause.0 == node)
+            && qos == QoS::ExactlyOnce
+        {
+            let place = Place { at: self.now, node, link: client };
+            let end = &mut self.links[client.index()].ends[side(node)];
+            end.receiver.delivered(place, id, tag, &mut self.book);
         }
     }
+
+    // ---- connections and sessions ----
 
     /// A CONNACK crossed the interface of either end. Without a session, all of the old one is
     /// forgotten.
-    fn welcome(&mut self, node: Node, record: &Record<'_>) {
-        let Body::ConnAck { session_present, .. } = record.body else { return };
-        let client = record.name.client;
-        let side = usize::from(node == Node::Broker);
-        let current = self.links.current(node, client);
-        let repeat = self.welcomed[client.index()][side] == current;
+    fn welcome(&mut self, place: Place, record: &Record<'_>) {
+        let Body::ConnAck { session_present, receive_maximum, max_packet_size } = record.body
+        else {
+            return;
+        };
+        let Self { links, book, .. } = self;
+        let link = &mut links[place.link.index()];
+        let end = &mut link.ends[side(place.node)];
+        let repeat = end.line.accepted == end.line.open;
         self.welcome = !repeat;
-        if record.reason == 0 && !repeat {
-            self.welcomed[client.index()][side] = current;
-            if !self.roster.carries_on(client, session_present) {
-                self.forget(node, client);
-            }
-        }
-    }
-
-    fn closed(&mut self, node: Node, client: ClientIndex, connection: Connection) {
-        if !self.links.closed(node, client, connection) {
+        if record.reason != 0 {
             return;
         }
-        let range = (node, client, Kind::Reset, 0)..=(node, client, Kind::Disconnect, u16::MAX);
-        let keys: Vec<_> = self.due.range(range).map(|(key, _)| *key).collect();
-        for key in keys {
-            // The connection may have closed before the endpoint could answer once, but not
-            // while it left repeats unanswered.
-            if let Some(due) = self.due.remove(&key)
-                && due.times > 1
-            {
-                self.unanswered(key, due);
-            }
+        if repeat {
+            end.sender.resumed(place.at, false);
+            return;
         }
-        if self.roster.clients[client.index()].clean {
-            self.forget(node, client);
+        end.line.accepted(place.at);
+        let clean = book.client(place).clean;
+        if place.node == Node::Broker {
+            link.life.accepted(place, session_present, book);
+        } else {
+            end.sender.receive_maximum = receive_maximum;
+            end.line.max_packet_size = max_packet_size;
+        }
+        if !book.roster.carries_on(place.link, session_present) {
+            end.forget(match place.node {
+                _ if clean => Some(Because::Clean),
+                Node::Client(_) => Some(Because::Reset),
+                Node::Broker => None,
+            });
+        }
+        end.sender.resumed(place.at, true);
+    }
+
+    fn opened(&mut self, node: Node, client: ClientIndex, connection: Connection) {
+        let old = self.end(node, client).line.open;
+        if let Some(old) = old {
+            self.closed(node, client, old, Close::TakenOver);
+        }
+        let link = &mut self.links[client.index()];
+        if let (Some(old), Node::Broker) = (old, node) {
+            link.life.replaces(old);
+        }
+        link.ends[side(node)].line.opened(self.now, connection);
+    }
+
+    fn closed(&mut self, node: Node, client: ClientIndex, connection: Connection, why: Close) {
+        let place = Place { at: self.now, node, link: client };
+        let Self { links, book, .. } = self;
+        let link = &mut links[client.index()];
+        let end = &mut link.ends[side(node)];
+        let is_current = end.line.open == Some(connection);
+        if node == Node::Broker {
+            link.life.closed(place.at, connection, is_current);
+        }
+        if !is_current {
+            return;
+        }
+        if why != Close::Crash {
+            end.line.watch(place, book);
+        }
+        end.line.open = None;
+        end.receiver.closed(place, why, book);
+        end.sender.closed(place, Some(why), book);
+        if book.client(place).clean {
+            end.forget(Some(Because::Clean));
         }
     }
 
-    fn unanswered(&mut self, key: (Node, ClientIndex, Kind, u16), due: Due) {
-        let (node, link, kind, _) = key;
-        let rule = match kind {
-            Kind::PubAck => Rule::PublishUnacknowledged,
-            Kind::PubRec => Rule::PublishUnrecorded,
-            _ => Rule::ReleaseUnanswered,
+    /// A node crashed: what it forgets, it cannot be held to.
+    fn crashed(&mut self, node: Node) {
+        let clients = match node {
+            Node::Broker => 0..self.links.len(),
+            Node::Client(client) => client.index()..client.index() + 1,
         };
-        self.report(due.since, node, link, receiver_hop(node), rule, due.tag);
+        for (n, client) in clients.clone().zip((0..).map(ClientIndex).skip(clients.start)) {
+            if let Some(connection) = self.end(node, client).line.open {
+                self.closed(node, client, connection, Close::Crash);
+            }
+            let roster = &self.book.roster;
+            let link = &mut self.links[n];
+            match node {
+                Node::Broker if roster.broker_forgets => link.life.forgotten(),
+                Node::Client(_) if roster.clients[n].forgets => {}
+                _ => continue,
+            }
+            link.ends[side(node)].forget(None);
+        }
     }
+}
 
-    fn forget(&mut self, node: Node, client: ClientIndex) {
-        let range = (node, client, 0)..=(node, client, u16::MAX);
-        let sending: Vec<_> = self.sending.range(range.clone()).map(|(key, _)| *key).collect();
-        let held: Vec<_> = self.held.range(range).map(|(key, _)| *key).collect();
-        for key in sending {
-            self.sending.remove(&key);
-        }
-        for key in held {
-            self.held.remove(&key);
-        }
+impl Link {
+    /// A CONNECT came to the broker.
+    const fn introduced(&mut self, record: &Record<'_>) {
+        let Body::Connect { clean, session_expiry, receive_maximum, max_packet_size, .. } =
+            record.body
+        else {
+            return;
+        };
+        let [broker, _] = &mut self.ends;
+        broker.sender.receive_maximum = receive_maximum;
+        broker.line.max_packet_size = max_packet_size;
+        self.life.asked(clean, session_expiry);
     }
+}
 
-    /// A sender let go of a message: its id is free.
-    fn let_go(&mut self, node: Node, client: ClientIndex, tag: Tag) {
-        let range = (node, client, 0)..=(node, client, u16::MAX);
-        let found = self.sending.range(range).find(|(_, sending)| sending.tag == tag);
-        if let Some(key) = found.map(|(key, _)| *key) {
-            self.sending.remove(&key);
-        }
+impl End {
+    /// Its session is over; `None` where it may know nothing of what was in it.
+    fn forget(&mut self, because: Option<Because>) {
+        self.sender.forget(because);
+        self.receiver.forget();
     }
 }
 
 impl Observer for Monitor {
+    #[inline]
     fn observe(&mut self, now: Time, event: &Event<'_>) {
+        self.now = now;
         match *event {
-            Event::Sent { node, record, .. } => self.sent(now, node, record),
+            Event::Sent { node, connection, record, .. } => self.sent(node, connection, record),
             Event::Arrived { node, connection, record } if self.reads(node, connection, record) => {
-                self.arrived(now, node, record);
+                self.arrived(node, record);
             }
-            Event::Delivered { client, tag, qos, .. } => self.delivered(now, client, tag, qos),
-            Event::Refused { tag, .. } => {
+            Event::Delivered { client, tag, qos, .. } => self.delivered(client, tag, qos),
+            Event::Refused { tag, why } => {
                 if let Some(parts) = tag.parts() {
-                    let client = self.roster.streams[parts.stream.index()].client;
-                    self.let_go(Node::Client(client), client, tag);
+                    let link = self.book.roster.streams[parts.stream.index()].client;
+                    let place = Place { at: now, node: Node::Client(link), link };
+                    let end = &mut self.links[link.index()].ends[side(place.node)];
+                    end.sender.let_go(place, tag, why, &mut self.book);
                 }
             }
-            Event::Dropped { client, tag, .. } => self.let_go(Node::Broker, client, tag),
-            Event::Opened { node, connection, client } => {
-                if let Some(old) = self.links.current(node, client) {
-                    self.closed(node, client, old);
-                }
-                self.links.opened(node, client, connection);
+            Event::Dropped { client, tag, why } => {
+                let place = Place { at: now, node: Node::Broker, link: client };
+                let end = &mut self.links[client.index()].ends[side(place.node)];
+                end.sender.let_go(place, tag, why, &mut self.book);
             }
-            Event::Closed { node, connection, client, .. } => self.closed(node, client, connection),
+            Event::Opened { node, connection, client } => self.opened(node, client, connection),
+            Event::Closed { node, connection, client, why } => {
+                self.closed(node, client, connection, why);
+            }
+            Event::Crashed { node } => self.crashed(node),
+            Event::SessionExpired { client } => {
+                let link = &mut self.links[client.index()];
+                link.life.expired(now);
+                link.ends[side(Node::Broker)].forget(None);
+            }
             _ => {}
         }
     }
 }
 
-/// The message of a mark.
-pub(super) fn message(tag: Tag) -> Option<(StreamIndex, u32)> {
-    tag.parts().map(|parts| (parts.stream, parts.sequence))
-}
-
-const fn sender_hop(node: Node) -> Hop {
-    match node {
-        Node::Broker => Hop::Second,
-        Node::Client(_) => Hop::First,
+/// QoS 0 has no id and is never sent again.
+fn check_unacknowledged(place: Place, record: &Record<'_>, book: &mut Book) {
+    if record.dup() {
+        book.by_sender(place, Rule::QosZeroWithDup, record.tag);
+    }
+    if record.id != 0 {
+        book.by_sender(place, Rule::IdOnQosZero, record.tag);
     }
 }
 
-const fn receiver_hop(node: Node) -> Hop {
+/// The flags of all kinds but PUBLISH are reserved. MQTT 3.1 has a DUP flag there.
+#[inline]
+fn check_flags(place: Place, record: &Record<'_>, book: &mut Book) {
+    let (expected, rule) = match record.kind() {
+        Kind::Publish => return,
+        Kind::PubRel => (0b0010, Rule::ReleaseFlags),
+        Kind::Subscribe => (0b0010, Rule::SubscribeFlags),
+        Kind::Unsubscribe => (0b0010, Rule::UnsubscribeFlags),
+        _ => (0, Rule::ReservedFlags),
+    };
+    let flags = record.first & 0b1111;
+    if flags == expected {
+        return;
+    }
+    if expected != 0 && flags & 0b0111 == expected && book.version(place) == Version::V31 {
+        return;
+    }
+    match record.kind() {
+        Kind::PubRel => book.by_sender(place, rule, record.tag),
+        _ => book.by_peer(place, rule),
+    }
+}
+
+const fn side(node: Node) -> usize {
     match node {
-        Node::Broker => Hop::First,
-        Node::Client(_) => Hop::Second,
+        Node::Broker => 0,
+        Node::Client(_) => 1,
     }
 }

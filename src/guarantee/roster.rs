@@ -22,6 +22,8 @@ pub struct Roster {
     pub gives_up: bool,
     /// Whether the broker sends again after a time, on the same connection.
     pub broker_resends_by_timer: bool,
+    /// Whether the broker's store may forget in a crash: all but a durable one.
+    pub broker_forgets: bool,
     /// Whether the broker forwards a QoS 2 message on PUBREL and not on PUBLISH.
     pub broker_delivers_on_release: bool,
     /// Whether the transport is ordered and reliable, so that what completes only when everybody
@@ -40,6 +42,10 @@ pub struct ClientFacts {
     pub version: Version,
     /// Whether it sends again after a time, on the same connection.
     pub resends_by_timer: bool,
+    /// Whether its link carries an ordered stream of bytes, and not datagrams.
+    pub over_stream: bool,
+    /// Whether its store may forget in a crash: all but a durable one.
+    pub forgets: bool,
 }
 
 /// What the judge has to know of one publishing workload.

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::metrics::Metrics;
-use crate::base::name::{ClientIndex, StreamIndex};
+use super::rules::{Rule, Strength};
+use crate::base::name::{ClientIndex, Node, StreamIndex};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
+use crate::mqtt::settings::Version;
 
 /// All that a finished trial says.
 #[derive(Clone, Debug)]
@@ -26,10 +28,56 @@ pub struct Outcome {
     pub violations: BTreeMap<Violation, u64>,
     /// The first few violations in full, at most [`MAX_FINDINGS`] for each [`Violation`].
     pub findings: Vec<Finding>,
+    /// Rules of the standard that endpoints were seen to break, whether or not a promise broke.
+    pub rules: BTreeMap<RuleBreak, u64>,
+    /// The first few of them, at most [`MAX_FINDINGS`] for each [`RuleBreak`], by time.
+    pub rule_findings: Vec<RuleFinding>,
     /// Units that were owed but for a reason that the scenario or the standard accepts.
     pub excuses: BTreeMap<Excuse, u64>,
     /// How often the interesting things happened, by the names that `sometimes` uses.
     pub sometimes: BTreeMap<&'static str, u64>,
+}
+
+/// One kind of broken rule, as it is counted, expected and reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleBreak {
+    /// Which rule.
+    pub rule: Rule,
+    /// Who broke it: the publisher, the broker or the subscriber.
+    pub blame: Blame,
+    /// The version that was spoken, which decides how the rule is cited.
+    pub version: Version,
+}
+
+/// One broken rule in full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleFinding {
+    /// What kind.
+    pub broken: RuleBreak,
+    /// When; for what was never done, when it became due.
+    pub at: Time,
+    /// One plain sentence: who did what, and of which message.
+    pub sentence: String,
+}
+
+impl RuleBreak {
+    /// The rule's id in the version that was spoken, such as `MQTT-4.3.3-2`; `None` where no
+    /// numbered sentence says it, as in all of MQTT 3.1.
+    #[must_use]
+    pub fn id(&self) -> Option<&'static str> {
+        // Which client does not matter: ids differ by side alone.
+        let node = match self.blame {
+            Blame::Broker => Node::Broker,
+            _ => Node::Client(ClientIndex(0)),
+        };
+        self.rule.id(self.version, node)
+    }
+
+    /// Whether it makes a trial violated.
+    #[must_use]
+    pub fn is_violation(&self) -> bool {
+        self.rule.strength() != Strength::Should
+    }
 }
 
 /// How many findings of one [`Violation`] are kept in full.

@@ -93,6 +93,8 @@ impl Watch {
             metrics,
             violations: BTreeMap::new(),
             findings: Vec::new(),
+            rules: BTreeMap::new(),
+            rule_findings: Vec::new(),
             excuses,
             sometimes: self.counters.named(),
         };

@@ -5,7 +5,7 @@ pub mod client;
 mod deadlines;
 pub mod endpoint;
 mod host;
-mod ids;
+pub(crate) mod ids;
 mod inbound;
 mod length;
 mod outbound;

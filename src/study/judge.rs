@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::roster::roster;
 use crate::base::event::Observer;
 use crate::engine::event::{self, Ended, Options};
+use crate::guarantee::monitor::Conformance;
 use crate::guarantee::recorder::Recorder;
 use crate::guarantee::verdict::{Ending, Outcome};
 use crate::guarantee::watch::Watch;
@@ -33,13 +34,17 @@ pub enum JudgeError {
 /// If the two passes differ, which is a bug in qoslab.
 pub fn judge_trial(trial: &Trial, interrupt: &AtomicBool) -> Result<Outcome, JudgeError> {
     let roster = roster(&trial.setup);
-    let (ended, watch) = run(trial, Watch::new(&roster), interrupt);
+    let observers = (Watch::new(&roster), Conformance::new(&roster));
+    let (ended, (watch, conformance)) = run(trial, observers, interrupt);
     let first_pass = watch.finish(&ended);
     if first_pass.offenders.is_empty() || ended.ending == Ending::Interrupted {
-        return Ok(first_pass.into_outcome());
+        let mut outcome = first_pass.into_outcome();
+        conformance.conclude(&mut outcome);
+        return Ok(outcome);
     }
     let (again, recorder) = run(trial, Recorder::new(&roster, &first_pass.offenders), interrupt);
     let mut outcome = recorder.conclude(first_pass);
+    conformance.conclude(&mut outcome);
     if again.ending == Ending::Interrupted {
         outcome.ending = Ending::Interrupted;
     } else if again.trace_hash != ended.trace_hash {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::guarantee::roster::{ClientFacts, Roster, StreamFacts};
-use crate::mqtt::settings::{DeliverOn, HopSettings, Retry};
+use crate::mqtt::settings::{DeliverOn, HopSettings, Retry, Store};
 use crate::network::settings::Transport;
 use crate::scenario::trial::Setup;
 
@@ -15,6 +15,8 @@ pub fn roster(setup: &Setup) -> Arc<Roster> {
         clean: client.settings.clean,
         version: client.settings.version,
         resends_by_timer: resends_by_timer(&client.settings.hop),
+        over_stream: is_reliable(client.link.transport),
+        forgets: client.store != Store::Durable,
     });
     let streams = setup.streams.iter().map(|stream| StreamFacts {
         name: Arc::clone(&stream.name),
@@ -32,6 +34,7 @@ pub fn roster(setup: &Setup) -> Arc<Roster> {
         allow_queue_overflow: setup.judge.allow_queue_overflow,
         gives_up: hops.chain([&setup.broker.hop]).any(gives_up),
         broker_resends_by_timer: resends_by_timer(&setup.broker.hop),
+        broker_forgets: setup.broker_store != Store::Durable,
         broker_delivers_on_release: setup.broker.hop.deliver_on == DeliverOn::Release,
         reliable: setup.clients.iter().all(|client| is_reliable(client.link.transport)),
     })

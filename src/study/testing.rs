@@ -78,6 +78,8 @@ pub(crate) fn outcome(trial: &Trial) -> Outcome {
         metrics,
         violations: BTreeMap::new(),
         findings: Vec::new(),
+        rules: BTreeMap::new(),
+        rule_findings: Vec::new(),
         excuses: BTreeMap::new(),
         sometimes: BTreeMap::from([("loss", lost)]),
     }

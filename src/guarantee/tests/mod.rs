@@ -32,6 +32,8 @@ fn roster(published: QoS) -> Roster {
         clean: false,
         version: Version::V311,
         resends_by_timer: true,
+        over_stream: false,
+        forgets: false,
     };
     Roster {
         clients: vec![client("sensor"), client("dashboard")],
@@ -127,13 +129,21 @@ impl Stage<'_> {
         let record = Record {
             name: PacketName { client, way, kind, subject },
             tag: Tag::NONE,
-            first: (kind as u8) << 4,
+            first: (kind as u8) << 4 | self.reserved(kind),
             id: 1,
             reason: 0,
             size: Size { mqtt: 10, payload: 0, headers: 28 },
             body,
         };
         self.transfer(&record, &Fate::at(self.now));
+    }
+
+    /// The reserved flags of kinds other than PUBLISH.
+    const fn reserved(&self, kind: Kind) -> u8 {
+        match kind {
+            Kind::PubRel | Kind::Subscribe | Kind::Unsubscribe => 0b0010,
+            _ => 0,
+        }
     }
 
     fn transfer(&mut self, record: &Record<'_>, fate: &Fate) {
@@ -273,7 +283,10 @@ impl Stage<'_> {
             return;
         };
         let dup = self.dup.unwrap_or(attempt > 0) && kind == Kind::Publish;
-        let flags = if kind == Kind::Publish { qos.number() << 1 } else { 0 };
+        let flags = match kind {
+            Kind::Publish => qos.number() << 1,
+            _ => self.reserved(kind),
+        };
         let retain = u8::from(self.roster.streams[0].retain && kind == Kind::Publish);
         let subject = Subject::Message {
             stream: parts.stream,

@@ -1,0 +1,82 @@
+//! The first pass's view of the monitor: which rules were broken how often, and the first few.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Break, Monitor};
+use crate::base::event::{Event, Observer};
+use crate::base::name::{Hop, Node};
+use crate::base::time::Time;
+use crate::guarantee::roster::Roster;
+use crate::guarantee::verdict::{Blame, MAX_FINDINGS, Outcome, RuleBreak, RuleFinding};
+
+/// Counts broken rules, so that a trial in which one is broken a million times stays small.
+#[derive(Clone, Debug)]
+pub struct Conformance {
+    monitor: Monitor,
+    roster: Arc<Roster>,
+    counts: BTreeMap<RuleBreak, u64>,
+    findings: Vec<RuleFinding>,
+}
+
+impl Conformance {
+    /// Nothing seen yet.
+    #[must_use]
+    pub fn new(roster: &Arc<Roster>) -> Self {
+        Self {
+            monitor: Monitor::new(roster),
+            roster: Arc::clone(roster),
+            counts: BTreeMap::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// Adds what was found to what the promises say of the trial.
+    pub fn conclude(mut self, outcome: &mut Outcome) {
+        self.monitor.finish();
+        self.file();
+        outcome.rules = self.counts;
+        outcome.rule_findings = self.findings;
+        outcome.rule_findings.sort_by_key(|finding| finding.at);
+    }
+
+    #[cold]
+    fn file(&mut self) {
+        for broken in self.monitor.take_breaks() {
+            let Break { at, node, link, hop, rule, message, .. } = broken;
+            let (blame, name) = match (node, hop) {
+                (Node::Broker, _) => (Blame::Broker, "broker"),
+                (Node::Client(client), Hop::First) => (Blame::Publisher, self.roster.name(client)),
+                (Node::Client(client), Hop::Second) => {
+                    (Blame::Subscriber, self.roster.name(client))
+                }
+            };
+            let version = self.roster.clients[link.index()].version;
+            let rule_break = RuleBreak { rule, blame, version };
+            let count = self.counts.entry(rule_break).or_default();
+            *count += 1;
+            if *count > MAX_FINDINGS as u64 {
+                continue;
+            }
+            let mut sentence = format!("{name} {}", rule.says());
+            if node == Node::Broker {
+                sentence += &format!(", on the link of {}", self.roster.name(link));
+            }
+            if let Some((stream, sequence)) = message {
+                let stream = &self.roster.streams[stream.index()].name;
+                sentence += &format!(": message #{sequence} of {stream}");
+            }
+            self.findings.push(RuleFinding { broken: rule_break, at, sentence });
+        }
+    }
+}
+
+impl Observer for Conformance {
+    #[inline]
+    fn observe(&mut self, now: Time, event: &Event<'_>) {
+        self.monitor.observe(now, event);
+        if !self.monitor.book.breaks.is_empty() {
+            self.file();
+        }
+    }
+}
