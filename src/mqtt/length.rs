@@ -36,7 +36,7 @@ impl Packet {
                 ack_len(ack, v5)
             }
             Self::Connect(connect) => connect_len(connect, version),
-            Self::ConnAck(ack) if v5 => 2 + properties_len(limits_len(&ack.limits)),
+            Self::ConnAck(ack) if v5 => 2 + properties_len(limits_len(ack.limits)),
             Self::ConnAck(_) => 2,
             Self::Subscribe(subscribe) => subscribe_len(subscribe, v5),
             Self::SubAck(ack) => TWO + properties + count(ack.codes.len()),
@@ -118,7 +118,7 @@ fn connect_len(connect: &Connect, version: Version) -> u32 {
     };
     let v5 = version == Version::V5;
     let expiry = if connect.session_expiry == 0 { 0 } else { FOUR_BYTES };
-    let properties = if v5 { properties_len(expiry + limits_len(&connect.limits)) } else { 0 };
+    let properties = if v5 { properties_len(expiry + limits_len(connect.limits)) } else { 0 };
     let will = connect.will.as_ref().map_or(0, |will| will_len(will, v5));
     // Then the protocol level, the flags and two bytes of keep alive.
     let header = protocol + 1 + 1 + TWO + properties + text_len(&connect.client_id);
@@ -133,7 +133,7 @@ fn will_len(will: &Will, v5: bool) -> u32 {
 }
 
 /// Each limit is written only where it differs from what holds without it.
-const fn limits_len(limits: &Limits) -> u32 {
+const fn limits_len(limits: Limits) -> u32 {
     let none = Limits::NONE;
     let window = if limits.receive_maximum == none.receive_maximum { 0 } else { TWO_BYTES };
     let size = if limits.max_packet_size == none.max_packet_size { 0 } else { FOUR_BYTES };

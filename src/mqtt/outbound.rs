@@ -125,6 +125,7 @@ impl Outbound {
                 self.settle(host, ack);
                 return;
             }
+            self.owed.retain(|&owed| owed != ack.id);
             let Some(entry) = self.in_flight.get_mut(ack.id) else { return };
             entry.release(host.settings.quirks);
             if entry.expires_in_flight(host) {
@@ -356,9 +357,7 @@ impl Outbound {
     fn remove(&mut self, host: &mut Host<'_>, id: PacketId) -> Option<InFlight> {
         let entry = self.in_flight.remove(id)?;
         host.outbox.in_flight -= 1;
-        if !self.owed.is_empty() {
-            self.owed.retain(|&owed| owed != id);
-        }
+        self.owed.retain(|&owed| owed != id);
         Some(entry)
     }
 }

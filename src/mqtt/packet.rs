@@ -8,6 +8,9 @@ use crate::base::event::SubscriptionRequest;
 use crate::base::name::Tag;
 use crate::base::qos::QoS;
 
+/// Packets and messages are copied wherever they are queued.
+const _: () = assert!(size_of::<Packet>() <= 80 && size_of::<Message>() <= 64);
+
 /// A packet identifier: 1 to 65,535 [MQTT-2.3.1-1].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PacketId(pub NonZeroU16);

@@ -26,7 +26,7 @@ impl Peer {
         Self { limits, aliases: BTreeMap::new() }
     }
 
-    /// At most so many PUBLISHes of QoS 1 and 2 may be unacknowledged [MQTT-3.3.4-7]
+    /// At most so many messages of QoS 1 and 2 may be unacknowledged [MQTT-3.3.4-7]
     /// [MQTT-3.3.4-9].
     pub(super) fn window(&self, settings: &HopSettings) -> usize {
         usize::from(settings.max_inflight.min(self.limits.receive_maximum))

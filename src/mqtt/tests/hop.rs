@@ -24,6 +24,8 @@ pub(super) struct Hop {
     pub(super) limits: Limits,
     /// With which reason the receiver refuses every PUBLISH.
     pub(super) refusing: Option<u8>,
+    /// How many packets more get through before the connection breaks and loses all that follow.
+    pub(super) breaks_after: Option<u32>,
     now: Time,
     connection: Option<Connection>,
     outbound: Outbound,
@@ -43,6 +45,7 @@ impl Hop {
             receiving,
             limits: Limits::NONE,
             refusing: None,
+            breaks_after: None,
             now: Time::ZERO,
             connection: None,
             outbound: Outbound::new(&sending),
@@ -219,8 +222,11 @@ impl Hop {
 
     fn arrives(&mut self, line: String) -> bool {
         let lost = self.lose.iter().position(|start| line.starts_with(start));
-        self.log.push(if lost.is_some() { format!("{line} LOST") } else { line });
-        lost.map(|place| self.lose.remove(place)).is_none()
+        let lost = lost.map(|place| self.lose.remove(place)).is_some();
+        let broken = self.breaks_after == Some(0);
+        self.breaks_after = self.breaks_after.map(|left| left.saturating_sub(1));
+        self.log.push(if lost || broken { format!("{line} LOST") } else { line });
+        !(lost || broken)
     }
 
     /// The receiver's part; returns its answer.

@@ -6,4 +6,5 @@ mod hop;
 mod limits;
 mod quirks;
 mod sessions;
+mod streams;
 mod world;

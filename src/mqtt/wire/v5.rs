@@ -32,7 +32,7 @@ pub(super) fn write(packet: &Packet) -> MqttPacket {
     match packet {
         Packet::Connect(connect) => MqttPacket::Connect5(write_connect(connect)),
         Packet::ConnAck(ack) => {
-            let limits = write_limits(&ack.limits);
+            let limits = write_limits(ack.limits);
             let present = ack.session_present;
             MqttPacket::ConnAck5(connackv5::MqttConnAck::new(present, ack.code, Some(limits)))
         }
@@ -76,7 +76,7 @@ pub(super) fn write(packet: &Packet) -> MqttPacket {
 }
 
 fn write_connect(connect: &Connect) -> connectv5::MqttConnect {
-    let mut properties = write_limits(&connect.limits);
+    let mut properties = write_limits(connect.limits);
     if connect.session_expiry != 0 {
         properties.push(Property::SessionExpiryInterval(connect.session_expiry));
     }
@@ -104,8 +104,8 @@ fn write_connect(connect: &Connect) -> connectv5::MqttConnect {
 }
 
 /// The limits that differ from what holds where nothing is said.
-fn write_limits(limits: &Limits) -> Vec<Property> {
-    let Limits { receive_maximum, max_packet_size, topic_alias_maximum } = *limits;
+fn write_limits(limits: Limits) -> Vec<Property> {
+    let Limits { receive_maximum, max_packet_size, topic_alias_maximum } = limits;
     let mut properties = Vec::new();
     if receive_maximum != Limits::NONE.receive_maximum {
         properties.push(Property::ReceiveMaximum(receive_maximum));
