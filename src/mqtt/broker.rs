@@ -16,9 +16,12 @@ use crate::base::event::Close;
 use crate::base::name::{Connection, Transmission};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
+use routing::{Route, Subscription};
+use shared::Groups;
 
 mod connecting;
 mod routing;
+mod shared;
 mod subscribing;
 
 /// A sans-IO MQTT broker; see [`Endpoint`] for how to drive it.
@@ -36,13 +39,19 @@ pub struct Broker {
     expiries: Deadlines,
     /// When wills that wait are published.
     wills: Deadlines,
-    /// For each filter, the sessions that subscribed to it and the QoS granted.
-    subscriptions: FilterTree<u32, QoS>,
+    /// For each filter, the sessions that subscribed to it and what they were granted.
+    subscriptions: FilterTree<u32, Subscription>,
+    /// The shared subscriptions.
+    groups: Groups,
     retained: BTreeMap<Arc<str>, Retained>,
     outbox: Outbox,
     /// Where messages to `routed` go: a topic that comes again, as a publisher's does, is not
     /// looked up again.
-    routes: Vec<(u32, QoS)>,
+    routes: Vec<Route>,
+    /// Which groups get one copy each.
+    shared_routes: Vec<Arc<str>>,
+    /// Room for looking routes up.
+    matching: Vec<(u32, Subscription)>,
     /// `None` once a subscription has changed.
     routed: Option<Arc<str>>,
 }
@@ -66,9 +75,12 @@ impl Broker {
             expiries: Deadlines::default(),
             wills: Deadlines::default(),
             subscriptions: FilterTree::new(),
+            groups: Groups::new(),
             retained: BTreeMap::new(),
             outbox: Outbox::new(&settings.hop),
             routes: Vec::new(),
+            shared_routes: Vec::new(),
+            matching: Vec::new(),
             routed: None,
             settings,
         }
@@ -89,10 +101,7 @@ impl Broker {
         let (outbound, inbound, mut host) =
             session.split(now, index, &self.settings.hop, &mut self.outbox);
         match packet {
-            Packet::Publish(publish) => {
-                let reaction = inbound.publish(&host, publish, arrival);
-                self.react(now, from, reaction, arrival);
-            }
+            Packet::Publish(publish) => self.publish(now, from, index, publish, arrival),
             Packet::PubRel(ack) => {
                 let reaction = inbound.pubrel(&host, ack);
                 self.react(now, from, reaction, arrival);
@@ -110,13 +119,14 @@ impl Broker {
     }
 
     fn react(&mut self, now: Time, to: Connection, reaction: Reaction, arrival: Transmission) {
+        let Some(index) = self.session_of(to) else { return };
         if let Some(delivery) = reaction.deliver {
-            self.route(now, delivery);
+            self.route(now, index, delivery);
         }
         if let Some(packet) = reaction.answer {
             self.outbox.send(to, packet, arrival);
         }
-        if let (true, Some(index)) = (reaction.close, self.session_of(to)) {
+        if reaction.close {
             self.hang_up(now, index, Close::Protocol);
         }
     }

@@ -110,6 +110,12 @@ impl Outbound {
         }
     }
 
+    /// Whether one more message of this QoS would find the queue full.
+    pub(crate) fn would_overflow(&self, host: &Host<'_>, qos: QoS) -> bool {
+        let waits = qos != QoS::AtMostOnce && !(self.waiting.is_empty() && self.has_room(host));
+        waits && self.waiting.len() >= host.settings.max_queued as usize
+    }
+
     /// QoS 1 ends with PUBACK. Any other PUBACK is a stale one, and nothing waits for it.
     pub(crate) fn puback(&mut self, host: &mut Host<'_>, ack: Ack) {
         if self.awaits(ack.id, QoS::AtLeastOnce) {

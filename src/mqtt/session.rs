@@ -73,9 +73,6 @@ impl Session {
             Version::V5 => connect.session_expiry,
         };
         self.will = connect.will.clone().map(Box::new);
-        if let (Some(will), Version::V31 | Version::V311) = (&mut self.will, connect.version) {
-            will.delay = 0;
-        }
         // Keep Alive is in seconds, and half as much again is granted.
         self.patience = Span::from_millis(u64::from(connect.keep_alive) * 1_500);
         self.last_heard = now;

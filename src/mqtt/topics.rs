@@ -15,6 +15,9 @@ pub const MAX_BYTES: usize = 65_535;
 /// EMQX's `max_topic_levels`, and it bounds how deep [`FilterTree`] goes.
 pub const MAX_LEVELS: usize = 128;
 
+/// What the filter of a shared subscription begins with (MQTT 5.0, section 4.8.2).
+const SHARE: &str = "$share/";
+
 /// Why a text is not a topic name or not a topic filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TopicError {
@@ -36,6 +39,9 @@ pub enum TopicError {
     /// `#` stands alone in the last level [MQTT-4.7.1-2].
     #[error("has a '#' that is not the whole of the last level [MQTT-4.7.1-2]")]
     MultiLevel,
+    /// A shared subscription has a group and a filter ([MQTT-4.8.2-1] and [MQTT-4.8.2-2] of 5.0).
+    #[error("is no shared subscription: write $share/GROUP/FILTER [MQTT-4.8.2-1]")]
+    Shared,
     /// `+` stands alone in its level [MQTT-4.7.1-3].
     #[error("has a '+' that is not the whole of its level [MQTT-4.7.1-3]")]
     SingleLevel,
@@ -56,6 +62,10 @@ pub fn validate_topic(topic: &str) -> Result<(), TopicError> {
 /// The first rule that `filter` breaks.
 pub fn validate_filter(filter: &str) -> Result<(), TopicError> {
     validate_text(filter)?;
+    let filter = match filter.strip_prefix(SHARE) {
+        None => filter,
+        Some(_) => split_shared(filter).ok_or(TopicError::Shared)?.1,
+    };
     let mut levels = filter.split('/');
     while let Some(level) = levels.next() {
         if level.contains('#') && (level != "#" || levels.next().is_some()) {
@@ -66,6 +76,15 @@ pub fn validate_filter(filter: &str) -> Result<(), TopicError> {
         }
     }
     Ok(())
+}
+
+/// Splits a shared subscription's `$share/GROUP/FILTER` into the group and the filter; `None` for
+/// any other filter.
+#[must_use]
+pub fn split_shared(filter: &str) -> Option<(&str, &str)> {
+    let (group, filter) = filter.strip_prefix(SHARE)?.split_once('/')?;
+    let is_sound = !group.is_empty() && !group.contains(['+', '#']) && !filter.is_empty();
+    is_sound.then_some((group, filter))
 }
 
 fn validate_text(text: &str) -> Result<(), TopicError> {
@@ -255,6 +274,18 @@ mod tests {
         let mut found = Vec::new();
         tree.for_each_match(topic, |_, value| found.push(*value));
         found
+    }
+
+    #[test]
+    fn a_shared_subscription_has_a_group_and_a_filter() {
+        assert_eq!(split_shared("$share/g/a/+"), Some(("g", "a/+")));
+        assert_eq!(validate_filter("$share/g/a/+"), Ok(()));
+        assert_eq!(split_shared("share/g/a"), None);
+        for wrong in ["$share/g", "$share//a", "$share/g/", "$share/+/a", "$share/#"] {
+            assert_eq!(split_shared(wrong), None, "{wrong}");
+            assert_eq!(validate_filter(wrong), Err(TopicError::Shared), "{wrong}");
+        }
+        assert_eq!(validate_filter("$share/g/a#"), Err(TopicError::MultiLevel));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::mqtt::inbound::Delivery;
 use crate::mqtt::packet::{ConnAck, Connect, Packet};
 use crate::mqtt::quirks::Quirk;
 use crate::mqtt::session::{NEVER_EXPIRES, Session};
-use crate::mqtt::settings::{Version, Will};
+use crate::mqtt::settings::{Limits, Version, Will};
 
 /// 5.0's DISCONNECT reason for the connection that a new one replaces.
 const TAKEN_OVER: u8 = 0x8E;
@@ -68,10 +68,12 @@ impl Broker {
         let session = &mut self.sessions[index as usize];
         // MQTT 3.1 has no Session Present flag: the bit is reserved there.
         let session_present = session.was_present && session.version != Version::V31;
-        self.outbox.send_control(
-            to,
-            Packet::ConnAck(ConnAck { session_present, code: 0, limits: self.settings.limits }),
-        );
+        let limits = match session.version {
+            Version::V31 | Version::V311 => Limits::NONE,
+            Version::V5 => self.settings.limits,
+        };
+        let answer = ConnAck { session_present, code: 0, limits };
+        self.outbox.send_control(to, Packet::ConnAck(answer));
         let (outbound, _, mut host) =
             session.split(now, index, &self.settings.hop, &mut self.outbox);
         outbound.resume(&mut host);
@@ -129,10 +131,10 @@ impl Broker {
     fn end_session(&mut self, now: Time, index: u32) {
         let session = &mut self.sessions[index as usize];
         session.exists = false;
-        self.routed = None;
-        for filter in session.filters.drain(..) {
-            self.subscriptions.remove(&filter, &index);
+        for filter in std::mem::take(&mut session.filters) {
+            self.remove_subscription(index, &filter);
         }
+        let session = &mut self.sessions[index as usize];
         let (outbound, inbound, mut host) =
             session.split(now, index, &self.settings.hop, &mut self.outbox);
         outbound.discard(&mut host);
@@ -181,7 +183,7 @@ impl Broker {
         let arrival = Transmission::default();
         let Will { qos, retain, .. } = *will;
         let expires = Time::NEVER;
-        self.route(now, Delivery { message, qos, retain, expires, arrival });
+        self.route(now, index, Delivery { message, qos, retain, expires, arrival });
     }
 
     /// Every connection died with the broker, and nobody says how: their wills are not published,

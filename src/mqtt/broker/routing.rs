@@ -3,52 +3,206 @@
 use std::sync::Arc;
 
 use super::{Broker, Retained};
+use crate::base::event::{Close, SubscriptionOptions};
+use crate::base::name::{Connection, Transmission};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
 use crate::mqtt::inbound::Delivery;
 use crate::mqtt::outbound::Outgoing;
-use crate::mqtt::packet::Message;
-use crate::mqtt::quirks::Quirk;
+use crate::mqtt::packet::{Message, Publish};
+use crate::mqtt::quirks::{Quirk, Quirks};
+use crate::mqtt::settings::{OnFull, Version};
+use crate::mqtt::topics;
+
+/// 5.0's reason for a topic to which its sender may not publish.
+const NOT_AUTHORIZED: u8 = 0x87;
+/// 5.0's reason for a message that a subscriber's queue has no room for.
+const QUOTA_EXCEEDED: u8 = 0x97;
+/// Reason codes from here on refuse (MQTT 5.0, section 2.4).
+const FAILURE: u8 = 0x80;
+
+/// What a session was granted with one filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Subscription {
+    pub(super) granted: QoS,
+    pub(super) options: SubscriptionOptions,
+}
+
+/// A session's share in the messages to one topic, over all its matching filters.
+#[derive(Clone, Debug)]
+pub(super) struct Route {
+    session: u32,
+    granted: QoS,
+    retain_as_published: bool,
+    subscription_ids: Vec<u32>,
+    whose: Whose,
+}
+
+/// Whose messages a route takes. A session with a No Local filter among the matching ones has two
+/// routes: over all its filters, and for its own messages over the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Everybodys,
+    Others,
+    Own,
+}
 
 impl Broker {
+    /// A PUBLISH came from a session.
+    pub(super) fn publish(
+        &mut self,
+        now: Time,
+        from: Connection,
+        index: u32,
+        publish: Publish,
+        arrival: Transmission,
+    ) {
+        let refusal = self.refusal(now, index, &publish);
+        let session = &mut self.sessions[index as usize];
+        let (_, inbound, host) = session.split(now, index, &self.settings.hop, &mut self.outbox);
+        let Some(reason) = refusal else {
+            let reaction = inbound.publish(&host, publish, arrival);
+            self.react(now, from, reaction, arrival);
+            return;
+        };
+        let version = host.version;
+        let reaction = inbound.refuse(&host, &publish, reason);
+        let is_refused = reaction.answer.as_ref().is_some_and(|it| it.reason() >= FAILURE);
+        if is_refused && version != Version::V5 {
+            // It cannot be said; without an acknowledgement the sender will try again.
+            self.hang_up(now, index, Close::Asked);
+        } else {
+            self.react(now, from, reaction, arrival);
+        }
+    }
+
+    /// Why the broker does not take a message, if so.
+    fn refusal(&mut self, now: Time, index: u32, publish: &Publish) -> Option<u8> {
+        let version = self.sessions[index as usize].version;
+        if version == Version::V5 && self.is_denied(&publish.message.topic) {
+            return Some(NOT_AUTHORIZED);
+        }
+        let hop = &self.settings.hop;
+        let must_fit = hop.on_full == OnFull::Reject
+            // The quirk: acknowledged, and dropped where it does not fit.
+            && !hop.quirks.has(Quirk::AckThenDropOnFull)
+            && publish.level.qos() != QoS::AtMostOnce;
+        if must_fit && !self.fits(now, index, publish) { Some(QUOTA_EXCEEDED) } else { None }
+    }
+
+    /// Whether every subscriber has room for a message, as it comes: where a message of QoS 2 is
+    /// delivered on PUBREL, the queue may still fill up until then.
+    fn fits(&mut self, now: Time, publisher: u32, publish: &Publish) -> bool {
+        self.find_routes(&publish.message.topic);
+        let routes = self.routes.iter().filter(|route| route.takes_from(publisher));
+        let plain = routes.map(|route| (route.session, route.granted));
+        let sessions = &self.sessions;
+        let is_connected = |index: u32| sessions[index as usize].connection.is_some();
+        let groups = self.shared_routes.iter();
+        let turns = groups.filter_map(|filter| self.groups.turn(filter, is_connected));
+        let shared = turns.map(|(session, it)| (session, it.granted));
+        let receivers: Vec<_> = plain.chain(shared).collect();
+        receivers.into_iter().all(|(index, granted)| {
+            let session = &mut self.sessions[index as usize];
+            let (outbound, _, host) =
+                session.split(now, index, &self.settings.hop, &mut self.outbox);
+            !outbound.would_overflow(&host, cap(host.settings.quirks, publish.level.qos(), granted))
+        })
+    }
+
+    /// Whether nobody may publish to a topic.
+    fn is_denied(&self, topic: &str) -> bool {
+        self.settings.deny.iter().any(|filter| topics::matches(filter, topic))
+    }
+
     /// Hands a message to every session with a matching subscription [MQTT-3.3.5-1]: one copy, at
-    /// the highest QoS granted among its matching filters.
-    pub(super) fn route(&mut self, now: Time, delivery: Delivery) {
+    /// the highest QoS granted among its matching filters. `publisher` is the session it came
+    /// from. What may not be published goes nowhere, and before 5.0 its sender is not told
+    /// (MQTT 3.1.1, section 3.3.5.2).
+    pub(super) fn route(&mut self, now: Time, publisher: u32, delivery: Delivery) {
         let Delivery { mut message, qos, retain, expires, arrival } = delivery;
+        if self.is_denied(&message.topic) {
+            return;
+        }
         message.tag = message.tag.forwarded(arrival);
         self.find_routes(&message.topic);
         if retain {
             self.retain(message.clone(), qos, expires);
         }
-        let Some((&last, others)) = self.routes.split_last() else { return };
+        let outgoing = Outgoing { expires, ..Outgoing::new(message, qos, retain) };
+        if !self.shared_routes.is_empty() {
+            self.forward_shared(now, &outgoing);
+        }
+        let Some((last, others)) = self.routes.split_last() else { return };
         let sessions = &mut self.sessions;
         let outbox = &mut self.outbox;
         let hop = &self.settings.hop;
-        let mut forward = |(index, granted): (u32, QoS), message| {
-            let (outbound, _, mut host) = sessions[index as usize].split(now, index, hop, outbox);
-            let qos = if hop.quirks.has(Quirk::NoQosCap) { qos } else { qos.min(granted) };
-            // RETAIN is 0 for a subscription that existed before [MQTT-3.3.1-9].
-            outbound.publish(&mut host, Outgoing { expires, ..Outgoing::new(message, qos, false) });
+        let mut forward = |route: &Route, mut outgoing: Outgoing| {
+            if route.takes_from(publisher) {
+                let session = &mut sessions[route.session as usize];
+                let (outbound, _, mut host) = session.split(now, route.session, hop, outbox);
+                outgoing.qos = cap(hop.quirks, qos, route.granted);
+                // RETAIN is 0 for a subscription that existed before [MQTT-3.3.1-9].
+                outgoing.retain &= route.retain_as_published;
+                if !route.subscription_ids.is_empty() {
+                    outgoing.subscription_ids = route.subscription_ids.as_slice().into();
+                }
+                outbound.publish(&mut host, outgoing);
+            }
         };
-        for &route in others {
-            forward(route, message.clone());
+        for route in others {
+            forward(route, outgoing.clone());
         }
-        forward(last, message);
+        forward(last, outgoing);
     }
 
-    /// Fills `routes`: each session once, with the highest QoS granted to it.
+    /// Hands a message to one member of each group that it reaches.
+    fn forward_shared(&mut self, now: Time, outgoing: &Outgoing) {
+        for filter in &self.shared_routes {
+            let sessions = &self.sessions;
+            let is_connected = |index: u32| sessions[index as usize].connection.is_some();
+            let Some((index, subscription)) = self.groups.turn(filter, is_connected) else {
+                continue;
+            };
+            self.groups.served(filter, index);
+            let hop = &self.settings.hop;
+            let (outbound, _, mut host) =
+                self.sessions[index as usize].split(now, index, hop, &mut self.outbox);
+            let outgoing = Outgoing {
+                qos: cap(hop.quirks, outgoing.qos, subscription.granted),
+                retain: outgoing.retain && subscription.options.retain_as_published,
+                subscription_ids: subscription.ids().collect(),
+                ..outgoing.clone()
+            };
+            outbound.publish(&mut host, outgoing);
+        }
+    }
+
+    /// Fills `routes` and `shared_routes`.
     fn find_routes(&mut self, topic: &Arc<str>) {
         if self.routed.as_ref().is_some_and(|routed| Arc::ptr_eq(routed, topic)) {
             return;
         }
-        let routes = &mut self.routes;
-        routes.clear();
-        self.subscriptions
-            .for_each_match(topic, |&session, &granted| routes.push((session, granted)));
-        if routes.len() > 1 {
-            routes.sort_unstable_by(|a, b| (a.0, b.1).cmp(&(b.0, a.1)));
-            routes.dedup_by_key(|route| route.0);
+        let matching = &mut self.matching;
+        matching.clear();
+        self.subscriptions.for_each_match(topic, |&session, &it| matching.push((session, it)));
+        matching.sort_unstable_by_key(|&(session, _)| session);
+        let quirks = self.settings.hop.quirks;
+        self.routes.clear();
+        for filters in matching.chunk_by(|a, b| a.0 == b.0) {
+            let session = filters[0].0;
+            let filters = filters.iter().map(|&(_, it)| it);
+            let no_local = filters.clone().any(|it| it.options.no_local);
+            let all = if no_local { Whose::Others } else { Whose::Everybodys };
+            self.routes.extend(merge(session, filters.clone(), all, quirks));
+            if no_local {
+                let others = filters.filter(|it| !it.options.no_local);
+                self.routes.extend(merge(session, others, Whose::Own, quirks));
+            }
         }
+        let shared = &mut self.shared_routes;
+        shared.clear();
+        self.groups.for_each_match(topic, |filter| shared.push(Arc::clone(filter)));
         self.routed = Some(Arc::clone(topic));
     }
 
@@ -60,4 +214,54 @@ impl Broker {
             self.retained.insert(Arc::clone(&message.topic), Retained { message, qos, expires });
         }
     }
+}
+
+impl Subscription {
+    /// Its Subscription Identifier, if it has one.
+    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
+        Some(self.options.identifier).into_iter().filter(|&id| id != 0)
+    }
+}
+
+impl Route {
+    #[inline]
+    fn takes_from(&self, publisher: u32) -> bool {
+        match self.whose {
+            Whose::Everybodys => true,
+            Whose::Others => self.session != publisher,
+            Whose::Own => self.session == publisher,
+        }
+    }
+}
+
+/// One copy for all matching filters of a session, at the highest QoS granted among them
+/// [MQTT-3.3.5-1], with the Subscription Identifiers of all [MQTT-3.3.4-4].
+fn merge(
+    session: u32,
+    mut filters: impl Iterator<Item = Subscription>,
+    whose: Whose,
+    quirks: Quirks,
+) -> Option<Route> {
+    let first = filters.next()?;
+    let mut route = Route {
+        session,
+        granted: first.granted,
+        retain_as_published: first.options.retain_as_published,
+        subscription_ids: first.ids().collect(),
+        whose,
+    };
+    // The quirk: the copy is sent at the lowest.
+    let lowest = quirks.has(Quirk::OverlapMinQos);
+    for other in filters {
+        let (low, high) = (route.granted.min(other.granted), route.granted.max(other.granted));
+        route.granted = if lowest { low } else { high };
+        route.retain_as_published |= other.options.retain_as_published;
+        route.subscription_ids.extend(other.ids());
+    }
+    Some(route)
+}
+
+/// The QoS of a forwarded message.
+fn cap(quirks: Quirks, published: QoS, granted: QoS) -> QoS {
+    if quirks.has(Quirk::NoQosCap) { published } else { published.min(granted) }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::Broker;
+use super::routing::Subscription;
+use crate::base::event::{RetainHandling, SubscriptionRequest};
 use crate::base::name::Connection;
 use crate::base::qos::QoS;
 use crate::base::time::Time;
@@ -24,58 +26,88 @@ impl Broker {
         index: u32,
         subscribe: &Subscribe,
     ) {
-        let session = &mut self.sessions[index as usize];
-        self.routed = None;
-        let max_qos = self.settings.max_qos;
-        let mut codes = Vec::with_capacity(subscribe.requests.len());
-        for request in &subscribe.requests {
-            if topics::validate_filter(&request.filter).is_err() {
-                codes.push(SUBSCRIPTION_REFUSED);
-                continue;
-            }
-            let granted = request.qos.min(max_qos);
-            codes.push(granted.number());
-            // The same filter again replaces the subscription [MQTT-3.8.4-3].
-            if self.subscriptions.insert(&request.filter, index, granted).is_none() {
-                session.filters.push(Arc::clone(&request.filter));
-            }
-        }
+        let granted: Vec<_> =
+            subscribe.requests.iter().map(|request| self.grant(index, request)).collect();
+        let code = |it: &Option<Granted>| it.map_or(SUBSCRIPTION_REFUSED, |it| it.qos.number());
+        let codes = granted.iter().map(code).collect();
         let suback = SubAck { id: subscribe.id, codes };
-        let granted = suback.codes.clone();
         self.outbox.send_control(from, Packet::SubAck(Box::new(suback)));
-        for (request, code) in subscribe.requests.iter().zip(granted) {
-            if let Some(granted) = QoS::from_number(code) {
-                self.send_retained(now, index, &request.filter, granted);
+        for (request, granted) in subscribe.requests.iter().zip(granted) {
+            if let Some(granted) = granted {
+                self.send_retained(now, index, request, granted);
             }
         }
     }
 
+    /// Takes a subscription up; `None` if the filter is refused. The same filter again replaces
+    /// the subscription [MQTT-3.8.4-3].
+    fn grant(&mut self, index: u32, request: &SubscriptionRequest) -> Option<Granted> {
+        let filter = &request.filter;
+        let is_shared = topics::split_shared(filter).is_some();
+        // No Local on a shared subscription is an error [MQTT-3.8.3-4].
+        let is_wrong = is_shared && request.options.no_local;
+        if is_wrong || topics::validate_filter(filter).is_err() {
+            return None;
+        }
+        self.routed = None;
+        let qos = request.qos.min(self.settings.max_qos);
+        let subscription = Subscription { granted: qos, options: request.options };
+        let is_new = if is_shared {
+            self.groups.join(filter, index, subscription)
+        } else {
+            self.subscriptions.insert(filter, index, subscription).is_none()
+        };
+        if is_new {
+            self.sessions[index as usize].filters.push(Arc::clone(filter));
+        }
+        Some(Granted { qos, is_new, is_shared })
+    }
+
     /// Every filter of a SUBSCRIBE is answered by the retained messages it matches
-    /// [MQTT-3.8.4-3], with RETAIN=1 [MQTT-3.3.1-8].
-    fn send_retained(&mut self, now: Time, index: u32, filter: &str, granted: QoS) {
+    /// [MQTT-3.8.4-3], with RETAIN=1 [MQTT-3.3.1-8], unless it asks for none [MQTT-3.3.1-10]
+    /// [MQTT-3.3.1-11] or is shared (MQTT 5.0, section 4.8.2).
+    fn send_retained(
+        &mut self,
+        now: Time,
+        index: u32,
+        request: &SubscriptionRequest,
+        granted: Granted,
+    ) {
         let session = &mut self.sessions[index as usize];
         session.filters_asked += 1;
         let nth = session.filters_asked;
+        let wants = match request.options.retain_handling {
+            RetainHandling::Send => true,
+            RetainHandling::SendIfNew => granted.is_new,
+            RetainHandling::DoNotSend => false,
+        };
+        if !wants || granted.is_shared {
+            return;
+        }
         let (outbound, _, mut host) =
             session.split(now, index, &self.settings.hop, &mut self.outbox);
+        let subscription = Subscription { granted: granted.qos, options: request.options };
         for retained in self.retained.values() {
-            if retained.expires > now && topics::matches(filter, &retained.message.topic) {
+            let is_wanted = topics::matches(&request.filter, &retained.message.topic);
+            if retained.expires > now && is_wanted {
                 let mut message = retained.message.clone();
                 message.tag = message.tag.retained(nth);
-                let qos = retained.qos.min(granted);
-                let expires = retained.expires;
-                let outgoing = Outgoing { expires, ..Outgoing::new(message, qos, true) };
+                let qos = retained.qos.min(granted.qos);
+                let outgoing = Outgoing {
+                    expires: retained.expires,
+                    subscription_ids: subscription.ids().collect(),
+                    ..Outgoing::new(message, qos, true)
+                };
                 outbound.publish(&mut host, outgoing);
             }
         }
     }
 
     pub(super) fn unsubscribe(&mut self, from: Connection, index: u32, unsubscribe: &Unsubscribe) {
-        let session = &mut self.sessions[index as usize];
         let mut codes = Vec::new();
-        self.routed = None;
         for filter in &unsubscribe.filters {
-            let removed = self.subscriptions.remove(filter, &index).is_some();
+            let removed = self.remove_subscription(index, filter);
+            let session = &mut self.sessions[index as usize];
             session.filters.retain(|other| other != filter);
             if session.version == Version::V5 {
                 codes.push(if removed { 0 } else { NO_SUBSCRIPTION });
@@ -84,4 +116,23 @@ impl Broker {
         let ack = UnsubAck { id: unsubscribe.id, codes };
         self.outbox.send_control(from, Packet::UnsubAck(Box::new(ack)));
     }
+
+    /// The session is not subscribed to the filter any more; whether it was.
+    pub(super) fn remove_subscription(&mut self, index: u32, filter: &Arc<str>) -> bool {
+        self.routed = None;
+        if topics::split_shared(filter).is_some() {
+            self.groups.leave(filter, index)
+        } else {
+            self.subscriptions.remove(filter, &index).is_some()
+        }
+    }
+}
+
+/// A filter that the broker took up.
+#[derive(Clone, Copy)]
+struct Granted {
+    qos: QoS,
+    /// Whether the session was not subscribed to it before.
+    is_new: bool,
+    is_shared: bool,
 }

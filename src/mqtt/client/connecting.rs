@@ -9,7 +9,7 @@ use crate::base::time::{Span, Time};
 use crate::mqtt::endpoint::Output;
 use crate::mqtt::packet::{ConnAck, Connect, Packet};
 use crate::mqtt::quirks::Quirk;
-use crate::mqtt::settings::{ClientSettings, Version};
+use crate::mqtt::settings::{ClientSettings, Limits, Version};
 
 /// How far a client is with its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,18 +85,20 @@ impl Client {
         let ClientSettings { client_id, version, clean, session_expiry, keep_alive, .. } =
             &*self.settings;
         let keep_alive = keep_alive.as_nanos() / Span::from_secs(1).as_nanos();
+        let is_v5 = *version == Version::V5;
         let mut will = self.settings.will.clone();
         if let Some(will) = &mut will {
             will.message.tag = will.message.tag.of_connection(self.opened - 1);
+            will.delay = if is_v5 { will.delay } else { 0 };
         }
         let connect = Connect {
             client_id: Arc::clone(client_id),
             version: *version,
             clean: *clean || self.starts_anew,
-            session_expiry: if *clean || *version != Version::V5 { 0 } else { *session_expiry },
+            session_expiry: if *clean || !is_v5 { 0 } else { *session_expiry },
             keep_alive: u16::try_from(keep_alive).unwrap_or(u16::MAX),
             will,
-            limits: self.settings.limits,
+            limits: if is_v5 { self.settings.limits } else { Limits::NONE },
         };
         self.outbox.send_control(connection, Packet::Connect(Box::new(connect)));
         let patience = self.settings.request_retry.or(self.settings.connect_timeout);

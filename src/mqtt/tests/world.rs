@@ -4,18 +4,18 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::base::event::SubscriptionRequest;
+use crate::base::event::{Close, SubscriptionRequest};
 use crate::base::name::{Connection, StreamIndex, Tag, Transmission};
 use crate::base::qos::QoS;
 use crate::base::time::{Span, Time};
 use crate::mqtt::broker::Broker;
 use crate::mqtt::client::Client;
 use crate::mqtt::endpoint::{Endpoint, Input, Output};
-use crate::mqtt::packet::{Ack, Level, Message, Packet, PacketId, Payload};
+use crate::mqtt::packet::{Ack, Level, Message, Packet, PacketId, Payload, Publish};
 use crate::mqtt::quirks::Quirks;
 use crate::mqtt::settings::{
     BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, RepeatedPubrec,
-    Request, Retry, RetryTimer,
+    Request, Retry, RetryTimer, Will,
 };
 
 pub(super) struct World {
@@ -30,6 +30,10 @@ pub(super) struct World {
     double: Vec<&'static str>,
     log: Vec<String>,
     published: u32,
+    /// The Subscription Identifiers of the last PUBLISH that had any.
+    subscription_ids: Vec<u32>,
+    /// Whether connections cannot be opened.
+    unreachable: bool,
 }
 
 #[derive(Clone)]
@@ -65,6 +69,23 @@ pub(super) fn client(name: &str) -> ClientSettings {
     }
 }
 
+/// A client over a byte stream: it sends again on reconnecting, and at no other time.
+pub(super) fn stream_client(name: &str) -> ClientSettings {
+    ClientSettings::new(name.into())
+}
+
+/// A broker for such clients.
+pub(super) fn stream_broker() -> BrokerSettings {
+    BrokerSettings::default()
+}
+
+/// A will of QoS 1 for topic `t`: message 99.
+pub(super) fn will(delay: u32) -> Option<Will> {
+    let tag = Tag::new(StreamIndex(9), 0, QoS::AtLeastOnce, Time::ZERO);
+    let message = Message { topic: "t".into(), payload: Payload::Filler(99), tag };
+    Some(Will { message, qos: QoS::AtLeastOnce, retain: false, delay })
+}
+
 pub(super) fn broker() -> BrokerSettings {
     BrokerSettings {
         hop: hop(),
@@ -87,6 +108,8 @@ impl World {
             double: Vec::new(),
             log: Vec::new(),
             published: 0,
+            subscription_ids: Vec::new(),
+            unreachable: false,
         };
         for client in 0..world.clients.len() {
             world.ask(client, Request::Connect);
@@ -157,6 +180,45 @@ impl World {
         }
     }
 
+    /// The client's connection dies, and both ends learn of it at once.
+    pub(super) fn cut_both(&mut self, client: usize) {
+        let connection = self.connections[client].unwrap();
+        self.broker.handle(self.now, Input::Closed(connection));
+        self.drain_broker();
+        self.cut(client);
+    }
+
+    /// From now on the broker cannot be reached, or can again: no connection opens, and none that
+    /// is open carries anything.
+    pub(super) const fn set_unreachable(&mut self, unreachable: bool) {
+        self.unreachable = unreachable;
+    }
+
+    /// The broker crashes and starts again with a durable store; its clients learn of it.
+    pub(super) fn restart_broker(&mut self) {
+        self.broker.restart(self.now);
+        self.drain_broker();
+        for client in 0..self.clients.len() {
+            self.cut(client);
+        }
+    }
+
+    /// The client crashes and starts again with a durable store, away; the broker learns of it.
+    pub(super) fn restart_client(&mut self, client: usize) {
+        if let Some(connection) = self.connections[client].take() {
+            self.broker.handle(self.now, Input::Closed(connection));
+            self.drain_broker();
+        }
+        self.clients[client].restart(self.now);
+        self.drain_client(client);
+    }
+
+    /// The client is another, which knows nothing of this one.
+    pub(super) fn replace_client(&mut self, client: usize, settings: ClientSettings) {
+        self.connections[client] = None;
+        self.clients[client] = Client::new(Arc::new(settings));
+    }
+
     /// A PUBREC with id 1 reaches a client out of the blue.
     pub(super) fn stray_pubrec(&mut self, client: usize) {
         let packet = Packet::PubRec(Ack { id: PacketId::MIN, reason: 0, tag: Tag::NONE });
@@ -200,6 +262,10 @@ impl World {
         log.into_iter().filter_map(|line| Some(line.strip_prefix("deliver ")?.into())).collect()
     }
 
+    pub(super) fn subscription_ids(&self) -> &[u32] {
+        &self.subscription_ids
+    }
+
     pub(super) fn client(&self, client: usize) -> &Client {
         &self.clients[client]
     }
@@ -236,13 +302,21 @@ impl World {
                 }
                 Output::Complete(_) => self.log.push(format!("complete {client}")),
                 Output::Refuse { why, .. } => self.log.push(format!("refuse {client} {why:?}")),
+                Output::Connect { attempt } if self.unreachable => {
+                    self.log.push(format!("connect {client} after {attempt}"));
+                }
                 Output::Connect { .. } => {
                     let connection = Connection(u32::try_from(self.owners.len()).unwrap());
                     self.owners.push(client);
                     self.connections[client] = Some(connection);
                     self.clients[client].handle(self.now, Input::Opened(connection));
                 }
-                Output::Close { .. } => self.connections[client] = None,
+                Output::Close { why, .. } => {
+                    self.connections[client] = None;
+                    if why != Close::Asked {
+                        self.log.push(format!("close by {client} {why:?}"));
+                    }
+                }
                 other => panic!("not a client's output: {other:?}"),
             }
         }
@@ -257,8 +331,18 @@ impl World {
                 Output::Drop { client_id, why, .. } => {
                     self.log.push(format!("drop {client_id} {why:?}"));
                 }
+                Output::Close { connection, why: Close::KeepAlive } => {
+                    self.log.push(format!("close {} KeepAlive", connection.0));
+                }
                 Output::Close { connection, .. } => {
-                    self.log.push(format!("close {}", connection.0))
+                    self.log.push(format!("close {}", connection.0));
+                }
+                Output::Will(tag) => {
+                    let parts = tag.parts().unwrap();
+                    self.log.push(format!("will {} at {}", parts.sequence, parts.published));
+                }
+                Output::SessionExpired { client_id } => {
+                    self.log.push(format!("expired {client_id}"));
                 }
                 other => panic!("not a broker's output: {other:?}"),
             }
@@ -274,9 +358,12 @@ impl World {
     ) {
         let arrow = if to_broker { ">" } else { "<" };
         let line = format!("{} {arrow} {}", self.owners[connection.0 as usize], describe(&packet));
-        if take(&mut self.lose, &line) {
+        if self.unreachable || take(&mut self.lose, &line) {
             self.log.push(format!("{line} LOST"));
             return;
+        }
+        if let Packet::Publish(Publish { properties: Some(properties), .. }) = &packet {
+            self.subscription_ids.clone_from(&properties.subscription_ids);
         }
         let flight = Flight { to_broker, connection, packet, transmission: sending };
         if take(&mut self.double, &line) {

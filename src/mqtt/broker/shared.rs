@@ -1,0 +1,99 @@
+//! Shared subscriptions: each message goes to one member of a group (MQTT 5.0, section 4.8.2).
+//!
+//! Before 5.0 the standard knows none; products offer them there all the same, and so does this
+//! broker. Retained messages are not sent to who joins.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::routing::Subscription;
+use crate::mqtt::topics::{self, FilterTree};
+
+/// All groups, by their whole filters: `$share/GROUP/FILTER`.
+#[derive(Clone, Debug)]
+pub(super) struct Groups {
+    by_filter: BTreeMap<Arc<str>, Group>,
+    /// Which groups a topic reaches.
+    tree: FilterTree<Arc<str>, ()>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Group {
+    /// Sessions, in the order of joining.
+    members: Vec<(u32, Subscription)>,
+    /// Whose turn it is.
+    next: usize,
+}
+
+impl Groups {
+    pub(super) fn new() -> Self {
+        Self { by_filter: BTreeMap::new(), tree: FilterTree::new() }
+    }
+
+    /// A session joins the filter's group, or subscribes to it again; whether it is new there.
+    pub(super) fn join(&mut self, filter: &Arc<str>, session: u32, what: Subscription) -> bool {
+        if !self.by_filter.contains_key(filter) {
+            self.tree.insert(inner(filter), Arc::clone(filter), ());
+        }
+        let group = self.by_filter.entry(Arc::clone(filter)).or_default();
+        let member = group.members.iter_mut().find(|(member, _)| *member == session);
+        let is_new = member.is_none();
+        match member {
+            Some((_, subscription)) => *subscription = what,
+            None => group.members.push((session, what)),
+        }
+        is_new
+    }
+
+    /// A session leaves the filter's group; whether it was there.
+    pub(super) fn leave(&mut self, filter: &Arc<str>, session: u32) -> bool {
+        let Some(group) = self.by_filter.get_mut(filter) else { return false };
+        let Some(place) = group.members.iter().position(|(member, _)| *member == session) else {
+            return false;
+        };
+        group.members.remove(place);
+        // The turn stays with whoever has it.
+        group.next -= usize::from(place < group.next);
+        if group.members.is_empty() {
+            self.by_filter.remove(filter);
+            self.tree.remove(inner(filter), filter);
+        }
+        true
+    }
+
+    /// Calls `visit` with the filter of every group that a topic reaches.
+    pub(super) fn for_each_match(&self, topic: &str, mut visit: impl FnMut(&Arc<str>)) {
+        self.tree.for_each_match(topic, |filter, ()| visit(filter));
+    }
+
+    /// Who gets the group's next message: the next member that is connected, in turn; while none
+    /// is, the next member of all, for whom it waits.
+    pub(super) fn turn(
+        &self,
+        filter: &str,
+        is_connected: impl Fn(u32) -> bool,
+    ) -> Option<(u32, Subscription)> {
+        let group = self.by_filter.get(filter)?;
+        group.members.get(group.turn(is_connected)).copied()
+    }
+
+    /// The group's next message was given to a session: the turn is the next one's.
+    pub(super) fn served(&mut self, filter: &str, session: u32) {
+        let Some(group) = self.by_filter.get_mut(filter) else { return };
+        let place = group.members.iter().position(|(member, _)| *member == session);
+        group.next = place.map_or(0, |place| (place + 1) % group.members.len());
+    }
+}
+
+impl Group {
+    fn turn(&self, is_connected: impl Fn(u32) -> bool) -> usize {
+        let start = self.next.min(self.members.len() - 1);
+        let mut in_turn = (start..self.members.len()).chain(0..start);
+        in_turn.find(|&place| is_connected(self.members[place].0)).unwrap_or(start)
+    }
+}
+
+/// The topic filter within a group's.
+fn inner(filter: &str) -> &str {
+    topics::split_shared(filter).map_or(filter, |(_, filter)| filter)
+}

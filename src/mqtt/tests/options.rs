@@ -1,0 +1,266 @@
+//! What a broker grants, forwards and refuses: options of subscriptions, groups, limits.
+
+use super::world::{World, stream_broker, stream_client};
+use crate::base::event::{RetainHandling, SubscriptionOptions, SubscriptionRequest};
+use crate::base::qos::QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce};
+use crate::mqtt::endpoint::Endpoint;
+use crate::mqtt::packet::Payload;
+use crate::mqtt::quirks::Quirk;
+use crate::mqtt::settings::{
+    BrokerSettings, ClientSettings, DeliverOn, Limits, OnFull, Request, Version,
+};
+
+fn v5(name: &str) -> ClientSettings {
+    ClientSettings { version: Version::V5, ..stream_client(name) }
+}
+
+fn pair_of(version: Version, settings: BrokerSettings) -> World {
+    let clients = ["a", "b"].map(|name| ClientSettings { version, ..stream_client(name) });
+    let mut world = World::new(settings, clients.into());
+    world.take_log();
+    world
+}
+
+fn subscribe(
+    world: &mut World,
+    client: usize,
+    filter: &str,
+    qos: QoS,
+    options: SubscriptionOptions,
+) {
+    let request = SubscriptionRequest { options, ..SubscriptionRequest::new(filter.into(), qos) };
+    world.ask(client, Request::Subscribe(vec![request]));
+}
+
+fn has(log: &[String], line: &str) -> bool {
+    log.iter().any(|other| other == line)
+}
+
+#[test]
+fn no_local_keeps_a_clients_own_messages_away() {
+    let mut world = pair_of(Version::V5, stream_broker());
+    let no_local = SubscriptionOptions { no_local: true, ..SubscriptionOptions::default() };
+    subscribe(&mut world, 0, "t", ExactlyOnce, no_local);
+    world.publish(0, AtLeastOnce);
+    assert!(world.deliveries().is_empty());
+    world.publish(1, AtLeastOnce);
+    assert_eq!(world.deliveries(), ["0 #2 q1"]);
+    // Another filter lets its own through, at what it was granted.
+    subscribe(&mut world, 0, "+", AtMostOnce, SubscriptionOptions::default());
+    world.publish(0, AtLeastOnce);
+    world.publish(1, AtLeastOnce);
+    assert_eq!(world.deliveries(), ["0 #3 q0", "0 #4 q1"]);
+}
+
+#[test]
+fn retain_as_published_keeps_the_flag() {
+    let mut world = pair_of(Version::V5, stream_broker());
+    let kept = SubscriptionOptions { retain_as_published: true, ..SubscriptionOptions::default() };
+    subscribe(&mut world, 1, "t", AtLeastOnce, kept);
+    world.take_log();
+    for (retain, expected) in [(true, "1 #7 q1 retained"), (false, "1 #7 q1")] {
+        world.publish_to(0, "t", Payload::Filler(7), AtLeastOnce, retain);
+        assert_eq!(world.deliveries(), [expected]);
+    }
+}
+
+#[test]
+fn retain_handling_says_when_retained_messages_come() {
+    for (retain_handling, first, again) in [
+        (RetainHandling::Send, 1, 1),
+        (RetainHandling::SendIfNew, 1, 0),
+        (RetainHandling::DoNotSend, 0, 0),
+    ] {
+        let mut world = pair_of(Version::V5, stream_broker());
+        world.publish_to(0, "t", Payload::Filler(7), AtLeastOnce, true);
+        let options = SubscriptionOptions { retain_handling, ..SubscriptionOptions::default() };
+        for expected in [first, again] {
+            world.take_log();
+            subscribe(&mut world, 1, "t", AtLeastOnce, options);
+            assert_eq!(world.deliveries().len(), expected, "{retain_handling:?}");
+        }
+    }
+}
+
+#[test]
+fn one_copy_names_all_the_subscriptions_it_is_for() {
+    let mut world = pair_of(Version::V5, stream_broker());
+    for (filter, identifier) in [("t", 3), ("+", 5), ("#", 0)] {
+        let options = SubscriptionOptions { identifier, ..SubscriptionOptions::default() };
+        subscribe(&mut world, 1, filter, AtLeastOnce, options);
+    }
+    world.take_log();
+    world.publish(0, AtLeastOnce);
+    let mut ids = world.subscription_ids().to_vec();
+    ids.sort_unstable();
+    assert_eq!(ids, [3, 5]);
+    assert_eq!(world.deliveries(), ["1 #1 q1"]);
+}
+
+#[test]
+fn the_quirk_takes_the_lowest_qos_of_overlapping_filters() {
+    let mut settings = stream_broker();
+    settings.hop.quirks = Quirk::OverlapMinQos.into();
+    let mut world = pair_of(Version::V311, settings);
+    world.subscribe(1, "t", ExactlyOnce);
+    world.subscribe(1, "+", AtLeastOnce);
+    world.take_log();
+    world.publish(0, ExactlyOnce);
+    assert_eq!(world.deliveries(), ["1 #1 q1"]);
+}
+
+fn group_of(names: &[&str]) -> World {
+    let clients = names.iter().map(|name| v5(name)).collect();
+    let mut world = World::new(stream_broker(), clients);
+    for member in 1..names.len() {
+        world.subscribe(member, "$share/g/t", AtLeastOnce);
+    }
+    world.take_log();
+    world
+}
+
+#[test]
+fn a_group_takes_turns() {
+    let mut world = group_of(&["a", "b", "c", "d"]);
+    for _ in 0..4 {
+        world.publish(0, AtLeastOnce);
+    }
+    assert_eq!(world.deliveries(), ["1 #1 q1", "2 #2 q1", "3 #3 q1", "1 #4 q1"]);
+    world.ask(2, Request::Unsubscribe(vec!["$share/g/t".into()]));
+    for _ in 0..2 {
+        world.publish(0, AtLeastOnce);
+    }
+    assert_eq!(world.deliveries(), ["3 #5 q1", "1 #6 q1"]);
+}
+
+#[test]
+fn a_groups_messages_go_to_who_is_connected_and_else_wait_for_one() {
+    let mut world = group_of(&["a", "b", "c"]);
+    world.ask(1, Request::Disconnect);
+    for _ in 0..2 {
+        world.publish(0, AtLeastOnce);
+    }
+    assert_eq!(world.deliveries(), ["2 #1 q1", "2 #2 q1"]);
+    world.ask(2, Request::Disconnect);
+    world.publish(0, AtLeastOnce);
+    assert_eq!(world.broker().backlog().queued, 1);
+    world.take_log();
+    world.ask(1, Request::Connect);
+    world.ask(2, Request::Connect);
+    assert_eq!(world.deliveries().len(), 1);
+}
+
+#[test]
+fn who_joins_a_group_gets_no_retained_messages() {
+    let mut world = group_of(&["a", "b"]);
+    world.publish_to(0, "u", Payload::Filler(7), AtLeastOnce, true);
+    world.subscribe(1, "$share/g/u", AtLeastOnce);
+    assert!(world.deliveries().is_empty());
+}
+
+#[test]
+fn what_nobody_may_publish_is_refused_in_5_0_and_dropped_before() {
+    let settings = || BrokerSettings { deny: vec!["t/#".into()], ..stream_broker() };
+    for qos in QoS::ALL {
+        let mut world = pair_of(Version::V5, settings());
+        world.subscribe(1, "#", ExactlyOnce);
+        world.take_log();
+        world.publish(0, qos);
+        let log = world.take_log();
+        assert_eq!(has(&log, "refuse 0 Rejected"), qos > AtMostOnce, "{log:?}");
+        assert!(!log.iter().any(|line| line.contains("deliver") || line.contains("PUBREL")));
+    }
+    for deliver_on in [DeliverOn::Publish, DeliverOn::Release] {
+        let mut settings = settings();
+        settings.hop.deliver_on = deliver_on;
+        let mut world = pair_of(Version::V311, settings);
+        world.subscribe(1, "#", ExactlyOnce);
+        world.take_log();
+        world.publish(0, ExactlyOnce);
+        let log = world.take_log();
+        assert!(has(&log, "complete 0"), "{log:?}");
+        assert!(!log.iter().any(|line| line.contains("deliver")), "{log:?}");
+    }
+}
+
+fn that_rejects(quirk: Option<Quirk>) -> BrokerSettings {
+    let mut settings = stream_broker();
+    settings.hop.max_queued = 1;
+    settings.hop.on_full = OnFull::Reject;
+    if let Some(quirk) = quirk {
+        settings.hop.quirks = quirk.into();
+    }
+    settings
+}
+
+/// `b` is away, and one message waits for it.
+fn with_a_full_queue(version: Version, settings: BrokerSettings) -> World {
+    let mut world = pair_of(version, settings);
+    world.subscribe(1, "t", ExactlyOnce);
+    world.ask(1, Request::Disconnect);
+    world.publish(0, AtLeastOnce);
+    world.take_log();
+    world
+}
+
+#[test]
+fn a_broker_refuses_in_5_0_what_a_full_queue_has_no_room_for() {
+    for qos in [AtLeastOnce, ExactlyOnce] {
+        let mut world = with_a_full_queue(Version::V5, that_rejects(None));
+        world.publish(0, qos);
+        assert!(has(&world.take_log(), "refuse 0 Rejected"));
+        assert_eq!(world.broker().backlog().queued, 1);
+        world.ask(1, Request::Connect);
+        assert_eq!(world.deliveries(), ["1 #1 q1"]);
+    }
+}
+
+#[test]
+fn before_5_0_it_closes_the_connection_and_the_message_comes_again() {
+    let mut world = with_a_full_queue(Version::V311, that_rejects(None));
+    world.publish(0, ExactlyOnce);
+    assert_eq!(world.take_log(), ["0 > PUBLISH #2 q2 id2", "close 0"]);
+    world.ask(1, Request::Connect);
+    assert_eq!(world.deliveries(), ["1 #1 q1"]);
+    world.cut(0);
+    assert_eq!(world.deliveries(), ["1 #2 q2"]);
+}
+
+#[test]
+fn the_quirk_acknowledges_what_it_drops() {
+    let quirk = Some(Quirk::AckThenDropOnFull);
+    let mut world = with_a_full_queue(Version::V5, that_rejects(quirk));
+    world.publish(0, AtLeastOnce);
+    let log = world.take_log();
+    assert!(has(&log, "complete 0") && has(&log, "drop b QueueFull"), "{log:?}");
+}
+
+#[test]
+fn each_side_keeps_to_the_others_receive_maximum() {
+    let limits = Limits { receive_maximum: 2, ..Limits::NONE };
+    for (version, expected) in [(Version::V5, 2), (Version::V311, 5)] {
+        let a = ClientSettings { version, ..stream_client("a") };
+        let b = ClientSettings { version, limits, ..stream_client("b") };
+        let settings = BrokerSettings { limits, ..stream_broker() };
+        let mut world = World::new(settings, vec![a, b]);
+        world.subscribe(1, "t", AtLeastOnce);
+        world.lose(&["0 < PUBACK"; 5]);
+        for _ in 0..5 {
+            world.publish(0, AtLeastOnce);
+        }
+        assert_eq!(world.client(0).backlog().in_flight, expected, "{version:?}");
+        let mut world = World::new(
+            stream_broker(),
+            vec![
+                ClientSettings { version, ..stream_client("a") },
+                ClientSettings { version, limits, ..stream_client("b") },
+            ],
+        );
+        world.subscribe(1, "t", AtLeastOnce);
+        world.lose(&["1 > PUBACK"; 5]);
+        for _ in 0..5 {
+            world.publish(0, AtLeastOnce);
+        }
+        assert_eq!(world.broker().backlog().in_flight, expected, "{version:?}");
+    }
+}
