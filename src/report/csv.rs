@@ -121,7 +121,7 @@ fn trial_row(
     trial: &TrialRow,
     row: Option<&QosRow>,
 ) -> Vec<String> {
-    let Rules { mqtt, transport, retry } = describe::rules(&result.scenario);
+    let Rules { mqtt, transport, retry, .. } = describe::rules(&result.scenario);
     let published = row.map(|row| row.qos).or(point.published);
     let mut cells = vec![
         escape::csv(&result.scenario.name).into_owned(),
@@ -254,7 +254,7 @@ fn point_header() -> Vec<String> {
 }
 
 fn point_row(result: &ScenarioResult, figures: &Figures) -> Vec<String> {
-    let Rules { mqtt, transport, retry } = describe::rules(&result.scenario);
+    let Rules { mqtt, transport, retry, .. } = describe::rules(&result.scenario);
     let totals = &figures.totals;
     let mut cells = vec![
         escape::csv(&result.scenario.name).into_owned(),

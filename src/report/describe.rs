@@ -3,19 +3,32 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::number::counted;
-use crate::mqtt::settings::{Retry, Version};
-use crate::network::settings::Transport;
-use crate::scenario::Scenario;
+use crate::mqtt::quirks::Quirk;
+use crate::mqtt::settings::{Retry, Store, Version};
+use crate::network::settings::{Tls, TlsVersion, Transport};
 use crate::scenario::trial::Setup;
+use crate::scenario::{Group, Scenario};
 
-/// The transport of all links, such as `datagram (28 B headers)`.
+/// The transport of all links, such as `datagram (28 B headers)` or `tcp with TLS 1.3, resumed (40
+/// B headers)`.
 #[must_use]
 pub fn transport(setup: &Setup) -> String {
     let all = setup.clients.iter().map(|client| match client.link.transport {
         Transport::Datagram { headers } => format!("datagram ({headers} B headers)"),
-        Transport::Tcp(tcp) => format!("tcp ({} B headers)", tcp.headers),
+        Transport::Tcp(tcp) => {
+            format!("tcp{} ({} B headers)", tcp.tls.map_or("", tls), tcp.headers)
+        }
     });
     distinct(all)
+}
+
+const fn tls(tls: Tls) -> &'static str {
+    match (tls.version, tls.resumption) {
+        (TlsVersion::V12, true) => " with TLS 1.2, resumed",
+        (TlsVersion::V12, false) => " with TLS 1.2",
+        (TlsVersion::V13, true) => " with TLS 1.3, resumed",
+        (TlsVersion::V13, false) => " with TLS 1.3",
+    }
 }
 
 /// The retry rule of all who send messages, such as `timer 1 s`; where they differ, each with
@@ -53,6 +66,8 @@ pub struct Rules {
     pub transport: String,
     /// As of [`retry`].
     pub retry: String,
+    /// As of [`endpoints`].
+    pub endpoints: String,
 }
 
 /// The rules by which a scenario is simulated.
@@ -61,7 +76,40 @@ pub fn rules(scenario: &Scenario) -> Rules {
     let Some(point) = scenario.points.first() else { return Rules::default() };
     let setup = &*point.setup;
     let versions = setup.clients.iter().map(|client| version(client.settings.version).to_owned());
-    Rules { mqtt: distinct(versions), transport: transport(setup), retry: retry(setup) }
+    Rules {
+        mqtt: distinct(versions),
+        transport: transport(setup),
+        retry: retry(setup),
+        endpoints: endpoints(scenario),
+    }
+}
+
+/// What is unlike a correct endpoint that keeps everything: profiles, stores and quirks, such as
+/// `broker: profile mosquitto-2.0, store volatile; meter-*: quirks no_dedupe`. Empty if nothing is.
+#[must_use]
+pub fn endpoints(scenario: &Scenario) -> String {
+    let told = scenario.groups.iter().filter_map(|group| {
+        let own = unlike(group);
+        (!own.is_empty()).then(|| format!("{}: {}", group.name, own.join(", ")))
+    });
+    told.collect::<Vec<_>>().join("; ")
+}
+
+fn unlike(group: &Group) -> Vec<String> {
+    let mut own = Vec::new();
+    if let Some(profile) = &group.profile {
+        own.push(format!("profile {profile}"));
+    }
+    match group.store {
+        Store::Durable => {}
+        Store::Snapshot(every) => own.push(format!("store snapshot every {every}")),
+        Store::Volatile => own.push("store volatile".to_owned()),
+    }
+    let quirks: Vec<_> = group.quirks.iter().map(Quirk::label).collect();
+    if !quirks.is_empty() {
+        own.push(format!("quirks {}", quirks.join(" ")));
+    }
+    own
 }
 
 const fn version(version: Version) -> &'static str {

@@ -56,6 +56,8 @@ struct Scenario {
     mqtt: String,
     transport: String,
     retry: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    endpoints: String,
     verdict: &'static str,
     partial: bool,
     narrowed: bool,
@@ -193,7 +195,7 @@ struct Failed {
 
 impl Scenario {
     fn new(result: &ScenarioResult) -> Self {
-        let Rules { mqtt, transport, retry } = describe::rules(&result.scenario);
+        let Rules { mqtt, transport, retry, endpoints } = describe::rules(&result.scenario);
         let expected = result.expected.iter().map(|(expected, count)| ExpectedBreak {
             promise: words::promise(expected.violation.promise),
             kind: words::breach(expected.violation.breach),
@@ -210,6 +212,7 @@ impl Scenario {
             mqtt,
             transport,
             retry,
+            endpoints,
             verdict: words::verdict(result.verdict),
             partial: result.is_partial(),
             narrowed: result.narrowed,

@@ -28,6 +28,9 @@ fn suite(result: &ScenarioResult, flags: &str) -> TestSuite {
     suite.add_property(("mqtt", rules.mqtt.as_str()));
     suite.add_property(("transport", rules.transport.as_str()));
     suite.add_property(("retry", rules.retry.as_str()));
+    if !rules.endpoints.is_empty() {
+        suite.add_property(("endpoints", rules.endpoints.as_str()));
+    }
     suite.add_property(("model", crate::scenario::MODEL.to_string().as_str()));
     for point in &result.points {
         suite.add_test_case(point_case(result, point, flags));

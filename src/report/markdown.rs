@@ -28,7 +28,7 @@ pub fn document(results: &[ScenarioResult]) -> String {
 
 fn section(result: &ScenarioResult) -> String {
     let scenario = &result.scenario;
-    let Rules { mqtt, transport, retry } = describe::rules(scenario);
+    let Rules { mqtt, transport, retry, endpoints } = describe::rules(scenario);
     let mut text = format!(
         "## {}: {}\n\n{}\n\nMQTT {mqtt}, transport {transport}, retry {retry}, model {MODEL}, \
          {} of {} runs{}.\n\n",
@@ -39,6 +39,9 @@ fn section(result: &ScenarioResult) -> String {
         format_count(result.planned as u64),
         if result.is_partial() { ": interrupted, these results are partial" } else { "" },
     );
+    if !endpoints.is_empty() {
+        text += &format!("{}.\n\n", escape::markdown(&endpoints));
+    }
     text += HEADER;
     for figures in result.points.iter().flat_map(Figures::of) {
         text += &row(&figures);

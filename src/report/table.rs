@@ -45,10 +45,11 @@ fn heading(result: &ScenarioResult, layout: Layout) -> String {
         text += &format!("  {line}\n");
     }
     if let Some(point) = scenario.points.first() {
-        let Rules { mqtt, transport, retry } = describe::rules(scenario);
+        let Rules { mqtt, transport, retry, endpoints } = describe::rules(scenario);
         let rules = format!("MQTT {mqtt}, {transport}, retry {retry}");
-        for line in [describe::size(&point.setup), rules] {
-            for line in wrap(&line, layout.width.min(100) - 2) {
+        let lines = [describe::size(&point.setup), rules, escape::terminal(&endpoints).into()];
+        for line in lines.iter().filter(|line| !line.is_empty()) {
+            for line in wrap(line, layout.width.min(100) - 2) {
                 text += &format!("  {}\n", layout.style.faint(&line));
             }
         }

@@ -99,10 +99,15 @@ fn complete_client(
                 );
         }
     }
-    if let Some(given) = table.connect_timeout.as_ref().filter(|_| !own.tcp) {
+    if let Some(given) =
+        table.connect_timeout.as_ref().filter(|given| !own.tcp && !given.is_assumed())
+    {
         errors
             .error(&given.span, "`connect_timeout` needs tcp", "over datagrams CONNECT is repeated")
             .help("set `retry`, after which CONNECT is sent again, or leave this out");
+    }
+    if !own.tcp {
+        table.connect_timeout = None;
     }
     if own.all_tcp() {
         table.connect_timeout.get_or_insert(Given::assumed(Duration(CONNECT_TIMEOUT)));

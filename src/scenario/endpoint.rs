@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::client::ClientTable;
 use super::diagnostic::Diagnostics;
-use super::file::{self, BrokerTable, RetryWord};
+use super::file::{self, BrokerTable, File, RetryWord};
 use super::texts::Bytes;
 use super::value::{Either, Given, Whole};
 use super::words::StoreWord;
@@ -12,6 +12,41 @@ use crate::base::time::Span;
 use crate::base::units::format_span;
 use crate::mqtt::quirks::{Quirk, Quirks, Side};
 use crate::mqtt::settings::{Limits, Retry, RetryTimer, Store, Version};
+
+/// Equal endpoints: the broker, a client or a fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// `broker`, or the clients' name with `*` for the number in a fleet.
+    pub name: String,
+    /// The product whose documented settings they have.
+    pub profile: Option<String>,
+    /// What they keep through a crash.
+    pub store: Store,
+    /// How they deviate from the standard.
+    pub quirks: Quirks,
+}
+
+/// The groups of a file that was found right.
+pub(super) fn groups(file: &File) -> Vec<Group> {
+    // What is wrong with a store or a quirk was told before.
+    let mut none = Diagnostics::new("", "");
+    let broker = &file.broker;
+    let mut groups = vec![Group {
+        name: "broker".to_owned(),
+        profile: broker.profile.as_ref().map(|given| given.value.clone()),
+        store: store(&broker.store, &mut none),
+        quirks: quirks(&broker.quirks, Side::Broker, &mut none),
+    }];
+    for client in file.client.iter().map(|client| &client.value) {
+        groups.push(Group {
+            name: client.name.value.replace("{i}", "*"),
+            profile: client.profile.as_ref().map(|given| given.value.clone()),
+            store: store(&client.store, &mut none),
+            quirks: quirks(&client.quirks, Side::Client, &mut none),
+        });
+    }
+    groups
+}
 
 /// When to send again, as endpoints want it.
 pub(super) fn retry(given: &Given<file::Retry>, errors: &mut Diagnostics) -> Retry {

@@ -26,6 +26,7 @@ mod needs;
 mod nodes;
 mod points;
 pub mod problem;
+mod profiles;
 mod read;
 mod schema;
 mod show;
@@ -36,6 +37,7 @@ pub mod trial;
 mod value;
 mod words;
 
+pub use endpoint::Group;
 pub use needs::METRICS;
 pub use schema::schema;
 pub use swarm::Swarm;
@@ -65,6 +67,8 @@ pub struct Scenario {
     pub seed_count: u32,
     /// What is expected.
     pub expect: expect::Expect,
+    /// The broker, and each client or fleet, in the order of the file.
+    pub groups: Vec<Group>,
     /// What is right but surprising: no errors, only warnings.
     pub warnings: Diagnostics,
 }
@@ -121,6 +125,7 @@ impl Scenario {
             return Err(warnings);
         }
         Ok(Self {
+            groups: endpoint::groups(&file),
             name: file.name.value,
             about: file.about,
             path: path.to_owned(),

@@ -16,6 +16,7 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::{Diagnostics, nearest};
 use super::file::File;
 use super::problem::Problem;
+use super::profiles;
 
 /// No scenario that a person wrote is larger, in bytes.
 const LARGEST: u64 = 1_000_000;
@@ -118,6 +119,7 @@ pub(super) fn file(text: &str, errors: &mut Diagnostics) -> Option<File> {
     if !syntax.is_empty() {
         return None;
     }
+    profiles::apply(root.get_mut(), errors);
     let mut whole = true;
     let mut refused: Vec<Range<usize>> = Vec::new();
     let mut taken_out: Vec<String> = Vec::new();

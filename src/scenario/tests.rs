@@ -6,8 +6,11 @@ use super::*;
 use crate::base::time::Span;
 use crate::network::settings::{LossModel, Transport};
 
+mod connections;
 mod disagreements;
+mod documents;
 mod errors;
+mod faults;
 
 /// A scenario with nothing in it that could be left out.
 pub(super) const SMALL: &str = r#"
