@@ -2,8 +2,9 @@
 //! resends, so that a slip in a file is refused and not waited for.
 
 use super::audience::Audience;
-use super::trial::{ClientSetup, Setup, StreamSetup};
+use super::trial::{Action, ClientSetup, Setup, StreamSetup, Trigger};
 use super::{Point, Scenario};
+use crate::base::name::Node;
 use crate::base::qos::QoS;
 use crate::base::time::Span;
 use crate::base::units::{format_bytes, format_count};
@@ -168,6 +169,7 @@ fn trial(setup: &Setup) -> Estimate {
         stream.spread.as_secs_f64() + f64::from(stream.count) * mean(stream.every).as_secs_f64()
     });
     let traffic = traffic.fold(0.0, f64::max).min(setup.deadline.as_secs_f64());
+    packets += faults(setup, traffic, messages);
     let turns: f64 = setup.clients.iter().map(|client| traffic * turns(&client.link)).sum();
     // Every packet arrives, and about every second one arms a timer that fires or is skipped.
     let events = packets * 1.5 + messages + turns;
@@ -177,6 +179,26 @@ fn trial(setup: &Setup) -> Estimate {
         events: events as u64,
         memory: memory as u64,
     }
+}
+
+/// Packets that faults bring about: each may make a client, or all of them, connect again and both
+/// ends resend a window, four packets a message.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn faults(setup: &Setup, traffic: f64, messages: f64) -> f64 {
+    let window = f64::from(setup.broker.hop.max_inflight).min(messages);
+    let each = CONNECTING_PACKETS + 2.0 * 4.0 * window;
+    let of_one = setup.faults.iter().map(|fault| {
+        let times = match fault.trigger {
+            Trigger::Every(interval) => (traffic / mean(interval).as_secs_f64()).ceil(),
+            Trigger::At(_) | Trigger::Packet(_) => 1.0,
+        };
+        let clients = match fault.action {
+            Action::Crash { node: Node::Broker, .. } => setup.clients.len() as f64,
+            _ => 1.0,
+        };
+        times * clients * each
+    });
+    of_one.sum()
 }
 
 fn published(stream: &StreamSetup) -> usize {

@@ -39,6 +39,7 @@ mod words;
 
 pub use endpoint::Group;
 pub use needs::METRICS;
+pub use profiles::page as profiles_page;
 pub use schema::schema;
 pub use swarm::Swarm;
 

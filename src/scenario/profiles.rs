@@ -4,6 +4,8 @@
 //! can say it. Its settings stand in for what a table leaves out; whatever the table says itself
 //! goes before. `docs/profiles.md` is this page as a table.
 
+use std::fmt::Write as _;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -238,11 +240,9 @@ fn nowhere(value: DeValue<'static>) -> Spanned<DeValue<'static>> {
     Spanned::new(0..0, value)
 }
 
-/// `docs/profiles.md`.
-#[cfg(test)]
-pub(super) fn page() -> String {
-    use std::fmt::Write as _;
-
+/// All profiles with their settings and sources, in Markdown: `docs/profiles.md`.
+#[must_use]
+pub fn page() -> String {
     let mut text = String::from(
         "# Profiles\n\n\
          `profile = \"NAME\"` on the broker or a client sets what the product's manual gives as its \

@@ -8,6 +8,9 @@ use crate::base::time::{Span, Time};
 use crate::mqtt::settings::{Backoff, Retry, Store};
 use crate::network::settings::Transport;
 
+const OPTIONS: &str = "qos = 2, no_local = true, retain_as_published = true, \
+                       retain_handling = \"send\", identifier = 1 ";
+
 /// The small scenario over tcp, with more in its tables.
 fn tcp(broker: &str, sensor: &str, link: &str) -> String {
     let text = format!("{SMALL}transport = \"tcp\"\n{link}\n");
@@ -104,7 +107,8 @@ fn sessions_stores_and_limits_reach_the_endpoints() {
     let sensor = "session = { expiry = \"10m\" }\nstore = { snapshot = \"30s\" }\n\
                   connect = \"per-report\"\nreconnect = { min = \"2s\" }\nresubscribe = false\n\
                   quirks = [\"no_dedupe\", \"ignore_session_present\"]\nreceive_maximum = 5\n\
-                  will = { topic = \"dead\", qos = 1, payload = \"9B\", retain = true, delay = \"3s\" }";
+                  will = { topic = \"dead\", qos = 1, payload = \"9B\", retain = true, \
+                  delay = \"3s\" }";
     let broker = "store = \"volatile\"\ndeny = [\"secret/#\"]\non_full = \"reject\"\n\
                   max_packet_size = \"1KB\"\ntopic_alias_maximum = 3\nquirks = [\"no_qos_cap\"]";
     let scenario = parse(&v5(&tcp(broker, sensor, "")));
@@ -141,13 +145,14 @@ fn what_only_mqtt_5_has() {
                   will = { topic = \"dead\", qos = 1, delay = \"3s\" }";
     let text = tcp("max_packet_size = \"1KB\"\ntopic_alias_maximum = 3", sensor, "")
         .replace("count = 3", "count = 3, expiry = \"5s\"")
-        .replace("qos = 2 ", "qos = 2, no_local = true, retain_as_published = true, retain_handling = \"send\", identifier = 1 ");
+        .replace("qos = 2 ", OPTIONS);
     insta::assert_snapshot!(told(&text), @"");
 }
 
 #[test]
 fn limits_of_zero_and_times_that_cannot_be_written() {
-    let sensor = "session = { expiry = \"0s\" }\nreceive_maximum = 0\nstore = { snapshot = \"0s\" }\n\
+    let sensor = "session = { expiry = \"0s\" }\nreceive_maximum = 0\n\
+                  store = { snapshot = \"0s\" }\n\
                   reconnect = { min = \"2m\", max = \"1m\" }\nconnect_timeout = \"0s\"\n\
                   will = { topic = \"dead/#\", qos = 1, delay = \"3.5s\", payload = \"70KB\" }";
     let text =

@@ -48,7 +48,8 @@ fn a_packet_is_named_by_its_end_and_crashes_its_receiver() {
         fault(&tcp(), "when = { packet = \"PUBREC\", nth = 3, to = \"s-2\" }\ndo = \"crash\"");
     let text = fault(
         &text,
-        "when = { packet = \"PUBLISH\", from = \"s-1\" }\ndo = { crash = { down = \"1s\", peers = \"silence\", point = \"after-commit\" } }",
+        "when = { packet = \"PUBLISH\", from = \"s-1\" }\n\
+         do = { crash = { down = \"1s\", peers = \"silence\", point = \"after-commit\" } }",
     );
     let text =
         fault(&text, "when = { packet = \"PUBREL\", from = \"s-1\" }\ndo = { cut = \"after\" }");
@@ -106,10 +107,10 @@ fn a_fault_without_a_time_a_place_or_a_deed() {
     let text = fault(&text, "every = \"2h\"\non = \"sensor\"\ndo = \"cut\"");
     let text = fault(&text, "at = \"1s\"\non = \"broker\"\ndo = \"cut\"");
     insta::assert_snapshot!(refused(&text), @"");
-    insta::assert_snapshot!(told(&fault(&tcp(), "at = \"1s\"\non = \"s-1\"\ndo = \"cutt\"")), @"");
-    insta::assert_snapshot!(told(&fault(&tcp(), "at = \"1s\"\non = \"s-1\"\ndo = { cutt = \"before\" }")), @"");
-    insta::assert_snapshot!(told(&fault(&tcp(), "at = \"1s\"\non = \"s-1\"\ndo = { stall = 5 }")), @"");
-    insta::assert_snapshot!(told(&fault(&tcp(), "at = \"1s\"\non = \"s-1\"")), @"");
+    let deeds = ["do = \"cutt\"", "do = { cutt = \"before\" }", "do = { stall = 5 }", ""];
+    let deeds =
+        deeds.map(|deed| told(&fault(&tcp(), &format!("at = \"1s\"\non = \"s-1\"\n{deed}"))));
+    insta::assert_snapshot!(deeds.concat(), @"");
 }
 
 #[test]
@@ -181,9 +182,11 @@ fn swarm() -> String {
 
 #[test]
 fn a_swarm_that_cannot_be() {
-    insta::assert_snapshot!(told(&format!("{}[swarm]\n", tcp())), @"");
-    insta::assert_snapshot!(told(&format!("{}[swarm]\nduplicate = \"1%\"\njitter = \"1ms\"\ncut = \"0s\"\n", tcp())), @"");
-    insta::assert_snapshot!(told(&format!("{}[swarm]\ncut = \"1s\"\nhalfopen = \"1s\"\nstall = \"1s\"\n", fleet())), @"");
+    let stream = ["", "duplicate = \"1%\"\njitter = \"1ms\"\ncut = \"0s\""];
+    let stream = stream.map(|lines| told(&format!("{}[swarm]\n{lines}\n", tcp())));
+    let datagram = "cut = \"1s\"\nhalfopen = \"1s\"\nstall = \"1s\"";
+    let datagram = told(&format!("{}[swarm]\n{datagram}\n", fleet()));
+    insta::assert_snapshot!(stream.concat() + &datagram, @"");
 }
 
 #[test]
@@ -241,15 +244,36 @@ fn faults_are_shown_as_they_are_meant() {
     assert_eq!(scenario.points[0].content, again.points[0].content);
 }
 
+const WHEN: &[&str] = &[
+    "at = \"1s\"",
+    "every = \"exp 1s\"",
+    "when = { packet = \"PUBREC\", to = \"s-1\" }",
+    "when = { packet = \"SUBACK\", from = \"*\" }",
+    "nth = 1",
+];
+const ON: &[&str] = &["", "on = \"broker\"", "on = \"*\"", "on = \"x\"", "on = 1"];
+const DEEDS: &[&str] = &[
+    "\"cut\"",
+    "\"crash\"",
+    "\"drop\"",
+    "{ delay = \"1s\" }",
+    "{ slow = {} }",
+    "{ crash = { down = \"exp 1s\" } }",
+    "{ partition = { lasts = \"1s\" } }",
+    "{}",
+    "[]",
+    "{ cut = \"after\", stall = \"1s\" }",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     /// Whatever stands in a fault, it is read or refused.
     #[test]
     fn no_fault_makes_the_reader_panic(
-        when in prop::sample::select(vec!["at = \"1s\"", "every = \"exp 1s\"", "when = { packet = \"PUBREC\", to = \"s-1\" }", "when = { packet = \"SUBACK\", from = \"*\" }", "nth = 1"]),
-        on in prop::sample::select(vec!["", "on = \"broker\"", "on = \"*\"", "on = \"x\"", "on = 1"]),
-        what in prop::sample::select(vec!["\"cut\"", "\"crash\"", "\"drop\"", "{ delay = \"1s\" }", "{ slow = {} }", "{ crash = { down = \"exp 1s\" } }", "{ partition = { lasts = \"1s\" } }", "{}", "[]", "{ cut = \"after\", stall = \"1s\" }"]),
+        when in prop::sample::select(WHEN),
+        on in prop::sample::select(ON),
+        what in prop::sample::select(DEEDS),
         tcp_link: bool,
     ) {
         let base = if tcp_link { tcp() } else { fleet() };
