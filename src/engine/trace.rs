@@ -116,7 +116,11 @@ impl TraceHash {
     }
 
     fn connection(&mut self, head: u64, node: Node, connection: Connection, client: ClientIndex) {
-        self.write([head, node_number(node), u64::from(connection.0) << 0x20 | u64::from(client.0)]);
+        self.write([
+            head,
+            node_number(node),
+            u64::from(connection.0) << 0x20 | u64::from(client.0),
+        ]);
     }
 }
 

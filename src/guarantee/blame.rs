@@ -1,14 +1,19 @@
 //! Whose fault a broken promise was, as `docs/model.md` says under "Whose fault".
 
+use super::chronicle::Chronicle;
 use super::endings::Endings;
-use super::evidence::{Case, Harm, Misled, Mistaken};
+use super::evidence::{Case, Freed, Harm, Misled, Mistaken};
+use super::monitor::Break;
 use super::roster::Roster;
+use super::rules::Strength;
 use super::verdict::{Blame, Breach};
 use super::watch::Offender;
 use crate::base::event::Dropped;
 use crate::base::name::{ClientIndex, Hop, Node};
+use crate::base::qos::QoS;
 use crate::base::time::Time;
-use crate::mqtt::settings::Version;
+use crate::base::units::format_span;
+use crate::mqtt::settings::{Store, Version};
 
 /// Who is to blame, by which rule, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,20 +23,30 @@ pub(super) struct Judgement {
     pub(super) because: String,
 }
 
+/// What a judgement stands on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts<'a> {
+    pub(super) roster: &'a Roster,
+    pub(super) case: &'a Case,
+    pub(super) offender: &'a Offender,
+    pub(super) endings: &'a Endings,
+    pub(super) chronicle: &'a Chronicle,
+}
+
 /// Blames the first endpoint, in causal order, whose broken rule concerns the message; else a
-/// full queue, if that is what dropped a lost message; else the network, if it lost, duplicated or
-/// reordered a packet of that message; else a setting; else nobody knows.
-pub(super) fn blame(
-    roster: &Roster,
-    case: &Case,
-    offender: &Offender,
-    endings: &Endings,
-) -> Judgement {
-    by_endpoint(roster, case, offender)
-        .or_else(|| by_queue(case, offender))
+/// full queue, if that is what dropped a lost message; else a store that forgot it, or its packet
+/// id; else the network, if it harmed a packet of that message on a datagram link; else another
+/// setting; else an endpoint that did not do its part on a byte stream; else nobody knows.
+pub(super) fn blame(facts: &Facts<'_>) -> Judgement {
+    let Facts { roster, case, offender, endings, .. } = *facts;
+    by_endpoint(facts)
+        .or_else(|| by_queue(roster, case, offender))
         .or_else(|| by_mistake(roster, case, offender))
+        .or_else(|| by_store(facts))
         .or_else(|| by_network(roster, case, offender))
         .or_else(|| by_setting(roster, case, offender, endings))
+        .or_else(|| by_silence(facts))
+        .or_else(|| by_omission(facts))
         .unwrap_or_else(|| Judgement {
             blame: Blame::Unexplained,
             rule: None,
@@ -41,8 +56,15 @@ pub(super) fn blame(
         })
 }
 
-fn by_endpoint(roster: &Roster, case: &Case, offender: &Offender) -> Option<Judgement> {
-    let broken = case.first_break(offender.subscriber)?;
+fn by_endpoint(facts: &Facts<'_>) -> Option<Judgement> {
+    let Facts { roster, case, offender, chronicle, .. } = *facts;
+    let published = case.published.map_or(Time::ZERO, |(_, at)| at);
+    // Whatever a node does because its store forgot the message, the store is to blame for.
+    let knew = |broken: &Break| {
+        let forgot = chronicle.forgot_since(roster, broken.node, published);
+        broken.rule.strength() != Strength::Should && forgot.is_none_or(|at| at > broken.at)
+    };
+    let broken = case.first_break(offender.subscriber, knew)?;
     let (blame, name) = match (broken.node, broken.hop) {
         (Node::Broker, _) => (Blame::Broker, "broker"),
         (Node::Client(client), Hop::First) => (Blame::Publisher, roster.name(client)),
@@ -56,9 +78,14 @@ fn by_endpoint(roster: &Roster, case: &Case, offender: &Offender) -> Option<Judg
 
 /// A copy that a full queue dropped would have come but for the queue, whatever the network did
 /// to its other packets.
-fn by_queue(case: &Case, offender: &Offender) -> Option<Judgement> {
+fn by_queue(roster: &Roster, case: &Case, offender: &Offender) -> Option<Judgement> {
     let dropped =
         offender.breach == Breach::Lost && case.let_go(offender.subscriber, Dropped::QueueFull);
+    if dropped && roster.broker_refuses_on_full {
+        // It is set to refuse such a message, and took it over all the same.
+        let because = "broker acknowledged it and dropped it because a queue was full".to_owned();
+        return Some(Judgement { blame: Blame::Broker, rule: Some("MQTT-4.5.0-1"), because });
+    }
     dropped.then(|| Judgement {
         blame: Blame::Configuration,
         rule: None,
@@ -75,18 +102,61 @@ fn by_mistake(roster: &Roster, case: &Case, offender: &Offender) -> Option<Judge
     let (stream, sequence) = mistaken.other;
     let other = format!("{} #{sequence}", roster.streams[stream.index()].name);
     let id = mistaken.id;
-    let (blame, why) = if mistaken.given_up {
-        (Blame::Configuration, "the sender had given that one up after the set transmissions")
-    } else {
-        (Blame::Network, "a late or repeated acknowledgement had freed the id at the sender only")
+    let (blame, why) = match mistaken.freed {
+        Freed::GivenUp => {
+            (Blame::Configuration, "the sender had given that one up after the set transmissions")
+        }
+        Freed::Forgotten => {
+            (Blame::Configuration, "the sender's store had forgotten that one in a crash")
+        }
+        // A byte stream brings no acknowledgement late or twice.
+        Freed::Acknowledged if roster.clients[mistaken.link.index()].over_stream => return None,
+        Freed::Acknowledged => (
+            Blame::Network,
+            "a late or repeated acknowledgement had freed the id at the sender only",
+        ),
     };
     let because = format!("its packet id {id} was still held for {other}: {why}");
     Some(Judgement { blame, rule: None, because })
 }
 
+/// A store that forgets is no excuse, and no endpoint's fault either: it is set to be so.
+fn by_store(facts: &Facts<'_>) -> Option<Judgement> {
+    let Facts { roster, case, offender, chronicle, .. } = *facts;
+    let publisher = Node::Client(roster.streams[offender.stream.index()].client);
+    let published = case.published.map_or(Time::ZERO, |(_, at)| at);
+    let subscriber = offender.subscriber.map(Node::Client);
+    let got = offender.subscriber.and_then(|client| case.deliveries.get(&client));
+    // What an acknowledged message was lost by is not its publisher.
+    let publisher = (offender.breach != Breach::Lost).then_some(publisher);
+    let nodes = [Some(Node::Broker), publisher, subscriber].into_iter().flatten();
+    let crashes = nodes.filter_map(|node| Some((chronicle.forgot(roster, node, published)?, node)));
+    let in_time = |(at, _): &(Time, Node)| {
+        offender.breach != Breach::Duplicated || got.is_some_and(|got| *at <= got.last)
+    };
+    let (_, node) = crashes.filter(in_time).min_by_key(|(at, _)| *at)?;
+    let who = match node {
+        Node::Broker => "the broker",
+        Node::Client(client) => roster.name(client),
+    };
+    let store = match roster.store(node) {
+        Store::Durable => return None,
+        Store::Volatile => "\"volatile\"".to_owned(),
+        Store::Snapshot(every) => {
+            format!("{{ snapshot = \"{}\" }}", format_span(every).replace(' ', ""))
+        }
+    };
+    let because = format!("{who}'s store forgets in a crash: store = {store}");
+    Some(Judgement { blame: Blame::Configuration, rule: None, because })
+}
+
 fn by_network(roster: &Roster, case: &Case, offender: &Offender) -> Option<Judgement> {
     let publisher = roster.streams[offender.stream.index()].client;
-    let harm = case.harm_on_way(publisher, offender.subscriber);
+    // A byte stream loses nothing but with its connection, and resuming makes good for that, but
+    // for QoS 0.
+    let unsafe_at = case.published.is_some_and(|(qos, _)| qos == QoS::AtMostOnce);
+    let counts = |link: ClientIndex| unsafe_at || !roster.clients[link.index()].over_stream;
+    let harm = case.harm_on_way(publisher, offender.subscriber, counts);
     harm.any().then(|| {
         let because = by_acknowledgement(roster, case, offender, harm).unwrap_or_else(|| {
             format!("{}, and the network {} of its packets", kept(roster, offender), describe(harm))
@@ -105,7 +175,7 @@ fn by_acknowledgement(
     let concerns = |it: &Misled| it.hop == Hop::First || Some(it.link) == offender.subscriber;
     let Misled { kind, other: (stream, sequence), .. } = case.misled.filter(concerns)?;
     let stream = &roster.streams[stream.index()].name;
-    (offender.breach == Breach::Lost && harm.lost > 0).then(|| {
+    (offender.breach == Breach::Lost && harm.lost + harm.cut > 0).then(|| {
         format!(
             "its PUBLISH was lost, and a late {} of {stream} #{sequence} with the same packet id \
              was taken for its own",
@@ -154,10 +224,74 @@ fn by_setting(
     Some(Judgement { blame: Blame::Configuration, rule: None, because })
 }
 
+/// A connection died without a word, and nothing was set to find out.
+fn by_silence(facts: &Facts<'_>) -> Option<Judgement> {
+    let Facts { roster, offender, chronicle, .. } = *facts;
+    let publisher = roster.streams[offender.stream.index()].client;
+    let is_deaf = |client: &ClientIndex| {
+        !roster.clients[client.index()].keep_alive && chronicle.went_dark(*client, Time::ZERO)
+    };
+    let late = matches!(offender.breach, Breach::Lost | Breach::Stuck | Breach::Stalled);
+    let mut links = [Some(publisher), offender.subscriber].into_iter().flatten();
+    let client = links.find(is_deaf).filter(|_| late)?;
+    let because = format!(
+        "a connection of {} died silently and it has no keep alive by which to notice",
+        roster.name(client),
+    );
+    Some(Judgement { blame: Blame::Configuration, rule: None, because })
+}
+
+/// On a byte stream every message gets through if both ends do their part: whoever had it last and
+/// did not send it on, or again, is to blame.
+fn by_omission(facts: &Facts<'_>) -> Option<Judgement> {
+    let Facts { roster, case, offender, chronicle, .. } = *facts;
+    let publisher = roster.streams[offender.stream.index()].client;
+    let end = match offender.breach {
+        Breach::Stalled => chronicle.calm_two()?,
+        Breach::Lost | Breach::Stuck => Time::NEVER,
+        Breach::Duplicated | Breach::Unexpected | Breach::Reordered => return None,
+    };
+    // Where the first hop was not done by then, that came first.
+    let waits_up = case.completed.is_none_or(|at| at >= end) && offender.breach != Breach::Lost;
+    let (client, hop) = match offender.subscriber {
+        Some(subscriber) if !waits_up => (subscriber, Hop::Second),
+        _ => (publisher, Hop::First),
+    };
+    let (blame, who) = match hop {
+        Hop::First => (Blame::Publisher, roster.name(client)),
+        Hop::Second => (Blame::Broker, "broker"),
+    };
+    if !roster.clients[client.index()].over_stream {
+        return None;
+    }
+    let welcome = chronicle.welcome_before(client, end);
+    let (rule, because) = match (case.last_sent(client, hop, end), welcome) {
+        _ if case.let_go(offender.subscriber, Dropped::Expired) => {
+            ("MQTT-4.3.3-7", format!("{who} let it expire though it had begun to send it"))
+        }
+        (None, _) if offender.breach == Breach::Stalled => {
+            let because = format!("{who} held it back until everybody reconnected");
+            return Some(Judgement { blame, rule: None, because });
+        }
+        (None, _) => {
+            let because = format!("{who} never sent it");
+            return Some(Judgement { blame, rule: None, because });
+        }
+        (Some(sent), Some(welcome)) if sent < welcome => {
+            ("MQTT-4.4.0-1", format!("{who} did not send it again on the connection of {welcome}"))
+        }
+        _ => return None,
+    };
+    Some(Judgement { blame, rule: Some(rule), because })
+}
+
 /// `lost 2 and reordered 1`.
 fn describe(harm: Harm) -> String {
-    let parts =
-        [("lost", harm.lost), ("duplicated", harm.duplicated), ("reordered", harm.reordered)];
+    let parts = [
+        ("lost", harm.lost + harm.cut),
+        ("duplicated", harm.duplicated),
+        ("reordered", harm.reordered),
+    ];
     let parts: Vec<String> = parts
         .iter()
         .filter(|(_, count)| *count > 0)

@@ -19,6 +19,8 @@ const MAX_TIMES: usize = 8;
 pub(super) struct Case {
     /// The published QoS and time, once it was submitted.
     pub(super) published: Option<(QoS, Time)>,
+    /// When its publisher's handshake was complete.
+    pub(super) completed: Option<Time>,
     /// The subscribers whose units are offenders.
     pub(super) subscribers: Vec<ClientIndex>,
     /// What happened, in order.
@@ -48,6 +50,8 @@ pub(super) struct Case {
 pub(super) enum Act {
     /// Its application published it.
     Published,
+    /// The broker published it as a will.
+    Willed,
     /// Its publisher's handshake is complete.
     Completed,
     /// A packet was sent.
@@ -72,8 +76,19 @@ pub(super) struct Mistaken {
     pub(super) id: u16,
     /// The message that it was taken for.
     pub(super) other: (StreamIndex, u32),
-    /// The sender had given the other one up, after the set number of transmissions.
-    pub(super) given_up: bool,
+    /// Why the sender no longer held the id for it.
+    pub(super) freed: Freed,
+}
+
+/// Why a packet id is free at its sender while its receiver still holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Freed {
+    /// An acknowledgement came, perhaps of an older message of the same id.
+    Acknowledged,
+    /// The sender had given its message up, after the set number of transmissions.
+    GivenUp,
+    /// The sender's store had forgotten it in a crash.
+    Forgotten,
 }
 
 /// An acknowledgement of an older message of the same packet id that came for a message.
@@ -91,6 +106,8 @@ pub(super) struct Misled {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Harm {
     pub(super) lost: u32,
+    /// Nobody read them: their connection was gone when they came, or ended before.
+    pub(super) cut: u32,
     pub(super) duplicated: u32,
     pub(super) reordered: u32,
 }
@@ -100,6 +117,8 @@ pub(super) struct Harm {
 pub(super) struct Deliveries {
     pub(super) times: Vec<Time>,
     pub(super) copies: u32,
+    /// When the last copy came.
+    pub(super) last: Time,
 }
 
 /// The second hop to one subscriber, as the broker and the subscriber see it.
@@ -148,26 +167,49 @@ impl Case {
         self.act(now, act);
     }
 
+    /// The broker has a reason to forward it, to those who have a subscription now.
+    pub(super) fn reach(&mut self, level: impl Fn(ClientIndex) -> Option<QoS>) {
+        self.reasons += 1;
+        for client in &self.subscribers {
+            let onward = self.onward.entry(*client).or_default();
+            onward.granted = onward.granted.max(level(*client));
+        }
+    }
+
+    /// When its PUBLISH or PUBREL was last sent in one direction of a link before a time.
+    pub(super) fn last_sent(&self, client: ClientIndex, on: Hop, before: Time) -> Option<Time> {
+        let sent = |(at, act): &&(Time, Act)| {
+            let mine = matches!(act, Act::Sent { link, hop, kind: Kind::Publish | Kind::PubRel, .. }
+                if *link == client && *hop == on);
+            mine && *at < before
+        };
+        self.acts.iter().rev().find(sent).map(|(at, _)| *at)
+    }
+
     /// Keeps a delivery.
     pub(super) fn delivered(&mut self, now: Time, client: ClientIndex) {
         let deliveries = self.deliveries.entry(client).or_default();
         deliveries.copies += 1;
+        deliveries.last = now;
         if deliveries.times.len() < MAX_TIMES {
             deliveries.times.push(now);
         }
         self.act(now, Act::Delivered { client });
     }
 
-    /// The harm done on the way from the publisher to one subscriber.
+    /// The harm done on the way from the publisher to one subscriber, on those links that count.
     pub(super) fn harm_on_way(
         &self,
         publisher: ClientIndex,
         subscriber: Option<ClientIndex>,
+        counts: impl Fn(ClientIndex) -> bool,
     ) -> Harm {
-        let first = self.harm.get(&(publisher, Hop::First));
-        let second = subscriber.and_then(|client| self.harm.get(&(client, Hop::Second)));
+        let on = |link: ClientIndex, hop| self.harm.get(&(link, hop)).filter(|_| counts(link));
+        let first = on(publisher, Hop::First);
+        let second = subscriber.and_then(|client| on(client, Hop::Second));
         first.into_iter().chain(second).fold(Harm::default(), |sum, harm| Harm {
             lost: sum.lost + harm.lost,
+            cut: sum.cut + harm.cut,
             duplicated: sum.duplicated + harm.duplicated,
             reordered: sum.reordered + harm.reordered,
         })
@@ -175,11 +217,15 @@ impl Case {
 
     /// The first broken rule, in causal order, that concerns the message on its way to one
     /// subscriber.
-    pub(super) fn first_break(&self, subscriber: Option<ClientIndex>) -> Option<&Break> {
+    pub(super) fn first_break(
+        &self,
+        subscriber: Option<ClientIndex>,
+        counts: impl Fn(&Break) -> bool,
+    ) -> Option<&Break> {
         let concerns =
             |broken: &&Break| broken.hop == Hop::First || Some(broken.link) == subscriber;
         // Of equals, `min_by_key` gives the one that was seen first.
-        self.breaks.iter().filter(concerns).min_by_key(|broken| broken.at)
+        self.breaks.iter().filter(concerns).filter(|it| counts(it)).min_by_key(|broken| broken.at)
     }
 
     /// Whether an endpoint let go of what a subscriber, or the publisher itself, waited for.
@@ -193,7 +239,7 @@ impl Case {
 impl Harm {
     /// Whether the network did anything at all.
     pub(super) const fn any(self) -> bool {
-        self.lost + self.duplicated + self.reordered > 0
+        self.lost + self.cut + self.duplicated + self.reordered > 0
     }
 }
 

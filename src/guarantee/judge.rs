@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::ledger::{Ledger, Slot};
 use super::metrics::{Metrics, QosMetrics};
 use super::promise::{Terms, terms};
-use super::unit::{Progress, Standing, Unit};
+use super::roster::StreamFacts;
+use super::unit::{End, Progress, Standing, Unit};
 use super::verdict::{Breach, Ending, Excuse, Promise};
 use super::watch::Offender;
 use crate::base::name::{ClientIndex, StreamIndex};
@@ -24,6 +25,17 @@ enum Verdict {
     Broken(Breach),
 }
 
+impl Verdict {
+    /// Before 5.0 a broker has no other way to refuse a message than to acknowledge it and drop it
+    /// (MQTT 3.1.1, section 3.3.5).
+    fn unless(self, denied: bool) -> Self {
+        match self {
+            Self::Broken(Breach::Lost) if denied => Self::Excused(Excuse::Rejected),
+            _ => self,
+        }
+    }
+}
+
 /// Adds up every unit into the metrics, and names what was broken, by stream, message and
 /// subscriber, and what was excused.
 pub(super) fn judge(
@@ -33,7 +45,7 @@ pub(super) fn judge(
 ) -> (Vec<Offender>, Excuses) {
     let mut sheet = Sheet { quiescent: ending == Ending::Quiescent, ..Sheet::default() };
     for (index, stream) in (0..).map(StreamIndex).zip(&ledger.streams) {
-        let qos = ledger.roster.streams[index.index()].qos;
+        let StreamFacts { qos, denied, .. } = ledger.roster.streams[index.index()];
         let metrics = &mut metrics.qos[qos.index()];
         for (sequence, progress) in (0..).zip(&stream.messages) {
             if is_stuck(qos, *progress) {
@@ -49,18 +61,26 @@ pub(super) fn judge(
                 add(metrics, qos, *unit, *progress);
                 let ended = sequence < slot.floor && !slot.reopened.contains(&sequence);
                 let terms = terms(qos, unit.granted());
-                let verdict = verdict(*unit, *progress, terms, ended);
+                let verdict = verdict(*unit, *progress, terms, ended).unless(denied);
                 sheet.enter(index, sequence, slot.client, terms, verdict);
             }
         }
     }
     for (stream, sequence, client, unit) in &ledger.closed {
-        let qos = ledger.roster.streams[stream.index()].qos;
+        let StreamFacts { qos, denied, .. } = ledger.roster.streams[stream.index()];
         let progress = ledger.streams[stream.index()].messages[*sequence as usize];
         add(&mut metrics.qos[qos.index()], qos, *unit, progress);
         let terms = terms(qos, unit.granted());
-        let verdict = verdict(*unit, progress, terms, true);
+        let verdict = verdict(*unit, progress, terms, true).unless(denied);
         sheet.enter(*stream, *sequence, *client, terms, verdict);
+    }
+    for (stream, sequence, client, unit) in ledger.shared.units() {
+        let StreamFacts { qos, denied, .. } = ledger.roster.streams[stream.index()];
+        let progress = ledger.streams[stream.index()].messages[sequence as usize];
+        add(&mut metrics.qos[qos.index()], qos, unit, progress);
+        let terms = terms(qos, unit.granted());
+        let verdict = verdict(unit, progress, terms, false).unless(denied);
+        sheet.enter(stream, sequence, client, terms, verdict);
     }
     sheet.enter_retained(ledger);
     for ((stream, sequence, client, breach), promise) in &ledger.seen {
@@ -123,9 +143,8 @@ impl Sheet {
 }
 
 /// Whether a message was accepted and never acknowledged, though its session lived.
-const fn is_stuck(qos: QoS, progress: Progress) -> bool {
-    let end = Progress::COMPLETED | Progress::REFUSED | Progress::SESSION_LOST;
-    !matches!(qos, QoS::AtMostOnce) && progress.is(Progress::SUBMITTED) && !progress.any(end)
+fn is_stuck(qos: QoS, progress: Progress) -> bool {
+    qos != QoS::AtMostOnce && progress.is_open()
 }
 
 const fn add(metrics: &mut QosMetrics, qos: QoS, unit: Unit, progress: Progress) {
@@ -158,16 +177,21 @@ const fn verdict(unit: Unit, progress: Progress, terms: Terms, ended: bool) -> V
         return Verdict::Kept;
     }
     if !progress.is(Progress::ACKNOWLEDGED) {
-        return if progress.is(Progress::GAVE_UP) {
-            Verdict::Excused(Excuse::GaveUp)
-        } else {
-            Verdict::Kept
+        return match progress.end() {
+            End::GaveUp => Verdict::Excused(Excuse::GaveUp),
+            End::Rejected => Verdict::Excused(Excuse::Rejected),
+            End::Expired => Verdict::Excused(Excuse::Expired),
+            End::TooLarge => Verdict::Excused(Excuse::TooLarge),
+            End::Unknown | End::Open | End::Completed | End::Refused => Verdict::Kept,
         };
     }
     match unit.standing() {
         Standing::Rejected => Verdict::Excused(Excuse::Rejected),
         Standing::GaveUp => Verdict::Excused(Excuse::GaveUp),
         Standing::Overflowed => Verdict::Excused(Excuse::QueueOverflow),
+        Standing::Expired => Verdict::Excused(Excuse::Expired),
+        Standing::TooLarge => Verdict::Excused(Excuse::TooLarge),
+        Standing::Ended => Verdict::Excused(Excuse::SessionEnded),
         Standing::None | Standing::TooLate | Standing::May | Standing::Withdrawn => Verdict::Kept,
         Standing::Must | Standing::Begun | Standing::Submitted if ended => {
             Verdict::Excused(Excuse::SessionEnded)

@@ -6,17 +6,19 @@ use std::sync::Arc;
 
 use super::links::Links;
 use super::meter::Meter;
-use super::retained::Retained;
+use super::retained::{Retainable, Retained};
 use super::roster::Roster;
+use super::shared::Shared;
 use super::subscriptions::Subscriptions;
-use super::unit::{Progress, Standing, Unit};
-use super::verdict::{Breach, Excuse, Promise};
-use crate::base::event::{Dropped, Phase, Record};
+use super::unit::{End, Progress, Standing, Unit};
+use super::verdict::{Breach, Promise};
+use crate::base::event::{Body, Dropped, Phase, Record};
 use crate::base::name::{
     ClientIndex, Connection, Hop, Kind, Node, Parts, StreamIndex, Subject, Tag,
 };
 use crate::base::qos::QoS;
-use crate::base::time::Time;
+use crate::base::time::{Span, Time};
+use crate::mqtt::settings::Store;
 
 /// At most so many messages of a stream get their room in advance; beyond, it grows.
 const ROOM: u32 = 1 << 16;
@@ -31,15 +33,17 @@ pub(super) struct Ledger {
     pub(super) links: Links,
     pub(super) subscriptions: Subscriptions,
     pub(super) retained: Retained,
+    pub(super) shared: Shared,
     /// Units of epochs that ended, whose message was taken again in a later one.
     pub(super) closed: Vec<(StreamIndex, u32, ClientIndex, Unit)>,
     /// What was broken and seen at once, by message, subscriber and how.
     pub(super) seen: BTreeMap<(StreamIndex, u32, Option<ClientIndex>, Breach), Promise>,
-    /// QoS 2 messages to be retained whose PUBREL is awaited, by publisher and packet id, and
-    /// whether each has no payload.
-    pub(super) retaining: BTreeMap<(ClientIndex, u16), (Parts, bool)>,
+    /// QoS 2 messages to be retained whose PUBREL is awaited, by publisher and packet id.
+    pub(super) retaining: BTreeMap<(ClientIndex, u16), Retainable>,
     /// Messages that had to wait because somebody was not connected.
     pub(super) offline_queued: u64,
+    /// QoS 2 messages that came to the broker again and were not passed on again.
+    pub(super) suppressed: u64,
 }
 
 /// One publishing workload.
@@ -59,6 +63,9 @@ pub(super) struct Slot {
     pub(super) client: ClientIndex,
     /// The QoS granted now; `None` while not subscribed.
     pub(super) granted: Option<QoS>,
+    /// Whether the broker is known to have the subscription. After some crashes that shows only
+    /// when it welcomes the client, or answers it; what it takes until then is not owed.
+    pub(super) sure: bool,
     /// Messages before this one belong to an earlier epoch, but for those in `reopened`.
     pub(super) floor: u32,
     /// For each QoS of delivery, the sequence number after the highest first copy.
@@ -78,6 +85,11 @@ pub(super) struct Session {
     /// The broker ended the session and the client has not learnt of it: copies that are on
     /// their way still belong to the old one.
     pub(super) ending: bool,
+    /// The broker's store forgot it, or gave back an older state of it, in a crash. If it turns
+    /// out to be gone, that is no excuse.
+    pub(super) forgotten_by_broker: bool,
+    /// The client's store did.
+    pub(super) forgotten_by_client: bool,
     /// The streams that its subscriptions ever matched.
     pub(super) subscribed: Vec<StreamIndex>,
     /// The streams that it publishes.
@@ -99,10 +111,12 @@ impl Ledger {
             links: Links::new(roster.clients.len()),
             subscriptions: Subscriptions::new(roster),
             retained: Retained::default(),
+            shared: Shared::default(),
             closed: Vec::new(),
             seen: BTreeMap::new(),
             retaining: BTreeMap::new(),
             offline_queued: 0,
+            suppressed: 0,
         }
     }
 
@@ -124,7 +138,7 @@ impl Ledger {
         if stream.messages.len() < end {
             stream.messages.resize(end, Progress::default());
         }
-        stream.messages[end - 1].set(Progress::SUBMITTED);
+        stream.messages[end - 1].finish(End::Open);
         for slot in &mut stream.slots {
             if slot.units.is_empty() {
                 slot.units.reserve_exact(room.max(end));
@@ -139,20 +153,25 @@ impl Ledger {
     /// The publisher's endpoint refused a message or gave it up.
     pub(super) fn refused(&mut self, tag: Tag, why: Dropped) {
         if let Some(progress) = self.progress(tag) {
-            progress.set(Progress::REFUSED);
-            if why == Dropped::GaveUp {
-                progress.set(Progress::GAVE_UP);
-            }
+            progress.finish(match why {
+                Dropped::GaveUp => End::GaveUp,
+                Dropped::Rejected => End::Rejected,
+                Dropped::Expired => End::Expired,
+                Dropped::TooLarge => End::TooLarge,
+                Dropped::QueueFull | Dropped::Offline | Dropped::SessionEnded => End::Refused,
+            });
         }
     }
 
     /// The publisher's handshake ended well.
     #[inline]
     pub(super) fn completed(&mut self, now: Time, tag: Tag, meter: &mut Meter) {
-        let stalls = self.roster.reliable && self.phase == Phase::CalmTwo;
         let Some(parts) = tag.parts() else { return };
+        let publisher = self.roster.streams[parts.stream.index()].client;
+        let stalls = self.phase == Phase::CalmTwo && self.roster.is_reliable_up(publisher);
         let Some(progress) = self.progress(tag) else { return };
-        progress.set(Progress::COMPLETED | Progress::ACKNOWLEDGED);
+        progress.set(Progress::ACKNOWLEDGED);
+        progress.finish(End::Completed);
         meter.metrics.qos[parts.qos.index()].completion.record(now.since(parts.published));
         if stalls && parts.qos != QoS::AtMostOnce {
             self.see(&parts, None, Promise::Acknowledged, Breach::Stalled);
@@ -175,6 +194,7 @@ impl Ledger {
         if record.qos() == Some(QoS::AtMostOnce) || record.is_resend() || parts.is_retained_copy() {
             return;
         }
+        self.shared.begun(record.name.client, &parts);
         let stream = &mut self.streams[parts.stream.index()];
         if let Some(unit) = stream.unit_mut(record.name.client, parts.sequence)
             && matches!(unit.standing(), Standing::Must | Standing::Withdrawn)
@@ -186,58 +206,84 @@ impl Ledger {
     /// A packet of a publisher's hop reached the broker, on an open connection. Whoever is
     /// subscribed at that instant may get a copy because of it, and must if it is the first.
     #[inline]
-    pub(super) fn reached_broker(&mut self, record: &Record<'_>) {
+    pub(super) fn reached_broker(&mut self, now: Time, record: &Record<'_>) {
         let Some(parts) = record.tag.parts() else { return };
         let release = self.roster.broker_delivers_on_release && parts.qos == QoS::ExactlyOnce;
         match record.kind() {
             Kind::Publish => {
+                self.suppressed += u64::from(self.is_suppressed(&parts));
                 self.taken(&parts);
                 if record.retain() {
-                    self.retain(&parts, release, record);
+                    self.retain(now, &parts, release, record);
                 }
             }
             Kind::PubRel => {
+                if let Some(progress) = self.progress(record.tag) {
+                    progress.set(Progress::RELEASED);
+                }
                 if release {
                     self.taken(&parts);
                 }
                 // It releases what is held by its id, whatever its sender meant.
                 let held = self.retaining.remove(&(record.name.client, record.id));
-                if let Some((parts, empty)) = held.filter(|_| release) {
-                    let topic = &self.roster.streams[parts.stream.index()].topic;
-                    self.retained.stored(topic, &parts, empty);
+                if let Some(held) = held.filter(|_| release) {
+                    let topic = &self.roster.streams[held.parts.stream.index()].topic;
+                    self.retained.stored(topic, &held);
                 }
             }
             _ => {}
         }
     }
 
+    /// Whether a QoS 2 PUBLISH came again before its PUBREL, to a broker that still holds its id.
+    fn is_suppressed(&self, parts: &Parts) -> bool {
+        let held = |progress: &Progress| {
+            progress.is(Progress::TAKEN)
+                && !progress.is(Progress::RELEASED)
+                && !progress.is(Progress::SESSION_LOST)
+        };
+        let stream = &self.streams[parts.stream.index()];
+        parts.qos == QoS::ExactlyOnce
+            && self.phase < Phase::CalmTwo
+            && self.roster.broker_store == Store::Durable
+            && stream.messages.get(parts.sequence as usize).is_some_and(held)
+    }
+
     /// A repeat of a QoS 2 message stores nothing until its PUBREL; after that it is a new message
     /// [MQTT-4.3.3-12].
-    fn retain(&mut self, parts: &Parts, release: bool, record: &Record<'_>) {
-        let empty = record.size.payload == 0;
+    fn retain(&mut self, now: Time, parts: &Parts, release: bool, record: &Record<'_>) {
+        let stream = &self.roster.streams[parts.stream.index()];
+        if stream.denied {
+            return;
+        }
+        let expires = match record.body {
+            Body::Publish { expiry: Some(seconds), .. } => now + Span::from_secs(seconds.into()),
+            _ => Time::NEVER,
+        };
+        let message = Retainable { parts: *parts, empty: record.size.payload == 0, expires };
         let held = self.retaining.entry((record.name.client, record.id));
         let is_new = match held {
             _ if parts.qos != QoS::ExactlyOnce => true,
             Entry::Occupied(_) => false,
             Entry::Vacant(place) => {
-                place.insert((*parts, empty));
+                place.insert(message);
                 !release
             }
         };
         if is_new {
-            let topic = &self.roster.streams[parts.stream.index()].topic;
-            self.retained.stored(topic, parts, empty);
+            self.retained.stored(&stream.topic, &message);
         }
     }
 
     #[inline]
-    fn taken(&mut self, parts: &Parts) {
+    pub(super) fn taken(&mut self, parts: &Parts) {
         let stream = &mut self.streams[parts.stream.index()];
         let Some(progress) = stream.messages.get_mut(parts.sequence as usize) else {
             return;
         };
         let first = !progress.is(Progress::TAKEN);
         progress.set(Progress::TAKEN);
+        self.shared.taken(parts, first);
         for slot in &mut stream.slots {
             let Some(unit) = slot.units.get_mut(parts.sequence as usize) else { continue };
             let Some(granted) = slot.granted else {
@@ -257,7 +303,7 @@ impl Ledger {
                 }
                 *unit = Unit::default();
             }
-            if first {
+            if first && slot.sure {
                 unit.stand(Standing::Must, granted);
             } else if unit.standing() < Standing::May {
                 unit.stand(Standing::May, granted);
@@ -282,86 +328,6 @@ impl Ledger {
         }
     }
 
-    /// A client's endpoint delivered a message.
-    #[inline]
-    pub(super) fn delivered(
-        &mut self,
-        now: Time,
-        client: ClientIndex,
-        parts: &Parts,
-        qos: QoS,
-        meter: &mut Meter,
-    ) {
-        let metrics = &mut meter.metrics.qos[parts.qos.index()];
-        let ending = self.sessions[client.index()].ending;
-        if parts.is_retained_copy() {
-            if !self.retained.delivered(client, parts, qos) && !ending {
-                metrics.unexpected += 1;
-                self.see(parts, Some(client), Promise::OnlySubscribed, Breach::Unexpected);
-            }
-            return;
-        }
-        let Some((slot, index)) = self.streams[parts.stream.index()].find(client, parts.sequence)
-        else {
-            metrics.unexpected += 1;
-            self.see(parts, Some(client), Promise::OnlySubscribed, Breach::Unexpected);
-            return;
-        };
-        let unit = &mut slot.units[index];
-        let expired =
-            parts.sequence < slot.floor && !ending && !slot.reopened.contains(&parts.sequence);
-        if expired || unit.standing() < Standing::May {
-            metrics.unexpected += 1;
-            self.see(parts, Some(client), Promise::OnlySubscribed, Breach::Unexpected);
-            return;
-        }
-        let first = unit.copies() == 0;
-        let above = qos > parts.qos.min(unit.granted());
-        let must = unit.standing() >= Standing::Must;
-        let promise = super::promise::terms(parts.qos, unit.granted()).promise;
-        unit.add_copy();
-        let late = first && parts.sequence < slot.next[qos.index()];
-        if first {
-            slot.next[qos.index()] = slot.next[qos.index()].max(parts.sequence + 1);
-            metrics.latency.record(now.since(parts.published));
-        } else {
-            metrics.extra_copies += 1;
-        }
-        metrics.reordered += u64::from(late);
-        metrics.unexpected += u64::from(above);
-        if above {
-            self.see(parts, Some(client), Promise::OnlySubscribed, Breach::Unexpected);
-        }
-        if late && self.roster.order {
-            self.see(parts, Some(client), Promise::Ordered, Breach::Reordered);
-        }
-        if first && must && self.roster.reliable && self.phase == Phase::CalmTwo {
-            self.see(parts, Some(client), promise, Breach::Stalled);
-        }
-    }
-
-    /// The broker dropped a copy it owed.
-    pub(super) fn dropped(&mut self, client: ClientIndex, tag: Tag, why: Dropped) {
-        let (standing, excuse) = match why {
-            Dropped::Rejected => (Standing::Rejected, Excuse::Rejected),
-            Dropped::GaveUp if self.roster.gives_up => (Standing::GaveUp, Excuse::GaveUp),
-            Dropped::QueueFull if self.roster.allow_queue_overflow => {
-                (Standing::Overflowed, Excuse::QueueOverflow)
-            }
-            // The end of a session is seen by itself, and nothing else is an excuse.
-            _ => return,
-        };
-        let Some(parts) = tag.parts() else { return };
-        if parts.is_retained_copy() {
-            self.retained.excuse(client, &parts, excuse);
-        } else if let Some(unit) =
-            self.streams[parts.stream.index()].unit_mut(client, parts.sequence)
-            && matches!(unit.standing(), Standing::Must | Standing::Begun)
-        {
-            unit.stand(standing, unit.granted());
-        }
-    }
-
     /// Notes something broken that is seen at once.
     pub(super) fn see(
         &mut self,
@@ -383,7 +349,11 @@ impl Ledger {
 impl Stream {
     /// A subscriber's slot and the place of a message's unit in it.
     #[inline]
-    fn find(&mut self, client: ClientIndex, sequence: u32) -> Option<(&mut Slot, usize)> {
+    pub(super) fn find(
+        &mut self,
+        client: ClientIndex,
+        sequence: u32,
+    ) -> Option<(&mut Slot, usize)> {
         let place = match self.slots.as_slice() {
             [only] if only.client == client => 0,
             slots => slots.binary_search_by_key(&client, |slot| slot.client).ok()?,
@@ -394,8 +364,14 @@ impl Stream {
     }
 
     #[inline]
-    fn unit_mut(&mut self, client: ClientIndex, sequence: u32) -> Option<&mut Unit> {
+    pub(super) fn unit_mut(&mut self, client: ClientIndex, sequence: u32) -> Option<&mut Unit> {
         self.find(client, sequence).map(|(slot, index)| &mut slot.units[index])
+    }
+
+    /// The slot of a client that ever had a live subscription.
+    pub(super) fn existing_slot(&mut self, client: ClientIndex) -> Option<&mut Slot> {
+        let place = self.slots.binary_search_by_key(&client, |slot| slot.client).ok()?;
+        Some(&mut self.slots[place])
     }
 
     /// The slot of a client, made if there is none.
@@ -418,6 +394,14 @@ impl Stream {
 
 impl Slot {
     fn new(client: ClientIndex, units: Vec<Unit>) -> Self {
-        Self { client, granted: None, floor: 0, next: [0; 3], reopened: Vec::new(), units }
+        Self {
+            client,
+            granted: None,
+            sure: true,
+            floor: 0,
+            next: [0; 3],
+            reopened: Vec::new(),
+            units,
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Packets, bytes and backlogs as they pass.
 
 use super::metrics::{Count, Metrics};
-use crate::base::event::Record;
+use crate::base::event::{Overhead, Record};
 use crate::base::name::{Kind, Node, Subject};
 use crate::base::time::Time;
 
@@ -13,7 +13,8 @@ pub(super) struct Meter {
     backlogs: Vec<[u32; 2]>,
     in_flight: u64,
     queued: u64,
-    outages: u32,
+    /// Faults that last: outages, hindrances, crashed nodes.
+    faults: u32,
     recovering_since: Option<Time>,
 }
 
@@ -25,7 +26,7 @@ impl Meter {
             backlogs: vec![[0; 2]; clients + 1],
             in_flight: 0,
             queued: 0,
-            outages: 0,
+            faults: 0,
             recovering_since: None,
         }
     }
@@ -78,17 +79,35 @@ impl Meter {
         self.recover(now);
     }
 
-    /// A link went down.
-    pub(super) fn outage_began(&mut self) {
-        self.outages += 1;
+    /// A stream transport sent something of its own.
+    pub(super) const fn overhead(&mut self, purpose: Overhead, bytes: u32) {
+        let wire = bytes as u64;
+        match purpose {
+            Overhead::Handshake => {
+                add(&mut self.metrics.control[Kind::Handshake as usize], wire);
+                self.metrics.bytes.connecting += wire;
+            }
+            Overhead::Retransmission => self.metrics.bytes.resends += wire,
+        }
+    }
+
+    /// A fault began that lasts.
+    pub(super) const fn fault_began(&mut self) {
+        self.faults += 1;
         self.recovering_since = None;
         self.metrics.recovery = None;
     }
 
-    /// A link came up again. Recovery counts from the last one.
-    pub(super) fn outage_ended(&mut self, now: Time) {
-        self.outages = self.outages.saturating_sub(1);
-        if self.outages == 0 {
+    /// A fault came and was over at once.
+    pub(super) fn fault_struck(&mut self, now: Time) {
+        self.fault_began();
+        self.fault_ended(now);
+    }
+
+    /// A fault is over. Recovery counts from the end of the last one.
+    pub(super) fn fault_ended(&mut self, now: Time) {
+        self.faults = self.faults.saturating_sub(1);
+        if self.faults == 0 {
             self.recovering_since = Some(now);
             self.recover(now);
         }

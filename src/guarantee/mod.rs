@@ -5,21 +5,27 @@
 //! a second, identical pass if there are any, keeps the evidence for them alone, and blames.
 
 mod blame;
-mod counters;
+mod chronicle;
+pub mod counters;
+mod crashes;
+mod deliveries;
 mod endings;
 mod evidence;
+mod findings;
 mod judge;
 mod ledger;
 mod links;
 mod meter;
 pub mod metrics;
 pub mod monitor;
+mod patterns;
 pub mod promise;
 pub mod recorder;
 mod retained;
 pub mod roster;
 pub mod rules;
 mod sessions;
+mod shared;
 mod story;
 mod subscriptions;
 #[cfg(test)]

@@ -324,10 +324,11 @@ impl Monitor {
             }
             let roster = &self.book.roster;
             let link = &mut self.links[n];
-            match node {
-                Node::Broker if roster.broker_forgets => link.life.forgotten(),
-                Node::Client(_) if roster.clients[n].forgets => {}
-                _ => continue,
+            if !roster.forgets(node) {
+                continue;
+            }
+            if node == Node::Broker {
+                link.life.forgotten();
             }
             link.ends[side(node)].forget(None);
         }

@@ -3,20 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::blame::{Judgement, blame};
+use super::blame::{Facts, blame};
+use super::chronicle::Chronicle;
 use super::endings::Endings;
-use super::evidence::{Act, Case, Misled, Mistaken};
+use super::evidence::{Act, Case, Freed, Misled, Mistaken};
+use super::findings::{explain, note_missing_deed};
 use super::monitor::{Break, Monitor, message};
 use super::roster::Roster;
 use super::rules::Rule;
-use super::story;
 use super::subscriptions::Subscriptions;
-use super::verdict::{Blame, Breach, Finding, MAX_FINDINGS, Outcome, Violation};
+use super::verdict::{Blame, MAX_FINDINGS, Outcome, Violation};
 use super::watch::{FirstPass, Offender};
 use crate::base::event::{Body, Dropped, Event, Fate, Observer, Record};
 use crate::base::name::{ClientIndex, Connection, Hop, Kind, Node, StreamIndex, Subject, Tag, Way};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
+use crate::mqtt::settings::Store;
 
 /// Keeps the evidence for the offending messages of one trial, and nothing of the others but what
 /// is in flight.
@@ -31,6 +33,7 @@ pub struct Recorder {
     /// What senders gave up: the link on which, and the message.
     given_up: BTreeSet<(ClientIndex, StreamIndex, u32)>,
     endings: Endings,
+    chronicle: Chronicle,
 }
 
 /// A packet of an offending message that is under way.
@@ -50,8 +53,12 @@ impl Recorder {
             let case = cases.entry((offender.stream, offender.sequence)).or_default();
             case.subscribers.extend(offender.subscriber);
         }
+        let publishers = cases.keys().map(|(stream, _)| roster.streams[stream.index()].client);
+        let subscribers = cases.values().flat_map(|case| case.subscribers.iter().copied());
+        let watched: BTreeSet<_> = publishers.chain(subscribers).collect();
         Self {
             roster: Arc::clone(roster),
+            chronicle: Chronicle::new(watched),
             monitor: Monitor::new(roster),
             subscriptions: Subscriptions::new(roster),
             cases,
@@ -71,8 +78,9 @@ impl Recorder {
             let Some(case) = self.cases.get_mut(&(offender.stream, offender.sequence)) else {
                 continue;
             };
-            note_missing_deed(case, offender);
-            let judgement = blame(&self.roster, case, offender, &self.endings);
+            let (roster, endings, chronicle) = (&self.roster, &self.endings, &self.chronicle);
+            note_missing_deed(roster, case, offender, chronicle);
+            let judgement = blame(&Facts { roster, case, offender, endings, chronicle });
             let by_endpoint =
                 matches!(judgement.blame, Blame::Publisher | Blame::Broker | Blame::Subscriber);
             if offender.provisional && !by_endpoint {
@@ -83,7 +91,7 @@ impl Recorder {
             let count = outcome.violations.entry(violation).or_default();
             *count += 1;
             if *count <= MAX_FINDINGS as u64 {
-                let finding = explain(&self.roster, case, offender, judgement);
+                let finding = explain(roster, case, offender, judgement, chronicle);
                 outcome.findings.push(finding);
             }
         }
@@ -158,7 +166,10 @@ impl Recorder {
         }
         let onward = case.onward.entry(link).or_default();
         onward.sent += 1;
+        // With an older state, older subscriptions come back.
+        let doubtful = self.chronicle.forgot(&self.roster, Node::Broker, now).is_some();
         let rule = match (onward.granted, record.qos()) {
+            (None, _) if doubtful => return,
             (None, _) => Rule::NotSubscribed,
             (Some(granted), Some(qos)) if qos > granted.min(parts.qos) => Rule::AboveGranted,
             _ if onward.sent > reasons => Rule::SecondDelivery,
@@ -180,12 +191,13 @@ impl Recorder {
                 self.subscriptions.asked_to_end(link, record.id, filters);
             }
             Body::ConnAck { session_present, .. }
-                if reads
-                    && record.reason == 0
-                    && self.monitor.was_welcome()
-                    && !self.roster.carries_on(link, session_present) =>
+                if reads && record.reason == 0 && self.monitor.was_welcome() =>
             {
-                self.endings.began_anew(now, node, link);
+                let resumed = self.roster.carries_on(link, session_present);
+                self.chronicle.welcomed(now, link, resumed);
+                if !resumed {
+                    self.endings.began_anew(now, node, link);
+                }
             }
             _ => {}
         }
@@ -210,13 +222,8 @@ impl Recorder {
                 if waits != (record.kind() == Kind::PubRel) {
                     return;
                 }
-                case.reasons += 1;
-                let topic = &self.roster.streams[whose.0.index()].topic;
-                for client in &case.subscribers {
-                    let level = self.subscriptions.level(*client, topic);
-                    let onward = case.onward.entry(*client).or_default();
-                    onward.granted = onward.granted.max(level);
-                }
+                let stream = &self.roster.streams[whose.0.index()];
+                case.reach(|client| self.subscriptions.any_level(client, stream));
             }
             (Hop::Second, Node::Client(_), Kind::Publish) => {
                 case.onward.entry(link).or_default().taken = true;
@@ -230,10 +237,17 @@ impl Recorder {
         let (link, id) = (record.name.client, record.id);
         let holder = self.monitor.holder(node, link, id).and_then(message);
         let Some(other) = holder.filter(|_| record.kind() == Kind::Publish) else { return };
-        let given_up = self.given_up.contains(&(link, other.0, other.1));
+        let sender = if hop == Hop::First { Node::Client(link) } else { Node::Broker };
+        let freed = if self.given_up.contains(&(link, other.0, other.1)) {
+            Freed::GivenUp
+        } else if self.chronicle.forgot(&self.roster, sender, Time::ZERO).is_some() {
+            Freed::Forgotten
+        } else {
+            Freed::Acknowledged
+        };
         let Some(case) = self.case(record.tag) else { return };
         if message(record.tag) != Some(other) && case.mistaken.is_none() {
-            let mistaken = Mistaken { link, hop, id, other, given_up };
+            let mistaken = Mistaken { link, hop, id, other, freed };
             case.mistaken = Some(mistaken);
             case.act(now, Act::Mistaken(mistaken));
         }
@@ -271,7 +285,7 @@ impl Recorder {
         let Subject::Message { hop, .. } = record.name.subject else { return };
         let (link, way) = (record.name.client, record.name.way);
         if let Some(case) = self.case(record.tag) {
-            case.harm.entry((link, hop)).or_default().lost += 1;
+            case.harm.entry((link, hop)).or_default().cut += 1;
             case.act(now, Act::Stale { link, way, hop, kind: record.kind() });
         }
     }
@@ -295,6 +309,52 @@ impl Recorder {
                 self.subscriptions.ended(client, record.id);
             }
             _ => {}
+        }
+    }
+
+    /// The broker published a will: it has reason to forward it, and has taken it over.
+    fn willed(&mut self, now: Time, tag: Tag) {
+        let Some(parts) = tag.parts() else { return };
+        let Some(case) = self.cases.get_mut(&(parts.stream, parts.sequence)) else { return };
+        case.published = Some((parts.qos, now));
+        case.accepted = Some(now);
+        let stream = &self.roster.streams[parts.stream.index()];
+        case.reach(|client| self.subscriptions.any_level(client, stream));
+        case.act(now, Act::Willed);
+    }
+
+    /// A node crashed: what its store does not keep is no deed of its, nor an omission.
+    fn crashed(&mut self, now: Time, node: Node) {
+        if let Node::Client(client) = node {
+            self.connection_ended(now, node, client);
+        } else {
+            for n in (0..).map(ClientIndex).take(self.roster.clients.len()) {
+                self.connection_ended(now, node, n);
+            }
+        }
+        if !self.roster.forgets(node) {
+            return;
+        }
+        if self.roster.store(node) == Store::Volatile && node == Node::Broker {
+            for n in (0..).map(ClientIndex).take(self.roster.clients.len()) {
+                self.subscriptions.forget(n);
+            }
+        }
+        for onward in self.cases.values_mut().flat_map(|case| case.onward.iter_mut()) {
+            match node {
+                Node::Broker => onward.1.sent = 0,
+                Node::Client(client) => onward.1.taken &= *onward.0 != client,
+            }
+        }
+    }
+
+    /// A clean session ends with its connection.
+    fn connection_ended(&mut self, now: Time, node: Node, client: ClientIndex) {
+        if self.roster.clients[client.index()].clean && !self.monitor.is_connected(node, client) {
+            self.endings.ended(now, node, client);
+            if node == Node::Broker {
+                self.subscriptions.forget(client);
+            }
         }
     }
 
@@ -325,54 +385,10 @@ impl Recorder {
     }
 }
 
-/// One broken promise in full.
-fn explain(roster: &Roster, case: &Case, offender: &Offender, judgement: Judgement) -> Finding {
-    let stream = &roster.streams[offender.stream.index()];
-    let (qos, at) = case.published.unwrap_or((stream.qos, Time::ZERO));
-    let deliveries = offender.subscriber.and_then(|client| case.deliveries.get(&client));
-    let Offender { promise, breach, .. } = *offender;
-    Finding {
-        violation: Violation { promise, breach, blame: judgement.blame },
-        rule: judgement.rule,
-        because: judgement.because,
-        stream: offender.stream,
-        sequence: offender.sequence,
-        qos,
-        subscriber: offender.subscriber,
-        published: at,
-        deliveries: deliveries.map(|it| it.times.clone()).unwrap_or_default(),
-        copies: deliveries.map_or(0, |it| it.copies),
-        story: story::tell(roster, case, stream.client, offender.subscriber),
-    }
-}
-
-/// What an endpoint ought to have done and never did is seen only at the end.
-fn note_missing_deed(case: &mut Case, offender: &Offender) {
-    let (Some(link), Breach::Lost) = (offender.subscriber, offender.breach) else {
-        return;
-    };
-    let onward = case.onward.get(&link).copied().unwrap_or_default();
-    let dropped = case.dropped.iter().any(|(client, _)| *client == Some(link));
-    let ignored = onward.sent == 0 && !onward.retained && !dropped;
-    let (at, node, rule) = match (case.accepted, onward.acknowledged) {
-        // Of a live and a retained copy, one may have come.
-        (_, Some(at)) if onward.taken && !case.deliveries.contains_key(&link) => {
-            (at, Node::Client(link), Rule::NeverDelivered)
-        }
-        // A broker that was stopped early might still have sent it.
-        (Some(at), _) if ignored && !offender.provisional => {
-            (at, Node::Broker, Rule::NeverForwarded)
-        }
-        _ => return,
-    };
-    let message = Some((offender.stream, offender.sequence));
-    let hop = Hop::Second;
-    case.breaks.push(Break { at, node, link, hop, rule, message, other: None });
-}
-
 impl Observer for Recorder {
     fn observe(&mut self, now: Time, event: &Event<'_>) {
         self.monitor.observe(now, event);
+        self.chronicle.note(now, event);
         match *event {
             Event::Sent { node, record, fate, .. } => self.sent(now, node, record, fate),
             Event::Arrived { node, connection, record } => {
@@ -387,6 +403,7 @@ impl Observer for Recorder {
             }
             Event::Completed { tag } => {
                 if let Some(case) = self.case(tag) {
+                    case.completed.get_or_insert(now);
                     case.act(now, Act::Completed);
                 }
             }
@@ -397,14 +414,12 @@ impl Observer for Recorder {
             }
             Event::Refused { tag, why } => self.let_go(now, None, tag, why),
             Event::Dropped { client, tag, why } => self.let_go(now, Some(client), tag, why),
-            Event::Closed { node, client, .. }
-                if self.roster.clients[client.index()].clean
-                    && !self.monitor.is_connected(node, client) =>
-            {
-                self.endings.ended(now, node, client);
-                if node == Node::Broker {
-                    self.subscriptions.forget(client);
-                }
+            Event::WillPublished { tag } => self.willed(now, tag),
+            Event::Closed { node, client, .. } => self.connection_ended(now, node, client),
+            Event::Crashed { node } => self.crashed(now, node),
+            Event::SessionExpired { client } => {
+                self.endings.ended(now, Node::Broker, client);
+                self.subscriptions.forget(client);
             }
             _ => {}
         }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::promise::{Terms, terms};
-use super::subscriptions::matching;
+use super::subscriptions::{Due, Granted, matching};
 use super::verdict::{Breach, Excuse, Promise};
 use crate::base::name::{ClientIndex, Parts, StreamIndex};
 use crate::base::qos::QoS;
+use crate::base::time::Time;
 
 /// A subscriber and a message.
 pub(super) type Key = (ClientIndex, StreamIndex, u32);
@@ -22,6 +23,19 @@ pub(super) struct Retained {
     broken: Vec<(Key, Promise, Breach)>,
     /// Copies that were owed and never came, because their session ended.
     pub(super) excused: u64,
+    /// A store brought an older state back: which messages the broker retains is not known any
+    /// more, so no copy of one is owed, and any may come.
+    unknown: bool,
+}
+
+/// A message with RETAIN=1 that reached the broker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retainable {
+    pub(super) parts: Parts,
+    /// Without a payload.
+    pub(super) empty: bool,
+    /// From when on it is not sent any more.
+    pub(super) expires: Time,
 }
 
 /// A topic's retained message.
@@ -30,6 +44,7 @@ struct Held {
     stream: StreamIndex,
     sequence: u32,
     qos: QoS,
+    expires: Time,
 }
 
 /// What one subscriber is owed of one retained message, and got.
@@ -47,29 +62,35 @@ struct Owed {
 impl Retained {
     /// The broker took a message with RETAIN=1; without a payload it clears its topic
     /// [MQTT-3.3.1-10].
-    pub(super) fn stored(&mut self, topic: &Arc<str>, parts: &Parts, empty: bool) {
+    pub(super) fn stored(&mut self, topic: &Arc<str>, message: &Retainable) {
+        let Retainable { parts, empty, expires } = *message;
         if empty {
             self.held.remove(topic);
-        } else {
-            let held = Held { stream: parts.stream, sequence: parts.sequence, qos: parts.qos };
+        } else if !self.unknown {
+            let Parts { stream, sequence, qos, .. } = parts;
+            let held = Held { stream, sequence, qos, expires };
             self.held.insert(Arc::clone(topic), held);
         }
     }
 
     /// The broker granted a subscription: it owes a copy of each retained message that matches
     /// [MQTT-3.3.1-6].
-    pub(super) fn subscribed(&mut self, client: ClientIndex, filter: &str, granted: QoS) {
-        for (_, held) in matching(&self.held, filter) {
+    pub(super) fn subscribed(&mut self, now: Time, client: ClientIndex, subscription: &Granted) {
+        let Granted { filter, qos: granted, retained } = subscription;
+        if *retained == Due::Never {
+            return;
+        }
+        for (_, held) in matching(&self.held, filter).filter(|(_, held)| held.expires > now) {
             let owed = self.owed.entry((client, held.stream, held.sequence)).or_insert(Owed {
                 most: 0,
                 copies: 0,
                 qos: held.qos,
-                granted,
+                granted: *granted,
                 excuse: None,
                 withdrawn: false,
             });
             owed.most += 1;
-            owed.granted = owed.granted.max(granted);
+            owed.granted = owed.granted.max(*granted);
             owed.withdrawn = false;
         }
     }
@@ -99,6 +120,12 @@ impl Retained {
         }
     }
 
+    /// The broker's store forgot in a crash: all of it, or what came after its last snapshot.
+    pub(super) fn forgotten(&mut self, all: bool) {
+        self.held.clear();
+        self.unknown |= !all;
+    }
+
     /// The broker dropped a copy, for a reason that excuses it.
     pub(super) fn excuse(&mut self, client: ClientIndex, parts: &Parts, excuse: Excuse) {
         if let Some(owed) = self.owed.get_mut(&(client, parts.stream, parts.sequence)) {
@@ -108,6 +135,9 @@ impl Retained {
 
     /// A retained copy was delivered; says whether it was owed and within its QoS.
     pub(super) fn delivered(&mut self, client: ClientIndex, parts: &Parts, qos: QoS) -> bool {
+        if self.unknown {
+            return true;
+        }
         match self.owed.get_mut(&(client, parts.stream, parts.sequence)) {
             None => false,
             Some(owed) => {

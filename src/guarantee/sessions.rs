@@ -1,11 +1,23 @@
 //! What the ledger learns from connections, sessions and subscriptions.
 
 use super::ledger::{Ledger, Slot, Stream};
-use super::unit::{Progress, Standing};
+use super::shared::group_of;
+use super::unit::{End, Progress, Standing};
 use crate::base::event::{Body, Record};
 use crate::base::name::{ClientIndex, Connection, Kind, Node, StreamIndex};
-use crate::base::qos::QoS;
+use crate::base::time::Time;
 use crate::mqtt::topics::matches;
+
+/// What became of a client's session when the broker welcomed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Welcome {
+    /// It has a new one, as it wished or for the first time.
+    New,
+    /// It goes on.
+    Resumed,
+    /// It had one, and the broker has not.
+    Lost,
+}
 
 impl Ledger {
     /// A request about subscriptions reached the broker, on an open connection.
@@ -21,26 +33,35 @@ impl Ledger {
     }
 
     /// The broker answered a client with a packet that is about no message.
-    pub(super) fn answered(&mut self, connection: Connection, record: &Record<'_>) {
+    pub(super) fn answered(&mut self, now: Time, connection: Connection, record: &Record<'_>) {
         let client = record.name.client;
         match record.body {
             Body::ConnAck { session_present, .. } if record.reason == 0 => {
                 let session = &mut self.sessions[client.index()];
                 let repeat = session.answered.replace(connection) == Some(connection);
-                if !repeat && !self.roster.carries_on(client, session_present) {
-                    self.epoch_ended(client);
+                if !repeat {
+                    self.welcomed(client, self.roster.carries_on(client, session_present));
                 }
             }
             Body::SubAck(codes) => {
-                for (filter, qos) in self.subscriptions.granted(client, record.id, codes) {
-                    self.retained.subscribed(client, &filter, qos);
-                    for stream in self.subscriptions.streams(&filter) {
+                for granted in self.subscriptions.granted(client, record.id, codes) {
+                    if group_of(&granted.filter).is_some() {
+                        let streams = self.subscriptions.streams(&granted.filter);
+                        self.shared.joined(client, &granted.filter, granted.qos, streams);
+                        continue;
+                    }
+                    self.retained.subscribed(now, client, &granted);
+                    for stream in self.subscriptions.streams(&granted.filter) {
                         self.subscribe(client, stream);
                     }
                 }
             }
             _ if record.kind() == Kind::UnsubAck => {
                 for filter in self.subscriptions.ended(client, record.id) {
+                    if group_of(&filter).is_some() {
+                        self.shared.left(client, &filter);
+                        continue;
+                    }
                     for stream in self.subscriptions.streams(&filter) {
                         self.unsubscribe(client, stream);
                     }
@@ -54,9 +75,13 @@ impl Ledger {
         }
     }
 
-    /// A CONNACK reached the client: says whether its session was resumed, `None` for a repeat
-    /// or a refusal.
-    pub(super) fn accepted(&mut self, connection: Connection, record: &Record<'_>) -> Option<bool> {
+    /// A CONNACK reached the client: says what became of its session, `None` for a repeat or a
+    /// refusal.
+    pub(super) fn accepted(
+        &mut self,
+        connection: Connection,
+        record: &Record<'_>,
+    ) -> Option<Welcome> {
         let Body::ConnAck { session_present, .. } = record.body else { return None };
         let client = record.name.client;
         let session = &mut self.sessions[client.index()];
@@ -66,11 +91,19 @@ impl Ledger {
         }
         session.accepted = Some(connection);
         session.ending = false;
-        let resumed = self.roster.carries_on(client, session_present);
-        if !resumed {
+        let forgotten = std::mem::take(&mut session.forgotten_by_client);
+        if self.roster.carries_on(client, session_present) {
+            // It may still send the session away that it knows nothing of.
+            self.sessions[client.index()].forgotten_by_client = forgotten;
+            let known = session_present || before.is_some();
+            return Some(if known { Welcome::Resumed } else { Welcome::New });
+        }
+        // What a store forgot was not lost with a session: it stays accepted.
+        if !forgotten {
             self.publisher_lost_session(client);
         }
-        Some(resumed && (session_present || before.is_some()))
+        let clean = self.roster.clients[client.index()].clean;
+        Some(if before.is_some() && !clean { Welcome::Lost } else { Welcome::New })
     }
 
     /// A node closed a connection, or learnt that it is gone. A clean session ends with it.
@@ -86,27 +119,27 @@ impl Ledger {
     }
 
     fn subscribe(&mut self, client: ClientIndex, stream: StreamIndex) {
-        let topic = &self.roster.streams[stream.index()].topic;
-        let level = self.subscriptions.level(client, topic);
-        let stream_state = &mut self.streams[stream.index()];
-        stream_state.advance();
-        let known = stream_state.slots.len();
-        let slot = stream_state.slot(client);
+        let level = self.subscriptions.level(client, &self.roster.streams[stream.index()]);
+        let slot = self.open_slot(client, stream);
         slot.granted = level;
-        if stream_state.slots.len() > known {
+        slot.sure = true;
+    }
+
+    /// The slot of a client in a stream, made if there is none.
+    pub(super) fn open_slot(&mut self, client: ClientIndex, stream: StreamIndex) -> &mut Slot {
+        let state = &mut self.streams[stream.index()];
+        state.advance();
+        if state.existing_slot(client).is_none() {
             self.sessions[client.index()].subscribed.push(stream);
         }
+        state.slot(client)
     }
 
     fn unsubscribe(&mut self, client: ClientIndex, stream: StreamIndex) {
-        let topic = &self.roster.streams[stream.index()].topic;
-        let level: Option<QoS> = self.subscriptions.level(client, topic);
-        let stream = &mut self.streams[stream.index()];
-        let Ok(place) = stream.slots.binary_search_by_key(&client, |slot| slot.client) else {
-            return;
-        };
-        let slot = &mut stream.slots[place];
+        let level = self.subscriptions.level(client, &self.roster.streams[stream.index()]);
+        let Some(slot) = self.streams[stream.index()].existing_slot(client) else { return };
         slot.granted = level;
+        slot.sure = true;
         if level.is_none() {
             slot.withdraw();
         }
@@ -114,17 +147,20 @@ impl Ledger {
 
     /// A session ended at the broker: what it was owed and did not get is excused, and a later
     /// copy of a message that it was sent is nobody's.
-    fn epoch_ended(&mut self, client: ClientIndex) {
+    pub(super) fn epoch_ended(&mut self, client: ClientIndex) {
         self.subscriptions.forget(client);
+        self.shared.forgot(client);
         self.retained.session_ended(client);
         self.retaining.retain(|(publisher, _), _| *publisher != client);
-        self.sessions[client.index()].ending = true;
-        for stream in &self.sessions[client.index()].subscribed {
+        let session = &mut self.sessions[client.index()];
+        session.ending = true;
+        session.forgotten_by_broker = false;
+        for stream in &session.subscribed {
             let stream = &mut self.streams[stream.index()];
             let floor = u32::try_from(stream.messages.len()).unwrap_or(u32::MAX);
-            if let Ok(place) = stream.slots.binary_search_by_key(&client, |slot| slot.client) {
-                let slot = &mut stream.slots[place];
+            if let Some(slot) = stream.existing_slot(client) {
                 slot.granted = None;
+                slot.sure = true;
                 slot.floor = floor;
                 slot.next = [0; 3];
                 slot.reopened.clear();
@@ -134,12 +170,12 @@ impl Ledger {
 
     /// The publisher's half of a session is gone: what it had sent and not completed may come
     /// any number of times, or never.
-    fn publisher_lost_session(&mut self, client: ClientIndex) {
+    pub(super) fn publisher_lost_session(&mut self, client: ClientIndex) {
         for stream in &self.sessions[client.index()].publishes {
             let stream = &mut self.streams[stream.index()];
             stream.advance();
             for progress in &mut stream.messages[stream.unfinished as usize..] {
-                if progress.is(Progress::SENT) && !progress.is(Progress::COMPLETED) {
+                if progress.is(Progress::SENT) && progress.end() != End::Completed {
                     progress.set(Progress::SESSION_LOST);
                 }
             }
@@ -150,9 +186,9 @@ impl Ledger {
 impl Stream {
     /// Moves `unfinished` past what has reached its end, so that scans stay short.
     fn advance(&mut self) {
-        let end = Progress::COMPLETED | Progress::REFUSED | Progress::SESSION_LOST;
         while let Some(progress) = self.messages.get(self.unfinished as usize)
-            && progress.any(end)
+            && !progress.is_open()
+            && progress.end() != End::Unknown
         {
             self.unfinished += 1;
         }

@@ -1,10 +1,15 @@
 //! One message's life in lines of text.
 
+use super::chronicle::{Chronicle, Moment};
 use super::evidence::{Act, Case, Misled, Mistaken, receiver};
 use super::roster::Roster;
 use super::verdict::StoryLine;
-use crate::base::event::{Arrival, Dropped, Fate, Loss};
+use crate::base::event::{Arrival, Close, Dark, Dropped, Fate, Hindrance, Loss};
 use crate::base::name::{ClientIndex, Hop, Kind, Node, Way};
+use crate::base::time::Time;
+
+/// At most so many moments of nodes and connections are told with one message.
+const MAX_MOMENTS: usize = 60;
 
 /// Tells what happened to a message on its way from its publisher to one subscriber.
 pub(super) fn tell(
@@ -12,6 +17,7 @@ pub(super) fn tell(
     case: &Case,
     publisher: ClientIndex,
     subscriber: Option<ClientIndex>,
+    chronicle: &Chronicle,
 ) -> Vec<StoryLine> {
     let mut lines: Vec<StoryLine> = case
         .acts
@@ -29,13 +35,87 @@ pub(super) fn tell(
             lines.push(StoryLine { at: broken.at, text });
         }
     }
+    lines.extend(meanwhile(roster, case, publisher, subscriber, chronicle));
     lines.sort_by_key(|line| line.at);
     lines
 }
 
+/// What befell the nodes and connections on the message's way. Over datagrams a connection carries
+/// nothing that a packet's own fate does not tell.
+fn meanwhile(
+    roster: &Roster,
+    case: &Case,
+    publisher: ClientIndex,
+    subscriber: Option<ClientIndex>,
+    chronicle: &Chronicle,
+) -> Vec<StoryLine> {
+    let mut links = vec![publisher];
+    links.extend(subscriber.filter(|client| *client != publisher));
+    let over_streams = links.iter().any(|link| roster.clients[link.index()].over_stream);
+    let published = case.published.map_or(Time::ZERO, |(_, at)| at);
+    let moments = chronicle.since(published, &links).into_iter();
+    let told = moments.filter(|(_, link, moment)| match (link, moment) {
+        (_, Moment::Crashed(_) | Moment::Restarted(_) | Moment::Expired) => true,
+        (_, Moment::Closed(_, Close::Asked | Close::Crash)) => false,
+        (Some(link), _) => roster.clients[link.index()].over_stream,
+        (None, _) => over_streams,
+    });
+    told.take(MAX_MOMENTS)
+        .map(|(at, link, moment)| StoryLine { at, text: moment_text(roster, link, moment) })
+        .collect()
+}
+
+fn moment_text(roster: &Roster, link: Option<ClientIndex>, moment: Moment) -> String {
+    let whose = link.map_or("broker", |client| roster.name(client));
+    match moment {
+        Moment::Closed(node, why) => closed_text(name(roster, node), whose, why),
+        Moment::Welcomed { resumed: true } => {
+            format!("{whose} is connected again, and its session goes on")
+        }
+        Moment::Welcomed { resumed: false } => format!("{whose} is connected, with a new session"),
+        Moment::WentDark(Dark::NatForgot) => {
+            format!("a NAT forgets {whose}'s connection, and nobody is told")
+        }
+        Moment::WentDark(Dark::HalfOpen(dead)) => {
+            let dead = name(roster, dead);
+            format!("{dead} loses {whose}'s connection, and the other end is not told")
+        }
+        Moment::Hampered(how) => format!("{whose}'s {}", hindrance(how)),
+        Moment::Unhampered(how) => format!("{whose}'s {} is over", hindrance(how)),
+        Moment::Crashed(node) => format!("{} crashes", name(roster, node)),
+        Moment::Restarted(node) => format!("{} starts again", name(roster, node)),
+        Moment::Expired => format!("{whose}'s session expires at the broker"),
+        Moment::CalmTwo => "everybody reconnects".to_owned(),
+    }
+}
+
+fn closed_text(who: &str, whose: &str, why: Close) -> String {
+    let what = match why {
+        Close::Cut => return format!("{who} learns that {whose}'s connection is cut"),
+        Close::Asked => "as it wanted to",
+        Close::KeepAlive => "for it heard nothing for too long",
+        Close::TakenOver => "for a new one takes its place",
+        Close::Protocol => "for the other end broke the protocol",
+        Close::Peer => "for the other end did",
+        Close::Reset => "for the other end does not know it",
+        Close::UserTimeout => "for nothing got through for too long",
+        Close::Crash => "in a crash",
+    };
+    format!("{who} closes {whose}'s connection, {what}")
+}
+
+const fn hindrance(how: Hindrance) -> &'static str {
+    match how {
+        Hindrance::Partition(Way::Up) => "partition up",
+        Hindrance::Partition(Way::Down) => "partition down",
+        Hindrance::Stall => "stall",
+        Hindrance::Slow => "slow reading",
+    }
+}
+
 fn concerns(act: &Act, subscriber: Option<ClientIndex>) -> bool {
     match act {
-        Act::Published | Act::Completed => true,
+        Act::Published | Act::Willed | Act::Completed => true,
         Act::Sent { link, hop, .. }
         | Act::Stale { link, hop, .. }
         | Act::Mistaken(Mistaken { link, hop, .. })
@@ -48,6 +128,7 @@ fn concerns(act: &Act, subscriber: Option<ClientIndex>) -> bool {
 fn text(roster: &Roster, publisher: ClientIndex, act: &Act) -> String {
     match *act {
         Act::Published => format!("{} publishes", roster.name(publisher)),
+        Act::Willed => format!("broker publishes the will of {}", roster.name(publisher)),
         Act::Completed => format!("{} has completed it", roster.name(publisher)),
         Act::Sent { link, way, first, id, kind, fate, .. } => {
             let (from, to) = ends(roster, link, way);

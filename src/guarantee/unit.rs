@@ -27,10 +27,16 @@ pub(super) enum Standing {
     GaveUp,
     /// Would be owed, but a full queue dropped it, as declared.
     Overflowed,
+    /// Would be owed, but it expired before the broker began to send it on.
+    Expired,
+    /// Would be owed, but it was larger than the subscriber takes.
+    TooLarge,
+    /// Would be owed to a group, but the session of the member that was to have it ended.
+    Ended,
 }
 
 impl Standing {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::None,
         Self::Submitted,
         Self::TooLate,
@@ -41,6 +47,9 @@ impl Standing {
         Self::Rejected,
         Self::GaveUp,
         Self::Overflowed,
+        Self::Expired,
+        Self::TooLarge,
+        Self::Ended,
     ];
 }
 
@@ -82,40 +91,83 @@ impl Unit {
     }
 }
 
-/// What is known of a message on its first hop, in one byte.
+/// How a message's handshake with its publisher ended, if it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum End {
+    /// The application never called `publish()` for it.
+    Unknown,
+    /// The publisher still has it, for all that is known.
+    Open,
+    /// Well.
+    Completed,
+    /// The publisher's endpoint refused it.
+    Refused,
+    /// It was given up after a declared number of transmissions.
+    GaveUp,
+    /// The broker answered with a negative acknowledgement.
+    Rejected,
+    /// It expired at the publisher.
+    Expired,
+    /// It was larger than the broker takes.
+    TooLarge,
+}
+
+impl End {
+    const ALL: [Self; 8] = [
+        Self::Unknown,
+        Self::Open,
+        Self::Completed,
+        Self::Refused,
+        Self::GaveUp,
+        Self::Rejected,
+        Self::Expired,
+        Self::TooLarge,
+    ];
+}
+
+/// What is known of a message on its first hop, in one byte: flags, and its end in the upper
+/// three bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress(u8);
 
 impl Progress {
-    /// The application called `publish()`.
-    pub(super) const SUBMITTED: u8 = 1;
     /// Its PUBLISH was sent at least once.
-    pub(super) const SENT: u8 = 1 << 1;
-    /// Its PUBLISH reached the broker.
-    pub(super) const TAKEN: u8 = 1 << 2;
+    pub(super) const SENT: u8 = 1;
+    /// Its PUBLISH reached the broker, or it is a will that the broker published.
+    pub(super) const TAKEN: u8 = 1 << 1;
+    /// Its PUBREL reached the broker.
+    pub(super) const RELEASED: u8 = 1 << 2;
     /// A successful acknowledgement reached the publisher.
     pub(super) const ACKNOWLEDGED: u8 = 1 << 3;
-    /// The publisher's handshake ended well.
-    pub(super) const COMPLETED: u8 = 1 << 4;
-    /// The publisher's endpoint refused it or gave it up.
-    pub(super) const REFUSED: u8 = 1 << 5;
     /// The publisher's session was lost before the end of the handshake.
-    pub(super) const SESSION_LOST: u8 = 1 << 6;
-    /// It was given up after a declared number of transmissions.
-    pub(super) const GAVE_UP: u8 = 1 << 7;
+    pub(super) const SESSION_LOST: u8 = 1 << 4;
 
     /// Whether all of these bits are set.
     pub(super) const fn is(self, bits: u8) -> bool {
         self.0 & bits == bits
     }
 
-    /// Whether one of these bits is set.
-    pub(super) const fn any(self, bits: u8) -> bool {
-        self.0 & bits != 0
-    }
-
     /// Sets bits.
     pub(super) const fn set(&mut self, bits: u8) {
         self.0 |= bits;
+    }
+
+    /// How its handshake ended.
+    pub(super) const fn end(self) -> End {
+        End::ALL[(self.0 >> 5) as usize]
+    }
+
+    /// Sets how it ended. The first end counts.
+    pub(super) fn finish(&mut self, end: End) {
+        if matches!(self.end(), End::Unknown | End::Open) {
+            self.0 = self.0 & 0b1_1111 | (end as u8) << 5;
+        }
+    }
+
+    /// Whether the publisher still owes it an end: accepted, and neither finished nor lost with its
+    /// session.
+    pub(super) fn is_open(self) -> bool {
+        self.end() == End::Open && !self.is(Self::SESSION_LOST)
     }
 }

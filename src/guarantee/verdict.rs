@@ -206,4 +206,8 @@ pub enum Excuse {
     GaveUp,
     /// A full queue dropped it, as the scenario declares and allows.
     QueueOverflow,
+    /// It expired before its onward delivery began [MQTT-3.3.2-5].
+    Expired,
+    /// It was larger than its receiver's Maximum Packet Size [MQTT-3.1.2-25].
+    TooLarge,
 }

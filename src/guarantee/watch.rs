@@ -7,9 +7,11 @@ use super::counters::Counters;
 use super::judge;
 use super::ledger::Ledger;
 use super::meter::Meter;
+use super::patterns::Patterns;
 use super::roster::Roster;
+use super::sessions::Welcome;
 use super::verdict::{Blame, Breach, Ending, Outcome, Promise, Violation};
-use crate::base::event::{Event, Observer, Phase, Record};
+use crate::base::event::{Close, Event, Observer, Phase, Record};
 use crate::base::name::{ClientIndex, Connection, Hop, Kind, Node, StreamIndex, Subject};
 use crate::base::time::Time;
 
@@ -19,6 +21,7 @@ pub struct Watch {
     ledger: Ledger,
     meter: Meter,
     counters: Counters,
+    patterns: Patterns,
     /// Whether packets, backlogs and counters still count: until the second calm begins.
     counting: bool,
 }
@@ -74,6 +77,7 @@ impl Watch {
             ledger: Ledger::new(roster),
             meter: Meter::new(roster.clients.len()),
             counters: Counters::default(),
+            patterns: Patterns::new(roster.clients.len()),
             counting: true,
         }
     }
@@ -82,6 +86,9 @@ impl Watch {
     #[must_use]
     pub fn finish(mut self, ended: &Ended) -> FirstPass {
         self.counters.offline_queued = self.ledger.offline_queued;
+        self.counters.duplicate_suppressed = self.ledger.suppressed + self.patterns.suppressed;
+        self.counters.id_wrap = self.patterns.id_wraps;
+        self.counters.window_full = self.patterns.windows_full;
         let Meter { mut metrics, .. } = self.meter;
         let (offenders, excuses) = judge::judge(&self.ledger, ended.ending, &mut metrics);
         let outcome = Outcome {
@@ -102,12 +109,15 @@ impl Watch {
     }
 
     #[inline]
-    fn sent(&mut self, node: Node, connection: Connection, record: &Record<'_>) {
+    fn sent(&mut self, now: Time, node: Node, connection: Connection, record: &Record<'_>) {
         if self.counting {
             self.meter.sent(record);
         }
         match (record.name.subject, node) {
             (Subject::Message { hop, .. }, _) => {
+                if self.counting {
+                    self.patterns.sent(now, node, record);
+                }
                 if record.kind() == Kind::Publish {
                     match hop {
                         Hop::First => self.ledger.sent_first(record),
@@ -115,20 +125,25 @@ impl Watch {
                     }
                 }
             }
-            (Subject::Control { .. }, Node::Broker) => self.ledger.answered(connection, record),
+            (Subject::Control { .. }, Node::Broker) => {
+                self.ledger.answered(now, connection, record);
+            }
             (Subject::Control { .. }, Node::Client(_)) => {}
         }
     }
 
     #[inline]
-    fn arrived(&mut self, node: Node, connection: Connection, record: &Record<'_>) {
+    fn arrived(&mut self, now: Time, node: Node, connection: Connection, record: &Record<'_>) {
         let client = record.name.client;
         if !self.ledger.links.is_open(node, client, connection) {
             return;
         }
+        if self.counting {
+            self.patterns.arrived(now, node, record, &self.ledger.roster);
+        }
         match (record.name.subject, node) {
             (Subject::Message { hop: Hop::First, .. }, Node::Broker) => {
-                self.ledger.reached_broker(record);
+                self.ledger.reached_broker(now, record);
             }
             // A client lets pass what overtook its CONNACK.
             (Subject::Message { .. }, Node::Client(_)) => {
@@ -138,10 +153,21 @@ impl Watch {
             }
             (Subject::Control { .. }, Node::Broker) => self.ledger.asked(record),
             (Subject::Control { .. }, Node::Client(_)) => {
-                let resumed = self.ledger.accepted(connection, record) == Some(true);
-                self.counters.session_resumed += u64::from(self.counting && resumed);
+                if let Some(welcome) = self.ledger.accepted(connection, record) {
+                    self.welcomed(client, welcome);
+                }
             }
             (Subject::Message { .. }, Node::Broker) => {}
+        }
+    }
+
+    fn welcomed(&mut self, client: ClientIndex, welcome: Welcome) {
+        if welcome != Welcome::Resumed {
+            self.patterns.forgot(client);
+        }
+        if self.counting {
+            self.counters.session_resumed += u64::from(welcome == Welcome::Resumed);
+            self.counters.session_lost += u64::from(welcome == Welcome::Lost);
         }
     }
 
@@ -168,14 +194,20 @@ impl Observer for Watch {
             self.counters.count(event);
         }
         match *event {
-            Event::Sent { node, connection, record, .. } => self.sent(node, connection, record),
-            Event::Arrived { node, connection, record } => self.arrived(node, connection, record),
+            Event::Sent { node, connection, record, .. } => {
+                self.sent(now, node, connection, record);
+            }
+            Event::Arrived { node, connection, record } => {
+                self.arrived(now, node, connection, record);
+            }
             Event::Delivered { client, tag, qos, .. } => {
+                self.patterns.interrupted();
                 if let Some(parts) = tag.parts() {
                     self.ledger.delivered(now, client, &parts, qos, &mut self.meter);
                 }
             }
             Event::Submitted { tag } => {
+                self.patterns.interrupted();
                 if let Some(parts) = tag.parts() {
                     self.meter.metrics.qos[parts.qos.index()].messages += 1;
                     self.ledger.submitted(&parts);
@@ -190,8 +222,11 @@ impl Observer for Watch {
             }
             Event::Dropped { client, tag, why } => self.ledger.dropped(client, tag, why),
             Event::Opened { node, connection, client } => self.opened(node, client, connection),
-            Event::Closed { node, connection, client, .. } => {
+            Event::Closed { node, connection, client, why } => {
                 self.ledger.closed(node, client, connection);
+                if why == Close::Cut {
+                    self.meter.fault_struck(now);
+                }
             }
             Event::Phase(phase) => self.phase(phase),
             Event::Backlog { node, in_flight, queued } => {
@@ -199,17 +234,26 @@ impl Observer for Watch {
                     self.meter.backlog(now, node, in_flight, queued);
                 }
             }
-            Event::Unread { .. }
-            | Event::Overhead { .. }
-            | Event::WentDark { .. }
-            | Event::Hampered { .. }
-            | Event::Unhampered { .. }
-            | Event::Crashed { .. }
-            | Event::Restarted { .. }
-            | Event::WillPublished { .. }
-            | Event::SessionExpired { .. } => {}
-            Event::OutageBegan { .. } => self.meter.outage_began(),
-            Event::OutageEnded { .. } => self.meter.outage_ended(now),
+            Event::Unread { .. } => {}
+            Event::Overhead { purpose, bytes, .. } => {
+                if self.counting {
+                    self.meter.overhead(purpose, bytes);
+                }
+            }
+            Event::WillPublished { tag } => {
+                self.patterns.interrupted();
+                self.ledger.willed(tag, &mut self.meter);
+            }
+            Event::SessionExpired { client } => self.ledger.expired(client),
+            Event::Crashed { node } => {
+                self.ledger.crashed(node);
+                self.meter.fault_began();
+            }
+            Event::WentDark { .. } => self.meter.fault_struck(now),
+            Event::OutageBegan { .. } | Event::Hampered { .. } => self.meter.fault_began(),
+            Event::OutageEnded { .. } | Event::Unhampered { .. } | Event::Restarted { .. } => {
+                self.meter.fault_ended(now);
+            }
         }
     }
 }

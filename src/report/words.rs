@@ -74,6 +74,8 @@ pub const fn excuse(excuse: Excuse) -> &'static str {
         Excuse::Rejected => "rejected",
         Excuse::GaveUp => "gave-up",
         Excuse::QueueOverflow => "queue-overflow",
+        Excuse::Expired => "expired",
+        Excuse::TooLarge => "too-large",
     }
 }
 

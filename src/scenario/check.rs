@@ -7,13 +7,12 @@ use super::diagnostic::Diagnostics;
 use super::expect::{Bound, Expect, ExpectedBreak, Need, SOMETIMES};
 use super::file::{BrokenTable, File};
 use super::nodes::Nodes;
+use super::possible::possible;
 use super::trial::Setup;
 use super::value::{Given, Levels};
 use crate::base::qos::QoS;
 use crate::base::time::Span;
 use crate::guarantee::verdict::{Blame, Breach, Promise, Violation};
-use crate::mqtt::settings::Retry;
-use crate::network::settings::{DirectionSettings, LossModel};
 
 /// Checks the name, the deadline and the axes.
 pub(super) fn header(file: &File, errors: &mut Diagnostics) {
@@ -180,40 +179,4 @@ fn promised(promise: Promise, setup: &Setup) -> bool {
         audience.visit(&stream.topic, |group| any |= falls(stream.qos, group.granted));
         any
     })
-}
-
-/// Whether anything in the setup can make this counter move.
-fn possible(word: &str, setup: &Setup) -> bool {
-    let way = |test: fn(&DirectionSettings) -> bool| {
-        setup.clients.iter().any(|client| test(&client.link.up) || test(&client.link.down))
-    };
-    let outage = setup.clients.iter().any(|client| client.link.outage.is_some());
-    // Over datagrams nothing but an absence ends a connection.
-    let mut away = setup.clients.iter().filter(|client| !client.absences.is_empty());
-    let gives_up =
-        |retry: Retry| matches!(retry, Retry::Timer(timer) if timer.max_transmissions.is_some());
-    match word {
-        "loss" => outage || way(loses),
-        "burst" => way(|way| !matches!(way.loss, LossModel::Random(_))),
-        "outage" => outage,
-        "duplicate" => way(|way| way.duplicate.is_possible()),
-        "tail-drop" => way(|way| way.queue.is_some()),
-        "give-up" => {
-            gives_up(setup.broker.hop.retry)
-                || setup.clients.iter().any(|client| gives_up(client.settings.hop.retry))
-        }
-        "retained" => setup.streams.iter().any(|stream| stream.retain),
-        "reconnect" | "takeover" | "offline-queued" => away.next().is_some(),
-        "session-resumed" => away.any(|client| !client.settings.clean),
-        "unsubscribe" => setup
-            .clients
-            .iter()
-            .flat_map(|client| &client.subscriptions)
-            .any(|subscription| subscription.until.is_some()),
-        _ => true,
-    }
-}
-
-fn loses(way: &DirectionSettings) -> bool {
-    way.queue.is_some() || way.loss != LossModel::Random(crate::base::draw::Chance::NEVER)
 }

@@ -5,23 +5,7 @@ use crate::base::time::Span;
 use crate::guarantee::verdict::Violation;
 
 /// The words that `sometimes` knows: counters of what makes a scenario interesting.
-pub const SOMETIMES: [&str; 15] = [
-    "loss",
-    "duplicate",
-    "reorder",
-    "outage",
-    "burst",
-    "tail-drop",
-    "dup-resend",
-    "reconnect",
-    "session-resumed",
-    "takeover",
-    "retained",
-    "queue-overflow",
-    "give-up",
-    "offline-queued",
-    "unsubscribe",
-];
+pub use crate::guarantee::counters::WORDS as SOMETIMES;
 
 /// The `[expect]` table, checked.
 #[derive(Clone, Debug, Default)]

@@ -25,6 +25,7 @@ mod links;
 mod needs;
 mod nodes;
 mod points;
+mod possible;
 pub mod problem;
 mod profiles;
 mod read;

@@ -2,21 +2,25 @@
 
 use std::sync::Arc;
 
+use crate::base::time::Span;
 use crate::guarantee::roster::{ClientFacts, Roster, StreamFacts};
-use crate::mqtt::settings::{DeliverOn, HopSettings, Retry, Store};
+use crate::mqtt::settings::{ClientSettings, DeliverOn, HopSettings, OnFull, Retry, Version};
+use crate::mqtt::topics::matches;
 use crate::network::settings::Transport;
-use crate::scenario::trial::Setup;
+use crate::scenario::trial::{PayloadSize, Setup};
 
 /// The facts of a setup that the judge needs and events do not tell.
 #[must_use]
 pub fn roster(setup: &Setup) -> Arc<Roster> {
     let clients = setup.clients.iter().map(|client| ClientFacts {
         name: Arc::clone(&client.name),
-        clean: client.settings.clean,
+        clean: ends_with_connection(&client.settings),
         version: client.settings.version,
         resends_by_timer: resends_by_timer(&client.settings.hop),
-        over_stream: is_reliable(client.link.transport),
-        forgets: client.store != Store::Durable,
+        delivers_on_release: client.settings.hop.deliver_on == DeliverOn::Release,
+        over_stream: is_stream(client.link.transport),
+        keep_alive: client.settings.keep_alive > Span::ZERO,
+        store: client.store,
     });
     let streams = setup.streams.iter().map(|stream| StreamFacts {
         name: Arc::clone(&stream.name),
@@ -25,6 +29,9 @@ pub fn roster(setup: &Setup) -> Arc<Roster> {
         qos: stream.qos,
         retain: stream.retain,
         count: stream.count,
+        will: stream.will,
+        empty: stream.payload == PayloadSize::Fixed(0),
+        denied: setup.broker.deny.iter().any(|filter| matches(filter, &stream.topic)),
     });
     let hops = setup.clients.iter().map(|client| &client.settings.hop);
     Arc::new(Roster {
@@ -34,10 +41,16 @@ pub fn roster(setup: &Setup) -> Arc<Roster> {
         allow_queue_overflow: setup.judge.allow_queue_overflow,
         gives_up: hops.chain([&setup.broker.hop]).any(gives_up),
         broker_resends_by_timer: resends_by_timer(&setup.broker.hop),
-        broker_forgets: setup.broker_store != Store::Durable,
         broker_delivers_on_release: setup.broker.hop.deliver_on == DeliverOn::Release,
-        reliable: setup.clients.iter().all(|client| is_reliable(client.link.transport)),
+        broker_store: setup.broker_store,
+        broker_refuses_on_full: setup.broker.hop.on_full == OnFull::Reject,
     })
+}
+
+/// A clean session does, and in 5.0 one whose expiry interval is 0.
+const fn ends_with_connection(settings: &ClientSettings) -> bool {
+    let at_once = matches!(settings.version, Version::V5) && settings.session_expiry == 0;
+    settings.clean || at_once
 }
 
 const fn resends_by_timer(hop: &HopSettings) -> bool {
@@ -51,7 +64,7 @@ const fn gives_up(hop: &HopSettings) -> bool {
     }
 }
 
-const fn is_reliable(transport: Transport) -> bool {
+const fn is_stream(transport: Transport) -> bool {
     match transport {
         Transport::Datagram { .. } => false,
         Transport::Tcp(_) => true,

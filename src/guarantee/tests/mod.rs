@@ -16,11 +16,14 @@ use crate::base::name::{
 };
 use crate::base::qos::QoS;
 use crate::base::time::{Span, Time};
-use crate::mqtt::settings::Version;
+use crate::mqtt::settings::{Store, Version};
 
+mod crashes;
+mod patterns;
 mod promises;
 mod rules;
 mod sessions;
+mod shared;
 
 const SENSOR: ClientIndex = ClientIndex(0);
 const DASHBOARD: ClientIndex = ClientIndex(1);
@@ -32,8 +35,10 @@ fn roster(published: QoS) -> Roster {
         clean: false,
         version: Version::V311,
         resends_by_timer: true,
+        delivers_on_release: false,
         over_stream: false,
-        forgets: false,
+        keep_alive: false,
+        store: Store::Durable,
     };
     Roster {
         clients: vec![client("sensor"), client("dashboard")],
@@ -44,9 +49,22 @@ fn roster(published: QoS) -> Roster {
             qos: published,
             retain: false,
             count: 10,
+            will: false,
+            empty: false,
+            denied: false,
         }],
         ..Roster::default()
     }
+}
+
+/// The same over byte streams, where the broker and the clients send again on reconnecting.
+fn over_streams(mut roster: Roster) -> Roster {
+    for client in &mut roster.clients {
+        client.over_stream = true;
+        client.keep_alive = true;
+        client.resends_by_timer = false;
+    }
+    roster
 }
 
 /// Plays a trial, and once more for the evidence if a promise was broken.
@@ -192,8 +210,41 @@ impl Stage<'_> {
         }
     }
 
+    /// Both ends learn that the connection is cut.
+    fn cut(&mut self, client: ClientIndex) {
+        let connection = self.connections[client.index()];
+        for node in [Node::Client(client), Node::Broker] {
+            self.event(&Event::Closed { node, connection, client, why: Close::Cut });
+        }
+    }
+
+    /// A node crashes and starts again; nobody is connected to it any more.
+    fn crash(&mut self, node: Node) {
+        self.event(&Event::Crashed { node });
+        for client in [SENSOR, DASHBOARD] {
+            let connection = self.connections[client.index()];
+            if node == Node::Broker || node == Node::Client(client) {
+                for (end, why) in [
+                    (node, Close::Crash),
+                    (Node::Client(client), Close::Peer),
+                    (Node::Broker, Close::Peer),
+                ] {
+                    if end == node || node == Node::Broker || end == Node::Broker {
+                        self.event(&Event::Closed { node: end, connection, client, why });
+                    }
+                }
+            }
+        }
+        self.event(&Event::Restarted { node });
+    }
+
     fn subscribe(&mut self, filter: &str, qos: QoS) {
-        let requests = [SubscriptionRequest::new(filter.into(), qos)];
+        self.subscribe_as(SubscriptionRequest::new(filter.into(), qos));
+    }
+
+    fn subscribe_as(&mut self, request: SubscriptionRequest) {
+        let qos = request.qos;
+        let requests = [request];
         self.control(DASHBOARD, Kind::Subscribe, Body::Subscribe(&requests));
         self.control(DASHBOARD, Kind::SubAck, Body::SubAck(&[qos.number()]));
     }

@@ -173,15 +173,13 @@ fn over_a_reliable_transport_what_completes_only_in_the_second_calm_was_stalled(
     let script = |stage: &mut Stage<'_>| {
         stage.ready(AtMostOnce);
         stage.submit(0);
-        stage.hop1(Kind::Publish, 0, 0, &LOST);
         stage.event(&Event::Phase(Phase::CalmTwo));
-        stage.shake1(0, 1);
+        stage.shake1(0, 0);
         stage.complete(0);
     };
     assert_eq!(violations(roster(AtLeastOnce), script), []);
-    let reliable = Roster { reliable: true, ..roster(AtLeastOnce) };
-    let stalled = (Promise::Acknowledged, Breach::Stalled, Blame::Network);
-    assert_eq!(violations(reliable, script), [stalled]);
+    let stalled = (Promise::Acknowledged, Breach::Stalled, Blame::Publisher);
+    assert_eq!(violations(over_streams(roster(AtLeastOnce)), script), [stalled]);
 }
 
 #[test]

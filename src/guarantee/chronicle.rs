@@ -1,0 +1,154 @@
+//! What befell nodes and connections: for the stories of the messages that travelled there, and for
+//! the blame.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::roster::Roster;
+use crate::base::event::{Close, Dark, Event, Hindrance, Phase};
+use crate::base::name::{ClientIndex, Node};
+use crate::base::time::Time;
+use crate::mqtt::settings::Store;
+
+/// At most so many moments of one link, or of the broker, are kept.
+const MAX_MOMENTS: usize = 10_000;
+
+/// The moments of the links that matter, in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chronicle {
+    watched: BTreeSet<ClientIndex>,
+    links: BTreeMap<ClientIndex, Vec<(Time, Moment)>>,
+    broker: Vec<(Time, Moment)>,
+    calm_two: Option<Time>,
+}
+
+/// Something that befell a node or a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// An end of a connection closed.
+    Closed(Node, Close),
+    /// The client was welcomed, and its session resumed or not.
+    Welcomed { resumed: bool },
+    /// The connection died, and nobody was told.
+    WentDark(Dark),
+    /// The link stopped or slowed down.
+    Hampered(Hindrance),
+    /// It is as before.
+    Unhampered(Hindrance),
+    /// A node crashed.
+    Crashed(Node),
+    /// It is back.
+    Restarted(Node),
+    /// The broker ended a session that had expired.
+    Expired,
+    /// Everybody reconnects.
+    CalmTwo,
+}
+
+impl Chronicle {
+    /// Watches the links of these clients.
+    pub(super) fn new(watched: BTreeSet<ClientIndex>) -> Self {
+        Self { watched, ..Self::default() }
+    }
+
+    /// Keeps what an event tells of a link or a node.
+    pub(super) fn note(&mut self, now: Time, event: &Event<'_>) {
+        match *event {
+            Event::Closed { node, client, why, .. } => {
+                self.add(now, client, Moment::Closed(node, why));
+            }
+            Event::WentDark { client, why, .. } => self.add(now, client, Moment::WentDark(why)),
+            Event::Hampered { client, how } => self.add(now, client, Moment::Hampered(how)),
+            Event::Unhampered { client, how } => self.add(now, client, Moment::Unhampered(how)),
+            Event::SessionExpired { client } => self.add(now, client, Moment::Expired),
+            Event::Crashed { node } => self.add_at(now, node, Moment::Crashed(node)),
+            Event::Restarted { node } => self.add_at(now, node, Moment::Restarted(node)),
+            Event::Phase(Phase::CalmTwo) => {
+                self.calm_two = Some(now);
+                self.add_at(now, Node::Broker, Moment::CalmTwo);
+            }
+            _ => {}
+        }
+    }
+
+    /// A CONNACK reached a client.
+    pub(super) fn welcomed(&mut self, now: Time, client: ClientIndex, resumed: bool) {
+        self.add(now, client, Moment::Welcomed { resumed });
+    }
+
+    /// What befell the broker and these links, not before a time, in order.
+    pub(super) fn since(
+        &self,
+        time: Time,
+        links: &[ClientIndex],
+    ) -> Vec<(Time, Option<ClientIndex>, Moment)> {
+        let broker = self.broker.iter().map(|(at, moment)| (*at, None, *moment));
+        let links = links.iter().flat_map(|link| {
+            let moments = self.links.get(link).into_iter().flatten();
+            moments.map(|(at, moment)| (*at, Some(*link), *moment))
+        });
+        let mut all: Vec<_> = broker.chain(links).filter(|(at, ..)| *at >= time).collect();
+        all.sort_by_key(|(at, ..)| *at);
+        all
+    }
+
+    /// When a node first crashed, not before a time, and its store forgot. With an older state of
+    /// the broker its older subscriptions come back, and that concerns later messages too.
+    pub(super) fn forgot(&self, roster: &Roster, node: Node, since: Time) -> Option<Time> {
+        let lasting = node == Node::Broker && matches!(roster.broker_store, Store::Snapshot(_));
+        self.forgot_since(roster, node, if lasting { Time::ZERO } else { since })
+    }
+
+    /// When a node first crashed, not before a time, and its store forgot.
+    pub(super) fn forgot_since(&self, roster: &Roster, node: Node, since: Time) -> Option<Time> {
+        let crashed =
+            |(at, moment): &&(Time, Moment)| *at >= since && *moment == Moment::Crashed(node);
+        let found = self.of(node).iter().find(crashed);
+        found.filter(|_| roster.forgets(node)).map(|(at, _)| *at)
+    }
+
+    /// When a client was last welcomed before a time.
+    pub(super) fn welcome_before(&self, client: ClientIndex, time: Time) -> Option<Time> {
+        let mut moments = self.of(Node::Client(client)).iter().rev();
+        let welcome = |(at, moment): &&(Time, Moment)| {
+            *at < time && matches!(moment, Moment::Welcomed { .. })
+        };
+        moments.find(welcome).map(|(at, _)| *at)
+    }
+
+    /// Whether a connection of this client died silently, not before a time.
+    pub(super) fn went_dark(&self, client: ClientIndex, since: Time) -> bool {
+        let mut moments = self.of(Node::Client(client)).iter();
+        moments.any(|(at, moment)| *at >= since && matches!(moment, Moment::WentDark(_)))
+    }
+
+    /// When everybody reconnected.
+    pub(super) const fn calm_two(&self) -> Option<Time> {
+        self.calm_two
+    }
+
+    fn of(&self, node: Node) -> &[(Time, Moment)] {
+        match node {
+            Node::Broker => &self.broker,
+            Node::Client(client) => self.links.get(&client).map_or(&[], Vec::as_slice),
+        }
+    }
+
+    fn add_at(&mut self, now: Time, node: Node, moment: Moment) {
+        match node {
+            Node::Client(client) => self.add(now, client, moment),
+            Node::Broker => push(&mut self.broker, now, moment),
+        }
+    }
+
+    fn add(&mut self, now: Time, client: ClientIndex, moment: Moment) {
+        if self.watched.contains(&client) {
+            push(self.links.entry(client).or_default(), now, moment);
+        }
+    }
+}
+
+fn push(moments: &mut Vec<(Time, Moment)>, now: Time, moment: Moment) {
+    if moments.len() < MAX_MOMENTS {
+        moments.push((now, moment));
+    }
+}

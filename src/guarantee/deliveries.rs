@@ -1,0 +1,117 @@
+//! What the ledger learns from copies that are delivered, and from those that the broker drops.
+
+use super::ledger::Ledger;
+use super::meter::Meter;
+use super::promise::terms;
+use super::unit::Standing;
+use super::verdict::{Breach, Excuse, Promise};
+use crate::base::event::{Dropped, Phase};
+use crate::base::name::{ClientIndex, Parts, Tag};
+use crate::base::qos::QoS;
+use crate::base::time::Time;
+
+impl Ledger {
+    /// A client's endpoint delivered a message.
+    #[inline]
+    pub(super) fn delivered(
+        &mut self,
+        now: Time,
+        client: ClientIndex,
+        parts: &Parts,
+        qos: QoS,
+        meter: &mut Meter,
+    ) {
+        let ending = self.sessions[client.index()].ending;
+        if parts.is_retained_copy() {
+            if !self.retained.delivered(client, parts, qos) && !ending {
+                self.unexpected(parts, client, meter);
+            }
+            return;
+        }
+        let found = self.streams[parts.stream.index()].find(client, parts.sequence);
+        let own = found.filter(|(slot, index)| {
+            let reopened = || slot.reopened.contains(&parts.sequence);
+            let expired = parts.sequence < slot.floor && !ending && !reopened();
+            !expired && slot.units[*index].standing() >= Standing::May
+        });
+        let Some((slot, index)) = own else {
+            if !self.shared.delivered(now, client, parts, true, meter) {
+                self.unexpected(parts, client, meter);
+            }
+            return;
+        };
+        let unit = &mut slot.units[index];
+        let first = unit.copies() == 0;
+        if !first && self.shared.delivered(now, client, parts, false, meter) {
+            return;
+        }
+        let metrics = &mut meter.metrics.qos[parts.qos.index()];
+        let above = qos > parts.qos.min(unit.granted());
+        let must = unit.standing() >= Standing::Must;
+        let promise = terms(parts.qos, unit.granted()).promise;
+        unit.add_copy();
+        let late = first && parts.sequence < slot.next[qos.index()];
+        if first {
+            slot.next[qos.index()] = slot.next[qos.index()].max(parts.sequence + 1);
+            metrics.latency.record(now.since(parts.published));
+        } else {
+            metrics.extra_copies += 1;
+        }
+        metrics.reordered += u64::from(late);
+        if above {
+            self.unexpected(parts, client, meter);
+        }
+        if late && self.roster.order {
+            self.see(parts, Some(client), Promise::Ordered, Breach::Reordered);
+        }
+        if first && must && self.phase == Phase::CalmTwo && self.is_reliable(parts, client) {
+            self.see(parts, Some(client), promise, Breach::Stalled);
+        }
+    }
+
+    /// The broker dropped a copy it owed.
+    pub(super) fn dropped(&mut self, client: ClientIndex, tag: Tag, why: Dropped) {
+        let Some(parts) = tag.parts() else { return };
+        let excused = match why {
+            Dropped::Rejected => Some((Standing::Rejected, Excuse::Rejected)),
+            Dropped::GaveUp if self.roster.gives_up => Some((Standing::GaveUp, Excuse::GaveUp)),
+            Dropped::QueueFull if self.roster.allow_queue_overflow => {
+                Some((Standing::Overflowed, Excuse::QueueOverflow))
+            }
+            Dropped::Expired => Some((Standing::Expired, Excuse::Expired)),
+            Dropped::TooLarge => Some((Standing::TooLarge, Excuse::TooLarge)),
+            // The end of a session is seen by itself, and nothing else is an excuse.
+            _ => None,
+        };
+        if parts.is_retained_copy() {
+            if let Some((_, excuse)) = excused {
+                self.retained.excuse(client, &parts, excuse);
+            }
+            return;
+        }
+        let may = |standing| match standing {
+            Standing::Must => true,
+            // What it has begun to send it must see through [MQTT-4.3.3-7].
+            Standing::Begun => why != Dropped::Expired,
+            _ => false,
+        };
+        let unit = self.streams[parts.stream.index()].unit_mut(client, parts.sequence);
+        let standing = excused.map(|(standing, _)| standing);
+        match (unit.filter(|unit| may(unit.standing())), standing) {
+            (Some(unit), Some(standing)) => unit.stand(standing, unit.granted()),
+            (Some(_), None) => {}
+            (None, _) => self.shared.dropped(client, &parts, why, standing),
+        }
+    }
+
+    fn unexpected(&mut self, parts: &Parts, client: ClientIndex, meter: &mut Meter) {
+        meter.metrics.qos[parts.qos.index()].unexpected += 1;
+        self.see(parts, Some(client), Promise::OnlySubscribed, Breach::Unexpected);
+    }
+
+    /// Whether a message needs nobody to reconnect on its way to a client.
+    fn is_reliable(&self, parts: &Parts, client: ClientIndex) -> bool {
+        let publisher = self.roster.streams[parts.stream.index()].client;
+        self.roster.is_reliable_up(publisher) && self.roster.is_reliable_down(client)
+    }
+}
