@@ -13,7 +13,9 @@ use qoslab::base::event::SubscriptionRequest;
 use qoslab::base::name::ClientIndex;
 use qoslab::base::qos::QoS;
 use qoslab::base::time::Span;
+use qoslab::engine::event::{Options, run};
 use qoslab::guarantee::verdict::Ending;
+use qoslab::guarantee::watch::Watch;
 use qoslab::mqtt::quirks::Quirks;
 use qoslab::mqtt::settings::{
     BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, RepeatedPubrec,
@@ -26,6 +28,7 @@ use qoslab::scenario::trial::{
     ClientSetup, JudgeSettings, PayloadSize, Setup, StreamSetup, SubscriptionSetup, Trial,
 };
 use qoslab::study::judge::judge_trial;
+use qoslab::study::roster::roster;
 use rayon::prelude::*;
 
 /// Counts allocations and the most memory in use at a time.
@@ -41,6 +44,21 @@ fn main() {
 #[divan::bench(args = QoS::ALL, sample_count = 3, sample_size = 1)]
 fn two_million_messages(bencher: Bencher<'_, '_>, qos: QoS) {
     bench(bencher, &two_hops(qos, 2_000_000));
+}
+
+/// The same without the monitor: what it costs is the difference.
+#[divan::bench(args = QoS::ALL, sample_count = 3, sample_size = 1)]
+fn two_million_messages_unmonitored(bencher: Bencher<'_, '_>, qos: QoS) {
+    let trial = two_hops(qos, 2_000_000);
+    let roster = roster(&trial.setup);
+    let play = || {
+        let options = Options { overrule: (), interrupt: None };
+        let (ended, watch) = run(&trial, Watch::new(&roster), options);
+        assert!(watch.finish(&ended).offenders.is_empty());
+        ended.packets
+    };
+    let packets = play();
+    bencher.counter(ItemsCount::new(packets)).bench_local(play);
 }
 
 /// Five times as many messages: look at the memory.
@@ -64,7 +82,10 @@ fn six_hundred_trials(bencher: Bencher<'_, '_>) {
         .collect();
     let idle = AtomicBool::new(false);
     let play = || {
-        let holds = |trial| judge_trial(trial, &idle).is_ok_and(|it| it.violations.is_empty());
+        let holds = |trial| {
+            judge_trial(trial, &idle)
+                .is_ok_and(|it| it.violations.is_empty() && it.rules.is_empty())
+        };
         assert!(trials.par_iter().all(holds));
     };
     bencher.counter(ItemsCount::new(trials.len())).bench_local(play);
@@ -75,6 +96,7 @@ fn bench(bencher: Bencher<'_, '_>, trial: &Trial) {
     let play = || {
         let outcome = judge_trial(trial, &idle).expect("a trial runs the same twice");
         assert_eq!(outcome.ending, Ending::Quiescent);
+        assert!(outcome.rules.is_empty());
         outcome.packets
     };
     let packets = play();

@@ -4,7 +4,7 @@ use crate::study::result::{ScenarioResult, Verdict};
 
 /// Every promise and need holds.
 pub const HOLDS: u8 = 0;
-/// A promise is broken or a need not met.
+/// A promise or a MUST of MQTT is broken, or a need not met.
 pub const VIOLATED: u8 = 1;
 /// A wrong argument or scenario, or a file that cannot be read or written.
 pub const USAGE: u8 = 2;
@@ -22,8 +22,8 @@ pub const INTERRUPTED: u8 = 130;
 /// The table of exit codes for `--help`.
 pub(super) const HELP: &str = "\
 Exit codes:
-    0  every promise and need holds
-    1  a promise is broken or a need not met
+    0  every promise, MUST and need holds
+    1  a promise or a MUST of MQTT is broken, or a need not met
     2  wrong arguments or scenario, or a file that cannot be read or written
     3  inconclusive: not drained, or something expected never happened
     4  nothing selected to run

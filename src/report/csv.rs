@@ -75,6 +75,7 @@ fn trial_header() -> Vec<String> {
         "recovery_s",
         "breaks_expected",
         "breaks_unexpected",
+        "rules_broken",
         "excused_units",
     ]);
     header.extend(names(&[
@@ -149,6 +150,7 @@ fn trial_row(
             facts.recovery.map(seconds).unwrap_or_default(),
             facts.breaks_expected.to_string(),
             facts.breaks_unexpected.to_string(),
+            facts.rules_broken.to_string(),
             facts.excused.to_string(),
         ]);
     }

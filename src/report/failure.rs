@@ -10,13 +10,33 @@ use super::table::{gate, wrap};
 use super::words;
 use crate::base::time::Time;
 use crate::base::units::format_count;
-use crate::guarantee::verdict::{Breach, Ending, Finding};
+use crate::guarantee::verdict::{Breach, Ending, Finding, RuleBreak, RuleFinding, Violation};
 use crate::scenario::Scenario;
 use crate::scenario::trial::Setup;
 use crate::study::result::{Cause, Failure, MAX_FAILURES, PointResult, ScenarioResult};
 
 /// At most so many lines of a message's story are printed.
 const MAX_STORY: usize = 40;
+
+/// What was told in full already: each kind is, once; or `all` of them.
+#[derive(Default)]
+struct Told {
+    violations: BTreeSet<Violation>,
+    rules: BTreeSet<RuleBreak>,
+    all: bool,
+}
+
+impl Told {
+    fn is_new(
+        &mut self,
+        violation: impl Into<Option<Violation>>,
+        rule: impl Into<Option<RuleBreak>>,
+    ) -> bool {
+        let new_violation = violation.into().is_some_and(|it| self.violations.insert(it));
+        let new_rule = rule.into().is_some_and(|it| self.rules.insert(it));
+        new_violation || new_rule || self.all
+    }
+}
 
 /// All failures of a scenario; empty if there are none. `flags` are the options that change what
 /// a trial is, as the user gave them. Each kind of violation is told in full once, unless the run
@@ -25,11 +45,10 @@ const MAX_STORY: usize = 40;
 pub fn failures(result: &ScenarioResult, flags: &str, style: Style) -> String {
     let mut text = String::new();
     let trials: usize = result.points.iter().flat_map(|point| point.verdicts.values()).sum();
-    let mut told = BTreeSet::new();
+    let mut told = Told { all: trials == 1, ..Told::default() };
     for point in &result.points {
         for failure in &point.failures {
-            let tell = |finding: &Finding| told.insert(finding.violation) || trials == 1;
-            text += &block(&result.scenario, point, failure, flags, style, tell);
+            text += &block(&result.scenario, point, failure, flags, style, &mut told);
             text.push('\n');
         }
         let failed: usize = point.verdicts.values().sum::<usize>()
@@ -48,7 +67,7 @@ fn block(
     failure: &Failure,
     flags: &str,
     style: Style,
-    mut tell: impl FnMut(&Finding) -> bool,
+    told: &mut Told,
 ) -> String {
     let mut text = format!(
         "{} {}  {}  trial {} (seed {})\n",
@@ -60,13 +79,17 @@ fn block(
     );
     let setup = &*scenario.points[point.index].setup;
     text += &match &failure.cause {
-        Cause::Broken { messages, totals, findings, violations } => {
-            let told = findings.iter().filter(|finding| tell(finding));
-            let mut text: String =
-                told.map(|finding| finding_block(finding, setup, style)).collect();
+        Cause::Broken { messages, totals, findings, violations, rule_findings, rules } => {
+            let findings = findings.iter().filter(|it| told.is_new(it.violation, None));
+            let mut text: String = findings.map(|it| finding_block(it, setup, style)).collect();
+            let findings = rule_findings.iter().filter(|it| told.is_new(None, it.broken));
+            text.extend(findings.map(|it| rule_block(it, style)));
+            for (broken, count) in rules {
+                text += &format!("  {}: {}\n", format_count(*count), words::broken_rule(broken));
+            }
             for (violation, count) in violations {
                 text += &format!(
-                    "  {}: {} broken ({}), blame {}\n",
+                    "  {}: promise {} broken ({}), blame {}\n",
                     format_count(*count),
                     words::promise(violation.promise),
                     words::breach(violation.breach),
@@ -98,6 +121,20 @@ fn block(
     text + &format!("  reproduce: {}\n", reproduce(scenario, failure, flags))
 }
 
+/// One broken rule: its strength and id, when, and one sentence.
+fn rule_block(finding: &RuleFinding, style: Style) -> String {
+    let RuleFinding { broken, at, sentence } = finding;
+    let id = broken.id().map(|id| format!(" [{id}]")).unwrap_or_default();
+    let title = format!("{}{id} broken: {}", broken.rule.strength().label(), broken.rule.name());
+    let mut text = format!("\n  {}\n", style.strong(&title));
+    let line = format!("at {at}, blame {}: {sentence}", words::blame(broken.blame));
+    for line in wrap(&escape::terminal(&line), 76) {
+        text += &format!("    {line}\n");
+    }
+    text.push('\n');
+    text
+}
+
 fn not_drained(ending: Ending, at: Time) -> String {
     let (limit, advice) = match ending {
         Ending::EventLimit => ("the limit of events", "raise it with --max-events"),
@@ -108,7 +145,7 @@ fn not_drained(ending: Ending, at: Time) -> String {
 
 fn finding_block(finding: &Finding, setup: &Setup, style: Style) -> String {
     let mut text = format!("\n  {}\n", style.strong(&headline(finding, setup)));
-    let rule = finding.rule.map(|rule| format!(" [{rule}]")).unwrap_or_default();
+    let rule = finding.rule.map(|rule| format!(", MUST [{rule}]")).unwrap_or_default();
     let blame = words::blame(finding.violation.blame);
     text += &format!("    {}\n", times(finding));
     let because = escape::terminal(&finding.because);

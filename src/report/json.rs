@@ -17,8 +17,9 @@ use crate::base::name::Kind;
 use crate::base::qos::QoS;
 use crate::base::time::Span;
 use crate::guarantee::metrics::{Count, MESSAGE_KINDS, Purposes};
-use crate::guarantee::verdict::Violation;
+use crate::guarantee::verdict::{RuleBreak, Violation};
 use crate::scenario::MODEL;
+use crate::scenario::expect::Expected;
 use crate::study::needs::{NeedResult, Value};
 use crate::study::result::{
     Cause, Failure, PointResult, QosRow, Quantiles, ScenarioResult, Verdict,
@@ -86,6 +87,7 @@ struct Point {
     queued_peak: u64,
     recovery_max_s: Option<f64>,
     violations: Vec<Broken>,
+    rules_broken: Vec<BrokenRule>,
     excused: BTreeMap<&'static str, u64>,
     sometimes: BTreeMap<&'static str, u64>,
     qos: Vec<Level>,
@@ -98,6 +100,15 @@ struct Point {
 struct Broken {
     promise: &'static str,
     kind: &'static str,
+    blame: &'static str,
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct BrokenRule {
+    rule: &'static str,
+    id: Option<&'static str>,
+    strength: &'static str,
     blame: &'static str,
     count: u64,
 }
@@ -177,8 +188,9 @@ struct Need {
 
 #[derive(Serialize)]
 struct ExpectedBreak {
-    promise: &'static str,
-    kind: &'static str,
+    promise: Option<&'static str>,
+    kind: Option<&'static str>,
+    rule: Option<String>,
     blame: &'static str,
     why: String,
     count: u64,
@@ -196,12 +208,18 @@ struct Failed {
 impl Scenario {
     fn new(result: &ScenarioResult) -> Self {
         let Rules { mqtt, transport, retry, endpoints } = describe::rules(&result.scenario);
-        let expected = result.expected.iter().map(|(expected, count)| ExpectedBreak {
-            promise: words::promise(expected.violation.promise),
-            kind: words::breach(expected.violation.breach),
-            blame: words::blame(expected.violation.blame),
-            why: expected.why.clone(),
-            count: *count,
+        let expected = result.expected.iter().map(|(expected, count)| {
+            let (promise, kind, rule, blame) = match &expected.what {
+                Expected::Promise(it) => (
+                    Some(words::promise(it.promise)),
+                    Some(words::breach(it.breach)),
+                    None,
+                    it.blame,
+                ),
+                Expected::Rule(known) => (None, None, Some(known.rule.clone()), known.blame),
+            };
+            let (blame, why) = (words::blame(blame), expected.why.clone());
+            ExpectedBreak { promise, kind, rule, blame, why, count: *count }
         });
         Self {
             schema: SCHEMA,
@@ -250,6 +268,7 @@ impl Point {
             queued_peak: facts().map(|facts| facts.queued_peak).max().unwrap_or(0),
             recovery_max_s: recovery.map(Span::as_secs_f64),
             violations: point.violations.iter().map(|(v, count)| Broken::new(*v, *count)).collect(),
+            rules_broken: point.rules.iter().map(|(it, n)| BrokenRule::new(it, *n)).collect(),
             excused: point.excuses.iter().map(|(e, count)| (words::excuse(*e), *count)).collect(),
             sometimes: point.sometimes.clone(),
             qos: Figures::of(point).map(|figures| Level::new(point, &figures)).collect(),
@@ -273,6 +292,18 @@ impl Broken {
             promise: words::promise(violation.promise),
             kind: words::breach(violation.breach),
             blame: words::blame(violation.blame),
+            count,
+        }
+    }
+}
+
+impl BrokenRule {
+    fn new(broken: &RuleBreak, count: u64) -> Self {
+        Self {
+            rule: broken.rule.name(),
+            id: broken.id(),
+            strength: broken.rule.strength().label(),
+            blame: words::blame(broken.blame),
             count,
         }
     }
@@ -380,9 +411,10 @@ impl Need {
 impl Failed {
     fn new(failure: &Failure) -> Self {
         let (cause, detail) = match &failure.cause {
-            Cause::Broken { findings, .. } => {
-                let first = findings.first();
-                ("broken", first.map(|finding| finding.because.clone()).unwrap_or_default())
+            Cause::Broken { findings, rule_findings, .. } => {
+                let promise = findings.first().map(|finding| &finding.because);
+                let rule = rule_findings.first().map(|finding| &finding.sentence);
+                ("broken", promise.or(rule).cloned().unwrap_or_default())
             }
             Cause::NotDrained { ending, at } => {
                 ("not-drained", format!("{} at {at}", words::ending(*ending)))

@@ -48,12 +48,7 @@ fn suite(result: &ScenarioResult, flags: &str) -> TestSuite {
     }
     for (expected, count) in &result.expected {
         let verdict = result.happened(*count);
-        let name = format!(
-            "expected break {} {} blame {}",
-            words::promise(expected.violation.promise),
-            words::breach(expected.violation.breach),
-            words::blame(expected.violation.blame),
-        );
+        let name = format!("expected break {}", words::expected(&expected.what));
         suite.add_test_case(case(&name, verdict, "never happened"));
     }
     if result.is_partial() {
@@ -67,6 +62,8 @@ fn point_case(result: &ScenarioResult, point: &PointResult, flags: &str) -> Test
     let name = if point.label.is_empty() { "promises" } else { &point.label };
     let failed = point.trials.len() - point.count(Verdict::Holds);
     let what = format!("{failed} of {} runs", point.trials.len());
+    let rules: Vec<String> = point.rules.keys().map(words::broken_rule).collect();
+    let what = if rules.is_empty() { what } else { format!("{what}; {}", rules.join("; ")) };
     let mut case = case(name, Some(point.verdict()), &what);
     case.set_classname(result.scenario.name.as_str());
     if failed > 0 {

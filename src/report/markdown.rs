@@ -3,6 +3,7 @@
 use super::describe::Rules;
 use super::figures::Figures;
 use super::number::{measured, time};
+use super::summary::rules;
 use super::{describe, escape, words};
 use crate::base::units::{format_count, format_share};
 use crate::scenario::MODEL;
@@ -63,13 +64,14 @@ fn section(result: &ScenarioResult) -> String {
     }
     for (expected, count) in &result.expected {
         text += &format!(
-            "- expected break {} {} (blame {}): {} seen. {}\n",
-            words::promise(expected.violation.promise),
-            words::breach(expected.violation.breach),
-            words::blame(expected.violation.blame),
+            "- expected break {}: {} seen. {}\n",
+            escape::markdown(&words::expected(&expected.what)),
             format_count(*count),
             escape::markdown(&expected.why),
         );
+    }
+    for (broken, count) in rules(result) {
+        text += &format!("- broken: {}: {}\n", words::broken_rule(&broken), format_count(count));
     }
     text
 }

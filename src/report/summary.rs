@@ -1,10 +1,13 @@
 //! The lines that say whether a scenario's own expectations hold, and the closing line.
 
+use std::collections::BTreeMap;
+
 use super::escape;
 use super::number::{self, counted, value};
 use super::style::Style;
 use super::words;
 use crate::base::units::format_count;
+use crate::guarantee::verdict::RuleBreak;
 use crate::study::needs::NeedResult;
 use crate::study::result::{ScenarioResult, Verdict};
 
@@ -31,15 +34,22 @@ pub fn expectations(result: &ScenarioResult, style: Style) -> String {
     for (expected, count) in &result.expected {
         let verdict = result.happened(*count);
         text += &format!(
-            "  {} expected break: {} {}, blame {}: {} seen{}\n      {}\n",
+            "  {} expected break: {}: {} seen{}\n      {}\n",
             mark(verdict, style),
-            words::promise(expected.violation.promise),
-            words::breach(expected.violation.breach),
-            words::blame(expected.violation.blame),
+            escape::terminal(&words::expected(&expected.what)),
             if *count == 0 { "never".to_owned() } else { format_count(*count) },
             unjudged(verdict),
             style.faint(&escape::terminal(&expected.why)),
         );
+    }
+    for (broken, count) in rules(result) {
+        let declared = result.expected.iter().any(|(it, _)| it.what.is_rule(&broken));
+        let sign = match broken.is_violation() && !declared {
+            true => style.bad("✗"),
+            false => style.faint("-"),
+        };
+        let times = format_count(count);
+        text += &format!("  {sign} broken: {}: {times}\n", words::broken_rule(&broken));
     }
     let excused: Vec<String> = excuses(result)
         .into_iter()
@@ -83,10 +93,20 @@ fn mark(verdict: Option<Verdict>, style: Style) -> String {
     }
 }
 
+/// Broken rules over all points, with their counts.
+#[must_use]
+pub fn rules(result: &ScenarioResult) -> BTreeMap<RuleBreak, u64> {
+    let mut sums = BTreeMap::new();
+    for (broken, count) in result.points.iter().flat_map(|point| &point.rules) {
+        *sums.entry(*broken).or_default() += count;
+    }
+    sums
+}
+
 /// Excuses over all points, with their counts.
 #[must_use]
-pub fn excuses(result: &ScenarioResult) -> std::collections::BTreeMap<&'static str, u64> {
-    let mut sums = std::collections::BTreeMap::new();
+pub fn excuses(result: &ScenarioResult) -> BTreeMap<&'static str, u64> {
+    let mut sums = BTreeMap::new();
     for (excuse, count) in result.points.iter().flat_map(|point| &point.excuses) {
         if *count > 0 {
             *sums.entry(words::excuse(*excuse)).or_default() += count;
@@ -140,7 +160,8 @@ fn trouble(result: &ScenarioResult) -> String {
         Verdict::Bug => of(count(Verdict::Bug), "hit a bug in qoslab"),
         Verdict::NotDeterministic => of(count(Verdict::NotDeterministic), "not deterministic"),
         Verdict::Violated if count(Verdict::Violated) > 0 => {
-            of(count(Verdict::Violated), "broke a promise")
+            let promise = result.points.iter().any(|point| !point.violations.is_empty());
+            of(count(Verdict::Violated), if promise { "broke a promise" } else { "broke a rule" })
         }
         Verdict::Violated => format!("{runs}, {} not met", counted(unmet as u64, "need")),
         Verdict::Inconclusive if result.is_partial() => {

@@ -1,6 +1,7 @@
 //! The words of verdicts, one spelling in every output.
 
-use crate::guarantee::verdict::{Blame, Breach, Ending, Excuse, Promise};
+use crate::guarantee::verdict::{Blame, Breach, Ending, Excuse, Promise, RuleBreak};
+use crate::scenario::expect::Expected;
 use crate::study::result::Verdict;
 
 /// The verdict in results: a word.
@@ -77,6 +78,29 @@ pub const fn excuse(excuse: Excuse) -> &'static str {
         Excuse::Expired => "expired",
         Excuse::TooLarge => "too-large",
     }
+}
+
+/// What a scenario expects to break: `exactly-once duplicated, blame network`, or
+/// `MQTT-3.3.1-1, blame broker`.
+#[must_use]
+pub fn expected(expected: &Expected) -> String {
+    match expected {
+        Expected::Promise(violation) => format!(
+            "{} {}, blame {}",
+            promise(violation.promise),
+            breach(violation.breach),
+            blame(violation.blame)
+        ),
+        Expected::Rule(known) => format!("{}, blame {}", known.rule, blame(known.blame)),
+    }
+}
+
+/// A broken rule: `MUST MQTT-3.3.1-1 resend-without-dup, blame broker`.
+#[must_use]
+pub fn broken_rule(broken: &RuleBreak) -> String {
+    let id = broken.id().map(|id| format!("{id} ")).unwrap_or_default();
+    let (strength, name) = (broken.rule.strength().label(), broken.rule.name());
+    format!("{strength} {id}{name}, blame {}", blame(broken.blame))
 }
 
 /// How a trial ended.

@@ -4,7 +4,7 @@ use super::audience::Audience;
 use super::check_client::is_name_letter;
 use super::client::ClientTable;
 use super::diagnostic::Diagnostics;
-use super::expect::{Bound, Expect, ExpectedBreak, Need, SOMETIMES};
+use super::expect::{Bound, Expect, Expected, ExpectedBreak, ExpectedRule, Need, SOMETIMES};
 use super::file::{BrokenTable, File};
 use super::nodes::Nodes;
 use super::possible::possible;
@@ -12,6 +12,7 @@ use super::trial::Setup;
 use super::value::{Given, Levels};
 use crate::base::qos::QoS;
 use crate::base::time::Span;
+use crate::guarantee::rules::ALL;
 use crate::guarantee::verdict::{Blame, Breach, Promise, Violation};
 
 /// Checks the name, the deadline and the axes.
@@ -96,18 +97,52 @@ pub(super) fn expect(
         }
     }
     for broken in &file.expect.broken {
-        let violation = violation(&broken.value);
-        check_break(violation, broken, file, setups, errors);
-        expect.broken.push(ExpectedBreak { violation, why: broken.value.why.clone() });
+        if let Some(what) = expected(broken, file, setups, errors) {
+            expect.broken.push(ExpectedBreak { what, why: broken.value.why.clone() });
+        }
     }
     expect
 }
 
-fn violation(table: &BrokenTable) -> Violation {
-    Violation {
-        promise: Promise::from(table.promise),
-        breach: Breach::from(table.kind),
-        blame: Blame::from(table.blame),
+/// Which promise or which rule is known to break.
+fn expected(
+    given: &Given<BrokenTable>,
+    file: &File,
+    setups: &[&Setup],
+    errors: &mut Diagnostics,
+) -> Option<Expected> {
+    let table = &given.value;
+    let blame = Blame::from(table.blame);
+    match (table.promise, table.kind, &table.rule) {
+        (Some(promise), Some(kind), None) => {
+            let (promise, breach) = (Promise::from(promise), Breach::from(kind));
+            let violation = Violation { promise, breach, blame };
+            check_break(violation, given, file, setups, errors);
+            Some(Expected::Promise(violation))
+        }
+        (None, None, Some(rule)) => {
+            check_rule(rule, blame, given, errors);
+            Some(Expected::Rule(ExpectedRule { rule: rule.clone(), blame }))
+        }
+        _ => {
+            errors
+                .error(&given.span, "what breaks is not clear", "neither a promise nor a rule")
+                .help("give `promise` and `kind`, or `rule` alone");
+            None
+        }
+    }
+}
+
+/// Whether there is such a rule, and whether such a node can break it.
+fn check_rule(rule: &str, blame: Blame, given: &Given<BrokenTable>, errors: &mut Diagnostics) {
+    if !ALL.iter().any(|known| known.is_called(rule)) {
+        errors
+            .error(&given.span, format!("no rule is called `{rule}`"), "nobody checks it")
+            .help("docs/rules.md lists all, by id such as `MQTT-3.3.1-1` and by name");
+    } else if !matches!(blame, Blame::Publisher | Blame::Broker | Blame::Subscriber) {
+        errors
+            .error(&given.span, "only an endpoint can break a rule", "so it is not to blame")
+            .help("blame `publisher`, `broker` or `subscriber`");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::base::qos::QoS;
 use crate::base::time::Span;
-use crate::guarantee::verdict::Violation;
+use crate::guarantee::verdict::{Blame, RuleBreak, Violation};
 
 /// The words that `sometimes` knows: counters of what makes a scenario interesting.
 pub use crate::guarantee::counters::WORDS as SOMETIMES;
@@ -14,17 +14,52 @@ pub struct Expect {
     pub needs: Vec<Need>,
     /// Counters that must not be zero, summed over all trials.
     pub sometimes: Vec<String>,
-    /// Violations that must occur, and are then no failure.
+    /// Violations and broken rules that must occur, and are then no failure.
     pub broken: Vec<ExpectedBreak>,
 }
 
-/// A violation that is known and explained.
+/// A violation or a broken rule that is known and explained.
 #[derive(Clone, Debug)]
 pub struct ExpectedBreak {
     /// Which.
-    pub violation: Violation,
+    pub what: Expected,
     /// Why it happens, for whoever reads the report.
     pub why: String,
+}
+
+/// What is known to break.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// A promise.
+    Promise(Violation),
+    /// A rule of the standard.
+    Rule(ExpectedRule),
+}
+
+/// A rule that is known to be broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpectedRule {
+    /// Its id, such as `MQTT-3.3.1-1`, or its name, as `docs/rules.md` lists them.
+    pub rule: String,
+    /// Who breaks it.
+    pub blame: Blame,
+}
+
+impl Expected {
+    /// Whether it is this broken rule.
+    #[must_use]
+    pub fn is_rule(&self, broken: &RuleBreak) -> bool {
+        matches!(self, Self::Rule(known) if known.is(broken))
+    }
+}
+
+impl ExpectedRule {
+    /// Whether this is what was broken.
+    #[must_use]
+    pub fn is(&self, broken: &RuleBreak) -> bool {
+        let called = broken.id() == Some(&self.rule) || broken.rule.name() == self.rule;
+        called && broken.blame == self.blame
+    }
 }
 
 /// A bound such as `qos2.latency.p99 <= 2s`.

@@ -224,19 +224,24 @@ pub(super) struct ExpectTable {
     pub sometimes: Vec<Given<String>>,
     /// Bounds that must hold, such as `"qos1.latency.p99 <= 2s"`.
     pub need: Vec<Given<String>>,
-    /// Promises that are known to break, and why.
+    /// Promises and rules that are known to break, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub broken: Vec<Given<BrokenTable>>,
 }
 
-/// A promise that is known to break.
+/// A promise or a rule that is known to break: `promise` and `kind`, or `rule`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BrokenTable {
     /// Which promise.
-    pub promise: PromiseWord,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promise: Option<PromiseWord>,
     /// How it breaks.
-    pub kind: BreachWord,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<BreachWord>,
+    /// Which rule of the standard, by its id or name in docs/rules.md.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
     /// Whose fault it is.
     pub blame: BlameWord,
     /// Why it happens.

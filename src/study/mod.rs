@@ -1,5 +1,6 @@
 //! Many trials: which ones, run in parallel, folded in a fixed order, judged together.
 
+mod breaks;
 pub mod gate;
 pub mod judge;
 pub mod needs;

@@ -4,6 +4,7 @@ use crate::base::qos::QoS;
 use crate::base::time::Span;
 use crate::scenario::expect::{Bound, Comparison, Metric, Need, Statistic};
 
+use super::breaks;
 use super::plan::Plan;
 use super::result::{PointResult, QosRow, ScenarioResult, Times, Verdict};
 
@@ -87,8 +88,8 @@ pub fn judge_scenario(plan: Plan, points: Vec<PointResult>) -> ScenarioResult {
         .broken
         .iter()
         .map(|expected| {
-            let counts = points.iter().filter_map(|p| p.violations.get(&expected.violation));
-            (expected.clone(), counts.sum())
+            let seen = |p: &PointResult| breaks::count(&expected.what, &p.violations, &p.rules);
+            (expected.clone(), points.iter().map(seen).sum())
         })
         .collect();
     let missed = sometimes.iter().map(|(_, n)| n).chain(expected.iter().map(|(_, n)| n));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::breaks::{cause_of, is_expected, verdict_of};
 use super::needs::NeedResult;
 pub use super::quantiles::Quantiles;
 use crate::base::name::Kind;
@@ -12,7 +13,9 @@ use crate::base::time::{Span, Time};
 use crate::guarantee::metrics::{
     Count, KindTraffic, Latency, MESSAGE_KINDS, Metrics, Purposes, QosMetrics,
 };
-use crate::guarantee::verdict::{Blame, Ending, Excuse, Finding, Outcome, Violation};
+use crate::guarantee::verdict::{
+    Ending, Excuse, Finding, Outcome, RuleBreak, RuleFinding, Violation,
+};
 use crate::scenario::Scenario;
 use crate::scenario::expect::{Expect, ExpectedBreak};
 use crate::scenario::trial::{PayloadSize, Setup};
@@ -26,7 +29,7 @@ pub enum Verdict {
     Holds,
     /// Nothing is proved: not drained, or something expected never happened.
     Inconclusive,
-    /// A promise is broken or a need not met.
+    /// A promise or a MUST of the standard is broken, or a need not met.
     Violated,
     /// The same trial gave another trace the second time.
     NotDeterministic,
@@ -78,6 +81,8 @@ pub struct PointResult {
     pub times: [Times; 3],
     /// What was broken, over all seeds, expected or not.
     pub violations: BTreeMap<Violation, u64>,
+    /// Rules that were broken, over all seeds, expected or not.
+    pub rules: BTreeMap<RuleBreak, u64>,
     /// What was excused, over all seeds.
     pub excuses: BTreeMap<Excuse, u64>,
     /// Counters, over all seeds.
@@ -141,6 +146,8 @@ pub struct TrialFacts {
     pub breaks_expected: u64,
     /// How many promises were broken otherwise.
     pub breaks_unexpected: u64,
+    /// How many rules of the standard were broken, declared or not, whatever their strength.
+    pub rules_broken: u64,
     /// Units that were excused.
     pub excused: u64,
 }
@@ -185,7 +192,7 @@ pub struct Failure {
 /// What went wrong in a trial.
 #[derive(Clone, Debug)]
 pub enum Cause {
-    /// Promises were broken; those that were not declared.
+    /// Promises or rules were broken; those that were not declared.
     Broken {
         /// How many messages were published.
         messages: u64,
@@ -195,6 +202,10 @@ pub enum Cause {
         findings: Vec<Finding>,
         /// How many there were of each kind.
         violations: BTreeMap<Violation, u64>,
+        /// The first few broken rules in full.
+        rule_findings: Vec<RuleFinding>,
+        /// How many there were of each: of every MUST that was broken.
+        rules: BTreeMap<RuleBreak, u64>,
     },
     /// It did not drain.
     NotDrained {
@@ -253,6 +264,7 @@ impl PointResult {
             trials: Vec::new(),
             times: Default::default(),
             violations: BTreeMap::new(),
+            rules: BTreeMap::new(),
             excuses: BTreeMap::new(),
             sometimes: BTreeMap::new(),
             failures: Vec::new(),
@@ -325,15 +337,12 @@ impl PointResult {
         outcome: Outcome,
         expect: &Expect,
     ) -> TrialRow {
-        let is_expected = |violation: &Violation| {
-            expect.broken.iter().any(|expected| expected.violation == *violation)
-        };
-        let verdict = verdict_of(&outcome, is_expected);
+        let verdict = verdict_of(&outcome, expect);
         let row = TrialRow {
             name,
             seed,
             verdict,
-            facts: Some(TrialFacts::new(&outcome, is_expected)),
+            facts: Some(TrialFacts::new(&outcome, expect)),
             qos: QoS::ALL
                 .into_iter()
                 .filter(|qos| outcome.metrics.qos[qos.index()].messages > 0)
@@ -348,10 +357,11 @@ impl PointResult {
             times.completion.merge(&metrics.completion);
         }
         add(&mut self.violations, &outcome.violations);
+        add(&mut self.rules, &outcome.rules);
         add(&mut self.excuses, &outcome.excuses);
         add(&mut self.sometimes, &outcome.sometimes);
         if verdict != Verdict::Holds {
-            let cause = cause_of(outcome, is_expected);
+            let cause = cause_of(outcome, expect);
             self.keep(Failure { trial: row.name.clone(), seed, verdict, cause });
         }
         row
@@ -379,34 +389,6 @@ fn mean_payload(setup: &Setup, qos: QoS) -> f64 {
     if messages > 0.0 { bytes.sum::<f64>() / messages } else { 0.0 }
 }
 
-fn verdict_of(outcome: &Outcome, is_expected: impl Fn(&Violation) -> bool) -> Verdict {
-    let drained = match outcome.ending {
-        Ending::Quiescent => Verdict::Holds,
-        Ending::Deadline | Ending::EventLimit | Ending::Interrupted => Verdict::Inconclusive,
-    };
-    let broken =
-        outcome.violations.iter().filter(|(_, count)| **count > 0).map(|(violation, _)| {
-            match violation.blame {
-                Blame::Unexplained => Verdict::Bug,
-                _ if is_expected(violation) => Verdict::Holds,
-                _ => Verdict::Violated,
-            }
-        });
-    broken.fold(drained, Verdict::max)
-}
-
-fn cause_of(outcome: Outcome, is_expected: impl Fn(&Violation) -> bool) -> Cause {
-    let mut violations = outcome.violations;
-    violations.retain(|violation, count| *count > 0 && !is_expected(violation));
-    if violations.is_empty() {
-        return Cause::NotDrained { ending: outcome.ending, at: outcome.ended_at };
-    }
-    let mut findings = outcome.findings;
-    findings.retain(|finding| !is_expected(&finding.violation));
-    let messages = outcome.metrics.qos.iter().map(|qos| qos.messages).sum();
-    Cause::Broken { messages, totals: Totals::new(&outcome.metrics), findings, violations }
-}
-
 fn add<K: Ord + Copy>(sums: &mut BTreeMap<K, u64>, counts: &BTreeMap<K, u64>) {
     for (key, count) in counts {
         *sums.entry(*key).or_default() += count;
@@ -414,7 +396,7 @@ fn add<K: Ord + Copy>(sums: &mut BTreeMap<K, u64>, counts: &BTreeMap<K, u64>) {
 }
 
 impl Totals {
-    fn new(metrics: &Metrics) -> Self {
+    pub(super) fn new(metrics: &Metrics) -> Self {
         let sum = |count: fn(&QosMetrics) -> u64| metrics.qos.iter().map(count).sum();
         Self {
             units: sum(|qos| qos.units),
@@ -429,10 +411,10 @@ impl Totals {
 }
 
 impl TrialFacts {
-    fn new(outcome: &Outcome, is_expected: impl Fn(&Violation) -> bool) -> Self {
+    fn new(outcome: &Outcome, expect: &Expect) -> Self {
         let breaks = |expected: bool| {
             let all = outcome.violations.iter();
-            all.filter(|(violation, _)| is_expected(violation) == expected).map(|(_, n)| n).sum()
+            all.filter(|(it, _)| is_expected(expect, it) == expected).map(|(_, n)| n).sum()
         };
         Self {
             ending: outcome.ending,
@@ -447,6 +429,7 @@ impl TrialFacts {
             recovery: outcome.metrics.recovery,
             breaks_expected: breaks(true),
             breaks_unexpected: breaks(false),
+            rules_broken: outcome.rules.values().sum(),
             excused: outcome.excuses.values().sum(),
         }
     }
