@@ -4,5 +4,6 @@ pub mod draw;
 pub mod event;
 pub mod name;
 pub mod qos;
+pub mod record;
 pub mod time;
 pub mod units;
