@@ -215,6 +215,21 @@ fn the_timer_of_a_segment_that_is_only_late_backs_off() {
 }
 
 #[test]
+fn a_timer_that_a_late_segment_has_let_pass_starts_anew_for_a_lost_one() {
+    let slow = DirectionSettings { rate: Some(4_000), ..delayed() };
+    let mut world = World::new(1, slow, TCP);
+    world.send(1_000);
+    world.pass(millis(2_100));
+    world.send_lost(100);
+    world.pass(millis(2_150));
+    // It did not expire at once. The rest is as above.
+    assert_eq!(world.pipe.last_sent(), millis(2_100));
+    world.finish();
+    assert_eq!(world.again.len(), 1);
+    assert_eq!(world.again[0].0.as_nanos() / 1_000_000, 2_180 + 2_440);
+}
+
+#[test]
 fn three_later_arrivals_beat_the_timer() {
     let mut world = World::new(1, delayed(), TCP);
     world.send_lost(100);
@@ -226,6 +241,19 @@ fn three_later_arrivals_beat_the_timer() {
     // The third of them was sent at 3 ms; its acknowledgement is back at 103 ms.
     assert_eq!(world.again, [(millis(103), 140)]);
     assert_eq!(world.times(), [153; 4]);
+}
+
+#[test]
+fn a_fast_retransmission_that_is_lost_too_waits_for_the_timer() {
+    let mut world = World::new(1, delayed(), TCP);
+    world.send_lost(100);
+    (0..20).for_each(|_| world.send(100));
+    world.link.set_down(true);
+    world.pass(millis(150));
+    world.link.set_down(false);
+    world.finish();
+    assert_eq!(world.again, [(millis(100), 140), (millis(300), 140)]);
+    assert_eq!(world.times(), [350; 21]);
 }
 
 #[test]
@@ -287,6 +315,23 @@ fn a_big_item_is_cut_into_segments_and_arrives_with_its_last() {
     // The second segment's acknowledgement starts the timer at 120 ms.
     assert_eq!(world.again, [(millis(320), 1_040), (millis(430), 1_040)]);
     assert_eq!(world.times(), [490]);
+}
+
+#[test]
+fn an_item_arrives_with_the_latest_of_its_segments() {
+    let jittery = DirectionSettings { jitter: Span::from_millis(40), ..delayed() };
+    let mut world = World::new(1, jittery, TCP);
+    let (mut link, luck) = (world.link.clone(), Some(origin(Key::new(1), "meter")));
+    let mut arrival =
+        |segment| match link.segment_fate(Time::ZERO, luck, &publish(0), segment, 0, 1_040) {
+            Fate::Arrives(arrival) => arrival.at,
+            fate => panic!("{fate:?}"),
+        };
+    let arrivals = [0, 1, 2, 3, 4].map(&mut arrival);
+    assert!(!arrivals.is_sorted());
+    world.send(5_000);
+    world.finish();
+    assert_eq!(world.arrived, [(0, arrivals.into_iter().max().unwrap())]);
 }
 
 #[test]
