@@ -48,8 +48,11 @@ pub(crate) struct Outbound {
     waiting: VecDeque<Outgoing>,
     /// Nothing that waits expires before this.
     next_expiry: Time,
+    /// How many messages were sent on this connection and are unacknowledged: what the peer's
+    /// Receive Maximum limits.
+    placed: usize,
     /// What is in flight and was not yet sent again on this connection, in order: this peer's
-    /// window is smaller than the last one's.
+    /// Receive Maximum is smaller than the last one's.
     owed: VecDeque<PacketId>,
     ids: IdAllocator,
     /// Ids that SUBSCRIBE and UNSUBSCRIBE hold; they come from the same set [MQTT-2.3.1-2].
@@ -80,6 +83,7 @@ impl Outbound {
             in_flight: IdRing::new(),
             waiting: VecDeque::new(),
             next_expiry: Time::NEVER,
+            placed: 0,
             owed: VecDeque::new(),
             ids: IdAllocator::new(settings.ids),
             reserved: Vec::new(),
@@ -295,7 +299,8 @@ impl Outbound {
     fn has_room(&self, host: &Host<'_>) -> bool {
         host.connection.is_some()
             && self.owed.is_empty()
-            && self.in_flight.len() + self.leaked < self.peer.window(host.settings)
+            && self.in_flight.len() + self.leaked < usize::from(host.settings.max_inflight)
+            && self.placed + self.leaked < self.peer.receive_maximum()
             && self.in_flight.len() + self.reserved.len() < IDS
     }
 
@@ -310,9 +315,12 @@ impl Outbound {
         let id = id.expect("whoever launches has seen that there is room");
         let mut entry = InFlight::new(outgoing, self.launched);
         self.launched += 1;
+        self.placed += 1;
+        entry.placed = true;
         entry.send(host, &mut self.peer, id);
-        if self.in_flight.insert(id, entry).is_none() {
-            host.outbox.in_flight += 1;
+        match self.in_flight.insert(id, entry) {
+            None => host.outbox.in_flight += 1,
+            Some(overwritten) => self.placed -= usize::from(overwritten.placed),
         }
     }
 
@@ -363,6 +371,7 @@ impl Outbound {
     fn remove(&mut self, host: &mut Host<'_>, id: PacketId) -> Option<InFlight> {
         let entry = self.in_flight.remove(id)?;
         host.outbox.in_flight -= 1;
+        self.placed -= usize::from(entry.placed);
         self.owed.retain(|&owed| owed != id);
         Some(entry)
     }

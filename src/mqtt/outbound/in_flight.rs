@@ -20,6 +20,8 @@ pub(super) struct InFlight {
     pub(super) transmissions: u32,
     /// How many PUBRELs were sent before the PUBLISH was replayed, as only a quirk does.
     released: u32,
+    /// Whether its PUBLISH was sent on this connection.
+    pub(super) placed: bool,
     /// Its place in the original order.
     pub(super) order: u64,
     pub(super) timer: Stamp,
@@ -51,6 +53,7 @@ impl InFlight {
             attempt: 0,
             transmissions: 0,
             released: 0,
+            placed: false,
             order,
             timer: Stamp::DISARMED,
         }

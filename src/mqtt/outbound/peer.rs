@@ -8,7 +8,7 @@ use super::Outgoing;
 use crate::base::time::{Span, Time};
 use crate::mqtt::host::Host;
 use crate::mqtt::packet::{Alias, Level, Packet, PacketId, Publish, PublishProperties};
-use crate::mqtt::settings::{HopSettings, Limits, Retry, Version};
+use crate::mqtt::settings::{Limits, Retry, Version};
 
 /// What a Topic Alias adds to a PUBLISH at most: the property's three bytes, and one byte more of
 /// the Property Length and of the Remaining Length each.
@@ -26,10 +26,10 @@ impl Peer {
         Self { limits, aliases: BTreeMap::new() }
     }
 
-    /// At most so many messages of QoS 1 and 2 may be unacknowledged [MQTT-3.3.4-7]
-    /// [MQTT-3.3.4-9].
-    pub(super) fn window(&self, settings: &HopSettings) -> usize {
-        usize::from(settings.max_inflight.min(self.limits.receive_maximum))
+    /// At most so many messages of QoS 1 and 2 that were sent on this connection may be
+    /// unacknowledged [MQTT-3.3.4-7] [MQTT-3.3.4-9].
+    pub(super) fn receive_maximum(&self) -> usize {
+        usize::from(self.limits.receive_maximum)
     }
 
     /// Whether the message has no room in a packet that the peer takes [MQTT-3.1.2-24]: then it is

@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Outbound, Peer, State};
+use super::{InFlight, Outbound, Peer, State};
 use crate::base::event::Dropped;
 use crate::base::time::Time;
 use crate::mqtt::host::Host;
@@ -27,7 +27,6 @@ impl Outbound {
             self.forget_in_flight(host);
         }
         self.drop_expired(host);
-        self.owed.clear();
         let entries = self.in_flight.iter_mut();
         let mut by_order: Vec<_> = entries.map(|(id, entry)| (entry.order, id)).collect();
         by_order.sort_unstable();
@@ -35,15 +34,12 @@ impl Outbound {
         if quirks.has(Quirk::ResendUnordered) {
             by_order.sort_unstable_by_key(|&(_, id)| Reverse(id));
         }
-        let released = self.in_flight.iter_mut().filter(|(_, entry)| entry.is_released()).count();
-        let mut places = self.peer.window(host.settings).saturating_sub(released);
+        self.free_places();
         for (_, id) in by_order {
             let Some(id) = self.prepare(host, id) else { continue };
-            let Some(entry) = self.in_flight.get_mut(id) else { continue };
-            if entry.is_released() {
-                self.resend(host, id);
-            } else if places > 0 {
-                places -= 1;
+            // PUBREL takes no place: only PUBLISH does, on the connection that it is sent on.
+            let is_released = self.in_flight.get(id).is_some_and(InFlight::is_released);
+            if is_released || self.placed < self.peer.receive_maximum() {
                 self.resend(host, id);
             } else {
                 self.owed.push_back(id);
@@ -89,11 +85,7 @@ impl Outbound {
 
     /// Sends what the window had no place for when the connection came.
     pub(super) fn resend_owed(&mut self, host: &mut Host<'_>) {
-        while !self.owed.is_empty() && host.connection.is_some() {
-            let sent = self.in_flight.len() - self.owed.len();
-            if sent >= self.peer.window(host.settings) {
-                return;
-            }
+        while host.connection.is_some() && self.placed < self.peer.receive_maximum() {
             let Some(id) = self.owed.pop_front() else { return };
             self.resend(host, id);
         }
@@ -101,8 +93,19 @@ impl Outbound {
 
     fn resend(&mut self, host: &mut Host<'_>, id: PacketId) {
         let Some(entry) = self.in_flight.get_mut(id) else { return };
+        entry.placed = !entry.is_released();
+        self.placed += usize::from(entry.placed);
         entry.attempt += 1;
         entry.send(host, &mut self.peer, id);
+    }
+
+    /// Nothing was sent on this connection yet.
+    fn free_places(&mut self) {
+        self.owed.clear();
+        self.placed = 0;
+        for (_, entry) in self.in_flight.iter_mut() {
+            entry.placed = false;
+        }
     }
 
     /// Makes an exchange ready to be resumed; returns its id, or `None` if it is over.
@@ -149,6 +152,7 @@ impl Outbound {
         host.outbox.in_flight -= self.tally();
         self.in_flight.clear();
         self.owed.clear();
+        self.placed = 0;
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "at most 65,535 ids are in use")]
