@@ -58,14 +58,18 @@ impl Client {
         self.leave();
     }
 
-    /// The transport opened a connection.
+    /// The transport opened a connection. It takes the place of one that is there: that was an
+    /// attempt which this client had given up, and which came about after all.
     pub(super) fn opened(&mut self, now: Time, connection: Connection) {
         self.opened += 1;
-        if let State::Opening(_) = self.state {
-            self.send_connect(now, connection);
-        } else {
+        if self.state == State::Away {
             self.outbox.close(connection, Close::Asked);
+            return;
         }
+        if self.connection().is_some() {
+            self.leave();
+        }
+        self.send_connect(now, connection);
     }
 
     /// The transport closed a connection, or could not open one.
