@@ -3,11 +3,12 @@
 mod broker;
 mod connections;
 mod endings;
+mod faults;
 mod handshakes;
 mod hop;
 mod limits;
-mod quirks;
 mod options;
+mod quirks;
 mod restart;
 mod sessions;
 mod streams;

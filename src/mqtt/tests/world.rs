@@ -32,8 +32,25 @@ pub(super) struct World {
     published: u32,
     /// The Subscription Identifiers of the last PUBLISH that had any.
     subscription_ids: Vec<u32>,
+    /// What happens when so many packets more have arrived, in order.
+    faults: VecDeque<(usize, Fault)>,
+    /// How many packets have arrived.
+    arrived: usize,
     /// Whether connections cannot be opened.
     unreachable: bool,
+}
+
+/// What can happen to connections between two packets; what is on its way is lost.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    /// Both ends of a client's connection learn that it is gone.
+    Cut(usize),
+    /// Only the client does.
+    HalfOpen(usize),
+    /// The broker crashes and starts again at once.
+    BrokerCrash,
+    /// A client crashes, starts again at once and connects.
+    ClientCrash(usize),
 }
 
 #[derive(Clone)]
@@ -109,6 +126,8 @@ impl World {
             log: Vec::new(),
             published: 0,
             subscription_ids: Vec::new(),
+            faults: VecDeque::new(),
+            arrived: 0,
             unreachable: false,
         };
         for client in 0..world.clients.len() {
@@ -219,6 +238,45 @@ impl World {
         self.clients[client] = Client::new(Arc::new(settings));
     }
 
+    /// After so many packets from now on, each time counted from the fault before.
+    pub(super) fn plan(&mut self, faults: &[(usize, Fault)]) {
+        self.faults.extend(faults);
+        self.arrived = 0;
+    }
+
+    pub(super) const fn arrived(&self) -> usize {
+        self.arrived
+    }
+
+    fn strike(&mut self, fault: Fault) {
+        let struck = match fault {
+            Fault::Cut(client) | Fault::HalfOpen(client) | Fault::ClientCrash(client) => {
+                client..client + 1
+            }
+            Fault::BrokerCrash => 0..self.clients.len(),
+        };
+        let owners = &self.owners;
+        self.flight.retain(|flight| !struck.contains(&owners[flight.connection.0 as usize]));
+        if let Fault::BrokerCrash = fault {
+            self.broker.restart(self.now);
+        }
+        for client in struck {
+            let Some(connection) = self.connections[client].take() else { continue };
+            if let Fault::Cut(_) | Fault::ClientCrash(_) = fault {
+                self.broker.handle(self.now, Input::Closed(connection));
+                self.drain_broker();
+            }
+            let input = if let Fault::ClientCrash(_) = fault {
+                self.clients[client].restart(self.now);
+                Input::Application(Request::Connect)
+            } else {
+                Input::Closed(connection)
+            };
+            self.clients[client].handle(self.now, input);
+            self.drain_client(client);
+        }
+    }
+
     /// A PUBREC with id 1 reaches a client out of the blue.
     pub(super) fn stray_pubrec(&mut self, client: usize) {
         let packet = Packet::PubRec(Ack { id: PacketId::MIN, reason: 0, tag: Tag::NONE });
@@ -275,7 +333,13 @@ impl World {
     }
 
     fn settle(&mut self) {
-        while let Some(flight) = self.flight.pop_front() {
+        loop {
+            if let Some((_, fault)) = self.faults.pop_front_if(|(at, _)| *at == self.arrived) {
+                self.arrived = 0;
+                self.strike(fault);
+            }
+            let Some(flight) = self.flight.pop_front() else { break };
+            self.arrived += 1;
             let Flight { to_broker, connection, packet, transmission } = flight;
             let client = self.owners[connection.0 as usize];
             if to_broker {

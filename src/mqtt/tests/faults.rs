@@ -1,0 +1,133 @@
+//! Every pair of faults, at every two points between packets, over byte streams and with durable
+//! stores: what each QoS promises holds, and nothing stays behind.
+
+use super::world::{Fault, World, stream_broker, stream_client};
+use crate::base::qos::QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce};
+use crate::mqtt::endpoint::Endpoint;
+use crate::mqtt::quirks::Quirk;
+use crate::mqtt::settings::{ClientSettings, DeliverOn, Request, Version};
+
+const FAULTS: [Fault; 7] = [
+    Fault::Cut(0),
+    Fault::Cut(1),
+    Fault::HalfOpen(0),
+    Fault::HalfOpen(1),
+    Fault::BrokerCrash,
+    Fault::ClientCrash(0),
+    Fault::ClientCrash(1),
+];
+/// The messages of one trial, in order.
+const MESSAGES: [QoS; 4] = [ExactlyOnce, AtLeastOnce, ExactlyOnce, AtMostOnce];
+
+#[derive(Clone, Copy, Debug)]
+struct Make {
+    version: Version,
+    deliver_on: DeliverOn,
+    quirk: Option<Quirk>,
+}
+
+/// Every setting that a pair of correct endpoints can have here.
+fn correct() -> impl Iterator<Item = Make> {
+    [Version::V31, Version::V311, Version::V5].into_iter().flat_map(|version| {
+        [DeliverOn::Publish, DeliverOn::Release].map(|deliver_on| Make {
+            version,
+            deliver_on,
+            quirk: None,
+        })
+    })
+}
+
+/// Publishes everything under the faults, reconnects everybody, and says what was delivered and
+/// how many packets arrived since the last fault.
+fn run(make: Make, faults: &[(usize, Fault)]) -> (Vec<String>, usize) {
+    let mut hop = stream_client("a").hop;
+    hop.deliver_on = make.deliver_on;
+    if let Some(quirk) = make.quirk {
+        hop.quirks = quirk.into();
+    }
+    let settings = |name| ClientSettings { version: make.version, hop, ..stream_client(name) };
+    let mut broker = stream_broker();
+    broker.hop = hop;
+    let mut world = World::new(broker, vec![settings("a"), settings("b")]);
+    world.subscribe(1, "t", ExactlyOnce);
+    world.take_log();
+    world.plan(faults);
+    for qos in MESSAGES {
+        world.publish(0, qos);
+    }
+    let arrived = world.arrived();
+    for client in [0, 1] {
+        world.ask(client, Request::Reconnect);
+    }
+    for backlog in [world.broker().backlog(), world.client(0).backlog()] {
+        assert_eq!((backlog.in_flight, backlog.queued), (0, 0), "{make:?} {faults:?}");
+    }
+    (world.deliveries(), arrived)
+}
+
+/// How often each message was delivered.
+fn copies(delivered: &[String]) -> [usize; MESSAGES.len()] {
+    std::array::from_fn(|n| {
+        let copy = format!("1 #{} q{}", n + 1, MESSAGES[n]);
+        delivered.iter().filter(|line| **line == copy).count()
+    })
+}
+
+/// Whether every promise was kept.
+fn is_kept(delivered: &[String]) -> bool {
+    let copies = copies(delivered);
+    let mut firsts: Vec<&String> = Vec::new();
+    for line in delivered.iter().filter(|line| line.ends_with("q2")) {
+        if !firsts.contains(&line) {
+            firsts.push(line);
+        }
+    }
+    delivered.len() == copies.iter().sum::<usize>()
+        && firsts.is_sorted()
+        && MESSAGES.into_iter().zip(copies).all(|(qos, copies)| match qos {
+            AtMostOnce => copies <= 1,
+            AtLeastOnce => copies >= 1,
+            ExactlyOnce => copies == 1,
+        })
+}
+
+/// Every trial with two faults, the second at most `reach` packets after the first.
+fn pairs(make: Make, reach: usize) -> impl Iterator<Item = [(usize, Fault); 2]> {
+    let (_, packets) = run(make, &[]);
+    let at = move |within: usize| (0..=within).flat_map(|at| FAULTS.map(|fault| (at, fault)));
+    at(packets).flat_map(move |first| at(reach).map(move |second| [first, second]))
+}
+
+#[test]
+fn without_a_fault_every_message_is_delivered_once() {
+    for make in correct() {
+        let (delivered, packets) = run(make, &[]);
+        assert_eq!(copies(&delivered), [1; MESSAGES.len()], "{make:?}");
+        assert_eq!(packets, 8 + 4 + 8 + 2, "{make:?}");
+    }
+}
+
+#[test]
+fn every_promise_is_kept_under_every_two_faults() {
+    for make in correct() {
+        for faults in pairs(make, 8) {
+            let (delivered, _) = run(make, &faults);
+            assert!(is_kept(&delivered), "{make:?} {faults:?}: {delivered:?}");
+        }
+    }
+}
+
+#[test]
+fn some_two_faults_break_a_promise_of_each_endpoint_that_forgets() {
+    for quirk in [
+        Quirk::NoDedupe,
+        Quirk::DedupeLostOnRestart,
+        Quirk::DropInflightOnResume,
+        Quirk::AckBeforeStore,
+    ] {
+        let make =
+            Make { version: Version::V311, deliver_on: DeliverOn::Publish, quirk: Some(quirk) };
+        let broken = pairs(make, 4).any(|faults| !is_kept(&run(make, &faults).0));
+        assert!(broken, "{quirk:?}");
+    }
+}
