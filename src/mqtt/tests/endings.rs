@@ -67,7 +67,7 @@ fn a_session_without_end_is_nothing_to_wait_for() {
 #[test]
 fn a_will_is_published_when_the_connection_dies_and_not_after_disconnect() {
     for version in [Version::V31, Version::V311, Version::V5] {
-        let b = ClientSettings { version, will: will(0), ..stream_client("b") };
+        let b = ClientSettings { version, will: Some(will(0)), ..stream_client("b") };
         let mut world = with_witness(b);
         world.wait(SECOND);
         world.ask(1, Request::Disconnect);
@@ -84,7 +84,8 @@ fn a_will_is_published_when_the_connection_dies_and_not_after_disconnect() {
 
 #[test]
 fn keep_alive_and_takeover_are_abnormal_ends() {
-    let b = ClientSettings { will: will(0), keep_alive: SECOND.times(10), ..stream_client("b") };
+    let b =
+        ClientSettings { will: Some(will(0)), keep_alive: SECOND.times(10), ..stream_client("b") };
     let mut world = with_witness(b.clone());
     world.lose(&["1 > PINGREQ"]);
     world.wait(SECOND.times(15));
@@ -100,7 +101,7 @@ fn keep_alive_and_takeover_are_abnormal_ends() {
 
 #[test]
 fn a_will_waits_for_its_delay_and_a_new_connection_cancels_it() {
-    let mut world = with_witness(ClientSettings { will: will(30), ..v5("b", 60) });
+    let mut world = with_witness(ClientSettings { will: Some(will(30)), ..v5("b", 60) });
     world.set_unreachable(true);
     world.cut_both(1);
     world.ask(1, Request::Disconnect);
@@ -126,7 +127,7 @@ fn a_will_waits_for_its_delay_and_a_new_connection_cancels_it() {
 #[test]
 fn a_will_does_not_wait_longer_than_its_session() {
     for (expiry, seconds) in [(10, 10), (0, 0)] {
-        let mut world = with_witness(ClientSettings { will: will(30), ..v5("b", expiry) });
+        let mut world = with_witness(ClientSettings { will: Some(will(30)), ..v5("b", expiry) });
         world.set_unreachable(true);
         world.cut_both(1);
         world.set_unreachable(false);
@@ -139,7 +140,7 @@ fn a_will_does_not_wait_longer_than_its_session() {
 
 #[test]
 fn a_new_session_in_place_of_the_old_one_lets_the_old_will_go_out() {
-    let b = ClientSettings { will: will(30), ..v5("b", 60) };
+    let b = ClientSettings { will: Some(will(30)), ..v5("b", 60) };
     let mut world = with_witness(b.clone());
     world.set_unreachable(true);
     world.cut_both(1);

@@ -62,7 +62,7 @@ fn clean_sessions_do_not_outlive_a_broker_and_nothing_is_said() {
 
 #[test]
 fn the_wills_of_connections_that_die_with_the_broker_are_not_published() {
-    let b = ClientSettings { will: will(0), ..stream_client("b") };
+    let b = ClientSettings { will: Some(will(0)), ..stream_client("b") };
     let mut world = World::new(stream_broker(), vec![stream_client("a"), b]);
     world.subscribe(0, "t", AtLeastOnce);
     world.restart_broker();
@@ -74,7 +74,7 @@ fn the_time_until_a_session_expires_runs_on() {
     let b = ClientSettings {
         version: Version::V5,
         session_expiry: 60,
-        will: will(40),
+        will: Some(will(40)),
         ..stream_client("b")
     };
     let mut world = World::new(stream_broker(), vec![b]);

@@ -97,10 +97,10 @@ pub(super) fn stream_broker() -> BrokerSettings {
 }
 
 /// A will of QoS 1 for topic `t`: message 99.
-pub(super) fn will(delay: u32) -> Option<Will> {
+pub(super) fn will(delay: u32) -> Will {
     let tag = Tag::new(StreamIndex(9), 0, QoS::AtLeastOnce, Time::ZERO);
     let message = Message { topic: "t".into(), payload: Payload::Filler(99), tag };
-    Some(Will { message, qos: QoS::AtLeastOnce, retain: false, delay })
+    Will { message, qos: QoS::AtLeastOnce, retain: false, delay }
 }
 
 pub(super) fn broker() -> BrokerSettings {
