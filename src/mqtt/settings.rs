@@ -191,8 +191,8 @@ pub struct ClientSettings {
     /// Over datagrams: CONNECT, SUBSCRIBE and UNSUBSCRIBE are sent again after so long without
     /// an answer. `None` over a reliable transport.
     pub request_retry: Option<Span>,
-    /// How long from wanting a connection to its CONNACK before it tries again. `None` over
-    /// datagrams, where CONNECT is repeated instead.
+    /// How long a connection may take to open, and then its CONNACK to come, before it tries
+    /// again. `None` over datagrams, where CONNECT is repeated instead.
     pub connect_timeout: Option<Span>,
     /// How it comes back after a connection was lost.
     pub reconnect: Backoff,
