@@ -165,7 +165,10 @@ fn check_shared(filter: &Given<String>, errors: &mut Diagnostics) -> bool {
                 "a shared subscription needs a group and a filter",
                 "one is missing",
             )
-            .help("write `$share/GROUP/FILTER`, the group without wildcards [MQTT-4.8.2-1]");
+            .help(
+                "write `$share/GROUP/FILTER`, the group without wildcards [MQTT-4.8.2-1] and \
+                 [MQTT-4.8.2-2]",
+            );
     }
     true
 }

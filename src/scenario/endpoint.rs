@@ -118,12 +118,11 @@ pub(super) fn quirks(names: &[Given<String>], here: Side, errors: &mut Diagnosti
         match Quirk::ALL.into_iter().find(|quirk| quirk.label() == name.value) {
             Some(quirk) if can_be_on(quirk, here) => quirks = quirks.with(quirk),
             Some(quirk) => {
-                let title = format!("`{}` is a quirk of {}", name.value, owner(quirk.side()));
-                errors.error(&name.span, title, format!("this is {}", owner(here))).help(format!(
-                    "set it on {}; known here: {}",
-                    owner(quirk.side()),
-                    known.join(", ")
-                ));
+                let whose = owner(quirk.side());
+                let title = format!("`{}` is a quirk of {whose}", name.value);
+                errors
+                    .error(&name.span, title, format!("this is {}", owner(here)))
+                    .help(format!("set it on {whose}"));
             }
             None => {
                 let title = format!("there is no quirk `{}`", name.value);

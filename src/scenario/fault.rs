@@ -77,7 +77,7 @@ pub(super) enum DoTable {
     Outage(Every),
     /// The node crashes, and starts again with what its store kept.
     Crash(CrashTable),
-    /// The client reads slowly for a while.
+    /// The client reads slowly for a while (tcp).
     Slow(SlowTable),
 }
 

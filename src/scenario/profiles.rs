@@ -240,15 +240,18 @@ fn nowhere(value: DeValue<'static>) -> Spanned<DeValue<'static>> {
     Spanned::new(0..0, value)
 }
 
+const HEAD: &str = "\
+# Profiles
+
+`profile = \"NAME\"` on the broker or a client sets what the product's manual gives as its
+defaults; whatever the table says itself goes before. A profile is those settings and no more: it is
+not the product's code, and has none of its bugs. Add them as `quirks`.
+";
+
 /// All profiles with their settings and sources, in Markdown: `docs/profiles.md`.
 #[must_use]
 pub fn page() -> String {
-    let mut text = String::from(
-        "# Profiles\n\n\
-         `profile = \"NAME\"` on the broker or a client sets what the product's manual gives as its \
-         defaults; whatever the table says itself goes before. A profile is those settings and no \
-         more: it is not the product's code, and has none of its bugs. Add them as `quirks`.\n",
-    );
+    let mut text = HEAD.to_owned();
     for profile in &ALL {
         let side = if profile.side == Side::Broker { "broker" } else { "client" };
         let _ = write!(

@@ -44,6 +44,9 @@ version = "1.3"
 do = { outage = "1s" }
 "#;
 
+/// What serde says of a table with none or several entries where a known one is wanted alone.
+const ONE_ENTRY: &str = "expected enum";
+
 /// The scenario files at `path`: itself, or all `.toml` files in and below a folder, by name.
 ///
 /// # Errors
@@ -134,8 +137,10 @@ pub(super) fn file(text: &str, errors: &mut Diagnostics) -> Option<File> {
         // A stand-in that is refused too, in the same place, goes.
         let again = refused.contains(&span);
         let key = repair(root.get_mut(), &span, missing.is_some() || again);
+        let within = |gone: &Range<usize>| span.start <= gone.start && gone.end <= span.end;
         let follows = missing
-            .is_some_and(|field| taken_out.iter().any(|gone| field.trim_end_matches('`') == gone));
+            .is_some_and(|field| taken_out.iter().any(|gone| field.trim_end_matches('`') == gone))
+            || error.message().ends_with(ONE_ENTRY) && refused.iter().any(within);
         if !again && !follows {
             tell(&error, &span, key.as_deref().unwrap_or("value"), errors);
         }
@@ -225,6 +230,10 @@ fn tell(error: &toml::de::Error, span: &Range<usize>, key: &str, errors: &mut Di
         if named == "schema" {
             told.help("write `schema = 1`: the version of the format");
         }
+    } else if message.ends_with(ONE_ENTRY) {
+        errors
+            .error(span, format!("{key} must say one thing"), "this is not one known word or entry")
+            .help(format!("write it as in `{key} = {{ WORD = .. }}`, with one word"));
     } else if let Some((found, wanted)) = message
         .strip_prefix("invalid type: ")
         .or_else(|| message.strip_prefix("invalid value: "))

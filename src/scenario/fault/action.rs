@@ -101,9 +101,8 @@ impl Own {
         if self.at_packet {
             return Ok(());
         }
-        Err(Problem::new(format!("`{word}` needs a packet here"), "there is only a time").help(
-            "write `when = { packet = \"PUBREC\", nth = 3, to = \"meter-7\" }` in place of the time",
-        ))
+        Err(Problem::new(format!("`{word}` needs a packet here"), "there is only a time")
+            .help("write `when = { packet = \"PUBREC\", to = \"meter-7\" }` in place of the time"))
     }
 
     fn packet(&self, word: &str, cure: &str, action: PacketAction) -> Result<Action, Problem> {
@@ -163,6 +162,9 @@ impl Own {
     }
 
     fn slow(&self, table: &SlowTable) -> Result<Action, Problem> {
+        let cure = "a datagram that nobody reads is lost: use `do = { partition = { lasts = \
+                    \"30s\", way = \"down\" } }`, or `transport = \"tcp\"`";
+        self.over_tcp("slow", cure)?;
         positive(table.pace.0)?;
         let (how, lasts, pace) = (Hindrance::Slow, table.lasts.0, table.pace.0);
         Ok(Action::Hamper { client: self.client, how, lasts, pace })

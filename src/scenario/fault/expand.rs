@@ -112,14 +112,16 @@ fn at_packets(
         _ => {
             errors
                 .error(&when.span, "a packet goes one way", "`to` or `from` is needed, not both")
-                .help("`to` a client it comes from the broker; `from` a client it goes there");
+                .help(
+                    "write `to` and a client for what the broker sends, `from` for what it is sent",
+                );
             return Vec::new();
         }
     };
     if end.value == "broker" {
         errors
             .error(&end.span, "say which client", "the broker has a link to each")
-            .help("write `from` and a client for what goes to the broker, `to` for what it sends");
+            .help("write `to` and a client for what the broker sends, `from` for what it is sent");
         return Vec::new();
     }
     let kind = match packet::kind(&when.value.packet.value, way) {

@@ -41,8 +41,8 @@ pub(super) fn kind(name: &str, way: Way) -> Result<Kind, Problem> {
 pub(super) fn never(kind: Kind, way: Way, whom: &str) -> Problem {
     let label = kind.label();
     let what = match way {
-        Way::Up => format!("`{whom}` never sends a {label}"),
-        Way::Down => format!("`{whom}` is never sent a {label}"),
+        Way::Up => format!("`{whom}` never sends {label}"),
+        Way::Down => format!("`{whom}` is never sent {label}"),
     };
     let help = match (kind, way) {
         (Kind::PubAck, Way::Down) => "it publishes nothing with QoS 1",

@@ -77,20 +77,61 @@ fn a_preset_has_its_delays_with_either_transport_and_no_duplicates_over_tcp() {
 #[test]
 fn what_cannot_apply_to_a_transport() {
     let text = tcp("", "", "duplicate = \"1%\"\nup = { reorder = \"2%\" }\nnat_idle = \"0s\"");
-    insta::assert_snapshot!(refused(&text), @"");
+    insta::assert_snapshot!(refused(&text), @r#"
+    error: `duplicate` cannot happen over tcp
+      --> test.toml:17:13
+       |
+    17 | duplicate = "1%"
+       |             ^^^^ TCP repairs this unseen
+       |
+    help: to make endpoints repeat themselves, cut the connection: a [[fault]] with `do = "cut"`; or write `transport = "datagram"`
+
+    error: `reorder` cannot happen over tcp
+      --> test.toml:18:18
+       |
+    18 | up = { reorder = "2%" }
+       |                  ^^^^ TCP repairs this unseen
+       |
+    help: for a delay that varies, give it `jitter`; or write `transport = "datagram"`
+
+    error: nat_idle must be more than zero
+      --> test.toml:19:12
+       |
+    19 | nat_idle = "0s"
+       |            ^^^^ this is no time at all
+    "#);
     let text =
         format!("{SMALL}mss = 1400\ntls = \"1.3\"\nrto_min = \"1s\"\nuser_timeout = \"1m\"\n");
-    insta::assert_snapshot!(told(&format!("{text}nat_idle = \"1m\"\n")), @"");
-    insta::assert_snapshot!(told(&tcp("", "", "tls = \"1.4\"\nmss = 0")), @"");
+    insta::assert_snapshot!(told(&format!("{text}nat_idle = \"1m\"\n")), @r#"
+    1400: `mss` needs tcp [this link carries datagrams] (add `transport = "tcp"` to the link, or leave this out)
+    "1.3": `tls` needs tcp [this link carries datagrams] (add `transport = "tcp"` to the link, or leave this out)
+    "1s": `rto_min` needs tcp [this link carries datagrams] (add `transport = "tcp"` to the link, or leave this out)
+    "1m": `user_timeout` needs tcp [this link carries datagrams] (add `transport = "tcp"` to the link, or leave this out)
+    "1m": `nat_idle` needs tcp [this link carries datagrams] (add `transport = "tcp"` to the link, or leave this out)
+    "#);
+    insta::assert_snapshot!(told(&tcp("", "", "tls = \"1.4\"\nmss = 0")), @r#"
+    "1.4": tls cannot be `1.4` [unknown word] (did you mean `1.2`?)
+    0: mss must be from 1 to 65,495 [this is 0] ()
+    "#);
     let text = SMALL.replacen("[[client]]\n", "[[client]]\nconnect_timeout = \"1s\"\n", 1);
-    insta::assert_snapshot!(told(&text), @"");
+    insta::assert_snapshot!(told(&text), @r#"
+    "1s": `connect_timeout` needs tcp [over datagrams CONNECT is repeated] (set `retry`, after which CONNECT is sent again, or leave this out)
+    "#);
 }
 
 #[test]
 fn mixed_transports_need_a_retry_that_is_written() {
     let mixed = SMALL.replace("\"*\"", "\"sensor\"")
         + "[[link]]\nbetween = [\"dashboard\", \"broker\"]\ndelay = \"1ms\"\ntransport = \"tcp\"\n";
-    insta::assert_snapshot!(refused(&mixed), @"");
+    insta::assert_snapshot!(refused(&mixed), @r#"
+    error: the broker needs a `retry`
+      --> test.toml:16:13
+       |
+    16 | transport = "tcp"
+       |             ^^^^^ tcp here, and datagrams on another link
+       |
+    help: the broker has one retry rule for all its sessions: write `retry = "1s"` or `retry = "reconnect"` in [broker]. To compare the two transports, give each a scenario of its own
+    "#);
     let scenario = parse(&mixed.replacen("[[client]]", "[broker]\nretry = \"1s\"\n[[client]]", 1));
     let setup = &scenario.points[0].setup;
     assert!(setup.broker.datagram && !setup.judge.order);
@@ -99,7 +140,9 @@ fn mixed_transports_need_a_retry_that_is_written() {
         + "[[link]]\nbetween = [\"s-2\", \"broker\"]\ndelay = \"1ms\"\ntransport = \"tcp\"\n\
            [[link]]\nbetween = [\"dashboard\", \"broker\"]\ndelay = \"1ms\"\n";
     let fleet = fleet.replacen("[[client]]", "[broker]\nretry = \"1s\"\n[[client]]", 1);
-    insta::assert_snapshot!(told(&fleet), @"");
+    insta::assert_snapshot!(told(&fleet), @r#"
+    "s-{i}": `s-{i}` needs a `retry` [some of these have tcp and some datagrams] (write `retry = "1s"` or `retry = "reconnect"`, or make two clients of it)
+    "#);
 }
 
 #[test]
@@ -146,7 +189,18 @@ fn what_only_mqtt_5_has() {
     let text = tcp("max_packet_size = \"1KB\"\ntopic_alias_maximum = 3", sensor, "")
         .replace("count = 3", "count = 3, expiry = \"5s\"")
         .replace("qos = 2 ", OPTIONS);
-    insta::assert_snapshot!(told(&text), @"");
+    insta::assert_snapshot!(told(&text), @r#"
+    "1KB": `max_packet_size` needs MQTT 5.0 [earlier versions do not have it] (write `mqtt = "5.0"`, or leave it out)
+    3: `topic_alias_maximum` needs MQTT 5.0 [earlier versions do not have it] (write `mqtt = "5.0"`, or leave it out)
+    { expiry = "10m" }: `expiry` needs MQTT 5.0 [earlier versions do not have it] (write `mqtt = "5.0"`, or leave it out)
+    5: `receive_maximum` needs MQTT 5.0 [earlier versions do not have it] (write `mqtt = "5.0"`, or leave it out)
+    "3s": `delay` needs MQTT 5.0 [earlier versions do not have it] (write `mqtt = "5.0"`, or leave it out)
+    "5s": `expiry` needs MQTT 5.0 [earlier versions do not have it] (write `mqtt = "5.0"`, or leave it out)
+    true: `no_local` needs MQTT 5.0 [earlier versions do not have it] (write `mqtt = "5.0"`, or leave it out)
+    true: `retain_as_published` needs MQTT 5.0 [earlier versions do not have it] (write `mqtt = "5.0"`, or leave it out)
+    "send": `retain_handling` needs MQTT 5.0 [earlier versions do not have it] (write `mqtt = "5.0"`, or leave it out)
+    1: `identifier` needs MQTT 5.0 [earlier versions do not have it] (write `mqtt = "5.0"`, or leave it out)
+    "#);
 }
 
 #[test]
@@ -159,42 +213,81 @@ fn limits_of_zero_and_times_that_cannot_be_written() {
         v5(&tcp("receive_maximum = 0\nmax_packet_size = \"0B\"\ndeny = [\"a/#/b\"]", sensor, ""))
             .replace("count = 3", "count = 3, expiry = \"1.5s\"")
             .replace("\"t\", qos = 2", "\"$share/g\", qos = 2");
-    insta::assert_snapshot!(told(&text), @"");
+    insta::assert_snapshot!(told(&text), @r#"
+    0: receive_maximum must not be 0 [a Protocol Error (MQTT 5.0, section 3.2.2.3.3)] (with 0 nothing could ever be sent: write 1 to 65535)
+    "0B": max_packet_size must not be 0 [a Protocol Error (MQTT 5.0, section 3.2.2.3.6)] (leave it out for no limit)
+    "a/#/b": the topic filter has a '#' that is not the whole of the last level [MQTT-4.7.1-2] [not a topic filter] ()
+    { expiry = "0s" }: this session ends with its connection [it expires at once] (write `session = "clean"`)
+    0: receive_maximum must not be 0 [a Protocol Error (MQTT 5.0, section 3.1.2.11.3)] (with 0 nothing could ever be sent: write 1 to 65535)
+    { snapshot = "0s" }: a snapshot needs some time [less than 1 ms] (for a store that is never behind write "durable")
+    { min = "2m", max = "1m" }: the first pause must be between zero and the longest [] (write it as in `reconnect = { min = "1s", max = "60s" }`)
+    "0s": connect_timeout must be more than zero [no attempt could succeed] ()
+    "dead/#": the topic contains a wildcard, which only a filter may [MQTT-4.7.1-1] [not a topic name] ()
+    "3.5s": delay must be whole seconds, less than 4294967295s [this is 3.5 s] ()
+    "70KB": a will can have 65,535 bytes [this has 70,000 bytes] ()
+    "1.5s": expiry must be whole seconds, less than 4294967295s [this is 1.5 s] ()
+    "$share/g": a shared subscription needs a group and a filter [one is missing] (write `$share/GROUP/FILTER`, the group without wildcards [MQTT-4.8.2-1] and [MQTT-4.8.2-2])
+    "#);
 }
 
 #[test]
 fn a_shared_subscription_cannot_leave_out_its_own() {
     let text =
         v5(&tcp("", "", "")).replace("\"t\", qos = 2", "\"$share/g/t\", qos = 2, no_local = true");
-    insta::assert_snapshot!(told(&text), @"");
+    insta::assert_snapshot!(told(&text), @r"
+    true: a shared subscription cannot have `no_local` [a Protocol Error] (see [MQTT-3.8.3-4])
+    ");
 }
 
 #[test]
 fn a_client_that_comes_and_goes_by_itself_is_not_sent_away() {
     let text = tcp("", "connect = \"per-report\"\naway = [{ at = \"1s\", lasts = \"1s\" }]", "");
-    insta::assert_snapshot!(told(&text), @"");
+    insta::assert_snapshot!(told(&text), @r#"
+    { at = "1s", lasts = "1s" }: a client that connects per report is away by itself [and here too] (leave `away` out, or write `connect = "always"`)
+    "#);
 }
 
 #[test]
 fn unknown_words_and_what_was_perhaps_meant() {
     let text =
         tcp("store = \"durabel\"\non_full = \"drop\"", "session = 3\nconnect = \"allways\"", "");
-    insta::assert_snapshot!(told(&text), @"");
+    insta::assert_snapshot!(told(&text), @r#"
+    "durabel": store cannot be `durabel` [unknown word] (did you mean `durable`?)
+    "drop": on_full cannot be `drop` [unknown word] (known here: drop-newest, drop-oldest, reject)
+    3: session cannot be `3` [unknown word] (known here: persistent, clean)
+    "allways": connect cannot be `allways` [unknown word] (did you mean `always`?)
+    "#);
 }
 
 #[test]
 fn quirks_and_profiles_of_the_other_side_or_unknown() {
     let broker = "quirks = [\"no_dedup\", \"ignore_session_present\"]\nprofile = \"paho-python-2\"";
     let sensor = "quirks = [\"no_qos_cap\"]\nprofile = \"esp-mqtt\"";
-    insta::assert_snapshot!(told(&tcp(broker, sensor, "")), @"");
+    insta::assert_snapshot!(told(&tcp(broker, sensor, "")), @r#"
+    "no_dedup": there is no quirk `no_dedup` [unknown word] (did you mean `no_dedupe`?)
+    "ignore_session_present": `ignore_session_present` is a quirk of a client [this is the broker] (set it on a client)
+    "paho-python-2": `paho-python-2` is the profile of a client [not of this end] (known here: mosquitto-2.0, emqx-5.0)
+    "no_qos_cap": `no_qos_cap` is a quirk of the broker [this is a client] (set it on the broker)
+    "esp-mqtt": there is no profile `esp-mqtt` [not a known product] (did you mean `esp-mqtt-5`?)
+    "#);
 }
 
 #[test]
 fn a_timer_under_mqtt_5_is_warned_of_and_runs() {
     let declared = parse(&v5(&tcp("retry = \"1s\"", "", "")));
-    insta::assert_snapshot!(declared.warnings.render(false), @"");
+    insta::assert_snapshot!(declared.warnings.render(false), @r#"
+    warning: MQTT 5.0 forbids to send again by a timer
+     --> test.toml:6:9
+      |
+    6 | retry = "1s"
+      |         ^^^^ it is simulated all the same
+      |
+    help: clients and servers must not resend messages but when a client reconnects [MQTT-4.4.0-1]: write `retry = "reconnect"`, or another version of MQTT
+    "#);
     let profile = parse(&v5(&tcp("profile = \"emqx-5.0\"", "", "")));
-    insta::assert_snapshot!(brief(&profile.warnings, &profile.warnings.warnings), @"");
+    insta::assert_snapshot!(brief(&profile.warnings, &profile.warnings.warnings), @r#"
+    "emqx-5.0": MQTT 5.0 forbids to send again by a timer [it is simulated all the same] (clients and servers must not resend messages but when a client reconnects [MQTT-4.4.0-1]: write `retry = "reconnect"`, or another version of MQTT)
+    "#);
     // Where it is no choice, or where it is allowed, nothing is said.
     for text in [v5(SMALL), v5(&tcp("", "", "")), tcp("retry = \"1s\"", "", "")] {
         assert!(parse(&text).warnings.warnings.is_empty());

@@ -98,6 +98,8 @@ fn every_action_can_be_written() {
     }
 }
 
+const BOTH: &str = "do = { stall = \"5s\", outage = \"5s\" }";
+
 #[test]
 fn a_fault_without_a_time_a_place_or_a_deed() {
     let text = fault(&tcp(), "on = \"s-1\"\ndo = \"cut\"");
@@ -106,8 +108,65 @@ fn a_fault_without_a_time_a_place_or_a_deed() {
     let text = fault(&text, "at = \"2h\"\non = \"s-1\"\ndo = \"cut\"");
     let text = fault(&text, "every = \"2h\"\non = \"sensor\"\ndo = \"cut\"");
     let text = fault(&text, "at = \"1s\"\non = \"broker\"\ndo = \"cut\"");
-    insta::assert_snapshot!(refused(&text), @"");
-    let deeds = ["do = \"cutt\"", "do = { cutt = \"before\" }", "do = { stall = 5 }", ""];
+    insta::assert_snapshot!(refused(&text), @r#"
+    error: a fault comes in one way
+      --> test.toml:16:1
+       |
+    16 | [[fault]]
+       | ^^^^^^^^^ none is said
+       |
+    help: write one of `at = "4m"`, `every = "exp 5m"` and `when = { packet = "PUBREC", nth = 3, to = "meter-7" }`
+
+    error: a fault comes in one way
+      --> test.toml:19:1
+       |
+    19 | [[fault]]
+       | ^^^^^^^^^ several are said
+       |
+    help: write one of `at = "4m"`, `every = "exp 5m"` and `when = { packet = "PUBREC", nth = 3, to = "meter-7" }`
+
+    error: a fault befalls somebody
+      --> test.toml:24:1
+       |
+    24 | [[fault]]
+       | ^^^^^^^^^ `on` is needed here
+       |
+    help: write `on = "broker"`, or a client's name, with `*` for any letters
+
+    error: this comes after the deadline of 1h
+      --> test.toml:28:6
+       |
+    28 | at = "2h"
+       |      ^^^^ this is 2h after the start
+       |
+    help: raise `deadline`, or let it come earlier
+
+    error: this comes after the deadline of 1h
+      --> test.toml:32:9
+       |
+    32 | every = "2h"
+       |         ^^^^ this is 2h after the start
+       |
+    help: raise `deadline`, or let it come earlier
+
+    error: there is no client `sensor`
+      --> test.toml:33:6
+       |
+    33 | on = "sensor"
+       |      ^^^^^^^^ nobody has such a name
+       |
+    help: known here: s-1, s-2, s-3, dashboard, broker
+
+    error: this befalls a link
+      --> test.toml:38:6
+       |
+    38 | do = "cut"
+       |      ^^^^^ the broker has one to each client
+       |
+    help: write a client's name, or `on = "*"` for all; the broker can crash
+    "#);
+    let deeds =
+        ["do = \"cutt\"", "do = { cutt = \"before\" }", "do = { stall = 5 }", "", "do = {}", BOTH];
     let deeds =
         deeds.map(|deed| told(&fault(&tcp(), &format!("at = \"1s\"\non = \"s-1\"\n{deed}"))));
     insta::assert_snapshot!(deeds.concat(), @"");
@@ -131,7 +190,19 @@ fn packets_that_are_never_sent() {
     ]
     .map(|text| told(&when(text)))
     .concat();
-    insta::assert_snapshot!(all, @"");
+    insta::assert_snapshot!(all, @r#"
+    "PUBREK": there is no packet `PUBREK` [unknown kind] (did you mean `PUBREC`?)
+    "CONNECT": only clients send CONNECT [this one never goes that way] (write `from` and the client)
+    "PUBREC": `s-1` never sends PUBREC [so this fault would never come] (it receives nothing with QoS 2)
+    "PUBREC": `dashboard` is never sent PUBREC [so this fault would never come] (it publishes nothing with QoS 2)
+    "UNSUBSCRIBE": `dashboard` never sends UNSUBSCRIBE [so this fault would never come] (none of its subscriptions has an `until`)
+    "PINGREQ": `dashboard` never sends PINGREQ [so this fault would never come] (it has no `keep_alive`)
+    "DISCONNECT": `dashboard` is never sent DISCONNECT [so this fault would never come] (before MQTT 5.0 the broker just closes a connection)
+    0: nth must be from 1 to 1,000,000,000 [this is 0] ()
+    { packet = "PUBREC", to = "s-1", from = "s-1" }: a packet goes one way [`to` or `from` is needed, not both] (write `to` and a client for what the broker sends, `from` for what it is sent)
+    "broker": say which client [the broker has a link to each] (write `to` and a client for what the broker sends, `from` for what it is sent)
+    "s-9": there is no client `s-9` [nobody has such a name] (did you mean `s-1`?)
+    "#);
     // Of an axis one value is enough.
     for (packet, end) in [("PUBREC", "to = \"s-1\""), ("PUBACK", "from = \"dashboard\"")] {
         parse(&when(&format!("packet = \"{packet}\", {end}")));
@@ -144,9 +215,22 @@ fn what_cannot_happen_over_a_transport() {
     let at = "at = \"1s\"\non = \"s-1\"\ndo = ";
     let over_tcp = ["\"drop\"", "{ delay = \"1s\" }", "{ duplicate = \"1s\" }"];
     let over_tcp = over_tcp.map(|what| told(&fault(&tcp(), &format!("{packet}{what}"))));
-    let over_datagrams = ["\"cut\"", "{ half-open = \"client\" }", "{ stall = \"1s\" }"];
+    let over_datagrams = [
+        "\"cut\"",
+        "{ half-open = \"client\" }",
+        "{ stall = \"1s\" }",
+        "{ slow = { pace = \"1s\", lasts = \"1s\" } }",
+    ];
     let over_datagrams = over_datagrams.map(|what| told(&fault(&fleet(), &format!("{at}{what}"))));
-    insta::assert_snapshot!(over_tcp.concat() + &over_datagrams.concat(), @"");
+    insta::assert_snapshot!(over_tcp.concat() + &over_datagrams.concat(), @r#"
+    "drop": `drop` of one packet cannot happen over tcp [this is an ordered stream of bytes] (TCP repairs it unseen: use `do = "cut"`, or `transport = "datagram"`)
+    { delay = "1s" }: `delay` of one packet cannot happen over tcp [this is an ordered stream of bytes] (use `do = { stall = "5s" }`, or `transport = "datagram"`)
+    { duplicate = "1s" }: `duplicate` of one packet cannot happen over tcp [this is an ordered stream of bytes] (TCP repairs it unseen: use `do = "cut"`, or `transport = "datagram"`)
+    "cut": `cut` needs a connection of tcp [this link carries datagrams] (use `do = { outage = "30s" }`, or `transport = "tcp"`)
+    { half-open = "client" }: `half-open` needs a connection of tcp [this link carries datagrams] (use `do = { outage = "30s" }`, or `transport = "tcp"`)
+    { stall = "1s" }: `stall` needs a connection of tcp [this link carries datagrams] (use `do = { outage = "30s" }` or, at a packet, `do = { delay = "5s" }`; or `transport = "tcp"`)
+    { slow = { pace = "1s", lasts = "1s" } }: `slow` needs a connection of tcp [this link carries datagrams] (a datagram that nobody reads is lost: use `do = { partition = { lasts = "30s", way = "down" } }`, or `transport = "tcp"`)
+    "#);
     let lost = ["\"drop\"", "{ cut = \"after\" }"];
     let lost = lost.map(|what| {
         told(&fault(
@@ -154,7 +238,10 @@ fn what_cannot_happen_over_a_transport() {
             &format!("{at}{what}"),
         ))
     });
-    insta::assert_snapshot!(lost.concat(), @"");
+    insta::assert_snapshot!(lost.concat(), @r#"
+    "drop": `drop` needs a packet here [there is only a time] (write `when = { packet = "PUBREC", to = "meter-7" }` in place of the time)
+    { cut = "after" }: `cut` needs a packet here [there is only a time] (write `when = { packet = "PUBREC", to = "meter-7" }` in place of the time)
+    "#);
 }
 
 #[test]
@@ -167,7 +254,13 @@ fn crashes_that_contradict_themselves() {
     let when = "when = { packet = \"PUBACK\", to = \"s-1\" }\non = \"broker\"\n";
     let text = fault(&text, &format!("{when}do = {{ crash = {{ point = \"before-commit\" }} }}"));
     let text = fault(&text, &format!("{when}do = \"cut\""));
-    insta::assert_snapshot!(told(&text), @"");
+    insta::assert_snapshot!(told(&text), @r#"
+    "crash": two crashes of one node overlap [it crashed at 1 s and is down until 11 s] (let it crash again after 11 s)
+    "crash": a node that is down cannot crash again [it would still be down, for 3 s] (make `every` longer than 3 s)
+    { crash = { point = "before-commit" } }: a point in the work on a packet needs a packet [there is none] (write `when = { packet = .. }` in place of the time, or leave `point` out)
+    { crash = { point = "before-commit" } }: only the receiver works on a packet [another node crashes] (leave `on` out, or leave `point` out)
+    "broker": at a packet it is known whom a fault befalls [whose link it is on] (leave `on` out; only a crash can be another's than the receiver's)
+    "#);
     let text = fault(&tcp(), "at = \"1s\"\non = \"*\"\ndo = \"crash\"");
     assert_eq!(faults(&fault(&text, "at = \"1s\"\non = \"broker\"\ndo = \"crash\"")).len(), 5);
 }
@@ -186,7 +279,15 @@ fn a_swarm_that_cannot_be() {
     let stream = stream.map(|lines| told(&format!("{}[swarm]\n{lines}\n", tcp())));
     let datagram = "cut = \"1s\"\nhalfopen = \"1s\"\nstall = \"1s\"";
     let datagram = told(&format!("{}[swarm]\n{datagram}\n", fleet()));
-    insta::assert_snapshot!(stream.concat() + &datagram, @"");
+    insta::assert_snapshot!(stream.concat() + &datagram, @r#"
+    [swarm]: a swarm needs a class of faults [there is none] (write for instance `loss = "20%"` or `crash-broker = "1m"`)
+    "1%": `duplicate` needs datagrams [all links are tcp] (use `loss`, `stall` or `cut`, or `transport = "datagram"` on a link)
+    "1ms": `jitter` needs datagrams [all links are tcp] (use `loss`, `stall` or `cut`, or `transport = "datagram"` on a link)
+    "0s": cut needs a time of at least 1 ms [the shortest mean time between two] ()
+    "1s": `cut` needs a connection of tcp [all links carry datagrams] (use `outage`, or `transport = "tcp"` on a link)
+    halfopen: there is no field `halfopen` here [unknown field] (did you mean `half-open`?)
+    "1s": `stall` needs a connection of tcp [all links carry datagrams] (use `outage`, or `transport = "tcp"` on a link)
+    "#);
 }
 
 #[test]
