@@ -222,7 +222,12 @@ fn tell(error: &toml::de::Error, span: &Range<usize>, key: &str, errors: &mut Di
         let title = format!("there is no field `{named}` here");
         errors.error(span, title, "unknown field").suggest(named, &known);
     } else if message.starts_with("unknown variant") {
-        let title = format!("{key} cannot be `{named}`");
+        // A table's only entry is such a word too.
+        let title = if key == named {
+            format!("there is no `{named}` here")
+        } else {
+            format!("{key} cannot be `{named}`")
+        };
         errors.error(span, title, "unknown word").suggest(named, &known);
     } else if message.starts_with("missing field") {
         let title = format!("the field `{named}` is missing");

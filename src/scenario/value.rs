@@ -317,8 +317,16 @@ impl<'de, T: Text, M: Deserialize<'de>> Visitor<'de> for EitherVisitor<T, M> {
         TextVisitor::default().visit_f64(number).map(Either::Text)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Self::Value, A::Error> {
-        M::deserialize(de::value::MapAccessDeserializer::new(table)).map(Either::Table)
+    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Self::Value, A::Error> {
+        let read = M::deserialize(de::value::MapAccessDeserializer::new(&mut table))?;
+        // Where one entry of several is wanted, serde leaves the others unread.
+        match table.next_key::<de::IgnoredAny>()? {
+            None => Ok(Either::Table(read)),
+            Some(_) => {
+                let problem = Problem::new("must say one thing", "there are several entries");
+                Err(de::Error::custom(problem.help("leave all but one out")))
+            }
+        }
     }
 }
 

@@ -114,9 +114,7 @@ fn what_cannot_apply_to_a_transport() {
     0: mss must be from 1 to 65,495 [this is 0] ()
     "#);
     let text = SMALL.replacen("[[client]]\n", "[[client]]\nconnect_timeout = \"1s\"\n", 1);
-    insta::assert_snapshot!(told(&text), @r#"
-    "1s": `connect_timeout` needs tcp [over datagrams CONNECT is repeated] (set `retry`, after which CONNECT is sent again, or leave this out)
-    "#);
+    insta::assert_snapshot!(told(&text), @r#""1s": `connect_timeout` needs tcp [over datagrams CONNECT is repeated] (set `retry`, after which CONNECT is sent again, or leave this out)"#);
 }
 
 #[test]
@@ -140,9 +138,7 @@ fn mixed_transports_need_a_retry_that_is_written() {
         + "[[link]]\nbetween = [\"s-2\", \"broker\"]\ndelay = \"1ms\"\ntransport = \"tcp\"\n\
            [[link]]\nbetween = [\"dashboard\", \"broker\"]\ndelay = \"1ms\"\n";
     let fleet = fleet.replacen("[[client]]", "[broker]\nretry = \"1s\"\n[[client]]", 1);
-    insta::assert_snapshot!(told(&fleet), @r#"
-    "s-{i}": `s-{i}` needs a `retry` [some of these have tcp and some datagrams] (write `retry = "1s"` or `retry = "reconnect"`, or make two clients of it)
-    "#);
+    insta::assert_snapshot!(told(&fleet), @r#""s-{i}": `s-{i}` needs a `retry` [some of these have tcp and some datagrams] (write `retry = "1s"` or `retry = "reconnect"`, or make two clients of it)"#);
 }
 
 #[test]
@@ -234,17 +230,13 @@ fn limits_of_zero_and_times_that_cannot_be_written() {
 fn a_shared_subscription_cannot_leave_out_its_own() {
     let text =
         v5(&tcp("", "", "")).replace("\"t\", qos = 2", "\"$share/g/t\", qos = 2, no_local = true");
-    insta::assert_snapshot!(told(&text), @r"
-    true: a shared subscription cannot have `no_local` [a Protocol Error] (see [MQTT-3.8.3-4])
-    ");
+    insta::assert_snapshot!(told(&text), @r"true: a shared subscription cannot have `no_local` [a Protocol Error] (see [MQTT-3.8.3-4])");
 }
 
 #[test]
 fn a_client_that_comes_and_goes_by_itself_is_not_sent_away() {
     let text = tcp("", "connect = \"per-report\"\naway = [{ at = \"1s\", lasts = \"1s\" }]", "");
-    insta::assert_snapshot!(told(&text), @r#"
-    { at = "1s", lasts = "1s" }: a client that connects per report is away by itself [and here too] (leave `away` out, or write `connect = "always"`)
-    "#);
+    insta::assert_snapshot!(told(&text), @r#"{ at = "1s", lasts = "1s" }: a client that connects per report is away by itself [and here too] (leave `away` out, or write `connect = "always"`)"#);
 }
 
 #[test]
@@ -285,9 +277,7 @@ fn a_timer_under_mqtt_5_is_warned_of_and_runs() {
     help: clients and servers must not resend messages but when a client reconnects [MQTT-4.4.0-1]: write `retry = "reconnect"`, or another version of MQTT
     "#);
     let profile = parse(&v5(&tcp("profile = \"emqx-5.0\"", "", "")));
-    insta::assert_snapshot!(brief(&profile.warnings, &profile.warnings.warnings), @r#"
-    "emqx-5.0": MQTT 5.0 forbids to send again by a timer [it is simulated all the same] (clients and servers must not resend messages but when a client reconnects [MQTT-4.4.0-1]: write `retry = "reconnect"`, or another version of MQTT)
-    "#);
+    insta::assert_snapshot!(brief(&profile.warnings, &profile.warnings.warnings), @r#""emqx-5.0": MQTT 5.0 forbids to send again by a timer [it is simulated all the same] (clients and servers must not resend messages but when a client reconnects [MQTT-4.4.0-1]: write `retry = "reconnect"`, or another version of MQTT)"#);
     // Where it is no choice, or where it is allowed, nothing is said.
     for text in [v5(SMALL), v5(&tcp("", "", "")), tcp("retry = \"1s\"", "", "")] {
         assert!(parse(&text).warnings.warnings.is_empty());

@@ -169,7 +169,14 @@ fn a_fault_without_a_time_a_place_or_a_deed() {
         ["do = \"cutt\"", "do = { cutt = \"before\" }", "do = { stall = 5 }", "", "do = {}", BOTH];
     let deeds =
         deeds.map(|deed| told(&fault(&tcp(), &format!("at = \"1s\"\non = \"s-1\"\n{deed}"))));
-    insta::assert_snapshot!(deeds.concat(), @"");
+    insta::assert_snapshot!(deeds.concat(), @r#"
+    "cutt": do cannot be `cutt` [unknown word] (did you mean `cut`?)
+    cutt: there is no `cutt` here [unknown word] (did you mean `cut`?)
+    5: stall needs a unit [`5` has no unit] (write "5ms" or "5s")
+    [[fault]]: the field `do` is missing [`do` is needed here] ()
+    {}: do must say one thing [this is not one known word or entry] (write it as in `do = { WORD = .. }`, with one word)
+    { stall = "5s", outage = "5s" }: do must say one thing [there are several entries] (leave all but one out)
+    "#);
 }
 
 #[test]
