@@ -10,7 +10,7 @@ use crate::base::time::Span;
 pub struct Metrics {
     /// By the published QoS.
     pub qos: [QosMetrics; 3],
-    /// Control packets that belong to no message, by [`Kind`]'s number.
+    /// Control packets that belong to no message, by [`Kind`]'s number, and handshakes.
     pub control: [Count; Kind::ALL.len()],
     /// All wire bytes by purpose.
     pub bytes: Purposes,
@@ -88,11 +88,12 @@ pub struct Purposes {
     pub framing: u64,
     /// PUBACK, PUBREC, PUBCOMP, and PUBREL's first sending.
     pub acknowledgements: u64,
-    /// PUBLISH and PUBREL sent again, whole.
+    /// PUBLISH and PUBREL sent again, whole, and what TCP sent again.
     pub resends: u64,
     /// PINGREQ and PINGRESP.
     pub keep_alive: u64,
-    /// CONNECT, CONNACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, DISCONNECT, resets.
+    /// CONNECT, CONNACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, DISCONNECT, resets, and the
+    /// handshakes of TCP and TLS.
     pub connecting: u64,
 }
 
