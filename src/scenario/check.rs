@@ -124,6 +124,8 @@ fn expected(
             check_rule(rule, blame, given, errors);
             Some(Expected::Rule(ExpectedRule { rule: rule.clone(), blame }))
         }
+        // A misspelt word was told of already.
+        _ if !errors.list.is_empty() => None,
         _ => {
             errors
                 .error(&given.span, "what breaks is not clear", "neither a promise nor a rule")

@@ -1,5 +1,6 @@
 //! The gate with trials made by hand.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::ThreadPoolBuilder;
@@ -10,7 +11,9 @@ use super::plan::{Seeds, Selection, SelectionError, plan};
 use super::result::{Cause, ScenarioResult, Verdict};
 use super::testing::{broken_outcome, outcome, scenario};
 use crate::base::qos::QoS;
-use crate::guarantee::verdict::{Ending, Outcome};
+use crate::guarantee::rules::Rule;
+use crate::guarantee::verdict::{Blame, Ending, Outcome, RuleBreak};
+use crate::mqtt::settings::Version;
 use crate::scenario::trial::Trial;
 
 type Judgement = Result<Outcome, JudgeError>;
@@ -192,4 +195,24 @@ fn more_trials_than_memory_holds_are_refused() {
     let seeds = Some(Seeds::Count(u32::MAX));
     let refused = plan(vec![scenario("")], &Selection { seeds, ..Selection::default() });
     assert!(matches!(refused, Err(SelectionError::TooMany { .. })));
+}
+
+#[test]
+fn a_broken_must_is_a_violation_unless_it_is_declared_and_a_broken_should_is_none() {
+    let with = |rule: Rule| {
+        move |trial: &Trial| {
+            let broken = RuleBreak { rule, blame: Blame::Broker, version: Version::V311 };
+            Ok(Outcome { rules: BTreeMap::from([(broken, 3)]), ..outcome(trial) })
+        }
+    };
+    let declared = |rule: &str| {
+        format!("[[expect.broken]]\nrule = \"{rule}\"\nblame = \"broker\"\nwhy = \"it is so\"")
+    };
+    let must = with(Rule::ResendWithoutDup);
+    assert_eq!(verdict("", must), Verdict::Violated);
+    assert_eq!(verdict(&declared("MQTT-3.3.1-1"), must), Verdict::Holds);
+    assert_eq!(verdict(&declared("resend-without-dup"), must), Verdict::Holds);
+    assert_eq!(verdict(&declared("MQTT-3.3.1-2"), must), Verdict::Violated);
+    assert_eq!(verdict("", with(Rule::PingUnheeded)), Verdict::Holds);
+    assert_eq!(verdict(&declared("MQTT-3.3.1-1"), |t| Ok(outcome(t))), Verdict::Inconclusive);
 }

@@ -19,11 +19,13 @@ use crate::base::time::{Span, Time};
 use crate::mqtt::settings::{Store, Version};
 
 mod crashes;
+mod every_rule;
 mod patterns;
 mod promises;
 mod rules;
 mod sessions;
 mod shared;
+mod wire;
 
 const SENSOR: ClientIndex = ClientIndex(0);
 const DASHBOARD: ClientIndex = ClientIndex(1);

@@ -323,6 +323,60 @@ fn expectations_that_cannot_apply() {
 fn an_unknown_word_in_an_expected_break() {
     let text = format!("{SMALL}{}", EXPECTATIONS.replace("at-least-once", "at-leats-once"));
     insta::assert_snapshot!(refused(&text), @r#"
+    error: `outage` can never happen here
+      --> test.toml:14:14
+       |
+    14 | sometimes = ["outage", "los"]
+       |              ^^^^^^^^ nothing in this scenario causes it
+
+    error: sometimes cannot be `los`
+      --> test.toml:14:24
+       |
+    14 | sometimes = ["outage", "los"]
+       |                        ^^^^^ unknown word
+       |
+    help: did you mean `loss`?
+
+    error: allow cannot be `overflow`
+      --> test.toml:15:10
+       |
+    15 | allow = ["overflow"]
+       |          ^^^^^^^^^^ unknown word
+       |
+    help: known here: queue-overflow
+
+    error: the need compares nothing
+      --> test.toml:16:27
+       |
+    16 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
+       |                           ^^^^^^ there is no <=, >=, <, > or ==
+       |
+    help: write it as in "qos1.latency.p99 <= 2s" or "lost <= 0.1%"
+
+    error: the need names no statistic
+      --> test.toml:16:35
+       |
+    16 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
+       |                                   ^^^^^^^^^^^^^^^ a time has many values
+       |
+    help: write .p50, .p99, .p99.9, .max or .mean
+
+    error: the need needs a unit
+      --> test.toml:16:52
+       |
+    16 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
+       |                                                    ^^^^^^^^^^^^^^^^^^ `2` has no unit
+       |
+    help: write "2ms" or "2s"
+
+    error: the need names no metric
+      --> test.toml:16:72
+       |
+    16 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
+       |                                                                        ^^^^^^^^^^^^ there is no metric `loss`
+       |
+    help: known: delivered, lost, duplicated, copies, unexpected, stuck, reordered, packets, bytes, overhead, latency, completion, in_flight, queued, recovery
+
     error: promise cannot be `at-leats-once`
       --> test.toml:23:11
        |
@@ -354,4 +408,22 @@ fn too_many_clients_and_nobody_who_publishes() {
       |
     help: add one to a client
     "#);
+}
+
+#[test]
+fn an_expected_break_of_a_rule() {
+    let text = |keys: &str, blame: &str| {
+        format!("{SMALL}[[expect.broken]]\nblame = \"{blame}\"\nwhy = \"x\"\n{keys}")
+    };
+    let known = Scenario::parse("test.toml", &text("rule = \"MQTT-3.3.1-1\"", "broker"));
+    assert_eq!(known.expect("an id is known").expect.broken.len(), 1);
+    for (keys, blame, told) in [
+        ("rule = \"MQTT-9.9.9-9\"", "broker", "no rule is called `MQTT-9.9.9-9`"),
+        ("rule = \"resend-without-dup\"", "network", "only an endpoint can break a rule"),
+        ("rule = \"id-in-use\"\nkind = \"lost\"", "broker", "what breaks is not clear"),
+        ("kind = \"lost\"", "broker", "give `promise` and `kind`, or `rule` alone"),
+    ] {
+        let refused = refused(&text(keys, blame));
+        assert!(refused.contains(told), "{refused}");
+    }
 }
