@@ -10,7 +10,7 @@ use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher};
 use qoslab::base::draw::Chance;
 use qoslab::base::event::SubscriptionRequest;
-use qoslab::base::name::ClientIndex;
+use qoslab::base::name::{ClientIndex, Node};
 use qoslab::base::qos::QoS;
 use qoslab::base::time::Span;
 use qoslab::engine::event::{Options, run};
@@ -22,10 +22,11 @@ use qoslab::mqtt::settings::{
     Retry, RetryTimer, Store,
 };
 use qoslab::network::settings::{
-    DirectionSettings, Distribution, Interval, LinkSettings, LossModel, Transport,
+    DirectionSettings, Distribution, Interval, LinkSettings, LossModel, TcpSettings, Transport,
 };
 use qoslab::scenario::trial::{
-    ClientSetup, JudgeSettings, PayloadSize, Setup, StreamSetup, SubscriptionSetup, Trial,
+    Action, ClientSetup, CrashPoint, FaultSetup, JudgeSettings, PayloadSize, PeersSee, Setup,
+    StreamSetup, SubscriptionSetup, Trial, Trigger,
 };
 use qoslab::study::judge::judge_trial;
 use qoslab::study::roster::roster;
@@ -59,6 +60,31 @@ fn two_million_messages_unmonitored(bencher: Bencher<'_, '_>, qos: QoS) {
     };
     let packets = play();
     bencher.counter(ItemsCount::new(packets)).bench_local(play);
+}
+
+/// A million messages over TCP, where the same loss costs time and retransmissions.
+#[divan::bench(args = QoS::ALL, sample_count = 3, sample_size = 1)]
+fn a_million_messages_over_tcp(bencher: Bencher<'_, '_>, qos: QoS) {
+    bench(bencher, &over_tcp(two_hops(qos, 1_000_000), 0.05));
+}
+
+/// 100,000 devices lose their connections when the broker restarts, and come back within a minute;
+/// each publishes twice. 1 % loss.
+#[divan::bench(sample_count = 1, sample_size = 1)]
+fn hundred_thousand_reconnect(bencher: Bencher<'_, '_>) {
+    let mut storm = over_tcp(fleet(100_000, 2), 0.01);
+    let setup = Arc::make_mut(&mut storm.setup);
+    setup.faults.push(FaultSetup {
+        name: "restart".into(),
+        trigger: Trigger::At(Span::from_secs(10)),
+        action: Action::Crash {
+            node: Node::Broker,
+            down: Interval::Fixed(Span::from_secs(3)),
+            peers: PeersSee::Close,
+            point: CrashPoint::Idle,
+        },
+    });
+    bench(bencher, &storm);
 }
 
 /// Five times as many messages: look at the memory.
@@ -116,6 +142,32 @@ fn fleet(size: u32, messages: u32) -> Trial {
     let spread = Span::from_secs(10);
     let streams = (0..size).map(|n| stream(n, QoS::AtLeastOnce, messages, every, spread)).collect();
     trial(clients, streams)
+}
+
+/// The same trial over TCP, with another loss and without retry timers.
+fn over_tcp(mut trial: Trial, loss: f64) -> Trial {
+    let setup = Arc::make_mut(&mut trial.setup);
+    let hop = HopSettings { retry: Retry::Reconnect, ..hop() };
+    setup.broker.hop = hop;
+    setup.broker.datagram = false;
+    for client in &mut setup.clients {
+        client.settings.request_retry = None;
+        client.settings.connect_timeout = Some(Span::from_secs(30));
+        client.settings.hop = hop;
+        let link = Arc::make_mut(&mut client.link);
+        link.transport = Transport::Tcp(TcpSettings {
+            headers: 40,
+            mss: 1460,
+            tls: None,
+            rto_min: Span::from_millis(200),
+            user_timeout: Span::from_secs(900),
+            nat_idle: None,
+        });
+        for way in [&mut link.up, &mut link.down] {
+            way.loss = LossModel::Random(Chance::from_share(loss));
+        }
+    }
+    trial
 }
 
 fn trial(clients: Vec<ClientSetup>, streams: Vec<StreamSetup>) -> Trial {
