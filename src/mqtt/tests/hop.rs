@@ -277,28 +277,24 @@ fn number(tag: Tag) -> u32 {
 }
 
 fn describe(arrow: &str, packet: &Packet) -> String {
-    let mut line = format!("{arrow}{}", packet.kind().label());
+    let mut words = vec![format!("{arrow}{}", packet.kind().label())];
     if let Packet::Publish(publish) = packet {
-        line += &format!(" #{} q{}", publish.message.payload.len(), publish.level.qos());
+        words.push(format!("#{} q{}", publish.message.payload.len(), publish.level.qos()));
     }
-    if let Some(id) = packet.id() {
-        line += &format!(" id{}", id.get());
-    }
+    words.extend(packet.id().map(|id| format!("id{}", id.get())));
     if packet.reason() != 0 {
-        line += &format!(" {:#x}", packet.reason());
+        words.push(format!("{:#x}", packet.reason()));
     }
     if let Packet::Publish(publish) = packet {
-        line += if publish.dup { " dup" } else { "" };
-        let Some(properties) = &publish.properties else { return line };
-        line += &properties.expiry.map_or(String::new(), |left| format!(" {left}s"));
-        line += &match properties.alias {
-            None => String::new(),
-            Some(Alias::Set(number)) => format!(" set{number}"),
-            Some(Alias::Use(number)) => format!(" use{number}"),
-        };
-        for id in &properties.subscription_ids {
-            line += &format!(" sub{id}");
+        words.extend(publish.dup.then(|| "dup".into()));
+        if let Some(properties) = &publish.properties {
+            words.extend(properties.expiry.map(|left| format!("{left}s")));
+            words.extend(properties.alias.map(|alias| match alias {
+                Alias::Set(number) => format!("set{number}"),
+                Alias::Use(number) => format!("use{number}"),
+            }));
+            words.extend(properties.subscription_ids.iter().map(|id| format!("sub{id}")));
         }
     }
-    line
+    words.join(" ")
 }
