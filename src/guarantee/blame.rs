@@ -130,7 +130,13 @@ fn by_store(facts: &Facts<'_>) -> Option<Judgement> {
     // What an acknowledged message was lost by is not its publisher.
     let publisher = (offender.breach != Breach::Lost).then_some(publisher);
     let nodes = [Some(Node::Broker), publisher, subscriber].into_iter().flatten();
-    let crashes = nodes.filter_map(|node| Some((chronicle.forgot(roster, node, published)?, node)));
+    // A client that forgot its session sends it away later, and with it what came meanwhile.
+    let sent_away =
+        offender.breach == Breach::Lost && case.let_go(offender.subscriber, Dropped::SessionEnded);
+    let crashes = nodes.filter_map(|node| {
+        let since = if sent_away && Some(node) == subscriber { Time::ZERO } else { published };
+        Some((chronicle.forgot(roster, node, since)?, node))
+    });
     let in_time = |(at, _): &(Time, Node)| {
         offender.breach != Breach::Duplicated || got.is_some_and(|got| *at <= got.last)
     };

@@ -56,6 +56,17 @@ impl Ledger {
         self.sessions[client.index()].forgotten_by_client = false;
     }
 
+    /// Everybody reconnects: notes who still believes in a connection that is dead.
+    pub(super) fn calm_two(&mut self) {
+        for n in 0..self.sessions.len() {
+            let client = client_index(n);
+            let believed = self.sessions[n].dark.filter(|_| self.roster.clients[n].keep_alive);
+            let mut ends = [Node::Broker, Node::Client(client)].into_iter();
+            self.sessions[n].unnoticed =
+                believed.is_some_and(|dark| ends.any(|end| self.links.is_open(end, client, dark)));
+        }
+    }
+
     /// The broker published a will: it has taken it at this instant, and nobody awaits an
     /// acknowledgement.
     pub(super) fn willed(&mut self, tag: Tag, meter: &mut Meter) {

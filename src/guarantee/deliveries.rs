@@ -112,6 +112,7 @@ impl Ledger {
     /// Whether a message needs nobody to reconnect on its way to a client.
     fn is_reliable(&self, parts: &Parts, client: ClientIndex) -> bool {
         let publisher = self.roster.streams[parts.stream.index()].client;
-        self.roster.is_reliable_up(publisher) && self.roster.is_reliable_down(client)
+        let unnoticed = [publisher, client].iter().any(|it| self.sessions[it.index()].unnoticed);
+        self.roster.is_reliable_up(publisher) && self.roster.is_reliable_down(client) && !unnoticed
     }
 }

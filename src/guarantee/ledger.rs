@@ -90,6 +90,11 @@ pub(super) struct Session {
     pub(super) forgotten_by_broker: bool,
     /// The client's store did.
     pub(super) forgotten_by_client: bool,
+    /// A connection of it that died silently.
+    pub(super) dark: Option<Connection>,
+    /// When everybody reconnected an end still believed in such a connection, and its keep alive
+    /// would have shown it in time: what waits for that is late, and not held back by anybody.
+    pub(super) unnoticed: bool,
     /// The streams that its subscriptions ever matched.
     pub(super) subscribed: Vec<StreamIndex>,
     /// The streams that it publishes.
@@ -168,7 +173,9 @@ impl Ledger {
     pub(super) fn completed(&mut self, now: Time, tag: Tag, meter: &mut Meter) {
         let Some(parts) = tag.parts() else { return };
         let publisher = self.roster.streams[parts.stream.index()].client;
-        let stalls = self.phase == Phase::CalmTwo && self.roster.is_reliable_up(publisher);
+        let stalls = self.phase == Phase::CalmTwo
+            && self.roster.is_reliable_up(publisher)
+            && !self.sessions[publisher.index()].unnoticed;
         let Some(progress) = self.progress(tag) else { return };
         progress.set(Progress::ACKNOWLEDGED);
         progress.finish(End::Completed);

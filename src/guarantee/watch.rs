@@ -183,6 +183,9 @@ impl Watch {
 
     fn phase(&mut self, phase: Phase) {
         self.ledger.phase = phase;
+        if phase == Phase::CalmTwo {
+            self.ledger.calm_two();
+        }
         self.counting = phase < Phase::CalmTwo;
     }
 }
@@ -249,7 +252,10 @@ impl Observer for Watch {
                 self.ledger.crashed(node);
                 self.meter.fault_began();
             }
-            Event::WentDark { .. } => self.meter.fault_struck(now),
+            Event::WentDark { connection, client, .. } => {
+                self.ledger.sessions[client.index()].dark = Some(connection);
+                self.meter.fault_struck(now);
+            }
             Event::OutageBegan { .. } | Event::Hampered { .. } => self.meter.fault_began(),
             Event::OutageEnded { .. } | Event::Unhampered { .. } | Event::Restarted { .. } => {
                 self.meter.fault_ended(now);

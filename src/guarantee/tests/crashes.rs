@@ -185,8 +185,11 @@ fn a_forgetting_client_that_starts_anew_does_not_excuse_what_its_session_was_owe
         stage.first_hop(0);
         stage.hop2(Kind::Publish, 0, 0, 0, &Fate::Stream);
         stage.crash(Node::Client(DASHBOARD));
+        stage.first_hop(1);
         stage.connect(DASHBOARD, true);
+        stage.hop2(Kind::Publish, 1, 0, 0, &Fate::Stream);
         stage.disconnect(DASHBOARD);
+        stage.drop_copy(1, Dropped::SessionEnded);
         stage.connect(DASHBOARD, false);
     };
     let volatile = with_client_store(AtLeastOnce, DASHBOARD, Store::Volatile);
@@ -364,9 +367,7 @@ fn who_holds_a_message_back_until_everybody_reconnects_has_stalled_it() {
 
 #[test]
 fn without_keep_alive_a_silent_death_stalls_by_configuration() {
-    let mut deaf = over_streams(roster(AtLeastOnce));
-    deaf.clients[1].keep_alive = false;
-    let found = violations(deaf, |stage| {
+    let script = |stage: &mut Stage<'_>| {
         stage.ready(AtLeastOnce);
         let (connection, client) = (stage.connections[1], DASHBOARD);
         stage.event(&Event::WentDark { connection, client, why: Dark::NatForgot });
@@ -377,8 +378,13 @@ fn without_keep_alive_a_silent_death_stalls_by_configuration() {
         stage.hop2(Kind::Publish, 0, 0, 1, &OK);
         stage.deliver(0, 0);
         stage.hop2(Kind::PubAck, 0, 0, 1, &OK);
-    });
-    assert_eq!(found, [(Promise::AtLeastOnce, Breach::Stalled, Blame::Configuration)]);
+    };
+    let mut deaf = over_streams(roster(AtLeastOnce));
+    deaf.clients[1].keep_alive = false;
+    let stalled = (Promise::AtLeastOnce, Breach::Stalled, Blame::Configuration);
+    assert_eq!(violations(deaf, script), [stalled]);
+    let noticed_later = violations(over_streams(roster(AtLeastOnce)), script);
+    assert_eq!(noticed_later, [], "its keep alive would have shown it");
 }
 
 #[test]
