@@ -134,7 +134,7 @@ fn a_declared_timer_may_send_again_and_a_store_that_forgets_is_not_held_to_what_
     let (_, resent, _) = SENDER[8];
     assert_eq!(broken(timer, resent), []);
     let mut forgetful = facts();
-    forgetful.broker_forgets = true;
+    forgetful.broker_store = Store::Volatile;
     let lost = |wire: &mut Wire| {
         wire.connect(false);
         wire.crash(Node::Broker);
