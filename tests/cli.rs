@@ -268,3 +268,19 @@ fn a_closed_pipe_and_a_full_disk_are_no_panic() {
         assert!(code == 2 && stderr.contains("failed to write standard output"), "{stderr}");
     }
 }
+
+#[test]
+fn a_warning_is_told_with_its_place_and_changes_no_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(shipped("clean-lan")).unwrap();
+    let text = text.replacen("schema = 1", "schema = 1\nmqtt = \"5.0\"", 1);
+    let text = text.replacen("[[client]]", "[[client]]\nretry = \"1s\"", 1);
+    fs::write(folder.path().join("timer.toml"), text).unwrap();
+    for command in [vec!["check", "timer.toml"], vec!["run", "timer.toml", "--seeds", "1"]] {
+        let (code, stdout, stderr) = told(&qoslab(folder.path(), &command));
+        assert_eq!(code, 0, "{stderr}");
+        assert!(stderr.contains("warning: MQTT 5.0 forbids"), "{stderr}");
+        assert!(stderr.contains("timer.toml:") && stderr.contains("[MQTT-4.4.0-1]"), "{stderr}");
+        assert!(!stdout.contains("warning"), "{stdout}");
+    }
+}

@@ -145,3 +145,43 @@ fn distinct(all: impl Iterator<Item = String>) -> String {
     let texts: Vec<_> = texts.into_iter().map(|(text, _)| text).collect();
     texts.join(" or ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCENARIO: &str = r#"
+schema = 1
+name = "deviant"
+[broker]
+profile = "mosquitto-2.0"
+quirks = ["no_dedupe", "timer_resend"]
+[[client]]
+name = "meter-{i}"
+count = 2
+store = { snapshot = "30s" }
+publish = [{ topic = "t", qos = 1, count = 3, every = "1s" }]
+[[client]]
+name = "dashboard"
+retry = "2s"
+subscribe = [{ filter = "t", qos = 1 }]
+[[link]]
+between = ["*", "broker"]
+transport = "tcp"
+delay = "20ms"
+tls = { version = "1.2", resumption = false }
+"#;
+
+    #[test]
+    fn what_is_unlike_a_correct_endpoint_is_told_and_nothing_else() {
+        let scenario = Scenario::parse("test.toml", SCENARIO).unwrap_or_else(|e| panic!("{e}"));
+        let rules = rules(&scenario);
+        assert_eq!(rules.transport, "tcp with TLS 1.2 (40 B headers)");
+        assert_eq!(rules.retry, "reconnect");
+        assert_eq!(
+            rules.endpoints,
+            "broker: profile mosquitto-2.0, store volatile, quirks no_dedupe timer_resend; \
+             meter-*: store snapshot every 30 s"
+        );
+    }
+}

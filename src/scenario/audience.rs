@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::trial::{ClientSetup, Setup};
 use crate::base::qos::QoS;
-use crate::mqtt::topics::FilterTree;
+use crate::mqtt::topics::{self, FilterTree};
 
 /// All subscriptions of a setup, those with one filter and one granted QoS together.
 pub(super) struct Audience {
@@ -53,9 +53,7 @@ impl Audience {
     }
 }
 
-/// The filter by which messages are chosen: that of a shared subscription follows
-/// `$share/GROUP/` (MQTT 5.0, section 4.8.2).
+/// The filter by which messages are chosen: a shared subscription's without its group.
 pub(super) fn plain_filter(filter: &str) -> &str {
-    let shared = filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/'));
-    shared.map_or(filter, |(_, plain)| plain)
+    topics::split_shared(filter).map_or(filter, |(_, plain)| plain)
 }

@@ -14,6 +14,7 @@ use crate::base::time::Span;
 use crate::base::units::{format_count, format_span};
 use crate::mqtt::settings::Version;
 use crate::mqtt::topics;
+use crate::mqtt::wire::MAX_REMAINING;
 use crate::network::settings::Interval;
 
 /// The largest UDP payload over IPv4 (RFC 768, RFC 791).
@@ -124,7 +125,7 @@ fn check_subscribe(
         errors.error(&filter.span, title, "not a topic filter");
     }
     check_number(filter, table, errors);
-    let shared = check_shared(filter, errors);
+    let shared = topics::split_shared(&filter.value).is_some();
     let version = file.mqtt.value.into();
     let options = [
         ("no_local", subscribe.no_local.as_ref().map(|one| &one.span)),
@@ -152,25 +153,6 @@ fn check_subscribe(
     for time in [&subscribe.at, &subscribe.until].into_iter().flatten() {
         check_deadline(time.value.0, &time.span, file.deadline.value.0, errors);
     }
-}
-
-/// Whether the filter is a shared subscription's, `$share/GROUP/FILTER`; a bad one is told.
-fn check_shared(filter: &Given<String>, errors: &mut Diagnostics) -> bool {
-    let Some(rest) = filter.value.strip_prefix("$share/") else { return false };
-    let (group, plain) = rest.split_once('/').unwrap_or((rest, ""));
-    if group.is_empty() || group.contains(['+', '#']) || plain.is_empty() {
-        errors
-            .error(
-                &filter.span,
-                "a shared subscription needs a group and a filter",
-                "one is missing",
-            )
-            .help(
-                "write `$share/GROUP/FILTER`, the group without wildcards [MQTT-4.8.2-1] and \
-                 [MQTT-4.8.2-2]",
-            );
-    }
-    true
 }
 
 fn check_will(will: &WillTable, table: &ClientTable, file: &File, errors: &mut Diagnostics) {
@@ -258,20 +240,23 @@ fn check_publish(
         only_v5("expiry", &expiry.span, file.mqtt.value.into(), errors);
         check_seconds("expiry", expiry.value.0, &expiry.span, errors);
     }
+    check_length(table, &topic, file, errors);
+}
+
+/// Whether the longest message fits what carries it.
+fn check_length(table: &PublishTable, topic: &str, file: &File, errors: &mut Diagnostics) {
     let (PayloadSize::Fixed(longest) | PayloadSize::Uniform(_, longest)) = table.payload.value.0;
     let datagram = |link: &LinkTable| link.transport.value == TransportWord::Datagram;
-    let datagrams = file.link.iter().any(|link| datagram(&link.value));
-    if datagrams && topic.len() + longest as usize + PUBLISH_FRAMING > LARGEST_DATAGRAM {
-        let title = "the message does not fit a datagram";
+    let (carrier, most) = if file.link.iter().any(|link| datagram(&link.value)) {
+        ("datagram", LARGEST_DATAGRAM)
+    } else {
+        ("packet", MAX_REMAINING as usize)
+    };
+    if topic.len() + longest as usize + PUBLISH_FRAMING > most {
+        let title = format!("the message does not fit a {carrier}");
+        let label = format!("up to {} bytes", format_count(longest.into()));
         errors
-            .error(
-                &table.payload.span,
-                title,
-                format!("up to {} bytes", format_count(longest.into())),
-            )
-            .help(format!(
-                "a PUBLISH can have {} bytes in all",
-                format_count(LARGEST_DATAGRAM as u64)
-            ));
+            .error(&table.payload.span, title, label)
+            .help(format!("a PUBLISH can have {} bytes in all", format_count(most as u64)));
     }
 }

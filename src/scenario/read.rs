@@ -41,6 +41,8 @@ max = "60s"
 pace = "1s"
 packet = "CONNECT"
 version = "1.3"
+promise = "exactly-once"
+kind = "duplicated"
 do = { outage = "1s" }
 "#;
 

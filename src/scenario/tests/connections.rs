@@ -222,7 +222,18 @@ fn limits_of_zero_and_times_that_cannot_be_written() {
     "3.5s": delay must be whole seconds, less than 4294967295s [this is 3.5 s] ()
     "70KB": a will can have 65,535 bytes [this has 70,000 bytes] ()
     "1.5s": expiry must be whole seconds, less than 4294967295s [this is 1.5 s] ()
-    "$share/g": a shared subscription needs a group and a filter [one is missing] (write `$share/GROUP/FILTER`, the group without wildcards [MQTT-4.8.2-1] and [MQTT-4.8.2-2])
+    "$share/g": the topic filter is no shared subscription: write $share/GROUP/FILTER [MQTT-4.8.2-1] [not a topic filter] ()
+    "#);
+}
+
+#[test]
+fn over_tcp_a_message_can_be_as_long_as_mqtt_allows() {
+    let text = |payload: &str| {
+        tcp("", "", "").replace("count = 3", &format!("count = 3, payload = \"{payload}\""))
+    };
+    parse(&text("200MB"));
+    insta::assert_snapshot!(told(&text("268435450B")), @r#"
+    "268435450B": the message does not fit a packet [up to 268,435,450 bytes] (a PUBLISH can have 268,435,455 bytes in all)
     "#);
 }
 
