@@ -320,13 +320,11 @@ impl<'de, T: Text, M: Deserialize<'de>> Visitor<'de> for EitherVisitor<T, M> {
     fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Self::Value, A::Error> {
         let read = M::deserialize(de::value::MapAccessDeserializer::new(&mut table))?;
         // Where one entry of several is wanted, serde leaves the others unread.
-        match table.next_key::<de::IgnoredAny>()? {
-            None => Ok(Either::Table(read)),
-            Some(_) => {
-                let problem = Problem::new("must say one thing", "there are several entries");
-                Err(de::Error::custom(problem.help("leave all but one out")))
-            }
+        if table.next_key::<de::IgnoredAny>()?.is_some() {
+            let problem = Problem::new("must say one thing", "there are several entries");
+            return Err(de::Error::custom(problem.help("leave all but one out")));
         }
+        Ok(Either::Table(read))
     }
 }
 
