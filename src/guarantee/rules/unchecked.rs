@@ -3,7 +3,7 @@
 /// Rules of delivery that are not checked, and why.
 pub const UNCHECKED: [(&str, &str); 14] = [
     (
-        "[MQTT-4.3.1-1], [MQTT-4.3.2-1] and the like: what must be stored and when ownership passes",
+        "[MQTT-4.3.1-1], [MQTT-4.3.2-1] and the like: what is stored and when ownership passes",
         "happens inside an endpoint; a crash shows it as a lost or a doubled message",
     ),
     (
