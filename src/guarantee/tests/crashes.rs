@@ -187,6 +187,7 @@ fn a_forgetting_client_that_starts_anew_does_not_excuse_what_its_session_was_owe
         stage.crash(Node::Client(DASHBOARD));
         stage.first_hop(1);
         stage.connect(DASHBOARD, true);
+        stage.hop2(Kind::Publish, 0, 0, 1, &Fate::Stream);
         stage.hop2(Kind::Publish, 1, 0, 0, &Fate::Stream);
         stage.disconnect(DASHBOARD);
         stage.drop_copy(1, Dropped::SessionEnded);

@@ -4,7 +4,7 @@ use super::super::*;
 use super::SMALL;
 use crate::mqtt::quirks::{Quirk, Side};
 
-fn page(name: &str) -> std::path::PathBuf {
+fn page(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
 }
 
