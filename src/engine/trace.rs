@@ -8,8 +8,8 @@
 //!   [`PacketName`] of what is sent or arrives; the first byte, the packet id, the reason code and
 //!   the length of what is sent; the fate with its times, or the reason of a loss; message, QoS
 //!   and RETAIN flag of what is delivered; message and reason of what is submitted, completed,
-//!   refused or dropped; what opens, closes, dies, is hampered, crashes, goes down or comes up; what a transport sends
-//!   of its own; each change of phase.
+//!   refused or dropped; what opens, closes, dies, is hampered, crashes, goes down or comes up;
+//!   what a transport sends of its own; each change of phase.
 //!
 //! It does not cover payloads, what is left to do ([`Event::Backlog`]), a turn in which an
 //! engine finds nothing to do, nor anything that only an engine knows, such as places in its

@@ -31,7 +31,7 @@ pub(super) struct Sender {
     /// PUBRECs that are not answered by PUBREL yet.
     due: u32,
     due_since: Time,
-    /// PUBLISHes of QoS 1 and 2 sent on this connection and not yet acknowledged.
+    /// Messages of QoS 1 and 2 sent on this connection and not yet acknowledged.
     unacknowledged: u32,
     /// The peer's Receive Maximum.
     pub(super) receive_maximum: u16,

@@ -70,6 +70,8 @@ where
 
     /// A client has its connection.
     pub(super) fn opened(&mut self, client: ClientIndex, connection: Connection) {
+        // It comes in time after all: no other is needed.
+        self.hang_up(client);
         let node = Node::Client(client);
         *self.connections.at(node, connection) = End::Open;
         self.tell(&Event::Opened { node, connection, client });
