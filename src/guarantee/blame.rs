@@ -251,6 +251,10 @@ fn by_silence(facts: &Facts<'_>) -> Option<Judgement> {
 /// did not send it on, or again, is to blame.
 fn by_omission(facts: &Facts<'_>) -> Option<Judgement> {
     let Facts { roster, case, offender, chronicle, .. } = *facts;
+    if offender.provisional {
+        // It might still have come.
+        return None;
+    }
     let publisher = roster.streams[offender.stream.index()].client;
     let end = match offender.breach {
         Breach::Stalled => chronicle.calm_two()?,
@@ -270,7 +274,10 @@ fn by_omission(facts: &Facts<'_>) -> Option<Judgement> {
     if !roster.clients[client.index()].over_stream {
         return None;
     }
-    let welcome = chronicle.welcome_before(client, end);
+    let welcome = match hop {
+        Hop::First => chronicle.welcome_before(client, end),
+        Hop::Second => chronicle.accepted_before(client, end),
+    };
     let (rule, because) = match (case.last_sent(client, hop, end), welcome) {
         _ if case.let_go(offender.subscriber, Dropped::Expired) => {
             ("MQTT-4.3.3-7", format!("{who} let it expire though it had begun to send it"))

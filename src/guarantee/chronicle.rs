@@ -18,6 +18,8 @@ pub(super) struct Chronicle {
     watched: BTreeSet<ClientIndex>,
     links: BTreeMap<ClientIndex, Vec<(Time, Moment)>>,
     broker: Vec<(Time, Moment)>,
+    /// When the broker sent each client a CONNACK.
+    accepted: BTreeMap<ClientIndex, Vec<Time>>,
     calm_two: Option<Time>,
 }
 
@@ -75,6 +77,13 @@ impl Chronicle {
         self.add(now, client, Moment::Welcomed { resumed });
     }
 
+    /// The broker sent a client a CONNACK, and what it resumes follows at once.
+    pub(super) fn accepted(&mut self, now: Time, client: ClientIndex) {
+        if self.watched.contains(&client) {
+            push(self.accepted.entry(client).or_default(), now);
+        }
+    }
+
     /// What befell the broker and these links, not before a time, in order.
     pub(super) fn since(
         &self,
@@ -104,6 +113,11 @@ impl Chronicle {
             |(at, moment): &&(Time, Moment)| *at >= since && *moment == Moment::Crashed(node);
         let found = self.of(node).iter().find(crashed);
         found.filter(|_| roster.forgets(node)).map(|(at, _)| *at)
+    }
+
+    /// When the broker last accepted a client before a time.
+    pub(super) fn accepted_before(&self, client: ClientIndex, time: Time) -> Option<Time> {
+        self.accepted.get(&client)?.iter().rev().find(|at| **at < time).copied()
     }
 
     /// When a client was last welcomed before a time.
@@ -136,19 +150,19 @@ impl Chronicle {
     fn add_at(&mut self, now: Time, node: Node, moment: Moment) {
         match node {
             Node::Client(client) => self.add(now, client, moment),
-            Node::Broker => push(&mut self.broker, now, moment),
+            Node::Broker => push(&mut self.broker, (now, moment)),
         }
     }
 
     fn add(&mut self, now: Time, client: ClientIndex, moment: Moment) {
         if self.watched.contains(&client) {
-            push(self.links.entry(client).or_default(), now, moment);
+            push(self.links.entry(client).or_default(), (now, moment));
         }
     }
 }
 
-fn push(moments: &mut Vec<(Time, Moment)>, now: Time, moment: Moment) {
+fn push<T>(moments: &mut Vec<T>, moment: T) {
     if moments.len() < MAX_MOMENTS {
-        moments.push((now, moment));
+        moments.push(moment);
     }
 }

@@ -1,8 +1,10 @@
 //! What is kept of one offending message in the second pass.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::monitor::Break;
+use super::roster::StreamFacts;
+use super::subscriptions::Subscriptions;
 use crate::base::event::{Dropped, Fate, Record};
 use crate::base::name::{ClientIndex, Hop, Kind, Node, StreamIndex, Way};
 use crate::base::qos::QoS;
@@ -43,6 +45,10 @@ pub(super) struct Case {
     pub(super) accepted: Option<Time>,
     /// What the broker did for each subscriber.
     pub(super) onward: BTreeMap<ClientIndex, Onward>,
+    /// The copies that the broker sent to each subscriber.
+    pub(super) copies: BTreeSet<(ClientIndex, u32)>,
+    /// When its PUBLISH or PUBREL was sent, in order: all of them, where the story has the first.
+    sends: BTreeMap<(ClientIndex, Hop), Vec<Time>>,
 }
 
 /// Something that happened to a message.
@@ -126,8 +132,12 @@ pub(super) struct Deliveries {
 pub(super) struct Onward {
     /// The highest QoS granted at an arrival of the message at the broker.
     pub(super) granted: Option<QoS>,
-    /// First sendings by the broker.
+    /// The lowest of what was granted at its arrivals; `None` where that is not sure.
+    pub(super) least: Option<QoS>,
+    /// Copies that the broker sent.
     pub(super) sent: u32,
+    /// The highest QoS among them, and when that was sent last.
+    pub(super) best: Option<(QoS, Time)>,
     /// It was sent as a retained message.
     pub(super) retained: bool,
     /// It arrived and was new to the subscriber's endpoint.
@@ -155,6 +165,9 @@ impl Case {
                 harm.reordered += u32::from(arrival.overtakes);
             }
         }
+        if matches!(record.kind(), Kind::Publish | Kind::PubRel) {
+            self.sends.entry((record.name.client, hop)).or_default().push(now);
+        }
         let act = Act::Sent {
             link: record.name.client,
             way: record.name.way,
@@ -168,22 +181,19 @@ impl Case {
     }
 
     /// The broker has a reason to forward it, to those who have a subscription now.
-    pub(super) fn reach(&mut self, level: impl Fn(ClientIndex) -> Option<QoS>) {
+    pub(super) fn reach(&mut self, stream: &StreamFacts, subscriptions: &Subscriptions) {
         self.reasons += 1;
         for client in &self.subscribers {
             let onward = self.onward.entry(*client).or_default();
-            onward.granted = onward.granted.max(level(*client));
+            let least = subscriptions.least_level(*client, stream);
+            onward.least = if self.reasons == 1 { least } else { onward.least.min(least) };
+            onward.granted = onward.granted.max(subscriptions.any_level(*client, stream));
         }
     }
 
     /// When its PUBLISH or PUBREL was last sent in one direction of a link before a time.
     pub(super) fn last_sent(&self, client: ClientIndex, on: Hop, before: Time) -> Option<Time> {
-        let sent = |(at, act): &&(Time, Act)| {
-            let mine = matches!(act, Act::Sent { link, hop, kind: Kind::Publish | Kind::PubRel, .. }
-                if *link == client && *hop == on);
-            mine && *at < before
-        };
-        self.acts.iter().rev().find(sent).map(|(at, _)| *at)
+        self.sends.get(&(client, on))?.iter().rev().find(|at| **at < before).copied()
     }
 
     /// Keeps a delivery.

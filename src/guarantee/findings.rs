@@ -2,7 +2,7 @@
 
 use super::blame::Judgement;
 use super::chronicle::Chronicle;
-use super::evidence::Case;
+use super::evidence::{Case, Onward};
 use super::monitor::Break;
 use super::roster::Roster;
 use super::rules::Rule;
@@ -72,4 +72,26 @@ pub(super) fn note_missing_deed(
     let message = Some((offender.stream, offender.sequence));
     let hop = Hop::Second;
     case.breaks.push(Break { at, node, link, hop, rule, message, other: None });
+}
+
+/// Notes that the broker sent its best copy below what was granted. It may send one copy a filter,
+/// each at its filter's QoS.
+pub(super) fn note_low_copies(
+    roster: &Roster,
+    case: &mut Case,
+    offender: &Offender,
+    chronicle: &Chronicle,
+) {
+    let Some(link) = offender.subscriber else { return };
+    let Some(Onward { best: Some((best, at)), least: Some(least), .. }) =
+        case.onward.get(&link).copied()
+    else {
+        return;
+    };
+    let Some((published, since)) = case.published else { return };
+    if best < least.min(published) && chronicle.forgot(roster, Node::Broker, since).is_none() {
+        let (node, hop, rule) = (Node::Broker, Hop::Second, Rule::BelowGranted);
+        let message = Some((offender.stream, offender.sequence));
+        case.breaks.push(Break { at, node, link, hop, rule, message, other: None });
+    }
 }

@@ -7,7 +7,7 @@ use super::blame::{Facts, blame};
 use super::chronicle::Chronicle;
 use super::endings::Endings;
 use super::evidence::{Act, Case, Freed, Misled, Mistaken};
-use super::findings::{explain, note_missing_deed};
+use super::findings::{explain, note_low_copies, note_missing_deed};
 use super::monitor::{Break, Monitor, message};
 use super::roster::Roster;
 use super::rules::Rule;
@@ -80,6 +80,7 @@ impl Recorder {
             };
             let (roster, endings, chronicle) = (&self.roster, &self.endings, &self.chronicle);
             note_missing_deed(roster, case, offender, chronicle);
+            note_low_copies(roster, case, offender, chronicle);
             let judgement = blame(&Facts { roster, case, offender, endings, chronicle });
             let by_endpoint =
                 matches!(judgement.blame, Blame::Publisher | Blame::Broker | Blame::Subscriber);
@@ -133,9 +134,7 @@ impl Recorder {
                     case.accepted.get_or_insert(now);
                 }
             }
-            (Hop::Second, Node::Broker)
-                if record.kind() == Kind::Publish && !record.is_resend() =>
-            {
+            (Hop::Second, Node::Broker) if record.kind() == Kind::Publish => {
                 self.forwarded(now, record);
             }
             (Hop::Second, Node::Client(_))
@@ -151,7 +150,8 @@ impl Recorder {
         }
     }
 
-    /// The broker sent a copy on for the first time.
+    /// The broker sent a copy on. Where a crash fell between storing and sending, the first that is
+    /// seen of a copy is a repeat.
     fn forwarded(&mut self, now: Time, record: &Record<'_>) {
         let Some(parts) = record.tag.parts() else { return };
         let link = record.name.client;
@@ -164,8 +164,12 @@ impl Recorder {
         if !case.subscribers.contains(&link) {
             return;
         }
+        if !case.copies.insert((link, parts.copy)) && record.is_resend() {
+            return;
+        }
         let onward = case.onward.entry(link).or_default();
         onward.sent += 1;
+        onward.best = onward.best.max(record.qos().map(|qos| (qos, now)));
         // With an older state, older subscriptions come back.
         let doubtful = self.chronicle.forgot(&self.roster, Node::Broker, now).is_some();
         let rule = match (onward.granted, record.qos()) {
@@ -223,7 +227,7 @@ impl Recorder {
                     return;
                 }
                 let stream = &self.roster.streams[whose.0.index()];
-                case.reach(|client| self.subscriptions.any_level(client, stream));
+                case.reach(stream, &self.subscriptions);
             }
             (Hop::Second, Node::Client(_), Kind::Publish) => {
                 case.onward.entry(link).or_default().taken = true;
@@ -298,12 +302,13 @@ impl Recorder {
                 self.subscriptions.granted(client, record.id, codes);
             }
             Body::ConnAck { session_present, .. }
-                if record.reason == 0
-                    && self.monitor.was_welcome()
-                    && !self.roster.carries_on(client, session_present) =>
+                if record.reason == 0 && self.monitor.was_welcome() =>
             {
-                self.subscriptions.forget(client);
-                self.endings.began_anew(now, Node::Broker, client);
+                self.chronicle.accepted(now, client);
+                if !self.roster.carries_on(client, session_present) {
+                    self.subscriptions.forget(client);
+                    self.endings.began_anew(now, Node::Broker, client);
+                }
             }
             _ if record.kind() == Kind::UnsubAck => {
                 self.subscriptions.ended(client, record.id);
@@ -319,7 +324,7 @@ impl Recorder {
         case.published = Some((parts.qos, now));
         case.accepted = Some(now);
         let stream = &self.roster.streams[parts.stream.index()];
-        case.reach(|client| self.subscriptions.any_level(client, stream));
+        case.reach(stream, &self.subscriptions);
         case.act(now, Act::Willed);
     }
 

@@ -76,6 +76,7 @@ pub enum Rule {
     ExpiredForwarded,
     ExpiryNotReduced,
     AboveGranted,
+    BelowGranted,
     NotSubscribed,
     NeverForwarded,
     NeverDelivered,

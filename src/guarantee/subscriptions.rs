@@ -154,6 +154,13 @@ impl Subscriptions {
         self.matching(client, stream).map(|held| held.qos).max()
     }
 
+    /// What a client is owed at least: `None` without a subscription, or where it is a member of a
+    /// group too, whose copies have a QoS of their own.
+    pub(super) fn least_level(&self, client: ClientIndex, stream: &StreamFacts) -> Option<QoS> {
+        let shares = self.matching(client, stream).any(|held| held.shared);
+        self.level(client, stream).filter(|_| !shares)
+    }
+
     /// A client's filters that match, but for those that keep its own messages from it
     /// [MQTT-3.8.3-3].
     fn matching(&self, client: ClientIndex, stream: &StreamFacts) -> impl Iterator<Item = &Held> {

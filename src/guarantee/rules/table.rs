@@ -46,7 +46,7 @@ impl Facts {
     }
 }
 
-pub(super) const TABLE: [Facts; 62] = [
+pub(super) const TABLE: [Facts; 63] = [
     must(
         Rule::ResendWithoutDup,
         "resend-without-dup",
@@ -412,6 +412,9 @@ pub(super) const TABLE: [Facts; 62] = [
     must(Rule::AboveGranted, "above-granted", Broker, (Both("MQTT-3.8.4-6"), Both("MQTT-3.8.4-8")))
         .in_second_pass()
         .says("forwarded a message above the granted QoS"),
+    must(Rule::BelowGranted, "below-granted", Broker, (Both("MQTT-3.3.5-1"), Both("MQTT-3.3.4-2")))
+        .in_second_pass()
+        .says("forwarded a message below the highest QoS granted for it"),
     must(
         Rule::NotSubscribed,
         "not-subscribed",

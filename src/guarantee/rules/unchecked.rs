@@ -1,7 +1,7 @@
 //! What the monitor does not check.
 
 /// Rules of delivery that are not checked, and why.
-pub const UNCHECKED: [(&str, &str); 14] = [
+pub const UNCHECKED: [(&str, &str); 13] = [
     (
         "[MQTT-4.3.1-1], [MQTT-4.3.2-1] and the like: what is stored and when ownership passes",
         "happens inside an endpoint; a crash shows it as a lost or a doubled message",
@@ -9,10 +9,6 @@ pub const UNCHECKED: [(&str, &str); 14] = [
     (
         "[MQTT-4.6.0-5], [MQTT-4.6.0-6]: messages of a topic arrive in order",
         "a promise of its own (`order = true`), judged by what applications get",
-    ),
-    (
-        "[MQTT-3.3.5-1] of 3.1.1, [MQTT-3.3.4-2] of 5.0: overlapping subscriptions",
-        "the ledger judges how many copies come, and at which QoS",
     ),
     (
         "[MQTT-3.2.2-4] of 5.0: a client without a session closes on Session Present 1",

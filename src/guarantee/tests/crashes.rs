@@ -401,3 +401,40 @@ fn a_timer_on_the_way_of_one_message_does_not_make_another_stall() {
     });
     assert_eq!(found, []);
 }
+
+#[test]
+fn a_copy_that_was_stored_before_a_crash_counts_though_its_first_sending_was_never_seen() {
+    let outcome =
+        judge(with_broker_store(ExactlyOnce, Store::Durable), Ending::Quiescent, |stage| {
+            stage.ready(ExactlyOnce);
+            stage.submit(0);
+            stage.hop1(Kind::Publish, 0, 0, &OK);
+            stage.crash(Node::Broker);
+            stage.connect(SENSOR, true);
+            stage.shake1(0, 1);
+            stage.complete(0);
+            stage.connect(DASHBOARD, true);
+            stage.hop2(Kind::Publish, 0, 0, 1, &OK);
+            stage.deliver(0, 0);
+            stage.second_hop(0, 1);
+        });
+    let finding = &outcome.findings[0];
+    assert_eq!(finding.violation.breach, Breach::Duplicated);
+    assert_eq!(finding.violation.blame, Blame::Broker);
+    assert_eq!(finding.rule, Some("MQTT-4.3.3-2"));
+}
+
+#[test]
+fn who_had_not_yet_sent_a_message_when_a_trial_was_stopped_is_not_blamed() {
+    for (ending, expected) in [
+        (Ending::Quiescent, vec![(Promise::Acknowledged, Breach::Stuck, Blame::Publisher)]),
+        (Ending::Deadline, vec![]),
+    ] {
+        let outcome = judge(over_streams(roster(AtLeastOnce)), ending, |stage| {
+            stage.ready(AtLeastOnce);
+            stage.submit(0);
+        });
+        let found = outcome.violations.keys().map(|it| (it.promise, it.breach, it.blame));
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+    }
+}

@@ -78,8 +78,13 @@ fn every_rule_is_silent_where_a_correct_peer_comes_close() {
 fn every_rule_has_its_cases() {
     let mut rules: BTreeSet<_> = cases().map(|(rule, ..)| rule).collect();
     rules.insert(Rule::RetainedWithoutFlag);
-    let second_pass =
-        [Rule::AboveGranted, Rule::NotSubscribed, Rule::NeverForwarded, Rule::NeverDelivered];
+    let second_pass = [
+        Rule::AboveGranted,
+        Rule::BelowGranted,
+        Rule::NotSubscribed,
+        Rule::NeverForwarded,
+        Rule::NeverDelivered,
+    ];
     rules.extend(second_pass);
     assert_eq!(rules, ALL.into_iter().collect());
 }
@@ -125,6 +130,24 @@ fn a_forward_that_nobody_asked_for_or_above_the_grant_breaks_a_rule_and_a_right_
     assert_eq!(rule(None, QoS::AtMostOnce), Some("MQTT-3.10.4-2"));
     assert_eq!(rule(Some(QoS::AtLeastOnce), QoS::ExactlyOnce), Some("MQTT-3.8.4-6"));
     assert_eq!(rule(Some(QoS::AtLeastOnce), QoS::AtLeastOnce), None);
+}
+
+#[test]
+fn a_forward_below_the_grant_is_to_blame_for_the_second_copy_that_comes_of_it() {
+    let rule = |forwarded: QoS| {
+        let outcome = judge(roster(QoS::ExactlyOnce), Ending::Quiescent, |stage| {
+            stage.ready(QoS::ExactlyOnce);
+            stage.first_hop(0);
+            stage.qos = Some(forwarded);
+            for attempt in [0, 1] {
+                stage.hop2(Kind::Publish, 0, 0, attempt, &OK);
+                stage.deliver(0, 0);
+            }
+        });
+        outcome.findings.first().and_then(|finding| finding.rule)
+    };
+    assert_eq!(rule(QoS::AtLeastOnce), Some("MQTT-3.3.5-1"));
+    assert_eq!(rule(QoS::ExactlyOnce), Some("MQTT-4.3.3-2"));
 }
 
 #[test]
