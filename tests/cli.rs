@@ -284,3 +284,26 @@ fn a_warning_is_told_with_its_place_and_changes_no_exit_code() {
         assert!(!stdout.contains("warning"), "{stdout}");
     }
 }
+
+#[test]
+fn a_quirk_in_the_scenario_of_its_bug_class_is_told_with_its_promise_rule_and_culprit() {
+    let name = "bugs/03-publish-replayed-after-pubrel";
+    let (code, stdout, stderr) = outcome(&["run", &shipped(name)]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(shipped(name)).unwrap();
+    let quirk = "name = \"meter\"\nquirks = [\"replay_publish_after_pubrel\"]";
+    fs::write(folder.path().join("q.toml"), text.replace("name = \"meter\"", quirk)).unwrap();
+    let (code, stdout, stderr) = told(&qoslab(folder.path(), &["run", "q.toml", "--seed", "1"]));
+    let told = format!("{stdout}{stderr}");
+    assert_eq!(code, 1, "{told}");
+    let words = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "meter: quirks replay_publish_after_pubrel",
+        "exactly-once broken: message #4 of `meter` delivered twice to `app`",
+        "blame: publisher, MUST [MQTT-4.3.3-6]: meter sent a PUBLISH again after its PUBREL",
+    ] {
+        assert!(words.contains(part), "no `{part}` in: {told}");
+    }
+}
