@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use qoslab::guarantee::verdict::{Blame, Breach, Ending, Outcome, Promise};
+use qoslab::guarantee::verdict::{Blame, Breach, Ending, Outcome, Promise, RuleBreak};
 use qoslab::mqtt::quirks::{Quirk, Side};
 use qoslab::scenario::trial::{Setup, Trial};
 use qoslab::scenario::{Point, Scenario, find};
@@ -158,7 +158,7 @@ fn client<'a>(
 }
 
 fn is_red(outcome: &Outcome) -> bool {
-    !outcome.violations.is_empty() || outcome.rules.keys().any(|broken| broken.is_violation())
+    !outcome.violations.is_empty() || outcome.rules.keys().any(RuleBreak::is_violation)
 }
 
 /// Whether this is what broke, by this rule if one is cited. A broken rule counts by itself where

@@ -268,7 +268,7 @@ impl Point {
             queued_peak: facts().map(|facts| facts.queued_peak).max().unwrap_or(0),
             recovery_max_s: recovery.map(Span::as_secs_f64),
             violations: point.violations.iter().map(|(v, count)| Broken::new(*v, *count)).collect(),
-            rules_broken: point.rules.iter().map(|(it, n)| BrokenRule::new(it, *n)).collect(),
+            rules_broken: point.rules.iter().map(|(it, n)| BrokenRule::new(*it, *n)).collect(),
             excused: point.excuses.iter().map(|(e, count)| (words::excuse(*e), *count)).collect(),
             sometimes: point.sometimes.clone(),
             qos: Figures::of(point).map(|figures| Level::new(point, &figures)).collect(),
@@ -298,7 +298,7 @@ impl Broken {
 }
 
 impl BrokenRule {
-    fn new(broken: &RuleBreak, count: u64) -> Self {
+    fn new(broken: RuleBreak, count: u64) -> Self {
         Self {
             rule: broken.rule.name(),
             id: broken.id(),

@@ -44,10 +44,8 @@ pub fn expectations(result: &ScenarioResult, style: Style) -> String {
     }
     for (broken, count) in rules(result) {
         let declared = result.expected.iter().any(|(it, _)| it.what.is_rule(&broken));
-        let sign = match broken.is_violation() && !declared {
-            true => style.bad("✗"),
-            false => style.faint("-"),
-        };
+        let bad = broken.is_violation() && !declared;
+        let sign = if bad { style.bad("✗") } else { style.faint("-") };
         let times = format_count(count);
         text += &format!("  {sign} broken: {}: {times}\n", words::broken_rule(&broken));
     }

@@ -83,6 +83,7 @@ fn what_is_shown_is_valid_and_means_the_same() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one snapshot of a whole file")]
 fn every_assumed_default_is_shown() {
     insta::assert_snapshot!(parse(SMALL).show(), @r#"
     schema = 1

@@ -7,15 +7,15 @@ use crate::guarantee::verdict::{Blame, Ending, Outcome, RuleBreak, Violation};
 use crate::scenario::expect::{Expect, Expected};
 
 /// Whether a broken promise is declared.
-pub(super) fn is_expected(expect: &Expect, violation: &Violation) -> bool {
+pub(super) fn is_expected(expect: &Expect, violation: Violation) -> bool {
     let mut declared = expect.broken.iter();
-    declared.any(|it| matches!(&it.what, Expected::Promise(known) if known == violation))
+    declared.any(|it| matches!(&it.what, Expected::Promise(known) if *known == violation))
 }
 
 /// Whether a broken rule is declared.
-pub(super) fn is_expected_rule(expect: &Expect, broken: &RuleBreak) -> bool {
+pub(super) fn is_expected_rule(expect: &Expect, broken: RuleBreak) -> bool {
     let mut declared = expect.broken.iter();
-    declared.any(|it| it.what.is_rule(broken))
+    declared.any(|it| it.what.is_rule(&broken))
 }
 
 /// How often what a scenario expects was seen at a point.
@@ -42,13 +42,13 @@ pub(super) fn verdict_of(outcome: &Outcome, expect: &Expect) -> Verdict {
         outcome.violations.iter().filter(|(_, count)| **count > 0).map(|(violation, _)| {
             match violation.blame {
                 Blame::Unexplained => Verdict::Bug,
-                _ if is_expected(expect, violation) => Verdict::Holds,
+                _ if is_expected(expect, *violation) => Verdict::Holds,
                 _ => Verdict::Violated,
             }
         });
     let is_violation = |broken: &RuleBreak| broken.is_violation();
     let rules = outcome.rules.keys().filter(|broken| is_violation(broken)).map(|broken| {
-        if is_expected_rule(expect, broken) { Verdict::Holds } else { Verdict::Violated }
+        if is_expected_rule(expect, *broken) { Verdict::Holds } else { Verdict::Violated }
     });
     promises.chain(rules).fold(drained, Verdict::max)
 }
@@ -56,15 +56,15 @@ pub(super) fn verdict_of(outcome: &Outcome, expect: &Expect) -> Verdict {
 /// What went wrong in a trial that does not hold.
 pub(super) fn cause_of(outcome: Outcome, expect: &Expect) -> Cause {
     let is_undeclared =
-        |broken: &RuleBreak| broken.is_violation() && !is_expected_rule(expect, broken);
+        |broken: &RuleBreak| broken.is_violation() && !is_expected_rule(expect, *broken);
     let (mut violations, mut rules) = (outcome.violations, outcome.rules);
-    violations.retain(|violation, count| *count > 0 && !is_expected(expect, violation));
+    violations.retain(|violation, count| *count > 0 && !is_expected(expect, *violation));
     rules.retain(|broken, _| is_undeclared(broken));
     if violations.is_empty() && rules.is_empty() {
         return Cause::NotDrained { ending: outcome.ending, at: outcome.ended_at };
     }
     let (mut findings, mut rule_findings) = (outcome.findings, outcome.rule_findings);
-    findings.retain(|finding| !is_expected(expect, &finding.violation));
+    findings.retain(|finding| !is_expected(expect, finding.violation));
     rule_findings.retain(|finding| is_undeclared(&finding.broken));
     let messages = outcome.metrics.qos.iter().map(|qos| qos.messages).sum();
     let totals = Totals::new(&outcome.metrics);

@@ -414,7 +414,7 @@ impl TrialFacts {
     fn new(outcome: &Outcome, expect: &Expect) -> Self {
         let breaks = |expected: bool| {
             let all = outcome.violations.iter();
-            all.filter(|(it, _)| is_expected(expect, it) == expected).map(|(_, n)| n).sum()
+            all.filter(|(it, _)| is_expected(expect, **it) == expected).map(|(_, n)| n).sum()
         };
         Self {
             ending: outcome.ending,

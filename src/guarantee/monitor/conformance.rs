@@ -58,14 +58,14 @@ impl Conformance {
             if *count > MAX_FINDINGS as u64 {
                 continue;
             }
-            let mut sentence = format!("{name} {}", rule.says());
-            if node == Node::Broker {
-                sentence += &format!(", on the link of {}", self.roster.name(link));
-            }
-            if let Some((stream, sequence)) = message {
-                let stream = &self.roster.streams[stream.index()].name;
-                sentence += &format!(": message #{sequence} of {stream}");
-            }
+            let place = match node {
+                Node::Broker => format!(", on the link of {}", self.roster.name(link)),
+                Node::Client(_) => String::new(),
+            };
+            let what = message.map_or_else(String::new, |(stream, sequence)| {
+                format!(": message #{sequence} of {}", self.roster.streams[stream.index()].name)
+            });
+            let sentence = format!("{name} {}{place}{what}", rule.says());
             self.findings.push(RuleFinding { broken: rule_break, at, sentence });
         }
     }

@@ -113,13 +113,12 @@ fn a_retained_message_without_its_flag_breaks_a_rule_of_3_1_1_alone() {
 fn a_forward_that_nobody_asked_for_or_above_the_grant_breaks_a_rule_and_a_right_one_does_not() {
     let rule = |granted: Option<QoS>, forwarded: QoS| {
         let outcome = judge(roster(QoS::ExactlyOnce), Ending::Quiescent, |stage| {
-            match granted {
-                Some(granted) => stage.ready(granted),
-                None => {
-                    stage.connect(SENSOR, false);
-                    stage.connect(DASHBOARD, false);
-                    stage.event(&Event::Phase(Phase::Traffic));
-                }
+            if let Some(granted) = granted {
+                stage.ready(granted);
+            } else {
+                stage.connect(SENSOR, false);
+                stage.connect(DASHBOARD, false);
+                stage.event(&Event::Phase(Phase::Traffic));
             }
             stage.first_hop(0);
             stage.qos = Some(forwarded);

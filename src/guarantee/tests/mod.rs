@@ -149,7 +149,7 @@ impl Stage<'_> {
         let record = Record {
             name: PacketName { client, way, kind, subject },
             tag: Tag::NONE,
-            first: (kind as u8) << 4 | self.reserved(kind),
+            first: (kind as u8) << 4 | Self::reserved(kind),
             id: 1,
             reason: 0,
             size: Size { mqtt: 10, payload: 0, headers: 28 },
@@ -159,7 +159,7 @@ impl Stage<'_> {
     }
 
     /// The reserved flags of kinds other than PUBLISH.
-    const fn reserved(&self, kind: Kind) -> u8 {
+    const fn reserved(kind: Kind) -> u8 {
         match kind {
             Kind::PubRel | Kind::Subscribe | Kind::Unsubscribe => 0b0010,
             _ => 0,
@@ -338,7 +338,7 @@ impl Stage<'_> {
         let dup = self.dup.unwrap_or(attempt > 0) && kind == Kind::Publish;
         let flags = match kind {
             Kind::Publish => qos.number() << 1,
-            _ => self.reserved(kind),
+            _ => Self::reserved(kind),
         };
         let retain = u8::from(self.roster.streams[0].retain && kind == Kind::Publish);
         let subject = Subject::Message {

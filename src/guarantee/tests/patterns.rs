@@ -45,10 +45,10 @@ fn a_message_that_an_acknowledgement_made_room_for_has_met_a_full_window() {
             stage.hop1(Kind::Publish, 0, 0, &OK);
             stage.submit(1);
             stage.hop1(Kind::PubAck, 0, 0, &OK);
-            if !waits {
-                stage.now += Span::from_millis(1);
-            } else {
+            if waits {
                 stage.now = Time::from_nanos(stage.now.as_nanos() - 1_000_000);
+            } else {
+                stage.now += Span::from_millis(1);
             }
             stage.hop1(Kind::Publish, 1, 0, &OK);
         })

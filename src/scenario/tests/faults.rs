@@ -322,7 +322,8 @@ fn each_class_of_a_swarm_is_on_for_half_of_the_seeds_and_within_its_bounds() {
     assert!((403..=597).contains(&both), "{both}");
     assert!(means.iter().all(|mean| (20.0..=200.0).contains(mean)));
     // Log-uniform: half lie below 20 times the root of ten.
-    let low = means.iter().filter(|mean| **mean < 20.0 * 10_f64.sqrt()).count() as u32;
+    let low = means.iter().filter(|mean| **mean < 20.0 * 10_f64.sqrt()).count();
+    let cuts = usize::try_from(cuts).unwrap();
     assert!(low.abs_diff(cuts / 2) < 90, "{low} of {cuts}");
 }
 
