@@ -81,7 +81,11 @@ fn samples(tally: &Tally, value: impl Fn(&Message) -> u32) -> Vec<f64> {
 }
 
 fn seconds(tally: &Tally, value: impl Fn(&Message) -> Option<Span>) -> Vec<f64> {
-    tally.messages.iter().map(|message| value(message).unwrap().as_secs_f64()).collect()
+    tally
+        .messages
+        .iter()
+        .map(|message| value(message).expect("nothing is lost").as_secs_f64())
+        .collect()
 }
 
 // ---- what the publisher's connection goes through ----
