@@ -256,7 +256,10 @@ impl Monitor {
             return;
         }
         if repeat {
-            end.sender.resumed(place.at, false);
+            // A broker that gets CONNECT again answers it as the first time, and sends again too.
+            if place.node == Node::Broker {
+                end.sender.resumed(place.at, false);
+            }
             return;
         }
         end.line.accepted(place.at);

@@ -110,6 +110,24 @@ fn a_retained_message_without_its_flag_breaks_a_rule_of_3_1_1_alone() {
 }
 
 #[test]
+fn a_repeated_connack_is_no_resumption_at_the_client() {
+    let mut facts = facts();
+    facts.clients[SENSOR.index()].over_stream = false;
+    facts.clients[SENSOR.index()].resends_by_timer = true;
+    let found = broken(facts, |wire| {
+        wire.connect(false);
+        wire.up_lost(publish(1, 1));
+        wire.up_lost(publish(1, 2));
+        wire.welcome(false);
+        for id in [2, 1] {
+            wire.up(publish(1, id).again());
+            wire.down(message(PubAck, id));
+        }
+    });
+    assert_eq!(found, []);
+}
+
+#[test]
 fn a_forward_that_nobody_asked_for_or_above_the_grant_breaks_a_rule_and_a_right_one_does_not() {
     let rule = |granted: Option<QoS>, forwarded: QoS| {
         let outcome = judge(roster(QoS::ExactlyOnce), Ending::Quiescent, |stage| {
