@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use qoslab::guarantee::verdict::{Blame, Breach, Ending, Outcome, Promise, RuleBreak};
 use qoslab::mqtt::quirks::{Quirk, Side};
+use qoslab::mqtt::settings::ClientSettings;
 use qoslab::scenario::trial::{Setup, Trial};
 use qoslab::scenario::{Point, Scenario, find};
 use qoslab::study::judge::judge_trial;
@@ -148,11 +149,7 @@ fn with_quirk(trial: Trial, quirk: Quirk, whom: Blame, scenario: &str) -> Trial 
     Trial { setup: Arc::new(setup), ..trial }
 }
 
-fn client<'a>(
-    setup: &'a mut Setup,
-    name: &str,
-    scenario: &str,
-) -> &'a mut qoslab::mqtt::settings::ClientSettings {
+fn client<'a>(setup: &'a mut Setup, name: &str, scenario: &str) -> &'a mut ClientSettings {
     let found = setup.clients.iter_mut().find(|client| &*client.name == name);
     &mut found.unwrap_or_else(|| panic!("{scenario} has no {name}")).settings
 }
