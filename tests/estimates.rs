@@ -35,7 +35,13 @@ fn shipped_scenarios_end_quietly_and_need_no_more_than_was_estimated() {
                 "{which}: {} packets",
                 ended.packets
             );
-            assert!(ended.packets >= estimate.packets / 4, "{which}: {} packets", ended.packets);
+            // A fault is taken to find every window full, which it seldom does.
+            let above = if trial.setup.faults.is_empty() { 4 } else { 16 };
+            assert!(
+                ended.packets >= estimate.packets / above,
+                "{which}: {} packets",
+                ended.packets
+            );
             assert!(ended.events <= estimate.events * 5 / 4, "{which}: {} events", ended.events);
         }
     }

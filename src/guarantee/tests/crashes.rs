@@ -416,6 +416,9 @@ fn a_copy_that_was_stored_before_a_crash_counts_though_its_first_sending_was_nev
             stage.connect(DASHBOARD, true);
             stage.hop2(Kind::Publish, 0, 0, 1, &OK);
             stage.deliver(0, 0);
+            for answer in [Kind::PubRec, Kind::PubRel, Kind::PubComp] {
+                stage.hop2(answer, 0, 0, 0, &OK);
+            }
             stage.second_hop(0, 1);
         });
     let finding = &outcome.findings[0];
