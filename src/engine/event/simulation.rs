@@ -49,6 +49,10 @@ pub(super) struct Simulation<'t, C, B, O, R> {
     streams: Vec<Option<Box<Stream>>>,
     /// How many packets are in streams that quiescence waits for.
     streaming: usize,
+    /// How many nodes have messages in flight or queued.
+    owing: usize,
+    /// A dead connection that one end still takes for alive, the last that was found.
+    unnoticed: Option<Connection>,
     faults: Faults<'t>,
     /// How many crashed nodes are to start again.
     restarting: usize,
@@ -132,6 +136,8 @@ where
             connections: Connections::default(),
             streams: Vec::new(),
             streaming: 0,
+            owing: 0,
+            unnoticed: None,
             faults: Faults::new(setup, root),
             restarting: 0,
             may_send: None,
@@ -197,24 +203,28 @@ where
     /// Enters as many phases as are due; whether the trial is over.
     fn advance(&mut self) -> bool {
         loop {
+            let is_done = match self.phase {
+                Phase::Connecting => self.muster.is_complete(),
+                Phase::Traffic => self.workload.is_done() && self.faults.awaited == 0,
+                Phase::CalmOne | Phase::CalmTwo => self.is_quiescent(),
+                Phase::Over => false,
+            };
             match self.phase {
-                Phase::Connecting if self.muster.is_complete() => self.begin_traffic(),
-                Phase::Traffic if self.workload.is_done() && self.faults.awaited == 0 => {
-                    self.begin_calm_one();
-                }
-                Phase::CalmOne if self.is_quiescent() => self.begin_calm_two(),
-                Phase::CalmTwo => return self.is_quiescent(),
-                _ => return false,
+                Phase::Connecting if is_done => self.begin_traffic(),
+                Phase::Traffic if is_done => self.begin_calm_one(),
+                Phase::CalmOne if is_done => self.begin_calm_two(),
+                _ => return is_done,
             }
         }
     }
 
-    const fn is_quiescent(&self) -> bool {
+    fn is_quiescent(&mut self) -> bool {
         self.under_way.is_calm()
             && self.streaming == 0
             && self.armed == 0
             && self.dialling == 0
             && self.restarting == 0
+            && !(self.owing > 0 && self.awaits_keep_alive())
     }
 
     fn enter(&mut self, phase: Phase) {

@@ -10,7 +10,7 @@ use crate::engine::event::connections::End;
 use crate::engine::event::host::Change;
 use crate::engine::event::lines::{Envelope, reset};
 use crate::engine::event::queue::Happening;
-use crate::mqtt::endpoint::{Endpoint, Input, Output};
+use crate::mqtt::endpoint::{Backlog, Endpoint, Input, Output};
 use crate::mqtt::packet::Packet;
 use crate::mqtt::settings::Request;
 use crate::mqtt::wire;
@@ -123,6 +123,12 @@ where
         match (before.armed, after.armed) {
             (false, true) => self.armed += 1,
             (true, false) => self.armed -= 1,
+            _ => {}
+        }
+        let owes = |backlog: &Backlog| backlog.in_flight > 0 || backlog.queued > 0;
+        match (owes(before), owes(after)) {
+            (false, true) => self.owing += 1,
+            (true, false) => self.owing -= 1,
             _ => {}
         }
         if (before.in_flight, before.queued) != (after.in_flight, after.queued) {

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use super::{Simulation, client_index};
 use crate::base::event::{Close, Dark, Event, Observer, Overhead};
 use crate::base::name::{ClientIndex, Connection, Kind, Node, Tag, Transmission, Way};
-use crate::base::time::Time;
+use crate::base::time::{Span, Time};
 use crate::engine::event::connections::End;
 use crate::engine::event::lines::Envelope;
 use crate::engine::event::queue::{Class, Happening};
@@ -212,6 +212,32 @@ where
     pub(super) fn is_dark(&self, connection: Connection) -> bool {
         let stream = self.streams.get(connection.0 as usize).and_then(Option::as_ref);
         stream.is_some_and(|stream| stream.is_dark)
+    }
+
+    /// Whether a connection is dead, and an end that does not know will find out by its keep
+    /// alive: until then it does not send again what it owes.
+    pub(super) fn awaits_keep_alive(&mut self) -> bool {
+        if self.unnoticed.is_some_and(|connection| self.is_unnoticed(connection)) {
+            return true;
+        }
+        let mut all = (0..).map(Connection).take(self.streams.len());
+        self.unnoticed = all.find(|connection| self.is_unnoticed(*connection));
+        self.unnoticed.is_some()
+    }
+
+    fn is_unnoticed(&mut self, connection: Connection) -> bool {
+        let Some(stream) = self.stream(connection) else { return false };
+        let (client, is_dark) = (stream.client, stream.is_dark);
+        if self.setup.clients[client.index()].settings.keep_alive == Span::ZERO {
+            return false;
+        }
+        let at_client = *self.connections.at(Node::Client(client), connection);
+        let at_broker = *self.connections.at(Node::Broker, connection);
+        match (at_client, at_broker) {
+            (End::Open, End::Open) => is_dark,
+            (End::Open, End::Closed) | (End::Closed, End::Open) => true,
+            _ => false,
+        }
     }
 
     /// A node's end of a connection has closed: it tells the other end, if it can.

@@ -95,6 +95,22 @@ fn the_end_that_is_not_told_of_a_half_open_connection_learns_by_the_next() {
 }
 
 #[test]
+fn the_calm_lasts_until_a_keep_alive_has_ended_a_dead_connection() {
+    let subscriber = ClientIndex(1);
+    for keep_alive in [Span::ZERO, Span::from_secs(60)] {
+        let mut setup = tcp_pair(&tcp(|_, _| {}), QoS::AtLeastOnce, 5);
+        setup.clients[1].settings.keep_alive = keep_alive;
+        let dead = Action::HalfOpen { client: subscriber, dead: Node::Broker };
+        setup.faults.push(at(2, dead));
+        let (ended, log) = play(setup, 1);
+        assert_eq!(ended.ending, Ending::Quiescent);
+        assert_eq!(log.dark, [Dark::HalfOpen(Node::Broker)]);
+        let noticed = log.ends.contains(&(Node::Client(subscriber), Close::KeepAlive));
+        assert_eq!(noticed, keep_alive > Span::ZERO, "what nobody would notice is not awaited");
+    }
+}
+
+#[test]
 fn a_sender_on_a_dead_connection_gives_up_after_the_user_timeout() {
     let mut setup = tcp_pair(&tcp(|_, _| {}), QoS::AtLeastOnce, 100);
     let client = ClientIndex(0);
