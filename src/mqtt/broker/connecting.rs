@@ -47,10 +47,6 @@ impl Broker {
     fn attach(&mut self, now: Time, from: Connection, index: u32, connect: &Connect) {
         let session = &mut self.sessions[index as usize];
         session.attach(now, from, connect);
-        if self.settings.datagram {
-            // A lost PINGREQ says nothing about a connection that loses packets all the time.
-            session.patience = Span::ZERO;
-        }
         if session.patience > Span::ZERO {
             self.silences.set(index, now + session.patience);
         }

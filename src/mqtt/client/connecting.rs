@@ -88,6 +88,9 @@ impl Client {
     fn send_connect(&mut self, now: Time, connection: Connection) {
         let ClientSettings { client_id, version, clean, session_expiry, keep_alive, .. } =
             &*self.settings;
+        // Over datagrams packets are lost all the time, and silence says nothing: it asks for no
+        // watch over it.
+        let is_told = self.settings.request_retry.is_none();
         let keep_alive = keep_alive.as_nanos() / Span::from_secs(1).as_nanos();
         let is_v5 = *version == Version::V5;
         let mut will = self.settings.will.clone();
@@ -100,7 +103,8 @@ impl Client {
             version: *version,
             clean: *clean || self.starts_anew,
             session_expiry: if *clean || !is_v5 { 0 } else { *session_expiry },
-            keep_alive: u16::try_from(keep_alive).unwrap_or(u16::MAX),
+            keep_alive: u16::try_from(keep_alive)
+                .map_or(u16::MAX, |secs| if is_told { secs } else { 0 }),
             will,
             limits: if is_v5 { self.settings.limits } else { Limits::NONE },
         };
