@@ -54,7 +54,10 @@ struct Owed {
     most: u32,
     copies: u32,
     qos: QoS,
+    /// The highest QoS granted by a filter that it is owed for.
     granted: QoS,
+    /// Whether one of these filters was granted a QoS that allows duplicates.
+    may_repeat: bool,
     excuse: Option<Excuse>,
     withdrawn: bool,
 }
@@ -86,11 +89,13 @@ impl Retained {
                 copies: 0,
                 qos: held.qos,
                 granted: *granted,
+                may_repeat: false,
                 excuse: None,
                 withdrawn: false,
             });
             owed.most += 1;
             owed.granted = owed.granted.max(*granted);
+            owed.may_repeat |= terms(held.qos, *granted).may_repeat;
             owed.withdrawn = false;
         }
     }
@@ -175,7 +180,7 @@ impl Owed {
         if self.is_lost() {
             Some(Breach::Lost)
         } else {
-            (self.copies > self.most && !self.terms().may_repeat).then_some(Breach::Duplicated)
+            (self.copies > self.most && !self.may_repeat).then_some(Breach::Duplicated)
         }
     }
 
