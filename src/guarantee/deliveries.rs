@@ -2,7 +2,6 @@
 
 use super::ledger::Ledger;
 use super::meter::Meter;
-use super::promise::terms;
 use super::unit::Standing;
 use super::verdict::{Breach, Excuse, Promise};
 use crate::base::event::{Dropped, Phase};
@@ -47,8 +46,8 @@ impl Ledger {
         }
         let metrics = &mut meter.metrics.qos[parts.qos.index()];
         let above = qos > parts.qos.min(unit.granted());
-        let must = unit.standing() >= Standing::Must;
-        let promise = terms(parts.qos, unit.granted()).promise;
+        let must = matches!(unit.standing(), Standing::Must | Standing::Begun);
+        let terms = unit.terms(parts.qos);
         unit.add_copy();
         let late = first && parts.sequence < slot.next[qos.index()];
         if first {
@@ -61,11 +60,13 @@ impl Ledger {
         if above {
             self.unexpected(parts, client, meter);
         }
-        if late && self.roster.order {
+        // What the broker had already taken before this subscription comes again by a resend alone.
+        if late && must && self.roster.order {
             self.see(parts, Some(client), Promise::Ordered, Breach::Reordered);
         }
-        if first && must && self.phase == Phase::CalmTwo && self.is_reliable(parts, client) {
-            self.see(parts, Some(client), promise, Breach::Stalled);
+        let owed_in_time = first && must && !terms.may_lose && self.has_stalled(parts);
+        if owed_in_time && self.is_reliable(parts, client) {
+            self.see(parts, Some(client), terms.promise, Breach::Stalled);
         }
     }
 
@@ -102,6 +103,12 @@ impl Ledger {
             (Some(_), None) => {}
             (None, _) => self.shared.dropped(client, &parts, why, standing),
         }
+    }
+
+    /// Whether what happens to a message now only happens because everybody reconnects. A will may
+    /// well be published then.
+    fn has_stalled(&self, parts: &Parts) -> bool {
+        self.phase == Phase::CalmTwo && parts.published < self.phase_began
     }
 
     fn unexpected(&mut self, parts: &Parts, client: ClientIndex, meter: &mut Meter) {

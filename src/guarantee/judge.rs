@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ledger::{Ledger, Slot};
 use super::metrics::{Metrics, QosMetrics};
-use super::promise::{Terms, terms};
+use super::promise::Terms;
 use super::roster::StreamFacts;
 use super::unit::{End, Progress, Standing, Unit};
 use super::verdict::{Breach, Ending, Excuse, Promise};
@@ -60,7 +60,7 @@ pub(super) fn judge(
                 }
                 add(metrics, qos, *unit, *progress);
                 let ended = sequence < slot.floor && !slot.reopened.contains(&sequence);
-                let terms = terms(qos, unit.granted());
+                let terms = unit.terms(qos);
                 let verdict = verdict(*unit, *progress, terms, ended).unless(denied);
                 sheet.enter(index, sequence, slot.client, terms, verdict);
             }
@@ -70,7 +70,7 @@ pub(super) fn judge(
         let StreamFacts { qos, denied, .. } = ledger.roster.streams[stream.index()];
         let progress = ledger.streams[stream.index()].messages[*sequence as usize];
         add(&mut metrics.qos[qos.index()], qos, *unit, progress);
-        let terms = terms(qos, unit.granted());
+        let terms = unit.terms(qos);
         let verdict = verdict(*unit, progress, terms, true).unless(denied);
         sheet.enter(*stream, *sequence, *client, terms, verdict);
     }
@@ -78,7 +78,7 @@ pub(super) fn judge(
         let StreamFacts { qos, denied, .. } = ledger.roster.streams[stream.index()];
         let progress = ledger.streams[stream.index()].messages[sequence as usize];
         add(&mut metrics.qos[qos.index()], qos, unit, progress);
-        let terms = terms(qos, unit.granted());
+        let terms = unit.terms(qos);
         let verdict = verdict(unit, progress, terms, false).unless(denied);
         sheet.enter(stream, sequence, client, terms, verdict);
     }

@@ -28,6 +28,7 @@ const ROOM: u32 = 1 << 16;
 pub(super) struct Ledger {
     pub(super) roster: Arc<Roster>,
     pub(super) phase: Phase,
+    pub(super) phase_began: Time,
     pub(super) streams: Vec<Stream>,
     pub(super) sessions: Vec<Session>,
     pub(super) links: Links,
@@ -111,6 +112,7 @@ impl Ledger {
         Self {
             roster: Arc::clone(roster),
             phase: Phase::Connecting,
+            phase_began: Time::ZERO,
             streams: vec![Stream::default(); roster.streams.len()],
             sessions,
             links: Links::new(roster.clients.len()),
@@ -315,7 +317,7 @@ impl Ledger {
             } else if unit.standing() < Standing::May {
                 unit.stand(Standing::May, granted);
             } else if granted > unit.granted() {
-                unit.stand(unit.standing(), granted);
+                unit.rise();
             }
         }
     }

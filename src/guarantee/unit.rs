@@ -1,5 +1,6 @@
 //! What is kept of a message and of a unit: one byte each.
 
+use super::promise::{Terms, terms};
 use crate::base::qos::QoS;
 
 /// What a unit is owed so far.
@@ -54,9 +55,12 @@ impl Standing {
 }
 
 /// One message and one subscriber: standing in bits 0 to 3, copies in bits 4 and 5 (3 means three
-/// or more), the highest granted QoS that a copy may have come by in bits 6 and 7.
+/// or more), the granted QoS in bits 6 and 7, where 3 means that it rose while the message was taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Unit(u8);
+
+/// The bits of the granted QoS, all set.
+const RISEN: u8 = 0b1100_0000;
 
 impl Unit {
     /// What it is owed.
@@ -87,7 +91,27 @@ impl Unit {
 
     /// Changes what it is owed, and keeps its copies.
     pub(super) const fn stand(&mut self, standing: Standing, granted: QoS) {
-        self.0 = self.0 & 0b0011_0000 | standing as u8 | granted.number() << 6;
+        let level = if self.has_risen() { RISEN } else { granted.number() << 6 };
+        self.0 = self.0 & 0b0011_0000 | standing as u8 | level;
+    }
+
+    /// Another subscription was granted a higher QoS before the message was acknowledged: a copy
+    /// may come by either.
+    pub(super) const fn rise(&mut self) {
+        self.0 |= RISEN;
+    }
+
+    /// What is promised for a message that was published with this QoS. Of one whose granted QoS
+    /// rose meanwhile copies may be lost and repeated as by the lower one.
+    pub(super) const fn terms(self, published: QoS) -> Terms {
+        if self.has_risen() {
+            return terms(QoS::AtLeastOnce, QoS::AtMostOnce);
+        }
+        terms(published, self.granted())
+    }
+
+    const fn has_risen(self) -> bool {
+        self.0 & RISEN == RISEN
     }
 }
 

@@ -181,8 +181,9 @@ impl Watch {
         }
     }
 
-    fn phase(&mut self, phase: Phase) {
+    fn phase(&mut self, now: Time, phase: Phase) {
         self.ledger.phase = phase;
+        self.ledger.phase_began = now;
         if phase == Phase::CalmTwo {
             self.ledger.calm_two();
         }
@@ -231,7 +232,7 @@ impl Observer for Watch {
                     self.meter.fault_struck(now);
                 }
             }
-            Event::Phase(phase) => self.phase(phase),
+            Event::Phase(phase) => self.phase(now, phase),
             Event::Backlog { node, in_flight, queued } => {
                 if self.counting {
                     self.meter.backlog(now, node, in_flight, queued);

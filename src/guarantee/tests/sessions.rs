@@ -182,6 +182,44 @@ fn each_subscribe_owes_one_retained_copy_that_is_no_duplicate() {
 }
 
 #[test]
+fn a_retained_copy_may_repeat_if_one_of_its_filters_lets_it() {
+    for (other, breach) in [(AtLeastOnce, None), (ExactlyOnce, Some(Breach::Duplicated))] {
+        let mut roster = roster(ExactlyOnce);
+        roster.streams[0].retain = true;
+        let found = violations(roster, |stage| {
+            stage.ready(ExactlyOnce);
+            stage.first_hop(0);
+            stage.second_hop(0, 0);
+            stage.subscribe("a", ExactlyOnce);
+            stage.subscribe("#", other);
+            for _ in 0..3 {
+                let tag = stage.tag(0).retained(0);
+                let (client, qos) = (DASHBOARD, other);
+                stage.event(&Event::Delivered { client, tag, qos, retain: true });
+            }
+        });
+        assert_eq!(found.first().map(|it| it.1), breach, "{other:?}");
+    }
+}
+
+#[test]
+fn a_copy_by_the_lower_qos_may_repeat_though_a_higher_one_is_granted_meanwhile() {
+    let found = violations(roster(ExactlyOnce), |stage| {
+        stage.ready(AtLeastOnce);
+        stage.submit(0);
+        stage.hop1(Kind::Publish, 0, 0, &OK);
+        stage.hop2(Kind::Publish, 0, 0, 0, &OK);
+        stage.deliver(0, 0);
+        stage.deliver(0, 0);
+        stage.subscribe("#", ExactlyOnce);
+        stage.hop1(Kind::Publish, 0, 1, &OK);
+        stage.shake1(0, 1);
+        stage.complete(0);
+    });
+    assert_eq!(found, []);
+}
+
+#[test]
 fn a_unit_takes_one_byte_and_a_message_one_more() {
     assert_eq!(size_of::<crate::guarantee::unit::Unit>(), 1);
     assert_eq!(size_of::<crate::guarantee::unit::Progress>(), 1);
