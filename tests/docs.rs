@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
@@ -20,23 +21,34 @@ fn blocks(document: &str, language: &str) -> Vec<String> {
 }
 
 fn the_scenario_in(document: &str) -> Scenario {
-    let blocks = blocks(document, "toml");
-    assert_eq!(blocks.len(), 1);
-    Scenario::parse("document.toml", &blocks[0]).unwrap_or_else(|errors| panic!("{errors}"))
+    read(&blocks(document, "toml")[0])
 }
 
-#[test]
-fn the_table_in_the_readme_is_what_its_command_prints() {
+fn read(text: &str) -> Scenario {
+    Scenario::parse("document.toml", text).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// What the README's block with this command is followed by, and what the command prints.
+fn shown_and_printed(scenario: &str) -> (String, String) {
     let out = tempfile::tempdir().unwrap();
     let run = Command::new(env!("CARGO_BIN_EXE_qoslab"))
-        .args(["run", "scenarios/lossy-uplink.toml", "--out"])
+        .args(["run", scenario, "--out"])
         .arg(out.path())
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
-    assert!(README.contains("cargo run --release -- run scenarios/lossy-uplink.toml\n"));
+    let command = format!("cargo run --release -- run {scenario}\n");
+    let (_, after) = README.split_once(&command).unwrap();
     let printed = String::from_utf8(run.stdout).unwrap();
-    assert_eq!(blocks(README, "text")[0].trim(), printed.trim());
+    (blocks(after, "text")[0].trim().to_owned(), printed.trim().to_owned())
+}
+
+#[test]
+fn the_tables_in_the_readme_are_what_their_commands_print() {
+    for scenario in ["scenarios/lossy-uplink.toml", "scenarios/cable-pull.toml"] {
+        let (shown, printed) = shown_and_printed(scenario);
+        assert_eq!(shown, printed);
+    }
 }
 
 #[test]
@@ -48,6 +60,25 @@ fn the_scenario_in_the_readme_keeps_every_promise() {
             let outcome = judge_trial(&point.trial(seed), &AtomicBool::new(false)).unwrap();
             assert!(outcome.violations.is_empty(), "{} seed {seed}", point.label());
         }
+    }
+}
+
+#[test]
+fn the_faults_in_the_readme_can_be_added_to_a_scenario() {
+    let faults = &blocks(README, "toml")[1];
+    let scenario = read(&format!("{}\n{faults}", include_str!("../scenarios/cable-pull.toml")));
+    assert_eq!(scenario.points[0].setup.faults.len(), 3);
+}
+
+#[test]
+fn the_readme_lists_every_scenario() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let (_, listed) = README.split_once("| scenario | what it shows |\n").unwrap();
+    let (listed, _) = listed.split_once("\n\n").unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let name = name.strip_suffix(".toml").unwrap_or(&name);
+        assert!(listed.contains(name), "{name} is missing");
     }
 }
 
