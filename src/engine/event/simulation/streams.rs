@@ -125,6 +125,8 @@ where
         if self.retransmit(connection, client, way) {
             let sender = if way == Way::Up { Node::Client(client) } else { Node::Broker };
             self.hang(sender, connection, Close::UserTimeout);
+            // An end that had closed before has nothing more to learn, and tries no longer.
+            self.lose(connection, way);
             return;
         }
         while let Some(item) = self.next_arrived(connection, way) {
