@@ -12,9 +12,13 @@ fn trials_run_the_same_when_every_packet_is_written_and_read() {
     let files = find(Path::new("scenarios")).expect("scenarios are shipped");
     for file in files {
         let text = std::fs::read_to_string(&file).expect("a scenario can be read");
-        for version in ["3.1", "3.1.1", "5.0"] {
-            let text = format!("mqtt = \"{version}\"\n{text}");
-            let scenario = Scenario::parse("test.toml", &text).expect("no scenario says a version");
+        // One that says its version needs what only that has.
+        let says = text.lines().any(|line| line.starts_with("mqtt"));
+        let versions = ["", "mqtt = \"3.1\"", "mqtt = \"3.1.1\"", "mqtt = \"5.0\""];
+        for version in if says { &versions[..1] } else { &versions[1..] } {
+            let text = format!("{version}\n{text}");
+            let scenario =
+                Scenario::parse("test.toml", &text).unwrap_or_else(|wrong| panic!("{wrong}"));
             for point in &scenario.points {
                 let plain = point.trial(1);
                 let mut written = plain.clone();
@@ -22,7 +26,7 @@ fn trials_run_the_same_when_every_packet_is_written_and_read() {
                 setup.wire = true;
                 written.setup = setup.into();
                 let hash = |trial| watch(trial, (), ()).0.trace_hash;
-                assert_eq!(hash(&plain), hash(&written), "{} in {version}", file.display());
+                assert_eq!(hash(&plain), hash(&written), "{} {version}", file.display());
             }
         }
     }
