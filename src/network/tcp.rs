@@ -18,7 +18,7 @@
 //! |---|---|---|
 //! | acknowledgements | may be lost, cost bytes | come back after the reverse mean delay, free |
 //! | congestion and receive window | limit what is under way | none |
-//! | a segment that is only late | may be sent again needlessly | is not: the timer only backs off |
+//! | a segment that is only late | may be sent again needlessly | is not: the timer backs off |
 //! | small items | share a segment (Nagle, coalescing) | each has its own |
 
 mod rto;
