@@ -55,7 +55,8 @@ impl Standing {
 }
 
 /// One message and one subscriber: standing in bits 0 to 3, copies in bits 4 and 5 (3 means three
-/// or more), the granted QoS in bits 6 and 7, where 3 means that it rose while the message was taken.
+/// or more), the granted QoS in bits 6 and 7, where 3 means that it rose while the message was
+/// taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Unit(u8);
 
