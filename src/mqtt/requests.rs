@@ -120,7 +120,11 @@ impl Requests {
         let Some(id) = ids.reserve_id() else { return };
         let filters = mark(self.unwanted.iter_mut().map(|(filter, due)| (due, &*filter)), id);
         let packet = if filters.is_empty() {
-            let wanted = self.wanted.iter_mut();
+            // One SUBSCRIBE has one Subscription Identifier for all its filters (5.0).
+            let first = self.wanted.iter().find(|wanted| wanted.progress == Progress::Due);
+            let identifier = first.map(|wanted| wanted.request.options.identifier);
+            let alike = |it: &&mut Wanted| Some(it.request.options.identifier) == identifier;
+            let wanted = self.wanted.iter_mut().filter(alike);
             let requests = mark(wanted.map(|w| (&mut w.progress, &w.request)), id);
             Packet::Subscribe(Box::new(Subscribe { id, dup: false, requests }))
         } else {
