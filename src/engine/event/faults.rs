@@ -19,8 +19,8 @@ pub(super) struct Faults<'t> {
     /// Faults at a given time that have not come yet.
     pub(super) awaited: usize,
     watched: BTreeMap<(ClientIndex, Way, Kind), Watched>,
-    /// What happens when a packet arrives.
-    pub(super) on_arrival: BTreeMap<PacketName, u32>,
+    /// Which faults come when a packet arrives.
+    pub(super) on_arrival: BTreeMap<PacketName, Vec<u32>>,
     pub(super) remedies: Vec<Remedy>,
 }
 

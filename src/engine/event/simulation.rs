@@ -83,6 +83,8 @@ struct WayOut {
     dialled: u32,
     /// Whether its application wants it connected.
     wanted: bool,
+    /// What its application would have asked for while its node was down.
+    missed: Vec<Request>,
     luck: Key,
 }
 
@@ -113,6 +115,7 @@ where
             dials_at: Time::NEVER,
             dialled: 0,
             wanted: true,
+            missed: Vec::new(),
             luck: luck.child(client.name.as_bytes()),
         });
         let ids = (0..).zip(&setup.clients);

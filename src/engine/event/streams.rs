@@ -1,7 +1,7 @@
 //! TCP connections: their two pipes, and the handshake that opens them.
 
 use super::lines::Envelope;
-use crate::base::name::{ClientIndex, Connection, Way};
+use crate::base::name::{ClientIndex, Connection, Node, Way};
 use crate::base::time::Time;
 use crate::network::settings::{Tls, TlsVersion};
 use crate::network::tcp::Pipe;
@@ -20,6 +20,10 @@ pub(super) struct Stream {
     pub(super) is_dark: bool,
     /// When the client's end may read next, while it reads slowly.
     pub(super) reads_at: Time,
+    /// Whether the end of each direction is under way, and awaited.
+    pub(super) ends: [bool; 2],
+    /// The node whose host lost its power: once it is back it answers with a reset.
+    pub(super) lost_host: Option<Node>,
 }
 
 /// What travels in a pipe.
@@ -85,6 +89,8 @@ impl Stream {
             flights,
             is_dark: false,
             reads_at: Time::ZERO,
+            ends: [false; 2],
+            lost_host: None,
         }
     }
 

@@ -156,6 +156,7 @@ where
         );
         let client = self.connections.client(connection);
         let way = if node == Node::Broker { Way::Down } else { Way::Up };
+        let packet = self.number_will(client, packet);
         let line = &mut self.lines[client.index()];
         let packet = if self.setup.wire {
             wire::round_trip(&packet, line.version)
@@ -178,6 +179,18 @@ where
             let fate = self.hand_over(node, connection, tag, &record, action);
             self.carry(fate, Envelope { name, connection, transmission, packet: Some(packet) });
         }
+    }
+
+    /// A will is named by its connection, of which only the engine has seen all.
+    #[inline]
+    fn number_will(&self, client: ClientIndex, mut packet: Packet) -> Packet {
+        if let Packet::Connect(connect) = &mut packet
+            && let Some(will) = &mut connect.will
+        {
+            let nth = self.ways[client.index()].dialled - 1;
+            will.message.tag = will.message.tag.of_connection(nth);
+        }
+        packet
     }
 
     pub(super) fn send_reset(&mut self, node: Node, client: ClientIndex, connection: Connection) {

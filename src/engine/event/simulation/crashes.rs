@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use super::{BROKER, Simulation, client_index};
-use crate::base::event::{Close, Event, Observer, Phase};
+use crate::base::event::{Close, Dark, Event, Observer, Phase};
 use crate::base::name::{ClientIndex, Connection, Node, Way};
 use crate::base::time::Span;
 use crate::engine::event::connections::End;
@@ -106,10 +106,20 @@ where
     fn drop_connection(&mut self, node: Node, connection: Connection, peers: PeersSee) {
         let client = self.connections.client(connection);
         let over_tcp = self.lines[client.index()].tcp.is_some();
-        let way = if node == Node::Broker { Way::Down } else { Way::Up };
-        if over_tcp && peers == PeersSee::Close && !self.is_dark(connection) {
+        let (way, peer) = match node {
+            Node::Broker => (Way::Down, Node::Client(client)),
+            Node::Client(_) => (Way::Up, Node::Broker),
+        };
+        let is_shared = *self.connections.at(peer, connection) == End::Open;
+        if over_tcp && is_shared && peers == PeersSee::Silence {
+            self.darken(connection, Dark::HalfOpen(node));
+            if let Some(stream) = self.stream(connection) {
+                stream.lost_host = Some(node);
+            }
+        }
+        if over_tcp && is_shared && peers == PeersSee::Close && !self.is_dark(connection) {
             self.send_end(connection, client, way);
-            self.close_quietly(node, connection);
+            self.close_alone(node, connection);
         } else {
             self.lose(connection, way);
             self.close(node, connection, Close::Crash);
@@ -119,8 +129,8 @@ where
         }
     }
 
-    /// The node is gone, and its system says goodbye for it.
-    fn close_quietly(&mut self, node: Node, connection: Connection) {
+    /// The node is gone, and its system has said goodbye for it.
+    fn close_alone(&mut self, node: Node, connection: Connection) {
         let client = self.connections.client(connection);
         let end = self.connections.at(node, connection);
         let was_open = std::mem::replace(end, End::Closed) == End::Open;
@@ -155,9 +165,11 @@ where
     fn resume_application(&mut self, client: ClientIndex) {
         let setup = &self.setup.clients[client.index()];
         let forgot = setup.store != Store::Durable || setup.settings.clean;
-        let since = self.now.since(self.traffic_began);
+        let began = (self.phase > Phase::Connecting).then_some(self.traffic_began);
+        let since = began.map_or(Span::ZERO, |began| self.now.since(began));
         let is_live = |it: &&SubscriptionSetup| {
-            it.from.is_none_or(|from| from <= since) && it.until.is_none_or(|until| since < until)
+            it.from.is_none_or(|from| began.is_some() && from <= since)
+                && it.until.is_none_or(|until| since < until)
         };
         let wanted = setup.subscriptions.iter().filter(is_live).filter(|_| forgot);
         let requests: Vec<_> = wanted.map(|it| it.request.clone()).collect();
@@ -166,6 +178,9 @@ where
         }
         if !requests.is_empty() {
             self.ask_client(client, Request::Subscribe(requests));
+        }
+        for request in std::mem::take(&mut self.ways[client.index()].missed) {
+            self.ask_client(client, request);
         }
         let host = &mut self.clients[client.index()];
         if let Some(change) = host.settle(self.now, &mut self.queue, client.0 + 1) {

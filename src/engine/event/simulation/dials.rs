@@ -24,6 +24,10 @@ where
         match request {
             Request::Connect => self.ways[client.index()].wanted = true,
             Request::Disconnect => self.ways[client.index()].wanted = false,
+            _ if self.clients[client.index()].is_down => {
+                self.ways[client.index()].missed.push(request);
+                return;
+            }
             _ => {}
         }
         self.ask_client(client, request);
@@ -107,6 +111,6 @@ where
         if before == End::Open {
             self.tell(&Event::Closed { node, connection, client, why });
         }
-        self.end_of_stream(node, connection, why);
+        self.end_of_stream(node, connection, why, before == End::Open);
     }
 }

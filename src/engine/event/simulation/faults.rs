@@ -24,9 +24,9 @@ where
 {
     /// A fault comes, at its time or because of a packet.
     pub(super) fn fault_due(&mut self, fault: u32) {
-        // Those that wait for a packet may come late; there are only so many.
-        let late = self.phase == Phase::CalmOne && self.faults.waits_for_a_packet(fault);
-        if self.phase != Phase::Traffic && !late {
+        // Those that wait for a packet may come early or late; there are only so many.
+        let at_a_packet = self.faults.waits_for_a_packet(fault) && self.phase <= Phase::CalmOne;
+        if self.phase != Phase::Traffic && !at_a_packet {
             return;
         }
         self.turn(Class::Fault);
@@ -70,8 +70,7 @@ where
         node: Node,
         name: &PacketName,
     ) -> Option<PacketAction> {
-        let may = matches!(self.phase, Phase::Traffic | Phase::CalmOne);
-        if !self.faults.watches_packets() || !may {
+        if !self.faults.watches_packets() || self.phase > Phase::CalmOne {
             return None;
         }
         let mut another = None;
@@ -93,15 +92,23 @@ where
     }
 
     fn watch_arrival(&mut self, name: &PacketName, fault: u32) {
-        self.faults.on_arrival.insert(*name, fault);
+        self.faults.on_arrival.entry(*name).or_default().push(fault);
     }
 
     /// A packet is about to be read: the fault that waits for that.
     pub(super) fn fault_on_arrival(&mut self, name: &PacketName) -> Option<u32> {
-        if self.faults.on_arrival.is_empty() {
+        if self.faults.on_arrival.is_empty() || self.phase > Phase::CalmOne {
             return None;
         }
-        let fault = self.faults.on_arrival.remove(name)?;
+        let mut crash = None;
+        for fault in self.faults.on_arrival.remove(name)? {
+            crash = crash.or(self.comes_with_arrival(fault));
+        }
+        crash
+    }
+
+    /// A fault that waited for an arrival: itself, if it is a crash that falls into the work on it.
+    fn comes_with_arrival(&mut self, fault: u32) -> Option<u32> {
         if let Action::Crash { point, .. } = *self.faults.action(fault) {
             self.may_send = match point {
                 CrashPoint::AfterCommit => Some(0),

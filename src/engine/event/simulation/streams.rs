@@ -60,7 +60,8 @@ where
         let Some(stream) = self.stream(connection) else { return };
         let (client, opens) = (stream.client, stream.opens_with(nth));
         let downwards = stream.flights[usize::from(nth)].way == Way::Down;
-        if nth == 0 && self.broker.is_down {
+        let at_broker = *self.connections.at(Node::Broker, connection);
+        if !downwards && (self.broker.is_down || at_broker == End::Closed) {
             self.refuse(client, connection);
             return;
         }
@@ -96,6 +97,7 @@ where
         let ride = Ride { link: &mut line.link, tcp: &tcp, way: name.way };
         let pipe = stream.pipe(name.way);
         pipe.send(self.now, ride, Item::Packet(envelope), &name, origin, bytes);
+        self.ask_lost_host(connection, name.client, name.way);
         self.wake_stream(connection, name.way);
     }
 
@@ -137,10 +139,7 @@ where
                     let node = super::receiver(envelope.name);
                     self.packet_arrived(node, envelope);
                 }
-                Item::End => {
-                    let node = if way == Way::Up { Node::Broker } else { Node::Client(client) };
-                    self.hang(node, connection, Close::Peer);
-                }
+                Item::End => self.end_arrived(connection, client, way),
             }
         }
         self.wake_stream(connection, way);
@@ -155,6 +154,7 @@ where
         if woke.retransmitted > 0 {
             let (bytes, purpose) = (woke.retransmitted, Overhead::Retransmission);
             self.tell(&Event::Overhead { client, way, purpose, bytes });
+            self.ask_lost_host(connection, client, way);
         }
         woke.gave_up
     }
@@ -206,6 +206,8 @@ where
         let client = stream.client;
         stream.go_dark();
         self.tell(&Event::WentDark { connection, client, why });
+        self.no_end_comes(connection, Way::Up);
+        self.no_end_comes(connection, Way::Down);
         for way in [Way::Up, Way::Down] {
             self.wake_stream(connection, way);
         }
@@ -243,7 +245,13 @@ where
     }
 
     /// A node's end of a connection has closed: it tells the other end, if it can.
-    pub(super) fn end_of_stream(&mut self, node: Node, connection: Connection, why: Close) {
+    pub(super) fn end_of_stream(
+        &mut self,
+        node: Node,
+        connection: Connection,
+        why: Close,
+        was_open: bool,
+    ) {
         let Some(stream) = self.stream(connection) else { return };
         let client = stream.client;
         let (way, other) = match node {
@@ -251,10 +259,12 @@ where
             Node::Client(_) => (Way::Up, Node::Broker),
         };
         let other = *self.connections.at(other, connection);
-        let is_heard = other == End::Open || other == End::Unknown && node == Node::Broker;
-        if !is_heard {
+        // What a client has written before the broker knew of it may still get there.
+        let is_heard = other == End::Open || other == End::Unknown && was_open;
+        let waits = other == End::Unknown && node == Node::Broker;
+        if !is_heard && !waits {
             self.release(connection);
-        } else if says_goodbye(why) {
+        } else if says_goodbye(why) && is_heard {
             self.send_end(connection, client, way);
         } else {
             self.lose(connection, way);
@@ -270,6 +280,10 @@ where
         let Some(stream) = &mut self.streams[connection.0 as usize] else { return };
         let ride = Ride { link: &mut line.link, tcp: &tcp, way };
         stream.pipe(way).send(self.now, ride, Item::End, &name, None, 0);
+        if !stream.is_dark {
+            stream.ends[side(way)] = true;
+            self.streaming += 1;
+        }
         let (bytes, purpose) = (tcp.headers, Overhead::Handshake);
         self.tell(&Event::Overhead { client, way, purpose, bytes });
         self.wake_stream(connection, way);
@@ -279,11 +293,48 @@ where
     pub(super) fn lose(&mut self, connection: Connection, way: Way) {
         let Some(stream) = self.stream(connection) else { return };
         let lost: Vec<_> = stream.pipe(way).drain().collect();
+        self.no_end_comes(connection, way);
         for item in lost {
             if let Item::Packet(envelope) = item {
                 self.streaming -= is_awaited(envelope.name.kind);
                 self.nobody_reads(envelope);
             }
+        }
+    }
+
+    /// The end of a stream arrived, behind all that was sent before.
+    fn end_arrived(&mut self, connection: Connection, client: ClientIndex, way: Way) {
+        self.no_end_comes(connection, way);
+        let node = if way == Way::Up { Node::Broker } else { Node::Client(client) };
+        self.hang(node, connection, Close::Peer);
+        let end = self.connections.at(node, connection);
+        if *end == End::Unknown {
+            // It closed before it said CONNECT.
+            *end = End::Closed;
+            self.release(connection);
+        }
+    }
+
+    /// The end of one direction has come, or never will.
+    fn no_end_comes(&mut self, connection: Connection, way: Way) {
+        let Some(stream) = self.stream(connection) else { return };
+        let awaited = std::mem::take(&mut stream.ends[side(way)]);
+        self.streaming -= usize::from(awaited);
+    }
+
+    /// Something was sent to a host that had lost its power and is back: it knows nothing of the
+    /// connection.
+    fn ask_lost_host(&mut self, connection: Connection, client: ClientIndex, way: Way) {
+        let Some(node) = self.stream(connection).and_then(|stream| stream.lost_host) else {
+            return;
+        };
+        let leads_there = (way == Way::Up) == (node == Node::Broker);
+        let is_blocked = self.lines[client.index()].link.is_blocked(way);
+        if leads_there && !is_blocked && !self.is_down(node) {
+            if let Some(stream) = self.stream(connection) {
+                stream.lost_host = None;
+            }
+            self.send_reset(node, client, connection);
         }
     }
 
@@ -296,7 +347,7 @@ where
         }
     }
 
-    fn stream(&mut self, connection: Connection) -> Option<&mut Stream> {
+    pub(super) fn stream(&mut self, connection: Connection) -> Option<&mut Stream> {
         self.streams.get_mut(connection.0 as usize)?.as_deref_mut()
     }
 

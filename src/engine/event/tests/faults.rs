@@ -1,7 +1,7 @@
 //! Faults: at a time, at a packet, crashes.
 
 use super::world::{Log, link, pair, play, tcp, tcp_pair};
-use crate::base::event::{Close, Fate, Hindrance, Phase};
+use crate::base::event::{Close, Dark, Fate, Hindrance, Phase};
 use crate::base::name::{ClientIndex, Kind, Node, Way};
 use crate::base::qos::QoS;
 use crate::base::time::Span;
@@ -170,4 +170,72 @@ fn at_every_point_of_a_crash_a_durable_store_delivers_exactly_once() {
         }
     }
     assert_eq!(crashed, points.len() * places.len() * 2);
+}
+
+#[test]
+fn a_host_that_lost_its_power_leaves_connections_half_open_and_answers_later_with_a_reset() {
+    let node = Node::Broker;
+    let crash = |secs_down| {
+        let (down, peers) = (secs(secs_down), PeersSee::Silence);
+        Action::Crash { node, down, peers, point: CrashPoint::Idle }
+    };
+    let log = run(tcp_pair(&tcp(|_, _| {}), QoS::AtLeastOnce, 100), at(2, crash(3)));
+    assert_eq!(log.dark, [Dark::HalfOpen(node); 2]);
+    let publisher = Node::Client(PUBLISHER);
+    assert!(log.ends.contains(&(publisher, Close::Reset)), "what it sends finds nobody");
+    let mut received = log.sequences(1);
+    received.dedup();
+    assert_eq!(received.len(), 100, "nothing that was sent meanwhile is taken for delivered");
+
+    // A subscriber that sends nothing but pings learns by them.
+    let mut setup = tcp_pair(&tcp(|_, _| {}), QoS::AtLeastOnce, 100);
+    setup.clients[1].settings.keep_alive = Span::from_secs(20);
+    let log = run(setup, at(2, crash(3)));
+    let subscriber = Node::Client(SUBSCRIBER);
+    assert!(log.ends.contains(&(subscriber, Close::Reset)), "{:?}", log.ends);
+}
+
+#[test]
+fn the_calm_waits_for_the_end_of_a_stream_that_is_still_under_way() {
+    let mut setup = tcp_pair(&tcp(|_, _| {}), QoS::AtLeastOnce, 5);
+    let peers = PeersSee::Close;
+    let crash = Action::Crash { node: Node::Broker, down: secs(1), peers, point: CrashPoint::Idle };
+    setup.faults.push(at(10, crash));
+    let outage = Action::Outage { client: SUBSCRIBER, lasts: secs(20) };
+    let log = run(setup, FaultSetup { name: "outage".into(), ..at(9, outage) });
+    let learnt = log.closed.iter().zip(&log.ends);
+    let learnt = learnt.filter(|(_, end)| **end == (Node::Client(SUBSCRIBER), Close::Peer));
+    let times: Vec<_> = learnt.map(|(closed, _)| closed.2).collect();
+    assert!(times.first().is_some_and(|at| *at < log.began(Phase::CalmTwo)), "{times:?}");
+}
+
+#[test]
+fn packets_are_counted_from_the_start_and_may_trigger_several_faults() {
+    let mut setup = tcp_pair(&tcp(|_, _| {}), QoS::AtLeastOnce, 5);
+    let crash = Action::Crash {
+        node: Node::Broker,
+        down: secs(1),
+        peers: PeersSee::Close,
+        point: CrashPoint::AfterCommit,
+    };
+    setup.faults.push(when(SUBSCRIBER, Way::Up, Kind::Subscribe, 1, crash));
+    let cut = Action::Cut { client: SUBSCRIBER, after: true };
+    let cut = when(SUBSCRIBER, Way::Up, Kind::Subscribe, 1, cut);
+    let log = run(setup, FaultSetup { name: "cut".into(), ..cut });
+    assert_eq!(log.crashes.len(), 1);
+    assert!(log.crashes[0].1 < log.began(Phase::Traffic));
+    assert_eq!(log.sequences(1), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn an_application_asks_after_a_crash_for_what_it_meant_to_ask_for_meanwhile() {
+    let mut setup = tcp_pair(&tcp(|_, _| {}), QoS::AtLeastOnce, 100);
+    setup.clients[1].subscriptions[0].from = Some(Span::from_secs(4));
+    let node = Node::Client(SUBSCRIBER);
+    let peers = PeersSee::Close;
+    let action = Action::Crash { node, down: secs(3), peers, point: CrashPoint::Idle };
+    let log = run(setup, at(2, action));
+    let back = log.crashes[0].1 + Span::from_secs(3);
+    let late = log.submitted.iter().filter(|(_, at)| *at > back + Span::from_secs(1)).count();
+    assert!(late > 20 && log.sequences(1).len() >= late, "{late}");
 }

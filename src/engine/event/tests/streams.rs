@@ -98,7 +98,8 @@ fn the_end_that_is_not_told_of_a_half_open_connection_learns_by_the_next() {
 fn the_calm_lasts_until_a_keep_alive_has_ended_a_dead_connection() {
     let subscriber = ClientIndex(1);
     for keep_alive in [Span::ZERO, Span::from_secs(60)] {
-        let mut setup = tcp_pair(&tcp(|_, _| {}), QoS::AtLeastOnce, 5);
+        let link = tcp(|tcp, _| tcp.user_timeout = Span::from_secs(600));
+        let mut setup = tcp_pair(&link, QoS::AtLeastOnce, 100);
         setup.clients[1].settings.keep_alive = keep_alive;
         let dead = Action::HalfOpen { client: subscriber, dead: Node::Broker };
         setup.faults.push(at(2, dead));
