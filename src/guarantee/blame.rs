@@ -81,7 +81,8 @@ fn by_endpoint(facts: &Facts<'_>) -> Option<Judgement> {
 fn by_queue(roster: &Roster, case: &Case, offender: &Offender) -> Option<Judgement> {
     let dropped =
         offender.breach == Breach::Lost && case.let_go(offender.subscriber, Dropped::QueueFull);
-    if dropped && roster.broker_refuses_on_full {
+    let not_refused = offender.subscriber.is_some_and(|it| case.not_refused.contains(&it));
+    if dropped && not_refused && roster.broker_refuses_on_full {
         // It is set to refuse such a message, and took it over all the same.
         let because = "broker acknowledged it and dropped it because a queue was full".to_owned();
         return Some(Judgement { blame: Blame::Broker, rule: Some("MQTT-4.5.0-1"), because });

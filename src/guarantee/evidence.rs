@@ -33,6 +33,10 @@ pub(super) struct Case {
     pub(super) harm: BTreeMap<(ClientIndex, Hop), Harm>,
     /// What endpoints let go of: the subscriber, or `None` for the publisher, and why.
     pub(super) dropped: Vec<(Option<ClientIndex>, Dropped)>,
+    /// The subscribers for whom a full queue dropped what the broker could have refused: a copy of
+    /// what its publisher sends, and neither a will nor a retained message that a SUBSCRIBE asks
+    /// for.
+    pub(super) not_refused: Vec<ClientIndex>,
     /// What subscribers got.
     pub(super) deliveries: BTreeMap<ClientIndex, Deliveries>,
     /// A receiver took it for another message, whose packet id it still held.

@@ -278,7 +278,13 @@ impl Recorder {
             let link = client.unwrap_or(self.roster.streams[stream.index()].client);
             self.given_up.insert((link, stream, sequence));
         }
+        let refusable = tag.parts().is_some_and(|parts| {
+            !parts.is_retained_copy() && !self.roster.streams[parts.stream.index()].will
+        });
         if let Some(case) = self.case(tag) {
+            if refusable && why == Dropped::QueueFull {
+                case.not_refused.extend(client);
+            }
             case.dropped.push((client, why));
             case.act(now, Act::LetGo { client, why });
         }

@@ -441,3 +441,40 @@ fn who_had_not_yet_sent_a_message_when_a_trial_was_stopped_is_not_blamed() {
         assert_eq!(found.collect::<Vec<_>>(), expected);
     }
 }
+
+#[test]
+fn a_will_that_no_broker_can_refuse_is_dropped_by_a_full_queue_that_is_too_small() {
+    for (will, blame) in [(true, Blame::Configuration), (false, Blame::Broker)] {
+        let mut refuses = over_streams(roster(AtLeastOnce));
+        refuses.broker_refuses_on_full = true;
+        refuses.streams[0].will = will;
+        let found = violations(refuses, |stage| {
+            stage.ready(AtLeastOnce);
+            if will {
+                stage.published[0] = stage.now + Span::from_millis(1);
+                let tag = stage.tag(0);
+                stage.event(&Event::WillPublished { tag });
+            } else {
+                stage.first_hop(0);
+            }
+            stage.drop_copy(0, Dropped::QueueFull);
+        });
+        assert_eq!(found, [(Promise::AtLeastOnce, Breach::Lost, blame)]);
+    }
+}
+
+#[test]
+fn a_retained_copy_that_no_broker_can_refuse_is_dropped_by_a_full_queue_that_is_too_small() {
+    let mut refuses = over_streams(roster(AtLeastOnce));
+    refuses.broker_refuses_on_full = true;
+    refuses.streams[0].retain = true;
+    let found = violations(refuses, |stage| {
+        stage.connect(SENSOR, false);
+        stage.connect(DASHBOARD, false);
+        stage.first_hop(0);
+        stage.subscribe("a", AtLeastOnce);
+        let tag = stage.tag(0).retained(0);
+        stage.event(&Event::Dropped { client: DASHBOARD, tag, why: Dropped::QueueFull });
+    });
+    assert_eq!(found, [(Promise::AtLeastOnce, Breach::Lost, Blame::Configuration)]);
+}
