@@ -286,7 +286,9 @@ why   = \"this broker never sets DUP\"
 The sentences of MQTT 3.1 have no numbers: there a rule is known by its name alone. \"-\": the rule
 is not in that version and not checked there; \"unnumbered\": the text says it without a number.
 Rules \"over tcp\" are not checked over datagrams, which may be lost, repeated and reordered. Rules
-of the \"second pass\" are looked for only where a promise broke, and explain why.
+of the \"second pass\" are looked for only where a promise broke, and explain why. `below-granted`
+is one of them since a broker may send a copy for each filter: that no copy came at the right QoS is
+seen at the end only.
 
 Where a scenario declares a retry timer, `resent-alive` is not checked for that endpoint. Where a
 store forgets (`volatile` or a snapshot), nothing that a crash made an endpoint forget counts as a
