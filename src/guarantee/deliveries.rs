@@ -29,8 +29,7 @@ impl Ledger {
         }
         let found = self.streams[parts.stream.index()].find(client, parts.sequence);
         let own = found.filter(|(slot, index)| {
-            let reopened = || slot.reopened.contains(&parts.sequence);
-            let expired = parts.sequence < slot.floor && !ending && !reopened();
+            let expired = !ending && slot.is_over(parts.sequence);
             !expired && slot.units[*index].standing() >= Standing::May
         });
         let Some((slot, index)) = own else {

@@ -59,7 +59,7 @@ pub(super) fn judge(
                     continue;
                 }
                 add(metrics, qos, *unit, *progress);
-                let ended = sequence < slot.floor && !slot.reopened.contains(&sequence);
+                let ended = slot.is_over(sequence);
                 let terms = unit.terms(qos);
                 let verdict = verdict(*unit, *progress, terms, ended).unless(denied);
                 sheet.enter(index, sequence, slot.client, terms, verdict);

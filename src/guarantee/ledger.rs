@@ -71,7 +71,7 @@ pub(super) struct Slot {
     pub(super) floor: u32,
     /// For each QoS of delivery, the sequence number after the highest first copy.
     pub(super) next: [u32; 3],
-    /// Older messages that the broker took again in this epoch.
+    /// Older messages that the broker took again in this epoch, in order.
     pub(super) reopened: Vec<u32>,
     pub(super) units: Vec<Unit>,
 }
@@ -305,8 +305,10 @@ impl Ledger {
             if first && waits && !self.links.is_connected(Node::Broker, slot.client) {
                 self.offline_queued += 1;
             }
-            if parts.sequence < slot.floor && !slot.reopened.contains(&parts.sequence) {
-                slot.reopened.push(parts.sequence);
+            if parts.sequence < slot.floor
+                && let Err(place) = slot.reopened.binary_search(&parts.sequence)
+            {
+                slot.reopened.insert(place, parts.sequence);
                 if unit.standing() > Standing::TooLate {
                     self.closed.push((parts.stream, parts.sequence, slot.client, *unit));
                 }
@@ -412,5 +414,10 @@ impl Slot {
             reopened: Vec::new(),
             units,
         }
+    }
+
+    /// Whether a message belongs to an earlier epoch.
+    pub(super) fn is_over(&self, sequence: u32) -> bool {
+        sequence < self.floor && self.reopened.binary_search(&sequence).is_err()
     }
 }

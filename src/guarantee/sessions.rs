@@ -199,11 +199,13 @@ impl Slot {
     /// The subscription ended. What the broker has not seen yet is not owed, unless it comes after
     /// a new subscription; what it has seen and not begun to send, it need not send.
     fn withdraw(&mut self) {
+        // Of those before the floor, only the reopened ones are of this epoch.
         let Self { floor, reopened, units, .. } = self;
-        for (sequence, unit) in (0..).zip(units) {
-            if sequence < *floor && !reopened.contains(&sequence) {
-                continue;
-            }
+        let middle = units.len().min(*floor as usize);
+        let (old, new) = units.split_at_mut(middle);
+        let mut again = reopened.iter().copied().peekable();
+        let old = (0..).zip(old).filter(|(sequence, _)| again.next_if_eq(sequence).is_some());
+        for unit in old.map(|(_, unit)| unit).chain(new) {
             match unit.standing() {
                 Standing::Submitted => unit.stand(Standing::TooLate, unit.granted()),
                 Standing::Must => unit.stand(Standing::Withdrawn, unit.granted()),
