@@ -231,16 +231,19 @@ fn by_setting(
     Some(Judgement { blame: Blame::Configuration, rule: None, because })
 }
 
-/// A connection died without a word, and nothing was set to find out.
+/// A connection died without a word, and nothing was set to find out: an end believed in it until
+/// it was too late for the message.
 fn by_silence(facts: &Facts<'_>) -> Option<Judgement> {
-    let Facts { roster, offender, chronicle, .. } = *facts;
+    let Facts { roster, case, offender, chronicle, .. } = *facts;
     let publisher = roster.streams[offender.stream.index()].client;
+    let published = case.published.map_or(Time::ZERO, |(_, at)| at);
+    let end = too_late(offender, chronicle)?;
     let is_deaf = |client: &ClientIndex| {
-        !roster.clients[client.index()].keep_alive && chronicle.went_dark(*client, Time::ZERO)
+        let has_keep_alive = roster.clients[client.index()].keep_alive;
+        !has_keep_alive && chronicle.believed(*client, published, end)
     };
-    let late = matches!(offender.breach, Breach::Lost | Breach::Stuck | Breach::Stalled);
     let mut links = [Some(publisher), offender.subscriber].into_iter().flatten();
-    let client = links.find(is_deaf).filter(|_| late)?;
+    let client = links.find(is_deaf)?;
     let because = format!(
         "a connection of {} died silently and it has no keep alive by which to notice",
         roster.name(client),
@@ -257,11 +260,7 @@ fn by_omission(facts: &Facts<'_>) -> Option<Judgement> {
         return None;
     }
     let publisher = roster.streams[offender.stream.index()].client;
-    let end = match offender.breach {
-        Breach::Stalled => chronicle.calm_two()?,
-        Breach::Lost | Breach::Stuck => Time::NEVER,
-        Breach::Duplicated | Breach::Unexpected | Breach::Reordered => return None,
-    };
+    let end = too_late(offender, chronicle)?;
     // Where the first hop was not done by then, that came first.
     let waits_up = case.completed.is_none_or(|at| at >= end) && offender.breach != Breach::Lost;
     let (client, hop) = match offender.subscriber {
@@ -297,6 +296,15 @@ fn by_omission(facts: &Facts<'_>) -> Option<Judgement> {
         _ => return None,
     };
     Some(Judgement { blame, rule: Some(rule), because })
+}
+
+/// When it was too late for what was not done; `None` where too much was.
+fn too_late(offender: &Offender, chronicle: &Chronicle) -> Option<Time> {
+    match offender.breach {
+        Breach::Stalled => chronicle.calm_two(),
+        Breach::Lost | Breach::Stuck => Some(Time::NEVER),
+        Breach::Duplicated | Breach::Unexpected | Breach::Reordered => None,
+    }
 }
 
 /// `lost 2 and reordered 1`.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::roster::Roster;
 use crate::base::event::{Close, Dark, Event, Hindrance, Phase};
-use crate::base::name::{ClientIndex, Node};
+use crate::base::name::{ClientIndex, Connection, Node};
 use crate::base::time::Time;
 use crate::mqtt::settings::Store;
 
@@ -21,6 +21,18 @@ pub(super) struct Chronicle {
     /// When the broker sent each client a CONNACK.
     accepted: BTreeMap<ClientIndex, Vec<Time>>,
     calm_two: Option<Time>,
+    /// Which connection is open at which end of a link.
+    open: BTreeMap<(ClientIndex, Node), Connection>,
+    /// Connections that died silently.
+    dead: BTreeMap<ClientIndex, Vec<Dead>>,
+}
+
+/// A connection that died silently.
+#[derive(Clone, Copy, Debug)]
+struct Dead {
+    connection: Connection,
+    /// When no end believed in it any more.
+    until: Option<Time>,
 }
 
 /// Something that befell a node or a connection.
@@ -55,10 +67,18 @@ impl Chronicle {
     /// Keeps what an event tells of a link or a node.
     pub(super) fn note(&mut self, now: Time, event: &Event<'_>) {
         match *event {
-            Event::Closed { node, client, why, .. } => {
-                self.add(now, client, Moment::Closed(node, why));
+            Event::Opened { node, connection, client } if self.watched.contains(&client) => {
+                self.open.insert((client, node), connection);
+                self.doubt(now, client);
             }
-            Event::WentDark { client, why, .. } => self.add(now, client, Moment::WentDark(why)),
+            Event::Closed { node, connection, client, why } => {
+                self.add(now, client, Moment::Closed(node, why));
+                self.closed(now, client, node, connection);
+            }
+            Event::WentDark { connection, client, why } => {
+                self.add(now, client, Moment::WentDark(why));
+                self.died(now, client, connection);
+            }
             Event::Hampered { client, how } => self.add(now, client, Moment::Hampered(how)),
             Event::Unhampered { client, how } => self.add(now, client, Moment::Unhampered(how)),
             Event::SessionExpired { client } => self.add(now, client, Moment::Expired),
@@ -129,10 +149,11 @@ impl Chronicle {
         moments.find(welcome).map(|(at, _)| *at)
     }
 
-    /// Whether a connection of this client died silently, not before a time.
-    pub(super) fn went_dark(&self, client: ClientIndex, since: Time) -> bool {
-        let mut moments = self.of(Node::Client(client)).iter();
-        moments.any(|(at, moment)| *at >= since && matches!(moment, Moment::WentDark(_)))
+    /// Whether an end of this client's link believed in a connection that had died silently, after
+    /// a time and up to another one at least; `Time::NEVER` is the end of the trial.
+    pub(super) fn believed(&self, client: ClientIndex, after: Time, up_to: Time) -> bool {
+        let lasted = |until: Time| until > after && until >= up_to;
+        self.dead.get(&client).into_iter().flatten().any(|it| it.until.is_none_or(lasted))
     }
 
     /// When everybody reconnected.
@@ -144,6 +165,31 @@ impl Chronicle {
         match node {
             Node::Broker => &self.broker,
             Node::Client(client) => self.links.get(&client).map_or(&[], Vec::as_slice),
+        }
+    }
+
+    fn died(&mut self, now: Time, client: ClientIndex, connection: Connection) {
+        if self.watched.contains(&client) {
+            push(self.dead.entry(client).or_default(), Dead { connection, until: None });
+            self.doubt(now, client);
+        }
+    }
+
+    fn closed(&mut self, now: Time, client: ClientIndex, node: Node, connection: Connection) {
+        if self.open.get(&(client, node)) == Some(&connection) {
+            self.open.remove(&(client, node));
+            self.doubt(now, client);
+        }
+    }
+
+    /// Looks whether anybody still believes in the dead connections of a client.
+    fn doubt(&mut self, now: Time, client: ClientIndex) {
+        let Self { open, dead, .. } = self;
+        let ends = [Node::Broker, Node::Client(client)].map(|end| open.get(&(client, end)));
+        for it in dead.get_mut(&client).into_iter().flatten() {
+            if !ends.contains(&Some(&it.connection)) {
+                it.until.get_or_insert(now);
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::event::{Arrival, Close, Dark, Dropped, Event, Fate, Hindrance, Loss, Overhead};
-use crate::base::name::{Kind, Node};
+use crate::base::name::{Connection, Kind, Node};
 
 /// The counters' names, which `sometimes` and the documents use.
 pub const WORDS: [&str; 35] = [
@@ -56,10 +56,10 @@ pub(super) struct Counters {
     partition: u64,
     stall: u64,
     slow: u64,
-    /// Clients that were told of a cut, also where only their own end is gone.
-    cut_at_client: u64,
+    cut: u64,
     half_open: u64,
-    half_open_at_client: u64,
+    /// The connection of which the client's own end went last, and the other was not told.
+    gone: Option<Connection>,
     nat_forgot: u64,
     crash: u64,
     retransmission: u64,
@@ -110,8 +110,8 @@ impl Counters {
                 Hindrance::Stall => self.stall += 1,
                 Hindrance::Slow => self.slow += 1,
             },
-            Event::WentDark { why, .. } => self.went_dark(*why),
-            Event::Closed { node, why, .. } => self.closed(*node, *why),
+            Event::WentDark { connection, why, .. } => self.went_dark(*connection, *why),
+            Event::Closed { node, connection, why, .. } => self.closed(*node, *connection, *why),
             Event::Crashed { .. } => self.crash += 1,
             Event::Overhead { purpose: Overhead::Retransmission, .. } => self.retransmission += 1,
             Event::WillPublished { .. } => self.will += 1,
@@ -146,19 +146,25 @@ impl Counters {
         }
     }
 
-    fn went_dark(&mut self, why: Dark) {
+    fn went_dark(&mut self, connection: Connection, why: Dark) {
         match why {
             Dark::HalfOpen(dead) => {
                 self.half_open += 1;
-                self.half_open_at_client += u64::from(dead != Node::Broker);
+                if dead != Node::Broker {
+                    self.gone = Some(connection);
+                }
             }
             Dark::NatForgot => self.nat_forgot += 1,
         }
     }
 
-    fn closed(&mut self, node: Node, why: Close) {
+    fn closed(&mut self, node: Node, connection: Connection, why: Close) {
         match why {
-            Close::Cut => self.cut_at_client += u64::from(node != Node::Broker),
+            // A client whose own end is gone is told that it was cut, too.
+            Close::Cut => {
+                let at_client = node != Node::Broker && self.gone != Some(connection);
+                self.cut += u64::from(at_client);
+            }
             Close::KeepAlive => self.keep_alive_expired += 1,
             Close::UserTimeout => self.user_timeout += 1,
             Close::Asked
@@ -183,8 +189,7 @@ impl Counters {
             ("partition", self.partition),
             ("stall", self.stall),
             ("slow", self.slow),
-            // A client whose own end is gone is told that it was cut, too.
-            ("cut", self.cut_at_client.saturating_sub(self.half_open_at_client)),
+            ("cut", self.cut),
             ("half-open", self.half_open),
             ("nat-forgot", self.nat_forgot),
             ("crash", self.crash),

@@ -25,6 +25,7 @@ mod promises;
 mod rules;
 mod sessions;
 mod shared;
+mod silence;
 mod wire;
 
 const SENSOR: ClientIndex = ClientIndex(0);
