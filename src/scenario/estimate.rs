@@ -20,6 +20,9 @@ const UNDER_WAY_BYTES: f64 = 250.0;
 /// Bytes that the ledger keeps of one message and subscriber when they are done.
 const UNIT_BYTES: f64 = 2.0;
 
+/// Bytes that one fault takes with its name and what the engine remembers of it.
+const FAULT_BYTES: f64 = 250.0;
+
 /// CONNECT, SUBSCRIBE, both calms and what they resend, in packets a client.
 const CONNECTING_PACKETS: f64 = 16.0;
 
@@ -164,7 +167,8 @@ fn trial(setup: &Setup) -> Estimate {
     let clients = setup.clients.len() as f64;
     let pings: f64 = setup.clients.iter().map(|client| pings(client, setup)).sum();
     packets += clients * CONNECTING_PACKETS + pings;
-    let memory = clients * CLIENT_BYTES + units * UNIT_BYTES + under_way * UNDER_WAY_BYTES;
+    let kept = clients * CLIENT_BYTES + setup.faults.len() as f64 * FAULT_BYTES;
+    let memory = kept + units * UNIT_BYTES + under_way * UNDER_WAY_BYTES;
     let traffic = setup.streams.iter().map(|stream| {
         stream.spread.as_secs_f64() + f64::from(stream.count) * mean(stream.every).as_secs_f64()
     });

@@ -25,7 +25,7 @@ pub(super) struct FaultTable {
     /// Again and again, so long after one another, while the traffic lasts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Given<Every>>,
-    /// At a packet.
+    /// At a packet, from the first CONNECT on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<Given<WhenTable>>,
     /// The client, with `*` for any letters, or `"broker"`. At a packet it befalls the link that
@@ -43,7 +43,7 @@ pub(super) struct FaultTable {
 pub(super) struct WhenTable {
     /// Its kind, such as `"PUBREC"`.
     pub packet: Given<String>,
-    /// Which of them, from 1, over the whole trial; resends count.
+    /// Which of them on that link, from 1, counted from the start of the trial; resends count.
     #[serde(default = "first")]
     pub nth: Whole<1, 1_000_000_000>,
     /// The client that the broker sends it to, with `*` for any letters.

@@ -151,7 +151,7 @@ pub struct PacketTrigger {
     pub way: Way,
     /// Of which kind.
     pub kind: Kind,
-    /// Which of them, from 1, counted over the whole trial; resends count.
+    /// Which of them, from 1, counted from the start of the trial; resends count.
     pub nth: u32,
 }
 

@@ -8,7 +8,7 @@ use super::action::{self, Target};
 use super::{DoTable, FaultTable, WhenTable, packet};
 use crate::base::name::{ClientIndex, Node, Way};
 use crate::base::time::Span;
-use crate::base::units::format_span;
+use crate::base::units::{format_count, format_span};
 use crate::network::settings::Interval;
 use crate::scenario::diagnostic::Diagnostics;
 use crate::scenario::file::File;
@@ -17,6 +17,9 @@ use crate::scenario::problem::Problem;
 use crate::scenario::trial::{Action, FaultSetup, PacketTrigger, Setup, Trigger};
 use crate::scenario::value::{Either, Given};
 use crate::scenario::words::DoWord;
+
+/// The most faults of a trial; one line befalls as many nodes as its names fit.
+const MOST: usize = 1_000_000;
 
 /// Every fault of the file for the setups of all points, which differ in QoS only.
 pub(in crate::scenario) fn expand(
@@ -29,7 +32,7 @@ pub(in crate::scenario) fn expand(
     for given in &file.fault {
         let table = &given.value;
         check_when(given, file.deadline.value.0, errors);
-        for (trigger, target) in targets(given, setups, errors) {
+        for (trigger, target) in targets(given, setups, MOST - all.len(), errors) {
             match action::action(&table.action.value, target, &setups[0].clients) {
                 Ok(action) => {
                     let name = name(table, target.node, &setups[0]).into();
@@ -76,15 +79,16 @@ fn check_when(given: &Given<FaultTable>, deadline: Span, errors: &mut Diagnostic
     }
 }
 
-/// When it comes, and whom it befalls; empty where that is wrong.
+/// When it comes, and whom it befalls; empty where that is wrong, or more than there is room for.
 fn targets(
     given: &Given<FaultTable>,
     setups: &[Setup],
+    room: usize,
     errors: &mut Diagnostics,
 ) -> Vec<(Trigger, Target)> {
     let table = &given.value;
     let trigger = match (&table.at, &table.every, &table.when) {
-        (None, None, Some(when)) => return at_packets(table, when, setups, errors),
+        (None, None, Some(when)) => return at_packets(given, when, setups, room, errors),
         (Some(at), None, None) => Trigger::At(at.value.0),
         (None, Some(every), None) => Trigger::Every(every.value.0),
         _ => return Vec::new(),
@@ -96,16 +100,21 @@ fn targets(
         return Vec::new();
     };
     let nodes = nodes(on, &setups[0], errors);
+    if !fits(given, nodes.len(), room, errors) {
+        return Vec::new();
+    }
     let target = |node| Target { node, packet: None };
     nodes.into_iter().map(|node| (trigger.clone(), target(node))).collect()
 }
 
 fn at_packets(
-    table: &FaultTable,
+    given: &Given<FaultTable>,
     when: &Given<WhenTable>,
     setups: &[Setup],
+    room: usize,
     errors: &mut Diagnostics,
 ) -> Vec<(Trigger, Target)> {
+    let table = &given.value;
     let (end, way) = match (&when.value.to, &when.value.from) {
         (Some(to), None) => (to, Way::Down),
         (None, Some(from)) => (from, Way::Up),
@@ -139,6 +148,9 @@ fn at_packets(
         return Vec::new();
     }
     let Some(on) = crashing(table, setups, errors) else { return Vec::new() };
+    if !fits(given, clients.len().saturating_mul(on.len().max(1)), room, errors) {
+        return Vec::new();
+    }
     let nth = when.value.nth.0;
     let trigger = |client| PacketTrigger { client, way, kind, nth };
     let each = clients.into_iter().flat_map(|client| {
@@ -151,6 +163,26 @@ fn at_packets(
         (Trigger::Packet(trigger(client)), Target { node, packet })
     })
     .collect()
+}
+
+/// Whether there is room for so many faults more; that there is none is told.
+fn fits(given: &Given<FaultTable>, count: usize, room: usize, errors: &mut Diagnostics) -> bool {
+    if count <= room {
+        return true;
+    }
+    let number = |count: usize| format_count(count as u64);
+    let title = format!("a trial has at most {} faults", number(MOST));
+    let label = match MOST - room {
+        0 => format!("these are {}", number(count)),
+        before => format!("these are {}, after {} before them", number(count), number(before)),
+    };
+    let help = if given.value.when.is_some() && given.value.on.is_some() {
+        "`on` befalls each of its nodes at each client's packet: name one client, or leave `on` out"
+    } else {
+        "name fewer clients, or let a `[swarm]` choose what goes wrong"
+    };
+    errors.error(&given.span, title, label).help(help);
+    false
 }
 
 /// The nodes that crash at a packet of somebody's; empty for its receiver. `None` where that is

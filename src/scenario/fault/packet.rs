@@ -65,7 +65,8 @@ pub(super) fn never(kind: Kind, way: Way, whom: &str) -> Problem {
     Problem::new(what, "so this fault would never come").help(help)
 }
 
-/// Whether the packet can be sent on the client's link in any of the setups.
+/// Whether the packet can be sent on the client's link in any of the setups, those of connecting
+/// and subscribing included.
 pub(super) fn is_possible(kind: Kind, way: Way, client: ClientIndex, setups: &[Setup]) -> bool {
     let (one, two) = (Some(QoS::AtLeastOnce), Some(QoS::ExactlyOnce));
     setups.iter().any(|setup| {
@@ -85,7 +86,11 @@ pub(super) fn is_possible(kind: Kind, way: Way, client: ClientIndex, setups: &[S
             (Kind::Unsubscribe | Kind::UnsubAck, _) => {
                 own.subscriptions.iter().any(|subscription| subscription.until.is_some())
             }
-            (Kind::PingReq | Kind::PingResp, _) => own.settings.keep_alive.as_nanos() > 0,
+            (Kind::PingReq | Kind::PingResp, _) => {
+                // Who connects per report asks by a ping whether anything waits for it.
+                let fetches = own.settings.on_demand && !own.subscriptions.is_empty();
+                own.settings.keep_alive.as_nanos() > 0 || fetches
+            }
             (Kind::Disconnect, Way::Up) => !own.absences.is_empty() || own.settings.on_demand,
             (Kind::Disconnect, Way::Down) => own.settings.version == Version::V5,
             _ => true,

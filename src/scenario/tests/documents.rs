@@ -41,6 +41,16 @@ fn the_page_of_quirks_has_a_row_with_evidence_for_each_in_order_and_no_other() {
 }
 
 #[test]
+fn the_model_says_what_every_metric_is_and_no_other() {
+    let text = std::fs::read_to_string(page("model.md")).unwrap();
+    let (_, table) = text.split_once("| metric | meaning |").unwrap();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let names = rows.flat_map(|row| row.split('|').nth(1).unwrap().split(','));
+    let names: Vec<_> = names.map(|name| name.trim().trim_matches('`')).collect();
+    assert_eq!(names, METRICS);
+}
+
+#[test]
 fn every_profile_can_be_set_and_its_settings_are_those_that_are_simulated() {
     for profile in &profiles::ALL {
         for version in ["3.1.1", "5.0"] {

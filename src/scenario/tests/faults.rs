@@ -251,6 +251,37 @@ fn what_cannot_happen_over_a_transport() {
     "#);
 }
 
+/// A line that befalls each of a fleet at each one's packet is quadratic.
+#[test]
+fn more_faults_than_a_trial_can_hold() {
+    let each = "do = { crash = { down = \"1s\" } }";
+    let squared = format!("when = {{ packet = \"PUBACK\", to = \"s-*\" }}\non = \"s-*\"\n{each}");
+    let linear = format!("every = \"1m\"\non = \"s-*\"\n{each}");
+    let fleet = |count: u32| {
+        let named = format!("name = \"s-{{i}}\"\ncount = {count}");
+        tcp().replace("name = \"s-{i}\"\ncount = 3", &named)
+    };
+    let alone = told(&fault(&fleet(1_001), &squared));
+    let after_others = told(&fault(&fault(&fleet(1_000), &linear), &squared));
+    let too_many_lines = (0..11).fold(fleet(90_910), |text, _| fault(&text, &linear));
+    let told = format!("{alone}{after_others}{}", told(&too_many_lines));
+    insta::assert_snapshot!(told, @"
+    [[fault]]: a trial has at most 1,000,000 faults [these are 1,002,001] (`on` befalls each of its nodes at each client's packet: name one client, or leave `on` out)
+    [[fault]]: a trial has at most 1,000,000 faults [these are 1,000,000, after 1,000 before them] (`on` befalls each of its nodes at each client's packet: name one client, or leave `on` out)
+    [[fault]]: a trial has at most 1,000,000 faults [these are 90,910, after 909,100 before them] (name fewer clients, or let a `[swarm]` choose what goes wrong)
+    ");
+    assert_eq!(faults(&fault(&fleet(999), &squared)).len(), 999 * 999);
+}
+
+#[test]
+fn who_connects_per_report_pings_to_fetch_what_waits_for_it() {
+    let text =
+        tcp().replace("name = \"dashboard\"", "name = \"dashboard\"\nconnect = \"per-report\"");
+    let text =
+        fault(&text, "when = { packet = \"PINGREQ\", from = \"dashboard\" }\ndo = \"crash\"");
+    assert_eq!(faults(&text).len(), 1);
+}
+
 #[test]
 fn crashes_that_contradict_themselves() {
     let text = fault(&tcp(), "at = \"1s\"\non = \"broker\"\ndo = { crash = { down = \"10s\" } }");
