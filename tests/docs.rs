@@ -12,6 +12,8 @@ use qoslab::study::judge::judge_trial;
 
 const README: &str = include_str!("../README.md");
 const LIMITS: &str = include_str!("../docs/limits.md");
+const MODEL: &str = include_str!("../docs/model.md");
+const SWARM: &str = include_str!("../docs/swarm.md");
 
 /// The fenced blocks of a document in this language.
 fn blocks(document: &str, language: &str) -> Vec<String> {
@@ -52,6 +54,23 @@ fn the_tables_in_the_readme_are_what_their_commands_print() {
 }
 
 #[test]
+fn the_failure_in_the_readme_is_what_reordering_prints_where_it_is_not_declared() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = include_str!("../scenarios/reordering.toml");
+    let (undeclared, _) = text.split_once("[[expect.broken]]").unwrap();
+    std::fs::write(folder.path().join("reordering.toml"), undeclared).unwrap();
+    let run = Command::new(env!("CARGO_BIN_EXE_qoslab"))
+        .args(["run", "reordering.toml", "--seeds", "1"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(run.status.code(), Some(1));
+    let printed = String::from_utf8(run.stdout).unwrap();
+    let shown = blocks(README, "text").pop().unwrap();
+    assert!(printed.contains(shown.trim_end()), "{printed}");
+}
+
+#[test]
 fn the_scenario_in_the_readme_keeps_every_promise() {
     let scenario = the_scenario_in(README);
     assert_eq!(scenario.points.len(), 3);
@@ -80,6 +99,33 @@ fn the_readme_lists_every_scenario() {
         let name = name.strip_suffix(".toml").unwrap_or(&name);
         assert!(listed.contains(name), "{name} is missing");
     }
+}
+
+/// The words that follow a text in a document, to the first character that ends a name.
+fn words_after<'a>(document: &'a str, text: &'a str) -> impl Iterator<Item = &'a str> {
+    let rests = document.split(text).skip(1);
+    rests.map(|rest| rest.split(['`', ' ', '\n', ')', '#']).next().unwrap())
+}
+
+#[test]
+fn what_the_documents_name_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut named = 0;
+    let mut assert_there = |path: String| {
+        assert!(root.join(&path).exists(), "{path}");
+        named += 1;
+    };
+    for document in [README, LIMITS, MODEL, SWARM] {
+        for test in words_after(document, "cargo test --test ") {
+            assert_there(format!("tests/{test}.rs"));
+        }
+        for command in ["cargo run --release -- run ", "`qoslab run "] {
+            let scenarios = words_after(document, command).filter(|it| it.starts_with("scen"));
+            scenarios.for_each(|path| assert_there(path.to_owned()));
+        }
+    }
+    words_after(README, "](").for_each(|path| assert_there(path.to_owned()));
+    assert!(named > 20, "{named}");
 }
 
 #[test]
