@@ -281,7 +281,10 @@ fn parse(bytes: &[u8], version: Version) -> Result<MqttPacket, WireError> {
     match parsed {
         Ok(ParseOk::Packet(packet, consumed)) if consumed == bytes.len() => Ok(packet),
         Ok(_) => Err(WireError::Frame),
-        Err(error) => Err(WireError::Refused(error.to_string())),
+        Err(error) => {
+            let empty_will = v5::parse_empty_will(bytes).filter(|_| version == Version::V5);
+            empty_will.ok_or_else(|| WireError::Refused(error.to_string()))
+        }
     }
 }
 

@@ -101,10 +101,11 @@ fn limits(version: Version) -> BoxedStrategy<Limits> {
 }
 
 fn will(version: Version) -> impl Strategy<Value = Will> {
-    // The codec takes an empty will payload in 5.0 for an error.
-    let payload = payload().prop_filter("the codec's limit", |payload| !payload.is_empty());
-    let message =
-        (text(), payload, tag()).prop_map(|(topic, payload, tag)| Message { topic, payload, tag });
+    let message = (text(), payload(), tag()).prop_map(|(topic, payload, tag)| Message {
+        topic,
+        payload,
+        tag,
+    });
     (message, select(&QoS::ALL[..]), any::<bool>(), seconds(version))
         .prop_map(|(message, qos, retain, delay)| Will { message, qos, retain, delay })
 }
@@ -330,6 +331,31 @@ fn what_a_version_cannot_say_is_refused() {
     let what = "Session Present";
     assert_eq!(encode(&present, Version::V31), Err(WireError::Unsayable { what }));
     assert!(encode(&present, Version::V311).is_ok());
+}
+
+#[test]
+fn a_will_may_have_no_payload() {
+    for version in [Version::V31, Version::V311, Version::V5] {
+        let message = Message { topic: "t".into(), payload: Payload::Filler(0), tag: Tag::NONE };
+        // With a Remaining Length of one byte and of two.
+        for client_id in ["c".into(), "c".repeat(200)] {
+            let connect = Packet::Connect(Box::new(Connect {
+                client_id: client_id.into(),
+                version,
+                clean: false,
+                session_expiry: 0,
+                keep_alive: 0,
+                will: Some(Will {
+                    message: message.clone(),
+                    qos: QoS::AtMostOnce,
+                    retain: false,
+                    delay: 0,
+                }),
+                limits: Limits::NONE,
+            }));
+            assert_eq!(round_trip(&connect, version), Ok(connect));
+        }
+    }
 }
 
 #[test]

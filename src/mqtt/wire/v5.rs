@@ -11,10 +11,11 @@ use flowsdk::mqtt_serde::mqttv5::{
     Property, connackv5, connectv5, disconnectv5, pingreqv5, pingrespv5, pubackv5, pubcompv5,
     publishv5, pubrecv5, pubrelv5, subackv5, subscribev5, unsubackv5, unsubscribev5, willv5,
 };
+use flowsdk::mqtt_serde::parser::ParseOk;
 
 use super::{WireError, read_id, read_level, read_payload, read_qos, write_payload};
 use crate::base::event::{RetainHandling, SubscriptionOptions, SubscriptionRequest};
-use crate::base::name::Tag;
+use crate::base::name::{Kind, Tag};
 use crate::mqtt::packet::{
     Ack, Alias, ConnAck, Connect, Message, Packet, Publish, PublishProperties, SubAck, Subscribe,
     UnsubAck, Unsubscribe,
@@ -263,6 +264,42 @@ fn read_limit(limits: &mut Limits, property: &Property) -> Result<(), WireError>
         _ => return Err(OTHER_PROPERTY),
     }
     Ok(())
+}
+
+/// Reads a CONNECT whose will has no payload, which the codec refuses and MQTT 5.0 allows
+/// (section 3.1.3.4): with one byte more, which is taken away again. `None` if the frame is
+/// anything else. No user name comes after the will: none is modelled.
+pub(super) fn parse_empty_will(bytes: &[u8]) -> Option<MqttPacket> {
+    let (&first, rest) = bytes.split_first()?;
+    let length = 1 + rest.iter().position(|byte| byte & 0x80 == 0)?;
+    let body = rest.get(length..)?.strip_suffix(&[0, 0])?;
+    if first >> 4 != Kind::Connect as u8 {
+        return None;
+    }
+    let mut filled = vec![first];
+    write_length(&mut filled, body.len() + 3);
+    filled.extend(body);
+    filled.extend([0, 1, 0]);
+    let Ok(ParseOk::Packet(MqttPacket::Connect5(mut connect), consumed)) =
+        MqttPacket::from_bytes_v5(&filled)
+    else {
+        return None;
+    };
+    let will = connect.will.as_mut()?;
+    if consumed != filled.len() || will.will_message.len() != 1 {
+        return None;
+    }
+    will.will_message.clear();
+    Some(MqttPacket::Connect5(connect))
+}
+
+/// Writes a Remaining Length as a variable byte integer (MQTT 5.0, section 1.5.5).
+fn write_length(bytes: &mut Vec<u8>, mut length: usize) {
+    while length > 0x7F {
+        bytes.extend((length & 0x7F).to_le_bytes().first().map(|low| low | 0x80));
+        length >>= 7;
+    }
+    bytes.extend(length.to_le_bytes().first());
 }
 
 fn read_will(will: willv5::Will) -> Result<Will, WireError> {
