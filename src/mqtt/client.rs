@@ -31,8 +31,6 @@ pub struct Client {
     ping: Option<Ping>,
     /// Connections that ended before their CONNACK, since the last that did not.
     failures: u32,
-    /// How many connections were opened, which names their wills.
-    opened: u32,
     /// Whether it has state of a session: it was connected, if never again.
     has_connected: bool,
     /// Whether the next CONNECT asks for a new session, because the broker has one that this
@@ -62,7 +60,6 @@ impl Client {
             last_sent: Time::ZERO,
             ping: None,
             failures: 0,
-            opened: 0,
             has_connected: false,
             starts_anew: false,
             wanted: false,

@@ -61,7 +61,6 @@ impl Client {
     /// The transport opened a connection. It takes the place of one that is there: that was an
     /// attempt which this client had given up, and which came about after all.
     pub(super) fn opened(&mut self, now: Time, connection: Connection) {
-        self.opened += 1;
         if self.state == State::Away {
             self.outbox.close(connection, Close::Asked);
             return;
@@ -95,7 +94,6 @@ impl Client {
         let is_v5 = *version == Version::V5;
         let mut will = self.settings.will.clone();
         if let Some(will) = &mut will {
-            will.message.tag = will.message.tag.of_connection(self.opened - 1);
             will.delay = if is_v5 { will.delay } else { 0 };
         }
         let connect = Connect {
