@@ -30,6 +30,8 @@ pub(super) enum State {
 pub(super) struct Ping {
     /// When the connection is taken for dead.
     answer_due: Time,
+    /// When it is sent again: where it can get lost and is asked for on the client's way out.
+    repeat_due: Time,
     /// Whether anything else came meanwhile.
     disturbed: bool,
 }
@@ -242,7 +244,7 @@ impl Client {
             State::Connected(_) if self.ping.is_some_and(|ping| ping.answer_due <= now) => {
                 self.hang_up(now, Close::KeepAlive);
             }
-            State::Connected(connection) if self.ping_due() <= now => {
+            State::Connected(connection) if self.ping_due().min(self.repeat_due()) <= now => {
                 self.send_ping(now, connection);
             }
             _ => {}
@@ -256,7 +258,7 @@ impl Client {
             State::Opening(until) | State::Connecting(_, until) => until,
             State::Connected(_) => {
                 let answer_due = self.ping.map_or(Time::NEVER, |ping| ping.answer_due);
-                answer_due.min(self.ping_due())
+                answer_due.min(self.ping_due()).min(self.repeat_due())
             }
         }
     }
@@ -268,6 +270,10 @@ impl Client {
         }
     }
 
+    fn repeat_due(&self) -> Time {
+        self.ping.map_or(Time::NEVER, |ping| ping.repeat_due)
+    }
+
     fn send_ping(&mut self, now: Time, connection: Connection) {
         self.outbox.send_control(connection, Packet::PingReq);
         // Datagrams are lost all the time: there a missing PINGRESP says nothing.
@@ -276,7 +282,12 @@ impl Client {
             keep_alive if is_told && keep_alive > Span::ZERO => now + keep_alive,
             _ => Time::NEVER,
         };
-        self.ping.get_or_insert(Ping { answer_due, disturbed: false });
+        let repeat_due = match self.settings.request_retry {
+            Some(pause) if self.settings.on_demand => now + pause,
+            _ => Time::NEVER,
+        };
+        let unanswered = self.ping.unwrap_or(Ping { answer_due, repeat_due, disturbed: false });
+        self.ping = Some(Ping { repeat_due, ..unanswered });
     }
 
     /// PINGRESP came.

@@ -1,6 +1,6 @@
 //! When clients and the broker open connections, give them up, and stay without one.
 
-use super::world::{World, stream_broker, stream_client};
+use super::world::{World, broker, client, stream_broker, stream_client};
 use crate::base::name::{Connection, Transmission};
 use crate::base::qos::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use crate::base::time::{Span, Time};
@@ -171,6 +171,23 @@ fn a_subscriber_on_demand_fetches_all_that_waits_for_it_when_it_comes() {
     assert_eq!(log.last(), Some(&"close 3".into()));
     let backlog = world.broker().backlog();
     assert_eq!((backlog.queued, backlog.in_flight), (0, 0));
+}
+
+#[test]
+fn over_datagrams_a_subscriber_on_demand_repeats_its_pingreq_and_goes() {
+    for lost in ["0 > PINGREQ", "0 < PINGRESP"] {
+        let settings = ClientSettings { on_demand: true, ..client("a") };
+        let mut world = World::new(broker(), vec![settings]);
+        world.lose(&[lost, lost]);
+        world.take_log();
+        world.subscribe(0, "t", AtLeastOnce);
+        world.wait(SECOND.times(2) - Span::from_nanos(1));
+        assert!(!world.take_log().contains(&"0 > DISCONNECT".into()), "{lost}");
+        world.wait(Span::from_nanos(1));
+        let expected = ["0 > PINGREQ", "0 < PINGRESP", "0 > DISCONNECT", "close 1"];
+        assert_eq!(world.take_log(), expected, "{lost}");
+        assert_eq!(world.client(0).next_timeout(), Time::NEVER);
+    }
 }
 
 #[test]
