@@ -94,14 +94,15 @@ impl Outbound {
         }
     }
 
-    /// A connection is up, and this is what its other end takes. Called before
-    /// [`Outbound::resume`]: limits and topic aliases live as long as their connection
-    /// [MQTT-3.3.2-7].
+    /// A new connection is up, and this is what its other end takes. Called before
+    /// [`Outbound::resume`]: limits, topic aliases and places in the window live as long as their
+    /// connection [MQTT-3.3.2-7] [MQTT-4.9.0-1].
     pub(crate) fn set_peer_limits(&mut self, limits: Limits) {
         self.peer = Peer::new(limits);
     }
 
     /// Takes a message: sends it, lets it wait, or refuses it.
+        self.free_places();
     pub(crate) fn publish(&mut self, host: &mut Host<'_>, outgoing: Outgoing) {
         if outgoing.expires <= host.now {
             host.give_up(outgoing.message.tag, Dropped::Expired);

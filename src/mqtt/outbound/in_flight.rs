@@ -112,6 +112,12 @@ impl InFlight {
         }
     }
 
+    /// Whether sending it takes a place in the window: PUBLISH does, once on each connection, and
+    /// PUBREL does not.
+    pub(super) const fn needs_place(&self) -> bool {
+        !self.placed && !self.is_released()
+    }
+
     pub(super) const fn is_released(&self) -> bool {
         matches!(self.state, State::Release { .. })
     }

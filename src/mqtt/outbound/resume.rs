@@ -14,7 +14,9 @@ use crate::mqtt::settings::Limits;
 
 impl Outbound {
     /// A connection is up: everything unacknowledged again, in the original order and with the
-    /// original ids [MQTT-4.4.0-1] [MQTT-4.6.0-1], then what waited.
+    /// original ids [MQTT-4.4.0-1] [MQTT-4.6.0-1], then what waited. Also where the peer only says
+    /// again that it is there, as over datagrams: then what was sent before on this connection
+    /// keeps its place in the window.
     pub(crate) fn resume(&mut self, host: &mut Host<'_>) {
         let quirks = host.settings.quirks;
         // The quirk: a quota that belongs to the session instead of the connection, so what is
@@ -34,12 +36,11 @@ impl Outbound {
         if quirks.has(Quirk::ResendUnordered) {
             by_order.sort_unstable_by_key(|&(_, id)| Reverse(id));
         }
-        self.free_places();
+        self.owed.clear();
         for (_, id) in by_order {
             let Some(id) = self.prepare(host, id) else { continue };
-            // PUBREL takes no place: only PUBLISH does, on the connection that it is sent on.
-            let is_released = self.in_flight.get(id).is_some_and(InFlight::is_released);
-            if is_released || self.placed < self.peer.receive_maximum() {
+            let needs_place = self.in_flight.get(id).is_some_and(InFlight::needs_place);
+            if !needs_place || self.placed < self.peer.receive_maximum() {
                 self.resend(host, id);
             } else {
                 self.owed.push_back(id);
@@ -93,15 +94,16 @@ impl Outbound {
 
     fn resend(&mut self, host: &mut Host<'_>, id: PacketId) {
         let Some(entry) = self.in_flight.get_mut(id) else { return };
-        entry.placed = !entry.is_released();
-        self.placed += usize::from(entry.placed);
+        if entry.needs_place() {
+            entry.placed = true;
+            self.placed += 1;
+        }
         entry.attempt += 1;
         entry.send(host, &mut self.peer, id);
     }
 
     /// Nothing was sent on this connection yet.
-    fn free_places(&mut self) {
-        self.owed.clear();
+    pub(super) fn free_places(&mut self) {
         self.placed = 0;
         for (_, entry) in self.in_flight.iter_mut() {
             entry.placed = false;

@@ -112,6 +112,13 @@ impl Hop {
         self.settle();
     }
 
+    /// The receiver says again that it is there, on the same connection.
+    pub(super) fn resume(&mut self) {
+        let (outbound, mut host) = self.split();
+        outbound.resume(&mut host);
+        self.settle();
+    }
+
     pub(super) fn disconnect(&mut self) {
         self.connection = None;
         self.outbound.suspend();

@@ -104,6 +104,31 @@ fn a_message_above_the_maximum_packet_size_is_let_go_of_unsent() {
 }
 
 #[test]
+fn a_place_in_the_window_is_kept_when_the_connection_is_only_confirmed() {
+    let mut hop = limited(receive_maximum(1));
+    hop.lose(&["< PUBCOMP", "< PUBCOMP"]);
+    hop.publish(ExactlyOnce);
+    hop.publish(ExactlyOnce);
+    hop.take_log();
+    hop.resume();
+    assert_eq!(hop.take_log(), ["> PUBREL id1", "< PUBCOMP id1 0x92 LOST"]);
+    hop.resume();
+    assert_eq!(hop.take("> PUBLISH"), ["#2 q2 id2"], "PUBCOMP came");
+}
+
+#[test]
+fn what_is_sent_again_on_the_same_connection_takes_no_second_place() {
+    let mut hop = limited(receive_maximum(2));
+    hop.lose(&["< PUBACK"; 4]);
+    hop.publish(AtLeastOnce);
+    hop.resume();
+    hop.resume();
+    hop.take_log();
+    hop.publish(AtLeastOnce);
+    assert_eq!(hop.take("> PUBLISH"), ["#2 q1 id2"]);
+}
+
+#[test]
 fn what_is_too_large_does_not_hold_up_what_is_not() {
     let mut hop = limited(Limits { max_packet_size: 10, ..receive_maximum(1) });
     hop.lose(&["> PUBLISH"]);
