@@ -121,7 +121,8 @@ impl Broker {
     fn react(&mut self, now: Time, to: Connection, reaction: Reaction, arrival: Transmission) {
         let Some(index) = self.session_of(to) else { return };
         if let Some(delivery) = reaction.deliver {
-            self.route(now, index, delivery);
+            let is_promised = self.makes_promises() && delivery.qos != QoS::AtMostOnce;
+            self.route(now, index, delivery, is_promised);
         }
         if let Some(packet) = reaction.answer {
             self.outbox.send(to, packet, arrival);

@@ -119,6 +119,11 @@ impl<T> IdRing<T> {
         self.len = 0;
     }
 
+    /// The values, in the ring's order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().flatten()
+    }
+
     /// All ids in use, in the ring's order.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (PacketId, &mut T)> {
         let mut id = self.first;

@@ -123,6 +123,12 @@ impl Inbound {
         Reaction { deliver, answer, close: false }
     }
 
+    /// The topics of the messages that were acknowledged by PUBREC and will be delivered on PUBREL.
+    pub(crate) fn undelivered(&self) -> impl Iterator<Item = &str> {
+        let held = self.held.values().filter_map(|held| held.undelivered.as_ref());
+        held.map(|delivery| &*delivery.message.topic)
+    }
+
     /// The session is gone.
     pub(crate) fn end_session(&mut self) {
         self.held.clear();

@@ -75,6 +75,9 @@ pub(crate) struct Outgoing {
     pub(crate) expires: Time,
     /// 5.0's Subscription Identifiers of the subscriptions that it is sent for.
     pub(crate) subscription_ids: Box<[u32]>,
+    /// Whether it was acknowledged to its publisher because there was room: then it is queued
+    /// though what was room is none any more.
+    pub(crate) is_promised: bool,
 }
 
 impl Outbound {
@@ -99,10 +102,10 @@ impl Outbound {
     /// connection [MQTT-3.3.2-7] [MQTT-4.9.0-1].
     pub(crate) fn set_peer_limits(&mut self, limits: Limits) {
         self.peer = Peer::new(limits);
+        self.free_places();
     }
 
     /// Takes a message: sends it, lets it wait, or refuses it.
-        self.free_places();
     pub(crate) fn publish(&mut self, host: &mut Host<'_>, outgoing: Outgoing) {
         if outgoing.expires <= host.now {
             host.give_up(outgoing.message.tag, Dropped::Expired);
@@ -115,10 +118,14 @@ impl Outbound {
         }
     }
 
-    /// Whether one more message of this QoS would find the queue full.
-    pub(crate) fn would_overflow(&self, host: &Host<'_>, qos: QoS) -> bool {
-        let waits = qos != QoS::AtMostOnce && !(self.waiting.is_empty() && self.has_room(host));
-        waits && self.waiting.len() >= host.settings.max_queued as usize
+    /// How many messages more of QoS 1 or 2 there is room for, in the window and in the queue.
+    pub(crate) fn room(&mut self, host: &mut Host<'_>) -> usize {
+        let limit = host.settings.max_queued as usize;
+        if self.waiting.len() >= limit {
+            self.drop_expired(host);
+        }
+        let at_once = if self.waiting.is_empty() { self.window(host) } else { 0 };
+        at_once + limit.saturating_sub(self.waiting.len())
     }
 
     /// QoS 1 ends with PUBACK. Any other PUBACK is a stale one, and nothing waits for it.
@@ -238,7 +245,8 @@ impl Outbound {
         if self.waiting.len() >= limit {
             self.drop_expired(host);
         }
-        if self.waiting.len() >= limit {
+        let is_promised = outgoing.is_promised && outgoing.qos != QoS::AtMostOnce;
+        if self.waiting.len() >= limit && !is_promised {
             let newest = outgoing.message.tag;
             let oldest = match host.settings.on_full {
                 OnFull::DropNewest | OnFull::Reject => None,
@@ -297,12 +305,21 @@ impl Outbound {
         }
     }
 
+    #[inline]
     fn has_room(&self, host: &Host<'_>) -> bool {
-        host.connection.is_some()
-            && self.owed.is_empty()
-            && self.in_flight.len() + self.leaked < usize::from(host.settings.max_inflight)
-            && self.placed + self.leaked < self.peer.receive_maximum()
-            && self.in_flight.len() + self.reserved.len() < IDS
+        self.window(host) > 0
+    }
+
+    /// How many messages more can be sent now.
+    #[inline]
+    fn window(&self, host: &Host<'_>) -> usize {
+        if host.connection.is_none() || !self.owed.is_empty() {
+            return 0;
+        }
+        let in_flight = self.in_flight.len();
+        let own = usize::from(host.settings.max_inflight).saturating_sub(in_flight + self.leaked);
+        let peers = self.peer.receive_maximum().saturating_sub(self.placed + self.leaked);
+        own.min(peers).min(IDS.saturating_sub(in_flight + self.reserved.len()))
     }
 
     /// First transmission of a QoS 1 or 2 message: an unused id, DUP=0 [MQTT-4.3.2-1].
@@ -382,6 +399,7 @@ impl Outgoing {
     /// A message that does not expire.
     pub(crate) fn new(message: Message, qos: QoS, retain: bool) -> Self {
         let subscription_ids = Box::default();
-        Self { message, qos, retain, expires: Time::NEVER, subscription_ids }
+        let expires = Time::NEVER;
+        Self { message, qos, retain, expires, subscription_ids, is_promised: false }
     }
 }

@@ -81,7 +81,8 @@ pub enum OnFull {
     /// Refuses the one that came, so that it stays with whoever sent it: a client refuses its
     /// application's `publish()`; a broker whose subscriber's queue is full refuses the PUBLISH,
     /// by 0x97 in 5.0 and before that by closing the publisher's connection, and forwards it to
-    /// nobody.
+    /// nobody. What it has acknowledged it queues at any length: a QoS 2 message between PUBREC
+    /// and PUBREL has its place, even if a will or a new subscription has taken it since.
     Reject,
 }
 

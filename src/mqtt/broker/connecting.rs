@@ -179,7 +179,9 @@ impl Broker {
         let arrival = Transmission::default();
         let Will { qos, retain, .. } = *will;
         let expires = Time::NEVER;
-        self.route(now, index, Delivery { message, qos, retain, expires, arrival });
+        let delivery = Delivery { message, qos, retain, expires, arrival };
+        // Nobody could be refused it, so nobody was promised room for it.
+        self.route(now, index, delivery, false);
     }
 
     /// Every connection died with the broker, and nobody says how: their wills are not published,

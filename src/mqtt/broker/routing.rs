@@ -82,16 +82,19 @@ impl Broker {
         if version == Version::V5 && self.is_denied(&publish.message.topic) {
             return Some(NOT_AUTHORIZED);
         }
-        let hop = &self.settings.hop;
-        let must_fit = hop.on_full == OnFull::Reject
-            // The quirk: acknowledged, and dropped where it does not fit.
-            && !hop.quirks.has(Quirk::AckThenDropOnFull)
-            && publish.level.qos() != QoS::AtMostOnce;
+        let must_fit = self.makes_promises() && publish.level.qos() != QoS::AtMostOnce;
         if must_fit && !self.fits(now, index, publish) { Some(QUOTA_EXCEEDED) } else { None }
     }
 
-    /// Whether every subscriber has room for a message, as it comes: where a message of QoS 2 is
-    /// delivered on PUBREL, the queue may still fill up until then.
+    /// Whether an acknowledgement says that there is room for the message.
+    pub(super) fn makes_promises(&self) -> bool {
+        let hop = &self.settings.hop;
+        // The quirk: acknowledged, and dropped where it does not fit.
+        hop.on_full == OnFull::Reject && !hop.quirks.has(Quirk::AckThenDropOnFull)
+    }
+
+    /// Whether every subscriber has room for all its copies of a message, and for those of what was
+    /// acknowledged by PUBREC and is not yet delivered.
     fn fits(&mut self, now: Time, publisher: u32, publish: &Publish) -> bool {
         self.find_routes(&publish.message.topic);
         let routes = self.routes.iter().filter(|route| route.takes_from(publisher));
@@ -101,13 +104,38 @@ impl Broker {
         let groups = self.shared_routes.iter();
         let turns = groups.filter_map(|filter| self.groups.turn(filter, is_connected));
         let shared = turns.map(|(session, it)| (session, it.granted));
-        let receivers: Vec<_> = plain.chain(shared).collect();
-        receivers.into_iter().all(|(index, granted)| {
+        let (quirks, qos) = (self.settings.hop.quirks, publish.level.qos());
+        let in_need = plain.chain(shared).filter(|it| cap(quirks, qos, it.1) > QoS::AtMostOnce);
+        let mut copies: Vec<_> = in_need.map(|(session, _)| session).collect();
+        copies.sort_unstable();
+        let are_any_reserved = sessions.iter().any(|it| it.inbound.undelivered().next().is_some());
+        copies.chunk_by(|a, b| a == b).all(|copies| {
+            let (index, needed) = (copies[0], copies.len());
             let session = &mut self.sessions[index as usize];
-            let (outbound, _, host) =
+            let (outbound, _, mut host) =
                 session.split(now, index, &self.settings.hop, &mut self.outbox);
-            !outbound.would_overflow(&host, cap(host.settings.quirks, publish.level.qos(), granted))
+            let room = outbound.room(&mut host);
+            let reserved = if are_any_reserved { self.reserved(index) } else { 0 };
+            room >= needed + reserved
         })
+    }
+
+    /// How many copies of what was acknowledged by PUBREC, and is delivered on PUBREL, may come to
+    /// a session: of a group's, each member is taken to be the one.
+    fn reserved(&self, index: u32) -> usize {
+        let filters = &self.sessions[index as usize].filters;
+        let copies = |topic: &str| {
+            let matching = |filter: &&Arc<str>| {
+                let inner = topics::split_shared(filter).map_or(&***filter, |(_, inner)| inner);
+                topics::matches(inner, topic)
+            };
+            let is_shared = |filter: &&Arc<str>| topics::split_shared(filter).is_some();
+            let shared = filters.iter().filter(is_shared).filter(matching).count();
+            let plain = filters.iter().any(|it| !is_shared(&it) && matching(&it));
+            shared + usize::from(plain)
+        };
+        let undelivered = self.sessions.iter().flat_map(|it| it.inbound.undelivered());
+        undelivered.map(copies).sum()
     }
 
     /// Whether nobody may publish to a topic.
@@ -118,8 +146,14 @@ impl Broker {
     /// Hands a message to every session with a matching subscription [MQTT-3.3.5-1]: one copy, at
     /// the highest QoS granted among its matching filters. `publisher` is the session it came
     /// from. What may not be published goes nowhere, and before 5.0 its sender is not told
-    /// (MQTT 3.1.1, section 3.3.5.2).
-    pub(super) fn route(&mut self, now: Time, publisher: u32, delivery: Delivery) {
+    /// (MQTT 3.1.1, section 3.3.5.2). What `is_promised` is queued at any length.
+    pub(super) fn route(
+        &mut self,
+        now: Time,
+        publisher: u32,
+        delivery: Delivery,
+        is_promised: bool,
+    ) {
         let Delivery { mut message, qos, retain, expires, arrival } = delivery;
         if self.is_denied(&message.topic) {
             return;
@@ -129,7 +163,7 @@ impl Broker {
         if retain {
             self.retain(message.clone(), qos, expires);
         }
-        let outgoing = Outgoing { expires, ..Outgoing::new(message, qos, retain) };
+        let outgoing = Outgoing { expires, is_promised, ..Outgoing::new(message, qos, retain) };
         if !self.shared_routes.is_empty() {
             self.forward_shared(now, &outgoing);
         }

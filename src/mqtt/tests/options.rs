@@ -1,6 +1,6 @@
 //! What a broker grants, forwards and refuses: options of subscriptions, groups, limits.
 
-use super::world::{World, stream_broker, stream_client};
+use super::world::{World, stream_broker, stream_client, will};
 use crate::base::event::{RetainHandling, SubscriptionOptions, SubscriptionRequest};
 use crate::base::qos::QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce};
 use crate::mqtt::endpoint::Endpoint;
@@ -224,6 +224,86 @@ fn before_5_0_it_closes_the_connection_and_the_message_comes_again() {
     assert_eq!(world.deliveries(), ["1 #1 q1"]);
     world.cut(0);
     assert_eq!(world.deliveries(), ["1 #2 q2"]);
+}
+
+/// `b` is away, and `a` has a QoS 2 message for it whose PUBREL is lost.
+fn with_an_unreleased_message(version: Version) -> World {
+    let mut settings = that_rejects(None);
+    settings.hop.deliver_on = DeliverOn::Release;
+    let mut world = pair_of(version, settings);
+    world.subscribe(1, "t", ExactlyOnce);
+    world.ask(1, Request::Disconnect);
+    world.lose(&["0 > PUBREL"]);
+    world.publish(0, ExactlyOnce);
+    world.take_log();
+    world
+}
+
+#[test]
+fn what_is_acknowledged_by_pubrec_has_its_place_in_the_queue() {
+    for qos in [AtLeastOnce, ExactlyOnce] {
+        let mut world = with_an_unreleased_message(Version::V5);
+        world.publish(0, qos);
+        assert!(has(&world.take_log(), "refuse 0 Rejected"));
+        world.ask(0, Request::Reconnect);
+        assert!(has(&world.take_log(), "complete 0"));
+        world.ask(1, Request::Connect);
+        assert_eq!(world.deliveries(), ["1 #1 q2"]);
+    }
+}
+
+#[test]
+fn what_is_acknowledged_by_pubrec_is_not_refused_when_it_comes_again() {
+    for version in [Version::V311, Version::V5] {
+        let mut settings = that_rejects(None);
+        settings.hop.deliver_on = DeliverOn::Release;
+        let mut world = pair_of(version, settings);
+        world.subscribe(1, "t", ExactlyOnce);
+        world.ask(1, Request::Disconnect);
+        world.lose(&["0 < PUBREC"]);
+        world.publish(0, ExactlyOnce);
+        world.ask(0, Request::Reconnect);
+        assert!(has(&world.take_log(), "complete 0"), "{version:?}");
+        world.ask(1, Request::Connect);
+        assert_eq!(world.deliveries(), ["1 #1 q2"]);
+    }
+}
+
+#[test]
+fn what_is_acknowledged_by_pubrec_is_queued_though_a_will_has_taken_its_place() {
+    let mut settings = that_rejects(None);
+    settings.hop.deliver_on = DeliverOn::Release;
+    let c = ClientSettings { will: Some(will(0)), ..v5("c") };
+    let mut world = World::new(settings, vec![v5("a"), v5("b"), c]);
+    world.subscribe(1, "t", ExactlyOnce);
+    world.ask(1, Request::Disconnect);
+    world.lose(&["0 > PUBREL"]);
+    world.publish(0, ExactlyOnce);
+    world.cut_both(2);
+    world.ask(0, Request::Reconnect);
+    assert_eq!(world.broker().backlog().queued, 2);
+    world.take_log();
+    world.ask(1, Request::Connect);
+    assert_eq!(world.deliveries(), ["1 #99 q1", "1 #1 q2"]);
+}
+
+#[test]
+fn a_session_that_a_message_reaches_twice_needs_two_places() {
+    for (max_queued, refused, queued) in [(1, true, 0), (2, false, 2)] {
+        let mut settings = that_rejects(None);
+        settings.hop.max_queued = max_queued;
+        let mut world = pair_of(Version::V5, settings);
+        for filter in ["t", "$share/g/t"] {
+            world.subscribe(1, filter, AtLeastOnce);
+        }
+        world.ask(1, Request::Disconnect);
+        world.take_log();
+        world.publish(0, AtLeastOnce);
+        let log = world.take_log();
+        assert_eq!(has(&log, "refuse 0 Rejected"), refused, "{log:?}");
+        assert!(!has(&log, "drop b QueueFull"), "{log:?}");
+        assert_eq!(world.broker().backlog().queued, queued);
+    }
 }
 
 #[test]
