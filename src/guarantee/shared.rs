@@ -14,12 +14,13 @@ use crate::base::time::Time;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shared {
     groups: BTreeMap<Arc<str>, Group>,
+    /// The filters of the groups that each stream's topic matches, in order.
+    of_stream: BTreeMap<StreamIndex, Vec<Arc<str>>>,
 }
 
 /// Those who subscribe to one filter under one name.
 #[derive(Clone, Debug, Default)]
 struct Group {
-    streams: Vec<StreamIndex>,
     /// Who subscribes now, with the QoS granted.
     members: BTreeMap<ClientIndex, QoS>,
     /// Who ever did: a copy may still be on its way to somebody.
@@ -51,8 +52,15 @@ impl Shared {
         qos: QoS,
         streams: Vec<StreamIndex>,
     ) {
+        if !self.groups.contains_key(filter) {
+            for stream in streams {
+                let filters = self.of_stream.entry(stream).or_default();
+                if let Err(place) = filters.binary_search(filter) {
+                    filters.insert(place, Arc::clone(filter));
+                }
+            }
+        }
         let group = self.groups.entry(Arc::clone(filter)).or_default();
-        group.streams = streams;
         group.members.insert(client, qos);
         group.doubtful = false;
         if !group.known.contains(&client) {
@@ -96,7 +104,9 @@ impl Shared {
     /// A message was taken by the broker.
     #[inline]
     pub(super) fn taken(&mut self, parts: &Parts, first: bool) {
-        for group in self.groups.values_mut().filter(|it| it.streams.contains(&parts.stream)) {
+        let Self { groups, of_stream } = self;
+        for filter in of_stream.get(&parts.stream).into_iter().flatten() {
+            let Some(group) = groups.get_mut(filter) else { continue };
             // Nobody knows to whom it goes: the least that any member was granted is promised.
             let Some(granted) = group.members.values().min().copied() else { continue };
             let GroupUnit { unit, .. } =
@@ -181,7 +191,13 @@ impl Shared {
         test: impl Fn(&GroupUnit) -> bool,
     ) -> Option<&mut GroupUnit> {
         let key = (parts.stream, parts.sequence);
-        let groups = self.groups.values_mut().filter(|group| group.known.contains(&client));
-        groups.filter_map(|group| group.units.get_mut(&key)).find(|it| test(it))
+        let Self { groups, of_stream } = self;
+        let mut filters = of_stream.get(&parts.stream)?.iter();
+        let filter = filters.find(|filter| {
+            groups.get(*filter).is_some_and(|group| {
+                group.units.get(&key).is_some_and(&test) && group.known.contains(&client)
+            })
+        })?;
+        groups.get_mut(filter)?.units.get_mut(&key)
     }
 }
