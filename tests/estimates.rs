@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use qoslab::base::event::{Event, Observer};
+use qoslab::base::name::Node;
 use qoslab::base::time::Time;
 use qoslab::engine::event::{Options, run};
 use qoslab::guarantee::verdict::Ending;
+use qoslab::scenario::trial::Action;
 use qoslab::scenario::{Scenario, find};
 
 /// Counts calls to `publish()`.
@@ -29,16 +31,23 @@ fn shipped_scenarios_end_quietly_and_need_no_more_than_was_estimated() {
             let (ended, messages) = run(&trial, Messages::default(), Options::<()>::default());
             let which = format!("{} {}", scenario.name, point.label());
             assert_eq!(ended.ending, Ending::Quiescent, "{which}");
-            assert_eq!(messages.0, estimate.messages, "{which}");
+            // An application that crashes with its client publishes nothing meanwhile.
+            let crashes =
+                trial.setup.faults.iter().any(|fault| {
+                    matches!(fault.action, Action::Crash { node: Node::Client(_), .. })
+                });
+            assert!(messages.0 <= estimate.messages, "{which}: {} messages", messages.0);
+            assert!(crashes || messages.0 == estimate.messages, "{which}: {} messages", messages.0);
             assert!(
                 ended.packets <= estimate.packets * 5 / 4,
                 "{which}: {} packets",
                 ended.packets
             );
-            // A fault is taken to find every window full, which it seldom does.
+            // A fault is taken to find every window full, which it seldom does; and of a swarm the
+            // estimate is that of the worst trial.
             let above = if trial.setup.faults.is_empty() { 4 } else { 16 };
             assert!(
-                ended.packets >= estimate.packets / above,
+                point.swarm.is_some() || ended.packets >= estimate.packets / above,
                 "{which}: {} packets",
                 ended.packets
             );

@@ -85,7 +85,7 @@ fn moment_text(roster: &Roster, link: Option<ClientIndex>, moment: Moment) -> St
         Moment::Crashed(node) => format!("{} crashes", name(roster, node)),
         Moment::Restarted(node) => format!("{} starts again", name(roster, node)),
         Moment::Expired => format!("{whose}'s session expires at the broker"),
-        Moment::CalmTwo => "everybody reconnects".to_owned(),
+        Moment::CalmTwo => "every persistent session reconnects".to_owned(),
     }
 }
 

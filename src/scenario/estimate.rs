@@ -9,7 +9,9 @@ use crate::base::qos::QoS;
 use crate::base::time::Span;
 use crate::base::units::{format_bytes, format_count};
 use crate::mqtt::settings::{HopSettings, Retry};
-use crate::network::settings::{DirectionSettings, Interval, LinkSettings, LossModel, Outage};
+use crate::network::settings::{
+    DirectionSettings, Interval, LinkSettings, LossModel, Outage, TcpSettings, Transport,
+};
 
 /// Bytes that one client takes with its session, its link's state and its name.
 const CLIENT_BYTES: f64 = 3_000.0;
@@ -152,6 +154,9 @@ fn trial(setup: &Setup) -> Estimate {
         let count = published(stream) as f64;
         messages += count;
         packets += count * handshake(stream.qos, first);
+        if client.settings.on_demand {
+            packets += count * CONNECTING_PACKETS;
+        }
         let copies = if stream.qos == QoS::AtLeastOnce { first } else { 1.0 };
         let mut fan_out = 0.0;
         audience.visit(&stream.topic, |group| {
@@ -165,15 +170,16 @@ fn trial(setup: &Setup) -> Estimate {
         under_way += count.min(room(&hop)) + fan_out * count.min(room(&broker));
     }
     let clients = setup.clients.len() as f64;
-    let pings: f64 = setup.clients.iter().map(|client| pings(client, setup)).sum();
-    packets += clients * CONNECTING_PACKETS + pings;
+    packets += clients * CONNECTING_PACKETS;
     let kept = clients * CLIENT_BYTES + setup.faults.len() as f64 * FAULT_BYTES;
     let memory = kept + units * UNIT_BYTES + under_way * UNDER_WAY_BYTES;
     let traffic = setup.streams.iter().map(|stream| {
         stream.spread.as_secs_f64() + f64::from(stream.count) * mean(stream.every).as_secs_f64()
     });
     let traffic = traffic.fold(0.0, f64::max).min(setup.deadline.as_secs_f64());
-    packets += faults(setup, traffic, messages);
+    packets += faults(setup, traffic, messages) + forgotten(setup, traffic);
+    let lasts = (traffic + CALM).min(setup.deadline.as_secs_f64());
+    packets += setup.clients.iter().map(|client| pings(client, lasts)).sum::<f64>();
     let turns: f64 = setup.clients.iter().map(|client| traffic * turns(&client.link)).sum();
     // Every packet arrives, and about every second one arms a timer that fires or is skipped.
     let events = packets * 1.5 + messages + turns;
@@ -184,6 +190,9 @@ fn trial(setup: &Setup) -> Estimate {
         memory: memory as u64,
     }
 }
+
+/// Seconds that the calm after the traffic takes, generously.
+const CALM: f64 = 600.0;
 
 /// Packets that faults bring about: each may make a client, or all of them, connect again and both
 /// ends resend a window, four packets a message.
@@ -265,6 +274,21 @@ fn down_share(outage: &Outage) -> f64 {
     lasts / (every + lasts)
 }
 
+/// Packets that NATs bring about which forget connections between two pings: each time the client
+/// connects again, and a message or two are sent again.
+fn forgotten(setup: &Setup, traffic: f64) -> f64 {
+    let of_one = setup.clients.iter().map(|client| {
+        let Transport::Tcp(TcpSettings { nat_idle: Some(idle), .. }) = client.link.transport else {
+            return 0.0;
+        };
+        let keep_alive = client.settings.keep_alive;
+        let is_kept = keep_alive > Span::ZERO && keep_alive < idle;
+        let times = traffic / idle.max(keep_alive).as_secs_f64();
+        if is_kept { 0.0 } else { times * (CONNECTING_PACKETS + 2.0 * 4.0) }
+    });
+    of_one.sum()
+}
+
 /// How often a second a link goes down, comes up, or turns from good to bad and back: a burst of
 /// a nanosecond is a slip that would otherwise never end.
 fn turns(link: &LinkSettings) -> f64 {
@@ -284,8 +308,8 @@ fn mean(interval: Interval) -> Span {
     }
 }
 
-/// PINGREQ and PINGRESP of a client until the deadline, at most.
-fn pings(client: &ClientSetup, setup: &Setup) -> f64 {
+/// PINGREQ and PINGRESP of a client, for so many seconds.
+fn pings(client: &ClientSetup, lasts: f64) -> f64 {
     let keep_alive = client.settings.keep_alive.as_secs_f64();
-    if keep_alive > 0.0 { 2.0 * setup.deadline.as_secs_f64() / keep_alive } else { 0.0 }
+    if keep_alive > 0.0 { 2.0 * lasts / keep_alive } else { 0.0 }
 }

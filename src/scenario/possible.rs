@@ -1,6 +1,6 @@
 //! Which of the words of `sometimes` a setup can make true at all.
 
-use super::trial::{Action, ClientSetup, PacketAction, Setup};
+use super::trial::{Action, ClientSetup, PacketAction, PeersSee, Setup};
 use crate::base::draw::Chance;
 use crate::base::event::Hindrance;
 use crate::base::name::Node;
@@ -37,7 +37,7 @@ pub(super) fn possible(word: &str, setup: &Setup) -> bool {
         "stall" => hampers(|how| how == Hindrance::Stall),
         "slow" => hampers(|how| how == Hindrance::Slow),
         "cut" => faults().any(|action| matches!(action, Action::Cut { .. })),
-        "half-open" => faults().any(|action| matches!(action, Action::HalfOpen { .. })),
+        "half-open" => faults().any(leaves_half_open),
         "nat-forgot" => streams(setup).any(|tcp| tcp.nat_idle.is_some()),
         "crash" => faults().any(|action| matches!(action, Action::Crash { .. })),
         "retransmission" | "user-timeout" => streams(setup).next().is_some(),
@@ -136,4 +136,10 @@ fn expires(client: &ClientSetup) -> bool {
 
 fn loses(way: &DirectionSettings) -> bool {
     way.queue.is_some() || way.loss != LossModel::Random(Chance::NEVER)
+}
+
+/// A host that loses its power leaves its connections half open too.
+const fn leaves_half_open(action: &Action) -> bool {
+    let silent = matches!(action, Action::Crash { peers: PeersSee::Silence, .. });
+    silent || matches!(action, Action::HalfOpen { .. })
 }

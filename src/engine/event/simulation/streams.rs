@@ -260,7 +260,8 @@ where
         };
         let other = *self.connections.at(other, connection);
         // What a client has written before the broker knew of it may still get there.
-        let is_heard = other == End::Open || other == End::Unknown && was_open;
+        let speaks = was_open && says_goodbye(why);
+        let is_heard = other == End::Open || other == End::Unknown && speaks;
         let waits = other == End::Unknown && node == Node::Broker;
         if !is_heard && !waits {
             self.release(connection);
