@@ -248,7 +248,7 @@ fn an_acknowledged_loss_with_lowest_free_ids_is_the_network_s_and_vanishes_when_
         let trial = line.trial(seed);
         let outcome = judge(&trial);
         assert_eq!(outcome.violations.keys().collect::<Vec<_>>(), [&lost]);
-        assert_eq!(outcome.violations[&lost], outcome.metrics.qos[1].lost);
+        assert_eq!(outcome.violations[&lost], outcome.metrics.qos[1].counts.lost);
         for finding in outcome.findings {
             let text = story(&finding);
             assert!(

@@ -66,7 +66,10 @@ fn every_message_that_reordering_doubles_is_the_network_s() {
             assert_eq!(outcome.ending, Ending::Quiescent);
             assert!(outcome.violations.keys().all(|violation| *violation == doubled));
             let count = outcome.violations.get(&doubled).copied().unwrap_or_default();
-            assert_eq!(count, outcome.metrics.qos[2].duplicated, "{sender}, {longest_delay} s");
+            assert_eq!(
+                count, outcome.metrics.qos[2].counts.duplicated,
+                "{sender}, {longest_delay} s"
+            );
             assert!(count > 0 || longest_delay < 2.0, "{sender}, {longest_delay} s");
         }
     }

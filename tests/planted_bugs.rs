@@ -125,6 +125,6 @@ fn an_allocator_that_gives_out_ids_in_use_is_found_by_losses() {
         outcome.violations.keys().collect::<Vec<_>>(),
         [&Violation { promise, breach, blame }]
     );
-    assert!(outcome.metrics.qos[1].lost > 0, "and the overwritten messages never arrived");
+    assert!(outcome.metrics.qos[1].counts.lost > 0, "and the overwritten messages never arrived");
     assert!(outcome.findings.iter().all(|finding| finding.rule == Some("MQTT-2.3.1-2")));
 }

@@ -71,7 +71,7 @@ impl Ledger {
     /// acknowledgement.
     pub(super) fn willed(&mut self, tag: Tag, meter: &mut Meter) {
         let Some(parts) = tag.parts() else { return };
-        meter.metrics.qos[parts.qos.index()].messages += 1;
+        meter.metrics.qos[parts.qos.index()].counts.messages += 1;
         self.submitted(&parts);
         self.taken(&parts);
         let stream = &mut self.streams[parts.stream.index()];

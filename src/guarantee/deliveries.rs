@@ -53,9 +53,9 @@ impl Ledger {
             slot.next[qos.index()] = slot.next[qos.index()].max(parts.sequence + 1);
             metrics.latency.record(now.since(parts.published));
         } else {
-            metrics.extra_copies += 1;
+            metrics.counts.extra_copies += 1;
         }
-        metrics.reordered += u64::from(late);
+        metrics.counts.reordered += u64::from(late);
         if above {
             self.unexpected(parts, client, meter);
         }
@@ -111,7 +111,7 @@ impl Ledger {
     }
 
     fn unexpected(&mut self, parts: &Parts, client: ClientIndex, meter: &mut Meter) {
-        meter.metrics.qos[parts.qos.index()].unexpected += 1;
+        meter.metrics.qos[parts.qos.index()].counts.unexpected += 1;
         self.see(parts, Some(client), Promise::OnlySubscribed, Breach::Unexpected);
     }
 

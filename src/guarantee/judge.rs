@@ -49,7 +49,7 @@ pub(super) fn judge(
         let metrics = &mut metrics.qos[qos.index()];
         for (sequence, progress) in (0..).zip(&stream.messages) {
             if is_stuck(qos, *progress) {
-                metrics.stuck += 1;
+                metrics.counts.stuck += 1;
                 sheet.broken(index, sequence, None, Promise::Acknowledged, Breach::Stuck);
             }
         }
@@ -148,16 +148,16 @@ fn is_stuck(qos: QoS, progress: Progress) -> bool {
 }
 
 const fn add(metrics: &mut QosMetrics, qos: QoS, unit: Unit, progress: Progress) {
-    metrics.units += 1;
+    metrics.counts.units += 1;
     match unit.copies() {
-        0 => metrics.lost += 1,
+        0 => metrics.counts.lost += 1,
         copies => {
-            metrics.delivered += 1;
+            metrics.counts.delivered += 1;
             if copies > 1 {
-                metrics.duplicated += 1;
+                metrics.counts.duplicated += 1;
             }
             if !matches!(qos, QoS::AtMostOnce) && !progress.is(Progress::ACKNOWLEDGED) {
-                metrics.recovered += 1;
+                metrics.counts.recovered += 1;
             }
         }
     }

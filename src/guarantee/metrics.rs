@@ -1,5 +1,8 @@
 //! The catalogue of metrics: what a trial measured.
 
+use std::iter::Sum;
+use std::ops::AddAssign;
+
 use hdrhistogram::Histogram;
 
 use crate::base::name::{Hop, Kind};
@@ -23,10 +26,23 @@ pub struct Metrics {
     pub recovery: Option<Span>,
 }
 
-/// What one trial measured of the messages published with one QoS. A unit is one message and one
-/// subscriber whose subscription was live when it was published or taken.
-#[derive(Clone, Debug)]
+/// What one trial measured of the messages published with one QoS.
+#[derive(Clone, Debug, Default)]
 pub struct QosMetrics {
+    /// Messages and units.
+    pub counts: Counts,
+    /// From `publish()` to the first delivery, a value for each delivered unit.
+    pub latency: Latency,
+    /// From `publish()` to the end of the publisher's handshake.
+    pub completion: Latency,
+    /// Packets and wire bytes of these messages, by [`Hop`], by [`MESSAGE_KINDS`].
+    pub traffic: [[KindTraffic; MESSAGE_KINDS.len()]; 2],
+}
+
+/// Messages and units by what became of them. A unit is one message and one subscriber whose
+/// subscription was live when it was published or taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
     /// Calls to `publish()`.
     pub messages: u64,
     /// Units.
@@ -49,12 +65,6 @@ pub struct QosMetrics {
     pub reordered: u64,
     /// Messages that the publisher's endpoint refused or gave up.
     pub refused: u64,
-    /// From `publish()` to the first delivery, a value for each delivered unit.
-    pub latency: Latency,
-    /// From `publish()` to the end of the publisher's handshake.
-    pub completion: Latency,
-    /// Packets and wire bytes of these messages, by [`Hop`], by [`MESSAGE_KINDS`].
-    pub traffic: [[KindTraffic; MESSAGE_KINDS.len()]; 2],
 }
 
 /// The kinds of packet that belong to a message, in the order of [`QosMetrics::traffic`].
@@ -173,24 +183,27 @@ impl Latency {
     }
 }
 
-impl Default for QosMetrics {
-    fn default() -> Self {
-        Self {
-            messages: 0,
-            units: 0,
-            delivered: 0,
-            lost: 0,
-            duplicated: 0,
-            extra_copies: 0,
-            unexpected: 0,
-            recovered: 0,
-            stuck: 0,
-            reordered: 0,
-            refused: 0,
-            latency: Latency::new(),
-            completion: Latency::new(),
-            traffic: [[KindTraffic::default(); MESSAGE_KINDS.len()]; 2],
-        }
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.units += other.units;
+        self.delivered += other.delivered;
+        self.lost += other.lost;
+        self.duplicated += other.duplicated;
+        self.extra_copies += other.extra_copies;
+        self.unexpected += other.unexpected;
+        self.recovered += other.recovered;
+        self.stuck += other.stuck;
+        self.reordered += other.reordered;
+        self.refused += other.refused;
+    }
+}
+
+impl Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        let mut total = Self::default();
+        all.for_each(|one| total += one);
+        total
     }
 }
 

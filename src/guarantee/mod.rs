@@ -30,6 +30,7 @@ mod story;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+pub mod timeline;
 mod unit;
 pub mod verdict;
 pub mod watch;

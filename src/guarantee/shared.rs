@@ -148,7 +148,7 @@ impl Shared {
         if it.unit.copies() == 0 {
             metrics.latency.record(now.since(parts.published));
         } else {
-            metrics.extra_copies += 1;
+            metrics.counts.extra_copies += 1;
         }
         it.unit.add_copy();
         it.to = Some(client);

@@ -213,14 +213,14 @@ impl Observer for Watch {
             Event::Submitted { tag } => {
                 self.patterns.interrupted();
                 if let Some(parts) = tag.parts() {
-                    self.meter.metrics.qos[parts.qos.index()].messages += 1;
+                    self.meter.metrics.qos[parts.qos.index()].counts.messages += 1;
                     self.ledger.submitted(&parts);
                 }
             }
             Event::Completed { tag } => self.ledger.completed(now, tag, &mut self.meter),
             Event::Refused { tag, why } => {
                 if let Some(parts) = tag.parts() {
-                    self.meter.metrics.qos[parts.qos.index()].refused += 1;
+                    self.meter.metrics.qos[parts.qos.index()].counts.refused += 1;
                 }
                 self.ledger.refused(tag, why);
             }

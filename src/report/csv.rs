@@ -180,22 +180,24 @@ fn trial_row(
 fn qos_cells(row: &QosRow) -> Vec<String> {
     let sent = row.sent();
     let counts = [
-        row.messages,
-        row.units,
-        row.delivered,
-        row.lost,
-        row.duplicated,
-        row.extra_copies,
-        row.unexpected,
-        row.recovered,
-        row.stuck,
-        row.reordered,
-        row.refused,
+        row.counts.messages,
+        row.counts.units,
+        row.counts.delivered,
+        row.counts.lost,
+        row.counts.duplicated,
+        row.counts.extra_copies,
+        row.counts.unexpected,
+        row.counts.recovered,
+        row.counts.stuck,
+        row.counts.reordered,
+        row.counts.refused,
     ];
     let mut cells: Vec<String> = counts.iter().map(ToString::to_string).collect();
-    let messages = row.messages as f64;
-    let copies = if row.delivered > 0 {
-        number((row.delivered + row.extra_copies) as f64 / row.delivered as f64)
+    let messages = row.counts.messages as f64;
+    let copies = if row.counts.delivered > 0 {
+        number(
+            (row.counts.delivered + row.counts.extra_copies) as f64 / row.counts.delivered as f64,
+        )
     } else {
         String::new()
     };
@@ -270,7 +272,7 @@ fn point_row(result: &ScenarioResult, figures: &Figures) -> Vec<String> {
         figures.runs.to_string(),
         words::verdict(figures.verdict).to_owned(),
         result.is_partial().to_string(),
-        figures.messages.to_string(),
+        figures.totals.messages.to_string(),
     ];
     let counts = [
         totals.units,

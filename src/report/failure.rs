@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::escape;
 use super::number::counted;
 use super::style::Style;
 use super::table::{gate, wrap};
 use super::words;
+use super::{commands, escape};
 use crate::base::time::Time;
 use crate::base::units::format_count;
 use crate::guarantee::verdict::{Breach, Ending, Finding, RuleBreak, RuleFinding, Violation};
@@ -79,7 +79,7 @@ fn block(
     );
     let setup = &*scenario.points[point.index].setup;
     text += &match &failure.cause {
-        Cause::Broken { messages, totals, findings, violations, rule_findings, rules } => {
+        Cause::Broken { totals, findings, violations, rule_findings, rules } => {
             let findings = findings.iter().filter(|it| told.is_new(it.violation, None));
             let mut text: String = findings.map(|it| finding_block(it, setup, style)).collect();
             let findings = rule_findings.iter().filter(|it| told.is_new(None, it.broken));
@@ -99,7 +99,7 @@ fn block(
             text += &format!(
                 "  run: {} published, {} of {} delivered, {} lost, {} duplicated,\n       \
                  {} unexpected, {} stuck\n",
-                format_count(*messages),
+                format_count(totals.messages),
                 format_count(totals.delivered),
                 format_count(totals.units),
                 format_count(totals.lost),
@@ -210,6 +210,5 @@ pub fn reproduce(scenario: &Scenario, failure: &Failure, flags: &str) -> String 
     let last = scenario.first_seed.saturating_add(u64::from(scenario.seed_count));
     let own = (scenario.first_seed..last).contains(&failure.seed);
     let seed = if own { String::new() } else { format!(" --seed {}", failure.seed) };
-    let path = escape::terminal(&scenario.path).into_owned();
-    format!("qoslab run {}{seed}{flags} --trial {}", escape::shell(&path), failure.trial)
+    commands::run(scenario, &format!("{seed}{flags} --trial {}", failure.trial))
 }

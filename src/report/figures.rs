@@ -1,7 +1,8 @@
 //! The figures of a table's row: means a run with their 95 % intervals, shares, times.
 
 use crate::base::qos::QoS;
-use crate::study::result::{PointResult, QosRow, Quantiles, Totals, Verdict};
+use crate::guarantee::metrics::Counts;
+use crate::study::result::{PointResult, QosRow, Quantiles, Verdict};
 use crate::study::statistics::{self, Interval};
 
 /// One row: one published QoS of one point, over all its seeds.
@@ -15,10 +16,8 @@ pub struct Figures {
     pub granted: Option<QoS>,
     /// How many runs there were.
     pub runs: u64,
-    /// Messages over all runs.
-    pub messages: u64,
-    /// Units over all runs.
-    pub totals: Totals,
+    /// Messages and units over all runs.
+    pub totals: Counts,
     /// The share of units delivered, with Wilson's interval.
     pub delivered: Interval,
     /// Units lost, the mean a run.
@@ -58,21 +57,11 @@ impl Figures {
     }
 
     fn of_level(point: &PointResult, qos: QoS) -> Self {
-        let sum = |of: fn(&QosRow) -> u64| point.rows(qos).map(of).sum::<u64>();
         let means = |of: &dyn Fn(&QosRow) -> f64| {
             let values: Vec<f64> = point.rows(qos).map(of).collect();
             statistics::mean(&values)
         };
-        let totals = Totals {
-            units: sum(|row| row.units),
-            delivered: sum(|row| row.delivered),
-            lost: sum(|row| row.lost),
-            duplicated: sum(|row| row.duplicated),
-            extra_copies: sum(|row| row.extra_copies),
-            unexpected: sum(|row| row.unexpected),
-            stuck: sum(|row| row.stuck),
-        };
-        let messages = sum(|row| row.messages);
+        let totals: Counts = point.rows(qos).map(|row| row.counts).sum();
         let times = &point.times[qos.index()];
         let any_without = point.rows(qos).any(|row| row.delivered_payload <= 0.0);
         Self {
@@ -80,19 +69,18 @@ impl Figures {
             published: qos,
             granted: point.granted,
             runs: point.rows(qos).count() as u64,
-            messages,
             totals,
             delivered: statistics::wilson(totals.delivered, totals.units),
-            lost: means(&|row| float(row.lost)),
-            duplicated: means(&|row| float(row.duplicated)),
+            lost: means(&|row| float(row.counts.lost)),
+            duplicated: means(&|row| float(row.counts.duplicated)),
             copies: (totals.delivered > 0)
                 .then(|| float(totals.delivered + totals.extra_copies) / float(totals.delivered)),
-            packets: means(&|row| float(row.sent().packets) / float(row.messages)),
-            bytes: means(&|row| float(row.sent().bytes) / float(row.messages)),
+            packets: means(&|row| float(row.sent().packets) / float(row.counts.messages)),
+            bytes: means(&|row| float(row.sent().bytes) / float(row.counts.messages)),
             overhead: (!any_without)
                 .then(|| means(&|row| float(row.sent().bytes) / row.delivered_payload)),
             latency: Quantiles::new(&times.latency, totals.units),
-            completion: Quantiles::new(&times.completion, messages),
+            completion: Quantiles::new(&times.completion, totals.messages),
             verdict: point.verdict(),
         }
     }

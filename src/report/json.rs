@@ -326,7 +326,7 @@ impl Level {
         });
         Self {
             published_qos: figures.published.number(),
-            messages: figures.messages,
+            messages: figures.totals.messages,
             units: figures.totals.units,
             delivered: figures.totals.delivered,
             lost: figures.totals.lost,
@@ -334,10 +334,10 @@ impl Level {
             extra_copies: figures.totals.extra_copies,
             copies_per_delivered: figures.copies,
             unexpected: figures.totals.unexpected,
-            recovered: sum(|row| row.recovered),
+            recovered: sum(|row| row.counts.recovered),
             stuck: figures.totals.stuck,
-            reordered: sum(|row| row.reordered),
-            refused: sum(|row| row.refused),
+            reordered: sum(|row| row.counts.reordered),
+            refused: sum(|row| row.counts.refused),
             delivered_share: figures.delivered.into(),
             lost_per_run: figures.lost.into(),
             duplicated_per_run: figures.duplicated.into(),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::base::qos::QoS;
 
 mod audience;
+pub mod axis;
 mod check;
 mod check_client;
 mod client;
@@ -61,6 +62,8 @@ pub struct Scenario {
     pub path: String,
     /// The file's text.
     pub source: String,
+    /// Fields that were set to other values than the file's, in order.
+    pub settings: Vec<axis::Setting>,
     /// The points of its axes, in a fixed order: published QoS first, then granted QoS.
     pub points: Vec<Point>,
     /// The first seed.
@@ -132,6 +135,7 @@ impl Scenario {
             about: file.about,
             path: path.to_owned(),
             source: text.to_owned(),
+            settings: Vec::new(),
             points,
             first_seed: file.seeds.from.0.into(),
             seed_count: file.seeds.count.0,

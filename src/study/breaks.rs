@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::result::{Cause, Totals, Verdict};
+use super::result::{Cause, Verdict};
 use crate::guarantee::verdict::{Blame, Ending, Outcome, RuleBreak, Violation};
 use crate::scenario::expect::{Expect, Expected};
 
@@ -66,7 +66,6 @@ pub(super) fn cause_of(outcome: Outcome, expect: &Expect) -> Cause {
     let (mut findings, mut rule_findings) = (outcome.findings, outcome.rule_findings);
     findings.retain(|finding| !is_expected(expect, finding.violation));
     rule_findings.retain(|finding| is_undeclared(&finding.broken));
-    let messages = outcome.metrics.qos.iter().map(|qos| qos.messages).sum();
-    let totals = Totals::new(&outcome.metrics);
-    Cause::Broken { messages, totals, findings, violations, rule_findings, rules }
+    let totals = outcome.metrics.qos.iter().map(|qos| qos.counts).sum();
+    Cause::Broken { totals, findings, violations, rule_findings, rules }
 }

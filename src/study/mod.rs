@@ -1,5 +1,6 @@
 //! Many trials: which ones, run in parallel, folded in a fixed order, judged together.
 
+pub mod baseline;
 mod breaks;
 pub mod gate;
 pub mod judge;
@@ -9,6 +10,7 @@ mod quantiles;
 pub mod result;
 pub mod roster;
 pub mod statistics;
+pub mod sweep;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -221,19 +221,19 @@ pub fn measure(point: &PointResult, qos: QoS, metric: Metric, as_share: bool) ->
     };
     let times: &Times = &point.times[qos.index()];
     let facts = || point.trials.iter().filter_map(|trial| trial.facts.as_ref());
-    let (units, messages) = (|row: &QosRow| row.units, |row: &QosRow| row.messages);
+    let (units, messages) = (|row: &QosRow| row.counts.units, |row: &QosRow| row.counts.messages);
     let population = |of: fn(&QosRow) -> u64| point.rows(qos).map(of).sum();
     match metric {
-        Metric::Delivered => counted(|row| row.delivered, units),
-        Metric::Lost => counted(|row| row.lost, units),
-        Metric::Duplicated => counted(|row| row.duplicated, units),
+        Metric::Delivered => counted(|row| row.counts.delivered, units),
+        Metric::Lost => counted(|row| row.counts.lost, units),
+        Metric::Duplicated => counted(|row| row.counts.duplicated, units),
         Metric::Copies => {
-            let copies = sum(|row| row.delivered) + sum(|row| row.extra_copies);
-            ratio(copies, sum(|row| row.delivered)).map(Value::Number)
+            let copies = sum(|row| row.counts.delivered) + sum(|row| row.counts.extra_copies);
+            ratio(copies, sum(|row| row.counts.delivered)).map(Value::Number)
         }
-        Metric::Unexpected => counted(|row| row.unexpected, units),
-        Metric::Stuck => counted(|row| row.stuck, messages),
-        Metric::Reordered => counted(|row| row.reordered, units),
+        Metric::Unexpected => counted(|row| row.counts.unexpected, units),
+        Metric::Stuck => counted(|row| row.counts.stuck, messages),
+        Metric::Reordered => counted(|row| row.counts.reordered, units),
         Metric::Packets => ratio(sum(|row| row.sent().packets), sum(messages)).map(Value::Number),
         Metric::Bytes => ratio(sum(|row| row.sent().bytes), sum(messages)).map(Value::Number),
         Metric::Overhead => {

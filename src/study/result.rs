@@ -11,7 +11,7 @@ use crate::base::name::Kind;
 use crate::base::qos::QoS;
 use crate::base::time::{Span, Time};
 use crate::guarantee::metrics::{
-    Count, KindTraffic, Latency, MESSAGE_KINDS, Metrics, Purposes, QosMetrics,
+    Count, Counts, KindTraffic, Latency, MESSAGE_KINDS, Purposes, QosMetrics,
 };
 use crate::guarantee::verdict::{
     Ending, Excuse, Finding, Outcome, RuleBreak, RuleFinding, Violation,
@@ -152,22 +152,12 @@ pub struct TrialFacts {
     pub excused: u64,
 }
 
-/// What one trial measured of one published QoS; the words are [`QosMetrics`]'s.
+/// What one trial measured of one published QoS.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the words are documented at QosMetrics")]
 pub struct QosRow {
     pub qos: QoS,
-    pub messages: u64,
-    pub units: u64,
-    pub delivered: u64,
-    pub lost: u64,
-    pub duplicated: u64,
-    pub extra_copies: u64,
-    pub unexpected: u64,
-    pub recovered: u64,
-    pub stuck: u64,
-    pub reordered: u64,
-    pub refused: u64,
+    pub counts: Counts,
     /// Bytes: delivered units times the mean payload, which is exact where all payloads of this
     /// QoS have one length.
     pub delivered_payload: f64,
@@ -194,10 +184,8 @@ pub struct Failure {
 pub enum Cause {
     /// Promises or rules were broken; those that were not declared.
     Broken {
-        /// How many messages were published.
-        messages: u64,
         /// The sums over all published QoS.
-        totals: Totals,
+        totals: Counts,
         /// The first few in full.
         findings: Vec<Finding>,
         /// How many there were of each kind.
@@ -223,19 +211,6 @@ pub enum Cause {
     },
     /// qoslab panicked, with this message.
     Panicked(String),
-}
-
-/// Counts of units over all published QoS of a trial.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words are documented at QosMetrics")]
-pub struct Totals {
-    pub units: u64,
-    pub delivered: u64,
-    pub lost: u64,
-    pub duplicated: u64,
-    pub extra_copies: u64,
-    pub unexpected: u64,
-    pub stuck: u64,
 }
 
 /// How one trial went: what it said, or why it said nothing.
@@ -345,7 +320,7 @@ impl PointResult {
             facts: Some(TrialFacts::new(&outcome, expect)),
             qos: QoS::ALL
                 .into_iter()
-                .filter(|qos| outcome.metrics.qos[qos.index()].messages > 0)
+                .filter(|qos| outcome.metrics.qos[qos.index()].counts.messages > 0)
                 .map(|qos| {
                     let payload = self.payload_mean[qos.index()];
                     QosRow::new(qos, &outcome.metrics.qos[qos.index()], payload)
@@ -395,21 +370,6 @@ fn add<K: Ord + Copy>(sums: &mut BTreeMap<K, u64>, counts: &BTreeMap<K, u64>) {
     }
 }
 
-impl Totals {
-    pub(super) fn new(metrics: &Metrics) -> Self {
-        let sum = |count: fn(&QosMetrics) -> u64| metrics.qos.iter().map(count).sum();
-        Self {
-            units: sum(|qos| qos.units),
-            delivered: sum(|qos| qos.delivered),
-            lost: sum(|qos| qos.lost),
-            duplicated: sum(|qos| qos.duplicated),
-            extra_copies: sum(|qos| qos.extra_copies),
-            unexpected: sum(|qos| qos.unexpected),
-            stuck: sum(|qos| qos.stuck),
-        }
-    }
-}
-
 impl TrialFacts {
     fn new(outcome: &Outcome, expect: &Expect) -> Self {
         let breaks = |expected: bool| {
@@ -440,20 +400,10 @@ impl QosRow {
     fn new(qos: QoS, metrics: &QosMetrics, payload_mean: f64) -> Self {
         Self {
             qos,
-            messages: metrics.messages,
-            units: metrics.units,
-            delivered: metrics.delivered,
-            lost: metrics.lost,
-            duplicated: metrics.duplicated,
-            extra_copies: metrics.extra_copies,
-            unexpected: metrics.unexpected,
-            recovered: metrics.recovered,
-            stuck: metrics.stuck,
-            reordered: metrics.reordered,
-            refused: metrics.refused,
-            delivered_payload: metrics.delivered as f64 * payload_mean,
-            latency: Quantiles::new(&metrics.latency, metrics.units),
-            completion: Quantiles::new(&metrics.completion, metrics.messages),
+            counts: metrics.counts,
+            delivered_payload: metrics.counts.delivered as f64 * payload_mean,
+            latency: Quantiles::new(&metrics.latency, metrics.counts.units),
+            completion: Quantiles::new(&metrics.completion, metrics.counts.messages),
             traffic: metrics.traffic,
         }
     }

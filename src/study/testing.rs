@@ -1,7 +1,12 @@
 //! Scenarios and outcomes made by hand, for the tests of this floor and those above.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 
+use super::gate::Gate;
+use super::judge::judge_trial;
+use super::plan::{Selection, plan};
+use super::sweep::{Cell, Study};
 use crate::base::name::StreamIndex;
 use crate::base::qos::QoS;
 use crate::base::time::{Span, Time};
@@ -10,6 +15,7 @@ use crate::guarantee::verdict::{
     Blame, Breach, Ending, Finding, Outcome, Promise, StoryLine, Violation,
 };
 use crate::scenario::Scenario;
+use crate::scenario::axis::{Axis, AxisValue, Unit};
 use crate::scenario::trial::Trial;
 
 /// A violation that nobody declared.
@@ -56,11 +62,11 @@ pub(crate) fn outcome(trial: &Trial) -> Outcome {
     let lost = if qos == QoS::AtMostOnce { trial.seed % 3 } else { 0 };
     let mut metrics = Metrics::default();
     let level = &mut metrics.qos[qos.index()];
-    level.messages = 10;
-    level.units = 10;
-    level.delivered = 10 - lost;
-    level.lost = lost;
-    for nth in 0..level.delivered {
+    level.counts.messages = 10;
+    level.counts.units = 10;
+    level.counts.delivered = 10 - lost;
+    level.counts.lost = lost;
+    for nth in 0..level.counts.delivered {
         level.latency.record(Span::from_millis(20 + nth));
         level.completion.record(Span::from_millis(40));
     }
@@ -106,4 +112,70 @@ pub(crate) fn broken_outcome(trial: &Trial) -> Outcome {
         }],
     });
     outcome
+}
+
+/// A study of real trials: 20 messages over one lossy hop and one clean hop, at QoS 0, 1 and 2
+/// with three seeds. The loss is an axis; so is the retry timer, unless `retries` has one value.
+pub(crate) fn study(losses: &[u32], retries: &[u32]) -> Study {
+    let axis = |path: &str, unit, numbers: &[u32], sign: &str| Axis {
+        path: path.to_owned(),
+        unit,
+        values: numbers.iter().map(|number| value(*number, sign)).collect(),
+    };
+    let mut axes = vec![axis("link.sensor.loss", Unit::Percent, losses, "%")];
+    if retries.len() > 1 {
+        axes.push(axis("client.sensor.retry", Unit::Seconds, retries, "s"));
+    }
+    let pairs = losses.iter().flat_map(|loss| retries.iter().map(move |retry| (*loss, *retry)));
+    let cells = pairs.map(|(loss, retry)| {
+        let values = [value(loss, "%"), value(retry, "s")].into_iter().take(axes.len()).collect();
+        let mut scenario = swept(loss, retry);
+        scenario.settings =
+            axes.iter().zip(&values as &Vec<_>).map(|(axis, it)| axis.setting(it)).collect();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let plans = plan(vec![scenario], &Selection::default()).unwrap();
+        let gate = Gate { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
+        let judge = |trial: &Trial| judge_trial(trial, &AtomicBool::new(false));
+        Cell { values, result: gate.run(plans, &judge, &()).remove(0) }
+    });
+    Study { cells: cells.collect(), axes, timelines: Vec::new() }
+}
+
+fn value(number: u32, sign: &str) -> AxisValue {
+    AxisValue { text: format!("{number}{sign}"), number: number.into() }
+}
+
+fn swept(loss: u32, retry: u32) -> Scenario {
+    let text = format!(
+        r#"
+        schema = 1
+        name = "swept"
+        about = "one lossy hop, one clean hop"
+        seeds = {{ from = 1, count = 3 }}
+        [[client]]
+        name = "sensor"
+        retry = "{retry}s"
+        [[client.publish]]
+        topic = "t"
+        qos = [0, 1, 2]
+        count = 20
+        every = "2s"
+        payload = "64B"
+        [[client]]
+        name = "dashboard"
+        [[client.subscribe]]
+        filter = "t"
+        qos = 2
+        [[link]]
+        between = ["sensor", "broker"]
+        delay = "40ms"
+        loss = "{loss}%"
+        [[link]]
+        between = ["dashboard", "broker"]
+        delay = "1ms"
+        [expect]
+        need = ["lost <= 1%", "latency.p99 <= 10s"]
+        "#
+    );
+    Scenario::parse("swept.toml", &text).unwrap_or_else(|wrong| panic!("{}", wrong.render(false)))
 }

@@ -7,13 +7,15 @@ use rayon::ThreadPoolBuilder;
 
 use super::gate::Gate;
 use super::judge::JudgeError;
+use super::needs;
 use super::plan::{Seeds, Selection, SelectionError, plan};
 use super::result::{Cause, ScenarioResult, Verdict};
-use super::testing::{broken_outcome, outcome, scenario};
+use super::testing::{broken_outcome, outcome, scenario, study};
 use crate::base::qos::QoS;
 use crate::guarantee::rules::Rule;
 use crate::guarantee::verdict::{Blame, Ending, Outcome, RuleBreak};
 use crate::mqtt::settings::Version;
+use crate::scenario::expect::Metric;
 use crate::scenario::trial::Trial;
 
 type Judgement = Result<Outcome, JudgeError>;
@@ -215,4 +217,17 @@ fn a_broken_must_is_a_violation_unless_it_is_declared_and_a_broken_should_is_non
     assert_eq!(verdict(&declared("MQTT-3.3.1-2"), must), Verdict::Violated);
     assert_eq!(verdict("", with(Rule::PingUnheeded)), Verdict::Holds);
     assert_eq!(verdict(&declared("MQTT-3.3.1-1"), |t| Ok(outcome(t))), Verdict::Inconclusive);
+}
+
+#[test]
+fn a_higher_loss_costs_more_packets_in_a_study() {
+    let study = study(&[0, 20], &[1]);
+    let packets = |cell: usize, qos| {
+        needs::measure(&study.cells[cell].result.points[qos], QoS::ALL[qos], Metric::Packets, false)
+    };
+    assert_eq!(packets(0, 1), Some(needs::Value::Number(4.0)));
+    assert_eq!(packets(0, 2), Some(needs::Value::Number(8.0)));
+    assert!(packets(1, 1).unwrap().number() > 4.5);
+    assert!(packets(1, 2).unwrap().number() > 9.0);
+    assert_eq!(study.points().count(), 6);
 }

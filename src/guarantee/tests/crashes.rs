@@ -296,7 +296,7 @@ fn a_will_is_owed_from_the_instant_at_which_the_broker_publishes_it() {
                 stage.second_hop(3, 0);
             }
         });
-        assert_eq!(outcome.metrics.qos[2].messages, 1);
+        assert_eq!(outcome.metrics.qos[2].counts.messages, 1);
         assert_eq!(outcome.sometimes["will"], 1);
         if delivers {
             assert!(outcome.violations.is_empty(), "{:?}", outcome.findings);

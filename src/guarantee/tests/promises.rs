@@ -16,7 +16,10 @@ fn a_message_that_came_once_breaks_no_promise_at_any_qos() {
             });
             assert!(outcome.violations.is_empty(), "{published}/{granted}: {outcome:?}");
             let metrics = &outcome.metrics.qos[published.index()];
-            assert_eq!((metrics.units, metrics.delivered, metrics.lost), (1, 1, 0));
+            assert_eq!(
+                (metrics.counts.units, metrics.counts.delivered, metrics.counts.lost),
+                (1, 1, 0)
+            );
             assert_eq!(metrics.latency.count(), 1);
         }
     }
@@ -89,7 +92,7 @@ fn a_refused_message_is_not_stuck() {
         stage.refuse(0, Dropped::QueueFull);
     });
     assert!(outcome.violations.is_empty());
-    assert_eq!(outcome.metrics.qos[1].refused, 1);
+    assert_eq!(outcome.metrics.qos[1].counts.refused, 1);
     assert_eq!(outcome.sometimes["queue-overflow"], 1);
 }
 
@@ -128,7 +131,7 @@ fn a_copy_above_the_granted_qos_is_unexpected_and_the_broker_is_to_blame() {
     assert_eq!(finding.violation.blame, Blame::Broker);
     assert_eq!(finding.violation.breach, Breach::Unexpected);
     assert_eq!(finding.rule, Some("MQTT-3.8.4-6"));
-    assert_eq!(outcome.metrics.qos[2].delivered, 1, "it is a copy all the same");
+    assert_eq!(outcome.metrics.qos[2].counts.delivered, 1, "it is a copy all the same");
 }
 
 #[test]
@@ -140,8 +143,8 @@ fn a_delivery_that_the_publisher_never_learnt_of_is_recovered() {
         stage.hop1(Kind::PubAck, 0, 0, &LOST);
         stage.second_hop(0, 0);
     });
-    assert_eq!(outcome.metrics.qos[1].recovered, 1);
-    assert_eq!(outcome.metrics.qos[1].stuck, 1);
+    assert_eq!(outcome.metrics.qos[1].counts.recovered, 1);
+    assert_eq!(outcome.metrics.qos[1].counts.stuck, 1);
     assert!(outcome.violations.is_empty(), "stopped early, it is not known to be stuck");
 }
 
@@ -161,7 +164,7 @@ fn order_is_judged_on_first_copies_and_only_where_it_is_promised() {
     assert_eq!(violations(roster(AtLeastOnce), script), []);
     let ordered = Roster { order: true, ..roster(AtLeastOnce) };
     let outcome = judge(ordered, Ending::Quiescent, script);
-    assert_eq!(outcome.metrics.qos[1].reordered, 1);
+    assert_eq!(outcome.metrics.qos[1].counts.reordered, 1);
     let violation =
         Violation { promise: Promise::Ordered, breach: Breach::Reordered, blame: Blame::Network };
     assert_eq!(outcome.violations.get(&violation), Some(&1));
@@ -224,6 +227,6 @@ fn traffic_is_counted_by_hop_kind_and_purpose_until_the_second_calm() {
     let bytes = outcome.metrics.bytes;
     assert_eq!((bytes.payload, bytes.framing, bytes.acknowledgements), (10, 38, 48));
     assert_eq!((bytes.resends, bytes.connecting), (48, 6 * 38));
-    assert_eq!(outcome.metrics.qos[1].delivered, 1, "deliveries count to the end");
+    assert_eq!(outcome.metrics.qos[1].counts.delivered, 1, "deliveries count to the end");
     assert_eq!((outcome.sometimes["loss"], outcome.sometimes["dup-resend"]), (1, 1));
 }

@@ -13,7 +13,7 @@ fn a_message_taken_before_the_subscription_is_not_owed() {
         stage.subscribe("a", AtLeastOnce);
     });
     assert!(outcome.violations.is_empty());
-    assert_eq!(outcome.metrics.qos[1].units, 0);
+    assert_eq!(outcome.metrics.qos[1].counts.units, 0);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_message_published_after_the_unsubscribe_is_unexpected() {
         stage.second_hop(0, 0);
     });
     assert_eq!(outcome.findings[0].rule, Some("MQTT-3.10.4-2"));
-    assert_eq!(outcome.metrics.qos[1].unexpected, 1);
+    assert_eq!(outcome.metrics.qos[1].counts.unexpected, 1);
     assert_eq!(outcome.sometimes["unsubscribe"], 1);
 }
 
@@ -139,8 +139,8 @@ fn a_copy_in_each_of_two_epochs_is_no_duplicate() {
         stage.complete(0);
         stage.second_hop(0, 1);
     });
-    assert_eq!(outcome.metrics.qos[2].units, 2, "one for each epoch");
-    assert_eq!(outcome.metrics.qos[2].delivered, 2);
+    assert_eq!(outcome.metrics.qos[2].counts.units, 2, "one for each epoch");
+    assert_eq!(outcome.metrics.qos[2].counts.delivered, 2);
     assert!(outcome.violations.is_empty(), "{:?}", outcome.findings);
 }
 

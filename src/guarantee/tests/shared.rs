@@ -30,7 +30,7 @@ fn a_message_to_a_group_is_owed_once_whoever_gets_it() {
         let breaches: Vec<_> = outcome.violations.keys().map(|it| it.breach).collect();
         let expected = if member.is_some() { vec![] } else { vec![Breach::Lost] };
         assert_eq!(breaches, expected, "{member:?}: {:?}", outcome.findings);
-        assert_eq!(outcome.metrics.qos[2].units, 1);
+        assert_eq!(outcome.metrics.qos[2].counts.units, 1);
     }
 }
 

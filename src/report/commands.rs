@@ -1,0 +1,32 @@
+//! The commands that show something again, ready to be pasted into a shell.
+
+use super::escape;
+use crate::base::qos::QoS;
+use crate::scenario::Scenario;
+use crate::study::result::PointResult;
+
+/// `qoslab run FILE --set PATH=VALUE ..`: one cell with all its points and seeds; `flags` are
+/// further options with a leading space.
+#[must_use]
+pub fn run(scenario: &Scenario, flags: &str) -> String {
+    let mut command = format!("qoslab run {}", argument(&scenario.path));
+    for setting in &scenario.settings {
+        command += &format!(" --set {}", argument(&setting.to_string()));
+    }
+    command + flags
+}
+
+/// One argument of a command, harmless on a terminal too.
+fn argument(text: &str) -> String {
+    escape::shell(&escape::terminal(text)).into_owned()
+}
+
+/// The same for one published QoS of one point, with the seeds that were run.
+#[must_use]
+pub fn point(scenario: &Scenario, point: &PointResult, qos: QoS) -> String {
+    let mut flags = format!(" --qos {qos}");
+    if let (Some(first), Some(last)) = (point.trials.first(), point.trials.last()) {
+        flags += &format!(" --seeds {}..{}", first.seed, last.seed);
+    }
+    run(scenario, &flags)
+}

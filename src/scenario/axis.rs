@@ -1,0 +1,94 @@
+//! What a sweep varies: numeric fields of the file, each named by its path, and their values.
+
+use std::fmt;
+
+/// One field of a scenario file set to another value, as `--set` does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The field, by the names of what holds it: `link.meter.loss`, `broker.max_inflight`.
+    pub path: String,
+    /// The value as a scenario file writes it, without quotes: `5%`, `40ms`, `20`.
+    pub value: String,
+}
+
+/// As `--set` takes it: `link.meter.loss=5%`.
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.path, self.value)
+    }
+}
+
+/// A numeric field and the values that it takes, one after the other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Axis {
+    /// The field: `link.meter.loss`.
+    pub path: String,
+    /// What the numbers count.
+    pub unit: Unit,
+    /// The values in the order given; at least one, none twice.
+    pub values: Vec<AxisValue>,
+}
+
+/// One value of an axis.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AxisValue {
+    /// As a scenario file writes it: `5%`.
+    pub text: String,
+    /// The number in the axis's [`Unit`]: 5.
+    pub number: f64,
+}
+
+/// What an axis counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// A plain number, such as `max_inflight`.
+    Plain,
+    /// Percent.
+    Percent,
+    /// Seconds.
+    Seconds,
+    /// Bytes.
+    Bytes,
+    /// Bits a second.
+    BitsPerSecond,
+}
+
+impl Axis {
+    /// The field's own name, the last part of its path: `loss`.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        self.path.rsplit('.').next().unwrap_or(&self.path)
+    }
+
+    /// The field set to one of the values.
+    #[must_use]
+    pub fn setting(&self, value: &AxisValue) -> Setting {
+        Setting { path: self.path.clone(), value: value.text.clone() }
+    }
+}
+
+impl Unit {
+    /// The unit as it stands behind a number on an axis: `%`, `s`; empty for a plain number.
+    #[must_use]
+    pub const fn sign(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Percent => "%",
+            Self::Seconds => "s",
+            Self::Bytes => "B",
+            Self::BitsPerSecond => "bit/s",
+        }
+    }
+
+    /// The ending of a column's name in CSV: `_percent`, `_s`; empty for a plain number.
+    #[must_use]
+    pub const fn column(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Percent => "_percent",
+            Self::Seconds => "_s",
+            Self::Bytes => "_bytes",
+            Self::BitsPerSecond => "_bit_per_s",
+        }
+    }
+}
