@@ -17,13 +17,14 @@ use super::{exit, interrupt, load};
 use crate::base::qos::QoS;
 use crate::base::units::format_count;
 use crate::report::table::Layout;
-use crate::report::{self, escape, failure, junit, markdown, summary, table};
+use crate::report::{self, columns, escape, failure, junit, markdown, summary, table};
 use crate::scenario::Scenario;
 use crate::scenario::estimate::Limits;
 use crate::study::gate::Gate;
 use crate::study::judge::judge_trial;
 use crate::study::plan::{Plan, Seeds, Selection, SelectionError, plan};
 use crate::study::result::{ScenarioResult, Verdict};
+use crate::study::sweep::Study;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -351,11 +352,13 @@ impl Exports {
             if let Some(folder) = self.folders.get(&result.scenario.name) {
                 let write = |name, bytes: Vec<u8>| Pending::open(&folder.join(name))?.write(&bytes);
                 write("results.json", report::json::scenario(result))?;
-                write("trials.csv", report::csv::trials(result))?;
+                let study = Study::of(result.clone());
+                write("trials.csv", columns::trials(&study).csv())?;
             }
         }
         if let Some(file) = self.csv {
-            file.write(&report::csv::points(results))?;
+            let studies: Vec<Study> = results.iter().cloned().map(Study::of).collect();
+            file.write(&columns::points(&studies).csv())?;
         }
         if let Some(file) = self.json {
             file.write(&report::json::scenarios(results))?;

@@ -5,8 +5,8 @@
 #![expect(clippy::format_push_string, reason = "text is put together here, and memory is no file")]
 
 pub mod chart;
+pub mod columns;
 pub mod commands;
-pub mod csv;
 pub mod describe;
 pub mod escape;
 pub mod failure;

@@ -6,12 +6,13 @@ use rayon::ThreadPoolBuilder;
 
 use super::style::Style;
 use super::table::{Layout, table};
-use super::{csv, failure, json, junit, markdown, summary};
+use super::{columns, failure, json, junit, markdown, summary};
 use crate::base::qos::QoS;
 use crate::scenario::trial::Trial;
 use crate::study::gate::Gate;
 use crate::study::plan::{Selection, plan};
 use crate::study::result::ScenarioResult;
+use crate::study::sweep::Study;
 use crate::study::testing::{broken_outcome, outcome, scenario};
 
 fn result(name: &str) -> ScenarioResult {
@@ -52,8 +53,15 @@ fn intervals_are_shown_where_they_fit_or_are_asked_for() {
 #[test]
 fn files_hold_every_metric() {
     let results = [result("by-hand")];
-    insta::assert_snapshot!("trials.csv", String::from_utf8(csv::trials(&results[0])).unwrap());
-    insta::assert_snapshot!("points.csv", String::from_utf8(csv::points(&results)).unwrap());
+    let study = Study::of(results[0].clone());
+    insta::assert_snapshot!(
+        "trials.csv",
+        String::from_utf8(columns::trials(&study).csv()).unwrap()
+    );
+    insta::assert_snapshot!(
+        "points.csv",
+        String::from_utf8(columns::points(&[study]).csv()).unwrap()
+    );
     insta::assert_snapshot!(
         "results.json",
         String::from_utf8(json::scenario(&results[0])).unwrap()
@@ -73,7 +81,7 @@ fn a_hostile_scenario_harms_no_output() {
         + &failure::failures(&result, "", Style::PLAIN)
         + &summary::scenario_line(&result);
     assert!(terminal.chars().all(|char| char == '\n' || !char.is_control()), "{terminal:?}");
-    let csv = String::from_utf8(csv::trials(&result)).unwrap();
+    let csv = String::from_utf8(columns::trials(&Study::of(result.clone())).csv()).unwrap();
     assert!(csv.lines().skip(1).all(|line| line.starts_with("'=cmd")), "{csv}");
     let results = [result];
     let xml = String::from_utf8(junit::document(&results, "")).unwrap();

@@ -45,6 +45,13 @@ pub struct TrialTimeline {
 }
 
 impl Study {
+    /// A plain run: one cell without axes.
+    #[must_use]
+    pub fn of(result: ScenarioResult) -> Self {
+        let cells = vec![Cell { values: Vec::new(), result }];
+        Self { axes: Vec::new(), cells, timelines: Vec::new() }
+    }
+
     /// Every point of every cell, in order.
     pub fn points(&self) -> impl Iterator<Item = (&Cell, &PointResult)> {
         self.cells.iter().flat_map(|cell| cell.result.points.iter().map(move |point| (cell, point)))
