@@ -7,8 +7,10 @@ use super::number::{percent_bound, time};
 use super::style::Style;
 use super::{describe, words};
 use crate::base::units::{format_count, format_share};
+use crate::scenario::axis::Axis;
 use crate::study::result::{ScenarioResult, Verdict};
 use crate::study::statistics::{Interval, at_most_when_none};
+use crate::study::sweep::Study;
 
 /// How a table is laid out.
 #[derive(Clone, Copy, Debug)]
@@ -29,13 +31,56 @@ pub fn table(result: &ScenarioResult, layout: Layout) -> String {
     if rows.is_empty() {
         return text;
     }
-    let intervals = layout.verbose || widest(&grid(&rows, true, Style::PLAIN)) <= layout.width;
-    for line in grid(&rows, intervals, layout.style) {
-        text += line.trim_end();
-        text.push('\n');
-    }
+    let lines: Vec<Line<'_>> = rows.iter().map(|row| Line { values: Vec::new(), row }).collect();
+    text += &grid(&[], &lines, layout);
     text += &notes(&rows, layout.style);
     text
+}
+
+/// At most so many cells of a sweep are printed; the files hold them all.
+const MOST_CELLS: usize = 40;
+
+/// The header and the table of a sweep: one row for each cell and QoS.
+#[must_use]
+pub fn sweep(study: &Study, layout: Layout) -> String {
+    let Some(first) = study.cells.first() else { return String::new() };
+    let mut text = heading(&first.result, layout);
+    for axis in &study.axes {
+        let [.., last] = axis.values.as_slice() else { continue };
+        let (count, first) = (axis.values.len() as u64, &axis.values[0].text);
+        let values = super::number::counted(count, "value");
+        let line = format!("varies {}: {values} from {first} to {}", axis.path, last.text);
+        text += &format!("  {}\n", layout.style.faint(&escape::terminal(&line)));
+    }
+    let shown = &study.cells[..study.cells.len().min(MOST_CELLS)];
+    let rows: Vec<(usize, Figures)> = shown
+        .iter()
+        .enumerate()
+        .flat_map(|(nth, cell)| cell.result.points.iter().map(move |point| (nth, point)))
+        .flat_map(|(nth, point)| Figures::of(point).map(move |figures| (nth, figures)))
+        .collect();
+    // A cell's values stand once, before its first row.
+    let is_first = |at: usize| at == 0 || rows[at - 1].0 != rows[at].0;
+    let values = |at: usize| -> Vec<String> {
+        let values = study.cells[rows[at].0].values.iter();
+        values.map(|value| if is_first(at) { value.text.clone() } else { String::new() }).collect()
+    };
+    let lines: Vec<Line<'_>> =
+        rows.iter().enumerate().map(|(at, (_, row))| Line { values: values(at), row }).collect();
+    let fields: Vec<&str> = study.axes.iter().map(Axis::field).collect();
+    text += &grid(&fields, &lines, layout);
+    let left = (study.cells.len() - shown.len()) as u64;
+    if left > 0 {
+        text +=
+            &format!("  and {} more: points.csv has all\n", super::number::counted(left, "cell"));
+    }
+    text
+}
+
+/// A row of a table, after the values of its cell.
+struct Line<'a> {
+    values: Vec<String>,
+    row: &'a Figures,
 }
 
 fn heading(result: &ScenarioResult, layout: Layout) -> String {
@@ -78,24 +123,43 @@ const HEADERS: [[&str; 2]; 10] = [
 
 /// Lines of right-aligned columns. Headers need one space between them, values two, which saves
 /// the columns that 80 have not.
-fn grid(rows: &[Figures], intervals: bool, style: Style) -> Vec<String> {
-    let cells: Vec<_> = rows.iter().map(|row| cells(row, intervals)).collect();
-    let widths: Vec<usize> = (0..HEADERS.len())
-        .map(|column| {
-            let header = HEADERS[column].iter().map(|text| text.len() + 1).max().unwrap_or(0);
+fn grid(fields: &[&str], rows: &[Line<'_>], layout: Layout) -> String {
+    let plain = lines(fields, rows, true, Style::PLAIN);
+    let intervals = layout.verbose || widest(&plain) <= layout.width;
+    let mut text = String::new();
+    for line in lines(fields, rows, intervals, layout.style) {
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+fn lines(fields: &[&str], rows: &[Line<'_>], intervals: bool, style: Style) -> Vec<String> {
+    let headers: Vec<[&str; 2]> = fields.iter().map(|field| ["", *field]).chain(HEADERS).collect();
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|line| line.values.iter().cloned().chain(cells(line.row, intervals)).collect())
+        .collect();
+    let widths: Vec<usize> = headers
+        .iter()
+        .enumerate()
+        .map(|(column, header)| {
+            let header = header.iter().map(|text| text.len() + 1).max().unwrap_or(0);
             let values = cells.iter().map(|row| row[column].chars().count() + 2).max().unwrap_or(0);
             header.max(values)
         })
         .collect();
+    // The longest time makes room for the values that a sweep varies.
+    let shown = if fields.is_empty() { widths.len() } else { widths.len() - 1 };
     let line = |cells: &[&str]| {
         let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}"));
-        format!(" {}", padded.collect::<String>())
+        format!(" {}", padded.take(shown).collect::<String>())
     };
-    let header = |nth: usize| line(&HEADERS.map(|header| header[nth]));
+    let header = |nth: usize| line(&headers.iter().map(|header| header[nth]).collect::<Vec<_>>());
     let mut lines = vec![style.faint(&header(0)), style.faint(&(header(1) + "  gate"))];
     lines.extend(rows.iter().zip(&cells).map(|(row, cells)| {
         let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
-        format!("{}  {}", line(&cells), gate(row.verdict, style))
+        format!("{}  {}", line(&cells), gate(row.row.verdict, style))
     }));
     lines
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use rayon::ThreadPoolBuilder;
 
 use super::style::Style;
-use super::table::{Layout, table};
+use super::table::{Layout, sweep, table};
 use super::{columns, failure, json, junit, markdown, summary};
 use crate::base::qos::QoS;
 use crate::scenario::trial::Trial;
@@ -13,7 +13,7 @@ use crate::study::gate::Gate;
 use crate::study::plan::{Selection, plan};
 use crate::study::result::ScenarioResult;
 use crate::study::sweep::Study;
-use crate::study::testing::{broken_outcome, outcome, scenario};
+use crate::study::testing::{self, broken_outcome, outcome, scenario};
 
 fn result(name: &str) -> ScenarioResult {
     let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
@@ -88,4 +88,12 @@ fn a_hostile_scenario_harms_no_output() {
     assert!(!xml.contains("<b>") && !xml.contains('\x1b'), "{xml}");
     let markdown = markdown::document(&results);
     assert!(!markdown.contains("<b>") && markdown.contains(r"\|"), "{markdown}");
+}
+
+#[test]
+fn a_sweep_is_a_table_with_a_column_for_each_axis() {
+    let layout = Layout { width: 80, verbose: false, style: Style::PLAIN };
+    let text = sweep(&testing::study(&[0, 10], &[1, 4]), layout);
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    insta::assert_snapshot!(text);
 }
