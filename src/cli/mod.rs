@@ -11,6 +11,7 @@ pub mod exit;
 mod files;
 mod interrupt;
 mod load;
+mod options;
 mod progress;
 mod run;
 mod schema;

@@ -3,23 +3,21 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::ThreadPool;
 
 use super::files::{Pending, writable_folder};
-use super::progress::{Progress, Shown};
-use super::terminal::{Output, When, note, style, width};
+use super::options::{Printing, Running, qos, seeds};
+use super::progress::Progress;
+use super::terminal::{Output, note, style};
 use super::{exit, interrupt, load};
 use crate::base::qos::QoS;
 use crate::base::units::format_count;
-use crate::report::table::Layout;
 use crate::report::{self, columns, escape, failure, junit, markdown, summary, table};
 use crate::scenario::Scenario;
-use crate::scenario::estimate::Limits;
 use crate::study::gate::Gate;
 use crate::study::judge::judge_trial;
 use crate::study::plan::{Plan, Seeds, Selection, SelectionError, plan};
@@ -63,25 +61,11 @@ pub(super) struct Arguments {
         help_heading = "What to run")]
     qos: Vec<QoS>,
 
-    /// How many trials at a time [default: one a processor]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024),
-        help_heading = "How to run")]
-    jobs: Option<u16>,
     /// Go on with the next scenario after one that failed
     #[arg(long, help_heading = "How to run")]
     no_fail_fast: bool,
-    /// Encode and decode every simulated packet on its way
-    #[arg(long, help_heading = "How to run")]
-    wire: bool,
-    /// Refuse scenarios of which one trial would have more events, and stop a trial there
-    /// [default: 1000000000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..),
-        help_heading = "How to run")]
-    max_events: Option<u64>,
-    /// Refuse scenarios that would need more memory for the trials of all jobs [default: 4000]
-    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..),
-        help_heading = "How to run")]
-    max_memory: Option<u64>,
+    #[command(flatten)]
+    running: Running,
 
     /// Where the reports go [default: reports]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
@@ -98,18 +82,8 @@ pub(super) struct Arguments {
     /// Write test results as XML, as most CI servers read them
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     junit: Option<PathBuf>,
-    /// Print only what fails, and the summary
-    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
-    quiet: bool,
-    /// Print 95 % intervals though they make the table wide
-    #[arg(short, long, help_heading = "Output")]
-    verbose: bool,
-    /// Colour the output
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t, help_heading = "Output")]
-    color: When,
-    /// Show how far the run is
-    #[arg(long, value_name = "HOW", value_enum, default_value_t, help_heading = "Output")]
-    progress: Shown,
+    #[command(flatten)]
+    printing: Printing,
 }
 
 fn concat_help() -> String {
@@ -121,15 +95,17 @@ fn concat_help() -> String {
 /// # Errors
 /// If something cannot be read or written, or arguments contradict each other.
 pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
-    let Some(mut scenarios) = load::all(&arguments.paths, arguments.color) else {
+    let Some(mut scenarios) = load::all(&arguments.paths, arguments.printing.color) else {
         return Ok(exit::USAGE);
     };
     for scenario in &mut scenarios {
-        arguments.overrule(scenario);
+        arguments.running.overrule(scenario);
     }
     refuse_namesakes(&scenarios)?;
-    let pool = pool(arguments.jobs)?;
-    refuse_larger(&scenarios, arguments.limits(), pool.current_num_threads())?;
+    let pool = arguments.running.pool()?;
+    for scenario in &scenarios {
+        arguments.running.refuse_larger(scenario, &pool)?;
+    }
     let plans = match plan(scenarios, &arguments.selection()) {
         Ok(plans) => plans,
         Err(error) => {
@@ -145,7 +121,7 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     let exports = Exports::open(arguments, &plans)?;
     let planned = plans.len();
     let (results, seconds) = simulate(arguments, &pool, plans);
-    exports.write(&results, &arguments.flags())?;
+    exports.write(&results, &arguments.running.flags())?;
     let interrupted = interrupt::flag().load(Ordering::SeqCst);
     print(arguments, &results)?;
     summarise(arguments, &results, planned, seconds);
@@ -159,14 +135,15 @@ fn simulate(
 ) -> (Vec<ScenarioResult>, f64) {
     let interrupt = interrupt::watch();
     let total: usize = plans.iter().map(|plan| plan.trials.len()).sum();
-    let style = style(arguments.color, &io::stderr());
-    if !arguments.quiet {
+    let style = style(arguments.printing.color, &io::stderr());
+    if !arguments.printing.quiet {
         let runs = report::number::counted(total as u64, "run");
         let scenarios = report::number::counted(plans.len() as u64, "scenario");
         let jobs = report::number::counted(pool.current_num_threads() as u64, "job");
         note(&format!("  Starting {runs} of {scenarios} ({jobs})"));
     }
-    let progress = Progress::start(total as u64, arguments.progress, arguments.quiet, style);
+    let progress =
+        Progress::start(total as u64, arguments.printing.progress, arguments.printing.quiet, style);
     let gate = Gate { pool, fail_fast: !arguments.no_fail_fast, interrupt };
     let results = gate.run(plans, &|trial| judge_trial(trial, interrupt), &progress);
     (results, progress.finish())
@@ -190,30 +167,14 @@ fn refuse_namesakes(scenarios: &[Scenario]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn refuse_larger(scenarios: &[Scenario], limits: Limits, jobs: usize) -> anyhow::Result<()> {
-    for scenario in scenarios {
-        let path = escape::terminal(&scenario.path);
-        scenario.check_size(&limits, jobs as u64).with_context(|| {
-            format!("`{path}` is larger than --max-events and --max-memory allow")
-        })?;
-    }
-    Ok(())
-}
-
-fn pool(jobs: Option<u16>) -> anyhow::Result<ThreadPool> {
-    // Zero leaves the number to rayon: one a processor.
-    let threads = jobs.map_or(0, usize::from);
-    ThreadPoolBuilder::new().num_threads(threads).build().context("failed to start threads")
-}
-
 fn print(arguments: &Arguments, results: &[ScenarioResult]) -> anyhow::Result<()> {
-    let style = style(arguments.color, &io::stdout());
-    let layout = Layout { width: width(), verbose: arguments.verbose, style };
-    let flags = arguments.flags();
+    let layout = arguments.printing.layout();
+    let style = layout.style;
+    let flags = arguments.running.flags();
     let mut output = Output::default();
     for result in results {
         let failures = failure::failures(result, &flags, style);
-        if arguments.quiet && result.verdict == Verdict::Holds {
+        if arguments.printing.quiet && result.verdict == Verdict::Holds {
             continue;
         }
         output.print(&format!(
@@ -259,36 +220,6 @@ impl Arguments {
             trial: self.trial.clone(),
             one_seed: self.seed.is_some(),
         }
-    }
-
-    /// The options that change what a trial is go over what the scenario says.
-    fn overrule(&self, scenario: &mut Scenario) {
-        for point in &mut scenario.points {
-            let setup = Arc::make_mut(&mut point.setup);
-            setup.wire |= self.wire;
-            setup.max_events = self.max_events.unwrap_or(setup.max_events);
-        }
-    }
-
-    fn limits(&self) -> Limits {
-        let default = Limits::default();
-        Limits {
-            events: self.max_events.unwrap_or(default.events),
-            memory: self.max_memory.map_or(default.memory, |mega| mega.saturating_mul(1_000_000)),
-        }
-    }
-
-    /// Those options as they were given, for the command that shows a failure again.
-    fn flags(&self) -> String {
-        let mut flags = String::new();
-        if self.wire {
-            flags += " --wire";
-        }
-        if let Some(events) = self.max_events {
-            flags.push_str(" --max-events ");
-            flags.push_str(&events.to_string());
-        }
-        flags
     }
 
     /// The files to export: CSV, JSON, Markdown, `JUnit`.
@@ -373,30 +304,6 @@ impl Exports {
     }
 }
 
-fn seeds(text: &str) -> Result<Seeds, String> {
-    let number = |text: &str| -> Result<u64, String> {
-        text.trim().parse().map_err(|_| format!("`{text}` is not a whole number from 0"))
-    };
-    let count = |count: u64| match u32::try_from(count) {
-        Ok(0) => Err("there must be at least one seed".to_owned()),
-        Ok(count) => Ok(count),
-        Err(_) => Err(format!("{} seeds are too many", format_count(count))),
-    };
-    let Some((first, last)) = text.split_once("..") else {
-        return Ok(Seeds::Count(count(number(text)?)?));
-    };
-    let (first, last) = (number(first)?, number(last)?);
-    let Some(span) = last.checked_sub(first) else {
-        return Err(format!("{first}..{last} runs backwards"));
-    };
-    Ok(Seeds::Range { first, count: count(span.saturating_add(1))? })
-}
-
-fn qos(text: &str) -> Result<QoS, String> {
-    let level = text.parse().ok().and_then(QoS::from_number);
-    level.ok_or_else(|| "a QoS is 0, 1 or 2".to_owned())
-}
-
 fn trial_name(text: &str) -> Result<String, String> {
     let is_name =
         !text.is_empty() && text.len() <= 8 && text.bytes().all(|b| b.is_ascii_hexdigit());
@@ -404,19 +311,5 @@ fn trial_name(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("a name is up to 8 hexadecimal digits".to_owned())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seeds_are_a_count_or_a_range_with_both_ends() {
-        assert_eq!(seeds("200"), Ok(Seeds::Count(200)));
-        assert_eq!(seeds("3..5"), Ok(Seeds::Range { first: 3, count: 3 }));
-        assert_eq!(seeds("7..7"), Ok(Seeds::Range { first: 7, count: 1 }));
-        let wrong = ["0", "5..3", "", "x", "-1", "1..", "0..18446744073709551615"];
-        assert!(wrong.iter().all(|text| seeds(text).is_err()));
     }
 }
