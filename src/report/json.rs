@@ -25,6 +25,7 @@ use crate::study::result::{
     Cause, Failure, PointResult, QosRow, Quantiles, ScenarioResult, Verdict,
 };
 use crate::study::statistics;
+use crate::study::sweep::{self, Study};
 
 /// The shape of the file; counts up when a reader must change.
 const SCHEMA: u32 = 1;
@@ -41,10 +42,42 @@ pub fn scenarios(results: &[ScenarioResult]) -> Vec<u8> {
     to_bytes(&results.iter().map(Scenario::new).collect::<Vec<_>>())
 }
 
+/// All cells of a study; of a plain run, what [`scenario`] says.
+#[must_use]
+pub fn study(study: &Study) -> Vec<u8> {
+    match study.cells.as_slice() {
+        [cell] if study.axes.is_empty() => scenario(&cell.result),
+        cells => to_bytes(&Sweep::new(study, cells)),
+    }
+}
+
 fn to_bytes(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(value).expect("plain structs always serialise");
     bytes.push(b'\n');
     bytes
+}
+
+#[derive(Serialize)]
+struct Sweep {
+    schema: u32,
+    qoslab: &'static str,
+    model: u32,
+    scenario: String,
+    axes: Vec<Axis>,
+    cells: Vec<Cell>,
+}
+
+#[derive(Serialize)]
+struct Axis {
+    path: String,
+    unit: &'static str,
+    values: Vec<f64>,
+}
+
+#[derive(Serialize)]
+struct Cell {
+    settings: BTreeMap<String, String>,
+    result: Scenario,
 }
 
 #[derive(Serialize)]
@@ -203,6 +236,32 @@ struct Failed {
     verdict: &'static str,
     cause: &'static str,
     detail: String,
+}
+
+impl Sweep {
+    fn new(study: &Study, cells: &[sweep::Cell]) -> Self {
+        let axes = study.axes.iter().map(|axis| Axis {
+            path: axis.path.clone(),
+            unit: axis.unit.sign(),
+            values: axis.values.iter().map(|value| value.number).collect(),
+        });
+        let cell = |cell: &sweep::Cell| {
+            let pairs = study.axes.iter().zip(&cell.values);
+            let settings = pairs.map(|(axis, value)| (axis.path.clone(), value.text.clone()));
+            Cell { settings: settings.collect(), result: Scenario::new(&cell.result) }
+        };
+        Self {
+            schema: SCHEMA,
+            qoslab: env!("CARGO_PKG_VERSION"),
+            model: MODEL,
+            scenario: cells
+                .first()
+                .map(|cell| cell.result.scenario.name.clone())
+                .unwrap_or_default(),
+            axes: axes.collect(),
+            cells: cells.iter().map(cell).collect(),
+        }
+    }
 }
 
 impl Scenario {

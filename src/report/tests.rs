@@ -97,3 +97,14 @@ fn a_sweep_is_a_table_with_a_column_for_each_axis() {
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     insta::assert_snapshot!(text);
 }
+
+#[test]
+fn a_sweep_is_json_with_the_settings_of_each_cell() {
+    let bytes = json::study(&testing::study(&[0, 10], &[1]));
+    let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(value["axes"][0]["values"], serde_json::json!([0.0, 10.0]));
+    assert_eq!(value["cells"][1]["settings"]["link.sensor.loss"], "10%");
+    assert_eq!(value["cells"][1]["result"]["points"][2]["qos"][0]["lost"], 0);
+    let plain = Study::of(result("by-hand"));
+    assert_eq!(json::study(&plain), json::scenario(&plain.cells[0].result));
+}
