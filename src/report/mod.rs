@@ -15,6 +15,8 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 pub mod number;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod style;
 pub mod summary;
 pub mod table;
