@@ -23,8 +23,7 @@ pub fn table<R>(table: &Table<'_, R>) -> Result<Vec<u8>, ParquetError> {
     let fields = table.columns.iter().map(field).collect::<Result<Vec<_>, _>>()?;
     let schema = Type::group_type_builder("rows").with_fields(fields).build()?;
     let properties = WriterProperties::builder().set_created_by(created_by()).build();
-    let mut file =
-        SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(properties))?;
+    let mut file = SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(properties))?;
     for rows in table.rows.chunks(GROUP) {
         let mut group = file.next_row_group()?;
         for column in &table.columns {
@@ -141,7 +140,9 @@ mod tests {
                 match field {
                     Read::Null => assert_eq!(text, "", "{name}"),
                     Read::Double(number) => {
-                        assert!((number - text.parse::<f64>().unwrap()).abs() < 1e-9 || text == "inf");
+                        assert!(
+                            (number - text.parse::<f64>().unwrap()).abs() < 1e-9 || text == "inf"
+                        );
                     }
                     Read::Long(number) => assert_eq!(number.to_string(), text),
                     Read::Bool(flag) => assert_eq!(flag.to_string(), text),

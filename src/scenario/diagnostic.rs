@@ -5,6 +5,11 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+use super::axis::Setting;
+
+/// What stands before a setting where its place is shown.
+const SETTING: &str = "--set ";
+
 /// Everything that is wrong with one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics {
@@ -12,6 +17,9 @@ pub struct Diagnostics {
     pub path: String,
     /// Its text, as far as it could be read.
     pub source: String,
+    /// The settings that came on top, each as `--set PATH=VALUE`; their places follow those of
+    /// the source.
+    pub settings: Vec<String>,
     /// What is wrong, in the order of the file.
     pub list: Vec<Diagnostic>,
     /// What is right but surprising, in the order of the file.
@@ -35,7 +43,35 @@ impl Diagnostics {
     /// Nothing wrong so far.
     pub(super) fn new(path: &str, source: &str) -> Self {
         let (path, source) = (path.to_owned(), source.to_owned());
-        Self { path, source, list: Vec::new(), warnings: Vec::new() }
+        Self { path, source, settings: Vec::new(), list: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// The places of the next setting's path and value, for spans.
+    pub(super) fn places(&mut self, setting: &Setting) -> (Range<usize>, Range<usize>) {
+        let line = format!("{SETTING}{setting}");
+        let start = self.start(self.settings.len());
+        let path = start + SETTING.len();
+        let value = path + setting.path.len() + 1;
+        let end = start + line.len();
+        self.settings.push(line);
+        (path..value - 1, value..end)
+    }
+
+    /// Where a setting's line begins, counted on from the end of the source.
+    fn start(&self, nth: usize) -> usize {
+        self.settings[..nth].iter().fold(self.source.len() + 1, |at, line| at + line.len() + 1)
+    }
+
+    /// The text in which a place is, what to call it, and the place in it.
+    fn shown(&self, span: &Range<usize>) -> (&str, &str, Range<usize>) {
+        let nth = (0..self.settings.len()).rev().find(|nth| self.start(*nth) <= span.start);
+        match nth {
+            Some(nth) => {
+                let start = self.start(nth);
+                (&self.settings[nth], "command line", span.start - start..span.end - start)
+            }
+            None => (&self.source, &self.path, span.clone()),
+        }
     }
 
     /// One error about a file as a whole.
@@ -86,11 +122,14 @@ impl Diagnostics {
             let title = printable(&one.title);
             let title = level.primary_title(title.as_str());
             let main = match &one.span {
-                Some(span) => title.element(
-                    Snippet::source(self.source.as_str())
-                        .path(self.path.as_str())
-                        .annotation(AnnotationKind::Primary.span(span.clone()).label(&one.label)),
-                ),
+                Some(span) => {
+                    let (source, path, span) = self.shown(span);
+                    title.element(
+                        Snippet::source(source)
+                            .path(path)
+                            .annotation(AnnotationKind::Primary.span(span).label(&one.label)),
+                    )
+                }
                 None => Group::with_title(title)
                     .element(annotate_snippets::Origin::path(self.path.as_str())),
             };

@@ -31,6 +31,7 @@ pub mod problem;
 mod profiles;
 mod read;
 mod schema;
+mod setting;
 mod show;
 mod swarm;
 mod texts;
@@ -107,8 +108,16 @@ impl Scenario {
     /// # Errors
     /// All that is wrong with it, each with its place.
     pub fn load(path: &Path) -> Result<Self, Diagnostics> {
+        Self::load_with(path, &[])
+    }
+
+    /// Reads and checks a file with some of its fields set to other values.
+    ///
+    /// # Errors
+    /// All that is wrong with it, each with its place, in the file or in a setting.
+    pub fn load_with(path: &Path, settings: &[axis::Setting]) -> Result<Self, Diagnostics> {
         let text = read::text(path)?;
-        Self::parse(&path.display().to_string(), &text)
+        Self::parse_with(&path.display().to_string(), &text, settings)
     }
 
     /// Checks the text of a file; `path` is only shown.
@@ -116,8 +125,22 @@ impl Scenario {
     /// # Errors
     /// All that is wrong with it, each with its place.
     pub fn parse(path: &str, text: &str) -> Result<Self, Diagnostics> {
+        Self::parse_with(path, text, &[])
+    }
+
+    /// Checks the text of a file with some of its fields set to other values.
+    ///
+    /// # Errors
+    /// All that is wrong with it, each with its place, in the file or in a setting.
+    pub fn parse_with(
+        path: &str,
+        text: &str,
+        settings: &[axis::Setting],
+    ) -> Result<Self, Diagnostics> {
         let mut errors = Diagnostics::new(path, text);
-        let Some(mut file) = read::file(text, &mut errors) else { return Err(errors.sorted()) };
+        let Some(mut file) = read::file(text, settings, &mut errors) else {
+            return Err(errors.sorted());
+        };
         defaults::complete(&mut file, &mut errors);
         check::header(&file, &mut errors);
         let nodes = nodes::expand(&file, &mut errors);
@@ -135,7 +158,7 @@ impl Scenario {
             about: file.about,
             path: path.to_owned(),
             source: text.to_owned(),
-            settings: Vec::new(),
+            settings: settings.to_vec(),
             points,
             first_seed: file.seeds.from.0.into(),
             seed_count: file.seeds.count.0,
@@ -148,7 +171,7 @@ impl Scenario {
     #[must_use]
     pub fn show(&self) -> String {
         let mut none = Diagnostics::new(&self.path, &self.source);
-        let file = read::file(&self.source, &mut none).map(|mut file| {
+        let file = read::file(&self.source, &self.settings, &mut none).map(|mut file| {
             defaults::complete(&mut file, &mut none);
             show::show(&file)
         });

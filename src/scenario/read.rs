@@ -13,10 +13,11 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::axis::Setting;
 use super::diagnostic::{Diagnostics, nearest};
 use super::file::File;
 use super::problem::Problem;
-use super::profiles;
+use super::{profiles, setting};
 
 /// No scenario that a person wrote is larger, in bytes.
 const LARGEST: u64 = 1_000_000;
@@ -115,7 +116,7 @@ pub(super) fn text(path: &Path) -> Result<String, Diagnostics> {
 }
 
 /// Reads the tables; what is wrong goes to `errors`. `None` if too little is left to look further.
-pub(super) fn file(text: &str, errors: &mut Diagnostics) -> Option<File> {
+pub(super) fn file(text: &str, settings: &[Setting], errors: &mut Diagnostics) -> Option<File> {
     let (mut root, syntax) = DeTable::parse_recoverable(text);
     for error in syntax.iter().take(MOST_ERRORS) {
         let title = format!("this is not TOML: {}", error.message().replace('\n', ", "));
@@ -124,6 +125,7 @@ pub(super) fn file(text: &str, errors: &mut Diagnostics) -> Option<File> {
     if !syntax.is_empty() {
         return None;
     }
+    setting::apply(root.get_mut(), settings, errors);
     profiles::apply(root.get_mut(), errors);
     let mut whole = true;
     let mut refused: Vec<Range<usize>> = Vec::new();
