@@ -169,6 +169,27 @@ pub fn parse_rate(text: &str) -> Result<u64, UnitError> {
     parse(text, Quantity::Rate)
 }
 
+/// Reads a quantity as a whole number of its smallest unit: nanoseconds, millionths of a percent,
+/// bytes, bits a second.
+///
+/// # Errors
+/// As of [`parse_span`] and the others.
+pub fn parse_smallest(text: &str, quantity: Quantity) -> Result<u64, UnitError> {
+    parse(text, quantity)
+}
+
+/// Writes what [`parse_smallest`] read: parses to the same value.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "at most 10^12, far below 2^53")]
+pub fn write_smallest(value: u64, quantity: Quantity) -> String {
+    match quantity {
+        Quantity::Span => write_span(Span::from_nanos(value)),
+        Quantity::Percent => write_percent(value as f64 / 1e6),
+        Quantity::Bytes => write_bytes(value),
+        Quantity::Rate => write_rate(value),
+    }
+}
+
 /// Reads a sum of numbers with units, such as `1h 30m`.
 fn parse(text: &str, quantity: Quantity) -> Result<u64, UnitError> {
     let no_number = || UnitError::NoNumber { text: text.to_owned(), quantity };

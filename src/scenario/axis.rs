@@ -68,6 +68,22 @@ impl Axis {
 }
 
 impl Unit {
+    /// All units.
+    pub const ALL: [Self; 5] =
+        [Self::Plain, Self::Percent, Self::Seconds, Self::Bytes, Self::BitsPerSecond];
+
+    /// The unit's name: `percent`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Plain => "number",
+            Self::Percent => "percent",
+            Self::Seconds => "seconds",
+            Self::Bytes => "bytes",
+            Self::BitsPerSecond => "bits a second",
+        }
+    }
+
     /// The unit as it stands behind a number on an axis: `%`, `s`; empty for a plain number.
     #[must_use]
     pub const fn sign(self) -> &'static str {

@@ -5,6 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::axis::Unit;
 use super::client::ClientTable;
 use super::fault::FaultTable;
 use super::link::{DelayTable, Direction, LossTable, ReorderTable};
@@ -277,6 +278,7 @@ pub(super) struct RetryTable {
 impl Text for RetryWord {
     const WANTED: &'static str = "\"reconnect\" or a time such as \"1s\"";
     const PATTERN: &'static str = r"^(reconnect|\s*[0-9.]+.*)$";
+    const UNIT: Option<Unit> = Some(Unit::Seconds);
 
     fn read(text: &str) -> Result<Self, Problem> {
         match text {

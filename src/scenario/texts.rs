@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::axis::Unit;
 use super::problem::Problem;
 use super::trial::PayloadSize;
 use super::value::{Text, TextVisitor, text_schema, text_value};
@@ -19,6 +20,7 @@ pub(super) struct Duration(pub Span);
 impl Text for Duration {
     const WANTED: &'static str = "a time such as \"40ms\", \"1.5s\", \"2m\", \"1h\" or \"3d\"";
     const PATTERN: &'static str = r"^\s*([0-9.]+\s*(ns|us|µs|ms|s|m|min|h|d|w)\s*)+$";
+    const UNIT: Option<Unit> = Some(Unit::Seconds);
 
     fn read(text: &str) -> Result<Self, Problem> {
         units::parse_span(text).map(Self).map_err(|error| Problem::of_unit(&error))
@@ -44,6 +46,7 @@ impl Percent {
 impl Text for Percent {
     const WANTED: &'static str = "a percentage such as \"2%\"";
     const PATTERN: &'static str = r"^\s*[0-9.]+\s*%\s*$";
+    const UNIT: Option<Unit> = Some(Unit::Percent);
 
     fn read(text: &str) -> Result<Self, Problem> {
         let percent = units::parse_percent(text).map_err(|error| Problem::of_unit(&error))?;
@@ -67,6 +70,7 @@ pub(super) struct Bytes(pub u32);
 impl Text for Bytes {
     const WANTED: &'static str = "a number of bytes such as \"64B\" or \"1.5KB\"";
     const PATTERN: &'static str = r"^\s*[0-9.]+\s*(B|kB|KB|KiB|MB)\s*$";
+    const UNIT: Option<Unit> = Some(Unit::Bytes);
 
     fn read(text: &str) -> Result<Self, Problem> {
         units::parse_bytes(text).map(Self).map_err(|error| Problem::of_unit(&error))
@@ -85,6 +89,7 @@ pub(super) struct Rate(pub Option<u64>);
 impl Text for Rate {
     const WANTED: &'static str = "a rate such as \"256kbit/s\", or \"unlimited\"";
     const PATTERN: &'static str = r"^\s*([0-9.]+\s*(bit|kbit|Mbit|Gbit)/s|unlimited)\s*$";
+    const UNIT: Option<Unit> = Some(Unit::BitsPerSecond);
 
     fn read(text: &str) -> Result<Self, Problem> {
         if text == "unlimited" {
@@ -111,6 +116,7 @@ impl Text for Every {
     const WANTED: &'static str =
         "a time such as \"10s\", \"uniform 5s..15s\" (evenly) or \"exp 10s\" (at random)";
     const PATTERN: &'static str = r"^\s*(exp |uniform )?\s*[0-9.]+.*$";
+    const UNIT: Option<Unit> = Some(Unit::Seconds);
 
     fn read(text: &str) -> Result<Self, Problem> {
         let span = |text: &str| match Duration::read(text)?.0 {
@@ -158,6 +164,7 @@ pub(super) struct Payload(pub PayloadSize);
 impl Text for Payload {
     const WANTED: &'static str = "a length such as \"64B\" or \"uniform 20B..80B\"";
     const PATTERN: &'static str = r"^\s*(uniform )?\s*[0-9.]+.*B\s*$";
+    const UNIT: Option<Unit> = Some(Unit::Bytes);
 
     fn read(text: &str) -> Result<Self, Problem> {
         let Some(rest) = text.trim().strip_prefix("uniform ") else {

@@ -12,6 +12,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 use toml::Spanned;
 
+use super::axis::Unit;
 use super::problem::Problem;
 use crate::base::qos::QoS;
 use crate::base::units;
@@ -75,6 +76,8 @@ pub(super) trait Text: Sized {
     const WANTED: &'static str;
     /// A regular expression for editors.
     const PATTERN: &'static str;
+    /// What its number counts, if it can be a number alone; then a sweep can vary it.
+    const UNIT: Option<Unit> = None;
 
     /// Reads the text.
     ///
@@ -154,9 +157,17 @@ macro_rules! text_value {
 }
 pub(super) use text_value;
 
+/// The keyword of the schema that names a number's unit.
+pub(super) const UNIT_KEYWORD: &str = "x-unit";
+
 /// The schema of a [`Text`].
 pub(super) fn text_schema<T: Text>() -> Schema {
-    json_schema!({ "type": "string", "pattern": T::PATTERN, "description": T::WANTED })
+    let mut schema =
+        json_schema!({ "type": "string", "pattern": T::PATTERN, "description": T::WANTED });
+    if let Some(unit) = T::UNIT {
+        schema.insert(UNIT_KEYWORD.to_owned(), unit.label().into());
+    }
+    schema
 }
 
 /// A whole number within bounds.
