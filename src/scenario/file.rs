@@ -56,6 +56,23 @@ pub(super) struct File {
     /// What is expected beyond the promises.
     #[serde(default)]
     pub expect: ExpectTable,
+    /// What `qoslab sweep` varies.
+    #[serde(default, skip_serializing_if = "SweepTable::is_empty")]
+    pub sweep: SweepTable,
+}
+
+/// What a sweep varies.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SweepTable {
+    /// An axis each: `"link.meter.loss=0%..30%:5%"` or `"client.meter.keep_alive=1m,5m,20m"`.
+    pub vary: Vec<Given<String>>,
+}
+
+impl SweepTable {
+    const fn is_empty(&self) -> bool {
+        self.vary.is_empty()
+    }
 }
 
 /// A range of seeds.

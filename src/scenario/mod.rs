@@ -38,6 +38,7 @@ mod texts;
 mod transport;
 pub mod trial;
 mod value;
+mod vary;
 mod words;
 
 pub use endpoint::Group;
@@ -45,6 +46,7 @@ pub use needs::METRICS;
 pub use profiles::page as profiles_page;
 pub use schema::schema;
 pub use swarm::Swarm;
+pub use vary::grid;
 
 use diagnostic::Diagnostics;
 
@@ -73,6 +75,8 @@ pub struct Scenario {
     pub seed_count: u32,
     /// What is expected.
     pub expect: expect::Expect,
+    /// What a sweep varies, as `[sweep]` says.
+    pub axes: Vec<axis::Axis>,
     /// The broker, and each client or fleet, in the order of the file.
     pub groups: Vec<Group>,
     /// What is right but surprising: no errors, only warnings.
@@ -148,6 +152,7 @@ impl Scenario {
         let setups: Vec<_> = points.iter().map(Point::worst).collect();
         let setups: Vec<_> = setups.iter().map(|setup| &**setup).collect();
         let expect = check::expect(&file, &nodes, &setups, &mut errors);
+        let axes = vary::axes(&file.sweep, &mut errors);
         let warnings = errors.sorted();
         if !warnings.list.is_empty() {
             return Err(warnings);
@@ -163,8 +168,37 @@ impl Scenario {
             first_seed: file.seeds.from.0.into(),
             seed_count: file.seeds.count.0,
             expect,
+            axes,
             warnings,
         })
+    }
+
+    /// The same file with further settings, on top of those that it has.
+    ///
+    /// # Errors
+    /// All that is wrong with it then.
+    pub fn with(&self, settings: &[axis::Setting]) -> Result<Self, Diagnostics> {
+        let all = [self.settings.as_slice(), settings].concat();
+        Self::parse_with(&self.path, &self.source, &all)
+    }
+
+    /// The settings by which all workloads publish with QoS 0, 1 and 2, one point each. None if
+    /// the scenario has such an axis already.
+    #[must_use]
+    pub fn every_qos(&self) -> Vec<axis::Setting> {
+        let mut none = Diagnostics::new(&self.path, &self.source);
+        let file = read::file(&self.source, &self.settings, &mut none);
+        let clients = file.map(|file| file.client).unwrap_or_default();
+        let publishers = clients.iter().filter(|client| !client.value.publish.is_empty());
+        let levels = publishers.clone().flat_map(|client| &client.value.publish);
+        if levels.into_iter().any(|one| matches!(one.value.qos.value, value::Levels::Axis(_))) {
+            return Vec::new();
+        }
+        let setting = |client: &value::Given<client::ClientTable>| axis::Setting {
+            path: format!("client.{}.publish.qos", client.value.name.value),
+            value: "[0, 1, 2]".to_owned(),
+        };
+        publishers.map(setting).collect()
     }
 
     /// The file as TOML with every assumed default written out: valid, and of the same meaning.

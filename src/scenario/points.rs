@@ -5,7 +5,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::diagnostic::Diagnostics;
-use super::file::{ExpectTable, File, SeedsTable};
+use super::file::{ExpectTable, File, SeedsTable, SweepTable};
 use super::nodes::Nodes;
 use super::trial::{JudgeSettings, Setup};
 use super::value::{Given, Levels};
@@ -135,6 +135,7 @@ fn content(file: &File, published: Option<QoS>, granted: Option<QoS>) -> u64 {
     file.about = String::new();
     file.seeds = SeedsTable::default();
     file.expect = ExpectTable::default();
+    file.sweep = SweepTable::default();
     for client in &mut file.client {
         for publish in &mut client.value.publish {
             let levels = &mut publish.value.qos.value;

@@ -50,7 +50,7 @@ fn section(text: &mut String, path: &str, table: &Table) {
 /// Whether a value has a heading of its own; the others are written in one line.
 fn is_section(path: &str, key: &str, value: &Value) -> bool {
     match (path, key) {
-        ("", "broker" | "expect" | "swarm") => value.is_table(),
+        ("", "broker" | "expect" | "swarm" | "sweep") => value.is_table(),
         ("", "client" | "link" | "fault")
         | ("client", "publish" | "subscribe")
         | ("expect", "broken") => value.is_array(),
