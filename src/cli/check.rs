@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::options::setting;
 use super::terminal::{Output, When};
 use super::{exit, load};
 use crate::base::units::format_bytes;
 use crate::report::escape;
 use crate::report::number::counted;
+use crate::scenario::axis::Setting;
 use crate::scenario::estimate::Limits;
 
 const EXAMPLES: &str = "\
@@ -28,6 +30,9 @@ pub(super) struct Arguments {
     /// Print the whole scenario with every assumed default
     #[arg(long)]
     show: bool,
+    /// Set a field of the files to another value, such as link.meter.loss=5%
+    #[arg(long, value_name = "PATH=VALUE", value_parser = setting)]
+    set: Vec<Setting>,
     /// Colour the output
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     color: When,
@@ -38,7 +43,7 @@ pub(super) struct Arguments {
 /// # Errors
 /// If a file cannot be found, or the output not be written.
 pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
-    let Some(scenarios) = load::all(&arguments.paths, arguments.color) else {
+    let Some(scenarios) = load::all(&arguments.paths, &arguments.set, arguments.color) else {
         return Ok(exit::USAGE);
     };
     let mut output = Output::default();

@@ -34,8 +34,13 @@ Exit codes:
 /// The code of many results: the worst verdict's, by the precedence 70, 5, 1, 3, 0.
 #[must_use]
 pub fn of(results: &[ScenarioResult]) -> u8 {
-    let worst = results.iter().map(|result| result.verdict).max();
-    worst.map_or(NOTHING, code)
+    worst(results.iter().map(|result| result.verdict))
+}
+
+/// The code of the worst of many verdicts.
+#[must_use]
+pub fn worst(verdicts: impl Iterator<Item = Verdict>) -> u8 {
+    verdicts.max().map_or(NOTHING, code)
 }
 
 const fn code(verdict: Verdict) -> u8 {

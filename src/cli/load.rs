@@ -2,15 +2,16 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::terminal::{When, note, style};
+use crate::scenario::axis::Setting;
 use crate::scenario::{self, Scenario};
 
 /// Every scenario of the files and folders, in their order; a file named twice comes once. What
-/// is surprising about them is told on standard error. `None`
+/// is surprising about them is told on standard error. Each has the settings set. `None`
 /// if anything is wrong with any of them: all of it has been told on standard error by then.
-pub(super) fn all(paths: &[PathBuf], color: When) -> Option<Vec<Scenario>> {
+pub(super) fn all(paths: &[PathBuf], settings: &[Setting], color: When) -> Option<Vec<Scenario>> {
     let style = style(color, &io::stderr());
     let mut scenarios = Vec::new();
     let mut seen: Vec<PathBuf> = Vec::new();
@@ -27,7 +28,7 @@ pub(super) fn all(paths: &[PathBuf], color: When) -> Option<Vec<Scenario>> {
                 continue;
             }
             seen.push(real);
-            match Scenario::load(&file) {
+            match Scenario::load_with(&file, settings) {
                 Ok(scenario) => {
                     if !scenario.warnings.warnings.is_empty() {
                         note(&scenario.warnings.render(style.colour));
@@ -42,4 +43,13 @@ pub(super) fn all(paths: &[PathBuf], color: When) -> Option<Vec<Scenario>> {
         }
     }
     (wrong == 0).then_some(scenarios)
+}
+
+/// The scenario of one file with some of its fields set to other values.
+pub(super) fn one(path: &Path, settings: &[Setting], color: When) -> Option<Scenario> {
+    if path.is_dir() {
+        note(&format!("error: `{}` is a folder: name one scenario", path.display()));
+        return None;
+    }
+    all(&[path.to_owned()], settings, color)?.pop()
 }

@@ -15,6 +15,7 @@ mod options;
 mod progress;
 mod run;
 mod schema;
+mod sweep;
 mod terminal;
 
 /// What an MQTT QoS level really delivers, and what it costs: simulated, judged, with evidence.
@@ -28,6 +29,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Arguments>),
+    Sweep(Box<sweep::Arguments>),
     Check(check::Arguments),
     Schema(schema::Arguments),
 }
@@ -55,6 +57,7 @@ pub fn main() -> ExitCode {
 fn dispatch(arguments: Arguments) -> u8 {
     let result = match arguments.command {
         Command::Run(arguments) => run::execute(&arguments),
+        Command::Sweep(arguments) => sweep::execute(&arguments),
         Command::Check(arguments) => check::execute(&arguments),
         Command::Schema(arguments) => schema::execute(&arguments),
     };

@@ -14,6 +14,7 @@ use crate::base::units::format_count;
 use crate::report::escape;
 use crate::report::table::Layout;
 use crate::scenario::Scenario;
+use crate::scenario::axis::Setting;
 use crate::scenario::estimate::Limits;
 use crate::study::plan::Seeds;
 
@@ -151,6 +152,17 @@ pub(super) fn seeds(text: &str) -> Result<Seeds, String> {
 pub(super) fn qos(text: &str) -> Result<QoS, String> {
     let level = text.parse().ok().and_then(QoS::from_number);
     level.ok_or_else(|| "a QoS is 0, 1 or 2".to_owned())
+}
+
+/// Reads `PATH=VALUE`.
+///
+/// # Errors
+/// If there is no `=`.
+pub(super) fn setting(text: &str) -> Result<Setting, String> {
+    let (path, value) = text
+        .split_once('=')
+        .ok_or_else(|| "write it as PATH=VALUE, such as link.meter.loss=5%".to_owned())?;
+    Ok(Setting { path: path.trim().to_owned(), value: value.trim().to_owned() })
 }
 
 #[cfg(test)]

@@ -33,6 +33,15 @@ pub(super) enum Shown {
     Never,
 }
 
+/// What is told of each scenario when it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// A line.
+    Line,
+    /// Nothing: they are the cells of one sweep.
+    Nothing,
+}
+
 /// Shows how a run gets on.
 #[derive(Debug)]
 pub(super) struct Progress {
@@ -41,6 +50,7 @@ pub(super) struct Progress {
     bar: Option<ProgressBar>,
     lines: bool,
     quiet: bool,
+    told: Told,
     style: Style,
     clock: Mutex<Clock>,
 }
@@ -54,9 +64,9 @@ struct Clock {
 }
 
 impl Progress {
-    /// Starts the clock. `quiet`: a line only for scenarios that fail.
+    /// Starts the clock. `quiet`: no bar, and a line only for scenarios that fail.
     #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
-    pub(super) fn start(total: u64, shown: Shown, quiet: bool, style: Style) -> Self {
+    pub(super) fn start(total: u64, shown: Shown, quiet: bool, told: Told, style: Style) -> Self {
         let terminal = io::stderr().is_terminal();
         let shown = shown == Shown::Auto && !quiet;
         let now = Instant::now();
@@ -66,6 +76,7 @@ impl Progress {
             bar: (shown && terminal).then(|| bar(total)),
             lines: shown && !terminal,
             quiet,
+            told,
             style,
             clock: Mutex::new(Clock { began: now, scenario_began: now, last_line: now }),
         }
@@ -109,7 +120,7 @@ impl Spectator for Progress {
         let took = clock.scenario_began.elapsed().as_secs_f64();
         clock.scenario_began = Instant::now();
         drop(clock);
-        if self.quiet && result.verdict == Verdict::Holds {
+        if self.told == Told::Nothing || self.quiet && result.verdict == Verdict::Holds {
             return;
         }
         // Colours are no columns, so the padding is counted from the bare word.

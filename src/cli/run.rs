@@ -10,14 +10,15 @@ use clap::Args;
 use rayon::ThreadPool;
 
 use super::files::{Pending, writable_folder};
-use super::options::{Printing, Running, qos, seeds};
-use super::progress::Progress;
+use super::options::{Printing, Running, qos, seeds, setting};
+use super::progress::{Progress, Told};
 use super::terminal::{Output, note, style};
 use super::{exit, interrupt, load};
 use crate::base::qos::QoS;
 use crate::base::units::format_count;
 use crate::report::{self, columns, escape, failure, junit, markdown, summary, table};
 use crate::scenario::Scenario;
+use crate::scenario::axis::Setting;
 use crate::study::gate::Gate;
 use crate::study::judge::judge_trial;
 use crate::study::plan::{Plan, Seeds, Selection, SelectionError, plan};
@@ -47,6 +48,9 @@ pub(super) struct Arguments {
     #[arg(required = true, value_name = "FILE or DIR")]
     paths: Vec<PathBuf>,
 
+    /// Set a field of the files to another value, such as link.meter.loss=5%
+    #[arg(long, value_name = "PATH=VALUE", value_parser = setting, help_heading = "What to run")]
+    set: Vec<Setting>,
     /// Only this seed
     #[arg(long, value_name = "N", conflicts_with = "seeds", help_heading = "What to run")]
     seed: Option<u64>,
@@ -95,7 +99,8 @@ fn concat_help() -> String {
 /// # Errors
 /// If something cannot be read or written, or arguments contradict each other.
 pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
-    let Some(mut scenarios) = load::all(&arguments.paths, arguments.printing.color) else {
+    let Some(mut scenarios) = load::all(&arguments.paths, &arguments.set, arguments.printing.color)
+    else {
         return Ok(exit::USAGE);
     };
     for scenario in &mut scenarios {
@@ -142,8 +147,9 @@ fn simulate(
         let jobs = report::number::counted(pool.current_num_threads() as u64, "job");
         note(&format!("  Starting {runs} of {scenarios} ({jobs})"));
     }
-    let progress =
-        Progress::start(total as u64, arguments.printing.progress, arguments.printing.quiet, style);
+    let printing = &arguments.printing;
+    let total = total as u64;
+    let progress = Progress::start(total, printing.progress, printing.quiet, Told::Line, style);
     let gate = Gate { pool, fail_fast: !arguments.no_fail_fast, interrupt };
     let results = gate.run(plans, &|trial| judge_trial(trial, interrupt), &progress);
     (results, progress.finish())

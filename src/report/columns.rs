@@ -18,6 +18,9 @@ mod dictionary;
 pub use points::points;
 pub use trials::trials;
 
+/// A name, what it means, and how its value is found.
+type Named<F> = (&'static str, &'static str, F);
+
 /// A table: its columns, and its rows in a fixed order.
 #[derive(Debug)]
 pub struct Table<'a, R> {

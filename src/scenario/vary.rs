@@ -94,7 +94,10 @@ pub fn grid(axes: &[Axis]) -> Result<Vec<Vec<AxisValue>>, Problem> {
     let mut all: Vec<Vec<AxisValue>> = vec![Vec::new()];
     for axis in axes {
         let longer = |cell: &Vec<AxisValue>| -> Vec<Vec<AxisValue>> {
-            axis.values.iter().map(|value| [cell.as_slice(), &[value.clone()]].concat()).collect()
+            axis.values
+                .iter()
+                .map(|value| [cell.as_slice(), std::slice::from_ref(value)].concat())
+                .collect()
         };
         all = all.iter().flat_map(longer).collect();
     }

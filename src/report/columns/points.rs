@@ -1,7 +1,7 @@
 //! `points.csv`: one row for each cell, point and published QoS, over all seeds, with both ends
 //! of every 95 % interval.
 
-use super::{Column, Field, FieldKind, Table};
+use super::{Column, Field, FieldKind, Named, Table};
 use crate::base::time::Span;
 use crate::guarantee::metrics::Counts;
 use crate::report::describe::{self, Rules};
@@ -33,8 +33,10 @@ pub fn points(studies: &[Study]) -> Table<'_, Line<'_>> {
     Table { rows: rows.collect(), columns: columns(studies.first()) }
 }
 
+type OfCounts = fn(&Counts) -> u64;
+
 /// Counts of messages and units: name, meaning, value.
-pub(super) const COUNTS: [(&str, &str, fn(&Counts) -> u64); 11] = [
+pub(super) const COUNTS: [Named<OfCounts>; 11] = [
     ("messages", "calls to publish()", |counts| counts.messages),
     ("units", "messages times the subscribers to whom each is owed", |counts| counts.units),
     ("delivered", "units with at least one copy", |counts| counts.delivered),
@@ -122,8 +124,10 @@ fn columns<'a>(study: Option<&'a Study>) -> Vec<Column<'a, Line<'a>>> {
 
 type OfFigures = fn(&Figures) -> Option<Interval>;
 
+type OfInterval = fn(Interval) -> f64;
+
 /// Estimates with their intervals.
-const MEANS: [(&str, &str, OfFigures); 6] = [
+const MEANS: [Named<OfFigures>; 6] = [
     ("delivered_share", "share of units delivered, 0 to 1", |figures| Some(figures.delivered)),
     ("lost_per_run", "units lost, the mean a run", |figures| Some(figures.lost)),
     ("duplicated_per_run", "units duplicated, the mean a run", |f| Some(f.duplicated)),
@@ -137,7 +141,7 @@ fn interval<'a>(
     about: &'static str,
     of: OfFigures,
 ) -> [Column<'a, Line<'a>>; 3] {
-    let ends: [(&str, &str, fn(Interval) -> f64); 3] = [
+    let ends: [Named<OfInterval>; 3] = [
         ("", "", |interval| interval.value),
         ("_low95", ": lower end of the 95 % interval", |interval| interval.low),
         ("_high95", ": upper end of the 95 % interval", |interval| interval.high),

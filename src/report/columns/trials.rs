@@ -1,7 +1,7 @@
 //! `trials.csv`: one row for each trial and published QoS, in the fixed order of cells, points
 //! and seeds. A trial that crashed has one row without figures.
 
-use super::{Column, Field, FieldKind, Table, points};
+use super::{Column, Field, FieldKind, Named, Table, points};
 use crate::base::name::Kind;
 use crate::base::time::Span;
 use crate::guarantee::metrics::{Counts, MESSAGE_KINDS, Purposes};
@@ -247,8 +247,10 @@ fn control<'a>() -> Vec<Column<'a, Line<'a>>> {
     columns.collect()
 }
 
+type OfPurposes = fn(&Purposes) -> u64;
+
 fn purposes<'a>() -> Vec<Column<'a, Line<'a>>> {
-    let all: [(&str, &str, fn(&Purposes) -> u64); 6] = [
+    let all: [Named<OfPurposes>; 6] = [
         ("payload", "payloads of first sendings", |bytes| bytes.payload),
         ("framing", "the rest of first PUBLISH packets", |bytes| bytes.framing),
         ("acknowledgements", "PUBACK, PUBREC, first PUBREL, PUBCOMP", |b| b.acknowledgements),
