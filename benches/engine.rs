@@ -232,6 +232,7 @@ fn client(name: &str, subscribes: Option<QoS>) -> ClientSetup {
         subscriptions: subscribes.map(subscription).into_iter().collect(),
         absences: Vec::new(),
         store: Store::Durable,
+        radio: None,
     }
 }
 

@@ -18,6 +18,10 @@ pub enum Quantity {
     Bytes,
     /// Bits a second.
     Rate,
+    /// Nanowatts.
+    Power,
+    /// Microjoules.
+    Energy,
 }
 
 /// Why a text is not a quantity; each says what to write instead.
@@ -73,6 +77,16 @@ const BYTES: [(&str, u64); 5] =
     [("B", 1), ("kB", 1_000), ("KB", 1_000), ("KiB", 1_024), ("MB", 1_000_000)];
 const BITS: [(&str, u64); 4] =
     [("bit/s", 1), ("kbit/s", 1_000), ("Mbit/s", 1_000_000), ("Gbit/s", 1_000_000_000)];
+const NANOWATTS: [(&str, u64); 5] =
+    [("nW", 1), ("uW", 1_000), ("µW", 1_000), ("mW", 1_000_000), ("W", 1_000_000_000)];
+const MICROJOULES: [(&str, u64); 6] = [
+    ("uJ", 1),
+    ("µJ", 1),
+    ("mJ", 1_000),
+    ("J", 1_000_000),
+    ("mWh", 3_600_000),
+    ("Wh", 3_600_000_000),
+];
 /// Percent are read in millionths.
 const PERCENT: [(&str, u64); 1] = [("%", 1_000_000)];
 
@@ -80,6 +94,9 @@ const PERCENT: [(&str, u64); 1] = [("%", 1_000_000)];
 const BYTES_LIMIT: u64 = 268_435_455;
 /// No link is faster than 10 Tbit/s.
 const RATE_LIMIT: u64 = 10_000_000_000_000;
+/// No device with a battery needs more than 1 kW, nor holds a thousand kilowatt hours.
+const POWER_LIMIT: u64 = 1_000_000_000_000;
+const ENERGY_LIMIT: u64 = 3_600_000_000_000_000;
 
 impl Quantity {
     const fn units(self) -> &'static [(&'static str, u64)] {
@@ -88,6 +105,8 @@ impl Quantity {
             Self::Percent => &PERCENT,
             Self::Bytes => &BYTES,
             Self::Rate => &BITS,
+            Self::Power => &NANOWATTS,
+            Self::Energy => &MICROJOULES,
         }
     }
 
@@ -97,6 +116,8 @@ impl Quantity {
             Self::Percent => "a percentage",
             Self::Bytes => "a number of bytes",
             Self::Rate => "a rate",
+            Self::Power => "a power",
+            Self::Energy => "an energy",
         }
     }
 
@@ -106,6 +127,8 @@ impl Quantity {
             Self::Percent => format!("\"{number}%\""),
             Self::Bytes => format!("\"{number}B\" or \"{number}KB\""),
             Self::Rate => format!("\"{number}kbit/s\" or \"{number}Mbit/s\""),
+            Self::Power => format!("\"{number}mW\" or \"{number}W\""),
+            Self::Energy => format!("\"{number}mJ\" or \"{number}mWh\""),
         }
     }
 
@@ -120,6 +143,8 @@ impl Quantity {
             Self::Percent => "1,000,000%".to_owned(),
             Self::Bytes => format!("{} bytes", format_count(BYTES_LIMIT)),
             Self::Rate => write_rate(RATE_LIMIT),
+            Self::Power => write_power(POWER_LIMIT),
+            Self::Energy => write_energy(ENERGY_LIMIT),
         }
     }
 
@@ -129,6 +154,8 @@ impl Quantity {
             Self::Percent => 1_000_000_000_000,
             Self::Bytes => BYTES_LIMIT,
             Self::Rate => RATE_LIMIT,
+            Self::Power => POWER_LIMIT,
+            Self::Energy => ENERGY_LIMIT,
         }
     }
 }
@@ -187,7 +214,25 @@ pub fn write_smallest(value: u64, quantity: Quantity) -> String {
         Quantity::Percent => write_percent(value as f64 / 1e6),
         Quantity::Bytes => write_bytes(value),
         Quantity::Rate => write_rate(value),
+        Quantity::Power => write_power(value),
+        Quantity::Energy => write_energy(value),
     }
+}
+
+/// Reads a power such as `15mW` or `3.3uW`, in nanowatts.
+///
+/// # Errors
+/// Without a number, without a unit, with a foreign unit, or above 1 kW.
+pub fn parse_power(text: &str) -> Result<u64, UnitError> {
+    parse(text, Quantity::Power)
+}
+
+/// Reads an energy such as `50mJ` or `5400mWh`, in microjoules.
+///
+/// # Errors
+/// Without a number, without a unit, with a foreign unit, or above 1,000 kilowatt hours.
+pub fn parse_energy(text: &str) -> Result<u64, UnitError> {
+    parse(text, Quantity::Energy)
 }
 
 /// Reads a sum of numbers with units, such as `1h 30m`.
@@ -257,6 +302,18 @@ pub fn write_bytes(bytes: u64) -> String {
 #[must_use]
 pub fn write_rate(bits: u64) -> String {
     write_in(bits, &[], &[3, 2, 1, 0].map(|n| BITS[n]))
+}
+
+/// A power in nanowatts: parses to the same value.
+#[must_use]
+pub fn write_power(nanowatts: u64) -> String {
+    write_in(nanowatts, &[], &[4, 3, 2, 0].map(|n| NANOWATTS[n]))
+}
+
+/// An energy in microjoules: parses to the same value.
+#[must_use]
+pub fn write_energy(microjoules: u64) -> String {
+    write_in(microjoules, &MICROJOULES[4..], &[3, 2, 1].map(|n| MICROJOULES[n]))
 }
 
 /// A percentage as it was parsed: parses to the same value.

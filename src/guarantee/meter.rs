@@ -1,9 +1,13 @@
 //! Packets, bytes and backlogs as they pass.
 
+use std::sync::Arc;
+
 use super::metrics::{Count, Metrics};
+use super::roster::Roster;
 use crate::base::event::{Overhead, Record};
-use crate::base::name::{Kind, Node, Subject};
+use crate::base::name::{ClientIndex, Kind, Node, Subject, Way};
 use crate::base::time::Time;
+use crate::network::radio::{Radio, RadioSettings};
 
 /// Fills the parts of [`Metrics`] that need no ledger.
 #[derive(Clone, Debug)]
@@ -16,14 +20,21 @@ pub(super) struct Meter {
     /// Faults that last: outages, hindrances, crashed nodes.
     faults: u32,
     recovering_since: Option<Time>,
+    /// By client; empty where no client has one.
+    radios: Vec<Option<Box<Radio>>>,
 }
 
 impl Meter {
     /// Nothing measured yet.
-    pub(super) fn new(clients: usize) -> Self {
+    pub(super) fn new(roster: &Roster) -> Self {
+        let clients = &roster.clients;
+        let radio = |settings: &Arc<RadioSettings>| Box::new(Radio::new((**settings).clone()));
+        let radios: Vec<_> = clients.iter().map(|it| it.radio.as_ref().map(radio)).collect();
         Self {
             metrics: Metrics::default(),
-            backlogs: vec![[0; 2]; clients + 1],
+            backlogs: vec![[0; 2]; clients.len() + 1],
+            radios: if radios.iter().any(Option::is_some) { radios } else { Vec::new() },
+
             in_flight: 0,
             queued: 0,
             faults: 0,
@@ -33,8 +44,13 @@ impl Meter {
 
     /// A packet was handed to the network.
     #[inline]
-    pub(super) fn sent(&mut self, record: &Record<'_>) {
+    pub(super) fn sent(&mut self, now: Time, node: Node, record: &Record<'_>) {
         let wire = u64::from(record.wire_bytes());
+        if let Node::Client(client) = node
+            && let Some(radio) = self.radio(client)
+        {
+            radio.sends(now, record.wire_bytes());
+        }
         let kind = record.kind();
         let (Some(parts), Subject::Message { hop, .. }) = (record.tag.parts(), record.name.subject)
         else {
@@ -64,6 +80,35 @@ impl Meter {
         }
     }
 
+    /// A packet reached a node.
+    #[inline]
+    pub(super) fn arrived(&mut self, now: Time, node: Node, record: &Record<'_>) {
+        if let Node::Client(client) = node
+            && let Some(radio) = self.radio(client)
+        {
+            radio.receives(now, record.wire_bytes());
+        }
+    }
+
+    /// The traffic begins: what is a mean over time counts from here on.
+    pub(super) fn traffic_began(&mut self, now: Time) {
+        for radio in self.radios.iter_mut().flatten() {
+            radio.restart(now);
+        }
+    }
+
+    /// Nothing counts any more.
+    pub(super) fn settle(&mut self, now: Time) {
+        if !self.radios.is_empty() {
+            let radios = std::mem::take(&mut self.radios).into_iter().flatten();
+            self.metrics.radio = Some(radios.map(|radio| radio.used(now)).sum());
+        }
+    }
+
+    fn radio(&mut self, client: ClientIndex) -> Option<&mut Radio> {
+        self.radios.get_mut(client.index())?.as_deref_mut()
+    }
+
     /// A node's backlog changed.
     pub(super) fn backlog(&mut self, now: Time, node: Node, in_flight: u32, queued: u32) {
         let place = match node {
@@ -79,9 +124,22 @@ impl Meter {
         self.recover(now);
     }
 
-    /// A stream transport sent something of its own.
-    pub(super) const fn overhead(&mut self, purpose: Overhead, bytes: u32) {
-        let wire = bytes as u64;
+    /// A stream transport sent something of its own. Nothing tells when it arrives, so a radio
+    /// receives it when it is sent.
+    pub(super) fn overhead(
+        &mut self,
+        now: Time,
+        (client, way): (ClientIndex, Way),
+        purpose: Overhead,
+        bytes: u32,
+    ) {
+        let wire = u64::from(bytes);
+        if let Some(radio) = self.radio(client) {
+            match way {
+                Way::Up => radio.sends(now, bytes),
+                Way::Down => radio.receives(now, bytes),
+            }
+        }
         match purpose {
             Overhead::Handshake => {
                 add(&mut self.metrics.control[Kind::Handshake as usize], wire);

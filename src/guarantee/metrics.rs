@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 
 use crate::base::name::{Hop, Kind};
 use crate::base::time::Span;
+use crate::network::radio::RadioUse;
 
 /// What one trial measured, up to the end of the first calm (`docs/model.md`, "Metrics").
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Metrics {
     /// From the last fault's end until nothing was in flight or queued; `None` without a fault,
     /// or if that never came.
     pub recovery: Option<Span>,
+    /// What the clients' radios used since the traffic began; `None` if no client has one.
+    pub radio: Option<RadioUse>,
 }
 
 /// What one trial measured of the messages published with one QoS.
@@ -216,6 +219,7 @@ impl Default for Metrics {
             in_flight_peak: 0,
             queued_peak: 0,
             recovery: None,
+            radio: None,
         }
     }
 }

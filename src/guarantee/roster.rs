@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::base::name::{ClientIndex, Node};
 use crate::base::qos::QoS;
 use crate::mqtt::settings::{Store, Version};
+use crate::network::radio::RadioSettings;
 
 /// Who takes part in a trial, and how it is judged: the facts that events do not tell.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +52,8 @@ pub struct ClientFacts {
     pub keep_alive: bool,
     /// What it keeps through a crash.
     pub store: Store,
+    /// Its radio, where its energy is asked for.
+    pub radio: Option<Arc<RadioSettings>>,
 }
 
 /// What the judge has to know of one publishing workload.

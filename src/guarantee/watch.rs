@@ -75,7 +75,7 @@ impl Watch {
     pub fn new(roster: &Arc<Roster>) -> Self {
         Self {
             ledger: Ledger::new(roster),
-            meter: Meter::new(roster.clients.len()),
+            meter: Meter::new(roster),
             counters: Counters::default(),
             patterns: Patterns::new(roster.clients.len()),
             counting: true,
@@ -111,7 +111,7 @@ impl Watch {
     #[inline]
     fn sent(&mut self, now: Time, node: Node, connection: Connection, record: &Record<'_>) {
         if self.counting {
-            self.meter.sent(record);
+            self.meter.sent(now, node, record);
         }
         match (record.name.subject, node) {
             (Subject::Message { hop, .. }, _) => {
@@ -135,6 +135,9 @@ impl Watch {
     #[inline]
     fn arrived(&mut self, now: Time, node: Node, connection: Connection, record: &Record<'_>) {
         let client = record.name.client;
+        if self.counting {
+            self.meter.arrived(now, node, record);
+        }
         if !self.ledger.links.is_open(node, client, connection) {
             return;
         }
@@ -186,6 +189,12 @@ impl Watch {
         self.ledger.phase_began = now;
         if phase == Phase::CalmTwo {
             self.ledger.calm_two();
+        }
+        if phase == Phase::Traffic {
+            self.meter.traffic_began(now);
+        }
+        if self.counting && phase >= Phase::CalmTwo {
+            self.meter.settle(now);
         }
         self.counting = phase < Phase::CalmTwo;
     }
@@ -239,9 +248,9 @@ impl Observer for Watch {
                 }
             }
             Event::Unread { .. } => {}
-            Event::Overhead { purpose, bytes, .. } => {
+            Event::Overhead { client, way, purpose, bytes } => {
                 if self.counting {
-                    self.meter.overhead(purpose, bytes);
+                    self.meter.overhead(now, (client, way), purpose, bytes);
                 }
             }
             Event::WillPublished { tag } => {

@@ -24,7 +24,8 @@
 //! | the counter of `gap` | packets that are not lost, and duplicates | every packet |
 //!
 //! Besides, a link may be down for a while ([`outage`]), or one of its directions (a partition);
-//! what is on its way then still arrives. Streams ride on links too: [`mod@tcp`].
+//! what is on its way then still arrives. Streams ride on links too: [`mod@tcp`]. What packets
+//! cost a client in energy is its [`mod@radio`]'s.
 //! [`link::LinkState`] is the state of one link and the only door to all this; a
 //! [`overrule::Overrule`] puts single fates in place of what was drawn.
 
@@ -36,6 +37,7 @@ pub mod loss;
 pub mod outage;
 pub mod overrule;
 pub mod presets;
+pub mod radio;
 pub mod settings;
 pub mod tcp;
 #[cfg(test)]

@@ -31,6 +31,7 @@ pub fn value(value: Value) -> String {
         Value::Number(number) if number >= 100.0 || number.fract().abs() < 1e-9 => {
             format!("{number:.0}")
         }
+        Value::Number(number) if number > 0.0 && number < 0.1 => format!("{number:.4}"),
         Value::Number(number) => format!("{number:.2}"),
         Value::Share(share) => format_share(share, 1),
         Value::Seconds(seconds) if seconds.is_infinite() => "never".to_owned(),

@@ -51,6 +51,10 @@ pub enum Unit {
     Bytes,
     /// Bits a second.
     BitsPerSecond,
+    /// Watts.
+    Watts,
+    /// Joules.
+    Joules,
 }
 
 impl Axis {
@@ -69,8 +73,15 @@ impl Axis {
 
 impl Unit {
     /// All units.
-    pub const ALL: [Self; 5] =
-        [Self::Plain, Self::Percent, Self::Seconds, Self::Bytes, Self::BitsPerSecond];
+    pub const ALL: [Self; 7] = [
+        Self::Plain,
+        Self::Percent,
+        Self::Seconds,
+        Self::Bytes,
+        Self::BitsPerSecond,
+        Self::Watts,
+        Self::Joules,
+    ];
 
     /// The unit's name: `percent`.
     #[must_use]
@@ -81,6 +92,8 @@ impl Unit {
             Self::Seconds => "seconds",
             Self::Bytes => "bytes",
             Self::BitsPerSecond => "bits a second",
+            Self::Watts => "watts",
+            Self::Joules => "joules",
         }
     }
 
@@ -93,6 +106,8 @@ impl Unit {
             Self::Seconds => "s",
             Self::Bytes => "B",
             Self::BitsPerSecond => "bit/s",
+            Self::Watts => "W",
+            Self::Joules => "J",
         }
     }
 
@@ -105,6 +120,8 @@ impl Unit {
             Self::Seconds => "_s",
             Self::Bytes => "_bytes",
             Self::BitsPerSecond => "_bit_per_s",
+            Self::Watts => "_w",
+            Self::Joules => "_j",
         }
     }
 }

@@ -4,7 +4,9 @@ use super::audience::Audience;
 use super::check_client::is_name_letter;
 use super::client::ClientTable;
 use super::diagnostic::Diagnostics;
-use super::expect::{Bound, Expect, Expected, ExpectedBreak, ExpectedRule, Need, SOMETIMES};
+use super::expect::{
+    Bound, Expect, Expected, ExpectedBreak, ExpectedRule, Metric, Need, SOMETIMES,
+};
 use super::file::{BrokenTable, File};
 use super::nodes::Nodes;
 use super::possible::possible;
@@ -162,6 +164,21 @@ fn check_need(need: &Need, given: &Given<String>, nodes: &Nodes, errors: &mut Di
     for qos in [need.qos, other].into_iter().flatten().filter(|qos| !has(*qos)) {
         let title = format!("no trial publishes with QoS {qos}");
         errors.error(&given.span, title, "so this need can never be judged");
+    }
+    check_radios(need, given, nodes, errors);
+}
+
+/// Energy is known only of radios, and how long a battery lasts only where there is one.
+fn check_radios(need: &Need, given: &Given<String>, nodes: &Nodes, errors: &mut Diagnostics) {
+    let mut radios = nodes.clients.iter().filter_map(|client| client.radio.as_ref()).peekable();
+    if need.metric.is_of_radios() && radios.peek().is_none() {
+        errors
+            .error(&given.span, "no client has a radio", "so its energy is not known")
+            .help("add `radio = \"nb-iot\"` or another to a client: docs/radio.md");
+    } else if need.metric == Metric::Battery && radios.all(|radio| radio.battery_uj.is_none()) {
+        errors
+            .error(&given.span, "no radio has a battery", "so nothing can run down")
+            .help("write it as in `radio = { preset = \"nb-iot\", battery = \"5400mWh\" }`");
     }
 }
 

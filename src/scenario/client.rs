@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::file::{Retry, Store, default_inflight, default_store};
+use super::radio::{RadioTable, RadioWord};
 use super::texts::{Bytes, Duration, Every, Payload};
 use super::trial::PayloadSize;
 use super::value::{Either, Given, Levels, Whole};
@@ -33,6 +34,10 @@ pub(super) struct ClientTable {
     /// What it keeps through a crash: `"durable"`, `"volatile"` or `{ snapshot = "30s" }`.
     #[serde(default = "default_store")]
     pub store: Given<Store>,
+    /// What its radio needs, if its energy is asked for: `"lte-m"`, `"nb-iot"`, `"wifi"`, `"ble"`
+    /// or a table, as in `docs/radio.md`. It changes what is measured and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub radio: Option<Given<Either<RadioWord, RadioTable>>>,
     /// When it is connected.
     #[serde(default)]
     pub connect: Given<ConnectWord>,

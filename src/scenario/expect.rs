@@ -110,6 +110,20 @@ pub enum Metric {
     Queued,
     /// From the last fault to an empty backlog, the worst seed's.
     Recovery,
+    /// Joules that the clients' radios used, for each message published.
+    Energy,
+    /// The mean power of one radio, in milliwatts.
+    Power,
+    /// How long the radios' batteries last at their mean power, in years.
+    Battery,
+}
+
+impl Metric {
+    /// Whether it is about radios, and known only where clients have some.
+    #[must_use]
+    pub const fn is_of_radios(self) -> bool {
+        matches!(self, Self::Energy | Self::Power | Self::Battery)
+    }
 }
 
 /// Which number of a distribution of times.

@@ -29,6 +29,7 @@ mod points;
 mod possible;
 pub mod problem;
 mod profiles;
+mod radio;
 mod read;
 mod schema;
 mod setting;

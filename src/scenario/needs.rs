@@ -6,7 +6,7 @@ use crate::base::qos::QoS;
 use crate::base::units;
 
 /// The metrics that a need can name, without their statistics.
-pub const METRICS: [&str; 15] = [
+pub const METRICS: [&str; 18] = [
     "delivered",
     "lost",
     "duplicated",
@@ -22,6 +22,9 @@ pub const METRICS: [&str; 15] = [
     "in_flight",
     "queued",
     "recovery",
+    "energy",
+    "power",
+    "battery",
 ];
 
 const COMPARISONS: [(&str, Comparison); 5] = [
@@ -41,6 +44,12 @@ enum Kind {
     Number,
     /// A length of time.
     Time,
+    /// Joules, written with their unit.
+    Energy,
+    /// Milliwatts, written with their unit.
+    Power,
+    /// Years, written as a time or as a plain number.
+    Years,
 }
 
 impl Need {
@@ -86,6 +95,9 @@ fn subject(text: &str) -> Result<(Option<QoS>, Metric, Kind), Problem> {
         "in_flight" => (Metric::InFlight, Kind::Number),
         "queued" => (Metric::Queued, Kind::Number),
         "recovery" => (Metric::Recovery, Kind::Time),
+        "energy" => (Metric::Energy, Kind::Energy),
+        "power" => (Metric::Power, Kind::Power),
+        "battery" => (Metric::Battery, Kind::Years),
         _ => {
             return Err(Problem::new("names no metric", format!("there is no metric `{name}`"))
                 .help(format!("known: {}", METRICS.join(", "))));
@@ -137,8 +149,24 @@ fn bound(text: &str, kind: Kind) -> Result<Bound, Problem> {
             }
             Ok(Bound::Share(percent / 100.0))
         }
+        Kind::Energy => scaled(units::parse_energy(text), 1e6),
+        Kind::Power => scaled(units::parse_power(text), 1e6),
+        Kind::Years => match units::parse_span(text) {
+            Ok(span) => Ok(Bound::Number(span.as_secs_f64() / YEAR)),
+            Err(_) => number(text).map(Bound::Number),
+        },
         Kind::Units | Kind::Number => number(text).map(Bound::Number),
     }
+}
+
+/// Seconds of a year of 365 days.
+const YEAR: f64 = 365.0 * 86_400.0;
+
+/// A quantity in another unit, so many of its own units each.
+#[expect(clippy::cast_precision_loss, reason = "a bound of 15 digits at most")]
+fn scaled(quantity: Result<u64, units::UnitError>, each: f64) -> Result<Bound, Problem> {
+    let number = quantity.map_err(|error| Problem::of_unit(&error))?;
+    Ok(Bound::Number(number as f64 / each))
 }
 
 fn number(text: &str) -> Result<f64, Problem> {

@@ -9,6 +9,7 @@ use super::diagnostic::Diagnostics;
 use super::endpoint;
 use super::file::File;
 use super::links::Links;
+use super::radio;
 use super::trial::{Absence, ClientSetup, PayloadSize, StreamSetup, SubscriptionSetup};
 use super::value::{Either, Given, Levels};
 use super::words::SessionWord;
@@ -20,6 +21,7 @@ use crate::base::units::format_count;
 use crate::mqtt::packet::{Message, Payload};
 use crate::mqtt::quirks::Side;
 use crate::mqtt::settings::{Backoff, ClientSettings, HopSettings, Retry, Store, Version, Will};
+use crate::network::radio::RadioSettings;
 use crate::network::settings::{Interval, LinkSettings, Transport};
 
 /// More clients than this do not fit one trial.
@@ -67,6 +69,7 @@ pub(super) fn expand(file: &File, errors: &mut Diagnostics) -> Nodes {
         check_client(table, file, errors);
         let settings = client_settings(table, file.mqtt.value.into(), errors);
         let store = endpoint::store(&table.store, errors);
+        let radio = table.radio.as_ref().map(|given| Arc::new(radio::settings(given, errors)));
         for number in 1..=size(table) {
             let name: Arc<str> = numbered(&table.name.value, number).into();
             if let Some(before) = names.insert(name.clone(), position) {
@@ -82,7 +85,8 @@ pub(super) fn expand(file: &File, errors: &mut Diagnostics) -> Nodes {
                 break;
             };
             let settings = over(link.transport, table, &settings, name.clone());
-            add(&mut nodes, table, number, ClientNode { name, settings, link, store });
+            let radio = radio.clone();
+            add(&mut nodes, table, number, ClientNode { name, settings, link, store, radio });
         }
     }
     links.check_used(file, complete, errors);
@@ -95,6 +99,7 @@ struct ClientNode {
     settings: ClientSettings,
     link: Arc<LinkSettings>,
     store: Store,
+    radio: Option<Arc<RadioSettings>>,
 }
 
 pub(super) fn size(client: &ClientTable) -> u64 {
@@ -107,7 +112,7 @@ pub(super) fn numbered(text: &str, number: u64) -> String {
 }
 
 fn add(nodes: &mut Nodes, table: &ClientTable, number: u64, own: ClientNode) {
-    let ClientNode { name, mut settings, link, store } = own;
+    let ClientNode { name, mut settings, link, store, radio } = own;
     let client = ClientIndex(u32::try_from(nodes.clients.len()).expect("MOST_CLIENTS is below"));
     for (nth, publish) in table.publish.iter().enumerate() {
         let stream: Arc<str> =
@@ -126,7 +131,7 @@ fn add(nodes: &mut Nodes, table: &ClientTable, number: u64, own: ClientNode) {
     let subscriptions =
         table.subscribe.iter().map(|one| subscription(&one.value, number)).collect();
     let absences = absences(table);
-    nodes.clients.push(ClientSetup { name, settings, link, subscriptions, absences, store });
+    nodes.clients.push(ClientSetup { name, settings, link, subscriptions, absences, store, radio });
 }
 
 fn stream_setup(

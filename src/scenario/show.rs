@@ -7,8 +7,8 @@ use toml::value::Table;
 
 use super::diagnostic::Diagnostics;
 use super::file::File;
-use super::link;
-use super::value::Given;
+use super::value::{Either, Given};
+use super::{link, radio};
 
 /// The file with every default written out.
 pub(super) fn show(file: &File) -> String {
@@ -17,6 +17,12 @@ pub(super) fn show(file: &File) -> String {
         // The links were found right before: nothing can be told here.
         let settings = link::settings(&link.value, &mut Diagnostics::new("", ""));
         *link = Given::assumed(link::written(&settings, &link.value.between));
+    }
+    for client in &mut file.client {
+        if let Some(given) = &mut client.value.radio {
+            let settings = radio::settings(given, &mut Diagnostics::new("", ""));
+            *given = Given::assumed(Either::Table(radio::written(&settings)));
+        }
     }
     let value = Table::try_from(&file).expect("tables of texts and numbers can be TOML");
     let mut text = String::new();

@@ -7,6 +7,7 @@ use crate::base::name::{ClientIndex, Kind, Node, Way};
 use crate::base::qos::QoS;
 use crate::base::time::Span;
 use crate::mqtt::settings::{BrokerSettings, ClientSettings, Store};
+use crate::network::radio::RadioSettings;
 use crate::network::settings::{Interval, LinkSettings};
 
 /// What an engine runs: a setup and the seed that decides the rest.
@@ -58,6 +59,8 @@ pub struct ClientSetup {
     pub absences: Vec<Absence>,
     /// What it keeps through a crash.
     pub store: Store,
+    /// Its radio, where its energy is asked for. It changes what is measured and nothing else.
+    pub radio: Option<Arc<RadioSettings>>,
 }
 
 /// One subscription of a client.

@@ -108,8 +108,8 @@ pub fn grid(axes: &[Axis]) -> Result<Vec<Vec<AxisValue>>, Problem> {
 #[expect(clippy::cast_precision_loss, reason = "for charts and columns; the text is exact")]
 fn value(number: u64, unit: Unit) -> AxisValue {
     let scale = match unit {
-        Unit::Plain | Unit::Percent => 1e6,
-        Unit::Seconds => 1e9,
+        Unit::Plain | Unit::Percent | Unit::Joules => 1e6,
+        Unit::Seconds | Unit::Watts => 1e9,
         Unit::Bytes | Unit::BitsPerSecond => 1.0,
     };
     AxisValue { text: write(number, unit), number: number as f64 / scale }
@@ -196,6 +196,8 @@ const fn quantity(unit: Unit) -> Option<Quantity> {
         Unit::Seconds => Some(Quantity::Span),
         Unit::Bytes => Some(Quantity::Bytes),
         Unit::BitsPerSecond => Some(Quantity::Rate),
+        Unit::Watts => Some(Quantity::Power),
+        Unit::Joules => Some(Quantity::Energy),
     }
 }
 

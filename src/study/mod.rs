@@ -13,6 +13,8 @@ pub mod statistics;
 pub mod sweep;
 
 #[cfg(test)]
+mod radio_tests;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -256,7 +256,26 @@ pub fn measure(point: &PointResult, qos: QoS, metric: Metric, as_share: bool) ->
             let worst = facts().filter_map(|facts| facts.recovery).max();
             worst.map(|span| Value::Seconds(span.as_secs_f64()))
         }
+        Metric::Energy | Metric::Power | Metric::Battery => of_radios(point, metric),
     }
+}
+
+/// A metric of the radios of all trials of a point; `None` without any.
+fn of_radios(point: &PointResult, metric: Metric) -> Option<Value> {
+    let facts = point.trials.iter().filter_map(|trial| trial.facts.as_ref());
+    let radios = facts.filter_map(|facts| facts.radio).reduce(|mut sum, one| {
+        sum += one;
+        sum
+    })?;
+    let number = match metric {
+        Metric::Power => radios.watts().map(|watts| watts * 1e3),
+        Metric::Battery => radios.battery_years(),
+        _ => {
+            let rows = point.trials.iter().flat_map(|trial| &trial.qos);
+            ratio(radios.energy(), float(rows.map(|row| row.counts.messages).sum()))
+        }
+    };
+    number.map(Value::Number)
 }
 
 /// Seconds; infinite where the quantile falls among what never came. `None` without anybody to

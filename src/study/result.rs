@@ -16,6 +16,7 @@ use crate::guarantee::metrics::{
 use crate::guarantee::verdict::{
     Ending, Excuse, Finding, Outcome, RuleBreak, RuleFinding, Violation,
 };
+use crate::network::radio::RadioUse;
 use crate::scenario::Scenario;
 use crate::scenario::expect::{Expect, ExpectedBreak};
 use crate::scenario::trial::{PayloadSize, Setup};
@@ -142,6 +143,8 @@ pub struct TrialFacts {
     pub queued_peak: u64,
     /// From the last fault to an empty backlog.
     pub recovery: Option<Span>,
+    /// What the clients' radios used; `None` if no client has one.
+    pub radio: Option<RadioUse>,
     /// How many promises were broken as declared.
     pub breaks_expected: u64,
     /// How many promises were broken otherwise.
@@ -387,6 +390,7 @@ impl TrialFacts {
             in_flight_peak: outcome.metrics.in_flight_peak,
             queued_peak: outcome.metrics.queued_peak,
             recovery: outcome.metrics.recovery,
+            radio: outcome.metrics.radio,
             breaks_expected: breaks(true),
             breaks_unexpected: breaks(false),
             rules_broken: outcome.rules.values().sum(),

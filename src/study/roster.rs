@@ -21,6 +21,7 @@ pub fn roster(setup: &Setup) -> Arc<Roster> {
         over_stream: is_stream(client.link.transport),
         keep_alive: client.settings.keep_alive > Span::ZERO,
         store: client.store,
+        radio: client.radio.clone(),
     });
     let streams = setup.streams.iter().map(|stream| StreamFacts {
         name: Arc::clone(&stream.name),

@@ -115,3 +115,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn powers_and_energies_are_written_as_they_are_read() {
+    for (text, nanowatts) in [("388.5mW", 388_500_000), ("10µW", 10_000), ("1.5W", 1_500_000_000)]
+    {
+        assert_eq!(parse_power(text), Ok(nanowatts));
+        assert_eq!(write_power(nanowatts), text);
+    }
+    for (text, microjoules) in [("5400mWh", 19_440_000_000), ("50mJ", 50_000), ("7J", 7_000_000)] {
+        assert_eq!(parse_energy(text), Ok(microjoules));
+        assert_eq!(parse_energy(&write_energy(microjoules)), Ok(microjoules), "{text}");
+    }
+    assert_eq!(parse_power("10uW"), Ok(10_000));
+    let wrong = [parse_power("10mA"), parse_energy("5"), parse_power("2000W")];
+    insta::assert_snapshot!(wrong.map(|it| it.unwrap_err().to_string()).join("\n"), @r#"
+    `mA` is no unit of a power: use one of nW, uW, µW, mW, W
+    `5` has no unit: write "5mJ" or "5mWh"
+    `2000W` is too large: at most 1000W
+    "#);
+}

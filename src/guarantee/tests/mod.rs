@@ -42,6 +42,7 @@ fn roster(published: QoS) -> Roster {
         over_stream: false,
         keep_alive: false,
         store: Store::Durable,
+        radio: None,
     };
     Roster {
         clients: vec![client("sensor"), client("dashboard")],

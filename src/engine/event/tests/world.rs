@@ -109,6 +109,7 @@ pub(super) fn client(name: &str, link: &Arc<LinkSettings>) -> ClientSetup {
         subscriptions: Vec::new(),
         absences: Vec::new(),
         store: Store::Durable,
+        radio: None,
     }
 }
 

@@ -1,0 +1,281 @@
+//! What a client's radio costs in energy, by the time it spends in each of its states.
+//!
+//! Joules for each byte would be wrong by orders of magnitude: a radio pays for what it does
+//! *around* a packet. It wakes up, which costs time and power; it sends or receives; it stays
+//! connected for a while and listens, as more may come (the tail); it can be paged for a while;
+//! then it sleeps. So ten packets in one second cost little more than one, and one ping every
+//! minute may cost more than all messages: `docs/radio.md`.
+//!
+//! A [`Radio`] is told of the packets of one client in the order of time, and keeps a few numbers
+//! and no history.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::time::{Span, Time};
+
+pub mod presets;
+
+/// A radio's powers, times and rates. Powers are in nanowatts, and include all that the radio
+/// needs in that state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RadioSettings {
+    /// Power while it sends.
+    pub transmit_nw: u64,
+    /// Power while it receives.
+    pub receive_nw: u64,
+    /// How fast it sends, in bits a second; more than zero.
+    pub up: u64,
+    /// How fast it receives, in bits a second; more than zero.
+    pub down: u64,
+    /// How long it takes from sleep to the first packet: random access, promotion, association.
+    pub wake: Span,
+    /// Power while it wakes up.
+    pub wake_nw: u64,
+    /// How long it stays connected after a packet: the RRC inactivity timer.
+    pub tail: Span,
+    /// Mean power meanwhile.
+    pub tail_nw: u64,
+    /// How long it can be paged after that, before it sleeps: the active timer T3324.
+    pub paging: Span,
+    /// Mean power meanwhile.
+    pub paging_nw: u64,
+    /// Power while it sleeps.
+    pub sleep_nw: u64,
+    /// How often it listens while it sleeps: a beacon's or a connection's interval; zero for
+    /// never.
+    pub listen_every: Span,
+    /// How long it listens then, with [`Self::receive_nw`].
+    pub listen: Span,
+    /// What its battery holds when full, in microjoules, where it has one.
+    pub battery_uj: Option<u64>,
+    /// The share of the full battery that is lost in a year without any load.
+    pub self_discharge: f64,
+}
+
+/// A state of a radio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the fields of RadioSettings say what each is")]
+pub enum State {
+    Transmit,
+    Receive,
+    Wake,
+    Tail,
+    Paging,
+    Sleep,
+}
+
+impl State {
+    /// All of them, in the order of [`RadioUse::seconds`].
+    pub const ALL: [Self; 6] =
+        [Self::Transmit, Self::Receive, Self::Wake, Self::Tail, Self::Paging, Self::Sleep];
+
+    /// Its name in reports.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Transmit => "transmit",
+            Self::Receive => "receive",
+            Self::Wake => "wake",
+            Self::Tail => "tail",
+            Self::Paging => "paging",
+            Self::Sleep => "sleep",
+        }
+    }
+}
+
+impl RadioSettings {
+    /// The mean power in a state, in watts.
+    #[must_use]
+    pub fn watts(&self, state: State) -> f64 {
+        let nanowatts = match state {
+            State::Transmit => float(self.transmit_nw),
+            State::Receive => float(self.receive_nw),
+            State::Wake => float(self.wake_nw),
+            State::Tail => float(self.tail_nw),
+            State::Paging => float(self.paging_nw),
+            State::Sleep => self.asleep(),
+        };
+        nanowatts / 1e9
+    }
+
+    /// The mean power while it sleeps and now and then listens, in nanowatts.
+    fn asleep(&self) -> f64 {
+        let floor = float(self.sleep_nw);
+        if self.listen_every == Span::ZERO {
+            return floor;
+        }
+        let share = (self.listen.as_secs_f64() / self.listen_every.as_secs_f64()).min(1.0);
+        floor + (float(self.receive_nw) - floor) * share
+    }
+}
+
+/// The radio of one client.
+#[derive(Clone, Debug)]
+pub struct Radio {
+    settings: RadioSettings,
+    /// When its last packet was through; `None` before the first.
+    quiet_since: Option<Time>,
+    /// Every moment before this one is counted. It may lie ahead: a packet takes its time.
+    counted: Time,
+    nanos: [u64; State::ALL.len()],
+    wakes: u64,
+}
+
+impl Radio {
+    /// A radio that sleeps since the trial began.
+    #[must_use]
+    pub const fn new(settings: RadioSettings) -> Self {
+        let nanos = [0; State::ALL.len()];
+        Self { settings, quiet_since: None, counted: Time::ZERO, nanos, wakes: 0 }
+    }
+
+    /// It sends so many bytes, as soon as it is done with what it does.
+    pub fn sends(&mut self, now: Time, bytes: u32) {
+        self.works(now, State::Transmit, airtime(bytes, self.settings.up));
+    }
+
+    /// It receives so many bytes.
+    pub fn receives(&mut self, now: Time, bytes: u32) {
+        self.works(now, State::Receive, airtime(bytes, self.settings.down));
+    }
+
+    /// Forgets what was counted so far, and no state: what counts begins now.
+    pub fn restart(&mut self, now: Time) {
+        self.rest(now);
+        self.nanos = [0; State::ALL.len()];
+        self.wakes = 0;
+    }
+
+    /// What it used up to `now`. A packet that was begun is counted to its end.
+    #[must_use]
+    pub fn used(mut self, now: Time) -> RadioUse {
+        self.rest(now);
+        let seconds = self.nanos.map(|nanos| Span::from_nanos(nanos).as_secs_f64());
+        let joules = State::ALL.map(|state| seconds[state as usize] * self.settings.watts(state));
+        let mut used = RadioUse { clients: 1, seconds, joules, wakes: self.wakes, battery: None };
+        if let (Some(capacity), Some(watts)) = (self.settings.battery_uj, used.watts()) {
+            let capacity = float(capacity) / 1e6;
+            let lost = capacity * self.settings.self_discharge / YEAR;
+            used.battery = Some(BatteryUse { joules: capacity, watts: watts + lost });
+        }
+        used
+    }
+
+    fn works(&mut self, now: Time, state: State, airtime: Span) {
+        self.rest(now);
+        if self.quiet_since.is_none_or(|quiet| now > quiet + self.settings.tail) {
+            self.wakes += 1;
+            self.spend(State::Wake, self.settings.wake);
+        }
+        self.spend(state, airtime);
+        self.quiet_since = Some(self.counted);
+    }
+
+    /// Counts the time without packets up to `now`.
+    fn rest(&mut self, now: Time) {
+        if let Some(quiet) = self.quiet_since {
+            let released = quiet + self.settings.tail;
+            self.rest_until(State::Tail, released.min(now));
+            self.rest_until(State::Paging, (released + self.settings.paging).min(now));
+        }
+        self.rest_until(State::Sleep, now);
+    }
+
+    fn rest_until(&mut self, state: State, until: Time) {
+        self.spend(state, until.since(self.counted));
+    }
+
+    fn spend(&mut self, state: State, span: Span) {
+        self.nanos[state as usize] += span.as_nanos();
+        self.counted += span;
+    }
+}
+
+/// Seconds of a year of 365 days.
+const YEAR: f64 = 365.0 * 86_400.0;
+
+/// How long so many bytes take, rounded up to the nanosecond.
+fn airtime(bytes: u32, rate: u64) -> Span {
+    let nanos = (u128::from(bytes) * 8 * 1_000_000_000).div_ceil(u128::from(rate.max(1)));
+    Span::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a physical quantity of 15 digits at most")]
+const fn float(number: u64) -> f64 {
+    number as f64
+}
+
+/// What radios used, summed over clients and perhaps over trials.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RadioUse {
+    /// How many radios.
+    pub clients: u64,
+    /// The time they spent in each state, by [`State::ALL`], in seconds.
+    pub seconds: [f64; State::ALL.len()],
+    /// The energy they used in each state, in joules.
+    pub joules: [f64; State::ALL.len()],
+    /// How often they woke up.
+    pub wakes: u64,
+    /// Their batteries, where they have some.
+    pub battery: Option<BatteryUse>,
+}
+
+/// The batteries of radios, and what empties them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BatteryUse {
+    /// What the full batteries hold.
+    pub joules: f64,
+    /// The mean power of their radios, with what the batteries lose by themselves.
+    pub watts: f64,
+}
+
+impl RadioUse {
+    /// All energy.
+    #[must_use]
+    pub fn energy(&self) -> f64 {
+        self.joules.iter().sum()
+    }
+
+    /// The mean power of one radio; `None` if no time passed.
+    #[must_use]
+    pub fn watts(&self) -> Option<f64> {
+        let seconds: f64 = self.seconds.iter().sum();
+        (seconds > 0.0).then(|| self.energy() / seconds)
+    }
+
+    /// How long the batteries last at this mean power, in years of 365 days; infinite if nothing
+    /// empties them, `None` without a battery.
+    #[must_use]
+    pub fn battery_years(&self) -> Option<f64> {
+        self.battery.map(|battery| battery.joules / battery.watts / YEAR)
+    }
+}
+
+impl std::ops::AddAssign for RadioUse {
+    fn add_assign(&mut self, other: Self) {
+        self.clients += other.clients;
+        self.wakes += other.wakes;
+        for (sum, one) in self.seconds.iter_mut().zip(other.seconds) {
+            *sum += one;
+        }
+        for (sum, one) in self.joules.iter_mut().zip(other.joules) {
+            *sum += one;
+        }
+        if let Some(one) = other.battery {
+            let sum = self.battery.get_or_insert_default();
+            sum.joules += one.joules;
+            sum.watts += one.watts;
+        }
+    }
+}
+
+impl std::iter::Sum for RadioUse {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        let mut total = Self::default();
+        all.for_each(|one| total += one);
+        total
+    }
+}
+
+#[cfg(test)]
+mod tests;
