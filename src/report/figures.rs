@@ -18,8 +18,10 @@ pub struct Figures {
     pub runs: u64,
     /// Messages and units over all runs.
     pub totals: Counts,
-    /// The share of units delivered, with Wilson's interval.
+    /// The share of units delivered, with the interval of [`statistics::share`].
     pub delivered: Interval,
+    /// The share of units duplicated, with the interval of [`statistics::share`].
+    pub duplicated_share: Interval,
     /// Units lost, the mean a run.
     pub lost: Interval,
     /// Units duplicated, the mean a run.
@@ -70,13 +72,14 @@ impl Figures {
             granted: point.granted,
             runs: point.rows(qos).count() as u64,
             totals,
-            delivered: statistics::wilson(totals.delivered, totals.units),
+            delivered: statistics::delivered_share(point, qos),
+            duplicated_share: statistics::duplicated_share(point, qos),
             lost: means(&|row| float(row.counts.lost)),
             duplicated: means(&|row| float(row.counts.duplicated)),
             copies: (totals.delivered > 0)
                 .then(|| float(totals.delivered + totals.extra_copies) / float(totals.delivered)),
-            packets: means(&|row| float(row.sent().packets) / float(row.counts.messages)),
-            bytes: means(&|row| float(row.sent().bytes) / float(row.counts.messages)),
+            packets: statistics::packets_a_message(point, qos),
+            bytes: statistics::bytes_a_message(point, qos),
             overhead: (!any_without)
                 .then(|| means(&|row| float(row.sent().bytes) / row.delivered_payload)),
             latency: Quantiles::new(&times.latency, totals.units),

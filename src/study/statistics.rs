@@ -1,9 +1,12 @@
 //! Means and shares with their 95 % intervals.
 //!
-//! Shares have Wilson's interval. A share of which nothing was seen is told by its upper end
-//! alone, with all 5 % of doubt on that one side: see [`at_most_when_none`].
+//! Shares have Wilson's interval, and over runs [`share`]'s. A share of which nothing was seen is
+//! told by its upper end alone, with all 5 % of doubt on that one side: see [`at_most_when_none`].
 
 use std::f64::consts::PI;
+
+use super::result::{PointResult, QosRow};
+use crate::base::qos::QoS;
 
 /// The 97.5 % quantile of the standard normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
@@ -54,6 +57,56 @@ pub fn wilson(hits: u64, trials: u64) -> Interval {
     let low = if hits == 0 { 0.0 } else { centre - half };
     let high = if hits == trials { 1.0 } else { centre + half };
     Interval { value, low, high }
+}
+
+/// The share of hits over runs, each with its hits and its trials, whose trials may not be
+/// independent: one outage loses many messages of one run. Each end is the farther of
+/// Wilson's over all trials and Student's t over the runs' shares, about the share of all.
+///
+/// One run says nothing about the spread between runs, so its interval is 0 to 1.
+#[must_use]
+pub fn share(runs: &[(u64, u64)]) -> Interval {
+    let (hits, trials) = runs.iter().fold((0, 0), |sum, run| (sum.0 + run.0, sum.1 + run.1));
+    let independent = wilson(hits, trials);
+    let shares: Vec<f64> = runs
+        .iter()
+        .filter(|(_, trials)| *trials > 0)
+        .map(|(hits, trials)| count(*hits) / count(*trials))
+        .collect();
+    let spread = mean(&shares);
+    let (value, half) = (independent.value, (spread.high - spread.low) / 2.0);
+    // Of no run the half is NaN, which `min` and `max` pass over.
+    let low = independent.low.min(value - half).max(0.0);
+    let high = independent.high.max(value + half).min(1.0);
+    Interval { value, low, high }
+}
+
+/// The share of units delivered at one published QoS of a point.
+#[must_use]
+pub fn delivered_share(point: &PointResult, qos: QoS) -> Interval {
+    let run = |row: &QosRow| (row.counts.delivered, row.counts.units);
+    share(&point.rows(qos).map(run).collect::<Vec<_>>())
+}
+
+/// The share of units duplicated at one published QoS of a point.
+#[must_use]
+pub fn duplicated_share(point: &PointResult, qos: QoS) -> Interval {
+    let run = |row: &QosRow| (row.counts.duplicated, row.counts.units);
+    share(&point.rows(qos).map(run).collect::<Vec<_>>())
+}
+
+/// Packets for each message at one published QoS of a point, the mean a run.
+#[must_use]
+pub fn packets_a_message(point: &PointResult, qos: QoS) -> Interval {
+    let run = |row: &QosRow| count(row.sent().packets) / count(row.counts.messages);
+    mean(&point.rows(qos).map(run).collect::<Vec<_>>())
+}
+
+/// Wire bytes for each message at one published QoS of a point, the mean a run.
+#[must_use]
+pub fn bytes_a_message(point: &PointResult, qos: QoS) -> Interval {
+    let run = |row: &QosRow| count(row.sent().bytes) / count(row.counts.messages);
+    mean(&point.rows(qos).map(run).collect::<Vec<_>>())
 }
 
 /// The share that is not exceeded at 95 % confidence when none of `trials` was a hit: the
@@ -197,6 +250,22 @@ mod tests {
             assert_near(found.low, low, 5.1e-5);
             assert_near(found.high, high, 5.1e-5);
         }
+    }
+
+    #[test]
+    fn runs_that_lose_together_widen_the_interval_of_a_share() {
+        // Twice 100 units, once all lost and once none: as units 50 % +- 7 %, as runs anything.
+        assert_eq!(share(&[(0, 100), (100, 100)]), Interval { value: 0.5, low: 0.0, high: 1.0 });
+        // Shares 0.8, 0.9 and 1.0: their spread is 0.1, and t with two degrees is 4.303.
+        let uneven = share(&[(80, 100), (90, 100), (100, 100)]);
+        assert_near(uneven.value, 0.9, 1e-12);
+        assert_near(uneven.low, 0.9 - 4.303 * 0.1 / 3.0_f64.sqrt(), 1e-4);
+        assert_near(uneven.high, 1.0, 0.0);
+        // Runs that agree leave the doubt that so many units leave, and empty ones say nothing.
+        assert_eq!(share(&[(100, 100); 4]), wilson(400, 400));
+        assert_eq!(share(&[(50, 100), (50, 100), (0, 0)]), wilson(100, 200));
+        assert_eq!(share(&[]), wilson(0, 0));
+        assert_eq!(share(&[(5, 10)]), Interval { value: 0.5, low: 0.0, high: 1.0 });
     }
 
     #[test]
