@@ -3,15 +3,17 @@
 //! A packet's name says what the packet *is*, not when it was sent or how many came before, so it
 //! stays the same when other messages, clients or faults come and go. Fates are drawn by it.
 
+use serde::{Deserialize, Serialize};
+
 use super::qos::QoS;
 use super::time::Time;
 
 /// A client's position in the trial's list of clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ClientIndex(pub u32);
 
 /// One publishing workload of one client, by its position in the trial's list of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StreamIndex(pub u32);
 
 impl ClientIndex {

@@ -100,7 +100,7 @@ impl Progress {
 
 impl Spectator for Progress {
     #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
-    fn trial_done(&self) {
+    fn trial_done(&self, _: bool) {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         if let Some(bar) = &self.bar {
             bar.set_position(done);

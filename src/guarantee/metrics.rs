@@ -1,16 +1,19 @@
 //! The catalogue of metrics: what a trial measured.
 
+use std::fmt;
 use std::iter::Sum;
 use std::ops::AddAssign;
 
 use hdrhistogram::Histogram;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::base::name::{Hop, Kind};
 use crate::base::time::Span;
 use crate::network::radio::RadioUse;
 
 /// What one trial measured, up to the end of the first calm (`docs/model.md`, "Metrics").
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Metrics {
     /// By the published QoS.
     pub qos: [QosMetrics; 3],
@@ -30,7 +33,7 @@ pub struct Metrics {
 }
 
 /// What one trial measured of the messages published with one QoS.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct QosMetrics {
     /// Messages and units.
     pub counts: Counts,
@@ -44,7 +47,7 @@ pub struct QosMetrics {
 
 /// Messages and units by what became of them. A unit is one message and one subscriber whose
 /// subscription was live when it was published or taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Calls to `publish()`.
     pub messages: u64,
@@ -75,7 +78,7 @@ pub const MESSAGE_KINDS: [Kind; 5] =
     [Kind::Publish, Kind::PubAck, Kind::PubRec, Kind::PubRel, Kind::PubComp];
 
 /// Packets of one kind on one hop.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KindTraffic {
     /// First sendings.
     pub first: Count,
@@ -84,7 +87,7 @@ pub struct KindTraffic {
 }
 
 /// How many packets, with how many bytes on the wire.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
     /// Packets sent, lost ones included; the network's duplicates are not sent by anybody.
     pub packets: u64,
@@ -93,7 +96,7 @@ pub struct Count {
 }
 
 /// Wire bytes by purpose; their sum is all that was sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Purposes {
     /// Payloads of first sendings.
     pub payload: u64,
@@ -112,7 +115,7 @@ pub struct Purposes {
 
 /// A distribution of times, kept in microseconds with three significant digits, so that it can be
 /// merged over seeds.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Latency {
     histogram: Histogram<u32>,
     max: Span,
@@ -186,6 +189,49 @@ impl Latency {
     }
 }
 
+/// A distribution as it is stored: the buckets that are not empty, each by its lowest value in
+/// microseconds and how many values it has. What is read again merges as the original does.
+#[derive(Debug, Serialize, Deserialize)]
+struct Sparse {
+    buckets: Vec<(u64, u32)>,
+    max: Span,
+    total_nanos: u128,
+}
+
+impl Latency {
+    fn sparse(&self) -> Sparse {
+        let recorded = self.histogram.iter_recorded().map(|bucket| {
+            let lowest = self.histogram.lowest_equivalent(bucket.value_iterated_to());
+            (lowest, bucket.count_at_value())
+        });
+        Sparse { buckets: recorded.collect(), max: self.max, total_nanos: self.total_nanos }
+    }
+}
+
+/// Without the thousands of empty buckets.
+impl fmt::Debug for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.sparse().fmt(f)
+    }
+}
+
+impl Serialize for Latency {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.sparse().serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Latency {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let Sparse { buckets, max, total_nanos } = Sparse::deserialize(from)?;
+        let mut latency = Self { max, total_nanos, ..Self::new() };
+        for (lowest, count) in buckets {
+            latency.histogram.record_n(lowest, count).map_err(D::Error::custom)?;
+        }
+        Ok(latency)
+    }
+}
+
 impl AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         self.messages += other.messages;
@@ -244,6 +290,27 @@ impl Hop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stored_distribution_merges_as_the_original() {
+        let mut one = Latency::new();
+        let mut two = Latency::new();
+        for nth in 1..2_000 {
+            one.record(Span::from_nanos(nth * nth * 1_234_567));
+            two.record(Span::from_nanos(nth * 99));
+        }
+        let bytes = postcard::to_stdvec(&one).unwrap();
+        let mut read: Latency = postcard::from_bytes(&bytes).unwrap();
+        assert_eq!(postcard::to_stdvec(&read).unwrap(), bytes);
+        for latency in [&mut one, &mut read] {
+            latency.merge(&two);
+        }
+        assert_eq!(read.mean(), one.mean());
+        for thousandth in 0..=1_000 {
+            let quantile = f64::from(thousandth) / 1_000.0;
+            assert_eq!(read.quantile(quantile, 5_000), one.quantile(quantile, 5_000));
+        }
+    }
 
     #[test]
     fn a_long_latency_is_kept_to_three_digits() {

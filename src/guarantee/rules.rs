@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::name::Node;
 use crate::mqtt::settings::Version;
 
@@ -14,7 +16,7 @@ use table::TABLE;
 pub use unchecked::UNCHECKED;
 
 /// A rule that an endpoint can be seen to break at its own interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the table says of each what breaks it")]
 pub enum Rule {
     ResendWithoutDup,

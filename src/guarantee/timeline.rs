@@ -1,9 +1,11 @@
 //! How one trial went over time: its backlog, and the faults that befell it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::time::Time;
 
 /// The backlog of one trial over time, in the order of time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeline {
     /// The backlog from each of these moments to the next.
     pub steps: Vec<Step>,
@@ -14,7 +16,7 @@ pub struct Timeline {
 }
 
 /// The backlog from a moment on, over all nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// From when.
     pub at: Time,
@@ -25,7 +27,7 @@ pub struct Step {
 }
 
 /// A fault that befell a node or a link.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
     /// When it began.
     pub from: Time,

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::counters::WORDS;
 use super::metrics::Metrics;
-use super::rules::{Rule, Strength};
+use super::rules::{ALL, Rule, Strength};
 use crate::base::name::{ClientIndex, Node, StreamIndex};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
 use crate::mqtt::settings::Version;
 
 /// All that a finished trial says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
     /// How it ended.
     pub ending: Ending,
@@ -35,11 +39,12 @@ pub struct Outcome {
     /// Units that were owed but for a reason that the scenario or the standard accepts.
     pub excuses: BTreeMap<Excuse, u64>,
     /// How often the interesting things happened, by the names that `sometimes` uses.
+    #[serde(deserialize_with = "counters")]
     pub sometimes: BTreeMap<&'static str, u64>,
 }
 
 /// One kind of broken rule, as it is counted, expected and reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RuleBreak {
     /// Which rule.
     pub rule: Rule,
@@ -50,7 +55,7 @@ pub struct RuleBreak {
 }
 
 /// One broken rule in full.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleFinding {
     /// What kind.
     pub broken: RuleBreak,
@@ -84,7 +89,7 @@ impl RuleBreak {
 pub const MAX_FINDINGS: usize = 3;
 
 /// How a trial ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
     /// Nothing more could happen.
     Quiescent,
@@ -97,7 +102,7 @@ pub enum Ending {
 }
 
 /// What was promised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Promise {
     /// No duplicates (QoS 0).
     AtMostOnce,
@@ -114,7 +119,7 @@ pub enum Promise {
 }
 
 /// How a promise was broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Breach {
     /// Owed, and no copy came.
     Lost,
@@ -131,7 +136,7 @@ pub enum Breach {
 }
 
 /// Whose fault it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Blame {
     /// The publisher's endpoint broke a rule.
     Publisher,
@@ -148,7 +153,7 @@ pub enum Blame {
 }
 
 /// One kind of broken promise, as it is counted, expected and reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Violation {
     /// What was promised.
     pub promise: Promise,
@@ -158,14 +163,19 @@ pub struct Violation {
     pub blame: Blame,
 }
 
+/// A rule's id in the standard. (Under a name of its own serde does not take it for text borrowed
+/// from what is read.)
+pub type RuleId = &'static str;
+
 /// One broken promise in full.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Finding {
     /// What kind.
     pub violation: Violation,
     /// The rule that the blamed endpoint broke, such as `MQTT-4.3.3-2`; `None` if it is no
     /// endpoint's fault, or no single sentence of the standard says it.
-    pub rule: Option<&'static str>,
+    #[serde(deserialize_with = "rule_id")]
+    pub rule: Option<RuleId>,
     /// One plain sentence: why the blame falls there.
     pub because: String,
     /// Who published.
@@ -187,7 +197,7 @@ pub struct Finding {
 }
 
 /// One line of a message's story.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoryLine {
     /// When.
     pub at: Time,
@@ -196,7 +206,7 @@ pub struct StoryLine {
 }
 
 /// Why a unit that would have been owed is not (`docs/model.md`, "What is owed").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Excuse {
     /// The subscriber's session ended.
     SessionEnded,
@@ -210,4 +220,21 @@ pub enum Excuse {
     Expired,
     /// It was larger than its receiver's Maximum Packet Size [MQTT-3.1.2-25].
     TooLarge,
+}
+
+/// Counters as they were written: each has one of the known names.
+fn counters<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<&'static str, u64>, D::Error> {
+    let named = BTreeMap::<String, u64>::deserialize(from)?;
+    let known = |(name, count): (String, u64)| {
+        let word = WORDS.into_iter().find(|word| *word == name);
+        word.map(|word| (word, count)).ok_or_else(|| D::Error::custom("an unknown counter"))
+    };
+    named.into_iter().map(known).collect()
+}
+
+/// A rule's id as it was written: one of those that the rules have.
+fn rule_id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<RuleId>, D::Error> {
+    let Some(written) = Option::<String>::deserialize(from)? else { return Ok(None) };
+    let known = ALL.iter().flat_map(|rule| rule.ids()).find(|id| *id == written);
+    known.map(Some).ok_or_else(|| D::Error::custom("an unknown rule"))
 }

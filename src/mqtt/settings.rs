@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::packet::Message;
 use super::quirks::Quirks;
 use crate::base::event::SubscriptionRequest;
@@ -9,7 +11,7 @@ use crate::base::qos::QoS;
 use crate::base::time::Span;
 
 /// The version of the protocol that a connection speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Version {
     /// MQTT 3.1 (IBM and Eurotech, 2010).
     V31,

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// One field of a scenario file set to another value, as `--set` does.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {
     /// The field, by the names of what holds it: `link.meter.loss`, `broker.max_inflight`.
     pub path: String,
@@ -19,7 +21,7 @@ impl fmt::Display for Setting {
 }
 
 /// A numeric field and the values that it takes, one after the other.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Axis {
     /// The field: `link.meter.loss`.
     pub path: String,
@@ -30,7 +32,7 @@ pub struct Axis {
 }
 
 /// One value of an axis.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AxisValue {
     /// As a scenario file writes it: `5%`.
     pub text: String,
@@ -39,7 +41,7 @@ pub struct AxisValue {
 }
 
 /// What an axis counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unit {
     /// A plain number, such as `max_inflight`.
     Plain,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::event::{Hindrance, SubscriptionRequest};
 use crate::base::name::{ClientIndex, Kind, Node, Way};
 use crate::base::qos::QoS;
@@ -254,7 +256,9 @@ pub enum CrashPoint {
 }
 
 /// How a trial is judged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct JudgeSettings {
     /// Whether the order of first copies is a promise too.
     pub order: bool,

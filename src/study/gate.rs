@@ -4,16 +4,19 @@
 //! next one starts, so the result is the same for any number of jobs, and only a batch of
 //! outcomes is in memory at a time.
 
+use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
+use super::folding::Folding;
 use super::judge::JudgeError;
-use super::needs;
 use super::plan::{Plan, Selected};
-use super::result::{Judged, PointResult, ScenarioResult, Verdict};
+use super::result::{Judged, ScenarioResult, Verdict};
+use super::store::{Key, Store, StoreError};
+use super::sweep::{Study, StudyPlan};
 use crate::guarantee::verdict::{Ending, Outcome};
 use crate::scenario::trial::Trial;
 
@@ -34,15 +37,60 @@ pub struct Gate<'a> {
 
 /// Told how the gate gets on.
 pub trait Spectator: Sync {
-    /// A trial is finished; told on the thread that ran it, in any order.
-    fn trial_done(&self);
+    /// A trial is finished, in any order; or taken `from_store` without running it.
+    fn trial_done(&self, from_store: bool);
+    /// So many trials need not run: their cell is known as precisely as was asked for.
+    fn trials_spared(&self, _count: usize) {}
     /// A scenario is judged.
     fn scenario_done(&self, result: &ScenarioResult);
 }
 
 impl Spectator for () {
-    fn trial_done(&self) {}
+    fn trial_done(&self, _: bool) {}
     fn scenario_done(&self, _: &ScenarioResult) {}
+}
+
+/// Where outcomes are kept from one run to the next.
+pub trait Shelf {
+    /// Why it cannot be used.
+    type Error;
+
+    /// What a trial said before; `None` if it is to run.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn fetch(&mut self, key: Key) -> Result<Option<Outcome>, Self::Error>;
+
+    /// Keeps what trials said.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    fn keep(&mut self, outcomes: &[(Key, &Outcome)]) -> Result<(), Self::Error>;
+}
+
+/// Keeps nothing.
+impl Shelf for () {
+    type Error = Infallible;
+
+    fn fetch(&mut self, _: Key) -> Result<Option<Outcome>, Infallible> {
+        Ok(None)
+    }
+
+    fn keep(&mut self, _: &[(Key, &Outcome)]) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+impl Shelf for Store {
+    type Error = StoreError;
+
+    fn fetch(&mut self, key: Key) -> Result<Option<Outcome>, StoreError> {
+        self.outcome(key)
+    }
+
+    fn keep(&mut self, outcomes: &[(Key, &Outcome)]) -> Result<(), StoreError> {
+        self.put_outcomes(outcomes)
+    }
 }
 
 impl Gate<'_> {
@@ -55,48 +103,148 @@ impl Gate<'_> {
     {
         let mut results: Vec<ScenarioResult> = Vec::with_capacity(plans.len());
         for plan in plans {
-            let failed = results.last().is_some_and(|last| last.verdict != Verdict::Holds);
-            if self.is_interrupted() || (failed && self.fail_fast) {
+            if self.stops_after(results.last().map(|last| last.verdict)) {
                 break;
             }
-            let result = self.run_plan(plan, judge, spectator);
-            spectator.scenario_done(&result);
-            results.push(result);
+            let Ok(study) = self.run_study(StudyPlan::of_plan(plan), &mut (), judge, spectator);
+            for cell in study.cells {
+                spectator.scenario_done(&cell.result);
+                results.push(cell.result);
+            }
         }
         results
     }
 
-    fn run_plan<J, S>(&self, plan: Plan, judge: &J, spectator: &S) -> ScenarioResult
+    /// Whether nothing more is to start after a scenario that stands so.
+    #[must_use]
+    pub fn stops_after(&self, last: Option<Verdict>) -> bool {
+        let failed = last.is_some_and(|verdict| verdict != Verdict::Holds);
+        self.is_interrupted() || (failed && self.fail_fast)
+    }
+
+    /// Runs the trials of a study that the shelf does not have, and puts them there. As with
+    /// [`Gate::run`], the result is the same for any number of jobs, and whatever the shelf has.
+    ///
+    /// # Errors
+    /// If the shelf cannot be used.
+    pub fn run_study<J, S, K>(
+        &self,
+        plan: StudyPlan,
+        shelf: &mut K,
+        judge: &J,
+        spectator: &S,
+    ) -> Result<Study, K::Error>
     where
         J: Fn(&Trial) -> Result<Outcome, JudgeError> + Sync,
         S: Spectator,
+        K: Shelf,
     {
-        let mut points: Vec<PointResult> = Vec::new();
-        for batch in plan.trials.chunks(self.pool.current_num_threads() * BATCH_PER_JOB) {
+        let judge = |trial: &Trial| {
+            let judged = self.judge_caught(trial, judge);
+            spectator.trial_done(false);
+            judged
+        };
+        self.fold_study(plan, shelf, &judge, &|| spectator.trial_done(true), &|spared| {
+            spectator.trials_spared(spared);
+        })
+    }
+
+    /// The study as far as the store has it, without running anything.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn load_study(&self, plan: StudyPlan, store: &mut Store) -> Result<Study, StoreError> {
+        self.fold_study(plan, store, &|_: &Trial| Judged::Interrupted, &|| {}, &|_| {})
+    }
+
+    fn fold_study<K: Shelf>(
+        &self,
+        plan: StudyPlan,
+        shelf: &mut K,
+        judge: &(impl Fn(&Trial) -> Judged + Sync),
+        found: &impl Fn(),
+        spared: &impl Fn(usize),
+    ) -> Result<Study, K::Error> {
+        let trials = plan.trials();
+        let StudyPlan { axes, cells, precision, .. } = plan;
+        let mut folding: Vec<Folding> = cells.into_iter().map(Folding::new).collect();
+        let mut planned = vec![0; folding.len()];
+        if let Some(precision) = precision {
+            for (nth, planned) in planned.iter_mut().enumerate() {
+                for block in folding[nth].blocks() {
+                    // After an interruption nobody knows whether more seeds are needed.
+                    let is_whole = folding[nth].finished() == *planned;
+                    if !is_whole || (*planned > 0 && precision.is_reached(&folding[nth].points)) {
+                        break;
+                    }
+                    *planned += block.len();
+                    let block: Vec<_> = block.into_iter().map(|it| (nth, it)).collect();
+                    self.fold_all(&block, &mut folding, shelf, judge, found)?;
+                }
+                spared(folding[nth].plan.trials.len() - *planned);
+            }
+        } else {
+            for (cell, _) in &trials {
+                planned[*cell] += 1;
+            }
+            self.fold_all(&trials, &mut folding, shelf, judge, found)?;
+        }
+        let cells = folding.into_iter().zip(planned);
+        let cells = cells.map(|(folding, planned)| folding.judge(planned, precision.is_none()));
+        Ok(Study { axes, cells: cells.collect(), timelines: Vec::new() })
+    }
+
+    fn fold_all<K: Shelf>(
+        &self,
+        trials: &[(usize, Selected)],
+        folding: &mut [Folding],
+        shelf: &mut K,
+        judge: &(impl Fn(&Trial) -> Judged + Sync),
+        found: &impl Fn(),
+    ) -> Result<(), K::Error> {
+        for batch in trials.chunks(self.pool.current_num_threads() * BATCH_PER_JOB) {
             if self.is_interrupted() {
                 break;
             }
-            let judged: Vec<(Selected, String, Judged)> = self.pool.install(|| {
-                let trials = batch.par_iter().with_max_len(1);
+            let mut shelved = Vec::with_capacity(batch.len());
+            for (cell, selected) in batch {
+                let (key, limit) = folding[*cell].key(*selected);
+                // Beyond the limit it would not have come to its end.
+                shelved.push(shelf.fetch(key)?.filter(|outcome| outcome.events <= limit));
+                if shelved.last().is_some_and(Option::is_some) {
+                    found();
+                }
+            }
+            let is_new: Vec<bool> = shelved.iter().map(Option::is_none).collect();
+            let plans: &[Folding] = folding;
+            let judged: Vec<(String, Judged)> = self.pool.install(|| {
+                let trials = batch.par_iter().zip(shelved).with_max_len(1);
                 trials
-                    .map(|selected| {
-                        let trial = plan.trial(*selected);
-                        let judged = self.judge_caught(&trial, judge);
-                        spectator.trial_done();
-                        (*selected, trial.name, judged)
+                    .map(|((cell, selected), shelved)| {
+                        let trial = plans[*cell].plan.trial(*selected);
+                        let judged = match shelved {
+                            Some(outcome) => Judged::Finished(Box::new(outcome)),
+                            None => judge(&trial),
+                        };
+                        (trial.name, judged)
                     })
                     .collect()
             });
-            for (selected, name, judged) in judged {
-                if points.last().is_none_or(|point| point.index != selected.point) {
-                    points.push(PointResult::new(&plan.scenario, selected.point));
-                }
-                let point = points.last_mut().expect("one was pushed if there was none");
-                point.fold(name, selected.seed, judged, &plan.scenario.expect);
+            let finished = batch.iter().zip(&judged).zip(is_new).filter(|(_, is_new)| *is_new);
+            let new: Vec<(Key, &Outcome)> = finished
+                .filter_map(|(((cell, selected), (_, judged)), _)| match judged {
+                    Judged::Finished(outcome) if outcome.ending != Ending::EventLimit => {
+                        Some((folding[*cell].key(*selected).0, &**outcome))
+                    }
+                    _ => None,
+                })
+                .collect();
+            shelf.keep(&new)?;
+            for ((cell, selected), (name, judged)) in batch.iter().zip(judged) {
+                folding[*cell].fold(*selected, name, judged);
             }
         }
-        points.retain(|point| !point.trials.is_empty());
-        needs::judge_scenario(plan, points)
+        Ok(())
     }
 
     fn judge_caught<J>(&self, trial: &Trial, judge: &J) -> Judged

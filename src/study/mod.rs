@@ -2,14 +2,19 @@
 
 pub mod baseline;
 mod breaks;
+mod folding;
 pub mod gate;
 pub mod judge;
+pub mod manifest;
 pub mod needs;
 pub mod plan;
+pub mod precision;
 mod quantiles;
 pub mod result;
 pub mod roster;
+pub mod shard;
 pub mod statistics;
+pub mod store;
 pub mod sweep;
 
 #[cfg(test)]

@@ -67,11 +67,10 @@ impl Value {
 /// Judges a scenario whose trials are all folded: needs, `sometimes` and expected breaks are
 /// taken over all points. In a narrowed run nothing is proved by a need without anybody to
 /// measure, a `sometimes` that never happened or a break that is absent: the whole run may well
-/// show them, so they are not judged.
+/// show them, so they are not judged. `planned` trials were to run.
 #[must_use]
-pub fn judge_scenario(plan: Plan, points: Vec<PointResult>) -> ScenarioResult {
-    let Plan { scenario, trials, narrowed } = plan;
-    let planned = trials.len();
+pub fn judge_scenario(plan: Plan, planned: usize, points: Vec<PointResult>) -> ScenarioResult {
+    let Plan { scenario, narrowed, .. } = plan;
     let needs: Vec<NeedResult> =
         scenario.expect.needs.iter().map(|need| judge_need(need, &points)).collect();
     let sometimes: Vec<(String, u64)> = scenario

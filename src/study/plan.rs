@@ -95,6 +95,18 @@ pub enum SelectionError {
     },
 }
 
+impl Selection {
+    /// The first seed, and how many from there.
+    #[must_use]
+    pub fn seeds_of(&self, scenario: &Scenario) -> (u64, u32) {
+        match self.seeds {
+            None => (scenario.first_seed, scenario.seed_count),
+            Some(Seeds::Count(count)) => (scenario.first_seed, count),
+            Some(Seeds::Range { first, count }) => (first, count),
+        }
+    }
+}
+
 impl Plan {
     /// Every choice made for one of the plan's trials.
     #[must_use]
@@ -108,6 +120,16 @@ impl Plan {
 /// # Errors
 /// If no trial is left, if there are too many, or if the name of a trial fits none or several.
 pub fn plan(scenarios: Vec<Scenario>, selection: &Selection) -> Result<Vec<Plan>, SelectionError> {
+    let mut plans = plan_each(scenarios, selection)?;
+    plans.retain(|plan| !plan.trials.is_empty());
+    Ok(plans)
+}
+
+/// As [`plan`], with a plan for each scenario: of all, at least one has trials.
+pub(super) fn plan_each(
+    scenarios: Vec<Scenario>,
+    selection: &Selection,
+) -> Result<Vec<Plan>, SelectionError> {
     let mut plans = Vec::with_capacity(scenarios.len());
     for scenario in scenarios {
         let trials = trials_of(&scenario, selection)?;
@@ -119,19 +141,14 @@ pub fn plan(scenarios: Vec<Scenario>, selection: &Selection) -> Result<Vec<Plan>
     if let Some(prefix) = &selection.trial {
         keep_named(&mut plans, prefix)?;
     }
-    plans.retain(|plan| !plan.trials.is_empty());
-    if plans.is_empty() {
+    if plans.iter().all(|plan| plan.trials.is_empty()) {
         return Err(SelectionError::Nothing(reason(selection)));
     }
     Ok(plans)
 }
 
 fn trials_of(scenario: &Scenario, selection: &Selection) -> Result<Vec<Selected>, SelectionError> {
-    let (first, count) = match selection.seeds {
-        None => (scenario.first_seed, scenario.seed_count),
-        Some(Seeds::Count(count)) => (scenario.first_seed, count),
-        Some(Seeds::Range { first, count }) => (first, count),
-    };
+    let (first, count) = selection.seeds_of(scenario);
     let wanted = |point: &Point| {
         let mut levels = point.setup.streams.iter().map(|stream| stream.qos);
         selection.qos.is_empty() || levels.all(|qos| selection.qos.contains(&qos))

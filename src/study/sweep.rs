@@ -5,7 +5,11 @@ use crate::base::qos::QoS;
 use crate::guarantee::timeline::Timeline;
 use crate::scenario::axis::{Axis, AxisValue};
 
+use super::plan::{MOST_TRIALS, Plan, Selected, Selection, SelectionError, plan_each};
+use super::precision::Precision;
 use super::result::{PointResult, ScenarioResult};
+use super::shard::Shard;
+use crate::scenario::Scenario;
 
 /// All that was found of one scenario.
 #[derive(Clone, Debug)]
@@ -42,6 +46,61 @@ pub struct TrialTimeline {
     pub seed: u64,
     /// What happened.
     pub timeline: Timeline,
+}
+
+/// What is to be studied: the trials of each cell.
+#[derive(Clone, Debug)]
+pub struct StudyPlan {
+    /// What is varied; empty for a plain run.
+    pub axes: Vec<Axis>,
+    /// The cells in order, each with one value for each axis and its trials.
+    pub cells: Vec<(Vec<AxisValue>, Plan)>,
+    /// How narrow the intervals shall be; `None` to run all seeds. Not with a shard.
+    pub precision: Option<Precision>,
+    /// Which part is to run; `None` for the whole.
+    pub shard: Option<Shard>,
+}
+
+impl StudyPlan {
+    /// The trials that a selection leaves of all cells, each with its values and its scenario.
+    ///
+    /// # Errors
+    /// If no trial is left, if there are too many, or if the name of a trial fits none or several.
+    pub fn new(
+        axes: Vec<Axis>,
+        cells: Vec<(Vec<AxisValue>, Scenario)>,
+        selection: &Selection,
+    ) -> Result<Self, SelectionError> {
+        let (values, scenarios): (Vec<_>, Vec<_>) = cells.into_iter().unzip();
+        let mut cells: Vec<_> = values.into_iter().zip(plan_each(scenarios, selection)?).collect();
+        cells.retain(|(_, plan)| !plan.trials.is_empty());
+        let trials: u64 = cells.iter().map(|(_, plan)| plan.trials.len() as u64).sum();
+        if trials > MOST_TRIALS {
+            let scenario = cells[0].1.scenario.name.clone();
+            return Err(SelectionError::TooMany { scenario, trials });
+        }
+        // One cell of many need not show what the scenario expects to happen now and then.
+        for (_, plan) in &mut cells {
+            plan.narrowed |= !axes.is_empty();
+        }
+        Ok(Self { axes, cells, precision: None, shard: None })
+    }
+
+    /// A study of one cell without axes.
+    #[must_use]
+    pub fn of_plan(plan: Plan) -> Self {
+        Self { axes: Vec::new(), cells: vec![(Vec::new(), plan)], precision: None, shard: None }
+    }
+
+    /// All trials that are to run, in order, each with its cell. With a precision the last seeds
+    /// of a cell may not be needed.
+    #[must_use]
+    pub fn trials(&self) -> Vec<(usize, Selected)> {
+        let cells = self.cells.iter().enumerate();
+        let all = cells.flat_map(|(cell, (_, plan))| plan.trials.iter().map(move |it| (cell, *it)));
+        let mine = |nth: usize| self.shard.is_none_or(|shard| shard.holds(nth));
+        all.enumerate().filter_map(|(nth, trial)| mine(nth).then_some(trial)).collect()
+    }
 }
 
 impl Study {
