@@ -168,3 +168,112 @@ fn an_estimate_runs_nothing() {
     assert!(text.starts_with("swept.toml: 1,200 runs of 4 cells; at most about "), "{text}");
     assert!(!folder.path().join("reports").exists());
 }
+
+const SWEEP: [&str; 6] =
+    ["sweep", "swept.toml", "--vary", "link.sensor.loss=0%,10%", "--seeds", "7"];
+
+fn sweep(folder: &Path, more: &[&str]) -> Output {
+    qoslab(folder, &[&SWEEP[..], more].concat())
+}
+
+/// Every file of a results folder, by name.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
+    let file = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().unwrap();
+        (name, fs::read(entry.path()).unwrap())
+    };
+    entries.map(file).collect()
+}
+
+#[test]
+fn shards_join_to_the_files_of_one_machine() {
+    let folder = folder();
+    assert!(sweep(folder.path(), &["--out", "whole"]).status.success());
+    for number in 1..=3 {
+        let (shard, out) = (format!("{number}/3"), format!("part-{number}"));
+        assert!(sweep(folder.path(), &["--shard", &shard, "--out", &out]).status.success());
+    }
+    let missing = qoslab(folder.path(), &["merge", "part-1", "part-3", "--out", "joined"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("2/3"));
+    let twice = ["merge", "part-1", "part-1", "part-2", "part-3", "--out", "joined"];
+    assert_eq!(qoslab(folder.path(), &twice).status.code(), Some(2));
+    let all = ["merge", "part-3", "part-1", "part-2", "--out", "joined"];
+    assert!(qoslab(folder.path(), &all).status.success());
+    assert!(files(&folder.path().join("joined")) == files(&folder.path().join("whole")));
+}
+
+#[test]
+fn a_shard_is_read_from_a_schedulers_environment() {
+    let folder = folder();
+    let in_environment = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_qoslab"));
+        command.args(SWEEP).current_dir(folder.path()).envs(variables.iter().copied());
+        command.output().unwrap()
+    };
+    let slurm = [
+        ("SLURM_ARRAY_TASK_ID", "2"),
+        ("SLURM_ARRAY_TASK_MIN", "1"),
+        ("SLURM_ARRAY_TASK_COUNT", "4"),
+    ];
+    assert!(in_environment(&slurm).status.success());
+    let shards = folder.path().join("reports/swept/sweep/shards");
+    assert!(shards.join("2-of-4/trials.store").exists());
+    let kubernetes = [("JOB_COMPLETION_INDEX", "0"), ("JOB_COMPLETIONS", "4")];
+    assert!(in_environment(&kubernetes).status.success());
+    assert!(shards.join("1-of-4/trials.store").exists());
+    let no_count = in_environment(&[("JOB_COMPLETION_INDEX", "0")]);
+    assert_eq!(no_count.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&no_count.stderr).contains("JOB_COMPLETIONS"));
+}
+
+#[test]
+fn a_sweep_that_was_cut_off_anywhere_ends_with_the_same_files() {
+    let folder = folder();
+    assert!(sweep(folder.path(), &["--out", "whole"]).status.success());
+    let whole = files(&folder.path().join("whole"));
+    let store = &whole["trials.store"];
+    // What a killed process leaves: some bytes of the store, and nothing else.
+    for share in [0, 3, 10, 50, 99] {
+        let cut = folder.path().join(format!("cut-{share}"));
+        fs::create_dir(&cut).unwrap();
+        fs::write(cut.join("trials.store"), &store[..store.len() * share / 100]).unwrap();
+        let output = sweep(folder.path(), &["--out", &format!("cut-{share}")]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(files(&cut) == whole, "cut at {share} %");
+    }
+}
+
+#[test]
+fn reports_are_written_again_from_the_store_alone() {
+    let folder = folder();
+    assert!(sweep(folder.path(), &["--out", "whole"]).status.success());
+    fs::remove_file(folder.path().join("swept.toml")).unwrap();
+    assert!(qoslab(folder.path(), &["report", "whole", "--out", "again"]).status.success());
+    let mut whole = files(&folder.path().join("whole"));
+    whole.remove("trials.store");
+    assert!(files(&folder.path().join("again")) == whole);
+    fs::write(folder.path().join("trials.store"), "something else").unwrap();
+    let output = qoslab(folder.path(), &["report", "."]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is no trial store"));
+}
+
+#[test]
+fn a_precision_ends_a_sweep_early_and_the_same_way_each_time() {
+    let folder = folder();
+    let vary = ["sweep", "swept.toml", "--vary", "link.sensor.loss=0%,10%", "--seeds", "200"];
+    let runs = |out: &str, jobs: &str| {
+        let more = ["--precision", "2%", "--out", out, jobs];
+        assert!(qoslab(folder.path(), &[&vary[..], &more].concat()).status.success());
+        fs::read(folder.path().join(out).join("points.csv")).unwrap()
+    };
+    assert!(runs("one", "-j1") == runs("two", "-j2"));
+    for row in rows(&folder.path().join("one/points.csv")) {
+        assert!(number(&row, "runs") < 200.0, "{row:?}");
+        let [low, high] =
+            ["delivered_share_low95", "delivered_share_high95"].map(|c| number(&row, c));
+        assert!(high - low <= 0.04, "{row:?}");
+    }
+}

@@ -11,10 +11,12 @@ pub mod exit;
 mod files;
 mod interrupt;
 mod load;
+mod merge;
 mod options;
 mod progress;
 mod run;
 mod schema;
+mod studies;
 mod sweep;
 mod terminal;
 
@@ -30,6 +32,8 @@ struct Arguments {
 enum Command {
     Run(Box<run::Arguments>),
     Sweep(Box<sweep::Arguments>),
+    Merge(merge::MergeArguments),
+    Report(merge::ReportArguments),
     Check(check::Arguments),
     Schema(schema::Arguments),
 }
@@ -58,6 +62,8 @@ fn dispatch(arguments: Arguments) -> u8 {
     let result = match arguments.command {
         Command::Run(arguments) => run::execute(&arguments),
         Command::Sweep(arguments) => sweep::execute(&arguments),
+        Command::Merge(arguments) => merge::execute_merge(&arguments),
+        Command::Report(arguments) => merge::execute_report(&arguments),
         Command::Check(arguments) => check::execute(&arguments),
         Command::Schema(arguments) => schema::execute(&arguments),
     };

@@ -1,28 +1,33 @@
 //! `qoslab sweep`: numbers over parameters.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::{env, io};
 
 use anyhow::{Context, bail};
 use clap::Args;
 use rayon::ThreadPool;
 
-use super::files::{Pending, writable_folder};
+#[cfg(feature = "parquet")]
+use super::files::Pending;
+use super::files::writable_folder;
 use super::options::{Printing, Running, qos, seeds, setting};
 use super::progress::{Progress, Told};
 use super::terminal::{Output, note, style};
-use super::{exit, interrupt, load};
+use super::{exit, interrupt, load, studies};
 use crate::base::qos::QoS;
-use crate::base::units::{format_bytes, format_count};
-use crate::report::{columns, escape, failure, json, number, table};
+use crate::base::units::{format_bytes, parse_percent};
+use crate::report::{commands, escape, number};
 use crate::scenario::axis::{Axis, AxisValue, Setting};
 use crate::scenario::{Scenario, grid};
 use crate::study::gate::Gate;
 use crate::study::judge::judge_trial;
-use crate::study::plan::{MOST_TRIALS, Plan, Seeds, Selection, plan};
-use crate::study::result::{ScenarioResult, Verdict};
-use crate::study::sweep::{Cell, Study};
+use crate::study::manifest::Manifest;
+use crate::study::plan::{Seeds, Selection, SelectionError};
+use crate::study::precision::Precision;
+use crate::study::shard::{Shard, ShardError};
+use crate::study::store::{FILE_NAME, Store};
+use crate::study::sweep::{Study, StudyPlan};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,6 +35,7 @@ Examples:
   qoslab sweep meter.toml --vary client.meter.keep_alive=1m,5m,20m --vary link.meter.nat_idle=2m,10m
   qoslab sweep lossy.toml              the axes of the file's [sweep]
   qoslab sweep lossy.toml --estimate   how much it would be, without running it
+  qoslab sweep lossy.toml --shard 3/64 one of 64 parts; qoslab merge joins them
 
 A path names a field of the file: client.NAME.FIELD, link.NAME.FIELD, broker.FIELD, fault.1.FIELD.
 A value is a list 1m,5m,20m or a range with a step 0%..30%:5% or a factor 16B..4KiB:x4. Workloads
@@ -38,7 +44,8 @@ that publish with one level are compared at QoS 0, 1 and 2, on the same luck.";
 /// Simulate a scenario at many values of its parameters, and print and write the numbers.
 ///
 /// Needs are judged in each cell and do not fail a sweep; a broken promise does.
-/// Results go to reports/SCENARIO/sweep/: points.csv, trials.csv and results.json.
+/// Results go to reports/SCENARIO/sweep/: points.csv, trials.csv, results.json, and trials.store,
+/// from which a sweep that was stopped goes on, and one with more seeds or values runs only those.
 #[derive(Debug, Args)]
 #[command(after_help = concat_help())]
 pub(super) struct Arguments {
@@ -59,9 +66,19 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "QOS", value_delimiter = ',', value_parser = qos,
         help_heading = "What to run")]
     qos: Vec<QoS>,
+    /// Add no more seeds to a cell when its 95 % intervals are this narrow, such as 1%
+    #[arg(long, value_name = "PERCENT", value_parser = precision, help_heading = "What to run")]
+    precision: Option<Precision>,
+    /// Run one part of several, such as 3/64, for `qoslab merge`; in an array job of Slurm or an
+    /// indexed job of Kubernetes that sets `JOB_COMPLETIONS` it is read from the environment
+    #[arg(long, value_name = "N/OF", help_heading = "What to run")]
+    shard: Option<Shard>,
 
     #[command(flatten)]
     running: Running,
+    /// Simulate all of it again, whatever the folder holds
+    #[arg(long, help_heading = "How to run")]
+    fresh: bool,
     /// Only tell how many trials, events and bytes of memory it would take
     #[arg(long, help_heading = "How to run")]
     estimate: bool,
@@ -86,34 +103,46 @@ fn concat_help() -> String {
 /// # Errors
 /// If something cannot be read or written, or an axis is none.
 pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
-    let Some(scenario) = load::one(&arguments.scenario, &arguments.set, arguments.printing.color)
-    else {
+    let printing = &arguments.printing;
+    let Some(scenario) = load::one(&arguments.scenario, &arguments.set, printing.color) else {
         return Ok(exit::USAGE);
     };
+    let shard = arguments.shard()?;
     let axes = arguments.axes(&scenario)?;
     let pool = arguments.running.pool()?;
+    let settings = [arguments.set.clone(), scenario.every_qos()].concat();
     let Some(cells) = arguments.cells(&scenario, &axes, &pool)? else { return Ok(exit::USAGE) };
-    if cells.iter().all(|(_, plan)| plan.trials.is_empty()) {
-        note("error: no trial is selected");
-        return Ok(exit::NOTHING);
-    }
+    let selection = arguments.selection();
+    let mut plan = match StudyPlan::new(axes, cells, &selection) {
+        Ok(plan) => plan,
+        Err(error) => {
+            note(&format!("error: {error}"));
+            let nothing = matches!(error, SelectionError::Nothing(_));
+            return Ok(if nothing { exit::NOTHING } else { exit::USAGE });
+        }
+    };
+    (plan.precision, plan.shard) = (arguments.precision, shard);
     if arguments.estimate {
-        estimate(&scenario, &cells)?;
+        estimate(&scenario, &plan)?;
         return Ok(exit::HOLDS);
     }
-    let files = Files::open(arguments, &scenario)?;
-    let (values, plans): (Vec<_>, Vec<_>) = cells.into_iter().unzip();
-    let (results, seconds) = simulate(arguments, &pool, plans);
-    let cells = values.into_iter().zip(results).map(|(values, result)| Cell { values, result });
-    let study = Study { axes, cells: cells.collect(), timelines: Vec::new() };
-    let folder = files.folder.clone();
-    files.write(&study)?;
-    print(arguments, &study)?;
-    let trials: usize = study.cells.iter().map(|cell| cell.result.finished).sum();
-    let runs = number::counted(trials as u64, "run");
-    let cells = number::counted(study.cells.len() as u64, "cell");
-    note(&format!("\n   Summary [{seconds:>6.2}s] {runs} of {cells}"));
-    note(&format!("           results: {}", folder.display()));
+    let folder = arguments.folder(&scenario, shard);
+    writable_folder(&folder)?;
+    let path = folder.join(FILE_NAME);
+    let mut store = if arguments.fresh { Store::create(&path) } else { Store::open(&path) }?;
+    store.put_manifest(&Manifest::new(&plan, settings, &selection, arguments.command()))?;
+    let (study, seconds) = simulate(arguments, &pool, plan, &mut store).with_context(|| {
+        format!("the sweep stopped; the same command goes on where `{}` ends", path.display())
+    })?;
+    store.finish()?;
+    if let Some(shard) = shard {
+        note(&format!("   Shard {shard} is in {}: `qoslab merge` joins them", folder.display()));
+    } else {
+        studies::write(&study, &folder)?;
+        arguments.export(&study)?;
+    }
+    studies::print(&study, printing, &arguments.running.flags())?;
+    studies::summarise(&study, Some(seconds), &folder);
     if interrupt::flag().load(Ordering::SeqCst) {
         return Ok(exit::INTERRUPTED);
     }
@@ -121,8 +150,8 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     Ok(exit::worst(study.points().map(|(_, point)| point.verdict())))
 }
 
-/// The values of a cell, and what is to run there.
-type Planned = (Vec<AxisValue>, Plan);
+/// A cell's values and its scenario.
+type CellOf = (Vec<AxisValue>, Scenario);
 
 impl Arguments {
     fn axes(&self, scenario: &Scenario) -> anyhow::Result<Vec<Axis>> {
@@ -150,23 +179,19 @@ impl Arguments {
         Ok(axes)
     }
 
-    /// The plan of each cell; `None` if a scenario is wrong, which has been told by then.
+    /// Each cell's values and scenario; `None` if one is wrong, which has been told by then.
     fn cells(
         &self,
         scenario: &Scenario,
         axes: &[Axis],
         pool: &ThreadPool,
-    ) -> anyhow::Result<Option<Vec<Planned>>> {
+    ) -> anyhow::Result<Option<Vec<CellOf>>> {
         let grid = grid(axes)
             .map_err(|problem| anyhow::anyhow!("the sweep {}: {}", problem.what, problem.label))?;
-        let selection =
-            Selection { seeds: self.seeds, qos: self.qos.clone(), ..Selection::default() };
         let mut cells = Vec::with_capacity(grid.len());
-        let mut trials = 0;
         for values in grid {
-            let pairs = axes.iter().zip(&values);
             let mut settings = scenario.every_qos();
-            settings.extend(pairs.map(|(axis, value)| axis.setting(value)));
+            settings.extend(axes.iter().zip(&values).map(|(axis, value)| axis.setting(value)));
             let mut cell = match scenario.with(&settings) {
                 Ok(cell) => cell,
                 Err(diagnostics) => {
@@ -176,30 +201,95 @@ impl Arguments {
             };
             self.running.overrule(&mut cell);
             self.running.refuse_larger(&cell, pool)?;
-            let mut plans = plan(vec![cell], &selection)?;
-            let mut plan = plans.pop().context("no trial is selected")?;
-            // One cell need not show all that the whole scenario shows.
-            plan.narrowed = true;
-            trials += plan.trials.len() as u64;
-            if trials > MOST_TRIALS {
-                let most = format_count(MOST_TRIALS);
-                bail!("the sweep has more than {most} runs: choose fewer values or seeds");
-            }
-            cells.push((values, plan));
+            cells.push((values, cell));
         }
         Ok(Some(cells))
+    }
+
+    fn selection(&self) -> Selection {
+        Selection { seeds: self.seeds, qos: self.qos.clone(), ..Selection::default() }
+    }
+
+    /// Which part is to run: as asked for, or as a scheduler's environment says.
+    fn shard(&self) -> anyhow::Result<Option<Shard>> {
+        let shard = match (self.shard, Shard::from_environment(|name| env::var(name).ok())) {
+            (Some(shard), _) => shard,
+            (None, Err(ShardError::NoScheduler)) => return Ok(None),
+            (None, found) => {
+                let shard = found.context("failed to read which part of an array job this is")?;
+                note(&format!("   Shard {shard}, as the scheduler's environment says"));
+                shard
+            }
+        };
+        if self.precision.is_some() {
+            bail!("a shard cannot know when all seeds together are enough: leave --precision out");
+        }
+        Ok(Some(shard))
+    }
+
+    /// Where the results go: a shard alone has a folder of its own.
+    fn folder(&self, scenario: &Scenario, shard: Option<Shard>) -> PathBuf {
+        if let Some(out) = &self.out {
+            return out.clone();
+        }
+        let own = Path::new("reports").join(escape::file_name(&scenario.name)).join("sweep");
+        shard.map_or_else(
+            || own.clone(),
+            |it| own.join("shards").join(format!("{}-of-{}", it.number(), it.count())),
+        )
+    }
+
+    /// The command, without what is this machine's alone.
+    fn command(&self) -> String {
+        let mut command = format!("qoslab sweep {}", commands::argument(&self.scenario.display()));
+        let mut add = |option: &str, value: &dyn std::fmt::Display| {
+            let value = commands::argument(value);
+            command.extend([" --", option, " ", value.as_str()]);
+        };
+        self.vary.iter().for_each(|axis| add("vary", axis));
+        self.set.iter().for_each(|setting| add("set", setting));
+        match self.seeds {
+            Some(Seeds::Count(count)) => add("seeds", &count),
+            Some(Seeds::Range { first, count }) => {
+                let last = first.saturating_add(u64::from(count).saturating_sub(1));
+                add("seeds", &format!("{first}..{last}"));
+            }
+            None => {}
+        }
+        if !self.qos.is_empty() {
+            let levels: Vec<_> = self.qos.iter().map(ToString::to_string).collect();
+            add("qos", &levels.join(","));
+        }
+        if let Some(precision) = self.precision {
+            add("precision", &format!("{}%", precision.share() * 100.0));
+        }
+        command
+    }
+
+    /// Writes the exports that were asked for.
+    #[cfg(feature = "parquet")]
+    fn export(&self, study: &Study) -> anyhow::Result<()> {
+        let Some(path) = &self.export_parquet else { return Ok(()) };
+        let points = crate::report::columns::points(std::slice::from_ref(study));
+        Pending::open(path)?.write(&crate::report::parquet::table(&points)?)
+    }
+
+    /// There are no exports without their feature.
+    #[cfg(not(feature = "parquet"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as with the feature")]
+    const fn export(&self, _: &Study) -> anyhow::Result<()> {
+        Ok(())
     }
 }
 
 /// Tells how much it would be.
-fn estimate(scenario: &Scenario, cells: &[Planned]) -> anyhow::Result<()> {
-    let (mut trials, mut packets, mut events, mut memory) = (0, 0, 0, 0);
-    for (_, plan) in cells {
-        let estimate = plan.scenario.estimate(1);
+fn estimate(scenario: &Scenario, plan: &StudyPlan) -> anyhow::Result<()> {
+    let (mut packets, mut events, mut memory) = (0, 0, 0);
+    for (_, cell) in &plan.cells {
+        let estimate = cell.scenario.estimate(1);
         // The scenario's own number of seeds is in its estimate.
-        let all = plan.scenario.points.len() as u64 * u64::from(plan.scenario.seed_count);
-        let share = |number: u64| number / all.max(1) * plan.trials.len() as u64;
-        trials += plan.trials.len() as u64;
+        let all = cell.scenario.points.len() as u64 * u64::from(cell.scenario.seed_count);
+        let share = |number: u64| number / all.max(1) * cell.trials.len() as u64;
         packets += share(estimate.packets);
         events += share(estimate.events);
         memory = memory.max(estimate.memory);
@@ -207,8 +297,8 @@ fn estimate(scenario: &Scenario, cells: &[Planned]) -> anyhow::Result<()> {
     Output::default().print(&format!(
         "{}: {} of {}; at most about {}, {}, {} a job\n",
         escape::terminal(&scenario.path),
-        number::counted(trials, "run"),
-        number::counted(cells.len() as u64, "cell"),
+        number::counted(plan.trials().len() as u64, "run"),
+        number::counted(plan.cells.len() as u64, "cell"),
         number::counted(packets, "packet"),
         number::counted(events, "event"),
         format_bytes(memory),
@@ -218,73 +308,29 @@ fn estimate(scenario: &Scenario, cells: &[Planned]) -> anyhow::Result<()> {
 fn simulate(
     arguments: &Arguments,
     pool: &ThreadPool,
-    plans: Vec<Plan>,
-) -> (Vec<ScenarioResult>, f64) {
+    plan: StudyPlan,
+    store: &mut Store,
+) -> anyhow::Result<(Study, f64)> {
     let interrupt = interrupt::watch();
-    let total: usize = plans.iter().map(|plan| plan.trials.len()).sum();
+    let total = plan.trials().len() as u64;
     let printing = &arguments.printing;
     if !printing.quiet {
-        let runs = number::counted(total as u64, "run");
-        let cells = number::counted(plans.len() as u64, "cell");
+        let runs = number::counted(total, "run");
+        let cells = number::counted(plan.cells.len() as u64, "cell");
         let jobs = number::counted(pool.current_num_threads() as u64, "job");
         note(&format!("  Starting {runs} of {cells} ({jobs})"));
     }
     let style = style(printing.color, &io::stderr());
-    let total = total as u64;
     let progress = Progress::start(total, printing.progress, printing.quiet, Told::Nothing, style);
     let gate = Gate { pool, fail_fast: false, interrupt };
-    let results = gate.run(plans, &|trial| judge_trial(trial, interrupt), &progress);
-    (results, progress.finish())
+    let study = gate.run_study(plan, store, &|trial| judge_trial(trial, interrupt), &progress);
+    let seconds = progress.finish();
+    Ok((study?, seconds))
 }
 
-fn print(arguments: &Arguments, study: &Study) -> anyhow::Result<()> {
-    let layout = arguments.printing.layout();
-    let mut output = Output::default();
-    if !arguments.printing.quiet {
-        output.print(&format!("\n{}", table::sweep(study, layout)))?;
-    }
-    let flags = arguments.running.flags();
-    let failed = study
-        .cells
-        .iter()
-        .filter(|cell| cell.result.points.iter().any(|point| point.verdict() != Verdict::Holds));
-    for cell in failed {
-        let failures = failure::failures(&cell.result, &flags, layout.style);
-        output.print(&format!("\n{failures}"))?;
-    }
-    Ok(())
-}
-
-/// The files of a sweep, opened before the work so that a bad path fails at once.
-#[derive(Debug)]
-struct Files {
-    folder: PathBuf,
-    #[cfg(feature = "parquet")]
-    parquet: Option<Pending>,
-}
-
-impl Files {
-    fn open(arguments: &Arguments, scenario: &Scenario) -> anyhow::Result<Self> {
-        let own = || Path::new("reports").join(escape::file_name(&scenario.name)).join("sweep");
-        let folder = arguments.out.clone().unwrap_or_else(own);
-        writable_folder(&folder)?;
-        Ok(Self {
-            folder,
-            #[cfg(feature = "parquet")]
-            parquet: arguments.export_parquet.as_deref().map(Pending::open).transpose()?,
-        })
-    }
-
-    fn write(self, study: &Study) -> anyhow::Result<()> {
-        let write = |name, bytes: Vec<u8>| Pending::open(&self.folder.join(name))?.write(&bytes);
-        let points = columns::points(std::slice::from_ref(study));
-        write("results.json", json::study(study))?;
-        write("points.csv", points.csv())?;
-        write("trials.csv", columns::trials(study).csv())?;
-        #[cfg(feature = "parquet")]
-        if let Some(file) = self.parquet {
-            file.write(&crate::report::parquet::table(&points)?)?;
-        }
-        Ok(())
-    }
+/// Reads a precision such as `1%`.
+fn precision(text: &str) -> Result<Precision, String> {
+    let percent = parse_percent(text).map_err(|error| error.to_string())?;
+    let wrong = || "write a percentage above 0 and below 100, such as 1%".to_owned();
+    Precision::new(percent / 100.0).ok_or_else(wrong)
 }

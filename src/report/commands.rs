@@ -11,14 +11,15 @@ use crate::study::result::PointResult;
 pub fn run(scenario: &Scenario, flags: &str) -> String {
     let mut command = format!("qoslab run {}", argument(&scenario.path));
     for setting in &scenario.settings {
-        command += &format!(" --set {}", argument(&setting.to_string()));
+        command += &format!(" --set {}", argument(setting));
     }
     command + flags
 }
 
 /// One argument of a command, harmless on a terminal too.
-fn argument(text: &str) -> String {
-    escape::shell(&escape::terminal(text)).into_owned()
+#[must_use]
+pub fn argument(text: &(impl std::fmt::Display + ?Sized)) -> String {
+    escape::shell(&escape::terminal(&text.to_string())).into_owned()
 }
 
 /// The same for one published QoS of one point, with the seeds that were run.

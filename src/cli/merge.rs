@@ -1,0 +1,87 @@
+//! `qoslab merge` and `qoslab report`: studies that are simulated already.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+use rayon::ThreadPoolBuilder;
+
+use super::files::writable_folder;
+use super::options::Printing;
+use super::{exit, studies};
+use crate::study::gate::Gate;
+use crate::study::store::{FILE_NAME, Store, merge};
+
+const EXAMPLES: &str = "\
+Examples:
+  parallel qoslab sweep s.toml --shard {}/4 --out shards/{} ::: 1 2 3 4
+  qoslab merge shards/* --out reports/joined";
+
+/// Join the shards of a sweep into the results of the whole.
+///
+/// The joined files are the same, byte for byte, as if one machine had run the sweep. Shards that
+/// are missing, stand there twice, or belong to another sweep, model or version are refused.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct MergeArguments {
+    /// The shards' folders, or their stores
+    #[arg(required = true, value_name = "DIR")]
+    shards: Vec<PathBuf>,
+    /// Where the joined results go
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    printing: Printing,
+}
+
+/// Write the files of a sweep again from its trial store, without simulating.
+#[derive(Debug, Args)]
+pub(super) struct ReportArguments {
+    /// The folder of a sweep
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Where the files go [default: the same folder]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    printing: Printing,
+}
+
+/// Joins shards, to the exit code.
+///
+/// # Errors
+/// If they are not the shards of one sweep, or something cannot be read or written.
+pub(super) fn execute_merge(arguments: &MergeArguments) -> anyhow::Result<u8> {
+    let stores: Vec<PathBuf> = arguments.shards.iter().map(|shard| store_in(shard)).collect();
+    writable_folder(&arguments.out)?;
+    let joined = arguments.out.join(FILE_NAME);
+    merge(&stores, &joined)?;
+    draw(&joined, &arguments.out, &arguments.printing)
+}
+
+/// Writes the files again, to the exit code.
+///
+/// # Errors
+/// If the store cannot be read, or the files not be written.
+pub(super) fn execute_report(arguments: &ReportArguments) -> anyhow::Result<u8> {
+    let store = store_in(&arguments.folder);
+    let out = arguments.out.as_ref().unwrap_or(&arguments.folder);
+    if arguments.out.is_some() {
+        writable_folder(out)?;
+    }
+    draw(&store, out, &arguments.printing)
+}
+
+fn draw(store: &Path, out: &Path, printing: &Printing) -> anyhow::Result<u8> {
+    let pool = ThreadPoolBuilder::new().num_threads(1).build()?;
+    let gate = Gate { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
+    let (study, _) = studies::stored(&mut Store::read(store)?, &gate)?;
+    studies::write(&study, out)?;
+    studies::print(&study, printing, "")?;
+    studies::summarise(&study, None, out);
+    Ok(exit::worst(study.points().map(|(_, point)| point.verdict())))
+}
+
+fn store_in(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() }
+}

@@ -1,0 +1,67 @@
+//! What the commands on studies share: the folder of a study, and what is printed of it.
+
+use std::path::Path;
+
+use anyhow::Context;
+
+use super::files::Pending;
+use super::options::Printing;
+use super::terminal::{Output, note};
+use crate::report::{columns, failure, json, number, table};
+use crate::scenario::Scenario;
+use crate::study::gate::Gate;
+use crate::study::manifest::Manifest;
+use crate::study::result::Verdict;
+use crate::study::store::Store;
+use crate::study::sweep::Study;
+
+/// Writes the files of a study into its folder, each whole or not at all.
+///
+/// # Errors
+/// If one cannot be written.
+pub(super) fn write(study: &Study, folder: &Path) -> anyhow::Result<()> {
+    let write = |name, bytes: Vec<u8>| Pending::open(&folder.join(name))?.write(&bytes);
+    write("results.json", json::study(study))?;
+    write("points.csv", columns::points(std::slice::from_ref(study)).csv())?;
+    write("trials.csv", columns::trials(study).csv())
+}
+
+/// Prints the table, and whatever failed.
+///
+/// # Errors
+/// If standard output cannot be written.
+pub(super) fn print(study: &Study, printing: &Printing, flags: &str) -> anyhow::Result<()> {
+    let layout = printing.layout();
+    let mut output = Output::default();
+    if !printing.quiet {
+        output.print(&format!("\n{}", table::sweep(study, layout)))?;
+    }
+    for cell in &study.cells {
+        let failed = cell.result.points.iter().any(|point| point.verdict() != Verdict::Holds);
+        if failed {
+            let failures = failure::failures(&cell.result, flags, layout.style);
+            output.print(&format!("\n{failures}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Says how many runs there were, and where the results are.
+pub(super) fn summarise(study: &Study, took: Option<f64>, folder: &Path) {
+    let trials: usize = study.cells.iter().map(|cell| cell.result.finished).sum();
+    let runs = number::counted(trials as u64, "run");
+    let cells = number::counted(study.cells.len() as u64, "cell");
+    let took = took.map(|seconds| format!(" [{seconds:>6.2}s]")).unwrap_or_default();
+    note(&format!("\n   Summary{took} {runs} of {cells}"));
+    note(&format!("           results: {}", folder.display()));
+}
+
+/// The study that a store keeps, without running anything.
+///
+/// # Errors
+/// If the store has none, or this version reads its scenario otherwise.
+pub(super) fn stored(store: &mut Store, gate: &Gate<'_>) -> anyhow::Result<(Study, Manifest)> {
+    let manifest = store.manifest()?.context("the store says nothing of what was studied")?;
+    let plan = manifest.plan(Scenario::parse_with)?;
+    Ok((gate.load_study(plan, store)?, manifest))
+}
