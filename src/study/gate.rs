@@ -16,7 +16,7 @@ use super::judge::JudgeError;
 use super::plan::{Plan, Selected};
 use super::result::{Judged, ScenarioResult, Verdict};
 use super::store::{Key, Store, StoreError};
-use super::sweep::{Study, StudyPlan};
+use super::sweep::{Study, StudyPlan, TrialTimeline};
 use crate::guarantee::verdict::{Ending, Outcome};
 use crate::scenario::trial::Trial;
 
@@ -149,12 +149,25 @@ impl Gate<'_> {
         })
     }
 
-    /// The study as far as the store has it, without running anything.
+    /// The study as far as the store has it, timelines included, without running anything.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub fn load_study(&self, plan: StudyPlan, store: &mut Store) -> Result<Study, StoreError> {
-        self.fold_study(plan, store, &|_: &Trial| Judged::Interrupted, &|| {}, &|_| {})
+        let never = |_: &Trial| Judged::Interrupted;
+        let mut study = self.fold_study(plan, store, &never, &|| {}, &|_| {})?;
+        for (cell, found) in study.cells.iter().enumerate() {
+            for point in &found.result.points {
+                for row in &point.trials {
+                    let key = Key::new(&found.result.scenario.points[point.index], row.seed);
+                    let Some((qos, timeline)) = store.timeline(key)? else { continue };
+                    let (point, trial) = (point.label.clone(), row.name.clone());
+                    let seed = row.seed;
+                    study.timelines.push(TrialTimeline { cell, qos, point, trial, seed, timeline });
+                }
+            }
+        }
+        Ok(study)
     }
 
     fn fold_study<K: Shelf>(

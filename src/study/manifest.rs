@@ -13,7 +13,6 @@ use super::sweep::StudyPlan;
 use crate::base::qos::QoS;
 use crate::scenario::Scenario;
 use crate::scenario::axis::{Axis, AxisValue, Setting};
-use crate::scenario::diagnostic::Diagnostics;
 
 /// What was studied, as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,18 +101,15 @@ impl Manifest {
         }
     }
 
-    /// The plan of the same study; `parse` reads a scenario by its path and text, with settings.
+    /// The plan of the same study.
     ///
     /// # Errors
     /// If this version of qoslab reads the scenario otherwise.
-    pub fn plan<P>(&self, parse: P) -> Result<StudyPlan, ManifestError>
-    where
-        P: Fn(&str, &str, &[Setting]) -> Result<Scenario, Diagnostics>,
-    {
+    pub fn plan(&self) -> Result<StudyPlan, ManifestError> {
         let scenarios = self.cells.iter().map(|cell| {
             let mut settings = self.settings.clone();
             settings.extend(self.axes.iter().zip(&cell.values).map(|(axis, it)| axis.setting(it)));
-            let parsed = parse(&self.path, &self.source, &settings);
+            let parsed = Scenario::parse_with(&self.path, &self.source, &settings);
             let scenario = parsed.map_err(|wrong| ManifestError::Scenario(wrong.render(false)))?;
             Ok((cell.values.clone(), scenario))
         });

@@ -156,7 +156,7 @@ pub struct TrialFacts {
 }
 
 /// What one trial measured of one published QoS.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the words are documented at QosMetrics")]
 pub struct QosRow {
     pub qos: QoS,

@@ -155,6 +155,12 @@ impl Store {
         self.torn
     }
 
+    /// Where it is, as it was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The model version of its trials.
     #[must_use]
     pub const fn model(&self) -> u32 {

@@ -10,20 +10,14 @@ use super::*;
 use crate::base::time::Time;
 use crate::guarantee::timeline::Step;
 use crate::scenario::Scenario;
-use crate::scenario::axis::{Axis, AxisValue, Setting, Unit};
-use crate::scenario::diagnostic::Diagnostics;
+use crate::scenario::axis::{Axis, AxisValue, Unit};
+use crate::study::baseline::compare;
 use crate::study::gate::Gate;
 use crate::study::judge::judge_trial;
 use crate::study::plan::{Seeds, Selection};
 use crate::study::precision::Precision;
 use crate::study::shard::Shard;
 use crate::study::sweep::{Study, StudyPlan};
-
-/// The text with the loss that a cell sets.
-fn parse(path: &str, text: &str, settings: &[Setting]) -> Result<Scenario, Diagnostics> {
-    let loss = settings.first().map_or("0%", |setting| &setting.value);
-    Scenario::parse(path, &text.replace("LOSS", loss))
-}
 
 const TEXT: &str = r#"
 schema = 1
@@ -46,10 +40,14 @@ name = "dashboard"
 filter = "t"
 qos = 2
 [[link]]
-between = ["*", "broker"]
+between = ["sensor", "broker"]
 transport = "datagram"
 delay = "40ms"
-loss = "LOSS"
+loss = "0%"
+[[link]]
+between = ["dashboard", "broker"]
+transport = "datagram"
+delay = "10ms"
 [expect]
 need = ["lost <= 50%"]
 "#;
@@ -60,17 +58,17 @@ fn planned(losses: &[&str], selection: &Selection) -> (StudyPlan, Manifest) {
         number: text.trim_end_matches('%').parse().unwrap(),
     };
     let axis = Axis {
-        path: "link.*.loss".to_owned(),
+        path: "link.sensor.loss".to_owned(),
         unit: Unit::Percent,
         values: losses.iter().map(value).collect(),
     };
     let cells = axis.values.iter().map(|value| {
-        let scenario = parse("stored.toml", TEXT, &[axis.setting(value)]);
+        let scenario = Scenario::parse_with("stored.toml", TEXT, &[axis.setting(value)]);
         (vec![value.clone()], scenario.unwrap_or_else(|wrong| panic!("{}", wrong.render(false))))
     });
     let plan = StudyPlan::new(vec![axis.clone()], cells.collect(), selection).unwrap();
     let manifest = Manifest::new(&plan, Vec::new(), selection, "qoslab sweep".to_owned());
-    (plan, Manifest { source: TEXT.to_owned(), ..manifest })
+    (plan, manifest)
 }
 
 fn whole() -> (StudyPlan, Manifest) {
@@ -107,7 +105,7 @@ fn a_study_from_the_store_is_the_study_that_was_run() {
     let folder = tempfile::tempdir().unwrap();
     let (path, found) = finished(folder.path());
     let mut store = Store::read(&path).unwrap();
-    let plan = store.manifest().unwrap().unwrap().plan(parse).unwrap();
+    let plan = store.manifest().unwrap().unwrap().plan().unwrap();
     let pool = ThreadPoolBuilder::new().num_threads(2).build().unwrap();
     let gate = Gate { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
     let study = gate.load_study(plan, &mut store).unwrap();
@@ -358,4 +356,46 @@ fn a_precision_stops_at_the_same_seed_for_any_jobs_and_after_a_resume() {
     assert!(!study.cells[1].result.is_partial());
     let narrower = studied("one", 0.05, 1).1.cells[1].result.planned / 3;
     assert!(narrower > seeds(1));
+}
+
+#[test]
+fn a_study_is_compared_with_an_earlier_one_trial_by_trial() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, _) = finished(folder.path());
+    let compared = |(plan, _): (StudyPlan, Manifest)| {
+        let mut own = Store::create(&folder.path().join("own.store")).unwrap();
+        let (study, _) = run(&mut own, plan, 1);
+        compare(&study, &mut Store::read(&path).unwrap()).unwrap()
+    };
+    let same = compared(whole());
+    assert!(same.is_identical());
+    assert_eq!(same.identical, 18);
+
+    let seeds = Some(Seeds::Count(4));
+    let more = compared(planned(&["20%"], &Selection { seeds, ..Selection::default() }));
+    assert_eq!((more.identical, more.added, more.missing), (9, 3, 9));
+    assert!(more.differences.is_empty());
+}
+
+#[test]
+fn a_point_of_other_content_is_matched_by_its_cell_its_name_and_its_seed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, _) = finished(folder.path());
+    let (plan, _) = whole();
+    let cells = plan.cells.into_iter().map(|(values, cell)| {
+        let text = TEXT.replace("40ms", "50ms");
+        let scenario = Scenario::parse_with("stored.toml", &text, &cell.scenario.settings);
+        (values, scenario.unwrap())
+    });
+    let plan = StudyPlan::new(plan.axes, cells.collect(), &Selection::default()).unwrap();
+    let mut own = Store::create(&folder.path().join("own.store")).unwrap();
+    let (study, _) = run(&mut own, plan, 1);
+    let found = compare(&study, &mut Store::read(&path).unwrap()).unwrap();
+    assert_eq!((found.identical, found.added, found.missing), (0, 0, 0));
+    assert_eq!(found.differences.len(), 6);
+    let first = &found.differences[0];
+    assert_eq!((first.point.as_str(), first.trials), ("loss 0%, qos 0", 3));
+    let median = first.metrics.iter().find(|(name, ..)| name == "qos0.latency.p50").unwrap();
+    assert!((median.2 - median.1 - 0.01).abs() < 1e-3, "{median:?}");
+    assert!(first.metrics.iter().all(|(name, ..)| !name.contains("packets")));
 }
