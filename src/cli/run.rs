@@ -117,9 +117,9 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
             note(&format!("error: {error}"));
             return Ok(match error {
                 SelectionError::Nothing(_) | SelectionError::UnknownTrial(_) => exit::NOTHING,
-                SelectionError::TooMany { .. } | SelectionError::AmbiguousTrial { .. } => {
-                    exit::USAGE
-                }
+                SelectionError::TooMany { .. }
+                | SelectionError::PrecisionOfShard
+                | SelectionError::AmbiguousTrial { .. } => exit::USAGE,
             });
         }
     };

@@ -179,7 +179,8 @@ impl Gate<'_> {
         spared: &impl Fn(usize),
     ) -> Result<Study, K::Error> {
         let trials = plan.trials();
-        let StudyPlan { axes, cells, precision, .. } = plan;
+        let precision = plan.precision();
+        let StudyPlan { axes, cells, .. } = plan;
         let mut folding: Vec<Folding> = cells.into_iter().map(Folding::new).collect();
         let mut planned = vec![0; folding.len()];
         if let Some(precision) = precision {

@@ -96,8 +96,8 @@ impl Manifest {
             seed_count,
             one_seed: selection.one_seed,
             qos: selection.qos.clone(),
-            precision: plan.precision,
-            shard: plan.shard,
+            precision: plan.precision(),
+            shard: plan.shard(),
         }
     }
 
@@ -114,9 +114,8 @@ impl Manifest {
             Ok((cell.values.clone(), scenario))
         });
         let cells = scenarios.collect::<Result<_, ManifestError>>()?;
-        let mut plan = StudyPlan::new(self.axes.clone(), cells, &self.selection())?;
-        plan.precision = self.precision;
-        plan.shard = self.shard;
+        let plan = StudyPlan::new(self.axes.clone(), cells, &self.selection())?;
+        let plan = plan.limited(self.precision, self.shard)?;
         let again = Self::new(&plan, self.settings.clone(), &self.selection(), String::new());
         if again.cells == self.cells { Ok(plan) } else { Err(ManifestError::OtherTrials) }
     }

@@ -75,6 +75,12 @@ pub enum SelectionError {
         /// How many there would be.
         trials: u64,
     },
+    /// A precision and a shard exclude each other.
+    #[error(
+        "a shard has not all seeds of a cell, so it cannot see when a precision is reached: \
+         give one or the other"
+    )]
+    PrecisionOfShard,
     /// No trial has such a name.
     #[error(
         "no trial is named `{0}`: a name is a hash of the scenario's content and the seed, so \

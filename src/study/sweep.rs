@@ -55,10 +55,10 @@ pub struct StudyPlan {
     pub axes: Vec<Axis>,
     /// The cells in order, each with one value for each axis and its trials.
     pub cells: Vec<(Vec<AxisValue>, Plan)>,
-    /// How narrow the intervals shall be; `None` to run all seeds. Not with a shard.
-    pub precision: Option<Precision>,
-    /// Which part is to run; `None` for the whole.
-    pub shard: Option<Shard>,
+    /// How narrow the intervals shall be; `None` to run all seeds.
+    precision: Option<Precision>,
+    /// Which part is to run; `None` for the whole. Never beside a precision.
+    shard: Option<Shard>,
 }
 
 impl StudyPlan {
@@ -90,6 +90,33 @@ impl StudyPlan {
     #[must_use]
     pub fn of_plan(plan: Plan) -> Self {
         Self { axes: Vec::new(), cells: vec![(Vec::new(), plan)], precision: None, shard: None }
+    }
+
+    /// The same study, of which a precision or a shard leaves some trials.
+    ///
+    /// # Errors
+    /// With both: whether a cell is known well enough is seen from all its trials.
+    pub fn limited(
+        self,
+        precision: Option<Precision>,
+        shard: Option<Shard>,
+    ) -> Result<Self, SelectionError> {
+        if precision.is_some() && shard.is_some() {
+            return Err(SelectionError::PrecisionOfShard);
+        }
+        Ok(Self { precision, shard, ..self })
+    }
+
+    /// How narrow the intervals shall be; `None` to run all seeds.
+    #[must_use]
+    pub const fn precision(&self) -> Option<Precision> {
+        self.precision
+    }
+
+    /// Which part is to run; `None` for the whole.
+    #[must_use]
+    pub const fn shard(&self) -> Option<Shard> {
+        self.shard
     }
 
     /// All trials that are to run, in order, each with its cell. With a precision the last seeds

@@ -14,7 +14,7 @@ use crate::scenario::axis::{Axis, AxisValue, Unit};
 use crate::study::baseline::compare;
 use crate::study::gate::Gate;
 use crate::study::judge::judge_trial;
-use crate::study::plan::{Seeds, Selection};
+use crate::study::plan::{Seeds, Selection, SelectionError};
 use crate::study::precision::Precision;
 use crate::study::shard::Shard;
 use crate::study::sweep::{Study, StudyPlan};
@@ -262,9 +262,9 @@ fn a_timeline_is_kept_beside_its_trial() {
 fn shards(folder: &Path, count: u32) -> Vec<PathBuf> {
     let shard = |number: u32| {
         let path = folder.join(format!("{number}-of-{count}.store"));
-        let (mut plan, mut manifest) = whole();
-        plan.shard = Some(Shard::new(number.into(), count).unwrap());
-        manifest.shard = plan.shard;
+        let (plan, mut manifest) = whole();
+        manifest.shard = Some(Shard::new(number.into(), count).unwrap());
+        let plan = plan.limited(None, manifest.shard).unwrap();
         let mut store = Store::open(&path).unwrap();
         store.put_manifest(&manifest).unwrap();
         run(&mut store, plan, 2);
@@ -324,8 +324,7 @@ fn shards_with_gaps_or_of_other_studies_are_not_merged() {
     );
 
     let mut again = Store::open(&empty).unwrap();
-    let (mut plan, _) = whole();
-    plan.shard = Some(Shard::new(1, 3).unwrap());
+    let plan = whole().0.limited(None, Shard::new(1, 3).ok()).unwrap();
     run(&mut again, plan, 1);
     drop(again);
     assert!(refused(&[one, &empty, three]).contains("both have the trial"));
@@ -337,9 +336,8 @@ fn a_precision_stops_at_the_same_seed_for_any_jobs_and_after_a_resume() {
     let seeds = Some(Seeds::Count(200));
     let selection = Selection { seeds, ..Selection::default() };
     let plan = |share: f64| {
-        let (mut plan, _) = planned(&["0%", "20%"], &selection);
-        plan.precision = Precision::new(share);
-        plan
+        let (plan, _) = planned(&["0%", "20%"], &selection);
+        plan.limited(Precision::new(share), None).unwrap()
     };
     let studied = |name: &str, share: f64, jobs: usize| {
         let mut store = Store::open(&folder.path().join(name)).unwrap();
@@ -398,4 +396,10 @@ fn a_point_of_other_content_is_matched_by_its_cell_its_name_and_its_seed() {
     let median = first.metrics.iter().find(|(name, ..)| name == "qos0.latency.p50").unwrap();
     assert!((median.2 - median.1 - 0.01).abs() < 1e-3, "{median:?}");
     assert!(first.metrics.iter().all(|(name, ..)| !name.contains("packets")));
+}
+
+#[test]
+fn a_shard_cannot_see_when_a_precision_is_reached() {
+    let limited = whole().0.limited(Precision::new(0.1), Shard::new(1, 2).ok());
+    assert!(matches!(limited, Err(SelectionError::PrecisionOfShard)));
 }
