@@ -21,6 +21,30 @@ pub fn terminal(text: &str) -> Cow<'_, str> {
     }))
 }
 
+/// For text of several lines on a page, where markup is escaped by its writer: as [`terminal`], but
+/// line feeds and tabs stay.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    let lines =
+        text.split_inclusive(['\n', '\t']).map(|part| match part.strip_suffix(['\n', '\t']) {
+            Some(line) => format!("{}{}", terminal(line), &part[line.len()..]),
+            None => terminal(part).into_owned(),
+        });
+    lines.collect()
+}
+
+/// For the message of a GitHub workflow command, where `%` and line ends are special.
+#[must_use]
+pub fn workflow_message(text: &str) -> String {
+    terminal(text).replace('%', "%25")
+}
+
+/// For a property of a GitHub workflow command, which also ends at `,` and `:`.
+#[must_use]
+pub fn workflow_property(text: &str) -> String {
+    workflow_message(text).replace(':', "%3A").replace(',', "%2C")
+}
+
 fn is_dangerous(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{200e}' | '\u{200f}')
@@ -91,6 +115,17 @@ mod tests {
         assert_eq!(terminal("\x1b]0;owned\x07"), r"\u{1b}]0;owned\u{7}");
         assert_eq!(terminal("a\u{9b}2Jb\u{202e}c"), r"a\u{9b}2Jb\u{202e}c");
         assert_eq!(terminal("two\r\nlines"), r"two\u{d}\u{a}lines");
+    }
+
+    #[test]
+    fn text_on_a_page_keeps_its_lines_and_nothing_else_that_is_invisible() {
+        assert_eq!(visible("a\n\tb\u{202e}c\x1b\n"), "a\n\tb\\u{202e}c\\u{1b}\n");
+    }
+
+    #[test]
+    fn a_workflow_command_has_one_line_and_its_own_properties_only() {
+        assert_eq!(workflow_message("50%\n::error::x"), r"50%25\u{a}::error::x");
+        assert_eq!(workflow_property("a,line=1::b%0A"), "a%2Cline=1%3A%3Ab%250A");
     }
 
     #[test]

@@ -135,7 +135,7 @@ fn rule_block(finding: &RuleFinding, style: Style) -> String {
     text
 }
 
-fn not_drained(ending: Ending, at: Time) -> String {
+pub(super) fn not_drained(ending: Ending, at: Time) -> String {
     let (limit, advice) = match ending {
         Ending::EventLimit => ("the limit of events", "raise it with --max-events"),
         _ => ("the deadline", "raise `deadline` in the scenario"),
@@ -167,7 +167,7 @@ fn finding_block(finding: &Finding, setup: &Setup, style: Style) -> String {
     text
 }
 
-fn headline(finding: &Finding, setup: &Setup) -> String {
+pub(super) fn headline(finding: &Finding, setup: &Setup) -> String {
     let publisher = setup.streams.get(finding.stream.index()).map_or("?", |stream| &stream.name);
     let message = format!("message #{} of `{}`", finding.sequence, escape::terminal(publisher));
     let subscriber = finding
@@ -192,7 +192,7 @@ fn headline(finding: &Finding, setup: &Setup) -> String {
     format!("{} broken: {message} {what}", words::promise(finding.violation.promise))
 }
 
-fn times(finding: &Finding) -> String {
+pub(super) fn times(finding: &Finding) -> String {
     let published = format!("published at {} with QoS {}", finding.published, finding.qos);
     match finding.deliveries.as_slice() {
         [] => published,

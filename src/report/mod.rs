@@ -4,7 +4,10 @@
 
 #![expect(clippy::format_push_string, reason = "text is put together here, and memory is no file")]
 
+pub mod annotations;
+pub mod assumptions;
 pub mod chart;
+pub mod choice;
 pub mod columns;
 pub mod commands;
 pub mod describe;
@@ -15,6 +18,7 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 pub mod number;
+pub mod page;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod style;

@@ -128,6 +128,19 @@ impl ScenarioResult {
         (!self.narrowed || need.worst.is_some()).then_some(need.verdict)
     }
 
+    /// Whether one published QoS of one of its points is all that is asked for: the point's
+    /// promises hold, and so does each need that speaks of this QoS.
+    #[must_use]
+    pub fn suffices(&self, point: &PointResult, qos: QoS) -> bool {
+        let needs = self.needs.iter().map(|need| &need.need);
+        let mut needs = needs.filter(|need| need.qos.is_none_or(|wanted| wanted == qos));
+        let met = |need: &Need| {
+            measured(need, point, qos, &self.points)
+                .is_some_and(|measured| holds(need.comparison, &measured))
+        };
+        point.verdict() == Verdict::Holds && needs.all(met)
+    }
+
     /// How it stands that something expected happened so often; `None` if it never did, but this
     /// narrowed run need not show it.
     #[must_use]
@@ -145,17 +158,13 @@ fn judge_need(need: &Need, points: &[PointResult]) -> NeedResult {
     let mut unmeasured = false;
     for point in points {
         for qos in point.levels().filter(|qos| need.qos.is_none_or(|wanted| wanted == *qos)) {
-            let as_share = matches!(need.bound, Bound::Share(_));
-            let value = measure(point, qos, need.metric, as_share);
-            let bound = bound_number(need, point, points, as_share);
-            let (Some(value), Some(bound)) = (value, bound) else {
+            let Some(measured) = measured(need, point, qos, points) else {
                 unmeasured = true;
                 continue;
             };
-            let excess = excess(need.comparison, value.number(), bound);
+            let excess = excess(need.comparison, measured.value.number(), measured.bound);
             if worst.as_ref().is_none_or(|(most, _)| excess > *most) {
-                let label = point.label.clone();
-                worst = Some((excess, Measured { label, qos, value, bound }));
+                worst = Some((excess, measured));
             }
         }
     }
@@ -165,6 +174,19 @@ fn judge_need(need: &Need, points: &[PointResult]) -> NeedResult {
         _ => Verdict::Inconclusive,
     };
     NeedResult { need: need.clone(), verdict, worst: worst.map(|(_, measured)| measured) }
+}
+
+/// What a need compares for one published QoS of one point; `None` if there is nothing to measure.
+fn measured(
+    need: &Need,
+    point: &PointResult,
+    qos: QoS,
+    points: &[PointResult],
+) -> Option<Measured> {
+    let as_share = matches!(need.bound, Bound::Share(_));
+    let value = measure(point, qos, need.metric, as_share)?;
+    let bound = bound_number(need, point, points, as_share)?;
+    Some(Measured { label: point.label.clone(), qos, value, bound })
 }
 
 /// How far a value is beyond its bound, in the direction that breaks the need.
