@@ -1,4 +1,16 @@
-//! Charts: plain data in, SVG out.
+//! Charts: plain data in, SVG out. Every chart has the same look: a title that says the finding,
+//! what is held fixed under it, a light mesh, lines of two pixels and one colour a QoS.
+
+pub mod axis;
+pub mod bars;
+mod canvas;
+pub mod font;
+mod frame;
+pub mod lines;
+pub mod map;
+pub mod palette;
+pub mod stacks;
+pub mod steps;
 
 /// A chart that is ready to be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,4 +25,32 @@ pub struct Chart {
     pub caption: String,
     /// The picture: one `<svg>` element.
     pub svg: String,
+}
+
+/// The words of a chart; texts of a scenario may be among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// As of [`Chart::id`]: letters, digits and hyphens.
+    pub id: &'static str,
+    /// As of [`Chart::title`].
+    pub title: String,
+    /// What is held fixed.
+    pub subtitle: String,
+    /// As of [`Chart::alt`].
+    pub alt: String,
+    /// As of [`Chart::caption`].
+    pub caption: String,
+}
+
+impl Words {
+    /// The chart of these words and this picture.
+    fn chart(self, svg: String) -> Chart {
+        Chart {
+            id: self.id.to_owned(),
+            title: self.title,
+            alt: self.alt,
+            caption: self.caption,
+            svg,
+        }
+    }
 }

@@ -7,6 +7,7 @@
 pub mod annotations;
 pub mod assumptions;
 pub mod chart;
+pub mod charts;
 pub mod choice;
 pub mod columns;
 pub mod commands;
@@ -21,6 +22,7 @@ pub mod number;
 pub mod page;
 #[cfg(feature = "parquet")]
 pub mod parquet;
+pub mod png;
 pub mod style;
 pub mod summary;
 pub mod table;

@@ -16,6 +16,8 @@ pub mod shard;
 pub mod statistics;
 pub mod store;
 pub mod sweep;
+pub mod theory;
+pub mod timeline;
 
 #[cfg(test)]
 mod radio_tests;

@@ -134,10 +134,7 @@ impl ScenarioResult {
     pub fn suffices(&self, point: &PointResult, qos: QoS) -> bool {
         let needs = self.needs.iter().map(|need| &need.need);
         let mut needs = needs.filter(|need| need.qos.is_none_or(|wanted| wanted == qos));
-        let met = |need: &Need| {
-            measured(need, point, qos, &self.points)
-                .is_some_and(|measured| holds(need.comparison, &measured))
-        };
+        let met = |need: &Need| meets(need, point, &self.points, qos) == Some(true);
         point.verdict() == Verdict::Holds && needs.all(met)
     }
 
@@ -151,6 +148,13 @@ impl ScenarioResult {
             _ => Some(Verdict::Holds),
         }
     }
+}
+
+/// Whether one published QoS of a point meets a need, whichever QoS the need names; `None` if
+/// nothing could be measured. `points` are all those of the scenario, for needs that compare.
+#[must_use]
+pub fn meets(need: &Need, point: &PointResult, points: &[PointResult], qos: QoS) -> Option<bool> {
+    measured(need, point, qos, points).map(|measured| holds(need.comparison, &measured))
 }
 
 fn judge_need(need: &Need, points: &[PointResult]) -> NeedResult {

@@ -138,6 +138,18 @@ impl Study {
         Self { axes: Vec::new(), cells, timelines: Vec::new() }
     }
 
+    /// The position of the cell in the middle: of a complete grid, the one with the middle value
+    /// of each axis, the upper one of two.
+    #[must_use]
+    pub fn middle(&self) -> usize {
+        let mut middle = 0;
+        for axis in &self.axes {
+            middle = middle * axis.values.len() + axis.values.len() / 2;
+        }
+        let whole: usize = self.axes.iter().map(|axis| axis.values.len()).product();
+        if self.cells.len() == whole { middle } else { self.cells.len() / 2 }
+    }
+
     /// Every point of every cell, in order.
     pub fn points(&self) -> impl Iterator<Item = (&Cell, &PointResult)> {
         self.cells.iter().flat_map(|cell| cell.result.points.iter().map(move |point| (cell, point)))

@@ -132,13 +132,24 @@ pub(crate) fn study(losses: &[u32], retries: &[u32]) -> Study {
         let mut scenario = swept(loss, retry);
         scenario.settings =
             axes.iter().zip(&values as &Vec<_>).map(|(axis, it)| axis.setting(it)).collect();
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-        let plans = plan(vec![scenario], &Selection::default()).unwrap();
-        let gate = Gate { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
-        let judge = |trial: &Trial| judge_trial(trial, &AtomicBool::new(false));
-        Cell { values, result: gate.run(plans, &judge, &()).remove(0) }
+        cell(scenario, values)
     });
     Study { cells: cells.collect(), axes, timelines: Vec::new() }
+}
+
+/// A study without axes: all trials of one file.
+pub(crate) fn study_of(text: &str) -> Study {
+    let scenario = Scenario::parse("study.toml", text);
+    let scenario = scenario.unwrap_or_else(|wrong| panic!("{}", wrong.render(false)));
+    Study { cells: vec![cell(scenario, Vec::new())], axes: Vec::new(), timelines: Vec::new() }
+}
+
+fn cell(scenario: Scenario, values: Vec<AxisValue>) -> Cell {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let plans = plan(vec![scenario], &Selection::default()).unwrap();
+    let gate = Gate { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
+    let judge = |trial: &Trial| judge_trial(trial, &AtomicBool::new(false));
+    Cell { values, result: gate.run(plans, &judge, &()).remove(0) }
 }
 
 fn value(number: u32, sign: &str) -> AxisValue {

@@ -1,0 +1,56 @@
+//! From a study to its charts: which there are, what they show, and what each one finds.
+
+mod amounts;
+mod lines;
+mod map;
+mod sentences;
+mod series;
+mod times;
+
+#[cfg(test)]
+mod tests;
+
+use super::chart::Chart;
+use crate::scenario::expect::{Metric, Need};
+use crate::study::sweep::Study;
+use series::{Slice, all_series};
+
+/// What the reader wants of a QoS, for the map.
+#[derive(Clone, Debug)]
+pub struct ChartOptions {
+    /// What the choice is to meet; empty for the needs of the scenario's `[expect]`.
+    pub needs: Vec<Need>,
+    /// What is to be least.
+    pub objective: Metric,
+}
+
+impl Default for ChartOptions {
+    fn default() -> Self {
+        Self { needs: Vec::new(), objective: Metric::Packets }
+    }
+}
+
+/// All charts that a study has something for, in the order in which they are to be read.
+///
+/// With two axes, lines go along the first, with the others at their middle values. A chart of
+/// one cell shows the middle one.
+#[must_use]
+pub fn charts(study: &Study, options: &ChartOptions) -> Vec<Chart> {
+    let slice = Slice::of(study);
+    let series = all_series(&slice);
+    if series.is_empty() {
+        return Vec::new();
+    }
+    let all = [
+        map::map(study, options),
+        Some(lines::delivered(&slice, &series)),
+        Some(lines::duplicates(&slice, &series)),
+        Some(lines::packets(&slice, &series)),
+        Some(amounts::packets_by_type(&slice, &series)),
+        amounts::bytes(&slice),
+        Some(lines::latency(&slice, &series)),
+        times::latency_cdf(study),
+        times::backlog(study),
+    ];
+    all.into_iter().flatten().collect()
+}

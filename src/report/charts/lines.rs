@@ -1,0 +1,278 @@
+//! Charts of one number for each QoS: lines along the axis, or bars without one.
+
+use super::sentences::{self, Deed, at, deeds};
+use super::series::{Series, Slice, Spot};
+use crate::base::time::Span;
+use crate::report::chart::axis::{Axis, Kind, Range};
+use crate::report::chart::bars::{self, Bar, Bars};
+use crate::report::chart::lines::{self, Line, Lines, Measured, Sample};
+use crate::report::chart::{Chart, Words};
+use crate::report::number;
+use crate::study::statistics::{self, Interval};
+use crate::study::theory::Theory;
+
+/// One number of a spot, as it is drawn.
+struct Number {
+    value: Measured,
+    band: Option<(f64, f64)>,
+    theory: Option<f64>,
+}
+
+/// A panel or a group of bars: what is shown, and of which number.
+struct Shown<'a> {
+    title: &'a str,
+    kind: Kind,
+    range: Range,
+    number: &'a dyn Fn(&Spot<'_>) -> Number,
+}
+
+const BAND: &str = "The band (or whisker) holds the true value with 95 % confidence over the \
+                    seeds; the thin grey line is what the closed form says, where its assumptions \
+                    hold.";
+
+pub(super) fn delivered(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
+    let number = |spot: &Spot<'_>| {
+        per_hundred(spot.figures.delivered, spot.theory.map(|theory| theory.delivered))
+    };
+    let finding = deeds(series, |spot| {
+        let lost = sentences::share(spot.share_of_units(spot.figures.totals.lost));
+        Deed { one: format!("loses {lost}"), many: format!("lose {lost}") }
+    });
+    let words = Words {
+        id: "delivered",
+        title: at(&slice.place_name(), &finding),
+        caption: format!("Of 100 units (a message and a subscriber of it), so many arrive. {BAND}"),
+        ..Words::default()
+    };
+    let title = "delivered, of 100";
+    chart(
+        slice,
+        series,
+        words,
+        &[Shown { title, kind: Kind::Plain, range: Range::UpToHundred, number: &number }],
+    )
+}
+
+pub(super) fn duplicates(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
+    let share = |spot: &Spot<'_>| {
+        statistics::wilson(spot.figures.totals.duplicated, spot.figures.totals.units)
+    };
+    let number =
+        |spot: &Spot<'_>| per_hundred(share(spot), spot.theory.map(|theory| theory.duplicated));
+    let finding = deeds(series, |spot| {
+        let twice = sentences::share(spot.share_of_units(spot.figures.totals.duplicated));
+        Deed { one: format!("delivers {twice} twice"), many: format!("deliver {twice} twice") }
+    });
+    let words = Words {
+        id: "duplicates",
+        title: at(&slice.place_name(), &finding),
+        caption: format!("Of 100 units, so many arrive twice or more often. {BAND}"),
+        ..Words::default()
+    };
+    let title = "delivered more than once, of 100";
+    chart(
+        slice,
+        series,
+        words,
+        &[Shown { title, kind: Kind::Plain, range: Range::FromZero, number: &number }],
+    )
+}
+
+pub(super) fn packets(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
+    let number = |spot: &Spot<'_>| {
+        let per_unit = per_delivered(spot);
+        Number {
+            value: per_unit.map_or(Measured::Never, |it| Measured::Value(it.value)),
+            band: per_unit.and_then(finite),
+            theory: spot.theory.map(expected_packets).filter(|it| it.is_finite()),
+        }
+    };
+    let finding = deeds(series, |spot| {
+        let packets = per_delivered(spot).map_or_else(
+            || "delivers nothing".to_owned(),
+            |it| format!("takes {} packets", sentences::mean(it.value)),
+        );
+        let many = packets.replacen("takes", "take", 1).replacen("delivers", "deliver", 1);
+        Deed { one: packets, many }
+    });
+    let words = Words {
+        id: "packets",
+        title: at(&slice.place_name(), &format!("{finding} for each message delivered")),
+        caption: format!(
+            "All packets of a message on all hops, PUBLISH to PUBCOMP with resends, for each unit \
+             delivered. {BAND}"
+        ),
+        ..Words::default()
+    };
+    let title = "packets for each message delivered";
+    chart(
+        slice,
+        series,
+        words,
+        &[Shown { title, kind: Kind::Plain, range: Range::FromZero, number: &number }],
+    )
+}
+
+/// Packets for each unit delivered; `None` if nothing was.
+fn per_delivered(spot: &Spot<'_>) -> Option<Interval> {
+    let delivered = spot.share_of_units(spot.figures.totals.delivered) * units_a_message(spot);
+    let Interval { value, low, high } = spot.figures.packets;
+    let by = |number: f64| number / delivered;
+    (delivered > 0.0).then(|| Interval { value: by(value), low: by(low), high: by(high) })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "display only")]
+fn units_a_message(spot: &Spot<'_>) -> f64 {
+    spot.figures.totals.units as f64 / spot.figures.totals.messages.max(1) as f64
+}
+
+/// The closed forms are for one subscriber, so a message is one unit.
+fn expected_packets(theory: Theory) -> f64 {
+    theory.packets / theory.delivered
+}
+
+pub(super) fn latency(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
+    let quantile = |time: Option<Span>, theory: Option<f64>| Number {
+        value: time.map_or(Measured::Never, |time| Measured::Value(time.as_secs_f64())),
+        band: None,
+        theory: theory.filter(|seconds| seconds.is_finite()),
+    };
+    let form = |spot: &Spot<'_>, share: f64| spot.theory.and_then(|it| it.quantile(share));
+    let half = |spot: &Spot<'_>| quantile(spot.figures.latency.p50, form(spot, 0.5));
+    let most = |spot: &Spot<'_>| quantile(spot.figures.latency.p99, form(spot, 0.99));
+    let finding = deeds(series, |spot| {
+        let said = |verb: &str| match spot.figures.latency.p99 {
+            None => format!("never {verb} 99 of 100"),
+            Some(time) => format!("{verb} 99 of 100 within {time}"),
+        };
+        Deed { one: said("delivers"), many: said("deliver") }
+    });
+    let words = Words {
+        id: "latency",
+        title: at(&slice.place_name(), &finding),
+        caption: "From publish() to the first delivery: half of all units are not later than p50, \
+                  99 of 100 not later than p99. What never arrives counts as infinitely late, so \
+                  a quantile that falls on it is never, shown by an arrow. The thin grey line is \
+                  the closed form, where there is one."
+            .to_owned(),
+        ..Words::default()
+    };
+    let shown = |title, number| Shown { title, kind: Kind::Seconds, range: Range::Wide, number };
+    chart(
+        slice,
+        series,
+        words,
+        &[shown("p50: half arrive within", &half), shown("p99: 99 of 100 arrive within", &most)],
+    )
+}
+
+fn per_hundred(share: Interval, theory: Option<f64>) -> Number {
+    Number {
+        value: Measured::Value(share.value * 100.0),
+        band: finite(share).map(|(low, high)| (low * 100.0, high * 100.0)),
+        theory: theory.map(|theory| theory * 100.0),
+    }
+}
+
+/// The ends of an interval that has some; a single run has none.
+fn finite(interval: Interval) -> Option<(f64, f64)> {
+    let Interval { low, high, .. } = interval;
+    (low.is_finite() && high.is_finite()).then_some((low.max(0.0), high))
+}
+
+fn chart(slice: &Slice<'_>, series: &[Series<'_>], words: Words, shown: &[Shown<'_>]) -> Chart {
+    let mut words = Words { subtitle: slice.subtitle(), ..words };
+    for panel in shown {
+        words.alt += &alt(slice, series, panel);
+    }
+    match slice.scale() {
+        Some(x) => {
+            let panels: Vec<_> = shown.iter().map(|panel| lines_of(&x, series, panel)).collect();
+            lines::draw(words, &panels)
+        }
+        None => {
+            let groups: Vec<_> = shown.iter().map(|panel| bars_of(series, panel)).collect();
+            bars::draw(words, &groups)
+        }
+    }
+}
+
+/// What an axis must have room for.
+fn extent<'a>(
+    series: &'a [Series<'_>],
+    number: &'a dyn Fn(&Spot<'_>) -> Number,
+) -> impl Iterator<Item = f64> + 'a {
+    series.iter().flat_map(|one| &one.spots).flat_map(|spot| {
+        let Number { value, band, theory } = number(spot);
+        let ends = band.map(<[f64; 2]>::from).into_iter().flatten();
+        value.value().into_iter().chain(ends).chain(theory)
+    })
+}
+
+fn lines_of(x: &Axis, series: &[Series<'_>], shown: &Shown<'_>) -> Lines {
+    let lines = series.iter().map(|one| {
+        let number = |spot| (shown.number)(spot);
+        let theory = one.spots.iter().filter_map(|spot| Some((spot.x, number(spot).theory?)));
+        let points = one.spots.iter().map(|spot| {
+            let Number { value, band, .. } = number(spot);
+            Sample { x: spot.x, y: value, band }
+        });
+        Line {
+            label: one.name.clone(),
+            qos: one.qos,
+            points: points.collect(),
+            theory: theory.collect(),
+            stairs: false,
+        }
+    });
+    let y = Axis::covering(shown.title, shown.kind, shown.range, extent(series, shown.number));
+    Lines { x: x.clone(), y, lines: lines.collect() }
+}
+
+fn bars_of(series: &[Series<'_>], shown: &Shown<'_>) -> Bars {
+    let bars = series.iter().map(|one| {
+        let Number { value, band, theory } = (shown.number)(one.last());
+        let text = text(shown.kind, value, band);
+        Bar { label: one.name.clone(), qos: one.qos, value, band, theory, text }
+    });
+    // A bar is as long as its number: it begins at zero.
+    let x = Axis::covering("", shown.kind, Range::FromZero, extent(series, shown.number));
+    Bars { title: shown.title.to_owned(), x, bars: bars.collect() }
+}
+
+/// A number in words, with its interval.
+fn text(kind: Kind, value: Measured, band: Option<(f64, f64)>) -> String {
+    match (value, kind) {
+        (Measured::Nothing, _) => "–".to_owned(),
+        (Measured::Never, Kind::Seconds) => number::time(None),
+        (Measured::Never, Kind::Plain) => "nothing delivered".to_owned(),
+        (Measured::Value(seconds), Kind::Seconds) => Span::from_secs_f64(seconds).to_string(),
+        (Measured::Value(value), Kind::Plain) => match band {
+            Some((low, high)) => format!("{} ({}–{})", digits(value), digits(low), digits(high)),
+            None => digits(value),
+        },
+    }
+}
+
+fn digits(number: f64) -> String {
+    let text = format!("{number:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// The first and the last number of each QoS.
+fn alt(slice: &Slice<'_>, series: &[Series<'_>], shown: &Shown<'_>) -> String {
+    let said = |spot: &Spot<'_>| text(shown.kind, (shown.number)(spot).value, None);
+    let each = series.iter().map(|one| match one.spots.first() {
+        Some(first) if one.spots.len() > 1 => {
+            format!("{} from {} to {}", one.name, said(first), said(one.last()))
+        }
+        _ => format!("{} {}", one.name, said(one.last())),
+    });
+    let each = each.collect::<Vec<_>>().join(", ");
+    let along = slice.axis.map(|axis| {
+        let ends = slice.cells.first().zip(slice.cells.last());
+        let ends = ends.map(|(a, b)| format!(" from {} to {}", a.values[0].text, b.values[0].text));
+        format!(" along {}{}", axis.path, ends.unwrap_or_default())
+    });
+    format!("{}{}: {each}. ", shown.title, along.unwrap_or_default())
+}

@@ -1,0 +1,97 @@
+//! Findings in words, made from the numbers.
+
+use super::series::{Series, Spot};
+use crate::base::units::format_count;
+
+/// What somebody does, and several do: `loses 3 in 100`, `lose 3 in 100`.
+pub(super) struct Deed {
+    pub(super) one: String,
+    pub(super) many: String,
+}
+
+/// A share as people say it: `30 in 100`, `1 in 20`; `none` and `all` where it is just that.
+pub(super) fn share(share: f64) -> String {
+    if share <= 0.0 {
+        "none".to_owned()
+    } else if share >= 1.0 {
+        "all".to_owned()
+    } else if share > 0.995 {
+        "nearly all".to_owned()
+    } else if share >= 0.095 {
+        format!("{:.0} in 100", share * 100.0)
+    } else {
+        format!("1 in {}", format_count(whole(1.0 / share)))
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive")]
+fn whole(number: f64) -> u64 {
+    number.round() as u64
+}
+
+/// A mean in two or three digits: `4.3`, `301`.
+pub(super) fn mean(number: f64) -> String {
+    let decimals = match number {
+        100.0.. => 0,
+        10.0.. => 1,
+        _ => 2,
+    };
+    let text = format!("{number:.decimals$}");
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
+/// What each QoS does, those together that do the same: `QoS 0 loses 1 in 20; QoS 1 and 2 lose
+/// none`.
+pub(super) fn deeds(series: &[Series<'_>], deed: impl Fn(&Spot<'_>) -> Deed) -> String {
+    let mut groups: Vec<(Vec<&str>, Deed)> = Vec::new();
+    for one in series {
+        let deed = deed(one.last());
+        match groups.iter_mut().find(|(_, other)| other.one == deed.one) {
+            Some((names, _)) => names.push(&one.name),
+            None => groups.push((vec![&one.name], deed)),
+        }
+    }
+    let clauses = groups.iter().map(|(names, deed)| {
+        let what = if names.len() == 1 { &deed.one } else { &deed.many };
+        format!("{} {what}", together(names))
+    });
+    clauses.collect::<Vec<_>>().join("; ")
+}
+
+/// Several names in a row: `QoS 0, 1 and 2`.
+pub(super) fn together(names: &[&str]) -> String {
+    let Some((first, rest)) = names.split_first() else { return String::new() };
+    let short = |name: &&str| name.strip_prefix("QoS ").unwrap_or(name).to_owned();
+    let Some((last, between)) = rest.split_last() else { return (*first).to_owned() };
+    let between: String = between.iter().map(|name| format!(", {}", short(name))).collect();
+    format!("{first}{between} and {}", short(last))
+}
+
+/// A sentence with the place of its finding in front: `At loss 30% QoS 0 ..`.
+pub(super) fn at(place: &str, finding: &str) -> String {
+    let sentence = if place.is_empty() { finding.to_owned() } else { format!("{place} {finding}") };
+    let mut letters = sentence.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_said_as_people_do() {
+        let said = [0.0, 0.0001, 0.05, 0.3, 0.999, 1.0].map(share);
+        assert_eq!(said, ["none", "1 in 10,000", "1 in 20", "30 in 100", "nearly all", "all"]);
+    }
+
+    #[test]
+    fn names_are_joined_as_in_a_sentence() {
+        assert_eq!(together(&["QoS 0"]), "QoS 0");
+        assert_eq!(together(&["QoS 1", "QoS 2"]), "QoS 1 and 2");
+        assert_eq!(together(&["QoS 0", "QoS 1", "QoS 2"]), "QoS 0, 1 and 2");
+    }
+}

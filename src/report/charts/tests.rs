@@ -1,0 +1,261 @@
+//! Charts of real studies and of absurd ones: what is drawn is what was found, and every text can
+//! be read.
+
+use roxmltree::{Document, Node};
+
+use super::{ChartOptions, charts};
+use crate::base::qos::QoS;
+use crate::report::chart::axis::{Axis, Kind, Range};
+use crate::report::chart::font::{Weight, width};
+use crate::report::chart::lines::{Line, Lines, Measured, Sample, draw};
+use crate::report::chart::{Chart, Words, palette};
+use crate::report::columns;
+use crate::report::png::png;
+use crate::study::sweep::Study;
+use crate::study::testing::{study, study_of};
+use std::sync::atomic::AtomicBool;
+
+use crate::study::timeline::timelines;
+
+fn all(mut study: Study) -> Vec<Chart> {
+    study.timelines = timelines(&study, &AtomicBool::new(false));
+    charts(&study, &ChartOptions::default())
+}
+
+fn find<'a>(charts: &'a [Chart], id: &str) -> &'a Chart {
+    charts.iter().find(|chart| chart.id == id).unwrap_or_else(|| panic!("no chart {id}"))
+}
+
+/// Left, top, right and bottom of a text, by the font.
+fn text_box(node: Node<'_, '_>) -> (f64, f64, f64, f64) {
+    let number = |name: &str| node.attribute(name).unwrap().parse::<f64>().unwrap();
+    let weight = if node.has_attribute("font-weight") { Weight::Semibold } else { Weight::Regular };
+    let size = number("font-size");
+    let wide = width(node.text().unwrap_or_default(), size, weight);
+    let left = match node.attribute("text-anchor").unwrap() {
+        "start" => number("x"),
+        "middle" => number("x") - wide / 2.0,
+        _ => number("x") - wide,
+    };
+    (left, number("y") - size * 0.75, left + wide, number("y") + size * 0.22)
+}
+
+/// It is XML with a name and a description, in the palette's colours, and no text leaves the
+/// picture or touches another.
+#[track_caller]
+fn check(chart: &Chart) {
+    let document = Document::parse(&chart.svg).unwrap_or_else(|e| panic!("{}: {e}", chart.id));
+    let root = document.root_element();
+    assert_eq!((root.attribute("class"), root.attribute("role")), (Some("chart"), Some("img")));
+    for id in root.attribute("aria-labelledby").unwrap().split(' ') {
+        assert!(id.contains(&chart.id));
+        assert!(root.descendants().any(|node| node.attribute("id") == Some(id)), "{id}");
+    }
+    let size: Vec<f64> =
+        root.attribute("viewBox").unwrap().split(' ').map(|it| it.parse().unwrap()).collect();
+    let palette: Vec<&str> = [palette::INK, palette::FAINT, palette::MESH, palette::GROUND, "none"]
+        .into_iter()
+        .chain(palette::QOS)
+        .chain(palette::LAYERS)
+        .collect();
+    for colour in root.descendants().flat_map(|it| [it.attribute("fill"), it.attribute("stroke")]) {
+        assert!(colour.is_none_or(|colour| palette.contains(&colour)), "{colour:?}");
+    }
+    assert!(!chart.svg.contains("NaN") && !chart.svg.contains("inf"), "{}", chart.id);
+    let texts: Vec<_> = root.descendants().filter(|node| node.has_tag_name("text")).collect();
+    for (nth, text) in texts.iter().enumerate() {
+        let (left, top, right, bottom) = text_box(*text);
+        let what = || format!("{}: `{}`", chart.id, text.text().unwrap_or_default());
+        assert!(left >= 0.0 && top >= 0.0 && right <= size[2] && bottom <= size[3], "{}", what());
+        for other in &texts[..nth] {
+            let (l, t, r, b) = text_box(*other);
+            let apart = right <= l || r <= left || bottom <= t || b <= top;
+            assert!(apart, "{} lies on `{}`", what(), other.text().unwrap_or_default());
+        }
+    }
+}
+
+const PLAIN: &str = r#"
+    schema = 1
+    name = "NAME"
+    seeds = { from = 1, count = 3 }
+    [[client]]
+    name = "sensor"
+    [[client.publish]]
+    topic = "t"
+    qos = [0, 1, 2]
+    count = 20
+    every = "1s"
+    [[client]]
+    name = "app"
+    [[client.subscribe]]
+    filter = "t"
+    qos = [0, 1, 2]
+    [[link]]
+    between = ["*", "broker"]
+    delay = "40ms"
+    loss = "LOSS"
+    outage = { every = "5s", lasts = "1s" }
+"#;
+
+#[test]
+fn every_chart_of_real_studies_can_be_read() {
+    let plain = PLAIN.replace("NAME", "plain").replace("LOSS", "10%");
+    let studies = [
+        study(&[0, 5, 10, 20, 30], &[1]),
+        study(&[20], &[1]),
+        study(&[0, 10, 30], &[1, 2, 5]),
+        study_of(&plain),
+        study_of(&plain.replace("[0, 1, 2]\n    count", "1\n    count")),
+    ];
+    for study in studies {
+        let charts = all(study);
+        assert!(charts.len() >= 8, "{}", charts.len());
+        charts.iter().for_each(check);
+    }
+}
+
+#[test]
+fn an_incomplete_grid_has_no_map() {
+    let mut study = study(&[0, 10, 30], &[1, 2]);
+    let whole = charts(&study, &ChartOptions::default());
+    assert!(whole.iter().any(|chart| chart.id == "map"));
+    study.cells.pop();
+    let rest = charts(&study, &ChartOptions::default());
+    assert!(rest.iter().all(|chart| chart.id != "map"));
+    rest.iter().for_each(check);
+}
+
+#[test]
+fn the_numbers_are_those_of_the_csv_file() {
+    let study = study(&[20], &[1]);
+    let bytes = columns::points(&[Study::of(study.cells[0].result.clone())]).csv();
+    let mut reader = ::csv::Reader::from_reader(bytes.as_slice());
+    let column = |name: &str, headers: &::csv::StringRecord| {
+        headers.iter().position(|header| header == name).unwrap_or_else(|| panic!("no {name}"))
+    };
+    let headers = reader.headers().unwrap().clone();
+    let (share, level) = (column("delivered_share", &headers), column("published_qos", &headers));
+    let charts = charts(&study, &ChartOptions::default());
+    let delivered = find(&charts, "delivered");
+    for row in reader.records().map(Result::unwrap) {
+        let percent = row[share].parse::<f64>().unwrap() * 100.0;
+        let text = format!("{percent:.3}");
+        let text = text.trim_end_matches('0').trim_end_matches('.');
+        assert!(delivered.alt.contains(&format!("QoS {} {text}", &row[level])), "{text}");
+        assert!(delivered.svg.contains(&format!(">{text} (")), "{text}: {}", delivered.svg);
+    }
+}
+
+#[test]
+fn hostile_names_stay_text() {
+    let name = r"</title><script>alert(1)</script>&\u001b[31m\u202e".repeat(20);
+    let text = PLAIN.replace("NAME", &name).replace("LOSS", "5%");
+    let mut study = study_of(&PLAIN.replace("NAME", "x").replace("LOSS", "5%"));
+    let evil = "</title><script>alert(1)</script>&\u{1b}[31m\u{202e}".repeat(20);
+    study.cells[0].result.scenario.name = evil.clone();
+    study.axes.push(crate::scenario::axis::Axis {
+        path: evil.clone(),
+        unit: crate::scenario::axis::Unit::Plain,
+        values: vec![crate::scenario::axis::AxisValue { text: evil.clone(), number: 1.0 }],
+    });
+    study.cells[0].values = study.axes[0].values.clone();
+    assert!(text.len() > 100);
+    let charts = all(study);
+    for chart in &charts {
+        check(chart);
+        assert!(!chart.svg.contains("<script") && !chart.svg.contains('\u{1b}'));
+        assert!(!chart.svg.contains('\u{202e}'));
+    }
+}
+
+fn lines(values: &[Measured]) -> Chart {
+    let numbers = || values.iter().filter_map(|value| value.value());
+    let places = (0..u32::try_from(values.len()).unwrap()).map(f64::from);
+    let points: Vec<Sample> = places
+        .zip(values)
+        .map(|(x, y)| Sample { x, y: *y, band: y.value().map(|it| (it - 1.0, it + 1.0)) })
+        .collect();
+    let line = |qos| Line {
+        label: format!("QoS {qos}"),
+        qos,
+        points: points.clone(),
+        theory: Vec::new(),
+        stairs: false,
+    };
+    let x = Axis::covering("x", Kind::Plain, Range::Tight, points.iter().map(|point| point.x));
+    let y = Axis::covering("y", Kind::Plain, Range::Wide, numbers());
+    let lines = QoS::ALL.map(line).to_vec();
+    draw(Words { id: "extreme", ..Words::default() }, &[Lines { x, y, lines }])
+}
+
+#[test]
+fn extreme_numbers_are_drawn_or_left_out() {
+    use Measured::{Never, Nothing, Value};
+    let many: Vec<_> = (0..1_000_u32).map(|nth| Value(f64::from(nth % 7))).collect();
+    let cases: [&[Measured]; 9] = [
+        &[],
+        &[Value(0.0)],
+        &[Value(0.0), Value(0.0)],
+        &[Never, Never],
+        &[Value(1.0), Never, Nothing, Value(2.0)],
+        &[Value(f64::NAN), Value(f64::INFINITY), Value(1e300)],
+        &[Value(1e14), Value(-1e14)],
+        &[Value(1e-12), Value(1e12)],
+        &many,
+    ];
+    for values in cases {
+        check(&lines(values));
+    }
+}
+
+#[test]
+fn what_is_never_has_an_arrow_and_no_number() {
+    let chart = lines(&[Measured::Value(1.0), Measured::Never]);
+    assert!(chart.svg.contains(">QoS 0: never<"));
+    let chart = lines(&[Measured::Value(1.0), Measured::Value(2.0)]);
+    assert!(!chart.svg.contains("never"));
+}
+
+#[test]
+fn a_title_says_the_finding() {
+    let charts = charts(&study(&[0, 30], &[1]), &ChartOptions::default());
+    let title = &find(&charts, "delivered").title;
+    assert!(title.starts_with("At loss 30% QoS 0 loses "), "{title}");
+    assert!(title.ends_with("; QoS 1 and 2 lose none"), "{title}");
+}
+
+#[test]
+fn a_chart_becomes_a_png_of_twice_its_size() {
+    let charts = charts(&study(&[0, 30], &[1]), &ChartOptions::default());
+    let bytes = png(&find(&charts, "delivered").svg).unwrap();
+    let pixels = resvg::tiny_skia::Pixmap::decode_png(&bytes).unwrap();
+    assert_eq!(pixels.width(), 1_600);
+    let blue =
+        pixels.pixels().iter().filter(|it| (it.red(), it.green(), it.blue()) == (76, 114, 176));
+    assert!(blue.count() > 50, "the line of QoS 0 is there");
+    assert!(png("no picture").is_err());
+}
+
+#[test]
+fn look() {
+    let out = std::path::Path::new("/tmp/font/look");
+    std::fs::create_dir_all(out).unwrap();
+    let source = std::fs::read_to_string("scenarios/lossy-uplink.toml").unwrap();
+    let source = source.replace("count = 200 }", "count = 20 }");
+    let cable = std::fs::read_to_string("scenarios/cable-pull.toml")
+        .unwrap()
+        .replace("count = 100 }", "count = 20 }");
+    for (name, study) in [
+        ("sweep", study(&[0, 5, 10, 20, 30], &[1])),
+        ("grid", study(&[0, 5, 10, 20, 30], &[1, 2, 5])),
+        ("plain", study_of(&source)),
+        ("cable", study_of(&cable)),
+    ] {
+        for chart in all(study) {
+            std::fs::write(out.join(format!("{name}-{}.png", chart.id)), png(&chart.svg).unwrap())
+                .unwrap();
+            std::fs::write(out.join(format!("{name}-{}.svg", chart.id)), &chart.svg).unwrap();
+        }
+    }
+}

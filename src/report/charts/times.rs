@@ -1,0 +1,173 @@
+//! Charts of one cell: how late its messages are, and how one trial of it went over time.
+
+use super::sentences;
+use super::series::subtitle;
+use crate::base::time::{Span, Time};
+use crate::guarantee::timeline::Timeline;
+use crate::report::chart::axis::{Axis, Kind, Range};
+use crate::report::chart::lines::{self, Line, Lines, Measured, Sample};
+use crate::report::chart::steps::{self, Steps};
+use crate::report::chart::{Chart, Words};
+use crate::report::figures::Figures;
+use crate::study::result::PointResult;
+use crate::study::sweep::{Cell, Study};
+
+/// Into so many steps a distribution is cut; its tail, into as many again.
+const STEPS: u32 = 200;
+
+/// The cell's values: `link.sensor.loss 5%`.
+fn values_of(study: &Study, cell: &Cell) -> Vec<String> {
+    let named = study.axes.iter().zip(&cell.values);
+    named.map(|(axis, value)| format!("{} {}", axis.path, value.text)).collect()
+}
+
+pub(super) fn latency_cdf(study: &Study) -> Option<Chart> {
+    let cell = study.cells.get(study.middle())?;
+    let levels: Vec<_> = cell
+        .result
+        .points
+        .iter()
+        .flat_map(|point| Figures::of(point).map(move |figures| (point, figures)))
+        .collect();
+    let stairs: Vec<_> =
+        levels.iter().map(|(point, figures)| distribution(point, figures)).collect();
+    if stairs.iter().all(Vec::is_empty) {
+        return None;
+    }
+    let times = || stairs.iter().flatten().map(|(time, _)| *time);
+    let x = Axis::covering(
+        "time from publish() to the first delivery",
+        Kind::Seconds,
+        Range::Log,
+        times(),
+    );
+    let end = times().fold(0.0, f64::max);
+    let lines = levels.iter().zip(&stairs).map(|((_, figures), stairs)| {
+        // The line stays on the level of what arrives at all.
+        let plateau = stairs.last().map(|(_, share)| (end, *share));
+        let sample = |(x, y): (f64, f64)| Sample { x, y: Measured::Value(y), band: None };
+        Line {
+            label: label(figures),
+            qos: figures.published,
+            points: stairs.iter().copied().chain(plateau).map(sample).collect(),
+            theory: Vec::new(),
+            stairs: true,
+        }
+    });
+    let lines: Vec<Line> = lines.collect();
+    let shares = stairs.iter().flatten().map(|(_, share)| *share);
+    let y = Axis::covering("arrived, of 100", Kind::Plain, Range::FromZero, shares.chain([100.0]));
+    let said = levels.iter().map(|(_, figures)| told(figures)).collect::<Vec<_>>().join("; ");
+    let words = Words {
+        id: "latency-cdf",
+        title: said.clone(),
+        subtitle: subtitle(&[cell], &values_of(study, cell)),
+        alt: format!("Share of units that have arrived, over time. {said}."),
+        caption:
+            "Of 100 units, so many have arrived within this time, over all seeds. A line that \
+                  ends below 100 stays there: the rest never arrives."
+                .to_owned(),
+    };
+    Some(lines::draw(words, &[Lines { x, y, lines }]))
+}
+
+fn label(figures: &Figures) -> String {
+    let share = figures.delivered.value * 100.0;
+    let name = figures.name();
+    if figures.totals.lost == 0 {
+        format!("QoS {name}")
+    } else {
+        // No rounding makes all of what is not all.
+        format!("QoS {name}: {:.1} %", (share * 10.0).floor() / 10.0)
+    }
+}
+
+fn told(figures: &Figures) -> String {
+    let name = figures.name();
+    let half = match figures.latency.p50 {
+        None => format!("QoS {name} never delivers half"),
+        Some(time) => format!("QoS {name} delivers half within {time}"),
+    };
+    match figures.totals.lost {
+        0 => {
+            half + &figures
+                .latency
+                .max
+                .map_or_else(String::new, |max| format!(", all within {max}"))
+        }
+        _ => {
+            let lost = sentences::share(1.0 - figures.delivered.value);
+            format!("{half}, {lost} never")
+        }
+    }
+}
+
+/// Seconds, and how many of 100 units have arrived by then.
+fn distribution(point: &PointResult, figures: &Figures) -> Vec<(f64, f64)> {
+    let latency = &point.times[figures.published.index()].latency;
+    let units = figures.totals.units;
+    let body = (1..STEPS).map(|nth| f64::from(nth) / f64::from(STEPS));
+    let tail =
+        (0..STEPS).map(|nth| 1.0 - (1.0 - f64::from(nth) / f64::from(STEPS)) / f64::from(STEPS));
+    let mut points: Vec<(f64, f64)> = Vec::new();
+    for share in body.chain(tail).chain([figures.delivered.value]) {
+        let Some(time) = latency.quantile(share, units).filter(|_| share > 0.0) else { continue };
+        let next = (time.as_secs_f64(), share * 100.0);
+        match points.last_mut() {
+            // As many digits as are kept: what arrives at one time is one step.
+            Some(last) if last.0 >= next.0 => last.1 = last.1.max(next.1),
+            _ => points.push(next),
+        }
+    }
+    points
+}
+
+pub(super) fn backlog(study: &Study) -> Option<Chart> {
+    let first = study.timelines.first()?;
+    let cell = study.cells.get(first.cell)?;
+    let panels: Vec<Steps> = study
+        .timelines
+        .iter()
+        .map(|it| Steps {
+            title: format!("QoS {}, seed {}", it.qos, it.seed),
+            qos: it.qos,
+            steps: it
+                .timeline
+                .steps
+                .iter()
+                .map(|step| (seconds(step.at), step.in_flight.into(), step.queued.into()))
+                .collect(),
+            troubles: it
+                .timeline
+                .troubles
+                .iter()
+                .map(|it| (seconds(it.from), seconds(it.until), it.what.clone()))
+                .collect(),
+            end: seconds(it.timeline.end),
+        })
+        .collect();
+    let said = study.timelines.iter().map(|it| {
+        let peak = peak(&it.timeline);
+        format!("{peak} with QoS {}", it.qos)
+    });
+    let said = said.collect::<Vec<_>>().join(", ");
+    let words = Words {
+        id: "backlog",
+        title: format!("At most so many messages wait at one time: {said}"),
+        subtitle: subtitle(&[cell], &values_of(study, cell)),
+        alt: format!("Messages in flight and queued over the time of one trial. Most: {said}."),
+        caption: "One trial of each QoS, the first seed: messages that await an acknowledgement, \
+                  and messages that wait for a window or a connection, over all nodes. Shaded is \
+                  when a fault was on."
+            .to_owned(),
+    };
+    Some(steps::draw(words, &panels))
+}
+
+fn peak(timeline: &Timeline) -> u32 {
+    timeline.steps.iter().map(|step| step.in_flight.saturating_add(step.queued)).max().unwrap_or(0)
+}
+
+fn seconds(at: Time) -> f64 {
+    Span::as_secs_f64(at.since(Time::ZERO))
+}
