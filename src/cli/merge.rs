@@ -6,9 +6,10 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use rayon::ThreadPoolBuilder;
 
+use super::exit;
 use super::files::writable_folder;
 use super::options::Printing;
-use super::{exit, studies};
+use super::studies::{self, Drawing};
 use crate::study::gate::Gate;
 use crate::study::store::{FILE_NAME, Store, merge};
 
@@ -31,6 +32,8 @@ pub(super) struct MergeArguments {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
+    drawing: Drawing,
+    #[command(flatten)]
     printing: Printing,
 }
 
@@ -44,6 +47,8 @@ pub(super) struct ReportArguments {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    drawing: Drawing,
+    #[command(flatten)]
     printing: Printing,
 }
 
@@ -56,7 +61,7 @@ pub(super) fn execute_merge(arguments: &MergeArguments) -> anyhow::Result<u8> {
     writable_folder(&arguments.out)?;
     let joined = arguments.out.join(FILE_NAME);
     merge(&stores, &joined)?;
-    draw(&joined, &arguments.out, &arguments.printing)
+    draw(&joined, &arguments.out, arguments.drawing, &arguments.printing)
 }
 
 /// Writes the files again, to the exit code.
@@ -69,14 +74,14 @@ pub(super) fn execute_report(arguments: &ReportArguments) -> anyhow::Result<u8> 
     if arguments.out.is_some() {
         writable_folder(out)?;
     }
-    draw(&store, out, &arguments.printing)
+    draw(&store, out, arguments.drawing, &arguments.printing)
 }
 
-fn draw(store: &Path, out: &Path, printing: &Printing) -> anyhow::Result<u8> {
+fn draw(store: &Path, out: &Path, drawing: Drawing, printing: &Printing) -> anyhow::Result<u8> {
     let pool = ThreadPoolBuilder::new().num_threads(1).build()?;
     let gate = Gate { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
-    let (study, _) = studies::stored(&mut Store::read(store)?, &gate)?;
-    studies::write(&study, out)?;
+    let (study, manifest) = studies::stored(&mut Store::read(store)?, &gate)?;
+    studies::write(&study, out, &manifest.command, drawing)?;
     studies::print(&study, printing, "")?;
     studies::summarise(&study, None, out);
     Ok(exit::worst(study.points().map(|(_, point)| point.verdict())))

@@ -4,26 +4,56 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::files::Pending;
+use clap::Args;
+
+use super::files::{Pending, writable_folder};
 use super::options::Printing;
 use super::terminal::{Output, note};
+use crate::report::charts::{ChartOptions, charts};
+use crate::report::page::{self, Page};
+use crate::report::png::png;
 use crate::report::{columns, failure, json, number, table};
-use crate::scenario::Scenario;
 use crate::study::gate::Gate;
 use crate::study::manifest::Manifest;
 use crate::study::result::Verdict;
 use crate::study::store::Store;
 use crate::study::sweep::Study;
 
-/// Writes the files of a study into its folder, each whole or not at all.
+/// What is drawn of a study.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Drawing {
+    /// Write each chart as PNG too
+    #[arg(long, help_heading = "Output")]
+    pub png: bool,
+}
+
+/// Writes the files of a study into its folder, each whole or not at all: numbers, charts, and the
+/// page with all of it. `command` is what made it.
 ///
 /// # Errors
 /// If one cannot be written.
-pub(super) fn write(study: &Study, folder: &Path) -> anyhow::Result<()> {
-    let write = |name, bytes: Vec<u8>| Pending::open(&folder.join(name))?.write(&bytes);
-    write("results.json", json::study(study))?;
-    write("points.csv", columns::points(std::slice::from_ref(study)).csv())?;
-    write("trials.csv", columns::trials(study).csv())
+pub(super) fn write(
+    study: &Study,
+    folder: &Path,
+    command: &str,
+    drawing: Drawing,
+) -> anyhow::Result<()> {
+    let write = |name: &str, bytes: &[u8]| Pending::open(&folder.join(name))?.write(bytes);
+    write("results.json", &json::study(study))?;
+    write("points.csv", &columns::points(std::slice::from_ref(study)).csv())?;
+    write("trials.csv", &columns::trials(study).csv())?;
+    let charts = charts(study, &ChartOptions::default());
+    writable_folder(&folder.join("charts"))?;
+    for chart in &charts {
+        write(&format!("charts/{}.svg", chart.id), chart.svg.as_bytes())?;
+        if drawing.png {
+            let picture =
+                png(&chart.svg).with_context(|| format!("failed to draw {}", chart.id))?;
+            write(&format!("charts/{}.png", chart.id), &picture)?;
+        }
+    }
+    let page = Page { study, charts: &charts, command, decision: None, baseline: None };
+    write("report.html", page::page(&page).as_bytes())
 }
 
 /// Prints the table, and whatever failed.
@@ -53,7 +83,7 @@ pub(super) fn summarise(study: &Study, took: Option<f64>, folder: &Path) {
     let cells = number::counted(study.cells.len() as u64, "cell");
     let took = took.map(|seconds| format!(" [{seconds:>6.2}s]")).unwrap_or_default();
     note(&format!("\n   Summary{took} {runs} of {cells}"));
-    note(&format!("           results: {}", folder.display()));
+    note(&format!("           report: {}", folder.join("report.html").display()));
 }
 
 /// The study that a store keeps, without running anything.
@@ -62,6 +92,6 @@ pub(super) fn summarise(study: &Study, took: Option<f64>, folder: &Path) {
 /// If the store has none, or this version reads its scenario otherwise.
 pub(super) fn stored(store: &mut Store, gate: &Gate<'_>) -> anyhow::Result<(Study, Manifest)> {
     let manifest = store.manifest()?.context("the store says nothing of what was studied")?;
-    let plan = manifest.plan(Scenario::parse_with)?;
+    let plan = manifest.plan()?;
     Ok((gate.load_study(plan, store)?, manifest))
 }

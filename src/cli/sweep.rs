@@ -13,8 +13,9 @@ use super::files::Pending;
 use super::files::writable_folder;
 use super::options::{Printing, Running, qos, seeds, setting};
 use super::progress::{Progress, Told};
+use super::studies::{self, Drawing};
 use super::terminal::{Output, note, style};
-use super::{exit, interrupt, load, studies};
+use super::{exit, interrupt, load};
 use crate::base::qos::QoS;
 use crate::base::units::{format_bytes, parse_percent};
 use crate::report::{commands, escape, number};
@@ -26,8 +27,9 @@ use crate::study::manifest::Manifest;
 use crate::study::plan::{Seeds, Selection, SelectionError};
 use crate::study::precision::Precision;
 use crate::study::shard::{Shard, ShardError};
-use crate::study::store::{FILE_NAME, Store};
+use crate::study::store::{FILE_NAME, Key, Store};
 use crate::study::sweep::{Study, StudyPlan};
+use crate::study::timeline::timelines;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,8 +46,8 @@ that publish with one level are compared at QoS 0, 1 and 2, on the same luck.";
 /// Simulate a scenario at many values of its parameters, and print and write the numbers.
 ///
 /// Needs are judged in each cell and do not fail a sweep; a broken promise does.
-/// Results go to reports/SCENARIO/sweep/: points.csv, trials.csv, results.json, and trials.store,
-/// from which a sweep that was stopped goes on, and one with more seeds or values runs only those.
+/// Results go to reports/SCENARIO/sweep/: report.html, charts, points.csv, trials.csv, results.json,
+/// and trials.store, from which a sweep that was stopped goes on, and one with more seeds or values runs only those.
 #[derive(Debug, Args)]
 #[command(after_help = concat_help())]
 pub(super) struct Arguments {
@@ -91,6 +93,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     export_parquet: Option<PathBuf>,
     #[command(flatten)]
+    drawing: Drawing,
+    #[command(flatten)]
     printing: Printing,
 }
 
@@ -113,7 +117,9 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     let settings = [arguments.set.clone(), scenario.every_qos()].concat();
     let Some(cells) = arguments.cells(&scenario, &axes, &pool)? else { return Ok(exit::USAGE) };
     let selection = arguments.selection();
-    let mut plan = match StudyPlan::new(axes, cells, &selection) {
+    let plan = StudyPlan::new(axes, cells, &selection)
+        .and_then(|plan| plan.limited(arguments.precision, shard));
+    let plan = match plan {
         Ok(plan) => plan,
         Err(error) => {
             note(&format!("error: {error}"));
@@ -121,7 +127,6 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
             return Ok(if nothing { exit::NOTHING } else { exit::USAGE });
         }
     };
-    (plan.precision, plan.shard) = (arguments.precision, shard);
     if arguments.estimate {
         estimate(&scenario, &plan)?;
         return Ok(exit::HOLDS);
@@ -134,11 +139,22 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     let (study, seconds) = simulate(arguments, &pool, plan, &mut store).with_context(|| {
         format!("the sweep stopped; the same command goes on where `{}` ends", path.display())
     })?;
+    // A shard has not all of what the timelines are chosen from.
+    let mut study = study;
+    if shard.is_none() {
+        study.timelines = timelines(&study, interrupt::flag());
+        for it in &study.timelines {
+            let points = &study.cells[it.cell].result.scenario.points;
+            let point = points.iter().find(|point| point.label() == it.point);
+            let point = point.expect("a timeline is of one of its cell's points");
+            store.put_timeline(Key::new(point, it.seed), it.qos, &it.timeline)?;
+        }
+    }
     store.finish()?;
     if let Some(shard) = shard {
         note(&format!("   Shard {shard} is in {}: `qoslab merge` joins them", folder.display()));
     } else {
-        studies::write(&study, &folder)?;
+        studies::write(&study, &folder, &arguments.command(), arguments.drawing)?;
         arguments.export(&study)?;
     }
     studies::print(&study, printing, &arguments.running.flags())?;
@@ -221,9 +237,6 @@ impl Arguments {
                 shard
             }
         };
-        if self.precision.is_some() {
-            bail!("a shard cannot know when all seeds together are enough: leave --precision out");
-        }
         Ok(Some(shard))
     }
 
