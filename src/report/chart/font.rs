@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 use skrifa::instance::{LocationRef, Size};
 use skrifa::{FontRef, MetadataProvider};
 
+use crate::report::escape;
+
 /// The font's family, with what stands in for it where it is not at hand.
 pub const FAMILY: &str = "Inter, 'Helvetica Neue', Arial, sans-serif";
 /// Weight 400, as an OpenType file; its licence stands beside it.
@@ -44,11 +46,13 @@ fn face(bytes: &'static [u8]) -> FontRef<'static> {
     FontRef::new(bytes).expect("the font of this repository can be read")
 }
 
-/// The text, or as much of its beginning as fits before an ellipsis.
+/// The text, or as much of its beginning as fits before an ellipsis; control characters are
+/// written out, as they will be drawn.
 #[must_use]
 pub fn shorten(text: &str, size: f64, weight: Weight, most: f64) -> String {
-    if width(text, size, weight) <= most {
-        return text.to_owned();
+    let text = escape::terminal(text);
+    if width(&text, size, weight) <= most {
+        return text.into_owned();
     }
     let mut short: String = text.chars().take(400).collect();
     while !short.is_empty() && width(&short, size, weight) + size > most {
@@ -63,7 +67,8 @@ pub fn shorten(text: &str, size: f64, weight: Weight, most: f64) -> String {
 pub fn wrap(text: &str, size: f64, weight: Weight, most: f64, lines: usize) -> Vec<String> {
     let mut done: Vec<String> = Vec::new();
     let mut line = String::new();
-    for word in text.split_whitespace() {
+    // A number and its unit stay together, for the space between them does not break.
+    for word in escape::terminal(text).split(' ').filter(|word| !word.is_empty()) {
         let longer = if line.is_empty() { word.to_owned() } else { format!("{line} {word}") };
         let is_last = done.len() + 1 >= lines;
         if is_last || line.is_empty() || width(&longer, size, weight) <= most {

@@ -35,7 +35,7 @@ pub(super) fn delivered(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
         per_hundred(spot.figures.delivered, spot.theory.map(|theory| theory.delivered))
     };
     let finding = deeds(series, |spot| {
-        let lost = sentences::share(spot.share_of_units(spot.figures.totals.lost));
+        let lost = sentences::share(spot.figures.totals.lost, spot.figures.totals.units);
         Deed { one: format!("loses {lost}"), many: format!("lose {lost}") }
     });
     let words = Words {
@@ -60,7 +60,7 @@ pub(super) fn duplicates(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
     let number =
         |spot: &Spot<'_>| per_hundred(share(spot), spot.theory.map(|theory| theory.duplicated));
     let finding = deeds(series, |spot| {
-        let twice = sentences::share(spot.share_of_units(spot.figures.totals.duplicated));
+        let twice = sentences::share(spot.figures.totals.duplicated, spot.figures.totals.units);
         Deed { one: format!("delivers {twice} twice"), many: format!("deliver {twice} twice") }
     });
     let words = Words {
@@ -87,17 +87,17 @@ pub(super) fn packets(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
             theory: spot.theory.map(expected_packets).filter(|it| it.is_finite()),
         }
     };
-    let finding = deeds(series, |spot| {
-        let packets = per_delivered(spot).map_or_else(
-            || "delivers nothing".to_owned(),
-            |it| format!("takes {} packets", sentences::mean(it.value)),
-        );
-        let many = packets.replacen("takes", "take", 1).replacen("delivers", "deliver", 1);
-        Deed { one: packets, many }
-    });
+    let each: Vec<String> = series
+        .iter()
+        .map(|one| match per_delivered(one.last()) {
+            None => format!("{} delivers nothing", one.name),
+            Some(it) => format!("{} takes {}", one.name, sentences::mean(it.value)),
+        })
+        .collect();
+    let finding = sentences::row(&each);
     let words = Words {
         id: "packets",
-        title: at(&slice.place_name(), &format!("{finding} for each message delivered")),
+        title: at(&slice.place_name(), &format!("{finding} packets for each message delivered")),
         caption: format!(
             "All packets of a message on all hops, PUBLISH to PUBCOMP with resends, for each unit \
              delivered. {BAND}"
@@ -143,7 +143,7 @@ pub(super) fn latency(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
     let finding = deeds(series, |spot| {
         let said = |verb: &str| match spot.figures.latency.p99 {
             None => format!("never {verb} 99 of 100"),
-            Some(time) => format!("{verb} 99 of 100 within {time}"),
+            Some(time) => format!("{verb} 99 of 100 within {}", sentences::time(time)),
         };
         Deed { one: said("delivers"), many: said("deliver") }
     });

@@ -2,7 +2,7 @@
 
 use super::ChartOptions;
 use super::sentences::together;
-use super::series::{subtitle, title_of};
+use super::series::subtitle;
 use crate::base::qos::QoS;
 use crate::report::chart::map::{self, Map};
 use crate::report::chart::{Chart, Words};
@@ -32,13 +32,13 @@ pub(super) fn map(study: &Study, options: &ChartOptions) -> Option<Chart> {
     });
     let names = |axis: &Axis| axis.values.iter().map(|value| value.text.clone()).collect();
     let map = Map {
-        x_title: title_of(x).0,
-        y_title: title_of(y).0,
+        x_title: x.path.clone(),
+        y_title: y.path.clone(),
         columns: names(x),
         rows: names(y),
         cells: cells.collect(),
     };
-    let said = finding(&chosen);
+    let said = finding(&chosen, objective_name(options.objective));
     let needed = needs.iter().map(|need| need.text.as_str()).collect::<Vec<_>>().join(", ");
     let all: Vec<&Cell> = study.cells.iter().collect();
     let words = Words {
@@ -76,7 +76,7 @@ fn cheapest(cell: &Cell, needs: &[Need], objective: Metric) -> Option<(QoS, Valu
 }
 
 /// In how many cells which QoS is the choice.
-fn finding(chosen: &[Option<(QoS, Value)>]) -> String {
+fn finding(chosen: &[Option<(QoS, Value)>], least: &str) -> String {
     let count = |of: Option<QoS>| chosen.iter().filter(|it| it.map(|(qos, _)| qos) == of).count();
     let all = chosen.len();
     let found = QoS::ALL.map(|qos| (qos, count(Some(qos))));
@@ -89,9 +89,9 @@ fn finding(chosen: &[Option<(QoS, Value)>]) -> String {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let none = match count(None) {
         0 => String::new(),
-        none => format!("; none meets the needs in {none}"),
+        none => format!(", none in {none}"),
     };
-    format!("The cheapest that meets the needs: {} of {all} cells{none}", together(&names))
+    format!("Least {least} within the needs: {} of {all} cells{none}", together(&names))
 }
 
 /// A metric in words.

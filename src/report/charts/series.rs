@@ -89,7 +89,7 @@ impl<'a> Slice<'a> {
 }
 
 /// The title of a horizontal axis, with the unit where the numbers do not have it.
-pub(super) fn title_of(axis: &Axis) -> (String, Kind) {
+fn title_of(axis: &Axis) -> (String, Kind) {
     match axis.unit {
         Unit::Seconds => (axis.path.clone(), Kind::Seconds),
         Unit::Plain => (axis.path.clone(), Kind::Plain),
@@ -154,7 +154,7 @@ pub(super) fn all_series<'a>(slice: &Slice<'a>) -> Vec<Series<'a>> {
 }
 
 impl Spot<'_> {
-    /// The mean number of units of a message.
+    /// So many units as a share of all.
     #[expect(clippy::cast_precision_loss, reason = "display only")]
     pub(super) fn share_of_units(&self, count: u64) -> f64 {
         if self.figures.totals.units == 0 {
@@ -165,8 +165,8 @@ impl Spot<'_> {
     }
 }
 
-/// The end of a series: its cell of the greatest value.
 impl<'a> Series<'a> {
+    /// The end of a series: its cell of the greatest value.
     pub(super) fn last(&self) -> &Spot<'a> {
         self.spots.last().expect("a series is made with its first spot")
     }

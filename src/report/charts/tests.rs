@@ -1,6 +1,8 @@
 //! Charts of real studies and of absurd ones: what is drawn is what was found, and every text can
 //! be read.
 
+use std::sync::atomic::AtomicBool;
+
 use roxmltree::{Document, Node};
 
 use super::{ChartOptions, charts};
@@ -13,8 +15,6 @@ use crate::report::columns;
 use crate::report::png::png;
 use crate::study::sweep::Study;
 use crate::study::testing::{study, study_of};
-use std::sync::atomic::AtomicBool;
-
 use crate::study::timeline::timelines;
 
 fn all(mut study: Study) -> Vec<Chart> {
@@ -149,8 +149,6 @@ fn the_numbers_are_those_of_the_csv_file() {
 
 #[test]
 fn hostile_names_stay_text() {
-    let name = r"</title><script>alert(1)</script>&\u001b[31m\u202e".repeat(20);
-    let text = PLAIN.replace("NAME", &name).replace("LOSS", "5%");
     let mut study = study_of(&PLAIN.replace("NAME", "x").replace("LOSS", "5%"));
     let evil = "</title><script>alert(1)</script>&\u{1b}[31m\u{202e}".repeat(20);
     study.cells[0].result.scenario.name = evil.clone();
@@ -160,7 +158,6 @@ fn hostile_names_stay_text() {
         values: vec![crate::scenario::axis::AxisValue { text: evil.clone(), number: 1.0 }],
     });
     study.cells[0].values = study.axes[0].values.clone();
-    assert!(text.len() > 100);
     let charts = all(study);
     for chart in &charts {
         check(chart);
@@ -221,8 +218,8 @@ fn what_is_never_has_an_arrow_and_no_number() {
 fn a_title_says_the_finding() {
     let charts = charts(&study(&[0, 30], &[1]), &ChartOptions::default());
     let title = &find(&charts, "delivered").title;
-    assert!(title.starts_with("At loss 30% QoS 0 loses "), "{title}");
-    assert!(title.ends_with("; QoS 1 and 2 lose none"), "{title}");
+    assert!(title.starts_with("At loss 30%, QoS 0 loses "), "{title}");
+    assert!(title.ends_with("; QoS 1 and 2 lose none of 60"), "{title}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Charts of one cell: how late its messages are, and how one trial of it went over time.
 
-use super::sentences;
+use super::sentences::{self, Deed};
 use super::series::subtitle;
 use crate::base::time::{Span, Time};
 use crate::guarantee::timeline::Timeline;
@@ -57,7 +57,9 @@ pub(super) fn latency_cdf(study: &Study) -> Option<Chart> {
     let lines: Vec<Line> = lines.collect();
     let shares = stairs.iter().flatten().map(|(_, share)| *share);
     let y = Axis::covering("arrived, of 100", Kind::Plain, Range::FromZero, shares.chain([100.0]));
-    let said = levels.iter().map(|(_, figures)| told(figures)).collect::<Vec<_>>().join("; ");
+    let said = sentences::clauses(
+        levels.iter().map(|(_, figures)| (format!("QoS {}", figures.name()), told(figures))),
+    );
     let words = Words {
         id: "latency-cdf",
         title: said.clone(),
@@ -82,24 +84,15 @@ fn label(figures: &Figures) -> String {
     }
 }
 
-fn told(figures: &Figures) -> String {
-    let name = figures.name();
-    let half = match figures.latency.p50 {
-        None => format!("QoS {name} never delivers half"),
-        Some(time) => format!("QoS {name} delivers half within {time}"),
+fn told(figures: &Figures) -> Deed {
+    let totals = &figures.totals;
+    let end = match figures.latency.max {
+        None => format!("{} never", sentences::share(totals.lost, totals.units)),
+        Some(max) => format!("all within {}", sentences::time(max)),
     };
-    match figures.totals.lost {
-        0 => {
-            half + &figures
-                .latency
-                .max
-                .map_or_else(String::new, |max| format!(", all within {max}"))
-        }
-        _ => {
-            let lost = sentences::share(1.0 - figures.delivered.value);
-            format!("{half}, {lost} never")
-        }
-    }
+    let half = figures.latency.p50.map(|half| format!("half within {}, ", sentences::time(half)));
+    let what = half.unwrap_or_default() + &end;
+    Deed { one: format!("delivers {what}"), many: format!("deliver {what}") }
 }
 
 /// Seconds, and how many of 100 units have arrived by then.

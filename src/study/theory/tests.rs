@@ -158,7 +158,7 @@ fn theory_is_silent_where_an_assumption_does_not_hold() {
         "retry = { every = \"1s\", backoff = 2 }",
         "retry = { every = \"1s\", max = 3 }",
         "keep_alive = \"60s\"",
-        "absent = [{ at = \"60s\", lasts = \"5s\" }]",
+        "away = [{ at = \"60s\", lasts = \"5s\" }]",
     ] {
         unknown(&text(2, &lossy, sensor, ""), qos);
     }
