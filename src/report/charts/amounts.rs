@@ -38,7 +38,8 @@ pub(super) fn packets_by_type(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart
             .to_owned(),
         ..Words::default()
     };
-    chart(slice, words, "packets for each message", layers.collect(), groups.collect())
+    let (layers, groups): (Vec<_>, Vec<_>) = (layers.collect(), groups.collect());
+    chart(slice, words, "packets for each message", &layers, &groups)
 }
 
 /// Packets a message: of each kind the first sendings, and then the resends.
@@ -103,7 +104,7 @@ pub(super) fn bytes(slice: &Slice<'_>) -> Option<Chart> {
             .to_owned(),
         ..Words::default()
     };
-    Some(chart(slice, words, "bytes for each message", layers.collect(), groups))
+    Some(chart(slice, words, "bytes for each message", &layers.collect::<Vec<_>>(), &groups))
 }
 
 /// Bytes a message by purpose, over all trials of a point.
@@ -135,8 +136,8 @@ fn chart(
     slice: &Slice<'_>,
     words: Words,
     title: &str,
-    layers: Vec<Layer>,
-    groups: Vec<Group>,
+    layers: &[Layer],
+    groups: &[Group],
 ) -> Chart {
     let sums = groups.iter().flat_map(|group| &group.columns).map(|(_, it)| it.iter().sum());
     let amount = Axis::covering(title, Kind::Plain, Range::FromZero, sums.collect::<Vec<f64>>());

@@ -185,15 +185,12 @@ fn chart(slice: &Slice<'_>, series: &[Series<'_>], words: Words, shown: &[Shown<
     for panel in shown {
         words.alt += &alt(slice, series, panel);
     }
-    match slice.scale() {
-        Some(x) => {
-            let panels: Vec<_> = shown.iter().map(|panel| lines_of(&x, series, panel)).collect();
-            lines::draw(words, &panels)
-        }
-        None => {
-            let groups: Vec<_> = shown.iter().map(|panel| bars_of(series, panel)).collect();
-            bars::draw(words, &groups)
-        }
+    if let Some(x) = slice.scale() {
+        let panels: Vec<_> = shown.iter().map(|panel| lines_of(&x, series, panel)).collect();
+        lines::draw(words, &panels)
+    } else {
+        let groups: Vec<_> = shown.iter().map(|panel| bars_of(series, panel)).collect();
+        bars::draw(words, &groups)
     }
 }
 

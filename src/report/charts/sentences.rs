@@ -89,8 +89,12 @@ pub(super) fn together(names: &[&str]) -> String {
     let Some((first, rest)) = names.split_first() else { return String::new() };
     let short = |name: &&str| name.strip_prefix("QoS ").unwrap_or(name).to_owned();
     let Some((last, between)) = rest.split_last() else { return (*first).to_owned() };
-    let between: String = between.iter().map(|name| format!(", {}", short(name))).collect();
-    format!("{first}{between} and {}", short(last))
+    let mut text = (*first).to_owned();
+    for name in between {
+        text += ", ";
+        text += &short(name);
+    }
+    format!("{text} and {}", short(last))
 }
 
 /// A sentence with the place of its finding in front: `At loss 30%, QoS 0 ..`.

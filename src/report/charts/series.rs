@@ -137,15 +137,15 @@ pub(super) fn all_series<'a>(slice: &Slice<'a>) -> Vec<Series<'a>> {
                 let theory = theory(known, qos);
                 let spot = Spot { x: place(cell), point, figures, theory };
                 let mut same = all.iter_mut();
-                match same.find(|(other, series)| *other == granted && series.qos == qos) {
-                    Some((_, series)) => series.spots.push(spot),
-                    None => {
-                        let name = match granted {
-                            None => format!("QoS {qos}"),
-                            Some(granted) => format!("QoS {qos}, granted {granted}"),
-                        };
-                        all.push((granted, Series { name, qos, spots: vec![spot] }));
-                    }
+                let same = same.find(|(other, series)| *other == granted && series.qos == qos);
+                if let Some((_, series)) = same {
+                    series.spots.push(spot);
+                } else {
+                    let name = match granted {
+                        None => format!("QoS {qos}"),
+                        Some(granted) => format!("QoS {qos}, granted {granted}"),
+                    };
+                    all.push((granted, Series { name, qos, spots: vec![spot] }));
                 }
             }
         }
