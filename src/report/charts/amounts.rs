@@ -38,8 +38,13 @@ pub(super) fn packets_by_type(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart
             .to_owned(),
         ..Words::default()
     };
-    let (layers, groups): (Vec<_>, Vec<_>) = (layers.collect(), groups.collect());
-    chart(slice, words, "packets for each message", &layers, &groups)
+    chart(
+        slice,
+        words,
+        "packets for each message",
+        &layers.collect::<Vec<_>>(),
+        &groups.collect::<Vec<_>>(),
+    )
 }
 
 /// Packets a message: of each kind the first sendings, and then the resends.

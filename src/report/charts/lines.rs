@@ -8,7 +8,7 @@ use crate::report::chart::bars::{self, Bar, Bars};
 use crate::report::chart::lines::{self, Line, Lines, Measured, Sample};
 use crate::report::chart::{Chart, Words};
 use crate::report::number;
-use crate::study::statistics::{self, Interval};
+use crate::study::statistics::Interval;
 use crate::study::theory::Theory;
 
 /// One number of a spot, as it is drawn.
@@ -54,11 +54,9 @@ pub(super) fn delivered(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
 }
 
 pub(super) fn duplicates(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
-    let share = |spot: &Spot<'_>| {
-        statistics::wilson(spot.figures.totals.duplicated, spot.figures.totals.units)
+    let number = |spot: &Spot<'_>| {
+        per_hundred(spot.figures.duplicated_share, spot.theory.map(|theory| theory.duplicated))
     };
-    let number =
-        |spot: &Spot<'_>| per_hundred(share(spot), spot.theory.map(|theory| theory.duplicated));
     let finding = deeds(series, |spot| {
         let twice = sentences::share(spot.figures.totals.duplicated, spot.figures.totals.units);
         Deed { one: format!("delivers {twice} twice"), many: format!("deliver {twice} twice") }
@@ -87,17 +85,20 @@ pub(super) fn packets(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
             theory: spot.theory.map(expected_packets).filter(|it| it.is_finite()),
         }
     };
-    let each: Vec<String> = series
+    let taken: Vec<String> = series
         .iter()
-        .map(|one| match per_delivered(one.last()) {
-            None => format!("{} delivers nothing", one.name),
-            Some(it) => format!("{} takes {}", one.name, sentences::mean(it.value)),
+        .filter_map(|one| {
+            let packets = per_delivered(one.last())?.value;
+            Some(format!("{} packets with {}", sentences::mean(packets), one.name))
         })
         .collect();
-    let finding = sentences::row(&each);
+    let finding = match taken.as_slice() {
+        [] => "nothing is delivered".to_owned(),
+        taken => format!("a delivered message takes {}", sentences::row(taken)),
+    };
     let words = Words {
         id: "packets",
-        title: at(&slice.place_name(), &format!("{finding} packets for each message delivered")),
+        title: at(&slice.place_name(), &finding),
         caption: format!(
             "All packets of a message on all hops, PUBLISH to PUBCOMP with resends, for each unit \
              delivered. {BAND}"

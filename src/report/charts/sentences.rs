@@ -89,12 +89,9 @@ pub(super) fn together(names: &[&str]) -> String {
     let Some((first, rest)) = names.split_first() else { return String::new() };
     let short = |name: &&str| name.strip_prefix("QoS ").unwrap_or(name).to_owned();
     let Some((last, between)) = rest.split_last() else { return (*first).to_owned() };
-    let mut text = (*first).to_owned();
-    for name in between {
-        text += ", ";
-        text += &short(name);
-    }
-    format!("{text} and {}", short(last))
+    let before: Vec<String> =
+        std::iter::once((*first).to_owned()).chain(between.iter().map(short)).collect();
+    format!("{} and {}", before.join(", "), short(last))
 }
 
 /// A sentence with the place of its finding in front: `At loss 30%, QoS 0 ..`.

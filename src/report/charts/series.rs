@@ -133,20 +133,19 @@ pub(super) fn all_series<'a>(slice: &Slice<'a>) -> Vec<Series<'a>> {
         for point in &cell.result.points {
             for figures in Figures::of(point) {
                 let (qos, granted) = (figures.published, figures.granted);
-                let known = &cell.result.scenario.points[point.index];
-                let theory = theory(known, qos);
+                let theory = theory(&cell.result.scenario.points[point.index], qos);
                 let spot = Spot { x: place(cell), point, figures, theory };
                 let mut same = all.iter_mut();
-                let same = same.find(|(other, series)| *other == granted && series.qos == qos);
-                if let Some((_, series)) = same {
+                let known = same.find(|(other, it)| *other == granted && it.qos == qos);
+                if let Some((_, series)) = known {
                     series.spots.push(spot);
-                } else {
-                    let name = match granted {
-                        None => format!("QoS {qos}"),
-                        Some(granted) => format!("QoS {qos}, granted {granted}"),
-                    };
-                    all.push((granted, Series { name, qos, spots: vec![spot] }));
+                    continue;
                 }
+                let name = match granted {
+                    None => format!("QoS {qos}"),
+                    Some(granted) => format!("QoS {qos}, granted {granted}"),
+                };
+                all.push((granted, Series { name, qos, spots: vec![spot] }));
             }
         }
     }

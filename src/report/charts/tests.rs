@@ -233,26 +233,3 @@ fn a_chart_becomes_a_png_of_twice_its_size() {
     assert!(blue.count() > 50, "the line of QoS 0 is there");
     assert!(png("no picture").is_err());
 }
-
-#[test]
-fn look() {
-    let out = std::path::Path::new("/tmp/font/look");
-    std::fs::create_dir_all(out).unwrap();
-    let source = std::fs::read_to_string("scenarios/lossy-uplink.toml").unwrap();
-    let source = source.replace("count = 200 }", "count = 20 }");
-    let cable = std::fs::read_to_string("scenarios/cable-pull.toml")
-        .unwrap()
-        .replace("count = 100 }", "count = 20 }");
-    for (name, study) in [
-        ("sweep", study(&[0, 5, 10, 20, 30], &[1])),
-        ("grid", study(&[0, 5, 10, 20, 30], &[1, 2, 5])),
-        ("plain", study_of(&source)),
-        ("cable", study_of(&cable)),
-    ] {
-        for chart in all(study) {
-            std::fs::write(out.join(format!("{name}-{}.png", chart.id)), png(&chart.svg).unwrap())
-                .unwrap();
-            std::fs::write(out.join(format!("{name}-{}.svg", chart.id)), &chart.svg).unwrap();
-        }
-    }
-}

@@ -98,21 +98,29 @@ fn told(figures: &Figures) -> Deed {
 /// Seconds, and how many of 100 units have arrived by then.
 fn distribution(point: &PointResult, figures: &Figures) -> Vec<(f64, f64)> {
     let latency = &point.times[figures.published.index()].latency;
-    let units = figures.totals.units;
+    let by = |share: f64| latency.quantile(share, figures.totals.units).filter(|_| share > 0.0);
     let body = (1..STEPS).map(|nth| f64::from(nth) / f64::from(STEPS));
-    let tail =
-        (0..STEPS).map(|nth| 1.0 - (1.0 - f64::from(nth) / f64::from(STEPS)) / f64::from(STEPS));
+    let rest = |nth| (1.0 - f64::from(nth) / f64::from(STEPS)) / f64::from(STEPS);
+    let tail = (0..STEPS).map(|nth| 1.0 - rest(nth));
     let mut points: Vec<(f64, f64)> = Vec::new();
+    let mut before: Option<(Span, f64)> = None;
     for share in body.chain(tail).chain([figures.delivered.value]) {
-        let Some(time) = latency.quantile(share, units).filter(|_| share > 0.0) else { continue };
-        let next = (time.as_secs_f64(), share * 100.0);
-        match points.last_mut() {
-            // As many digits as are kept: what arrives at one time is one step.
-            Some(last) if last.0 >= next.0 => last.1 = last.1.max(next.1),
-            _ => points.push(next),
+        let Some(time) = by(share) else { continue };
+        if let Some((earlier, least)) = before.filter(|(earlier, _)| *earlier < time) {
+            // Where the step really ends, between the two shares.
+            let (mut low, mut high) = (least, share);
+            for _ in 0..10 {
+                let middle = f64::midpoint(low, high);
+                if by(middle) <= Some(earlier) { low = middle } else { high = middle }
+            }
+            points.push((earlier.as_secs_f64(), low * 100.0));
         }
+        before = Some((time, before.map_or(share, |(_, most)| most.max(share))));
     }
-    points
+    let last = before.map(|(time, _)| (time.as_secs_f64(), figures.delivered.value * 100.0));
+    // It rises from the axis.
+    let first = points.first().copied().or(last).map(|(time, _)| (time, 0.0));
+    first.into_iter().chain(points).chain(last).collect()
 }
 
 pub(super) fn backlog(study: &Study) -> Option<Chart> {
