@@ -248,10 +248,11 @@ fn fields<'s>(one: &'s Value, schema: &'s Value) -> Vec<(&'s str, &'s Value)> {
 
 fn unit_of(one: &Value, schema: &Value) -> Option<Unit> {
     alternatives(one, schema).into_iter().find_map(|one| {
-        let label = match one["type"].as_str()? {
-            "integer" | "number" => Unit::Plain.label(),
-            _ => one[UNIT_KEYWORD].as_str()?,
-        };
+        // What may be left out is of its type or null.
+        let types =
+            one["type"].as_array().map_or(std::slice::from_ref(&one["type"]), Vec::as_slice);
+        let is_plain = types.iter().any(|it| it == "integer" || it == "number");
+        let label = if is_plain { Unit::Plain.label() } else { one[UNIT_KEYWORD].as_str()? };
         Unit::ALL.into_iter().find(|unit| unit.label() == label)
     })
 }

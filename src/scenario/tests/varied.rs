@@ -113,6 +113,10 @@ fn ranges_and_lists_have_exact_values() {
     );
     assert_eq!(texts("broker.max_inflight=1,5..9:2"), ["1", "5", "7", "9"]);
     assert_eq!(texts("broker.retry.backoff=1..2:0.5"), ["1", "1.5", "2"]);
+    // These may be left out of a file, which their schema says too.
+    assert_eq!(texts("link.meter.nat_idle=90s,150s"), ["90s", "150s"]);
+    assert_eq!(texts("broker.receive_maximum=1,20"), ["1", "20"]);
+    assert_eq!(texts("link.meter.up.rate=64kbit/s,1Mbit/s"), ["64kbit/s", "1Mbit/s"]);
     let axis = Axis::parse("link.meter.delay=10ms,1.5s").unwrap();
     assert_eq!((axis.unit, axis.values[1].number), (Unit::Seconds, 1.5));
 }
