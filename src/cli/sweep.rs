@@ -46,8 +46,8 @@ that publish with one level are compared at QoS 0, 1 and 2, on the same luck.";
 /// Simulate a scenario at many values of its parameters, and print and write the numbers.
 ///
 /// Needs are judged in each cell and do not fail a sweep; a broken promise does.
-/// Results go to reports/SCENARIO/sweep/: report.html, charts, points.csv, trials.csv, results.json,
-/// and trials.store, from which a sweep that was stopped goes on, and one with more seeds or values runs only those.
+/// Results go to reports/SCENARIO/sweep/: report.html, charts, points.csv, trials.csv,
+/// results.json, and trials.store, from which a sweep that was stopped goes on, and one with more seeds or values runs only those.
 #[derive(Debug, Args)]
 #[command(after_help = concat_help())]
 pub(super) struct Arguments {
