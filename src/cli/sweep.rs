@@ -47,7 +47,8 @@ that publish with one level are compared at QoS 0, 1 and 2, on the same luck.";
 ///
 /// Needs are judged in each cell and do not fail a sweep; a broken promise does.
 /// Results go to reports/SCENARIO/sweep/: report.html, charts, points.csv, trials.csv,
-/// results.json, and trials.store, from which a sweep that was stopped goes on, and one with more seeds or values runs only those.
+/// results.json, and trials.store, from which a sweep that was stopped goes on, and one with more
+/// seeds or values runs only those.
 #[derive(Debug, Args)]
 #[command(after_help = concat_help())]
 pub(super) struct Arguments {
@@ -173,8 +174,8 @@ impl Arguments {
     fn axes(&self, scenario: &Scenario) -> anyhow::Result<Vec<Axis>> {
         if self.vary.is_empty() && scenario.axes.is_empty() {
             bail!(
-                "nothing is varied: use --vary PATH=VALUES, such as --vary link.NAME.loss=0%..30%:5%, \
-                 or write [sweep] into the file"
+                "nothing is varied: use --vary PATH=VALUES, such as \
+                 --vary link.NAME.loss=0%..30%:5%, or write [sweep] into the file"
             );
         }
         let mut axes = Vec::new();
