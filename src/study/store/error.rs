@@ -19,7 +19,9 @@ pub enum StoreError {
         error: io::Error,
     },
     /// It does not begin as a store does.
-    #[error("{} is no trial store: choose another folder, or replace it with --fresh", .0.display())]
+    #[error(
+        "{} is no trial store: choose another folder, or replace it with --fresh", .0.display()
+    )]
     NotAStore(PathBuf),
     /// Another version of qoslab wrote it in another way.
     #[error(
