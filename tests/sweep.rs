@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use qoslab::base::qos::QoS;
@@ -176,14 +176,19 @@ fn sweep(folder: &Path, more: &[&str]) -> Output {
     qoslab(folder, &[&SWEEP[..], more].concat())
 }
 
-/// Every file of a results folder, by name.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
-    let file = |entry: fs::DirEntry| {
-        let name = entry.file_name().into_string().unwrap();
-        (name, fs::read(entry.path()).unwrap())
-    };
-    entries.map(file).collect()
+/// Every file in and below a results folder, by its path there.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = PathBuf::from(path.file_name().unwrap());
+        if path.is_dir() {
+            found.extend(files(&path).into_iter().map(|(below, file)| (name.join(below), file)));
+        } else {
+            found.insert(name, fs::read(&path).unwrap());
+        }
+    }
+    found
 }
 
 #[test]
@@ -233,7 +238,7 @@ fn a_sweep_that_was_cut_off_anywhere_ends_with_the_same_files() {
     let folder = folder();
     assert!(sweep(folder.path(), &["--out", "whole"]).status.success());
     let whole = files(&folder.path().join("whole"));
-    let store = &whole["trials.store"];
+    let store = &whole[Path::new("trials.store")];
     // What a killed process leaves: some bytes of the store, and nothing else.
     for share in [0, 3, 10, 50, 99] {
         let cut = folder.path().join(format!("cut-{share}"));
@@ -252,7 +257,7 @@ fn reports_are_written_again_from_the_store_alone() {
     fs::remove_file(folder.path().join("swept.toml")).unwrap();
     assert!(qoslab(folder.path(), &["report", "whole", "--out", "again"]).status.success());
     let mut whole = files(&folder.path().join("whole"));
-    whole.remove("trials.store");
+    whole.remove(Path::new("trials.store"));
     assert!(files(&folder.path().join("again")) == whole);
     fs::write(folder.path().join("trials.store"), "something else").unwrap();
     let output = qoslab(folder.path(), &["report", "."]);

@@ -61,6 +61,12 @@ pub(super) fn execute_merge(arguments: &MergeArguments) -> anyhow::Result<u8> {
     writable_folder(&arguments.out)?;
     let joined = arguments.out.join(FILE_NAME);
     merge(&stores, &joined)?;
+    let pool = ThreadPoolBuilder::new().num_threads(1).build()?;
+    let gate = Gate { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
+    let mut store = Store::open(&joined)?;
+    let (mut study, _) = studies::stored(&mut store, &gate)?;
+    studies::keep_timelines(&mut study, &mut store)?;
+    store.finish()?;
     draw(&joined, &arguments.out, arguments.drawing, &arguments.printing)
 }
 

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::files::{Pending, writable_folder};
+use super::interrupt;
 use super::options::Printing;
 use super::terminal::{Output, note};
 use crate::report::charts::{ChartOptions, charts};
@@ -16,8 +17,9 @@ use crate::report::{columns, failure, json, number, table};
 use crate::study::gate::Gate;
 use crate::study::manifest::Manifest;
 use crate::study::result::Verdict;
-use crate::study::store::Store;
+use crate::study::store::{Key, Store};
 use crate::study::sweep::Study;
+use crate::study::timeline::timelines;
 
 /// What is drawn of a study.
 #[derive(Clone, Copy, Debug, Args)]
@@ -54,6 +56,21 @@ pub(super) fn write(
     }
     let page = Page { study, charts: &charts, command, decision: None, baseline: None };
     write("report.html", page::page(&page).as_bytes())
+}
+
+/// Runs the few trials that are shown over time once more, and keeps how they went.
+///
+/// # Errors
+/// If the store cannot be written.
+pub(super) fn keep_timelines(study: &mut Study, store: &mut Store) -> anyhow::Result<()> {
+    study.timelines = timelines(study, interrupt::flag());
+    for it in &study.timelines {
+        let points = &study.cells[it.cell].result.scenario.points;
+        let point = points.iter().find(|point| point.label() == it.point);
+        let point = point.context("a timeline belongs to no point")?;
+        store.put_timeline(Key::new(point, it.seed), it.qos, &it.timeline)?;
+    }
+    Ok(())
 }
 
 /// Prints the table, and whatever failed.

@@ -27,9 +27,8 @@ use crate::study::manifest::Manifest;
 use crate::study::plan::{Seeds, Selection, SelectionError};
 use crate::study::precision::Precision;
 use crate::study::shard::{Shard, ShardError};
-use crate::study::store::{FILE_NAME, Key, Store};
+use crate::study::store::{FILE_NAME, Store};
 use crate::study::sweep::{Study, StudyPlan};
-use crate::study::timeline::timelines;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -143,13 +142,7 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     // A shard has not all of what the timelines are chosen from.
     let mut study = study;
     if shard.is_none() {
-        study.timelines = timelines(&study, interrupt::flag());
-        for it in &study.timelines {
-            let points = &study.cells[it.cell].result.scenario.points;
-            let point = points.iter().find(|point| point.label() == it.point);
-            let point = point.expect("a timeline is of one of its cell's points");
-            store.put_timeline(Key::new(point, it.seed), it.qos, &it.timeline)?;
-        }
+        studies::keep_timelines(&mut study, &mut store)?;
     }
     store.finish()?;
     if let Some(shard) = shard {
