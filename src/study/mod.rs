@@ -2,6 +2,7 @@
 
 pub mod baseline;
 mod breaks;
+pub mod choose;
 mod folding;
 pub mod gate;
 pub mod judge;

@@ -157,7 +157,9 @@ pub fn meets(need: &Need, point: &PointResult, points: &[PointResult], qos: QoS)
     measured(need, point, qos, points).map(|measured| holds(need.comparison, &measured))
 }
 
-fn judge_need(need: &Need, points: &[PointResult]) -> NeedResult {
+/// Judges one need over points: where it is broken, or else comes nearest to it.
+#[must_use]
+pub(super) fn judge_need(need: &Need, points: &[PointResult]) -> NeedResult {
     let mut worst: Option<(f64, Measured)> = None;
     let mut unmeasured = false;
     for point in points {
