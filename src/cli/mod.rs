@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod check;
+mod choose;
 pub mod exit;
 mod files;
 mod interrupt;
@@ -34,6 +35,7 @@ enum Command {
     Sweep(Box<sweep::Arguments>),
     Merge(merge::MergeArguments),
     Report(merge::ReportArguments),
+    Choose(Box<choose::Arguments>),
     Check(check::Arguments),
     Schema(schema::Arguments),
 }
@@ -64,6 +66,7 @@ fn dispatch(arguments: Arguments) -> u8 {
         Command::Sweep(arguments) => sweep::execute(&arguments),
         Command::Merge(arguments) => merge::execute_merge(&arguments),
         Command::Report(arguments) => merge::execute_report(&arguments),
+        Command::Choose(arguments) => choose::execute(&arguments),
         Command::Check(arguments) => check::execute(&arguments),
         Command::Schema(arguments) => schema::execute(&arguments),
     };

@@ -88,8 +88,10 @@ pub enum ChooseError {
     #[error("`{0}` has nothing to measure in this scenario: see that its QoS is published")]
     Unmeasured(String),
     /// The objective is not known.
-    #[error("no client has a radio: write radio = \"lte-m\" or another profile to a client, or \
-             minimise packets or bytes")]
+    #[error(
+        "no client has a radio: write radio = \"lte-m\" or another profile to a client, or \
+             minimise packets or bytes"
+    )]
     NoRadio,
     /// No trial finished.
     #[error("no trial finished")]
