@@ -198,25 +198,32 @@ fn candidate(
     });
     let here = || points.iter().filter(|point| point.rows(qos).next().is_some());
     let trials = here().flat_map(|point| &point.trials);
-    let costs: Option<Vec<f64>> = trials.filter_map(|trial| cost(trial, qos, objective)).collect();
+    let costs = trials.filter_map(|trial| cost(trial, qos, objective));
+    let costs = costs.collect::<Result<Vec<f64>, _>>()?;
     Ok(Candidate {
         values: cell.values.clone(),
         qos,
         needs: judged.collect(),
-        cost: statistics::mean(&costs.ok_or(ChooseError::NoRadio)?),
+        cost: statistics::mean(&costs),
         sound: here().all(|it| matches!(it.verdict(), Verdict::Holds | Verdict::Violated)),
     })
 }
 
-/// The cost of one message; `None` without facts, and `Some(None)` without a radio.
-fn cost(trial: &TrialRow, qos: QoS, objective: Objective) -> Option<Option<f64>> {
+/// The cost of one message; `None` without facts.
+///
+/// # Errors
+/// If it is energy and no client has a radio.
+fn cost(trial: &TrialRow, qos: QoS, objective: Objective) -> Option<Result<f64, ChooseError>> {
     let facts = trial.facts.as_ref()?;
     let row = trial.qos.iter().find(|row| row.qos == qos)?;
     let all: u64 = trial.qos.iter().map(|row| row.counts.messages).sum();
     Some(match objective {
-        Objective::Packets => Some(float(row.sent().packets) / float(row.counts.messages)),
-        Objective::Bytes => Some(float(wire_bytes(facts)) / float(all)),
-        Objective::Energy => facts.radio.as_ref().map(|radio| radio.energy() / float(all)),
+        Objective::Packets => Ok(float(row.sent().packets) / float(row.counts.messages)),
+        Objective::Bytes => Ok(float(wire_bytes(facts)) / float(all)),
+        Objective::Energy => match &facts.radio {
+            Some(radio) => Ok(radio.energy() / float(all)),
+            None => Err(ChooseError::NoRadio),
+        },
     })
 }
 
