@@ -17,7 +17,7 @@
 //! let scenario = Scenario::parse("lossy-uplink.toml", text).map_err(|e| e.to_string())?;
 //! for point in &scenario.points {
 //!     let outcome = judge_trial(&point.trial(1), &AtomicBool::new(false))?;
-//!     let metrics = &outcome.metrics.qos[point.published.unwrap().index()];
+//!     let metrics = &outcome.metrics.qos[point.published.unwrap().index()].counts;
 //!     println!("{}: {} of {} lost", point.label(), metrics.lost, metrics.units);
 //!     assert!(outcome.violations.is_empty());
 //! }
