@@ -9,7 +9,7 @@ use rayon::ThreadPoolBuilder;
 use super::exit;
 use super::files::writable_folder;
 use super::options::Printing;
-use super::studies::{self, Drawing};
+use super::studies::{self, Drawing, Report};
 use crate::study::gate::Gate;
 use crate::study::store::{FILE_NAME, Store, merge};
 
@@ -87,7 +87,7 @@ fn draw(store: &Path, out: &Path, drawing: Drawing, printing: &Printing) -> anyh
     let pool = ThreadPoolBuilder::new().num_threads(1).build()?;
     let gate = Gate { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
     let (study, manifest) = studies::stored(&mut Store::read(store)?, &gate)?;
-    studies::write(&study, out, &manifest.command, drawing)?;
+    Report::new(&study, &manifest.command, drawing).write(out)?;
     studies::print(&study, printing, "")?;
     studies::summarise(&study, None, out);
     Ok(exit::worst(study.points().map(|(_, point)| point.verdict())))

@@ -11,9 +11,11 @@ use super::interrupt;
 use super::options::Printing;
 use super::terminal::{Output, note};
 use crate::report::charts::{ChartOptions, charts};
+use crate::report::choice::Decision;
 use crate::report::page::{self, Page};
 use crate::report::png::png;
 use crate::report::{columns, failure, json, number, table};
+use crate::study::baseline::Comparison;
 use crate::study::gate::Gate;
 use crate::study::manifest::Manifest;
 use crate::study::result::Verdict;
@@ -29,33 +31,54 @@ pub(super) struct Drawing {
     pub png: bool,
 }
 
-/// Writes the files of a study into its folder, each whole or not at all: numbers, charts, and the
-/// page with all of it. `command` is what made it.
-///
-/// # Errors
-/// If one cannot be written.
-pub(super) fn write(
-    study: &Study,
-    folder: &Path,
-    command: &str,
-    drawing: Drawing,
-) -> anyhow::Result<()> {
-    let write = |name: &str, bytes: &[u8]| Pending::open(&folder.join(name))?.write(bytes);
-    write("results.json", &json::study(study))?;
-    write("points.csv", &columns::points(std::slice::from_ref(study)).csv())?;
-    write("trials.csv", &columns::trials(study).csv())?;
-    let charts = charts(study, &ChartOptions::default());
-    writable_folder(&folder.join("charts"))?;
-    for chart in &charts {
-        write(&format!("charts/{}.svg", chart.id), chart.svg.as_bytes())?;
-        if drawing.png {
-            let picture =
-                png(&chart.svg).with_context(|| format!("failed to draw {}", chart.id))?;
-            write(&format!("charts/{}.png", chart.id), &picture)?;
-        }
+/// What the report of a study shows.
+#[derive(Clone, Debug)]
+pub(super) struct Report<'a> {
+    /// What was found.
+    pub study: &'a Study,
+    /// The command that made it.
+    pub command: &'a str,
+    /// What is drawn.
+    pub drawing: Drawing,
+    /// By which the map chooses.
+    pub options: ChartOptions,
+    /// The setting that was chosen, where one was to be.
+    pub decision: Option<&'a Decision>,
+    /// What is different from an earlier study, where one was given.
+    pub baseline: Option<&'a Comparison>,
+}
+
+impl<'a> Report<'a> {
+    /// The report of a study alone.
+    pub(super) fn new(study: &'a Study, command: &'a str, drawing: Drawing) -> Self {
+        let options = ChartOptions::default();
+        Self { study, command, drawing, options, decision: None, baseline: None }
     }
-    let page = Page { study, charts: &charts, command, decision: None, baseline: None };
-    write("report.html", page::page(&page).as_bytes())
+
+    /// Writes the files of a study into its folder, each whole or not at all: numbers, charts, and
+    /// the page with all of it.
+    ///
+    /// # Errors
+    /// If one cannot be written.
+    pub(super) fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        let &Self { study, command, drawing, decision, baseline, .. } = self;
+        let write = |name: &str, bytes: &[u8]| Pending::open(&folder.join(name))?.write(bytes);
+        write("results.json", &json::study(study))?;
+        write("points.csv", &columns::points(std::slice::from_ref(study)).csv())?;
+        write("trials.csv", &columns::trials(study).csv())?;
+        let charts = charts(study, &self.options);
+        writable_folder(&folder.join("charts"))?;
+        for chart in &charts {
+            write(&format!("charts/{}.svg", chart.id), chart.svg.as_bytes())?;
+            if drawing.png {
+                let picture =
+                    png(&chart.svg).with_context(|| format!("failed to draw {}", chart.id))?;
+                write(&format!("charts/{}.png", chart.id), &picture)?;
+            }
+        }
+        let page = Page { study, charts: &charts, command, decision, baseline };
+        write("report.html", page::page(&page).as_bytes())
+    }
 }
 
 /// Runs the few trials that are shown over time once more, and keeps how they went.

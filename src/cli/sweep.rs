@@ -13,7 +13,7 @@ use super::files::Pending;
 use super::files::writable_folder;
 use super::options::{Printing, Running, qos, seeds, setting};
 use super::progress::{Progress, Told};
-use super::studies::{self, Drawing};
+use super::studies::{self, Drawing, Report};
 use super::terminal::{Output, note, style};
 use super::{exit, interrupt, load};
 use crate::base::qos::QoS;
@@ -148,7 +148,7 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     if let Some(shard) = shard {
         note(&format!("   Shard {shard} is in {}: `qoslab merge` joins them", folder.display()));
     } else {
-        studies::write(&study, &folder, &arguments.command(), arguments.drawing)?;
+        Report::new(&study, &arguments.command(), arguments.drawing).write(&folder)?;
         arguments.export(&study)?;
     }
     studies::print(&study, printing, &arguments.running.flags())?;
