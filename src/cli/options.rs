@@ -145,6 +145,23 @@ pub(super) fn seeds(text: &str) -> Result<Seeds, String> {
     Ok(Seeds::Range { first, count: count(span.saturating_add(1))? })
 }
 
+/// The options that select seeds and levels, each with a space before it; empty for all.
+pub(super) fn selected(seeds: Option<Seeds>, qos: &[QoS]) -> String {
+    let mut options = match seeds {
+        None => String::new(),
+        Some(Seeds::Count(count)) => format!(" --seeds {count}"),
+        Some(Seeds::Range { first, count }) => {
+            let last = first.saturating_add(u64::from(count).saturating_sub(1));
+            format!(" --seeds {first}..{last}")
+        }
+    };
+    if !qos.is_empty() {
+        let levels: Vec<_> = qos.iter().map(ToString::to_string).collect();
+        options.extend([" --qos ", &levels.join(",")]);
+    }
+    options
+}
+
 /// Reads a level.
 ///
 /// # Errors

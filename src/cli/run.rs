@@ -6,24 +6,31 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use anyhow::bail;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use rayon::ThreadPool;
 
-use super::files::{Pending, writable_folder};
-use super::options::{Printing, Running, qos, seeds, setting};
+use super::github::GitHub;
+use super::options::{Printing, Running, qos, seeds, selected, setting};
 use super::progress::{Progress, Told};
-use super::terminal::{Output, note, style};
-use super::{exit, interrupt, load};
+use super::studies::Drawing;
+use super::terminal::{note, style};
+use super::{exit, interrupt, known, load};
 use crate::base::qos::QoS;
 use crate::base::units::format_count;
-use crate::report::{self, columns, escape, failure, junit, markdown, summary, table};
+use crate::report::{self, commands, comparison, escape, failure, summary, table};
 use crate::scenario::Scenario;
 use crate::scenario::axis::Setting;
-use crate::study::gate::Gate;
+use crate::scenario::known::Day;
+use crate::study::baseline::Comparison;
+use crate::study::gate::{Gate, Spectator};
 use crate::study::judge::judge_trial;
 use crate::study::plan::{Plan, Seeds, Selection, SelectionError, plan};
 use crate::study::result::{ScenarioResult, Verdict};
-use crate::study::sweep::Study;
+use exports::Exports;
+use folder::Folders;
+
+mod exports;
+mod folder;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,14 +40,18 @@ Examples:
   qoslab run lossy.toml --trial 3f9c          one trial again, as a failure names it
   qoslab run scenarios/ --qos 2 -q            only QoS 2, and only what fails
   qoslab run scenarios/ --junit junit.xml     for CI
+  qoslab run scenarios/ --baseline main/      compared with the reports of an earlier run
+  qoslab run scenarios/ --known known.toml    bugs in it are told and fail nothing until a day
 
 Standard output holds the tables and failures, the same bytes for the same seeds; progress and
-times of this machine go to standard error.";
+times of this machine go to standard error. On GitHub Actions failures become remarks at the files
+too, and the tables go to the step's summary.";
 
 /// Simulate every trial, judge it, print the tables, write the reports: the gate for CI.
 ///
 /// A scenario stands for trials: each point of its axes (such as QoS 0, 1 and 2) with each seed.
-/// Results go to reports/SCENARIO/results.json and trials.csv, except with --trial.
+/// Results go to reports/SCENARIO/: report.html, charts, points.csv, trials.csv, results.json, and
+/// trials.store for `qoslab report` and --baseline; except with --trial.
 #[derive(Debug, Args)]
 #[command(after_help = concat_help())]
 pub(super) struct Arguments {
@@ -68,12 +79,25 @@ pub(super) struct Arguments {
     /// Go on with the next scenario after one that failed
     #[arg(long, help_heading = "How to run")]
     no_fail_fast: bool,
+    /// What a scenario is that proves nothing: not drained, or something expected never happened
+    #[arg(long, value_name = "HOW", value_enum, default_value_t, help_heading = "How to run")]
+    inconclusive: Inconclusive,
+    /// A list of bugs that are known until a day: told, and no failure before it has passed
+    #[arg(long, value_name = "FILE", help_heading = "How to run")]
+    known: Option<PathBuf>,
+    /// The day by which known bugs are judged, such as 2027-03-01 [default: today, in UTC]
+    #[arg(long, value_name = "DAY", value_parser = day, requires = "known",
+        help_heading = "How to run")]
+    today: Option<Day>,
     #[command(flatten)]
     running: Running,
 
     /// Where the reports go [default: reports]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     out: Option<PathBuf>,
+    /// Tell what is different from the reports in another folder
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    baseline: Option<PathBuf>,
     /// Write the tables of all scenarios as CSV
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     export_csv: Option<PathBuf>,
@@ -87,7 +111,19 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     junit: Option<PathBuf>,
     #[command(flatten)]
+    drawing: Drawing,
+    #[command(flatten)]
     printing: Printing,
+}
+
+/// What a scenario that proves nothing does to the exit code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Inconclusive {
+    /// Exit with 3.
+    #[default]
+    Fail,
+    /// Tell it, and exit as if it held.
+    Warn,
 }
 
 fn concat_help() -> String {
@@ -107,6 +143,11 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
         arguments.running.overrule(scenario);
     }
     refuse_namesakes(&scenarios)?;
+    if let Some(known) = &arguments.known
+        && !known::apply(known, arguments.today, &mut scenarios, arguments.printing.color)
+    {
+        return Ok(exit::USAGE);
+    }
     let pool = arguments.running.pool()?;
     for scenario in &scenarios {
         arguments.running.refuse_larger(scenario, &pool)?;
@@ -123,36 +164,77 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
             });
         }
     };
-    let exports = Exports::open(arguments, &plans)?;
+    let exports = Exports::open(arguments)?;
+    let folders = Folders::open(arguments, &plans)?;
     let planned = plans.len();
-    let (results, seconds) = simulate(arguments, &pool, plans);
-    exports.write(&results, &arguments.running.flags())?;
+    let found = simulate(arguments, &pool, plans, folders)?;
+    let flags = arguments.running.flags();
+    exports.write(&found, &flags)?;
+    let github = GitHub::from_environment();
+    github.print(&text(arguments, &found))?;
+    let is_lenient = arguments.inconclusive == Inconclusive::Warn;
+    github.remark(&found.results, &flags, is_lenient)?;
+    github.summarise(&found.markdown())?;
+    summarise(arguments, &found, planned);
+    let verdicts = found.results.iter().map(|result| arguments.weighed(result.verdict));
     let interrupted = interrupt::flag().load(Ordering::SeqCst);
-    print(arguments, &results)?;
-    summarise(arguments, &results, planned, seconds);
-    Ok(if interrupted { exit::INTERRUPTED } else { exit::of(&results) })
+    Ok(if interrupted { exit::INTERRUPTED } else { exit::worst(verdicts) })
 }
 
+/// What was found of each scenario, in order.
+#[derive(Debug, Default)]
+struct Found {
+    results: Vec<ScenarioResult>,
+    /// What is different from the baseline, where there is one; one for each result.
+    baselines: Vec<Option<Comparison>>,
+    /// How long it took on this machine.
+    seconds: f64,
+}
+
+impl Found {
+    fn each(&self) -> impl Iterator<Item = (&ScenarioResult, Option<&Comparison>)> {
+        self.results.iter().zip(self.baselines.iter().map(Option::as_ref))
+    }
+
+    fn markdown(&self) -> String {
+        report::markdown::document(self.each())
+    }
+}
+
+/// Runs and judges every plan, and writes its report as soon as it is done.
 fn simulate(
     arguments: &Arguments,
     pool: &ThreadPool,
     plans: Vec<Plan>,
-) -> (Vec<ScenarioResult>, f64) {
+    mut folders: Folders,
+) -> anyhow::Result<Found> {
     let interrupt = interrupt::watch();
-    let total: usize = plans.iter().map(|plan| plan.trials.len()).sum();
-    let style = style(arguments.printing.color, &io::stderr());
-    if !arguments.printing.quiet {
-        let runs = report::number::counted(total as u64, "run");
+    let total = plans.iter().map(|plan| plan.trials.len()).sum::<usize>() as u64;
+    let printing = &arguments.printing;
+    let style = style(printing.color, &io::stderr());
+    if !printing.quiet {
+        let runs = report::number::counted(total, "run");
         let scenarios = report::number::counted(plans.len() as u64, "scenario");
         let jobs = report::number::counted(pool.current_num_threads() as u64, "job");
         note(&format!("  Starting {runs} of {scenarios} ({jobs})"));
     }
-    let printing = &arguments.printing;
-    let total = total as u64;
     let progress = Progress::start(total, printing.progress, printing.quiet, Told::Line, style);
     let gate = Gate { pool, fail_fast: !arguments.no_fail_fast, interrupt };
-    let results = gate.run(plans, &|trial| judge_trial(trial, interrupt), &progress);
-    (results, progress.finish())
+    let mut found = Found::default();
+    for plan in plans {
+        let last = found.results.last().map(|last| arguments.weighed(last.verdict));
+        if gate.stops_after(last) {
+            break;
+        }
+        let judge = |trial: &_| judge_trial(trial, interrupt);
+        let folder = folders.take(&plan.scenario);
+        let (result, baseline) = folder.run(arguments, &gate, plan, &judge, &progress)?;
+        progress.scenario_done(&result);
+        found.results.push(result);
+        found.baselines.push(baseline);
+    }
+    found.seconds = progress.finish();
+    Ok(found)
 }
 
 /// Two scenarios of one name could not be told apart in any output, and would write one folder;
@@ -173,30 +255,33 @@ fn refuse_namesakes(scenarios: &[Scenario]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print(arguments: &Arguments, results: &[ScenarioResult]) -> anyhow::Result<()> {
+/// Tables and failures.
+fn text(arguments: &Arguments, found: &Found) -> String {
     let layout = arguments.printing.layout();
     let style = layout.style;
     let flags = arguments.running.flags();
-    let mut output = Output::default();
-    for result in results {
-        let failures = failure::failures(result, &flags, style);
-        if arguments.printing.quiet && result.verdict == Verdict::Holds {
+    let mut text = String::new();
+    for (result, baseline) in found.each() {
+        let is_same = baseline.is_none_or(Comparison::is_identical);
+        if arguments.printing.quiet && result.verdict == Verdict::Holds && is_same {
             continue;
         }
-        output.print(&format!(
-            "\n{}{}",
-            table::table(result, layout),
-            summary::expectations(result, style)
-        ))?;
+        text.push('\n');
+        text.push_str(&table::table(result, layout));
+        text.push_str(&summary::expectations(result, style));
+        text.push_str(&baseline.map(|it| comparison::text(it, style)).unwrap_or_default());
+        let failures = failure::failures(result, &flags, style);
         if !failures.is_empty() {
-            output.print(&format!("\n{failures}"))?;
+            text.push('\n');
+            text.push_str(&failures);
         }
     }
-    Ok(())
+    text
 }
 
-fn summarise(arguments: &Arguments, results: &[ScenarioResult], planned: usize, seconds: f64) {
-    note(&format!("\n   Summary [{seconds:>6.2}s] {}", summary::counts(results)));
+fn summarise(arguments: &Arguments, found: &Found, planned: usize) {
+    let results = &found.results;
+    note(&format!("\n   Summary [{:>6.2}s] {}", found.seconds, summary::counts(results)));
     if let Some(partial) = results.iter().find(|result| result.is_partial()) {
         let (done, all) = (partial.finished as u64, partial.planned as u64);
         let name = escape::terminal(&partial.scenario.name);
@@ -213,7 +298,14 @@ fn summarise(arguments: &Arguments, results: &[ScenarioResult], planned: usize, 
         note(&format!("           {left} not run: {why}"));
     }
     if let Some(out) = arguments.reports() {
-        note(&format!("           reports: {}", out.display()));
+        let only = results.first().filter(|_| results.len() == 1);
+        match only.map(|it| escape::file_name(&it.scenario.name)) {
+            Some(name) => {
+                let page = out.join(name).join("report.html");
+                note(&format!("           report: {}", page.display()));
+            }
+            None => note(&format!("           reports: {}", out.display())),
+        }
     }
 }
 
@@ -228,10 +320,20 @@ impl Arguments {
         }
     }
 
-    /// The files to export: CSV, JSON, Markdown, `JUnit`.
-    fn exports(&self) -> [Option<&Path>; 4] {
-        [&self.export_csv, &self.export_json, &self.export_markdown, &self.junit]
-            .map(Option::as_deref)
+    /// How a verdict counts for the gate.
+    fn weighed(&self, verdict: Verdict) -> Verdict {
+        match (verdict, self.inconclusive) {
+            (Verdict::Inconclusive, Inconclusive::Warn) => Verdict::Holds,
+            _ => verdict,
+        }
+    }
+
+    /// The command for one scenario, without what is this machine's alone.
+    fn command(&self, scenario: &Scenario) -> String {
+        commands::run(
+            scenario,
+            &(selected(self.selection().seeds, &self.qos) + &self.running.flags()),
+        )
     }
 
     /// The folder for reports; a single trial is a look and not a result, and leaves none unless
@@ -245,71 +347,6 @@ impl Arguments {
     }
 }
 
-/// The files that the user asked for.
-#[derive(Debug)]
-struct Exports {
-    folders: BTreeMap<String, PathBuf>,
-    csv: Option<Pending>,
-    json: Option<Pending>,
-    markdown: Option<Pending>,
-    junit: Option<Pending>,
-}
-
-impl Exports {
-    fn open(arguments: &Arguments, plans: &[Plan]) -> anyhow::Result<Self> {
-        let pending = |path: Option<&Path>| path.map(Pending::open).transpose();
-        let [csv, json, markdown, junit] = arguments.exports();
-        for (nth, path) in arguments.exports().into_iter().flatten().enumerate() {
-            let twice = arguments.exports().into_iter().flatten().skip(nth + 1).any(|p| p == path);
-            if twice && !path.starts_with("/dev") {
-                bail!("two exports would write `{}`: name two files", path.display());
-            }
-        }
-        let mut folders = BTreeMap::new();
-        if let Some(out) = arguments.reports() {
-            for Plan { scenario, .. } in plans {
-                let folder = out.join(escape::file_name(&scenario.name));
-                folders.insert(scenario.name.clone(), folder);
-            }
-            for folder in folders.values() {
-                writable_folder(folder)?;
-            }
-        }
-        Ok(Self {
-            folders,
-            csv: pending(csv)?,
-            json: pending(json)?,
-            markdown: pending(markdown)?,
-            junit: pending(junit)?,
-        })
-    }
-
-    fn write(self, results: &[ScenarioResult], flags: &str) -> anyhow::Result<()> {
-        for result in results {
-            if let Some(folder) = self.folders.get(&result.scenario.name) {
-                let write = |name, bytes: Vec<u8>| Pending::open(&folder.join(name))?.write(&bytes);
-                write("results.json", report::json::scenario(result))?;
-                let study = Study::of(result.clone());
-                write("trials.csv", columns::trials(&study).csv())?;
-            }
-        }
-        if let Some(file) = self.csv {
-            let studies: Vec<Study> = results.iter().cloned().map(Study::of).collect();
-            file.write(&columns::points(&studies).csv())?;
-        }
-        if let Some(file) = self.json {
-            file.write(&report::json::scenarios(results))?;
-        }
-        if let Some(file) = self.markdown {
-            file.write(markdown::document(results).as_bytes())?;
-        }
-        if let Some(file) = self.junit {
-            file.write(&junit::document(results, flags))?;
-        }
-        Ok(())
-    }
-}
-
 fn trial_name(text: &str) -> Result<String, String> {
     let is_name =
         !text.is_empty() && text.len() <= 8 && text.bytes().all(|b| b.is_ascii_hexdigit());
@@ -318,4 +355,9 @@ fn trial_name(text: &str) -> Result<String, String> {
     } else {
         Err("a name is up to 8 hexadecimal digits".to_owned())
     }
+}
+
+/// Reads a day.
+fn day(text: &str) -> Result<Day, String> {
+    Day::read(text).ok_or_else(|| "a day is written as in 2027-03-01".to_owned())
 }

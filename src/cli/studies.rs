@@ -1,9 +1,9 @@
 //! What the commands on studies share: the folder of a study, and what is printed of it.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
-use anyhow::Context;
-
+use anyhow::{Context, bail};
 use clap::Args;
 
 use super::files::{Pending, writable_folder};
@@ -19,7 +19,7 @@ use crate::study::baseline::Comparison;
 use crate::study::gate::Gate;
 use crate::study::manifest::Manifest;
 use crate::study::result::Verdict;
-use crate::study::store::{Key, Store};
+use crate::study::store::{FILE_NAME, Key, Store};
 use crate::study::sweep::Study;
 use crate::study::timeline::timelines;
 
@@ -86,6 +86,10 @@ impl<'a> Report<'a> {
 /// # Errors
 /// If the store cannot be written.
 pub(super) fn keep_timelines(study: &mut Study, store: &mut Store) -> anyhow::Result<()> {
+    // Of what was interrupted nobody knows how it goes on.
+    if interrupt::flag().load(Ordering::SeqCst) {
+        return Ok(());
+    }
     study.timelines = timelines(study, interrupt::flag());
     for it in &study.timelines {
         let points = &study.cells[it.cell].result.scenario.points;
@@ -94,6 +98,23 @@ pub(super) fn keep_timelines(study: &mut Study, store: &mut Store) -> anyhow::Re
         store.put_timeline(Key::new(point, it.seed), it.qos, &it.timeline)?;
     }
     Ok(())
+}
+
+/// The store of an earlier study in its folder, or the store's own path; `own` is the store that
+/// will be written.
+///
+/// # Errors
+/// If it cannot be read, or is the one that will be written.
+pub(super) fn earlier(path: &Path, own: Option<&Path>) -> anyhow::Result<Store> {
+    let path = if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() };
+    if own.is_some_and(|own| same_file::is_same_file(own, &path).unwrap_or(false)) {
+        bail!(
+            "the baseline `{}` is what this would write: copy its folder first, or use --out",
+            path.display()
+        );
+    }
+    Store::read_any_model(&path)
+        .with_context(|| format!("failed to read the baseline `{}`", path.display()))
 }
 
 /// Prints the table, and whatever failed.

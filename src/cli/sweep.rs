@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::{env, io};
+use std::{env, fs, io};
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -11,16 +11,17 @@ use rayon::ThreadPool;
 #[cfg(feature = "parquet")]
 use super::files::Pending;
 use super::files::writable_folder;
-use super::options::{Printing, Running, qos, seeds, setting};
+use super::options::{Printing, Running, qos, seeds, selected, setting};
 use super::progress::{Progress, Told};
 use super::studies::{self, Drawing, Report};
 use super::terminal::{Output, note, style};
 use super::{exit, interrupt, load};
 use crate::base::qos::QoS;
 use crate::base::units::{format_bytes, parse_percent};
-use crate::report::{commands, escape, number};
+use crate::report::{commands, comparison, escape, number};
 use crate::scenario::axis::{Axis, AxisValue, Setting};
-use crate::scenario::{Scenario, grid};
+use crate::scenario::{Scenario, design, grid};
+use crate::study::baseline::compare;
 use crate::study::gate::Gate;
 use crate::study::judge::judge_trial;
 use crate::study::manifest::Manifest;
@@ -35,6 +36,7 @@ Examples:
   qoslab sweep lossy.toml --vary link.sensor.loss=0%..30%:5%
   qoslab sweep meter.toml --vary client.meter.keep_alive=1m,5m,20m --vary link.meter.nat_idle=2m,10m
   qoslab sweep lossy.toml              the axes of the file's [sweep]
+  qoslab sweep lossy.toml --points design.csv   the cells of a table
   qoslab sweep lossy.toml --estimate   how much it would be, without running it
   qoslab sweep lossy.toml --shard 3/64 one of 64 parts; qoslab merge joins them
 
@@ -58,6 +60,10 @@ pub(super) struct Arguments {
     /// Vary a numeric field: PATH=0%..30%:5%, or PATH=1m,5m,20m; again for another axis
     #[arg(long, value_name = "PATH=VALUES", help_heading = "What to run")]
     vary: Vec<String>,
+    /// Run the cells of a table instead: a CSV file with a column for each field, such as
+    /// link.sensor.loss, and a row for each cell
+    #[arg(long, value_name = "FILE", conflicts_with = "vary", help_heading = "What to run")]
+    points: Option<PathBuf>,
     /// Set a field of the file to another value in all cells
     #[arg(long, value_name = "PATH=VALUE", value_parser = setting, help_heading = "What to run")]
     set: Vec<Setting>,
@@ -88,6 +94,9 @@ pub(super) struct Arguments {
     /// Where the results go [default: reports/SCENARIO/sweep]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     out: Option<PathBuf>,
+    /// Tell what is different from an earlier sweep in another folder
+    #[arg(long, value_name = "DIR", conflicts_with = "shard", help_heading = "Output")]
+    baseline: Option<PathBuf>,
     /// Write the table of points as Apache Parquet too
     #[cfg(feature = "parquet")]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
@@ -112,10 +121,12 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
         return Ok(exit::USAGE);
     };
     let shard = arguments.shard()?;
-    let axes = arguments.axes(&scenario)?;
+    let (axes, grid) = arguments.axes(&scenario)?;
     let pool = arguments.running.pool()?;
     let settings = [arguments.set.clone(), scenario.every_qos()].concat();
-    let Some(cells) = arguments.cells(&scenario, &axes, &pool)? else { return Ok(exit::USAGE) };
+    let Some(cells) = arguments.cells(&scenario, &axes, grid, &pool)? else {
+        return Ok(exit::USAGE);
+    };
     let selection = arguments.selection();
     let plan = StudyPlan::new(axes, cells, &selection)
         .and_then(|plan| plan.limited(arguments.precision, shard));
@@ -134,6 +145,8 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     let folder = arguments.folder(&scenario, shard);
     writable_folder(&folder)?;
     let path = folder.join(FILE_NAME);
+    let baseline = arguments.baseline.as_ref().map(|it| studies::earlier(it, Some(&path)));
+    let baseline = baseline.transpose()?;
     let mut store = if arguments.fresh { Store::create(&path) } else { Store::open(&path) }?;
     store.put_manifest(&Manifest::new(&plan, settings, &selection, arguments.command()))?;
     let (study, seconds) = simulate(arguments, &pool, plan, &mut store).with_context(|| {
@@ -145,13 +158,20 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
         studies::keep_timelines(&mut study, &mut store)?;
     }
     store.finish()?;
+    let baseline = baseline.map(|mut earlier| compare(&study, &mut earlier)).transpose()?;
     if let Some(shard) = shard {
         note(&format!("   Shard {shard} is in {}: `qoslab merge` joins them", folder.display()));
     } else {
-        Report::new(&study, &arguments.command(), arguments.drawing).write(&folder)?;
+        let command = arguments.command();
+        let report = Report::new(&study, &command, arguments.drawing);
+        Report { baseline: baseline.as_ref(), ..report }.write(&folder)?;
         arguments.export(&study)?;
     }
     studies::print(&study, printing, &arguments.running.flags())?;
+    if let Some(baseline) = &baseline {
+        let style = printing.layout().style;
+        Output::default().print(&format!("\n{}", comparison::text(baseline, style)))?;
+    }
     studies::summarise(&study, Some(seconds), &folder);
     if interrupt::flag().load(Ordering::SeqCst) {
         return Ok(exit::INTERRUPTED);
@@ -164,11 +184,30 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
 type CellOf = (Vec<AxisValue>, Scenario);
 
 impl Arguments {
-    fn axes(&self, scenario: &Scenario) -> anyhow::Result<Vec<Axis>> {
+    /// What is varied, and each cell's values.
+    fn axes(&self, scenario: &Scenario) -> anyhow::Result<(Vec<Axis>, Vec<Vec<AxisValue>>)> {
+        let (axes, cells) = match &self.points {
+            Some(path) => points(path)?,
+            None => {
+                let axes = self.varied(scenario)?;
+                let cells = grid(&axes).map_err(|problem| {
+                    anyhow::anyhow!("the sweep {}: {}", problem.what, problem.label)
+                })?;
+                (axes, cells)
+            }
+        };
+        if let Some(axis) = axes.iter().find(|axis| self.set.iter().any(|it| it.path == axis.path))
+        {
+            bail!("`{}` is both set and varied: leave one out", escape::terminal(&axis.path));
+        }
+        Ok((axes, cells))
+    }
+
+    fn varied(&self, scenario: &Scenario) -> anyhow::Result<Vec<Axis>> {
         if self.vary.is_empty() && scenario.axes.is_empty() {
             bail!(
                 "nothing is varied: use --vary PATH=VALUES, such as \
-                 --vary link.NAME.loss=0%..30%:5%, or write [sweep] into the file"
+                 --vary link.NAME.loss=0%..30%:5%, or --points, or write [sweep] into the file"
             );
         }
         let mut axes = Vec::new();
@@ -181,12 +220,7 @@ impl Arguments {
             })?;
             axes.push(axis);
         }
-        let axes = if axes.is_empty() { scenario.axes.clone() } else { axes };
-        if let Some(axis) = axes.iter().find(|axis| self.set.iter().any(|it| it.path == axis.path))
-        {
-            bail!("`{}` is both set and varied: leave one out", escape::terminal(&axis.path));
-        }
-        Ok(axes)
+        Ok(if axes.is_empty() { scenario.axes.clone() } else { axes })
     }
 
     /// Each cell's values and scenario; `None` if one is wrong, which has been told by then.
@@ -194,10 +228,9 @@ impl Arguments {
         &self,
         scenario: &Scenario,
         axes: &[Axis],
+        grid: Vec<Vec<AxisValue>>,
         pool: &ThreadPool,
     ) -> anyhow::Result<Option<Vec<CellOf>>> {
-        let grid = grid(axes)
-            .map_err(|problem| anyhow::anyhow!("the sweep {}: {}", problem.what, problem.label))?;
         let mut cells = Vec::with_capacity(grid.len());
         for values in grid {
             let mut settings = scenario.every_qos();
@@ -253,22 +286,12 @@ impl Arguments {
             let value = commands::argument(value);
             command.extend([" --", option, " ", value.as_str()]);
         };
+        self.points.iter().for_each(|path| add("points", &path.display()));
         self.vary.iter().for_each(|axis| add("vary", axis));
         self.set.iter().for_each(|setting| add("set", setting));
-        match self.seeds {
-            Some(Seeds::Count(count)) => add("seeds", &count),
-            Some(Seeds::Range { first, count }) => {
-                let last = first.saturating_add(u64::from(count).saturating_sub(1));
-                add("seeds", &format!("{first}..{last}"));
-            }
-            None => {}
-        }
-        if !self.qos.is_empty() {
-            let levels: Vec<_> = self.qos.iter().map(ToString::to_string).collect();
-            add("qos", &levels.join(","));
-        }
+        command.push_str(&selected(self.seeds, &self.qos));
         if let Some(precision) = self.precision {
-            add("precision", &format!("{}%", precision.share() * 100.0));
+            command.push_str(&format!(" --precision {}%", precision.share() * 100.0));
         }
         command
     }
@@ -287,6 +310,17 @@ impl Arguments {
     const fn export(&self, _: &Study) -> anyhow::Result<()> {
         Ok(())
     }
+}
+
+/// The cells of a table.
+fn points(path: &Path) -> anyhow::Result<(Vec<Axis>, Vec<Vec<AxisValue>>)> {
+    let shown = path.display();
+    let text = fs::read_to_string(path).with_context(|| format!("failed to read `{shown}`"))?;
+    design(&text).map_err(|problem| {
+        let help = if problem.help.is_empty() { String::new() } else { "\n".to_owned() };
+        let label = escape::terminal(&problem.label);
+        anyhow::anyhow!("`{shown}` {}: {label}{help}{}", problem.what, problem.help)
+    })
 }
 
 /// Tells how much it would be.

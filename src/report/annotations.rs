@@ -9,12 +9,13 @@ use crate::study::result::{Cause, Failure, PointResult, ScenarioResult, Verdict}
 /// GitHub shows ten errors of a step and drops the rest.
 const MOST: usize = 10;
 
-/// A line for each point with failing trials, need that is not met and expectation that was not
-/// seen; after ten of them, a notice of how many more there are. Empty if nothing failed. `flags`
-/// as for [`failure::failures`].
+/// A line for each point with failing trials, need that is not met, expectation that was not seen,
+/// and known break that is gone; after ten of them, a notice of how many more there are. Empty if nothing failed. `flags`
+/// as for [`failure::failures`]; with `is_lenient`, what proves nothing is only a warning.
 #[must_use]
-pub fn annotations(results: &[ScenarioResult], flags: &str) -> String {
-    let all: Vec<String> = results.iter().flat_map(|result| of_scenario(result, flags)).collect();
+pub fn annotations(results: &[ScenarioResult], flags: &str, is_lenient: bool) -> String {
+    let each = results.iter().flat_map(|result| of_scenario(result, flags, is_lenient));
+    let all: Vec<String> = each.collect();
     let mut text: String = all.iter().take(MOST).map(String::as_str).collect();
     if all.len() > MOST {
         let more = counted((all.len() - MOST) as u64, "more failure");
@@ -23,7 +24,12 @@ pub fn annotations(results: &[ScenarioResult], flags: &str) -> String {
     text
 }
 
-fn of_scenario(result: &ScenarioResult, flags: &str) -> Vec<String> {
+fn of_scenario(result: &ScenarioResult, flags: &str, is_lenient: bool) -> Vec<String> {
+    let kind = |verdict| match verdict {
+        Verdict::Inconclusive if is_lenient => "warning",
+        _ => "error",
+    };
+    let missing = kind(Verdict::Inconclusive);
     let points = result.points.iter().filter_map(|point| {
         let failure = point.failures.first()?;
         let what = format!(
@@ -33,29 +39,36 @@ fn of_scenario(result: &ScenarioResult, flags: &str) -> Vec<String> {
             why(failure),
             failure::reproduce(&result.scenario, failure, flags)
         );
-        Some(error(result, line(result, point), &title(result, &point.label), &what))
+        let title = title(result, &point.label);
+        Some(remark(kind(point.verdict()), result, line(result, point), &title, &what))
     });
     let needs = result.needs.iter().filter_map(|need| {
-        let is_met = result.judged(need).is_none_or(|verdict| verdict == Verdict::Holds);
+        let verdict = result.judged(need).filter(|verdict| *verdict != Verdict::Holds)?;
         let seen = need.worst.as_ref().map_or_else(
             || "could not be measured".to_owned(),
             |worst| format!("{} at {}", measured(&need.need, worst), worst.label),
         );
         let what = format!("need {}: {seen}", need.need.text);
-        (!is_met)
-            .then(|| error(result, of_text(result, &need.need.text), &title(result, "need"), &what))
+        let line = of_text(result, &need.need.text);
+        Some(remark(kind(verdict), result, line, &title(result, "need"), &what))
     });
     let missed = |count: u64| result.happened(count) == Some(Verdict::Inconclusive);
     let sometimes = result.sometimes.iter().filter(move |(_, count)| missed(*count));
     let sometimes = sometimes.map(|(name, _)| {
-        error(result, 1, &title(result, "sometimes"), &format!("{name} never happened"))
+        let what = format!("{name} never happened");
+        remark(missing, result, 1, &title(result, "sometimes"), &what)
     });
     let expected = result.expected.iter().filter(move |(_, count)| missed(*count));
     let expected = expected.map(|(it, _)| {
         let what = format!("expected break never happened: {}", words::expected(&it.what));
-        error(result, 1, &title(result, "expected break"), &what)
+        remark(missing, result, 1, &title(result, "expected break"), &what)
     });
-    points.chain(needs).chain(sometimes).chain(expected).collect()
+    let known = result.known.iter().filter(|(_, count)| !result.narrowed && *count == 0);
+    let known = known.map(|(it, count)| {
+        let what = format!("{}: {}", words::expected(&it.what), words::known_seen(it, *count));
+        remark("notice", result, 1, &title(result, "known break"), &what)
+    });
+    points.chain(needs).chain(sometimes).chain(expected).chain(known).collect()
 }
 
 fn why(failure: &Failure) -> String {
@@ -77,9 +90,10 @@ fn title(result: &ScenarioResult, what: &str) -> String {
     format!("{}: {what}", result.scenario.name)
 }
 
-fn error(result: &ScenarioResult, line: usize, title: &str, message: &str) -> String {
+/// A remark of a `kind` that GitHub knows: `error`, `warning` or `notice`.
+fn remark(kind: &str, result: &ScenarioResult, line: usize, title: &str, message: &str) -> String {
     format!(
-        "::error file={},line={line},title={}::{}\n",
+        "::{kind} file={},line={line},title={}::{}\n",
         workflow_property(&result.scenario.path),
         workflow_property(title),
         workflow_message(message)
@@ -121,7 +135,8 @@ mod tests {
 
     #[test]
     fn a_failure_stands_at_its_workload_and_a_need_at_its_line() {
-        let text = annotations(&[broken("need = [\"qos0.lost <= 5%\"]", "a.toml", "a")], " --wire");
+        let text =
+            annotations(&[broken("need = [\"qos0.lost <= 5%\"]", "a.toml", "a")], " --wire", false);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 3, "{text}");
         let start = "::error file=a.toml,line=8,title=a%3A qos 0::4 of 4 runs: exactly-once \
@@ -135,7 +150,7 @@ mod tests {
     #[test]
     fn a_scenario_cannot_write_commands_of_its_own() {
         let hostile = "x,line=9::warning::y\n::error::z%0A\x1b[2J\u{202e}";
-        let text = annotations(&[broken("", hostile, hostile)], "");
+        let text = annotations(&[broken("", hostile, hostile)], "", false);
         assert!(text.lines().all(|line| line.starts_with("::error file=x%2Cline=9%3A%3A")));
         assert!(text.chars().all(|char| char == '\n' || !char.is_control()));
         assert!(!text.contains("%0A") && text.contains("%250A"), "{text}");
@@ -144,7 +159,7 @@ mod tests {
     #[test]
     fn after_ten_only_their_number_is_told() {
         let results: Vec<_> = (0..7).map(|_| broken("", "a.toml", "a")).collect();
-        let text = annotations(&results, "");
+        let text = annotations(&results, "", false);
         assert_eq!(text.matches("::error ").count(), 10);
         assert!(
             text.ends_with("::notice title=qoslab::4 more failures: see the log and the reports\n")

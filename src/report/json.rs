@@ -100,7 +100,9 @@ struct Scenario {
     points: Vec<Point>,
     needs: Vec<Need>,
     sometimes: BTreeMap<String, u64>,
-    expected_breaks: Vec<ExpectedBreak>,
+    expected_breaks: Vec<Break>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    known_breaks: Vec<Break>,
 }
 
 #[derive(Serialize)]
@@ -220,12 +222,16 @@ struct Need {
 }
 
 #[derive(Serialize)]
-struct ExpectedBreak {
+struct Break {
     promise: Option<&'static str>,
     kind: Option<&'static str>,
     rule: Option<String>,
     blame: &'static str,
     why: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
     count: u64,
 }
 
@@ -267,18 +273,11 @@ impl Sweep {
 impl Scenario {
     fn new(result: &ScenarioResult) -> Self {
         let Rules { mqtt, transport, retry, endpoints } = describe::rules(&result.scenario);
-        let expected = result.expected.iter().map(|(expected, count)| {
-            let (promise, kind, rule, blame) = match &expected.what {
-                Expected::Promise(it) => (
-                    Some(words::promise(it.promise)),
-                    Some(words::breach(it.breach)),
-                    None,
-                    it.blame,
-                ),
-                Expected::Rule(known) => (None, None, Some(known.rule.clone()), known.blame),
-            };
-            let (blame, why) = (words::blame(blame), expected.why.clone());
-            ExpectedBreak { promise, kind, rule, blame, why, count: *count }
+        let expected = result.expected.iter();
+        let known = result.known.iter().map(|(known, count)| Break {
+            url: Some(known.url.clone()),
+            expires: Some(known.expires.to_string()),
+            ..Break::new(&known.what, &known.why, *count)
         });
         Self {
             schema: SCHEMA,
@@ -298,8 +297,22 @@ impl Scenario {
             points: result.points.iter().map(Point::new).collect(),
             needs: result.needs.iter().map(|need| Need::new(result, need)).collect(),
             sometimes: result.sometimes.iter().cloned().collect(),
-            expected_breaks: expected.collect(),
+            expected_breaks: expected.map(|(it, n)| Break::new(&it.what, &it.why, *n)).collect(),
+            known_breaks: known.collect(),
         }
+    }
+}
+
+impl Break {
+    fn new(what: &Expected, why: &str, count: u64) -> Self {
+        let (promise, kind, rule, blame) = match what {
+            Expected::Promise(it) => {
+                (Some(words::promise(it.promise)), Some(words::breach(it.breach)), None, it.blame)
+            }
+            Expected::Rule(known) => (None, None, Some(known.rule.clone()), known.blame),
+        };
+        let (blame, why) = (words::blame(blame), why.to_owned());
+        Self { promise, kind, rule, blame, why, url: None, expires: None, count }
     }
 }
 

@@ -51,6 +51,13 @@ fn suite(result: &ScenarioResult, flags: &str) -> TestSuite {
         let name = format!("expected break {}", words::expected(&expected.what));
         suite.add_test_case(case(&name, verdict, "never happened"));
     }
+    for (known, count) in &result.known {
+        let name = format!("known break {}", words::expected(&known.what));
+        // What is known is no success: most servers count a skipped case apart, with its message.
+        let mut status = TestCaseStatus::skipped();
+        status.set_message(words::known_seen(known, *count));
+        suite.add_test_case(TestCase::new(name, status));
+    }
     if result.is_partial() {
         let what = format!("{} of {} runs finished", result.finished, result.planned);
         suite.add_test_case(case("all runs finished", Some(Verdict::Inconclusive), &what));

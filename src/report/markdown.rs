@@ -4,9 +4,10 @@ use super::describe::Rules;
 use super::figures::Figures;
 use super::number::{measured, time};
 use super::summary::rules;
-use super::{describe, escape, words};
+use super::{comparison, describe, escape, words};
 use crate::base::units::{format_count, format_share};
 use crate::scenario::MODEL;
+use crate::study::baseline::Comparison;
 use crate::study::result::{ScenarioResult, Verdict};
 use crate::study::statistics::Interval;
 
@@ -16,13 +17,16 @@ const HEADER: &str = "\
 |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|
 ";
 
-/// One section a scenario.
+/// One section a scenario, each with what is different from an earlier run where one was given.
 #[must_use]
-pub fn document(results: &[ScenarioResult]) -> String {
+pub fn document<'a>(
+    results: impl IntoIterator<Item = (&'a ScenarioResult, Option<&'a Comparison>)>,
+) -> String {
     let mut text = String::from("# qoslab run\n");
-    for result in results {
+    for (result, baseline) in results {
         text.push('\n');
         text += &section(result);
+        text += &baseline.map(comparison::markdown).unwrap_or_default();
     }
     text
 }
@@ -68,6 +72,14 @@ fn section(result: &ScenarioResult) -> String {
             escape::markdown(&words::expected(&expected.what)),
             format_count(*count),
             escape::markdown(&expected.why),
+        );
+    }
+    for (known, count) in &result.known {
+        text += &format!(
+            "- known break {}: {}. {}\n",
+            escape::markdown(&words::expected(&known.what)),
+            escape::markdown(&words::known_seen(known, *count)),
+            escape::markdown(&known.why),
         );
     }
     for (broken, count) in rules(result) {

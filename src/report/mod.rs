@@ -11,6 +11,7 @@ pub mod charts;
 pub mod choice;
 pub mod columns;
 pub mod commands;
+pub mod comparison;
 pub mod describe;
 pub mod escape;
 pub mod failure;

@@ -42,8 +42,17 @@ pub fn expectations(result: &ScenarioResult, style: Style) -> String {
             style.faint(&escape::terminal(&expected.why)),
         );
     }
+    for (known, count) in &result.known {
+        text += &format!(
+            "  {} known break: {}: {}\n      {}\n",
+            if *count == 0 { style.doubtful("?") } else { style.faint("-") },
+            escape::terminal(&words::expected(&known.what)),
+            escape::terminal(&words::known_seen(known, *count)),
+            style.faint(&escape::terminal(&known.why)),
+        );
+    }
     for (broken, count) in rules(result) {
-        let declared = result.expected.iter().any(|(it, _)| it.what.is_rule(&broken));
+        let declared = result.scenario.expect.declared().any(|it| it.is_rule(&broken));
         let bad = broken.is_violation() && !declared;
         let sign = if bad { style.bad("✗") } else { style.faint("-") };
         let times = format_count(count);

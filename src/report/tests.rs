@@ -66,7 +66,7 @@ fn files_hold_every_metric() {
         "results.json",
         String::from_utf8(json::scenario(&results[0])).unwrap()
     );
-    insta::assert_snapshot!("tables.md", markdown::document(&results));
+    insta::assert_snapshot!("tables.md", markdown::document(results.iter().map(|it| (it, None))));
     insta::assert_snapshot!(
         "junit.xml",
         String::from_utf8(junit::document(&results, " --wire")).unwrap()
@@ -86,7 +86,7 @@ fn a_hostile_scenario_harms_no_output() {
     let results = [result];
     let xml = String::from_utf8(junit::document(&results, "")).unwrap();
     assert!(!xml.contains("<b>") && !xml.contains('\x1b'), "{xml}");
-    let markdown = markdown::document(&results);
+    let markdown = markdown::document(results.iter().map(|it| (it, None)));
     assert!(!markdown.contains("<b>") && markdown.contains(r"\|"), "{markdown}");
 }
 

@@ -1,7 +1,8 @@
 //! The words of verdicts, one spelling in every output.
 
+use crate::base::units::format_count;
 use crate::guarantee::verdict::{Blame, Breach, Ending, Excuse, Promise, RuleBreak};
-use crate::scenario::expect::Expected;
+use crate::scenario::expect::{Expected, KnownBreak};
 use crate::study::result::Verdict;
 
 /// The verdict in results: a word.
@@ -92,6 +93,17 @@ pub fn expected(expected: &Expected) -> String {
             blame(violation.blame)
         ),
         Expected::Rule(known) => format!("{}, blame {}", known.rule, blame(known.blame)),
+    }
+}
+
+/// What became of a break that a gate knows: `12 seen, known until 2027-03-01: URL`.
+#[must_use]
+pub fn known_seen(known: &KnownBreak, count: u64) -> String {
+    let KnownBreak { url, expires, .. } = known;
+    if count == 0 {
+        format!("not seen: take it out of the list if that lasts, {url}")
+    } else {
+        format!("{} seen, known until {expires}: {url}", format_count(count))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the whole of a scenario must agree on: its axes and its expectations.
 
+use std::ops::Range;
+
 use super::audience::Audience;
 use super::check_client::is_name_letter;
 use super::client::ClientTable;
@@ -106,21 +108,29 @@ pub(super) fn expect(
     expect
 }
 
-/// Which promise or which rule is known to break.
+/// Which promise or which rule is known to break, where it can break here.
 fn expected(
     given: &Given<BrokenTable>,
     file: &File,
     setups: &[&Setup],
     errors: &mut Diagnostics,
 ) -> Option<Expected> {
+    let what = named(given, errors)?;
+    if let Expected::Promise(violation) = what {
+        check_break(violation, given, file, setups, errors);
+    }
+    Some(what)
+}
+
+/// Which promise or which rule a table names.
+pub(super) fn named(given: &Given<BrokenTable>, errors: &mut Diagnostics) -> Option<Expected> {
     let table = &given.value;
     let blame = Blame::from(table.blame);
     match (table.promise, table.kind, &table.rule) {
         (Some(promise), Some(kind), None) => {
             let (promise, breach) = (Promise::from(promise), Breach::from(kind));
             let violation = Violation { promise, breach, blame };
-            check_break(violation, given, file, setups, errors);
-            Some(Expected::Promise(violation))
+            check_kind(violation, &given.span, errors).then_some(Expected::Promise(violation))
         }
         (None, None, Some(rule)) => {
             check_rule(rule, blame, given, errors);
@@ -182,14 +192,8 @@ fn check_radios(need: &Need, given: &Given<String>, nodes: &Nodes, errors: &mut 
     }
 }
 
-/// Whether a promise can break so at all, and whether anybody is promised it here.
-fn check_break(
-    violation: Violation,
-    given: &Given<BrokenTable>,
-    file: &File,
-    setups: &[&Setup],
-    errors: &mut Diagnostics,
-) {
+/// Whether a promise can break so at all.
+fn check_kind(violation: Violation, span: &Range<usize>, errors: &mut Diagnostics) -> bool {
     let kinds: &[(Breach, &str)] = match violation.promise {
         Promise::AtMostOnce => &[(Breach::Duplicated, "duplicated")],
         Promise::AtLeastOnce => &[(Breach::Lost, "lost")],
@@ -198,12 +202,25 @@ fn check_break(
         Promise::OnlySubscribed => &[(Breach::Unexpected, "unexpected")],
         Promise::Ordered => &[(Breach::Reordered, "reordered")],
     };
-    if !kinds.iter().any(|(kind, _)| *kind == violation.breach) {
+    let can = kinds.iter().any(|(kind, _)| *kind == violation.breach);
+    if !can {
         let kinds: Vec<_> = kinds.iter().map(|(_, word)| *word).collect();
         errors
-            .error(&given.span, "this promise cannot break so", "an expectation without a case")
+            .error(span, "this promise cannot break so", "an expectation without a case")
             .help(format!("its kinds: {}", kinds.join(", ")));
-    } else if violation.promise == Promise::Ordered && file.expect.order != Some(true) {
+    }
+    can
+}
+
+/// Whether anybody is promised it here.
+fn check_break(
+    violation: Violation,
+    given: &Given<BrokenTable>,
+    file: &File,
+    setups: &[&Setup],
+    errors: &mut Diagnostics,
+) {
+    if violation.promise == Promise::Ordered && file.expect.order != Some(true) {
         errors
             .error(&given.span, "order is not promised here", "so it cannot break")
             .help("add `order = true` to [expect]");

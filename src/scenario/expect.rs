@@ -1,5 +1,8 @@
 //! What a scenario expects beyond the promises.
 
+use serde::{Deserialize, Serialize};
+
+use super::known::Day;
 use crate::base::qos::QoS;
 use crate::base::time::Span;
 use crate::guarantee::verdict::{Blame, RuleBreak, Violation};
@@ -16,6 +19,8 @@ pub struct Expect {
     pub sometimes: Vec<String>,
     /// Violations and broken rules that must occur, and are then no failure.
     pub broken: Vec<ExpectedBreak>,
+    /// Those that a gate knows: no failure either, and they need not occur.
+    pub known: Vec<KnownBreak>,
 }
 
 /// A violation or a broken rule that is known and explained.
@@ -27,8 +32,21 @@ pub struct ExpectedBreak {
     pub why: String,
 }
 
+/// A bug that a gate knows, until some day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownBreak {
+    /// What breaks.
+    pub what: Expected,
+    /// Why it happens, for whoever reads the report.
+    pub why: String,
+    /// Where the bug is followed.
+    pub url: String,
+    /// The last day on which it is known.
+    pub expires: Day,
+}
+
 /// What is known to break.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Expected {
     /// A promise.
     Promise(Violation),
@@ -37,7 +55,7 @@ pub enum Expected {
 }
 
 /// A rule that is known to be broken.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpectedRule {
     /// Its id, such as `MQTT-3.3.1-1`, or its name, as `docs/rules.md` lists them.
     pub rule: String,
@@ -45,7 +63,21 @@ pub struct ExpectedRule {
     pub blame: Blame,
 }
 
+impl Expect {
+    /// What may break without a failure.
+    pub fn declared(&self) -> impl Iterator<Item = &Expected> {
+        let expected = self.broken.iter().map(|it| &it.what);
+        expected.chain(self.known.iter().map(|it| &it.what))
+    }
+}
+
 impl Expected {
+    /// Whether it is this broken promise.
+    #[must_use]
+    pub fn is_promise(&self, violation: Violation) -> bool {
+        matches!(self, Self::Promise(known) if *known == violation)
+    }
+
     /// Whether it is this broken rule.
     #[must_use]
     pub fn is_rule(&self, broken: &RuleBreak) -> bool {

@@ -9,7 +9,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -17,7 +17,7 @@ use super::axis::Setting;
 use super::diagnostic::{Diagnostics, nearest};
 use super::file::File;
 use super::problem::Problem;
-use super::{profiles, setting};
+use super::{known, profiles, setting};
 
 /// No scenario that a person wrote is larger, in bytes.
 const LARGEST: u64 = 1_000_000;
@@ -50,7 +50,8 @@ do = { outage = "1s" }
 /// What serde says of a table with none or several entries where a known one is wanted alone.
 const ONE_ENTRY: &str = "expected enum";
 
-/// The scenario files at `path`: itself, or all `.toml` files in and below a folder, by name.
+/// The scenario files at `path`: itself, or all `.toml` files in and below a folder, by name, but
+/// for lists of known breaks.
 ///
 /// # Errors
 /// If there is nothing at `path`, or nothing in it.
@@ -68,7 +69,7 @@ pub(super) fn find(path: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
             let kind = entry.file_type().map_err(|error| unreadable(&entry.path(), &error))?;
             if kind.is_dir() {
                 folders.push(entry.path());
-            } else if entry.path().extension().is_some_and(|extension| extension == "toml") {
+            } else if is_scenario(&entry.path()) {
                 found.push(entry.path());
             }
         }
@@ -83,6 +84,12 @@ pub(super) fn find(path: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
     }
     found.sort();
     Ok(found)
+}
+
+/// Whether a file in a folder is a scenario, by its name alone.
+fn is_scenario(path: &Path) -> bool {
+    let is_toml = path.extension().is_some_and(|extension| extension == "toml");
+    is_toml && path.file_name().is_none_or(|name| name != known::FILE_NAME)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostics {
@@ -117,22 +124,33 @@ pub(super) fn text(path: &Path) -> Result<String, Diagnostics> {
 
 /// Reads the tables; what is wrong goes to `errors`. `None` if too little is left to look further.
 pub(super) fn file(text: &str, settings: &[Setting], errors: &mut Diagnostics) -> Option<File> {
-    let (mut root, syntax) = DeTable::parse_recoverable(text);
+    let mut root = tables(text, errors)?;
+    setting::apply(root.get_mut(), settings, errors);
+    profiles::apply(root.get_mut(), errors);
+    value(&mut root, errors)
+}
+
+/// Parses TOML; what is wrong goes to `errors`.
+pub(super) fn tables<'t>(text: &'t str, errors: &mut Diagnostics) -> Option<Spanned<DeTable<'t>>> {
+    let (root, syntax) = DeTable::parse_recoverable(text);
     for error in syntax.iter().take(MOST_ERRORS) {
         let title = format!("this is not TOML: {}", error.message().replace('\n', ", "));
         errors.error(&error.span().unwrap_or(0..0), title, "");
     }
-    if !syntax.is_empty() {
-        return None;
-    }
-    setting::apply(root.get_mut(), settings, errors);
-    profiles::apply(root.get_mut(), errors);
+    syntax.is_empty().then_some(root)
+}
+
+/// Reads parsed tables; what is wrong goes to `errors`. `None` if too little is left.
+pub(super) fn value<T: DeserializeOwned>(
+    root: &mut Spanned<DeTable<'_>>,
+    errors: &mut Diagnostics,
+) -> Option<T> {
     let mut whole = true;
     let mut refused: Vec<Range<usize>> = Vec::new();
     let mut taken_out: Vec<String> = Vec::new();
     for _ in 0..MOST_ERRORS {
-        let error = match File::deserialize(toml::Deserializer::from(root.clone())) {
-            Ok(file) => return whole.then_some(file),
+        let error = match T::deserialize(toml::Deserializer::from(root.clone())) {
+            Ok(value) => return whole.then_some(value),
             Err(error) => error,
         };
         let span = error.span().unwrap_or(0..0);

@@ -87,9 +87,7 @@ pub fn grid(axes: &[Axis]) -> Result<Vec<Vec<AxisValue>>, Problem> {
     }
     let cells = axes.iter().fold(1_usize, |cells, axis| cells.saturating_mul(axis.values.len()));
     if cells > MOST_CELLS {
-        let (cells, most) = (format_count(cells as u64), format_count(MOST_CELLS as u64));
-        let label = format!("these are {cells} cells, and at most {most} are possible");
-        return Err(Problem::new("is too large", label).help("choose fewer values"));
+        return Err(too_large(cells));
     }
     let mut all: Vec<Vec<AxisValue>> = vec![Vec::new()];
     for axis in axes {
@@ -102,6 +100,12 @@ pub fn grid(axes: &[Axis]) -> Result<Vec<Vec<AxisValue>>, Problem> {
         all = all.iter().flat_map(longer).collect();
     }
     Ok(all)
+}
+
+pub(super) fn too_large(cells: usize) -> Problem {
+    let (cells, most) = (format_count(cells as u64), format_count(MOST_CELLS as u64));
+    let label = format!("these are {cells} cells, and at most {most} are possible");
+    Problem::new("is too large", label).help("choose fewer values")
 }
 
 /// The value of a number in smallest units.

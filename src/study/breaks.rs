@@ -8,14 +8,12 @@ use crate::scenario::expect::{Expect, Expected};
 
 /// Whether a broken promise is declared.
 pub(super) fn is_expected(expect: &Expect, violation: Violation) -> bool {
-    let mut declared = expect.broken.iter();
-    declared.any(|it| matches!(&it.what, Expected::Promise(known) if *known == violation))
+    expect.declared().any(|it| it.is_promise(violation))
 }
 
 /// Whether a broken rule is declared.
 pub(super) fn is_expected_rule(expect: &Expect, broken: RuleBreak) -> bool {
-    let mut declared = expect.broken.iter();
-    declared.any(|it| it.what.is_rule(&broken))
+    expect.declared().any(|it| it.is_rule(&broken))
 }
 
 /// How often what a scenario expects was seen at a point.

@@ -13,6 +13,7 @@ use super::sweep::StudyPlan;
 use crate::base::qos::QoS;
 use crate::scenario::Scenario;
 use crate::scenario::axis::{Axis, AxisValue, Setting};
+use crate::scenario::expect::KnownBreak;
 
 /// What was studied, as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +42,8 @@ pub struct Manifest {
     pub precision: Option<Precision>,
     /// Which part of the study this is; `None` for the whole.
     pub shard: Option<Shard>,
+    /// Breaks that the gate knew.
+    pub known: Vec<KnownBreak>,
 }
 
 /// A cell and the keys of its trials but for their seeds.
@@ -98,6 +101,7 @@ impl Manifest {
             qos: selection.qos.clone(),
             precision: plan.precision(),
             shard: plan.shard(),
+            known: scenario.expect.known.clone(),
         }
     }
 
@@ -110,7 +114,9 @@ impl Manifest {
             let mut settings = self.settings.clone();
             settings.extend(self.axes.iter().zip(&cell.values).map(|(axis, it)| axis.setting(it)));
             let parsed = Scenario::parse_with(&self.path, &self.source, &settings);
-            let scenario = parsed.map_err(|wrong| ManifestError::Scenario(wrong.render(false)))?;
+            let mut scenario =
+                parsed.map_err(|wrong| ManifestError::Scenario(wrong.render(false)))?;
+            scenario.expect.known.clone_from(&self.known);
             Ok((cell.values.clone(), scenario))
         });
         let cells = scenarios.collect::<Result<_, ManifestError>>()?;
@@ -178,6 +184,7 @@ impl Manifest {
             (seeds(self) != seeds(other), "the seeds"),
             (self.qos != other.qos, "the QoS levels"),
             (self.precision != other.precision, "the precision"),
+            (self.known != other.known, "the known breaks"),
             (self.command != other.command, "the command"),
         ];
         differs.into_iter().find(|(differs, _)| *differs).map(|(_, what)| what)

@@ -2,7 +2,7 @@
 
 use crate::base::qos::QoS;
 use crate::base::time::Span;
-use crate::scenario::expect::{Bound, Comparison, Metric, Need, Statistic};
+use crate::scenario::expect::{Bound, Comparison, Expected, Metric, Need, Statistic};
 
 use super::breaks;
 use super::plan::Plan;
@@ -82,15 +82,12 @@ pub fn judge_scenario(plan: Plan, planned: usize, points: Vec<PointResult>) -> S
             (name.clone(), counts.sum())
         })
         .collect();
-    let expected: Vec<_> = scenario
-        .expect
-        .broken
-        .iter()
-        .map(|expected| {
-            let seen = |p: &PointResult| breaks::count(&expected.what, &p.violations, &p.rules);
-            (expected.clone(), points.iter().map(seen).sum())
-        })
-        .collect();
+    let seen = |what: &Expected| -> u64 {
+        points.iter().map(|point| breaks::count(what, &point.violations, &point.rules)).sum()
+    };
+    let expected: Vec<_> =
+        scenario.expect.broken.iter().map(|it| (it.clone(), seen(&it.what))).collect();
+    let known = scenario.expect.known.iter().map(|it| (it.clone(), seen(&it.what))).collect();
     let missed = sometimes.iter().map(|(_, n)| n).chain(expected.iter().map(|(_, n)| n));
     let missed = !narrowed && missed.into_iter().any(|count| *count == 0);
     let judged = needs.iter().filter(|need| !(narrowed && need.worst.is_none()));
@@ -111,6 +108,7 @@ pub fn judge_scenario(plan: Plan, planned: usize, points: Vec<PointResult>) -> S
         needs,
         sometimes,
         expected,
+        known,
         verdict,
     }
 }

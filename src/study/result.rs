@@ -18,7 +18,7 @@ use crate::guarantee::verdict::{
 };
 use crate::network::radio::RadioUse;
 use crate::scenario::Scenario;
-use crate::scenario::expect::{Expect, ExpectedBreak};
+use crate::scenario::expect::{Expect, ExpectedBreak, KnownBreak};
 use crate::scenario::trial::{PayloadSize, Setup};
 
 /// How a trial, a point or a scenario stands; the worst of many is the greatest. The order is
@@ -61,6 +61,8 @@ pub struct ScenarioResult {
     pub sometimes: Vec<(String, u64)>,
     /// Breaks that must occur, with how often they did.
     pub expected: Vec<(ExpectedBreak, u64)>,
+    /// Breaks that the gate knows, with how often they occurred.
+    pub known: Vec<(KnownBreak, u64)>,
     /// The verdict over all of it.
     pub verdict: Verdict,
 }

@@ -31,9 +31,7 @@ pub(super) fn section(study: &Study) -> Markup {
 }
 
 fn has_any(result: &ScenarioResult) -> bool {
-    let expects =
-        !result.needs.is_empty() || !result.sometimes.is_empty() || !result.expected.is_empty();
-    expects || !summary::rules(result).is_empty()
+    !lines(result).is_empty()
 }
 
 /// One line: how it stands, what was expected, what was seen.
@@ -81,15 +79,20 @@ fn lines(result: &ScenarioResult) -> Vec<Line> {
         let what = format!("expected break: {}", words::expected(&it.what));
         (result.happened(*count), what, format!("{}: {}", times(*count), it.why))
     });
+    let known = result.known.iter().map(|(it, count)| {
+        let what = format!("known break: {}", words::expected(&it.what));
+        let verdict = if *count == 0 { None } else { Some(Verdict::Holds) };
+        (verdict, what, format!("{}. {}", words::known_seen(it, *count), it.why))
+    });
     let declared =
-        |broken: &RuleBreak| result.expected.iter().any(|(it, _)| it.what.is_rule(broken));
+        |broken: &RuleBreak| result.scenario.expect.declared().any(|it| it.is_rule(broken));
     let rules = summary::rules(result).into_iter().map(|(broken, count)| {
         let bad = broken.is_violation() && !declared(&broken);
         let verdict = if bad { Verdict::Violated } else { Verdict::Holds };
         let note = if bad { "broken rule" } else { "broken rule, no failure" };
         (Some(verdict), format!("{note}: {}", words::broken_rule(&broken)), format_count(count))
     });
-    needs.chain(sometimes).chain(expected).chain(rules).collect()
+    needs.chain(sometimes).chain(expected).chain(known).chain(rules).collect()
 }
 
 fn seen(need: &NeedResult) -> String {

@@ -1,0 +1,79 @@
+//! What GitHub Actions shows of a run: remarks at the files, and the summary of the step
+//! (docs.github.com, "Workflow commands for GitHub Actions").
+
+use std::env;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::terminal::Output;
+use crate::report::annotations::annotations;
+use crate::study::result::ScenarioResult;
+
+/// The largest summary of a step, in bytes.
+const LARGEST: u64 = 1024 * 1024;
+
+/// The workflow that the process runs in.
+#[derive(Debug)]
+pub(super) struct GitHub {
+    /// Whether there is one.
+    is_there: bool,
+    /// The file whose Markdown is shown beside the step.
+    summary: Option<PathBuf>,
+}
+
+impl GitHub {
+    /// As the environment says.
+    pub(super) fn from_environment() -> Self {
+        let is_there = env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
+        let summary = env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty());
+        Self { is_there, summary: summary.filter(|_| is_there).map(PathBuf::from) }
+    }
+
+    /// Prints text on standard output. Nothing in it is taken for a command of the workflow: those
+    /// are off until a word comes that no text has which is hashed to make it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn print(&self, text: &str) -> anyhow::Result<()> {
+        if !self.is_there || text.is_empty() {
+            return Output::default().print(text);
+        }
+        let word = format!("qoslab-{:016x}", xxh3_64(text.as_bytes()));
+        Output::default().print(&format!("::stop-commands::{word}\n{text}\n::{word}::\n"))
+    }
+
+    /// Prints what failed as remarks at the files. With `is_lenient`, what proves nothing is only
+    /// a warning.
+    ///
+    /// # Errors
+    /// If standard output cannot be written.
+    pub(super) fn remark(
+        &self,
+        results: &[ScenarioResult],
+        flags: &str,
+        is_lenient: bool,
+    ) -> anyhow::Result<()> {
+        if self.is_there {
+            Output::default().print(&annotations(results, flags, is_lenient))?;
+        }
+        Ok(())
+    }
+
+    /// Adds Markdown to the step's summary; of one that is too large, that it is.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub(super) fn summarise(&self, markdown: &str) -> anyhow::Result<()> {
+        let Some(path) = &self.summary else { return Ok(()) };
+        let there = fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let fits = there.saturating_add(markdown.len() as u64) <= LARGEST;
+        let text = if fits { markdown } else { "The tables of qoslab are too large for here.\n" };
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        file.and_then(|mut file| file.write_all(text.as_bytes()))
+            .with_context(|| format!("failed to write the summary `{}`", path.display()))
+    }
+}
