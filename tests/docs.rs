@@ -12,6 +12,7 @@ use qoslab::study::judge::judge_trial;
 
 const README: &str = include_str!("../README.md");
 const LIMITS: &str = include_str!("../docs/limits.md");
+const CI: &str = include_str!("../docs/ci.md");
 const MODEL: &str = include_str!("../docs/model.md");
 const SWARM: &str = include_str!("../docs/swarm.md");
 
@@ -51,6 +52,12 @@ fn the_tables_in_the_readme_are_what_their_commands_print() {
         let (shown, printed) = shown_and_printed(scenario);
         assert_eq!(shown, printed);
     }
+}
+
+#[test]
+fn the_list_of_known_bugs_in_the_manual_can_be_read() {
+    let known = qoslab::scenario::known::parse("known.toml", &blocks(CI, "toml")[0]).unwrap();
+    assert_eq!(known.len(), 1);
 }
 
 #[test]

@@ -250,6 +250,74 @@ fn a_sweep_that_was_cut_off_anywhere_ends_with_the_same_files() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_killed_sweep_goes_on_and_ends_with_the_same_files() {
+    let folder = folder();
+    let long = ["sweep", "swept.toml", "--vary", "link.sensor.loss=0%,10%", "--seeds", "400"];
+    let started = |out: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_qoslab"));
+        command.args(long).args(["--out", out]).current_dir(folder.path()).spawn().unwrap()
+    };
+    assert!(started("whole").wait().unwrap().success());
+    let mut child = started("killed");
+    let store = folder.path().join("killed/trials.store");
+    let begun = || fs::metadata(&store).is_ok_and(|it| it.len() > 50_000);
+    while !begun() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    // SIGKILL: nothing of it can be handled.
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success(), "it was to be killed before its end");
+    let left: Vec<_> = files(&folder.path().join("killed")).into_keys().collect();
+    assert_eq!(left, [PathBuf::from("trials.store")], "no half of a report");
+    assert!(started("killed").wait().unwrap().success());
+    let files = |out: &str| files(&folder.path().join(out));
+    assert!(files("killed") == files("whole"));
+}
+
+#[test]
+fn a_table_of_points_is_swept_as_it_stands() {
+    let folder = folder();
+    let design = "link.sensor.loss,client.sensor.retry\n10%,1s\n0%,2s\n10%,2s\n";
+    fs::write(folder.path().join("design.csv"), design).unwrap();
+    let table = ["sweep", "swept.toml", "--points", "design.csv", "--seeds", "3", "--out", "out"];
+    assert!(qoslab(folder.path(), &table).status.success());
+    let rows = rows(&folder.path().join("out/points.csv"));
+    let cells = rows.iter().map(|row| {
+        let [loss, retry] =
+            ["parameter_link.sensor.loss_percent", "parameter_client.sensor.retry_s"]
+                .map(|column| number(row, column));
+        (loss, retry)
+    });
+    let mut cells: Vec<_> = cells.collect();
+    cells.dedup();
+    assert_eq!(cells, [(10.0, 1.0), (0.0, 2.0), (10.0, 2.0)]);
+    assert!(qoslab(folder.path(), &["report", "out"]).status.success());
+    fs::write(folder.path().join("design.csv"), "link.sensor.loss\nhalf\n").unwrap();
+    let output = qoslab(folder.path(), &table);
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("design.csv") && told.contains("line 2"), "{told}");
+}
+
+#[test]
+fn a_sweep_is_compared_with_an_earlier_one() {
+    let folder = folder();
+    assert!(sweep(folder.path(), &["--out", "before"]).status.success());
+    let same = sweep(folder.path(), &["--out", "same", "--baseline", "before"]);
+    let text = String::from_utf8(same.stdout).unwrap();
+    assert!(text.contains("Identical (same trace hash): 42 trials."), "{text}");
+    let other = ["--set", "client.sensor.retry=2s", "--out", "other", "--baseline", "before"];
+    let text = String::from_utf8(sweep(folder.path(), &other).stdout).unwrap();
+    assert!(text.contains("loss 10%, qos 1: 7 trials: qos1.latency.p99:"), "{text}");
+    let page = fs::read_to_string(folder.path().join("other/report.html")).unwrap();
+    assert!(page.contains("Compared with before"), "the page tells of it too");
+    let itself = sweep(folder.path(), &["--out", "before", "--baseline", "before"]);
+    assert_eq!(itself.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&itself.stderr).contains("copy its folder first"));
+}
+
 #[test]
 fn reports_are_written_again_from_the_store_alone() {
     let folder = folder();

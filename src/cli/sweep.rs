@@ -186,15 +186,15 @@ type CellOf = (Vec<AxisValue>, Scenario);
 impl Arguments {
     /// What is varied, and each cell's values.
     fn axes(&self, scenario: &Scenario) -> anyhow::Result<(Vec<Axis>, Vec<Vec<AxisValue>>)> {
-        let (axes, cells) = match &self.points {
-            Some(path) => points(path)?,
-            None => {
-                let axes = self.varied(scenario)?;
-                let cells = grid(&axes).map_err(|problem| {
-                    anyhow::anyhow!("the sweep {}: {}", problem.what, problem.label)
-                })?;
-                (axes, cells)
-            }
+        let (axes, cells) = if let Some(path) = &self.points {
+            points(path)?
+        } else {
+            let axes = self.varied(scenario)?;
+            let cells = grid(&axes);
+            let cells = cells.map_err(|problem| {
+                anyhow::anyhow!("the sweep {}: {}", problem.what, problem.label)
+            })?;
+            (axes, cells)
         };
         if let Some(axis) = axes.iter().find(|axis| self.set.iter().any(|it| it.path == axis.path))
         {
@@ -291,7 +291,8 @@ impl Arguments {
         self.set.iter().for_each(|setting| add("set", setting));
         command.push_str(&selected(self.seeds, &self.qos));
         if let Some(precision) = self.precision {
-            command.push_str(&format!(" --precision {}%", precision.share() * 100.0));
+            let percent = precision.share() * 100.0;
+            command.extend([" --precision ", &percent.to_string(), "%"]);
         }
         command
     }
