@@ -45,6 +45,7 @@ version = "1.3"
 promise = "exactly-once"
 kind = "duplicated"
 do = { outage = "1s" }
+expires = 2000-01-01
 "#;
 
 /// What serde says of a table with none or several entries where a known one is wanted alone.
