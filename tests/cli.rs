@@ -307,3 +307,12 @@ fn a_quirk_in_the_scenario_of_its_bug_class_is_told_with_its_promise_rule_and_cu
         assert!(words.contains(part), "no `{part}` in: {told}");
     }
 }
+
+#[test]
+fn what_settings_make_impossible_is_not_judged_and_told() {
+    let file = shipped("lossy-uplink");
+    let (code, _, stderr) =
+        outcome(&["run", &file, "--seeds", "2", "--set", "link.sensor.loss=0%"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("`loss` can never happen here"), "{stderr}");
+}

@@ -295,7 +295,9 @@ pub fn write_span(span: Span) -> String {
 /// A length in bytes: parses to the same value.
 #[must_use]
 pub fn write_bytes(bytes: u64) -> String {
-    write_in(bytes, &[], &[4, 2, 0].map(|n| BYTES[n]))
+    // What is whole in KiB and not in KB was meant so.
+    let coarse = if bytes.is_multiple_of(1_000) { &[] } else { &BYTES[3..4] };
+    write_in(bytes, coarse, &[4, 2, 0].map(|n| BYTES[n]))
 }
 
 /// A rate: parses to the same value.

@@ -9,7 +9,7 @@ use rayon::ThreadPoolBuilder;
 use super::exit;
 use super::files::writable_folder;
 use super::options::Printing;
-use super::studies::{self, Drawing, Report};
+use super::studies::{self, Drawing, PAGE_NAME, Report};
 use crate::study::gate::Gate;
 use crate::study::store::{FILE_NAME, Store, merge};
 
@@ -89,7 +89,7 @@ fn draw(store: &Path, out: &Path, drawing: Drawing, printing: &Printing) -> anyh
     let (study, manifest) = studies::stored(&mut Store::read(store)?, &gate)?;
     Report::new(&study, &manifest.command, drawing).write(out)?;
     studies::print(&study, printing, "")?;
-    studies::summarise(&study, None, out);
+    studies::summarise(&study, None, &out.join(PAGE_NAME));
     Ok(exit::worst(study.points().map(|(_, point)| point.verdict())))
 }
 

@@ -12,7 +12,7 @@ use rayon::ThreadPool;
 use super::github::GitHub;
 use super::options::{Printing, Running, qos, seeds, selected, setting};
 use super::progress::{Progress, Told};
-use super::studies::Drawing;
+use super::studies::{Drawing, PAGE_NAME};
 use super::terminal::{note, style};
 use super::{exit, interrupt, known, load};
 use crate::base::qos::QoS;
@@ -301,7 +301,7 @@ fn summarise(arguments: &Arguments, found: &Found, planned: usize) {
         let only = results.first().filter(|_| results.len() == 1);
         match only.map(|it| escape::file_name(&it.scenario.name)) {
             Some(name) => {
-                let page = out.join(name).join("report.html");
+                let page = out.join(name).join(PAGE_NAME);
                 note(&format!("           report: {}", page.display()));
             }
             None => note(&format!("           reports: {}", out.display())),

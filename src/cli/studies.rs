@@ -20,8 +20,14 @@ use crate::study::gate::Gate;
 use crate::study::manifest::Manifest;
 use crate::study::result::Verdict;
 use crate::study::store::{FILE_NAME, Key, Store};
-use crate::study::sweep::Study;
+use crate::study::sweep::{Cell, Study};
 use crate::study::timeline::timelines;
+
+/// The page's name in a report's folder.
+pub(super) const PAGE_NAME: &str = "report.html";
+
+/// At most so many cells tell their failures on a terminal.
+const MOST_CELLS: usize = 3;
 
 /// What is drawn of a study.
 #[derive(Clone, Copy, Debug, Args)]
@@ -77,7 +83,7 @@ impl<'a> Report<'a> {
             }
         }
         let page = Page { study, charts: &charts, command, decision, baseline };
-        write("report.html", page::page(&page).as_bytes())
+        write(PAGE_NAME, page::page(&page).as_bytes())
     }
 }
 
@@ -127,24 +133,28 @@ pub(super) fn print(study: &Study, printing: &Printing, flags: &str) -> anyhow::
     if !printing.quiet {
         output.print(&format!("\n{}", table::sweep(study, layout)))?;
     }
-    for cell in &study.cells {
-        let failed = cell.result.points.iter().any(|point| point.verdict() != Verdict::Holds);
-        if failed {
-            let failures = failure::failures(&cell.result, flags, layout.style);
-            output.print(&format!("\n{failures}"))?;
-        }
+    let has_failed =
+        |cell: &&Cell| cell.result.points.iter().any(|point| point.verdict() != Verdict::Holds);
+    let failed: Vec<&Cell> = study.cells.iter().filter(has_failed).collect();
+    for cell in failed.iter().take(MOST_CELLS) {
+        let failures = failure::failures(&cell.result, flags, layout.style);
+        output.print(&format!("\n{failures}"))?;
+    }
+    if failed.len() > MOST_CELLS {
+        let more = number::counted((failed.len() - MOST_CELLS) as u64, "more cell");
+        output.print(&format!("... and failures in {more}: report.html and trials.csv\n"))?;
     }
     Ok(())
 }
 
-/// Says how many runs there were, and where the results are.
-pub(super) fn summarise(study: &Study, took: Option<f64>, folder: &Path) {
+/// Says how many runs there were, and which file shows them.
+pub(super) fn summarise(study: &Study, took: Option<f64>, report: &Path) {
     let trials: usize = study.cells.iter().map(|cell| cell.result.finished).sum();
     let runs = number::counted(trials as u64, "run");
     let cells = number::counted(study.cells.len() as u64, "cell");
     let took = took.map(|seconds| format!(" [{seconds:>6.2}s]")).unwrap_or_default();
     note(&format!("\n   Summary{took} {runs} of {cells}"));
-    note(&format!("           report: {}", folder.join("report.html").display()));
+    note(&format!("           report: {}", report.display()));
 }
 
 /// The study that a store keeps, without running anything.

@@ -13,7 +13,7 @@ use super::files::Pending;
 use super::files::writable_folder;
 use super::options::{Printing, Running, qos, seeds, selected, setting};
 use super::progress::{Progress, Told};
-use super::studies::{self, Drawing, Report};
+use super::studies::{self, Drawing, PAGE_NAME, Report};
 use super::terminal::{Output, note, style};
 use super::{exit, interrupt, load};
 use crate::base::qos::QoS;
@@ -172,7 +172,8 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
         let style = printing.layout().style;
         Output::default().print(&format!("\n{}", comparison::text(baseline, style)))?;
     }
-    studies::summarise(&study, Some(seconds), &folder);
+    let shown = if shard.is_some() { path } else { folder.join(PAGE_NAME) };
+    studies::summarise(&study, Some(seconds), &shown);
     if interrupt::flag().load(Ordering::SeqCst) {
         return Ok(exit::INTERRUPTED);
     }

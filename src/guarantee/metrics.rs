@@ -113,6 +113,18 @@ pub struct Purposes {
     pub connecting: u64,
 }
 
+impl Purposes {
+    /// Each purpose: its name, what it is, and its bytes.
+    pub const EACH: [(&'static str, &'static str, fn(&Self) -> u64); 6] = [
+        ("payload", "payloads of first sendings", |bytes| bytes.payload),
+        ("framing", "the rest of first PUBLISH packets", |bytes| bytes.framing),
+        ("acknowledgements", "PUBACK, PUBREC, first PUBREL, PUBCOMP", |it| it.acknowledgements),
+        ("resends", "packets and TCP segments sent again", |bytes| bytes.resends),
+        ("keep_alive", "PINGREQ and PINGRESP", |bytes| bytes.keep_alive),
+        ("connecting", "connecting, subscribing, handshakes", |bytes| bytes.connecting),
+    ];
+}
+
 /// A distribution of times, kept in microseconds with three significant digits, so that it can be
 /// merged over seeds.
 #[derive(Clone)]

@@ -48,6 +48,8 @@ pub fn charts(study: &Study, options: &ChartOptions) -> Vec<Chart> {
         Some(lines::packets(&slice, &series)),
         Some(amounts::packets_by_type(&slice, &series)),
         amounts::bytes(&slice),
+        lines::overhead(&slice, &series),
+        lines::energy(&slice, &series),
         Some(lines::latency(&slice, &series)),
         times::latency_cdf(study),
         times::backlog(study),

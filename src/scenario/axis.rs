@@ -60,10 +60,12 @@ pub enum Unit {
 }
 
 impl Axis {
-    /// The field's own name, the last part of its path: `loss`.
+    /// The path without the name of what holds the field: `loss`, `outage.every`.
     #[must_use]
     pub fn field(&self) -> &str {
-        self.path.rsplit('.').next().unwrap_or(&self.path)
+        let (kind, rest) = self.path.split_once('.').unwrap_or(("", &self.path));
+        let is_named = matches!(kind, "client" | "link" | "fault");
+        rest.split_once('.').filter(|_| is_named).map_or(rest, |(_, field)| field)
     }
 
     /// The field set to one of the values.

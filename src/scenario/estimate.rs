@@ -174,15 +174,23 @@ fn trial(setup: &Setup) -> Estimate {
     let kept = clients * CLIENT_BYTES + setup.faults.len() as f64 * FAULT_BYTES;
     let memory = kept + units * UNIT_BYTES + under_way * UNDER_WAY_BYTES;
     let traffic = setup.streams.iter().map(|stream| {
-        stream.spread.as_secs_f64() + f64::from(stream.count) * mean(stream.every).as_secs_f64()
+        let count = f64::from(stream.count);
+        // Random times add up to more than their mean in one trial of many.
+        let chance = match stream.every {
+            Interval::Exponential(_) => 2.0 * count.sqrt(),
+            Interval::Fixed(_) | Interval::Uniform(..) => 0.0,
+        };
+        stream.spread.as_secs_f64() + (count + chance) * mean(stream.every).as_secs_f64()
     });
     let traffic = traffic.fold(0.0, f64::max).min(setup.deadline.as_secs_f64());
     packets += faults(setup, traffic, messages) + forgotten(setup, traffic);
     let lasts = (traffic + CALM).min(setup.deadline.as_secs_f64());
-    packets += setup.clients.iter().map(|client| pings(client, lasts)).sum::<f64>();
+    let pings: f64 = setup.clients.iter().map(|client| pings(client, lasts)).sum();
+    packets += pings;
     let turns: f64 = setup.clients.iter().map(|client| traffic * turns(&client.link)).sum();
-    // Every packet arrives, and about every second one arms a timer that fires or is skipped.
-    let events = packets * 1.5 + messages + turns;
+    // Every packet arrives, and about every second one arms a timer that fires or is skipped; of a
+    // ping and its answer both ends do.
+    let events = packets * 1.5 + pings * 0.5 + messages + turns;
     Estimate {
         messages: messages as u64,
         packets: packets as u64,

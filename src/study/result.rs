@@ -294,6 +294,18 @@ impl PointResult {
         self.trials.iter().flat_map(|trial| &trial.qos).filter(move |row| row.qos == qos)
     }
 
+    /// Wire bytes of each of [`Purposes::EACH`] for each message published, over all trials;
+    /// `None` without messages. They belong to whole trials, with all their levels.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "statistics and display only")]
+    pub fn purposes(&self) -> Option<[f64; Purposes::EACH.len()]> {
+        let facts = || self.trials.iter().filter_map(|trial| trial.facts.as_ref());
+        let rows = self.trials.iter().flat_map(|trial| &trial.qos);
+        let messages: u64 = rows.map(|row| row.counts.messages).sum();
+        let bytes = |of: fn(&Purposes) -> u64| -> u64 { facts().map(|it| of(&it.bytes)).sum() };
+        (messages > 0).then(|| Purposes::EACH.map(|(.., of)| bytes(of) as f64 / messages as f64))
+    }
+
     /// The published QoS that had messages, ascending.
     pub fn levels(&self) -> impl Iterator<Item = QoS> {
         QoS::ALL.into_iter().filter(|qos| self.rows(*qos).next().is_some())

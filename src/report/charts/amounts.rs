@@ -6,7 +6,6 @@ use crate::guarantee::metrics::{MESSAGE_KINDS, Purposes};
 use crate::report::chart::axis::{Axis, Kind, Range};
 use crate::report::chart::stacks::{self, Group, Layer, Stacks};
 use crate::report::chart::{Chart, Words, palette};
-use crate::study::result::PointResult;
 
 pub(super) fn packets_by_type(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
     let layers = MESSAGE_KINDS.iter().zip(palette::LAYERS).flat_map(|(kind, colour)| {
@@ -68,11 +67,9 @@ fn again(spot: &Spot<'_>) -> f64 {
 /// Wire bytes by purpose for each point; they belong to whole trials, so points of mixed QoS are
 /// told as a whole. `None` if no trial has any.
 pub(super) fn bytes(slice: &Slice<'_>) -> Option<Chart> {
-    const NAMES: [&str; 6] =
-        ["payload", "framing", "acknowledgements", "resends", "keep alive", "connecting"];
     let mut labels: Vec<&str> = Vec::new();
     for point in slice.cells.iter().flat_map(|cell| &cell.result.points) {
-        if !labels.contains(&point.label.as_str()) && purposes(point).is_some() {
+        if !labels.contains(&point.label.as_str()) && point.purposes().is_some() {
             labels.push(&point.label);
         }
     }
@@ -82,23 +79,21 @@ pub(super) fn bytes(slice: &Slice<'_>) -> Option<Chart> {
             let columns = slice.cells.iter().filter_map(|cell| {
                 let point = cell.result.points.iter().find(|point| point.label == **label)?;
                 let x = cell.values.first().map_or(0.0, |value| value.number);
-                Some((x, purposes(point)?.to_vec()))
+                Some((x, point.purposes()?.to_vec()))
             });
             group(label.replacen("qos", "QoS", 1), columns.collect())
         })
         .collect();
     let last = |group: &Group| group.columns.last().map_or(0.0, |(_, it)| it.iter().sum::<f64>());
-    let said =
-        groups.iter().map(|group| format!("{} {}", group.label, sentences::mean(last(group))));
-    let payload = groups.first()?.columns.last()?.1[0];
-    let finding = format!(
-        "a message of {} B is on the wire with {} B",
-        sentences::mean(payload),
-        said.collect::<Vec<_>>().join(", ")
-    );
-    let layers = NAMES.iter().zip(palette::LAYERS).map(|(name, colour)| {
+    groups.first()?;
+    let said = groups
+        .iter()
+        .map(|group| format!("{} B with {}", sentences::mean(last(group)), group.label));
+    let finding =
+        format!("a message takes {} on the wire", sentences::row(&said.collect::<Vec<_>>()));
+    let layers = Purposes::EACH.iter().zip(palette::LAYERS).map(|((name, ..), colour)| {
         let again = *name == "resends";
-        Layer { name: (*name).to_owned(), colour, again }
+        Layer { name: name.replace('_', " "), colour, again }
     });
     let words = Words {
         id: "bytes",
@@ -110,26 +105,6 @@ pub(super) fn bytes(slice: &Slice<'_>) -> Option<Chart> {
         ..Words::default()
     };
     Some(chart(slice, words, "bytes for each message", &layers.collect::<Vec<_>>(), &groups))
-}
-
-/// Bytes a message by purpose, over all trials of a point.
-fn purposes(point: &PointResult) -> Option<[f64; 6]> {
-    let facts = || point.trials.iter().filter_map(|trial| trial.facts.as_ref());
-    let rows = point.trials.iter().flat_map(|trial| &trial.qos);
-    let messages: u64 = rows.map(|row| row.counts.messages).sum();
-    let of = |purpose: fn(&Purposes) -> u64| {
-        float(facts().map(|facts| purpose(&facts.bytes)).sum()) / float(messages.max(1))
-    };
-    (messages > 0).then(|| {
-        [
-            of(|it| it.payload),
-            of(|it| it.framing),
-            of(|it| it.acknowledgements),
-            of(|it| it.resends),
-            of(|it| it.keep_alive),
-            of(|it| it.connecting),
-        ]
-    })
 }
 
 fn group(label: String, columns: Vec<(f64, Vec<f64>)>) -> Group {

@@ -8,6 +8,8 @@ use crate::report::chart::bars::{self, Bar, Bars};
 use crate::report::chart::lines::{self, Line, Lines, Measured, Sample};
 use crate::report::chart::{Chart, Words};
 use crate::report::number;
+use crate::scenario::expect::Metric;
+use crate::study::needs::{Value, measure};
 use crate::study::statistics::Interval;
 use crate::study::theory::Theory;
 
@@ -23,8 +25,13 @@ struct Shown<'a> {
     title: &'a str,
     kind: Kind,
     range: Range,
+    /// A number that the axis has in any case.
+    reach: Option<f64>,
     number: &'a dyn Fn(&Spot<'_>) -> Number,
 }
+
+/// Where nothing was seen, the interval of that alone would fill a chart, and look like much.
+const ONE_OF_HUNDRED: Option<f64> = Some(1.0);
 
 const BAND: &str = "The band (or whisker) holds the true value with 95 % confidence over the \
                     seeds; the thin grey line is what the closed form says, where its assumptions \
@@ -44,13 +51,9 @@ pub(super) fn delivered(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
         caption: format!("Of 100 units (a message and a subscriber of it), so many arrive. {BAND}"),
         ..Words::default()
     };
-    let title = "delivered, of 100";
-    chart(
-        slice,
-        series,
-        words,
-        &[Shown { title, kind: Kind::Plain, range: Range::UpToHundred, number: &number }],
-    )
+    let (title, range) = ("delivered, of 100", Range::UpToHundred);
+    let shown = Shown { title, kind: Kind::Plain, range, reach: None, number: &number };
+    chart(slice, series, words, &[shown])
 }
 
 pub(super) fn duplicates(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
@@ -58,8 +61,10 @@ pub(super) fn duplicates(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
         per_hundred(spot.figures.duplicated_share, spot.theory.map(|theory| theory.duplicated))
     };
     let finding = deeds(series, |spot| {
-        let twice = sentences::share(spot.figures.totals.duplicated, spot.figures.totals.units);
-        Deed { one: format!("delivers {twice} twice"), many: format!("deliver {twice} twice") }
+        let totals = &spot.figures.totals;
+        let some = sentences::share(totals.duplicated, totals.units);
+        let times = sentences::times(totals.extra_copies, totals.duplicated);
+        Deed { one: format!("delivers {some} {times}"), many: format!("deliver {some} {times}") }
     });
     let words = Words {
         id: "duplicates",
@@ -67,13 +72,14 @@ pub(super) fn duplicates(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
         caption: format!("Of 100 units, so many arrive twice or more often. {BAND}"),
         ..Words::default()
     };
-    let title = "delivered more than once, of 100";
-    chart(
-        slice,
-        series,
-        words,
-        &[Shown { title, kind: Kind::Plain, range: Range::FromZero, number: &number }],
-    )
+    let shown = Shown {
+        title: "delivered more than once, of 100",
+        kind: Kind::Plain,
+        range: Range::FromZero,
+        reach: ONE_OF_HUNDRED,
+        number: &number,
+    };
+    chart(slice, series, words, &[shown])
 }
 
 pub(super) fn packets(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
@@ -105,13 +111,9 @@ pub(super) fn packets(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
         ),
         ..Words::default()
     };
-    let title = "packets for each message delivered";
-    chart(
-        slice,
-        series,
-        words,
-        &[Shown { title, kind: Kind::Plain, range: Range::FromZero, number: &number }],
-    )
+    let (title, range) = ("packets for each message delivered", Range::FromZero);
+    let shown = Shown { title, kind: Kind::Plain, range, reach: None, number: &number };
+    chart(slice, series, words, &[shown])
 }
 
 /// Packets for each unit delivered; `None` if nothing was.
@@ -130,6 +132,90 @@ fn units_a_message(spot: &Spot<'_>) -> f64 {
 /// The closed forms are for one subscriber, so a message is one unit.
 fn expected_packets(theory: Theory) -> f64 {
     theory.packets / theory.delivered
+}
+
+/// The ratio of what is sent to what was to be told; `None` if nothing is delivered anywhere.
+pub(super) fn overhead(slice: &Slice<'_>, series: &[Series<'_>]) -> Option<Chart> {
+    let number = |spot: &Spot<'_>| {
+        let overhead = spot.figures.overhead;
+        Number {
+            value: overhead.map_or(Measured::Nothing, |it| Measured::Value(it.value)),
+            band: overhead.and_then(finite),
+            theory: None,
+        }
+    };
+    let sent: Vec<String> = series
+        .iter()
+        .filter_map(|one| {
+            let overhead = one.last().figures.overhead?.value;
+            Some(format!("{} B with {}", sentences::mean(overhead), one.name))
+        })
+        .collect();
+    if sent.is_empty() {
+        return None;
+    }
+    let finding = format!("a payload byte delivered takes {} on the wire", sentences::row(&sent));
+    let words = Words {
+        id: "overhead",
+        title: at(&slice.place_name(), &finding),
+        caption: format!(
+            "Wire bytes of all packets of messages on all hops, with the transport's headers and \
+             resends, for each byte of payload delivered once. Keep alive and connecting are not \
+             in it. {BAND}"
+        ),
+        ..Words::default()
+    };
+    let title = "bytes sent for each payload byte delivered";
+    let range = Range::Wide;
+    let shown = Shown { title, kind: Kind::Plain, range, reach: None, number: &number };
+    Some(chart(slice, series, words, &[shown]))
+}
+
+/// What the clients' radios need; `None` without radios. It belongs to whole trials, so the
+/// levels of a mixed point have one number.
+pub(super) fn energy(slice: &Slice<'_>, series: &[Series<'_>]) -> Option<Chart> {
+    let of = |metric: Metric, spot: &Spot<'_>| {
+        measure(spot.point, spot.figures.published, metric, false).map(Value::number)
+    };
+    let number = move |metric: Metric| {
+        move |spot: &Spot<'_>| Number {
+            value: of(metric, spot).map_or(Measured::Nothing, Measured::Value),
+            band: None,
+            theory: None,
+        }
+    };
+    let any = |metric| series.iter().flat_map(|it| &it.spots).any(|it| of(metric, it).is_some());
+    if !any(Metric::Energy) {
+        return None;
+    }
+    let told: Vec<String> = series
+        .iter()
+        .filter_map(|one| {
+            let joules = of(Metric::Energy, one.last())?;
+            Some(format!("{} J with {}", sentences::mean(joules), one.name))
+        })
+        .collect();
+    let finding = format!("a message takes {} of the radios", sentences::row(&told));
+    let words = Words {
+        id: "energy",
+        title: at(&slice.place_name(), &finding),
+        caption: "Joules of all clients' radios for each message published, keep alive and \
+                  connecting included, and how long their batteries last at that mean power, \
+                  where they have some. The states and powers are in the scenario and in \
+                  docs/radio.md."
+            .to_owned(),
+        ..Words::default()
+    };
+    let (joules, years) = (number(Metric::Energy), number(Metric::Battery));
+    let panel = |title, number| {
+        let (kind, range) = (Kind::Plain, Range::FromZero);
+        Shown { title, kind, range, reach: None, number }
+    };
+    let mut shown = vec![panel("joules for each message", &joules as &dyn Fn(&Spot<'_>) -> _)];
+    if any(Metric::Battery) {
+        shown.push(panel("years that a battery lasts", &years));
+    }
+    Some(chart(slice, series, words, &shown))
 }
 
 pub(super) fn latency(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
@@ -158,7 +244,10 @@ pub(super) fn latency(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
             .to_owned(),
         ..Words::default()
     };
-    let shown = |title, number| Shown { title, kind: Kind::Seconds, range: Range::Wide, number };
+    let shown = |title, number| {
+        let (kind, range) = (Kind::Seconds, Range::Wide);
+        Shown { title, kind, range, reach: None, number }
+    };
     chart(
         slice,
         series,
@@ -196,15 +285,13 @@ fn chart(slice: &Slice<'_>, series: &[Series<'_>], words: Words, shown: &[Shown<
 }
 
 /// What an axis must have room for.
-fn extent<'a>(
-    series: &'a [Series<'_>],
-    number: &'a dyn Fn(&Spot<'_>) -> Number,
-) -> impl Iterator<Item = f64> + 'a {
-    series.iter().flat_map(|one| &one.spots).flat_map(|spot| {
-        let Number { value, band, theory } = number(spot);
+fn extent<'a>(series: &'a [Series<'_>], shown: &'a Shown<'_>) -> impl Iterator<Item = f64> + 'a {
+    let numbers = series.iter().flat_map(|one| &one.spots).flat_map(|spot| {
+        let Number { value, band, theory } = (shown.number)(spot);
         let ends = band.map(<[f64; 2]>::from).into_iter().flatten();
         value.value().into_iter().chain(ends).chain(theory)
-    })
+    });
+    numbers.chain(shown.reach)
 }
 
 fn lines_of(x: &Axis, series: &[Series<'_>], shown: &Shown<'_>) -> Lines {
@@ -223,7 +310,7 @@ fn lines_of(x: &Axis, series: &[Series<'_>], shown: &Shown<'_>) -> Lines {
             stairs: false,
         }
     });
-    let y = Axis::covering(shown.title, shown.kind, shown.range, extent(series, shown.number));
+    let y = Axis::covering(shown.title, shown.kind, shown.range, extent(series, shown));
     Lines { x: x.clone(), y, lines: lines.collect() }
 }
 
@@ -234,7 +321,7 @@ fn bars_of(series: &[Series<'_>], shown: &Shown<'_>) -> Bars {
         Bar { label: one.name.clone(), qos: one.qos, value, band, theory, text }
     });
     // A bar is as long as its number: it begins at zero.
-    let x = Axis::covering("", shown.kind, Range::FromZero, extent(series, shown.number));
+    let x = Axis::covering("", shown.kind, Range::FromZero, extent(series, shown));
     Bars { title: shown.title.to_owned(), x, bars: bars.collect() }
 }
 

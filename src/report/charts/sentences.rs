@@ -28,6 +28,13 @@ pub(super) fn share(part: u64, whole: u64) -> String {
     }
 }
 
+/// How often what came more than once came: `twice`, or `3.9 times`.
+#[expect(clippy::cast_precision_loss, reason = "display only")]
+pub(super) fn times(extra_copies: u64, duplicated: u64) -> String {
+    let copies = 1.0 + extra_copies as f64 / duplicated.max(1) as f64;
+    if copies < 2.25 { "twice".to_owned() } else { format!("{copies:.1} times") }
+}
+
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive")]
 fn rounded(number: f64) -> u64 {
     number.round() as u64
@@ -112,6 +119,12 @@ mod tests {
         let expected =
             ["none of 10,000", "1 in 10,000", "1 in 20", "30 in 100", "nearly all", "all"];
         assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn copies_are_counted_where_two_is_not_true() {
+        let said = [(0, 0), (10, 10), (12, 10), (29, 10)].map(|(extra, twice)| times(extra, twice));
+        assert_eq!(said, ["twice", "twice", "twice", "3.9 times"]);
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Charts of real studies and of absurd ones: what is drawn is what was found, and every text can
 //! be read.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use roxmltree::{Document, Node};
 
 use super::{ChartOptions, charts};
 use crate::base::qos::QoS;
+use crate::base::time::Span;
+use crate::guarantee::metrics::Purposes;
 use crate::report::chart::axis::{Axis, Kind, Range};
 use crate::report::chart::font::{Weight, width};
 use crate::report::chart::lines::{Line, Lines, Measured, Sample, draw};
@@ -126,24 +129,57 @@ fn an_incomplete_grid_has_no_map() {
     rest.iter().for_each(check);
 }
 
+/// A number as charts write it.
+fn digits(number: f64) -> String {
+    let text = format!("{number:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 #[test]
 fn the_numbers_are_those_of_the_csv_file() {
+    // One with losses, and one with a radio.
+    let radio = PLAIN.replace("NAME", "plain").replace("LOSS", "10%");
+    let radio = radio.replacen("name = \"sensor\"", "name = \"sensor\"\nradio = \"nb-iot\"", 1);
+    let radio = radio.replace("qos = [0, 1, 2]\n    [[link]]", "qos = 2\n    [[link]]");
     let study = study(&[20], &[1]);
-    let bytes = columns::points(&[Study::of(study.cells[0].result.clone())]).csv();
-    let mut reader = ::csv::Reader::from_reader(bytes.as_slice());
-    let column = |name: &str, headers: &::csv::StringRecord| {
-        headers.iter().position(|header| header == name).unwrap_or_else(|| panic!("no {name}"))
-    };
-    let headers = reader.headers().unwrap().clone();
-    let (share, level) = (column("delivered_share", &headers), column("published_qos", &headers));
-    let charts = charts(&study, &ChartOptions::default());
-    let delivered = find(&charts, "delivered");
-    for row in reader.records().map(Result::unwrap) {
-        let percent = row[share].parse::<f64>().unwrap() * 100.0;
-        let text = format!("{percent:.3}");
-        let text = text.trim_end_matches('0').trim_end_matches('.');
-        assert!(delivered.alt.contains(&format!("QoS {} {text}", &row[level])), "{text}");
-        assert!(delivered.svg.contains(&format!(">{text} (")), "{text}: {}", delivered.svg);
+    for study in [Study::of(study.cells[0].result.clone()), study_of(&radio)] {
+        let charts = charts(&study, &ChartOptions::default());
+        let studies = [study];
+        let bytes = columns::points(&studies).csv();
+        let mut reader = ::csv::Reader::from_reader(bytes.as_slice());
+        for row in reader.deserialize::<BTreeMap<String, String>>().map(Result::unwrap) {
+            let number = |column: &str| row[column].parse::<f64>().unwrap();
+            let percent = |part: &str| 100.0 * number(part) / number("units");
+            let a_message_delivered = number("delivered") / number("messages");
+            let time = |column: &str| match row[column].as_str() {
+                "inf" => "never".to_owned(),
+                _ => Span::from_secs_f64(number(column)).to_string(),
+            };
+            let mut expected = vec![
+                ("delivered", digits(percent("delivered"))),
+                ("duplicates", digits(percent("duplicated"))),
+                ("packets", digits(number("packets_per_message") / a_message_delivered)),
+                ("overhead", digits(number("overhead"))),
+                ("latency", time("latency_p50_s")),
+                ("latency", time("latency_p99_s")),
+            ];
+            if !row["energy_per_message_j"].is_empty() {
+                expected.push(("energy", digits(number("energy_per_message_j"))));
+            }
+            let name = format!("QoS {} ", row["published_qos"]);
+            for (id, text) in expected {
+                let alt = &find(&charts, id).alt;
+                assert!(alt.contains(&(name.clone() + &text)), "{id} {name}{text}: {alt}");
+            }
+            let purposes = Purposes::EACH.map(|(purpose, ..)| {
+                let bytes = number(&format!("all_{purpose}_bytes_per_message"));
+                (bytes > 0.0).then(|| format!("{} {bytes:.2}", purpose.replace('_', " ")))
+            });
+            let bytes = &find(&charts, "bytes").alt;
+            for told in purposes.into_iter().flatten() {
+                assert!(bytes.contains(&told), "{told}: {bytes}");
+            }
+        }
     }
 }
 

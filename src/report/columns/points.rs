@@ -3,12 +3,14 @@
 
 use super::{Column, Field, FieldKind, Named, Table};
 use crate::base::time::Span;
-use crate::guarantee::metrics::Counts;
+use crate::guarantee::metrics::{Counts, Purposes};
 use crate::report::describe::{self, Rules};
 use crate::report::figures::Figures;
 use crate::report::words;
 use crate::scenario::MODEL;
-use crate::study::result::Quantiles;
+use crate::scenario::expect::Metric;
+use crate::study::needs::{Value, measure};
+use crate::study::result::{PointResult, Quantiles};
 use crate::study::statistics::Interval;
 use crate::study::sweep::{Cell, Study};
 
@@ -16,6 +18,7 @@ use crate::study::sweep::{Cell, Study};
 #[derive(Clone, Debug)]
 pub struct Line<'a> {
     cell: &'a Cell,
+    point: &'a PointResult,
     rules: Rules,
     figures: Figures,
 }
@@ -27,8 +30,9 @@ pub fn points(studies: &[Study]) -> Table<'_, Line<'_>> {
     let cells = studies.iter().flat_map(|study| &study.cells);
     let rows = cells.flat_map(|cell| {
         let rules = describe::rules(&cell.result.scenario);
-        let figures = cell.result.points.iter().flat_map(Figures::of);
-        figures.map(move |figures| Line { cell, rules: rules.clone(), figures })
+        let points = cell.result.points.iter();
+        let figures = points.flat_map(|point| Figures::of(point).map(move |it| (point, it)));
+        figures.map(move |(point, figures)| Line { cell, point, rules: rules.clone(), figures })
     });
     Table { rows: rows.collect(), columns: columns(studies.first()) }
 }
@@ -119,7 +123,30 @@ fn columns<'a>(study: Option<&'a Study>) -> Vec<Column<'a, Line<'a>>> {
             Column::new(FieldKind::Time, format!("{what}_{name}_s"), about, value)
         }));
     }
+    columns.extend(of_points());
     columns
+}
+
+/// What belongs to whole trials and so to the point: bytes by purpose, and radios.
+fn of_points<'a>() -> Vec<Column<'a, Line<'a>>> {
+    let purposes = Purposes::EACH.into_iter().enumerate().map(|(nth, (name, about, _))| {
+        let about = format!("wire bytes of the whole point for each message: {about}");
+        let name = format!("all_{name}_bytes_per_message");
+        Column::new(FieldKind::Number, name, about, move |line: &Line<'a>| {
+            line.point.purposes().map(|all| all[nth]).into()
+        })
+    });
+    let radios: [Named<Metric>; 3] = [
+        ("energy_per_message_j", "joules of all clients' radios a message", Metric::Energy),
+        ("radio_power_mw", "the mean power of one radio in milliwatts", Metric::Power),
+        ("battery_years", "how long the radios' batteries last, in years", Metric::Battery),
+    ];
+    let radios = radios.into_iter().map(|(name, about, metric)| {
+        Column::new(FieldKind::Number, name, about, move |line: &Line<'a>| {
+            measure(line.point, line.figures.published, metric, false).map(Value::number).into()
+        })
+    });
+    purposes.chain(radios).collect()
 }
 
 type OfFigures = fn(&Figures) -> Option<Interval>;

@@ -1,7 +1,7 @@
 //! `trials.csv`: one row for each trial and published QoS, in the fixed order of cells, points
 //! and seeds. A trial that crashed has one row without figures.
 
-use super::{Column, Field, FieldKind, Named, Table, points};
+use super::{Column, Field, FieldKind, Table, points};
 use crate::base::name::Kind;
 use crate::base::time::Span;
 use crate::guarantee::metrics::{Counts, MESSAGE_KINDS, Purposes};
@@ -247,18 +247,8 @@ fn control<'a>() -> Vec<Column<'a, Line<'a>>> {
     columns.collect()
 }
 
-type OfPurposes = fn(&Purposes) -> u64;
-
 fn purposes<'a>() -> Vec<Column<'a, Line<'a>>> {
-    let all: [Named<OfPurposes>; 6] = [
-        ("payload", "payloads of first sendings", |bytes| bytes.payload),
-        ("framing", "the rest of first PUBLISH packets", |bytes| bytes.framing),
-        ("acknowledgements", "PUBACK, PUBREC, first PUBREL, PUBCOMP", |b| b.acknowledgements),
-        ("resends", "packets and TCP segments sent again", |bytes| bytes.resends),
-        ("keep_alive", "PINGREQ and PINGRESP", |bytes| bytes.keep_alive),
-        ("connecting", "connecting, subscribing, handshakes", |bytes| bytes.connecting),
-    ];
-    let columns = all.into_iter().map(|(name, about, of)| {
+    let columns = Purposes::EACH.into_iter().map(|(name, about, of)| {
         let about = format!("wire bytes of the whole trial: {about}");
         Column::new(FieldKind::Whole, format!("all_{name}_bytes"), about, move |l: &Line<'a>| {
             l.row.and(l.trial.facts.as_ref()).map(|facts| of(&facts.bytes)).into()

@@ -67,7 +67,16 @@ pub(super) fn banner(page: &Page, middle: &Cell) -> Markup {
 
 /// The worst verdict of all cells.
 fn verdict(study: &Study) -> Verdict {
-    study.cells.iter().map(|cell| cell.result.verdict).max().unwrap_or(Verdict::Inconclusive)
+    study.cells.iter().map(|cell| stands(study, cell)).max().unwrap_or(Verdict::Inconclusive)
+}
+
+/// How a cell stands. Whether a need is met is what a sweep is to find out, and no failure.
+fn stands(study: &Study, cell: &Cell) -> Verdict {
+    if study.axes.is_empty() {
+        return cell.result.verdict;
+    }
+    let points = cell.result.points.iter().map(PointResult::verdict);
+    points.max().unwrap_or(Verdict::Inconclusive)
 }
 
 fn sentence(study: &Study, verdict: Verdict) -> String {
@@ -79,13 +88,15 @@ fn sentence(study: &Study, verdict: Verdict) -> String {
         number::counted(runs, "run")
     };
     let said = match verdict {
+        Verdict::Holds if !study.axes.is_empty() => "Every promise holds",
         Verdict::Holds => "Every promise and need holds",
         Verdict::Inconclusive => "Nothing is broken, and not everything is proved",
+        Verdict::Violated if !study.axes.is_empty() => "A promise or rule is broken",
         Verdict::Violated => "A promise or rule is broken, or a need is not met",
         Verdict::NotDeterministic => "A trial was not the same the second time",
         Verdict::Bug => "qoslab itself has a bug",
     };
-    let failing = study.cells.iter().filter(|cell| cell.result.verdict != Verdict::Holds).count();
+    let failing = study.cells.iter().filter(|cell| stands(study, cell) != Verdict::Holds).count();
     let cells = study.cells.len() as u64;
     if study.axes.is_empty() {
         format!("{said}, over {runs}.")
