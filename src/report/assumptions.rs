@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use super::describe;
 use super::number::counted;
+use crate::base::units::{write_energy, write_power};
 use crate::mqtt::settings::Store;
-use crate::network::settings::{DirectionSettings, Interval, LinkSettings, LossModel};
+use crate::network::radio::RadioSettings;
+use crate::network::settings::{DirectionSettings, Interval, LinkSettings, LossModel, Transport};
 use crate::scenario::Scenario;
 use crate::scenario::trial::{ClientSetup, Setup, Trigger};
 
@@ -27,26 +29,28 @@ pub fn assumptions(scenario: &Scenario) -> Vec<(&'static str, Vec<String>)> {
         "" => "correct endpoints, no profile, no quirk".to_owned(),
         told => told.to_owned(),
     };
-    vec![
+    let all = [
         ("MQTT", vec![rules.mqtt]),
         ("Transport", vec![rules.transport]),
         ("Retry rule", vec![rules.retry]),
         ("Size", vec![describe::size(setup)]),
-        ("Sessions", by_kind(setup, session)),
+        ("Sessions", by_kind(setup, |client| Some(session(client)))),
         ("Stores", stores),
         ("Profiles and quirks", vec![endpoints]),
-        ("Links", by_kind(setup, |client| link(&client.link))),
+        ("Links", by_kind(setup, |client| Some(link(&client.link)))),
+        ("Radios", by_kind(setup, |client| client.radio.as_deref().map(radio))),
         ("Faults", vec![faults(setup, point.swarm.is_some())]),
         ("Deadline", vec![format!("{} of virtual time", setup.deadline)]),
-    ]
+    ];
+    all.into_iter().filter(|(_, lines)| !lines.is_empty()).collect()
 }
 
 /// A line for each different thing that clients have, with whose it is.
-fn by_kind(setup: &Setup, kind: impl Fn(&ClientSetup) -> String) -> Vec<String> {
+fn by_kind(setup: &Setup, kind: impl Fn(&ClientSetup) -> Option<String>) -> Vec<String> {
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     let mut kinds: Vec<(String, &str, u64)> = Vec::new();
     for client in &setup.clients {
-        let text = kind(client);
+        let Some(text) = kind(client) else { continue };
         let at = *places.entry(text.clone()).or_insert(kinds.len());
         match kinds.get_mut(at) {
             Some((_, _, count)) => *count += 1,
@@ -76,7 +80,9 @@ fn session(client: &ClientSetup) -> String {
         format!("keep alive {}", settings.keep_alive)
     };
     let window = counted(settings.hop.max_inflight.into(), "message");
-    let mut text = format!("{kind}, {keep_alive}, {window} in flight at most");
+    let queue = counted(settings.hop.max_queued.into(), "message");
+    let mut text =
+        format!("{kind}, {keep_alive}, {window} in flight at most, room for {queue} to wait");
     if !client.absences.is_empty() {
         text += &format!(", away {}", counted(client.absences.len() as u64, "time"));
     }
@@ -98,6 +104,28 @@ fn link(link: &LinkSettings) -> String {
     if let Some(outage) = link.outage {
         let (every, lasts) = (interval(outage.every), interval(outage.lasts));
         text += &format!("; outages every {every} for {lasts}");
+    }
+    if let Transport::Tcp(tcp) = link.transport {
+        text += &format!("; TCP gives up after {}", tcp.user_timeout);
+        if let Some(idle) = tcp.nat_idle {
+            text += &format!("; a NAT forgets after {idle}");
+        }
+    }
+    text
+}
+
+/// What its energy is mostly made of; `qoslab check --show` has all of it.
+fn radio(radio: &RadioSettings) -> String {
+    let mut text = format!(
+        "transmits with {}, receives with {}, {} for {} after a packet, sleeps with {}",
+        write_power(radio.transmit_nw),
+        write_power(radio.receive_nw),
+        write_power(radio.tail_nw),
+        radio.tail,
+        write_power(radio.sleep_nw)
+    );
+    if let Some(battery) = radio.battery_uj {
+        text += &format!(", a battery of {}", write_energy(battery));
     }
     text
 }

@@ -107,10 +107,7 @@ fn ranges_and_lists_have_exact_values() {
     assert_eq!(texts("link.meter.loss=0%..30%:10%"), ["0%", "10%", "20%", "30%"]);
     assert_eq!(texts("link.meter.loss=0%..0.3%:0.1%"), ["0%", "0.1%", "0.2%", "0.3%"]);
     assert_eq!(texts("client.meter.keep_alive=1m,5m,20m"), ["1m", "5m", "20m"]);
-    assert_eq!(
-        texts("client.meter.publish.payload=16B..1KiB:x4"),
-        ["16B", "64B", "256B", "1.024KB"]
-    );
+    assert_eq!(texts("client.meter.publish.payload=16B..1KiB:x4"), ["16B", "64B", "256B", "1KiB"]);
     assert_eq!(texts("broker.max_inflight=1,5..9:2"), ["1", "5", "7", "9"]);
     assert_eq!(texts("broker.retry.backoff=1..2:0.5"), ["1", "1.5", "2"]);
     // These may be left out of a file, which their schema says too.
