@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn what_is_off_the_axis_has_no_place() {
         let axis = Axis::covering("", Kind::Plain, Range::FromZero, [3.0, 10.0]);
-        assert_eq!(axis.place(5.0).unwrap().share, 0.5);
+        assert_eq!(axis.place(5.0).map(|place| place.share), Some(0.5));
         for nowhere in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.1, 10.1] {
             assert_eq!(axis.place(nowhere), None, "{nowhere}");
         }

@@ -2,7 +2,7 @@
 //! All lengths are tenths of a pixel.
 
 use std::cell::RefCell;
-use std::convert::Infallible;
+use std::fmt;
 use std::rc::Rc;
 
 use plotters::coord::Shift;
@@ -24,7 +24,7 @@ pub(super) type Paper = DrawingArea<Picture, Shift>;
 /// its left or, in rows, on tenths of a pixel from above.
 pub(super) type Panel<Y = Axis> = DrawingArea<Picture, Cartesian2d<Axis, Y>>;
 /// Whether plotters has drawn something.
-pub(super) type Drawn = Result<(), DrawingAreaErrorKind<Infallible>>;
+pub(super) type Drawn = Result<(), DrawingAreaErrorKind<fmt::Error>>;
 
 /// A chart's width.
 pub(super) const WIDTH: i32 = 8_000;

@@ -4,8 +4,7 @@
 //! is seen to be rounded. All lengths of charts are such tenths. plotters' own SVG rounds to whole
 //! pixels, guesses how wide a text is, and has no dashes, title or description.
 
-use std::convert::Infallible;
-use std::fmt::{Display, Write};
+use std::fmt::{self, Display, Write};
 
 use maud::Render;
 use plotters::style::RGBColor;
@@ -26,7 +25,7 @@ pub(super) struct Picture {
     pub(super) svg: String,
 }
 
-type Done = Result<(), DrawingErrorKind<Infallible>>;
+type Done = Result<(), DrawingErrorKind<fmt::Error>>;
 
 impl Picture {
     /// Nothing yet but its name and description. The size is in tenths of a pixel.
@@ -60,13 +59,12 @@ impl Picture {
     }
 
     fn element(&mut self, element: impl Display) -> Done {
-        self.svg += &format!("{element}\n");
-        Ok(())
+        writeln!(self.svg, "{element}").map_err(DrawingErrorKind::DrawingError)
     }
 }
 
 impl DrawingBackend for Picture {
-    type ErrorType = Infallible;
+    type ErrorType = fmt::Error;
 
     fn get_size(&self) -> (u32, u32) {
         self.size
@@ -187,7 +185,7 @@ impl DrawingBackend for Picture {
         &self,
         text: &str,
         style: &T,
-    ) -> Result<(u32, u32), DrawingErrorKind<Infallible>> {
+    ) -> Result<(u32, u32), DrawingErrorKind<fmt::Error>> {
         let weight = weight(style);
         let width = font::width(&escape::terminal(text), style.size(), weight);
         Ok((width.ceil() as u32, font::height(style.size(), weight).ceil() as u32))
@@ -367,7 +365,7 @@ mod tests {
         assert_eq!(root.attribute("aria-labelledby"), Some(labels));
         let texts: Vec<_> = root
             .children()
-            .filter(|node| node.is_element())
+            .filter(roxmltree::Node::is_element)
             .filter_map(|node| node.text())
             .collect();
         assert_eq!(texts, ["5 < 6", "\"all\""]);
