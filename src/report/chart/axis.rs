@@ -115,7 +115,7 @@ impl Axis {
             multiples(step(kind, high - low), low, high)
         } else {
             // Within few decades their ends alone would leave most of the axis without a number.
-            let digits: &[f64] = if high / low > 300.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+            let digits: &[f64] = if high / low > 400.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
             let stride = ((last - first) / 6.0).ceil().max(1.0);
             let decades = (0..40).map(|nth| first + f64::from(nth) * stride);
             let ticks = decades.flat_map(|nth| {

@@ -143,13 +143,17 @@ impl DrawingBackend for Picture {
     }
 
     /// A text in the charts' font, whatever family is asked for, and level. It hangs from its
-    /// point, is centred on it or stands on it by its capitals.
+    /// point, is centred on it or stands on it by its capitals. Where the font is not at hand,
+    /// another one is to set it as wide.
     fn draw_text<T: BackendTextStyle>(
         &mut self,
         text: &str,
         style: &T,
         (x, y): BackendCoord,
     ) -> Done {
+        if text.is_empty() {
+            return Ok(());
+        }
         let anchor = match style.anchor().h_pos {
             HPos::Left => "start",
             HPos::Center => "middle",
@@ -160,17 +164,17 @@ impl DrawingBackend for Picture {
             VPos::Center => 0.35,
             VPos::Bottom => 0.0,
         };
-        let base_line = (f64::from(y) + drop * style.size()).round();
+        let base_line = pixels((f64::from(y) + drop * style.size()).round());
+        let (size, fill) = (pixels(style.size()), coloured("fill", style.color()));
+        let width = font::width(&escape::terminal(text), style.size(), weight(style));
+        let (x, width) = (pixels(x), pixels(width.round()));
         let weight = match weight(style) {
             Weight::Regular => "",
             Weight::Semibold => " font-weight=\"600\"",
         };
         self.element(format_args!(
-            "<text x=\"{}\" y=\"{}\" text-anchor=\"{anchor}\" font-size=\"{}\"{weight}{}>{}</text>",
-            pixels(x),
-            base_line / 10.0,
-            style.size() / 10.0,
-            coloured("fill", style.color()),
+            "<text x=\"{x}\" y=\"{base_line}\" text-anchor=\"{anchor}\" font-size=\"{size}\"\
+             {weight} textLength=\"{width}\" lengthAdjust=\"spacingAndGlyphs\"{fill}>{}</text>",
             safe(text)
         ))
     }
@@ -322,15 +326,26 @@ mod tests {
             let small = set(120.0, FontStyle::Normal, HPos::Right, VPos::Center);
             picture.draw_text("a<b & \u{1b}c", &small, (100, 200))?;
             let large = set(170.0, FontStyle::Bold, HPos::Center, VPos::Bottom);
-            picture.draw_text("t", &large, (5, 7))
+            picture.draw_text("t", &large, (5, 7))?;
+            picture.draw_text("", &large, (5, 7))
         });
+        let wide = |text, size, weight| {
+            let width = pixels(font::width(text, size, weight).round());
+            format!("textLength=\"{width}\" lengthAdjust=\"spacingAndGlyphs\"")
+        };
+        let small = wide("a<b & \\u{1b}c", 120.0, Weight::Regular);
+        let large = wide("t", 170.0, Weight::Semibold);
         assert_eq!(
             lines,
             [
-                "<text x=\"10\" y=\"24.2\" text-anchor=\"end\" font-size=\"12\" fill=\"#1F2328\">\
-             a&lt;b &amp; \\u{1b}c</text>",
-                "<text x=\"0.5\" y=\"0.7\" text-anchor=\"middle\" font-size=\"17\" \
-             font-weight=\"600\" fill=\"#1F2328\">t</text>",
+                format!(
+                    "<text x=\"10\" y=\"24.2\" text-anchor=\"end\" font-size=\"12\" {small} \
+                 fill=\"#1F2328\">a&lt;b &amp; \\u{{1b}}c</text>"
+                ),
+                format!(
+                    "<text x=\"0.5\" y=\"0.7\" text-anchor=\"middle\" font-size=\"17\" \
+                 font-weight=\"600\" {large} fill=\"#1F2328\">t</text>"
+                ),
             ]
         );
     }
