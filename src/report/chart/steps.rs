@@ -49,7 +49,7 @@ pub fn draw(words: Words, panels: &[Steps]) -> Chart {
             let area = part.margin(HEAD, 0, frame::gutter(&y), 2 * MARGIN);
             let panel = frame::panel(&area, &x, &y);
             shade(&panel, steps)?;
-            frame::vertical(&panel, 4)?;
+            frame::vertical(&panel, 6)?;
             // Time is written below the last panel only.
             if nth + 1 == panels.len() {
                 frame::horizontal(&panel)?;
