@@ -1,4 +1,9 @@
 //! The one way to an axis: its range is checked, and what is not within it has no place.
+//!
+//! plotters would draw what is beyond an axis at its end, and what is no number at zero, and hang
+//! on an endless range; so its elements take no numbers here, but [`Place`]s.
+
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 
 use crate::base::time::Span;
 
@@ -6,6 +11,15 @@ use crate::base::time::Span;
 const MOST: f64 = 1e15;
 /// A positive range with a larger ratio than this gets a logarithmic axis.
 const MOST_LINEAR: f64 = 100.0;
+/// On a logarithmic axis with a smaller ratio, numbers stand at equal steps.
+const LEAST_LOGARITHMIC: f64 = 4.0;
+/// In seconds.
+const DAY: f64 = 86_400.0;
+/// Round steps of more than ten seconds, up to a day.
+const LONG_STEPS: [f64; 14] = [
+    15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 10_800.0, 21_600.0,
+    43_200.0, DAY,
+];
 
 /// An axis of numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +31,14 @@ pub struct Axis {
     high: f64,
     log: bool,
     ticks: Vec<f64>,
+}
+
+/// A value with its place on an axis. Only an axis gives them out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Place {
+    value: f64,
+    /// From 0 at the axis's low end to 1 at its high end.
+    share: f64,
 }
 
 /// How numbers are written on an axis.
@@ -71,36 +93,40 @@ impl Axis {
         };
         // A range without extent is given one, so that its only value stands on it.
         let high = if high > low { high } else { low + low.abs().max(1.0) };
-        let step = step(high - low, if kind == Kind::Seconds { 5.0 } else { 6.0 });
-        let first = (low / step + 1e-9).floor();
+        let step = step(kind, high - low);
         let (low, high) = match range {
             Range::Tight => (low, high),
-            Range::UpToHundred => (first * step, high),
-            _ => (first * step, (high / step - 1e-9).ceil() * step),
+            Range::UpToHundred => (below(low, step), high),
+            _ => (below(low, step), (high / step - 1e-9).ceil() * step),
         };
-        let ticks = (0..16).map(|nth| (first + f64::from(nth)) * step);
-        let slack = (high - low) * 1e-9;
-        let ticks = ticks.filter(|tick| *tick >= low - slack && *tick <= high + slack).collect();
-        Self { title, kind, low, high, log: false, ticks }
+        Self { title, kind, low, high, log: false, ticks: multiples(step, low, high) }
     }
 
     fn logarithmic(title: String, kind: Kind, range: Range, least: f64, most: f64) -> Self {
-        let (first, last) = (libm::log10(least), libm::log10(most));
-        let (first, last) = match range {
-            Range::Wide => ((first + 1e-9).floor(), (last - 1e-9).ceil()),
-            Range::Log => (first - 0.1, last + 0.1),
-            _ => (first, last),
+        let (first, last) = (decade_below(kind, least), decade_below(kind, most));
+        let last = if decade(kind, last) < most * (1.0 - 1e-9) { last + 1.0 } else { last };
+        let room = libm::pow(10.0, 0.1);
+        let (low, high) = match range {
+            Range::Wide => (decade(kind, first).min(least), decade(kind, last).max(most)),
+            Range::Log => (least / room, most * room),
+            _ => (least, most),
         };
-        let (low, high) = (libm::pow(10.0, first), libm::pow(10.0, last));
-        let stride = ((last - first) / 6.0).ceil().max(1.0);
-        // Within few decades a power of ten alone would leave most of the axis without a number.
-        let digits: &[f64] = if last - first > 2.5 { &[1.0] } else { &[1.0, 2.0, 5.0] };
-        let decades = (0..40).map(|nth| libm::pow(10.0, first.floor() + f64::from(nth) * stride));
-        let ticks = decades.flat_map(|decade| digits.iter().map(move |digit| digit * decade));
-        let ticks =
-            ticks.filter(|tick| *tick >= low * (1.0 - 1e-9) && *tick <= high * (1.0 + 1e-9));
-        let (low, high) = (low.min(least), high.max(most));
-        let ticks = ticks.map(|tick| tick.clamp(low, high)).collect();
+        let ticks = if high / low < LEAST_LOGARITHMIC {
+            multiples(step(kind, high - low), low, high)
+        } else {
+            // Within few decades their ends alone would leave most of the axis without a number.
+            let digits: &[f64] = if high / low > 400.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+            let stride = ((last - first) / 6.0).ceil().max(1.0);
+            let decades = (0..40).map(|nth| first + f64::from(nth) * stride);
+            let ticks = decades.flat_map(|nth| {
+                let next = decade(kind, nth + 1.0) * (1.0 - 1e-9);
+                let values = digits.iter().map(move |digit| digit * decade(kind, nth));
+                values.filter(move |value| *value < next)
+            });
+            let is_within =
+                |tick: &f64| *tick >= low * (1.0 - 1e-9) && *tick <= high * (1.0 + 1e-9);
+            ticks.filter(is_within).map(|tick| tick.clamp(low, high)).collect()
+        };
         Self { title, kind, low, high, log: true, ticks }
     }
 
@@ -110,10 +136,9 @@ impl Axis {
         Self { title: String::new(), ..self }
     }
 
-    /// Where a value stands, as a share of the axis; `None` off the axis and for what is no
-    /// number.
+    /// Where a value stands; `None` off the axis and for what is no number.
     #[must_use]
-    pub fn place(&self, value: f64) -> Option<f64> {
+    pub fn place(&self, value: f64) -> Option<Place> {
         if !(value >= self.low && value <= self.high) {
             return None;
         }
@@ -123,26 +148,44 @@ impl Axis {
         } else {
             (value - self.low) / (self.high - self.low)
         };
-        Some(share.clamp(0.0, 1.0))
+        Some(Place { value, share: share.clamp(0.0, 1.0) })
     }
 
-    /// The nearest value on the axis, for the ends of a band that goes further.
+    /// The nearest place on the axis, for the ends of a band that goes further; `None` for what is
+    /// no number.
     #[must_use]
-    pub fn clamp(&self, value: f64) -> f64 {
-        value.clamp(self.low, self.high)
+    pub fn nearest(&self, value: f64) -> Option<Place> {
+        self.place(value.clamp(self.low, self.high))
+    }
+}
+
+impl Ranged for Axis {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = Place;
+
+    #[expect(clippy::cast_possible_truncation, reason = "it is between the two limits")]
+    fn map(&self, place: &Place, (low, high): (i32, i32)) -> i32 {
+        low + (place.share * f64::from(high - low)).round() as i32
     }
 
-    /// The round values that are written on the axis: each with its place and its text.
-    pub fn ticks(&self) -> impl Iterator<Item = (f64, String)> {
-        self.ticks.iter().filter_map(|tick| Some((self.place(*tick)?, self.write(*tick))))
+    /// The round values that are written on the axis, or each second or third of them and so on,
+    /// as the hint allows.
+    fn key_points<H: KeyPointHint>(&self, hint: H) -> Vec<Place> {
+        let stride = self.ticks.len().div_ceil(hint.max_num_points().max(1)).max(1);
+        self.ticks.iter().step_by(stride).filter_map(|tick| self.place(*tick)).collect()
     }
 
+    fn range(&self) -> std::ops::Range<Place> {
+        Place { value: self.low, share: 0.0 }..Place { value: self.high, share: 1.0 }
+    }
+}
+
+impl ValueFormatter<Place> for Axis {
     /// A value as it is written on the axis.
-    #[must_use]
-    pub fn write(&self, value: f64) -> String {
+    fn format_ext(&self, place: &Place) -> String {
         match self.kind {
-            Kind::Seconds => Span::from_secs_f64(value.max(0.0)).to_string(),
-            Kind::Plain => plain(value),
+            Kind::Seconds => Span::from_secs_f64(place.value.max(0.0)).to_string(),
+            Kind::Plain => plain(place.value),
         }
     }
 }
@@ -171,12 +214,54 @@ pub fn plain(value: f64) -> String {
     format!("{}{sign}", if text == "-0" { "0" } else { text })
 }
 
-/// A round step that goes at most so often into an extent: 1, 2 or 5 times a power of ten.
-fn step(extent: f64, most: f64) -> f64 {
-    let rough = (extent / most).max(1e-12);
+/// A round step that goes some five times into an extent: 1, 2 or 5 times a power of ten, and for
+/// longer times what clocks and calendars have.
+fn step(kind: Kind, extent: f64) -> f64 {
+    match kind {
+        Kind::Plain => decimal_step(extent / 6.0),
+        Kind::Seconds if extent / 5.0 > DAY => decimal_step(extent / 5.0 / DAY) * DAY,
+        Kind::Seconds => {
+            let long = LONG_STEPS.into_iter().find(|step| *step >= extent / 5.0);
+            long.filter(|_| extent / 5.0 > 10.0).unwrap_or_else(|| decimal_step(extent / 5.0))
+        }
+    }
+}
+
+fn decimal_step(rough: f64) -> f64 {
+    let rough = rough.max(1e-12);
     let power = libm::pow(10.0, libm::floor(libm::log10(rough)));
     let digits = [1.0, 2.0, 5.0, 10.0];
     digits.into_iter().find(|digit| digit * power >= rough * (1.0 - 1e-9)).unwrap_or(10.0) * power
+}
+
+/// The next multiple of a step that is not above a value.
+fn below(value: f64, step: f64) -> f64 {
+    (value / step + 1e-9).floor() * step
+}
+
+/// The multiples of a step from `low` to `high`.
+fn multiples(step: f64, low: f64, high: f64) -> Vec<f64> {
+    let first = (low / step + 1e-9).floor();
+    let slack = (high - low) * 1e-9;
+    let all = (0..16).map(|nth| (first + f64::from(nth)) * step);
+    all.filter(|tick| *tick >= low - slack && *tick <= high + slack).collect()
+}
+
+/// Powers of ten; for times of a minute and more, 1 and 10 minutes, 1 and 10 hours, and days.
+fn decade(kind: Kind, nth: f64) -> f64 {
+    let (unit, from) = match kind {
+        Kind::Seconds if nth >= 6.0 => (DAY, 6.0),
+        Kind::Seconds if nth >= 4.0 => (3_600.0, 4.0),
+        Kind::Seconds if nth >= 2.0 => (60.0, 2.0),
+        Kind::Seconds | Kind::Plain => (1.0, 0.0),
+    };
+    unit * libm::pow(10.0, nth - from)
+}
+
+/// Which decade begins at or below a value.
+fn decade_below(kind: Kind, value: f64) -> f64 {
+    let nth = libm::floor(libm::log10(value) + 1e-9);
+    if decade(kind, nth + 1.0) <= value * (1.0 + 1e-9) { nth + 1.0 } else { nth }
 }
 
 #[cfg(test)]
@@ -184,8 +269,18 @@ mod tests {
     use super::*;
 
     fn ticks(range: Range, values: &[f64]) -> Vec<String> {
-        let axis = Axis::covering("", Kind::Plain, range, values.iter().copied());
-        axis.ticks().map(|(_, text)| text).collect()
+        ticks_of(Kind::Plain, range, values)
+    }
+
+    fn ticks_of(kind: Kind, range: Range, values: &[f64]) -> Vec<String> {
+        let axis = Axis::covering("", kind, range, values.iter().copied());
+        named(&axis, usize::MAX)
+    }
+
+    /// The round values, without the spaces before their units.
+    fn named(axis: &Axis, most: usize) -> Vec<String> {
+        let texts = axis.key_points(most).into_iter().map(|place| axis.format_ext(&place));
+        texts.map(|text| text.replace(['\u{a0}', ' '], "")).collect()
     }
 
     #[test]
@@ -201,15 +296,49 @@ mod tests {
     }
 
     #[test]
+    fn times_are_at_round_times() {
+        let times = |range, values: &[f64]| ticks_of(Kind::Seconds, range, values).join(" ");
+        let linear = |end| times(Range::Tight, &[0.0, end]);
+        assert_eq!(linear(0.05), "0s 10ms 20ms 30ms 40ms 50ms");
+        assert_eq!(linear(100.0), "0s 30s 1m 1m30s");
+        assert_eq!(linear(386.0), "0s 2m 4m 6m");
+        assert_eq!(linear(10_000.0), "0s 1h 2h");
+        assert_eq!(linear(700_000.0), "0s 2d 4d 6d 8d");
+        assert_eq!(times(Range::Wide, &[0.06, 423.0]), "10ms 100ms 1s 10s 1m 10m");
+        assert_eq!(times(Range::Log, &[5.0, 200.0]), "5s 10s 20s 50s 1m 2m");
+        assert_eq!(times(Range::Log, &[0.06, 0.06]), "50ms 60ms 70ms");
+    }
+
+    #[test]
     fn what_is_off_the_axis_has_no_place() {
         let axis = Axis::covering("", Kind::Plain, Range::FromZero, [3.0, 10.0]);
-        assert_eq!(axis.place(5.0), Some(0.5));
+        assert_eq!(axis.place(5.0).map(|place| place.share), Some(0.5));
         for nowhere in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.1, 10.1] {
             assert_eq!(axis.place(nowhere), None, "{nowhere}");
         }
         let log = Axis::covering("", Kind::Seconds, Range::Wide, [0.001, 10.0]);
         assert_eq!(log.place(0.0), None);
-        assert!((log.place(0.1).unwrap() - 0.5).abs() < 1e-9);
+        assert!((log.place(0.1).unwrap().share - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn places_are_between_the_limits_that_plotters_gives() {
+        let axis = Axis::covering("", Kind::Seconds, Range::FromZero, [3.0, 10.0]);
+        let mapped = |value, limits| axis.map(&axis.place(value).unwrap(), limits);
+        assert_eq!([0.0, 2.5, 10.0].map(|value| mapped(value, (100, 1_100))), [100, 350, 1_100]);
+        assert_eq!([0.0, 2.5, 10.0].map(|value| mapped(value, (900, 100))), [900, 700, 100]);
+        let ends = axis.range();
+        assert_eq!((axis.map(&ends.start, (7, 9)), axis.map(&ends.end, (7, 9))), (7, 9));
+        assert_eq!(axis.nearest(1e9), Some(ends.end));
+        assert_eq!(axis.nearest(f64::NAN), None);
+    }
+
+    #[test]
+    fn an_axis_names_as_many_round_values_as_plotters_asks_for() {
+        let axis = Axis::covering("", Kind::Seconds, Range::Tight, [0.0, 100.0]);
+        assert_eq!(named(&axis, usize::MAX), ["0s", "30s", "1m", "1m30s"]);
+        assert_eq!(named(&axis, 3), ["0s", "1m"]);
+        assert_eq!(named(&axis, 1), ["0s"]);
     }
 
     #[test]

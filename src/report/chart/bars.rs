@@ -1,17 +1,20 @@
 //! Horizontal bars, one for each QoS, in groups below each other: what a run without axes found.
 
+use plotters::coord::types::RangedCoordi32;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, VPos};
+
 use super::axis::Axis;
-use super::canvas::{Anchor, Area, Canvas, Fill, Stroke, WIDTH};
-use super::font::shorten;
-use super::frame::{self, DROP, FOOT, MARGIN, SMALL, STRONG};
+use super::elements::{Dashed, Hatch};
+use super::frame::{self, Drawn, FOOT, MARGIN, Panel, Paper, SMALL, STRONG, times};
 use super::lines::Measured;
 use super::{Chart, Words, palette};
 use crate::base::qos::QoS;
 
-const ROW: f64 = 34.0;
-const THICK: f64 = 20.0;
+const ROW: i32 = 340;
+const THICK: i32 = 200;
 /// Above a group, for its title.
-const HEAD: f64 = 26.0;
+const HEAD: i32 = 260;
 
 /// Bars on one axis.
 #[derive(Clone, Debug)]
@@ -44,63 +47,58 @@ pub struct Bar {
 /// The chart of some groups.
 #[must_use]
 pub fn draw(words: Words, groups: &[Bars]) -> Chart {
-    let rows: usize = groups.iter().map(|group| group.bars.len()).sum();
-    let body = float(groups.len()) * (HEAD + FOOT) + float(rows) * ROW;
-    let (mut canvas, mut top) = frame::begin(&words, body);
-    for group in groups {
-        let title = shorten(&group.title, STRONG.size, STRONG.weight, WIDTH - 2.0 * MARGIN);
-        canvas.text((MARGIN, top + 14.0), Anchor::Start, STRONG, &title);
-        let widest = |of: fn(&Bar) -> &str| {
-            group.bars.iter().map(|bar| SMALL.width(of(bar))).fold(0.0, f64::max)
-        };
-        let area = Area {
-            left: MARGIN + widest(|bar| &bar.label) + 10.0,
-            top: top + HEAD,
-            right: WIDTH - MARGIN - widest(|bar| &bar.text) - 12.0,
-            bottom: top + HEAD + float(group.bars.len()) * ROW,
-        };
-        frame::horizontal(&mut canvas, area, &group.x);
-        for (nth, bar) in group.bars.iter().enumerate() {
-            draw_bar(&mut canvas, area, area.top + (float(nth) + 0.5) * ROW, &group.x, bar);
+    let height = |group: &Bars| HEAD + times(group.bars.len(), ROW) + FOOT;
+    frame::chart(words, &[], groups.iter().map(height).sum(), |paper| {
+        let mut rest = paper.clone();
+        for group in groups {
+            let (part, below) = rest.split_vertically(height(group));
+            draw_group(&part, group)?;
+            rest = below;
         }
-        top = area.bottom + FOOT;
-    }
-    let svg = canvas.finish(&words);
-    words.chart(svg)
+        Ok(())
+    })
 }
 
-fn draw_bar(canvas: &mut Canvas, area: Area, middle: f64, axis: &Axis, bar: &Bar) {
+fn draw_group(part: &Paper, group: &Bars) -> Drawn {
+    let title = STRONG.shorten(&group.title, frame::size(part).0 - MARGIN);
+    part.draw_text(&title, &STRONG.at(HPos::Left, VPos::Bottom), (0, 140))?;
+    let left = SMALL.widest(group.bars.iter().map(|bar| &bar.label)) + 100;
+    let right = SMALL.widest(group.bars.iter().map(|bar| &bar.text)) + 120 + MARGIN;
+    let panel = frame::rows(&part.margin(HEAD, FOOT, left, right), &group.x);
+    frame::horizontal(&panel)?;
+    let middles = (0..).map(|nth| nth * ROW + ROW / 2);
+    group.bars.iter().zip(middles).try_for_each(|(bar, middle)| draw_bar(&panel, middle, bar))
+}
+
+fn draw_bar(panel: &Panel<RangedCoordi32>, middle: i32, bar: &Bar) -> Drawn {
+    let (axis, ends) = (panel.as_coord_spec().x_spec(), panel.get_x_range());
     let colour = palette::qos(bar.qos);
-    let across = |value: f64| axis.place(axis.clamp(value)).map(|share| area.at(share, 0.0).0);
-    let (top, bottom) = (middle - THICK / 2.0, middle + THICK / 2.0);
-    canvas.text((area.left - 8.0, middle + DROP), Anchor::End, SMALL, &bar.label);
+    let (top, bottom) = (middle - THICK / 2, middle + THICK / 2);
+    frame::row_texts(panel, middle, &bar.label, &bar.text)?;
     match bar.value {
         Measured::Value(value) => {
-            if let Some(right) = axis.place(value).map(|share| area.at(share, 0.0).0) {
-                canvas.rectangle(Area { left: area.left, top, right, bottom }, Fill::of(colour));
+            if let Some(end) = axis.place(value) {
+                let corners = [(ends.start, top), (end, bottom)];
+                panel.draw(&Rectangle::new(corners, colour.filled()))?;
             }
         }
         Measured::Never => {
-            let whole = Area { left: area.left, top, right: area.right, bottom };
-            canvas.hatch(whole, Stroke::of(colour, 1.0));
+            let whole = [(ends.start, top), (ends.end, bottom)];
+            panel.draw(&Hatch(whole, frame::thin(colour)))?;
         }
         Measured::Nothing => {}
     }
-    if let Some((low, high)) = bar.band.and_then(|(low, high)| across(low).zip(across(high))) {
-        let ink = Stroke::of(palette::INK, 1.5);
-        canvas.line((low, middle), (high, middle), ink);
-        canvas.line((low, middle - 4.0), (low, middle + 4.0), ink);
-        canvas.line((high, middle - 4.0), (high, middle + 4.0), ink);
+    if let Some((low, high)) = bar.band
+        && let (Some(low), Some(high)) = (axis.nearest(low), axis.nearest(high))
+    {
+        let cap = |end| [(end, middle - 40), (end, middle + 40)];
+        for line in [[(low, middle), (high, middle)], cap(low), cap(high)] {
+            panel.draw(&PathElement::new(line, palette::INK.stroke_width(15)))?;
+        }
     }
-    if let Some(share) = bar.theory.and_then(|theory| axis.place(theory)) {
-        let x = area.at(share, 0.0).0;
-        let thin = Stroke { colour: palette::FAINT, width: 1.5, dash: "3 2" };
-        canvas.line((x, top - 4.0), (x, bottom + 4.0), thin);
+    if let Some(theory) = bar.theory.and_then(|theory| axis.place(theory)) {
+        let line = vec![(theory, top - 40), (theory, bottom + 40)];
+        panel.draw(&Dashed("3 2", line, palette::FAINT.stroke_width(15)))?;
     }
-    canvas.text((area.right + 10.0, middle + DROP), Anchor::Start, SMALL, &bar.text);
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a few rows")]
-const fn float(count: usize) -> f64 {
-    count as f64
+    Ok(())
 }

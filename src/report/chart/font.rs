@@ -27,12 +27,7 @@ pub enum Weight {
 /// counts as wide as the size, which none that may stand in for it exceeds.
 #[must_use]
 pub fn width(text: &str, size: f64, weight: Weight) -> f64 {
-    static REGULAR_FACE: LazyLock<FontRef<'static>> = LazyLock::new(|| face(REGULAR));
-    static SEMIBOLD_FACE: LazyLock<FontRef<'static>> = LazyLock::new(|| face(SEMIBOLD));
-    let face = match weight {
-        Weight::Regular => &*REGULAR_FACE,
-        Weight::Semibold => &*SEMIBOLD_FACE,
-    };
+    let face = face_of(weight);
     let metrics = face.glyph_metrics(Size::new(1.0), LocationRef::default());
     let letters = face.charmap();
     let advance = |char: char| {
@@ -40,6 +35,22 @@ pub fn width(text: &str, size: f64, weight: Weight) -> f64 {
         metrics.advance_width(glyph).map(f64::from)
     };
     text.chars().map(|char| advance(char).unwrap_or(1.0)).sum::<f64>() * size
+}
+
+/// How high a line of text is, from its highest to its lowest letters, in the unit of `size`.
+#[must_use]
+pub fn height(size: f64, weight: Weight) -> f64 {
+    let metrics = face_of(weight).metrics(Size::new(1.0), LocationRef::default());
+    f64::from(metrics.ascent - metrics.descent) * size
+}
+
+fn face_of(weight: Weight) -> &'static FontRef<'static> {
+    static REGULAR_FACE: LazyLock<FontRef<'static>> = LazyLock::new(|| face(REGULAR));
+    static SEMIBOLD_FACE: LazyLock<FontRef<'static>> = LazyLock::new(|| face(SEMIBOLD));
+    match weight {
+        Weight::Regular => &REGULAR_FACE,
+        Weight::Semibold => &SEMIBOLD_FACE,
+    }
 }
 
 fn face(bytes: &'static [u8]) -> FontRef<'static> {

@@ -1,143 +1,280 @@
 //! What all charts have around their data: title and subtitle, legends, panels with their axes.
+//! All lengths are tenths of a pixel.
 
-use super::Words;
-use super::axis::Axis;
-use super::canvas::{Anchor, Area, Canvas, Fill, Point, Stroke, Type, WIDTH};
-use super::font::{Weight, shorten, wrap};
-use super::palette::{FAINT, INK, MESH};
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
 
+use plotters::coord::Shift;
+use plotters::coord::ranged1d::ValueFormatter;
+use plotters::coord::types::RangedCoordi32;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::axis::{Axis, Place};
+use super::elements::{Dashed, Hatch};
+use super::font::{self, Weight};
+use super::palette::{FAINT, GROUND, INK, MESH};
+use super::picture::Picture;
+use super::{Chart, Words};
+
+/// A part of a picture. Its coordinates are counted from its own left upper corner.
+pub(super) type Paper = DrawingArea<Picture, Shift>;
+/// A part of a picture with an axis below it, on which plotters draws data, and on another one at
+/// its left or, in rows, on tenths of a pixel from above.
+pub(super) type Panel<Y = Axis> = DrawingArea<Picture, Cartesian2d<Axis, Y>>;
+/// Whether plotters has drawn something.
+pub(super) type Drawn = Result<(), DrawingAreaErrorKind<fmt::Error>>;
+
+/// A chart's width.
+pub(super) const WIDTH: i32 = 8_000;
 /// The space around everything.
-pub(super) const MARGIN: f64 = 16.0;
+pub(super) const MARGIN: i32 = 160;
+/// The room below a panel for the horizontal axis.
+pub(super) const FOOT: i32 = 440;
 /// Numbers on axes and labels of lines.
-pub(super) const SMALL: Type = Type { size: 12.0, weight: Weight::Regular, colour: INK };
+pub(super) const SMALL: Type = Type { size: 120, weight: Weight::Regular, colour: INK };
 /// What a panel shows.
-pub(super) const STRONG: Type = Type { size: 12.0, weight: Weight::Semibold, colour: INK };
+pub(super) const STRONG: Type = Type { size: 120, weight: Weight::Semibold, colour: INK };
 /// Subtitles and the titles of axes.
-pub(super) const QUIET: Type = Type { size: 12.0, weight: Weight::Regular, colour: FAINT };
-const TITLE: Type = Type { size: 17.0, weight: Weight::Semibold, colour: INK };
-/// From the middle of a small letter to its base line.
-pub(super) const DROP: f64 = 4.2;
+const QUIET: Type = Type { size: 120, weight: Weight::Regular, colour: FAINT };
+const TITLE: Type = Type { size: 170, weight: Weight::Semibold, colour: INK };
 /// From one small line of text to the next.
-pub(super) const LEADING: f64 = 17.0;
+pub(super) const LEADING: i32 = 170;
 
-/// A canvas with title and subtitle and room below them for a body of this height; with it the
-/// body's upper end.
-pub(super) fn begin(words: &Words, body: f64) -> (Canvas, f64) {
-    let room = WIDTH - 2.0 * MARGIN;
-    let title = wrap(&words.title, TITLE.size, TITLE.weight, room, 2);
-    let subtitle = wrap(&words.subtitle, QUIET.size, QUIET.weight, room, 2);
-    let mut y = MARGIN + 3.0;
-    let mut texts = Vec::new();
-    for line in title {
-        y += 22.0;
-        texts.push((y - 7.0, TITLE, line));
+/// How a text is set.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Type {
+    size: u16,
+    weight: Weight,
+    colour: RGBColor,
+}
+
+impl Type {
+    /// The style for plotters; which side of the text is at its point.
+    pub(super) fn at(self, h_pos: HPos, v_pos: VPos) -> TextStyle<'static> {
+        let style = match self.weight {
+            Weight::Regular => FontStyle::Normal,
+            Weight::Semibold => FontStyle::Bold,
+        };
+        TextStyle {
+            font: FontDesc::new(FontFamily::Name(font::FAMILY), self.size.into(), style),
+            color: self.colour.to_backend_color(),
+            pos: Pos::new(h_pos, v_pos),
+        }
     }
-    for line in subtitle.into_iter().filter(|line| !line.is_empty()) {
-        y += LEADING;
-        texts.push((y - 6.0, QUIET, line));
+
+    #[expect(clippy::cast_possible_truncation, reason = "no text is wider than the numbers go")]
+    pub(super) fn width(self, text: &str) -> i32 {
+        font::width(text, self.size.into(), self.weight).ceil() as i32
     }
-    let top = y + 10.0;
-    let mut canvas = Canvas::new(top + body);
-    for (y, set, line) in texts {
-        canvas.text((MARGIN, y), Anchor::Start, set, &line);
+
+    /// The width of the widest of some texts; 0 for none.
+    pub(super) fn widest<T: AsRef<str>>(self, texts: impl IntoIterator<Item = T>) -> i32 {
+        texts.into_iter().map(|text| self.width(text.as_ref())).max().unwrap_or(0)
     }
-    (canvas, top)
+
+    /// As of [`font::shorten`].
+    pub(super) fn shorten(self, text: &str, most: i32) -> String {
+        font::shorten(text, self.size.into(), self.weight, most.into())
+    }
+
+    fn wrap(self, text: &str, most: i32) -> Vec<String> {
+        font::wrap(text, self.size.into(), self.weight, most.into(), 2)
+    }
 }
 
 /// What stands before a word of a legend.
 #[derive(Clone, Copy)]
 pub(super) enum Key {
-    Fill(Fill),
-    Hatch(Stroke),
-    Line(Stroke),
+    Fill(ShapeStyle),
+    Hatch(ShapeStyle),
+    Line(ShapeStyle, &'static str),
 }
 
-/// One or more lines of keys with their words; returns the end of the last line.
-pub(super) fn legend(canvas: &mut Canvas, top: f64, keys: &[(Key, String)]) -> f64 {
-    let (mut x, mut y) = (MARGIN, top);
-    for (key, word) in keys {
-        let width = 24.0 + SMALL.width(word) + 16.0;
-        if x > MARGIN && x + width > WIDTH {
-            (x, y) = (MARGIN, y + LEADING);
+/// The chart of these words: title, subtitle and legend, and below them a body of this height, up
+/// to the right edge of the picture, as it is drawn by `draw`.
+pub(super) fn chart(
+    words: Words,
+    keys: &[(Key, String)],
+    height: i32,
+    draw: impl FnOnce(&Paper) -> Drawn,
+) -> Chart {
+    let (titles, top) = titles(&words);
+    let (places, legend) = places(keys);
+    let size = (WIDTH.unsigned_abs(), (top + legend + height).unsigned_abs());
+    let picture = Rc::new(RefCell::new(Picture::new(size, &words)));
+    let paint = || -> Drawn {
+        let whole = Paper::from(&picture);
+        whole.fill(&GROUND)?;
+        for (set, y, line) in &titles {
+            whole.draw_text(line, &set.at(HPos::Left, VPos::Bottom), (MARGIN, *y))?;
         }
-        let swatch = Area { left: x, top: y + 1.0, right: x + 16.0, bottom: y + 12.0 };
-        match *key {
-            Key::Fill(fill) => canvas.rectangle(swatch, fill),
-            Key::Hatch(stroke) => canvas.hatch(swatch, stroke),
-            Key::Line(stroke) => canvas.line((x, y + 6.5), (x + 16.0, y + 6.5), stroke),
+        for ((key, word), (x, y)) in keys.iter().zip(places) {
+            draw_key(&whole, (MARGIN + x, top + y), *key, word)?;
         }
-        canvas.text((x + 22.0, y + 11.0), Anchor::Start, SMALL, word);
+        draw(&whole.margin(top + legend, 0, MARGIN, 0))?;
+        whole.present()
+    };
+    paint().expect("memory takes every shape, and no shape is drawn within another");
+    let svg = std::mem::take(&mut picture.borrow_mut().svg);
+    words.chart(svg)
+}
+
+/// The lines of title and subtitle with their heights, and where they end.
+fn titles(words: &Words) -> (Vec<(Type, i32, String)>, i32) {
+    let room = WIDTH - 2 * MARGIN;
+    let mut y = MARGIN + 30;
+    let mut lines = Vec::new();
+    for line in TITLE.wrap(&words.title, room) {
+        y += 220;
+        lines.push((TITLE, y - 70, line));
+    }
+    for line in QUIET.wrap(&words.subtitle, room).into_iter().filter(|line| !line.is_empty()) {
+        y += LEADING;
+        lines.push((QUIET, y - 60, line));
+    }
+    (lines, y + 100)
+}
+
+/// Where each key of a legend stands, and how high they are together.
+fn places(keys: &[(Key, String)]) -> (Vec<(i32, i32)>, i32) {
+    let (mut x, mut y) = (0, 0);
+    let place = |(_, word): &(Key, String)| {
+        let width = 240 + SMALL.width(word) + 160;
+        if x > 0 && x + width > WIDTH - MARGIN {
+            (x, y) = (0, y + LEADING);
+        }
         x += width;
-    }
-    y + LEADING
+        (x - width, y)
+    };
+    let places: Vec<_> = keys.iter().map(place).collect();
+    (places, if keys.is_empty() { 0 } else { y + LEADING })
 }
 
-/// How many lines a legend takes.
-pub(super) fn legend_height(keys: &[(Key, String)]) -> f64 {
-    legend(&mut Canvas::new(0.0), 0.0, keys)
-}
-
-/// Two axes and the area between them.
-#[derive(Clone, Copy)]
-pub(super) struct Panel<'a> {
-    pub(super) area: Area,
-    pub(super) x: &'a Axis,
-    pub(super) y: &'a Axis,
-}
-
-impl Panel<'_> {
-    /// The place of a point; `None` off the axes.
-    pub(super) fn place(&self, x: f64, y: f64) -> Option<Point> {
-        Some(self.area.at(self.x.place(x)?, self.y.place(y)?))
-    }
-
-    /// The mesh, the numbers on both axes, and the titles: the vertical axis's stands above it,
-    /// from `left` on.
-    pub(super) fn draw(&self, canvas: &mut Canvas, left: f64, title: (Type, &str)) {
-        let Area { top, right, .. } = self.area;
-        let text = shorten(title.1, title.0.size, title.0.weight, right - left);
-        canvas.text((left, top - 10.0), Anchor::Start, title.0, &text);
-        for (up, text) in self.y.ticks() {
-            let (x, y) = self.area.at(0.0, up);
-            canvas.line((x, y), (right, y), Stroke::of(MESH, 1.0));
-            canvas.text((x - 6.0, y + DROP), Anchor::End, SMALL, &text);
+fn draw_key(paper: &Paper, (x, y): (i32, i32), key: Key, word: &str) -> Drawn {
+    let swatch = [(x, y + 10), (x + 160, y + 120)];
+    match key {
+        Key::Fill(fill) => paper.draw(&Rectangle::new(swatch, fill))?,
+        Key::Hatch(stroke) => paper.draw(&Hatch(swatch, stroke))?,
+        Key::Line(stroke, dashes) => {
+            paper.draw(&Dashed(dashes, vec![(x, y + 65), (x + 160, y + 65)], stroke))?;
         }
-        horizontal(canvas, self.area, self.x);
     }
+    paper.draw_text(word, &SMALL.at(HPos::Left, VPos::Center), (x + 220, y + 67))
+}
+
+/// Two axes on a part of a picture.
+pub(super) fn panel(part: &Paper, x: &Axis, y: &Axis) -> Panel {
+    let (across, down) = part.get_pixel_range();
+    part.apply_coord_spec(Cartesian2d::new(x.clone(), y.clone(), (across, down.end..down.start)))
+}
+
+/// The place of a point; `None` off the axes.
+pub(super) fn place(panel: &Panel, (x, y): (f64, f64)) -> Option<(Place, Place)> {
+    let axes = panel.as_coord_spec();
+    Some((axes.x_spec().place(x)?, axes.y_spec().place(y)?))
+}
+
+/// An axis below a part of a picture that holds rows.
+pub(super) fn rows(part: &Paper, x: &Axis) -> Panel<RangedCoordi32> {
+    let (across, down) = part.get_pixel_range();
+    let height = down.end - down.start;
+    part.apply_coord_spec(Cartesian2d::new(x.clone(), height..0, (across, down.end..down.start)))
+}
+
+/// What is said on both sides of a row.
+pub(super) fn row_texts(
+    panel: &Panel<RangedCoordi32>,
+    middle: i32,
+    before: &str,
+    behind: &str,
+) -> Drawn {
+    let paper = panel.strip_coord_spec();
+    let (width, _) = size(&paper);
+    paper.draw_text(before, &SMALL.at(HPos::Right, VPos::Center), (-80, middle))?;
+    paper.draw_text(behind, &SMALL.at(HPos::Left, VPos::Center), (width + 100, middle))
 }
 
 /// The room for the numbers at the left of a panel.
-pub(super) fn gutter(axis: &Axis) -> f64 {
-    axis.ticks().map(|(_, text)| SMALL.width(&text)).fold(0.0, f64::max) + 8.0
+pub(super) fn gutter(axis: &Axis) -> i32 {
+    let numbers = axis.key_points(usize::MAX);
+    numbers.iter().map(|place| SMALL.width(&axis.format_ext(place))).max().unwrap_or(0) + 80
 }
 
-/// The room below a panel for the horizontal axis.
-pub(super) const FOOT: f64 = 44.0;
+/// The mesh of the vertical axis with its numbers, of which there are not more than `most`.
+///
+/// This and [`horizontal`] stand in for plotters' `configure_mesh`, which lets numbers overlap and
+/// leave the picture, turns the vertical axis's title, and draws the lines of both axes or of none.
+pub(super) fn vertical(panel: &Panel, most: usize) -> Drawn {
+    let (axis, ends) = (panel.as_coord_spec().y_spec(), panel.get_x_range());
+    for place in axis.key_points(most) {
+        panel.draw(&PathElement::new([(ends.start, place), (ends.end, place)], thin(MESH)))?;
+        let style = SMALL.at(HPos::Right, VPos::Center);
+        let number = Text::new(axis.format_ext(&place), (-60, 0), style);
+        panel.draw(&(EmptyElement::at((ends.start, place)) + number))?;
+    }
+    Ok(())
+}
 
-/// The mesh, the numbers and the title of a horizontal axis below an area.
-pub(super) fn horizontal(canvas: &mut Canvas, area: Area, axis: &Axis) {
-    let mut free_from = f64::NEG_INFINITY;
-    for (across, text) in axis.ticks() {
-        let (x, bottom) = area.at(across, 0.0);
-        canvas.line((x, area.top), (x, bottom), Stroke::of(MESH, 1.0));
-        let half = SMALL.width(&text) / 2.0;
-        let x = x.min(WIDTH - half - 2.0);
-        if x - half > free_from {
-            canvas.text((x, bottom + 17.0), Anchor::Middle, SMALL, &text);
-            free_from = x + half + 8.0;
+/// The mesh of the horizontal axis with as many numbers as there is room for, its line and its
+/// title.
+pub(super) fn horizontal<Y: Ranged<ValueType: Copy>>(panel: &Panel<Y>) -> Drawn {
+    floor(panel)?;
+    let (axis, floor) = (panel.as_coord_spec().x_spec(), panel.get_y_range().start);
+    let mut free_from = i32::MIN;
+    for place in axis.key_points(usize::MAX) {
+        let text = axis.format_ext(&place);
+        let half = SMALL.width(&text) / 2;
+        let (x, _) = panel.map_coordinate(&(place, floor));
+        let shift = (WIDTH - 20 - half - x).min(0);
+        if x + shift - half > free_from {
+            let number = Text::new(text, (shift, 170), SMALL.at(HPos::Center, VPos::Bottom));
+            panel.draw(&(EmptyElement::at((place, floor)) + number))?;
+            free_from = x + shift + half + 80;
         }
     }
-    canvas.line((area.left, area.bottom), (area.right, area.bottom), Stroke::of(FAINT, 1.0));
-    let title = shorten(&axis.title, QUIET.size, QUIET.weight, area.width());
-    let middle = f64::midpoint(area.left, area.right);
-    canvas.text((middle, area.bottom + 34.0), Anchor::Middle, QUIET, &title);
+    below(&panel.strip_coord_spec(), &axis.title)
+}
+
+/// The mesh of the horizontal axis and its line, without numbers and title.
+pub(super) fn floor<Y: Ranged<ValueType: Copy>>(panel: &Panel<Y>) -> Drawn {
+    let (across, up) = (panel.get_x_range(), panel.get_y_range());
+    for place in panel.as_coord_spec().x_spec().key_points(usize::MAX) {
+        panel.draw(&PathElement::new([(place, up.start), (place, up.end)], thin(MESH)))?;
+    }
+    let line = [(across.start, up.start), (across.end, up.start)];
+    panel.draw(&PathElement::new(line, thin(FAINT)))
+}
+
+/// The title of a horizontal axis.
+pub(super) fn below(area: &Paper, title: &str) -> Drawn {
+    let (width, height) = size(area);
+    let style = QUIET.at(HPos::Center, VPos::Bottom);
+    area.draw_text(&QUIET.shorten(title, width), &style, (width / 2, height + 340))
+}
+
+/// How wide and high a part is.
+pub(super) fn size(part: &Paper) -> (i32, i32) {
+    let (width, height) = part.dim_in_pixel();
+    (width.cast_signed(), height.cast_signed())
+}
+
+/// A line of a pixel.
+pub(super) fn thin(colour: RGBColor) -> ShapeStyle {
+    colour.stroke_width(10)
+}
+
+/// So many times a length.
+pub(super) fn times(count: usize, length: i32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX).saturating_mul(length)
 }
 
 /// Moves the wished heights apart so that labels have `gap` between their middles and stay
 /// between `top` and `bottom`, in their order from above.
-pub(super) fn apart(wishes: &[f64], gap: f64, top: f64, bottom: f64) -> Vec<f64> {
+pub(super) fn apart(wishes: &[i32], gap: i32, top: i32, bottom: i32) -> Vec<i32> {
     let mut order: Vec<usize> = (0..wishes.len()).collect();
-    order.sort_by(|a, b| wishes[*a].total_cmp(&wishes[*b]));
+    order.sort_by_key(|place| wishes[*place]);
     let mut heights = wishes.to_vec();
     let mut least = top;
     for place in &order {
@@ -158,8 +295,8 @@ mod tests {
 
     #[test]
     fn labels_are_moved_apart_and_stay_inside() {
-        assert_eq!(apart(&[50.0, 10.0], 15.0, 0.0, 100.0), [50.0, 10.0], "none is moved in vain");
-        assert_eq!(apart(&[0.0, 0.0, 0.0], 15.0, 0.0, 100.0), [0.0, 15.0, 30.0]);
-        assert_eq!(apart(&[100.0, 99.0], 15.0, 0.0, 100.0), [100.0, 85.0]);
+        assert_eq!(apart(&[50, 10], 15, 0, 100), [50, 10], "none is moved in vain");
+        assert_eq!(apart(&[0, 0, 0], 15, 0, 100), [0, 15, 30]);
+        assert_eq!(apart(&[100, 99], 15, 0, 100), [100, 85]);
     }
 }

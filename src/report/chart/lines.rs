@@ -1,14 +1,20 @@
 //! Lines against an axis, one for each QoS, in one panel or several side by side.
 
-use super::axis::Axis;
-use super::canvas::{Anchor, Area, Canvas, Fill, Mark, Point, Stroke, WIDTH};
-use super::frame::{self, DROP, FOOT, MARGIN, Panel, SMALL, STRONG};
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, VPos};
+use plotters_backend::BackendCoord;
+
+use super::axis::{Axis, Place};
+use super::elements::{Dashed, mark, stairs, triangle};
+use super::frame::{self, Drawn, FOOT, Panel, Paper, SMALL, STRONG};
 use super::{Chart, Words, palette};
 use crate::base::qos::QoS;
 
-const HEIGHT: f64 = 270.0;
+const HEIGHT: i32 = 2_700;
+/// Above a panel, for its title.
+const HEAD: i32 = 260;
 /// Between the middles of two labels.
-const GAP: f64 = 15.0;
+const GAP: i32 = 150;
 /// With more points than this, a line is told by itself and needs no marks.
 const MOST_MARKS: usize = 40;
 
@@ -33,7 +39,7 @@ pub struct Line {
     /// What was measured, from left to right.
     pub points: Vec<Sample>,
     /// What theory says, from left to right; empty without a closed form.
-    pub theory: Vec<Point>,
+    pub theory: Vec<(f64, f64)>,
     /// Whether it stays level from each point to the next, as a distribution does; then it has no
     /// marks.
     pub stairs: bool,
@@ -75,28 +81,21 @@ impl Measured {
 /// The chart of some panels, side by side.
 #[must_use]
 pub fn draw(words: Words, panels: &[Lines]) -> Chart {
-    let (mut canvas, top) = frame::begin(&words, HEIGHT + 26.0 + FOOT);
-    let width = (WIDTH - MARGIN) / float(panels.len().max(1));
-    for (nth, lines) in panels.iter().enumerate() {
-        let left = MARGIN + float(nth) * width;
-        let labels = lines.lines.iter().map(|line| SMALL.width(&end_label(line)));
-        let area = Area {
-            left: left + frame::gutter(&lines.y),
-            top: top + 26.0,
-            right: left + width - labels.fold(0.0, f64::max) - 22.0,
-            bottom: top + 26.0 + HEIGHT,
-        };
-        let panel = Panel { area, x: &lines.x, y: &lines.y };
-        panel.draw(&mut canvas, left, (STRONG, &lines.y.title));
-        fill(&mut canvas, &panel, &lines.lines);
-    }
-    let svg = canvas.finish(&words);
-    words.chart(svg)
+    frame::chart(words, &[], HEAD + HEIGHT + FOOT, |paper| {
+        let parts = paper.split_evenly((1, panels.len()));
+        panels.iter().zip(parts).try_for_each(|(lines, part)| draw_panel(&part, lines))
+    })
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a few panels")]
-const fn float(count: usize) -> f64 {
-    count as f64
+fn draw_panel(part: &Paper, lines: &Lines) -> Drawn {
+    let right = SMALL.widest(lines.lines.iter().map(end_label)) + 220;
+    let panel =
+        frame::panel(&part.margin(HEAD, FOOT, frame::gutter(&lines.y), right), &lines.x, &lines.y);
+    let title = STRONG.shorten(&lines.y.title, frame::size(part).0 - right);
+    part.draw_text(&title, &STRONG.at(HPos::Left, VPos::Bottom), (0, HEAD - 100))?;
+    frame::vertical(&panel, usize::MAX)?;
+    frame::horizontal(&panel)?;
+    fill(&panel, &lines.lines)
 }
 
 fn end_label(line: &Line) -> String {
@@ -106,34 +105,22 @@ fn end_label(line: &Line) -> String {
     }
 }
 
-/// The mark of a QoS's points.
-pub(super) const fn mark_of(qos: QoS) -> Mark {
-    match qos {
-        QoS::AtMostOnce => Mark::Dot,
-        QoS::AtLeastOnce => Mark::Square,
-        QoS::ExactlyOnce => Mark::Triangle,
-    }
-}
-
 /// Bands lie lowest, then theory, then lines, so that no line is hidden; whole lines come before
 /// broken ones for the same reason.
-fn fill(canvas: &mut Canvas, panel: &Panel<'_>, lines: &[Line]) {
+fn fill(panel: &Panel, lines: &[Line]) -> Drawn {
     for line in lines {
         for run in runs(&line.points) {
-            band(canvas, panel, line.qos, run);
+            band(panel, line.qos, run)?;
         }
     }
     for line in lines {
-        let theory = line.theory.iter().filter_map(|(x, y)| panel.place(*x, *y));
-        let theory: Vec<Point> = theory.collect();
-        canvas.path(&theory, Stroke::of(palette::FAINT, 1.0));
+        let theory: Vec<_> = line.theory.iter().filter_map(|it| frame::place(panel, *it)).collect();
+        panel.draw(&PathElement::new(theory, frame::thin(palette::FAINT)))?;
     }
-    let mut ends = Vec::new();
     for line in lines.iter().rev() {
-        ends.push(draw_line(canvas, panel, line));
+        draw_line(panel, line)?;
     }
-    ends.reverse();
-    label(canvas, panel, lines, &ends);
+    label(panel, lines)
 }
 
 /// The stretches of points that have a value.
@@ -141,78 +128,80 @@ fn runs(points: &[Sample]) -> impl Iterator<Item = &[Sample]> {
     points.split(|point| point.y.value().is_none()).filter(|run| !run.is_empty())
 }
 
-fn band(canvas: &mut Canvas, panel: &Panel<'_>, qos: QoS, run: &[Sample]) {
+fn band(panel: &Panel, qos: QoS, run: &[Sample]) -> Drawn {
+    let axes = panel.as_coord_spec();
     let end = |of: fn((f64, f64)) -> f64| {
-        let ends = run.iter().filter_map(move |point| Some((point.x, of(point.band?))));
-        ends.filter_map(|(x, y)| panel.place(x, panel.y.clamp(y)))
+        run.iter().filter_map(move |point| {
+            Some((axes.x_spec().place(point.x)?, axes.y_spec().nearest(of(point.band?))?))
+        })
     };
-    let upper: Vec<Point> = end(|band| band.1).collect();
-    let lower: Vec<Point> = end(|band| band.0).collect();
-    let corners: Vec<Point> = upper.into_iter().chain(lower.into_iter().rev()).collect();
-    canvas.polygon(&corners, Fill { colour: palette::qos(qos), opacity: palette::BAND });
+    let lower: Vec<_> = end(|band| band.0).collect();
+    let corners: Vec<_> = end(|band| band.1).chain(lower.into_iter().rev()).collect();
+    panel.draw(&Polygon::new(corners, palette::qos(qos).mix(palette::BAND)))
 }
 
-/// Draws a line and returns where it ends; `None` if it is nowhere.
-fn draw_line(canvas: &mut Canvas, panel: &Panel<'_>, line: &Line) -> Option<Point> {
+/// The points of a run that have a place.
+fn placed(panel: &Panel, run: &[Sample]) -> Vec<(Place, Place)> {
+    run.iter().filter_map(|point| frame::place(panel, (point.x, point.y.value()?))).collect()
+}
+
+fn draw_line(panel: &Panel, line: &Line) -> Drawn {
     let colour = palette::qos(line.qos);
-    let stroke = Stroke { colour, width: 2.0, dash: palette::dash(line.qos) };
-    let mut end = None;
     for run in runs(&line.points) {
-        let placed = run.iter().filter_map(|point| panel.place(point.x, point.y.value()?));
-        let placed: Vec<Point> = placed.collect();
-        let path = if line.stairs { stairs(&placed) } else { placed.clone() };
-        canvas.path(&path, stroke);
-        if !line.stairs && (placed.len() <= MOST_MARKS || placed.len() == 1) {
-            for point in &placed {
-                canvas.mark(*point, mark_of(line.qos), colour);
-            }
+        let placed = placed(panel, run);
+        let corners = if line.stairs { stairs(&placed) } else { placed.clone() };
+        let style = colour.stroke_width(20);
+        panel.draw(&Dashed(palette::dash(line.qos), corners, style))?;
+        if !line.stairs && placed.len() <= MOST_MARKS {
+            placed.iter().try_for_each(|point| panel.draw(&mark(line.qos, *point)))?;
         }
-        end = placed.last().copied().or(end);
     }
     for pair in line.points.windows(2) {
         if let (Some(y), Measured::Never) = (pair[0].y.value(), pair[1].y)
-            && let (Some(from), Some(across)) =
-                (panel.place(pair[0].x, y), panel.x.place(pair[1].x))
+            && let Some(from) = frame::place(panel, (pair[0].x, y))
+            && let Some(next) = panel.as_coord_spec().x_spec().place(pair[1].x)
         {
-            let to = (f64::midpoint(from.0, panel.area.at(across, 0.0).0), panel.area.top);
-            arrow(canvas, from, to, colour);
+            arrow(panel, from, next, line.qos)?;
         }
     }
-    match line.points.last().map(|last| last.y) {
-        Some(Measured::Never) => Some((panel.area.right, panel.area.top)),
-        _ => end,
-    }
+    Ok(())
 }
 
-/// From a last finite value towards never.
-fn arrow(canvas: &mut Canvas, from: Point, to: Point, colour: &'static str) {
-    canvas.line(from, to, Stroke { colour, width: 1.5, dash: "1 3" });
-    canvas.mark((to.0, to.1 + 3.0), Mark::Triangle, colour);
+/// From a last finite value towards never, which is half the way to the next place.
+fn arrow(panel: &Panel, from: (Place, Place), next: Place, qos: QoS) -> Drawn {
+    let (colour, paper) = (palette::qos(qos), panel.use_screen_coord());
+    let from = panel.map_coordinate(&from);
+    let (x, top) = panel.map_coordinate(&(next, panel.get_y_range().end));
+    let tip = (i32::midpoint(from.0, x), top);
+    paper.draw(&Dashed("1 3", vec![from, tip], colour.stroke_width(15)))?;
+    paper.draw(&triangle((tip.0, top + 30), colour))
 }
 
-/// The corners of a line that stays level up to each next point.
-fn stairs(points: &[Point]) -> Vec<Point> {
-    let mut corners = Vec::with_capacity(points.len() * 2);
-    for (nth, point) in points.iter().enumerate() {
-        if nth > 0 {
-            corners.push((point.0, points[nth - 1].1));
-        }
-        corners.push(*point);
-    }
-    corners
+/// Where a line ends; `None` if it is nowhere.
+fn end(panel: &Panel, line: &Line) -> Option<BackendCoord> {
+    let place = match line.points.last()?.y {
+        Measured::Never => (panel.get_x_range().end, panel.get_y_range().end),
+        _ => *placed(panel, &line.points).last()?,
+    };
+    Some(panel.map_coordinate(&place))
 }
 
 /// Names the lines at their ends, apart from each other, each joined to its end by a thin line.
-fn label(canvas: &mut Canvas, panel: &Panel<'_>, lines: &[Line], ends: &[Option<Point>]) {
-    let Area { top, right, bottom, .. } = panel.area;
-    let wishes: Vec<f64> = ends.iter().map(|end| end.map_or(bottom, |(_, y)| y)).collect();
-    let heights = frame::apart(&wishes, GAP, top + 2.0, bottom);
+fn label(panel: &Panel, lines: &[Line]) -> Drawn {
+    let (across, down) = panel.get_pixel_range();
+    let paper = panel.use_screen_coord();
+    let ends: Vec<_> = lines.iter().map(|line| end(panel, line)).collect();
+    let wishes: Vec<i32> = ends.iter().map(|end| end.map_or(down.end, |(_, y)| y)).collect();
+    let heights = frame::apart(&wishes, GAP, down.start + 20, down.end);
     for ((line, end), height) in lines.iter().zip(ends).zip(heights) {
-        let colour = palette::qos(line.qos);
-        if let Some(end) = end {
-            canvas.line(*end, (right + 6.0, end.1), Stroke::of(colour, 0.75));
-            canvas.line((right + 6.0, end.1), (right + 14.0, height), Stroke::of(colour, 0.75));
+        let beside = || EmptyElement::at((across.end, height));
+        if let Some((x, y)) = end {
+            let corners = [(x - across.end, y - height), (60, y - height), (140, 0)];
+            let thin = palette::qos(line.qos).stroke_width(8);
+            paper.draw(&(beside() + PathElement::new(corners, thin)))?;
         }
-        canvas.text((right + 17.0, height + DROP), Anchor::Start, SMALL, &end_label(line));
+        let name = Text::new(end_label(line), (170, 0), SMALL.at(HPos::Left, VPos::Center));
+        paper.draw(&(beside() + name))?;
     }
+    Ok(())
 }

@@ -1,17 +1,21 @@
 //! A grid over two axes: which QoS is the choice in each cell.
 
-use super::canvas::{Anchor, Area, Canvas, Fill, Stroke, Type, WIDTH};
-use super::font::{Weight, shorten};
-use super::frame::{self, DROP, Key, MARGIN, QUIET, SMALL, STRONG};
-use super::lines::mark_of;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, VPos};
+
+use super::elements::{Hatch, mark};
+use super::frame::{self, Drawn, FOOT, Key, MARGIN, Paper, SMALL, STRONG, WIDTH};
 use super::{Chart, Words, palette};
 use crate::base::qos::QoS;
 
-const HEIGHT: f64 = 300.0;
-const FOOT: f64 = 44.0;
+const HEIGHT: i32 = 3_000;
+/// Above the grid, for the title of its rows.
+const HEAD: i32 = 260;
+/// The widest names of a row and of a column.
+const ROW_NAME: i32 = 1_600;
+const COLUMN_NAME: i32 = 1_200;
 /// How opaque a cell is, so that ink can be read on it.
 const TINT: f64 = 0.45;
-const CELL: Type = Type { size: 12.0, weight: Weight::Semibold, colour: palette::INK };
 
 /// The grid.
 #[derive(Clone, Debug)]
@@ -32,98 +36,91 @@ pub struct Map {
 /// The chart of a grid.
 #[must_use]
 pub fn draw(words: Words, map: &Map) -> Chart {
-    let keys = keys();
-    let body = frame::legend_height(&keys) + 26.0 + HEIGHT + FOOT;
-    let (mut canvas, top) = frame::begin(&words, body);
-    let top = frame::legend(&mut canvas, top, &keys) + 26.0;
-    let labels = map.rows.iter().map(|row| SMALL.width(row).min(160.0));
-    let left = MARGIN + labels.fold(0.0, f64::max) + 8.0;
-    let area = Area { left, top, right: WIDTH - MARGIN, bottom: top + HEIGHT };
-    let title = shorten(&map.y_title, STRONG.size, STRONG.weight, WIDTH - 2.0 * MARGIN);
-    canvas.text((MARGIN, top - 10.0), Anchor::Start, STRONG, &title);
-    for (column, cells) in map.cells.iter().enumerate() {
-        for (row, cell) in cells.iter().enumerate() {
-            draw_cell(&mut canvas, place(area, map, column, row), cell.as_ref());
+    frame::chart(words, &keys(), HEAD + HEIGHT + FOOT, |paper| {
+        let title = STRONG.shorten(&map.y_title, frame::size(paper).0 - MARGIN);
+        paper.draw_text(&title, &STRONG.at(HPos::Left, VPos::Bottom), (0, HEAD - 100))?;
+        let names: Vec<_> = map.rows.iter().map(|name| SMALL.shorten(name, ROW_NAME)).collect();
+        let left = SMALL.widest(&names) + 80;
+        let grid = paper.margin(HEAD, FOOT, left, MARGIN);
+        let parts = grid.split_evenly((map.rows.len(), map.columns.len()));
+        // plotters begins at the top.
+        let rows: Vec<&[Paper]> = parts.chunks(map.columns.len().max(1)).rev().collect();
+        for (row, parts) in rows.iter().enumerate() {
+            for (column, part) in parts.iter().enumerate() {
+                draw_cell(part, map.cells[column][row].as_ref())?;
+            }
         }
-    }
-    name_columns(&mut canvas, area, map);
-    name_rows(&mut canvas, area, map);
-    let svg = canvas.finish(&words);
-    words.chart(svg)
+        name_rows(&rows, &names)?;
+        name_columns(rows.first().copied().unwrap_or_default(), &map.columns)?;
+        frame::below(&grid, &map.x_title)
+    })
 }
 
 fn keys() -> Vec<(Key, String)> {
-    let levels = QoS::ALL.map(|qos| {
-        let fill = Fill { colour: palette::qos(qos), opacity: TINT };
-        (Key::Fill(fill), format!("QoS {qos}"))
-    });
-    let none = (Key::Hatch(Stroke::of(palette::FAINT, 0.75)), "none meets all needs".to_owned());
-    levels.into_iter().chain([none]).collect()
+    let level = |qos| (Key::Fill(palette::qos(qos).mix(TINT).filled()), format!("QoS {qos}"));
+    let none = (Key::Hatch(hatch()), "none meets all needs".to_owned());
+    QoS::ALL.map(level).into_iter().chain([none]).collect()
 }
 
-fn place(area: Area, map: &Map, column: usize, row: usize) -> Area {
-    let (columns, rows) = (float(map.columns.len().max(1)), float(map.rows.len().max(1)));
-    let (left, bottom) = area.at(float(column) / columns, float(row) / rows);
-    let (right, top) = area.at(float(column + 1) / columns, float(row + 1) / rows);
-    Area { left, top, right, bottom }
+fn hatch() -> ShapeStyle {
+    palette::FAINT.stroke_width(8)
 }
 
-fn draw_cell(canvas: &mut Canvas, cell: Area, choice: Option<&(QoS, String)>) {
+fn draw_cell(cell: &Paper, choice: Option<&(QoS, String)>) -> Drawn {
+    let (width, height) = frame::size(cell);
     // A slit between cells, unless they are too small for one.
-    let slit = if cell.width().min(cell.height()) > 8.0 { 1.0 } else { 0.0 };
-    let (left, top) = (cell.left + slit, cell.top + slit);
-    let inner = Area { left, top, right: cell.right - slit, bottom: cell.bottom - slit };
+    let slit = if width.min(height) > 80 { 10 } else { 0 };
+    let inner = cell.margin(slit, slit, slit, slit);
+    let (width, height) = frame::size(&inner);
     let Some((qos, number)) = choice else {
-        canvas.hatch(inner, Stroke::of(palette::FAINT, 0.75));
-        return;
+        return inner.draw(&Hatch([(0, 0), (width, height)], hatch()));
     };
-    let colour = palette::qos(*qos);
-    canvas.rectangle(inner, Fill { colour, opacity: TINT });
-    let (x, y) = inner.at(0.5, 0.5);
-    let fits = |text: &str, height: f64| {
-        CELL.width(text) + 6.0 <= inner.width() && height <= inner.height()
-    };
-    let name = format!("QoS {qos}");
-    if fits(&name, 36.0) && SMALL.width(number) + 6.0 <= inner.width() {
-        canvas.text((x, y - 4.0), Anchor::Middle, CELL, &name);
-        canvas.text((x, y + 12.0), Anchor::Middle, SMALL, number);
-    } else if fits(&qos.to_string(), 15.0) {
-        canvas.text((x, y + DROP), Anchor::Middle, CELL, &qos.to_string());
-    } else if inner.width().min(inner.height()) > 9.0 {
-        canvas.mark((x, y), mark_of(*qos), colour);
+    inner.fill(&palette::qos(*qos).mix(TINT))?;
+    let (x, y) = (width / 2, height / 2);
+    let (bold, plain) =
+        (STRONG.at(HPos::Center, VPos::Center), SMALL.at(HPos::Center, VPos::Center));
+    let (name, digit) = (format!("QoS {qos}"), qos.to_string());
+    let ((wide, high), (wider, _)) =
+        (inner.estimate_text_size(&name, &bold)?, inner.estimate_text_size(number, &plain)?);
+    let (room, up) = inner.dim_in_pixel();
+    if wide.max(wider) + 60 <= room && 2 * high + 60 <= up {
+        inner.draw_text(&name, &bold, (x, y - 80))?;
+        inner.draw_text(number, &plain, (x, y + 80))
+    } else if high <= up && inner.estimate_text_size(&digit, &bold)?.0 + 60 <= room {
+        inner.draw_text(&digit, &bold, (x, y))
+    } else if width.min(height) > 90 {
+        inner.draw(&mark(*qos, (x, y)))
+    } else {
+        Ok(())
     }
 }
 
-fn name_columns(canvas: &mut Canvas, area: Area, map: &Map) {
-    let mut free_from = f64::NEG_INFINITY;
-    for (column, name) in map.columns.iter().enumerate() {
-        let cell = place(area, map, column, 0);
-        let name = shorten(name, SMALL.size, SMALL.weight, 120.0);
-        let (x, half) = (f64::midpoint(cell.left, cell.right), SMALL.width(&name) / 2.0);
+/// Names as many columns, below the lowest cells, as there is room for.
+fn name_columns(cells: &[Paper], names: &[String]) -> Drawn {
+    let mut free_from = i32::MIN;
+    for (cell, name) in cells.iter().zip(names) {
+        let name = SMALL.shorten(name, COLUMN_NAME);
+        let ((width, height), half) = (frame::size(cell), SMALL.width(&name) / 2);
+        let x = cell.get_base_pixel().0 + width / 2;
         if x - half > free_from && x + half < WIDTH {
-            canvas.text((x, area.bottom + 17.0), Anchor::Middle, SMALL, &name);
-            free_from = x + half + 8.0;
+            let style = SMALL.at(HPos::Center, VPos::Bottom);
+            cell.draw_text(&name, &style, (width / 2, height + 170))?;
+            free_from = x + half + 80;
         }
     }
-    let title = shorten(&map.x_title, QUIET.size, QUIET.weight, area.width());
-    let middle = f64::midpoint(area.left, area.right);
-    canvas.text((middle, area.bottom + 34.0), Anchor::Middle, QUIET, &title);
+    Ok(())
 }
 
-fn name_rows(canvas: &mut Canvas, area: Area, map: &Map) {
-    let mut free_below = f64::INFINITY;
-    for (row, name) in map.rows.iter().enumerate() {
-        let cell = place(area, map, 0, row);
-        let y = f64::midpoint(cell.top, cell.bottom) + DROP;
+/// Names as many rows, before the first cells, as there is room for.
+fn name_rows(rows: &[&[Paper]], names: &[String]) -> Drawn {
+    let mut free_below = i32::MAX;
+    for (cell, name) in rows.iter().filter_map(|row| row.first()).zip(names) {
+        let middle = frame::size(cell).1 / 2;
+        let y = cell.get_base_pixel().1 + middle;
         if y < free_below {
-            let name = shorten(name, SMALL.size, SMALL.weight, 160.0);
-            canvas.text((area.left - 6.0, y), Anchor::End, SMALL, &name);
-            free_below = y - 15.0;
+            cell.draw_text(name, &SMALL.at(HPos::Right, VPos::Center), (-60, middle))?;
+            free_below = y - 150;
         }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a few cells")]
-const fn float(count: usize) -> f64 {
-    count as f64
+    Ok(())
 }

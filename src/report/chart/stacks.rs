@@ -1,15 +1,21 @@
 //! Amounts that add up, in layers: bars for a run without axes, and else an area against the axis
 //! for each QoS, side by side.
 
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, VPos};
+
 use super::axis::Axis;
-use super::canvas::{Anchor, Area, Canvas, Fill, Point, Stroke, WIDTH};
-use super::font::shorten;
-use super::frame::{self, DROP, FOOT, Key, LEADING, MARGIN, Panel, SMALL, STRONG};
+use super::elements::{Dashed, Hatch};
+use super::frame::{self, Drawn, FOOT, Key, LEADING, MARGIN, Paper, SMALL, STRONG, times};
 use super::{Chart, Words, palette};
 
-const HEIGHT: f64 = 250.0;
-const ROW: f64 = 40.0;
-const THICK: f64 = 26.0;
+const HEIGHT: i32 = 2_500;
+/// Above an area, for its name.
+const HEAD: i32 = 300;
+const ROW: i32 = 400;
+const THICK: i32 = 260;
+/// The widest name of a bar.
+const NAME: i32 = 2_000;
 /// So many panels stand side by side.
 const ACROSS: usize = 3;
 
@@ -32,7 +38,7 @@ pub struct Layer {
     /// Its name in the legend.
     pub name: String,
     /// Its colour.
-    pub colour: &'static str,
+    pub colour: RGBColor,
     /// Whether it has the lighter tint and the hatch, which stand for what is sent again.
     pub again: bool,
 }
@@ -51,29 +57,27 @@ pub struct Group {
 /// The chart of some stacks.
 #[must_use]
 pub fn draw(words: Words, stacks: &Stacks) -> Chart {
-    let keys: Vec<_> =
-        stacks.layers.iter().map(|layer| (Key::Fill(fill(layer)), layer.name.clone())).collect();
-    let rows = stacks.groups.len();
+    let layers = stacks.layers.iter();
+    let keys: Vec<_> = layers.map(|it| (Key::Fill(fill(it)), it.name.clone())).collect();
+    let count = stacks.groups.len();
+    let title = LEADING + 40;
     let body = match stacks.x {
-        None => float(rows) * ROW + FOOT + 12.0,
-        Some(_) => float(rows.div_ceil(ACROSS)) * (HEIGHT + 30.0 + FOOT),
+        None => 80 + times(count, ROW) + FOOT,
+        Some(_) => times(count.div_ceil(ACROSS), HEAD + HEIGHT + FOOT),
     };
-    let note = LEADING + 4.0;
-    let (mut canvas, top) = frame::begin(&words, frame::legend_height(&keys) + note + body);
-    let top = frame::legend(&mut canvas, top, &keys);
-    let title = &stacks.amount.title;
-    canvas.text((MARGIN, top + 16.0), Anchor::Start, STRONG, title);
-    match &stacks.x {
-        None => bars(&mut canvas, top + note + 8.0, stacks),
-        Some(x) => areas(&mut canvas, top + note, stacks, x),
-    }
-    let svg = canvas.finish(&words);
-    words.chart(svg)
+    frame::chart(words, &keys, title + body, |paper| {
+        let style = STRONG.at(HPos::Left, VPos::Bottom);
+        paper.draw_text(&stacks.amount.title, &style, (0, 160))?;
+        let rest = paper.margin(title, 0, 0, 0);
+        match &stacks.x {
+            None => bars(&rest, stacks),
+            Some(x) => areas(&rest, stacks, x),
+        }
+    })
 }
 
-const fn fill(layer: &Layer) -> Fill {
-    let opacity = if layer.again { palette::TINT } else { 1.0 };
-    Fill { colour: layer.colour, opacity }
+fn fill(layer: &Layer) -> ShapeStyle {
+    layer.colour.mix(if layer.again { palette::TINT } else { 1.0 }).filled()
 }
 
 /// The ends of each layer: sums of all amounts up to it, with those of nothing below zero.
@@ -86,68 +90,56 @@ fn ends(amounts: &[f64]) -> Vec<f64> {
     std::iter::once(0.0).chain(sums).collect()
 }
 
-fn bars(canvas: &mut Canvas, top: f64, stacks: &Stacks) {
-    let widest = |of: fn(&Group) -> &str| {
-        let shown = stacks.groups.iter().map(|group| SMALL.width(of(group)).min(200.0));
-        shown.fold(0.0, f64::max)
-    };
-    let area = Area {
-        left: MARGIN + widest(|group| &group.label) + 10.0,
-        top,
-        right: WIDTH - MARGIN - widest(|group| &group.text) - 12.0,
-        bottom: top + float(stacks.groups.len()) * ROW,
-    };
-    frame::horizontal(canvas, area, &stacks.amount.clone().untitled());
-    for (nth, group) in stacks.groups.iter().enumerate() {
-        let middle = top + (float(nth) + 0.5) * ROW;
-        let label = shorten(&group.label, SMALL.size, SMALL.weight, 200.0);
-        canvas.text((area.left - 8.0, middle + DROP), Anchor::End, SMALL, &label);
-        canvas.text((area.right + 10.0, middle + DROP), Anchor::Start, SMALL, &group.text);
+fn bars(paper: &Paper, stacks: &Stacks) -> Drawn {
+    let names: Vec<_> =
+        stacks.groups.iter().map(|group| SMALL.shorten(&group.label, NAME)).collect();
+    let left = SMALL.widest(&names) + 100;
+    let right = SMALL.widest(stacks.groups.iter().map(|group| &group.text)) + 120 + MARGIN;
+    let amount = stacks.amount.clone().untitled();
+    let panel = frame::rows(&paper.margin(80, FOOT, left, right), &amount);
+    frame::horizontal(&panel)?;
+    let middles = (0..).map(|nth| nth * ROW + ROW / 2);
+    for ((group, name), middle) in stacks.groups.iter().zip(names).zip(middles) {
+        frame::row_texts(&panel, middle, &name, &group.text)?;
         let Some((_, amounts)) = group.columns.first() else { continue };
         for (layer, pair) in stacks.layers.iter().zip(ends(amounts).windows(2)) {
-            let across = |end: f64| stacks.amount.place(end).map(|share| area.at(share, 0.0).0);
-            let Some((left, right)) = across(pair[0]).zip(across(pair[1])) else { continue };
-            let (top, bottom) = (middle - THICK / 2.0, middle + THICK / 2.0);
-            let bar = Area { left, top, right, bottom };
-            if right - left > 0.05 {
-                canvas.rectangle(bar, fill(layer));
-                if layer.again {
-                    canvas.hatch(bar, Stroke::of(layer.colour, 0.75));
-                }
+            let (Some(left), Some(right)) = (amount.place(pair[0]), amount.place(pair[1])) else {
+                continue;
+            };
+            let bar = [(left, middle - THICK / 2), (right, middle + THICK / 2)];
+            panel.draw(&Rectangle::new(bar, fill(layer)))?;
+            if layer.again {
+                panel.draw(&Hatch(bar, layer.colour.stroke_width(8)))?;
             }
         }
     }
+    Ok(())
 }
 
-fn areas(canvas: &mut Canvas, top: f64, stacks: &Stacks, x: &Axis) {
-    let width = (WIDTH - MARGIN) / float(stacks.groups.len().clamp(1, ACROSS));
-    for (nth, group) in stacks.groups.iter().enumerate() {
-        let left = MARGIN + float(nth % ACROSS) * width;
-        let top = top + float(nth / ACROSS) * (HEIGHT + 30.0 + FOOT) + 30.0;
-        let area = Area {
-            left: left + frame::gutter(&stacks.amount),
-            top,
-            right: left + width - MARGIN,
-            bottom: top + HEIGHT,
-        };
-        let panel = Panel { area, x, y: &stacks.amount };
-        panel.draw(canvas, area.left, (SMALL, &group.label));
+fn areas(paper: &Paper, stacks: &Stacks, x: &Axis) -> Drawn {
+    let count = stacks.groups.len();
+    let parts = paper.split_evenly((count.div_ceil(ACROSS), count.min(ACROSS)));
+    for (group, part) in stacks.groups.iter().zip(parts) {
+        let area = part.margin(HEAD, FOOT, frame::gutter(&stacks.amount), MARGIN);
+        let panel = frame::panel(&area, x, &stacks.amount);
+        let name = SMALL.shorten(&group.label, frame::size(&area).0);
+        area.draw_text(&name, &SMALL.at(HPos::Left, VPos::Bottom), (0, -100))?;
+        frame::vertical(&panel, usize::MAX)?;
+        frame::horizontal(&panel)?;
         let ends: Vec<_> = group.columns.iter().map(|(x, it)| (*x, ends(it))).collect();
         for (nth, layer) in stacks.layers.iter().enumerate() {
-            let edge = |end: usize| ends.iter().filter_map(move |(x, it)| panel.place(*x, it[end]));
-            let (lower, upper): (Vec<Point>, Vec<Point>) =
-                (edge(nth).collect(), edge(nth + 1).collect());
-            let corners: Vec<Point> =
-                upper.iter().copied().chain(lower.into_iter().rev()).collect();
-            canvas.polygon(&corners, fill(layer));
-            if layer.again {
-                canvas.path(&upper, Stroke { colour: layer.colour, width: 1.0, dash: "2 2" });
+            let edge =
+                |end: usize| ends.iter().filter_map(move |(x, it)| Some((*x, *it.get(end)?)));
+            let placed = |end| edge(end).filter_map(|point| frame::place(&panel, point));
+            let upper: Vec<_> = placed(nth + 1).collect();
+            let lower: Vec<_> = placed(nth).collect();
+            let corners: Vec<_> = upper.iter().chain(lower.iter().rev()).copied().collect();
+            panel.draw(&Polygon::new(corners, fill(layer).color))?;
+            // Where a layer has nothing, its edge would lie on another's.
+            if layer.again && upper != lower {
+                panel.draw(&Dashed("2 2", upper, frame::thin(layer.colour)))?;
             }
         }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a few rows")]
-const fn float(count: usize) -> f64 {
-    count as f64
+    Ok(())
 }

@@ -56,13 +56,15 @@ fn check(chart: &Chart) {
     }
     let size: Vec<f64> =
         root.attribute("viewBox").unwrap().split(' ').map(|it| it.parse().unwrap()).collect();
-    let palette: Vec<&str> = [palette::INK, palette::FAINT, palette::MESH, palette::GROUND, "none"]
+    let palette: Vec<String> = [palette::INK, palette::FAINT, palette::MESH, palette::GROUND]
         .into_iter()
         .chain(palette::QOS)
         .chain(palette::LAYERS)
+        .map(palette::hex)
+        .chain(["none".to_owned()])
         .collect();
     for colour in root.descendants().flat_map(|it| [it.attribute("fill"), it.attribute("stroke")]) {
-        assert!(colour.is_none_or(|colour| palette.contains(&colour)), "{colour:?}");
+        assert!(colour.is_none_or(|it| palette.contains(&it.to_owned())), "{colour:?}");
     }
     assert!(!chart.svg.contains("NaN") && !chart.svg.contains("inf"), "{}", chart.id);
     let texts: Vec<_> = root.descendants().filter(|node| node.has_tag_name("text")).collect();
@@ -240,6 +242,48 @@ fn extreme_numbers_are_drawn_or_left_out() {
     for values in cases {
         check(&lines(values));
     }
+}
+
+/// Numbers in a string, such as the data of a path.
+fn numbers(text: &str) -> Vec<f64> {
+    let parts = text.split(|char: char| !(char.is_ascii_digit() || matches!(char, '.' | '-')));
+    parts.filter(|part| !part.is_empty()).map(|part| part.parse().unwrap()).collect()
+}
+
+#[test]
+fn nothing_outside_the_axes_is_drawn() {
+    let axis = |values: [f64; 2]| Axis::covering("", Kind::Plain, Range::Tight, values);
+    let inside = [(0.0, 4.0), (10.0, 5.0)];
+    let outside = [(-1.0, 4.5), (5.0, 7.0), (5.0, f64::NAN), (11.0, 4.5), (f64::INFINITY, 5.0)];
+    let all: Vec<_> = [&inside[..1], &outside, &inside[1..]].concat();
+    let sample = |(x, y)| Sample { x, y: Measured::Value(y), band: Some((y - 9.0, y + 9.0)) };
+    let drawn = |points: &[(f64, f64)]| {
+        let line = Line {
+            label: "QoS 2".to_owned(),
+            qos: QoS::ExactlyOnce,
+            points: points.iter().copied().map(sample).collect(),
+            theory: points.to_vec(),
+            stairs: false,
+        };
+        let panel = Lines { x: axis([0.0, 10.0]), y: axis([4.0, 5.0]), lines: vec![line] };
+        draw(Words { id: "beyond", ..Words::default() }, &[panel])
+    };
+    let (some, whole) = (drawn(&inside), drawn(&all));
+    let but_bands = |chart: &Chart| -> Vec<String> {
+        let shapes = chart.svg.lines().filter(|shape| !shape.contains("fill-opacity"));
+        shapes.map(str::to_owned).collect()
+    };
+    assert_eq!(but_bands(&whole), but_bands(&some));
+    // A band that goes further ends where the axis does.
+    let bounds = |chart: &Chart| {
+        let band = chart.svg.lines().find(|shape| shape.contains("fill-opacity")).unwrap();
+        let corners = numbers(band.split('"').nth(1).unwrap());
+        [0, 1].map(|from| {
+            let of = || corners.iter().skip(from).step_by(2).copied();
+            (of().fold(f64::MAX, f64::min), of().fold(f64::MIN, f64::max))
+        })
+    };
+    assert_eq!(bounds(&whole), bounds(&some));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use super::*;
+use crate::report::chart::palette;
 use crate::scenario::Scenario;
 use crate::scenario::trial::Trial;
 use crate::study::gate::Gate;
@@ -82,6 +83,18 @@ fn the_policy_names_the_style_that_is_there() {
         text.contains(&format!("style-src &#39;sha256-{hash}&#39;"))
             || text.contains(&format!("style-src 'sha256-{hash}'"))
     );
+}
+
+#[test]
+fn the_page_recolours_what_charts_are_drawn_in() {
+    let style = include_str!("style.css");
+    let colours = [palette::INK, palette::FAINT, palette::MESH, palette::GROUND];
+    for colour in colours.into_iter().chain(palette::QOS).map(palette::hex) {
+        for what in ["fill", "stroke"] {
+            let rule = format!(".picture [{what}=\"{colour}\" i] {{ {what}: ");
+            assert!(style.contains(&rule), "{rule}");
+        }
+    }
 }
 
 #[test]
