@@ -8,8 +8,10 @@ use clap::{Parser, Subcommand};
 
 mod check;
 mod choose;
+mod decide;
 pub mod exit;
 mod files;
+mod grid;
 mod interrupt;
 mod load;
 mod merge;

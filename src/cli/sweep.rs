@@ -1,30 +1,26 @@
 //! `qoslab sweep`: numbers over parameters.
 
+use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::{env, io};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use rayon::ThreadPool;
 
 #[cfg(feature = "parquet")]
 use super::files::Pending;
 use super::files::writable_folder;
 use super::options::{Printing, Running, qos, seeds, setting};
-use super::progress::{Progress, Told};
 use super::studies::{self, Drawing, Report};
-use super::terminal::{Output, note, style};
-use super::{exit, interrupt, load};
+use super::terminal::note;
+use super::{exit, grid, interrupt, load};
 use crate::base::qos::QoS;
-use crate::base::units::{format_bytes, parse_percent};
-use crate::report::{commands, escape, number};
-use crate::scenario::axis::{Axis, AxisValue, Setting};
-use crate::scenario::{Scenario, grid};
-use crate::study::gate::Gate;
-use crate::study::judge::judge_trial;
+use crate::base::units::parse_percent;
+use crate::report::{commands, escape};
+use crate::scenario::Scenario;
+use crate::scenario::axis::{Axis, Setting};
 use crate::study::manifest::Manifest;
-use crate::study::plan::{Seeds, Selection, SelectionError};
+use crate::study::plan::{Seeds, Selection};
 use crate::study::precision::Precision;
 use crate::study::shard::{Shard, ShardError};
 use crate::study::store::{FILE_NAME, Store};
@@ -115,20 +111,19 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     let axes = arguments.axes(&scenario)?;
     let pool = arguments.running.pool()?;
     let settings = [arguments.set.clone(), scenario.every_qos()].concat();
-    let Some(cells) = arguments.cells(&scenario, &axes, &pool)? else { return Ok(exit::USAGE) };
+    let running = &arguments.running;
+    let Some(cells) = grid::cells(&scenario, &axes, running, printing, &pool)? else {
+        return Ok(exit::USAGE);
+    };
     let selection = arguments.selection();
     let plan = StudyPlan::new(axes, cells, &selection)
         .and_then(|plan| plan.limited(arguments.precision, shard));
     let plan = match plan {
         Ok(plan) => plan,
-        Err(error) => {
-            note(&format!("error: {error}"));
-            let nothing = matches!(error, SelectionError::Nothing(_));
-            return Ok(if nothing { exit::NOTHING } else { exit::USAGE });
-        }
+        Err(error) => return Ok(grid::refuse(&error)),
     };
     if arguments.estimate {
-        estimate(&scenario, &plan)?;
+        grid::estimate(&scenario, &plan)?;
         return Ok(exit::HOLDS);
     }
     let folder = arguments.folder(&scenario, shard);
@@ -136,9 +131,10 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     let path = folder.join(FILE_NAME);
     let mut store = if arguments.fresh { Store::create(&path) } else { Store::open(&path) }?;
     store.put_manifest(&Manifest::new(&plan, settings, &selection, arguments.command()))?;
-    let (study, seconds) = simulate(arguments, &pool, plan, &mut store).with_context(|| {
-        format!("the sweep stopped; the same command goes on where `{}` ends", path.display())
-    })?;
+    let (study, seconds) =
+        grid::simulate(plan, printing, &pool, &mut store).with_context(|| {
+            format!("the sweep stopped; the same command goes on where `{}` ends", path.display())
+        })?;
     // A shard has not all of what the timelines are chosen from.
     let mut study = study;
     if shard.is_none() {
@@ -160,9 +156,6 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     Ok(exit::worst(study.points().map(|(_, point)| point.verdict())))
 }
 
-/// A cell's values and its scenario.
-type CellOf = (Vec<AxisValue>, Scenario);
-
 impl Arguments {
     fn axes(&self, scenario: &Scenario) -> anyhow::Result<Vec<Axis>> {
         if self.vary.is_empty() && scenario.axes.is_empty() {
@@ -171,49 +164,10 @@ impl Arguments {
                  --vary link.NAME.loss=0%..30%:5%, or write [sweep] into the file"
             );
         }
-        let mut axes = Vec::new();
-        for text in &self.vary {
-            let axis = Axis::parse(text).map_err(|problem| {
-                let help = if problem.help.is_empty() { String::new() } else { "\n".to_owned() };
-                let text = escape::terminal(text);
-                let help = format!("{help}{}", problem.help);
-                anyhow::anyhow!("--vary {text} {}: {}{help}", problem.what, problem.label)
-            })?;
-            axes.push(axis);
-        }
-        let axes = if axes.is_empty() { scenario.axes.clone() } else { axes };
-        if let Some(axis) = axes.iter().find(|axis| self.set.iter().any(|it| it.path == axis.path))
-        {
-            bail!("`{}` is both set and varied: leave one out", escape::terminal(&axis.path));
-        }
+        let given = grid::read("--vary", &self.vary, Axis::parse)?;
+        let axes = if given.is_empty() { scenario.axes.clone() } else { given };
+        grid::refuse_set(&axes, &self.set)?;
         Ok(axes)
-    }
-
-    /// Each cell's values and scenario; `None` if one is wrong, which has been told by then.
-    fn cells(
-        &self,
-        scenario: &Scenario,
-        axes: &[Axis],
-        pool: &ThreadPool,
-    ) -> anyhow::Result<Option<Vec<CellOf>>> {
-        let grid = grid(axes)
-            .map_err(|problem| anyhow::anyhow!("the sweep {}: {}", problem.what, problem.label))?;
-        let mut cells = Vec::with_capacity(grid.len());
-        for values in grid {
-            let mut settings = scenario.every_qos();
-            settings.extend(axes.iter().zip(&values).map(|(axis, value)| axis.setting(value)));
-            let mut cell = match scenario.with(&settings) {
-                Ok(cell) => cell,
-                Err(diagnostics) => {
-                    note(&diagnostics.render(style(self.printing.color, &io::stderr()).colour));
-                    return Ok(None);
-                }
-            };
-            self.running.overrule(&mut cell);
-            self.running.refuse_larger(&cell, pool)?;
-            cells.push((values, cell));
-        }
-        Ok(Some(cells))
     }
 
     fn selection(&self) -> Selection {
@@ -250,18 +204,12 @@ impl Arguments {
     fn command(&self) -> String {
         let mut command = format!("qoslab sweep {}", commands::argument(&self.scenario.display()));
         let mut add = |option: &str, value: &dyn std::fmt::Display| {
-            let value = commands::argument(value);
-            command.extend([" --", option, " ", value.as_str()]);
+            grid::add(&mut command, option, value);
         };
         self.vary.iter().for_each(|axis| add("vary", axis));
         self.set.iter().for_each(|setting| add("set", setting));
-        match self.seeds {
-            Some(Seeds::Count(count)) => add("seeds", &count),
-            Some(Seeds::Range { first, count }) => {
-                let last = first.saturating_add(u64::from(count).saturating_sub(1));
-                add("seeds", &format!("{first}..{last}"));
-            }
-            None => {}
+        if let Some(seeds) = self.seeds {
+            add("seeds", &grid::seeds(seeds));
         }
         if !self.qos.is_empty() {
             let levels: Vec<_> = self.qos.iter().map(ToString::to_string).collect();
@@ -287,52 +235,6 @@ impl Arguments {
     const fn export(&self, _: &Study) -> anyhow::Result<()> {
         Ok(())
     }
-}
-
-/// Tells how much it would be.
-fn estimate(scenario: &Scenario, plan: &StudyPlan) -> anyhow::Result<()> {
-    let (mut packets, mut events, mut memory) = (0, 0, 0);
-    for (_, cell) in &plan.cells {
-        let estimate = cell.scenario.estimate(1);
-        // The scenario's own number of seeds is in its estimate.
-        let all = cell.scenario.points.len() as u64 * u64::from(cell.scenario.seed_count);
-        let share = |number: u64| number / all.max(1) * cell.trials.len() as u64;
-        packets += share(estimate.packets);
-        events += share(estimate.events);
-        memory = memory.max(estimate.memory);
-    }
-    Output::default().print(&format!(
-        "{}: {} of {}; at most about {}, {}, {} a job\n",
-        escape::terminal(&scenario.path),
-        number::counted(plan.trials().len() as u64, "run"),
-        number::counted(plan.cells.len() as u64, "cell"),
-        number::counted(packets, "packet"),
-        number::counted(events, "event"),
-        format_bytes(memory),
-    ))
-}
-
-fn simulate(
-    arguments: &Arguments,
-    pool: &ThreadPool,
-    plan: StudyPlan,
-    store: &mut Store,
-) -> anyhow::Result<(Study, f64)> {
-    let interrupt = interrupt::watch();
-    let total = plan.trials().len() as u64;
-    let printing = &arguments.printing;
-    if !printing.quiet {
-        let runs = number::counted(total, "run");
-        let cells = number::counted(plan.cells.len() as u64, "cell");
-        let jobs = number::counted(pool.current_num_threads() as u64, "job");
-        note(&format!("  Starting {runs} of {cells} ({jobs})"));
-    }
-    let style = style(printing.color, &io::stderr());
-    let progress = Progress::start(total, printing.progress, printing.quiet, Told::Nothing, style);
-    let gate = Gate { pool, fail_fast: false, interrupt };
-    let study = gate.run_study(plan, store, &|trial| judge_trial(trial, interrupt), &progress);
-    let seconds = progress.finish();
-    Ok((study?, seconds))
 }
 
 /// Reads a precision such as `1%`.

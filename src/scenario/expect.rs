@@ -1,5 +1,7 @@
 //! What a scenario expects beyond the promises.
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::qos::QoS;
 use crate::base::time::Span;
 use crate::guarantee::verdict::{Blame, RuleBreak, Violation};
@@ -62,8 +64,9 @@ impl ExpectedRule {
     }
 }
 
-/// A bound such as `qos2.latency.p99 <= 2s`.
-#[derive(Clone, Debug, PartialEq)]
+/// A bound such as `qos2.latency.p99 <= 2s`. It is stored as it was written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Need {
     /// As it was written.
     pub text: String,

@@ -23,6 +23,7 @@ mod fault;
 mod file;
 mod link;
 mod links;
+mod losses;
 mod needs;
 mod nodes;
 mod points;
@@ -43,6 +44,7 @@ mod vary;
 mod words;
 
 pub use endpoint::Group;
+pub use losses::Loss;
 pub use needs::METRICS;
 pub use profiles::page as profiles_page;
 pub use schema::schema;

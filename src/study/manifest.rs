@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::choose::Wanted;
 use super::plan::{Seeds, Selection, SelectionError};
 use super::precision::Precision;
 use super::shard::Shard;
@@ -41,6 +42,8 @@ pub struct Manifest {
     pub precision: Option<Precision>,
     /// Which part of the study this is; `None` for the whole.
     pub shard: Option<Shard>,
+    /// By what a QoS was to be chosen; `None` for a sweep.
+    pub wanted: Option<Wanted>,
 }
 
 /// A cell and the keys of its trials but for their seeds.
@@ -98,6 +101,7 @@ impl Manifest {
             qos: selection.qos.clone(),
             precision: plan.precision(),
             shard: plan.shard(),
+            wanted: None,
         }
     }
 
@@ -178,6 +182,7 @@ impl Manifest {
             (seeds(self) != seeds(other), "the seeds"),
             (self.qos != other.qos, "the QoS levels"),
             (self.precision != other.precision, "the precision"),
+            (self.wanted != other.wanted, "what a QoS is chosen by"),
             (self.command != other.command, "the command"),
         ];
         differs.into_iter().find(|(differs, _)| *differs).map(|(_, what)| what)
