@@ -1,75 +1,109 @@
 //! `qoslab choose`: the cheapest QoS that meets the needs.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
-use super::files::{Pending, writable_folder};
-use super::options::{Printing, Running, seeds, setting};
-use super::progress::{Progress, Told};
-use super::terminal::{Output, note, style};
-use super::{exit, interrupt, load};
-use crate::report::{choice, columns, escape};
+use super::decide::Decided;
+use super::files::writable_folder;
+use super::options::{Printing, Running, qos, seeds, selected, setting};
+use super::studies::{self, Drawing};
+use super::terminal::note;
+use super::{exit, grid, interrupt, load};
+use crate::base::qos::QoS;
+use crate::report::{commands, escape};
+use crate::scenario::Scenario;
 use crate::scenario::axis::{Axis, Setting};
 use crate::scenario::expect::Need;
-use crate::scenario::grid;
-use crate::scenario::problem::Problem;
-use crate::study::choose::{self, Objective};
+use crate::study::choose::{Money, Objective, Wanted};
 use crate::study::gate::Gate;
 use crate::study::judge::judge_trial;
-use crate::study::plan::{MOST_TRIALS, Seeds, Selection, plan};
-use crate::study::result::Verdict;
-use crate::study::sweep::{Cell, Study};
+use crate::study::manifest::Manifest;
+use crate::study::plan::{Seeds, Selection};
+use crate::study::store::{FILE_NAME, Store};
+use crate::study::sweep::StudyPlan;
 
 const HELP: &str = "\
 Examples:
   qoslab choose meter.toml --need \"lost <= 0\"
   qoslab choose meter.toml --need \"lost <= 1%\" --need \"latency.p99 <= 2s\" --minimise energy
-  qoslab choose meter.toml --need \"qos1.duplicated <= 1%\" --over client.meter.retry=1s,5s
+  qoslab choose meter.toml --need \"lost <= 0\" --over client.meter.keep_alive=1m,5m,20m
+  qoslab choose meter.toml --need \"lost <= 0\" --minimise money --price 0.40EUR/MB --fleet 5000
 
-A need is METRIC <= BOUND, of each level, or of one with qos0., qos1. or qos2. before it; those of
-the file's [expect] count too. Of the levels that meet all needs the cheapest is chosen.
+A need is METRIC <= BOUND, and holds for whichever level is chosen. Without --need, those of the
+file's [expect] count. Of the options that meet all needs and whose promises hold the cheapest is
+chosen. Levels are always compared, on the same luck: those of the file's list, or else QoS 0, 1 and
+2; --over adds what else is.
+
+Money counts all wire bytes on all links, as --minimise bytes does: both hops, resends, keep alive,
+connecting, headers. A month has 30 days in which each device publishes at the scenario's mean rate.
 
 Exit codes: 0 an answer; 1 nothing meets the needs; 2 wrong arguments or scenario; 130 interrupted";
 
 /// Find the cheapest QoS that meets the needs, by simulation, or say why none does.
 ///
-/// Results go to reports/SCENARIO/choose/: choice.json and points.csv.
+/// It says how sure that is and where it would flip. Results go to reports/SCENARIO/choose/:
+/// report.html, charts, choice.json, points.csv, trials.csv, results.json, and trials.store, from
+/// which a choice that was stopped goes on.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(super) struct Arguments {
     /// The scenario file
     #[arg(value_name = "SCENARIO")]
     scenario: PathBuf,
+
     /// What must hold, such as "lost <= 1%"; again for another
-    #[arg(long, value_name = "NEED")]
+    #[arg(long, value_name = "NEED", help_heading = "What is wanted")]
     need: Vec<String>,
-    /// What the best has least of
-    #[arg(long, value_enum, default_value_t = Cost::Packets)]
+    /// What the best has least of, for each message
+    #[arg(long, value_enum, default_value_t = Cost::Packets, help_heading = "What is wanted")]
     minimise: Cost,
-    /// Compare values of a field too: PATH=1s,5s; again for another
-    #[arg(long, value_name = "PATH=VALUES")]
+    /// With --minimise money: what bytes cost, such as 0.40EUR/MB; also /kB and /GB
+    #[arg(long, value_name = "PRICE", allow_hyphen_values = true, help_heading = "What is wanted")]
+    price: Option<String>,
+    /// With --minimise money: how many devices publish [default: as many as the scenario has]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000),
+        help_heading = "What is wanted")]
+    fleet: Option<u64>,
+
+    /// Compare values of a field too: PATH=1s,5s; again for another. `qos` stands for the levels,
+    /// which are always compared
+    #[arg(long, value_name = "PATH=VALUES", help_heading = "What to compare")]
     over: Vec<String>,
+    /// Compare these levels only: 1,2
+    #[arg(long, value_name = "QOS", value_delimiter = ',', value_parser = qos,
+        help_heading = "What to compare")]
+    qos: Vec<QoS>,
     /// Set a field of the file to another value
-    #[arg(long, value_name = "PATH=VALUE", value_parser = setting)]
+    #[arg(long, value_name = "PATH=VALUE", value_parser = setting,
+        help_heading = "What to compare")]
     set: Vec<Setting>,
     /// How many seeds, or which: 1000, or 1..50
-    #[arg(long, value_name = "N or A..B", value_parser = seeds)]
+    #[arg(long, value_name = "N or A..B", value_parser = seeds, help_heading = "What to compare")]
     seeds: Option<Seeds>,
-    /// Where the results go [default: reports/SCENARIO/choose]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+
     #[command(flatten)]
     running: Running,
+    /// Simulate all of it again, whatever the folder holds
+    #[arg(long, help_heading = "How to run")]
+    fresh: bool,
+    /// Only tell how many trials, events and bytes of memory it would take
+    #[arg(long, help_heading = "How to run")]
+    estimate: bool,
+
+    /// Where the results go [default: reports/SCENARIO/choose]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    drawing: Drawing,
     #[command(flatten)]
     printing: Printing,
 }
 
 /// What to have least of, for each message.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Cost {
     /// Message packets on both hops
     Packets,
@@ -77,6 +111,8 @@ enum Cost {
     Bytes,
     /// Joules of the clients' radios
     Energy,
+    /// The price of all wire bytes
+    Money,
 }
 
 /// Runs the trials and chooses, to the exit code.
@@ -84,94 +120,113 @@ enum Cost {
 /// # Errors
 /// If something cannot be read or written, or nothing can be chosen by.
 pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
-    let Some(scenario) = load::one(&arguments.scenario, &arguments.set, arguments.printing.color)
-    else {
+    let (printing, running) = (&arguments.printing, &arguments.running);
+    let Some(scenario) = load::one(&arguments.scenario, &arguments.set, printing.color) else {
         return Ok(exit::USAGE);
     };
-    let needs: Vec<Need> = read("--need", &arguments.need, Need::parse)?;
-    let axes: Vec<Axis> = read("--over", &arguments.over, Axis::parse)?;
-    if needs.is_empty() && scenario.expect.needs.is_empty() {
-        return Err(choose::ChooseError::NoNeed.into());
-    }
-    let pool = arguments.running.pool()?;
-    let cells = grid(&axes).map_err(|problem| anyhow::anyhow!("{}", told(&problem)))?;
-    let selection = Selection { seeds: arguments.seeds, ..Selection::default() };
-    let (mut values, mut plans) = (Vec::new(), Vec::new());
-    let mut trials = 0;
-    for cell in cells {
-        let mut settings = scenario.every_qos();
-        settings.extend(axes.iter().zip(&cell).map(|(axis, value)| axis.setting(value)));
-        let mut one = match scenario.with(&settings) {
-            Ok(one) => one,
-            Err(wrong) => {
-                note(&wrong.render(style(arguments.printing.color, &io::stderr()).colour));
-                return Ok(exit::USAGE);
-            }
-        };
-        arguments.running.overrule(&mut one);
-        arguments.running.refuse_larger(&one, &pool)?;
-        let mut plan = plan(vec![one], &selection)?.pop().context("no trial is selected")?;
-        plan.narrowed = true;
-        trials += plan.trials.len() as u64;
-        if trials > MOST_TRIALS {
-            bail!("there are too many runs: choose fewer values or seeds");
-        }
-        values.push(cell);
-        plans.push(plan);
+    let wanted = arguments.wanted(&scenario)?;
+    let axes = arguments.axes()?;
+    let pool = running.pool()?;
+    let settings = [arguments.set.clone(), scenario.every_qos()].concat();
+    let values = grid::values(&axes)?;
+    let Some(cells) = grid::cells(&scenario, &axes, values, running, printing, &pool)? else {
+        return Ok(exit::USAGE);
+    };
+    let (seeds, qos) = (arguments.seeds, arguments.qos.clone());
+    let selection = Selection { seeds, qos, ..Selection::default() };
+    let plan = match StudyPlan::new(axes, cells, &selection) {
+        Ok(plan) => plan,
+        Err(error) => return Ok(grid::refuse(&error)),
+    };
+    if arguments.estimate {
+        grid::estimate(&scenario, &plan)?;
+        return Ok(exit::HOLDS);
     }
     let own = || Path::new("reports").join(escape::file_name(&scenario.name)).join("choose");
     let folder = arguments.out.clone().unwrap_or_else(own);
     writable_folder(&folder)?;
-    let interrupt = interrupt::watch();
-    let printing = &arguments.printing;
-    let style = style(printing.color, &io::stderr());
-    let progress = Progress::start(trials, printing.progress, printing.quiet, Told::Nothing, style);
+    let path = folder.join(FILE_NAME);
+    let mut store = if arguments.fresh { Store::create(&path) } else { Store::open(&path) }?;
+    let command = arguments.command();
+    let manifest = Manifest::new(&plan, settings, &selection, command.clone());
+    store.put_manifest(&Manifest { wanted: Some(wanted.clone()), ..manifest })?;
+    let stopped = || format!("the same command goes on where `{}` ends", path.display());
+    let (mut study, seconds) =
+        grid::simulate(plan, printing, &pool, &mut store).with_context(stopped)?;
+    studies::keep_timelines(&mut study, &mut store)?;
+    let interrupt = interrupt::flag();
     let gate = Gate { pool: &pool, fail_fast: false, interrupt };
-    let results = gate.run(plans, &|trial| judge_trial(trial, interrupt), &progress);
-    progress.finish();
-    if interrupt::flag().load(Ordering::SeqCst) {
+    let decided = Decided::new(&study, &wanted, &selection, |mut plan| {
+        plan.cells.iter_mut().for_each(|(_, plan)| running.overrule(&mut plan.scenario));
+        gate.run_study(plan, &mut store, &|trial| judge_trial(trial, interrupt), &())
+    });
+    store.finish()?;
+    if interrupt.load(Ordering::SeqCst) {
+        note(&format!("   Stopped before there is an answer: {}", stopped()));
         return Ok(exit::INTERRUPTED);
     }
-    let cells = values.into_iter().zip(results).map(|(values, result)| Cell { values, result });
-    let study = Study { axes, cells: cells.collect(), timelines: Vec::new() };
-    tell(arguments, &study, &needs, &folder)
+    let decided = decided?;
+    decided.write(&study, &wanted, &command, arguments.drawing, &folder)?;
+    decided.print()?;
+    studies::summarise(&study, Some(seconds), &folder);
+    Ok(decided.code(&study))
 }
 
-fn tell(arguments: &Arguments, study: &Study, needs: &[Need], folder: &Path) -> anyhow::Result<u8> {
-    let objective = match arguments.minimise {
-        Cost::Packets => Objective::Packets,
-        Cost::Bytes => Objective::Bytes,
-        Cost::Energy => Objective::Energy,
-    };
-    let chosen = choose::choose(study, needs, objective)
-        .map_err(|error| anyhow::anyhow!("{}", escape::terminal(&error.to_string())))?;
-    let write = |name, bytes: Vec<u8>| Pending::open(&folder.join(name))?.write(&bytes);
-    write("choice.json", choice::json(&chosen))?;
-    write("points.csv", columns::points(std::slice::from_ref(study)).csv())?;
-    Output::default().print(&choice::text(&chosen))?;
-    note(&format!("results: {}", folder.display()));
-    let worst = study.points().map(|(_, point)| point.verdict()).max();
-    Ok(match (worst, chosen.best) {
-        (Some(Verdict::Bug), _) => exit::BUG,
-        (Some(Verdict::NotDeterministic), _) => exit::NOT_DETERMINISTIC,
-        (_, Some(_)) => exit::HOLDS,
-        (_, None) => exit::VIOLATED,
-    })
-}
+impl Arguments {
+    /// By what to choose, checked as far as no trial is needed for it.
+    fn wanted(&self, scenario: &Scenario) -> anyhow::Result<Wanted> {
+        let needs = grid::read("--need", &self.need, Need::parse)?;
+        let price: Vec<String> = self.price.iter().cloned().collect();
+        let price = grid::read("--price", &price, |text| Money::parse(text, self.fleet))?.pop();
+        let objective = match (self.minimise, price) {
+            (Cost::Money, Some(money)) => Objective::Money(money),
+            (Cost::Money, None) => bail!(
+                "--minimise money needs the price of bytes: add --price, such as --price \
+                 0.40EUR/MB"
+            ),
+            (_, Some(_)) => bail!("a price is for --minimise money: add it, or leave --price out"),
+            (_, None) if self.fleet.is_some() => {
+                bail!("a fleet is for --minimise money: add it and --price, or leave --fleet out")
+            }
+            (Cost::Packets, None) => Objective::Packets,
+            (Cost::Bytes, None) => Objective::Bytes,
+            (Cost::Energy, None) => Objective::Energy,
+        };
+        let wanted = Wanted::new(needs, scenario, objective);
+        wanted
+            .check(scenario)
+            .map_err(|error| anyhow::anyhow!("{}", escape::terminal(&error.to_string())))?;
+        Ok(wanted)
+    }
 
-fn read<T>(
-    option: &str,
-    texts: &[String],
-    parse: fn(&str) -> Result<T, Problem>,
-) -> anyhow::Result<Vec<T>> {
-    let each = texts.iter().map(|text| {
-        let shown = escape::terminal(text);
-        parse(text).map_err(|problem| anyhow::anyhow!("{option} `{shown}` {}", told(&problem)))
-    });
-    each.collect()
-}
+    /// What is compared beside the levels.
+    fn axes(&self) -> anyhow::Result<Vec<Axis>> {
+        let others: Vec<String> =
+            self.over.iter().filter(|axis| axis.trim() != "qos").cloned().collect();
+        if let Some(levels) = others.iter().find(|axis| axis.trim_start().starts_with("qos=")) {
+            let levels = escape::terminal(levels);
+            bail!("--over {levels}: all levels are compared; use --qos for some of them");
+        }
+        let axes = grid::read("--over", &others, Axis::parse)?;
+        grid::refuse_set(&axes, &self.set)?;
+        Ok(axes)
+    }
 
-fn told(problem: &Problem) -> String {
-    let help = if problem.help.is_empty() { String::new() } else { format!("\n{}", problem.help) };
-    format!("{}: {}{help}", problem.what, problem.label)
+    /// The command, without what is this machine's alone.
+    fn command(&self) -> String {
+        let mut command = format!("qoslab choose {}", commands::argument(&self.scenario.display()));
+        let mut add = |option: &str, value: &dyn std::fmt::Display| {
+            grid::add(&mut command, option, value);
+        };
+        self.need.iter().for_each(|need| add("need", need));
+        if self.minimise != Cost::Packets {
+            let name = self.minimise.to_possible_value();
+            add("minimise", &name.map(|it| it.get_name().to_owned()).unwrap_or_default());
+        }
+        self.price.iter().for_each(|price| add("price", price));
+        self.fleet.iter().for_each(|fleet| add("fleet", fleet));
+        self.over.iter().for_each(|axis| add("over", axis));
+        self.set.iter().for_each(|setting| add("set", setting));
+        command + &selected(self.seeds, &self.qos)
+    }
 }

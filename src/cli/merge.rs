@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use rayon::ThreadPoolBuilder;
 
+use super::decide::Decided;
 use super::exit;
 use super::files::writable_folder;
 use super::options::Printing;
@@ -37,10 +38,10 @@ pub(super) struct MergeArguments {
     printing: Printing,
 }
 
-/// Write the files of a sweep again from its trial store, without simulating.
+/// Write the files of a sweep or a choice again from its trial store, without simulating.
 #[derive(Debug, Args)]
 pub(super) struct ReportArguments {
-    /// The folder of a sweep
+    /// The folder of a sweep or a choice
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     /// Where the files go [default: the same folder]
@@ -86,8 +87,18 @@ pub(super) fn execute_report(arguments: &ReportArguments) -> anyhow::Result<u8> 
 fn draw(store: &Path, out: &Path, drawing: Drawing, printing: &Printing) -> anyhow::Result<u8> {
     let pool = ThreadPoolBuilder::new().num_threads(1).build()?;
     let gate = Gate { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
-    let (study, manifest) = studies::stored(&mut Store::read(store)?, &gate)?;
-    Report::new(&study, &manifest.command, drawing).write(out)?;
+    let mut store = Store::read(store)?;
+    let (study, manifest) = studies::stored(&mut store, &gate)?;
+    let command = &manifest.command;
+    if let Some(wanted) = &manifest.wanted {
+        let load = |plan| gate.load_study(plan, &mut store);
+        let decided = Decided::new(&study, wanted, &manifest.selection(), load)?;
+        decided.write(&study, wanted, command, drawing, out)?;
+        decided.print()?;
+        studies::summarise(&study, None, out);
+        return Ok(decided.code(&study));
+    }
+    Report::new(&study, command, drawing).write(out)?;
     studies::print(&study, printing, "")?;
     studies::summarise(&study, None, &out.join(PAGE_NAME));
     Ok(exit::worst(study.points().map(|(_, point)| point.verdict())))

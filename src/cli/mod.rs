@@ -8,9 +8,11 @@ use clap::{Parser, Subcommand};
 
 mod check;
 mod choose;
+mod decide;
 pub mod exit;
 mod files;
 mod github;
+mod grid;
 mod interrupt;
 mod known;
 mod load;

@@ -67,12 +67,12 @@ impl<'a> Report<'a> {
     /// # Errors
     /// If one cannot be written.
     pub(super) fn write(&self, folder: &Path) -> anyhow::Result<()> {
-        let &Self { study, command, drawing, decision, baseline, .. } = self;
+        let &Self { study, command, drawing, ref options, decision, baseline } = self;
         let write = |name: &str, bytes: &[u8]| Pending::open(&folder.join(name))?.write(bytes);
         write("results.json", &json::study(study))?;
         write("points.csv", &columns::points(std::slice::from_ref(study)).csv())?;
         write("trials.csv", &columns::trials(study).csv())?;
-        let charts = charts(study, &self.options);
+        let charts = charts(study, options);
         writable_folder(&folder.join("charts"))?;
         for chart in &charts {
             write(&format!("charts/{}.svg", chart.id), chart.svg.as_bytes())?;
@@ -82,7 +82,7 @@ impl<'a> Report<'a> {
                 write(&format!("charts/{}.png", chart.id), &picture)?;
             }
         }
-        let page = Page { study, charts: &charts, command, decision, baseline };
+        let page = Page { study, charts: &charts, options, command, decision, baseline };
         write(PAGE_NAME, page::page(&page).as_bytes())
     }
 }

@@ -1,31 +1,28 @@
 //! `qoslab sweep`: numbers over parameters.
 
+use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::{env, fs, io};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use rayon::ThreadPool;
 
 #[cfg(feature = "parquet")]
 use super::files::Pending;
 use super::files::writable_folder;
 use super::options::{Printing, Running, qos, seeds, selected, setting};
-use super::progress::{Progress, Told};
 use super::studies::{self, Drawing, PAGE_NAME, Report};
-use super::terminal::{Output, note, style};
-use super::{exit, interrupt, load};
+use super::terminal::{Output, note};
+use super::{exit, grid, interrupt, load};
 use crate::base::qos::QoS;
-use crate::base::units::{format_bytes, parse_percent};
-use crate::report::{commands, comparison, escape, number};
+use crate::base::units::parse_percent;
+use crate::report::{commands, comparison, escape};
 use crate::scenario::axis::{Axis, AxisValue, Setting};
-use crate::scenario::{Scenario, design, grid};
+use crate::scenario::{Scenario, design};
 use crate::study::baseline::compare;
-use crate::study::gate::Gate;
-use crate::study::judge::judge_trial;
 use crate::study::manifest::Manifest;
-use crate::study::plan::{Seeds, Selection, SelectionError};
+use crate::study::plan::{Seeds, Selection};
 use crate::study::precision::Precision;
 use crate::study::shard::{Shard, ShardError};
 use crate::study::store::{FILE_NAME, Store};
@@ -124,7 +121,8 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     let (axes, grid) = arguments.axes(&scenario)?;
     let pool = arguments.running.pool()?;
     let settings = [arguments.set.clone(), scenario.every_qos()].concat();
-    let Some(cells) = arguments.cells(&scenario, &axes, grid, &pool)? else {
+    let running = &arguments.running;
+    let Some(cells) = grid::cells(&scenario, &axes, grid, running, printing, &pool)? else {
         return Ok(exit::USAGE);
     };
     let selection = arguments.selection();
@@ -132,14 +130,10 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
         .and_then(|plan| plan.limited(arguments.precision, shard));
     let plan = match plan {
         Ok(plan) => plan,
-        Err(error) => {
-            note(&format!("error: {error}"));
-            let nothing = matches!(error, SelectionError::Nothing(_));
-            return Ok(if nothing { exit::NOTHING } else { exit::USAGE });
-        }
+        Err(error) => return Ok(grid::refuse(&error)),
     };
     if arguments.estimate {
-        estimate(&scenario, &plan)?;
+        grid::estimate(&scenario, &plan)?;
         return Ok(exit::HOLDS);
     }
     let folder = arguments.folder(&scenario, shard);
@@ -149,9 +143,10 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     let baseline = baseline.transpose()?;
     let mut store = if arguments.fresh { Store::create(&path) } else { Store::open(&path) }?;
     store.put_manifest(&Manifest::new(&plan, settings, &selection, arguments.command()))?;
-    let (study, seconds) = simulate(arguments, &pool, plan, &mut store).with_context(|| {
-        format!("the sweep stopped; the same command goes on where `{}` ends", path.display())
-    })?;
+    let (study, seconds) =
+        grid::simulate(plan, printing, &pool, &mut store).with_context(|| {
+            format!("the sweep stopped; the same command goes on where `{}` ends", path.display())
+        })?;
     // A shard has not all of what the timelines are chosen from.
     let mut study = study;
     if shard.is_none() {
@@ -181,9 +176,6 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     Ok(exit::worst(study.points().map(|(_, point)| point.verdict())))
 }
 
-/// A cell's values and its scenario.
-type CellOf = (Vec<AxisValue>, Scenario);
-
 impl Arguments {
     /// What is varied, and each cell's values.
     fn axes(&self, scenario: &Scenario) -> anyhow::Result<(Vec<Axis>, Vec<Vec<AxisValue>>)> {
@@ -191,16 +183,10 @@ impl Arguments {
             points(path)?
         } else {
             let axes = self.varied(scenario)?;
-            let cells = grid(&axes);
-            let cells = cells.map_err(|problem| {
-                anyhow::anyhow!("the sweep {}: {}", problem.what, problem.label)
-            })?;
+            let cells = grid::values(&axes)?;
             (axes, cells)
         };
-        if let Some(axis) = axes.iter().find(|axis| self.set.iter().any(|it| it.path == axis.path))
-        {
-            bail!("`{}` is both set and varied: leave one out", escape::terminal(&axis.path));
-        }
+        grid::refuse_set(&axes, &self.set)?;
         Ok((axes, cells))
     }
 
@@ -211,43 +197,8 @@ impl Arguments {
                  --vary link.NAME.loss=0%..30%:5%, or --points, or write [sweep] into the file"
             );
         }
-        let mut axes = Vec::new();
-        for text in &self.vary {
-            let axis = Axis::parse(text).map_err(|problem| {
-                let help = if problem.help.is_empty() { String::new() } else { "\n".to_owned() };
-                let text = escape::terminal(text);
-                let help = format!("{help}{}", problem.help);
-                anyhow::anyhow!("--vary {text} {}: {}{help}", problem.what, problem.label)
-            })?;
-            axes.push(axis);
-        }
-        Ok(if axes.is_empty() { scenario.axes.clone() } else { axes })
-    }
-
-    /// Each cell's values and scenario; `None` if one is wrong, which has been told by then.
-    fn cells(
-        &self,
-        scenario: &Scenario,
-        axes: &[Axis],
-        grid: Vec<Vec<AxisValue>>,
-        pool: &ThreadPool,
-    ) -> anyhow::Result<Option<Vec<CellOf>>> {
-        let mut cells = Vec::with_capacity(grid.len());
-        for values in grid {
-            let mut settings = scenario.every_qos();
-            settings.extend(axes.iter().zip(&values).map(|(axis, value)| axis.setting(value)));
-            let mut cell = match scenario.with(&settings) {
-                Ok(cell) => cell,
-                Err(diagnostics) => {
-                    note(&diagnostics.render(style(self.printing.color, &io::stderr()).colour));
-                    return Ok(None);
-                }
-            };
-            self.running.overrule(&mut cell);
-            self.running.refuse_larger(&cell, pool)?;
-            cells.push((values, cell));
-        }
-        Ok(Some(cells))
+        let given = grid::read("--vary", &self.vary, Axis::parse)?;
+        Ok(if given.is_empty() { scenario.axes.clone() } else { given })
     }
 
     fn selection(&self) -> Selection {
@@ -284,8 +235,7 @@ impl Arguments {
     fn command(&self) -> String {
         let mut command = format!("qoslab sweep {}", commands::argument(&self.scenario.display()));
         let mut add = |option: &str, value: &dyn std::fmt::Display| {
-            let value = commands::argument(value);
-            command.extend([" --", option, " ", value.as_str()]);
+            grid::add(&mut command, option, value);
         };
         self.points.iter().for_each(|path| add("points", &path.display()));
         self.vary.iter().for_each(|axis| add("vary", axis));
@@ -318,57 +268,8 @@ impl Arguments {
 fn points(path: &Path) -> anyhow::Result<(Vec<Axis>, Vec<Vec<AxisValue>>)> {
     let shown = path.display();
     let text = fs::read_to_string(path).with_context(|| format!("failed to read `{shown}`"))?;
-    design(&text).map_err(|problem| {
-        let help = if problem.help.is_empty() { String::new() } else { "\n".to_owned() };
-        let label = escape::terminal(&problem.label);
-        anyhow::anyhow!("`{shown}` {}: {label}{help}{}", problem.what, problem.help)
-    })
-}
-
-/// Tells how much it would be.
-fn estimate(scenario: &Scenario, plan: &StudyPlan) -> anyhow::Result<()> {
-    let (mut packets, mut events, mut memory) = (0, 0, 0);
-    for (_, cell) in &plan.cells {
-        let estimate = cell.scenario.estimate(1);
-        // The scenario's own number of seeds is in its estimate.
-        let all = cell.scenario.points.len() as u64 * u64::from(cell.scenario.seed_count);
-        let share = |number: u64| number / all.max(1) * cell.trials.len() as u64;
-        packets += share(estimate.packets);
-        events += share(estimate.events);
-        memory = memory.max(estimate.memory);
-    }
-    Output::default().print(&format!(
-        "{}: {} of {}; at most about {}, {}, {} a job\n",
-        escape::terminal(&scenario.path),
-        number::counted(plan.trials().len() as u64, "run"),
-        number::counted(plan.cells.len() as u64, "cell"),
-        number::counted(packets, "packet"),
-        number::counted(events, "event"),
-        format_bytes(memory),
-    ))
-}
-
-fn simulate(
-    arguments: &Arguments,
-    pool: &ThreadPool,
-    plan: StudyPlan,
-    store: &mut Store,
-) -> anyhow::Result<(Study, f64)> {
-    let interrupt = interrupt::watch();
-    let total = plan.trials().len() as u64;
-    let printing = &arguments.printing;
-    if !printing.quiet {
-        let runs = number::counted(total, "run");
-        let cells = number::counted(plan.cells.len() as u64, "cell");
-        let jobs = number::counted(pool.current_num_threads() as u64, "job");
-        note(&format!("  Starting {runs} of {cells} ({jobs})"));
-    }
-    let style = style(printing.color, &io::stderr());
-    let progress = Progress::start(total, printing.progress, printing.quiet, Told::Nothing, style);
-    let gate = Gate { pool, fail_fast: false, interrupt };
-    let study = gate.run_study(plan, store, &|trial| judge_trial(trial, interrupt), &progress);
-    let seconds = progress.finish();
-    Ok((study?, seconds))
+    design(&text)
+        .map_err(|problem| anyhow::anyhow!("`{shown}` {}", escape::terminal(&grid::told(&problem))))
 }
 
 /// Reads a precision such as `1%`.

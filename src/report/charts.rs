@@ -11,22 +11,26 @@ mod times;
 mod tests;
 
 use super::chart::Chart;
-use crate::scenario::expect::{Metric, Need};
+use crate::scenario::expect::Need;
+use crate::study::choose::Objective;
 use crate::study::sweep::Study;
 use series::{Slice, all_series};
 
 /// What the reader wants of a QoS, for the map.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ChartOptions {
     /// What the choice is to meet; empty for the needs of the scenario's `[expect]`.
     pub needs: Vec<Need>,
     /// What is to be least.
-    pub objective: Metric,
+    pub objective: Objective,
 }
 
-impl Default for ChartOptions {
-    fn default() -> Self {
-        Self { needs: Vec::new(), objective: Metric::Packets }
+impl ChartOptions {
+    /// The needs that a study's choice is to meet: its own file's, if none were given.
+    #[must_use]
+    pub fn needs<'a>(&'a self, study: &'a Study) -> &'a [Need] {
+        let file = study.cells.first().map(|cell| cell.result.scenario.expect.needs.as_slice());
+        if self.needs.is_empty() { file.unwrap_or_default() } else { &self.needs }
     }
 }
 

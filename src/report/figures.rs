@@ -2,6 +2,7 @@
 
 use crate::base::qos::QoS;
 use crate::guarantee::metrics::Counts;
+use crate::report::words;
 use crate::study::result::{PointResult, QosRow, Quantiles, Verdict};
 use crate::study::statistics::{self, Interval};
 
@@ -52,10 +53,7 @@ impl Figures {
     /// The row's name in the table: `2`, or published and granted as `2/1`.
     #[must_use]
     pub fn name(&self) -> String {
-        match self.granted {
-            None => self.published.to_string(),
-            Some(granted) => format!("{}/{granted}", self.published),
-        }
+        words::level(self.published, self.granted)
     }
 
     fn of_level(point: &PointResult, qos: QoS) -> Self {

@@ -17,6 +17,7 @@ mod source;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::chart::Chart;
+use super::charts::ChartOptions;
 use super::choice::Decision;
 use super::words;
 use crate::base::qos::QoS;
@@ -31,6 +32,8 @@ pub struct Page<'a> {
     pub study: &'a Study,
     /// The charts, in their order.
     pub charts: &'a [Chart],
+    /// By which the map chooses.
+    pub options: &'a ChartOptions,
     /// The command that made all of it, as the user typed it.
     pub command: &'a str,
     /// The setting that was chosen, where one was to be.
@@ -54,7 +57,7 @@ pub fn page(page: &Page) -> String {
                     (choosing::section(page, middle))
                     (assumed::section(page.study, middle))
                     (charts(page.charts))
-                    (map::section(page.study))
+                    (map::section(page.study, page.options))
                     (points::section(page.study))
                     (expectations::section(page.study))
                     (failures::section(page.study))

@@ -1,9 +1,31 @@
 //! The words of verdicts, one spelling in every output.
 
+use crate::base::qos::QoS;
 use crate::base::units::format_count;
 use crate::guarantee::verdict::{Blame, Breach, Ending, Excuse, Promise, RuleBreak};
 use crate::scenario::expect::{Expected, KnownBreak};
+use crate::study::choose::Objective;
 use crate::study::result::Verdict;
+
+/// A published QoS: `2`, or with the granted one where that is an axis: `2/1`.
+#[must_use]
+pub fn level(published: QoS, granted: Option<QoS>) -> String {
+    match granted {
+        None => published.to_string(),
+        Some(granted) => format!("{published}/{granted}"),
+    }
+}
+
+/// What a choice has least of, after "least".
+#[must_use]
+pub const fn least(objective: &Objective) -> &'static str {
+    match objective {
+        Objective::Packets => "packets for each message",
+        Objective::Bytes => "bytes for each message",
+        Objective::Energy => "energy for each message",
+        Objective::Money(_) => "money for each message",
+    }
+}
 
 /// The verdict in results: a word.
 #[must_use]

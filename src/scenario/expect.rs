@@ -94,8 +94,9 @@ impl ExpectedRule {
     }
 }
 
-/// A bound such as `qos2.latency.p99 <= 2s`.
-#[derive(Clone, Debug, PartialEq)]
+/// A bound such as `qos2.latency.p99 <= 2s`. It is stored as it was written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Need {
     /// As it was written.
     pub text: String,

@@ -25,6 +25,7 @@ mod file;
 pub mod known;
 mod link;
 mod links;
+mod losses;
 mod needs;
 mod nodes;
 mod points;
@@ -46,6 +47,7 @@ mod words;
 
 pub use design::design;
 pub use endpoint::Group;
+pub use losses::Loss;
 pub use needs::METRICS;
 pub use profiles::page as profiles_page;
 pub use schema::schema;

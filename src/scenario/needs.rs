@@ -1,5 +1,6 @@
 //! Reading bounds such as `qos2.latency.p99 <= 2s`.
 
+use super::diagnostic::nearest;
 use super::expect::{Bound, Comparison, Metric, Need, Statistic};
 use super::problem::Problem;
 use crate::base::qos::QoS;
@@ -72,6 +73,20 @@ impl Need {
     }
 }
 
+impl TryFrom<String> for Need {
+    type Error = Problem;
+
+    fn try_from(text: String) -> Result<Self, Problem> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Need> for String {
+    fn from(need: Need) -> Self {
+        need.text
+    }
+}
+
 fn subject(text: &str) -> Result<(Option<QoS>, Metric, Kind), Problem> {
     let mut parts = text.split('.');
     let first = parts.next().unwrap_or_default();
@@ -99,8 +114,13 @@ fn subject(text: &str) -> Result<(Option<QoS>, Metric, Kind), Problem> {
         "power" => (Metric::Power, Kind::Power),
         "battery" => (Metric::Battery, Kind::Years),
         _ => {
-            return Err(Problem::new("names no metric", format!("there is no metric `{name}`"))
-                .help(format!("known: {}", METRICS.join(", "))));
+            let help = nearest(name, &METRICS).map_or_else(
+                || format!("known: {}", METRICS.join(", ")),
+                |one| format!("did you mean `{one}`?"),
+            );
+            return Err(
+                Problem::new("names no metric", format!("there is no metric `{name}`")).help(help)
+            );
         }
     };
     if !matches!(metric, Metric::Latency(_) | Metric::Completion(_)) && !statistic.is_empty() {

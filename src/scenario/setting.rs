@@ -203,14 +203,17 @@ fn names(table: &mut DeTable<'_>, kind: &str) -> Vec<String> {
         }
         _ => Vec::new(),
     };
-    let short = written.iter().map(|name| {
-        let short = name.replace("{i}", "").replace('*', "");
-        short.trim_end_matches(['-', '_', '.']).to_owned()
-    });
-    let mut all: Vec<String> = short.filter(|name| !name.is_empty()).collect();
+    let mut all: Vec<String> =
+        written.iter().map(|name| short(name)).filter(|name| !name.is_empty()).collect();
     all.extend(written);
     all.dedup();
     all
+}
+
+/// A name without what stands for its number; empty if nothing is left.
+pub(super) fn short(name: &str) -> String {
+    let short = name.replace("{i}", "").replace('*', "");
+    short.trim_end_matches(['-', '_', '.']).to_owned()
 }
 
 /// What follows a name and its dot; names may have dots of their own.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::choose::Wanted;
 use super::plan::{Seeds, Selection, SelectionError};
 use super::precision::Precision;
 use super::shard::Shard;
@@ -44,6 +45,8 @@ pub struct Manifest {
     pub shard: Option<Shard>,
     /// Breaks that the gate knew.
     pub known: Vec<KnownBreak>,
+    /// By what a QoS was to be chosen; `None` for a sweep.
+    pub wanted: Option<Wanted>,
 }
 
 /// A cell and the keys of its trials but for their seeds.
@@ -102,6 +105,7 @@ impl Manifest {
             precision: plan.precision(),
             shard: plan.shard(),
             known: scenario.expect.known.clone(),
+            wanted: None,
         }
     }
 
@@ -185,6 +189,7 @@ impl Manifest {
             (self.qos != other.qos, "the QoS levels"),
             (self.precision != other.precision, "the precision"),
             (self.known != other.known, "the known breaks"),
+            (self.wanted != other.wanted, "what a QoS is chosen by"),
             (self.command != other.command, "the command"),
         ];
         differs.into_iter().find(|(differs, _)| *differs).map(|(_, what)| what)

@@ -126,16 +126,6 @@ impl ScenarioResult {
         (!self.narrowed || need.worst.is_some()).then_some(need.verdict)
     }
 
-    /// Whether one published QoS of one of its points is all that is asked for: the point's
-    /// promises hold, and so does each need that speaks of this QoS.
-    #[must_use]
-    pub fn suffices(&self, point: &PointResult, qos: QoS) -> bool {
-        let needs = self.needs.iter().map(|need| &need.need);
-        let mut needs = needs.filter(|need| need.qos.is_none_or(|wanted| wanted == qos));
-        let met = |need: &Need| meets(need, point, &self.points, qos) == Some(true);
-        point.verdict() == Verdict::Holds && needs.all(met)
-    }
-
     /// How it stands that something expected happened so often; `None` if it never did, but this
     /// narrowed run need not show it.
     #[must_use]
@@ -148,16 +138,29 @@ impl ScenarioResult {
     }
 }
 
-/// Whether one published QoS of a point meets a need, whichever QoS the need names; `None` if
-/// nothing could be measured. `points` are all those of the scenario, for needs that compare.
+/// Judges one need at one published QoS of a point, whichever QoS the need names. `points` are
+/// all those of the scenario, for needs that compare.
 #[must_use]
-pub fn meets(need: &Need, point: &PointResult, points: &[PointResult], qos: QoS) -> Option<bool> {
-    measured(need, point, qos, points).map(|measured| holds(need.comparison, &measured))
+pub(super) fn judge_level(
+    need: &Need,
+    point: &PointResult,
+    points: &[PointResult],
+    qos: QoS,
+) -> NeedResult {
+    let worst = measured(need, point, qos, points);
+    let verdict = match &worst {
+        Some(measured) if holds(need.comparison, measured.value.number(), measured.bound) => {
+            Verdict::Holds
+        }
+        Some(_) => Verdict::Violated,
+        None => Verdict::Inconclusive,
+    };
+    NeedResult { need: need.clone(), verdict, worst }
 }
 
 /// Judges one need over points: where it is broken, or else comes nearest to it.
 #[must_use]
-pub(super) fn judge_need(need: &Need, points: &[PointResult]) -> NeedResult {
+fn judge_need(need: &Need, points: &[PointResult]) -> NeedResult {
     let mut worst: Option<(f64, Measured)> = None;
     let mut unmeasured = false;
     for point in points {
@@ -173,7 +176,9 @@ pub(super) fn judge_need(need: &Need, points: &[PointResult]) -> NeedResult {
         }
     }
     let verdict = match &worst {
-        Some((_, measured)) if !holds(need.comparison, measured) => Verdict::Violated,
+        Some((_, measured)) if !holds(need.comparison, measured.value.number(), measured.bound) => {
+            Verdict::Violated
+        }
         Some(_) if !unmeasured => Verdict::Holds,
         _ => Verdict::Inconclusive,
     };
@@ -202,9 +207,9 @@ fn excess(comparison: Comparison, value: f64, bound: f64) -> f64 {
     }
 }
 
+/// Whether a value meets its bound.
 #[expect(clippy::float_cmp, reason = "`==` in a need means just that")]
-fn holds(comparison: Comparison, measured: &Measured) -> bool {
-    let (value, bound) = (measured.value.number(), measured.bound);
+pub(super) fn holds(comparison: Comparison, value: f64, bound: f64) -> bool {
     match comparison {
         Comparison::Less => value < bound,
         Comparison::AtMost => value <= bound,

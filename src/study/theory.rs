@@ -207,7 +207,7 @@ fn hop(
 }
 
 /// Messages a second.
-fn rate(stream: &StreamSetup) -> f64 {
+pub(super) fn rate(stream: &StreamSetup) -> f64 {
     let every = match stream.every {
         Interval::Fixed(span) | Interval::Exponential(span) => span.as_secs_f64(),
         Interval::Uniform(least, most) => f64::midpoint(least.as_secs_f64(), most.as_secs_f64()),

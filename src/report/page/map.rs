@@ -3,24 +3,28 @@
 use maud::{Markup, html};
 
 use super::{marker, points::MOST_ROWS, scrolling};
-use crate::base::qos::QoS;
-use crate::report::commands;
-use crate::report::figures::Figures;
+use crate::report::charts::ChartOptions;
+use crate::report::number::value;
+use crate::report::{commands, words};
 use crate::scenario::axis::Axis;
-use crate::study::result::PointResult;
+use crate::scenario::expect::Need;
+use crate::study::choose::{candidates, cheapest};
+use crate::study::needs::Value;
 use crate::study::sweep::{Cell, Study};
 
 /// The section with the map; empty but for studies of two axes.
-pub(super) fn section(study: &Study) -> Markup {
+pub(super) fn section(study: &Study, options: &ChartOptions) -> Markup {
     let [down, across] = study.axes.as_slice() else { return html! {} };
     let fits = study.cells.len() <= MOST_ROWS;
     html! {
         section #map aria-labelledby="map-title" {
             h2 #map-title { "The cheapest QoS that is enough" }
             @if fits {
-                p { "In each cell the QoS with the fewest bytes a message of those whose promises \
-                     hold and whose needs are met, with the command that shows it again." }
-                (scrolling("Map of the cheapest QoS", &table(study, down, across)))
+                p { "In each cell the QoS with the least " (words::least(&options.objective)) " of those \
+                     whose promises hold and whose needs are met, with the command that shows it \
+                     again." }
+                @let content = |cell: &Cell| content(cell, options.needs(study), options);
+                (scrolling("Map of the cheapest QoS", &table(study, down, across, content)))
             } @else {
                 p { "The map has more cells than a page can hold; points.csv has them all." }
             }
@@ -28,7 +32,7 @@ pub(super) fn section(study: &Study) -> Markup {
     }
 }
 
-fn table(study: &Study, down: &Axis, across: &Axis) -> Markup {
+fn table(study: &Study, down: &Axis, across: &Axis, content: impl Fn(&Cell) -> Markup) -> Markup {
     html! {
         table.map {
             caption { "Down: " code { (down.path) } ". Across: " code { (across.path) } "." }
@@ -49,14 +53,16 @@ fn table(study: &Study, down: &Axis, across: &Axis) -> Markup {
     }
 }
 
-fn content(cell: &Cell) -> Markup {
+fn content(cell: &Cell, needs: &[Need], options: &ChartOptions) -> Markup {
     let scenario = &cell.result.scenario;
+    let all = candidates(&cell.result, needs, &options.objective);
     html! {
-        @match cheapest(cell) {
-            Some((point, qos, figures)) => {
-                strong { (marker(qos)) "QoS " (figures.name()) }
-                " " span.range { (format!("{:.0} bytes", figures.bytes.value)) }
-                (super::command(&commands::point(scenario, point, qos)))
+        @match cheapest(&all).map(|best| &all[best]) {
+            Some(best) => {
+                strong { (marker(best.qos)) "QoS " (words::level(best.qos, best.granted)) }
+                " " span.range { (value(Value::Number(best.cost.value))) }
+                @let point = &cell.result.points[best.point];
+                (super::command(&commands::point(scenario, point, best.qos)))
             }
             None => {
                 strong { "none" }
@@ -64,14 +70,4 @@ fn content(cell: &Cell) -> Markup {
             }
         }
     }
-}
-
-/// The point and QoS of a cell that is enough with the fewest bytes a message; of equals the
-/// lowest.
-fn cheapest(cell: &Cell) -> Option<(&PointResult, QoS, Figures)> {
-    let all = cell.result.points.iter().flat_map(|point| {
-        Figures::of(point).map(move |figures| (point, figures.published, figures))
-    });
-    all.filter(|(point, qos, _)| cell.result.suffices(point, *qos))
-        .min_by(|(.., a), (.., b)| a.bytes.value.total_cmp(&b.bytes.value))
 }

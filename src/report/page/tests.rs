@@ -7,6 +7,7 @@ use super::*;
 use crate::report::chart::palette;
 use crate::scenario::Scenario;
 use crate::scenario::trial::Trial;
+use crate::study::choose::Objective;
 use crate::study::gate::Gate;
 use crate::study::plan::{Selection, plan};
 use crate::study::testing::{broken_outcome, scenario, study};
@@ -15,7 +16,10 @@ const HOSTILE: &str =
     "<script>alert(1)</script> \" onload=x ::error::y %0A =1+1 \x1b]0;z\x07 \u{202e}desrever";
 
 fn whole<'a>(study: &'a Study, charts: &'a [Chart]) -> Page<'a> {
-    Page { study, charts, command: "qoslab run swept.toml", decision: None, baseline: None }
+    static OPTIONS: ChartOptions =
+        ChartOptions { needs: Vec::new(), objective: Objective::Packets };
+    let (options, command) = (&OPTIONS, "qoslab run swept.toml");
+    Page { study, charts, options, command, decision: None, baseline: None }
 }
 
 /// A study of one cell in which QoS 2 breaks its promise.

@@ -3,6 +3,7 @@
 use crate::base::qos::QoS;
 use crate::scenario::expect::{Bound, Comparison, Metric};
 use crate::scenario::trial::Setup;
+use crate::study::result::Verdict;
 use crate::study::sweep::Study;
 
 use super::{Candidate, Judgement};
@@ -22,9 +23,22 @@ pub(super) fn all(study: &Study, options: &[Candidate]) -> Vec<String> {
     for missed in options.iter().flat_map(Candidate::missed) {
         setups().flat_map(|setup| caps(setup, missed)).for_each(&mut add);
     }
-    for option in options.iter().filter(|option| !option.sound) {
+    for option in options {
         let qos = option.qos;
-        add(format!("With QoS {qos} a trial did not end or cannot be relied on: see qoslab run."));
+        match option.verdict {
+            Verdict::Holds => {}
+            Verdict::Violated => add(format!(
+                "With QoS {qos} an endpoint breaks a promise or a rule, so no number of it can be \
+                 relied on: see qoslab run."
+            )),
+            Verdict::Inconclusive => add(format!(
+                "With QoS {qos} a trial did not come to its end before the deadline: see qoslab \
+                 run."
+            )),
+            Verdict::NotDeterministic | Verdict::Bug => {
+                add(format!("With QoS {qos} qoslab itself failed: see qoslab run."));
+            }
+        }
     }
     reasons
 }

@@ -1,0 +1,162 @@
+//! What `sweep` and `choose` share on the way from a scenario to a study: axes, cells, the plan,
+//! and running it.
+
+use std::io;
+
+use anyhow::bail;
+use rayon::ThreadPool;
+
+use super::options::{Printing, Running};
+use super::progress::{Progress, Told};
+use super::terminal::{Output, note, style};
+use super::{exit, interrupt};
+use crate::base::units::format_bytes;
+use crate::report::{commands, escape, number};
+use crate::scenario::axis::{Axis, AxisValue, Setting};
+use crate::scenario::problem::Problem;
+use crate::scenario::{Scenario, grid};
+use crate::study::gate::Gate;
+use crate::study::judge::judge_trial;
+use crate::study::plan::SelectionError;
+use crate::study::store::Store;
+use crate::study::sweep::{Study, StudyPlan};
+
+/// A cell's values and its scenario.
+pub(super) type CellOf = (Vec<AxisValue>, Scenario);
+
+/// Reads all texts of one option.
+///
+/// # Errors
+/// What is wrong with the first wrong one, with its cure.
+pub(super) fn read<T>(
+    option: &str,
+    texts: &[String],
+    parse: impl Fn(&str) -> Result<T, Problem>,
+) -> anyhow::Result<Vec<T>> {
+    let each = texts.iter().map(|text| {
+        let shown = escape::terminal(text);
+        parse(text).map_err(|problem| anyhow::anyhow!("{option} `{shown}` {}", told(&problem)))
+    });
+    each.collect()
+}
+
+/// Refuses an axis whose field is set to one value too.
+///
+/// # Errors
+/// If there is one.
+pub(super) fn refuse_set(axes: &[Axis], set: &[Setting]) -> anyhow::Result<()> {
+    if let Some(axis) = axes.iter().find(|axis| set.iter().any(|it| it.path == axis.path)) {
+        bail!("`{}` is both set and varied: leave one out", escape::terminal(&axis.path));
+    }
+    Ok(())
+}
+
+/// Every combination of the axes' values.
+///
+/// # Errors
+/// If there are too many, or an axis stands there twice.
+pub(super) fn values(axes: &[Axis]) -> anyhow::Result<Vec<Vec<AxisValue>>> {
+    grid(axes).map_err(|problem| anyhow::anyhow!("the study {}", told(&problem)))
+}
+
+/// Each cell's values and scenario, which publishes at all levels; `None` if one is wrong, which
+/// has been told by then.
+///
+/// # Errors
+/// If one is too large.
+pub(super) fn cells(
+    scenario: &Scenario,
+    axes: &[Axis],
+    values: Vec<Vec<AxisValue>>,
+    running: &Running,
+    printing: &Printing,
+    pool: &ThreadPool,
+) -> anyhow::Result<Option<Vec<CellOf>>> {
+    let mut cells = Vec::with_capacity(values.len());
+    for values in values {
+        let mut settings = scenario.every_qos();
+        settings.extend(axes.iter().zip(&values).map(|(axis, value)| axis.setting(value)));
+        let mut cell = match scenario.with(&settings) {
+            Ok(cell) => cell,
+            Err(diagnostics) => {
+                note(&diagnostics.render(style(printing.color, &io::stderr()).colour));
+                return Ok(None);
+            }
+        };
+        running.overrule(&mut cell);
+        running.refuse_larger(&cell, pool)?;
+        cells.push((values, cell));
+    }
+    Ok(Some(cells))
+}
+
+/// Tells why there is no plan, to the exit code.
+pub(super) fn refuse(error: &SelectionError) -> u8 {
+    note(&format!("error: {error}"));
+    if matches!(error, SelectionError::Nothing(_)) { exit::NOTHING } else { exit::USAGE }
+}
+
+/// Tells how much a study would be.
+///
+/// # Errors
+/// If standard output cannot be written.
+pub(super) fn estimate(scenario: &Scenario, plan: &StudyPlan) -> anyhow::Result<()> {
+    let (mut packets, mut events, mut memory) = (0, 0, 0);
+    for (_, cell) in &plan.cells {
+        let estimate = cell.scenario.estimate(1);
+        // The scenario's own number of seeds is in its estimate.
+        let all = cell.scenario.points.len() as u64 * u64::from(cell.scenario.seed_count);
+        let share = |number: u64| number / all.max(1) * cell.trials.len() as u64;
+        packets += share(estimate.packets);
+        events += share(estimate.events);
+        memory = memory.max(estimate.memory);
+    }
+    Output::default().print(&format!(
+        "{}: {} of {}; at most about {}, {}, {} a job\n",
+        escape::terminal(&scenario.path),
+        number::counted(plan.trials().len() as u64, "run"),
+        number::counted(plan.cells.len() as u64, "cell"),
+        number::counted(packets, "packet"),
+        number::counted(events, "event"),
+        format_bytes(memory),
+    ))
+}
+
+/// Runs what the store does not have of a study, and tells how it gets on. The seconds that it
+/// took come with it.
+///
+/// # Errors
+/// If the store cannot be used.
+pub(super) fn simulate(
+    plan: StudyPlan,
+    printing: &Printing,
+    pool: &ThreadPool,
+    store: &mut Store,
+) -> anyhow::Result<(Study, f64)> {
+    let interrupt = interrupt::watch();
+    let total = plan.trials().len() as u64;
+    if !printing.quiet {
+        let runs = number::counted(total, "run");
+        let cells = number::counted(plan.cells.len() as u64, "cell");
+        let jobs = number::counted(pool.current_num_threads() as u64, "job");
+        note(&format!("  Starting {runs} of {cells} ({jobs})"));
+    }
+    let style = style(printing.color, &io::stderr());
+    let progress = Progress::start(total, printing.progress, printing.quiet, Told::Nothing, style);
+    let gate = Gate { pool, fail_fast: false, interrupt };
+    let study = gate.run_study(plan, store, &|trial| judge_trial(trial, interrupt), &progress);
+    let seconds = progress.finish();
+    Ok((study?, seconds))
+}
+
+/// Adds an option to a command that is shown.
+pub(super) fn add(command: &mut String, option: &str, value: &dyn std::fmt::Display) {
+    let value = commands::argument(value);
+    command.extend([" --", option, " ", value.as_str()]);
+}
+
+/// A problem in one text, its cure on a line of its own.
+pub(super) fn told(problem: &Problem) -> String {
+    let help = if problem.help.is_empty() { String::new() } else { format!("\n{}", problem.help) };
+    format!("{}: {}{help}", problem.what, problem.label)
+}
