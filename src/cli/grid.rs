@@ -10,6 +10,7 @@ use super::options::{Printing, Running};
 use super::progress::{Progress, Told};
 use super::terminal::{Output, note, style};
 use super::{exit, interrupt};
+use crate::base::time::Span;
 use crate::base::units::format_bytes;
 use crate::report::{commands, escape, number};
 use crate::scenario::axis::{Axis, AxisValue, Setting};
@@ -96,11 +97,18 @@ pub(super) fn refuse(error: &SelectionError) -> u8 {
     if matches!(error, SelectionError::Nothing(_)) { exit::NOTHING } else { exit::USAGE }
 }
 
+/// What one job handles in a second on a machine of these years: README, "Speed".
+const EVENTS_A_SECOND: u64 = 4_000_000;
+
 /// Tells how much a study would be.
 ///
 /// # Errors
 /// If standard output cannot be written.
-pub(super) fn estimate(scenario: &Scenario, plan: &StudyPlan) -> anyhow::Result<()> {
+pub(super) fn estimate(
+    scenario: &Scenario,
+    plan: &StudyPlan,
+    pool: &ThreadPool,
+) -> anyhow::Result<()> {
     let (mut packets, mut events, mut memory) = (0, 0, 0);
     for (_, cell) in &plan.cells {
         let estimate = cell.scenario.estimate(1);
@@ -111,14 +119,18 @@ pub(super) fn estimate(scenario: &Scenario, plan: &StudyPlan) -> anyhow::Result<
         events += share(estimate.events);
         memory = memory.max(estimate.memory);
     }
+    let jobs = pool.current_num_threads() as u64;
+    let seconds = events.div_ceil(EVENTS_A_SECOND * jobs);
     Output::default().print(&format!(
-        "{}: {} of {}; at most about {}, {}, {} a job\n",
+        "{}: {} of {}; at most about {}, {}, {} a job, {} with {}\n",
         escape::terminal(&scenario.path),
         number::counted(plan.trials().len() as u64, "run"),
         number::counted(plan.cells.len() as u64, "cell"),
         number::counted(packets, "packet"),
         number::counted(events, "event"),
         format_bytes(memory),
+        Span::from_secs(seconds),
+        number::counted(jobs, "job"),
     ))
 }
 

@@ -84,7 +84,7 @@ pub(super) struct Arguments {
     /// Simulate all of it again, whatever the folder holds
     #[arg(long, help_heading = "How to run")]
     fresh: bool,
-    /// Only tell how many trials, events and bytes of memory it would take
+    /// Only tell how many trials, events, bytes of memory and seconds it would take
     #[arg(long, help_heading = "How to run")]
     estimate: bool,
 
@@ -133,7 +133,7 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
         Err(error) => return Ok(grid::refuse(&error)),
     };
     if arguments.estimate {
-        grid::estimate(&scenario, &plan)?;
+        grid::estimate(&scenario, &plan, &pool)?;
         return Ok(exit::HOLDS);
     }
     let folder = arguments.folder(&scenario, shard);
