@@ -92,7 +92,7 @@ pub(super) fn bytes(slice: &Slice<'_>) -> Option<Chart> {
         groups.iter().map(|group| format!("{} {}", group.label, sentences::mean(last(group))));
     let payload = groups.first()?.columns.last()?.1[0];
     let finding = format!(
-        "a message of {} B is on the wire with {} B",
+        "a message of {}\u{a0}B is on the wire with {}\u{a0}B",
         sentences::mean(payload),
         said.collect::<Vec<_>>().join(", ")
     );
