@@ -59,7 +59,8 @@ pub enum Range {
     FromZero,
     /// From a round number up to 100.
     UpToHundred,
-    /// Powers of ten if all are positive and span more than two decades; else from zero.
+    /// Between powers of ten, or what they are for times, if all are positive and span more than
+    /// two decades; else from zero.
     Wide,
     /// Logarithmic if all are positive, with some room at both ends; else from zero.
     Log,

@@ -102,6 +102,9 @@ impl DrawingBackend for Picture {
             let round = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)];
             return self.draw_path(round, style);
         }
+        if left == right || top == bottom {
+            return Ok(());
+        }
         self.element(format_args!(
             "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"{}/>",
             pixels(left),
@@ -315,6 +318,7 @@ mod tests {
         let lines = drawn(|picture| {
             picture.draw_path([], &blue(10))?;
             picture.draw_path([(1, 1), (1, 1)], &blue(10))?;
+            picture.draw_rect((10, 10), (10, 30), &blue(10), true)?;
             picture.fill_polygon([(0, 0), (10, 0), (10, 0)], &blue(10))
         });
         assert!(lines.is_empty(), "{lines:?}");

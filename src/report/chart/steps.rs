@@ -48,7 +48,6 @@ pub fn draw(words: Words, panels: &[Steps]) -> Chart {
             part.draw_text(&steps.title, &style, (0, HEAD - 100))?;
             let area = part.margin(HEAD, 0, frame::gutter(&y), 2 * MARGIN);
             let panel = frame::panel(&area, &x, &y);
-            shade(&panel, steps)?;
             frame::vertical(&panel, 6)?;
             // Time is written below the last panel only.
             if nth + 1 == panels.len() {
@@ -56,6 +55,7 @@ pub fn draw(words: Words, panels: &[Steps]) -> Chart {
             } else {
                 frame::floor(&panel)?;
             }
+            shade(&panel, steps)?;
             fill(&panel, steps)?;
         }
         Ok(())

@@ -88,7 +88,7 @@ pub(super) fn bytes(slice: &Slice<'_>) -> Option<Chart> {
     groups.first()?;
     let said = groups
         .iter()
-        .map(|group| format!("{} B with {}", sentences::mean(last(group)), group.label));
+        .map(|group| format!("{}\u{a0}B with {}", sentences::mean(last(group)), group.label));
     let finding =
         format!("a message takes {} on the wire", sentences::row(&said.collect::<Vec<_>>()));
     let layers = Purposes::EACH.iter().zip(palette::LAYERS).map(|((name, ..), colour)| {

@@ -148,7 +148,7 @@ pub(super) fn overhead(slice: &Slice<'_>, series: &[Series<'_>]) -> Option<Chart
         .iter()
         .filter_map(|one| {
             let overhead = one.last().figures.overhead?.value;
-            Some(format!("{} B with {}", sentences::mean(overhead), one.name))
+            Some(format!("{}\u{a0}B with {}", sentences::mean(overhead), one.name))
         })
         .collect();
     if sent.is_empty() {
@@ -192,7 +192,7 @@ pub(super) fn energy(slice: &Slice<'_>, series: &[Series<'_>]) -> Option<Chart> 
         .iter()
         .filter_map(|one| {
             let joules = of(Metric::Energy, one.last())?;
-            Some(format!("{} J with {}", sentences::mean(joules), one.name))
+            Some(format!("{}\u{a0}J with {}", sentences::mean(joules), one.name))
         })
         .collect();
     let finding = format!("a message takes {} of the radios", sentences::row(&told));
