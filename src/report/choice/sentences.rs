@@ -251,7 +251,12 @@ impl Names<'_> {
         let point = &self.study.cells[option.cell].result.points[option.point];
         let is_asked = self.choice.objective == Objective::Energy;
         let years = measure(point, option.qos, Metric::Battery, false).filter(|_| is_asked)?;
-        Some(format!("{} years", amount(years.number())))
+        let years = years.number();
+        Some(if years < 1.0 {
+            format!("{} days", amount(years * 365.0))
+        } else {
+            format!("{} years", amount(years))
+        })
     }
 }
 
