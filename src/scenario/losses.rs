@@ -60,14 +60,15 @@ up = { loss = "1%" }
         let (start, _) = SMALL.split_once("[[link]]").unwrap();
         let scenario = Scenario::parse("losses.toml", &format!("{start}{links}")).unwrap();
         let losses = scenario.losses();
-        let found: Vec<_> = losses.iter().map(|it| (it.path.as_str(), it.share)).collect();
-        assert_eq!(found, [("link.*.up.loss", 0.01), ("link.*.loss", 0.04)]);
+        let found: Vec<_> =
+            losses.iter().map(|it| (it.path.as_str(), (it.share * 1e6).round())).collect();
+        assert_eq!(found, [("link.*.up.loss", 10_000.0), ("link.*.loss", 40_000.0)]);
         for loss in losses {
             let setting =
                 crate::scenario::axis::Setting { path: loss.path.clone(), value: "9%".to_owned() };
             let other = scenario.with(&[setting]).unwrap().losses();
             let found = other.iter().find(|it| it.path == loss.path).unwrap();
-            assert!((found.share - 0.09).abs() < 1e-9);
+            assert!((found.share - 0.09).abs() < 1e-8);
         }
     }
 }

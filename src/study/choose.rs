@@ -100,13 +100,5 @@ fn more(one: &Candidate, other: &Candidate) -> Interval {
     statistics::mean(&pairs.collect::<Vec<_>>())
 }
 
-impl Candidate {
-    /// The levels that it stands for.
-    #[must_use]
-    pub const fn level(&self) -> Level {
-        Level { qos: self.qos, granted: self.granted }
-    }
-}
-
 #[cfg(test)]
 mod tests;

@@ -171,17 +171,18 @@ impl Names<'_> {
     pub(super) fn flips(&self, flips: &[Flips]) -> String {
         let best = self.choice.best.map(|at| self.choice.options[at].level());
         let each = flips.iter().map(|it| {
-            let by = match it.means {
-                Means::ClosedForm => "closed form".to_owned(),
+            let (by, source) = match it.means {
+                Means::ClosedForm => ("closed form".to_owned(), "By the closed form".to_owned()),
                 Means::Simulation { seeds } => {
-                    format!("simulated, {} a value", counted(seeds.into(), "seed"))
+                    let seeds = counted(seeds.into(), "seed");
+                    (format!("simulated, {seeds} a value"), format!("With {seeds} alone"))
                 }
             };
             let about = if it.means == Means::ClosedForm { "" } else { "about " };
             let at = |flip: Flip| format!("{about}{}", percent(flip.at));
             let mut text = String::new();
             if it.here != best {
-                text = format!("By {by} the choice here is {}. ", chosen(it.here));
+                text = format!("{source} the choice here is {}. ", chosen(it.here));
             }
             let path = &it.path;
             text += &match (it.below, it.above) {
@@ -251,7 +252,12 @@ impl Names<'_> {
         let point = &self.study.cells[option.cell].result.points[option.point];
         let is_asked = self.choice.objective == Objective::Energy;
         let years = measure(point, option.qos, Metric::Battery, false).filter(|_| is_asked)?;
-        Some(format!("{} years", amount(years.number())))
+        let years = years.number();
+        Some(if years < 1.0 {
+            format!("{} days", amount(years * 365.0))
+        } else {
+            format!("{} years", amount(years))
+        })
     }
 }
 

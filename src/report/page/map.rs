@@ -20,9 +20,9 @@ pub(super) fn section(study: &Study, options: &ChartOptions) -> Markup {
         section #map aria-labelledby="map-title" {
             h2 #map-title { "The cheapest QoS that is enough" }
             @if fits {
-                p { "In each cell the QoS with the least " (words::least(&options.objective)) " of those \
-                     whose promises hold and whose needs are met, with the command that shows it \
-                     again." }
+                p { "In each cell the QoS with the least " (words::least(&options.objective))
+                     " of those whose promises hold and whose needs are met, with the command \
+                     that shows it again." }
                 @let content = |cell: &Cell| content(cell, options.needs(study), options);
                 (scrolling("Map of the cheapest QoS", &table(study, down, across, content)))
             } @else {

@@ -301,7 +301,7 @@ fn expectations_that_cannot_apply() {
     16 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
        |                                                                        ^^^^^^^^^^^^ there is no metric `loss`
        |
-    help: known: delivered, lost, duplicated, copies, unexpected, stuck, reordered, packets, bytes, overhead, latency, completion, in_flight, queued, recovery, energy, power, battery
+    help: did you mean `lost`?
 
     error: nobody is promised this here
       --> test.toml:17:1

@@ -1,6 +1,7 @@
 //! One published QoS of one point: what it costs, and how it stands to each need.
 
 use super::doubt::{self, Doubt};
+use super::flips::Level;
 use super::money;
 use super::wanted::Objective;
 use crate::base::qos::QoS;
@@ -61,6 +62,12 @@ impl Candidate {
         self.verdict == Verdict::Holds
             && self.cost.value.is_finite()
             && self.missed().next().is_none()
+    }
+
+    /// The levels that it stands for.
+    #[must_use]
+    pub const fn level(&self) -> Level {
+        Level { qos: self.qos, granted: self.granted }
     }
 
     /// The needs that it does not meet.

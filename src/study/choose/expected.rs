@@ -9,8 +9,9 @@ use crate::scenario::{Point, Scenario};
 use crate::study::needs::holds;
 use crate::study::theory::{Theory, theory};
 
-/// The cheapest level by theory; `None` where theory does not know. Of the options' costs only packets have a closed form: other costs are taken to be
-/// in the order in which they were measured.
+/// The cheapest level by theory; `None` where theory does not know. Of the options' costs only
+/// packets have a closed form: other costs are taken to be in the order in which they were
+/// measured.
 pub(super) fn choice(
     scenario: &Scenario,
     options: &[&Candidate],

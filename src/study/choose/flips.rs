@@ -9,6 +9,7 @@ use super::wanted::Wanted;
 use super::{Choice, expected};
 use crate::base::qos::QoS;
 use crate::scenario::axis::Setting;
+use crate::scenario::expect::{Bound, Need};
 use crate::scenario::{Loss, Scenario};
 use crate::study::plan::{Seeds, Selection};
 use crate::study::statistics::at_most_when_none;
@@ -138,15 +139,27 @@ pub fn flips(
             Ok((!result.is_partial()).then_some(level))
         };
         let found = search(&loss, Means::Simulation { seeds }, by_trials)?;
-        all.extend(found.map(|found| Flips { below: told_from_none(found.below, units), ..found }));
+        let of_none = wanted.needs.iter().any(asks_for_none);
+        let exact = |found| if of_none { told_from_none(found, units) } else { found };
+        all.extend(found.map(exact));
     }
     Ok(all)
 }
 
+/// Whether a need is that something never happens.
+fn asks_for_none(need: &Need) -> bool {
+    matches!(need.bound, Bound::Number(bound) | Bound::Share(bound) if bound <= 0.0)
+}
+
 /// A change at a loss that so few units cannot tell from none, at 95 % confidence, is at none.
-fn told_from_none(flip: Option<Flip>, units: u64) -> Option<Flip> {
+fn told_from_none(flips: Flips, units: u64) -> Flips {
     let least = at_most_when_none(units) * 100.0;
-    flip.map(|flip| if flip.at <= least { Flip { at: 0.0, ..flip } } else { flip })
+    let below = flips.below.map(|flip| {
+        // As much as the search went beyond the change, it was on this side of it.
+        let beyond = 2.0 * flip.at - flips.range.0;
+        if beyond <= least { Flip { at: 0.0, ..flip } } else { flip }
+    });
+    Flips { below, ..flips }
 }
 
 /// The scenario with another loss; `None` if it cannot have it.
