@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
@@ -32,24 +33,32 @@ fn read(text: &str) -> Scenario {
 }
 
 /// What the README's block with this command is followed by, and what the command prints.
-fn shown_and_printed(scenario: &str) -> (String, String) {
+fn shown_and_printed(arguments: &[&str]) -> (String, String) {
     let out = tempfile::tempdir().unwrap();
     let run = Command::new(env!("CARGO_BIN_EXE_qoslab"))
-        .args(["run", scenario, "--out"])
+        .args(arguments)
+        .arg("--out")
         .arg(out.path())
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
-    let command = format!("cargo run --release -- run {scenario}\n");
-    let (_, after) = README.split_once(&command).unwrap();
+    let quoted = arguments.iter().map(|argument| {
+        if argument.contains(' ') { format!("\"{argument}\"") } else { (*argument).to_owned() }
+    });
+    let command = format!("cargo run --release -- {}\n", quoted.collect::<Vec<_>>().join(" "));
+    let (_, after) = README.split_once(&command).unwrap_or_else(|| panic!("no {command}"));
     let printed = String::from_utf8(run.stdout).unwrap();
     (blocks(after, "text")[0].trim().to_owned(), printed.trim().to_owned())
 }
 
 #[test]
 fn the_tables_in_the_readme_are_what_their_commands_print() {
-    for scenario in ["scenarios/lossy-uplink.toml", "scenarios/cable-pull.toml"] {
-        let (shown, printed) = shown_and_printed(scenario);
+    for arguments in [
+        &["run", "scenarios/lossy-uplink.toml"][..],
+        &["run", "scenarios/cable-pull.toml"],
+        &["choose", "scenarios/lossy-uplink.toml", "--need", "lost <= 1%"],
+    ] {
+        let (shown, printed) = shown_and_printed(arguments);
         assert_eq!(shown, printed);
     }
 }
@@ -141,4 +150,48 @@ fn the_scenario_of_lowest_free_ids_loses_what_was_acknowledged() {
     let outcome = judge_trial(&scenario.points[0].trial(1), &AtomicBool::new(false)).unwrap();
     let kinds: Vec<_> = outcome.violations.keys().map(|it| (it.breach, it.blame)).collect();
     assert_eq!(kinds, [(Breach::Lost, Blame::Network)]);
+}
+
+/// The documents, each with its folder.
+fn documents() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let in_docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let others = ["README.md", "CONTRIBUTING.md", "reports/examples/README.md"];
+    let all = in_docs.chain(others.map(|path| root.join(path)));
+    let documents = all.filter(|path| path.extension().is_some_and(|it| it == "md"));
+    documents.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
+
+#[test]
+fn every_link_and_picture_of_the_documents_is_there() {
+    let mut links = 0;
+    for (path, text) in documents() {
+        let named = text.split("](").skip(1).map(|rest| rest.split([')', ' ']).next().unwrap());
+        let pictures = text.split("src=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+        for link in named.chain(pictures) {
+            let file = link.split('#').next().unwrap();
+            if file.is_empty() || file.contains("://") {
+                continue;
+            }
+            links += 1;
+            let target = path.parent().unwrap().join(file);
+            assert!(target.exists(), "{}: {link}", path.display());
+        }
+    }
+    assert!(links > 50, "{links}");
+}
+
+#[test]
+fn every_scenario_in_a_command_of_the_documents_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut commands = 0;
+    for (path, text) in documents() {
+        for word in blocks(&text, "sh").iter().flat_map(|block| block.split_whitespace()) {
+            if word.starts_with("scenarios/") {
+                commands += 1;
+                assert!(root.join(word).exists(), "{}: {word}", path.display());
+            }
+        }
+    }
+    assert!(commands > 20, "{commands}");
 }

@@ -13,14 +13,13 @@ use super::axis::Setting;
 use super::diagnostic::Diagnostics;
 
 /// Fields that are no part of a trial, with what to use instead.
-const NOT_SET: [(&str, &str); 7] = [
+const NOT_SET: [(&str, &str); 6] = [
     ("schema", "it is the version of the format"),
     ("name", "results are kept under it: copy the file"),
     ("about", "it changes nothing"),
     ("seeds", "use --seeds"),
     ("expect", "use --need with `qoslab choose`, or write it into the file"),
     ("sweep", "use --vary"),
-    ("choose", "use the options of `qoslab choose`"),
 ];
 
 /// The entry that a value stands for where it is written instead of a table.
