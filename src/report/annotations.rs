@@ -10,8 +10,9 @@ use crate::study::result::{Cause, Failure, PointResult, ScenarioResult, Verdict}
 const MOST: usize = 10;
 
 /// A line for each point with failing trials, need that is not met, expectation that was not seen,
-/// and known break that is gone; after ten of them, a notice of how many more there are. Empty if nothing failed. `flags`
-/// as for [`failure::failures`]; with `is_lenient`, what proves nothing is only a warning.
+/// and known break that is gone; after ten of them, a notice of how many more there are. Empty if
+/// nothing failed. `flags` as for [`failure::failures`]; with `is_lenient`, what proves nothing is
+/// only a warning.
 #[must_use]
 pub fn annotations(results: &[ScenarioResult], flags: &str, is_lenient: bool) -> String {
     let each = results.iter().flat_map(|result| of_scenario(result, flags, is_lenient));

@@ -173,19 +173,10 @@ fn trial(setup: &Setup) -> Estimate {
     packets += clients * CONNECTING_PACKETS;
     let kept = clients * CLIENT_BYTES + setup.faults.len() as f64 * FAULT_BYTES;
     let memory = kept + units * UNIT_BYTES + under_way * UNDER_WAY_BYTES;
-    let traffic = setup.streams.iter().map(|stream| {
-        let count = f64::from(stream.count);
-        // Random times add up to more than their mean in one trial of many.
-        let chance = match stream.every {
-            Interval::Exponential(_) => 2.0 * count.sqrt(),
-            Interval::Fixed(_) | Interval::Uniform(..) => 0.0,
-        };
-        stream.spread.as_secs_f64() + (count + chance) * mean(stream.every).as_secs_f64()
-    });
-    let traffic = traffic.fold(0.0, f64::max).min(setup.deadline.as_secs_f64());
+    let traffic = lasts(setup, 0.0);
     packets += faults(setup, traffic, messages) + forgotten(setup, traffic);
-    let lasts = (traffic + CALM).min(setup.deadline.as_secs_f64());
-    let pings: f64 = setup.clients.iter().map(|client| pings(client, lasts)).sum();
+    let end = (lasts(setup, 2.0) + CALM).min(setup.deadline.as_secs_f64());
+    let pings: f64 = setup.clients.iter().map(|client| pings(client, end)).sum();
     packets += pings;
     let turns: f64 = setup.clients.iter().map(|client| traffic * turns(&client.link)).sum();
     // Every packet arrives, and about every second one arms a timer that fires or is skipped; of a
@@ -197,6 +188,20 @@ fn trial(setup: &Setup) -> Estimate {
         events: events as u64,
         memory: memory as u64,
     }
+}
+
+/// Seconds from the first message to the last. Random times add up to more than their mean in many
+/// a trial: by so many standard deviations of their sum.
+fn lasts(setup: &Setup, deviations: f64) -> f64 {
+    let ends = setup.streams.iter().map(|stream| {
+        let count = f64::from(stream.count);
+        let chance = match stream.every {
+            Interval::Exponential(_) => deviations * count.sqrt(),
+            Interval::Fixed(_) | Interval::Uniform(..) => 0.0,
+        };
+        stream.spread.as_secs_f64() + (count + chance) * mean(stream.every).as_secs_f64()
+    });
+    ends.fold(0.0, f64::max).min(setup.deadline.as_secs_f64())
 }
 
 /// Seconds that the calm after the traffic takes, generously.
