@@ -113,9 +113,12 @@ pub struct Purposes {
     pub connecting: u64,
 }
 
+/// One of [`Purposes::EACH`]: its name, what it is, and its bytes.
+pub type Purpose = (&'static str, &'static str, fn(&Purposes) -> u64);
+
 impl Purposes {
-    /// Each purpose: its name, what it is, and its bytes.
-    pub const EACH: [(&'static str, &'static str, fn(&Self) -> u64); 6] = [
+    /// Each purpose.
+    pub const EACH: [Purpose; 6] = [
         ("payload", "payloads of first sendings", |bytes| bytes.payload),
         ("framing", "the rest of first PUBLISH packets", |bytes| bytes.framing),
         ("acknowledgements", "PUBACK, PUBREC, first PUBREL, PUBCOMP", |it| it.acknowledgements),
