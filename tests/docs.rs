@@ -74,7 +74,7 @@ fn the_failure_in_the_readme_is_what_reordering_prints_where_it_is_not_declared(
     let folder = tempfile::tempdir().unwrap();
     let text = include_str!("../scenarios/reordering.toml");
     let (undeclared, _) = text.split_once("[[expect.broken]]").unwrap();
-    std::fs::write(folder.path().join("reordering.toml"), undeclared).unwrap();
+    fs::write(folder.path().join("reordering.toml"), undeclared).unwrap();
     let run = Command::new(env!("CARGO_BIN_EXE_qoslab"))
         .args(["run", "reordering.toml", "--seeds", "1"])
         .current_dir(folder.path())
@@ -110,7 +110,7 @@ fn the_readme_lists_every_scenario() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let (_, listed) = README.split_once("| scenario | what it shows |\n").unwrap();
     let (listed, _) = listed.split_once("\n\n").unwrap();
-    for entry in std::fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let name = name.strip_suffix(".toml").unwrap_or(&name);
         assert!(listed.contains(name), "{name} is missing");
