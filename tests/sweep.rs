@@ -3,11 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use common::files;
 use qoslab::base::qos::QoS;
 use qoslab::closed_form::Hop;
 
@@ -174,21 +177,6 @@ const SWEEP: [&str; 6] =
 
 fn sweep(folder: &Path, more: &[&str]) -> Output {
     qoslab(folder, &[&SWEEP[..], more].concat())
-}
-
-/// Every file in and below a results folder, by its path there.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = PathBuf::from(path.file_name().unwrap());
-        if path.is_dir() {
-            found.extend(files(&path).into_iter().map(|(below, file)| (name.join(below), file)));
-        } else {
-            found.insert(name, fs::read(&path).unwrap());
-        }
-    }
-    found
 }
 
 #[test]

@@ -1,7 +1,12 @@
-//! What several tests share: trials from short scenario texts, and an observer that counts.
+//! What several tests share: trials from short scenario texts, an observer that counts, and what
+//! is in a folder of results.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 #![allow(dead_code, clippy::allow_attributes, reason = "each test uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use qoslab::base::event::{Event, Observer, Record};
 use qoslab::base::name::{Hop, Kind, Node, Parts, StreamIndex, Subject};
@@ -195,4 +200,19 @@ impl Observer for Tally {
             _ => {}
         }
     }
+}
+
+/// Every file in and below a results folder, by its path there.
+pub(crate) fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = PathBuf::from(path.file_name().unwrap());
+        if path.is_dir() {
+            found.extend(files(&path).into_iter().map(|(below, file)| (name.join(below), file)));
+        } else {
+            found.insert(name, fs::read(&path).unwrap());
+        }
+    }
+    found
 }
