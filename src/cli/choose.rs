@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::decide::Decided;
 use super::files::writable_folder;
 use super::options::{Printing, Running, qos, seeds, selected, setting};
-use super::studies::{self, Drawing};
+use super::studies::{self, Drawing, PAGE_NAME};
 use super::terminal::note;
 use super::{exit, grid, interrupt, load};
 use crate::base::qos::QoS;
@@ -168,7 +168,7 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     let decided = decided?;
     decided.write(&study, &wanted, &command, arguments.drawing, &folder)?;
     decided.print()?;
-    studies::summarise(&study, Some(seconds), &folder);
+    studies::summarise(&study, Some(seconds), &folder.join(PAGE_NAME));
     Ok(decided.code(&study))
 }
 

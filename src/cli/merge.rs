@@ -95,7 +95,7 @@ fn draw(store: &Path, out: &Path, drawing: Drawing, printing: &Printing) -> anyh
         let decided = Decided::new(&study, wanted, &manifest.selection(), load)?;
         decided.write(&study, wanted, command, drawing, out)?;
         decided.print()?;
-        studies::summarise(&study, None, out);
+        studies::summarise(&study, None, &out.join(PAGE_NAME));
         return Ok(decided.code(&study));
     }
     Report::new(&study, command, drawing).write(out)?;

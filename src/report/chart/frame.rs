@@ -123,7 +123,8 @@ pub(super) fn chart(
 
 /// The lines of title and subtitle with their heights, and where they end.
 fn titles(words: &Words) -> (Vec<(Type, i32, String)>, i32) {
-    let room = WIDTH - 2 * MARGIN;
+    // Some programs know no `textLength`, and set a wider font where ours is not at hand.
+    let room = (WIDTH - 2 * MARGIN) * 7 / 8;
     let mut y = MARGIN + 30;
     let mut lines = Vec::new();
     for line in TITLE.wrap(&words.title, room) {

@@ -1,7 +1,6 @@
 //! The map over two axes: the cheapest QoS that meets the needs, in each cell.
 
 use super::ChartOptions;
-use super::sentences::together;
 use super::series::subtitle;
 use crate::base::qos::QoS;
 use crate::report::chart::map::{self, Map};
@@ -36,18 +35,18 @@ pub(super) fn map(study: &Study, options: &ChartOptions) -> Option<Chart> {
         rows: names(y),
         cells: cells.collect(),
     };
-    let said = finding(&chosen, words::least(&options.objective));
+    let said = finding(&chosen);
+    let least = words::least(&options.objective);
     let needed = needs.iter().map(|need| need.text.as_str()).collect::<Vec<_>>().join(", ");
     let all: Vec<&Cell> = study.cells.iter().collect();
     let words_of = Words {
         id: "map",
         title: said.clone(),
-        subtitle: subtitle(&all, &[format!("needs: {needed}")]),
+        subtitle: subtitle(&all, &[format!("needs: {needed}"), format!("cheapest: least {least}")]),
         alt: format!("{} against {}. {said}.", map.y_title, map.x_title),
         caption: format!(
-            "In each cell the QoS with the least {} of those whose promises hold and that meet all \
-             needs, with that number. Hatched: none does.",
-            words::least(&options.objective)
+            "In each cell the QoS with the least {least} of those whose promises hold and that \
+             meet all needs, with that number. Hatched: none does."
         ),
     };
     Some(map::draw(words_of, &map))
@@ -61,20 +60,23 @@ fn chosen_in(cell: &Cell, needs: &[Need], objective: &Objective) -> Option<(QoS,
 }
 
 /// In how many cells which QoS is the choice.
-fn finding(chosen: &[Option<(QoS, Value)>], least: &str) -> String {
+fn finding(chosen: &[Option<(QoS, Value)>]) -> String {
     let count = |of: Option<QoS>| chosen.iter().filter(|it| it.map(|(qos, _)| qos) == of).count();
     let all = chosen.len();
     let found = QoS::ALL.map(|qos| (qos, count(Some(qos))));
-    let won: Vec<_> = found.into_iter().filter(|(_, cells)| *cells > 0).collect();
-    if won.is_empty() {
+    let mut won = found.into_iter().filter(|(_, cells)| *cells > 0);
+    let Some((first, cells)) = won.next() else {
         return "No QoS meets the needs anywhere".to_owned();
-    }
-    let names: Vec<String> =
-        won.iter().map(|(qos, cells)| format!("QoS {qos} in {cells}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    };
+    let of = if cells == all { format!("all {all}") } else { format!("{cells} of {all}") };
+    let of = of.replace(' ', "\u{a0}");
+    let others = won.map(|(qos, cells)| format!(", QoS\u{a0}{qos} in\u{a0}{cells}"));
     let none = match count(None) {
         0 => String::new(),
-        none => format!(", none in {none}"),
+        none => format!("; none meets them in\u{a0}{none}"),
     };
-    format!("Least {least} within the needs: {} of {all} cells{none}", together(&names))
+    format!(
+        "QoS\u{a0}{first} is the cheapest within the needs in\u{a0}{of} cells{}{none}",
+        others.collect::<String>()
+    )
 }
