@@ -55,6 +55,8 @@ pub enum Kind {
 pub enum Range {
     /// From the least to the greatest value, and no further.
     Tight,
+    /// The same, logarithmic if all are positive.
+    TightLog,
     /// From zero, up to a round number.
     FromZero,
     /// From a round number up to 100.
@@ -83,12 +85,13 @@ impl Axis {
         if match range {
             Range::Tight | Range::Wide => spans_decades,
             Range::Log => least > 0.0,
+            Range::TightLog => least > 0.0 && most > least,
             Range::FromZero | Range::UpToHundred => false,
         } {
             return Self::logarithmic(title, kind, range, least, most);
         }
         let (low, high) = match range {
-            Range::Tight => (least, most),
+            Range::Tight | Range::TightLog => (least, most),
             Range::FromZero | Range::Wide | Range::Log => (least.min(0.0), most),
             Range::UpToHundred => (least.min(99.0), most.max(100.0)),
         };
@@ -96,7 +99,7 @@ impl Axis {
         let high = if high > low { high } else { low + low.abs().max(1.0) };
         let step = step(kind, high - low);
         let (low, high) = match range {
-            Range::Tight => (low, high),
+            Range::Tight | Range::TightLog => (low, high),
             Range::UpToHundred => (below(low, step), high),
             _ => (below(low, step), (high / step - 1e-9).ceil() * step),
         };
@@ -348,9 +351,14 @@ mod tests {
             [&[][..], &[0.0], &[0.0, 0.0], &[f64::NAN], &[f64::INFINITY, 1.0], &[1e300, 2.0]];
         let wild = wild.into_iter().chain([&[-1e15, 1e15][..], &[1e-300, 1e15], &[1e-9, 1e-9]]);
         for values in wild {
-            for range in
-                [Range::Tight, Range::FromZero, Range::UpToHundred, Range::Wide, Range::Log]
-            {
+            for range in [
+                Range::Tight,
+                Range::TightLog,
+                Range::FromZero,
+                Range::UpToHundred,
+                Range::Wide,
+                Range::Log,
+            ] {
                 let axis = Axis::covering("", Kind::Plain, range, values.iter().copied());
                 assert!(axis.low < axis.high, "{values:?} {range:?}");
                 assert!(axis.low.is_finite() && axis.high.is_finite());

@@ -195,7 +195,7 @@ pub(super) fn energy(slice: &Slice<'_>, series: &[Series<'_>]) -> Option<Chart> 
             Some(format!("{}\u{a0}J with {}", sentences::mean(joules), one.name))
         })
         .collect();
-    let finding = format!("a message takes {} of the radios", sentences::row(&told));
+    let finding = format!("the radios need {} for a message", sentences::row(&told));
     let words = Words {
         id: "energy",
         title: at(&slice.place_name(), &finding),

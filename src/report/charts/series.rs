@@ -77,7 +77,11 @@ impl<'a> Slice<'a> {
     pub(super) fn scale(&self) -> Option<Scale> {
         let axis = self.axis?;
         let (title, kind) = title_of(axis);
-        Some(Scale::covering(title, kind, Range::Tight, self.cells.iter().map(|cell| place(cell))))
+        let values: Vec<f64> = self.cells.iter().map(|cell| place(cell)).collect();
+        // Values that go up by factors are to stand apart, and not crowd at one end.
+        let by_factors = values.windows(2).all(|pair| pair[0] > 0.0 && pair[1] >= 1.5 * pair[0]);
+        let range = if by_factors && values.len() > 3 { Range::TightLog } else { Range::Tight };
+        Some(Scale::covering(title, kind, range, values))
     }
 
     /// Where a finding was made: `at loss 30%`, the last value of the axis; empty without one.

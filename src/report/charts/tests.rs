@@ -295,6 +295,25 @@ fn what_is_never_has_an_arrow_and_no_number() {
 }
 
 #[test]
+fn values_that_go_up_by_factors_stand_at_equal_steps() {
+    let places = |losses: &[u32]| -> Vec<f64> {
+        let charts = charts(&study(losses, &[1]), &ChartOptions::default());
+        let document = Document::parse(&find(&charts, "delivered").svg).unwrap();
+        let marks = document.descendants().filter(|it| it.has_tag_name("circle"));
+        marks.map(|it| it.attribute("cx").unwrap().parse().unwrap()).collect()
+    };
+    let gaps = |places: &[f64]| -> Vec<f64> {
+        places.windows(2).map(|pair| (pair[1] - pair[0]).round()).collect()
+    };
+    let by_factors = gaps(&places(&[2, 4, 8, 16]));
+    assert!(by_factors.windows(2).all(|pair| (pair[0] - pair[1]).abs() < 1.5), "{by_factors:?}");
+    let by_steps = gaps(&places(&[0, 10, 20, 30]));
+    assert!(by_steps.windows(2).all(|pair| (pair[0] - pair[1]).abs() < 1.5), "{by_steps:?}");
+    let uneven = gaps(&places(&[0, 2, 4, 8, 16]));
+    assert!(uneven[3] > 3.0 * uneven[0], "from zero there are no factors: {uneven:?}");
+}
+
+#[test]
 fn a_title_says_the_finding() {
     let charts = charts(&study(&[0, 30], &[1]), &ChartOptions::default());
     let title = &find(&charts, "delivered").title;
