@@ -157,9 +157,20 @@ fn github_gets_remarks_and_a_summary_and_no_command_of_a_scenarios_own() {
     assert!(stdout.contains("\n  ::error::not a command\n"), "{stdout}");
     assert_eq!(commands.len(), 1, "{commands:?}");
     assert!(commands[0].starts_with("::error file=breaks.toml,line=8,title=breaks%3A qos 2::"));
-    let summary = fs::read_to_string(summary).unwrap();
+    let summary = fs::read_to_string(&summary).unwrap();
     assert!(summary.starts_with("before\n# qoslab run\n"), "{summary}");
     assert!(summary.contains("## breaks: violated"), "{summary}");
+
+    // What is wrong with a file is shown with its lines, on standard error.
+    let wrong = BREAKS.replace("count = 20", "count = \"##[error]x\"");
+    fs::write(folder.path().join("wrong.toml"), wrong).unwrap();
+    let (code, _, stderr) = qoslab(folder.path(), &["run", "wrong.toml"], &variables);
+    let (before, _) = stderr.split_once("##[error]x").unwrap();
+    assert!(code == 2 && before.contains("::stop-commands::qoslab-"), "{stderr}");
+    let sweep = ["sweep", "breaks.toml", "--vary", "client.sensor.retry=1s,5s", "--seeds", "2"];
+    let (_, stdout, _) = qoslab(folder.path(), &sweep, &variables);
+    let (before, _) = stdout.split_once("::error::not a command").unwrap();
+    assert!(before.contains("::stop-commands::qoslab-"), "{stdout}");
 
     let (_, elsewhere, _) = qoslab(folder.path(), &["run", "breaks.toml"], &[]);
     assert!(!elsewhere.contains("stop-commands") && !elsewhere.contains("::error file"));

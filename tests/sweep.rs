@@ -192,6 +192,9 @@ fn shards_join_to_the_files_of_one_machine() {
     assert!(String::from_utf8_lossy(&missing.stderr).contains("2/3"));
     let twice = ["merge", "part-1", "part-1", "part-2", "part-3", "--out", "joined"];
     assert_eq!(qoslab(folder.path(), &twice).status.code(), Some(2));
+    let over = qoslab(folder.path(), &["merge", "part-1", "part-2", "part-3", "--out", "part-1"]);
+    assert_eq!(over.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&over.stderr).contains("is one of the shards"));
     let all = ["merge", "part-3", "part-1", "part-2", "--out", "joined"];
     assert!(qoslab(folder.path(), &all).status.success());
     assert!(files(&folder.path().join("joined")) == files(&folder.path().join("whole")));
@@ -316,6 +319,10 @@ fn reports_are_written_again_from_the_store_alone() {
     whole.remove(Path::new("trials.store"));
     assert!(files(&folder.path().join("again")) == whole);
     fs::write(folder.path().join("trials.store"), "something else").unwrap();
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    let output = qoslab(folder.path(), &["report", "empty"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("has no results of qoslab"));
     let output = qoslab(folder.path(), &["report", "."]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("is no trial store"));

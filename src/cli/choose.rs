@@ -40,7 +40,8 @@ chosen. Levels are always compared, on the same luck: those of the file's list, 
 Money counts all wire bytes on all links, as --minimise bytes does: both hops, resends, keep alive,
 connecting, headers. A month has 30 days in which each device publishes at the scenario's mean rate.
 
-Exit codes: 0 an answer; 1 nothing meets the needs; 2 wrong arguments or scenario; 130 interrupted";
+Exit codes: 0 an answer; 1 nothing meets the needs; 2 wrong arguments or scenario; 3 inconclusive:
+a trial did not drain; 130 interrupted; others as of qoslab run";
 
 /// Find the cheapest QoS that meets the needs, by simulation, or say why none does.
 ///

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::files::Pending;
+use super::github::GitHub;
 use super::studies::{Drawing, Report};
-use super::terminal::Output;
 use super::{exit, interrupt};
 use crate::report::charts::ChartOptions;
 use crate::report::choice::{self, Decision};
@@ -68,7 +68,7 @@ impl Decided {
     /// # Errors
     /// If standard output cannot be written.
     pub(super) fn print(&self) -> anyhow::Result<()> {
-        Output::default().print(&self.decision.text())
+        GitHub::from_environment().print(&self.decision.text())
     }
 
     /// The exit code: whether there is an answer.
@@ -79,6 +79,8 @@ impl Decided {
             (Some(Verdict::Bug), _) => exit::BUG,
             (Some(Verdict::NotDeterministic), _) => exit::NOT_DETERMINISTIC,
             (_, Some(_)) => exit::HOLDS,
+            // Trials that did not drain say nothing of what would meet the needs.
+            (Some(Verdict::Inconclusive), None) => exit::INCONCLUSIVE,
             (_, None) => exit::VIOLATED,
         }
     }

@@ -1,6 +1,7 @@
 //! What GitHub Actions shows of a run: remarks at the files, and the summary of the step
 //! (docs.github.com, "Workflow commands for GitHub Actions").
 
+use std::borrow::Cow;
 use std::env;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::terminal::Output;
+use super::terminal::{Output, note};
 use crate::report::annotations::annotations;
 use crate::study::result::ScenarioResult;
 
@@ -39,11 +40,21 @@ impl GitHub {
     /// # Errors
     /// If it cannot be written.
     pub(super) fn print(&self, text: &str) -> anyhow::Result<()> {
+        Output::default().print(&self.harmless(text))
+    }
+
+    /// The same for standard error, which the workflow reads too; if that fails there is nobody to
+    /// tell.
+    pub(super) fn note(&self, text: &str) {
+        note(&self.harmless(text));
+    }
+
+    fn harmless<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if !self.is_there || text.is_empty() {
-            return Output::default().print(text);
+            return Cow::Borrowed(text);
         }
         let word = format!("qoslab-{:016x}", xxh3_64(text.as_bytes()));
-        Output::default().print(&format!("::stop-commands::{word}\n{text}\n::{word}::\n"))
+        Cow::Owned(format!("::stop-commands::{word}\n{text}\n::{word}::\n"))
     }
 
     /// Prints what failed as remarks at the files. With `is_lenient`, what proves nothing is only

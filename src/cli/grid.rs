@@ -9,7 +9,7 @@ use rayon::ThreadPool;
 use super::options::{Printing, Running};
 use super::progress::{Progress, Told};
 use super::terminal::{Output, note, style};
-use super::{exit, interrupt};
+use super::{exit, interrupt, load};
 use crate::base::time::Span;
 use crate::base::units::format_bytes;
 use crate::report::{commands, escape, number};
@@ -80,7 +80,7 @@ pub(super) fn cells(
         let mut cell = match scenario.with(&settings) {
             Ok(cell) => cell,
             Err(diagnostics) => {
-                note(&diagnostics.render(style(printing.color, &io::stderr()).colour));
+                load::tell(&diagnostics, printing.color);
                 return Ok(None);
             }
         };

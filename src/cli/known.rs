@@ -1,6 +1,5 @@
 //! The list of known bugs beside a gate.
 
-use std::io;
 use std::path::Path;
 #[expect(
     clippy::disallowed_types,
@@ -8,7 +7,8 @@ use std::path::Path;
 )]
 use std::time::SystemTime;
 
-use super::terminal::{When, note, style};
+use super::load;
+use super::terminal::{When, note};
 use crate::report::number::counted;
 use crate::report::{escape, words};
 use crate::scenario::Scenario;
@@ -25,7 +25,7 @@ pub(super) fn apply(
     let list = match known::load(path) {
         Ok(list) => list,
         Err(diagnostics) => {
-            note(&diagnostics.render(style(color, &io::stderr()).colour));
+            load::tell(&diagnostics, color);
             return false;
         }
     };

@@ -4,22 +4,23 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::github::GitHub;
 use super::terminal::{When, note, style};
 use crate::scenario::axis::Setting;
+use crate::scenario::diagnostic::Diagnostics;
 use crate::scenario::{self, Scenario};
 
 /// Every scenario of the files and folders, in their order; a file named twice comes once. What
 /// is surprising about them is told on standard error. Each has the settings set. `None`
 /// if anything is wrong with any of them: all of it has been told on standard error by then.
 pub(super) fn all(paths: &[PathBuf], settings: &[Setting], color: When) -> Option<Vec<Scenario>> {
-    let style = style(color, &io::stderr());
     let mut scenarios = Vec::new();
     let mut seen: Vec<PathBuf> = Vec::new();
     let mut wrong = 0;
     for path in paths {
         let files = scenario::find(path).unwrap_or_else(|diagnostics| {
             wrong += diagnostics.list.len().max(1);
-            note(&diagnostics.render(style.colour));
+            tell(&diagnostics, color);
             Vec::new()
         });
         for file in files {
@@ -31,13 +32,13 @@ pub(super) fn all(paths: &[PathBuf], settings: &[Setting], color: When) -> Optio
             match Scenario::load_with(&file, settings) {
                 Ok(scenario) => {
                     if !scenario.warnings.warnings.is_empty() {
-                        note(&scenario.warnings.render(style.colour));
+                        tell(&scenario.warnings, color);
                     }
                     scenarios.push(scenario);
                 }
                 Err(diagnostics) => {
                     wrong += diagnostics.list.len().max(1);
-                    note(&diagnostics.render(style.colour));
+                    tell(&diagnostics, color);
                 }
             }
         }
@@ -52,4 +53,10 @@ pub(super) fn one(path: &Path, settings: &[Setting], color: When) -> Option<Scen
         return None;
     }
     all(&[path.to_owned()], settings, color)?.pop()
+}
+
+/// Tells on standard error what is wrong or surprising, with the lines of the file concerned.
+pub(super) fn tell(diagnostics: &Diagnostics, color: When) {
+    let text = diagnostics.render(style(color, &io::stderr()).colour);
+    GitHub::from_environment().note(&text);
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use anyhow::bail;
 use clap::Args;
 use rayon::ThreadPoolBuilder;
 
@@ -58,9 +59,13 @@ pub(super) struct ReportArguments {
 /// # Errors
 /// If they are not the shards of one sweep, or something cannot be read or written.
 pub(super) fn execute_merge(arguments: &MergeArguments) -> anyhow::Result<u8> {
-    let stores: Vec<PathBuf> = arguments.shards.iter().map(|shard| store_in(shard)).collect();
-    writable_folder(&arguments.out)?;
+    let stores = arguments.shards.iter().map(|shard| store_in(shard));
+    let stores = stores.collect::<anyhow::Result<Vec<PathBuf>>>()?;
     let joined = arguments.out.join(FILE_NAME);
+    if stores.iter().any(|store| same_file::is_same_file(store, &joined).unwrap_or(false)) {
+        bail!("`{}` is one of the shards: join them elsewhere", arguments.out.display());
+    }
+    writable_folder(&arguments.out)?;
     merge(&stores, &joined)?;
     let pool = ThreadPoolBuilder::new().num_threads(1).build()?;
     let gate = Gate { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
@@ -76,7 +81,7 @@ pub(super) fn execute_merge(arguments: &MergeArguments) -> anyhow::Result<u8> {
 /// # Errors
 /// If the store cannot be read, or the files not be written.
 pub(super) fn execute_report(arguments: &ReportArguments) -> anyhow::Result<u8> {
-    let store = store_in(&arguments.folder);
+    let store = store_in(&arguments.folder)?;
     let out = arguments.out.as_ref().unwrap_or(&arguments.folder);
     if arguments.out.is_some() {
         writable_folder(out)?;
@@ -104,6 +109,14 @@ fn draw(store: &Path, out: &Path, drawing: Drawing, printing: &Printing) -> anyh
     Ok(exit::worst(study.points().map(|(_, point)| point.verdict())))
 }
 
-fn store_in(path: &Path) -> PathBuf {
-    if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() }
+/// The store in a folder of results, or the path itself where it is a file.
+fn store_in(path: &Path) -> anyhow::Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let store = path.join(FILE_NAME);
+    if !store.exists() {
+        bail!("`{}` has no results of qoslab: there is no {FILE_NAME} in it", path.display());
+    }
+    Ok(store)
 }

@@ -7,9 +7,11 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::files::{Pending, writable_folder};
+use super::github::GitHub;
 use super::interrupt;
 use super::options::Printing;
-use super::terminal::{Output, note};
+use super::terminal::note;
+use crate::base::units::format_count;
 use crate::report::charts::{ChartOptions, charts};
 use crate::report::choice::Decision;
 use crate::report::page::{self, Page};
@@ -18,7 +20,7 @@ use crate::report::{columns, failure, json, number, table};
 use crate::study::baseline::Comparison;
 use crate::study::gate::Gate;
 use crate::study::manifest::Manifest;
-use crate::study::result::Verdict;
+use crate::study::result::{ScenarioResult, Verdict};
 use crate::study::store::{FILE_NAME, Key, Store};
 use crate::study::sweep::{Cell, Study};
 use crate::study::timeline::timelines;
@@ -129,31 +131,37 @@ pub(super) fn earlier(path: &Path, own: Option<&Path>) -> anyhow::Result<Store> 
 /// If standard output cannot be written.
 pub(super) fn print(study: &Study, printing: &Printing, flags: &str) -> anyhow::Result<()> {
     let layout = printing.layout();
-    let mut output = Output::default();
+    let mut text = String::new();
     if !printing.quiet {
-        output.print(&format!("\n{}", table::sweep(study, layout)))?;
+        text.extend(["\n", &table::sweep(study, layout)]);
     }
     let has_failed =
         |cell: &&Cell| cell.result.points.iter().any(|point| point.verdict() != Verdict::Holds);
     let failed: Vec<&Cell> = study.cells.iter().filter(has_failed).collect();
     for cell in failed.iter().take(MOST_CELLS) {
-        let failures = failure::failures(&cell.result, flags, layout.style);
-        output.print(&format!("\n{failures}"))?;
+        text.extend(["\n", &failure::failures(&cell.result, flags, layout.style)]);
     }
     if failed.len() > MOST_CELLS {
         let more = number::counted((failed.len() - MOST_CELLS) as u64, "more cell");
-        output.print(&format!("... and failures in {more}: report.html and trials.csv\n"))?;
+        text.extend(["... and failures in ", &more, ": report.html and trials.csv\n"]);
     }
-    Ok(())
+    GitHub::from_environment().print(&text)
 }
 
 /// Says how many runs there were, and which file shows them.
 pub(super) fn summarise(study: &Study, took: Option<f64>, report: &Path) {
-    let trials: usize = study.cells.iter().map(|cell| cell.result.finished).sum();
-    let runs = number::counted(trials as u64, "run");
+    let count = |of: fn(&ScenarioResult) -> usize| -> u64 {
+        study.cells.iter().map(|cell| of(&cell.result) as u64).sum()
+    };
+    let (done, planned) = (count(|it| it.finished), count(|it| it.planned));
+    let runs = number::counted(done, "run");
     let cells = number::counted(study.cells.len() as u64, "cell");
     let took = took.map(|seconds| format!(" [{seconds:>6.2}s]")).unwrap_or_default();
     note(&format!("\n   Summary{took} {runs} of {cells}"));
+    if done < planned {
+        let planned = format_count(planned);
+        note(&format!("           partial: of {planned} runs; the same command goes on there"));
+    }
     note(&format!("           report: {}", report.display()));
 }
 

@@ -19,6 +19,7 @@ use crate::base::qos::QoS;
 use crate::base::units::parse_percent;
 use crate::report::{commands, comparison, escape};
 use crate::scenario::axis::{Axis, AxisValue, Setting};
+use crate::scenario::problem::Problem;
 use crate::scenario::{Scenario, design};
 use crate::study::baseline::compare;
 use crate::study::manifest::Manifest;
@@ -268,8 +269,10 @@ impl Arguments {
 fn points(path: &Path) -> anyhow::Result<(Vec<Axis>, Vec<Vec<AxisValue>>)> {
     let shown = path.display();
     let text = fs::read_to_string(path).with_context(|| format!("failed to read `{shown}`"))?;
-    design(&text)
-        .map_err(|problem| anyhow::anyhow!("`{shown}` {}", escape::terminal(&grid::told(&problem))))
+    design(&text).map_err(|problem| {
+        let label = escape::terminal(&problem.label).into_owned();
+        anyhow::anyhow!("`{shown}` {}", grid::told(&Problem { label, ..problem }))
+    })
 }
 
 /// Reads a precision such as `1%`.

@@ -50,7 +50,7 @@ impl Folders {
             }
             let own = path.as_deref().map(|path| path.join(FILE_NAME));
             let against = arguments.baseline.as_ref().map(|baseline| baseline.join(&name));
-            let against = against.filter(|path| path.exists());
+            let against = against.filter(|path| path.join(FILE_NAME).exists());
             let baseline = against.map(|against| earlier(&against, own.as_deref())).transpose()?;
             folders.insert(scenario.name.clone(), Folder { path, baseline });
         }
