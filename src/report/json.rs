@@ -19,13 +19,16 @@ use crate::base::time::Span;
 use crate::guarantee::metrics::{Count, MESSAGE_KINDS, Purposes};
 use crate::guarantee::verdict::{RuleBreak, Violation};
 use crate::scenario::MODEL;
-use crate::scenario::expect::Expected;
 use crate::study::needs::{NeedResult, Value};
 use crate::study::result::{
     Cause, Failure, PointResult, QosRow, Quantiles, ScenarioResult, Verdict,
 };
 use crate::study::statistics;
 use crate::study::sweep::{self, Study};
+
+use breaks::Break;
+
+mod breaks;
 
 /// The shape of the file; counts up when a reader must change.
 const SCHEMA: u32 = 1;
@@ -222,20 +225,6 @@ struct Need {
 }
 
 #[derive(Serialize)]
-struct Break {
-    promise: Option<&'static str>,
-    kind: Option<&'static str>,
-    rule: Option<String>,
-    blame: &'static str,
-    why: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires: Option<String>,
-    count: u64,
-}
-
-#[derive(Serialize)]
 struct Failed {
     trial: String,
     seed: String,
@@ -273,12 +262,6 @@ impl Sweep {
 impl Scenario {
     fn new(result: &ScenarioResult) -> Self {
         let Rules { mqtt, transport, retry, endpoints } = describe::rules(&result.scenario);
-        let expected = result.expected.iter();
-        let known = result.known.iter().map(|(known, count)| Break {
-            url: Some(known.url.clone()),
-            expires: Some(known.expires.to_string()),
-            ..Break::new(&known.what, &known.why, *count)
-        });
         Self {
             schema: SCHEMA,
             qoslab: env!("CARGO_PKG_VERSION"),
@@ -297,22 +280,9 @@ impl Scenario {
             points: result.points.iter().map(Point::new).collect(),
             needs: result.needs.iter().map(|need| Need::new(result, need)).collect(),
             sometimes: result.sometimes.iter().cloned().collect(),
-            expected_breaks: expected.map(|(it, n)| Break::new(&it.what, &it.why, *n)).collect(),
-            known_breaks: known.collect(),
+            expected_breaks: breaks::expected(result),
+            known_breaks: breaks::known(result),
         }
-    }
-}
-
-impl Break {
-    fn new(what: &Expected, why: &str, count: u64) -> Self {
-        let (promise, kind, rule, blame) = match what {
-            Expected::Promise(it) => {
-                (Some(words::promise(it.promise)), Some(words::breach(it.breach)), None, it.blame)
-            }
-            Expected::Rule(known) => (None, None, Some(known.rule.clone()), known.blame),
-        };
-        let (blame, why) = (words::blame(blame), why.to_owned());
-        Self { promise, kind, rule, blame, why, url: None, expires: None, count }
     }
 }
 
