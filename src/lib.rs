@@ -31,7 +31,7 @@
 //! | floor | what happens there |
 //! |---|---|
 //! | [`cli`] | arguments, progress, exit codes, files |
-//! | [`report`] | numbers to people: tables, CSV, JSON, Markdown, `JUnit` |
+//! | [`report`] | numbers to people: tables, charts, pages, CSV, JSON, Markdown, `JUnit` |
 //! | [`study`] | many trials in parallel, with results in a fixed order |
 //! | [`engine`] | one trial: one queue of what is to happen, in virtual time |
 //! | [`scenario`] | the file: what it may say, what is wrong with it, which trials it stands for |
