@@ -74,15 +74,17 @@ impl GitHub {
         Ok(())
     }
 
-    /// Adds Markdown to the step's summary; of one that is too large, that it is.
+    /// Adds Markdown to the step's summary, where there is one; of one that is too large, that it
+    /// is.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub(super) fn summarise(&self, markdown: &str) -> anyhow::Result<()> {
+    pub(super) fn summarise(&self, markdown: impl FnOnce() -> String) -> anyhow::Result<()> {
         let Some(path) = &self.summary else { return Ok(()) };
+        let markdown = markdown();
         let there = fs::metadata(path).map_or(0, |metadata| metadata.len());
         let fits = there.saturating_add(markdown.len() as u64) <= LARGEST;
-        let text = if fits { markdown } else { "The tables of qoslab are too large for here.\n" };
+        let text = if fits { &*markdown } else { "The tables of qoslab are too large for here.\n" };
         let file = OpenOptions::new().create(true).append(true).open(path);
         file.and_then(|mut file| file.write_all(text.as_bytes()))
             .with_context(|| format!("failed to write the summary `{}`", path.display()))

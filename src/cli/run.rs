@@ -174,7 +174,7 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     github.print(&text(arguments, &found))?;
     let is_lenient = arguments.inconclusive == Inconclusive::Warn;
     github.remark(&found.results, &flags, is_lenient)?;
-    github.summarise(&found.markdown())?;
+    github.summarise(|| found.markdown())?;
     summarise(arguments, &found, planned);
     let verdicts = found.results.iter().map(|result| arguments.weighed(result.verdict));
     let interrupted = interrupt::flag().load(Ordering::SeqCst);
