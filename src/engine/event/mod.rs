@@ -47,10 +47,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use self::simulation::Simulation;
+use self::workload::Workload;
 use crate::base::event::Observer;
+use crate::guarantee::verdict::Ending;
 use crate::mqtt::broker::Broker;
 use crate::mqtt::client::Client;
 use crate::network::overrule::Overrule;
+use crate::scenario::schedule::Transcript;
 use crate::scenario::trial::Trial;
 
 pub use crate::guarantee::watch::Ended;
@@ -68,13 +71,31 @@ mod tests;
 mod workload;
 
 /// What a trial does not say about its run.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Options<'a, R = ()> {
     /// Has the last word on single fates; `()` has none to say.
     pub overrule: R,
     /// Once it is true the trial ends soon, as
     /// [`Ending::Interrupted`](crate::guarantee::verdict::Ending::Interrupted).
     pub interrupt: Option<&'a AtomicBool>,
+    /// Where all that luck decided is written down.
+    pub transcript: Option<&'a mut Transcript>,
+}
+
+impl<'a> Options<'a> {
+    /// With a way to end it soon.
+    #[must_use]
+    pub const fn until(interrupt: &'a AtomicBool) -> Self {
+        Self { overrule: (), interrupt: Some(interrupt), transcript: None }
+    }
+}
+
+impl<R: Overrule> Options<'_, R> {
+    /// With somebody who has the last word on single fates.
+    #[must_use]
+    pub const fn under(overrule: R) -> Self {
+        Self { overrule, interrupt: None, transcript: None }
+    }
 }
 
 /// Runs a trial and tells `observer` of every event. Gives the observer back.
@@ -91,4 +112,15 @@ pub fn run<O: Observer, R: Overrule>(
     let clients = settings.map(Client::new).collect();
     let broker = Broker::new(trial.setup.broker.clone());
     Simulation::new(trial, clients, broker, observer, options).run()
+}
+
+/// Runs a trial, and writes down all that luck decided in it: the same trial with nothing left to
+/// luck, which has the same trace hash. `None` if it was interrupted.
+#[must_use]
+pub fn write_down(trial: &Trial, interrupt: Option<&AtomicBool>) -> Option<Trial> {
+    let mut transcript = Transcript::default();
+    let options = Options { overrule: (), interrupt, transcript: Some(&mut transcript) };
+    let (ended, ()) = run(trial, (), options);
+    let messages = Workload::timings(&trial.setup, trial.seed);
+    (ended.ending != Ending::Interrupted).then(|| trial.scheduled(&transcript, messages))
 }
