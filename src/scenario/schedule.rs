@@ -26,8 +26,9 @@ pub struct Schedule {
     pub fates: Arc<Fates>,
     /// When each client's link is down, after the start of the traffic, in order.
     pub outages: BTreeMap<ClientIndex, Vec<Outage>>,
-    /// How long a client waited before it opened its `nth` connection, from 0.
-    pub pauses: BTreeMap<(ClientIndex, u32), Span>,
+    /// How long a client waited before it opened its `nth` connection, from 0, when so many
+    /// attempts had failed.
+    pub pauses: BTreeMap<(ClientIndex, u32, u32), Span>,
     /// When messages are published, and how long they are. One that is not listed comes as much
     /// later than the last one listed before it as the interval has it.
     pub messages: BTreeMap<(StreamIndex, u32), Timing>,

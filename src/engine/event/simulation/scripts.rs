@@ -57,13 +57,15 @@ where
         let way = &self.ways[client.index()];
         let (nth, plain) = (way.dialled, backoff.longest(attempt));
         let pause = match &self.setup.schedule {
-            Some(schedule) => schedule.pauses.get(&(client, nth)).copied().unwrap_or(plain),
+            Some(schedule) => {
+                schedule.pauses.get(&(client, nth, attempt)).copied().unwrap_or(plain)
+            }
             None => pause(backoff, way.luck, attempt, nth),
         };
         if pause != plain
             && let Some(transcript) = &mut self.options.transcript
         {
-            transcript.schedule.pauses.insert((client, nth), pause);
+            transcript.schedule.pauses.insert((client, nth, attempt), pause);
         }
         pause
     }
