@@ -14,6 +14,7 @@ mod quantiles;
 pub mod result;
 pub mod roster;
 pub mod shard;
+pub mod shrink;
 pub mod statistics;
 pub mod store;
 pub mod sweep;
