@@ -123,9 +123,15 @@ qos    = 1
 ";
 
 /// 500 messages over TCP with cuts, outages and jitter.
-fn text(world: &World) -> String {
+fn text(quirk: Quirk, whom: Blame, world: &World) -> String {
     let World { broker, meter, app, publish, more } = world;
     let qos = if publish.contains("qos") { "" } else { "qos = 2" };
+    let quirks = |side| {
+        let is_its = side == whom;
+        if is_its { format!("quirks = [\"{}\"]", quirk.label()) } else { String::new() }
+    };
+    let [of_broker, of_meter, of_app] =
+        [Blame::Broker, Blame::Publisher, Blame::Subscriber].map(quirks);
     let locked = if broker.contains("deny") {
         "[[client.publish]]\ntopic = \"site/locked\"\nqos = 2\ncount = 100\nevery = \"exp 1s\""
     } else {
@@ -136,9 +142,11 @@ fn text(world: &World) -> String {
 name = \"storm\"
 mqtt = \"5.0\"
 [broker]
+{of_broker}
 {broker}
 [[client]]
 name = \"meter\"
+{of_meter}
 {meter}
 [[client.publish]]
 topic = \"site/energy\"
@@ -149,6 +157,7 @@ every = \"exp 250ms\"
 {locked}
 [[client]]
 name = \"app\"
+{of_app}
 {app}
 [[client.subscribe]]
 filter = \"site/energy\"
@@ -174,7 +183,7 @@ fn judge(trial: &Trial) -> Outcome {
     judge_trial(trial, &AtomicBool::new(false)).unwrap()
 }
 
-fn with_quirks(trial: &Trial, whom: Blame, change: impl Fn(Quirks) -> Quirks) -> Trial {
+fn without_quirks(trial: &Trial, whom: Blame) -> Trial {
     let mut setup = Setup::clone(&trial.setup);
     let named = |name: &str, setup: &mut Setup| {
         setup.clients.iter().position(|client| &*client.name == name).unwrap()
@@ -190,23 +199,25 @@ fn with_quirks(trial: &Trial, whom: Blame, change: impl Fn(Quirks) -> Quirks) ->
             &mut setup.clients[place].settings.hop
         }
     };
-    hop.quirks = change(hop.quirks);
+    hop.quirks = Quirks::NONE;
     Trial { setup: Arc::new(setup), ..trial.clone() }
 }
 
 /// The first seed in which the endpoint with the quirk is blamed, shrunk.
-fn shrunk(quirk: Quirk, whom: Blame, world: &World) -> Shrunk {
-    let scenario = Scenario::parse("storm.toml", &text(world))
+fn shrunk(quirk: Quirk, whom: Blame, world: &World) -> (Scenario, Shrunk) {
+    let scenario = Scenario::parse("storm.toml", &text(quirk, whom, world))
         .unwrap_or_else(|wrong| panic!("{}", wrong.render(false)));
     for seed in 1..60 {
-        let trial = with_quirks(&scenario.points[0].trial(seed), whom, |it| it.with(quirk));
+        let trial = scenario.points[0].trial(seed);
         let outcome = judge(&trial);
         let own = |bug: &Bug| match bug {
             Bug::Promise(violation) => violation.blame == whom,
             Bug::Rule(broken) => broken.blame == whom,
         };
         let Some(bug) = Bug::of(&outcome).into_iter().find(own) else { continue };
-        return shrink(&trial, bug, &outcome, MOST_EVENTS, &AtomicBool::new(false)).unwrap();
+        let never = AtomicBool::new(false);
+        let found = shrink(&trial, bug, &outcome, MOST_EVENTS, &never).unwrap();
+        return (scenario, found);
     }
     panic!("{} on the {whom:?} breaks nothing", quirk.label());
 }
@@ -216,14 +227,24 @@ fn every_quirk_shrinks_to_two_messages_and_three_faults() {
     let mut lines = String::new();
     for (quirk, whom, world) in table() {
         let label = format!("{} on the {whom:?}", quirk.label());
-        let found = shrunk(quirk, whom, &world);
+        let (scenario, found) = shrunk(quirk, whom, &world);
         let Shrunk { bug, before, after, stopped_early, .. } = found;
         assert!(!stopped_early, "{label}");
         assert!(after.messages <= 2, "{label}: {after:?}");
         assert!(after.faults <= 3, "{label}: {after:?}");
         assert!(bug.is_in(&judge(&found.trial)), "{label}");
-        let cured = judge(&with_quirks(&found.trial, whom, |_| Quirks::NONE));
+        let cured = judge(&without_quirks(&found.trial, whom));
         assert_eq!(Bug::of(&cured), [], "{label}");
+        // The file that stands for it says the same.
+        let text = scenario.written_down(&found.trial);
+        let read = Scenario::parse("failure.toml", &text)
+            .unwrap_or_else(|wrong| panic!("{label}: {}\n{text}", wrong.render(false)));
+        let again = judge(&read.points[0].trial(read.first_seed));
+        assert_eq!(again.trace_hash, found.outcome.trace_hash, "{label}:\n{text}");
+        assert!(bug.is_in(&again), "{label}:\n{text}");
+        if quirk == Quirk::NoDedupe && whom == Blame::Broker {
+            insta::assert_snapshot!("a_shrunk_file", text);
+        }
         let kind = match bug {
             Bug::Promise(violation) => format!("{:?} {:?}", violation.promise, violation.breach),
             Bug::Rule(broken) => broken.rule.name().to_owned(),
