@@ -53,7 +53,7 @@ fn two_million_messages_unmonitored(bencher: Bencher<'_, '_>, qos: QoS) {
     let trial = two_hops(qos, 2_000_000);
     let roster = roster(&trial.setup);
     let play = || {
-        let options = Options { overrule: (), interrupt: None };
+        let options = Options { overrule: (), interrupt: None, tap: None };
         let (ended, watch) = run(&trial, Watch::new(&roster), options);
         assert!(watch.finish(&ended).offenders.is_empty());
         ended.packets

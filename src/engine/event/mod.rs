@@ -43,6 +43,7 @@
 //!
 //! [`Event::Arrived`]: crate::base::event::Event::Arrived
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -50,6 +51,7 @@ use self::simulation::Simulation;
 use crate::base::event::Observer;
 use crate::mqtt::broker::Broker;
 use crate::mqtt::client::Client;
+use crate::mqtt::packet::Packet;
 use crate::network::overrule::Overrule;
 use crate::scenario::trial::Trial;
 
@@ -75,6 +77,15 @@ pub struct Options<'a, R = ()> {
     /// Once it is true the trial ends soon, as
     /// [`Ending::Interrupted`](crate::guarantee::verdict::Ending::Interrupted).
     pub interrupt: Option<&'a AtomicBool>,
+    /// Sees each packet as a value.
+    pub tap: Option<&'a dyn Tap>,
+}
+
+/// Sees packets as values, for who wants their bytes: observers are told plain facts.
+pub trait Tap: fmt::Debug {
+    /// A packet that is about to be told as [`Sent`](crate::base::event::Event::Sent). Resets are
+    /// no packets of MQTT's, and do not come.
+    fn tap(&self, packet: &Packet);
 }
 
 /// Runs a trial and tells `observer` of every event. Gives the observer back.

@@ -79,7 +79,7 @@ fn an_interrupt_ends_a_trial() {
     let setup = Arc::new(pair(&link(|_| {}), QoS::AtLeastOnce, 5000));
     let trial = Trial { setup, seed: 1, name: "test".into() };
     let interrupt = AtomicBool::new(true);
-    let options = Options { overrule: (), interrupt: Some(&interrupt) };
+    let options = Options { overrule: (), interrupt: Some(&interrupt), tap: None };
     assert_eq!(run(&trial, (), options).0.ending, Ending::Interrupted);
 }
 

@@ -167,7 +167,7 @@ pub(super) fn play(setup: Setup, seed: u64) -> (Ended, Log) {
 
 pub(super) fn play_under(setup: Setup, seed: u64, overrule: impl Overrule) -> (Ended, Log) {
     let trial = Trial { setup: Arc::new(setup), seed, name: "test".into() };
-    run(&trial, Log::default(), Options { overrule, interrupt: None })
+    run(&trial, Log::default(), Options { overrule, interrupt: None, tap: None })
 }
 
 /// All that was told.
