@@ -53,7 +53,7 @@ fn two_million_messages_unmonitored(bencher: Bencher<'_, '_>, qos: QoS) {
     let trial = two_hops(qos, 2_000_000);
     let roster = roster(&trial.setup);
     let play = || {
-        let options = Options { overrule: (), interrupt: None, tap: None };
+        let options = Options::<()>::default();
         let (ended, watch) = run(&trial, Watch::new(&roster), options);
         assert!(watch.finish(&ended).offenders.is_empty());
         ended.packets
@@ -186,6 +186,7 @@ fn trial(clients: Vec<ClientSetup>, streams: Vec<StreamSetup>) -> Trial {
         max_events: u64::MAX,
         wire: false,
         judge: JudgeSettings::default(),
+        schedule: None,
     };
     Trial { setup: Arc::new(setup), seed: 1, name: "bench".into() }
 }

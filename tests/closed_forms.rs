@@ -9,6 +9,7 @@ mod common;
 use std::cell::RefCell;
 
 use common::{Line, Message, Tally, count, watch};
+use qoslab::base::event::Loss;
 use qoslab::base::name::{Hop as HopName, PacketName, Subject, Way};
 use qoslab::base::qos::QoS;
 use qoslab::base::time::Time;
@@ -82,7 +83,7 @@ fn enumerate(line: &Line<'_>, loss: f64, answer_loss: f64) -> Sums {
             let mut taken = taken.borrow_mut();
             let lost = script.get(taken.len()).copied().unwrap_or(false);
             taken.push((name.way, lost));
-            Some(if lost { ForcedFate::Lost } else { ForcedFate::Plain })
+            Some(if lost { ForcedFate::Lost(Loss::Forced) } else { ForcedFate::Plain })
         };
         let (_, tally) = watch(&trial, Tally::default(), choose);
         let taken = taken.into_inner();

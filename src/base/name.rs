@@ -181,9 +181,6 @@ pub struct Parts {
     pub published: Time,
 }
 
-/// Set in [`Parts::copy`] when the broker sent a retained message in answer to a SUBSCRIBE.
-const RETAINED: u32 = 1 << 31;
-
 impl Tag {
     /// The mark of a packet that belongs to no message, or to nobody's that is watched.
     pub const NONE: Self = Self(Parts {
@@ -204,14 +201,14 @@ impl Tag {
     /// makes a copy of its own, named by the transmission that brought it.
     #[must_use]
     pub const fn forwarded(self, arrival: Transmission) -> Self {
-        let copy = (arrival.attempt << 1 | arrival.echo as u32 & 1) & !RETAINED;
+        let copy = (arrival.attempt << 1 | arrival.echo as u32 & 1) & !Parts::RETAINED;
         Self(Parts { copy, ..self.0 })
     }
 
     /// The mark of a retained message sent in answer to the `nth` filter that a session asked for.
     #[must_use]
     pub const fn retained(self, nth: u32) -> Self {
-        Self(Parts { copy: nth | RETAINED, ..self.0 })
+        Self(Parts { copy: nth | Parts::RETAINED, ..self.0 })
     }
 
     /// The mark of the will of a client's `nth` connection, from 0.
@@ -234,10 +231,13 @@ impl Tag {
 }
 
 impl Parts {
+    /// Set in [`Parts::copy`] when the broker sent a retained message in answer to a SUBSCRIBE.
+    pub const RETAINED: u32 = 1 << 31;
+
     /// Whether this copy was sent because of a SUBSCRIBE, with RETAIN=1.
     #[must_use]
     pub const fn is_retained_copy(&self) -> bool {
-        self.copy & RETAINED != 0
+        self.copy & Self::RETAINED != 0
     }
 }
 

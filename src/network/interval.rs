@@ -5,6 +5,21 @@ use crate::base::draw::{Key, open_unit};
 use crate::base::time::Span;
 
 impl Interval {
+    /// The mean length.
+    #[must_use]
+    pub const fn mean(self) -> Span {
+        match self {
+            Self::Fixed(span) | Self::Exponential(span) => span,
+            Self::Uniform(low, high) => Span::from_nanos(low.as_nanos() / 2 + high.as_nanos() / 2),
+        }
+    }
+
+    /// Whether nothing is drawn.
+    #[must_use]
+    pub const fn is_fixed(self) -> bool {
+        matches!(self, Self::Fixed(_))
+    }
+
     /// The length with this index, from the luck of `key`; the same whenever and in whatever
     /// order it is asked for.
     #[must_use]

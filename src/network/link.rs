@@ -7,6 +7,7 @@ use super::line::Line;
 use super::loss::LossState;
 use super::outage::Outages;
 use super::overrule::{ForcedFate, Overrule};
+use super::script::{Script, Sending};
 use super::settings::{DirectionSettings, LinkSettings, Reorder};
 use crate::base::draw::{Key, philox};
 use crate::base::event::{Arrival, Fate, Loss};
@@ -56,6 +57,7 @@ pub struct LinkState {
     is_down: bool,
     /// Whether a partition blocks the way up, and the way down.
     partitioned: [bool; 2],
+    script: Script,
 }
 
 impl LinkState {
@@ -69,7 +71,19 @@ impl LinkState {
             outages: Outages::new(keys.outage),
             is_down: false,
             partitioned: [false; 2],
+            script: Script::default(),
         }
+    }
+
+    /// Lets fates and outages be read from a script in place of luck, or be written down.
+    pub fn follow(&mut self, script: Script, outages: Option<Vec<(Span, Span)>>) {
+        self.script = script;
+        self.outages.follow(outages);
+    }
+
+    /// The fates that were written down, in order of the sendings.
+    pub fn take_record(&mut self) -> Vec<(Sending, ForcedFate)> {
+        self.script.record.take().unwrap_or_default()
     }
 
     /// Decides what becomes of a packet handed over at `now` in the direction of its name.
@@ -101,10 +115,10 @@ impl LinkState {
         wire_bytes: u32,
     ) -> Fate {
         let is_blocked = self.is_blocked(name.way);
-        let (settings, direction) = self.direction(name.way);
+        let (settings, direction, script) = self.direction(name.way);
         let key = origin.map_or(direction.key, |origin| direction.key.with(origin));
         let packet = Packet { now, key, name, wire_bytes };
-        let fate = direction.fate(settings, is_blocked, &packet, overrule);
+        let fate = direction.fate(settings, script, is_blocked, &packet, overrule);
         match fate {
             Due::Lost(loss) => Fate::Lost(loss),
             Due::Arrives(at, again) => Fate::Arrives(direction.arrival(at, again)),
@@ -126,7 +140,7 @@ impl LinkState {
         wire_bytes: u32,
     ) -> Fate {
         let is_blocked = self.is_blocked(name.way);
-        let (settings, direction) = self.direction(name.way);
+        let (settings, direction, script) = self.direction(name.way);
         let key = origin.map_or(direction.key, |origin| direction.key.with(origin));
         let draw = |block: u16| {
             if segment == 0 && attempt == 0 {
@@ -140,10 +154,18 @@ impl LinkState {
         if is_blocked {
             return Fate::Lost(Loss::Outage);
         }
-        match (direction.line.enter(settings, now, wire_bytes), missing) {
-            (Err(_), _) => Fate::Lost(Loss::QueueFull),
-            (Ok(_), Some(loss)) => Fate::Lost(loss),
-            (Ok(leaves), None) => Fate::at(leaves + settings.propagation(jitter)),
+        let Ok(leaves) = direction.line.enter(settings, now, wire_bytes) else {
+            return Fate::Lost(Loss::QueueFull);
+        };
+        let plain = leaves + settings.delay;
+        let drawn = match missing {
+            Some(loss) => Due::Lost(loss),
+            None => Due::Arrives(leaves + settings.propagation(jitter), None),
+        };
+        let sending = Sending { packet: *name, segment, attempt };
+        match drawn.by(script, sending, now, plain) {
+            Due::Lost(loss) => Fate::Lost(loss),
+            Due::Arrives(at, _) => Fate::at(at),
         }
     }
 
@@ -156,10 +178,10 @@ impl LinkState {
         }
     }
 
-    fn direction(&mut self, way: Way) -> (&DirectionSettings, &mut Direction) {
+    fn direction(&mut self, way: Way) -> (&DirectionSettings, &mut Direction, &mut Script) {
         match way {
-            Way::Up => (&self.settings.up, &mut self.up),
-            Way::Down => (&self.settings.down, &mut self.down),
+            Way::Up => (&self.settings.up, &mut self.up, &mut self.script),
+            Way::Down => (&self.settings.down, &mut self.down, &mut self.script),
         }
     }
 
@@ -181,7 +203,7 @@ impl LinkState {
     /// When the next outage begins and ends; `None` if there is none, before the traffic began and
     /// after [`Self::end_faults`]. It is the caller who puts the link down and up at these times.
     pub fn next_outage(&mut self) -> Option<(Time, Time)> {
-        self.outages.next(self.settings.outage.as_ref()?)
+        self.outages.next(self.settings.outage.as_ref())
     }
 
     /// Puts both directions down or up. While down every packet handed over is lost; one already
@@ -250,6 +272,7 @@ impl Direction {
     fn fate<O: Overrule + ?Sized>(
         &mut self,
         settings: &DirectionSettings,
+        script: &mut Script,
         is_blocked: bool,
         packet: &Packet<'_>,
         overrule: &mut O,
@@ -258,8 +281,10 @@ impl Direction {
         // One word for one question, so that no answer shifts another.
         let [loss, jitter, duplicate, reorder] = key.draw(name.counter(FIRST));
         let second = || key.draw(name.counter(SECOND));
+        let sending = Sending::first(*name);
         if name.kind == Kind::Reset {
-            return Due::Arrives(now + settings.propagation(jitter), None);
+            let drawn = Due::Arrives(now + settings.propagation(jitter), None);
+            return drawn.by(script, sending, now, now + settings.delay);
         }
         let missing = self.loss.meets(&settings.loss, now, loss, || second()[0]);
         let ahead = settings.reorder.is_some_and(|rule| self.goes_ahead(rule, reorder));
@@ -276,12 +301,12 @@ impl Direction {
             return Due::Lost(Loss::QueueFull);
         }
         if let Some(loss) = missing {
-            return Due::Lost(loss);
+            return Due::Lost(loss).by(script, sending, now, plain);
         }
         let at = if ahead { leaves } else { leaves + settings.propagation(jitter) };
         let again =
             settings.duplicate.hits(duplicate).then(|| leaves + settings.propagation(second()[1]));
-        Due::Arrives(at, again)
+        Due::Arrives(at, again).by(script, sending, now, plain)
     }
 
     /// Whether a packet skips the delay, as tc-netem(8) has it: after one that did, the next
@@ -306,10 +331,33 @@ impl Direction {
     }
 }
 
+impl Due {
+    /// What the script makes of a fate that was drawn: it is the one to be read, if one is, and it
+    /// is written down unless it is `plain`.
+    #[inline]
+    fn by(self, script: &mut Script, sending: Sending, now: Time, plain: Time) -> Self {
+        let due = script.read(&sending).map_or(self, |forced| forced.due(now, plain));
+        script.write(sending, || due.unless_plain(now, plain));
+        due
+    }
+
+    fn unless_plain(&self, now: Time, plain: Time) -> Option<ForcedFate> {
+        match *self {
+            Self::Lost(loss) => Some(ForcedFate::Lost(loss)),
+            Self::Arrives(at, None) if at == plain => None,
+            Self::Arrives(at, again) => {
+                let first = again.map_or(at, |again| again.min(at));
+                let again = again.map(|again| again.max(at).since(now));
+                Some(ForcedFate::Arrives { after: first.since(now), again })
+            }
+        }
+    }
+}
+
 impl ForcedFate {
     fn due(self, now: Time, plain: Time) -> Due {
         match self {
-            Self::Lost => Due::Lost(Loss::Forced),
+            Self::Lost(loss) => Due::Lost(loss),
             Self::Plain => Due::Arrives(plain, None),
             Self::Arrives { after, again } => {
                 Due::Arrives(now + after, again.map(|again| now + again))

@@ -38,6 +38,7 @@ pub mod outage;
 pub mod overrule;
 pub mod presets;
 pub mod radio;
+pub mod script;
 pub mod settings;
 pub mod tcp;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::settings::Outage;
 use crate::base::draw::Key;
-use crate::base::time::Time;
+use crate::base::time::{Span, Time};
 
 /// Where the outages of one link stand.
 #[derive(Clone, Debug)]
@@ -12,18 +12,28 @@ pub struct Outages {
     told: u64,
     /// When the last one told ends, or the traffic began; `None` while there are none to come.
     from: Option<Time>,
+    /// When the traffic began.
+    began: Time,
+    /// When they begin after the start of the traffic, and how long they last, in place of luck.
+    script: Option<Vec<(Span, Span)>>,
 }
 
 impl Outages {
     /// None before the traffic begins.
     #[must_use]
     pub const fn new(key: Key) -> Self {
-        Self { key, told: 0, from: None }
+        Self { key, told: 0, from: None, began: Time::ZERO, script: None }
+    }
+
+    /// From now on they come as listed, if a list is given.
+    pub fn follow(&mut self, script: Option<Vec<(Span, Span)>>) {
+        self.script = script;
     }
 
     /// From now on there are outages.
     pub const fn traffic_began(&mut self, now: Time) {
         self.from = Some(now);
+        self.began = now;
     }
 
     /// From now on there are no more.
@@ -33,9 +43,22 @@ impl Outages {
 
     /// When the next outage begins and ends. The first counts from the start of the traffic, every
     /// other from the end of the one before; both lengths are drawn by the outage's number.
-    pub fn next(&mut self, settings: &Outage) -> Option<(Time, Time)> {
-        let begin = self.from? + settings.every.nth(self.key, 2 * self.told);
-        let end = begin + settings.lasts.nth(self.key, 2 * self.told + 1);
+    /// `None` for the settings is a link without any, unless some are listed.
+    pub fn next(&mut self, settings: Option<&Outage>) -> Option<(Time, Time)> {
+        let from = self.from?;
+        let (begin, lasts) = match &self.script {
+            Some(list) => {
+                let (at, lasts) = *list.get(usize::try_from(self.told).ok()?)?;
+                // One listed too early comes when the one before it is over.
+                ((self.began + at).max(from), lasts)
+            }
+            None => {
+                let Outage { every, lasts } = settings?;
+                let begin = from + every.nth(self.key, 2 * self.told);
+                (begin, lasts.nth(self.key, 2 * self.told + 1))
+            }
+        };
+        let end = begin + lasts;
         self.told += 1;
         self.from = Some(end);
         Some((begin, end))
@@ -45,7 +68,6 @@ impl Outages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::time::Span;
     use crate::network::settings::Interval;
     use crate::network::testing::assert_mean;
 
@@ -60,12 +82,12 @@ mod tests {
             lasts: Interval::Fixed(Span::from_secs(5)),
         };
         let mut outages = Outages::new(Key::new(1));
-        assert_eq!(outages.next(&settings), None);
+        assert_eq!(outages.next(Some(&settings)), None);
         outages.traffic_began(secs(2));
-        assert_eq!(outages.next(&settings), Some((secs(62), secs(67))));
-        assert_eq!(outages.next(&settings), Some((secs(127), secs(132))));
+        assert_eq!(outages.next(Some(&settings)), Some((secs(62), secs(67))));
+        assert_eq!(outages.next(Some(&settings)), Some((secs(127), secs(132))));
         outages.end();
-        assert_eq!(outages.next(&settings), None);
+        assert_eq!(outages.next(Some(&settings)), None);
     }
 
     #[test]
@@ -79,7 +101,7 @@ mod tests {
         let mut before = secs(0);
         let (mut waits, mut lengths) = (Vec::new(), Vec::new());
         for _ in 0..20_000 {
-            let (begin, end) = outages.next(&settings).expect("the traffic has begun");
+            let (begin, end) = outages.next(Some(&settings)).expect("the traffic has begun");
             waits.push(begin.since(before).as_secs_f64());
             lengths.push(end.since(begin).as_secs_f64());
             before = end;

@@ -6,14 +6,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::event::Loss;
 use crate::base::name::PacketName;
 use crate::base::time::{Span, Time};
 
 /// What happens to a packet instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForcedFate {
-    /// It is lost ([`Loss::Forced`](crate::base::event::Loss::Forced)).
-    Lost,
+    /// It is lost, and this is said to be why.
+    Lost(Loss),
     /// Nothing happens to it: one arrival, when the line and the mean delay bring it.
     Plain,
     /// It arrives so long after it was sent, and perhaps again so long after it was sent.

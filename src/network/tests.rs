@@ -322,7 +322,7 @@ fn an_overruled_fate_shifts_nobody_elses() {
     let forced = ForcedFate::Arrives { after: Span::ZERO, again: Some(Span::from_millis(1)) };
     let mut overrule = (0..N)
         .step_by(7)
-        .map(|n| (publish(n), if n % 2 == 0 { ForcedFate::Lost } else { forced }))
+        .map(|n| (publish(n), if n % 2 == 0 { ForcedFate::Lost(Loss::Forced) } else { forced }))
         .collect::<BTreeMap<_, _>>();
     for (sequence, plain) in (0..N).zip(plain) {
         let fate = send_under(&mut link, &mut overrule, sequence);
@@ -331,7 +331,7 @@ fn an_overruled_fate_shifts_nobody_elses() {
                 arrival(&fate).map(|fate| fate.at),
                 arrival(&plain).map(|plain| plain.at)
             ),
-            Some(ForcedFate::Lost) => assert_eq!(fate, Fate::Lost(Loss::Forced)),
+            Some(ForcedFate::Lost(_)) => assert_eq!(fate, Fate::Lost(Loss::Forced)),
             Some(_) => {
                 let got = arrival(&fate).expect("it was forced to arrive");
                 assert_eq!((got.at, got.again), (millis(sequence), Some(millis(sequence + 1))));

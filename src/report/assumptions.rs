@@ -174,7 +174,7 @@ fn faults(setup: &Setup, swarm: bool) -> String {
     };
     let once = count(|trigger| matches!(trigger, Trigger::At(_)));
     let again = count(|trigger| matches!(trigger, Trigger::Every(_)));
-    let packets = count(|trigger| matches!(trigger, Trigger::Packet(_)));
+    let packets = count(|trigger| matches!(trigger, Trigger::Packet(_) | Trigger::Named(_)));
     let kinds = [(once, "at a time"), (again, "again and again"), (packets, "at a packet")];
     let kinds = kinds.iter().filter(|(count, _)| *count > 0);
     let mut told: Vec<String> = kinds.map(|(count, when)| format!("{count} {when}")).collect();

@@ -199,7 +199,7 @@ fn lasts(setup: &Setup, deviations: f64) -> f64 {
             Interval::Exponential(_) => deviations * count.sqrt(),
             Interval::Fixed(_) | Interval::Uniform(..) => 0.0,
         };
-        stream.spread.as_secs_f64() + (count + chance) * mean(stream.every).as_secs_f64()
+        stream.spread.as_secs_f64() + (count + chance) * stream.every.mean().as_secs_f64()
     });
     ends.fold(0.0, f64::max).min(setup.deadline.as_secs_f64())
 }
@@ -215,8 +215,8 @@ fn faults(setup: &Setup, traffic: f64, messages: f64) -> f64 {
     let each = CONNECTING_PACKETS + 2.0 * 4.0 * window;
     let of_one = setup.faults.iter().map(|fault| {
         let times = match fault.trigger {
-            Trigger::Every(interval) => (traffic / mean(interval).as_secs_f64()).ceil(),
-            Trigger::At(_) | Trigger::Packet(_) => 1.0,
+            Trigger::Every(interval) => (traffic / interval.mean().as_secs_f64()).ceil(),
+            Trigger::At(_) | Trigger::Packet(_) | Trigger::Named(_) => 1.0,
         };
         let clients = match fault.action {
             Action::Crash { node: Node::Broker, .. } => setup.clients.len() as f64,
@@ -283,7 +283,7 @@ fn loss(way: &DirectionSettings) -> f64 {
 }
 
 fn down_share(outage: &Outage) -> f64 {
-    let (every, lasts) = (mean(outage.every).as_secs_f64(), mean(outage.lasts).as_secs_f64());
+    let (every, lasts) = (outage.every.mean().as_secs_f64(), outage.lasts.mean().as_secs_f64());
     lasts / (every + lasts)
 }
 
@@ -310,15 +310,8 @@ fn turns(link: &LinkSettings) -> f64 {
         LossModel::Burst { good, bad, .. } => rate(good, bad),
         LossModel::Random(_) | LossModel::GilbertElliott { .. } => 0.0,
     });
-    let outages = link.outage.map_or(0.0, |outage| rate(mean(outage.every), mean(outage.lasts)));
+    let outages = link.outage.map_or(0.0, |outage| rate(outage.every.mean(), outage.lasts.mean()));
     bursts.into_iter().sum::<f64>() + outages
-}
-
-fn mean(interval: Interval) -> Span {
-    match interval {
-        Interval::Fixed(span) | Interval::Exponential(span) => span,
-        Interval::Uniform(low, high) => Span::from_nanos(low.as_nanos() / 2 + high.as_nanos() / 2),
-    }
 }
 
 /// PINGREQ and PINGRESP of a client, for so many seconds.

@@ -34,6 +34,7 @@ pub(super) fn points(file: &File, nodes: &Nodes, errors: &mut Diagnostics) -> Ve
             order: file.expect.order.unwrap_or_default(),
             allow_queue_overflow: !file.expect.allow.is_empty(),
         },
+        schedule: None,
     };
     let published = axis(&nodes.published.iter().collect::<Vec<_>>());
     let granted = axis(&nodes.granted.iter().flatten().collect::<Vec<_>>());

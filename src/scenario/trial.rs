@@ -5,12 +5,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::event::{Hindrance, SubscriptionRequest};
-use crate::base::name::{ClientIndex, Kind, Node, Way};
+use crate::base::name::{ClientIndex, Kind, Node, PacketName, Way};
 use crate::base::qos::QoS;
 use crate::base::time::Span;
 use crate::mqtt::settings::{BrokerSettings, ClientSettings, Store};
 use crate::network::radio::RadioSettings;
 use crate::network::settings::{Interval, LinkSettings};
+
+use super::schedule::Schedule;
 
 /// What an engine runs: a setup and the seed that decides the rest.
 #[derive(Clone, Debug)]
@@ -44,6 +46,8 @@ pub struct Setup {
     pub wire: bool,
     /// How the trial is judged.
     pub judge: JudgeSettings,
+    /// What happens in place of all luck; `None` where the seed decides.
+    pub schedule: Option<Arc<Schedule>>,
 }
 
 /// One client.
@@ -125,6 +129,17 @@ pub enum PayloadSize {
     Uniform(u32, u32),
 }
 
+impl PayloadSize {
+    /// The mean length in bytes, rounded down.
+    #[must_use]
+    pub const fn mean(self) -> u32 {
+        match self {
+            Self::Fixed(len) => len,
+            Self::Uniform(low, high) => low / 2 + high / 2,
+        }
+    }
+}
+
 /// One fault.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaultSetup {
@@ -145,6 +160,8 @@ pub enum Trigger {
     Every(Interval),
     /// When a packet is sent.
     Packet(PacketTrigger),
+    /// When the packet of this name is sent.
+    Named(PacketName),
 }
 
 /// One packet of one link, by what it is and how many such packets went that way before it.

@@ -55,5 +55,5 @@ pub fn judge_trial(trial: &Trial, interrupt: &AtomicBool) -> Result<Outcome, Jud
 }
 
 fn run<O: Observer>(trial: &Trial, observer: O, interrupt: &AtomicBool) -> (Ended, O) {
-    event::run(trial, observer, Options { overrule: (), interrupt: Some(interrupt), tap: None })
+    event::run(trial, observer, Options::until(interrupt))
 }

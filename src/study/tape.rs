@@ -76,7 +76,7 @@ pub enum What {
 pub fn record(trial: &Trial, scope: &Scope, interrupt: &AtomicBool) -> Tape {
     let slot = Slot::default();
     let recorder = Recorder::new(scope, &slot);
-    let options = Options { overrule: (), interrupt: Some(interrupt), tap: Some(&slot) };
+    let options = Options { tap: Some(&slot), ..Options::until(interrupt) };
     let (ended, recorder) = event::run(trial, recorder, options);
     recorder.finish(ended)
 }

@@ -12,7 +12,7 @@ use crate::scenario::trial::Trial;
 #[must_use]
 pub fn timeline(trial: &Trial, interrupt: &AtomicBool) -> Timeline {
     let observer = TimelineObserver::new(trial.setup.clients.len());
-    let options = Options { overrule: (), interrupt: Some(interrupt), tap: None };
+    let options = Options::until(interrupt);
     let (ended, observer) = event::run(trial, observer, options);
     observer.finish(ended.at)
 }

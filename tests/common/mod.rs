@@ -107,7 +107,7 @@ pub(crate) fn watch<O: Observer, R: Overrule>(
     observer: O,
     overrule: R,
 ) -> (Ended, O) {
-    run(trial, observer, Options { overrule, interrupt: None, tap: None })
+    run(trial, observer, Options::under(overrule))
 }
 
 /// Runs a trial and counts what became of its first stream.

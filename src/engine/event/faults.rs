@@ -19,6 +19,8 @@ pub(super) struct Faults<'t> {
     /// Faults at a given time that have not come yet.
     pub(super) awaited: usize,
     watched: BTreeMap<(ClientIndex, Way, Kind), Watched>,
+    /// Which faults wait for a packet of this name.
+    named: BTreeMap<PacketName, Vec<u32>>,
     /// Which faults come when a packet arrives.
     pub(super) on_arrival: BTreeMap<PacketName, Vec<u32>>,
     pub(super) remedies: Vec<Remedy>,
@@ -49,10 +51,15 @@ impl<'t> Faults<'t> {
     pub(super) fn new(setup: &'t Setup, root: Key) -> Self {
         let list = &*setup.faults;
         let mut watched = BTreeMap::<_, Watched>::new();
+        let mut named = BTreeMap::<_, Vec<u32>>::new();
         for (n, fault) in (0..).zip(list) {
-            if let Trigger::Packet(packet) = fault.trigger {
-                let key = (packet.client, packet.way, packet.kind);
-                watched.entry(key).or_default().faults.push((packet.nth, n));
+            match fault.trigger {
+                Trigger::Packet(packet) => {
+                    let key = (packet.client, packet.way, packet.kind);
+                    watched.entry(key).or_default().faults.push((packet.nth, n));
+                }
+                Trigger::Named(name) => named.entry(name).or_default().push(n),
+                Trigger::At(_) | Trigger::Every(_) => {}
             }
         }
         Self {
@@ -61,6 +68,7 @@ impl<'t> Faults<'t> {
             luck: root.child(b"fault"),
             awaited: list.iter().filter(|it| matches!(it.trigger, Trigger::At(_))).count(),
             watched,
+            named,
             on_arrival: BTreeMap::new(),
             remedies: Vec::new(),
         }
@@ -78,7 +86,7 @@ impl<'t> Faults<'t> {
             match fault.trigger {
                 Trigger::At(after) => first.push((now + after, n)),
                 Trigger::Every(_) => first.extend(self.next(n, now).map(|at| (at, n))),
-                Trigger::Packet(_) => {}
+                Trigger::Packet(_) | Trigger::Named(_) => {}
             }
         }
         first
@@ -104,22 +112,23 @@ impl<'t> Faults<'t> {
 
     /// A packet is sent: which faults wait for it.
     pub(super) fn sent(&mut self, name: &PacketName) -> Vec<u32> {
-        let Some(watched) = self.watched.get_mut(&(name.client, name.way, name.kind)) else {
-            return Vec::new();
-        };
-        watched.sent += 1;
-        let these = watched.faults.iter().filter(|(nth, _)| *nth == watched.sent);
-        these.map(|(_, fault)| *fault).collect()
+        let mut these = self.named.get(name).cloned().unwrap_or_default();
+        if let Some(watched) = self.watched.get_mut(&(name.client, name.way, name.kind)) {
+            watched.sent += 1;
+            let due = watched.faults.iter().filter(|(nth, _)| *nth == watched.sent);
+            these.extend(due.map(|(_, fault)| *fault));
+        }
+        these
     }
 
     /// Whether any fault waits for a packet.
     pub(super) fn watches_packets(&self) -> bool {
-        !self.watched.is_empty()
+        !self.watched.is_empty() || !self.named.is_empty()
     }
 
     /// Whether a fault waits for a packet.
     pub(super) fn waits_for_a_packet(&self, fault: u32) -> bool {
-        matches!(self.list[fault as usize].trigger, Trigger::Packet(_))
+        matches!(self.list[fault as usize].trigger, Trigger::Packet(_) | Trigger::Named(_))
     }
 
     fn draw(&self, fault: u32, purpose: &[u8], interval: Interval) -> Span {

@@ -48,11 +48,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use self::simulation::Simulation;
+use self::workload::Workload;
 use crate::base::event::Observer;
+use crate::guarantee::verdict::Ending;
 use crate::mqtt::broker::Broker;
 use crate::mqtt::client::Client;
 use crate::mqtt::packet::Packet;
 use crate::network::overrule::Overrule;
+use crate::scenario::schedule::Transcript;
 use crate::scenario::trial::Trial;
 
 pub use crate::guarantee::watch::Ended;
@@ -70,13 +73,15 @@ mod tests;
 mod workload;
 
 /// What a trial does not say about its run.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Options<'a, R = ()> {
     /// Has the last word on single fates; `()` has none to say.
     pub overrule: R,
     /// Once it is true the trial ends soon, as
     /// [`Ending::Interrupted`](crate::guarantee::verdict::Ending::Interrupted).
     pub interrupt: Option<&'a AtomicBool>,
+    /// Where all that luck decided is written down.
+    pub transcript: Option<&'a mut Transcript>,
     /// Sees each packet as a value.
     pub tap: Option<&'a dyn Tap>,
 }
@@ -86,6 +91,22 @@ pub trait Tap: fmt::Debug {
     /// A packet that is about to be told as [`Sent`](crate::base::event::Event::Sent). Resets are
     /// no packets of MQTT's, and do not come.
     fn tap(&self, packet: &Packet);
+}
+
+impl<'a> Options<'a> {
+    /// With a way to end it soon.
+    #[must_use]
+    pub const fn until(interrupt: &'a AtomicBool) -> Self {
+        Self { overrule: (), interrupt: Some(interrupt), transcript: None, tap: None }
+    }
+}
+
+impl<R: Overrule> Options<'_, R> {
+    /// With somebody who has the last word on single fates.
+    #[must_use]
+    pub const fn under(overrule: R) -> Self {
+        Self { overrule, interrupt: None, transcript: None, tap: None }
+    }
 }
 
 /// Runs a trial and tells `observer` of every event. Gives the observer back.
@@ -102,4 +123,15 @@ pub fn run<O: Observer, R: Overrule>(
     let clients = settings.map(Client::new).collect();
     let broker = Broker::new(trial.setup.broker.clone());
     Simulation::new(trial, clients, broker, observer, options).run()
+}
+
+/// Runs a trial, and writes down all that luck decided in it: the same trial with nothing left to
+/// luck, which has the same trace hash. `None` if it was interrupted.
+#[must_use]
+pub fn write_down(trial: &Trial, interrupt: Option<&AtomicBool>) -> Option<Trial> {
+    let mut transcript = Transcript::default();
+    let options = Options { overrule: (), interrupt, transcript: Some(&mut transcript), tap: None };
+    let (ended, ()) = run(trial, (), options);
+    let messages = Workload::timings(&trial.setup, trial.seed);
+    (ended.ending != Ending::Interrupted).then(|| trial.scheduled(&transcript, messages))
 }

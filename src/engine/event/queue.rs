@@ -33,6 +33,8 @@ pub(super) enum Happening {
     Act(u32),
     /// A client opens a connection.
     Dial(u32),
+    /// The traffic may begin.
+    Begin,
     /// A client's link goes down or comes up.
     Outage(u32),
     /// A fault befalls: its place in the trial's list.
@@ -183,6 +185,7 @@ impl Happening {
             Self::Publish(n) => (Class::Application, 0, n),
             Self::Act(n) => (Class::Application, 1, n),
             Self::Dial(n) => (Class::Application, 2, n),
+            Self::Begin => (Class::Application, 3, 0),
             Self::Outage(n) => (Class::Fault, 0, n),
             Self::Fault(n) => (Class::Fault, 1, n),
             Self::Mend(n) => (Class::Fault, 2, n),
@@ -197,7 +200,8 @@ impl Happening {
             (0, _) => Self::Stream(number),
             (1, 0) => Self::Publish(number),
             (1, 1) => Self::Act(number),
-            (1, _) => Self::Dial(number),
+            (1, 2) => Self::Dial(number),
+            (1, _) => Self::Begin,
             (2, 0) => Self::Outage(number),
             (2, 1) => Self::Fault(number),
             (2, 2) => Self::Mend(number),

@@ -23,12 +23,15 @@ use crate::guarantee::verdict::Ending;
 use crate::mqtt::endpoint::{Endpoint, Input};
 use crate::mqtt::settings::Request;
 use crate::network::overrule::Overrule;
+use crate::scenario::schedule::Outage;
 use crate::scenario::trial::{Setup, Trial};
+use scripts::script_links;
 
 mod actions;
 mod crashes;
 mod dials;
 mod faults;
+mod scripts;
 mod streams;
 
 /// Everything of a running trial. Generic over the endpoints, so that tests can put others in.
@@ -61,6 +64,9 @@ pub(super) struct Simulation<'t, C, B, O, R> {
     /// The fault by which it will.
     doom: Option<u32>,
     traffic_began: Time,
+    /// When the traffic begins at the earliest, and whether a happening waits for that.
+    traffic_from: Time,
+    awaits_traffic: bool,
     workload: Workload<'t>,
     muster: Muster,
     /// How many nodes have a timer armed that quiescence waits for.
@@ -120,6 +126,8 @@ where
         });
         let ids = (0..).zip(&setup.clients);
         let ids = ids.map(|(n, it)| (Arc::clone(&it.settings.client_id), ClientIndex(n)));
+        let mut lines: Vec<_> = setup.clients.iter().map(|it| Line::new(root, it)).collect();
+        script_links(setup, options.transcript.is_some(), &mut lines);
         Self {
             setup,
             options,
@@ -134,7 +142,7 @@ where
                 .map(|(endpoint, client)| Host::new(endpoint, client.store))
                 .collect(),
             ways: ways.collect(),
-            lines: setup.clients.iter().map(|client| Line::new(root, client)).collect(),
+            lines,
             under_way: UnderWay::default(),
             connections: Connections::default(),
             streams: Vec::new(),
@@ -146,6 +154,8 @@ where
             may_send: None,
             doom: None,
             traffic_began: Time::ZERO,
+            traffic_from: setup.schedule.as_ref().map_or(Time::ZERO, |it| it.traffic),
+            awaits_traffic: false,
             workload: Workload::new(setup, trial.seed),
             muster: Muster::new(setup),
             armed: 0,
@@ -179,6 +189,7 @@ where
             self.take_up(happening);
         };
         self.enter(Phase::Over);
+        self.write_links_down();
         let Self { now, events, packets, trace, observer, .. } = self;
         (Ended { ending, at: now, events, packets, trace_hash: trace.finish() }, observer)
     }
@@ -207,7 +218,7 @@ where
     fn advance(&mut self) -> bool {
         loop {
             let is_done = match self.phase {
-                Phase::Connecting => self.muster.is_complete(),
+                Phase::Connecting => self.muster.is_complete() && self.may_begin(),
                 Phase::Traffic => self.workload.is_done() && self.faults.awaited == 0,
                 Phase::CalmOne | Phase::CalmTwo => self.is_quiescent(),
                 Phase::Over => false,
@@ -219,6 +230,16 @@ where
                 _ => return is_done,
             }
         }
+    }
+
+    /// Whether it is time for the traffic to begin.
+    fn may_begin(&mut self) -> bool {
+        let is_time = self.now >= self.traffic_from;
+        if !is_time && !self.awaits_traffic {
+            self.awaits_traffic = true;
+            self.queue.push(self.traffic_from, Happening::Begin);
+        }
+        is_time
     }
 
     fn is_quiescent(&mut self) -> bool {
@@ -246,6 +267,9 @@ where
             self.plan_outage(client);
         }
         self.traffic_began = self.now;
+        if let Some(transcript) = &mut self.options.transcript {
+            transcript.schedule.traffic = self.now;
+        }
         for (at, fault) in self.faults.begin(self.now) {
             self.queue.push(at, Happening::Fault(fault));
         }
@@ -287,6 +311,8 @@ where
                 self.act(client, request);
             }
             Happening::Dial(client) => self.dial(ClientIndex(client)),
+            // The phase changes before the next happening.
+            Happening::Begin => {}
             Happening::Outage(client) => self.change_outage(ClientIndex(client)),
             Happening::Fault(fault) => self.fault_due(fault),
             Happening::Mend(remedy) => self.mend(remedy),
@@ -349,6 +375,12 @@ where
             self.plan_outage(client.index());
         } else {
             line.link.set_down(true);
+            let (at, lasts) =
+                (self.now.since(self.traffic_began), line.outage_ends.since(self.now));
+            if let Some(transcript) = &mut self.options.transcript {
+                let outages = transcript.schedule.outages.entry(client).or_default();
+                outages.push(Outage { at, lasts });
+            }
             self.queue.push(line.outage_ends, Happening::Outage(client.0));
             self.tell(&Event::OutageBegan { client });
         }

@@ -1,5 +1,6 @@
 //! What the applications do, and when: publish, subscribe late, go away and come back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::queue::Happening;
@@ -11,6 +12,7 @@ use crate::mqtt::packet::{Message, Payload};
 use crate::mqtt::settings::Request;
 use crate::network::link::origin;
 use crate::network::settings::Interval;
+use crate::scenario::schedule::{Schedule, Timing};
 use crate::scenario::trial::{ClientSetup, PayloadSize, Setup, StreamSetup};
 
 /// All that the applications have yet to do once the traffic began.
@@ -24,14 +26,27 @@ pub(super) struct Workload<'t> {
 /// its sequence number, so leaving messages out moves no other.
 struct Stream<'t> {
     setup: &'t StreamSetup,
+    index: StreamIndex,
     /// The stream's luck, which its packets share on every link.
     origin: Key,
+    source: Source<'t>,
+    /// When the traffic began.
+    began: Time,
     /// The message that is next, or the last one of all, at which the stream ends.
     sequence: u32,
     /// The time of that message.
     at: Time,
     /// How many of [`StreamSetup::only`] are below that message.
     passed: usize,
+}
+
+/// What decides when messages come and how long they are.
+#[derive(Clone, Copy)]
+enum Source<'t> {
+    /// The stream's luck.
+    Drawn,
+    /// A schedule.
+    Listed(&'t Schedule),
 }
 
 /// Something that a client's application does once.
@@ -61,9 +76,13 @@ pub(super) struct Step<'t> {
 impl<'t> Workload<'t> {
     pub(super) fn new(setup: &'t Setup, seed: u64) -> Self {
         let root = Key::new(seed);
-        let streams = setup.streams.iter().map(|setup| Stream {
+        let source = setup.schedule.as_deref().map_or(Source::Drawn, Source::Listed);
+        let streams = (0..).map(StreamIndex).zip(&setup.streams).map(|(index, setup)| Stream {
             setup,
+            index,
             origin: origin(root, &setup.name),
+            source,
+            began: Time::ZERO,
             sequence: 0,
             at: Time::ZERO,
             passed: 0,
@@ -74,6 +93,21 @@ impl<'t> Workload<'t> {
             .flat_map(|(n, client)| plan(ClientIndex(n), client))
             .collect();
         Self { streams: streams.collect(), unfinished: publishing + plan.len(), plan }
+    }
+
+    /// When each message comes after the start of the traffic, and how long it is; the last one of
+    /// a stream is told even where it is left out, for the stream ends then.
+    pub(super) fn timings(setup: &Setup, seed: u64) -> BTreeMap<(StreamIndex, u32), Timing> {
+        let mut timings = BTreeMap::new();
+        for mut stream in Workload::new(setup, seed).streams {
+            let mut next = (stream.setup.count > 0).then(|| stream.begin(Time::ZERO));
+            while next.is_some() {
+                let (at, payload) = (stream.at.since(Time::ZERO), stream.payload_len());
+                timings.insert((stream.index, stream.sequence), Timing { at, payload });
+                next = stream.step().next;
+            }
+        }
+        timings
     }
 
     /// The luck of a stream's messages.
@@ -91,7 +125,7 @@ impl<'t> Workload<'t> {
 
     /// A stream's time has come.
     pub(super) fn step(&mut self, stream: u32) -> Step<'t> {
-        let step = self.streams[stream as usize].step(StreamIndex(stream));
+        let step = self.streams[stream as usize].step();
         self.unfinished -= usize::from(step.next.is_none());
         step
     }
@@ -112,14 +146,15 @@ impl<'t> Workload<'t> {
 impl<'t> Stream<'t> {
     fn begin(&mut self, now: Time) -> Time {
         let spread = Interval::Uniform(Span::ZERO, self.setup.spread);
+        self.began = now;
         self.at = now + spread.nth(self.origin.child(b"spread"), 0);
         let first = self.next_stop(0).unwrap_or(0);
         self.go_to(first);
         self.at
     }
 
-    fn step(&mut self, index: StreamIndex) -> Step<'t> {
-        let publish = self.is_chosen().then(|| (self.setup, self.message(index)));
+    fn step(&mut self) -> Step<'t> {
+        let publish = self.is_chosen().then(|| (self.setup, self.message()));
         let stop = self.next_stop(self.sequence + 1);
         let next = stop.map(|sequence| {
             self.go_to(sequence);
@@ -150,6 +185,11 @@ impl<'t> Stream<'t> {
     fn go_to(&mut self, sequence: u32) {
         let messages = self.sequence..sequence;
         match self.setup.every {
+            _ if let Source::Listed(schedule) = self.source => {
+                let timing = schedule.timing(self.index, self.setup, sequence);
+                // Messages come in their order, whatever is listed.
+                self.at = self.at.max(self.began + timing.at);
+            }
             Interval::Fixed(every) => self.at += every.times(messages.len() as u64),
             every => {
                 let luck = self.origin.child(b"interval");
@@ -161,15 +201,18 @@ impl<'t> Stream<'t> {
         self.sequence = sequence;
     }
 
-    fn message(&self, index: StreamIndex) -> Message {
+    fn message(&self) -> Message {
         Message {
             topic: Arc::clone(&self.setup.topic),
             payload: Payload::Filler(self.payload_len()),
-            tag: Tag::new(index, self.sequence, self.setup.qos, self.at),
+            tag: Tag::new(self.index, self.sequence, self.setup.qos, self.at),
         }
     }
 
     fn payload_len(&self) -> u32 {
+        if let Source::Listed(schedule) = self.source {
+            return schedule.timing(self.index, self.setup, self.sequence).payload;
+        }
         match self.setup.payload {
             PayloadSize::Fixed(len) => len,
             PayloadSize::Uniform(low, high) => {

@@ -284,7 +284,7 @@ fn check_crashes(faults: &[FaultSetup], places: &[&Range<usize>], errors: &mut D
                     .error(place, "a node that is down cannot crash again", label)
                     .help(format!("make `every` longer than {}", format_span(down)));
             }
-            Trigger::Every(_) | Trigger::Packet(_) => {}
+            Trigger::Every(_) | Trigger::Packet(_) | Trigger::Named(_) => {}
         }
     }
     crashes.sort_by_key(|(node, at, _, place)| (*node, *at, place.start));

@@ -67,7 +67,7 @@ pub fn route(
 ) -> Option<Route> {
     let route = Route { stream, sequence, links: BTreeSet::new(), to_the_end: false };
     let scout = Scout { route, is_published: false };
-    let options = Options { overrule: (), interrupt: Some(interrupt), tap: None };
+    let options = Options::until(interrupt);
     let (_, Scout { mut route, is_published }) = event::run(trial, scout, options);
     route.links.insert(trial.setup.streams.get(stream.index())?.client);
     is_published.then_some(route)

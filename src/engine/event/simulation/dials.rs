@@ -6,7 +6,7 @@ use super::Simulation;
 use crate::base::event::{Close, Event, Observer};
 use crate::base::name::{ClientIndex, Connection, Node};
 use crate::base::time::Time;
-use crate::engine::event::connections::{End, pause};
+use crate::engine::event::connections::End;
 use crate::engine::event::queue::{Class, Happening};
 use crate::mqtt::endpoint::{Endpoint, Input};
 use crate::mqtt::settings::Request;
@@ -35,9 +35,9 @@ where
 
     pub(super) fn plan_dial(&mut self, client: ClientIndex, attempt: u32) {
         self.hang_up(client);
-        let backoff = self.setup.clients[client.index()].settings.reconnect;
+        let pause = self.pause(client, attempt);
         let way = &mut self.ways[client.index()];
-        way.dials_at = self.now + pause(backoff, way.luck, attempt, way.dialled);
+        way.dials_at = self.now + pause;
         self.dialling += 1;
         self.queue.push(way.dials_at, Happening::Dial(client.0));
     }

@@ -30,6 +30,9 @@ where
             return;
         }
         self.turn(Class::Fault);
+        if !at_a_packet {
+            self.write_fault_down(fault, None);
+        }
         self.befall(fault);
         self.faults.came(fault);
         if let Some(at) = self.faults.next(fault, self.now) {
@@ -75,6 +78,7 @@ where
         }
         let mut another = None;
         for fault in self.faults.sent(name) {
+            self.write_fault_down(fault, Some(*name));
             match *self.faults.action(fault) {
                 Action::Packet(action) => another = Some(action),
                 Action::Crash { node: victim, .. } if victim == node => {

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::world::{Log, bad_link, client, link, pair, play, play_under, setup, subscription};
 use crate::base::draw::Chance;
-use crate::base::event::{Fate, Phase};
+use crate::base::event::{Fate, Loss, Phase};
 use crate::base::name::{ClientIndex, Connection, Kind, Node, PacketName, Way};
 use crate::base::qos::QoS;
 use crate::base::time::{Span, Time};
@@ -48,7 +48,7 @@ fn the_traffic_waits_for_lost_connects_and_subscribes() {
     let lose_first = |_: Time, name: &PacketName, _: Time| {
         let lost = [Kind::Connect, Kind::SubAck];
         let is_first = name.counter(0)[0] == 0 && lost.contains(&name.kind);
-        is_first.then_some(ForcedFate::Lost)
+        is_first.then_some(ForcedFate::Lost(Loss::Forced))
     };
     let (ended, log) = play_under(pair(&link(|_| {}), QoS::AtMostOnce, 1), 1, lose_first);
     assert_eq!(ended.ending, Ending::Quiescent);
@@ -79,7 +79,7 @@ fn an_interrupt_ends_a_trial() {
     let setup = Arc::new(pair(&link(|_| {}), QoS::AtLeastOnce, 5000));
     let trial = Trial { setup, seed: 1, name: "test".into() };
     let interrupt = AtomicBool::new(true);
-    let options = Options { overrule: (), interrupt: Some(&interrupt), tap: None };
+    let options = Options::until(&interrupt);
     assert_eq!(run(&trial, (), options).0.ending, Ending::Interrupted);
 }
 
@@ -113,7 +113,7 @@ fn an_unknown_connection_is_answered_by_a_reset() {
     setup.clients[1].absences =
         vec![Absence { at: Span::from_millis(60), lasts: Span::from_millis(940) }];
     let lose_disconnect = |_: Time, name: &PacketName, _: Time| {
-        (name.kind == Kind::Disconnect).then_some(ForcedFate::Lost)
+        (name.kind == Kind::Disconnect).then_some(ForcedFate::Lost(Loss::Forced))
     };
     let (ended, log) = play_under(setup, 1, lose_disconnect);
     assert_eq!(ended.ending, Ending::Quiescent);

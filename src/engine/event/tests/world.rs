@@ -151,6 +151,7 @@ pub(super) fn setup(clients: Vec<ClientSetup>, streams: Vec<StreamSetup>) -> Set
         max_events: 10_000_000,
         wire: true,
         judge: JudgeSettings::default(),
+        schedule: None,
     }
 }
 
@@ -167,7 +168,7 @@ pub(super) fn play(setup: Setup, seed: u64) -> (Ended, Log) {
 
 pub(super) fn play_under(setup: Setup, seed: u64, overrule: impl Overrule) -> (Ended, Log) {
     let trial = Trial { setup: Arc::new(setup), seed, name: "test".into() };
-    run(&trial, Log::default(), Options { overrule, interrupt: None, tap: None })
+    run(&trial, Log::default(), Options::under(overrule))
 }
 
 /// All that was told.
