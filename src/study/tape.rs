@@ -20,6 +20,8 @@ pub use scope::{Route, Scope, route};
 mod flight;
 mod recorder;
 mod scope;
+#[cfg(test)]
+mod tests;
 
 /// What was recorded of a trial.
 #[derive(Clone, Debug)]

@@ -96,6 +96,9 @@ impl Flight {
         if let Fate::Lost(loss) = self.fate {
             return Some(Cause::Lost(loss));
         }
+        if self.is_reset_that_came() {
+            return None;
+        }
         let mut unread = None;
         for (_, end) in &self.ends {
             match end {
@@ -104,6 +107,24 @@ impl Flight {
             }
         }
         unread.or(Some(Cause::UnderWay))
+    }
+
+    /// When it was read.
+    #[must_use]
+    pub fn reads(&self) -> Vec<Time> {
+        match self.fate {
+            Fate::Arrives(arrival) if self.is_reset_that_came() => vec![arrival.at],
+            _ => {
+                let reads = self.ends.iter().filter(|(_, end)| *end == End::Read);
+                reads.map(|(at, _)| *at).collect()
+            }
+        }
+    }
+
+    /// A reset that refuses a connection reaches an end that has none, and is not told as read.
+    fn is_reset_that_came(&self) -> bool {
+        let is_reset = self.name.kind == Kind::Reset && self.ends.is_empty();
+        is_reset && matches!(self.fate, Fate::Arrives(_))
     }
 
     /// How many ends it has when none is to come any more.
