@@ -19,6 +19,7 @@ mod load;
 mod merge;
 mod options;
 mod progress;
+mod replay;
 mod run;
 mod schema;
 mod studies;
@@ -40,6 +41,7 @@ enum Command {
     Merge(merge::MergeArguments),
     Report(merge::ReportArguments),
     Choose(Box<choose::Arguments>),
+    Replay(Box<replay::Arguments>),
     Check(check::Arguments),
     Schema(schema::Arguments),
 }
@@ -71,6 +73,7 @@ fn dispatch(arguments: Arguments) -> u8 {
         Command::Merge(arguments) => merge::execute_merge(&arguments),
         Command::Report(arguments) => merge::execute_report(&arguments),
         Command::Choose(arguments) => choose::execute(&arguments),
+        Command::Replay(arguments) => replay::execute(&arguments),
         Command::Check(arguments) => check::execute(&arguments),
         Command::Schema(arguments) => schema::execute(&arguments),
     };

@@ -171,6 +171,20 @@ pub(super) fn qos(text: &str) -> Result<QoS, String> {
     level.ok_or_else(|| "a QoS is 0, 1 or 2".to_owned())
 }
 
+/// Reads the beginning of a trial's name.
+///
+/// # Errors
+/// If it is none.
+pub(super) fn trial_name(text: &str) -> Result<String, String> {
+    let is_name =
+        !text.is_empty() && text.len() <= 8 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_name {
+        Ok(text.to_owned())
+    } else {
+        Err("a name is up to 8 hexadecimal digits".to_owned())
+    }
+}
+
 /// Reads `PATH=VALUE`.
 ///
 /// # Errors

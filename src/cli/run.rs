@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use rayon::ThreadPool;
 
 use super::github::GitHub;
-use super::options::{Printing, Running, qos, seeds, selected, setting};
+use super::options::{Printing, Running, qos, seeds, selected, setting, trial_name};
 use super::progress::{Progress, Told};
 use super::studies::{Drawing, PAGE_NAME};
 use super::terminal::{note, style};
@@ -344,16 +344,6 @@ impl Arguments {
             (None, Some(_)) => None,
             (None, None) => Some(Path::new("reports")),
         }
-    }
-}
-
-fn trial_name(text: &str) -> Result<String, String> {
-    let is_name =
-        !text.is_empty() && text.len() <= 8 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    if is_name {
-        Ok(text.to_owned())
-    } else {
-        Err("a name is up to 8 hexadecimal digits".to_owned())
     }
 }
 

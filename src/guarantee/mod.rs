@@ -26,7 +26,7 @@ pub mod roster;
 pub mod rules;
 mod sessions;
 mod shared;
-mod story;
+pub mod story;
 mod subscriptions;
 #[cfg(test)]
 mod tests;

@@ -89,7 +89,9 @@ fn moment_text(roster: &Roster, link: Option<ClientIndex>, moment: Moment) -> St
     }
 }
 
-fn closed_text(who: &str, whose: &str, why: Close) -> String {
+/// That an end of a client's connection closed, in words.
+#[must_use]
+pub fn closed_text(who: &str, whose: &str, why: Close) -> String {
     let what = match why {
         Close::Cut => return format!("{who} learns that {whose}'s connection is cut"),
         Close::Asked => "as it wanted to",
@@ -104,7 +106,9 @@ fn closed_text(who: &str, whose: &str, why: Close) -> String {
     format!("{who} closes {whose}'s connection, {what}")
 }
 
-const fn hindrance(how: Hindrance) -> &'static str {
+/// A hindrance, after whose it is.
+#[must_use]
+pub const fn hindrance(how: Hindrance) -> &'static str {
     match how {
         Hindrance::Partition(Way::Up) => "partition up",
         Hindrance::Partition(Way::Down) => "partition down",
@@ -193,7 +197,9 @@ fn fate_text(fate: Fate) -> String {
     }
 }
 
-const fn cause(loss: Loss) -> &'static str {
+/// Why the network lost a packet, in words.
+#[must_use]
+pub const fn cause(loss: Loss) -> &'static str {
     match loss {
         Loss::Random => "random loss",
         Loss::Burst => "a burst of loss",
@@ -203,7 +209,9 @@ const fn cause(loss: Loss) -> &'static str {
     }
 }
 
-const fn reason(why: Dropped) -> &'static str {
+/// Why an endpoint let go of a message, in words.
+#[must_use]
+pub const fn reason(why: Dropped) -> &'static str {
     match why {
         Dropped::QueueFull => "its queue is full",
         Dropped::Offline => "no connection, and such messages do not wait",

@@ -5,11 +5,14 @@
 //! beyond it, on a picture of ours that writes SVG with the font's true widths. Titles, legends,
 //! the numbers on axes and the labels of lines are set here, where they never overlap.
 
+use std::borrow::Cow;
+
 pub mod axis;
 pub mod bars;
 mod elements;
 pub mod font;
 mod frame;
+pub mod ladder;
 pub mod lines;
 pub mod map;
 pub mod palette;
@@ -36,7 +39,7 @@ pub struct Chart {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Words {
     /// As of [`Chart::id`]: letters, digits and hyphens.
-    pub id: &'static str,
+    pub id: Cow<'static, str>,
     /// As of [`Chart::title`].
     pub title: String,
     /// What is held fixed.
@@ -51,7 +54,7 @@ impl Words {
     /// The chart of these words and this picture.
     fn chart(self, svg: String) -> Chart {
         Chart {
-            id: self.id.to_owned(),
+            id: self.id.into_owned(),
             title: self.title,
             alt: self.alt,
             caption: self.caption,

@@ -6,6 +6,7 @@
 
 pub mod annotations;
 pub mod assumptions;
+pub mod capture;
 pub mod chart;
 pub mod charts;
 pub mod choice;
@@ -14,10 +15,12 @@ pub mod commands;
 pub mod comparison;
 pub mod describe;
 pub mod escape;
+pub mod events;
 pub mod failure;
 pub mod figures;
 pub mod json;
 pub mod junit;
+pub mod ladder;
 pub mod markdown;
 pub mod number;
 pub mod page;

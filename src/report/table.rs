@@ -262,7 +262,8 @@ fn copies_each(row: &Figures) -> f64 {
 
 /// Breaks text at spaces into lines of at most `width` characters; a longer word stands alone. A
 /// number is not parted from the unit or noun that follows it.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+#[must_use]
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut chunks: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match chunks.last_mut() {

@@ -18,6 +18,7 @@ pub mod shrink;
 pub mod statistics;
 pub mod store;
 pub mod sweep;
+pub mod tape;
 pub mod theory;
 pub mod timeline;
 

@@ -43,6 +43,7 @@
 //!
 //! [`Event::Arrived`]: crate::base::event::Event::Arrived
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -52,6 +53,7 @@ use crate::base::event::Observer;
 use crate::guarantee::verdict::Ending;
 use crate::mqtt::broker::Broker;
 use crate::mqtt::client::Client;
+use crate::mqtt::packet::Packet;
 use crate::network::overrule::Overrule;
 use crate::scenario::schedule::Transcript;
 use crate::scenario::trial::Trial;
@@ -80,13 +82,22 @@ pub struct Options<'a, R = ()> {
     pub interrupt: Option<&'a AtomicBool>,
     /// Where all that luck decided is written down.
     pub transcript: Option<&'a mut Transcript>,
+    /// Sees each packet as a value.
+    pub tap: Option<&'a dyn Tap>,
+}
+
+/// Sees packets as values, for who wants their bytes: observers are told plain facts.
+pub trait Tap: fmt::Debug {
+    /// A packet that is about to be told as [`Sent`](crate::base::event::Event::Sent). Resets are
+    /// no packets of MQTT's, and do not come.
+    fn tap(&self, packet: &Packet);
 }
 
 impl<'a> Options<'a> {
     /// With a way to end it soon.
     #[must_use]
     pub const fn until(interrupt: &'a AtomicBool) -> Self {
-        Self { overrule: (), interrupt: Some(interrupt), transcript: None }
+        Self { overrule: (), interrupt: Some(interrupt), transcript: None, tap: None }
     }
 }
 
@@ -94,7 +105,7 @@ impl<R: Overrule> Options<'_, R> {
     /// With somebody who has the last word on single fates.
     #[must_use]
     pub const fn under(overrule: R) -> Self {
-        Self { overrule, interrupt: None, transcript: None }
+        Self { overrule, interrupt: None, transcript: None, tap: None }
     }
 }
 
@@ -119,7 +130,7 @@ pub fn run<O: Observer, R: Overrule>(
 #[must_use]
 pub fn write_down(trial: &Trial, interrupt: Option<&AtomicBool>) -> Option<Trial> {
     let mut transcript = Transcript::default();
-    let options = Options { overrule: (), interrupt, transcript: Some(&mut transcript) };
+    let options = Options { overrule: (), interrupt, transcript: Some(&mut transcript), tap: None };
     let (ended, ()) = run(trial, (), options);
     let messages = Workload::timings(&trial.setup, trial.seed);
     (ended.ending != Ending::Interrupted).then(|| trial.scheduled(&transcript, messages))

@@ -37,7 +37,7 @@ pub(super) const SMALL: Type = Type { size: 120, weight: Weight::Regular, colour
 /// What a panel shows.
 pub(super) const STRONG: Type = Type { size: 120, weight: Weight::Semibold, colour: INK };
 /// Subtitles and the titles of axes.
-const QUIET: Type = Type { size: 120, weight: Weight::Regular, colour: FAINT };
+pub(super) const QUIET: Type = Type { size: 120, weight: Weight::Regular, colour: FAINT };
 const TITLE: Type = Type { size: 170, weight: Weight::Semibold, colour: INK };
 /// From one small line of text to the next.
 pub(super) const LEADING: i32 = 170;
@@ -79,8 +79,14 @@ impl Type {
         font::shorten(text, self.size.into(), self.weight, most.into())
     }
 
-    fn wrap(self, text: &str, most: i32) -> Vec<String> {
-        font::wrap(text, self.size.into(), self.weight, most.into(), 2)
+    /// As of [`font::wrap`].
+    pub(super) fn wrap(self, text: &str, most: i32, lines: usize) -> Vec<String> {
+        font::wrap(text, self.size.into(), self.weight, most.into(), lines)
+    }
+
+    /// The same in another colour.
+    pub(super) const fn coloured(self, colour: RGBColor) -> Self {
+        Self { colour, ..self }
     }
 }
 
@@ -127,11 +133,11 @@ fn titles(words: &Words) -> (Vec<(Type, i32, String)>, i32) {
     let room = (WIDTH - 2 * MARGIN) * 7 / 8;
     let mut y = MARGIN + 30;
     let mut lines = Vec::new();
-    for line in TITLE.wrap(&words.title, room) {
+    for line in TITLE.wrap(&words.title, room, 2) {
         y += 220;
         lines.push((TITLE, y - 70, line));
     }
-    for line in QUIET.wrap(&words.subtitle, room).into_iter().filter(|line| !line.is_empty()) {
+    for line in QUIET.wrap(&words.subtitle, room, 2).into_iter().filter(|line| !line.is_empty()) {
         y += LEADING;
         lines.push((QUIET, y - 60, line));
     }

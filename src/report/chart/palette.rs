@@ -29,6 +29,11 @@ pub const LAYERS: [RGBColor; 6] = [
     RGBColor(0xAA, 0x44, 0x99),
 ];
 
+/// What was lost or broken, in ladders.
+pub const LOST: RGBColor = RGBColor(0xA8, 0x20, 0x1A);
+/// What was sent again, in ladders.
+pub const AGAIN: RGBColor = RGBColor(0xB8, 0x6E, 0x00);
+
 /// How opaque a 95 % band is.
 pub(super) const BAND: f64 = 0.18;
 /// How opaque a layer's lighter tint is, which stands for resends.

@@ -31,7 +31,7 @@ impl Picture {
     /// Nothing yet but its name and description. The size is in tenths of a pixel.
     pub(super) fn new(size: (u32, u32), words: &Words) -> Self {
         let (width, height) = (pixels(size.0), pixels(size.1));
-        let (id, family) = (words.id, font::FAMILY);
+        let (id, family) = (&words.id, font::FAMILY);
         let (title, desc) = (safe(&words.title), safe(&words.alt));
         let svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
@@ -370,7 +370,7 @@ mod tests {
     #[test]
     fn a_picture_has_a_name_and_a_description() {
         let words = Words {
-            id: "delivered",
+            id: "delivered".into(),
             title: "5 < 6".to_owned(),
             alt: "\"all\"".to_owned(),
             ..Words::default()

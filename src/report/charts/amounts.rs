@@ -30,7 +30,7 @@ pub(super) fn packets_by_type(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart
         _ => "nothing is sent again: each type of packet has its own share".to_owned(),
     };
     let words = Words {
-        id: "packets-by-type",
+        id: "packets-by-type".into(),
         title: at(&slice.place_name(), &finding),
         caption: "Packets of each type for each message published, on all hops together, the mean \
                   over all seeds. The lighter tint is what was sent again."
@@ -96,7 +96,7 @@ pub(super) fn bytes(slice: &Slice<'_>) -> Option<Chart> {
         Layer { name: name.replace('_', " "), colour, again }
     });
     let words = Words {
-        id: "bytes",
+        id: "bytes".into(),
         title: at(&slice.place_name(), &finding),
         caption: "Wire bytes for each message published, on all hops together, with the headers \
                   of the transport: the mean over all seeds. Payload and framing are of first \

@@ -46,7 +46,7 @@ pub(super) fn delivered(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
         Deed { one: format!("loses {lost}"), many: format!("lose {lost}") }
     });
     let words = Words {
-        id: "delivered",
+        id: "delivered".into(),
         title: at(&slice.place_name(), &finding),
         caption: format!("Of 100 units (a message and a subscriber of it), so many arrive. {BAND}"),
         ..Words::default()
@@ -67,7 +67,7 @@ pub(super) fn duplicates(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
         Deed { one: format!("delivers {some} {times}"), many: format!("deliver {some} {times}") }
     });
     let words = Words {
-        id: "duplicates",
+        id: "duplicates".into(),
         title: at(&slice.place_name(), &finding),
         caption: format!("Of 100 units, so many arrive twice or more often. {BAND}"),
         ..Words::default()
@@ -103,7 +103,7 @@ pub(super) fn packets(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
         taken => format!("a delivered message takes {}", sentences::row(taken)),
     };
     let words = Words {
-        id: "packets",
+        id: "packets".into(),
         title: at(&slice.place_name(), &finding),
         caption: format!(
             "All packets of a message on all hops, PUBLISH to PUBCOMP with resends, for each unit \
@@ -156,7 +156,7 @@ pub(super) fn overhead(slice: &Slice<'_>, series: &[Series<'_>]) -> Option<Chart
     }
     let finding = format!("a payload byte delivered takes {} on the wire", sentences::row(&sent));
     let words = Words {
-        id: "overhead",
+        id: "overhead".into(),
         title: at(&slice.place_name(), &finding),
         caption: format!(
             "Wire bytes of all packets of messages on all hops, with the transport's headers and \
@@ -197,7 +197,7 @@ pub(super) fn energy(slice: &Slice<'_>, series: &[Series<'_>]) -> Option<Chart> 
         .collect();
     let finding = format!("the radios need {} for a message", sentences::row(&told));
     let words = Words {
-        id: "energy",
+        id: "energy".into(),
         title: at(&slice.place_name(), &finding),
         caption: "Joules of all clients' radios for each message published, keep alive and \
                   connecting included, and how long their batteries last at that mean power, \
@@ -235,7 +235,7 @@ pub(super) fn latency(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
         Deed { one: said("delivers"), many: said("deliver") }
     });
     let words = Words {
-        id: "latency",
+        id: "latency".into(),
         title: at(&slice.place_name(), &finding),
         caption: "From publish() to the first delivery: half of all units are not later than p50, \
                   99 of 100 not later than p99. What never arrives counts as infinitely late, so \

@@ -40,7 +40,7 @@ pub(super) fn map(study: &Study, options: &ChartOptions) -> Option<Chart> {
     let needed = needs.iter().map(|need| need.text.as_str()).collect::<Vec<_>>().join(", ");
     let all: Vec<&Cell> = study.cells.iter().collect();
     let words_of = Words {
-        id: "map",
+        id: "map".into(),
         title: said.clone(),
         subtitle: subtitle(&all, &[format!("needs: {needed}"), format!("cheapest: least {least}")]),
         alt: format!("{} against {}. {said}.", map.y_title, map.x_title),

@@ -221,7 +221,7 @@ fn lines(values: &[Measured]) -> Chart {
     let x = Axis::covering("x", Kind::Plain, Range::Tight, points.iter().map(|point| point.x));
     let y = Axis::covering("y", Kind::Plain, Range::Wide, numbers());
     let lines = QoS::ALL.map(line).to_vec();
-    draw(Words { id: "extreme", ..Words::default() }, &[Lines { x, y, lines }])
+    draw(Words { id: "extreme".into(), ..Words::default() }, &[Lines { x, y, lines }])
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn nothing_outside_the_axes_is_drawn() {
             stairs: false,
         };
         let panel = Lines { x: axis([0.0, 10.0]), y: axis([4.0, 5.0]), lines: vec![line] };
-        draw(Words { id: "beyond", ..Words::default() }, &[panel])
+        draw(Words { id: "beyond".into(), ..Words::default() }, &[panel])
     };
     let (some, whole) = (drawn(&inside), drawn(&all));
     let but_bands = |chart: &Chart| -> Vec<String> {

@@ -61,7 +61,7 @@ pub(super) fn latency_cdf(study: &Study) -> Option<Chart> {
         levels.iter().map(|(_, figures)| (format!("QoS {}", figures.name()), told(figures))),
     );
     let words = Words {
-        id: "latency-cdf",
+        id: "latency-cdf".into(),
         title: said.clone(),
         subtitle: subtitle(&[cell], &values_of(study, cell)),
         alt: format!("Share of units that have arrived, over time. {said}."),
@@ -153,7 +153,7 @@ pub(super) fn backlog(study: &Study) -> Option<Chart> {
     });
     let said = said.collect::<Vec<_>>().join(", ");
     let words = Words {
-        id: "backlog",
+        id: "backlog".into(),
         title: format!("At most so many messages wait at one time: {said}"),
         subtitle: subtitle(&[cell], &values_of(study, cell)),
         alt: format!("Messages in flight and queued over the time of one trial. Most: {said}."),

@@ -167,6 +167,9 @@ where
         let tag = packet.tag();
         let name = line.name(client, way, packet.kind(), tag, transmission);
         let record = packet.describe(line.version, name, line.headers_of(&packet));
+        if let Some(tap) = self.options.tap {
+            tap.tap(&packet);
+        }
         let action = self.fault_on_sending(node, &name);
         if self.lines[client.index()].tcp.is_some() {
             self.packets += 1;
