@@ -216,7 +216,7 @@ fn shrunk(quirk: Quirk, whom: Blame, world: &World) -> (Scenario, Shrunk) {
         };
         let Some(bug) = Bug::of(&outcome).into_iter().find(own) else { continue };
         let never = AtomicBool::new(false);
-        let found = shrink(&trial, bug, &outcome, MOST_EVENTS, &never).unwrap();
+        let found = shrink(&trial, bug, MOST_EVENTS, &never).unwrap();
         return (scenario, found);
     }
     panic!("{} on the {whom:?} breaks nothing", quirk.label());

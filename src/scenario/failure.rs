@@ -2,13 +2,14 @@
 
 use super::client::ClientTable;
 use super::diagnostic::Diagnostics;
-use super::file::{ExpectTable, File, SeedsTable, SweepTable};
+use super::file::{ExpectTable, File, LinkTable, SeedsTable, SweepTable};
+use super::link::DelayTable;
 use super::links::{client_of, matches_name};
 use super::nodes::{numbered, size};
 use super::schedule::Schedule;
 use super::texts::{Duration, Every, Payload};
 use super::trial::{Setup, StreamSetup, Trial};
-use super::value::{Given, Levels, Whole};
+use super::value::{Either, Given, Levels, Whole};
 use super::{Scenario, defaults, fault, link, read, schedule_table, show};
 use crate::base::time::Span;
 
@@ -42,7 +43,11 @@ impl Scenario {
             let pattern = client_of(&given.value.between.value).unwrap_or_default();
             let own = setup.clients.iter().find(|client| matches_name(pattern, &client.name));
             if let Some(own) = own {
-                *given = Given::assumed(link::written(&own.link, &given.value.between));
+                let mut table = link::written(&own.link, &given.value.between);
+                for delay in delays(&mut table) {
+                    *delay = plain_delay(delay);
+                }
+                *given = Given::assumed(table);
             }
         }
         let faults = setup.faults.iter().map(|one| Given::assumed(fault::written(one, setup)));
@@ -53,6 +58,25 @@ impl Scenario {
         terse(&file)
     }
 }
+
+/// The delays of a link.
+fn delays(table: &mut LinkTable) -> impl Iterator<Item = &mut Given<Delay>> {
+    let ways = [&mut table.up, &mut table.down].into_iter().flatten();
+    let ways = ways.filter_map(|way| way.value.delay.as_mut());
+    table.delay.as_mut().into_iter().chain(ways)
+}
+
+/// A delay without jitter in one text.
+fn plain_delay(delay: &Given<Delay>) -> Given<Delay> {
+    match &delay.value {
+        Either::Table(table) if table.jitter.0 == Span::ZERO => {
+            Given::assumed(Either::Text(table.time))
+        }
+        _ => delay.clone(),
+    }
+}
+
+type Delay = Either<Duration, DelayTable>;
 
 /// The members of a fleet that take part, each on its own.
 fn clients(table: &ClientTable, setup: &Setup) -> Vec<Given<ClientTable>> {
@@ -122,21 +146,16 @@ fn terse(file: &File) -> String {
         return whole;
     }
     let mut place = lines.len();
-    let mut in_schedule = lines.len();
-    if let Some(start) = lines.iter().position(|line| *line == "[schedule]") {
-        in_schedule = start;
-    }
     while place > 0 {
         place -= 1;
-        let is_field = lines[place].contains(" = ") && !lines[place].starts_with(' ');
-        if place >= in_schedule || !is_field {
+        let is_list = lines[place].ends_with(" = [") || lines[place].starts_with(' ');
+        if is_list || !lines[place].contains(" = ") {
             continue;
         }
         let fewer: Vec<&str> =
             lines.iter().enumerate().filter(|(n, _)| *n != place).map(|(_, line)| *line).collect();
         if meaning(&fewer.join("\n")).is_some_and(|meaning| meaning == wanted) {
             lines = fewer;
-            in_schedule -= 1;
         }
     }
     let mut text = lines.join("\n");

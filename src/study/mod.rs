@@ -17,6 +17,7 @@ pub mod shard;
 pub mod shrink;
 pub mod statistics;
 pub mod store;
+pub mod stories;
 pub mod sweep;
 pub mod tape;
 pub mod theory;

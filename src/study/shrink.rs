@@ -15,7 +15,7 @@ use super::judge::judge_trial;
 use crate::base::name::{ClientIndex, StreamIndex};
 use crate::base::time::{Span, Time};
 use crate::engine::event::{self, Options, write_down};
-use crate::guarantee::verdict::{Ending, Outcome, RuleBreak, Violation};
+use crate::guarantee::verdict::{Ending, Finding, Outcome, RuleBreak, Violation};
 use crate::scenario::schedule::{Piece, Transcript};
 use crate::scenario::trial::{Setup, Trial};
 
@@ -64,30 +64,20 @@ pub const MOST_EVENTS: u64 = 20_000_000;
 /// Rounds in which everything is tried again; hardly ever more than three change anything.
 const MOST_ROUNDS: usize = 8;
 
-/// Shrinks a trial in which `bug` was found, with `outcome`. `None` if it was interrupted, or if
+/// Shrinks a trial in which `bug` was found. `None` if it was interrupted, or if
 /// the bug does not come again, which would be a bug in qoslab.
 #[must_use]
-pub fn shrink(
-    trial: &Trial,
-    bug: Bug,
-    outcome: &Outcome,
-    most_events: u64,
-    interrupt: &AtomicBool,
-) -> Option<Shrunk> {
+pub fn shrink(trial: &Trial, bug: Bug, most_events: u64, interrupt: &AtomicBool) -> Option<Shrunk> {
     let still = write_down(trial, Some(interrupt))?;
+    let outcome = judge_trial(&still, interrupt).ok().filter(|outcome| bug.is_in(outcome))?;
     let mut shrinker = Shrinker {
         bug,
         best: still,
-        outcome: outcome.clone(),
+        outcome,
         events_left: most_events,
         stopped_early: false,
         interrupt,
     };
-    // The first one must be judged whatever it takes.
-    let plain = Setup::clone(&shrinker.best.setup);
-    if !shrinker.accepts(plain) {
-        return None;
-    }
     let before = size(&shrinker.best.setup);
     shrinker.shrink();
     let Shrinker { best, outcome, stopped_early, .. } = shrinker;
@@ -119,6 +109,15 @@ impl Bug {
             Self::Promise(violation) => outcome.violations.contains_key(violation),
             Self::Rule(broken) => outcome.rules.contains_key(broken),
         }
+    }
+}
+
+impl Shrunk {
+    /// The broken promise in full; `None` where it is a rule that was broken.
+    #[must_use]
+    pub fn finding(&self) -> Option<&Finding> {
+        let Bug::Promise(violation) = self.bug else { return None };
+        self.outcome.findings.iter().find(|finding| finding.violation == violation)
     }
 }
 
@@ -257,6 +256,11 @@ impl Shrinker<'_> {
     /// The workload ends with its last message, and nothing waits for what was taken out.
     fn less_time(&mut self) {
         self.accepts(self.best.setup.without_tails());
+        for to in [Span::from_millis(100), Span::from_millis(1)] {
+            if self.accepts(self.best.setup.rounded(to)) {
+                break;
+            }
+        }
         let first = self.best.setup.first_time();
         if first > Span::ZERO {
             self.accepts(self.best.setup.earlier(first));

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Came, Schedule, one_coming};
+use super::{Came, Outage, Schedule, one_coming};
 use crate::base::name::ClientIndex;
 use crate::base::time::Span;
 use crate::network::script::Sending;
+use crate::network::settings::Interval;
 use crate::scenario::trial::{Setup, Trigger};
 
 /// One thing that was not plain.
@@ -89,6 +90,35 @@ impl Setup {
                 outage.at = outage.at - by;
             }
             setup.schedule = Some(Arc::new(moved));
+        }
+        setup
+    }
+
+    /// The same setup with all times of faults, outages, messages and pauses rounded to a multiple
+    /// of `to`, lengths to one at least.
+    #[must_use]
+    pub fn rounded(&self, to: Span) -> Self {
+        let whole = |span: Span| {
+            let unit = to.as_nanos().max(1);
+            Span::from_nanos(span.as_nanos().saturating_add(unit / 2) / unit * unit)
+        };
+        let length = |span: Span| if span == Span::ZERO { span } else { whole(span).max(to) };
+        let mut setup = self.clone();
+        for fault in &mut setup.faults {
+            if let Trigger::At(at) = &mut fault.trigger {
+                *at = whole(*at);
+            }
+            if let Some(Interval::Fixed(lasts)) = fault.action.lasts_mut() {
+                *lasts = length(*lasts);
+            }
+        }
+        if let Some(schedule) = &mut setup.schedule {
+            let schedule = Arc::make_mut(schedule);
+            schedule.pauses.values_mut().for_each(|pause| *pause = length(*pause));
+            schedule.messages.values_mut().for_each(|timing| timing.at = whole(timing.at));
+            for outage in schedule.outages.values_mut().flatten() {
+                *outage = Outage { at: whole(outage.at), lasts: length(outage.lasts) };
+            }
         }
         setup
     }
