@@ -51,6 +51,10 @@
 //! [`guarantee::verdict::Outcome`]. Where a promise was broken the trial runs a second time, the
 //! same to the last event, and only the messages concerned are recorded.
 //!
+//! What luck decided in a trial can be written down ([`engine::event::write_down`]): the same trial
+//! with nothing left to luck, of which parts can be taken out one by one ([`scenario::schedule`]).
+//! On that stand [`study::shrink`], failure files and replays.
+//!
 //! # Determinism
 //! The same [`scenario::MODEL`], scenario and seed give the same trace hash and the same bytes in
 //! every file, on any machine and with any number of jobs. Luck is drawn by what it is about

@@ -8,10 +8,11 @@ use clap::Args;
 use rayon::ThreadPoolBuilder;
 
 use super::decide::Decided;
-use super::exit;
 use super::files::writable_folder;
 use super::options::Printing;
+use super::proofs::{self, prove};
 use super::studies::{self, Drawing, PAGE_NAME, Report};
+use super::{exit, interrupt};
 use crate::study::gate::Gate;
 use crate::study::store::{FILE_NAME, Store, merge};
 
@@ -92,8 +93,9 @@ pub(super) fn execute_report(arguments: &ReportArguments) -> anyhow::Result<u8> 
 fn draw(store: &Path, out: &Path, drawing: Drawing, printing: &Printing) -> anyhow::Result<u8> {
     let pool = ThreadPoolBuilder::new().num_threads(1).build()?;
     let gate = Gate { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
+    let folder = store.parent().unwrap_or(Path::new("."));
     let mut store = Store::read(store)?;
-    let (study, manifest) = studies::stored(&mut store, &gate)?;
+    let (mut study, manifest) = studies::stored(&mut store, &gate)?;
     let command = &manifest.command;
     if let Some(wanted) = &manifest.wanted {
         let load = |plan| gate.load_study(plan, &mut store);
@@ -102,6 +104,12 @@ fn draw(store: &Path, out: &Path, drawing: Drawing, printing: &Printing) -> anyh
         decided.print()?;
         studies::summarise(&study, None, &out.join(PAGE_NAME));
         return Ok(decided.code(&study));
+    }
+    // Where failures were shrunk, they are again: their ladders are not in the store.
+    if let [cell] = &mut study.cells[..]
+        && folder.join(proofs::FOLDER).exists()
+    {
+        prove(&mut cell.result, Some(out), &pool, "", printing.quiet, interrupt::watch())?;
     }
     Report::new(&study, command, drawing).write(out)?;
     studies::print(&study, printing, "")?;

@@ -19,12 +19,14 @@ mod load;
 mod merge;
 mod options;
 mod progress;
+mod proofs;
 mod replay;
 mod run;
 mod schema;
 mod studies;
 mod sweep;
 mod terminal;
+mod unmet;
 
 /// What an MQTT QoS level really delivers, and what it costs: simulated, judged, with evidence.
 #[derive(Debug, Parser)]

@@ -12,7 +12,7 @@ use rayon::ThreadPoolBuilder;
 use super::files::Pending;
 use super::options::{qos, setting, trial_name};
 use super::terminal::{Output, When, note, style};
-use super::{exit, interrupt, load};
+use super::{exit, interrupt, load, unmet};
 use crate::base::name::StreamIndex;
 use crate::base::qos::QoS;
 use crate::base::time::{Span, Time};
@@ -132,6 +132,7 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     let trial = plan.trial(plan.trials[0]);
     let interrupt = interrupt::watch();
     let judged = judge_trial(&trial, interrupt);
+    unmet::tell(&trial, interrupt);
     let pool =
         ThreadPoolBuilder::new().num_threads(1).build().context("failed to start threads")?;
     let gate = Gate { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };

@@ -31,7 +31,6 @@ use folder::Folders;
 
 mod exports;
 mod folder;
-mod proofs;
 
 const EXAMPLES: &str = "\
 Examples:

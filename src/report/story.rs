@@ -5,6 +5,7 @@ use super::commands::argument;
 use super::ladder::{self, Judged, Ladder};
 use super::number::counted;
 use super::style::Style;
+use super::table::wrap;
 use super::{escape, failure, words};
 use crate::scenario::Scenario;
 use crate::study::shrink::{Bug, Size};
@@ -43,6 +44,9 @@ pub fn sentence(story: &Story) -> String {
         format!("{messages} and {}", counted(size.faults as u64, "fault"))
     };
     let shrunk = &story.shrunk;
+    if shrunk.before == shrunk.after && !shrunk.stopped_early {
+        return format!("shrunk: {}, and less does not do", size(&shrunk.after));
+    }
     let mut text = format!("shrunk: {} -> {}", size(&shrunk.before), size(&shrunk.after));
     if shrunk.stopped_early {
         text += ", where the effort ended: less may do";
@@ -83,7 +87,11 @@ pub fn file(story: &Story, scenario: &Scenario, command: &str) -> String {
             .to_owned(),
     ];
     let comments = lines.iter().filter(|line| !line.is_empty());
-    let comments = comments.flat_map(|line| super::table::wrap(&escape::terminal(line), 96));
+    let comments = comments.flat_map(|line| {
+        let line = escape::terminal(line);
+        // A command is to be copied.
+        if line.starts_with("From: ") { vec![line.into_owned()] } else { wrap(&line, 96) }
+    });
     let comments: String = comments.map(|line| format!("# {line}\n")).collect();
     comments + &scenario.written_down(&shrunk.trial)
 }

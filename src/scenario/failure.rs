@@ -2,14 +2,13 @@
 
 use super::client::ClientTable;
 use super::diagnostic::Diagnostics;
-use super::file::{ExpectTable, File, LinkTable, SeedsTable, SweepTable};
-use super::link::DelayTable;
+use super::file::{ExpectTable, File, SeedsTable, SweepTable};
 use super::links::{client_of, matches_name};
 use super::nodes::{numbered, size};
 use super::schedule::Schedule;
 use super::texts::{Duration, Every, Payload};
 use super::trial::{Setup, StreamSetup, Trial};
-use super::value::{Either, Given, Levels, Whole};
+use super::value::{Given, Levels, Whole};
 use super::{Scenario, defaults, fault, link, read, schedule_table, show};
 use crate::base::time::Span;
 
@@ -43,11 +42,7 @@ impl Scenario {
             let pattern = client_of(&given.value.between.value).unwrap_or_default();
             let own = setup.clients.iter().find(|client| matches_name(pattern, &client.name));
             if let Some(own) = own {
-                let mut table = link::written(&own.link, &given.value.between);
-                for delay in delays(&mut table) {
-                    *delay = plain_delay(delay);
-                }
-                *given = Given::assumed(table);
+                *given = Given::assumed(link::written(&own.link, &given.value.between));
             }
         }
         let faults = setup.faults.iter().map(|one| Given::assumed(fault::written(one, setup)));
@@ -58,25 +53,6 @@ impl Scenario {
         terse(&file)
     }
 }
-
-/// The delays of a link.
-fn delays(table: &mut LinkTable) -> impl Iterator<Item = &mut Given<Delay>> {
-    let ways = [&mut table.up, &mut table.down].into_iter().flatten();
-    let ways = ways.filter_map(|way| way.value.delay.as_mut());
-    table.delay.as_mut().into_iter().chain(ways)
-}
-
-/// A delay without jitter in one text.
-fn plain_delay(delay: &Given<Delay>) -> Given<Delay> {
-    match &delay.value {
-        Either::Table(table) if table.jitter.0 == Span::ZERO => {
-            Given::assumed(Either::Text(table.time))
-        }
-        _ => delay.clone(),
-    }
-}
-
-type Delay = Either<Duration, DelayTable>;
 
 /// The members of a fleet that take part, each on its own.
 fn clients(table: &ClientTable, setup: &Setup) -> Vec<Given<ClientTable>> {
@@ -141,7 +117,7 @@ fn terse(file: &File) -> String {
         errors.list.is_empty().then(|| show::show(&file))
     };
     let Some(wanted) = meaning(&whole) else { return whole };
-    let mut lines: Vec<&str> = whole.lines().collect();
+    let mut lines: Vec<String> = whole.lines().map(str::to_owned).collect();
     if lines.len() > LONGEST {
         return whole;
     }
@@ -152,31 +128,29 @@ fn terse(file: &File) -> String {
         if is_list || !lines[place].contains(" = ") {
             continue;
         }
-        let fewer: Vec<&str> =
-            lines.iter().enumerate().filter(|(n, _)| *n != place).map(|(_, line)| *line).collect();
-        if meaning(&fewer.join("\n")).is_some_and(|meaning| meaning == wanted) {
+        let mut fewer = lines.clone();
+        let line = fewer.remove(place);
+        let means_the_same =
+            |lines: &[String]| meaning(&lines.join("\n")).as_ref() == Some(&wanted);
+        if means_the_same(&fewer) {
             lines = fewer;
+        } else if let Some(short) = short_delay(&line) {
+            fewer.insert(place, short);
+            if means_the_same(&fewer) {
+                lines = fewer;
+            }
         }
     }
-    let mut text = lines.join("\n");
-    text.push('\n');
+    let sections: Vec<&[String]> = lines.split(String::is_empty).collect();
     // A section of which nothing is left says nothing.
-    while let Some(fewer) = without_an_empty_section(&text) {
-        if meaning(&fewer).is_none_or(|meaning| meaning != wanted) {
-            break;
-        }
-        text = fewer;
-    }
-    text
+    let is_empty = |section: &[String]| matches!(section, [heading] if heading.starts_with('[') && !heading.starts_with("[["));
+    let sections = sections.into_iter().filter(|section| !is_empty(section));
+    sections.map(|section| section.join("\n") + "\n").collect::<Vec<_>>().join("\n")
 }
 
-/// The text without its first section that has no field.
-fn without_an_empty_section(text: &str) -> Option<String> {
-    let lines: Vec<&str> = text.lines().collect();
-    let is_heading = |line: &str| line.starts_with('[') && !line.starts_with("[[");
-    let found = lines.windows(3).position(|three| {
-        is_heading(three[0]) && three[1].is_empty() && three[2].starts_with('[')
-    })?;
-    let rest = lines[..found].iter().chain(&lines[found + 2..]).copied().collect::<Vec<_>>();
-    Some(rest.join("\n") + "\n")
+/// A line with a delay without jitter, in one text.
+fn short_delay(line: &str) -> Option<String> {
+    let rest = line.strip_prefix("delay = { time = ")?;
+    let (time, _) = rest.split_once(", jitter = \"0s\"")?;
+    Some(format!("delay = {time}"))
 }

@@ -11,6 +11,7 @@ mod disagreements;
 mod documents;
 mod errors;
 mod faults;
+mod schedules;
 mod varied;
 
 /// A scenario with nothing in it that could be left out.

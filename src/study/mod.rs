@@ -22,6 +22,7 @@ pub mod sweep;
 pub mod tape;
 pub mod theory;
 pub mod timeline;
+pub mod unmet;
 
 #[cfg(test)]
 mod radio_tests;

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use anyhow::bail;
 
 use super::Arguments;
-use super::proofs::prove;
 use crate::cli::files::writable_folder;
 use crate::cli::progress::Progress;
+use crate::cli::proofs::prove;
 use crate::cli::studies::{self, Report, earlier};
+use crate::cli::unmet;
 use crate::guarantee::verdict::Outcome;
 use crate::report::escape;
 use crate::scenario::Scenario;
@@ -85,6 +86,7 @@ impl Folder {
         progress: &Progress,
     ) -> anyhow::Result<(ScenarioResult, Option<Comparison>)> {
         let command = arguments.command(&plan.scenario);
+        unmet::tell(&plan.trial(plan.trials[0]), gate.interrupt);
         let settings = plan.scenario.settings.clone();
         let plan = StudyPlan::of_plan(plan);
         let store = self.path.as_deref().filter(|_| arguments.trial.is_none());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Came, Outage, Schedule, one_coming};
 use crate::base::name::ClientIndex;
 use crate::base::time::Span;
+use crate::network::overrule::ForcedFate;
 use crate::network::script::Sending;
 use crate::network::settings::Interval;
 use crate::scenario::trial::{Setup, Trigger};
@@ -39,6 +40,38 @@ impl Setup {
             pieces.extend(pauses.map(|&(client, nth, attempt)| Piece::Pause(client, nth, attempt)));
         }
         pieces
+    }
+
+    /// One of its [`Setup::pieces`] in words.
+    #[must_use]
+    pub fn piece_text(&self, piece: Piece) -> String {
+        let name = |client: ClientIndex| &self.clients[client.index()].name;
+        match piece {
+            Piece::Fault(place) => match &self.faults[place].trigger {
+                Trigger::Named(packet) => {
+                    format!(
+                        "the fault `{}` at {}",
+                        self.faults[place].name,
+                        self.packet_text(packet)
+                    )
+                }
+                _ => format!("the fault `{}`", self.faults[place].name),
+            },
+            Piece::Fate(sending) => {
+                let packet = self.packet_text(&sending.packet);
+                match (sending.segment, sending.attempt) {
+                    (0, 0) => format!("the fate of {packet}"),
+                    (segment, resend) => {
+                        format!("the fate of {packet}, segment {segment}, resend {resend}")
+                    }
+                }
+            }
+            Piece::Outage(client, nth) => format!("outage {} of `{}`", nth + 1, name(client)),
+            Piece::Pause(client, connection, failed) => format!(
+                "the pause of `{}` before its connection {connection}, after {failed} failed",
+                name(client)
+            ),
+        }
     }
 
     /// The same setup with only these of its [`Setup::pieces`].
@@ -94,7 +127,7 @@ impl Setup {
         setup
     }
 
-    /// The same setup with all times of faults, outages, messages and pauses rounded to a multiple
+    /// The same setup with all times of faults, fates, outages, messages and pauses rounded to a multiple
     /// of `to`, lengths to one at least.
     #[must_use]
     pub fn rounded(&self, to: Span) -> Self {
@@ -114,6 +147,12 @@ impl Setup {
         }
         if let Some(schedule) = &mut setup.schedule {
             let schedule = Arc::make_mut(schedule);
+            for fate in Arc::make_mut(&mut schedule.fates).values_mut() {
+                if let ForcedFate::Arrives { after, again } = fate {
+                    *after = length(*after);
+                    *again = again.map(length);
+                }
+            }
             schedule.pauses.values_mut().for_each(|pause| *pause = length(*pause));
             schedule.messages.values_mut().for_each(|timing| timing.at = whole(timing.at));
             for outage in schedule.outages.values_mut().flatten() {

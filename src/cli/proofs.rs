@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context;
 use rayon::ThreadPool;
 
-use crate::cli::files::{Pending, writable_folder};
-use crate::cli::terminal::note;
+use super::files::{Pending, writable_folder};
+use super::terminal::note;
 use crate::report::story::{FAILURE, LADDER_PICTURE, LADDER_TEXT, PACKETS};
 use crate::report::style::Style;
 use crate::report::{capture, failure, ladder, number, story};
@@ -17,7 +17,7 @@ use crate::study::result::ScenarioResult;
 use crate::study::stories::{self, Story};
 
 /// The folder of failures in a report's folder.
-const FOLDER: &str = "failures";
+pub(super) const FOLDER: &str = "failures";
 
 /// At most so many rows of a ladder in a file.
 const MOST_ROWS: usize = 500;
