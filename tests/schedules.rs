@@ -25,6 +25,20 @@ fn trace(trial: &Trial) -> u64 {
 }
 
 #[test]
+fn the_file_that_stands_for_a_trial_is_read_as_the_same_trial() {
+    for scenario in shipped().iter().filter(|it| it.points[0].setup.clients.len() < 20) {
+        let point = scenario.points.last().unwrap();
+        let trial = point.trial(scenario.first_seed);
+        let Some(still) = write_down(&trial, None) else { unreachable!() };
+        let text = scenario.written_down(&still);
+        let read = Scenario::parse("failure.toml", &text)
+            .unwrap_or_else(|wrong| panic!("{}: {}", scenario.name, wrong.render(false)));
+        let again = read.points[0].trial(read.first_seed);
+        assert_eq!(trace(&again), trace(&trial), "{}", scenario.name);
+    }
+}
+
+#[test]
 fn a_trial_without_luck_repeats_the_one_that_was_written_down() {
     let scenarios = shipped();
     let points = scenarios

@@ -217,6 +217,12 @@ impl Tag {
         Self(Parts { sequence: nth, ..self.0 })
     }
 
+    /// The same mark in a trial where its stream has another place.
+    #[must_use]
+    pub fn of_stream(self, place: impl FnOnce(StreamIndex) -> StreamIndex) -> Self {
+        Self(Parts { stream: place(self.0.stream), ..self.0 })
+    }
+
     /// The mark of a will that the broker publishes at `now`.
     #[must_use]
     pub const fn published_at(self, now: Time) -> Self {

@@ -283,13 +283,22 @@ fn decimal(number: &str) -> Option<(u128, u128)> {
     Some((mantissa, 10_u128.pow(places)))
 }
 
-/// A time in the largest unit that divides it: parses to the same value.
+/// A time in the largest unit that divides it, or as a fraction where that unit is small: parses
+/// to the same value.
 #[must_use]
 pub fn write_span(span: Span) -> String {
     if span == Span::ZERO {
         return "0s".to_owned();
     }
-    write_in(span.as_nanos(), &[5, 7, 8].map(|n| NANOS[n]), &[4, 3, 1, 0].map(|n| NANOS[n]))
+    let nanos = span.as_nanos();
+    // What is no whole number of a small unit is easier to read as a fraction of a large one.
+    for (unit, name, digits) in [(1_000_000_000, "s", 9), (1_000_000, "ms", 6)] {
+        if nanos >= unit && !nanos.is_multiple_of(1_000_000) {
+            let fraction = format!("{:0digits$}", nanos % unit);
+            return format!("{}.{}{name}", nanos / unit, fraction.trim_end_matches('0'));
+        }
+    }
+    write_in(nanos, &[5, 7, 8].map(|n| NANOS[n]), &[4, 3, 1, 0].map(|n| NANOS[n]))
 }
 
 /// A length in bytes: parses to the same value.

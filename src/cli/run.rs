@@ -31,6 +31,7 @@ use folder::Folders;
 
 mod exports;
 mod folder;
+mod proofs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -50,7 +51,11 @@ too, and the tables go to the step's summary.";
 /// Simulate every trial, judge it, print the tables, write the reports: the gate for CI.
 ///
 /// A scenario stands for trials: each point of its axes (such as QoS 0, 1 and 2) with each seed.
-/// Results go to reports/SCENARIO/: report.html, charts, points.csv, trials.csv, results.json, and
+/// The first failure of each kind is shrunk to the fewest messages and faults that still fail the
+/// same, and shown as a ladder.
+///
+/// Results go to reports/SCENARIO/: report.html, charts, points.csv, trials.csv, results.json,
+/// failures/TRIAL/ with a file that repeats the failure, its ladder and its packets, and
 /// trials.store for `qoslab report` and --baseline; except with --trial.
 #[derive(Debug, Args)]
 #[command(after_help = concat_help())]
@@ -89,6 +94,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DAY", value_parser = day, requires = "known",
         help_heading = "How to run")]
     today: Option<Day>,
+    /// Leave failures as large as they are
+    #[arg(long, help_heading = "How to run")]
+    no_shrink: bool,
     #[command(flatten)]
     running: Running,
 

@@ -7,13 +7,14 @@ use super::number::counted;
 use super::style::Style;
 use super::table::{gate, wrap};
 use super::words;
-use super::{commands, escape};
+use super::{commands, escape, story};
 use crate::base::time::Time;
 use crate::base::units::format_count;
 use crate::guarantee::verdict::{Breach, Ending, Finding, RuleBreak, RuleFinding, Violation};
 use crate::scenario::Scenario;
 use crate::scenario::trial::Setup;
 use crate::study::result::{Cause, Failure, MAX_FAILURES, PointResult, ScenarioResult};
+use crate::study::shrink::Bug;
 
 /// At most so many lines of a message's story are printed.
 const MAX_STORY: usize = 40;
@@ -81,7 +82,11 @@ fn block(
     text += &match &failure.cause {
         Cause::Broken { totals, findings, violations, rule_findings, rules } => {
             let findings = findings.iter().filter(|it| told.is_new(it.violation, None));
-            let mut text: String = findings.map(|it| finding_block(it, setup, style)).collect();
+            let has_ladder = |it: &Finding| {
+                failure.stories.iter().any(|story| story.shrunk.bug == Bug::Promise(it.violation))
+            };
+            let mut text: String =
+                findings.map(|it| finding_block(it, setup, !has_ladder(it), style)).collect();
             let findings = rule_findings.iter().filter(|it| told.is_new(None, it.broken));
             text.extend(findings.map(|it| rule_block(it, style)));
             for (broken, count) in rules {
@@ -118,7 +123,9 @@ fn block(
             format!("  qoslab panicked: {}\n  this is a bug in qoslab\n", escape::terminal(message))
         }
     };
-    text + &format!("  reproduce: {}\n", reproduce(scenario, failure, flags))
+    text += &format!("  reproduce: {}\n", reproduce(scenario, failure, flags));
+    text.extend(failure.stories.iter().map(|story| story::text(story, style)));
+    text
 }
 
 /// One broken rule: its strength and id, when, and one sentence.
@@ -143,7 +150,7 @@ pub(super) fn not_drained(ending: Ending, at: Time) -> String {
     format!("  not drained: {limit} came at {at} with work left; nothing is proved ({advice})\n")
 }
 
-fn finding_block(finding: &Finding, setup: &Setup, style: Style) -> String {
+fn finding_block(finding: &Finding, setup: &Setup, with_story: bool, style: Style) -> String {
     let mut text = format!("\n  {}\n", style.strong(&headline(finding, setup)));
     let rule = finding.rule.map(|rule| format!(", MUST [{rule}]")).unwrap_or_default();
     let blame = words::blame(finding.violation.blame);
@@ -151,6 +158,9 @@ fn finding_block(finding: &Finding, setup: &Setup, style: Style) -> String {
     let because = escape::terminal(&finding.because);
     for line in wrap(&format!("blame: {blame}{rule}: {because}"), 76) {
         text += &format!("    {line}\n");
+    }
+    if !with_story {
+        return text + "\n";
     }
     if !finding.story.is_empty() {
         text += &format!("\n    {}\n", style.faint("      t/s"));

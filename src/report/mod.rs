@@ -27,6 +27,7 @@ pub mod page;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod png;
+pub mod story;
 pub mod style;
 pub mod summary;
 pub mod table;

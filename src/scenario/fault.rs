@@ -12,8 +12,10 @@ use crate::network::settings::Interval;
 mod action;
 mod expand;
 mod packet;
+mod written;
 
 pub(super) use expand::expand;
+pub(super) use written::written;
 
 /// A fault: when it comes, whom it befalls, and what it does.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -41,10 +43,11 @@ pub(super) struct FaultTable {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WhenTable {
-    /// Its kind, such as `"PUBREC"`.
+    /// Its kind, such as `"PUBREC"`; or the whole name of one packet, such as
+    /// `"sensor#7 / broker / 0 / PUBREC / 0"`, and then nothing else.
     pub packet: Given<String>,
     /// Which of them on that link, from 1, counted from the start of the trial; resends count.
-    #[serde(default = "first")]
+    #[serde(default = "first", skip_serializing_if = "is_first")]
     pub nth: Whole<1, 1_000_000_000>,
     /// The client that the broker sends it to, with `*` for any letters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,6 +123,10 @@ impl Default for CrashTable {
         let down = Every(Interval::Fixed(Span::from_secs(3)));
         Self { down, peers: PeersWord::default(), point: None }
     }
+}
+
+fn is_first(nth: &Whole<1, 1_000_000_000>) -> bool {
+    *nth == first()
 }
 
 const fn first() -> Whole<1, 1_000_000_000> {

@@ -10,6 +10,7 @@ use super::client::ClientTable;
 use super::fault::FaultTable;
 use super::link::{DelayTable, Direction, LossTable, ReorderTable};
 use super::problem::Problem;
+use super::schedule_table::ScheduleTable;
 use super::swarm::SwarmTable;
 use super::texts::{Bytes, Duration, Every, Percent, Rate};
 use super::value::{Either, Given, Text, Whole};
@@ -53,6 +54,9 @@ pub(super) struct File {
     /// Classes of faults that each seed switches on or off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swarm: Option<Given<SwarmTable>>,
+    /// What happens in place of luck, in a file that was written down from a trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Given<ScheduleTable>>,
     /// What is expected beyond the promises.
     #[serde(default)]
     pub expect: ExpectTable,

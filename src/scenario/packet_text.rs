@@ -66,6 +66,24 @@ impl Setup {
         }
     }
 
+    /// The message of this name, such as `sensor#7`, or in words what is wrong with the text.
+    ///
+    /// # Errors
+    /// If it has another form, or nobody publishes it.
+    pub fn message_named(&self, text: &str) -> Result<(StreamIndex, u32), String> {
+        let (name, sequence) = text
+            .rsplit_once('#')
+            .ok_or_else(|| format!("`{text}` is no message: write `sensor#7`"))?;
+        let mut numbered = (0..).map(StreamIndex).zip(&self.streams);
+        let found = numbered.find(|(_, stream)| *stream.name == *name);
+        let (index, stream) = found.ok_or_else(|| format!("nobody publishes as `{name}`"))?;
+        let sequence = whole(sequence)?;
+        if !stream.will && sequence >= stream.count {
+            return Err(format!("`{name}` publishes {} messages, from #0", stream.count));
+        }
+        Ok((index, sequence))
+    }
+
     fn message_packet(
         &self,
         message: &str,
@@ -74,15 +92,13 @@ impl Setup {
         kind: &str,
         transmission: &str,
     ) -> Result<PacketName, String> {
-        let (name, sequence) = message
-            .rsplit_once('#')
-            .ok_or_else(|| format!("`{message}` is no message: write `sensor#7`"))?;
-        let (index, setup) = (0..)
-            .zip(&self.streams)
-            .find(|(_, stream)| *stream.name == *name)
-            .ok_or_else(|| format!("nobody publishes as `{name}`"))?;
+        let (stream, sequence) = self.message_named(message)?;
         let hop = if receiver == BROKER { Hop::First } else { Hop::Second };
-        let client = if hop == Hop::First { setup.client } else { self.client_named(receiver)? };
+        let client = if hop == Hop::First {
+            self.streams[stream.index()].client
+        } else {
+            self.client_named(receiver)?
+        };
         let kind = kind_named(kind)?;
         if !kind.is_delivery() {
             return Err(format!("{} belongs to no message", kind.label()));
@@ -96,8 +112,8 @@ impl Setup {
             way: way(hop, kind),
             kind,
             subject: Subject::Message {
-                stream: StreamIndex(index),
-                sequence: whole(sequence)?,
+                stream,
+                sequence,
                 hop,
                 copy: copy | retained,
                 transmission: Transmission { attempt: whole(attempt)?, echo: whole(echo)? },

@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::diagnostic::Diagnostics;
 use super::file::{ExpectTable, File, SeedsTable, SweepTable};
 use super::nodes::Nodes;
+use super::schedule_table::{self, ScheduleTable};
 use super::trial::{JudgeSettings, Setup};
 use super::value::{Given, Levels};
 use super::{MODEL, Point, endpoint, fault, show, swarm};
@@ -46,6 +47,13 @@ pub(super) fn points(file: &File, nodes: &Nodes, errors: &mut Diagnostics) -> Ve
     for setup in &mut setups {
         setup.faults.clone_from(&faults);
     }
+    if let Some(given) = &file.schedule {
+        check_one(file, given, setups.len(), errors);
+        for setup in &mut setups {
+            let schedule = schedule_table::schedule(given, setup, errors);
+            setup.schedule = Some(Arc::new(schedule));
+        }
+    }
     let swarm = file.swarm.as_ref().map(|given| Arc::new(swarm::check(given, &setups[0], errors)));
     let point = |((publish, granted), setup): ((Option<QoS>, Option<QoS>), Setup)| Point {
         published: publish.or_else(|| shared(&setup)),
@@ -55,6 +63,19 @@ pub(super) fn points(file: &File, nodes: &Nodes, errors: &mut Diagnostics) -> Ve
         swarm: swarm.clone(),
     };
     levels.into_iter().zip(setups).map(point).collect()
+}
+
+/// A schedule is one trial's.
+fn check_one(file: &File, given: &Given<ScheduleTable>, points: usize, errors: &mut Diagnostics) {
+    let seeds = file.seeds.count.0;
+    let several = [
+        (points > 1, format!("the lists of QoS make {points} points of it"), "write one QoS each"),
+        (seeds > 1, format!("there are {seeds} seeds"), "write `seeds = { count = 1 }`"),
+        (file.swarm.is_some(), "the swarm would draw".to_owned(), "leave [swarm] out"),
+    ];
+    for (_, label, help) in several.into_iter().filter(|(is_so, ..)| *is_so) {
+        errors.error(&given.span, "a schedule is of one trial", label).help(help);
+    }
 }
 
 /// The setup with the levels of a point.

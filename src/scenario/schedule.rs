@@ -16,6 +16,11 @@ use crate::base::time::{Span, Time};
 use crate::network::script::Fates;
 use crate::network::settings::{DirectionSettings, Interval, LinkSettings, LossModel};
 
+mod pieces;
+mod restrict;
+
+pub use pieces::Piece;
+
 /// What was not plain, by what it is about.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Schedule {
@@ -162,7 +167,7 @@ fn resolved(faults: &[FaultSetup], came: &[Came]) -> Vec<FaultSetup> {
 }
 
 /// One coming of a fault, as a fault of its own.
-pub(super) fn one_coming(fault: &FaultSetup, nth: u32, came: &Came) -> FaultSetup {
+fn one_coming(fault: &FaultSetup, nth: u32, came: &Came) -> FaultSetup {
     let name =
         if nth == 1 { Arc::clone(&fault.name) } else { format!("{}/{nth}", fault.name).into() };
     let mut action = fault.action.clone();

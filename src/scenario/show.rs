@@ -33,7 +33,16 @@ pub(super) fn show(file: &File) -> String {
 /// Writes the plain values of a table first, then its sections.
 fn section(text: &mut String, path: &str, table: &Table) {
     for (key, value) in table.iter().filter(|(key, value)| !is_section(path, key, value)) {
-        let _ = writeln!(text, "{key} = {value}");
+        match value {
+            Value::Array(list) if path == "schedule" => {
+                let _ = writeln!(text, "{key} = [");
+                for one in list {
+                    let _ = writeln!(text, "    {one},");
+                }
+                let _ = writeln!(text, "]");
+            }
+            _ => drop(writeln!(text, "{key} = {value}")),
+        }
     }
     for (key, value) in table.iter().filter(|(key, value)| is_section(path, key, value)) {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
@@ -56,7 +65,7 @@ fn section(text: &mut String, path: &str, table: &Table) {
 /// Whether a value has a heading of its own; the others are written in one line.
 fn is_section(path: &str, key: &str, value: &Value) -> bool {
     match (path, key) {
-        ("", "broker" | "expect" | "swarm" | "sweep") => value.is_table(),
+        ("", "broker" | "expect" | "schedule" | "swarm" | "sweep") => value.is_table(),
         ("", "client" | "link" | "fault")
         | ("client", "publish" | "subscribe")
         | ("expect", "broken") => value.is_array(),

@@ -9,7 +9,7 @@ use super::diagnostic::nearest;
 use super::problem::Problem;
 use super::trial::{CrashPoint, PeersSee};
 use super::value::{Text, TextVisitor, text_schema, text_value};
-use crate::base::event::RetainHandling;
+use crate::base::event::{Loss, RetainHandling};
 use crate::base::name::Way;
 use crate::guarantee::verdict::{Blame, Breach, Promise};
 use crate::mqtt::settings::{DeliverOn, IdPolicy, OnFull, RepeatedPubrec, Version};
@@ -206,6 +206,34 @@ words! {
         Before = "before" => false,
         /// It arrives.
         After = "after" => true,
+    }
+}
+
+words! {
+    /// Why a packet is lost.
+    LossWord -> Loss {
+        /// By a rate of random loss.
+        Random = "random" => Self::Random,
+        /// In a burst.
+        Burst = "burst" => Self::Burst,
+        /// The link was down.
+        Outage = "outage" => Self::Outage,
+        /// The link's queue was full.
+        QueueFull = "queue-full" => Self::QueueFull,
+        /// By a fault.
+        Forced = "forced" => Self::Forced,
+    }
+}
+
+impl From<Loss> for LossWord {
+    fn from(loss: Loss) -> Self {
+        match loss {
+            Loss::Random => Self::Random,
+            Loss::Burst => Self::Burst,
+            Loss::Outage => Self::Outage,
+            Loss::QueueFull => Self::QueueFull,
+            Loss::Forced => Self::Forced,
+        }
     }
 }
 

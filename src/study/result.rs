@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::breaks::{cause_of, is_expected, verdict_of};
 use super::needs::NeedResult;
 pub use super::quantiles::Quantiles;
+pub use super::stories::Story;
 use crate::base::name::Kind;
 use crate::base::qos::QoS;
 use crate::base::time::{Span, Time};
@@ -182,6 +183,9 @@ pub struct Failure {
     pub verdict: Verdict,
     /// What went wrong.
     pub cause: Cause,
+    /// The smallest trials in which the same goes wrong, where somebody looked for them: of the
+    /// first failure of each kind.
+    pub stories: Vec<Story>,
 }
 
 /// What went wrong in a trial.
@@ -318,7 +322,7 @@ impl PointResult {
         verdict: Verdict,
         cause: Cause,
     ) -> TrialRow {
-        self.keep(Failure { trial: name.clone(), seed, verdict, cause });
+        self.keep(Failure { trial: name.clone(), seed, verdict, cause, stories: Vec::new() });
         TrialRow { name, seed, verdict, facts: None, qos: Vec::new() }
     }
 
@@ -354,7 +358,8 @@ impl PointResult {
         add(&mut self.sometimes, &outcome.sometimes);
         if verdict != Verdict::Holds {
             let cause = cause_of(outcome, expect);
-            self.keep(Failure { trial: row.name.clone(), seed, verdict, cause });
+            let (trial, stories) = (row.name.clone(), Vec::new());
+            self.keep(Failure { trial, seed, verdict, cause, stories });
         }
         row
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 
 use super::Arguments;
+use super::proofs::prove;
 use crate::cli::files::writable_folder;
 use crate::cli::progress::Progress;
 use crate::cli::studies::{self, Report, earlier};
@@ -103,6 +104,12 @@ impl Folder {
                 Err(never) => match never {},
             },
         };
+        if !arguments.no_shrink {
+            let (result, flags) = (&mut study.cells[0].result, arguments.running.flags());
+            let is_quiet = arguments.printing.quiet;
+            let Gate { pool, interrupt, .. } = *gate;
+            prove(result, self.path.as_deref(), pool, &flags, is_quiet, interrupt)?;
+        }
         let baseline = self.baseline.map(|mut store| compare(&study, &mut store)).transpose()?;
         if let Some(path) = &self.path {
             let report = Report::new(&study, &command, arguments.drawing);

@@ -20,7 +20,7 @@ pub(super) fn title(scope: &Scope, setup: &Setup) -> String {
 }
 
 /// The same with a capital letter.
-pub(super) fn capital(text: &str) -> String {
+pub(in crate::report) fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

@@ -1,13 +1,16 @@
 //! Trials that failed: what was promised, what happened, whose fault it was.
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
 use super::{badge, cell_name, command, scrolling};
 use crate::base::units::format_count;
 use crate::guarantee::verdict::{Finding, RuleFinding};
+use crate::report::commands::argument;
 use crate::report::failure::{headline, not_drained, reproduce, times};
+use crate::report::ladder::words::capital;
+use crate::report::ladder::{self, Ladder, MOST_ROWS};
 use crate::report::number::counted;
-use crate::report::{escape, words};
+use crate::report::{escape, story, words};
 use crate::scenario::trial::Setup;
 use crate::study::result::{Cause, Failure, PointResult};
 use crate::study::sweep::{Cell, Study};
@@ -54,6 +57,18 @@ fn article(study: &Study, cell: &Cell, point: &PointResult, failure: &Failure) -
             }
             (cause(&failure.cause, setup))
             (command(&reproduce(scenario, failure, "")))
+            @for (nth, own) in failure.stories.iter().enumerate() {
+                p { (capital(&story::sentence(own))) "." }
+                (PreEscaped(ladder::svg(&Ladder {
+                    id: format!("ladder-{}-{nth}", failure.trial),
+                    ..story::ladder(own, MOST_ROWS)
+                })))
+                @if let Some(folder) = &own.folder {
+                    (command(&format!("qoslab replay {}", argument(
+                        &format!("{folder}/{}", story::FAILURE)
+                    ))))
+                }
+            }
         }
     }
 }

@@ -48,7 +48,10 @@ pub(in crate::scenario) fn expand(
         }
     }
     tell_apart(&mut all);
-    check_crashes(&all, &places, errors);
+    // What came may have come to a node that was down, and done nothing.
+    if file.schedule.is_none() {
+        check_crashes(&all, &places, errors);
+    }
     all
 }
 
@@ -115,6 +118,9 @@ fn at_packets(
     errors: &mut Diagnostics,
 ) -> Vec<(Trigger, Target)> {
     let table = &given.value;
+    if when.value.packet.value.contains(" / ") {
+        return at_named(given, when, setups, errors);
+    }
     let (end, way) = match (&when.value.to, &when.value.from) {
         (Some(to), None) => (to, Way::Down),
         (None, Some(from)) => (from, Way::Up),
@@ -163,6 +169,35 @@ fn at_packets(
         (Trigger::Packet(trigger(client)), Target { node, packet })
     })
     .collect()
+}
+
+/// At the one packet of a name.
+fn at_named(
+    given: &Given<FaultTable>,
+    when: &Given<WhenTable>,
+    setups: &[Setup],
+    errors: &mut Diagnostics,
+) -> Vec<(Trigger, Target)> {
+    let WhenTable { packet, nth, to, from } = &when.value;
+    if nth.0 != 1 || to.is_some() || from.is_some() {
+        errors
+            .error(&when.span, "a packet's name says it all", "there is more beside it")
+            .help("leave `nth`, `to` and `from` out");
+    }
+    let name = match setups[0].packet_named(&packet.value) {
+        Ok(name) => name,
+        Err(wrong) => {
+            errors.error(&packet.span, "this names no packet", wrong);
+            return Vec::new();
+        }
+    };
+    let Some(on) = crashing(&given.value, setups, errors) else { return Vec::new() };
+    let default = [default_node(&given.value, name.client, name.way)];
+    let befallen = if on.is_empty() { &default[..] } else { &on[..] };
+    let (client, way, kind) = (name.client, name.way, name.kind);
+    let packet = Some(PacketTrigger { client, way, kind, nth: 1 });
+    let target = |node: &Node| Target { node: *node, packet };
+    befallen.iter().map(|node| (Trigger::Named(name), target(node))).collect()
 }
 
 /// Whether there is room for so many faults more; that there is none is told.

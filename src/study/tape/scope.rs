@@ -7,6 +7,7 @@ use crate::base::event::{Event, Observer};
 use crate::base::name::{ClientIndex, StreamIndex, Tag};
 use crate::base::time::Time;
 use crate::engine::event::{self, Options};
+use crate::guarantee::verdict::{Breach, Finding};
 use crate::scenario::trial::Trial;
 
 /// What of a trial is recorded.
@@ -43,6 +44,18 @@ impl Scope {
     /// The whole trial.
     pub const WHOLE: Self =
         Self { route: None, from: Time::ZERO, until: Time::NEVER, most: Self::MOST };
+}
+
+impl Scope {
+    /// The message of a broken promise; `None` if nobody publishes it.
+    #[must_use]
+    pub fn of_finding(trial: &Trial, finding: &Finding, interrupt: &AtomicBool) -> Option<Self> {
+        let mut route = route(trial, finding.stream, finding.sequence, interrupt)?;
+        route.links.extend(finding.subscriber);
+        route.to_the_end =
+            matches!(finding.violation.breach, Breach::Lost | Breach::Stuck | Breach::Stalled);
+        Some(Self { route: Some(route), ..Self::WHOLE })
+    }
 }
 
 impl Route {

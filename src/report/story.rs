@@ -1,0 +1,89 @@
+//! The smallest trial in which something breaks as it did: how small, its ladder, and the commands
+//! that show it again.
+
+use super::commands::argument;
+use super::ladder::{self, Judged, Ladder};
+use super::number::counted;
+use super::style::Style;
+use super::{escape, failure, words};
+use crate::scenario::Scenario;
+use crate::study::shrink::{Bug, Size};
+use crate::study::stories::Story;
+
+/// At most so many rows of a ladder beside a failure.
+const MOST_ROWS: usize = 60;
+
+/// The file in a story's folder that repeats it.
+pub const FAILURE: &str = "failure.toml";
+/// The ladder as text.
+pub const LADDER_TEXT: &str = "ladder.txt";
+/// The ladder as a picture.
+pub const LADDER_PICTURE: &str = "ladder.svg";
+/// The packets, for Wireshark.
+pub const PACKETS: &str = "packets.pcapng";
+
+/// What is printed of it below its failure.
+#[must_use]
+pub fn text(story: &Story, style: Style) -> String {
+    let mut text = format!("\n  {}\n\n", sentence(story));
+    text += &ladder::text(&ladder(story, MOST_ROWS), style);
+    if let Some(folder) = &story.folder {
+        let (file, packets) = (format!("{folder}/{FAILURE}"), format!("{folder}/{PACKETS}"));
+        text += &format!("\n  shrunk:    qoslab replay {}\n", argument(&file));
+        text += &format!("  packets:   wireshark {}\n", argument(&packets));
+    }
+    text
+}
+
+/// From how much to how little.
+#[must_use]
+pub fn sentence(story: &Story) -> String {
+    let size = |size: &Size| {
+        let messages = counted(size.messages as u64, "message");
+        format!("{messages} and {}", counted(size.faults as u64, "fault"))
+    };
+    let shrunk = &story.shrunk;
+    let mut text = format!("shrunk: {} -> {}", size(&shrunk.before), size(&shrunk.after));
+    if shrunk.stopped_early {
+        text += ", where the effort ended: less may do";
+    }
+    text
+}
+
+/// Its ladder.
+#[must_use]
+pub fn ladder(story: &Story, most: usize) -> Ladder {
+    let outcome = &story.shrunk.outcome;
+    let judged = Judged { findings: &outcome.findings, rules: &outcome.rule_findings };
+    Ladder::new(&story.tape, &story.scope, &story.shrunk.trial.setup, judged, most)
+}
+
+/// The file that repeats it, with what it shows in its first lines; `command` runs the trial that
+/// it comes from.
+#[must_use]
+pub fn file(story: &Story, scenario: &Scenario, command: &str) -> String {
+    let shrunk = &story.shrunk;
+    let setup = &*shrunk.trial.setup;
+    let broken = match (shrunk.bug, shrunk.finding()) {
+        (Bug::Promise(_), Some(finding)) => failure::headline(finding, setup),
+        (Bug::Promise(it), None) => format!("{} broken", words::promise(it.promise)),
+        (Bug::Rule(broken), _) => words::broken_rule(&broken),
+    };
+    let because = shrunk.finding().map(|finding| {
+        format!("blame: {}: {}", words::blame(finding.violation.blame), finding.because)
+    });
+    let lines = [
+        broken,
+        because.unwrap_or_default(),
+        sentence(story),
+        format!("From: {command}"),
+        "Nothing here is left to luck. `qoslab replay` shows it, `qoslab run` judges it. To keep \
+         it, move it to where your gate looks; where the break is to stay, declare it by \
+         [[expect.broken]]."
+            .to_owned(),
+    ];
+    let comments = lines.iter().filter(|line| !line.is_empty());
+    let comments = comments.flat_map(|line| super::table::wrap(&escape::terminal(line), 96));
+    let comments: String = comments.map(|line| format!("# {line}\n")).collect();
+    comments + &scenario.written_down(&shrunk.trial)
+}

@@ -1,0 +1,182 @@
+//! One trial as a scenario file of its own, with nothing left to luck.
+
+use super::client::ClientTable;
+use super::diagnostic::Diagnostics;
+use super::file::{ExpectTable, File, LinkTable, SeedsTable, SweepTable};
+use super::link::DelayTable;
+use super::links::{client_of, matches_name};
+use super::nodes::{numbered, size};
+use super::schedule::Schedule;
+use super::texts::{Duration, Every, Payload};
+use super::trial::{Setup, StreamSetup, Trial};
+use super::value::{Either, Given, Levels, Whole};
+use super::{Scenario, defaults, fault, link, read, schedule_table, show};
+use crate::base::time::Span;
+
+impl Scenario {
+    /// The file that stands for a trial of this scenario with nothing left to luck, such as
+    /// [`Trial::scheduled`] makes: without the fields that say what is assumed anyway. What is
+    /// expected is left out: who keeps the file says that anew.
+    #[must_use]
+    pub fn written_down(&self, trial: &Trial) -> String {
+        let mut none = Diagnostics::new(&self.path, &self.source);
+        let Some(mut file) = read::file(&self.source, &self.settings, &mut none) else {
+            return String::new();
+        };
+        defaults::complete(&mut file, &mut none);
+        let setup = &*trial.setup;
+        file.seeds =
+            SeedsTable { from: Whole(u32::try_from(trial.seed).unwrap_or(1)), count: Whole(1) };
+        file.expect = ExpectTable {
+            order: file.expect.order,
+            allow: file.expect.allow,
+            ..Default::default()
+        };
+        file.sweep = SweepTable::default();
+        file.swarm = None;
+        file.client = file.client.iter().flat_map(|client| clients(&client.value, setup)).collect();
+        file.link.retain(|link| {
+            let pattern = client_of(&link.value.between.value).unwrap_or_default();
+            setup.clients.iter().any(|client| matches_name(pattern, &client.name))
+        });
+        for given in &mut file.link {
+            let pattern = client_of(&given.value.between.value).unwrap_or_default();
+            let own = setup.clients.iter().find(|client| matches_name(pattern, &client.name));
+            if let Some(own) = own {
+                let mut table = link::written(&own.link, &given.value.between);
+                for delay in delays(&mut table) {
+                    *delay = plain_delay(delay);
+                }
+                *given = Given::assumed(table);
+            }
+        }
+        let faults = setup.faults.iter().map(|one| Given::assumed(fault::written(one, setup)));
+        file.fault = faults.collect();
+        let plain = Schedule::default();
+        let schedule = setup.schedule.as_deref().unwrap_or(&plain);
+        file.schedule = Some(Given::assumed(schedule_table::written(schedule, setup)));
+        terse(&file)
+    }
+}
+
+/// The delays of a link.
+fn delays(table: &mut LinkTable) -> impl Iterator<Item = &mut Given<Delay>> {
+    let ways = [&mut table.up, &mut table.down].into_iter().flatten();
+    let ways = ways.filter_map(|way| way.value.delay.as_mut());
+    table.delay.as_mut().into_iter().chain(ways)
+}
+
+/// A delay without jitter in one text.
+fn plain_delay(delay: &Given<Delay>) -> Given<Delay> {
+    match &delay.value {
+        Either::Table(table) if table.jitter.0 == Span::ZERO => {
+            Given::assumed(Either::Text(table.time))
+        }
+        _ => delay.clone(),
+    }
+}
+
+type Delay = Either<Duration, DelayTable>;
+
+/// The members of a fleet that take part, each on its own.
+fn clients(table: &ClientTable, setup: &Setup) -> Vec<Given<ClientTable>> {
+    let mut own = Vec::new();
+    for number in 1..=size(table) {
+        let name = numbered(&table.name.value, number);
+        if let Some(client) = setup.clients.iter().find(|client| *client.name == *name) {
+            let mut table = member(table, number);
+            for (publish, stream) in table.publish.iter_mut().zip(streams(&name, setup)) {
+                let table = &mut publish.value;
+                table.qos = Given::assumed(Levels::One(stream.qos));
+                table.count = Given::assumed(Whole(stream.count));
+                table.every = Given::assumed(Every(stream.every));
+                table.spread = Given::assumed(Duration(Span::ZERO));
+                table.payload = Given::assumed(Payload(stream.payload));
+                table.only = stream.only.as_ref().map(|only| Given::assumed(only.to_vec()));
+            }
+            for (subscribe, own) in table.subscribe.iter_mut().zip(&client.subscriptions) {
+                subscribe.value.qos = Given::assumed(Levels::One(own.request.qos));
+            }
+            own.push(Given::assumed(table));
+        }
+    }
+    own
+}
+
+/// One member of a fleet as a client of its own.
+fn member(table: &ClientTable, number: u64) -> ClientTable {
+    let mut table = ClientTable { count: None, ..table.clone() };
+    let own = |text: &mut Given<String>| text.value = numbered(&text.value, number);
+    own(&mut table.name);
+    for publish in &mut table.publish {
+        own(&mut publish.value.topic);
+    }
+    for subscribe in &mut table.subscribe {
+        own(&mut subscribe.value.filter);
+    }
+    if let Some(will) = &mut table.will {
+        own(&mut will.value.topic);
+    }
+    table
+}
+
+/// The workloads of a client, in the order of its tables.
+fn streams<'a>(client: &'a str, setup: &'a Setup) -> impl Iterator<Item = &'a StreamSetup> {
+    setup
+        .streams
+        .iter()
+        .filter(move |stream| !stream.will && *setup.clients[stream.client.index()].name == *client)
+}
+
+/// Files of more lines are not made shorter: nobody reads them, and it takes long.
+const LONGEST: usize = 200;
+
+/// The file without what is assumed anyway: each field is left out that changes nothing.
+fn terse(file: &File) -> String {
+    let whole = show::show(file);
+    let meaning = |text: &str| {
+        let mut errors = Diagnostics::new("", text);
+        let mut file = read::file(text, &[], &mut errors)?;
+        defaults::complete(&mut file, &mut errors);
+        errors.list.is_empty().then(|| show::show(&file))
+    };
+    let Some(wanted) = meaning(&whole) else { return whole };
+    let mut lines: Vec<&str> = whole.lines().collect();
+    if lines.len() > LONGEST {
+        return whole;
+    }
+    let mut place = lines.len();
+    while place > 0 {
+        place -= 1;
+        let is_list = lines[place].ends_with(" = [") || lines[place].starts_with(' ');
+        if is_list || !lines[place].contains(" = ") {
+            continue;
+        }
+        let fewer: Vec<&str> =
+            lines.iter().enumerate().filter(|(n, _)| *n != place).map(|(_, line)| *line).collect();
+        if meaning(&fewer.join("\n")).is_some_and(|meaning| meaning == wanted) {
+            lines = fewer;
+        }
+    }
+    let mut text = lines.join("\n");
+    text.push('\n');
+    // A section of which nothing is left says nothing.
+    while let Some(fewer) = without_an_empty_section(&text) {
+        if meaning(&fewer).is_none_or(|meaning| meaning != wanted) {
+            break;
+        }
+        text = fewer;
+    }
+    text
+}
+
+/// The text without its first section that has no field.
+fn without_an_empty_section(text: &str) -> Option<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let is_heading = |line: &str| line.starts_with('[') && !line.starts_with("[[");
+    let found = lines.windows(3).position(|three| {
+        is_heading(three[0]) && three[1].is_empty() && three[2].starts_with('[')
+    })?;
+    let rest = lines[..found].iter().chain(&lines[found + 2..]).copied().collect::<Vec<_>>();
+    Some(rest.join("\n") + "\n")
+}

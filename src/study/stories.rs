@@ -1,0 +1,85 @@
+//! The first failure of each kind: shrunk, and recorded to be shown.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
+
+use rayon::ThreadPool;
+use rayon::prelude::*;
+
+use super::result::{Cause, Failure, ScenarioResult};
+use super::shrink::{Bug, MOST_EVENTS, Shrunk, shrink};
+use super::tape::{Scope, Tape, record};
+use crate::scenario::trial::Trial;
+
+/// The smallest trial in which something breaks as it did, and what happens in it.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// The trial.
+    pub shrunk: Shrunk,
+    /// What of it is shown.
+    pub scope: Scope,
+    /// What happens in it.
+    pub tape: Tape,
+    /// The folder that keeps it, as people would write it; `None` if nothing does.
+    pub folder: Option<String>,
+}
+
+/// A failure to be shrunk: its place among the points and their failures, and what broke.
+struct Job {
+    place: (usize, usize),
+    bug: Bug,
+    trial: Trial,
+}
+
+/// Gives the first failure of each kind its story. Nothing is said of what was interrupted.
+pub fn tell(result: &mut ScenarioResult, pool: &ThreadPool, interrupt: &AtomicBool) {
+    let jobs = jobs(result);
+    let stories: Vec<_> =
+        pool.install(|| jobs.par_iter().map(|job| story(&job.trial, job.bug, interrupt)).collect());
+    for (job, story) in jobs.iter().zip(stories) {
+        let (point, failure) = job.place;
+        result.points[point].failures[failure].stories.extend(story);
+    }
+}
+
+/// How many kinds of failure there are to be shrunk.
+#[must_use]
+pub fn count(result: &ScenarioResult) -> usize {
+    jobs(result).len()
+}
+
+fn jobs(result: &ScenarioResult) -> Vec<Job> {
+    let mut seen = BTreeSet::new();
+    let mut jobs = Vec::new();
+    for (n, point) in result.points.iter().enumerate() {
+        for (nth, failure) in point.failures.iter().enumerate() {
+            for bug in bugs(failure).into_iter().filter(|bug| seen.insert(*bug)) {
+                let trial = result.scenario.points[point.index].trial(failure.seed);
+                jobs.push(Job { place: (n, nth), bug, trial });
+            }
+        }
+    }
+    jobs
+}
+
+/// The kinds of broken promises, and where there are none those of broken rules.
+fn bugs(failure: &Failure) -> Vec<Bug> {
+    match &failure.cause {
+        Cause::Broken { violations, rules, .. } if violations.is_empty() => {
+            rules.keys().copied().map(Bug::Rule).collect()
+        }
+        Cause::Broken { violations, .. } => violations.keys().copied().map(Bug::Promise).collect(),
+        Cause::NotDrained { .. } | Cause::NotDeterministic { .. } | Cause::Panicked(_) => {
+            Vec::new()
+        }
+    }
+}
+
+fn story(trial: &Trial, bug: Bug, interrupt: &AtomicBool) -> Option<Story> {
+    let shrunk = shrink(trial, bug, MOST_EVENTS, interrupt)?;
+    let finding = shrunk.finding();
+    let scope = finding.and_then(|finding| Scope::of_finding(&shrunk.trial, finding, interrupt));
+    let scope = scope.unwrap_or(Scope::WHOLE);
+    let tape = record(&shrunk.trial, &scope, interrupt);
+    Some(Story { shrunk, scope, tape, folder: None })
+}

@@ -1,0 +1,266 @@
+//! A failing trial of 500 messages under random faults shrinks to the few packets that matter.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use qoslab::guarantee::verdict::{Blame, Outcome};
+use qoslab::mqtt::quirks::{Quirk, Quirks};
+use qoslab::scenario::Scenario;
+use qoslab::scenario::trial::{Setup, Trial};
+use qoslab::study::judge::judge_trial;
+use qoslab::study::shrink::{Bug, MOST_EVENTS, Shrunk, shrink};
+
+/// A world in which a quirk shows, beyond what all of them have in common.
+#[derive(Clone, Copy, Default)]
+struct World {
+    broker: &'static str,
+    meter: &'static str,
+    app: &'static str,
+    publish: &'static str,
+    more: &'static str,
+}
+
+/// A quirk, who has it, and the world in which it shows.
+fn table() -> Vec<(Quirk, Blame, World)> {
+    use Blame::{Broker, Publisher, Subscriber};
+    use Quirk::*;
+    let plain = World::default();
+    let restarts = World { more: RESTARTS, ..plain };
+    let narrow = World {
+        broker: "receive_maximum = 1\ndeny = [\"site/locked\"]",
+        app: "receive_maximum = 1",
+        more: LOCKED,
+        ..plain
+    };
+    let ordered = World { more: "[expect]\norder = true\n", ..plain };
+    let short = World {
+        broker: "ids = \"lowest-free\"",
+        meter: "session = { expiry = \"2s\" }",
+        app: "session = { expiry = \"2s\" }",
+        more: LATE_FILTER,
+        ..plain
+    };
+    let full = World {
+        broker: "max_queued = 1\non_full = \"reject\"\nmax_inflight = 1",
+        publish: "qos = 1",
+        more: RESTARTS,
+        ..plain
+    };
+    let overlap = World { more: OVERLAP, ..plain };
+    let expiring = World {
+        broker: "deliver_on = \"pubrel\"",
+        app: "deliver_on = \"pubrel\"",
+        publish: "expiry = \"2s\"",
+        ..plain
+    };
+    vec![
+        (NoDedupe, Broker, plain),
+        (NoDedupe, Subscriber, plain),
+        (DedupeTtl, Broker, plain),
+        (DedupeLostOnRestart, Broker, restarts),
+        (ReplayPublishAfterPubrel, Publisher, plain),
+        (ReplayPublishAfterPubrel, Broker, plain),
+        (DropOwedPubrel, Publisher, plain),
+        (DropOwedPubrel, Broker, plain),
+        (DisconnectOnUnknownPubrel, Broker, plain),
+        (DropInflightOnResume, Publisher, plain),
+        (DropInflightOnResume, Broker, plain),
+        (DupNeverSet, Publisher, plain),
+        (DupNeverSet, Broker, plain),
+        (NewIdsOnResume, Publisher, plain),
+        (NewIdsOnResume, Broker, plain),
+        (QuotaNotReset, Broker, narrow),
+        (QuotaLeakOnErrorPubrec, Publisher, narrow),
+        (ResendUnordered, Publisher, ordered),
+        (ResendUnordered, Broker, ordered),
+        (IgnoreSessionPresent, Publisher, short),
+        (AckThenDropOnFull, Broker, full),
+        (AckBeforeStore, Broker, full),
+        (NoQosCap, Broker, overlap),
+        (OverlapMinQos, Broker, overlap),
+        (ExpireInflightQos2, Publisher, expiring),
+        (TimerResend, Publisher, plain),
+    ]
+}
+
+const RESTARTS: &str = "
+[[fault]]
+every = \"exp 20s\"
+on    = \"broker\"
+do    = { crash = { down = \"exp 2s\" } }
+";
+const LOCKED: &str = "
+[[client]]
+name = \"guest\"
+[[client.publish]]
+topic = \"site/open\"
+qos   = 0
+count = 10
+every = \"exp 1s\"
+";
+const LATE_FILTER: &str = "
+[[client]]
+name = \"log\"
+[[client.subscribe]]
+filter = \"site/+\"
+qos    = 2
+at     = \"45s\"
+";
+const OVERLAP: &str = "
+[[client]]
+name = \"log\"
+[[client.subscribe]]
+filter = \"site/#\"
+qos    = 2
+[[client.subscribe]]
+filter = \"site/+\"
+qos    = 1
+[[client]]
+name = \"tap\"
+[[client.subscribe]]
+filter = \"site/energy\"
+qos    = 1
+";
+
+/// 500 messages over TCP with cuts, outages and jitter.
+fn text(quirk: Quirk, whom: Blame, world: &World) -> String {
+    let World { broker, meter, app, publish, more } = world;
+    let qos = if publish.contains("qos") { "" } else { "qos = 2" };
+    let quirks = |side| {
+        let is_its = side == whom;
+        if is_its { format!("quirks = [\"{}\"]", quirk.label()) } else { String::new() }
+    };
+    let [of_broker, of_meter, of_app] =
+        [Blame::Broker, Blame::Publisher, Blame::Subscriber].map(quirks);
+    let locked = if broker.contains("deny") {
+        "[[client.publish]]\ntopic = \"site/locked\"\nqos = 2\ncount = 100\nevery = \"exp 1s\""
+    } else {
+        ""
+    };
+    format!(
+        "schema = 1
+name = \"storm\"
+mqtt = \"5.0\"
+[broker]
+{of_broker}
+{broker}
+[[client]]
+name = \"meter\"
+{of_meter}
+{meter}
+[[client.publish]]
+topic = \"site/energy\"
+count = 500
+every = \"exp 250ms\"
+{qos}
+{publish}
+{locked}
+[[client]]
+name = \"app\"
+{of_app}
+{app}
+[[client.subscribe]]
+filter = \"site/energy\"
+qos = 2
+[[link]]
+between = [\"*\", \"broker\"]
+transport = \"tcp\"
+loss = \"1%\"
+delay = {{ time = \"40ms\", jitter = \"10ms\" }}
+[[fault]]
+every = \"exp 5s\"
+on = \"*\"
+do = \"cut\"
+[[fault]]
+every = \"exp 30s\"
+on = \"*\"
+do = {{ outage = \"exp 8s\" }}
+{more}"
+    )
+}
+
+fn judge(trial: &Trial) -> Outcome {
+    judge_trial(trial, &AtomicBool::new(false)).unwrap()
+}
+
+fn without_quirks(trial: &Trial, whom: Blame) -> Trial {
+    let mut setup = Setup::clone(&trial.setup);
+    let named = |name: &str, setup: &mut Setup| {
+        setup.clients.iter().position(|client| &*client.name == name).unwrap()
+    };
+    let hop = match whom {
+        Blame::Broker => &mut setup.broker.hop,
+        Blame::Publisher => {
+            let place = named("meter", &mut setup);
+            &mut setup.clients[place].settings.hop
+        }
+        _ => {
+            let place = named("app", &mut setup);
+            &mut setup.clients[place].settings.hop
+        }
+    };
+    hop.quirks = Quirks::NONE;
+    Trial { setup: Arc::new(setup), ..trial.clone() }
+}
+
+/// The first seed in which the endpoint with the quirk is blamed, shrunk.
+fn shrunk(quirk: Quirk, whom: Blame, world: &World) -> (Scenario, Shrunk) {
+    let scenario = Scenario::parse("storm.toml", &text(quirk, whom, world))
+        .unwrap_or_else(|wrong| panic!("{}", wrong.render(false)));
+    for seed in 1..60 {
+        let trial = scenario.points[0].trial(seed);
+        let outcome = judge(&trial);
+        let own = |bug: &Bug| match bug {
+            Bug::Promise(violation) => violation.blame == whom,
+            Bug::Rule(broken) => broken.blame == whom,
+        };
+        let Some(bug) = Bug::of(&outcome).into_iter().find(own) else { continue };
+        let never = AtomicBool::new(false);
+        let found = shrink(&trial, bug, MOST_EVENTS, &never).unwrap();
+        return (scenario, found);
+    }
+    panic!("{} on the {whom:?} breaks nothing", quirk.label());
+}
+
+#[test]
+fn every_quirk_shrinks_to_two_messages_and_three_faults() {
+    let mut lines = String::new();
+    for (quirk, whom, world) in table() {
+        let label = format!("{} on the {whom:?}", quirk.label());
+        let (scenario, found) = shrunk(quirk, whom, &world);
+        let Shrunk { bug, before, after, stopped_early, .. } = found;
+        assert!(!stopped_early, "{label}");
+        assert!(after.messages <= 2, "{label}: {after:?}");
+        assert!(after.faults <= 3, "{label}: {after:?}");
+        assert!(bug.is_in(&judge(&found.trial)), "{label}");
+        let cured = judge(&without_quirks(&found.trial, whom));
+        assert_eq!(Bug::of(&cured), [], "{label}");
+        // The file that stands for it says the same.
+        let text = scenario.written_down(&found.trial);
+        let read = Scenario::parse("failure.toml", &text)
+            .unwrap_or_else(|wrong| panic!("{label}: {}\n{text}", wrong.render(false)));
+        let again = judge(&read.points[0].trial(read.first_seed));
+        assert_eq!(again.trace_hash, found.outcome.trace_hash, "{label}:\n{text}");
+        assert!(bug.is_in(&again), "{label}:\n{text}");
+        if quirk == Quirk::NoDedupe && whom == Blame::Broker {
+            insta::assert_snapshot!("a_shrunk_file", text);
+        }
+        let kind = match bug {
+            Bug::Promise(violation) => format!("{:?} {:?}", violation.promise, violation.breach),
+            Bug::Rule(broken) => broken.rule.name().to_owned(),
+        };
+        lines += &format!(
+            "{label:<45} {kind:<26} {:>3} messages, {:>6} faults -> {}, {}\n",
+            before.messages, before.faults, after.messages, after.faults
+        );
+    }
+    insta::assert_snapshot!(lines);
+}
+
+/// Packet ids go round after 65,535 messages, so this one quirk cannot shrink to two.
+#[test]
+fn every_quirk_but_the_wrap_of_ids_is_in_the_table() {
+    let here: std::collections::BTreeSet<_> = table().iter().map(|row| row.0).collect();
+    let missing: Vec<_> = Quirk::ALL.into_iter().filter(|it| !here.contains(it)).collect();
+    assert_eq!(missing, [Quirk::IdWrapNoCheck]);
+}
