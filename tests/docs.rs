@@ -15,6 +15,7 @@ const README: &str = include_str!("../README.md");
 const LIMITS: &str = include_str!("../docs/limits.md");
 const CI: &str = include_str!("../docs/ci.md");
 const MODEL: &str = include_str!("../docs/model.md");
+const REPLAY: &str = include_str!("../docs/replay.md");
 const SWARM: &str = include_str!("../docs/swarm.md");
 
 /// The fenced blocks of a document in this language.
@@ -150,6 +151,32 @@ fn the_scenario_of_lowest_free_ids_loses_what_was_acknowledged() {
     let outcome = judge_trial(&scenario.points[0].trial(1), &AtomicBool::new(false)).unwrap();
     let kinds: Vec<_> = outcome.violations.keys().map(|it| (it.breach, it.blame)).collect();
     assert_eq!(kinds, [(Breach::Lost, Blame::Network)]);
+}
+
+#[test]
+fn the_ladders_in_the_manual_are_what_their_commands_print_and_draw() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    let parts = REPLAY.split("```sh\ncargo run --release -- ").skip(1);
+    let mut drawn = 0;
+    for part in parts {
+        let (command, after) = part.split_once('\n').unwrap();
+        let (command, shown) = command.split_once(" --svg ").unwrap();
+        let picture = folder.path().join("ladder.svg");
+        let run = Command::new(env!("CARGO_BIN_EXE_qoslab"))
+            .args(command.split(' '))
+            .arg("--svg")
+            .arg(&picture)
+            .current_dir(root)
+            .output()
+            .unwrap();
+        let printed = String::from_utf8(run.stdout).unwrap();
+        assert_eq!(blocks(after, "text")[0].trim_end(), printed.trim_end(), "{command}");
+        let [shown, drawn_now] = [root.join(shown), picture].map(|it| fs::read(it).unwrap());
+        assert!(shown == drawn_now, "draw it again: {command}");
+        drawn += 1;
+    }
+    assert_eq!(drawn, 4);
 }
 
 /// The documents, each with its folder.

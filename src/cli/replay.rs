@@ -179,7 +179,9 @@ fn verdict(result: &ScenarioResult, trial: &Trial, flags: &str, style: Style) ->
     let mut result = result.clone();
     for failure in result.points.iter_mut().flat_map(|point| &mut point.failures) {
         if let Cause::Broken { findings, .. } = &mut failure.cause {
-            findings.iter_mut().for_each(|finding| finding.story.clear());
+            for finding in findings {
+                finding.story.clear();
+            }
         }
     }
     let text = failure::failures(&result, flags, style);
@@ -242,21 +244,19 @@ fn message(text: &str, setup: &Setup) -> anyhow::Result<(StreamIndex, u32)> {
         .filter(|(_, stream)| if name.is_empty() { !stream.will } else { *stream.name == *name })
         .map(|(index, _)| index)
         .collect();
-    match matching[..] {
-        [stream] => Ok((stream, sequence)),
-        _ => {
-            let mut names: Vec<_> = setup.streams.iter().map(|it| &*it.name).take(4).collect();
-            if setup.streams.len() > names.len() {
-                names.push("..");
-            }
-            let names = names.join(", ");
-            let names = escape::terminal(&names);
-            if name.is_empty() {
-                bail!("several publish: write whose message it is, as in NAME#{sequence}: {names}");
-            }
-            bail!("nobody publishes as `{}`: there are {names}", escape::terminal(name));
-        }
+    if let [stream] = matching[..] {
+        return Ok((stream, sequence));
     }
+    let mut names: Vec<_> = setup.streams.iter().map(|it| &*it.name).take(4).collect();
+    if setup.streams.len() > names.len() {
+        names.push("..");
+    }
+    let names = names.join(", ");
+    let names = escape::terminal(&names);
+    if name.is_empty() {
+        bail!("several publish: write whose message it is, as in NAME#{sequence}: {names}");
+    }
+    bail!("nobody publishes as `{}`: there are {names}", escape::terminal(name));
 }
 
 /// The plan, if it is of one trial.

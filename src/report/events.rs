@@ -3,6 +3,8 @@
 //! Every line has `time_ns`, nanoseconds since the trial began, and `event`; the other fields are
 //! there where the event has them. Times are strings, as many readers keep numbers in 53 bits.
 
+#![expect(clippy::struct_field_names, reason = "field names are the file's")]
+
 use serde::Serialize;
 
 use super::ladder::words;
@@ -16,13 +18,11 @@ use crate::study::tape::{Cause, End, Flight, Moment, Tape, What};
 /// The moments of a tape, a line each.
 #[must_use]
 pub fn lines(tape: &Tape, setup: &Setup) -> String {
-    let mut text = String::new();
-    for moment in &tape.moments {
-        let event = Event::of(moment, tape, setup);
-        text += &serde_json::to_string(&event).expect("plain structs always serialise");
-        text.push('\n');
-    }
-    text
+    tape.moments.iter().map(|moment| line(&Event::of(moment, tape, setup))).collect()
+}
+
+fn line(event: &Event<'_>) -> String {
+    serde_json::to_string(event).expect("plain structs always serialise") + "\n"
 }
 
 /// The object of a line.
@@ -134,8 +134,10 @@ impl<'a> Event<'a> {
                 why: Some(dark(*why).to_owned()),
                 ..link("went-dark", *client)
             },
-            What::Hampered(it, how) => Self { why: hampered(*how), ..link("hampered", *it) },
-            What::Unhampered(it, how) => Self { why: hampered(*how), ..link("unhampered", *it) },
+            What::Hampered(it, how) => Self { why: Some(hampered(*how)), ..link("hampered", *it) },
+            What::Unhampered(it, how) => {
+                Self { why: Some(hampered(*how)), ..link("unhampered", *it) }
+            }
             What::OutageBegan(it) => link("outage-began", *it),
             What::OutageEnded(it) => link("outage-ended", *it),
             What::Crashed(node) => node_of("crashed", *node),
@@ -222,12 +224,12 @@ const fn dark(why: Dark) -> &'static str {
     }
 }
 
-fn hampered(how: Hindrance) -> Option<String> {
+fn hampered(how: Hindrance) -> String {
     let text = match how {
         Hindrance::Partition(Way::Up) => "partition-up",
         Hindrance::Partition(Way::Down) => "partition-down",
         Hindrance::Stall => "stall",
         Hindrance::Slow => "slow",
     };
-    Some(text.to_owned())
+    text.to_owned()
 }

@@ -197,8 +197,9 @@ fn nodes(tape: &Tape, scope: &Scope, setup: &Setup) -> (Vec<Node>, Vec<Node>) {
         let client = match moment.what {
             What::Sent(place) => tape.flights[place].name.client,
             What::Submitted(it) => setup.streams[it.stream.index()].client,
-            What::Delivered { client, .. } | What::Dropped { client, .. } => client,
-            What::Crashed(Node::Client(client)) => client,
+            What::Delivered { client, .. }
+            | What::Dropped { client, .. }
+            | What::Crashed(Node::Client(client)) => client,
             _ => continue,
         };
         *parts.entry(client).or_default() += 1;

@@ -15,6 +15,9 @@ fn trial(text: &str) -> Trial {
     scenario.points[0].trial(1)
 }
 
+/// The code of an option or a tag, and its value.
+type Field = (u16, Vec<u8>);
+
 /// A block's type and body.
 type Block = (u32, Vec<u8>);
 
@@ -36,7 +39,7 @@ fn blocks(mut file: &[u8]) -> Vec<Block> {
 }
 
 /// Code and value of each option, up to the end.
-fn options(mut bytes: &[u8], order: fn([u8; 2]) -> u16) -> Vec<(u16, Vec<u8>)> {
+fn options(mut bytes: &[u8], order: fn([u8; 2]) -> u16) -> Vec<Field> {
     let mut found = Vec::new();
     loop {
         let half = |at: usize| order(bytes[at..at + 2].try_into().unwrap());
@@ -50,7 +53,7 @@ fn options(mut bytes: &[u8], order: fn([u8; 2]) -> u16) -> Vec<(u16, Vec<u8>)> {
 }
 
 /// Of a packet block: nanoseconds, its tags, its MQTT bytes, and its comment.
-fn packet(body: &[u8]) -> (u64, Vec<(u16, Vec<u8>)>, Vec<u8>, String) {
+fn packet(body: &[u8]) -> (u64, Vec<Field>, Vec<u8>, String) {
     let nanos = u64::from(number(&body[4..])) << 32 | u64::from(number(&body[8..]));
     let length = number(&body[12..]) as usize;
     assert_eq!(number(&body[16..]) as usize, length, "nothing is cut off");

@@ -243,13 +243,12 @@ fn mark(paper: &Paper, places: &Places, nth: usize, row: &Row) -> Drawn {
                 let start = (from + (to - from) * 2 / 3, y - FALL / 2);
                 return arrow(paper, start, (to, y), row.tone, arrives.is_some());
             }
-            match arrives {
-                Some(_) => arrow(paper, (from, y), (to, places.arrivals[nth]), row.tone, true),
-                None => {
-                    let middle = (from + (to - from) * 11 / 20, y + FALL * 2 / 3);
-                    arrow(paper, (from, y), middle, row.tone, false)
-                }
+            if arrives.is_some() {
+                let end = (to, places.arrivals[nth]);
+                return arrow(paper, (from, y), end, row.tone, true);
             }
+            let middle = (from + (to - from) * 11 / 20, y + FALL * 2 / 3);
+            arrow(paper, (from, y), middle, row.tone, false)
         }
         Mark::At(column, sign) => sign_at(paper, (places.line(*column), y), *sign, row.tone),
         Mark::Between(from, to, sign) => {

@@ -17,7 +17,7 @@ use crate::study::tape::{End, Flight, Moment, Scope, Tape, What};
 /// Whose copy: the subscriber, the stream and the message.
 type Copy = (ClientIndex, StreamIndex, u32);
 
-struct Rows<'a> {
+struct Making<'a> {
     tape: &'a Tape,
     setup: &'a Setup,
     findings: Vec<&'a Finding>,
@@ -43,7 +43,7 @@ pub(super) fn rows(
         let route = scope.route.as_ref();
         route.is_none_or(|route| (route.stream, route.sequence) == (it.stream, it.sequence))
     };
-    let mut rows = Rows {
+    let mut rows = Making {
         tape,
         setup,
         findings: judged.findings.iter().filter(is_shown).collect(),
@@ -63,7 +63,7 @@ pub(super) fn rows(
     rows.rows
 }
 
-impl Rows<'_> {
+impl Making<'_> {
     fn push(&mut self, at: Time, mark: Mark, note: impl Into<String>, tone: Tone) {
         self.rows.push(Row { at, mark, note: note.into(), tone });
     }

@@ -55,7 +55,7 @@ enum Paint {
 impl Layout {
     fn of(ladder: &Ladder) -> Self {
         let width = |text: &str| text.chars().count();
-        let times = ladder.rows.iter().map(|row| width(&time(row))).max().unwrap_or(0).max(7);
+        let times = ladder.rows.iter().map(|row| width(&time(row))).max().unwrap_or(0).max(5);
         let columns = ladder.columns.len();
         let labels = ladder.rows.iter().map(|row| match &row.mark {
             Mark::Arrow { label, .. } => width(label),
@@ -112,7 +112,7 @@ impl Layout {
                 let place = self.line(*column);
                 cells[place] = Cell(character(*sign), paint(row.tone));
                 if row.tone == Tone::Broken && *sign == Sign::Deliver {
-                    cells[place + 2] = Cell('✗', Paint::Bad);
+                    cells[place + 1] = Cell('✗', Paint::Bad);
                 }
                 down[*column] = match sign {
                     Sign::Crash => true,
@@ -192,20 +192,18 @@ fn arrow(
     } else {
         (to + 2..from - length - 2, to + 1, from - 1 - length)
     };
-    cells[shaft.clone()].fill(stroke);
     for (nth, char) in label.chars().enumerate() {
         cells[text + nth] = Cell(char, paint);
     }
-    // The label has a space on both sides, also where it crosses another node's line.
-    cells[text - 1].0 = if text - 1 == from { cells[from].0 } else { ' ' };
     if arrives {
+        cells[shaft].fill(stroke);
         cells[head] = Cell(if from < to { '▶' } else { '◀' }, paint);
         return;
     }
     let middle = shaft.start + shaft.len() / 2;
+    let flown = if from < to { shaft.start..middle } else { middle + 1..shaft.end };
+    cells[flown].fill(stroke);
     cells[middle] = Cell('✗', paint);
-    let rest = if from < to { middle + 1..shaft.end } else { shaft.start..middle };
-    cells[rest].fill(Cell(' ', Paint::Plain));
 }
 
 fn time(row: &Row) -> String {

@@ -83,6 +83,7 @@ pub(super) fn packet(flight: &Flight, version: Version, from: &str, to: &str) ->
         notes.push("RETAIN".to_owned());
     }
     match flight.session_present {
+        _ if flight.lost().is_some() => {}
         _ if flight.reason != 0 && flight.name.kind == Kind::ConnAck => {
             notes.push(format!("refused: code {}", flight.reason));
         }
@@ -147,20 +148,16 @@ pub(super) fn others(names: &[String], count: usize) -> String {
         0 => String::new(),
         more => format!(" and {} more", format_count(more as u64)),
     };
-    format!("left out for want of room: {named}{rest}")
+    format!("No room for {named}{rest}.")
 }
 
 /// How many rows are missing.
 pub(super) fn more_rows(rows: u64, moments: u64) -> String {
-    let mut text = match rows {
-        0 => String::new(),
-        rows => format!("... and {} more", counted(rows, "row")),
-    };
-    if moments > 0 {
-        text += if text.is_empty() { "... and " } else { ", and " };
-        text += &format!("{} that were not recorded", counted(moments, "more moment"));
-    }
-    text
+    let rows = (rows > 0).then(|| counted(rows, "more row"));
+    let moments = (moments > 0)
+        .then(|| format!("{} that were not recorded", counted(moments, "more moment")));
+    let both: Vec<String> = rows.into_iter().chain(moments).collect();
+    format!("And {}.", both.join(", and "))
 }
 
 /// What befell a packet, in one sentence without its name.
@@ -181,7 +178,8 @@ pub(crate) fn fate(flight: &Flight, setup: &Setup) -> String {
             said.push(format!("lost: {why}"));
         }
         (None, [first, second, ..]) => {
-            said.push(format!("delivered twice by the network: arrives {first} and again {second}"))
+            let twice = "delivered twice by the network: arrives";
+            said.push(format!("{twice} {first} and again {second}"));
         }
         (None, [only]) => said.push(format!("arrives {only}")),
         (None, []) => {}

@@ -1,5 +1,6 @@
 use super::*;
 use crate::base::name::{Kind, StreamIndex};
+use crate::mqtt::packet::Packet;
 use crate::scenario::Scenario;
 use crate::study::judge::judge_trial;
 
@@ -44,7 +45,7 @@ fn a_packet_has_both_ends_also_over_a_stream() {
     for flight in tape.flights.iter().filter(|flight| flight.lost().is_none()) {
         let [read] = flight.reads()[..] else { panic!("{flight:?}") };
         assert_eq!(read.since(flight.sent).as_nanos(), 40_000_000, "{flight:?}");
-        assert_eq!(flight.packet.as_ref().map(|it| it.kind()), Some(flight.name.kind));
+        assert_eq!(flight.packet.as_ref().map(Packet::kind), Some(flight.name.kind));
     }
 }
 
@@ -68,7 +69,7 @@ fn what_a_crashed_sender_had_under_way_is_lost_with_it() {
 
 #[test]
 fn what_the_network_doubles_arrives_twice() {
-    let text = LOSS.replace("do   = \"drop\"", "do   = { duplicate = { after = \"30ms\" } }");
+    let text = LOSS.replace("do   = \"drop\"", "do   = { duplicate = \"30ms\" }");
     let text = text.split("[expect]").next().unwrap();
     let tape = play(text, &Scope::WHOLE);
     let twice: Vec<_> = tape.flights.iter().filter(|it| it.reads().len() == 2).collect();
@@ -117,7 +118,7 @@ fn a_tape_that_is_full_says_how_much_more_there_was() {
     let short = play(CUT, &Scope { most: 10, ..Scope::WHOLE });
     assert_eq!(short.moments, whole.moments[..10]);
     // Of packets that were not kept only the sending counts.
-    let untold = short.left_out as usize;
+    let untold = usize::try_from(short.left_out).unwrap();
     assert!(untold > 20 && untold <= whole.moments.len() - 10, "{untold}");
 }
 
