@@ -46,17 +46,14 @@ impl Outages {
     /// `None` for the settings is a link without any, unless some are listed.
     pub fn next(&mut self, settings: Option<&Outage>) -> Option<(Time, Time)> {
         let from = self.from?;
-        let (begin, lasts) = match &self.script {
-            Some(list) => {
-                let (at, lasts) = *list.get(usize::try_from(self.told).ok()?)?;
-                // One listed too early comes when the one before it is over.
-                ((self.began + at).max(from), lasts)
-            }
-            None => {
-                let Outage { every, lasts } = settings?;
-                let begin = from + every.nth(self.key, 2 * self.told);
-                (begin, lasts.nth(self.key, 2 * self.told + 1))
-            }
+        let (begin, lasts) = if let Some(list) = &self.script {
+            let (at, lasts) = *list.get(usize::try_from(self.told).ok()?)?;
+            // One listed too early comes when the one before it is over.
+            ((self.began + at).max(from), lasts)
+        } else {
+            let Outage { every, lasts } = settings?;
+            let begin = from + every.nth(self.key, 2 * self.told);
+            (begin, lasts.nth(self.key, 2 * self.told + 1))
         };
         let end = begin + lasts;
         self.told += 1;

@@ -92,6 +92,9 @@ pub fn file(story: &Story, scenario: &Scenario, command: &str) -> String {
         // A command is to be copied.
         if line.starts_with("From: ") { vec![line.into_owned()] } else { wrap(&line, 96) }
     });
-    let comments: String = comments.map(|line| format!("# {line}\n")).collect();
-    comments + &scenario.written_down(&shrunk.trial)
+    let mut text = String::new();
+    for line in comments {
+        text.extend(["# ", &line, "\n"]);
+    }
+    text + &scenario.written_down(&shrunk.trial)
 }

@@ -125,6 +125,7 @@ impl Default for CrashTable {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
 fn is_first(nth: &Whole<1, 1_000_000_000>) -> bool {
     *nth == first()
 }

@@ -1,6 +1,6 @@
 //! The parts of a schedule that can be taken out one by one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Came, Outage, Schedule, one_coming};
@@ -110,7 +110,7 @@ impl Setup {
             }
         }
         if let Some(schedule) = &self.schedule {
-            let mut moved = Schedule { messages: Default::default(), ..(**schedule).clone() };
+            let mut moved = Schedule { messages: BTreeMap::new(), ..(**schedule).clone() };
             for (stream, sequence) in self.messages() {
                 let own = &self.streams[stream.index()];
                 let mut timing = schedule.timing(stream, own, sequence);
