@@ -1,5 +1,7 @@
 //! What happens in a trial, as told to observers.
 
+use serde::Serialize;
+
 use super::name::{ClientIndex, Connection, Node, Tag, Way};
 use super::qos::QoS;
 use super::time::Time;
@@ -215,7 +217,7 @@ pub enum Event<'a> {
 }
 
 /// The phases of a trial (`docs/model.md`, "Phases of a trial").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Phase {
     /// Clients connect and subscribe; nobody publishes yet.
     Connecting,
@@ -230,7 +232,7 @@ pub enum Phase {
 }
 
 /// Why an endpoint let go of a message it did not see through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Dropped {
     /// The offline or in-flight queue was full.
     QueueFull,
@@ -290,7 +292,7 @@ pub enum Dark {
 }
 
 /// A fault that lasts for a while and leaves connections open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Hindrance {
     /// Nothing gets through in this direction, and it is lost.
     Partition(Way),

@@ -2,6 +2,7 @@
 
 pub mod draw;
 pub mod event;
+pub mod fingerprint;
 pub mod name;
 pub mod qos;
 pub mod record;

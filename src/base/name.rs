@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::fingerprint;
 use super::qos::QoS;
 use super::time::Time;
 
@@ -33,7 +34,7 @@ impl StreamIndex {
 }
 
 /// One node of the simulated world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Node {
     /// The broker.
     Broker,
@@ -42,7 +43,7 @@ pub enum Node {
 }
 
 /// A direction of a client's link, named as netem scripts and modems do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Way {
     /// From the client to the broker.
     Up,
@@ -62,7 +63,7 @@ impl Way {
 }
 
 /// One of the two legs of a message's way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Hop {
     /// Publisher to broker.
     First,
@@ -71,13 +72,13 @@ pub enum Hop {
 }
 
 /// A transport connection, numbered over the whole trial; never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Connection(pub u32);
 
 /// A kind of packet; the discriminants are MQTT's control packet types. 0 is a transport reset, the
 /// answer to a packet of an unknown connection. 15 would be AUTH, which is not modelled, and stands
 /// for what a stream transport sends to open a connection: TCP's and TLS's handshakes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "MQTT's own names")]
 pub enum Kind {
@@ -151,9 +152,10 @@ impl Kind {
 }
 
 /// Which sending of a packet this is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Transmission {
     /// How often the sender had sent it before. An answer takes the number of what it answers.
+    #[serde(serialize_with = "fingerprint::attempt")]
     pub attempt: u32,
     /// For an answer: which of the network's copies it answers, 0 for the original and 1 for the
     /// other. A PUBREL that belongs to no exchange any more has 2, with a count of its own as
@@ -163,21 +165,23 @@ pub struct Transmission {
 
 /// The mark that travels beside a message and its acknowledgements. Endpoints carry it and cannot
 /// read it: only observers, the network and the engine open it with [`Tag::parts`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Tag(Parts);
 
 /// What a [`Tag`] says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Parts {
     /// Who published.
     pub stream: StreamIndex,
     /// Which message of that stream, from 0.
     pub sequence: u32,
     /// Which forwarding by the broker; 0 on the first hop. See [`Tag::forwarded`].
+    #[serde(serialize_with = "fingerprint::copy")]
     pub copy: u32,
     /// The QoS the application published with.
     pub qos: QoS,
     /// When the application called `publish()`.
+    #[serde(serialize_with = "fingerprint::published")]
     pub published: Time,
 }
 
@@ -248,7 +252,7 @@ impl Parts {
 }
 
 /// What a packet is. Two packets of a trial never share a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct PacketName {
     /// The client on whose link it travels.
     pub client: ClientIndex,
@@ -261,7 +265,7 @@ pub struct PacketName {
 }
 
 /// What a packet is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Subject {
     /// One message: `publisher#sequence / hop / copy / kind / attempt`.
     Message {
@@ -272,6 +276,7 @@ pub enum Subject {
         /// On which hop.
         hop: Hop,
         /// Which forwarding; 0 on the first hop.
+        #[serde(serialize_with = "fingerprint::copy")]
         copy: u32,
         /// Which transmission of it.
         transmission: Transmission,
@@ -279,6 +284,7 @@ pub enum Subject {
     /// The connection: `client / kind / nth`.
     Control {
         /// How many of that kind went that way on this client's link before.
+        #[serde(serialize_with = "fingerprint::name")]
         nth: u32,
     },
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::name::{Kind, PacketName, StreamIndex, Subject, Tag};
 use super::qos::QoS;
 
@@ -80,7 +82,7 @@ pub enum Body<'a> {
 }
 
 /// One topic filter of a SUBSCRIBE, with the QoS asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SubscriptionRequest {
     /// The topic filter.
     pub filter: Arc<str>,
@@ -105,7 +107,7 @@ impl SubscriptionRequest {
 }
 
 /// 5.0's Subscription Options and Subscription Identifier (MQTT 5.0, section 3.8).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SubscriptionOptions {
     /// Do not send the client's own messages back to it.
     pub no_local: bool,
@@ -118,7 +120,7 @@ pub struct SubscriptionOptions {
 }
 
 /// When a SUBSCRIBE is answered by retained messages [MQTT-3.3.1-9] to [MQTT-3.3.1-11].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum RetainHandling {
     /// Always.
     #[default]

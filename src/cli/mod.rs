@@ -10,6 +10,7 @@ mod check;
 mod choose;
 mod decide;
 pub mod exit;
+mod explore;
 mod files;
 mod github;
 mod grid;
@@ -43,6 +44,7 @@ enum Command {
     Merge(merge::MergeArguments),
     Report(merge::ReportArguments),
     Choose(Box<choose::Arguments>),
+    Explore(Box<explore::Arguments>),
     Replay(Box<replay::Arguments>),
     Check(check::Arguments),
     Schema(schema::Arguments),
@@ -75,6 +77,7 @@ fn dispatch(arguments: Arguments) -> u8 {
         Command::Merge(arguments) => merge::execute_merge(&arguments),
         Command::Report(arguments) => merge::execute_report(&arguments),
         Command::Choose(arguments) => choose::execute(&arguments),
+        Command::Explore(arguments) => explore::execute(&arguments),
         Command::Replay(arguments) => replay::execute(&arguments),
         Command::Check(arguments) => check::execute(&arguments),
         Command::Schema(arguments) => schema::execute(&arguments),

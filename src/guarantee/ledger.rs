@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::links::Links;
 use super::meter::Meter;
 use super::retained::{Retainable, Retained};
@@ -13,6 +15,7 @@ use super::subscriptions::Subscriptions;
 use super::unit::{End, Progress, Standing, Unit};
 use super::verdict::{Breach, Promise};
 use crate::base::event::{Body, Dropped, Phase, Record};
+use crate::base::fingerprint;
 use crate::base::name::{
     ClientIndex, Connection, Hop, Kind, Node, Parts, StreamIndex, Subject, Tag,
 };
@@ -24,10 +27,13 @@ use crate::mqtt::settings::Store;
 const ROOM: u32 = 1 << 16;
 
 /// A byte for each message and a byte for each unit, and what sessions are doing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Ledger {
+    // The same in all states of a trial.
+    #[serde(skip)]
     pub(super) roster: Arc<Roster>,
     pub(super) phase: Phase,
+    #[serde(serialize_with = "fingerprint::published")]
     pub(super) phase_began: Time,
     pub(super) streams: Vec<Stream>,
     pub(super) sessions: Vec<Session>,
@@ -42,24 +48,30 @@ pub(super) struct Ledger {
     /// QoS 2 messages to be retained whose PUBREL is awaited, by publisher and packet id.
     pub(super) retaining: BTreeMap<(ClientIndex, u16), Retainable>,
     /// Messages that had to wait because somebody was not connected.
+    // For statistics and reports: decides nothing.
+    #[serde(skip)]
     pub(super) offline_queued: u64,
     /// QoS 2 messages that came to the broker again and were not passed on again.
+    // For statistics and reports: decides nothing.
+    #[serde(skip)]
     pub(super) suppressed: u64,
 }
 
 /// One publishing workload.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Stream {
     /// By sequence number.
     pub(super) messages: Vec<Progress>,
     /// Sorted by client: whoever ever had a live subscription to the topic.
     pub(super) slots: Vec<Slot>,
     /// Every message before this one has reached its end on the first hop.
+    // Follows from the rest.
+    #[serde(skip)]
     pub(super) unfinished: u32,
 }
 
 /// One subscriber of one stream.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Slot {
     pub(super) client: ClientIndex,
     /// The QoS granted now; `None` while not subscribed.
@@ -77,7 +89,7 @@ pub(super) struct Slot {
 }
 
 /// One client's session.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Session {
     /// The connection whose CONNACK the broker sent last.
     pub(super) answered: Option<Connection>,

@@ -1,9 +1,11 @@
 //! Which connection is open at which end.
 
+use serde::Serialize;
+
 use crate::base::name::{ClientIndex, Connection, Node};
 
 /// For each client, the connection that is open at its end and at the broker's, if any.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Links {
     ends: Vec<[Option<Connection>; 2]>,
 }

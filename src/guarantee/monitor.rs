@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use self::book::{Book, Place};
 use self::connection::{Life, Line};
 use self::forward::{Expiring, Wishes};
@@ -31,22 +33,34 @@ pub(super) use self::book::message;
 pub use self::conformance::Conformance;
 
 /// Watches every connection of a trial. It remembers what is in flight and no more.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Monitor {
     /// By client: what the broker's end and the client's end of its link have seen.
     links: Vec<Link>,
     /// The last packet that reached an endpoint: what it delivers now is because of it.
+    // Set anew before it is used.
+    #[serde(skip)]
     cause: Option<(Node, ClientIndex, u16)>,
+    // Set anew before it is used.
+    #[serde(skip)]
     fresh: Option<Tag>,
+    // Set anew before it is used.
+    #[serde(skip)]
     answered: Option<Tag>,
+    // Set anew before it is used.
+    #[serde(skip)]
     welcome: bool,
     expiring: Expiring,
+    // Set anew before it is used.
+    #[serde(skip)]
     now: Time,
+    // Empty between two happenings.
+    #[serde(skip)]
     book: Book,
 }
 
 /// The link of one client.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 struct Link {
     ends: [End; 2],
     life: Life,
@@ -54,7 +68,7 @@ struct Link {
 }
 
 /// One end of a link.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 struct End {
     line: Line,
     sender: Sender,
@@ -327,6 +341,9 @@ impl Monitor {
             }
             let roster = &self.book.roster;
             let link = &mut self.links[n];
+            if node == Node::Broker {
+                link.life.crashed();
+            }
             if !roster.forgets(node) {
                 continue;
             }

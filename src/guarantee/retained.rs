@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::promise::{Terms, terms};
 use super::subscriptions::{Due, Granted, matching};
 use super::verdict::{Breach, Excuse, Promise};
@@ -15,13 +17,15 @@ pub(super) type Key = (ClientIndex, StreamIndex, u32);
 
 /// The retained messages at the broker, and the copies owed because of a SUBSCRIBE. These copies
 /// never count as duplicates of live ones.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Retained {
     held: BTreeMap<Arc<str>, Held>,
     owed: BTreeMap<Key, Owed>,
     /// What was broken in sessions that have ended.
     broken: Vec<(Key, Promise, Breach)>,
     /// Copies that were owed and never came, because their session ended.
+    // For statistics and reports: decides nothing.
+    #[serde(skip)]
     pub(super) excused: u64,
     /// A store brought an older state back: which messages the broker retains is not known any
     /// more, so no copy of one is owed, and any may come.
@@ -29,7 +33,7 @@ pub(super) struct Retained {
 }
 
 /// A message with RETAIN=1 that reached the broker.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Retainable {
     pub(super) parts: Parts,
     /// Without a payload.
@@ -39,7 +43,7 @@ pub(super) struct Retainable {
 }
 
 /// A topic's retained message.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 struct Held {
     stream: StreamIndex,
     sequence: u32,
@@ -48,7 +52,7 @@ struct Held {
 }
 
 /// What one subscriber is owed of one retained message, and got.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 struct Owed {
     /// The most copies that may come: one a SUBSCRIBE and matching filter.
     most: u32,

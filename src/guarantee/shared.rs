@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::meter::Meter;
 use super::unit::{Standing, Unit};
 use crate::base::event::Dropped;
@@ -11,7 +13,7 @@ use crate::base::qos::QoS;
 use crate::base::time::Time;
 
 /// The groups of a trial, by their whole filter `$share/name/filter`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Shared {
     groups: BTreeMap<Arc<str>, Group>,
     /// The filters of the groups that each stream's topic matches, in order.
@@ -19,7 +21,7 @@ pub(super) struct Shared {
 }
 
 /// Those who subscribe to one filter under one name.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 struct Group {
     /// Who subscribes now, with the QoS granted.
     members: BTreeMap<ClientIndex, QoS>,
@@ -31,7 +33,7 @@ struct Group {
 }
 
 /// One message and one group.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(super) struct GroupUnit {
     pub(super) unit: Unit,
     /// To whom the broker began to send it.

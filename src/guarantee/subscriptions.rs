@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::roster::{Roster, StreamFacts};
 use super::shared::group_of;
 use crate::base::event::{RetainHandling, SubscriptionRequest};
@@ -13,15 +15,17 @@ use crate::mqtt::topics::matches;
 
 /// The subscriptions of all sessions. They change at the instant at which the broker answers:
 /// SUBACK sent, UNSUBACK sent, session ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Subscriptions {
     clients: Vec<Vec<Held>>,
     pending: Vec<Pending>,
+    // The same in all states of a trial.
+    #[serde(skip)]
     topics: BTreeMap<Arc<str>, Vec<StreamIndex>>,
 }
 
 /// A request that reached the broker and was not answered yet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 struct Pending {
     client: ClientIndex,
     id: u16,
@@ -29,14 +33,14 @@ struct Pending {
 }
 
 /// One filter of a request: to subscribe to it as it says, or to end the subscription.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 enum Ask {
     Begin(SubscriptionRequest),
     End(Arc<str>),
 }
 
 /// One subscription of a client.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 struct Held {
     filter: Arc<str>,
     qos: QoS,

@@ -1,5 +1,7 @@
 //! What is kept of a message and of a unit: one byte each.
 
+use serde::Serialize;
+
 use super::promise::{Terms, terms};
 use crate::base::qos::QoS;
 
@@ -57,7 +59,7 @@ impl Standing {
 /// One message and one subscriber: standing in bits 0 to 3, copies in bits 4 and 5 (3 means three
 /// or more), the granted QoS in bits 6 and 7, where 3 means that it rose while the message was
 /// taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Unit(u8);
 
 /// The bits of the granted QoS, all set.
@@ -153,7 +155,7 @@ impl End {
 
 /// What is known of a message on its first hop, in one byte: flags, and its end in the upper
 /// three bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Progress(u8);
 
 impl Progress {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::counters::Counters;
 use super::judge;
 use super::ledger::Ledger;
@@ -16,11 +18,17 @@ use crate::base::name::{ClientIndex, Connection, Hop, Kind, Node, StreamIndex, S
 use crate::base::time::Time;
 
 /// Watches one trial with a byte for each message and a byte for each unit.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Watch {
     ledger: Ledger,
+    // For statistics and reports: decides nothing.
+    #[serde(skip)]
     meter: Meter,
+    // For statistics and reports: decides nothing.
+    #[serde(skip)]
     counters: Counters,
+    // For statistics and reports: decides nothing.
+    #[serde(skip)]
     patterns: Patterns,
     /// Whether packets, backlogs and counters still count: until the second calm begins.
     counting: bool,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+
 use super::deadlines::Deadlines;
 use super::endpoint::{Backlog, Endpoint, Input, Output};
 use super::host::Outbox;
@@ -25,13 +27,18 @@ mod shared;
 mod subscribing;
 
 /// A sans-IO MQTT broker; see [`Endpoint`] for how to drive it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Broker {
+    // The same in all states of a trial.
+    #[serde(skip)]
     settings: BrokerSettings,
     /// Never shrinks: a client that comes back finds its place again.
     sessions: Vec<Session>,
+    // Follows from the rest.
+    #[serde(skip)]
     by_client_id: BTreeMap<Arc<str>, u32>,
     /// By connection number: whose session it carries, once CONNECT came.
+    #[serde(serialize_with = "in_use")]
     connections: Vec<Option<u32>>,
     /// When connected sessions have been silent for too long, at the earliest.
     silences: Deadlines,
@@ -47,16 +54,31 @@ pub struct Broker {
     outbox: Outbox,
     /// Where messages to `routed` go: a topic that comes again, as a publisher's does, is not
     /// looked up again.
+    // Follows from the rest.
+    #[serde(skip)]
     routes: Vec<Route>,
     /// Which groups get one copy each.
+    // Follows from the rest.
+    #[serde(skip)]
     shared_routes: Vec<Arc<str>>,
     /// Room for looking routes up.
+    // Follows from the rest.
+    #[serde(skip)]
     matching: Vec<(u32, Subscription)>,
     /// `None` once a subscription has changed.
+    // Follows from the rest.
+    #[serde(skip)]
     routed: Option<Arc<str>>,
 }
 
-#[derive(Clone, Debug)]
+/// The connections that carry a session. The numbers of the others never come back.
+fn in_use<S: Serializer>(connections: &[Option<u32>], to: S) -> Result<S::Ok, S::Error> {
+    let numbered = (0..).map(Connection).zip(connections);
+    let used: Vec<_> = numbered.filter(|(_, session)| session.is_some()).collect();
+    used.serialize(to)
+}
+
+#[derive(Clone, Debug, Serialize)]
 struct Retained {
     message: Message,
     qos: QoS,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::endpoint::{Backlog, Endpoint, Input, Output};
 use super::host::{Host, Outbox, Owner};
 use super::inbound::{Inbound, Reaction};
@@ -17,8 +19,10 @@ use connecting::{Ping, State};
 mod connecting;
 
 /// A sans-IO MQTT client; see [`Endpoint`] for how to drive it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Client {
+    // The same in all states of a trial.
+    #[serde(skip)]
     settings: Arc<ClientSettings>,
     state: State,
     outbound: Outbound,
@@ -26,6 +30,8 @@ pub struct Client {
     requests: Requests,
     outbox: Outbox,
     /// When it last sent anything, for keep alive.
+    // Matters to keep alive alone, which is off where states are compared.
+    #[serde(skip)]
     last_sent: Time,
     /// The PINGREQ that is not answered yet.
     ping: Option<Ping>,

@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
+
 use crate::base::time::Time;
 
 /// Deadlines of one kind: at most one a session, and nothing kept for a session without one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Deadlines {
     by_time: BTreeSet<(Time, u32)>,
+    // Follows from the rest.
+    #[serde(skip)]
     by_session: BTreeMap<u32, Time>,
 }
 

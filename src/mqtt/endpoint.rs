@@ -10,6 +10,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::packet::{Message, Packet};
 use crate::base::event::{Close, Dropped};
 use crate::base::name::{Connection, Tag, Transmission};
@@ -123,7 +125,7 @@ pub enum Output {
 }
 
 /// What an endpoint still has to do, over all its sessions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Backlog {
     /// QoS 1 and 2 messages that await an acknowledgement.
     pub in_flight: u32,

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::endpoint::{Backlog, Output};
 use super::packet::Packet;
 use super::retry::RetryTimers;
@@ -12,8 +14,10 @@ use crate::base::name::{Connection, Tag, Transmission};
 use crate::base::time::Time;
 
 /// What one endpoint has to say, and the timers of all its sessions.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Outbox {
+    // Empty between two happenings.
+    #[serde(skip)]
     outputs: VecDeque<Output>,
     pub(crate) timers: RetryTimers,
     pub(crate) in_flight: u32,

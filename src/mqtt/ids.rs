@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU16;
 
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
 use super::packet::PacketId;
 use super::settings::IdPolicy;
 
@@ -125,6 +128,12 @@ impl<T> IdRing<T> {
     }
 
     /// All ids in use, in the ring's order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PacketId, &T)> {
+        let ids = std::iter::successors(Some(self.first), |id| Some(id.next()));
+        ids.zip(&self.slots).filter_map(|(id, slot)| slot.as_ref().map(|value| (id, value)))
+    }
+
+    /// All ids in use, in the ring's order, to change their values.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (PacketId, &mut T)> {
         let mut id = self.first;
         self.slots.iter_mut().filter_map(move |slot| {
@@ -135,9 +144,21 @@ impl<T> IdRing<T> {
     }
 }
 
+impl<T: Serialize> Serialize for IdRing<T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(Some(self.len))?;
+        for (id, value) in self.iter() {
+            map.serialize_entry(&id, value)?;
+        }
+        map.end()
+    }
+}
+
 /// Gives out packet ids.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct IdAllocator {
+    // The same in all states of a trial.
+    #[serde(skip)]
     policy: IdPolicy,
     /// Where the search for the next one starts.
     next: PacketId,

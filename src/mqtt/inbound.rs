@@ -13,6 +13,8 @@
 //! The DUP flag decides nothing: a receiver must not take it for a sign that it has seen the
 //! message before (MQTT 3.1.1, section 3.3.1.1).
 
+use serde::Serialize;
+
 use super::host::Host;
 use super::ids::IdRing;
 use super::outbound::ID_NOT_FOUND;
@@ -27,21 +29,22 @@ use crate::base::time::{Span, Time};
 const DEDUPE_TTL: Span = Span::from_secs(5);
 
 /// One session's QoS 2 messages between PUBLISH and PUBREL.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Inbound {
     held: IdRing<Held>,
 }
 
 /// A QoS 2 exchange that awaits its PUBREL.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 struct Held {
-    since: Time,
+    /// When a receiver with the quirk forgets it.
+    forgotten: Time,
     /// `None` where the message was delivered already and only the id is left.
     undelivered: Option<Delivery>,
 }
 
 /// A message to hand on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Delivery {
     pub(crate) message: Message,
     pub(crate) qos: QoS,
@@ -154,7 +157,9 @@ impl Inbound {
             DeliverOn::Publish => (Some(delivery), None),
             DeliverOn::Release => (None, Some(delivery)),
         };
-        self.held.insert(id, Held { since: host.now, undelivered });
+        let ttl = host.settings.quirks.has(Quirk::DedupeTtl).then_some(DEDUPE_TTL);
+        let forgotten = ttl.map_or(Time::NEVER, |ttl| host.now + ttl);
+        self.held.insert(id, Held { forgotten, undelivered });
         deliver
     }
 
@@ -162,7 +167,7 @@ impl Inbound {
     /// PUBREL are forgotten after a time, though MQTT knows no such time.
     fn forget_old(&mut self, host: &Host<'_>) {
         if host.settings.quirks.has(Quirk::DedupeTtl) {
-            self.held.retain(|held| held.since + DEDUPE_TTL > host.now);
+            self.held.retain(|held| held.forgotten > host.now);
         }
     }
 }

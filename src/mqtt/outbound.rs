@@ -17,6 +17,8 @@ mod resume;
 
 use std::collections::VecDeque;
 
+use serde::Serialize;
+
 use self::in_flight::{InFlight, State};
 use self::peer::Peer;
 use super::host::Host;
@@ -26,6 +28,7 @@ use super::quirks::Quirk;
 use super::retry::Armed;
 use super::settings::{HopSettings, Limits, OnFull, RepeatedPubrec, Version};
 use crate::base::event::Dropped;
+use crate::base::fingerprint;
 use crate::base::name::Transmission;
 use crate::base::qos::QoS;
 use crate::base::time::Time;
@@ -41,12 +44,14 @@ const STRAY: u8 = 2;
 const IDS: usize = 65_535;
 
 /// One session's messages on their way out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Outbound {
+    #[serde(serialize_with = "in_flight::in_order")]
     in_flight: IdRing<InFlight>,
     /// What waits for a place in the window or for a connection, in order.
     waiting: VecDeque<Outgoing>,
     /// Nothing that waits expires before this.
+    #[serde(serialize_with = "fingerprint::due")]
     next_expiry: Time,
     /// How many messages were sent on this connection and are unacknowledged: what the peer's
     /// Receive Maximum limits.
@@ -57,8 +62,11 @@ pub(crate) struct Outbound {
     ids: IdAllocator,
     /// Ids that SUBSCRIBE and UNSUBSCRIBE hold; they come from the same set [MQTT-2.3.1-2].
     reserved: Vec<PacketId>,
+    // The order of what is in flight is written with it.
+    #[serde(skip)]
     launched: u64,
     /// How many PUBRECs of no known exchange were answered, which names the answers.
+    #[serde(serialize_with = "fingerprint::name")]
     strays: u32,
     peer: Peer,
     /// Places in the window that nobody has and nobody gets: quirks lose them.
@@ -66,7 +74,7 @@ pub(crate) struct Outbound {
 }
 
 /// A message to send, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Outgoing {
     pub(crate) message: Message,
     pub(crate) qos: QoS,

@@ -3,6 +3,8 @@
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::settings::{Limits, Version, Will};
 use crate::base::event::SubscriptionRequest;
 use crate::base::name::Tag;
@@ -12,11 +14,11 @@ use crate::base::qos::QoS;
 const _: () = assert!(size_of::<Packet>() <= 80 && size_of::<Message>() <= 64);
 
 /// A packet identifier: 1 to 65,535 [MQTT-2.3.1-1].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct PacketId(pub NonZeroU16);
 
 /// An application message: topic and payload, with the tag that travels beside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Message {
     /// The topic name.
     pub topic: Arc<str>,
@@ -27,7 +29,7 @@ pub struct Message {
 }
 
 /// A payload, shared and never copied.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Payload {
     /// So many bytes whose content nobody reads; written as zeros.
     Filler(u32),
@@ -36,7 +38,7 @@ pub enum Payload {
 }
 
 /// A control packet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "MQTT's own names")]
 pub enum Packet {
     Connect(Box<Connect>),
@@ -57,7 +59,7 @@ pub enum Packet {
 }
 
 /// CONNECT, without credentials.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Connect {
     /// Who connects.
     pub client_id: Arc<str>,
@@ -77,7 +79,7 @@ pub struct Connect {
 }
 
 /// CONNACK.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ConnAck {
     /// Whether the broker kept a session for this client.
     pub session_present: bool,
@@ -89,7 +91,7 @@ pub struct ConnAck {
 }
 
 /// PUBLISH.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Publish {
     /// The level, with its packet id where the level has one.
     pub level: Level,
@@ -104,7 +106,7 @@ pub struct Publish {
 }
 
 /// 5.0's properties of a PUBLISH.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PublishProperties {
     /// The Message Expiry Interval, or what is left of it, in seconds.
     pub expiry: Option<u32>,
@@ -115,7 +117,7 @@ pub struct PublishProperties {
 }
 
 /// A topic alias in a PUBLISH.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Alias {
     /// The topic name is written too, and the number stands for it from now on.
     Set(NonZeroU16),
@@ -124,7 +126,7 @@ pub enum Alias {
 }
 
 /// A PUBLISH's QoS: an id exists exactly where the QoS is not 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the QoS's own names")]
 pub enum Level {
     AtMostOnce,
@@ -133,7 +135,7 @@ pub enum Level {
 }
 
 /// PUBACK, PUBREC, PUBREL or PUBCOMP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Ack {
     /// Which exchange it belongs to.
     pub id: PacketId,
@@ -144,7 +146,7 @@ pub struct Ack {
 }
 
 /// SUBSCRIBE.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Subscribe {
     /// The id that SUBACK repeats.
     pub id: PacketId,
@@ -155,7 +157,7 @@ pub struct Subscribe {
 }
 
 /// SUBACK.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SubAck {
     /// The id of the SUBSCRIBE.
     pub id: PacketId,
@@ -164,7 +166,7 @@ pub struct SubAck {
 }
 
 /// UNSUBSCRIBE.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unsubscribe {
     /// The id that UNSUBACK repeats.
     pub id: PacketId,
@@ -175,7 +177,7 @@ pub struct Unsubscribe {
 }
 
 /// UNSUBACK.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UnsubAck {
     /// The id of the UNSUBSCRIBE.
     pub id: PacketId,

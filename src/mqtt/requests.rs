@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::host::Outbox;
 use super::outbound::Outbound;
 use super::packet::{Packet, PacketId, Subscribe, Unsubscribe};
@@ -15,7 +17,7 @@ use crate::base::time::{Span, Time};
 const REFUSED: u8 = 0x80;
 
 /// Which filters the application wants, whatever becomes of connections and sessions.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Requests {
     wanted: Vec<Wanted>,
     unwanted: Vec<(Arc<str>, Progress)>,
@@ -24,17 +26,21 @@ pub(crate) struct Requests {
     /// Whether any filter is [`Progress::Due`].
     due: bool,
     /// `None` where the transport loses nothing.
+    // The same in all states of a trial.
+    #[serde(skip)]
     retry: Option<Span>,
+    // The same in all states of a trial.
+    #[serde(skip)]
     version: Version,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 struct Wanted {
     request: SubscriptionRequest,
     progress: Progress,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 enum Progress {
     /// To be sent.
     Due,
@@ -43,7 +49,7 @@ enum Progress {
     Answered,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 struct Pending {
     packet: Packet,
     id: PacketId,

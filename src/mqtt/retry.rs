@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Serialize, Serializer};
+
 use super::packet::PacketId;
 use super::quirks::Quirk;
 use super::settings::{HopSettings, Retry, RetryTimer};
@@ -28,7 +30,7 @@ pub(crate) struct RetryTimers {
 }
 
 /// One timer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Armed {
     pub(crate) deadline: Time,
     /// Which session of the endpoint; 0 at a client.
@@ -39,7 +41,7 @@ pub(crate) struct Armed {
 }
 
 /// The name of one arming.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct Stamp(u64);
 
 impl Stamp {
@@ -129,6 +131,17 @@ impl RetryTimers {
             self.queues.push(VecDeque::new());
         }
         wanted
+    }
+}
+
+impl Serialize for RetryTimers {
+    /// The timers in the order in which they fire, each with its queue.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let numbered = self.queues.iter().enumerate();
+        let mut all: Vec<_> =
+            numbered.flat_map(|(n, queue)| queue.iter().map(move |armed| (armed, n))).collect();
+        all.sort_unstable_by_key(|(armed, _)| (armed.deadline, armed.stamp));
+        all.serialize(to)
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::host::{Host, Outbox, Owner};
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::packet::Connect;
 use super::settings::{HopSettings, Version, Will};
+use crate::base::fingerprint;
 use crate::base::name::Connection;
 use crate::base::time::{Span, Time};
 
@@ -14,7 +17,7 @@ use crate::base::time::{Span, Time};
 pub(crate) const NEVER_EXPIRES: u32 = u32::MAX;
 
 /// A session: both halves of a hop and the subscriptions, with or without a connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Session {
     pub(crate) client_id: Arc<str>,
     /// The version that its last CONNECT named.
@@ -32,12 +35,15 @@ pub(crate) struct Session {
     /// How long its client may be silent; zero for ever.
     pub(crate) patience: Span,
     /// When its client was last heard of.
+    // Matters to keep alive alone, which is off where states are compared.
+    #[serde(skip)]
     pub(crate) last_heard: Time,
     pub(crate) outbound: Outbound,
     pub(crate) inbound: Inbound,
     /// The filters it subscribed to, for when it ends.
     pub(crate) filters: Vec<Arc<str>>,
     /// How many filters its SUBSCRIBEs had, which names the retained copies that answer them.
+    #[serde(serialize_with = "fingerprint::name")]
     pub(crate) filters_asked: u32,
 }
 

@@ -147,7 +147,7 @@ pub enum Store {
 }
 
 /// A message that the broker publishes when a client's connection ends without DISCONNECT.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Will {
     /// What.
     pub message: Message,
@@ -160,7 +160,7 @@ pub struct Will {
 }
 
 /// What an endpoint is willing to take, as 5.0's CONNECT and CONNACK say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {
     /// So many QoS 1 and 2 messages unacknowledged at a time, 1 to 65,535 (the default).
     pub receive_maximum: u16,
@@ -282,7 +282,7 @@ impl ClientSettings {
 }
 
 /// What an application asks its client to do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub enum Request {
     /// Connect, and stay connected.
     Connect,

@@ -3,6 +3,8 @@
 //!
 //! Rule ids are those of MQTT 3.1.1; 5.0 numbers some of them differently.
 
+use serde::Serialize;
+
 use std::collections::BTreeMap;
 use std::str::Split;
 
@@ -129,13 +131,13 @@ pub fn matches(filter: &str, topic: &str) -> bool {
 /// A filter holds one value for each key, such as a session's number. Looking up a topic walks
 /// its levels, each a search among the level's children, so it does not grow with the number of
 /// filters that do not match. Filters and topics must be valid.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct FilterTree<K, T> {
     root: Node<K, T>,
 }
 
 /// One level of the tree: what is subscribed here and below.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 struct Node<K, T> {
     /// By the level's name.
     children: BTreeMap<Box<str>, Self>,

@@ -2,13 +2,17 @@
 
 use std::collections::VecDeque;
 
+use serde::Serialize;
+
 use super::settings::DirectionSettings;
+use crate::base::fingerprint;
 use crate::base::time::{Span, Time};
 
 /// The packets that wait to leave in one direction. Without a rate it is empty and free.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Line {
     /// When the last packet that was let in has left.
+    #[serde(serialize_with = "fingerprint::due")]
     free: Time,
     /// When each packet that was let in leaves, while it has not; kept only under a limit.
     waiting: VecDeque<Time>,

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::line::Line;
 use super::loss::LossState;
 use super::outage::Outages;
@@ -48,15 +50,21 @@ pub fn origin(root: Key, stream: &str) -> Key {
 }
 
 /// One link: what it is set to do, and where it stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct LinkState {
+    // The same in all states of a trial.
+    #[serde(skip)]
     settings: Arc<LinkSettings>,
     up: Direction,
     down: Direction,
+    // Nothing is left to luck where states are compared.
+    #[serde(skip)]
     outages: Outages,
     is_down: bool,
     /// Whether a partition blocks the way up, and the way down.
     partitioned: [bool; 2],
+    // The same in all states of a trial.
+    #[serde(skip)]
     script: Script,
 }
 
@@ -232,14 +240,18 @@ impl LinkState {
 }
 
 /// Where one direction stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 struct Direction {
+    // Nothing is left to luck where states are compared.
+    #[serde(skip)]
     key: Key,
     line: Line,
     loss: LossState,
     /// Packets handed over since one was sent ahead.
     since_ahead: u32,
     /// The latest arrival so far.
+    // Told of a packet that overtakes, and decides nothing.
+    #[serde(skip)]
     latest: Time,
 }
 

@@ -12,6 +12,8 @@
 //!
 //! The two directions of a link have bursts of their own.
 
+use serde::Serialize;
+
 use super::interval::exponential;
 use super::settings::LossModel;
 use crate::base::draw::{Key, open_unit};
@@ -19,9 +21,11 @@ use crate::base::event::Loss;
 use crate::base::time::{Span, Time};
 
 /// Where the loss model of one direction stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct LossState {
     /// Whose luck the lengths of good and bad times are.
+    // Nothing is left to luck where states are compared.
+    #[serde(skip)]
     key: Key,
     /// Whether the link is in its bad state.
     bad: bool,

@@ -1,12 +1,16 @@
 //! Times in which a link is down, drawn by their number.
 
+use serde::Serialize;
+
 use super::settings::Outage;
 use crate::base::draw::Key;
 use crate::base::time::{Span, Time};
 
 /// Where the outages of one link stand.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Outages {
+    // Nothing is left to luck where states are compared.
+    #[serde(skip)]
     key: Key,
     /// How many were told.
     told: u64,

@@ -1,5 +1,7 @@
 //! What a link can be set to do, in the words of tc-netem(8).
 
+use serde::Serialize;
+
 use crate::base::draw::Chance;
 use crate::base::time::Span;
 
@@ -146,7 +148,7 @@ pub struct Outage {
 }
 
 /// A length of time that repeats, fixed or drawn anew each time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Interval {
     /// Always the same.
     Fixed(Span),

@@ -28,11 +28,14 @@ mod tests;
 use std::collections::VecDeque;
 use std::mem;
 
+use serde::Serialize;
+
 use self::rto::Rto;
 use super::link::LinkState;
 use super::settings::{TcpSettings, Tls, TlsVersion};
 use crate::base::draw::Key;
 use crate::base::event::Fate;
+use crate::base::fingerprint;
 use crate::base::name::{PacketName, Way};
 use crate::base::time::{Span, Time};
 
@@ -85,28 +88,38 @@ pub struct Woke {
 /// The caller sends, and at [`Self::next_wake`] wakes the pipe and pops what has arrived. Calls
 /// come in order of time. Where nothing is lost, acknowledgements are read at the next sending
 /// only: they cost no events.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Pipe<T> {
     /// What has not been popped, in order.
     items: VecDeque<Item<T>>,
     /// How many items were popped: the number of the front one.
+    #[serde(serialize_with = "fingerprint::history")]
     popped: u64,
     /// What the sender holds as unacknowledged, in order of the stream.
+    #[serde(serialize_with = "fingerprint::history")]
     segments: VecDeque<Segment>,
     /// The number of the front segment; the first of all is 1.
+    #[serde(serialize_with = "fingerprint::history")]
     first: u64,
     /// The segments of which every sending was lost so far, in order.
+    #[serde(serialize_with = "fingerprint::history")]
     holes: Vec<u64>,
     /// The acknowledgements that are to come, in order of time.
+    #[serde(serialize_with = "fingerprint::history")]
     acks: VecDeque<Ack>,
     /// The three highest segments that were acknowledged while there were holes, highest first.
+    #[serde(serialize_with = "fingerprint::history")]
     highest: [u64; 3],
     /// When the latest of the acknowledged retransmissions was sent.
+    #[serde(serialize_with = "fingerprint::history")]
     rescued: Time,
+    #[serde(serialize_with = "fingerprint::history")]
     rto: Rto,
     /// When the retransmission timer expires. It matters only while there are holes.
+    #[serde(serialize_with = "fingerprint::history")]
     timer: Time,
     user_timeout: Span,
+    #[serde(serialize_with = "fingerprint::history")]
     last_sent: Time,
     /// When the sender has something to do.
     due: Time,
@@ -115,19 +128,22 @@ pub struct Pipe<T> {
 }
 
 /// What travels, and what keeps it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 struct Item<T> {
     value: T,
     /// How many of its segments are holes.
     missing: u32,
     /// When the last of its other segments arrives.
+    #[serde(serialize_with = "fingerprint::due")]
     latest: Time,
 }
 
 /// A segment that the sender has not seen the end of.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 struct Segment {
     name: PacketName,
+    // Nothing is left to luck where states are compared.
+    #[serde(skip)]
     origin: Option<Key>,
     /// The number of the item it is of.
     item: u64,
@@ -142,7 +158,7 @@ struct Segment {
 }
 
 /// The acknowledgement of one segment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 struct Ack {
     at: Time,
     segment: u64,
@@ -289,6 +305,11 @@ impl<T> Pipe<T> {
     /// The connection ended: what never arrived, in order. The pipe is then as if new.
     pub fn drain(&mut self) -> impl Iterator<Item = T> {
         mem::take(self).items.into_iter().map(|item| item.value)
+    }
+
+    /// What has not been popped, in order.
+    pub fn items(&self) -> impl Iterator<Item = &T> {
+        self.items.iter().map(|item| &item.value)
     }
 
     /// When anything was last handed over or sent again; [`Time::ZERO`] if nothing was.

@@ -10,7 +10,9 @@ use super::words;
 use super::{commands, escape, story};
 use crate::base::time::Time;
 use crate::base::units::format_count;
-use crate::guarantee::verdict::{Breach, Ending, Finding, RuleBreak, RuleFinding, Violation};
+use crate::guarantee::verdict::{
+    Breach, Ending, Finding, Outcome, RuleBreak, RuleFinding, Violation,
+};
 use crate::scenario::Scenario;
 use crate::scenario::trial::Setup;
 use crate::study::result::{Cause, Failure, MAX_FAILURES, PointResult, ScenarioResult};
@@ -126,6 +128,14 @@ fn block(
     text += &format!("  reproduce: {}\n", reproduce(scenario, failure, flags));
     text.extend(failure.stories.iter().map(|story| story::text(story, style)));
     text
+}
+
+/// All findings of one outcome in full.
+pub(super) fn findings(outcome: &Outcome, setup: &Setup, style: Style) -> String {
+    let promises =
+        outcome.findings.iter().map(|finding| finding_block(finding, setup, true, style));
+    let musts = outcome.rule_findings.iter().filter(|it| it.broken.is_violation());
+    promises.chain(musts.map(|finding| rule_block(finding, style))).collect()
 }
 
 /// One broken rule: its strength and id, when, and one sentence.

@@ -178,7 +178,7 @@ pub struct PacketTrigger {
 }
 
 /// What a fault does.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Action {
     /// The packet that triggers it meets another fate; over datagrams only.
     Packet(PacketAction),
@@ -229,7 +229,7 @@ pub enum Action {
 }
 
 /// Another fate for one packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum PacketAction {
     /// It is lost.
     Drop,
@@ -246,7 +246,7 @@ pub enum PacketAction {
 }
 
 /// What the peers of a crashed node see.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum PeersSee {
     /// Their connections are closed one delay later: its process died.
     #[default]
@@ -259,7 +259,7 @@ pub enum PeersSee {
 
 /// Where a crash falls. One `handle` is a transaction: never between a delivery and the id that
 /// remembers it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum CrashPoint {
     /// Between two happenings.
     #[default]

@@ -3,6 +3,7 @@
 pub mod baseline;
 mod breaks;
 pub mod choose;
+pub mod explore;
 mod folding;
 pub mod gate;
 pub mod judge;

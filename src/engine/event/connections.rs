@@ -1,5 +1,7 @@
 //! Connections: who believes them open.
 
+use serde::Serialize;
+
 use crate::base::draw::Key;
 use crate::base::name::{ClientIndex, Connection, Node};
 use crate::base::time::Span;
@@ -16,15 +18,15 @@ pub(super) struct Connections {
     known: Vec<Ends>,
 }
 
-#[derive(Debug)]
-struct Ends {
+#[derive(Debug, Serialize)]
+pub(super) struct Ends {
     client: ClientIndex,
     at_client: End,
     at_broker: End,
 }
 
 /// What one end makes of a connection. Once closed it stays closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) enum End {
     /// It has not heard of it.
     Unknown,
@@ -48,6 +50,17 @@ impl Connections {
             Node::Broker => &mut ends.at_broker,
             Node::Client(_) => &mut ends.at_client,
         }
+    }
+
+    /// The connections that an end still has open, and those that something still travels on.
+    pub(super) fn alive(&self, travelled: &[Connection]) -> Vec<(Connection, &Ends)> {
+        let numbered = (0..).map(Connection).zip(&self.known);
+        let alive = numbered.filter(|(connection, ends)| {
+            ends.at_client == End::Open
+                || ends.at_broker == End::Open
+                || travelled.contains(connection)
+        });
+        alive.collect()
     }
 
     /// Whose link a connection is on.

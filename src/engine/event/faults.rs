@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::base::draw::Key;
 use crate::base::event::Hindrance;
 use crate::base::name::{ClientIndex, Kind, Node, PacketName, Way};
@@ -27,7 +29,7 @@ pub(super) struct Faults<'t> {
 }
 
 /// Packets of one kind that a fault waits for.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 struct Watched {
     sent: u32,
     /// Which of them, and which fault.
@@ -35,7 +37,7 @@ struct Watched {
 }
 
 /// What ends by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) enum Remedy {
     /// A link is no longer hampered.
     Unhamper(ClientIndex, Hindrance),
@@ -112,13 +114,18 @@ impl<'t> Faults<'t> {
 
     /// A packet is sent: which faults wait for it.
     pub(super) fn sent(&mut self, name: &PacketName) -> Vec<u32> {
-        let mut these = self.named.get(name).cloned().unwrap_or_default();
+        let mut these = self.named.remove(name).unwrap_or_default();
         if let Some(watched) = self.watched.get_mut(&(name.client, name.way, name.kind)) {
             watched.sent += 1;
             let due = watched.faults.iter().filter(|(nth, _)| *nth == watched.sent);
             these.extend(due.map(|(_, fault)| *fault));
         }
         these
+    }
+
+    /// Whether every packet that a fault waits for by its name was sent.
+    pub(super) fn have_met_their_packets(&self) -> bool {
+        self.named.is_empty()
     }
 
     /// Whether any fault waits for a packet.

@@ -1,11 +1,14 @@
 //! An endpoint and what the engine remembers of it.
 
+use serde::Serialize;
+
 use super::queue::{Happening, Queue};
 use crate::base::time::Time;
 use crate::mqtt::endpoint::{Backlog, Endpoint};
 use crate::mqtt::settings::Store;
 
 /// One node: its endpoint, its one wake-up, its backlog when last asked, its storage.
+#[derive(Serialize)]
 pub(super) struct Host<E> {
     pub(super) endpoint: E,
     /// It has crashed and not started again.
@@ -15,6 +18,13 @@ pub(super) struct Host<E> {
     /// The wake-up that counts; others in the queue are stale. It may come too early, because a
     /// timer that is put off is not worth an entry of its own.
     wake: Time,
+    /// Whether a wake-up never comes too early: an explorer would take what it does not change for
+    /// something that happened.
+    is_exact: bool,
+    /// With [`Self::is_exact`]: the wake-ups in the queue that are stale.
+    // What is stale is left out of the queue too.
+    #[serde(skip)]
+    stale: Vec<Time>,
     backlog: Backlog,
 }
 
@@ -30,7 +40,25 @@ impl<E: Endpoint + Clone> Host<E> {
             Store::Durable => None,
             Store::Snapshot(_) | Store::Volatile => Some(Box::new(endpoint.clone())),
         };
-        Self { endpoint, is_down: false, kept, wake: Time::NEVER, backlog: Backlog::default() }
+        Self {
+            endpoint,
+            is_down: false,
+            kept,
+            wake: Time::NEVER,
+            is_exact: false,
+            stale: Vec::new(),
+            backlog: Backlog::default(),
+        }
+    }
+
+    /// From now on no wake-up comes too early.
+    pub(super) const fn be_exact(&mut self) {
+        self.is_exact = true;
+    }
+
+    /// The wake-ups in the queue that mean nothing.
+    pub(super) fn stale(&self) -> &[Time] {
+        &self.stale
     }
 
     /// Writes its storage, which keeps what there is now.
@@ -43,6 +71,7 @@ impl<E: Endpoint + Clone> Host<E> {
     /// It crashes: what its storage does not hold is gone, and it waits for nothing.
     pub(super) fn crash(&mut self) -> Change {
         self.is_down = true;
+        self.put_off();
         if let Some(kept) = &self.kept {
             self.endpoint = (**kept).clone();
         }
@@ -69,6 +98,10 @@ impl<E: Endpoint + Clone> Host<E> {
 
     /// A wake-up came: whether the endpoint is to be told.
     pub(super) fn woke(&mut self, now: Time, queue: &mut Queue, number: u32) -> bool {
+        if let Some(place) = self.stale.iter().position(|stale| *stale == now) {
+            self.stale.swap_remove(place);
+            return false;
+        }
         if self.is_down || self.wake != now {
             return false;
         }
@@ -80,9 +113,21 @@ impl<E: Endpoint + Clone> Host<E> {
         false
     }
 
+    /// The wake-up that counts does not count any more, where that is kept track of.
+    fn put_off(&mut self) {
+        if self.is_exact && self.wake != Time::NEVER {
+            self.stale.push(self.wake);
+            self.wake = Time::NEVER;
+        }
+    }
+
     fn set_wake(&mut self, now: Time, queue: &mut Queue, number: u32) {
         let due = self.endpoint.next_timeout();
+        if due > self.wake {
+            self.put_off();
+        }
         if due < self.wake {
+            self.put_off();
             self.wake = due.max(now);
             queue.push(self.wake, Happening::Wake(number));
         }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::base::draw::Key;
 use crate::base::event::{Body, Record, Size};
 use crate::base::name::{
@@ -16,12 +18,19 @@ use crate::network::tcp::{header_bytes, tls_bytes};
 use crate::scenario::trial::ClientSetup;
 
 /// One client's line to the broker.
+#[derive(Serialize)]
 pub(super) struct Line {
     pub(super) link: LinkState,
+    // The same in all states of a trial.
+    #[serde(skip)]
     pub(super) version: Version,
     /// The headers of a datagram; over TCP, those of a segment.
+    // The same in all states of a trial.
+    #[serde(skip)]
     pub(super) headers: u32,
     /// What TCP is set to do; `None` over datagrams.
+    // The same in all states of a trial.
+    #[serde(skip)]
     pub(super) tcp: Option<TcpSettings>,
     /// Whether the client has a TLS session to resume.
     pub(super) has_tls_session: bool,
@@ -34,8 +43,12 @@ pub(super) struct Line {
     /// The connections over TCP that are not over.
     pub(super) streams: Vec<Connection>,
     /// When the outage that is to come, or is on, ends.
+    // Nothing is left to luck where states are compared.
+    #[serde(skip)]
     pub(super) outage_ends: Time,
     /// How many control packets of each kind were sent, upwards and downwards.
+    // Gives names, and only grows.
+    #[serde(skip)]
     sent: [[u32; Kind::ALL.len()]; 2],
 }
 
@@ -126,7 +139,7 @@ pub(super) const fn reset(name: PacketName, headers: u32) -> Record<'static> {
 }
 
 /// A packet on its way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Envelope {
     pub(super) name: PacketName,
     pub(super) connection: Connection,
@@ -185,6 +198,16 @@ impl UnderWay {
         };
         self.awaited -= is_awaited(&envelope);
         envelope
+    }
+
+    /// A packet that arrives once or twice, by the number of its place; whether once more after
+    /// the next arrival.
+    pub(super) fn at(&self, number: u32) -> Option<(&Envelope, bool)> {
+        match self.places.get(number as usize)? {
+            Place::Free => None,
+            Place::Once(envelope) => Some((envelope, false)),
+            Place::Twice(envelope) => Some((envelope, true)),
+        }
     }
 
     /// Whether nothing is under way but pings, which go on for ever.

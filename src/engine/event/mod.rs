@@ -61,6 +61,7 @@ use crate::scenario::trial::Trial;
 pub use crate::guarantee::watch::Ended;
 
 mod connections;
+pub mod explore;
 mod faults;
 mod host;
 mod lines;

@@ -1,17 +1,19 @@
 //! Who is ready for the traffic to begin.
 
+use serde::Serialize;
+
 use crate::base::name::ClientIndex;
 use crate::mqtt::packet::Packet;
 use crate::scenario::trial::Setup;
 
 /// Counts the clients that are not connected yet, or whose subscriptions are not acknowledged.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Muster {
     missing: usize,
     clients: Vec<Attendance>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 struct Attendance {
     connected: bool,
     subscribed: bool,

@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
+use serde::Serialize;
+
 use crate::base::time::Time;
 
 /// Where a kind of happening stands among others of the same instant: lower goes first.
@@ -20,7 +22,7 @@ pub(super) enum Class {
 }
 
 /// One thing that is to happen. The number says to whom or what, by position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) enum Happening {
     /// A packet arrives: its place among those under way.
     Arrival(u32),
@@ -108,17 +110,13 @@ impl Queue {
 
     /// Takes the next happening, unless it comes after `deadline`.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "takes an entry apart")]
     pub(super) fn pop_until(&mut self, deadline: Time) -> Option<(Time, Happening)> {
         let (entry, place) = self.first();
         if entry == NONE || time_of(entry) > deadline {
             return None;
         }
         self.remove_front(place);
-        let number = entry as u32 & MAX_NUMBER as u32;
-        let which = (entry as u32 >> NUMBER_BITS) & 0b11;
-        let class = (entry >> 64) as u8 & 0b11;
-        Some((time_of(entry), Happening::pack(class, which, number)))
+        Some((time_of(entry), happening_of(entry)))
     }
 
     /// Adds an entry behind the latest that it may follow.
@@ -166,6 +164,14 @@ impl Queue {
         }
     }
 
+    /// All that is to happen, in order.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Time, Happening)> {
+        let heap = self.heap.iter().map(|Reverse(entry)| entry);
+        let mut all: Vec<u128> = self.runs.iter().flatten().chain(heap).copied().collect();
+        all.sort_unstable();
+        all.into_iter().map(|entry| (time_of(entry), happening_of(entry)))
+    }
+
     /// Whether insertions can no longer be numbered: after 17 thousand million of them.
     pub(super) const fn is_exhausted(&self) -> bool {
         // Room for what one more happening may insert.
@@ -175,6 +181,15 @@ impl Queue {
 
 const fn time_of(entry: u128) -> Time {
     Time::from_nanos((entry >> 66) as u64)
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "takes an entry apart")]
+const fn happening_of(entry: u128) -> Happening {
+    let number = entry as u32 & MAX_NUMBER as u32;
+    let which = (entry as u32 >> NUMBER_BITS) & 0b11;
+    let class = (entry >> 64) as u8 & 0b11;
+    Happening::pack(class, which, number)
 }
 
 impl Happening {

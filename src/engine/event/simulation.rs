@@ -25,12 +25,16 @@ use crate::mqtt::settings::Request;
 use crate::network::overrule::Overrule;
 use crate::scenario::schedule::Outage;
 use crate::scenario::trial::{Setup, Trial};
+use held::Probe;
 use scripts::script_links;
 
 mod actions;
 mod crashes;
 mod dials;
+mod explore;
 mod faults;
+mod held;
+mod phases;
 mod scripts;
 mod streams;
 
@@ -75,6 +79,8 @@ pub(super) struct Simulation<'t, C, B, O, R> {
     dialling: usize,
     by_client_id: BTreeMap<Arc<str>, ClientIndex>,
     trace: TraceHash,
+    /// What an explorer has it do, and sees of it.
+    probe: Option<Box<Probe>>,
     observer: O,
     events: u64,
     packets: u64,
@@ -162,6 +168,7 @@ where
             dialling: 0,
             by_client_id: ids.collect(),
             trace: TraceHash::new(),
+            probe: None,
             observer,
             events: 0,
             packets: 0,
@@ -172,22 +179,38 @@ where
     pub(super) fn run(mut self) -> (Ended, O) {
         self.begin();
         let ending = loop {
-            if self.advance() {
-                break Ending::Quiescent;
+            if let Some(ending) = self.step() {
+                break ending;
             }
-            if self.events >= self.setup.max_events || self.queue.is_exhausted() {
-                break Ending::EventLimit;
-            }
-            if self.events.is_multiple_of(INTERRUPT_EVERY) && self.is_interrupted() {
-                break Ending::Interrupted;
-            }
-            let Some((now, happening)) = self.queue.pop_until(self.deadline) else {
-                self.now = self.deadline;
-                break Ending::Deadline;
-            };
-            self.now = now;
-            self.take_up(happening);
         };
+        self.finish(ending)
+    }
+
+    /// Takes up one happening; how the trial ended, if there is none left.
+    #[inline]
+    fn step(&mut self) -> Option<Ending> {
+        if self.advance() {
+            return Some(Ending::Quiescent);
+        }
+        if self.events >= self.setup.max_events || self.queue.is_exhausted() {
+            return Some(Ending::EventLimit);
+        }
+        if self.events.is_multiple_of(INTERRUPT_EVERY) && self.is_interrupted() {
+            return Some(Ending::Interrupted);
+        }
+        let Some((now, happening)) = self.queue.pop_until(self.deadline) else {
+            if self.release_all() {
+                return None;
+            }
+            self.now = self.deadline;
+            return Some(Ending::Deadline);
+        };
+        self.now = now;
+        self.take_up(happening);
+        None
+    }
+
+    fn finish(mut self, ending: Ending) -> (Ended, O) {
         self.enter(Phase::Over);
         self.write_links_down();
         let Self { now, events, packets, trace, observer, .. } = self;
@@ -196,106 +219,6 @@ where
 
     fn is_interrupted(&self) -> bool {
         self.options.interrupt.is_some_and(|interrupt| interrupt.load(Ordering::Relaxed))
-    }
-
-    // ---- phases ----
-
-    fn begin(&mut self) {
-        self.trace.turn(self.now, Class::Application as u8);
-        self.tell(&Event::Phase(Phase::Connecting));
-        for (n, client) in (0..).zip(&self.setup.clients) {
-            let client_index = ClientIndex(n);
-            self.ask_client(client_index, Request::Connect);
-            let wanted = client.subscriptions.iter().filter(|it| it.from.is_none());
-            let requests: Vec<_> = wanted.map(|it| it.request.clone()).collect();
-            if !requests.is_empty() {
-                self.ask_client(client_index, Request::Subscribe(requests));
-            }
-        }
-    }
-
-    /// Enters as many phases as are due; whether the trial is over.
-    fn advance(&mut self) -> bool {
-        loop {
-            let is_done = match self.phase {
-                Phase::Connecting => self.muster.is_complete() && self.may_begin(),
-                Phase::Traffic => self.workload.is_done() && self.faults.awaited == 0,
-                Phase::CalmOne | Phase::CalmTwo => self.is_quiescent(),
-                Phase::Over => false,
-            };
-            match self.phase {
-                Phase::Connecting if is_done => self.begin_traffic(),
-                Phase::Traffic if is_done => self.begin_calm_one(),
-                Phase::CalmOne if is_done => self.begin_calm_two(),
-                _ => return is_done,
-            }
-        }
-    }
-
-    /// Whether it is time for the traffic to begin.
-    fn may_begin(&mut self) -> bool {
-        let is_time = self.now >= self.traffic_from;
-        if !is_time && !self.awaits_traffic {
-            self.awaits_traffic = true;
-            self.queue.push(self.traffic_from, Happening::Begin);
-        }
-        is_time
-    }
-
-    fn is_quiescent(&mut self) -> bool {
-        self.under_way.is_calm()
-            && self.streaming == 0
-            && self.armed == 0
-            && self.dialling == 0
-            && self.restarting == 0
-            && !(self.owing > 0 && self.awaits_keep_alive())
-    }
-
-    fn enter(&mut self, phase: Phase) {
-        self.phase = phase;
-        self.tell(&Event::Phase(phase));
-    }
-
-    fn begin_traffic(&mut self) {
-        self.enter(Phase::Traffic);
-        self.muster.dismiss();
-        for (at, happening) in self.workload.begin(self.now) {
-            self.queue.push(at, happening);
-        }
-        for client in 0..self.setup.clients.len() {
-            self.lines[client].link.traffic_began(self.now);
-            self.plan_outage(client);
-        }
-        self.traffic_began = self.now;
-        if let Some(transcript) = &mut self.options.transcript {
-            transcript.schedule.traffic = self.now;
-        }
-        for (at, fault) in self.faults.begin(self.now) {
-            self.queue.push(at, Happening::Fault(fault));
-        }
-        self.plan_snapshots();
-    }
-
-    fn begin_calm_one(&mut self) {
-        self.enter(Phase::CalmOne);
-        for n in 0..self.lines.len() {
-            let link = &mut self.lines[n].link;
-            let was_down = link.is_down();
-            link.end_faults();
-            if was_down {
-                self.tell(&Event::OutageEnded { client: client_index(n) });
-            }
-        }
-        self.end_hindrances();
-    }
-
-    fn begin_calm_two(&mut self) {
-        self.enter(Phase::CalmTwo);
-        for n in 0..self.clients.len() {
-            if !self.setup.clients[n].settings.clean {
-                self.ask_client(client_index(n), Request::Reconnect);
-            }
-        }
     }
 
     // ---- happenings ----
@@ -353,6 +276,7 @@ where
             if self.broker.woke(self.now, &mut self.queue, BROKER) {
                 self.turn(Class::Timer);
                 self.tell_broker(Input::Timeout);
+                self.timed_out(Node::Broker);
             }
             return;
         }
@@ -360,6 +284,7 @@ where
         if self.clients[client.index()].woke(self.now, &mut self.queue, node) {
             self.turn(Class::Timer);
             self.tell_client(client, Input::Timeout);
+            self.timed_out(Node::Client(client));
         }
     }
 
@@ -456,6 +381,7 @@ where
                 self.tell_client(client, Input::Packet { connection, packet, transmission });
             }
         }
+        self.was_read(&name);
         self.crash_by(fault);
     }
 

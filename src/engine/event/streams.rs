@@ -1,13 +1,16 @@
 //! TCP connections: their two pipes, and the handshake that opens them.
 
+use serde::Serialize;
+
 use super::lines::Envelope;
+use crate::base::fingerprint;
 use crate::base::name::{ClientIndex, Connection, Node, Way};
 use crate::base::time::Time;
 use crate::network::settings::{Tls, TlsVersion};
 use crate::network::tcp::Pipe;
 
 /// One TCP connection. It exists from the client's SYN until both ends are done with it.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Stream {
     pub(super) client: ClientIndex,
     /// Upwards and downwards.
@@ -19,6 +22,7 @@ pub(super) struct Stream {
     /// Whether it died silently: nothing gets through any more, and nobody is told.
     pub(super) is_dark: bool,
     /// When the client's end may read next, while it reads slowly.
+    #[serde(serialize_with = "fingerprint::due")]
     pub(super) reads_at: Time,
     /// Whether the end of each direction is under way, and awaited.
     pub(super) ends: [bool; 2],
@@ -27,7 +31,7 @@ pub(super) struct Stream {
 }
 
 /// What travels in a pipe.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) enum Item {
     /// A flight of the handshake, by its place.
     Flight(u8),
@@ -38,7 +42,7 @@ pub(super) enum Item {
 }
 
 /// One flight of a handshake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Flight {
     pub(super) way: Way,
     /// Bytes of TLS; 0 for TCP's own segments.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::queue::Happening;
 use crate::base::draw::Key;
 use crate::base::event::SubscriptionRequest;
@@ -135,6 +137,14 @@ impl<'t> Workload<'t> {
         self.unfinished -= 1;
         let planned = self.plan[planned as usize];
         (planned.client, planned.act.request())
+    }
+
+    /// What of it is still to come: the next message of each stream that has not ended, and how
+    /// many of the chosen ones were before it. What is planned is in the queue.
+    pub(super) fn rest(&self) -> impl Serialize {
+        let streams = self.streams.iter();
+        let next: Vec<_> = streams.map(|it| (it.sequence, it.passed)).collect();
+        (next, self.unfinished)
     }
 
     /// Whether everything is published and every planned act done.

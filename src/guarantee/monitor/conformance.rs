@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+
 use super::{Break, Monitor};
 use crate::base::event::{Event, Observer};
 use crate::base::name::{Hop, Node};
@@ -11,12 +13,25 @@ use crate::guarantee::roster::Roster;
 use crate::guarantee::verdict::{Blame, MAX_FINDINGS, Outcome, RuleBreak, RuleFinding};
 
 /// Counts broken rules, so that a trial in which one is broken a million times stays small.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Conformance {
     monitor: Monitor,
+    // The same in all states of a trial.
+    #[serde(skip)]
     roster: Arc<Roster>,
+    #[serde(serialize_with = "any_violation")]
     counts: BTreeMap<RuleBreak, u64>,
+    // For statistics and reports: decides nothing.
+    #[serde(skip)]
     findings: Vec<RuleFinding>,
+}
+
+/// How often a rule was broken is for the report: what is still to come depends on none of it.
+fn any_violation<S: Serializer>(
+    counts: &BTreeMap<RuleBreak, u64>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    counts.keys().any(RuleBreak::is_violation).serialize(to)
 }
 
 impl Conformance {

@@ -1,8 +1,11 @@
 //! One end of one client's connections: which is open, what may be said on it, and how long one
 //! may be silent.
 
+use serde::Serialize;
+
 use super::book::{Book, Place};
 use crate::base::event::{Body, Record};
+use crate::base::fingerprint;
 use crate::base::name::{Connection, Kind, Node};
 use crate::base::time::{Span, Time};
 use crate::guarantee::rules::Rule;
@@ -12,7 +15,7 @@ use crate::mqtt::settings::Version;
 const TOLERANCE: Span = Span::from_secs(1);
 
 /// What is known of the connection that is open at one end, if one is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Line {
     pub(super) open: Option<Connection>,
     /// The last connection whose CONNACK accepted it.
@@ -28,6 +31,8 @@ pub(super) struct Line {
     /// What counts of it: 0 for none, before CONNACK, or once it was seen to be broken.
     keep_alive: u16,
     /// When a packet crossed last in the client's direction.
+    // Matters to keep alive alone, which is off where states are compared.
+    #[serde(skip)]
     heard: Time,
     /// When a client sent the PINGREQ that is not answered yet.
     pinged: Option<Time>,
@@ -141,7 +146,7 @@ impl Line {
 }
 
 /// One life after the other of a client's session, as the broker has to know it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Life {
     session: Session,
     /// What the CONNECT asked for that has no CONNACK yet: a clean start, and 5.0's expiry.
@@ -149,13 +154,15 @@ pub(super) struct Life {
     ends_with_connection: bool,
     /// 5.0's Session Expiry Interval in seconds; `u32::MAX` for never.
     expiry: u32,
-    closed: Time,
+    /// When it ends without a connection; never while it has one.
+    #[serde(serialize_with = "fingerprint::due")]
+    ends: Time,
     /// The connection that the client had open when it opened another.
     replaced: Option<Connection>,
 }
 
 /// Whether the broker has a session for a client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 enum Session {
     #[default]
     None,
@@ -183,13 +190,21 @@ impl Life {
         if !current {
             return;
         }
-        self.closed = now;
+        self.ends = match self.expiry {
+            u32::MAX => Time::NEVER,
+            expiry => now + Span::from_secs(u64::from(expiry)),
+        };
         if self.asked.take().is_some() {
             // Nobody said whether that CONNECT still began something.
             self.session = Session::Unknown;
         } else if self.ends_with_connection {
             self.session = Session::None;
         }
+    }
+
+    /// The broker crashed, and no connection outlived that.
+    pub(super) const fn crashed(&mut self) {
+        self.replaced = None;
     }
 
     /// The broker's store forgot, or may have.
@@ -220,7 +235,7 @@ impl Life {
             book.by_peer(place, rule);
         }
         self.session = Session::Kept;
-        self.closed = Time::NEVER;
+        self.ends = Time::NEVER;
         (self.ends_with_connection, self.expiry) = match book.version(place) {
             Version::V31 | Version::V311 => (clean, u32::MAX),
             Version::V5 => (expiry == 0, expiry),
@@ -229,8 +244,6 @@ impl Life {
 
     /// Whether the session may have expired by now.
     fn is_past(&self, now: Time) -> bool {
-        self.expiry != u32::MAX
-            && self.closed != Time::NEVER
-            && now >= self.closed + Span::from_secs(u64::from(self.expiry))
+        now >= self.ends
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::book::{Book, Place};
 use crate::base::event::{Body, Record, RetainHandling, SubscriptionRequest};
 use crate::base::name::{StreamIndex, Tag};
@@ -12,7 +14,7 @@ use crate::guarantee::rules::Rule;
 const MAX_EXPIRING: usize = 10_000;
 
 /// What all SUBSCRIBEs of a client, in all its sessions, have in common.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Wishes {
     any: bool,
     /// Some want RETAIN as it was published.
@@ -24,7 +26,7 @@ pub(super) struct Wishes {
 }
 
 /// When messages that expire came to the broker, and with how many seconds to live.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Expiring(BTreeMap<(StreamIndex, u32), (Time, u32)>);
 
 impl Wishes {

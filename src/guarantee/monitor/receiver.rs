@@ -1,8 +1,11 @@
 //! The receiver's half of a hop, judged by the ids that it holds, whatever its peer meant; and all
 //! other answers that an endpoint owes.
 
+use serde::{Serialize, Serializer};
+
 use super::book::{Book, Place, packet_id};
 use crate::base::event::{Body, Close, Record};
+use crate::base::fingerprint::ranks;
 use crate::base::name::{Kind, Tag};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
@@ -189,6 +192,23 @@ impl Receiver {
 
     fn find(&self, kind: Kind, id: u16) -> Result<usize, usize> {
         self.due.binary_search_by_key(&(kind, id), |due| (due.kind, due.id))
+    }
+}
+
+impl Serialize for Receiver {
+    /// The numbers of arrivals are ranked: they would grow for ever. When an answer became due is
+    /// told, and decides nothing.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let rank = ranks(self.due.iter().map(|due| due.arrival));
+        // Whatever arrives from now on is behind all that was answered.
+        let before = |answered: u32| self.due.iter().filter(|due| due.arrival < answered).count();
+        let held: Vec<_> = self.held.iter().map(|(id, it)| (id, it.tag, it.onward)).collect();
+        let due = self.due.iter().map(|due| {
+            let Due { tag, kind, id, times, arrival, codes, .. } = *due;
+            (tag, kind, id, times, rank(arrival), codes)
+        });
+        let due: Vec<_> = due.collect();
+        (held, due, self.answered.map(before)).serialize(to)
     }
 }
 

@@ -1,7 +1,10 @@
 //! The sender's half of a hop, judged by the ids that it has in use *by what it was told*.
 
+use serde::{Serialize, Serializer};
+
 use super::book::{Book, Place, packet_id};
 use crate::base::event::{Close, Dropped, Record};
+use crate::base::fingerprint::{Since, ranks};
 use crate::base::name::{Kind, Tag};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
@@ -62,7 +65,7 @@ struct Exchange {
 }
 
 /// An exchange that must not go on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 struct Over {
     id: u16,
     tag: Tag,
@@ -70,7 +73,7 @@ struct Over {
 }
 
 /// Why an exchange must not go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) enum Because {
     /// The receiver refused it.
     Refused,
@@ -378,6 +381,29 @@ impl Sender {
         self.owing = 0;
         self.due = 0;
         self.unacknowledged = 0;
+    }
+}
+
+impl Serialize for Sender {
+    /// The numbers that only give an order are ranked: they would grow for ever.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self { ref open, ref over, resent, released, .. } = *self;
+        let Self { owing, due, unacknowledged, receive_maximum, .. } = *self;
+        let exchanges = || open.iter().map(|(_, exchange)| exchange);
+        let sent = ranks(exchanges().map(|it| it.order));
+        let recorded = ranks(exchanges().map(|it| it.recorded));
+        // Whatever is sent or recorded from now on is behind all that was.
+        let resent = exchanges().filter(|it| it.order < resent).count();
+        let released = exchanges().filter(|it| it.recorded < released).count();
+        let written = open.iter().map(|(id, it)| {
+            let flags = [it.released, it.doubtful, it.due, it.here, it.counted];
+            (id, it.tag, it.qos, flags, it.repeats, sent(it.order), recorded(it.recorded))
+        });
+        let written: Vec<_> = written.collect();
+        // Both times are only compared with the present one.
+        let times = (Since(self.due_since), Since(self.resumed_at));
+        let counts = (owing, due, unacknowledged, receive_maximum);
+        (written, over, resent, released, times, counts).serialize(to)
     }
 }
 

@@ -64,6 +64,8 @@ impl Broker {
         let session = &mut self.sessions[index as usize];
         // MQTT 3.1 has no Session Present flag: the bit is reserved there.
         let session_present = session.was_present && session.version != Version::V31;
+        // Only where CONNECT may come again is it answered again.
+        session.was_present &= self.settings.datagram;
         let limits = match session.version {
             Version::V31 | Version::V311 => Limits::NONE,
             Version::V5 => self.settings.limits,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::{Broker, Retained};
 use crate::base::event::{Close, SubscriptionOptions};
 use crate::base::name::{Connection, Transmission};
@@ -22,7 +24,7 @@ const QUOTA_EXCEEDED: u8 = 0x97;
 const FAILURE: u8 = 0x80;
 
 /// What a session was granted with one filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Subscription {
     pub(super) granted: QoS,
     pub(super) options: SubscriptionOptions,

@@ -6,18 +6,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::routing::Subscription;
 use crate::mqtt::topics::{self, FilterTree};
 
 /// All groups, by their whole filters: `$share/GROUP/FILTER`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Groups {
     by_filter: BTreeMap<Arc<str>, Group>,
     /// Which groups a topic reaches.
+    // Follows from the rest.
+    #[serde(skip)]
     tree: FilterTree<Arc<str>, ()>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 struct Group {
     /// Sessions, in the order of joining.
     members: Vec<(u32, Subscription)>,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::Client;
 use crate::base::event::Close;
 use crate::base::name::Connection;
@@ -12,7 +14,7 @@ use crate::mqtt::quirks::Quirk;
 use crate::mqtt::settings::{ClientSettings, Limits, Version};
 
 /// How far a client is with its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) enum State {
     /// It wants no connection.
     Away,
@@ -26,7 +28,7 @@ pub(super) enum State {
 }
 
 /// A PINGREQ that waits for its PINGRESP.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Ping {
     /// When the connection is taken for dead.
     answer_due: Time,

@@ -1,33 +1,42 @@
 //! One exchange that is not yet acknowledged.
 
+use serde::{Serialize, Serializer};
+
 use super::Outgoing;
 use super::peer::Peer;
+use crate::base::fingerprint;
 use crate::base::name::{Tag, Transmission};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
 use crate::mqtt::host::Host;
+use crate::mqtt::ids::IdRing;
 use crate::mqtt::packet::{Ack, Level, Packet, PacketId, Publish};
 use crate::mqtt::quirks::{Quirk, Quirks};
 use crate::mqtt::retry::Stamp;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct InFlight {
     pub(super) state: State,
     /// How often the state's packet was sent before the last time.
+    #[serde(serialize_with = "fingerprint::attempt")]
     pub(super) attempt: u32,
     /// How often it was sent by the retry rule's count: since the last connect, and without
     /// repeats that a repeated PUBREC asked for.
+    #[serde(serialize_with = "fingerprint::transmissions")]
     pub(super) transmissions: u32,
     /// How many PUBRELs were sent before the PUBLISH was replayed, as only a quirk does.
+    #[serde(serialize_with = "fingerprint::attempt")]
     released: u32,
     /// Whether its PUBLISH was sent on this connection.
     pub(super) placed: bool,
     /// Its place in the original order.
+    // Written as an order: see `in_order`.
+    #[serde(skip)]
     pub(super) order: u64,
     pub(super) timer: Stamp,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) enum State {
     Publish(Outgoing),
     Release {
@@ -39,11 +48,21 @@ pub(super) enum State {
 }
 
 /// What a sender that replays after PUBREL has kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Kept {
     outgoing: Outgoing,
     /// How often its PUBLISH was sent before the last time.
+    #[serde(serialize_with = "fingerprint::attempt")]
     attempt: u32,
+}
+
+/// What is in flight, and besides in which order it was sent first: the numbers themselves grow for
+/// ever and say nothing more.
+pub(super) fn in_order<S: Serializer>(ring: &IdRing<InFlight>, to: S) -> Result<S::Ok, S::Error> {
+    let mut order: Vec<_> = ring.iter().map(|(id, entry)| (entry.order, id)).collect();
+    order.sort_unstable();
+    let order: Vec<PacketId> = order.into_iter().map(|(_, id)| id).collect();
+    (ring, order).serialize(to)
 }
 
 impl InFlight {

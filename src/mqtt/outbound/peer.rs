@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::Outgoing;
 use crate::base::time::{Span, Time};
 use crate::mqtt::host::Host;
@@ -14,7 +16,7 @@ use crate::mqtt::settings::{Limits, Retry, Version};
 /// the Property Length and of the Remaining Length each.
 const ALIAS_LEN: u32 = 3 + 1 + 1;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Peer {
     limits: Limits,
     /// The topics that it was told a number for, on this connection.

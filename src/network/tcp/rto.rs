@@ -1,5 +1,7 @@
 //! How long a sender waits for an acknowledgement: RFC 6298.
 
+use serde::Serialize;
+
 use crate::base::time::Span;
 
 /// Before any round trip was measured (RFC 6298, 2.1).
@@ -12,7 +14,7 @@ const LONGEST: Span = Span::from_secs(60);
 /// The clock is exact, so that the RFC's granularity `G` is nothing. An acknowledgement of new data
 /// ends the doubling at once, as it does where TCP has timestamps (RFC 7323), which every current
 /// system sends; without them the doubled timeout would stay until the next measurement.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Rto {
     /// The smoothed round trip and its variation.
     estimate: Option<(Span, Span)>,

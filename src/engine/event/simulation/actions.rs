@@ -171,6 +171,9 @@ where
             tap.tap(&packet);
         }
         let action = self.fault_on_sending(node, &name);
+        if self.dies_before_sending() {
+            return;
+        }
         if self.lines[client.index()].tcp.is_some() {
             self.packets += 1;
             let fate = Fate::Stream;
@@ -180,7 +183,11 @@ where
             self.put_into_stream(envelope, tag, bytes);
         } else {
             let fate = self.hand_over(node, connection, tag, &record, action);
-            self.carry(fate, Envelope { name, connection, transmission, packet: Some(packet) });
+            let envelope = Envelope { name, connection, transmission, packet: Some(packet) };
+            let rest = self.hold_back(fate, envelope);
+            if let Some((fate, envelope)) = rest {
+                self.carry(fate, envelope);
+            }
         }
     }
 
@@ -232,8 +239,9 @@ where
     }
 
     #[inline]
-    fn carry(&mut self, fate: Fate, envelope: Envelope) {
+    pub(super) fn carry(&mut self, fate: Fate, envelope: Envelope) {
         let Fate::Arrives(arrival) = fate else { return };
+        self.follows(&envelope.name, arrival.at);
         let place = self.under_way.put(envelope, arrival.again.is_some());
         self.queue.push(arrival.at, Happening::Arrival(place));
         if let Some(again) = arrival.again {

@@ -40,6 +40,11 @@ where
         })
     }
 
+    /// Whether a node crashes instead of sending the packet that it is about to send.
+    pub(super) const fn dies_before_sending(&self) -> bool {
+        self.doom.is_some()
+    }
+
     /// A fault that fell into a happening takes its node.
     pub(super) fn crash_by(&mut self, fault: Option<u32>) {
         if let Some(fault) = fault {

@@ -73,6 +73,7 @@ where
         node: Node,
         name: &PacketName,
     ) -> Option<PacketAction> {
+        self.note_choice(name);
         if !self.faults.watches_packets() || self.phase > Phase::CalmOne {
             return None;
         }

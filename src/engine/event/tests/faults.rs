@@ -2,7 +2,7 @@
 
 use super::world::{Log, link, pair, play, tcp, tcp_pair};
 use crate::base::event::{Close, Dark, Fate, Hindrance, Phase};
-use crate::base::name::{ClientIndex, Kind, Node, Way};
+use crate::base::name::{ClientIndex, Kind, Node, Subject, Way};
 use crate::base::qos::QoS;
 use crate::base::time::Span;
 use crate::guarantee::verdict::Ending;
@@ -225,6 +225,31 @@ fn packets_are_counted_from_the_start_and_may_trigger_several_faults() {
     assert_eq!(log.crashes.len(), 1);
     assert!(log.crashes[0].1 < log.began(Phase::Traffic));
     assert_eq!(log.sequences(1), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_node_that_crashes_at_a_packet_of_its_own_has_stored_it_and_does_not_send_it() {
+    for (pair, way) in [
+        (tcp_pair(&tcp(|_, _| {}), QoS::AtLeastOnce, 2), Way::Up),
+        (pair(&link(|_| {}), QoS::AtLeastOnce, 2), Way::Down),
+    ] {
+        let (client, node) = match way {
+            Way::Up => (PUBLISHER, Node::Client(PUBLISHER)),
+            Way::Down => (SUBSCRIBER, Node::Broker),
+        };
+        let (down, peers, point) = (secs(1), PeersSee::Close, CrashPoint::Idle);
+        let log = run(
+            pair,
+            when(client, way, Kind::Publish, 1, Action::Crash { node, down, peers, point }),
+        );
+        let first =
+            log.sent.iter().find(|(name, ..)| name.kind == Kind::Publish && name.way == way);
+        let (first, at, _) = first.unwrap();
+        let Subject::Message { transmission, .. } = first.subject else { panic!("{first:?}") };
+        assert_eq!(transmission.attempt, 1);
+        assert!(*at > log.crashes[0].1);
+        assert_eq!(log.sequences(1)[0], 0);
+    }
 }
 
 #[test]

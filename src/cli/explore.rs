@@ -1,0 +1,237 @@
+//! `qoslab explore`: every schedule of up to so many faults.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+#[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
+use std::time::Instant;
+
+use anyhow::Context;
+use clap::Args;
+use indicatif::ProgressBar;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::options::{qos, setting};
+use super::progress::Shown;
+use super::terminal::{Output, When, note, style};
+use super::{exit, interrupt, load};
+use crate::base::qos::QoS;
+use crate::base::time::Span;
+use crate::base::units::{format_count, parse_span};
+use crate::report::explore::Searched;
+use crate::scenario::axis::Setting;
+use crate::scenario::{Point, Scenario};
+use crate::study::explore::{Ground, Kind, Menu, Report, Search, Watching};
+
+const HELP: &str = "\
+Examples:
+  qoslab explore meter.toml --faults 3 --messages 1
+  qoslab explore meter.toml --faults 2 --qos 2 --kinds cut,crash
+  qoslab explore meter.toml --faults 2 --set broker.store=volatile
+
+A schedule is a list of faults, each at one packet. Over TCP a connection is cut before or after a
+packet; over datagrams a packet is lost, arrives twice, or late: after the next packet that way,
+after the end of its handshake, after its sender's next timeout. Either way the receiver crashes in
+the work on it, or the sender instead of sending it. What is random in the scenario is left out and
+said to be. docs/explore.md says what a bound proves, and what it does not.
+
+Exit codes: 0 proved; 1 a counterexample; 2 wrong arguments or scenario, or too many schedules;
+3 inconclusive; 130 interrupted: what was searched is told";
+
+/// From one line to the next where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Try every schedule of up to K faults: a proof within that bound, or the least counterexample.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(super) struct Arguments {
+    /// The scenario file
+    #[arg(value_name = "SCENARIO")]
+    scenario: PathBuf,
+    /// At most so many faults in one schedule
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u8).range(0..=16))]
+    faults: u8,
+
+    /// Only points that publish with these levels: 1,2
+    #[arg(long, value_name = "QOS", value_delimiter = ',', value_parser = qos,
+        help_heading = "What to search")]
+    qos: Vec<QoS>,
+    /// Set a field of the file to another value
+    #[arg(long, value_name = "PATH=VALUE", value_parser = setting,
+        help_heading = "What to search")]
+    set: Vec<Setting>,
+    /// Only the first N messages of each workload
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..),
+        help_heading = "What to search")]
+    messages: Option<u32>,
+    /// Only these kinds of faults [default: all]
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = kind,
+        help_heading = "What to search")]
+    kinds: Vec<Kind>,
+    /// How long a crashed node is down
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = down,
+        help_heading = "What to search")]
+    down: Span,
+
+    /// How many schedules at a time [default: one a processor]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024),
+        help_heading = "How to search")]
+    jobs: Option<u16>,
+    /// Refuse to search more schedules than these
+    #[arg(long, value_name = "N", default_value_t = 5_000_000, help_heading = "How to search")]
+    max_schedules: u64,
+    /// Recognise no equal states: slower, with the same answer, for doubters
+    #[arg(long, help_heading = "How to search")]
+    no_fingerprint: bool,
+
+    /// Colour the output
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t, help_heading = "Output")]
+    color: When,
+    /// Show how far the search is
+    #[arg(long, value_name = "HOW", value_enum, default_value_t, help_heading = "Output")]
+    progress: Shown,
+}
+
+/// Searches each point of the scenario, to the exit code.
+///
+/// # Errors
+/// If a counterexample is none, or standard output cannot be written.
+pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
+    let Some(scenario) = load::one(&arguments.scenario, &arguments.set, arguments.color) else {
+        return Ok(exit::USAGE);
+    };
+    let wanted = |point: &&Point| {
+        arguments.qos.is_empty() || point.published.is_some_and(|it| arguments.qos.contains(&it))
+    };
+    let points: Vec<_> = scenario.points.iter().filter(wanted).collect();
+    if points.is_empty() {
+        note("error: no point of the scenario publishes with that QoS");
+        return Ok(exit::NOTHING);
+    }
+    let threads = arguments.jobs.map_or(0, usize::from);
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.context("failed to start threads")?;
+    interrupt::watch();
+    let mut output = Output::default();
+    let mut codes = Vec::new();
+    for point in points {
+        codes.push(arguments.search(&scenario, point, &pool, &mut output)?);
+        if codes.ends_with(&[exit::INTERRUPTED]) {
+            break;
+        }
+    }
+    // What is sure comes before what is not.
+    let order = [exit::INTERRUPTED, exit::BUG, exit::VIOLATED, exit::USAGE, exit::INCONCLUSIVE];
+    Ok(order.into_iter().find(|code| codes.contains(code)).unwrap_or(exit::HOLDS))
+}
+
+impl Arguments {
+    fn search(
+        &self,
+        scenario: &Scenario,
+        point: &Point,
+        pool: &ThreadPool,
+        output: &mut Output,
+    ) -> anyhow::Result<u8> {
+        let kinds = if self.kinds.is_empty() { Kind::ALL.to_vec() } else { self.kinds.clone() };
+        let menu = Menu { kinds, down: self.down };
+        let ground = Ground::new(&point.setup, menu, self.messages, !self.no_fingerprint);
+        let faults = usize::from(self.faults);
+        let search = Search {
+            ground: &ground,
+            expect: &scenario.expect,
+            faults,
+            max_schedules: self.max_schedules,
+            pool,
+            interrupt: interrupt::flag(),
+        };
+        let meter = Meter::start(self.progress);
+        let report = search.run(&meter);
+        meter.finish();
+        let report = match report {
+            Ok(report) => report,
+            Err(error) => {
+                note(&format!("error: this is a bug in qoslab: {error}"));
+                return Ok(exit::BUG);
+            }
+        };
+        let searched = Searched { scenario, point, ground: &ground, faults, report: &report };
+        output.print(&(searched.text(style(self.color, &io::stdout())) + "\n"))?;
+        Ok(code(&report))
+    }
+}
+
+fn code(report: &Report) -> u8 {
+    if report.counterexample.is_some() {
+        exit::VIOLATED
+    } else if report.interrupted || interrupt::flag().load(Ordering::SeqCst) {
+        exit::INTERRUPTED
+    } else if report.estimate.is_some() {
+        exit::USAGE
+    } else if report.inconclusive > 0 {
+        exit::INCONCLUSIVE
+    } else {
+        exit::HOLDS
+    }
+}
+
+/// Shows how far a search is.
+struct Meter {
+    bar: Option<ProgressBar>,
+    lines: bool,
+    #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
+    last_line: Mutex<Instant>,
+}
+
+impl Meter {
+    #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
+    fn start(shown: Shown) -> Self {
+        let terminal = io::stderr().is_terminal();
+        let shown = shown == Shown::Auto;
+        Self {
+            bar: (shown && terminal).then(ProgressBar::new_spinner),
+            lines: shown && !terminal,
+            last_line: Mutex::new(Instant::now()),
+        }
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Watching for Meter {
+    #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
+    fn see(&self, report: &Report) {
+        let Some(level) = report.levels.last() else { return };
+        let text = format!(
+            "Exploring {} of {} with {} faults, {} states",
+            format_count(level.schedules),
+            format_count(level.planned),
+            report.levels.len() - 1,
+            format_count(report.states()),
+        );
+        if let Some(bar) = &self.bar {
+            bar.set_message(text);
+            bar.tick();
+        } else if let (true, Ok(mut last)) = (self.lines, self.last_line.lock())
+            && last.elapsed() >= LINE_EVERY
+        {
+            *last = Instant::now();
+            note(&format!("   {text}"));
+        }
+    }
+}
+
+fn kind(text: &str) -> Result<Kind, String> {
+    let all = Kind::ALL.map(Kind::label).join(", ");
+    Kind::ALL.into_iter().find(|kind| kind.label() == text).ok_or(format!("the kinds are {all}"))
+}
+
+fn down(text: &str) -> Result<Span, String> {
+    parse_span(text).map_err(|error| error.to_string())
+}
