@@ -358,7 +358,8 @@ fn tables() -> String {
             setup.broker_store = store;
             setup.clients[0].store = store;
             let effects = ground(&setup, 1).effects().expect("each is what it is");
-            text += &format!("\n### {title}: QoS {qos}\n\n{}", effects::table(&effects));
+            let heading = format!("\n### {title}: QoS {qos}\n\n");
+            text.extend([heading.as_str(), &effects::table(&effects)]);
         }
     }
     text

@@ -12,12 +12,12 @@ use rayon::prelude::*;
 const SEEDS: u64 = 3;
 
 fn seeds() -> u64 {
-    std::env::var("QOSLAB_SEEDS").map_or(SEEDS, |seeds| seeds.parse().unwrap())
+    std::env::var("QOSLAB_SEEDS").map_or(SEEDS, |seeds| seeds.parse().expect("a number of seeds"))
 }
 
 fn shipped() -> Vec<Scenario> {
-    let files = find(Path::new("scenarios")).unwrap();
-    files.iter().map(|file| Scenario::load(file).unwrap()).collect()
+    let files = find(Path::new("scenarios")).expect("scenarios are shipped");
+    files.iter().map(|file| Scenario::load(file).expect("shipped ones are right")).collect()
 }
 
 fn trace(trial: &Trial) -> u64 {

@@ -1,5 +1,6 @@
 //! A failing trial of 500 messages under random faults shrinks to the few packets that matter.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -180,13 +181,13 @@ do = {{ outage = \"exp 8s\" }}
 }
 
 fn judge(trial: &Trial) -> Outcome {
-    judge_trial(trial, &AtomicBool::new(false)).unwrap()
+    judge_trial(trial, &AtomicBool::new(false)).expect("both passes are the same trial")
 }
 
 fn without_quirks(trial: &Trial, whom: Blame) -> Trial {
     let mut setup = Setup::clone(&trial.setup);
     let named = |name: &str, setup: &mut Setup| {
-        setup.clients.iter().position(|client| &*client.name == name).unwrap()
+        setup.clients.iter().position(|it| &*it.name == name).expect("everybody is in the world")
     };
     let hop = match whom {
         Blame::Broker => &mut setup.broker.hop,
@@ -216,7 +217,7 @@ fn shrunk(quirk: Quirk, whom: Blame, world: &World) -> (Scenario, Shrunk) {
         };
         let Some(bug) = Bug::of(&outcome).into_iter().find(own) else { continue };
         let never = AtomicBool::new(false);
-        let found = shrink(&trial, bug, MOST_EVENTS, &never).unwrap();
+        let found = shrink(&trial, bug, MOST_EVENTS, &never).expect("nobody interrupts");
         return (scenario, found);
     }
     panic!("{} on the {whom:?} breaks nothing", quirk.label());
@@ -249,10 +250,12 @@ fn every_quirk_shrinks_to_two_messages_and_three_faults() {
             Bug::Promise(violation) => format!("{:?} {:?}", violation.promise, violation.breach),
             Bug::Rule(broken) => broken.rule.name().to_owned(),
         };
-        lines += &format!(
-            "{label:<45} {kind:<26} {:>3} messages, {:>6} faults -> {}, {}\n",
+        writeln!(
+            lines,
+            "{label:<45} {kind:<26} {:>3} messages, {:>6} faults -> {}, {}",
             before.messages, before.faults, after.messages, after.faults
-        );
+        )
+        .expect("a text takes every line");
     }
     insta::assert_snapshot!(lines);
 }

@@ -53,6 +53,8 @@ impl Ledger {
     /// The broker ended a session whose expiry interval had passed.
     pub(super) fn expired(&mut self, client: ClientIndex) {
         self.epoch_ended(client);
+        // The client may never learn of it: the CONNACK that says so can be lost.
+        self.publisher_lost_session(client);
         self.sessions[client.index()].forgotten_by_client = false;
     }
 

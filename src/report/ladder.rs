@@ -1,7 +1,7 @@
 //! One trial, or one message of it, as a ladder: a line for each node, time downwards, an arrow
 //! for each packet.
 //!
-//! [`Ladder::new`] makes rows of a [`Tape`] and says in words what befell each packet; [`text`]
+//! [`Ladder::new`] makes rows of a [`Tape`] and says in words what befell each packet; [`text()`]
 //! and [`svg`] draw them.
 
 use std::collections::BTreeMap;

@@ -143,7 +143,8 @@ fn terse(file: &File) -> String {
     }
     let sections: Vec<&[String]> = lines.split(String::is_empty).collect();
     // A section of which nothing is left says nothing.
-    let is_empty = |section: &[String]| matches!(section, [heading] if heading.starts_with('[') && !heading.starts_with("[["));
+    let is_heading = |line: &str| line.starts_with('[') && !line.starts_with("[[");
+    let is_empty = |section: &[String]| matches!(section, [line] if is_heading(line));
     let sections = sections.into_iter().filter(|section| !is_empty(section));
     sections.map(|section| section.join("\n") + "\n").collect::<Vec<_>>().join("\n")
 }

@@ -62,7 +62,7 @@ use diagnostic::Diagnostics;
 
 /// The version of the model: it changes when draws or semantics do, and with it every trial's
 /// name, so that results of different models are never mistaken for each other.
-pub const MODEL: u32 = 2;
+pub const MODEL: u32 = 3;
 
 /// A scenario file that was read and found right.
 #[derive(Clone, Debug)]

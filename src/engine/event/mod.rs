@@ -78,8 +78,7 @@ mod workload;
 pub struct Options<'a, R = ()> {
     /// Has the last word on single fates; `()` has none to say.
     pub overrule: R,
-    /// Once it is true the trial ends soon, as
-    /// [`Ending::Interrupted`](crate::guarantee::verdict::Ending::Interrupted).
+    /// Once it is true the trial ends soon, as [`Ending::Interrupted`].
     pub interrupt: Option<&'a AtomicBool>,
     /// Where all that luck decided is written down.
     pub transcript: Option<&'a mut Transcript>,

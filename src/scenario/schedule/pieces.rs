@@ -127,8 +127,8 @@ impl Setup {
         setup
     }
 
-    /// The same setup with all times of faults, fates, outages, messages and pauses rounded to a multiple
-    /// of `to`, lengths to one at least.
+    /// The same setup with all times of faults, fates, outages, messages and pauses rounded to a
+    /// multiple of `to`, lengths to one at least.
     #[must_use]
     pub fn rounded(&self, to: Span) -> Self {
         let whole = |span: Span| {

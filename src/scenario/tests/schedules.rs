@@ -22,7 +22,7 @@ when = { packet = "sensor#1 / broker / 0 / PUBLISH / 0", nth = 2 }
 do = "drop"
 
 [schedule]
-model = 2
+model = 3
 fates = [
     { packet = "sensor#1 / broker / 0 / PUBLISH", lost = "random" },
     { packet = "sensor#99 / broker / 0 / PUBLISH / 0", lost = "random" },
@@ -42,7 +42,7 @@ messages = [{ message = "sensor", at = "1s", payload = "1B" }]
 #[test]
 fn a_schedule_leaves_nothing_to_luck_and_is_of_one_trial() {
     let text = SMALL.replace("delay = \"20ms\"", "delay = \"20ms\"\nloss = \"5%\"");
-    let all = refused(&format!("{text}\n[schedule]\nmodel = 2\n"));
+    let all = refused(&format!("{text}\n[schedule]\nmodel = 3\n"));
     insta::assert_snapshot!(all);
 }
 
