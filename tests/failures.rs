@@ -9,18 +9,23 @@ const QUIRK: &str = "broker.quirks=[\"no_dedupe\"]";
 
 fn qoslab(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_qoslab"));
-    command.current_dir(folder).args(arguments).output().unwrap()
+    command
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .expect("the folder is there, and all is text")
 }
 
 fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
+    String::from_utf8(output.stdout.clone()).expect("the folder is there, and all is text")
 }
 
 /// A folder with the scenario, and what a failing run of it printed there.
 fn failing_run(more: &[&str]) -> (tempfile::TempDir, String) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("the folder is there, and all is text");
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(SCENARIO);
-    fs::copy(shipped, folder.path().join("bug.toml")).unwrap();
+    fs::copy(shipped, folder.path().join("bug.toml"))
+        .expect("the folder is there, and all is text");
     let arguments = [&["run", "bug.toml", "--set", QUIRK], more].concat();
     let output = qoslab(folder.path(), &arguments);
     assert_eq!(output.status.code(), Some(1));
@@ -30,8 +35,8 @@ fn failing_run(more: &[&str]) -> (tempfile::TempDir, String) {
 /// The only folder of a failure.
 fn failure_folder(folder: &Path) -> std::path::PathBuf {
     let failures = folder.join("reports/qos2-receiver-does-not-dedupe/failures");
-    let mut entries = fs::read_dir(failures).unwrap();
-    let own = entries.next().unwrap().unwrap().path();
+    let mut entries = fs::read_dir(failures).expect("the folder is there, and all is text");
+    let own = entries.next().expect("there is a failure").expect("it can be read").path();
     assert!(entries.next().is_none());
     own
 }
@@ -71,7 +76,7 @@ fn a_failure_leaves_a_file_a_ladder_and_a_capture() {
     assert!(file.contains("# exactly-once broken: message #4"), "{file}");
     let page = folder.path().join("reports/qos2-receiver-does-not-dedupe/report.html");
     let before = fs::read_to_string(&page).unwrap();
-    assert!(before.contains("<svg id=\"ladder-"), "the page has the ladder");
+    assert!(before.contains("aria-labelledby=\"chart-ladder-"), "the page has the ladder");
     // Drawn again from the store, it is the same.
     let again = qoslab(folder.path(), &["report", "reports/qos2-receiver-does-not-dedupe"]);
     assert_eq!(again.status.code(), Some(1));

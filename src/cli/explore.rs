@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
 use std::time::Instant;
@@ -15,15 +15,18 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::options::{qos, setting};
 use super::progress::Shown;
+use super::proofs::keep;
 use super::terminal::{Output, When, note, style};
 use super::{exit, interrupt, load};
 use crate::base::qos::QoS;
 use crate::base::time::Span;
-use crate::base::units::{format_count, parse_span};
+use crate::base::units::{format_count, parse_span, write_span};
+use crate::report::commands;
 use crate::report::explore::Searched;
 use crate::scenario::axis::Setting;
 use crate::scenario::{Point, Scenario};
 use crate::study::explore::{Ground, Kind, Menu, Report, Search, Watching};
+use crate::study::stories;
 
 const HELP: &str = "\
 Examples:
@@ -86,6 +89,10 @@ pub(super) struct Arguments {
     #[arg(long, help_heading = "How to search")]
     no_fingerprint: bool,
 
+    /// Keep the counterexample in this folder, each QoS in one of its own: a file that repeats it,
+    /// its ladder, its packets
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    out: Option<PathBuf>,
     /// Colour the output
     #[arg(long, value_name = "WHEN", value_enum, default_value_t, help_heading = "Output")]
     color: When,
@@ -157,9 +164,35 @@ impl Arguments {
                 return Ok(exit::BUG);
             }
         };
-        let searched = Searched { scenario, point, ground: &ground, faults, report: &report };
+        let mut story = report.counterexample.as_ref().and_then(|found| {
+            stories::of_trial(&found.trial, &found.outcome, &AtomicBool::new(false))
+        });
+        if let (Some(story), Some(out)) = (&mut story, &self.out) {
+            let level = point.published.map_or("mixed".to_owned(), |qos| format!("qos{qos}"));
+            keep(story, scenario, &self.command(scenario, point), &out.join(level))?;
+        }
+        let (ground, report, story) = (&ground, &report, story.as_ref());
+        let searched = Searched { scenario, point, ground, faults, report, story };
         output.print(&(searched.text(style(self.color, &io::stdout())) + "\n"))?;
-        Ok(code(&report))
+        Ok(code(report))
+    }
+}
+
+impl Arguments {
+    /// The command that finds the same.
+    fn command(&self, scenario: &Scenario, point: &Point) -> String {
+        let mut command = commands::explore(scenario, self.faults);
+        if let Some(qos) = point.published {
+            command += &format!(" --qos {qos}");
+        }
+        if let Some(messages) = self.messages {
+            command += &format!(" --messages {messages}");
+        }
+        let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.label()).collect();
+        if !kinds.is_empty() {
+            command.extend([" --kinds ", &kinds.join(",")]);
+        }
+        command + &format!(" --down {}", write_span(self.down))
     }
 }
 

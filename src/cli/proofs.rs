@@ -57,15 +57,24 @@ pub(super) fn prove(
                 nth => format!("{}-{nth}", failure.trial),
             };
             let own = folder.join(name);
-            write(story, scenario, &command, &own)?;
-            story.folder = Some(own.display().to_string());
+            keep(story, scenario, &command, &own)?;
         }
     }
     Ok(())
 }
 
-fn write(story: &Story, scenario: &Scenario, command: &str, folder: &Path) -> anyhow::Result<()> {
+/// Writes a story's files into a folder of its own; `command` is where it comes from.
+///
+/// # Errors
+/// If a file cannot be written.
+pub(super) fn keep(
+    story: &mut Story,
+    scenario: &Scenario,
+    command: &str,
+    folder: &Path,
+) -> anyhow::Result<()> {
     writable_folder(folder)?;
+    story.folder = Some(folder.display().to_string());
     let put = |name: &str, bytes: &[u8]| Pending::open(&folder.join(name))?.write(bytes);
     let ladder = story::ladder(story, MOST_ROWS);
     put(FAILURE, story::file(story, scenario, command).as_bytes())?;

@@ -9,11 +9,21 @@ use crate::study::result::PointResult;
 /// further options with a leading space.
 #[must_use]
 pub fn run(scenario: &Scenario, flags: &str) -> String {
-    let mut command = format!("qoslab run {}", argument(&scenario.path));
+    on(scenario, "run") + flags
+}
+
+/// `qoslab explore FILE --set PATH=VALUE .. --faults K`.
+#[must_use]
+pub fn explore(scenario: &Scenario, faults: u8) -> String {
+    on(scenario, "explore") + &format!(" --faults {faults}")
+}
+
+fn on(scenario: &Scenario, verb: &str) -> String {
+    let mut command = format!("qoslab {verb} {}", argument(&scenario.path));
     for setting in &scenario.settings {
         command += &format!(" --set {}", argument(setting));
     }
-    command + flags
+    command
 }
 
 /// One argument of a command, harmless on a terminal too.

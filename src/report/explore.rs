@@ -3,7 +3,7 @@
 use super::number::counted;
 use super::style::Style;
 use super::table::wrap;
-use super::{describe, escape, failure};
+use super::{describe, escape, failure, ladder, story};
 use crate::base::name::Way;
 use crate::base::qos::QoS;
 use crate::base::units::format_count;
@@ -13,6 +13,10 @@ use crate::network::settings::Transport;
 use crate::scenario::trial::{Action, CrashPoint, PacketAction, Setup, Trigger};
 use crate::scenario::{Point, Scenario};
 use crate::study::explore::{Alternative, Chosen, Counterexample, Ground, Kind, Report};
+use crate::study::stories::Story;
+
+/// At most so many rows of a counterexample's ladder.
+const MOST_ROWS: usize = 100;
 
 /// A search that is over, and what was searched.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +31,8 @@ pub struct Searched<'a> {
     pub faults: usize,
     /// What came of it.
     pub report: &'a Report,
+    /// The story of the counterexample, where there is one.
+    pub story: Option<&'a Story>,
 }
 
 impl Searched<'_> {
@@ -133,7 +139,15 @@ impl Searched<'_> {
                 text += &format!("  {number:<3}{words}\n");
             }
         }
-        text + &failure::findings(&found.outcome, &found.trial.setup, style)
+        let has_ladder = self.story.is_some();
+        text += &failure::findings(&found.outcome, &found.trial.setup, !has_ladder, style);
+        if let Some(own) = self.story {
+            text += &ladder::text(&story::ladder(own, MOST_ROWS), style);
+            if let Some(folder) = &own.folder {
+                text.extend(["\n", &story::files(folder)]);
+            }
+        }
+        text
     }
 
     // ---- what was searched ----

@@ -130,10 +130,15 @@ fn block(
     text
 }
 
-/// All findings of one outcome in full.
-pub(super) fn findings(outcome: &Outcome, setup: &Setup, style: Style) -> String {
+/// All findings of one outcome in full, with or without the messages' stories.
+pub(super) fn findings(
+    outcome: &Outcome,
+    setup: &Setup,
+    with_stories: bool,
+    style: Style,
+) -> String {
     let promises =
-        outcome.findings.iter().map(|finding| finding_block(finding, setup, true, style));
+        outcome.findings.iter().map(|finding| finding_block(finding, setup, with_stories, style));
     let musts = outcome.rule_findings.iter().filter(|it| it.broken.is_violation());
     promises.chain(musts.map(|finding| rule_block(finding, style))).collect()
 }

@@ -29,11 +29,17 @@ pub fn text(story: &Story, style: Style) -> String {
     let mut text = format!("\n  {}\n\n", sentence(story));
     text += &ladder::text(&ladder(story, MOST_ROWS), style);
     if let Some(folder) = &story.folder {
-        let (file, packets) = (format!("{folder}/{FAILURE}"), format!("{folder}/{PACKETS}"));
-        text += &format!("\n  shrunk:    qoslab replay {}\n", argument(&file));
-        text += &format!("  packets:   wireshark {}\n", argument(&packets));
+        text.extend(["\n", &files(folder)]);
     }
     text
+}
+
+/// The commands that show what a folder keeps of it.
+#[must_use]
+pub fn files(folder: &str) -> String {
+    let (file, packets) = (format!("{folder}/{FAILURE}"), format!("{folder}/{PACKETS}"));
+    let (file, packets) = (argument(&file), argument(&packets));
+    format!("  shrunk:    qoslab replay {file}\n  packets:   wireshark {packets}\n")
 }
 
 /// From how much to how little.

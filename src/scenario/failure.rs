@@ -61,6 +61,7 @@ fn clients(table: &ClientTable, setup: &Setup) -> Vec<Given<ClientTable>> {
         let name = numbered(&table.name.value, number);
         if let Some(client) = setup.clients.iter().find(|client| *client.name == *name) {
             let mut table = member(table, number);
+            table.keep_alive = Given::assumed(Duration(client.settings.keep_alive));
             for (publish, stream) in table.publish.iter_mut().zip(streams(&name, setup)) {
                 let table = &mut publish.value;
                 table.qos = Given::assumed(Levels::One(stream.qos));

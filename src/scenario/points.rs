@@ -49,7 +49,8 @@ pub(super) fn points(file: &File, nodes: &Nodes, errors: &mut Diagnostics) -> Ve
     }
     if let Some(given) = &file.schedule {
         check_one(file, given, setups.len(), errors);
-        for setup in &mut setups {
+        // Of several points, which are told of, the first speaks for all.
+        for setup in setups.iter_mut().take(1) {
             let schedule = schedule_table::schedule(given, setup, errors);
             setup.schedule = Some(Arc::new(schedule));
         }

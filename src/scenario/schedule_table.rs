@@ -11,7 +11,7 @@ use super::MODEL;
 use super::diagnostic::Diagnostics;
 use super::schedule::{Outage, Schedule, Timing};
 use super::texts::{Bytes, Duration};
-use super::trial::Setup;
+use super::trial::{Setup, StreamSetup};
 use super::value::{Given, Whole};
 use super::words::LossWord;
 use crate::base::name::{ClientIndex, StreamIndex};
@@ -158,21 +158,18 @@ fn check_still(span: &Range<usize>, setup: &Setup, errors: &mut Diagnostics) {
             .error(span, "a schedule leaves nothing to luck", what)
             .help("leave the luck out, and list what it did in the schedule");
     };
-    for (own, still) in setup.clients.iter().zip(&still.clients) {
-        if own.link != still.link {
-            let name = &own.name;
-            tell(format!("the link of `{name}` has loss, jitter, duplication or outages"));
-        }
+    let mut clients = setup.clients.iter().zip(&still.clients);
+    if let Some((own, _)) = clients.find(|(own, still)| own.link != still.link) {
+        tell(format!("the link of `{}` has loss, jitter, duplication or outages", own.name));
     }
-    for (own, still) in setup.streams.iter().zip(&still.streams) {
-        if (own.every, own.spread, own.payload) != (still.every, still.spread, still.payload) {
-            tell(format!("the messages of `{}` come at random, or with random lengths", own.name));
-        }
+    let timing = |it: &StreamSetup| (it.every, it.spread, it.payload);
+    let mut streams = setup.streams.iter().zip(&still.streams);
+    if let Some((own, _)) = streams.find(|(own, still)| timing(own) != timing(still)) {
+        tell(format!("the messages of `{}` come at random, or with random lengths", own.name));
     }
-    for (own, still) in setup.faults.iter().zip(&still.faults) {
-        if own != still {
-            tell(format!("the fault `{}` comes, or lasts, at random", own.name));
-        }
+    let mut faults = setup.faults.iter().zip(&still.faults);
+    if let Some((own, _)) = faults.find(|(own, still)| own != still) {
+        tell(format!("the fault `{}` comes, or lasts, at random", own.name));
     }
 }
 

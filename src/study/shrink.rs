@@ -78,17 +78,21 @@ pub fn shrink(trial: &Trial, bug: Bug, most_events: u64, interrupt: &AtomicBool)
         stopped_early: false,
         interrupt,
     };
-    let before = size(&shrinker.best.setup);
+    let before = Size::of(&shrinker.best.setup);
     shrinker.shrink();
     let Shrinker { best, outcome, stopped_early, .. } = shrinker;
-    let after = size(&best.setup);
+    let after = Size::of(&best.setup);
     let is_interrupted = interrupt.load(Ordering::Relaxed);
     let shrunk = Shrunk { trial: best, outcome, bug, before, after, stopped_early };
     (!is_interrupted).then_some(shrunk)
 }
 
-fn size(setup: &Setup) -> Size {
-    Size { messages: setup.messages().len(), faults: setup.fault_count() }
+impl Size {
+    /// Of a setup with nothing left to luck.
+    #[must_use]
+    pub fn of(setup: &Setup) -> Self {
+        Self { messages: setup.messages().len(), faults: setup.fault_count() }
+    }
 }
 
 impl Bug {
@@ -135,13 +139,13 @@ impl Shrinker<'_> {
         let transcript = self.transcript();
         self.accepts(self.best.setup.with_faults_as_they_came(&transcript.came));
         for _ in 0..MOST_ROUNDS {
-            let before = (self.best.setup.clients.len(), size(&self.best.setup));
+            let before = (self.best.setup.clients.len(), Size::of(&self.best.setup));
             self.fewer_messages();
             self.fewer_clients();
             self.without_what_never_came();
             self.fewer_pieces();
             self.less_time();
-            if (self.best.setup.clients.len(), size(&self.best.setup)) == before {
+            if (self.best.setup.clients.len(), Size::of(&self.best.setup)) == before {
                 break;
             }
         }

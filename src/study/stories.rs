@@ -7,8 +7,9 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use super::result::{Cause, Failure, ScenarioResult};
-use super::shrink::{Bug, MOST_EVENTS, Shrunk, shrink};
+use super::shrink::{Bug, MOST_EVENTS, Shrunk, Size, shrink};
 use super::tape::{Scope, Tape, record};
+use crate::guarantee::verdict::Outcome;
 use crate::scenario::trial::Trial;
 
 /// The smallest trial in which something breaks as it did, and what happens in it.
@@ -75,11 +76,26 @@ fn bugs(failure: &Failure) -> Vec<Bug> {
     }
 }
 
+/// The story of a trial that is as small as it gets, with what came of it. `None` if nothing broke.
+#[must_use]
+pub fn of_trial(trial: &Trial, outcome: &Outcome, interrupt: &AtomicBool) -> Option<Story> {
+    let bug = Bug::of(outcome).into_iter().next()?;
+    let size = Size::of(&trial.setup);
+    let (trial, outcome) = (trial.clone(), outcome.clone());
+    Some(record_story(
+        Shrunk { trial, outcome, bug, before: size, after: size, stopped_early: false },
+        interrupt,
+    ))
+}
+
 fn story(trial: &Trial, bug: Bug, interrupt: &AtomicBool) -> Option<Story> {
-    let shrunk = shrink(trial, bug, MOST_EVENTS, interrupt)?;
+    shrink(trial, bug, MOST_EVENTS, interrupt).map(|shrunk| record_story(shrunk, interrupt))
+}
+
+fn record_story(shrunk: Shrunk, interrupt: &AtomicBool) -> Story {
     let finding = shrunk.finding();
     let scope = finding.and_then(|finding| Scope::of_finding(&shrunk.trial, finding, interrupt));
     let scope = scope.unwrap_or(Scope::WHOLE);
     let tape = record(&shrunk.trial, &scope, interrupt);
-    Some(Story { shrunk, scope, tape, folder: None })
+    Story { shrunk, scope, tape, folder: None }
 }

@@ -171,7 +171,7 @@ impl Making<'_> {
         let note = match phase {
             Phase::CalmTwo => "every persistent session reconnects",
             Phase::Traffic if self.is_whole => "traffic begins",
-            Phase::CalmOne if self.is_whole => "nothing more is published, and faults end",
+            Phase::CalmOne if self.is_whole => "nothing more is published",
             _ => return,
         };
         self.push(at, Mark::Across, note, Tone::Plain);
@@ -358,7 +358,7 @@ impl Making<'_> {
             told.extend(judged.rules.iter().map(|it| (it.at, it.sentence.clone())));
         } else {
             let lines = self.findings.iter().flat_map(|finding| &finding.story);
-            let rules = lines.filter(|line| line.text.contains("[MQTT-"));
+            let rules = lines.filter(|line| line.text.contains("[MQTT"));
             told.extend(rules.map(|line| (line.at, line.text.clone())));
         }
         told.retain(|(at, _)| (scope.from..=scope.until).contains(at));

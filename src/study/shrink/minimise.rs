@@ -48,7 +48,8 @@ mod tests {
             ways in prop::collection::vec(prop::collection::btree_set(0..20_u32, 1..5), 1..4)
         ) {
             let all: Vec<_> = (0..20).collect();
-            let holds = |kept: &[u32]| ways.iter().any(|it| it.iter().all(|one| kept.contains(one)));
+            let holds =
+                |kept: &[u32]| ways.iter().any(|way| way.iter().all(|one| kept.contains(one)));
             let kept = minimise(&all, &mut |kept: &[u32]| holds(kept));
             prop_assert!(holds(&kept));
             for place in 0..kept.len() {
