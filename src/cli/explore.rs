@@ -183,16 +183,16 @@ impl Arguments {
     fn command(&self, scenario: &Scenario, point: &Point) -> String {
         let mut command = commands::explore(scenario, self.faults);
         if let Some(qos) = point.published {
-            command += &format!(" --qos {qos}");
+            command.extend([" --qos ", &qos.to_string()]);
         }
         if let Some(messages) = self.messages {
-            command += &format!(" --messages {messages}");
+            command.extend([" --messages ", &messages.to_string()]);
         }
         let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.label()).collect();
         if !kinds.is_empty() {
             command.extend([" --kinds ", &kinds.join(",")]);
         }
-        command + &format!(" --down {}", write_span(self.down))
+        command + " --down " + &write_span(self.down)
     }
 }
 

@@ -9,6 +9,7 @@ use rayon::ThreadPool;
 
 use super::files::{Pending, writable_folder};
 use super::terminal::note;
+use crate::base::units::format_count;
 use crate::report::story::{FAILURE, LADDER_PICTURE, LADDER_TEXT, PACKETS};
 use crate::report::style::Style;
 use crate::report::{capture, failure, ladder, number, story};
@@ -38,6 +39,12 @@ pub(super) fn prove(
     let folder = folder.map(|folder| folder.join(FOLDER));
     if let Some(folder) = &folder {
         clear(folder)?;
+    }
+    let large = stories::too_large(result);
+    if large > 0 {
+        let trials = number::counted(large as u64, "failing trial");
+        let most = format_count(stories::LARGEST);
+        note(&format!("    Too large to shrink: {trials} of more than {most} events"));
     }
     let count = stories::count(result);
     if count == 0 {

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
-use super::result::{Cause, Failure, ScenarioResult};
+use super::result::{Cause, Failure, PointResult, ScenarioResult};
 use super::shrink::{Bug, MOST_EVENTS, Shrunk, Size, shrink};
 use super::tape::{Scope, Tape, record};
 use crate::guarantee::verdict::Outcome;
@@ -24,6 +24,9 @@ pub struct Story {
     /// The folder that keeps it, as people would write it; `None` if nothing does.
     pub folder: Option<String>,
 }
+
+/// Trials of more events are not shrunk.
+pub const LARGEST: u64 = MOST_EVENTS / 4;
 
 /// A failure to be shrunk: its place among the points and their failures, and what broke.
 struct Job {
@@ -49,11 +52,31 @@ pub fn count(result: &ScenarioResult) -> usize {
     jobs(result).len()
 }
 
+/// How many failing trials are too large to be shrunk.
+#[must_use]
+pub fn too_large(result: &ScenarioResult) -> usize {
+    let failures = |point: &PointResult| {
+        let is_left = |it: &&Failure| !bugs(it).is_empty() && is_too_large(point, it);
+        point.failures.iter().filter(is_left).count()
+    };
+    result.points.iter().map(failures).sum()
+}
+
+/// Writing down what luck decided takes memory for each packet.
+fn is_too_large(point: &PointResult, failure: &Failure) -> bool {
+    let row = point.trials.iter().find(|row| row.seed == failure.seed);
+    let facts = row.and_then(|row| row.facts.as_ref());
+    facts.is_some_and(|facts| facts.events > LARGEST)
+}
+
 fn jobs(result: &ScenarioResult) -> Vec<Job> {
     let mut seen = BTreeSet::new();
     let mut jobs = Vec::new();
     for (n, point) in result.points.iter().enumerate() {
         for (nth, failure) in point.failures.iter().enumerate() {
+            if is_too_large(point, failure) {
+                continue;
+            }
             for bug in bugs(failure).into_iter().filter(|bug| seen.insert(*bug)) {
                 let trial = result.scenario.points[point.index].trial(failure.seed);
                 jobs.push(Job { place: (n, nth), bug, trial });
