@@ -16,7 +16,6 @@ use crate::guarantee::verdict::{
 use crate::scenario::Scenario;
 use crate::scenario::trial::Setup;
 use crate::study::result::{Cause, Failure, MAX_FAILURES, PointResult, ScenarioResult};
-use crate::study::shrink::Bug;
 
 /// At most so many lines of a message's story are printed.
 const MAX_STORY: usize = 40;
@@ -84,11 +83,9 @@ fn block(
     text += &match &failure.cause {
         Cause::Broken { totals, findings, violations, rule_findings, rules } => {
             let findings = findings.iter().filter(|it| told.is_new(it.violation, None));
-            let has_ladder = |it: &Finding| {
-                failure.stories.iter().any(|story| story.shrunk.bug == Bug::Promise(it.violation))
-            };
-            let mut text: String =
-                findings.map(|it| finding_block(it, setup, !has_ladder(it), style)).collect();
+            let mut text: String = findings
+                .map(|it| finding_block(it, setup, !failure.has_ladder(it), style))
+                .collect();
             let findings = rule_findings.iter().filter(|it| told.is_new(None, it.broken));
             text.extend(findings.map(|it| rule_block(it, style)));
             for (broken, count) in rules {

@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::breaks::{cause_of, is_expected, verdict_of};
 use super::needs::NeedResult;
 pub use super::quantiles::Quantiles;
+use super::shrink::Bug;
 pub use super::stories::Story;
 use crate::base::name::Kind;
 use crate::base::qos::QoS;
@@ -186,6 +187,15 @@ pub struct Failure {
     /// The smallest trials in which the same goes wrong, where somebody looked for them: of the
     /// first failure of each kind.
     pub stories: Vec<Story>,
+}
+
+impl Failure {
+    /// Whether a story tells of what a finding tells of.
+    #[must_use]
+    pub fn has_ladder(&self, finding: &Finding) -> bool {
+        let bug = Bug::Promise(finding.violation);
+        self.stories.iter().any(|story| story.shrunk.bug == bug)
+    }
 }
 
 /// What went wrong in a trial.

@@ -55,7 +55,7 @@ fn article(study: &Study, cell: &Cell, point: &PointResult, failure: &Failure) -
                 (point.label)
                 @if !study.axes.is_empty() { ", " (cell_name(study, cell)) }
             }
-            (cause(&failure.cause, setup))
+            (cause(failure, setup))
             (command(&reproduce(scenario, failure, "")))
             @for (nth, own) in failure.stories.iter().enumerate() {
                 p { (capital(&story::sentence(own))) "." }
@@ -73,10 +73,10 @@ fn article(study: &Study, cell: &Cell, point: &PointResult, failure: &Failure) -
     }
 }
 
-fn cause(cause: &Cause, setup: &Setup) -> Markup {
-    html! { @match cause {
+fn cause(failure: &Failure, setup: &Setup) -> Markup {
+    html! { @match &failure.cause {
         Cause::Broken { totals, findings, violations, rule_findings, rules } => {
-            @for it in findings { (finding(it, setup)) }
+            @for it in findings { (finding(it, setup, failure.has_ladder(it))) }
             @for it in rule_findings { (rule(it)) }
             ul {
                 @for (it, count) in violations { li {
@@ -105,25 +105,27 @@ fn cause(cause: &Cause, setup: &Setup) -> Markup {
     } }
 }
 
-fn finding(finding: &Finding, setup: &Setup) -> Markup {
+fn finding(finding: &Finding, setup: &Setup, has_ladder: bool) -> Markup {
+    // A ladder tells the same better.
+    let story = if has_ladder { &[][..] } else { &finding.story[..] };
     html! {
         h4 { (headline(finding, setup)) }
         p { (times(finding)) "." }
         p { strong { "Blame: " (words::blame(finding.violation.blame)) }
             @if let Some(rule) = finding.rule { ", MUST [" (rule) "]" }
             ": " (escape::visible(&finding.because)) "." }
-        @if !finding.story.is_empty() {
+        @if !story.is_empty() {
             (scrolling("The message's story", &html! { table.story {
                 caption { "What happened to the message." }
                 thead { tr { th.number scope="col" { "time" } th scope="col" { "what" } } }
-                tbody { @for line in finding.story.iter().take(MOST_LINES) { tr {
+                tbody { @for line in story.iter().take(MOST_LINES) { tr {
                     td.number { (line.at) }
                     td { (escape::visible(&line.text)) }
                 } } }
             } }))
         }
-        @if finding.story.len() > MOST_LINES {
-            p.note { "And " (counted((finding.story.len() - MOST_LINES) as u64, "line")) " more." }
+        @if story.len() > MOST_LINES {
+            p.note { "And " (counted((story.len() - MOST_LINES) as u64, "line")) " more." }
         }
     }
 }
