@@ -87,8 +87,14 @@ pub(super) fn keep(
     put(FAILURE, story::file(story, scenario, command).as_bytes())?;
     put(LADDER_TEXT, ladder::text(&ladder, Style::PLAIN).as_bytes())?;
     put(LADDER_PICTURE, ladder::svg(&ladder).as_bytes())?;
-    let packets = capture::capture(&story.tape, &story.shrunk.trial.setup);
-    put(PACKETS, &packets.map_err(|error| anyhow::anyhow!("failed to {error}"))?)
+    match capture::capture(&story.tape, &story.shrunk.trial.setup) {
+        Ok(packets) => put(PACKETS, &packets),
+        // The verdict does not hang on it.
+        Err(error) => {
+            note(&format!("warning: no {PACKETS} of this failure: failed to {error}"));
+            Ok(())
+        }
+    }
 }
 
 /// Takes away what an earlier run left, and nothing that somebody else put there.

@@ -24,8 +24,12 @@ impl Scenario {
         };
         defaults::complete(&mut file, &mut none);
         let setup = &*trial.setup;
-        file.seeds =
-            SeedsTable { from: Whole(u32::try_from(trial.seed).unwrap_or(1)), count: Whole(1) };
+        file.seeds = SeedsTable {
+            from: Whole(
+                u32::try_from(trial.seed).ok().filter(|seed| *seed <= 4_000_000_000).unwrap_or(1),
+            ),
+            count: Whole(1),
+        };
         file.expect = ExpectTable {
             order: file.expect.order,
             allow: file.expect.allow,

@@ -1,7 +1,7 @@
 //! The first failure of each kind: shrunk, and recorded to be shown.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::ThreadPool;
 use rayon::prelude::*;
@@ -112,7 +112,10 @@ pub fn of_trial(trial: &Trial, outcome: &Outcome, interrupt: &AtomicBool) -> Opt
 }
 
 fn story(trial: &Trial, bug: Bug, interrupt: &AtomicBool) -> Option<Story> {
-    shrink(trial, bug, MOST_EVENTS, interrupt).map(|shrunk| record_story(shrunk, interrupt))
+    let shrunk = shrink(trial, bug, MOST_EVENTS, interrupt)?;
+    let story = record_story(shrunk, interrupt);
+    // An interrupted recording ends anywhere.
+    (!interrupt.load(Ordering::Relaxed)).then_some(story)
 }
 
 fn record_story(shrunk: Shrunk, interrupt: &AtomicBool) -> Story {
