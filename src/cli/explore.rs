@@ -130,7 +130,14 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
         }
     }
     // What is sure comes before what is not.
-    let order = [exit::INTERRUPTED, exit::BUG, exit::VIOLATED, exit::USAGE, exit::INCONCLUSIVE];
+    let order = [
+        exit::INTERRUPTED,
+        exit::BUG,
+        exit::VIOLATED,
+        exit::USAGE,
+        exit::INCONCLUSIVE,
+        exit::NOTHING,
+    ];
     Ok(order.into_iter().find(|code| codes.contains(code)).unwrap_or(exit::HOLDS))
 }
 
@@ -145,6 +152,11 @@ impl Arguments {
         let kinds = if self.kinds.is_empty() { Kind::ALL.to_vec() } else { self.kinds.clone() };
         let menu = Menu { kinds, down: self.down };
         let ground = Ground::new(&point.setup, menu, self.messages, !self.no_fingerprint);
+        let setup = ground.setup();
+        if setup.messages().is_empty() && !setup.streams.iter().any(|stream| stream.will) {
+            note("error: nobody publishes anything, so there is nothing to prove");
+            return Ok(exit::NOTHING);
+        }
         let faults = usize::from(self.faults);
         let search = Search {
             ground: &ground,

@@ -171,13 +171,13 @@ impl Searched<'_> {
             None => "mixed QoS".to_owned(),
         };
         let subscribed = setup.clients.iter().any(|it| !it.subscriptions.is_empty());
-        let messages: u32 = setup.streams.iter().map(|stream| stream.count).sum();
+        let messages = setup.messages().len() as u64;
         let endpoints = describe::rules(self.scenario).endpoints;
         let mut parts = vec![
             level,
             transport(setup).to_owned(),
             stores(setup).to_owned(),
-            counted(messages.into(), "message"),
+            counted(messages, "message"),
             if subscribed { "2 hops" } else { "1 hop" }.to_owned(),
         ];
         if !endpoints.is_empty() {

@@ -79,7 +79,16 @@ impl Ground {
             client.radio = None;
         }
         for stream in &mut setup.streams {
-            stream.count = stream.count.min(messages.unwrap_or(u32::MAX));
+            let Some(most) = messages else { continue };
+            match &stream.only {
+                // Those that are left out do not count.
+                Some(only) => {
+                    let first: Vec<u32> = only.iter().take(most as usize).copied().collect();
+                    stream.count = first.last().map_or(stream.count, |last| last + 1);
+                    stream.only = Some(first.into());
+                }
+                None => stream.count = stream.count.min(most),
+            }
         }
         Self { roster: roster(&setup), setup, menu, recognises }
     }
