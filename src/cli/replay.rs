@@ -17,7 +17,7 @@ use crate::base::name::StreamIndex;
 use crate::base::qos::QoS;
 use crate::base::time::{Span, Time};
 use crate::base::units::parse_span;
-use crate::guarantee::verdict::{Breach, Finding, Outcome};
+use crate::guarantee::verdict::{Finding, Outcome};
 use crate::report::ladder::{self, Judged, Ladder, MOST_ROWS};
 use crate::report::style::Style;
 use crate::report::{capture, escape, events, failure, summary, table};
@@ -225,9 +225,7 @@ fn scope(
         bail!("nobody publishes message #{} of `{name}` in this trial", message.1);
     };
     for finding in findings.iter().filter(|it| (it.stream, it.sequence) == message) {
-        route.links.extend(finding.subscriber);
-        route.to_the_end |=
-            matches!(finding.violation.breach, Breach::Lost | Breach::Stuck | Breach::Stalled);
+        route.take_in(finding);
     }
     scope.route = Some(route);
     Ok((scope, why))

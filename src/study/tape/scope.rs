@@ -44,21 +44,25 @@ impl Scope {
     /// The whole trial.
     pub const WHOLE: Self =
         Self { route: None, from: Time::ZERO, until: Time::NEVER, most: Self::MOST };
-}
 
-impl Scope {
     /// The message of a broken promise; `None` if nobody publishes it.
     #[must_use]
     pub fn of_finding(trial: &Trial, finding: &Finding, interrupt: &AtomicBool) -> Option<Self> {
         let mut route = route(trial, finding.stream, finding.sequence, interrupt)?;
-        route.links.extend(finding.subscriber);
-        route.to_the_end =
-            matches!(finding.violation.breach, Breach::Lost | Breach::Stuck | Breach::Stalled);
+        route.take_in(finding);
         Some(Self { route: Some(route), ..Self::WHOLE })
     }
 }
 
 impl Route {
+    /// Takes in where a promise about the message broke: at a subscriber that it may never have
+    /// been sent to, and perhaps by what never came.
+    pub fn take_in(&mut self, finding: &Finding) {
+        self.links.extend(finding.subscriber);
+        self.to_the_end |=
+            matches!(finding.violation.breach, Breach::Lost | Breach::Stuck | Breach::Stalled);
+    }
+
     /// Whether a packet or an event with this tag is the message's.
     pub(super) fn is_of(&self, tag: Tag) -> bool {
         tag.parts().is_some_and(|parts| (parts.stream, parts.sequence) == self.message())
