@@ -40,8 +40,8 @@
 //! | [`mqtt`] | clients and brokers without sockets, clocks or luck |
 //! | [`base`] | time, units, names, draws, events |
 //!
-//! [`closed_form`] stands beside the stairs: it is what theory says, and the tests hold the engine
-//! to it. The heart is in two files, `mqtt/outbound.rs` and `mqtt/inbound.rs`: the two halves of a
+//! Two rooms stand beside the stairs. [`closed_form`] is what theory says, and the tests hold the
+//! engine to it. [`shell`] puts the endpoints of [`mqtt`] on tokio's streams and datagrams. The heart is in two files, `mqtt/outbound.rs` and `mqtt/inbound.rs`: the two halves of a
 //! hop, written once, used by client and broker.
 //!
 //! # The way of a trial
@@ -70,4 +70,5 @@ pub mod mqtt;
 pub mod network;
 pub mod report;
 pub mod scenario;
+pub mod shell;
 pub mod study;

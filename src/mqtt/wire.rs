@@ -121,6 +121,50 @@ pub fn decode(bytes: &[u8], version: Version) -> Result<Packet, WireError> {
     Ok(packet)
 }
 
+/// How many bytes the frame has that begins like this, fixed header included; `None` if it takes
+/// more bytes to know.
+///
+/// # Errors
+/// If its Remaining Length takes more than four bytes, or more than it needs [MQTT-1.5.5-1].
+pub fn frame_len(start: &[u8]) -> Result<Option<u32>, WireError> {
+    let mut remaining = 0_u32;
+    for (place, byte) in (0_u32..4).zip(start.iter().skip(1)) {
+        remaining |= u32::from(byte & 0x7F) << (7 * place);
+        if byte & 0x80 == 0 {
+            let header = 1 + place;
+            let is_shortest = variable_byte_integer_len(remaining) == header;
+            return if is_shortest {
+                Ok(Some(1 + header + remaining))
+            } else {
+                Err(WireError::Frame)
+            };
+        }
+    }
+    if start.len() > 4 { Err(WireError::Frame) } else { Ok(None) }
+}
+
+/// The version that a connection speaks whose first packet is this frame.
+///
+/// # Errors
+/// If it is no CONNECT [MQTT-3.1.0-1], or one of another protocol.
+pub fn connect_version(frame: &[u8]) -> Result<Version, WireError> {
+    if check_frame(frame)? >> 4 != Kind::Connect as u8 {
+        return Err(WireError::Refused("a first packet that is no CONNECT".into()));
+    }
+    // The length ends with the first byte that does not say that it goes on.
+    let body = frame.iter().skip(1).skip_while(|byte| **byte & 0x80 != 0).skip(1);
+    let speaks = |protocol: &[u8]| body.clone().take(protocol.len()).eq(protocol);
+    if speaks(b"\0\x06MQIsdp\x03") {
+        Ok(Version::V31)
+    } else if speaks(b"\0\x04MQTT\x04") {
+        Ok(Version::V311)
+    } else if speaks(b"\0\x04MQTT\x05") {
+        Ok(Version::V5)
+    } else {
+        Err(WireError::Refused("an unknown protocol name or level".into()))
+    }
+}
+
 /// Writes and reads a packet, and checks that its length is what was counted and that it comes
 /// back as it was.
 ///
@@ -256,21 +300,13 @@ fn has_one_identifier(subscribe: &Subscribe) -> bool {
     })
 }
 
-/// Checks that `bytes` are one frame whose length is written in as few bytes as possible
-/// [MQTT-1.5.5-1], and returns the first one.
+/// Checks that `bytes` are exactly one frame, and returns the first one.
 fn check_frame(bytes: &[u8]) -> Result<u8, WireError> {
-    let (first, rest) = bytes.split_first().ok_or(WireError::Frame)?;
-    let mut remaining = 0_u32;
-    for (place, byte) in (0_u32..4).zip(rest) {
-        remaining |= u32::from(byte & 0x7F) << (7 * place);
-        if byte & 0x80 == 0 {
-            let header = 1 + place;
-            let whole = rest.len() == usize::try_from(remaining + header).unwrap_or(usize::MAX);
-            let shortest = variable_byte_integer_len(remaining) == header;
-            return if whole && shortest { Ok(*first) } else { Err(WireError::Frame) };
-        }
+    let whole = frame_len(bytes)?.and_then(|len| usize::try_from(len).ok());
+    match bytes.first() {
+        Some(first) if whole == Some(bytes.len()) => Ok(*first),
+        _ => Err(WireError::Frame),
     }
-    Err(WireError::Frame)
 }
 
 fn parse(bytes: &[u8], version: Version) -> Result<MqttPacket, WireError> {

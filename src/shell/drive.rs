@@ -1,0 +1,192 @@
+//! The two loops: a client's and a broker's.
+//!
+//! Each has a task of its own for each of its connections; see [`attend`]. What tokio does for
+//! fairness, streams and channels that now and then say there is nothing, is turned off: what is
+//! there is taken, and a packet for which there is room is written. Instead each task lets the
+//! others have their turns after every packet, request and connection.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::{self, Future};
+use std::io;
+use std::panic;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use tokio::select;
+use tokio::task::{JoinError, JoinSet, unconstrained, yield_now};
+
+use super::application::{Audience, Requests};
+use super::carrier::Carrier;
+use super::clock::Clock;
+use super::connections::{Connections, attend};
+use super::ends::{Accept, Dial};
+use crate::mqtt::endpoint::{Endpoint, Input};
+use crate::mqtt::settings::Request;
+
+/// Drives a client, for ever. Needs a [`LocalSet`](tokio::task::LocalSet) around it; its
+/// connections are gone once it is dropped, and then another call may drive the same endpoint,
+/// after its [`Endpoint::restart`].
+///
+/// Where more than one thing is there at once, the order is: a dial that ended, a request, the
+/// endpoint's timeout.
+///
+/// # Panics
+/// If the endpoint, the audience or a carrier does, and if the endpoint is borrowed elsewhere
+/// while it is driven.
+pub async fn drive_client<E, R, D, K, A>(
+    endpoint: Rc<RefCell<E>>,
+    mut requests: R,
+    mut dial: D,
+    clock: K,
+    audience: A,
+) -> Infallible
+where
+    E: Endpoint<Request = Request> + 'static,
+    R: Requests,
+    D: Dial,
+    K: Clock,
+    A: Audience,
+{
+    let mut shell = Shell::new(endpoint, clock, audience);
+    let mut dialling: Option<Dialling<D::Carrier>> = None;
+    unconstrained(async {
+        loop {
+            select! {
+                biased;
+                dialled = ended(&mut dialling) => {
+                    dialling = None;
+                    shell.dialled(dialled);
+                }
+                request = requests.next() => {
+                    if let Request::Disconnect = request {
+                        dialling = None;
+                    }
+                    shell.tell(Input::Application(request));
+                }
+                () = shell.stirs() => {}
+            }
+            shell.tell_time();
+            if let Some(attempt) = shell.connections.borrow_mut().wanted() {
+                dialling = Some(Box::pin(dial.dial(attempt)));
+            }
+            yield_now().await;
+        }
+    })
+    .await
+}
+
+/// Drives a broker until accepting fails; see [`drive_client`], also for its panics.
+///
+/// Where more than one thing is there at once, the order is: a connection, the endpoint's
+/// timeout.
+pub async fn drive_broker<E, L, K, A>(
+    endpoint: Rc<RefCell<E>>,
+    mut accept: L,
+    clock: K,
+    audience: A,
+) -> io::Error
+where
+    E: Endpoint<Request = Infallible> + 'static,
+    L: Accept,
+    K: Clock,
+    A: Audience,
+{
+    let mut shell = Shell::new(endpoint, clock, audience);
+    unconstrained(async {
+        loop {
+            select! {
+                biased;
+                accepted = accept.accept() => match accepted {
+                    Ok(carrier) => shell.open(carrier),
+                    Err(error) => return error,
+                },
+                () = shell.stirs() => {}
+            }
+            shell.tell_time();
+            yield_now().await;
+        }
+    })
+    .await
+}
+
+/// A dial under way.
+type Dialling<C> = Pin<Box<dyn Future<Output = io::Result<C>>>>;
+
+/// How the dial under way ends, if there is one.
+async fn ended<C>(dialling: &mut Option<Dialling<C>>) -> io::Result<C> {
+    match dialling {
+        Some(dialling) => dialling.await,
+        None => future::pending().await,
+    }
+}
+
+/// An endpoint's connections, with the tasks that attend to them. The tasks end when it is
+/// dropped.
+struct Shell<E, C, K, A> {
+    connections: Rc<RefCell<Connections<E, C, K, A>>>,
+    clock: K,
+    tasks: JoinSet<()>,
+}
+
+impl<E, C, K, A> Shell<E, C, K, A>
+where
+    E: Endpoint + 'static,
+    C: Carrier,
+    K: Clock,
+    A: Audience,
+{
+    fn new(endpoint: Rc<RefCell<E>>, clock: K, audience: A) -> Self {
+        let connections = Connections::new(endpoint, clock.clone(), audience);
+        Self { connections: Rc::new(RefCell::new(connections)), clock, tasks: JoinSet::new() }
+    }
+
+    fn tell(&self, input: Input<E::Request>) {
+        self.connections.borrow_mut().tell(input);
+    }
+
+    /// Tells the endpoint of its timeout, if that has come.
+    fn tell_time(&self) {
+        let mut connections = self.connections.borrow_mut();
+        if connections.next_timeout() <= self.clock.now() {
+            connections.tell(Input::Timeout);
+        }
+    }
+
+    /// A client's dial ended. It has one connection at a time.
+    fn dialled(&mut self, dialled: io::Result<C>) {
+        match dialled {
+            Ok(carrier) => {
+                self.connections.borrow_mut().close_all();
+                self.open(carrier);
+            }
+            Err(_) => self.connections.borrow_mut().failed_to_open(),
+        }
+    }
+
+    fn open(&mut self, carrier: C) {
+        let connection = self.connections.borrow_mut().open(carrier);
+        let attended = attend(Rc::clone(&self.connections), self.clock.clone(), connection);
+        self.tasks.spawn_local(unconstrained(attended));
+    }
+
+    /// Waits until the timeout may have come, or something changed that the loop must see to.
+    async fn stirs(&mut self) {
+        let (at, changed) = self.connections.borrow_mut().rests();
+        select! {
+            biased;
+            () = changed.notified() => {}
+            Some(ended) = self.tasks.join_next() => pass_on_panic(ended),
+            () = self.clock.sleep_until(at) => {}
+        }
+    }
+}
+
+/// What broke a connection's task breaks the shell.
+fn pass_on_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panicked) = error.try_into_panic()
+    {
+        panic::resume_unwind(panicked);
+    }
+}

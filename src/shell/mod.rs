@@ -1,0 +1,47 @@
+//! The async shell: sans-IO endpoints on real streams and datagrams, driven by tokio.
+//!
+//! [`drive_client`] and [`drive_broker`] stand between an [`Endpoint`] and the world. The endpoint
+//! decides; the shell carries packets, keeps the time and numbers the connections, from 0.
+//!
+//! ```text
+//!  application            drive_client              drive_broker
+//!   Requests --------->  +--------------+          +--------------+  <--- Accept
+//!   Audience <---------  |   Endpoint   |          |   Endpoint   |  ---> Audience
+//!       Dial --------->  +--------------+          +--------------+
+//!                           |  Carrier                 |  Carrier, one a client
+//!                        Framed over a stream, or Datagrams
+//! ```
+//!
+//! One input is a transaction: when a packet was taken from a carrier, the endpoint handles it,
+//! all that it wants done is done, and the audience is told that it has settled, before anything
+//! else is read from any connection. So a crash, which drops the future of the loop, falls between
+//! two inputs; the endpoint in its `Rc` is what storage keeps.
+//!
+//! A peer that does not read is not read from either ([`Limits::pause_above`]), and in the end it
+//! is closed ([`Limits::close_above`]). One that sends what is no packet, or too large a one, is
+//! closed too. Neither disturbs others.
+//!
+//! Nothing here draws luck or reads a clock but through [`Clock`], and tasks take their turns in a
+//! fixed order: what happens is decided by what comes and when.
+//!
+//! [`Endpoint`]: crate::mqtt::endpoint::Endpoint
+
+mod application;
+mod carrier;
+mod clock;
+mod codec;
+mod connections;
+mod datagrams;
+mod drive;
+mod ends;
+mod framed;
+#[cfg(test)]
+mod tests;
+
+pub use self::application::{Audience, Requests};
+pub use self::carrier::{Carrier, Gone, Limits, Marks};
+pub use self::clock::{Clock, TokioClock};
+pub use self::datagrams::{Datagram, Datagrams};
+pub use self::drive::{drive_broker, drive_client};
+pub use self::ends::{Accept, Dial, Dialler};
+pub use self::framed::Framed;
