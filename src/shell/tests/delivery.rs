@@ -224,7 +224,7 @@ impl Datagram for Lossy {
 
     fn poll_send(&mut self, _: &mut Context<'_>, datagram: &[u8]) -> Poll<io::Result<()>> {
         self.sent += 1;
-        if self.sent % 3 != 0 {
+        if !self.sent.is_multiple_of(3) {
             // The other side may be gone.
             let _ = self.outbox.send(datagram.to_vec());
         }

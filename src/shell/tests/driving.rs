@@ -63,9 +63,12 @@ impl Endpoint for Puppet {
     fn restart(&mut self, _: Time) {}
 }
 
+/// The attempt of each dial, and what it holds while it is under way.
+type Dials = Rc<RefCell<Vec<(u32, Rc<()>)>>>;
+
 /// A dial that ends when the test says so.
 struct Switchboard {
-    dials: Rc<RefCell<Vec<(u32, Rc<()>)>>>,
+    dials: Dials,
     lines: Rc<RefCell<UnboundedReceiver<io::Result<DuplexStream>>>>,
 }
 
@@ -77,8 +80,8 @@ impl Dial for Switchboard {
         self.dials.borrow_mut().push((attempt, Rc::clone(&alive)));
         let lines = Rc::clone(&self.lines);
         async move {
-            let _alive = alive;
             let line = future::poll_fn(|cx| lines.borrow_mut().poll_recv(cx)).await.unwrap()?;
+            drop(alive);
             Ok(Framed::of_client(line, Version::V311, Limits::default(), ()))
         }
     }
@@ -105,7 +108,7 @@ impl Clock for Hasty {
 struct Stage {
     puppet: Rc<RefCell<Puppet>>,
     requests: UnboundedSender<Request>,
-    dials: Rc<RefCell<Vec<(u32, Rc<()>)>>>,
+    dials: Dials,
     lines: UnboundedSender<io::Result<DuplexStream>>,
     diary: Diary,
 }
@@ -117,7 +120,7 @@ impl Stage {
         let puppet = Rc::new(RefCell::new(puppet));
         let (requests, asked) = unbounded_channel();
         let (lines, waiting) = unbounded_channel();
-        let dials = Rc::default();
+        let dials = Dials::default();
         let dial = Switchboard { dials: Rc::clone(&dials), lines: Rc::new(RefCell::new(waiting)) };
         let diary = Diary::default();
         let clock = Hasty(TokioClock::start());
@@ -229,8 +232,10 @@ fn all_that_follows_from_an_input_comes_before_the_next_packet() {
         stage.lines.send(Ok(line)).unwrap();
         stage.ask(Request::Connect).await;
         peer.write_all(&[0xD0, 0, 0xD0, 0]).await.unwrap();
-        while stage.puppet.borrow().inputs.len() < 3 {
-            tokio::task::yield_now().await;
+        for _ in 0..1000 {
+            if stage.puppet.borrow().inputs.len() < 3 {
+                tokio::task::yield_now().await;
+            }
         }
         // The first packet was handled, and with it all is done; the second waits for its turn.
         assert_eq!(stage.puppet.borrow().inputs.len(), 3);

@@ -33,13 +33,13 @@ pub(super) fn play<F: Future<Output = ()>>(test: F) {
         .start_paused(true)
         .build()
         .unwrap();
-    let day = Duration::from_secs(86_400);
+    let day = Duration::from_hours(24);
     LocalSet::new().block_on(&runtime, async { timeout(day, test).await.expect("it ends") });
 }
 
 /// Waits until nothing happens any more but in a minute of virtual time.
 pub(super) async fn settle() {
-    sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_mins(1)).await;
 }
 
 pub(super) type Log = Rc<RefCell<Vec<String>>>;
