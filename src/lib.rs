@@ -41,8 +41,9 @@
 //! | [`base`] | time, units, names, draws, events |
 //!
 //! Two rooms stand beside the stairs. [`closed_form`] is what theory says, and the tests hold the
-//! engine to it. [`shell`] puts the endpoints of [`mqtt`] on tokio's streams and datagrams. The heart is in two files, `mqtt/outbound.rs` and `mqtt/inbound.rs`: the two halves of a
-//! hop, written once, used by client and broker.
+//! engine to it. [`shell`] puts the endpoints of [`mqtt`] on tokio's streams and datagrams. The
+//! heart is in two files, `mqtt/outbound.rs` and `mqtt/inbound.rs`: the two halves of a hop,
+//! written once, used by client and broker.
 //!
 //! # The way of a trial
 //! A file becomes a [`scenario::Scenario`], its points become [`scenario::trial::Trial`]s,
