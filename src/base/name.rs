@@ -159,7 +159,8 @@ pub struct Transmission {
     pub attempt: u32,
     /// For an answer: which of the network's copies it answers, 0 for the original and 1 for the
     /// other. A PUBREL that belongs to no exchange any more has 2, with a count of its own as
-    /// `attempt`, and the copies of its answer 2 and 3.
+    /// `attempt`, and the copies of its answer 2 and 3. So has an answer to nothing that arrived,
+    /// as a product may send it.
     pub echo: u8,
 }
 

@@ -91,12 +91,35 @@ pub fn encode(packet: &Packet, version: Version) -> Result<Vec<u8>, WireError> {
     Ok(bytes)
 }
 
+/// What becomes of the parts of a packet that the simulation does not model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Others {
+    /// They are an error: [`WireError::NotModelled`].
+    Refused,
+    /// They are left out.
+    LeftOut,
+}
+
 /// Reads exactly one packet. Its tag is [`Tag::NONE`], its payload [`Payload::Bytes`].
 ///
 /// # Errors
 /// If `bytes` are not exactly one well-formed packet of `version`, or one with parts that the
 /// simulation does not model.
 pub fn decode(bytes: &[u8], version: Version) -> Result<Packet, WireError> {
+    read(bytes, version, Others::Refused)
+}
+
+/// As [`decode`], for what a product wrote: properties, user names and passwords that the
+/// simulation does not model are left out.
+///
+/// # Errors
+/// If `bytes` are not exactly one well-formed packet of `version`, or are an AUTH. One sound packet
+/// is refused by the codec: a CONNECT of 5.0 with a will of no bytes and a user name.
+pub fn decode_foreign(bytes: &[u8], version: Version) -> Result<Packet, WireError> {
+    read(bytes, version, Others::LeftOut)
+}
+
+fn read(bytes: &[u8], version: Version, others: Others) -> Result<Packet, WireError> {
     let first = check_frame(bytes)?;
     if first >> 4 == 15 {
         return Err(WireError::NotModelled { what: "AUTH" });
@@ -114,8 +137,8 @@ pub fn decode(bytes: &[u8], version: Version) -> Result<Packet, WireError> {
         parse(bytes, version)
     }?;
     let mut packet = match version {
-        Version::V31 | Version::V311 => v3::read(parsed, version),
-        Version::V5 => v5::read(parsed),
+        Version::V31 | Version::V311 => v3::read(parsed, version, others),
+        Version::V5 => v5::read(parsed, others),
     }?;
     set_request_dup(&mut packet, dup);
     Ok(packet)
@@ -320,6 +343,16 @@ fn parse(bytes: &[u8], version: Version) -> Result<MqttPacket, WireError> {
         Err(error) => {
             let empty_will = v5::parse_empty_will(bytes).filter(|_| version == Version::V5);
             empty_will.ok_or_else(|| WireError::Refused(error.to_string()))
+        }
+    }
+}
+
+impl Others {
+    /// Lets go of a part that is not modelled.
+    const fn pass(self, what: &'static str) -> Result<(), WireError> {
+        match self {
+            Self::Refused => Err(WireError::NotModelled { what }),
+            Self::LeftOut => Ok(()),
         }
     }
 }

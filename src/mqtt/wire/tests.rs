@@ -4,6 +4,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+mod foreign;
+
 use super::*;
 use crate::base::event::{RetainHandling, SubscriptionRequest};
 use crate::base::name::StreamIndex;

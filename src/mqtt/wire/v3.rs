@@ -6,7 +6,7 @@ use flowsdk::mqtt_serde::mqttv3::{
     pubrecv3, pubrelv3, subackv3, subscribev3, unsubackv3, unsubscribev3,
 };
 
-use super::{WireError, read_id, read_level, read_payload, read_qos, write_payload};
+use super::{Others, WireError, read_id, read_level, read_payload, read_qos, write_payload};
 use crate::base::event::{SubscriptionOptions, SubscriptionRequest};
 use crate::base::name::Tag;
 use crate::mqtt::packet::{
@@ -84,9 +84,15 @@ fn write_connect(connect: &Connect, version: Version) -> connectv3::MqttConnect 
     }
 }
 
-pub(super) fn read(packet: MqttPacket, version: Version) -> Result<Packet, WireError> {
+pub(super) fn read(
+    packet: MqttPacket,
+    version: Version,
+    others: Others,
+) -> Result<Packet, WireError> {
     Ok(match packet {
-        MqttPacket::Connect3(connect) => Packet::Connect(Box::new(read_connect(connect, version)?)),
+        MqttPacket::Connect3(connect) => {
+            Packet::Connect(Box::new(read_connect(connect, version, others)?))
+        }
         MqttPacket::ConnAck3(ack) => Packet::ConnAck(ConnAck {
             session_present: ack.session_present,
             code: ack.return_code,
@@ -143,12 +149,16 @@ pub(super) fn read(packet: MqttPacket, version: Version) -> Result<Packet, WireE
     })
 }
 
-fn read_connect(connect: connectv3::MqttConnect, version: Version) -> Result<Connect, WireError> {
+fn read_connect(
+    connect: connectv3::MqttConnect,
+    version: Version,
+    others: Others,
+) -> Result<Connect, WireError> {
     if (connect.protocol_name.as_str(), connect.protocol_version) != protocol(version) {
         return Err(WireError::Refused("a CONNECT of another version".into()));
     }
     if connect.username.is_some() || connect.password.is_some() {
-        return Err(WireError::NotModelled { what: "credentials" });
+        others.pass("credentials")?;
     }
     let will = connect.will.map(|will| {
         let (topic, payload) = (will.topic.into(), read_payload(will.message));

@@ -2,7 +2,7 @@
 //!
 //! Of 5.0's properties those are modelled that bear on delivery: expiry, limits, topic aliases,
 //! subscription identifiers and the will's delay. A packet with others is refused, not read in
-//! part.
+//! part, unless a product wrote it.
 
 use std::num::NonZeroU16;
 
@@ -13,7 +13,7 @@ use flowsdk::mqtt_serde::mqttv5::{
 };
 use flowsdk::mqtt_serde::parser::ParseOk;
 
-use super::{WireError, read_id, read_level, read_payload, read_qos, write_payload};
+use super::{Others, WireError, read_id, read_level, read_payload, read_qos, write_payload};
 use crate::base::event::{RetainHandling, SubscriptionOptions, SubscriptionRequest};
 use crate::base::name::{Kind, Tag};
 use crate::mqtt::packet::{
@@ -25,7 +25,7 @@ use crate::mqtt::settings::{Limits, Version, Will};
 /// The protocol level that CONNECT announces.
 const LEVEL: u8 = 5;
 /// What is said of a property that bears on nothing here.
-const OTHER_PROPERTY: WireError = WireError::NotModelled { what: "a property" };
+const OTHER_PROPERTY: &str = "a property";
 
 pub(super) fn write(packet: &Packet) -> MqttPacket {
     let none = Vec::new;
@@ -174,41 +174,41 @@ fn write_subscribe(subscribe: &Subscribe) -> subscribev5::MqttSubscribe {
     subscribev5::MqttSubscribe::new(subscribe.id.0.get(), subscriptions.collect(), properties)
 }
 
-pub(super) fn read(packet: MqttPacket) -> Result<Packet, WireError> {
+pub(super) fn read(packet: MqttPacket, others: Others) -> Result<Packet, WireError> {
     Ok(match packet {
-        MqttPacket::Connect5(connect) => Packet::Connect(Box::new(read_connect(connect)?)),
+        MqttPacket::Connect5(connect) => Packet::Connect(Box::new(read_connect(connect, others)?)),
         MqttPacket::ConnAck5(ack) => {
             let properties = ack.properties.unwrap_or_default();
             let mut limits = Limits::NONE;
             for property in &properties {
-                read_limit(&mut limits, property)?;
+                read_limit(&mut limits, property, others)?;
             }
             let session_present = ack.session_present;
             Packet::ConnAck(ConnAck { session_present, code: ack.reason_code, limits })
         }
-        MqttPacket::Publish5(publish) => Packet::Publish(read_publish(publish)?),
+        MqttPacket::Publish5(publish) => Packet::Publish(read_publish(publish, others)?),
         MqttPacket::PubAck5(ack) => {
-            Packet::PubAck(read_ack(ack.packet_id, ack.reason_code, &ack.properties)?)
+            Packet::PubAck(read_ack(ack.packet_id, ack.reason_code, &ack.properties, others)?)
         }
         MqttPacket::PubRec5(ack) => {
-            Packet::PubRec(read_ack(ack.packet_id, ack.reason_code, &ack.properties)?)
+            Packet::PubRec(read_ack(ack.packet_id, ack.reason_code, &ack.properties, others)?)
         }
         MqttPacket::PubRel5(ack) => {
-            Packet::PubRel(read_ack(ack.packet_id, ack.reason_code, &ack.properties)?)
+            Packet::PubRel(read_ack(ack.packet_id, ack.reason_code, &ack.properties, others)?)
         }
         MqttPacket::PubComp5(ack) => {
-            Packet::PubComp(read_ack(ack.packet_id, ack.reason_code, &ack.properties)?)
+            Packet::PubComp(read_ack(ack.packet_id, ack.reason_code, &ack.properties, others)?)
         }
         MqttPacket::Subscribe5(subscribe) => {
-            Packet::Subscribe(Box::new(read_subscribe(subscribe)?))
+            Packet::Subscribe(Box::new(read_subscribe(subscribe, others)?))
         }
         MqttPacket::SubAck5(ack) => {
-            check_none(&ack.properties)?;
+            check_none(&ack.properties, others)?;
             let id = read_id(ack.packet_id)?;
             Packet::SubAck(Box::new(SubAck { id, codes: ack.reason_codes }))
         }
         MqttPacket::Unsubscribe5(unsubscribe) => {
-            check_none(&unsubscribe.properties)?;
+            check_none(&unsubscribe.properties, others)?;
             Packet::Unsubscribe(Box::new(Unsubscribe {
                 id: read_id(unsubscribe.packet_id)?,
                 dup: false,
@@ -216,33 +216,33 @@ pub(super) fn read(packet: MqttPacket) -> Result<Packet, WireError> {
             }))
         }
         MqttPacket::UnsubAck5(ack) => {
-            check_none(&ack.properties)?;
+            check_none(&ack.properties, others)?;
             let id = read_id(ack.packet_id)?;
             Packet::UnsubAck(Box::new(UnsubAck { id, codes: ack.reason_codes }))
         }
         MqttPacket::PingReq5(_) => Packet::PingReq,
         MqttPacket::PingResp5(_) => Packet::PingResp,
         MqttPacket::Disconnect5(disconnect) => {
-            check_none(&disconnect.properties)?;
+            check_none(&disconnect.properties, others)?;
             Packet::Disconnect(disconnect.reason_code)
         }
         _ => return Err(WireError::Refused("a packet of another version".into())),
     })
 }
 
-fn read_connect(connect: connectv5::MqttConnect) -> Result<Connect, WireError> {
+fn read_connect(connect: connectv5::MqttConnect, others: Others) -> Result<Connect, WireError> {
     if connect.protocol_version != LEVEL {
         return Err(WireError::Refused("a CONNECT of another version".into()));
     }
     if connect.username.is_some() || connect.password.is_some() {
-        return Err(WireError::NotModelled { what: "credentials" });
+        others.pass("credentials")?;
     }
     let mut session_expiry = 0;
     let mut limits = Limits::NONE;
     for property in &connect.properties {
         match property {
             Property::SessionExpiryInterval(seconds) => session_expiry = *seconds,
-            other => read_limit(&mut limits, other)?,
+            other => read_limit(&mut limits, other, others)?,
         }
     }
     Ok(Connect {
@@ -251,17 +251,17 @@ fn read_connect(connect: connectv5::MqttConnect) -> Result<Connect, WireError> {
         clean: connect.clean_start,
         session_expiry,
         keep_alive: connect.keep_alive,
-        will: connect.will.map(read_will).transpose()?,
+        will: connect.will.map(|will| read_will(will, others)).transpose()?,
         limits,
     })
 }
 
-fn read_limit(limits: &mut Limits, property: &Property) -> Result<(), WireError> {
+fn read_limit(limits: &mut Limits, property: &Property, others: Others) -> Result<(), WireError> {
     match *property {
         Property::ReceiveMaximum(limit) => limits.receive_maximum = limit,
         Property::MaximumPacketSize(limit) => limits.max_packet_size = limit,
         Property::TopicAliasMaximum(limit) => limits.topic_alias_maximum = limit,
-        _ => return Err(OTHER_PROPERTY),
+        _ => others.pass(OTHER_PROPERTY)?,
     }
     Ok(())
 }
@@ -302,12 +302,12 @@ fn write_length(bytes: &mut Vec<u8>, mut length: usize) {
     bytes.extend(length.to_le_bytes().first());
 }
 
-fn read_will(will: willv5::Will) -> Result<Will, WireError> {
+fn read_will(will: willv5::Will, others: Others) -> Result<Will, WireError> {
     let delay = will.properties.will_delay_interval;
     let modelled =
         willv5::WillProperties { will_delay_interval: delay, ..willv5::WillProperties::default() };
     if will.properties != modelled {
-        return Err(OTHER_PROPERTY);
+        others.pass(OTHER_PROPERTY)?;
     }
     let (topic, payload) = (will.will_topic.into(), read_payload(will.will_message));
     Ok(Will {
@@ -318,7 +318,7 @@ fn read_will(will: willv5::Will) -> Result<Will, WireError> {
     })
 }
 
-fn read_publish(publish: publishv5::MqttPublish) -> Result<Publish, WireError> {
+fn read_publish(publish: publishv5::MqttPublish, others: Others) -> Result<Publish, WireError> {
     let mut properties = PublishProperties::default();
     for property in &publish.properties {
         match *property {
@@ -331,7 +331,7 @@ fn read_publish(publish: publishv5::MqttPublish) -> Result<Publish, WireError> {
                 let alias = if is_known { Alias::Use(number) } else { Alias::Set(number) };
                 properties.alias = Some(alias);
             }
-            _ => return Err(OTHER_PROPERTY),
+            _ => others.pass(OTHER_PROPERTY)?,
         }
     }
     Ok(Publish {
@@ -347,12 +347,17 @@ fn read_publish(publish: publishv5::MqttPublish) -> Result<Publish, WireError> {
     })
 }
 
-fn read_subscribe(subscribe: subscribev5::MqttSubscribe) -> Result<Subscribe, WireError> {
-    let identifier = match subscribe.properties.as_slice() {
-        [] => 0,
-        [Property::SubscriptionIdentifier(id)] => *id,
-        _ => return Err(OTHER_PROPERTY),
-    };
+fn read_subscribe(
+    subscribe: subscribev5::MqttSubscribe,
+    others: Others,
+) -> Result<Subscribe, WireError> {
+    let mut identifier = 0;
+    for property in &subscribe.properties {
+        match *property {
+            Property::SubscriptionIdentifier(id) if identifier == 0 => identifier = id,
+            _ => others.pass(OTHER_PROPERTY)?,
+        }
+    }
     let requests = subscribe.subscriptions.into_iter().map(|subscription| {
         let options = SubscriptionOptions {
             no_local: subscription.no_local,
@@ -372,11 +377,16 @@ fn read_subscribe(subscribe: subscribev5::MqttSubscribe) -> Result<Subscribe, Wi
     Ok(Subscribe { id: read_id(subscribe.packet_id)?, dup: false, requests })
 }
 
-fn read_ack(id: u16, reason: u8, properties: &[Property]) -> Result<Ack, WireError> {
-    check_none(properties)?;
+fn read_ack(
+    id: u16,
+    reason: u8,
+    properties: &[Property],
+    others: Others,
+) -> Result<Ack, WireError> {
+    check_none(properties, others)?;
     Ok(Ack { id: read_id(id)?, reason, tag: Tag::NONE })
 }
 
-const fn check_none(properties: &[Property]) -> Result<(), WireError> {
-    if properties.is_empty() { Ok(()) } else { Err(OTHER_PROPERTY) }
+const fn check_none(properties: &[Property], others: Others) -> Result<(), WireError> {
+    if properties.is_empty() { Ok(()) } else { others.pass(OTHER_PROPERTY) }
 }
