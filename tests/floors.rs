@@ -13,8 +13,8 @@ const BESIDE: [(&str, &str, &str); 2] =
 /// Code above this floor may know threads, wall clocks and terminals. Of what threads share, code
 /// up to here knows atomics alone, by which a trial is told to stop.
 const PURE_UP_TO: &str = "engine";
-/// Code that is there to run on tokio, and what runs in it.
-const ASYNC: [&str; 2] = ["src/shell", "src/engine/turmoil"];
+/// Code that is there to run on tokio, what runs in it, and the door to that.
+const ASYNC: [&str; 3] = ["src/shell", "src/engine/turmoil", "src/engine/mod.rs"];
 
 const LINES_A_FILE: usize = 500;
 const COLUMNS: usize = 100;

@@ -6,6 +6,7 @@ mod common;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use qoslab::base::event::{Dropped, Event, Observer, Record};
@@ -226,9 +227,10 @@ fn stripped(packet: &Packet) -> Packet {
 }
 
 fn examine(trial: &Trial) -> Score {
-    let slot = Slot::default();
+    let slot = Rc::new(Slot::default());
     let examiner = Examiner::new(&trial.setup, &slot);
-    let options = Options { overrule: (), interrupt: None, transcript: None, tap: Some(&slot) };
+    let tap: Rc<dyn Tap> = Rc::<Slot>::clone(&slot);
+    let options: Options<'_> = Options { tap: Some(tap), ..Options::default() };
     let (_, examiner) = run(trial, examiner, options);
     examiner.finish()
 }

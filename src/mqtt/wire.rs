@@ -203,12 +203,21 @@ pub fn round_trip(packet: &Packet, version: Version) -> Result<Packet, WireError
         return Err(WireError::Miscounted { counted, written: bytes.len() });
     }
     let mut read = decode(&bytes, version)?;
-    restore_tag(&mut read, packet.tag());
-    restore_messages(&mut read, packet);
-    if version != Version::V31 {
-        set_request_dup(&mut read, request_dup(packet));
+    let dup = request_dup(&read);
+    restore(&mut read, packet);
+    if version == Version::V31 {
+        set_request_dup(&mut read, dup);
     }
     if read == *packet { Ok(read) } else { Err(WireError::Changed) }
+}
+
+/// Gives a packet that was read what `original` has and what does not travel: tags, a
+/// [`Payload::Filler`], the topic that an alias stands for, and whether a SUBSCRIBE or UNSUBSCRIBE
+/// is a repeat, which only MQTT 3.1 can say.
+pub fn restore(read: &mut Packet, original: &Packet) {
+    restore_tag(read, original.tag());
+    restore_messages(read, original);
+    set_request_dup(read, request_dup(original));
 }
 
 /// Gives a packet that carries or acknowledges a message its tag; leaves others alone.

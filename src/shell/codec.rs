@@ -37,7 +37,7 @@ impl<M: Marks> Codec<M> {
             Some(version) => version,
             None => *self.version.insert(wire::connect_version(frame)?),
         };
-        let mut packet = wire::decode(frame, version)?;
+        let mut packet = wire::decode_foreign(frame, version)?;
         self.fill_topic_in(&mut packet)?;
         let transmission = self.marks.arrived(&mut packet);
         Ok((packet, transmission))

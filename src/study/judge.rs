@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 use thiserror::Error;
 
 use super::roster::roster;
-use crate::base::event::Observer;
-use crate::engine::event::{self, Ended, Options};
+use crate::engine::event::Options;
+use crate::engine::{Engine, EventEngine};
 use crate::guarantee::monitor::Conformance;
 use crate::guarantee::recorder::Recorder;
 use crate::guarantee::verdict::{Ending, Outcome};
@@ -33,16 +33,29 @@ pub enum JudgeError {
 /// # Errors
 /// If the two passes differ, which is a bug in qoslab.
 pub fn judge_trial(trial: &Trial, interrupt: &AtomicBool) -> Result<Outcome, JudgeError> {
+    judge_on(&EventEngine, trial, interrupt)
+}
+
+/// As [`judge_trial`], on another engine.
+///
+/// # Errors
+/// If the two passes differ.
+pub fn judge_on<E: Engine>(
+    engine: &E,
+    trial: &Trial,
+    interrupt: &AtomicBool,
+) -> Result<Outcome, JudgeError> {
     let roster = roster(&trial.setup);
     let observers = (Watch::new(&roster), Conformance::new(&roster));
-    let (ended, (watch, conformance)) = run(trial, observers, interrupt);
+    let (ended, (watch, conformance)) = engine.run(trial, observers, Options::until(interrupt));
     let first_pass = watch.finish(&ended);
     if first_pass.offenders.is_empty() || ended.ending == Ending::Interrupted {
         let mut outcome = first_pass.into_outcome();
         conformance.conclude(&mut outcome);
         return Ok(outcome);
     }
-    let (again, recorder) = run(trial, Recorder::new(&roster, &first_pass.offenders), interrupt);
+    let recorder = Recorder::new(&roster, &first_pass.offenders);
+    let (again, recorder) = engine.run(trial, recorder, Options::until(interrupt));
     let mut outcome = recorder.conclude(first_pass);
     conformance.conclude(&mut outcome);
     if again.ending == Ending::Interrupted {
@@ -52,8 +65,4 @@ pub fn judge_trial(trial: &Trial, interrupt: &AtomicBool) -> Result<Outcome, Jud
         return Err(JudgeError::NotDeterministic { first, second });
     }
     Ok(outcome)
-}
-
-fn run<O: Observer>(trial: &Trial, observer: O, interrupt: &AtomicBool) -> (Ended, O) {
-    event::run(trial, observer, Options::until(interrupt))
 }

@@ -4,6 +4,7 @@
 //! A packet is kept once, as a [`Flight`] with both its ends: over a stream its arrival is known
 //! only when it comes.
 
+use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
 use self::recorder::{Recorder, Slot};
@@ -76,9 +77,9 @@ pub enum What {
 /// Runs a trial and records it. Once `interrupt` is true, it ends early.
 #[must_use]
 pub fn record(trial: &Trial, scope: &Scope, interrupt: &AtomicBool) -> Tape {
-    let slot = Slot::default();
+    let slot = Rc::new(Slot::default());
     let recorder = Recorder::new(scope, &slot);
-    let options = Options { tap: Some(&slot), ..Options::until(interrupt) };
+    let options = Options { tap: Some(slot), ..Options::until(interrupt) };
     let (ended, recorder) = event::run(trial, recorder, options);
     recorder.finish(ended)
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::simulation::Simulation;
-use super::{Ended, Options};
+use super::Ended;
+use super::simulation::{Simulation, Terms};
 use crate::base::event::Observer;
 use crate::base::name::PacketName;
 use crate::base::time::{Span, Time};
@@ -87,6 +87,6 @@ pub fn explore<O: Observer + Serialize>(
     let settings = trial.setup.clients.iter().map(|client| Arc::new(client.settings.clone()));
     let clients = settings.map(Client::new).collect();
     let broker = Broker::new(trial.setup.broker.clone());
-    let options = Options::<()>::default();
-    Simulation::new(trial, clients, broker, observer, options).explore(holds, between)
+    let terms = Terms::<()>::default();
+    Simulation::new(trial, clients, broker, observer, terms).explore(holds, between)
 }

@@ -1,6 +1,7 @@
 //! Which faults are to come, and what is hampered meanwhile.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -13,8 +14,8 @@ use crate::scenario::trial::{Action, FaultSetup, Setup, Trigger};
 
 /// The faults of a trial.
 #[derive(Debug)]
-pub(super) struct Faults<'t> {
-    list: &'t [FaultSetup],
+pub(super) struct Faults {
+    setup: Arc<Setup>,
     /// How often each has come.
     told: Vec<u64>,
     luck: Key,
@@ -49,8 +50,8 @@ pub(super) enum Remedy {
     Done,
 }
 
-impl<'t> Faults<'t> {
-    pub(super) fn new(setup: &'t Setup, root: Key) -> Self {
+impl Faults {
+    pub(super) fn new(setup: &Arc<Setup>, root: Key) -> Self {
         let list = &*setup.faults;
         let mut watched = BTreeMap::<_, Watched>::new();
         let mut named = BTreeMap::<_, Vec<u32>>::new();
@@ -65,7 +66,6 @@ impl<'t> Faults<'t> {
             }
         }
         Self {
-            list,
             told: vec![0; list.len()],
             luck: root.child(b"fault"),
             awaited: list.iter().filter(|it| matches!(it.trigger, Trigger::At(_))).count(),
@@ -73,37 +73,36 @@ impl<'t> Faults<'t> {
             named,
             on_arrival: BTreeMap::new(),
             remedies: Vec::new(),
+            setup: Arc::clone(setup),
         }
     }
 
     /// What a fault does.
-    pub(super) fn action(&self, fault: u32) -> &'t Action {
-        &self.list[fault as usize].action
+    pub(super) fn action(&self, fault: u32) -> &Action {
+        &self.of(fault).action
     }
 
     /// The traffic begins: when faults first come.
-    pub(super) fn begin(&mut self, now: Time) -> Vec<(Time, u32)> {
-        let mut first = Vec::new();
-        for (n, fault) in (0..).zip(self.list) {
-            match fault.trigger {
-                Trigger::At(after) => first.push((now + after, n)),
-                Trigger::Every(_) => first.extend(self.next(n, now).map(|at| (at, n))),
-                Trigger::Packet(_) | Trigger::Named(_) => {}
-            }
-        }
-        first
+    pub(super) fn begin(&self, now: Time) -> Vec<(Time, u32)> {
+        let all = (0..).zip(&self.setup.faults);
+        let first = all.filter_map(|(n, fault)| match fault.trigger {
+            Trigger::At(after) => Some((now + after, n)),
+            Trigger::Every(_) => self.next(n, now).map(|at| (at, n)),
+            Trigger::Packet(_) | Trigger::Named(_) => None,
+        });
+        first.collect()
     }
 
     /// When a fault that comes again and again comes next.
-    pub(super) fn next(&mut self, fault: u32, now: Time) -> Option<Time> {
-        let Trigger::Every(every) = self.list[fault as usize].trigger else { return None };
+    pub(super) fn next(&self, fault: u32, now: Time) -> Option<Time> {
+        let Trigger::Every(every) = self.of(fault).trigger else { return None };
         Some(now + self.draw(fault, b"every", every))
     }
 
     /// A fault comes.
     pub(super) fn came(&mut self, fault: u32) {
         self.told[fault as usize] += 1;
-        let at_a_time = matches!(self.list[fault as usize].trigger, Trigger::At(_));
+        let at_a_time = matches!(self.of(fault).trigger, Trigger::At(_));
         self.awaited -= usize::from(at_a_time);
     }
 
@@ -135,11 +134,15 @@ impl<'t> Faults<'t> {
 
     /// Whether a fault waits for a packet.
     pub(super) fn waits_for_a_packet(&self, fault: u32) -> bool {
-        matches!(self.list[fault as usize].trigger, Trigger::Packet(_) | Trigger::Named(_))
+        matches!(self.of(fault).trigger, Trigger::Packet(_) | Trigger::Named(_))
+    }
+
+    fn of(&self, fault: u32) -> &FaultSetup {
+        &self.setup.faults[fault as usize]
     }
 
     fn draw(&self, fault: u32, purpose: &[u8], interval: Interval) -> Span {
-        let luck = self.luck.child(self.list[fault as usize].name.as_bytes()).child(purpose);
+        let luck = self.luck.child(self.of(fault).name.as_bytes()).child(purpose);
         interval.nth(luck, self.told[fault as usize])
     }
 }

@@ -138,12 +138,18 @@ pub(super) const fn reset(name: PacketName, headers: u32) -> Record<'static> {
     }
 }
 
+/// Packets on their way are many.
+const _: () = assert!(size_of::<Envelope>() <= 136);
+
 /// A packet on its way.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Envelope {
     pub(super) name: PacketName,
     pub(super) connection: Connection,
     pub(super) transmission: Transmission,
+    /// How many packets were written before it, where nodes are driven elsewhere.
+    #[serde(skip)]
+    pub(super) serial: u32,
     /// `None` for a reset.
     pub(super) packet: Option<Packet>,
 }

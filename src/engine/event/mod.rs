@@ -44,10 +44,11 @@
 //! [`Event::Arrived`]: crate::base::event::Event::Arrived
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use self::simulation::Simulation;
+use self::simulation::{Simulation, Terms};
 use self::workload::Workload;
 use crate::base::event::Observer;
 use crate::guarantee::verdict::Ending;
@@ -68,6 +69,7 @@ mod lines;
 mod muster;
 mod queue;
 mod simulation;
+pub(in crate::engine) mod stage;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -83,7 +85,7 @@ pub struct Options<'a, R = ()> {
     /// Where all that luck decided is written down.
     pub transcript: Option<&'a mut Transcript>,
     /// Sees each packet as a value.
-    pub tap: Option<&'a dyn Tap>,
+    pub tap: Option<Rc<dyn Tap>>,
 }
 
 /// Sees packets as values, for who wants their bytes: observers are told plain facts.
@@ -122,7 +124,14 @@ pub fn run<O: Observer, R: Overrule>(
     let settings = trial.setup.clients.iter().map(|client| Arc::new(client.settings.clone()));
     let clients = settings.map(Client::new).collect();
     let broker = Broker::new(trial.setup.broker.clone());
-    Simulation::new(trial, clients, broker, observer, options).run()
+    let Options { overrule, interrupt, transcript: slot, tap } = options;
+    let transcript = slot.is_some().then(Transcript::default);
+    let terms = Terms { overrule, interrupt, transcript, tap };
+    let ran = Simulation::new(trial, clients, broker, observer, terms).run();
+    if let (Some(slot), Some(transcript)) = (slot, ran.transcript) {
+        *slot = transcript;
+    }
+    (ran.ended, ran.observer)
 }
 
 /// Runs a trial, and writes down all that luck decided in it: the same trial with nothing left to

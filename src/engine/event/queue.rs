@@ -119,6 +119,14 @@ impl Queue {
         Some((time_of(entry), happening_of(entry)))
     }
 
+    /// When the next happening comes; [`Time::NEVER`] if there is none.
+    pub(super) fn next_time(&self) -> Time {
+        match self.first().0 {
+            NONE => Time::NEVER,
+            entry => time_of(entry),
+        }
+    }
+
     /// Adds an entry behind the latest that it may follow.
     #[inline]
     fn insert(&mut self, entry: u128) {

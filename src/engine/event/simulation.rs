@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::connections::{Connections, End};
 use super::faults::Faults;
@@ -13,7 +14,7 @@ use super::muster::Muster;
 use super::queue::{Class, Happening, Queue};
 use super::streams::Stream;
 use super::workload::Workload;
-use super::{Ended, Options};
+use super::{Ended, Tap};
 use crate::base::draw::Key;
 use crate::base::event::{Close, Event, Observer, Phase};
 use crate::base::name::{ClientIndex, Connection, Kind, Node, PacketName, Way};
@@ -21,27 +22,31 @@ use crate::base::time::Time;
 use crate::engine::trace::TraceHash;
 use crate::guarantee::verdict::Ending;
 use crate::mqtt::endpoint::{Endpoint, Input};
+use crate::mqtt::packet::Packet;
 use crate::mqtt::settings::Request;
 use crate::network::overrule::Overrule;
-use crate::scenario::schedule::Outage;
+use crate::scenario::schedule::{Outage, Transcript};
 use crate::scenario::trial::{Setup, Trial};
+use doors::Doors;
 use held::Probe;
 use scripts::script_links;
 
 mod actions;
 mod crashes;
 mod dials;
+pub(in crate::engine) mod doors;
 mod explore;
 mod faults;
 mod held;
 mod phases;
 mod scripts;
+pub(in crate::engine) mod stage;
 mod streams;
 
 /// Everything of a running trial. Generic over the endpoints, so that tests can put others in.
-pub(super) struct Simulation<'t, C, B, O, R> {
-    setup: &'t Setup,
-    options: Options<'t, R>,
+pub(in crate::engine) struct Simulation<'t, C, B, O, R> {
+    setup: Arc<Setup>,
+    terms: Terms<'t, R>,
     now: Time,
     deadline: Time,
     phase: Phase,
@@ -60,7 +65,7 @@ pub(super) struct Simulation<'t, C, B, O, R> {
     owing: usize,
     /// A dead connection that one end still takes for alive, the last that was found.
     unnoticed: Option<Connection>,
-    faults: Faults<'t>,
+    faults: Faults,
     /// How many crashed nodes are to start again.
     restarting: usize,
     /// How many more packets the node that is being told may send: it will crash.
@@ -71,7 +76,7 @@ pub(super) struct Simulation<'t, C, B, O, R> {
     /// When the traffic begins at the earliest, and whether a happening waits for that.
     traffic_from: Time,
     awaits_traffic: bool,
-    workload: Workload<'t>,
+    workload: Workload,
     muster: Muster,
     /// How many nodes have a timer armed that quiescence waits for.
     armed: usize,
@@ -81,9 +86,28 @@ pub(super) struct Simulation<'t, C, B, O, R> {
     trace: TraceHash,
     /// What an explorer has it do, and sees of it.
     probe: Option<Box<Probe>>,
+    /// What waits for the nodes, where they are driven elsewhere.
+    doors: Option<Box<Doors>>,
     observer: O,
     events: u64,
     packets: u64,
+}
+
+/// What a trial does not say about its run.
+#[derive(Default)]
+pub(in crate::engine) struct Terms<'t, R> {
+    pub(in crate::engine) overrule: R,
+    pub(in crate::engine) interrupt: Option<&'t AtomicBool>,
+    /// Where all that luck decided is written down.
+    pub(in crate::engine) transcript: Option<Transcript>,
+    pub(in crate::engine) tap: Option<Rc<dyn Tap>>,
+}
+
+/// A simulation that is over.
+pub(in crate::engine) struct Ran<O> {
+    pub(in crate::engine) ended: Ended,
+    pub(in crate::engine) observer: O,
+    pub(in crate::engine) transcript: Option<Transcript>,
 }
 
 /// A client's way to a connection.
@@ -113,13 +137,13 @@ where
     R: Overrule,
 {
     pub(super) fn new(
-        trial: &'t Trial,
+        trial: &Trial,
         clients: Vec<C>,
         broker: B,
         observer: O,
-        options: Options<'t, R>,
+        terms: Terms<'t, R>,
     ) -> Self {
-        let setup = &*trial.setup;
+        let setup = &trial.setup;
         let root = Key::new(trial.seed);
         let luck = root.child(b"client");
         let ways = setup.clients.iter().map(|client| WayOut {
@@ -133,10 +157,9 @@ where
         let ids = (0..).zip(&setup.clients);
         let ids = ids.map(|(n, it)| (Arc::clone(&it.settings.client_id), ClientIndex(n)));
         let mut lines: Vec<_> = setup.clients.iter().map(|it| Line::new(root, it)).collect();
-        script_links(setup, options.transcript.is_some(), &mut lines);
+        script_links(setup, terms.transcript.is_some(), &mut lines);
         Self {
-            setup,
-            options,
+            terms,
             now: Time::ZERO,
             deadline: Time::ZERO + setup.deadline,
             phase: Phase::Connecting,
@@ -169,14 +192,16 @@ where
             by_client_id: ids.collect(),
             trace: TraceHash::new(),
             probe: None,
+            doors: None,
             observer,
             events: 0,
             packets: 0,
+            setup: Arc::clone(setup),
         }
     }
 
     /// Runs to the end.
-    pub(super) fn run(mut self) -> (Ended, O) {
+    pub(super) fn run(mut self) -> Ran<O> {
         self.begin();
         let ending = loop {
             if let Some(ending) = self.step() {
@@ -210,15 +235,16 @@ where
         None
     }
 
-    fn finish(mut self, ending: Ending) -> (Ended, O) {
+    fn finish(mut self, ending: Ending) -> Ran<O> {
         self.enter(Phase::Over);
         self.write_links_down();
-        let Self { now, events, packets, trace, observer, .. } = self;
-        (Ended { ending, at: now, events, packets, trace_hash: trace.finish() }, observer)
+        let Self { now, events, packets, trace, observer, terms, .. } = self;
+        let ended = Ended { ending, at: now, events, packets, trace_hash: trace.finish() };
+        Ran { ended, observer, transcript: terms.transcript }
     }
 
     fn is_interrupted(&self) -> bool {
-        self.options.interrupt.is_some_and(|interrupt| interrupt.load(Ordering::Relaxed))
+        self.terms.interrupt.is_some_and(|interrupt| interrupt.load(Ordering::Relaxed))
     }
 
     // ---- happenings ----
@@ -255,7 +281,9 @@ where
         if let Some(next) = step.next {
             self.queue.push(next, Happening::Publish(stream));
         }
-        let Some((stream, message)) = step.publish else { return };
+        let Some(message) = step.publish else { return };
+        let setup = Arc::clone(&self.setup);
+        let stream = &setup.streams[stream as usize];
         // An application crashes with its client.
         if self.clients[stream.client.index()].is_down {
             return;
@@ -302,7 +330,7 @@ where
             line.link.set_down(true);
             let (at, lasts) =
                 (self.now.since(self.traffic_began), line.outage_ends.since(self.now));
-            if let Some(transcript) = &mut self.options.transcript {
+            if let Some(transcript) = &mut self.terms.transcript {
                 let outages = transcript.schedule.outages.entry(client).or_default();
                 outages.push(Outage { at, lasts });
             }
@@ -348,9 +376,9 @@ where
             let client = name.client;
             self.tell(&Event::Opened { node, connection, client });
             self.tell_broker(Input::Opened(connection));
-            self.read(node, envelope);
+            self.bring(node, envelope);
         } else if end == End::Open {
-            self.read(node, envelope);
+            self.bring(node, envelope);
         } else {
             self.nobody_reads(envelope);
             if !self.is_dark(connection) {
@@ -367,22 +395,28 @@ where
             self.crash_by(fault);
             return;
         }
-        let Envelope { name, connection, transmission, packet } = envelope;
+        let Envelope { name, connection, transmission, packet, .. } = envelope;
         let packet = packet.expect("a reset is read by no endpoint");
-        let line = &self.lines[name.client.index()];
-        let record = packet.describe(line.version, name, line.headers_of(&packet));
-        self.tell(&Event::Arrived { node, connection, record: &record });
+        self.announce(node, connection, name, &packet);
         match node {
             Node::Broker => self.tell_broker(Input::Packet { connection, packet, transmission }),
             Node::Client(client) => {
-                if self.phase == Phase::Connecting {
-                    self.muster.arrived(client, &packet);
-                }
                 self.tell_client(client, Input::Packet { connection, packet, transmission });
             }
         }
         self.was_read(&name);
         self.crash_by(fault);
+    }
+
+    /// A packet is about to be handled.
+    #[inline]
+    fn announce(&mut self, node: Node, connection: Connection, name: PacketName, packet: &Packet) {
+        let line = &self.lines[name.client.index()];
+        let record = packet.describe(line.version, name, line.headers_of(packet));
+        self.tell(&Event::Arrived { node, connection, record: &record });
+        if let (Node::Client(client), Phase::Connecting) = (node, self.phase) {
+            self.muster.arrived(client, packet);
+        }
     }
 
     /// A packet is lost with its connection, or at a node that does not know it.

@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::queue::Happening;
 use crate::base::draw::Key;
-use crate::base::event::SubscriptionRequest;
 use crate::base::name::{ClientIndex, StreamIndex, Tag};
 use crate::base::time::{Span, Time};
 use crate::mqtt::packet::{Message, Payload};
@@ -18,20 +17,19 @@ use crate::scenario::schedule::{Schedule, Timing};
 use crate::scenario::trial::{ClientSetup, PayloadSize, Setup, StreamSetup};
 
 /// All that the applications have yet to do once the traffic began.
-pub(super) struct Workload<'t> {
-    streams: Vec<Stream<'t>>,
-    plan: Vec<Planned<'t>>,
+pub(super) struct Workload {
+    setup: Arc<Setup>,
+    streams: Vec<Stream>,
+    plan: Vec<Planned>,
     unfinished: usize,
 }
 
 /// One stream at its next message. A message's time and size are drawn by its stream's name and
 /// its sequence number, so leaving messages out moves no other.
-struct Stream<'t> {
-    setup: &'t StreamSetup,
+struct Stream {
     index: StreamIndex,
     /// The stream's luck, which its packets share on every link.
     origin: Key,
-    source: Source<'t>,
     /// When the traffic began.
     began: Time,
     /// The message that is next, or the last one of all, at which the stream ends.
@@ -42,48 +40,44 @@ struct Stream<'t> {
     passed: usize,
 }
 
-/// What decides when messages come and how long they are.
+/// What a stream is set to do, and the schedule that says when its messages come and how long they
+/// are; without one its luck does.
 #[derive(Clone, Copy)]
-enum Source<'t> {
-    /// The stream's luck.
-    Drawn,
-    /// A schedule.
-    Listed(&'t Schedule),
+struct Score<'a> {
+    stream: &'a StreamSetup,
+    schedule: Option<&'a Schedule>,
 }
 
 /// Something that a client's application does once.
-#[derive(Clone, Copy)]
-struct Planned<'t> {
+struct Planned {
     after: Span,
     client: ClientIndex,
-    act: Act<'t>,
+    act: Act,
 }
 
+/// A subscription is told by its place.
 #[derive(Clone, Copy)]
-enum Act<'t> {
-    Subscribe(&'t SubscriptionRequest),
-    Unsubscribe(&'t Arc<str>),
+enum Act {
+    Subscribe(usize),
+    Unsubscribe(usize),
     Leave,
     Return,
 }
 
 /// What a stream does when its time comes.
-pub(super) struct Step<'t> {
+pub(super) struct Step {
     /// The message to publish, unless it is left out.
-    pub(super) publish: Option<(&'t StreamSetup, Message)>,
+    pub(super) publish: Option<Message>,
     /// When the stream's time comes again.
     pub(super) next: Option<Time>,
 }
 
-impl<'t> Workload<'t> {
-    pub(super) fn new(setup: &'t Setup, seed: u64) -> Self {
+impl Workload {
+    pub(super) fn new(setup: &Arc<Setup>, seed: u64) -> Self {
         let root = Key::new(seed);
-        let source = setup.schedule.as_deref().map_or(Source::Drawn, Source::Listed);
-        let streams = (0..).map(StreamIndex).zip(&setup.streams).map(|(index, setup)| Stream {
-            setup,
+        let streams = (0..).map(StreamIndex).zip(&setup.streams).map(|(index, stream)| Stream {
             index,
-            origin: origin(root, &setup.name),
-            source,
+            origin: origin(root, &stream.name),
             began: Time::ZERO,
             sequence: 0,
             at: Time::ZERO,
@@ -94,19 +88,25 @@ impl<'t> Workload<'t> {
             .zip(&setup.clients)
             .flat_map(|(n, client)| plan(ClientIndex(n), client))
             .collect();
-        Self { streams: streams.collect(), unfinished: publishing + plan.len(), plan }
+        Self {
+            streams: streams.collect(),
+            unfinished: publishing + plan.len(),
+            plan,
+            setup: Arc::clone(setup),
+        }
     }
 
     /// When each message comes after the start of the traffic, and how long it is; the last one of
     /// a stream is told even where it is left out, for the stream ends then.
-    pub(super) fn timings(setup: &Setup, seed: u64) -> BTreeMap<(StreamIndex, u32), Timing> {
+    pub(super) fn timings(setup: &Arc<Setup>, seed: u64) -> BTreeMap<(StreamIndex, u32), Timing> {
         let mut timings = BTreeMap::new();
-        for mut stream in Workload::new(setup, seed).streams {
-            let mut next = (stream.setup.count > 0).then(|| stream.begin(Time::ZERO));
+        for mut stream in Self::new(setup, seed).streams {
+            let score = Score::of(stream.index, setup);
+            let mut next = (score.stream.count > 0).then(|| stream.begin(score, Time::ZERO));
             while next.is_some() {
-                let (at, payload) = (stream.at.since(Time::ZERO), stream.payload_len());
+                let (at, payload) = (stream.at.since(Time::ZERO), stream.payload_len(score));
                 timings.insert((stream.index, stream.sequence), Timing { at, payload });
-                next = stream.step().next;
+                next = stream.step(score).next;
             }
         }
         timings
@@ -118,16 +118,23 @@ impl<'t> Workload<'t> {
     }
 
     /// The traffic begins: when each stream's time first comes, and when each planned act is due.
-    pub(super) fn begin(&mut self, now: Time) -> impl Iterator<Item = (Time, Happening)> {
-        let streams = (0..).zip(&mut self.streams).filter(|(_, stream)| stream.setup.count > 0);
-        let publishes = streams.map(move |(n, stream)| (stream.begin(now), Happening::Publish(n)));
+    pub(super) fn begin(&mut self, now: Time) -> Vec<(Time, Happening)> {
+        let mut first = Vec::new();
+        for (n, stream) in (0..).zip(&mut self.streams) {
+            let score = Score::of(stream.index, &self.setup);
+            if score.stream.count > 0 {
+                first.push((stream.begin(score, now), Happening::Publish(n)));
+            }
+        }
         let acts = (0..).zip(&self.plan);
-        publishes.chain(acts.map(move |(n, act)| (now + act.after, Happening::Act(n))))
+        first.extend(acts.map(|(n, act)| (now + act.after, Happening::Act(n))));
+        first
     }
 
     /// A stream's time has come.
-    pub(super) fn step(&mut self, stream: u32) -> Step<'t> {
-        let step = self.streams[stream as usize].step();
+    pub(super) fn step(&mut self, stream: u32) -> Step {
+        let stream = &mut self.streams[stream as usize];
+        let step = stream.step(Score::of(stream.index, &self.setup));
         self.unfinished -= usize::from(step.next.is_none());
         step
     }
@@ -135,13 +142,13 @@ impl<'t> Workload<'t> {
     /// A planned act is due.
     pub(super) fn act(&mut self, planned: u32) -> (ClientIndex, Request) {
         self.unfinished -= 1;
-        let planned = self.plan[planned as usize];
-        (planned.client, planned.act.request())
+        let Planned { client, act, .. } = self.plan[planned as usize];
+        (client, act.request(&self.setup.clients[client.index()]))
     }
 
     /// What of it is still to come: the next message of each stream that has not ended, and how
     /// many of the chosen ones were before it. What is planned is in the queue.
-    pub(super) fn rest(&self) -> impl Serialize {
+    pub(super) fn rest(&self) -> impl Serialize + use<> {
         let streams = self.streams.iter();
         let next: Vec<_> = streams.map(|it| (it.sequence, it.passed)).collect();
         (next, self.unfinished)
@@ -153,21 +160,27 @@ impl<'t> Workload<'t> {
     }
 }
 
-impl<'t> Stream<'t> {
-    fn begin(&mut self, now: Time) -> Time {
-        let spread = Interval::Uniform(Span::ZERO, self.setup.spread);
+impl<'a> Score<'a> {
+    fn of(stream: StreamIndex, setup: &'a Setup) -> Self {
+        Self { stream: &setup.streams[stream.index()], schedule: setup.schedule.as_deref() }
+    }
+}
+
+impl Stream {
+    fn begin(&mut self, score: Score<'_>, now: Time) -> Time {
+        let spread = Interval::Uniform(Span::ZERO, score.stream.spread);
         self.began = now;
         self.at = now + spread.nth(self.origin.child(b"spread"), 0);
-        let first = self.next_stop(0).unwrap_or(0);
-        self.go_to(first);
+        let first = self.next_stop(score, 0).unwrap_or(0);
+        self.go_to(score, first);
         self.at
     }
 
-    fn step(&mut self) -> Step<'t> {
-        let publish = self.is_chosen().then(|| (self.setup, self.message()));
-        let stop = self.next_stop(self.sequence + 1);
+    fn step(&mut self, score: Score<'_>) -> Step {
+        let publish = self.is_chosen(score).then(|| self.message(score));
+        let stop = self.next_stop(score, self.sequence + 1);
         let next = stop.map(|sequence| {
-            self.go_to(sequence);
+            self.go_to(score, sequence);
             self.at
         });
         Step { publish, next }
@@ -175,28 +188,28 @@ impl<'t> Stream<'t> {
 
     /// The first message from `sequence` on that is not left out. The last of all is a stop in
     /// any case: the workload ends when it always ended.
-    fn next_stop(&mut self, sequence: u32) -> Option<u32> {
-        let last = self.setup.count - 1;
+    fn next_stop(&mut self, score: Score<'_>, sequence: u32) -> Option<u32> {
+        let last = score.stream.count - 1;
         if sequence > last {
             return None;
         }
-        let Some(only) = &self.setup.only else { return Some(sequence) };
+        let Some(only) = &score.stream.only else { return Some(sequence) };
         while only.get(self.passed).is_some_and(|&chosen| chosen < sequence) {
             self.passed += 1;
         }
         Some(only.get(self.passed).map_or(last, |&chosen| chosen.min(last)))
     }
 
-    fn is_chosen(&self) -> bool {
-        let only = self.setup.only.as_ref();
+    fn is_chosen(&self, score: Score<'_>) -> bool {
+        let only = score.stream.only.as_ref();
         only.is_none_or(|only| only.get(self.passed) == Some(&self.sequence))
     }
 
-    fn go_to(&mut self, sequence: u32) {
+    fn go_to(&mut self, score: Score<'_>, sequence: u32) {
         let messages = self.sequence..sequence;
-        match self.setup.every {
-            _ if let Source::Listed(schedule) = self.source => {
-                let timing = schedule.timing(self.index, self.setup, sequence);
+        match score.stream.every {
+            _ if let Some(schedule) = score.schedule => {
+                let timing = schedule.timing(self.index, score.stream, sequence);
                 // Messages come in their order, whatever is listed.
                 self.at = self.at.max(self.began + timing.at);
             }
@@ -211,19 +224,19 @@ impl<'t> Stream<'t> {
         self.sequence = sequence;
     }
 
-    fn message(&self) -> Message {
+    fn message(&self, score: Score<'_>) -> Message {
         Message {
-            topic: Arc::clone(&self.setup.topic),
-            payload: Payload::Filler(self.payload_len()),
-            tag: Tag::new(self.index, self.sequence, self.setup.qos, self.at),
+            topic: Arc::clone(&score.stream.topic),
+            payload: Payload::Filler(self.payload_len(score)),
+            tag: Tag::new(self.index, self.sequence, score.stream.qos, self.at),
         }
     }
 
-    fn payload_len(&self) -> u32 {
-        if let Source::Listed(schedule) = self.source {
-            return schedule.timing(self.index, self.setup, self.sequence).payload;
+    fn payload_len(&self, score: Score<'_>) -> u32 {
+        if let Some(schedule) = score.schedule {
+            return schedule.timing(self.index, score.stream, self.sequence).payload;
         }
-        match self.setup.payload {
+        match score.stream.payload {
             PayloadSize::Fixed(len) => len,
             PayloadSize::Uniform(low, high) => {
                 let [word, ..] = self.origin.child(b"payload").draw([self.sequence, 0, 0, 0]);
@@ -234,11 +247,10 @@ impl<'t> Stream<'t> {
     }
 }
 
-fn plan(client: ClientIndex, setup: &ClientSetup) -> impl Iterator<Item = Planned<'_>> {
-    let subscriptions = setup.subscriptions.iter().flat_map(|subscription| {
-        let request = &subscription.request;
-        let from = subscription.from.map(|after| (after, Act::Subscribe(request)));
-        let until = subscription.until.map(|after| (after, Act::Unsubscribe(&request.filter)));
+fn plan(client: ClientIndex, setup: &ClientSetup) -> impl Iterator<Item = Planned> {
+    let subscriptions = setup.subscriptions.iter().enumerate().flat_map(|(n, subscription)| {
+        let from = subscription.from.map(|after| (after, Act::Subscribe(n)));
+        let until = subscription.until.map(|after| (after, Act::Unsubscribe(n)));
         from.into_iter().chain(until)
     });
     let absences = setup
@@ -248,11 +260,12 @@ fn plan(client: ClientIndex, setup: &ClientSetup) -> impl Iterator<Item = Planne
     subscriptions.chain(absences).map(move |(after, act)| Planned { after, client, act })
 }
 
-impl Act<'_> {
-    fn request(self) -> Request {
+impl Act {
+    fn request(self, client: &ClientSetup) -> Request {
+        let asked = |n: usize| &client.subscriptions[n].request;
         match self {
-            Self::Subscribe(request) => Request::Subscribe(vec![request.clone()]),
-            Self::Unsubscribe(filter) => Request::Unsubscribe(vec![Arc::clone(filter)]),
+            Self::Subscribe(n) => Request::Subscribe(vec![asked(n).clone()]),
+            Self::Unsubscribe(n) => Request::Unsubscribe(vec![Arc::clone(&asked(n).filter)]),
             Self::Leave => Request::Disconnect,
             Self::Return => Request::Connect,
         }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use super::flight::{Cause, End, Flight};
 use super::{Moment, Scope, Tape, What};
@@ -22,9 +23,9 @@ impl Tap for Slot {
 }
 
 /// Records what a scope wants.
-pub(super) struct Recorder<'a> {
-    scope: &'a Scope,
-    slot: &'a Slot,
+pub(super) struct Recorder {
+    scope: Scope,
+    slot: Rc<Slot>,
     moments: Vec<Moment>,
     flights: Vec<Flight>,
     context: Vec<Flight>,
@@ -50,11 +51,11 @@ enum Whose {
     Everybody,
 }
 
-impl<'a> Recorder<'a> {
-    pub(super) fn new(scope: &'a Scope, slot: &'a Slot) -> Self {
+impl Recorder {
+    pub(super) fn new(scope: &Scope, slot: &Rc<Slot>) -> Self {
         Self {
-            scope,
-            slot,
+            scope: scope.clone(),
+            slot: Rc::clone(slot),
             moments: Vec::new(),
             flights: Vec::new(),
             context: Vec::new(),
@@ -279,7 +280,7 @@ fn of_message(message: Parts, what: impl FnOnce(Parts) -> What) -> (Whose, What)
     (Whose::Message(message), what(message))
 }
 
-impl Observer for Recorder<'_> {
+impl Observer for Recorder {
     fn observe(&mut self, now: Time, event: &Event<'_>) {
         match *event {
             Event::Sent { connection, record, fate, .. } => {

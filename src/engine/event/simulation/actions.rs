@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use super::{BROKER, Simulation};
 use crate::base::draw::Key;
 use crate::base::event::{Arrival, Event, Fate, Loss, Observer, Phase, Record};
-use crate::base::name::{ClientIndex, Connection, Kind, Node, Tag, Transmission, Way};
+use crate::base::name::{ClientIndex, Connection, Kind, Node, PacketName, Tag, Transmission, Way};
 use crate::engine::event::connections::End;
 use crate::engine::event::host::Change;
 use crate::engine::event::lines::{Envelope, reset};
@@ -74,7 +74,7 @@ where
         self.meet_doom();
     }
 
-    fn do_for_broker(&mut self, output: Output) {
+    pub(super) fn do_for_broker(&mut self, output: Output) {
         match output {
             Output::Send { connection, packet, transmission } => {
                 self.send(Node::Broker, connection, packet, transmission);
@@ -98,7 +98,7 @@ where
         }
     }
 
-    fn do_for_client(&mut self, client: ClientIndex, output: Output) {
+    pub(super) fn do_for_client(&mut self, client: ClientIndex, output: Output) {
         match output {
             Output::Send { connection, packet, transmission } => {
                 self.send(Node::Client(client), connection, packet, transmission);
@@ -140,7 +140,7 @@ where
     // ---- packets ----
 
     #[inline]
-    fn send(
+    pub(super) fn send(
         &mut self,
         node: Node,
         connection: Connection,
@@ -167,7 +167,7 @@ where
         let tag = packet.tag();
         let name = line.name(client, way, packet.kind(), tag, transmission);
         let record = packet.describe(line.version, name, line.headers_of(&packet));
-        if let Some(tap) = self.options.tap {
+        if let Some(tap) = &self.terms.tap {
             tap.tap(&packet);
         }
         let action = self.fault_on_sending(node, &name);
@@ -179,16 +179,28 @@ where
             let fate = Fate::Stream;
             self.tell(&Event::Sent { node, connection, record: &record, fate: &fate });
             let bytes = record.size.mqtt;
-            let envelope = Envelope { name, connection, transmission, packet: Some(packet) };
+            let envelope = self.envelope(name, connection, transmission, Some(packet));
             self.put_into_stream(envelope, tag, bytes);
         } else {
             let fate = self.hand_over(node, connection, tag, &record, action);
-            let envelope = Envelope { name, connection, transmission, packet: Some(packet) };
+            let envelope = self.envelope(name, connection, transmission, Some(packet));
             let rest = self.hold_back(fate, envelope);
             if let Some((fate, envelope)) = rest {
                 self.carry(fate, envelope);
             }
         }
+    }
+
+    #[inline]
+    fn envelope(
+        &self,
+        name: PacketName,
+        connection: Connection,
+        transmission: Transmission,
+        packet: Option<Packet>,
+    ) -> Envelope {
+        let serial = self.doors.as_ref().map_or(0, |doors| doors.serial);
+        Envelope { name, connection, transmission, serial, packet }
     }
 
     /// A will is named by its connection, of which only the engine has seen all.
@@ -210,7 +222,8 @@ where
         let name = line.name(client, way, Kind::Reset, Tag::NONE, transmission);
         let record = reset(name, line.headers);
         let fate = self.hand_over(node, connection, Tag::NONE, &record, None);
-        self.carry(fate, Envelope { name, connection, transmission, packet: None });
+        let envelope = self.envelope(name, connection, transmission, None);
+        self.carry(fate, envelope);
     }
 
     /// The network takes a packet over and decides what becomes of it.
@@ -225,7 +238,7 @@ where
     ) -> Fate {
         let origin = self.origin(tag);
         let link = &mut self.lines[record.name.client.index()].link;
-        let overrule = &mut self.options.overrule;
+        let overrule = &mut self.terms.overrule;
         let fate = link.fate_under(overrule, self.now, origin, &record.name, record.wire_bytes());
         let fate = action.map_or(fate, |action| meet(fate, action));
         self.packets += 1;

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use super::doors::Errand;
 use super::{BROKER, Simulation, client_index};
 use crate::base::event::{Close, Dark, Event, Observer, Phase};
 use crate::base::name::{ClientIndex, Connection, Node, Way};
@@ -74,6 +75,7 @@ where
             return;
         }
         self.tell(&Event::Crashed { node });
+        self.run_errand(Errand::Crash(node));
         let change = match node {
             Node::Broker => self.broker.crash(),
             Node::Client(client) => {
@@ -139,6 +141,7 @@ where
         let client = self.connections.client(connection);
         let end = self.connections.at(node, connection);
         let was_open = std::mem::replace(end, End::Closed) == End::Open;
+        self.shut_door(node, connection);
         if let Node::Client(_) = node {
             self.ways[client.index()].current = None;
         }
@@ -151,6 +154,7 @@ where
     pub(super) fn restart(&mut self, node: Node) {
         self.restarting -= 1;
         self.tell(&Event::Restarted { node });
+        self.run_errand(Errand::Restart(node));
         match node {
             Node::Broker => {
                 self.broker.restart(self.now);
@@ -224,9 +228,14 @@ where
     }
 
     fn save(&mut self, node: u32) {
-        match node {
-            BROKER => self.broker.save(),
-            _ => self.clients[client_index(node as usize - 1).index()].save(),
-        }
+        let node = if node == BROKER {
+            self.broker.save();
+            Node::Broker
+        } else {
+            let client = client_index(node as usize - 1);
+            self.clients[client.index()].save();
+            Node::Client(client)
+        };
+        self.run_errand(Errand::Save(node));
     }
 }

@@ -84,6 +84,9 @@ where
 
     /// One end of a connection is gone, and its endpoint learns of it.
     pub(super) fn hang(&mut self, node: Node, connection: Connection, why: Close) {
+        if self.tells_at_door(node, connection, why) {
+            return;
+        }
         let end = *self.connections.at(node, connection);
         // A client whose handshake fails has waited for its connection.
         let waits = end == End::Open || end == End::Unknown && matches!(node, Node::Client(_));
@@ -100,6 +103,7 @@ where
         if before == End::Closed {
             return;
         }
+        self.shut_door(node, connection);
         let client = self.connections.client(connection);
         if let Node::Client(_) = node {
             let way = &mut self.ways[client.index()];

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use serde::{Serialize, Serializer};
 
 use super::held::{Held, Probe};
-use super::{Simulation, WayOut};
+use super::{Ran, Simulation, WayOut};
 use crate::base::event::{Observer, Phase};
 use crate::base::fingerprint::{Fingerprinter, Matters, due};
 use crate::base::name::{Connection, PacketName, Way};
@@ -39,7 +39,7 @@ where
     ) -> Explored<O> {
         let holds = holds.iter().copied().collect();
         self.probe = Some(Box::new(Probe { holds, ..Probe::default() }));
-        let mut fingerprinter = Fingerprinter::new(matters(self.setup));
+        let mut fingerprinter = Fingerprinter::new(matters(&self.setup));
         self.broker.be_exact();
         self.clients.iter_mut().for_each(Host::be_exact);
         self.begin();
@@ -64,7 +64,7 @@ where
         match ending {
             None => Explored { ended: None, observer: self.observer, at, choices, delays },
             Some(ending) => {
-                let (ended, observer) = self.finish(ending);
+                let Ran { ended, observer, .. } = self.finish(ending);
                 Explored { ended: Some(ended), observer, at, choices, delays }
             }
         }

@@ -1,6 +1,7 @@
 //! From one phase of a trial to the next.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use super::{Simulation, client_index};
 use crate::base::event::{Event, Observer, Phase};
@@ -20,7 +21,8 @@ where
     pub(super) fn begin(&mut self) {
         self.trace.turn(self.now, Class::Application as u8);
         self.tell(&Event::Phase(Phase::Connecting));
-        for (n, client) in (0..).zip(&self.setup.clients) {
+        let setup = Arc::clone(&self.setup);
+        for (n, client) in (0..).zip(&setup.clients) {
             let client_index = ClientIndex(n);
             self.ask_client(client_index, Request::Connect);
             let wanted = client.subscriptions.iter().filter(|it| it.from.is_none());
@@ -65,6 +67,7 @@ where
             && self.armed == 0
             && self.dialling == 0
             && self.restarting == 0
+            && self.doors.as_ref().is_none_or(|doors| doors.are_empty())
             && !(self.owing > 0 && self.awaits_keep_alive());
         // What is held back for something that will not happen comes now.
         nothing_moves && !self.release_all()
@@ -86,7 +89,7 @@ where
             self.plan_outage(client);
         }
         self.traffic_began = self.now;
-        if let Some(transcript) = &mut self.options.transcript {
+        if let Some(transcript) = &mut self.terms.transcript {
             transcript.schedule.traffic = self.now;
         }
         for (at, fault) in self.faults.begin(self.now) {

@@ -44,7 +44,7 @@ where
 {
     /// The trial is over: what befell packets is written down.
     pub(super) fn write_links_down(&mut self) {
-        let Some(transcript) = &mut self.options.transcript else { return };
+        let Some(transcript) = &mut self.terms.transcript else { return };
         let fates = Arc::make_mut(&mut transcript.schedule.fates);
         for line in &mut self.lines {
             fates.extend(line.link.take_record());
@@ -63,7 +63,7 @@ where
             None => pause(backoff, way.luck, attempt, nth),
         };
         if pause != plain
-            && let Some(transcript) = &mut self.options.transcript
+            && let Some(transcript) = &mut self.terms.transcript
         {
             transcript.schedule.pauses.insert((client, nth, attempt), pause);
         }
@@ -75,7 +75,7 @@ where
         let at = self.now.since(self.traffic_began);
         let lasts = self.faults.action(fault).lasts();
         let lasts = lasts.map_or(Span::ZERO, |lasts| self.faults.lasts(fault, lasts));
-        if let Some(transcript) = &mut self.options.transcript {
+        if let Some(transcript) = &mut self.terms.transcript {
             transcript.came.push(Came { fault, at, lasts, packet });
         }
     }

@@ -1,0 +1,109 @@
+//! The turmoil engine: async code on simulated hosts, under the same scenarios and checks.
+//!
+//! The event engine's simulation decides everything here too: when messages are published, what
+//! befalls packets, connections, links and nodes, and when a trial is over, by the same names and
+//! so with the same luck. But its nodes are async code. Each runs on a host of
+//! [turmoil](https://docs.rs/turmoil)'s, with a runtime of its own whose time is paused, and speaks
+//! over turmoil's sockets; crashes and restarts of hosts are turmoil's.
+//!
+//! ```text
+//! loop, a tick of 1 ms after the other:
+//!   the simulation takes up all that is due by now: packets and ends of connections come to doors,
+//!      applications ask for something, faults come, hosts crash and start again
+//!   every host has a turn: nodes take what is at their doors, and what they write is given its
+//!      fate there and then
+//! ```
+//!
+//! # What is different
+//! A node acts at ticks. What reaches it between two ticks it takes at the later one, so each hop
+//! takes up to a tick longer, and what happens within one tick happens at one instant. A client has
+//! its connection up to two ticks later than in the event engine: turmoil opens its own. Ticks in
+//! which nobody has anything to do are left out.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+use self::scene::Scene;
+use self::world::World;
+use crate::base::event::Observer;
+use crate::base::time::{Span, Time};
+use crate::engine::event::stage::{Remotely, Terms};
+use crate::engine::event::{Ended, Options};
+use crate::guarantee::verdict::Ending;
+use crate::scenario::schedule::Transcript;
+use crate::scenario::trial::Trial;
+
+pub use self::carries::{NotCarried, check};
+pub use self::socket::Socket;
+
+mod carries;
+mod datagram;
+mod hosts;
+mod scene;
+mod socket;
+mod world;
+
+/// How far turmoil goes in a step. tokio's timers know no shorter time.
+pub const TICK: Span = Span::from_millis(1);
+
+/// The broker's host, and the port on which it listens.
+const BROKER_HOST: &str = "broker";
+const PORT: u16 = 1883;
+
+/// Runs a trial of our own endpoints and tells `observer` of every event. Gives the observer back.
+///
+/// # Panics
+/// On a bug in qoslab, as [`super::event::run`].
+pub fn run<O: Observer + 'static>(trial: &Trial, observer: O, options: Options<'_>) -> (Ended, O) {
+    let Options { overrule, interrupt, transcript: slot, tap } = options;
+    let transcript = slot.is_some().then(Transcript::default);
+    let terms = Terms { overrule, interrupt: None, transcript, tap };
+    let stage = Rc::new(RefCell::new(Remotely::set(trial, observer, terms)));
+    let (scene, curtain) = Scene::set(Rc::<RefCell<Remotely<O>>>::clone(&stage));
+    let mut world = World::new(trial);
+    let is_interrupted = || interrupt.is_some_and(|flag| flag.load(Ordering::Relaxed));
+    let mut now = Time::ZERO;
+    let ending = loop {
+        let ended = stage.borrow_mut().run_until(now);
+        run_errands(&stage, &mut world, now);
+        if let Some(ending) = ended.or(is_interrupted().then_some(Ending::Interrupted)) {
+            break ending;
+        }
+        scene.wake_sleepers(now);
+        world.step();
+        if stage.borrow_mut().is_over() {
+            break Ending::Quiescent;
+        }
+        now = next_turn(&*stage.borrow(), &scene, now);
+    };
+    drop(curtain);
+    drop(world);
+    drop(scene);
+    let stage = Rc::into_inner(stage).expect("the hosts are gone");
+    let ran = stage.into_inner().end(ending);
+    if let (Some(slot), Some(transcript)) = (slot, ran.transcript) {
+        *slot = transcript;
+    }
+    (ran.ended, ran.observer)
+}
+
+fn run_errands<O: Observer>(stage: &RefCell<Remotely<O>>, world: &mut World, now: Time) {
+    let errands = stage.borrow_mut().take_errands();
+    for errand in errands {
+        if let Some((node, backlog)) = world.run(errand, now) {
+            stage.borrow_mut().reports(node, backlog);
+        }
+    }
+}
+
+/// The next tick at which anybody has anything to do.
+fn next_turn<O: Observer>(stage: &Remotely<O>, scene: &Scene, now: Time) -> Time {
+    let following = now + TICK;
+    if stage.waits() || scene.waits_for_turmoil() {
+        return following;
+    }
+    let due = stage.next_time().min(scene.next_wake()).as_nanos();
+    let ticks = due.div_ceil(TICK.as_nanos());
+    Time::from_nanos(ticks.saturating_mul(TICK.as_nanos())).max(following)
+}

@@ -1,0 +1,206 @@
+//! The simulated hosts of one trial, and what their storage holds.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use tokio::task::JoinSet;
+use turmoil::{Builder, Sim};
+
+use super::hosts::{run_broker, run_client};
+use super::{BROKER_HOST, TICK};
+use crate::base::name::{ClientIndex, Node};
+use crate::base::time::Time;
+use crate::engine::event::stage::Errand;
+use crate::mqtt::broker::Broker;
+use crate::mqtt::client::Client;
+use crate::mqtt::endpoint::{Backlog, Endpoint};
+use crate::mqtt::settings::{Store, Version};
+use crate::network::settings::Transport;
+use crate::scenario::trial::{Action, Setup, Trial};
+
+/// The host of all clients that never crash.
+const CLIENTS_HOST: &str = "clients";
+/// So many packets wait in turmoil's queues: it does nothing to them here.
+const CAPACITY: usize = 1 << 20;
+
+/// turmoil's simulation, with a host for the broker, one for each client that a fault crashes, and
+/// one for all others: its cost is cubic in hosts.
+pub(super) struct World {
+    sim: Sim<'static>,
+    broker: Disk<Broker>,
+    clients: Vec<Disk<Client>>,
+}
+
+/// An endpoint in its storage.
+struct Disk<E> {
+    endpoint: Rc<RefCell<E>>,
+    /// What storage holds, unless it is always what the endpoint holds.
+    kept: Option<E>,
+}
+
+impl World {
+    pub(super) fn new(trial: &Trial) -> Self {
+        let setup = &trial.setup;
+        let broker = Disk::new(Broker::new(setup.broker.clone()), setup.broker_store);
+        let clients = setup
+            .clients
+            .iter()
+            .map(|client| Disk::new(Client::new(client.settings.clone().into()), client.store));
+        let mut world = Self { sim: simulation(trial.seed), broker, clients: clients.collect() };
+        world.add_broker();
+        let (crashing, steady): (Vec<_>, Vec<_>) =
+            (0..).map(ClientIndex).take(setup.clients.len()).partition(|it| crashes(setup, *it));
+        world.add_clients(setup, CLIENTS_HOST.to_owned(), &steady);
+        for client in crashing {
+            world.add_clients(setup, host_of(client), &[client]);
+        }
+        world
+    }
+
+    fn add_broker(&mut self) {
+        let endpoint = Rc::clone(&self.broker.endpoint);
+        self.sim.host(BROKER_HOST, move || {
+            let endpoint = Rc::clone(&endpoint);
+            async move { run_broker(endpoint).await.map(|never| match never {}).map_err(Into::into) }
+        });
+    }
+
+    fn add_clients(&mut self, setup: &Setup, host: String, clients: &[ClientIndex]) {
+        let nodes: Vec<_> = clients
+            .iter()
+            .map(|&client| {
+                let endpoint = Rc::clone(&self.clients[client.index()].endpoint);
+                let ClientIn { version, is_stream } = ClientIn::of(setup, client);
+                (endpoint, client, version, is_stream)
+            })
+            .collect();
+        self.sim.host(host, move || {
+            let nodes = nodes.clone();
+            async move {
+                let mut tasks = JoinSet::new();
+                for (endpoint, client, version, is_stream) in nodes {
+                    tasks.spawn_local(run_client(endpoint, client, version, is_stream));
+                }
+                match tasks.join_next().await {
+                    Some(ended) => match ended? {},
+                    None => std::future::pending().await,
+                }
+            }
+        });
+    }
+
+    /// Lets every host have a turn.
+    ///
+    /// # Panics
+    /// If one of our own endpoints or the shell around it does, which is a bug in qoslab.
+    pub(super) fn step(&mut self) {
+        if let Err(error) = self.sim.step() {
+            panic!("a simulated host failed: {error}");
+        }
+    }
+
+    /// Does what is to be done with a node, and tells what is left for it to do.
+    pub(super) fn run(&mut self, errand: Errand, now: Time) -> Option<(Node, Backlog)> {
+        match errand {
+            Errand::Crash(node) => {
+                self.sim.crash(host_name(node));
+                match node {
+                    Node::Broker => self.broker.crash(),
+                    Node::Client(client) => self.clients[client.index()].crash(),
+                }
+                None
+            }
+            Errand::Restart(node) => {
+                let backlog = match node {
+                    Node::Broker => self.broker.restart(now),
+                    Node::Client(client) => self.clients[client.index()].restart(now),
+                };
+                self.sim.bounce(host_name(node));
+                Some((node, backlog))
+            }
+            Errand::Save(node) => {
+                match node {
+                    Node::Broker => self.broker.save(),
+                    Node::Client(client) => self.clients[client.index()].save(),
+                }
+                None
+            }
+        }
+    }
+}
+
+/// turmoil does nothing of its own accord: what is lost and how long it takes is decided elsewhere.
+fn simulation(seed: u64) -> Sim<'static> {
+    Builder::new()
+        .rng_seed(seed)
+        .epoch(UNIX_EPOCH)
+        .tick_duration(Duration::from_nanos(TICK.as_nanos()))
+        .simulation_duration(Duration::from_secs(u64::from(u32::MAX)))
+        .min_message_latency(Duration::ZERO)
+        .max_message_latency(Duration::ZERO)
+        .fail_rate(0.0)
+        .repair_rate(0.0)
+        .tcp_capacity(CAPACITY)
+        .udp_capacity(CAPACITY)
+        .build()
+}
+
+/// What a client's task has to know.
+struct ClientIn {
+    version: Version,
+    is_stream: bool,
+}
+
+impl ClientIn {
+    fn of(setup: &Setup, client: ClientIndex) -> Self {
+        let client = &setup.clients[client.index()];
+        let is_stream = matches!(client.link.transport, Transport::Tcp(_));
+        Self { version: client.settings.version, is_stream }
+    }
+}
+
+/// Whether a fault may crash a client.
+fn crashes(setup: &Setup, client: ClientIndex) -> bool {
+    setup.faults.iter().any(|fault| match fault.action {
+        Action::Crash { node, .. } => node == Node::Client(client),
+        _ => false,
+    })
+}
+
+fn host_of(client: ClientIndex) -> String {
+    format!("client-{}", client.0)
+}
+
+fn host_name(node: Node) -> String {
+    match node {
+        Node::Broker => BROKER_HOST.to_owned(),
+        Node::Client(client) => host_of(client),
+    }
+}
+
+impl<E: Endpoint + Clone> Disk<E> {
+    fn new(endpoint: E, store: Store) -> Self {
+        let kept = match store {
+            Store::Durable => None,
+            Store::Snapshot(_) | Store::Volatile => Some(endpoint.clone()),
+        };
+        Self { endpoint: Rc::new(RefCell::new(endpoint)), kept }
+    }
+
+    fn save(&mut self) {
+        self.kept = Some(self.endpoint.borrow().clone());
+    }
+
+    fn crash(&mut self) {
+        if let Some(kept) = &self.kept {
+            *self.endpoint.borrow_mut() = kept.clone();
+        }
+    }
+
+    fn restart(&mut self, now: Time) -> Backlog {
+        let mut endpoint = self.endpoint.borrow_mut();
+        endpoint.restart(now);
+        endpoint.backlog()
+    }
+}
