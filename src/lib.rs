@@ -73,3 +73,4 @@ pub mod report;
 pub mod scenario;
 pub mod shell;
 pub mod study;
+pub mod testing;

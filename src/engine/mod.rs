@@ -5,6 +5,7 @@ use crate::base::event::Observer;
 use crate::scenario::trial::Trial;
 
 pub mod event;
+pub mod mishap;
 pub mod trace;
 pub mod turmoil;
 pub mod witness;

@@ -74,11 +74,25 @@ impl Line {
         }
     }
 
-    /// How many bytes the transport adds to a packet.
+    /// A packet as an observer sees it; `length` is how long it is, where that is not how long we
+    /// would write it.
     #[inline]
-    pub(super) fn headers_of(&self, packet: &Packet) -> u32 {
+    pub(super) fn record<'p>(
+        &self,
+        packet: &'p Packet,
+        name: PacketName,
+        length: Option<u32>,
+    ) -> Record<'p> {
+        let mut record = packet.describe(self.version, name, 0);
+        record.size.mqtt = length.unwrap_or(record.size.mqtt);
+        record.size.headers = self.headers_of(record.size.mqtt);
+        record
+    }
+
+    /// How many bytes the transport adds to a packet of so many.
+    #[inline]
+    fn headers_of(&self, mqtt: u32) -> u32 {
         self.tcp.as_ref().map_or(self.headers, |tcp| {
-            let mqtt = packet.encoded_len(self.version);
             let tls = tls_bytes(tcp.tls, mqtt);
             tls + header_bytes(tcp, mqtt + tls)
         })
@@ -106,9 +120,8 @@ impl Line {
         PacketName { client, way, kind, subject }
     }
 
-    /// How many control packets of this kind went this way before.
+    /// How many packets of this kind that belong to no message went this way before.
     fn count(&mut self, way: Way, kind: Kind) -> u32 {
-        debug_assert!(!kind.is_delivery(), "{} without a tag", kind.label());
         let sent = &mut self.sent[usize::from(way == Way::Down)][kind as usize];
         *sent += 1;
         *sent - 1

@@ -61,6 +61,12 @@ impl Muster {
         *ready = is_ready;
     }
 
+    /// Who is not.
+    pub(super) fn missing(&self) -> Vec<ClientIndex> {
+        let clients = (0..).map(ClientIndex).zip(&self.clients);
+        clients.filter(|(_, it)| !it.ready).map(|(client, _)| client).collect()
+    }
+
     pub(super) const fn is_complete(&self) -> bool {
         self.missing == 0
     }

@@ -37,6 +37,7 @@ mod dials;
 pub(in crate::engine) mod doors;
 mod explore;
 mod faults;
+pub(in crate::engine) mod foreign;
 mod held;
 mod phases;
 mod scripts;
@@ -395,9 +396,9 @@ where
             self.crash_by(fault);
             return;
         }
-        let Envelope { name, connection, transmission, packet, .. } = envelope;
+        let Envelope { name, connection, transmission, serial, packet } = envelope;
         let packet = packet.expect("a reset is read by no endpoint");
-        self.announce(node, connection, name, &packet);
+        self.announce(node, connection, name, &packet, serial);
         match node {
             Node::Broker => self.tell_broker(Input::Packet { connection, packet, transmission }),
             Node::Client(client) => {
@@ -410,9 +411,16 @@ where
 
     /// A packet is about to be handled.
     #[inline]
-    fn announce(&mut self, node: Node, connection: Connection, name: PacketName, packet: &Packet) {
+    fn announce(
+        &mut self,
+        node: Node,
+        connection: Connection,
+        name: PacketName,
+        packet: &Packet,
+        serial: u32,
+    ) {
         let line = &self.lines[name.client.index()];
-        let record = packet.describe(line.version, name, line.headers_of(packet));
+        let record = line.record(packet, name, self.length_of(serial));
         self.tell(&Event::Arrived { node, connection, record: &record });
         if let (Node::Client(client), Phase::Connecting) = (node, self.phase) {
             self.muster.arrived(client, packet);
@@ -421,10 +429,10 @@ where
 
     /// A packet is lost with its connection, or at a node that does not know it.
     fn nobody_reads(&mut self, envelope: Envelope) {
-        let Envelope { name, connection, packet, .. } = envelope;
+        let Envelope { name, connection, serial, packet, .. } = envelope;
         if let Some(packet) = packet {
             let line = &self.lines[name.client.index()];
-            let record = packet.describe(line.version, name, line.headers_of(&packet));
+            let record = line.record(&packet, name, self.length_of(serial));
             self.tell(&Event::Unread { node: receiver(name), connection, record: &record });
         }
     }

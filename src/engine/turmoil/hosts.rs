@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use tokio::select;
 use turmoil::net::{TcpListener, TcpStream};
 
 use super::datagram::{DatagramEnd, Post};
-use super::scene::{Place, Scene, SceneClock};
+use super::scene::{Place, Scene, SceneClock, wait_for_turmoil};
 use super::socket::{Names, Socket};
 use super::{BROKER_HOST, PORT};
 use crate::base::event::Close;
@@ -25,6 +26,8 @@ use crate::mqtt::endpoint::{Backlog, Output};
 use crate::mqtt::packet::Packet;
 use crate::mqtt::settings::{Request, Version};
 use crate::mqtt::wire::MAX_REMAINING;
+use crate::network::settings::Transport;
+use crate::scenario::trial::{ClientSetup, Setup};
 use crate::shell::{
     Accept, Audience, Carrier, Datagrams, Dial, Framed, Gone, Limits, Requests, drive_broker,
     drive_client,
@@ -43,18 +46,19 @@ const LIMITS: Limits = Limits {
 pub(super) async fn run_client(
     endpoint: Rc<RefCell<Client>>,
     client: ClientIndex,
-    version: Version,
-    is_stream: bool,
+    setup: &Setup,
 ) -> Infallible {
-    let seat = Seat(Node::Client(client));
-    let dial = SceneDial { client, version, is_stream };
-    drive_client(endpoint, AsksFor(client), dial, SceneClock, seat).await
+    let ClientSetup { settings, link, .. } = &setup.clients[client.index()];
+    let is_stream = matches!(link.transport, Transport::Tcp(_));
+    let dial = SceneDial { client, version: settings.version, is_stream };
+    drive_client(endpoint, AsksFor(client), dial, SceneClock, Seat(Node::Client(client))).await
 }
 
 /// What a broker of ours runs.
 pub(super) async fn run_broker(endpoint: Rc<RefCell<Broker>>) -> io::Result<Infallible> {
-    let listening = Listening::start().await?;
-    Err(drive_broker(endpoint, SceneAccept(listening), SceneClock, Seat(Node::Broker)).await)
+    let (ears, post) = (Ears::open().await?, Post::open(PORT).await?);
+    let accept = SceneAccept { ears, post };
+    Err(drive_broker(endpoint, accept, SceneClock, Seat(Node::Broker)).await)
 }
 
 /// Tells the simulation what an endpoint did.
@@ -110,7 +114,7 @@ impl Dial for SceneDial {
             let connection = open(client, attempt).await?;
             let place = Place { connection, node: Node::Client(client) };
             if is_stream {
-                let socket = Socket::new(place, stream_to_broker(connection).await);
+                let socket = Socket::own(place, stream_to_broker(connection).await);
                 let names = Names::new(place);
                 let line = Framed::of_client(socket, version, LIMITS, names);
                 return Ok(Line::Stream(Box::new(line)));
@@ -132,32 +136,38 @@ pub(super) async fn open(client: ClientIndex, attempt: u32) -> io::Result<Connec
 
 /// The stream of turmoil's that carries a connection; `None` if the broker's host crashed just now.
 pub(super) async fn stream_to_broker(connection: Connection) -> Option<TcpStream> {
-    let scene = Scene::current()?;
-    let connecting = TcpStream::connect((BROKER_HOST, PORT));
-    let stream = scene.wait_for_turmoil(connecting).await.ok()?;
-    scene.set_address(connection, stream.local_addr().ok()?);
+    let stream = wait_for_turmoil(TcpStream::connect((BROKER_HOST, PORT))).await.ok()?;
+    Scene::current()?.set_address(connection, stream.local_addr().ok()?);
     Some(stream)
 }
 
-/// A broker's ears.
-pub(super) struct Listening {
-    listener: TcpListener,
-    post: Rc<Post>,
+/// What a broker hears with.
+#[derive(Debug)]
+pub(super) struct Ears {
+    listener: Listener,
     /// Streams on which no CONNECT has come, by where they come from.
     waiting: BTreeMap<SocketAddr, TcpStream>,
     /// A connection whose stream has not come.
     called: Option<Connection>,
 }
 
-impl Listening {
-    pub(super) async fn start() -> io::Result<Self> {
-        let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
-        let post = Post::open(PORT).await?;
-        Ok(Self { listener, post, waiting: BTreeMap::new(), called: None })
+/// turmoil's listener has nothing to show.
+struct Listener(TcpListener);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
+}
+
+impl Ears {
+    pub(super) async fn open() -> io::Result<Self> {
+        let listener = Listener(TcpListener::bind(("0.0.0.0", PORT)).await?);
+        Ok(Self { listener, waiting: BTreeMap::new(), called: None })
     }
 
     /// The next connection on which a CONNECT came, with its stream if turmoil carries it as one.
-    async fn next(&mut self) -> io::Result<(Connection, Option<TcpStream>)> {
+    pub(super) async fn next(&mut self) -> io::Result<(Connection, Option<TcpStream>)> {
         loop {
             if let Some(connection) = self.called.take() {
                 let address = Scene::current().and_then(|scene| scene.address(connection));
@@ -167,7 +177,7 @@ impl Listening {
             let called = of_scene(|scene, context| scene.with(|stage| stage.called(context)));
             select! {
                 biased;
-                accepted = self.listener.accept() => {
+                accepted = self.listener.0.accept() => {
                     let (stream, from) = accepted?;
                     self.waiting.insert(from, stream);
                 }
@@ -177,19 +187,22 @@ impl Listening {
     }
 }
 
-struct SceneAccept(Listening);
+struct SceneAccept {
+    ears: Ears,
+    post: Rc<Post>,
+}
 
 impl Accept for SceneAccept {
     type Carrier = Line;
 
     async fn accept(&mut self) -> io::Result<Line> {
-        let (connection, stream) = self.0.next().await?;
+        let (connection, stream) = self.ears.next().await?;
         let place = Place { connection, node: Node::Broker };
         Ok(if stream.is_some() {
-            let socket = Socket::new(place, stream);
+            let socket = Socket::own(place, stream);
             Line::Stream(Box::new(Framed::of_broker(socket, LIMITS, Names::new(place))))
         } else {
-            let end = DatagramEnd::new(place, Rc::clone(&self.0.post));
+            let end = DatagramEnd::new(place, Rc::clone(&self.post));
             Line::Datagrams(Datagrams::of_broker(end, LIMITS, Names::new(place)))
         })
     }

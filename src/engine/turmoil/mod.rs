@@ -18,7 +18,8 @@
 //! A node acts at ticks. What reaches it between two ticks it takes at the later one, so each hop
 //! takes up to a tick longer, and what happens within one tick happens at one instant. A client has
 //! its connection up to two ticks later than in the event engine: turmoil opens its own. Ticks in
-//! which nobody has anything to do are left out.
+//! which nobody has anything to do are left out, unless products are under test, whose timers
+//! nobody knows.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -28,19 +29,25 @@ use self::scene::Scene;
 use self::world::World;
 use crate::base::event::Observer;
 use crate::base::time::{Span, Time};
+use crate::engine::Engine;
 use crate::engine::event::stage::{Remotely, Terms};
 use crate::engine::event::{Ended, Options};
+use crate::engine::mishap::Mishap;
 use crate::guarantee::verdict::Ending;
 use crate::scenario::schedule::Transcript;
 use crate::scenario::trial::Trial;
 
 pub use self::carries::{NotCarried, check};
+pub use self::cast::{Cast, Ended as ProductEnded};
+pub use self::seats::{BrokerSeat, ClientSeat, Wish};
 pub use self::socket::Socket;
 
 mod carries;
+mod cast;
 mod datagram;
 mod hosts;
 mod scene;
+mod seats;
 mod socket;
 mod world;
 
@@ -56,15 +63,48 @@ const PORT: u16 = 1883;
 /// # Panics
 /// On a bug in qoslab, as [`super::event::run`].
 pub fn run<O: Observer + 'static>(trial: &Trial, observer: O, options: Options<'_>) -> (Ended, O) {
+    let Performed { ended, observer, .. } = perform(trial, &Cast::default(), observer, options);
+    (ended, observer)
+}
+
+/// A trial that was performed.
+#[derive(Debug)]
+pub struct Performed<O> {
+    /// How it ended.
+    pub ended: Ended,
+    /// Who watched.
+    pub observer: O,
+    /// What products did that no endpoint may, in order of time.
+    pub mishaps: Vec<Mishap>,
+}
+
+/// Runs a trial with products in some of its parts.
+///
+/// # Panics
+/// On a bug in qoslab. What products do is told as [`Mishap`]s; only code that never gives control
+/// back keeps this from returning.
+pub fn perform<O: Observer + 'static>(
+    trial: &Trial,
+    cast: &Cast,
+    observer: O,
+    options: Options<'_>,
+) -> Performed<O> {
     let Options { overrule, interrupt, transcript: slot, tap } = options;
     let transcript = slot.is_some().then(Transcript::default);
     let terms = Terms { overrule, interrupt: None, transcript, tap };
-    let stage = Rc::new(RefCell::new(Remotely::set(trial, observer, terms)));
+    let under_test = cast.nodes(&trial.setup);
+    let leaves_out_ticks = under_test.is_empty();
+    let mut stage = Remotely::set(trial, observer, terms);
+    if !under_test.is_empty() {
+        stage.test(under_test);
+    }
+    let stage = Rc::new(RefCell::new(stage));
     let (scene, curtain) = Scene::set(Rc::<RefCell<Remotely<O>>>::clone(&stage));
-    let mut world = World::new(trial);
+    let mut world = World::new(trial, cast);
     let is_interrupted = || interrupt.is_some_and(|flag| flag.load(Ordering::Relaxed));
     let mut now = Time::ZERO;
     let ending = loop {
+        cast.tell(now);
         let ended = stage.borrow_mut().run_until(now);
         run_errands(&stage, &mut world, now);
         if let Some(ending) = ended.or(is_interrupted().then_some(Ending::Interrupted)) {
@@ -75,17 +115,30 @@ pub fn run<O: Observer + 'static>(trial: &Trial, observer: O, options: Options<'
         if stage.borrow_mut().is_over() {
             break Ending::Quiescent;
         }
-        now = next_turn(&*stage.borrow(), &scene, now);
+        now = if leaves_out_ticks { next_turn(&*stage.borrow(), &scene, now) } else { now + TICK };
     };
     drop(curtain);
     drop(world);
     drop(scene);
     let stage = Rc::into_inner(stage).expect("the hosts are gone");
-    let ran = stage.into_inner().end(ending);
+    let (ran, mishaps) = stage.into_inner().end(ending);
     if let (Some(slot), Some(transcript)) = (slot, ran.transcript) {
         *slot = transcript;
     }
-    (ran.ended, ran.observer)
+    Performed { ended: ran.ended, observer: ran.observer, mishaps }
+}
+
+/// The turmoil engine with a cast of products. What they do amiss is told by [`perform`] alone.
+impl Engine for Cast {
+    fn run<O: Observer + 'static>(
+        &self,
+        trial: &Trial,
+        observer: O,
+        options: Options<'_>,
+    ) -> (Ended, O) {
+        let Performed { ended, observer, .. } = perform(trial, self, observer, options);
+        (ended, observer)
+    }
 }
 
 fn run_errands<O: Observer>(stage: &RefCell<Remotely<O>>, world: &mut World, now: Time) {

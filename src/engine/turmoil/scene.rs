@@ -122,19 +122,6 @@ impl Scene {
         self.waits_for_turmoil.get() > 0
     }
 
-    /// Waits for something of turmoil's.
-    pub(super) async fn wait_for_turmoil<T>(&self, what: impl Future<Output = T>) -> T {
-        struct Waits<'a>(&'a Cell<usize>);
-        impl Drop for Waits<'_> {
-            fn drop(&mut self) {
-                self.0.set(self.0.get() - 1);
-            }
-        }
-        self.waits_for_turmoil.set(self.waits_for_turmoil.get() + 1);
-        let _waits = Waits(&self.waits_for_turmoil);
-        what.await
-    }
-
     pub(super) fn set_address(&self, connection: Connection, address: SocketAddr) {
         self.addresses.borrow_mut().insert(connection, address);
     }
@@ -172,6 +159,24 @@ impl Scene {
             self.addresses.borrow_mut().remove(&place.connection);
         }
     }
+}
+
+/// Waits for something of turmoil's.
+pub(super) async fn wait_for_turmoil<T>(what: impl Future<Output = T>) -> T {
+    struct Waits;
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            count(|waiting| waiting - 1);
+        }
+    }
+    fn count(change: impl FnOnce(usize) -> usize) {
+        if let Some(scene) = Scene::current() {
+            scene.waits_for_turmoil.set(change(scene.waits_for_turmoil.get()));
+        }
+    }
+    count(|waiting| waiting + 1);
+    let _waits = Waits;
+    what.await
 }
 
 /// The time of the simulation, for those whose timers are known to it.

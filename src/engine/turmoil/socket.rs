@@ -17,7 +17,8 @@ use turmoil::net::TcpStream;
 use super::scene::{Label, Place, Scene};
 use crate::base::event::Close;
 use crate::base::name::Transmission;
-use crate::engine::event::stage::Taken;
+use crate::engine::event::stage::{Fared, Taken};
+use crate::engine::mishap::MishapKind;
 use crate::mqtt::packet::Packet;
 use crate::mqtt::wire;
 use crate::shell::Marks;
@@ -26,6 +27,10 @@ use crate::shell::Marks;
 /// it was given to.
 pub struct Socket {
     place: Place,
+    /// Whether a product writes here, of whose packets nobody says what they are called.
+    is_foreign: bool,
+    /// Whether nothing more is taken from its writer.
+    is_muted: bool,
     /// `None` once turmoil's stream failed, as it does when the peer's host crashed.
     stream: Option<TcpStream>,
     /// What turmoil has brought, by number.
@@ -44,11 +49,25 @@ pub struct Socket {
 
 /// The number and the length in front of each packet.
 const HEADER: usize = 8;
+/// No product under test has reason to write larger packets: scenarios are of messages.
+const LARGEST: u32 = 16 << 20;
 
 impl Socket {
-    pub(super) const fn new(place: Place, stream: Option<TcpStream>) -> Self {
+    /// An end at a product under test.
+    pub(super) const fn foreign(place: Place, stream: Option<TcpStream>) -> Self {
+        Self::at(place, stream, true)
+    }
+
+    /// An end at an endpoint of ours.
+    pub(super) const fn own(place: Place, stream: Option<TcpStream>) -> Self {
+        Self::at(place, stream, false)
+    }
+
+    const fn at(place: Place, stream: Option<TcpStream>, is_foreign: bool) -> Self {
         Self {
             place,
+            is_foreign,
+            is_muted: false,
             stream,
             brought: BTreeMap::new(),
             half_brought: Vec::new(),
@@ -62,24 +81,37 @@ impl Socket {
     // ---- writing ----
 
     /// Sends the packets that are whole.
-    fn send_whole(&mut self, scene: &Scene) -> io::Result<()> {
-        loop {
-            let length = wire::frame_len(&self.unsent).map_err(io::Error::other)?;
-            let whole = length.and_then(|length| self.unsent.get(..length as usize));
-            let Some(frame) = whole else {
-                return Ok(());
+    fn send_whole(&mut self, scene: &Scene) {
+        while !self.is_muted && self.closed.is_none() {
+            let whole = match wire::frame_len(&self.unsent) {
+                Err(error) => return self.refuse(scene, error.to_string()),
+                Ok(Some(length)) if length > LARGEST => {
+                    return self.refuse(scene, format!("a packet of {length} bytes"));
+                }
+                Ok(length) => length.and_then(|length| self.unsent.get(..length as usize)),
             };
-            let frame = frame.to_vec();
+            let Some(frame) = whole.map(<[u8]>::to_vec) else { return };
             self.unsent.drain(..frame.len());
             self.send(scene, &frame);
         }
     }
 
     fn send(&mut self, scene: &Scene, frame: &[u8]) {
-        let place = self.place;
-        let Some(Label { packet, transmission }) = scene.leaving(place) else { return };
-        let serial =
-            scene.with(|stage| stage.write(place.node, place.connection, packet, transmission));
+        let Place { connection, node } = self.place;
+        let serial = if self.is_foreign {
+            match scene.with(|stage| stage.write_frame(node, connection, frame)) {
+                Fared::Carried(serial) => Some(serial),
+                Fared::Nowhere => None,
+                Fared::Refused => return self.end(Close::Protocol),
+                Fared::Muted => {
+                    self.is_muted = true;
+                    None
+                }
+            }
+        } else {
+            let Some(Label { packet, transmission }) = scene.leaving(self.place) else { return };
+            scene.with(|stage| stage.write(node, connection, packet, transmission))
+        };
         if let (Some(serial), Some(stream)) = (serial, &self.stream) {
             let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
             let parcel = [&serial.to_be_bytes()[..], &length.to_be_bytes(), frame].concat();
@@ -88,6 +120,12 @@ impl Socket {
                 self.stream = None;
             }
         }
+    }
+
+    /// What a product wrote can be no packet.
+    fn refuse(&mut self, scene: &Scene, why: String) {
+        scene.with(|stage| stage.mishap(self.place.node, MishapKind::Garbage(why)));
+        self.end(Close::Protocol);
     }
 
     // ---- reading ----
@@ -104,7 +142,9 @@ impl Socket {
                     return Poll::Ready(Ok(()));
                 }
                 Some(Taken::Packet { serial, packet, transmission }) => {
-                    scene.arrives(place, Label { packet, transmission });
+                    if !self.is_foreign {
+                        scene.arrives(place, Label { packet, transmission });
+                    }
                     self.awaited = Some(serial);
                 }
             }
@@ -205,9 +245,10 @@ impl AsyncWrite for Socket {
         if this.closed.is_some() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let Some(scene) = Scene::current() else { return Poll::Pending };
+        let scene = Scene::current().filter(|_| !this.is_muted);
+        let Some(scene) = scene else { return Poll::Pending };
         this.unsent.extend_from_slice(bytes);
-        this.send_whole(&scene)?;
+        this.send_whole(&scene);
         Poll::Ready(Ok(bytes.len()))
     }
 

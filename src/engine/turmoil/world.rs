@@ -1,13 +1,16 @@
 //! The simulated hosts of one trial, and what their storage holds.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::task::JoinSet;
 use turmoil::{Builder, Sim};
 
-use super::hosts::{run_broker, run_client};
+use super::cast::{Cast, StartClient, guarded};
+use super::hosts::{Ears, run_broker, run_client};
+use super::seats::{BrokerSeat, ClientSeat};
 use super::{BROKER_HOST, TICK};
 use crate::base::name::{ClientIndex, Node};
 use crate::base::time::Time;
@@ -15,8 +18,7 @@ use crate::engine::event::stage::Errand;
 use crate::mqtt::broker::Broker;
 use crate::mqtt::client::Client;
 use crate::mqtt::endpoint::{Backlog, Endpoint};
-use crate::mqtt::settings::{Store, Version};
-use crate::network::settings::Transport;
+use crate::mqtt::settings::Store;
 use crate::scenario::trial::{Action, Setup, Trial};
 
 /// The host of all clients that never crash.
@@ -40,7 +42,7 @@ struct Disk<E> {
 }
 
 impl World {
-    pub(super) fn new(trial: &Trial) -> Self {
+    pub(super) fn new(trial: &Trial, cast: &Cast) -> Self {
         let setup = &trial.setup;
         let broker = Disk::new(Broker::new(setup.broker.clone()), setup.broker_store);
         let clients = setup
@@ -48,46 +50,72 @@ impl World {
             .iter()
             .map(|client| Disk::new(Client::new(client.settings.clone().into()), client.store));
         let mut world = Self { sim: simulation(trial.seed), broker, clients: clients.collect() };
-        world.add_broker();
+        world.add_broker(setup, cast);
         let (crashing, steady): (Vec<_>, Vec<_>) =
             (0..).map(ClientIndex).take(setup.clients.len()).partition(|it| crashes(setup, *it));
-        world.add_clients(setup, CLIENTS_HOST.to_owned(), &steady);
+        world.add_clients(setup, cast, CLIENTS_HOST.to_owned(), &steady);
         for client in crashing {
-            world.add_clients(setup, host_of(client), &[client]);
+            world.add_clients(setup, cast, host_of(client), &[client]);
         }
         world
     }
 
-    fn add_broker(&mut self) {
+    fn add_broker(&mut self, setup: &Arc<Setup>, cast: &Cast) {
         let endpoint = Rc::clone(&self.broker.endpoint);
+        let (product, starts) = (cast.of_broker(), Starts::default());
+        let setup = Arc::clone(setup);
         self.sim.host(BROKER_HOST, move || {
-            let endpoint = Rc::clone(&endpoint);
-            async move { run_broker(endpoint).await.map(|never| match never {}).map_err(Into::into) }
+            let (endpoint, product) = (Rc::clone(&endpoint), product.clone());
+            let (setup, starts) = (Arc::clone(&setup), starts.one_more());
+            async move {
+                if let Some(start) = product {
+                    let seat = BrokerSeat::new(&setup, starts, Ears::open().await?);
+                    guarded(Node::Broker, || start(seat)).await;
+                }
+                match run_broker(endpoint).await? {}
+            }
         });
     }
 
-    fn add_clients(&mut self, setup: &Setup, host: String, clients: &[ClientIndex]) {
-        let nodes: Vec<_> = clients
-            .iter()
-            .map(|&client| {
-                let endpoint = Rc::clone(&self.clients[client.index()].endpoint);
-                let ClientIn { version, is_stream } = ClientIn::of(setup, client);
-                (endpoint, client, version, is_stream)
-            })
-            .collect();
+    fn add_clients(
+        &mut self,
+        setup: &Arc<Setup>,
+        cast: &Cast,
+        host: String,
+        clients: &[ClientIndex],
+    ) {
+        let parts: Vec<_> = clients.iter().map(|it| self.part(setup, cast, *it)).collect();
+        let (setup, starts) = (Arc::clone(setup), Starts::default());
         self.sim.host(host, move || {
-            let nodes = nodes.clone();
+            let (parts, setup, starts) = (parts.clone(), Arc::clone(&setup), starts.one_more());
             async move {
                 let mut tasks = JoinSet::new();
-                for (endpoint, client, version, is_stream) in nodes {
-                    tasks.spawn_local(run_client(endpoint, client, version, is_stream));
+                for (client, part) in parts {
+                    let setup = Arc::clone(&setup);
+                    tasks.spawn_local(async move {
+                        match part {
+                            Part::Product(start) => {
+                                let seat = ClientSeat::new(client, &setup, starts);
+                                guarded(Node::Client(client), || start(seat)).await;
+                            }
+                            Part::Own(endpoint) => {
+                                match run_client(endpoint, client, &setup).await {}
+                            }
+                        }
+                    });
                 }
-                match tasks.join_next().await {
-                    Some(ended) => match ended? {},
-                    None => std::future::pending().await,
+                // One that panicked is a bug in qoslab; none ends.
+                while let Some(ended) = tasks.join_next().await {
+                    ended?;
                 }
+                std::future::pending().await
             }
         });
+    }
+
+    fn part(&self, setup: &Setup, cast: &Cast, client: ClientIndex) -> (ClientIndex, Part) {
+        let own = || Part::Own(Rc::clone(&self.clients[client.index()].endpoint));
+        (client, cast.of_client(setup, client).map_or_else(own, Part::Product))
     }
 
     /// Lets every host have a turn.
@@ -146,17 +174,21 @@ fn simulation(seed: u64) -> Sim<'static> {
         .build()
 }
 
-/// What a client's task has to know.
-struct ClientIn {
-    version: Version,
-    is_stream: bool,
+/// What runs as a client.
+#[derive(Clone)]
+enum Part {
+    Own(Rc<RefCell<Client>>),
+    Product(Arc<StartClient>),
 }
 
-impl ClientIn {
-    fn of(setup: &Setup, client: ClientIndex) -> Self {
-        let client = &setup.clients[client.index()];
-        let is_stream = matches!(client.link.transport, Transport::Tcp(_));
-        Self { version: client.settings.version, is_stream }
+/// Counts the starts of a host.
+#[derive(Default)]
+struct Starts(Cell<u32>);
+
+impl Starts {
+    /// How many there were before this one.
+    fn one_more(&self) -> u32 {
+        self.0.replace(self.0.get() + 1)
     }
 }
 

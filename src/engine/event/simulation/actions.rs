@@ -166,7 +166,8 @@ where
         };
         let tag = packet.tag();
         let name = line.name(client, way, packet.kind(), tag, transmission);
-        let record = packet.describe(line.version, name, line.headers_of(&packet));
+        let line = &self.lines[client.index()];
+        let record = line.record(&packet, name, self.length_of(self.serial()));
         if let Some(tap) = &self.terms.tap {
             tap.tap(&packet);
         }
@@ -199,8 +200,7 @@ where
         transmission: Transmission,
         packet: Option<Packet>,
     ) -> Envelope {
-        let serial = self.doors.as_ref().map_or(0, |doors| doors.serial);
-        Envelope { name, connection, transmission, serial, packet }
+        Envelope { name, connection, transmission, serial: self.serial(), packet }
     }
 
     /// A will is named by its connection, of which only the engine has seen all.

@@ -62,6 +62,7 @@ where
             self.close(Node::Client(client), old, Close::Asked);
         }
         let connection = self.connections.add(client);
+        self.note_dial(client);
         let way = &mut self.ways[client.index()];
         way.current = Some(connection);
         way.dialled += 1;

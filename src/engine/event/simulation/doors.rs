@@ -13,8 +13,9 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use super::Simulation;
+use super::foreign::Foreign;
 use crate::base::event::{Close, Observer};
-use crate::base::name::{Connection, Node};
+use crate::base::name::{ClientIndex, Connection, Kind, Node};
 use crate::base::time::Time;
 use crate::engine::event::connections::End;
 use crate::engine::event::lines::Envelope;
@@ -34,6 +35,8 @@ pub(super) struct Doors {
     pub(super) errands: Vec<Errand>,
     /// How many packets were written.
     pub(super) serial: u32,
+    /// The nodes under test.
+    pub(super) foreign: Option<Box<Foreign>>,
 }
 
 /// One end of a connection.
@@ -241,6 +244,18 @@ where
     O: Observer,
     R: Overrule,
 {
+    /// The number of the packet that is being written.
+    #[inline]
+    pub(super) fn serial(&self) -> u32 {
+        self.doors.as_ref().map_or(0, |doors| doors.serial)
+    }
+
+    /// How long a packet is, where we would write it otherwise.
+    #[inline]
+    pub(super) fn length_of(&self, serial: u32) -> Option<u32> {
+        self.doors.as_ref()?.foreign.as_ref()?.length(serial)
+    }
+
     /// A node that has a connection open gets a packet, at once or when it takes it.
     #[inline]
     pub(super) fn bring(&mut self, node: Node, envelope: Envelope) {
@@ -263,6 +278,9 @@ where
     /// A node's end of a connection is gone: what waited at its door is read by nobody.
     pub(super) fn shut_door(&mut self, node: Node, connection: Connection) {
         let Some(doors) = &mut self.doors else { return };
+        if let Some(foreign) = doors.foreign.as_mut().filter(|foreign| foreign.is(node)) {
+            foreign.witness.closed(node, connection);
+        }
         for waiting in doors.shut(node, connection) {
             if let Waiting::Packet(envelope) = waiting {
                 self.nobody_reads(envelope);
@@ -271,9 +289,34 @@ where
     }
 
     pub(super) fn run_errand(&mut self, errand: Errand) {
-        if let Some(doors) = &mut self.doors {
-            doors.errands.push(errand);
+        let Some(doors) = &mut self.doors else { return };
+        if let (Errand::Crash(node), Some(foreign)) = (errand, &mut doors.foreign)
+            && foreign.is(node)
+        {
+            foreign.witness.crashed(node);
         }
+        doors.errands.push(errand);
+    }
+
+    /// A client begins to open a connection.
+    pub(super) fn note_dial(&mut self, client: ClientIndex) {
+        let doors = self.doors.as_mut();
+        if let Some(foreign) = doors.and_then(|doors| doors.foreign.as_mut()) {
+            foreign.witness.dialled(client);
+            foreign.stir(self.now, Kind::Connect);
+        }
+    }
+
+    /// Whether every node under test has been quiet for long enough to be done.
+    pub(super) fn products_are_quiet(&self) -> bool {
+        let foreign = self.doors.as_ref().and_then(|doors| doors.foreign.as_ref());
+        foreign.is_none_or(|foreign| foreign.is_quiet(self.now))
+    }
+
+    /// Whether a node is under test.
+    pub(super) fn is_foreign(&self, node: Node) -> bool {
+        let foreign = self.doors.as_ref().and_then(|doors| doors.foreign.as_ref());
+        foreign.is_some_and(|foreign| foreign.is(node))
     }
 
     /// The nodes that are about to crash have had their turn.

@@ -129,7 +129,7 @@ where
     // ---- connections ----
 
     /// Both ends of a client's connection learn at once that it is gone.
-    fn cut(&mut self, client: ClientIndex) {
+    pub(super) fn cut(&mut self, client: ClientIndex) {
         for connection in self.lines[client.index()].streams.clone() {
             self.lose(connection, Way::Up);
             self.lose(connection, Way::Down);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Simulation, client_index};
 use crate::base::event::{Event, Observer, Phase};
-use crate::base::name::ClientIndex;
+use crate::base::name::{ClientIndex, Node};
 use crate::engine::event::queue::{Class, Happening};
 use crate::mqtt::endpoint::Endpoint;
 use crate::mqtt::settings::Request;
@@ -68,6 +68,7 @@ where
             && self.dialling == 0
             && self.restarting == 0
             && self.doors.as_ref().is_none_or(|doors| doors.are_empty())
+            && self.products_are_quiet()
             && !(self.owing > 0 && self.awaits_keep_alive());
         // What is held back for something that will not happen comes now.
         nothing_moves && !self.release_all()
@@ -114,8 +115,15 @@ where
     fn begin_calm_two(&mut self) {
         self.enter(Phase::CalmTwo);
         for n in 0..self.clients.len() {
-            if !self.setup.clients[n].settings.clean {
-                self.ask_client(client_index(n), Request::Reconnect);
+            let client = client_index(n);
+            if self.setup.clients[n].settings.clean {
+                continue;
+            }
+            if self.is_foreign(Node::Client(client)) {
+                // It connects again by itself.
+                self.cut(client);
+            } else {
+                self.ask_client(client, Request::Reconnect);
             }
         }
     }

@@ -4,12 +4,15 @@ use std::convert::Infallible;
 use std::task::Context;
 
 use super::doors::{Doors, Dying, Errand, Remote, Waiting};
+use super::foreign::Fared;
 use super::{BROKER, Ran, Simulation, Terms};
 use crate::base::event::{Close, Observer, Phase};
 use crate::base::name::{ClientIndex, Connection, Node, Transmission};
+use crate::base::qos::QoS;
 use crate::base::time::Time;
 use crate::engine::event::connections::End;
 use crate::engine::event::lines::Envelope;
+use crate::engine::mishap::{Mishap, MishapKind};
 use crate::guarantee::verdict::Ending;
 use crate::mqtt::endpoint::{Backlog, Output};
 use crate::mqtt::packet::Packet;
@@ -43,6 +46,12 @@ pub(in crate::engine) trait Stage {
         packet: Packet,
         transmission: Transmission,
     ) -> Option<u32>;
+    /// A node under test writes bytes that are to be a packet.
+    fn write_frame(&mut self, node: Node, connection: Connection, frame: &[u8]) -> Fared;
+    /// A client under test hands a payload to its application.
+    fn delivered(&mut self, client: ClientIndex, payload: &[u8], qos: QoS, retain: bool);
+    /// A node under test did something that it may not.
+    fn mishap(&mut self, node: Node, what: MishapKind);
     /// A node closes its end of a connection.
     fn close(&mut self, node: Node, connection: Connection, why: Close);
     /// An endpoint did something that is neither sending nor opening nor closing.
@@ -129,9 +138,11 @@ impl<O: Observer> Remotely<O> {
         self.queue.next_time().min(self.deadline)
     }
 
-    /// The trial is over.
-    pub(in crate::engine) fn end(self, ending: Ending) -> Ran<O> {
-        self.finish(ending)
+    /// The trial is over, which is to be told together with what nodes under test did amiss.
+    pub(in crate::engine) fn end(mut self, ending: Ending) -> (Ran<O>, Vec<Mishap>) {
+        self.blame_for_ending(ending);
+        let mishaps = self.take_mishaps();
+        (self.finish(ending), mishaps)
     }
 
     fn remote_client(&self, client: ClientIndex) -> &Remote<Request> {
@@ -149,7 +160,8 @@ impl<O: Observer> Remotely<O> {
         }
         let Envelope { name, connection, transmission, serial, packet } = envelope;
         let packet = packet.expect("a reset waits at no door");
-        self.announce(node, connection, name, &packet);
+        self.announce(node, connection, name, &packet, serial);
+        self.witness_read(node, connection, &packet, transmission);
         if let Some(fault) = fault {
             self.will_die(node, fault);
         }
@@ -182,7 +194,9 @@ impl<O: Observer> Stage for Remotely<O> {
     }
 
     fn request(&mut self, client: ClientIndex, context: &Context<'_>) -> Option<Request> {
-        self.remote_client(client).request(context)
+        let request = self.remote_client(client).request(context)?;
+        self.hand_out(client, &request);
+        Some(request)
     }
 
     fn dial(&mut self, client: ClientIndex, attempt: u32) {
@@ -240,6 +254,18 @@ impl<O: Observer> Stage for Remotely<O> {
             return None;
         }
         Some(serial)
+    }
+
+    fn write_frame(&mut self, node: Node, connection: Connection, frame: &[u8]) -> Fared {
+        Self::write_frame(self, node, connection, frame)
+    }
+
+    fn delivered(&mut self, client: ClientIndex, payload: &[u8], qos: QoS, retain: bool) {
+        self.hand_over_payload(client, payload, qos, retain);
+    }
+
+    fn mishap(&mut self, node: Node, what: MishapKind) {
+        self.note_mishap(node, what);
     }
 
     fn close(&mut self, node: Node, connection: Connection, why: Close) {

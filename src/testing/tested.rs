@@ -1,0 +1,165 @@
+//! What came of a test, and how it is told.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::thread;
+
+use super::TRIAL;
+use super::judge::Notes;
+use crate::base::name::Node;
+use crate::base::units::format_count;
+use crate::engine::mishap::{Mishap, MishapKind};
+use crate::report::style::Style;
+use crate::report::table::{Layout, table};
+use crate::report::{escape, failure, summary};
+use crate::scenario::trial::Setup;
+use crate::study::result::{PointResult, ScenarioResult, Verdict};
+
+/// What came of a [`Test`](super::Test). Shown as text it is what `qoslab run` prints.
+#[derive(Debug)]
+pub struct Tested {
+    result: ScenarioResult,
+    /// By the names of trials.
+    notes: BTreeMap<String, Notes>,
+}
+
+/// Columns of what is told.
+const WIDTH: usize = 80;
+
+impl Tested {
+    pub(super) fn new(result: ScenarioResult, notes: BTreeMap<String, Notes>) -> Self {
+        Self { result, notes }
+    }
+
+    /// Whether every trial came to its end, kept all promises and rules, and no product did what no
+    /// endpoint may.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.result.verdict == Verdict::Holds
+            && self.notes.values().all(|notes| notes.mishaps.is_empty())
+    }
+
+    /// All that was found, point by point and trial by trial.
+    #[must_use]
+    pub const fn result(&self) -> &ScenarioResult {
+        &self.result
+    }
+
+    /// What products did that no endpoint may, by the names of trials.
+    pub fn mishaps(&self) -> impl Iterator<Item = (&str, &Mishap)> {
+        let notes = self.notes.iter();
+        notes.flat_map(|(trial, notes)| notes.mishaps.iter().map(move |it| (&**trial, it)))
+    }
+
+    /// The trials whose runs were not all the same: products there have luck of their own, such as
+    /// the order of a hash map, a `select!` that is not `biased`, or the wall clock.
+    pub fn unsteady(&self) -> impl Iterator<Item = &str> {
+        let unsteady = self.notes.iter().filter(|(_, notes)| notes.agree < notes.runs);
+        unsteady.map(|(trial, _)| &**trial)
+    }
+
+    /// Fails the test unless everything holds.
+    ///
+    /// # Panics
+    /// With all that this shows as text.
+    #[track_caller]
+    pub fn assert_holds(&self) {
+        assert!(self.holds(), "\n{self}");
+    }
+
+    fn trials(&self) -> impl Iterator<Item = (&PointResult, &str, &Notes)> {
+        self.result.points.iter().flat_map(|point| {
+            let named = point.trials.iter().filter_map(|row| {
+                let (name, notes) = self.notes.get_key_value(&row.name)?;
+                Some((point, name.as_str(), notes))
+            });
+            named.collect::<Vec<_>>()
+        })
+    }
+}
+
+impl fmt::Display for Tested {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let style = Style::PLAIN;
+        let layout = Layout { width: WIDTH, verbose: false, style };
+        f.write_str(&table(&self.result, layout))?;
+        f.write_str(&summary::expectations(&self.result, style))?;
+        let mut told = String::new();
+        for (point, trial, notes) in self.trials() {
+            let setup = &*self.result.scenario.points[point.index].setup;
+            for mishap in &notes.mishaps {
+                writeln!(told, "FAIL {}  trial {trial}: {}", point.label, sentence(mishap, setup))?;
+                writeln!(told, "  repeat: {}", repeat(trial))?;
+            }
+        }
+        if !told.is_empty() {
+            write!(f, "\n{told}")?;
+        }
+        let failures = failure::failures(&self.result, "", style);
+        if !failures.is_empty() {
+            write!(f, "\n{}", repeated(&failures))?;
+        }
+        let unsteady = self.unsteady().count();
+        if unsteady > 0 {
+            writeln!(
+                f,
+                "\n{} of {} trials did not run the same twice: the code under test has luck of \
+                 its own,\nsuch as a `select!` that is not `biased`, the order of a hash map, or \
+                 the wall clock.",
+                format_count(unsteady as u64),
+                format_count(self.notes.len() as u64),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Who did what, and when.
+fn sentence(mishap: &Mishap, setup: &Setup) -> String {
+    let who = match mishap.node {
+        Node::Broker => "the broker under test".to_owned(),
+        Node::Client(client) => format!("`{}`", setup.clients[client.index()].name),
+    };
+    let at = mishap.at;
+    let text = match &mishap.what {
+        MishapKind::Panicked(message) => format!("{who} panicked at {at}: {message}"),
+        MishapKind::Ended(None) => format!("{who}'s code ended at {at}, and should not"),
+        MishapKind::Ended(Some(error)) => format!("{who}'s code ended at {at}: {error}"),
+        MishapKind::NeverReady if mishap.node == Node::Broker => {
+            format!("{who} had accepted no client by {at}")
+        }
+        MishapKind::NeverReady => {
+            format!("{who} was not connected with all subscriptions acknowledged by {at}")
+        }
+        MishapKind::Flooded(packets) => {
+            format!("{who} flooded the network: {} packets by {at}", format_count(*packets))
+        }
+        MishapKind::Garbage(why) => format!("{who} wrote no MQTT packet at {at}: it {why}"),
+        MishapKind::Invented => {
+            format!("{who} delivered a payload at {at} that nobody published")
+        }
+        MishapKind::Hung => {
+            format!("code under test did not give control back at {at}: it blocks, or spins")
+        }
+    };
+    escape::terminal(&text).into_owned()
+}
+
+/// The command that runs one trial of the test again.
+fn repeat(trial: &str) -> String {
+    let test =
+        thread::current().name().filter(|name| *name != "main").unwrap_or_default().to_owned();
+    format!("{TRIAL}={trial} cargo test {test}").trim_end().to_owned()
+}
+
+/// Commands for our own endpoints show nothing of a product.
+fn repeated(failures: &str) -> String {
+    let lines = failures.lines().map(|line| match line.split_once("  reproduce: ") {
+        Some(("", command)) => {
+            let trial = command.rsplit(' ').next().unwrap_or_default();
+            format!("  repeat: {}\n", repeat(trial))
+        }
+        _ => format!("{line}\n"),
+    });
+    lines.collect()
+}
