@@ -71,3 +71,4 @@ pub mod network;
 pub mod report;
 pub mod scenario;
 pub mod study;
+pub mod testing;
