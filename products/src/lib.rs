@@ -1,0 +1,114 @@
+//! MQTT clients and a broker that other people wrote, put into qoslab's scenarios.
+//!
+//! Each has a file, which is what a careful application around it would be, and says what is its
+//! own and what is the product's. Only public interfaces are used, with their defaults where the
+//! scenario does not say otherwise. Wills and connecting on demand are left out.
+
+mod application;
+pub mod mqrstt;
+pub mod mqtt5_broker;
+pub mod mqtt_endpoint;
+pub mod rumqttc_v4;
+pub mod rumqttc_v5;
+mod stream;
+
+use qoslab::testing::Test;
+
+/// A product, in one version of the protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct Product {
+    /// The crate's name.
+    pub name: &'static str,
+    /// The crate's version.
+    pub version: &'static str,
+    /// The version of MQTT, as a scenario writes it.
+    pub mqtt: &'static str,
+    /// What it can stand for.
+    pub role: Role,
+    place: fn(Test, &str) -> Test,
+}
+
+/// What a product can stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Clients.
+    Client,
+    /// The broker.
+    Broker,
+}
+
+impl Product {
+    /// Puts it in the place of the clients whose names match, or of the broker, whatever `names`
+    /// says then.
+    pub fn put(&self, test: Test, names: &str) -> Test {
+        (self.place)(test.set("mqtt", &format!("{:?}", self.mqtt)), names)
+    }
+}
+
+/// All of them.
+pub const PRODUCTS: [Product; 7] = [
+    Product {
+        name: "rumqttc-v4-next",
+        version: "0.34.0",
+        mqtt: "3.1.1",
+        role: Role::Client,
+        place: |test, names| test.client(names, rumqttc_v4::run),
+    },
+    Product {
+        name: "rumqttc-v5-next",
+        version: "0.34.0",
+        mqtt: "5.0",
+        role: Role::Client,
+        place: |test, names| test.client(names, rumqttc_v5::run),
+    },
+    Product {
+        name: "mqrstt",
+        version: "0.4.0",
+        mqtt: "5.0",
+        role: Role::Client,
+        place: |test, names| test.client(names, mqrstt::run),
+    },
+    Product {
+        name: "mqtt-endpoint-tokio",
+        version: "0.6.6",
+        mqtt: "3.1.1",
+        role: Role::Client,
+        place: |test, names| test.client(names, mqtt_endpoint::run),
+    },
+    Product {
+        name: "mqtt-endpoint-tokio",
+        version: "0.6.6",
+        mqtt: "5.0",
+        role: Role::Client,
+        place: |test, names| test.client(names, mqtt_endpoint::run),
+    },
+    Product {
+        name: "mqtt5",
+        version: "0.49.0",
+        mqtt: "3.1.1",
+        role: Role::Broker,
+        place: |test, _| test.broker(mqtt5_broker::run),
+    },
+    Product {
+        name: "mqtt5",
+        version: "0.49.0",
+        mqtt: "5.0",
+        role: Role::Broker,
+        place: |test, _| test.broker(mqtt5_broker::run),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::PRODUCTS;
+
+    #[test]
+    fn the_table_names_the_versions_that_are_pinned() {
+        let manifest = include_str!("../Cargo.toml");
+        for product in PRODUCTS {
+            let pin = format!("version = \"={}\"", product.version);
+            let pinned = |line: &&str| line.contains(product.name) && line.contains(&pin);
+            assert_eq!(manifest.lines().filter(pinned).count(), 1, "{}", product.name);
+        }
+    }
+}
