@@ -189,7 +189,7 @@ fn a_store_of_another_model_or_format_is_refused_and_left_alone() {
     other[checked..].copy_from_slice(&checksum);
     fs::write(&path, &other).unwrap();
     let error = Store::open(&path).unwrap_err().to_string();
-    assert!(error.contains("format 99") && error.contains("format 2"), "{error}");
+    assert!(error.contains("format 99") && error.contains("format 3"), "{error}");
 
     fs::write(&path, "schema = 1").unwrap();
     assert!(matches!(Store::open(&path), Err(StoreError::NotAStore(_))));
