@@ -13,6 +13,7 @@ use qoslab::base::event::SubscriptionRequest;
 use qoslab::base::name::{ClientIndex, Node};
 use qoslab::base::qos::QoS;
 use qoslab::base::time::Span;
+use qoslab::engine::EventEngine;
 use qoslab::engine::event::{Options, run};
 use qoslab::guarantee::verdict::Ending;
 use qoslab::guarantee::watch::Watch;
@@ -109,7 +110,7 @@ fn six_hundred_trials(bencher: Bencher<'_, '_>) {
     let idle = AtomicBool::new(false);
     let play = || {
         let holds = |trial| {
-            judge_trial(trial, &idle)
+            judge_trial(&EventEngine, trial, &idle)
                 .is_ok_and(|it| it.violations.is_empty() && it.rules.is_empty())
         };
         assert!(trials.par_iter().all(holds));
@@ -120,7 +121,7 @@ fn six_hundred_trials(bencher: Bencher<'_, '_>) {
 fn bench(bencher: Bencher<'_, '_>, trial: &Trial) {
     let idle = AtomicBool::new(false);
     let play = || {
-        let outcome = judge_trial(trial, &idle).expect("a trial runs the same twice");
+        let outcome = judge_trial(&EventEngine, trial, &idle).expect("a trial runs the same twice");
         assert_eq!(outcome.ending, Ending::Quiescent);
         assert!(outcome.rules.is_empty());
         outcome.packets

@@ -9,6 +9,7 @@
 //! ```
 //! use std::sync::atomic::AtomicBool;
 //!
+//! use qoslab::engine::EventEngine;
 //! use qoslab::scenario::Scenario;
 //! use qoslab::study::judge::judge_trial;
 //!
@@ -16,7 +17,7 @@
 //! let text = include_str!("../scenarios/lossy-uplink.toml");
 //! let scenario = Scenario::parse("lossy-uplink.toml", text).map_err(|e| e.to_string())?;
 //! for point in &scenario.points {
-//!     let outcome = judge_trial(&point.trial(1), &AtomicBool::new(false))?;
+//!     let outcome = judge_trial(&EventEngine, &point.trial(1), &AtomicBool::new(false))?;
 //!     let metrics = &outcome.metrics.qos[point.published.unwrap().index()].counts;
 //!     println!("{}: {} of {} lost", point.label(), metrics.lost, metrics.units);
 //!     assert!(outcome.violations.is_empty());
@@ -33,7 +34,7 @@
 //! | [`cli`] | arguments, progress, exit codes, files |
 //! | [`report`] | numbers to people: tables, charts, pages, CSV, JSON, Markdown, `JUnit` |
 //! | [`study`] | many trials in parallel, with results in a fixed order |
-//! | [`engine`] | one trial: one queue of what is to happen, in virtual time |
+//! | [`engine`] | one trial in virtual time: one queue of what is to happen, or simulated hosts |
 //! | [`scenario`] | the file: what it may say, what is wrong with it, which trials it stands for |
 //! | [`guarantee`] | who is owed what, what came, whose fault it was |
 //! | [`network`] | what a link does to a packet |
@@ -47,12 +48,12 @@
 //!
 //! # The way of a trial
 //! A file becomes a [`scenario::Scenario`], its points become [`scenario::trial::Trial`]s,
-//! [`engine::event::run`] plays one and tells an [`base::event::Observer`] of each event,
+//! an [`engine::Engine`] plays one and tells an [`base::event::Observer`] of each event,
 //! [`guarantee::watch::Watch`] keeps the books, and [`study::judge::judge_trial`] turns them into a
 //! [`guarantee::verdict::Outcome`]. Where a promise was broken the trial runs a second time, the
 //! same to the last event, and only the messages concerned are recorded.
 //!
-//! What luck decided in a trial can be written down ([`engine::event::write_down`]): the same trial
+//! What luck decided in a trial can be written down ([`engine::write_down`]): the same trial
 //! with nothing left to luck, of which parts can be taken out one by one ([`scenario::schedule`]).
 //! On that stand [`study::shrink`], failure files and replays.
 //!

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use qoslab::base::name::{PacketName, Subject};
 use qoslab::base::time::Time;
+use qoslab::engine::EventEngine;
 use qoslab::guarantee::verdict::{
     Blame, Breach, Ending, Finding, Outcome, Promise, StoryLine, Violation,
 };
@@ -139,7 +140,8 @@ fn filter(subscription: &str) -> Option<&str> {
 }
 
 fn judge(trial: &Trial) -> Outcome {
-    judge_trial(trial, &AtomicBool::new(false)).expect("both passes are the same trial")
+    judge_trial(&EventEngine, trial, &AtomicBool::new(false))
+        .expect("both passes are the same trial")
 }
 
 /// A finding in full, for a failure's message.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
+use qoslab::engine::EventEngine;
 use qoslab::guarantee::verdict::{Blame, Breach};
 use qoslab::scenario::Scenario;
 use qoslab::study::judge::judge_trial;
@@ -93,7 +94,8 @@ fn the_scenario_in_the_readme_keeps_every_promise() {
     assert_eq!(scenario.points.len(), 3);
     for point in &scenario.points {
         for seed in 1..=5 {
-            let outcome = judge_trial(&point.trial(seed), &AtomicBool::new(false)).unwrap();
+            let outcome =
+                judge_trial(&EventEngine, &point.trial(seed), &AtomicBool::new(false)).unwrap();
             assert!(outcome.violations.is_empty(), "{} seed {seed}", point.label());
         }
     }
@@ -148,7 +150,8 @@ fn what_the_documents_name_is_there() {
 #[test]
 fn the_scenario_of_lowest_free_ids_loses_what_was_acknowledged() {
     let scenario = the_scenario_in(LIMITS);
-    let outcome = judge_trial(&scenario.points[0].trial(1), &AtomicBool::new(false)).unwrap();
+    let outcome =
+        judge_trial(&EventEngine, &scenario.points[0].trial(1), &AtomicBool::new(false)).unwrap();
     let kinds: Vec<_> = outcome.violations.keys().map(|it| (it.breach, it.blame)).collect();
     assert_eq!(kinds, [(Breach::Lost, Blame::Network)]);
 }

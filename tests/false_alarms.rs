@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use qoslab::engine::EventEngine;
 use qoslab::guarantee::verdict::Ending;
 use qoslab::scenario::expect::Expected;
 use qoslab::scenario::{Scenario, find};
@@ -34,7 +35,7 @@ fn no_swarm_over_correct_endpoints_breaks_a_promise_or_a_rule() {
         for point in &one.points {
             for seed in 1_000_000..1_000_000 + SEEDS {
                 let trial = point.trial(seed);
-                let outcome = judge_trial(&trial, &AtomicBool::new(false)).unwrap();
+                let outcome = judge_trial(&EventEngine, &trial, &AtomicBool::new(false)).unwrap();
                 let which = format!("{} --trial {}", one.path, trial.name);
                 assert_eq!(outcome.ending, Ending::Quiescent, "{which}");
                 let broken = outcome.violations.keys().copied().map(Expected::Promise);

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use common::{Line, count};
 use qoslab::closed_form::REORDERED_QOS2;
+use qoslab::engine::EventEngine;
 use qoslab::guarantee::verdict::{Blame, Breach, Ending, Promise, Violation};
 use qoslab::scenario::trial::Trial;
 use qoslab::study::judge::judge_trial;
@@ -62,7 +63,8 @@ fn every_message_that_reordering_doubles_is_the_network_s() {
     for longest_delay in [1.0, 2.0, 4.0] {
         for sender in ["ignore", "answer"] {
             let trial = reordering(longest_delay, sender, 500);
-            let outcome = judge_trial(&trial, &AtomicBool::new(false)).expect("the same trial");
+            let outcome =
+                judge_trial(&EventEngine, &trial, &AtomicBool::new(false)).expect("the same trial");
             assert_eq!(outcome.ending, Ending::Quiescent);
             assert!(outcome.violations.keys().all(|violation| *violation == doubled));
             let count = outcome.violations.get(&doubled).copied().unwrap_or_default();

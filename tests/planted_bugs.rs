@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use common::{Line, watch};
+use qoslab::engine::EventEngine;
 use qoslab::guarantee::monitor::Monitor;
 use qoslab::guarantee::rules::Rule;
 use qoslab::guarantee::verdict::{Blame, Breach, Outcome, Promise, Violation};
@@ -30,7 +31,8 @@ const LOSSY: Line<'_> = Line {
 };
 
 fn judge(trial: &Trial) -> Outcome {
-    judge_trial(trial, &AtomicBool::new(false)).expect("both passes are the same trial")
+    judge_trial(&EventEngine, trial, &AtomicBool::new(false))
+        .expect("both passes are the same trial")
 }
 
 fn planted(trial: &Trial, plant: impl FnOnce(&mut Setup)) -> Trial {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use qoslab::engine::EventEngine;
 use qoslab::guarantee::verdict::{Blame, Breach, Ending, Outcome, Promise, RuleBreak};
 use qoslab::mqtt::quirks::{Quirk, Side};
 use qoslab::mqtt::settings::ClientSettings;
@@ -134,7 +135,8 @@ fn trials(scenario: &Scenario) -> impl Iterator<Item = (&Point, u64)> {
 }
 
 fn judge(trial: &Trial) -> Outcome {
-    judge_trial(trial, &AtomicBool::new(false)).expect("both passes are the same trial")
+    judge_trial(&EventEngine, trial, &AtomicBool::new(false))
+        .expect("both passes are the same trial")
 }
 
 /// The same trial with a quirk on the endpoint that is to be blamed.

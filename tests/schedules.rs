@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use qoslab::engine::event::{Options, run, write_down};
+use qoslab::engine::event::{Options, run};
+use qoslab::engine::{EventEngine, write_down};
 use qoslab::scenario::trial::Trial;
 use qoslab::scenario::{Scenario, find};
 use rayon::prelude::*;
@@ -29,7 +30,7 @@ fn the_file_that_stands_for_a_trial_is_read_as_the_same_trial() {
     for scenario in shipped().iter().filter(|it| it.points[0].setup.clients.len() < 20) {
         let point = scenario.points.last().unwrap();
         let trial = point.trial(scenario.first_seed);
-        let Some(still) = write_down(&trial, None) else { unreachable!() };
+        let Some(still) = write_down(&EventEngine, &trial, None) else { unreachable!() };
         let text = scenario.written_down(&still);
         let read = Scenario::parse("failure.toml", &text)
             .unwrap_or_else(|wrong| panic!("{}: {}", scenario.name, wrong.render(false)));
@@ -53,7 +54,7 @@ fn a_trial_without_luck_repeats_the_one_that_was_written_down() {
         .filter_map(|(scenario, point, n)| {
             let trial = point.trial(scenario.first_seed + n);
             let interrupt = AtomicBool::new(false);
-            let still = write_down(&trial, Some(&interrupt)).unwrap();
+            let still = write_down(&EventEngine, &trial, Some(&interrupt)).unwrap();
             (trace(&trial) != trace(&still))
                 .then(|| format!("{} {} seed {}", scenario.name, point.label(), trial.seed))
         })

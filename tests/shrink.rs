@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use qoslab::engine::EventEngine;
 use qoslab::guarantee::verdict::{Blame, Outcome};
 use qoslab::mqtt::quirks::{Quirk, Quirks};
 use qoslab::scenario::Scenario;
@@ -181,7 +182,8 @@ do = {{ outage = \"exp 8s\" }}
 }
 
 fn judge(trial: &Trial) -> Outcome {
-    judge_trial(trial, &AtomicBool::new(false)).expect("both passes are the same trial")
+    judge_trial(&EventEngine, trial, &AtomicBool::new(false))
+        .expect("both passes are the same trial")
 }
 
 fn without_quirks(trial: &Trial, whom: Blame) -> Trial {
@@ -217,7 +219,8 @@ fn shrunk(quirk: Quirk, whom: Blame, world: &World) -> (Scenario, Shrunk) {
         };
         let Some(bug) = Bug::of(&outcome).into_iter().find(own) else { continue };
         let never = AtomicBool::new(false);
-        let found = shrink(&trial, bug, MOST_EVENTS, &never).expect("nobody interrupts");
+        let found =
+            shrink(&EventEngine, &trial, bug, MOST_EVENTS, &never).expect("nobody interrupts");
         return (scenario, found);
     }
     panic!("{} on the {whom:?} breaks nothing", quirk.label());

@@ -13,6 +13,7 @@ use super::studies::{self, Drawing, PAGE_NAME};
 use super::terminal::note;
 use super::{exit, grid, interrupt, load};
 use crate::base::qos::QoS;
+use crate::engine::EventEngine;
 use crate::report::{commands, escape};
 use crate::scenario::Scenario;
 use crate::scenario::axis::{Axis, Setting};
@@ -159,7 +160,7 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     let gate = Gate { pool: &pool, fail_fast: false, interrupt };
     let decided = Decided::new(&study, &wanted, &selection, |mut plan| {
         plan.cells.iter_mut().for_each(|(_, plan)| running.overrule(&mut plan.scenario));
-        gate.run_study(plan, &mut store, &|trial| judge_trial(trial, interrupt), &())
+        gate.run_study(plan, &mut store, &|trial| judge_trial(&EventEngine, trial, interrupt), &())
     });
     store.finish()?;
     if interrupt.load(Ordering::SeqCst) {

@@ -21,6 +21,7 @@ use super::{exit, interrupt, load};
 use crate::base::qos::QoS;
 use crate::base::time::Span;
 use crate::base::units::{format_count, parse_span, write_span};
+use crate::engine::EventEngine;
 use crate::report::commands;
 use crate::report::explore::Searched;
 use crate::scenario::axis::Setting;
@@ -177,7 +178,7 @@ impl Arguments {
             }
         };
         let mut story = report.counterexample.as_ref().and_then(|found| {
-            stories::of_trial(&found.trial, &found.outcome, &AtomicBool::new(false))
+            stories::of_trial(&EventEngine, &found.trial, &found.outcome, &AtomicBool::new(false))
         });
         if let (Some(story), Some(out)) = (&mut story, &self.out) {
             let level = point.published.map_or("mixed".to_owned(), |qos| format!("qos{qos}"));

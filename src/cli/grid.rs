@@ -12,6 +12,7 @@ use super::terminal::{Output, note, style};
 use super::{exit, interrupt, load};
 use crate::base::time::Span;
 use crate::base::units::format_bytes;
+use crate::engine::EventEngine;
 use crate::report::{commands, escape, number};
 use crate::scenario::axis::{Axis, AxisValue, Setting};
 use crate::scenario::problem::Problem;
@@ -156,7 +157,12 @@ pub(super) fn simulate(
     let style = style(printing.color, &io::stderr());
     let progress = Progress::start(total, printing.progress, printing.quiet, Told::Nothing, style);
     let gate = Gate { pool, fail_fast: false, interrupt };
-    let study = gate.run_study(plan, store, &|trial| judge_trial(trial, interrupt), &progress);
+    let study = gate.run_study(
+        plan,
+        store,
+        &|trial| judge_trial(&EventEngine, trial, interrupt),
+        &progress,
+    );
     let seconds = progress.finish();
     Ok((study?, seconds))
 }

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod check;
 mod choose;
 mod decide;
+mod engines;
 pub mod exit;
 mod explore;
 mod files;

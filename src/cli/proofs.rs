@@ -53,11 +53,12 @@ pub(super) fn prove(
     if !is_quiet {
         note(&format!(" Shrinking {}", number::counted(count as u64, "failure")));
     }
-    stories::tell(result, pool, interrupt);
+    let engine = result.engine;
+    stories::tell(&engine, result, pool, interrupt);
     let Some(folder) = folder else { return Ok(()) };
-    let ScenarioResult { scenario, points, .. } = result;
+    let ScenarioResult { scenario, engine, points, .. } = result;
     for failure in points.iter_mut().flat_map(|point| &mut point.failures) {
-        let command = failure::reproduce(scenario, failure, flags);
+        let command = failure::reproduce(scenario, *engine, failure, flags);
         for (nth, story) in (1..).zip(&mut failure.stories) {
             let name = match nth {
                 1 => failure.trial.clone(),

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use rayon::ThreadPoolBuilder;
 
+use super::engines::OnEngine;
 use super::files::Pending;
 use super::options::{qos, setting, trial_name};
 use super::terminal::{Output, When, note, style};
@@ -68,6 +69,8 @@ pub(super) struct Arguments {
     /// Encode and decode every simulated packet on its way
     #[arg(long, help_heading = "Which trial")]
     wire: bool,
+    #[command(flatten)]
+    on: OnEngine,
 
     /// Only this message, and what befell nodes and connections on its way: sensor#7, or 7
     #[arg(long, value_name = "MESSAGE", help_heading = "What to show")]
@@ -120,7 +123,7 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
         Arc::make_mut(&mut point.setup).wire |= arguments.wire;
     }
     scenario.check_size(&Limits::default(), 1).context("the scenario is too large")?;
-    let plan = match plan(vec![scenario], &arguments.selection()) {
+    let mut plan = match plan(vec![scenario], &arguments.selection()) {
         Ok(plans) => only(plans)?,
         Err(error @ (SelectionError::Nothing(_) | SelectionError::UnknownTrial(_))) => {
             note(&format!("error: {error}"));
@@ -128,11 +131,16 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
         }
         Err(error) => bail!("{error}"),
     };
+    let engine = arguments.on.engine;
+    if let Some(skipped) = arguments.on.put(&mut plan).pop() {
+        Output::default().print(&(skipped + "\n"))?;
+        return Ok(exit::NOTHING);
+    }
     let files = Files::open(arguments)?;
     let trial = plan.trial(plan.trials[0]);
     let interrupt = interrupt::watch();
-    let judged = judge_trial(&trial, interrupt);
-    unmet::tell(&trial, interrupt);
+    let judged = judge_trial(&engine, &trial, interrupt);
+    unmet::tell(engine, &trial, interrupt);
     let pool =
         ThreadPoolBuilder::new().num_threads(1).build().context("failed to start threads")?;
     let gate = Gate { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
@@ -158,7 +166,7 @@ fn show(
     let (findings, rules) =
         outcome.map_or((&[][..], &[][..]), |it| (&it.findings[..], &it.rule_findings[..]));
     let (scope, why) = scope(arguments, trial, findings, interrupt)?;
-    let tape = record(trial, &scope, interrupt);
+    let tape = record(&arguments.on.engine, trial, &scope, interrupt);
     let judged = Judged { findings, rules };
     let ladder = Ladder::new(&tape, &scope, &trial.setup, judged, arguments.rows);
     if !arguments.prints_events() {
@@ -220,7 +228,8 @@ fn scope(
             return Ok((scope, Some(why)));
         }
     };
-    let Some(mut route) = route(trial, message.0, message.1, interrupt) else {
+    let Some(mut route) = route(&arguments.on.engine, trial, message.0, message.1, interrupt)
+    else {
         let name = escape::terminal(&trial.setup.streams[message.0.index()].name);
         bail!("nobody publishes message #{} of `{name}` in this trial", message.1);
     };

@@ -9,6 +9,7 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 use rayon::ThreadPool;
 
+use super::engines::OnEngine;
 use super::github::GitHub;
 use super::options::{Printing, Running, qos, seeds, selected, setting, trial_name};
 use super::progress::{Progress, Told};
@@ -39,6 +40,7 @@ Examples:
   qoslab run lossy.toml --seeds 1..50         seeds 1 to 50, both included
   qoslab run lossy.toml --trial 3f9c          one trial again, as a failure names it
   qoslab run scenarios/ --qos 2 -q            only QoS 2, and only what fails
+  qoslab run scenarios/ --engine turmoil      the same as async code on simulated hosts
   qoslab run scenarios/ --junit junit.xml     for CI
   qoslab run scenarios/ --baseline main/      compared with the reports of an earlier run
   qoslab run scenarios/ --known known.toml    bugs in it are told and fail nothing until a day
@@ -96,6 +98,8 @@ pub(super) struct Arguments {
     /// Leave failures as large as they are
     #[arg(long, help_heading = "How to run")]
     no_shrink: bool,
+    #[command(flatten)]
+    on: OnEngine,
     #[command(flatten)]
     running: Running,
 
@@ -159,7 +163,7 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     for scenario in &scenarios {
         arguments.running.refuse_larger(scenario, &pool)?;
     }
-    let plans = match plan(scenarios, &arguments.selection()) {
+    let mut plans = match plan(scenarios, &arguments.selection()) {
         Ok(plans) => plans,
         Err(error) => {
             note(&format!("error: {error}"));
@@ -171,13 +175,19 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
             });
         }
     };
+    let skipped: Vec<String> = plans.iter_mut().flat_map(|plan| arguments.on.put(plan)).collect();
+    plans.retain(|plan| !plan.trials.is_empty());
+    let github = GitHub::from_environment();
+    if plans.is_empty() {
+        github.print(&lines(&skipped))?;
+        return Ok(exit::NOTHING);
+    }
     let exports = Exports::open(arguments)?;
     let folders = Folders::open(arguments, &plans)?;
     let planned = plans.len();
-    let found = simulate(arguments, &pool, plans, folders)?;
+    let found = Found { skipped, ..simulate(arguments, &pool, plans, folders)? };
     let flags = arguments.running.flags();
     exports.write(&found, &flags)?;
-    let github = GitHub::from_environment();
     github.print(&text(arguments, &found))?;
     let is_lenient = arguments.inconclusive == Inconclusive::Warn;
     github.remark(&found.results, &flags, is_lenient)?;
@@ -192,6 +202,8 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
 #[derive(Debug, Default)]
 struct Found {
     results: Vec<ScenarioResult>,
+    /// A line for each scenario or point that the engine cannot run.
+    skipped: Vec<String>,
     /// What is different from the baseline, where there is one; one for each result.
     baselines: Vec<Option<Comparison>>,
     /// How long it took on this machine.
@@ -233,7 +245,7 @@ fn simulate(
         if gate.stops_after(last) {
             break;
         }
-        let judge = |trial: &_| judge_trial(trial, interrupt);
+        let judge = |trial: &_| judge_trial(&arguments.on.engine, trial, interrupt);
         let folder = folders.take(&plan.scenario);
         let (result, baseline) = folder.run(arguments, &gate, plan, &judge, &progress)?;
         progress.scenario_done(&result);
@@ -262,12 +274,20 @@ fn refuse_namesakes(scenarios: &[Scenario]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tables and failures.
+/// Each on a line of its own.
+fn lines(skipped: &[String]) -> String {
+    skipped.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+}
+
+/// What was skipped, tables and failures.
 fn text(arguments: &Arguments, found: &Found) -> String {
     let layout = arguments.printing.layout();
     let style = layout.style;
     let flags = arguments.running.flags();
     let mut text = String::new();
+    if !arguments.printing.quiet {
+        text += &lines(&found.skipped);
+    }
     for (result, baseline) in found.each() {
         let is_same = baseline.is_none_or(Comparison::is_identical);
         if arguments.printing.quiet && result.verdict == Verdict::Holds && is_same {
@@ -294,6 +314,11 @@ fn summarise(arguments: &Arguments, found: &Found, planned: usize) {
         let name = escape::terminal(&partial.scenario.name);
         let (done, all) = (format_count(done), format_count(all));
         note(&format!("           partial: {name}, interrupted after {done} of {all} runs"));
+    }
+    if !found.skipped.is_empty() {
+        let skipped = format_count(found.skipped.len() as u64);
+        let engine = arguments.on.engine.name();
+        note(&format!("           {skipped} skipped: the {engine} engine cannot run them"));
     }
     if results.len() < planned {
         let left = report::number::counted((planned - results.len()) as u64, "scenario");
@@ -339,6 +364,7 @@ impl Arguments {
     fn command(&self, scenario: &Scenario) -> String {
         commands::run(
             scenario,
+            self.on.engine,
             &(selected(self.selection().seeds, &self.qos) + &self.running.flags()),
         )
     }

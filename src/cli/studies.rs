@@ -12,6 +12,7 @@ use super::interrupt;
 use super::options::Printing;
 use super::terminal::note;
 use crate::base::units::format_count;
+use crate::engine::EngineKind;
 use crate::report::charts::{ChartOptions, charts};
 use crate::report::choice::Decision;
 use crate::report::page::{self, Page};
@@ -98,22 +99,27 @@ pub(super) fn keep_timelines(study: &mut Study, store: &mut Store) -> anyhow::Re
     if interrupt::flag().load(Ordering::SeqCst) {
         return Ok(());
     }
-    study.timelines = timelines(study, interrupt::flag());
+    let engine = study.engine();
+    study.timelines = timelines(&engine, study, interrupt::flag());
     for it in &study.timelines {
         let points = &study.cells[it.cell].result.scenario.points;
         let point = points.iter().find(|point| point.label() == it.point);
         let point = point.context("a timeline belongs to no point")?;
-        store.put_timeline(Key::new(point, it.seed), it.qos, &it.timeline)?;
+        store.put_timeline(Key::new(engine, point, it.seed), it.qos, &it.timeline)?;
     }
     Ok(())
 }
 
-/// The store of an earlier study in its folder, or the store's own path; `own` is the store that
-/// will be written.
+/// The store of an earlier study on this engine, in its folder, or the store's own path; `own` is
+/// the store that will be written.
 ///
 /// # Errors
-/// If it cannot be read, or is the one that will be written.
-pub(super) fn earlier(path: &Path, own: Option<&Path>) -> anyhow::Result<Store> {
+/// If it cannot be read, is of another engine, or is the one that will be written.
+pub(super) fn earlier(
+    path: &Path,
+    own: Option<&Path>,
+    engine: EngineKind,
+) -> anyhow::Result<Store> {
     let path = if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() };
     if own.is_some_and(|own| same_file::is_same_file(own, &path).unwrap_or(false)) {
         bail!(
@@ -121,8 +127,19 @@ pub(super) fn earlier(path: &Path, own: Option<&Path>) -> anyhow::Result<Store> 
             path.display()
         );
     }
-    Store::read_any_model(&path)
-        .with_context(|| format!("failed to read the baseline `{}`", path.display()))
+    let failed = || format!("failed to read the baseline `{}`", path.display());
+    let mut store = Store::read_any_model(&path).with_context(failed)?;
+    let other = store.manifest().with_context(failed)?.map(|manifest| manifest.engine);
+    if let Some(other) = other.filter(|other| *other != engine) {
+        bail!(
+            "the baseline `{}` is of the {} engine, and this run is on the {} engine: what differs \
+             would say nothing",
+            path.display(),
+            other.name(),
+            engine.name()
+        );
+    }
+    Ok(store)
 }
 
 /// Prints the table, and whatever failed.

@@ -17,6 +17,7 @@ use super::terminal::{Output, note};
 use super::{exit, grid, interrupt, load};
 use crate::base::qos::QoS;
 use crate::base::units::parse_percent;
+use crate::engine::EngineKind;
 use crate::report::{commands, comparison, escape};
 use crate::scenario::axis::{Axis, AxisValue, Setting};
 use crate::scenario::problem::Problem;
@@ -140,7 +141,8 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     let folder = arguments.folder(&scenario, shard);
     writable_folder(&folder)?;
     let path = folder.join(FILE_NAME);
-    let baseline = arguments.baseline.as_ref().map(|it| studies::earlier(it, Some(&path)));
+    let baseline =
+        arguments.baseline.as_ref().map(|it| studies::earlier(it, Some(&path), EngineKind::Event));
     let baseline = baseline.transpose()?;
     let mut store = if arguments.fresh { Store::create(&path) } else { Store::open(&path) }?;
     store.put_manifest(&Manifest::new(&plan, settings, &selection, arguments.command()))?;

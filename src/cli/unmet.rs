@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::terminal::note;
 use crate::base::units::format_count;
+use crate::engine::EngineKind;
 use crate::report::escape;
 use crate::scenario::trial::Trial;
 use crate::study::unmet::unmet;
@@ -13,8 +14,8 @@ const MOST: usize = 10;
 
 /// Tells on standard error which entries of the trial's schedule changed nothing, and which packets
 /// that faults wait for never came.
-pub(super) fn tell(trial: &Trial, interrupt: &AtomicBool) {
-    let all = unmet(trial, interrupt);
+pub(super) fn tell(engine: EngineKind, trial: &Trial, interrupt: &AtomicBool) {
+    let all = unmet(&engine, trial, interrupt);
     if all.is_empty() {
         return;
     }

@@ -1,8 +1,15 @@
 //! Engines run one trial: endpoints, a network between them, an application above, virtual time.
 
+use std::sync::atomic::AtomicBool;
+
+use serde::{Deserialize, Serialize};
+
 use self::event::{Ended, Options};
+use self::turmoil::NotCarried;
 use crate::base::event::Observer;
-use crate::scenario::trial::Trial;
+use crate::guarantee::verdict::Ending;
+use crate::scenario::schedule::Transcript;
+use crate::scenario::trial::{Setup, Trial};
 
 pub mod event;
 pub mod mishap;
@@ -49,4 +56,66 @@ impl Engine for TurmoilEngine {
     ) -> (Ended, O) {
         turmoil::run(trial, observer, options)
     }
+}
+
+/// One of the engines that run our own endpoints, chosen when the program runs.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum EngineKind {
+    /// [`EventEngine`].
+    #[default]
+    Event,
+    /// [`TurmoilEngine`].
+    Turmoil,
+}
+
+impl EngineKind {
+    /// What it is called on the command line and in results.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Turmoil => "turmoil",
+        }
+    }
+
+    /// Checks that it can run a trial.
+    ///
+    /// # Errors
+    /// If it cannot: the first reason.
+    pub fn check(self, setup: &Setup) -> Result<(), NotCarried> {
+        match self {
+            Self::Event => Ok(()),
+            Self::Turmoil => turmoil::check(setup),
+        }
+    }
+}
+
+impl Engine for EngineKind {
+    fn run<O: Observer + 'static>(
+        &self,
+        trial: &Trial,
+        observer: O,
+        options: Options<'_>,
+    ) -> (Ended, O) {
+        match self {
+            Self::Event => EventEngine.run(trial, observer, options),
+            Self::Turmoil => TurmoilEngine.run(trial, observer, options),
+        }
+    }
+}
+
+/// Runs a trial, and writes down all that luck decided in it: the same trial with nothing left to
+/// luck, which has the same trace hash on the same engine. `None` if it was interrupted.
+#[must_use]
+pub fn write_down<E: Engine>(
+    engine: &E,
+    trial: &Trial,
+    interrupt: Option<&AtomicBool>,
+) -> Option<Trial> {
+    let mut transcript = Transcript::default();
+    let options = Options { overrule: (), interrupt, transcript: Some(&mut transcript), tap: None };
+    let (ended, ()) = engine.run(trial, (), options);
+    (ended.ending != Ending::Interrupted).then(|| event::without_luck(trial, &transcript))
 }

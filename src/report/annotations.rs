@@ -38,7 +38,7 @@ fn of_scenario(result: &ScenarioResult, flags: &str, is_lenient: bool) -> Vec<St
             point.trials.len() - point.count(Verdict::Holds),
             counted(point.trials.len() as u64, "run"),
             why(failure),
-            failure::reproduce(&result.scenario, failure, flags)
+            failure::reproduce(&result.scenario, result.engine, failure, flags)
         );
         let title = title(result, &point.label);
         Some(remark(kind(point.verdict()), result, line(result, point), &title, &what))

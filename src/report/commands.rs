@@ -2,14 +2,25 @@
 
 use super::escape;
 use crate::base::qos::QoS;
+use crate::engine::EngineKind;
 use crate::scenario::Scenario;
-use crate::study::result::PointResult;
+use crate::study::result::{PointResult, ScenarioResult};
 
-/// `qoslab run FILE --set PATH=VALUE ..`: one cell with all its points and seeds; `flags` are
-/// further options with a leading space.
+/// `qoslab run FILE --set PATH=VALUE .. --engine NAME`: one cell with all its points and seeds;
+/// `flags` are further options with a leading space.
 #[must_use]
-pub fn run(scenario: &Scenario, flags: &str) -> String {
-    on(scenario, "run") + flags
+pub fn run(scenario: &Scenario, engine: EngineKind, flags: &str) -> String {
+    on(scenario, "run") + &on_engine(engine) + flags
+}
+
+/// The option that chooses the engine, with a leading space; empty for the one that is used where
+/// nothing is said.
+#[must_use]
+pub fn on_engine(engine: EngineKind) -> String {
+    if engine == EngineKind::default() {
+        return String::new();
+    }
+    format!(" --engine {}", engine.name())
 }
 
 /// `qoslab explore FILE --set PATH=VALUE .. --faults K`.
@@ -34,10 +45,10 @@ pub fn argument(text: &(impl std::fmt::Display + ?Sized)) -> String {
 
 /// The same for one published QoS of one point, with the seeds that were run.
 #[must_use]
-pub fn point(scenario: &Scenario, point: &PointResult, qos: QoS) -> String {
+pub fn point(result: &ScenarioResult, point: &PointResult, qos: QoS) -> String {
     let mut flags = format!(" --qos {qos}");
     if let (Some(first), Some(last)) = (point.trials.first(), point.trials.last()) {
         flags += &format!(" --seeds {}..{}", first.seed, last.seed);
     }
-    run(scenario, &flags)
+    run(&result.scenario, result.engine, &flags)
 }

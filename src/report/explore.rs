@@ -7,6 +7,7 @@ use super::{describe, escape, failure, ladder, story};
 use crate::base::name::Way;
 use crate::base::qos::QoS;
 use crate::base::units::format_count;
+use crate::engine::EngineKind;
 use crate::engine::event::explore::Until;
 use crate::mqtt::settings::Store;
 use crate::network::settings::Transport;
@@ -144,7 +145,7 @@ impl Searched<'_> {
         if let Some(own) = self.story {
             text += &ladder::text(&story::ladder(own, MOST_ROWS), style);
             if let Some(folder) = &own.folder {
-                text.extend(["\n", &story::files(folder)]);
+                text.extend(["\n", &story::files(folder, EngineKind::Event)]);
             }
         }
         text

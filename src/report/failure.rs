@@ -10,6 +10,7 @@ use super::words;
 use super::{commands, escape, story};
 use crate::base::time::Time;
 use crate::base::units::format_count;
+use crate::engine::EngineKind;
 use crate::guarantee::verdict::{
     Breach, Ending, Finding, Outcome, RuleBreak, RuleFinding, Violation,
 };
@@ -50,7 +51,7 @@ pub fn failures(result: &ScenarioResult, flags: &str, style: Style) -> String {
     let mut told = Told { all: trials == 1, ..Told::default() };
     for point in &result.points {
         for failure in &point.failures {
-            text += &block(&result.scenario, point, failure, flags, style, &mut told);
+            text += &block(result, point, failure, flags, style, &mut told);
             text.push('\n');
         }
         let failed: usize = point.verdicts.values().sum::<usize>()
@@ -64,7 +65,7 @@ pub fn failures(result: &ScenarioResult, flags: &str, style: Style) -> String {
 }
 
 fn block(
-    scenario: &Scenario,
+    result: &ScenarioResult,
     point: &PointResult,
     failure: &Failure,
     flags: &str,
@@ -74,12 +75,12 @@ fn block(
     let mut text = format!(
         "{} {}  {}  trial {} (seed {})\n",
         gate(failure.verdict, style),
-        style.strong(&escape::terminal(&scenario.name)),
+        style.strong(&escape::terminal(&result.scenario.name)),
         point.label,
         failure.trial,
         failure.seed,
     );
-    let setup = &*scenario.points[point.index].setup;
+    let setup = &*result.scenario.points[point.index].setup;
     text += &match &failure.cause {
         Cause::Broken { totals, findings, violations, rule_findings, rules } => {
             let findings = findings.iter().filter(|it| told.is_new(it.violation, None));
@@ -122,8 +123,9 @@ fn block(
             format!("  qoslab panicked: {}\n  this is a bug in qoslab\n", escape::terminal(message))
         }
     };
-    text += &format!("  reproduce: {}\n", reproduce(scenario, failure, flags));
-    text.extend(failure.stories.iter().map(|story| story::text(story, style)));
+    let ScenarioResult { scenario, engine, .. } = result;
+    text += &format!("  reproduce: {}\n", reproduce(scenario, *engine, failure, flags));
+    text.extend(failure.stories.iter().map(|it| story::text(it, *engine, style)));
     text
 }
 
@@ -226,11 +228,16 @@ pub(super) fn times(finding: &Finding) -> String {
     }
 }
 
-/// The command that runs one trial again.
+/// The command that runs one trial again, on the engine on which it failed.
 #[must_use]
-pub fn reproduce(scenario: &Scenario, failure: &Failure, flags: &str) -> String {
+pub fn reproduce(
+    scenario: &Scenario,
+    engine: EngineKind,
+    failure: &Failure,
+    flags: &str,
+) -> String {
     let last = scenario.first_seed.saturating_add(u64::from(scenario.seed_count));
     let own = (scenario.first_seed..last).contains(&failure.seed);
     let seed = if own { String::new() } else { format!(" --seed {}", failure.seed) };
-    commands::run(scenario, &format!("{seed}{flags} --trial {}", failure.trial))
+    commands::run(scenario, engine, &format!("{seed}{flags} --trial {}", failure.trial))
 }

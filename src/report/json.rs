@@ -16,6 +16,7 @@ use super::{describe, words};
 use crate::base::name::Kind;
 use crate::base::qos::QoS;
 use crate::base::time::Span;
+use crate::engine::EngineKind;
 use crate::guarantee::metrics::{Count, MESSAGE_KINDS, Purposes};
 use crate::guarantee::verdict::{RuleBreak, Violation};
 use crate::scenario::MODEL;
@@ -88,6 +89,9 @@ struct Scenario {
     schema: u32,
     qoslab: &'static str,
     model: u32,
+    /// Where it is not the one that is used where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine: Option<&'static str>,
     scenario: String,
     about: String,
     mqtt: String,
@@ -266,6 +270,7 @@ impl Scenario {
             schema: SCHEMA,
             qoslab: env!("CARGO_PKG_VERSION"),
             model: MODEL,
+            engine: (result.engine != EngineKind::default()).then(|| result.engine.name()),
             scenario: result.scenario.name.clone(),
             about: result.scenario.about.clone(),
             mqtt,

@@ -1,12 +1,13 @@
 //! The smallest trial in which something breaks as it did: how small, its ladder, and the commands
 //! that show it again.
 
-use super::commands::argument;
+use super::commands::{argument, on_engine};
 use super::ladder::{self, Judged, Ladder};
 use super::number::counted;
 use super::style::Style;
 use super::table::wrap;
 use super::{escape, failure, words};
+use crate::engine::EngineKind;
 use crate::scenario::Scenario;
 use crate::study::shrink::{Bug, Size};
 use crate::study::stories::Story;
@@ -23,23 +24,24 @@ pub const LADDER_PICTURE: &str = "ladder.svg";
 /// The packets, for Wireshark.
 pub const PACKETS: &str = "packets.pcapng";
 
-/// What is printed of it below its failure.
+/// What is printed of it below its failure, on the engine that found it.
 #[must_use]
-pub fn text(story: &Story, style: Style) -> String {
+pub fn text(story: &Story, engine: EngineKind, style: Style) -> String {
     let mut text = format!("\n  {}\n\n", sentence(story));
     text += &ladder::text(&ladder(story, MOST_ROWS), style);
     if let Some(folder) = &story.folder {
-        text.extend(["\n", &files(folder)]);
+        text.extend(["\n", &files(folder, engine)]);
     }
     text
 }
 
 /// The commands that show what a folder keeps of it.
 #[must_use]
-pub fn files(folder: &str) -> String {
+pub fn files(folder: &str, engine: EngineKind) -> String {
     let (file, packets) = (format!("{folder}/{FAILURE}"), format!("{folder}/{PACKETS}"));
     let (file, packets) = (argument(&file), argument(&packets));
-    format!("  shrunk:    qoslab replay {file}\n  packets:   wireshark {packets}\n")
+    let engine = on_engine(engine);
+    format!("  shrunk:    qoslab replay {file}{engine}\n  packets:   wireshark {packets}\n")
 }
 
 /// From how much to how little.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::manifest::Manifest;
 use super::needs::{self, Value};
-use super::result::{Judged, PointResult, TrialRow};
+use super::result::{Judged, PointResult, ScenarioResult, TrialRow};
 use super::store::{Key, Store, StoreError};
 use super::sweep::{Cell, Study};
 use crate::guarantee::verdict::Outcome;
@@ -123,7 +123,8 @@ impl Earlier {
 
     /// The trial that is to be compared with this one.
     fn key(&self, study: &Study, cell: &Cell, point: &PointResult, seed: u64) -> Option<Key> {
-        let same = Key::new(&cell.result.scenario.points[point.index], seed);
+        let ScenarioResult { scenario, engine, .. } = &cell.result;
+        let same = Key::new(*engine, &scenario.points[point.index], seed);
         if self.trials.contains(&same) {
             return Some(same);
         }

@@ -28,7 +28,7 @@ impl Folding {
     /// What a trial is, and the most events that it may have.
     pub(super) fn key(&self, selected: Selected) -> (Key, u64) {
         let point = &self.plan.scenario.points[selected.point];
-        (Key::new(point, selected.seed), point.setup.max_events)
+        (Key::new(self.plan.engine, point, selected.seed), point.setup.max_events)
     }
 
     /// How many trials have come to an end.

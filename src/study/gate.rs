@@ -159,7 +159,8 @@ impl Gate<'_> {
         for (cell, found) in study.cells.iter().enumerate() {
             for point in &found.result.points {
                 for row in &point.trials {
-                    let key = Key::new(&found.result.scenario.points[point.index], row.seed);
+                    let ScenarioResult { scenario, engine, .. } = &found.result;
+                    let key = Key::new(*engine, &scenario.points[point.index], row.seed);
                     let Some((qos, timeline)) = store.timeline(key)? else { continue };
                     let (point, trial) = (point.label.clone(), row.name.clone());
                     let seed = row.seed;

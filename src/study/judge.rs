@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 use thiserror::Error;
 
 use super::roster::roster;
+use crate::engine::Engine;
 use crate::engine::event::Options;
-use crate::engine::{Engine, EventEngine};
 use crate::guarantee::monitor::Conformance;
 use crate::guarantee::recorder::Recorder;
 use crate::guarantee::verdict::{Ending, Outcome};
@@ -26,21 +26,13 @@ pub enum JudgeError {
     },
 }
 
-/// Runs a trial and judges it. If promises were broken, runs it once more and watches the
-/// messages concerned, to tell what happened and whose fault it was. Once `interrupt` is true the
-/// outcome may end as [`Ending::Interrupted`], and then says nothing.
+/// Runs a trial on an engine and judges it. If promises were broken, runs it once more and watches
+/// the messages concerned, to tell what happened and whose fault it was. Once `interrupt` is true
+/// the outcome may end as [`Ending::Interrupted`], and then says nothing.
 ///
 /// # Errors
 /// If the two passes differ, which is a bug in qoslab.
-pub fn judge_trial(trial: &Trial, interrupt: &AtomicBool) -> Result<Outcome, JudgeError> {
-    judge_on(&EventEngine, trial, interrupt)
-}
-
-/// As [`judge_trial`], on another engine.
-///
-/// # Errors
-/// If the two passes differ.
-pub fn judge_on<E: Engine>(
+pub fn judge_trial<E: Engine>(
     engine: &E,
     trial: &Trial,
     interrupt: &AtomicBool,

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::choose::Wanted;
-use super::plan::{Seeds, Selection, SelectionError};
+use super::plan::{Plan, Seeds, Selection, SelectionError};
 use super::precision::Precision;
 use super::shard::Shard;
 use super::store::Key;
 use super::sweep::StudyPlan;
 use crate::base::qos::QoS;
+use crate::engine::EngineKind;
 use crate::scenario::Scenario;
 use crate::scenario::axis::{Axis, AxisValue, Setting};
 use crate::scenario::expect::KnownBreak;
@@ -23,6 +24,8 @@ pub struct Manifest {
     pub path: String,
     /// The scenario file's text.
     pub source: String,
+    /// What runs it.
+    pub engine: EngineKind,
     /// The command line as it is shown, without what is this machine's alone: shard and jobs.
     pub command: String,
     /// Fields set to other values than the file's, in all cells.
@@ -81,19 +84,20 @@ impl Manifest {
         selection: &Selection,
         command: String,
     ) -> Self {
-        let scenario = &plan.cells[0].1.scenario;
+        let Plan { scenario, engine, .. } = &plan.cells[0].1;
         let (first_seed, seed_count) = selection.seeds_of(scenario);
         let cells = plan.cells.iter().map(|(values, cell)| {
             let points = cell.trials.chunk_by(|a, b| a.point == b.point);
             let points = points.map(|trials| {
                 let point = &cell.scenario.points[trials[0].point];
-                (point.label(), Key::new(point, first_seed))
+                (point.label(), Key::new(*engine, point, first_seed))
             });
             CellKeys { values: values.clone(), points: points.collect() }
         });
         Self {
             path: scenario.path.clone(),
             source: scenario.source.clone(),
+            engine: *engine,
             command,
             settings,
             axes: plan.axes.clone(),
@@ -124,7 +128,10 @@ impl Manifest {
             Ok((cell.values.clone(), scenario))
         });
         let cells = scenarios.collect::<Result<_, ManifestError>>()?;
-        let plan = StudyPlan::new(self.axes.clone(), cells, &self.selection())?;
+        let mut plan = StudyPlan::new(self.axes.clone(), cells, &self.selection())?;
+        for (_, cell) in &mut plan.cells {
+            cell.keep_carried(self.engine);
+        }
         let plan = plan.limited(self.precision, self.shard)?;
         let again = Self::new(&plan, self.settings.clone(), &self.selection(), String::new());
         if again.cells == self.cells { Ok(plan) } else { Err(ManifestError::OtherTrials) }
@@ -182,6 +189,7 @@ impl Manifest {
         let differs = [
             (self.source != other.source, "the scenario's text"),
             (self.path != other.path, "the scenario's path"),
+            (self.engine != other.engine, "the engines"),
             (self.settings != other.settings, "the settings"),
             (self.axes != other.axes, "the axes"),
             (self.cells != other.cells, "the cells"),

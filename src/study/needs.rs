@@ -70,7 +70,7 @@ impl Value {
 /// show them, so they are not judged. `planned` trials were to run.
 #[must_use]
 pub fn judge_scenario(plan: Plan, planned: usize, points: Vec<PointResult>) -> ScenarioResult {
-    let Plan { scenario, narrowed, .. } = plan;
+    let Plan { scenario, narrowed, engine, .. } = plan;
     let needs: Vec<NeedResult> =
         scenario.expect.needs.iter().map(|need| judge_need(need, &points)).collect();
     let sometimes: Vec<(String, u64)> = scenario
@@ -100,6 +100,7 @@ pub fn judge_scenario(plan: Plan, planned: usize, points: Vec<PointResult>) -> S
         .max()
         .unwrap_or(Verdict::Inconclusive);
     ScenarioResult {
+        engine,
         scenario,
         planned,
         finished,

@@ -4,6 +4,8 @@ use thiserror::Error;
 
 use crate::base::qos::QoS;
 use crate::base::units::format_count;
+use crate::engine::EngineKind;
+use crate::engine::turmoil::NotCarried;
 use crate::scenario::trial::Trial;
 use crate::scenario::{Point, Scenario};
 
@@ -46,6 +48,8 @@ pub struct Plan {
     pub trials: Vec<Selected>,
     /// Whether only a part of the scenario was asked for: one trial, one seed, or some levels.
     pub narrowed: bool,
+    /// What runs them.
+    pub engine: EngineKind,
 }
 
 /// One trial to run. Ordered by point, then by seed.
@@ -114,6 +118,26 @@ impl Selection {
 }
 
 impl Plan {
+    /// Takes out the points that the engine cannot run, and says why, each with its name.
+    pub fn keep_carried(&mut self, engine: EngineKind) -> Vec<(String, NotCarried)> {
+        self.engine = engine;
+        let points = &self.scenario.points;
+        let mut left_out = Vec::new();
+        let carries = |point: &usize| match engine.check(&points[*point].setup) {
+            Ok(()) => true,
+            Err(why) => {
+                left_out.push((points[*point].label(), why));
+                false
+            }
+        };
+        let mut planned: Vec<usize> = self.trials.iter().map(|it| it.point).collect();
+        planned.dedup();
+        let carried: Vec<usize> = planned.into_iter().filter(carries).collect();
+        self.trials.retain(|it| carried.contains(&it.point));
+        self.narrowed |= !left_out.is_empty();
+        left_out
+    }
+
     /// Every choice made for one of the plan's trials.
     #[must_use]
     pub fn trial(&self, selected: Selected) -> Trial {
@@ -142,7 +166,7 @@ pub(super) fn plan_each(
         let some_levels =
             trials.chunk_by(|a, b| a.point == b.point).count() < scenario.points.len();
         let narrowed = some_levels || selection.one_seed || selection.trial.is_some();
-        plans.push(Plan { scenario, trials, narrowed });
+        plans.push(Plan { scenario, trials, narrowed, engine: EngineKind::default() });
     }
     if let Some(prefix) = &selection.trial {
         keep_named(&mut plans, prefix)?;

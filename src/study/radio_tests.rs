@@ -7,6 +7,7 @@ use super::judge::judge_trial;
 use super::plan::{Selection, plan};
 use super::result::{PointResult, ScenarioResult};
 use crate::base::qos::QoS;
+use crate::engine::EventEngine;
 use crate::scenario::Scenario;
 use crate::scenario::expect::Metric;
 use crate::scenario::trial::Trial;
@@ -42,7 +43,7 @@ fn run(client: &str, link: &str) -> ScenarioResult {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let plans = plan(vec![scenario], &Selection::default()).unwrap();
     let gate = Gate { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
-    let judge = |trial: &Trial| judge_trial(trial, &AtomicBool::new(false));
+    let judge = |trial: &Trial| judge_trial(&EventEngine, trial, &AtomicBool::new(false));
     gate.run(plans, &judge, &()).remove(0)
 }
 

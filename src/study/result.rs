@@ -12,6 +12,7 @@ pub use super::stories::Story;
 use crate::base::name::Kind;
 use crate::base::qos::QoS;
 use crate::base::time::{Span, Time};
+use crate::engine::EngineKind;
 use crate::guarantee::metrics::{
     Count, Counts, KindTraffic, Latency, MESSAGE_KINDS, Purposes, QosMetrics,
 };
@@ -48,6 +49,8 @@ pub const MAX_FAILURES: usize = 3;
 pub struct ScenarioResult {
     /// The scenario.
     pub scenario: Scenario,
+    /// What ran its trials.
+    pub engine: EngineKind,
     /// How many trials were to run.
     pub planned: usize,
     /// How many did; fewer after an interruption.

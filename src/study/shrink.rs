@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::judge::judge_trial;
 use crate::base::name::{ClientIndex, StreamIndex};
 use crate::base::time::{Span, Time};
-use crate::engine::event::{self, Options, write_down};
+use crate::engine::event::Options;
+use crate::engine::{Engine, write_down};
 use crate::guarantee::verdict::{Ending, Finding, Outcome, RuleBreak, Violation};
 use crate::scenario::schedule::{Piece, Transcript};
 use crate::scenario::trial::{Setup, Trial};
@@ -64,13 +65,21 @@ pub const MOST_EVENTS: u64 = 20_000_000;
 /// Rounds in which everything is tried again; hardly ever more than three change anything.
 const MOST_ROUNDS: usize = 8;
 
-/// Shrinks a trial in which `bug` was found. `None` if it was interrupted, or if
+/// Shrinks a trial in which `bug` was found on this engine. `None` if it was interrupted, or if
 /// the bug does not come again, which would be a bug in qoslab.
 #[must_use]
-pub fn shrink(trial: &Trial, bug: Bug, most_events: u64, interrupt: &AtomicBool) -> Option<Shrunk> {
-    let still = write_down(trial, Some(interrupt))?;
-    let outcome = judge_trial(&still, interrupt).ok().filter(|outcome| bug.is_in(outcome))?;
+pub fn shrink<E: Engine>(
+    engine: &E,
+    trial: &Trial,
+    bug: Bug,
+    most_events: u64,
+    interrupt: &AtomicBool,
+) -> Option<Shrunk> {
+    let still = write_down(engine, trial, Some(interrupt))?;
+    let outcome = judge_trial(engine, &still, interrupt).ok();
+    let outcome = outcome.filter(|outcome| bug.is_in(outcome))?;
     let mut shrinker = Shrinker {
+        engine,
         bug,
         best: still,
         outcome,
@@ -125,7 +134,8 @@ impl Shrunk {
     }
 }
 
-struct Shrinker<'a> {
+struct Shrinker<'a, E> {
+    engine: &'a E,
     bug: Bug,
     best: Trial,
     outcome: Outcome,
@@ -134,7 +144,7 @@ struct Shrinker<'a> {
     interrupt: &'a AtomicBool,
 }
 
-impl Shrinker<'_> {
+impl<E: Engine> Shrinker<'_, E> {
     fn shrink(&mut self) {
         let transcript = self.transcript();
         self.accepts(self.best.setup.with_faults_as_they_came(&transcript.came));
@@ -162,7 +172,7 @@ impl Shrinker<'_> {
         // Smaller trials are shorter, unless they never end.
         setup.max_events = limit.min(self.outcome.events.saturating_mul(4).saturating_add(10_000));
         let mut trial = Trial { setup: Arc::new(setup), ..self.best.clone() };
-        let Ok(outcome) = judge_trial(&trial, self.interrupt) else { return false };
+        let Ok(outcome) = judge_trial(self.engine, &trial, self.interrupt) else { return false };
         self.events_left = self.events_left.saturating_sub(2 * outcome.events.max(1));
         let ends_as_it_did = outcome.ending != Ending::Interrupted
             && (outcome.ending != Ending::EventLimit || self.outcome.ending == Ending::EventLimit);
@@ -179,7 +189,7 @@ impl Shrinker<'_> {
         let mut transcript = Transcript::default();
         let options =
             Options { transcript: Some(&mut transcript), ..Options::until(self.interrupt) };
-        event::run(&self.best, (), options);
+        self.engine.run(&self.best, (), options);
         transcript
     }
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::Manifest;
 use crate::base::qos::QoS;
+use crate::engine::EngineKind;
 use crate::guarantee::timeline::Timeline;
 use crate::guarantee::verdict::Outcome;
 use crate::scenario::Point;
@@ -42,6 +43,8 @@ pub struct Key {
     pub seed: u64,
     /// How it is judged, which the content says nothing of.
     pub judge: JudgeSettings,
+    /// What runs it.
+    pub engine: EngineKind,
 }
 
 /// What a record says.
@@ -67,10 +70,10 @@ pub struct Store {
 }
 
 impl Key {
-    /// The key of a point's trial with this seed.
+    /// The key of a point's trial with this seed on an engine.
     #[must_use]
-    pub fn new(point: &Point, seed: u64) -> Self {
-        Self { content: point.content, seed, judge: point.setup.judge }
+    pub fn new(engine: EngineKind, point: &Point, seed: u64) -> Self {
+        Self { content: point.content, seed, judge: point.setup.judge, engine }
     }
 }
 

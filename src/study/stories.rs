@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::result::{Cause, Failure, PointResult, ScenarioResult};
 use super::shrink::{Bug, MOST_EVENTS, Shrunk, Size, shrink};
 use super::tape::{Scope, Tape, record};
+use crate::engine::Engine;
 use crate::guarantee::verdict::Outcome;
 use crate::scenario::trial::Trial;
 
@@ -35,11 +36,16 @@ struct Job {
     trial: Trial,
 }
 
-/// Gives the first failure of each kind its story. Nothing is said of what was interrupted.
-pub fn tell(result: &mut ScenarioResult, pool: &ThreadPool, interrupt: &AtomicBool) {
+/// Gives the first failure of each kind its story, on the engine that found it. Nothing is said of what was interrupted.
+pub fn tell<E: Engine>(
+    engine: &E,
+    result: &mut ScenarioResult,
+    pool: &ThreadPool,
+    interrupt: &AtomicBool,
+) {
     let jobs = jobs(result);
-    let stories: Vec<_> =
-        pool.install(|| jobs.par_iter().map(|job| story(&job.trial, job.bug, interrupt)).collect());
+    let story = |job: &Job| story(engine, &job.trial, job.bug, interrupt);
+    let stories: Vec<_> = pool.install(|| jobs.par_iter().map(story).collect());
     for (job, story) in jobs.iter().zip(stories) {
         let (point, failure) = job.place;
         result.points[point].failures[failure].stories.extend(story);
@@ -101,27 +107,30 @@ fn bugs(failure: &Failure) -> Vec<Bug> {
 
 /// The story of a trial that is as small as it gets, with what came of it. `None` if nothing broke.
 #[must_use]
-pub fn of_trial(trial: &Trial, outcome: &Outcome, interrupt: &AtomicBool) -> Option<Story> {
+pub fn of_trial<E: Engine>(
+    engine: &E,
+    trial: &Trial,
+    outcome: &Outcome,
+    interrupt: &AtomicBool,
+) -> Option<Story> {
     let bug = Bug::of(outcome).into_iter().next()?;
     let size = Size::of(&trial.setup);
     let (trial, outcome) = (trial.clone(), outcome.clone());
-    Some(record_story(
-        Shrunk { trial, outcome, bug, before: size, after: size, stopped_early: false },
-        interrupt,
-    ))
+    let shrunk = Shrunk { trial, outcome, bug, before: size, after: size, stopped_early: false };
+    Some(record_story(engine, shrunk, interrupt))
 }
 
-fn story(trial: &Trial, bug: Bug, interrupt: &AtomicBool) -> Option<Story> {
-    let shrunk = shrink(trial, bug, MOST_EVENTS, interrupt)?;
-    let story = record_story(shrunk, interrupt);
+fn story<E: Engine>(engine: &E, trial: &Trial, bug: Bug, interrupt: &AtomicBool) -> Option<Story> {
+    let shrunk = shrink(engine, trial, bug, MOST_EVENTS, interrupt)?;
+    let story = record_story(engine, shrunk, interrupt);
     // An interrupted recording ends anywhere.
     (!interrupt.load(Ordering::Relaxed)).then_some(story)
 }
 
-fn record_story(shrunk: Shrunk, interrupt: &AtomicBool) -> Story {
-    let finding = shrunk.finding();
-    let scope = finding.and_then(|finding| Scope::of_finding(&shrunk.trial, finding, interrupt));
+fn record_story<E: Engine>(engine: &E, shrunk: Shrunk, interrupt: &AtomicBool) -> Story {
+    let of = |finding| Scope::of_finding(engine, &shrunk.trial, finding, interrupt);
+    let scope = shrunk.finding().and_then(of);
     let scope = scope.unwrap_or(Scope::WHOLE);
-    let tape = record(&shrunk.trial, &scope, interrupt);
+    let tape = record(engine, &shrunk.trial, &scope, interrupt);
     Story { shrunk, scope, tape, folder: None }
 }

@@ -2,6 +2,7 @@
 //! single cell without axes.
 
 use crate::base::qos::QoS;
+use crate::engine::EngineKind;
 use crate::guarantee::timeline::Timeline;
 use crate::scenario::axis::{Axis, AxisValue};
 
@@ -131,6 +132,12 @@ impl StudyPlan {
 }
 
 impl Study {
+    /// What ran its trials; the same for all cells.
+    #[must_use]
+    pub fn engine(&self) -> EngineKind {
+        self.cells.first().map(|cell| cell.result.engine).unwrap_or_default()
+    }
+
     /// A plain run: one cell without axes.
     #[must_use]
     pub fn of(result: ScenarioResult) -> Self {

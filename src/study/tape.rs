@@ -12,7 +12,8 @@ use crate::base::event::{Close, Dark, Dropped, Hindrance, Phase};
 use crate::base::name::{ClientIndex, Connection, Node, Parts};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
-use crate::engine::event::{self, Ended, Options};
+use crate::engine::Engine;
+use crate::engine::event::{Ended, Options};
 use crate::scenario::trial::Trial;
 
 pub use flight::{Cause, End, Flight};
@@ -74,12 +75,12 @@ pub enum What {
     SessionExpired(ClientIndex),
 }
 
-/// Runs a trial and records it. Once `interrupt` is true, it ends early.
+/// Runs a trial on an engine and records it. Once `interrupt` is true, it ends early.
 #[must_use]
-pub fn record(trial: &Trial, scope: &Scope, interrupt: &AtomicBool) -> Tape {
+pub fn record<E: Engine>(engine: &E, trial: &Trial, scope: &Scope, interrupt: &AtomicBool) -> Tape {
     let slot = Rc::new(Slot::default());
     let recorder = Recorder::new(scope, &slot);
     let options = Options { tap: Some(slot), ..Options::until(interrupt) };
-    let (ended, recorder) = event::run(trial, recorder, options);
+    let (ended, recorder) = engine.run(trial, recorder, options);
     recorder.finish(ended)
 }

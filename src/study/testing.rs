@@ -10,6 +10,7 @@ use super::sweep::{Cell, Study};
 use crate::base::name::StreamIndex;
 use crate::base::qos::QoS;
 use crate::base::time::{Span, Time};
+use crate::engine::EventEngine;
 use crate::guarantee::metrics::{Count, KindTraffic, Metrics};
 use crate::guarantee::verdict::{
     Blame, Breach, Ending, Finding, Outcome, Promise, StoryLine, Violation,
@@ -148,7 +149,7 @@ fn cell(scenario: Scenario, values: Vec<AxisValue>) -> Cell {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let plans = plan(vec![scenario], &Selection::default()).unwrap();
     let gate = Gate { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
-    let judge = |trial: &Trial| judge_trial(trial, &AtomicBool::new(false));
+    let judge = |trial: &Trial| judge_trial(&EventEngine, trial, &AtomicBool::new(false));
     Cell { values, result: gate.run(plans, &judge, &()).remove(0) }
 }
 

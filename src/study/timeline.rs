@@ -3,24 +3,29 @@
 use std::sync::atomic::AtomicBool;
 
 use super::sweep::{Study, TrialTimeline};
-use crate::engine::event::{self, Options};
+use crate::engine::Engine;
+use crate::engine::event::Options;
 use crate::guarantee::timeline::{Timeline, TimelineObserver};
 use crate::scenario::trial::Trial;
 
-/// Runs a trial once more and watches its backlog and its faults. Once `interrupt` is true, it
+/// Runs a trial once more on its engine and watches its backlog and its faults. Once `interrupt` is true, it
 /// ends early.
 #[must_use]
-pub fn timeline(trial: &Trial, interrupt: &AtomicBool) -> Timeline {
+pub fn timeline<E: Engine>(engine: &E, trial: &Trial, interrupt: &AtomicBool) -> Timeline {
     let observer = TimelineObserver::new(trial.setup.clients.len());
     let options = Options::until(interrupt);
-    let (ended, observer) = event::run(trial, observer, options);
+    let (ended, observer) = engine.run(trial, observer, options);
     observer.finish(ended.at)
 }
 
 /// The timelines that stand for a study: in its middle cell, the first seed of the first point of
 /// each published QoS. Points of mixed QoS have none.
 #[must_use]
-pub fn timelines(study: &Study, interrupt: &AtomicBool) -> Vec<TrialTimeline> {
+pub fn timelines<E: Engine>(
+    engine: &E,
+    study: &Study,
+    interrupt: &AtomicBool,
+) -> Vec<TrialTimeline> {
     let cell = study.middle();
     let Some(middle) = study.cells.get(cell) else { return Vec::new() };
     let mut found: Vec<TrialTimeline> = Vec::new();
@@ -36,7 +41,7 @@ pub fn timelines(study: &Study, interrupt: &AtomicBool) -> Vec<TrialTimeline> {
             point: point.label.clone(),
             trial: trial.name.clone(),
             seed: trial.seed,
-            timeline: timeline(&trial, interrupt),
+            timeline: timeline(engine, &trial, interrupt),
         });
     }
     found
@@ -45,12 +50,13 @@ pub fn timelines(study: &Study, interrupt: &AtomicBool) -> Vec<TrialTimeline> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::EventEngine;
     use crate::study::testing::study;
 
     #[test]
     fn the_middle_cell_stands_for_the_study() {
         let study = study(&[0, 10, 20], &[1]);
-        let timelines = timelines(&study, &AtomicBool::new(false));
+        let timelines = timelines(&EventEngine, &study, &AtomicBool::new(false));
         assert_eq!(timelines.iter().map(|it| it.cell).collect::<Vec<_>>(), [1, 1, 1]);
         for (it, point) in timelines.iter().zip(&study.cells[1].result.points) {
             assert_eq!(it.trial, point.trials[0].name);

@@ -2,14 +2,15 @@
 
 use std::sync::atomic::AtomicBool;
 
-use crate::engine::event::{self, Options};
+use crate::engine::Engine;
+use crate::engine::event::Options;
 use crate::scenario::schedule::{Piece, Transcript};
 use crate::scenario::trial::{Trial, Trigger};
 
 /// The entries of a trial's schedule that named what never came, or changed nothing, and the faults
 /// that waited for a packet by its name in vain, each in words. None for a trial of luck.
 #[must_use]
-pub fn unmet(trial: &Trial, interrupt: &AtomicBool) -> Vec<String> {
+pub fn unmet<E: Engine>(engine: &E, trial: &Trial, interrupt: &AtomicBool) -> Vec<String> {
     let setup = &*trial.setup;
     let is_named = |trigger: &Trigger| matches!(trigger, Trigger::Named(_));
     if setup.schedule.is_none() && !setup.faults.iter().any(|fault| is_named(&fault.trigger)) {
@@ -17,7 +18,7 @@ pub fn unmet(trial: &Trial, interrupt: &AtomicBool) -> Vec<String> {
     }
     let mut transcript = Transcript::default();
     let options = Options { transcript: Some(&mut transcript), ..Options::until(interrupt) };
-    event::run(trial, (), options);
+    engine.run(trial, (), options);
     let entries = setup.schedule.iter().flat_map(|it| it.unmet(&transcript.schedule));
     let faults = (0..).zip(&setup.faults).filter(|(n, fault)| {
         is_named(&fault.trigger) && !transcript.came.iter().any(|came| came.fault == *n)

@@ -53,7 +53,9 @@ impl Folders {
             let own = path.as_deref().map(|path| path.join(FILE_NAME));
             let against = arguments.baseline.as_ref().map(|baseline| baseline.join(&name));
             let against = against.filter(|path| path.join(FILE_NAME).exists());
-            let baseline = against.map(|against| earlier(&against, own.as_deref())).transpose()?;
+            let baseline = against
+                .map(|against| earlier(&against, own.as_deref(), arguments.on.engine))
+                .transpose()?;
             folders.insert(scenario.name.clone(), Folder { path, baseline });
         }
         if let Some(against) = &arguments.baseline
@@ -86,7 +88,7 @@ impl Folder {
         progress: &Progress,
     ) -> anyhow::Result<(ScenarioResult, Option<Comparison>)> {
         let command = arguments.command(&plan.scenario);
-        unmet::tell(&plan.trial(plan.trials[0]), gate.interrupt);
+        unmet::tell(plan.engine, &plan.trial(plan.trials[0]), gate.interrupt);
         let settings = plan.scenario.settings.clone();
         let plan = StudyPlan::of_plan(plan);
         let store = self.path.as_deref().filter(|_| arguments.trial.is_none());

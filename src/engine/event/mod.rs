@@ -51,7 +51,6 @@ use std::sync::atomic::AtomicBool;
 use self::simulation::{Simulation, Terms};
 use self::workload::Workload;
 use crate::base::event::Observer;
-use crate::guarantee::verdict::Ending;
 use crate::mqtt::broker::Broker;
 use crate::mqtt::client::Client;
 use crate::mqtt::packet::Packet;
@@ -80,7 +79,8 @@ mod workload;
 pub struct Options<'a, R = ()> {
     /// Has the last word on single fates; `()` has none to say.
     pub overrule: R,
-    /// Once it is true the trial ends soon, as [`Ending::Interrupted`].
+    /// Once it is true the trial ends soon, as
+    /// [`Ending::Interrupted`](crate::guarantee::verdict::Ending::Interrupted).
     pub interrupt: Option<&'a AtomicBool>,
     /// Where all that luck decided is written down.
     pub transcript: Option<&'a mut Transcript>,
@@ -134,13 +134,8 @@ pub fn run<O: Observer, R: Overrule>(
     (ran.ended, ran.observer)
 }
 
-/// Runs a trial, and writes down all that luck decided in it: the same trial with nothing left to
-/// luck, which has the same trace hash. `None` if it was interrupted.
-#[must_use]
-pub fn write_down(trial: &Trial, interrupt: Option<&AtomicBool>) -> Option<Trial> {
-    let mut transcript = Transcript::default();
-    let options = Options { overrule: (), interrupt, transcript: Some(&mut transcript), tap: None };
-    let (ended, ()) = run(trial, (), options);
-    let messages = Workload::timings(&trial.setup, trial.seed);
-    (ended.ending != Ending::Interrupted).then(|| trial.scheduled(&transcript, messages))
+/// The trial with all that luck decided in a run of it, on whichever engine, and nothing left to
+/// luck.
+pub(super) fn without_luck(trial: &Trial, transcript: &Transcript) -> Trial {
+    trial.scheduled(transcript, Workload::timings(&trial.setup, trial.seed))
 }

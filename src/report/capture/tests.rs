@@ -3,6 +3,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::*;
 use crate::base::name::{Kind, StreamIndex};
+use crate::engine::EventEngine;
 use crate::mqtt::settings::Version;
 use crate::scenario::Scenario;
 use crate::scenario::trial::Trial;
@@ -69,7 +70,7 @@ fn packet(body: &[u8]) -> (u64, Vec<Field>, Vec<u8>, String) {
 #[test]
 fn a_capture_reads_back_as_the_packets_of_its_tape() {
     let trial = trial(CRASH);
-    let tape = record(&trial, &Scope::WHOLE, &AtomicBool::new(false));
+    let tape = record(&EventEngine, &trial, &Scope::WHOLE, &AtomicBool::new(false));
     let blocks = blocks(&capture(&tape, &trial.setup).unwrap());
     let kinds: Vec<u32> = blocks.iter().map(|(kind, _)| *kind).collect();
     assert_eq!(kinds[..3], [0x0A0D_0D0A, 1, 4]);
@@ -95,7 +96,7 @@ fn a_capture_reads_back_as_the_packets_of_its_tape() {
 #[test]
 fn each_node_has_a_name_and_each_connection_a_port() {
     let trial = trial(CRASH);
-    let tape = record(&trial, &Scope::WHOLE, &AtomicBool::new(false));
+    let tape = record(&EventEngine, &trial, &Scope::WHOLE, &AtomicBool::new(false));
     let blocks = blocks(&capture(&tape, &trial.setup).unwrap());
     let names = options(&blocks[2].1, u16::from_le_bytes);
     let names: Vec<_> =
@@ -120,8 +121,9 @@ fn each_node_has_a_name_and_each_connection_a_port() {
 fn a_capture_of_one_message_begins_with_the_connects_of_its_connections() {
     let trial = trial(CRASH);
     let interrupt = AtomicBool::new(false);
-    let scope = Scope { route: route(&trial, StreamIndex(0), 0, &interrupt), ..Scope::WHOLE };
-    let tape = record(&trial, &scope, &interrupt);
+    let scope =
+        Scope { route: route(&EventEngine, &trial, StreamIndex(0), 0, &interrupt), ..Scope::WHOLE };
+    let tape = record(&EventEngine, &trial, &scope, &interrupt);
     let blocks = blocks(&capture(&tape, &trial.setup).unwrap());
     let kinds = blocks[3..].iter().map(|(_, body)| packet(body).2[0] >> 4);
     let kinds: Vec<u8> = kinds.collect();
@@ -134,7 +136,7 @@ fn names_are_plain_and_fit() {
     let setup = Arc::make_mut(&mut trial.setup);
     setup.clients[0].name = format!("a\0b{}", "ü".repeat(400)).into();
     setup.streams[0].name = "x".repeat(70_000).into();
-    let tape = record(&trial, &Scope::WHOLE, &AtomicBool::new(false));
+    let tape = record(&EventEngine, &trial, &Scope::WHOLE, &AtomicBool::new(false));
     let blocks = blocks(&capture(&tape, &trial.setup).unwrap());
     let names = options(&blocks[2].1, u16::from_le_bytes);
     let name = str::from_utf8(&names[1].1[4..]).unwrap();

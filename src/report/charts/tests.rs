@@ -9,6 +9,7 @@ use roxmltree::{Document, Node};
 use super::{ChartOptions, charts};
 use crate::base::qos::QoS;
 use crate::base::time::Span;
+use crate::engine::EventEngine;
 use crate::guarantee::metrics::Purposes;
 use crate::report::chart::axis::{Axis, Kind, Range};
 use crate::report::chart::font::{Weight, width};
@@ -21,7 +22,7 @@ use crate::study::testing::{study, study_of};
 use crate::study::timeline::timelines;
 
 fn all(mut study: Study) -> Vec<Chart> {
-    study.timelines = timelines(&study, &AtomicBool::new(false));
+    study.timelines = timelines(&EventEngine, &study, &AtomicBool::new(false));
     charts(&study, &ChartOptions::default())
 }
 

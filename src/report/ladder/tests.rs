@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use resvg::usvg::roxmltree::Document;
 
 use super::*;
+use crate::engine::EventEngine;
 use crate::report::style::Style;
 use crate::scenario::trial::Trial;
 use crate::scenario::{Scenario, find};
@@ -27,13 +28,14 @@ fn whole(trial: &Trial, most: usize) -> Ladder {
 
 fn ladder(trial: &Trial, scope: &Scope, most: usize) -> Ladder {
     let interrupt = AtomicBool::new(false);
-    let outcome = judge_trial(trial, &interrupt).unwrap();
+    let outcome = judge_trial(&EventEngine, trial, &interrupt).unwrap();
     let judged = Judged { findings: &outcome.findings, rules: &outcome.rule_findings };
-    Ladder::new(&record(trial, scope, &interrupt), scope, &trial.setup, judged, most)
+    Ladder::new(&record(&EventEngine, trial, scope, &interrupt), scope, &trial.setup, judged, most)
 }
 
 fn message(trial: &Trial, sequence: u32, to_the_end: bool) -> Ladder {
-    let route = route(trial, StreamIndex(0), sequence, &AtomicBool::new(false)).unwrap();
+    let route =
+        route(&EventEngine, trial, StreamIndex(0), sequence, &AtomicBool::new(false)).unwrap();
     let route = crate::study::tape::Route { to_the_end, ..route };
     ladder(trial, &Scope { route: Some(route), ..Scope::WHOLE }, MOST_ROWS)
 }

@@ -5,14 +5,14 @@ use maud::{Markup, PreEscaped, html};
 use super::{badge, cell_name, command, scrolling};
 use crate::base::units::format_count;
 use crate::guarantee::verdict::{Finding, RuleFinding};
-use crate::report::commands::argument;
+use crate::report::commands::{argument, on_engine};
 use crate::report::failure::{headline, not_drained, reproduce, times};
 use crate::report::ladder::words::capital;
 use crate::report::ladder::{self, Ladder, MOST_ROWS};
 use crate::report::number::counted;
 use crate::report::{escape, story, words};
 use crate::scenario::trial::Setup;
-use crate::study::result::{Cause, Failure, PointResult};
+use crate::study::result::{Cause, Failure, PointResult, ScenarioResult};
 use crate::study::sweep::{Cell, Study};
 
 /// At most so many failing trials are told.
@@ -46,7 +46,8 @@ pub(super) fn section(study: &Study) -> Markup {
 }
 
 fn article(study: &Study, cell: &Cell, point: &PointResult, failure: &Failure) -> Markup {
-    let scenario = &cell.result.scenario;
+    let ScenarioResult { scenario, engine, .. } = &cell.result;
+    let engine = *engine;
     let setup = &*scenario.points[point.index].setup;
     html! {
         article.failure {
@@ -56,7 +57,7 @@ fn article(study: &Study, cell: &Cell, point: &PointResult, failure: &Failure) -
                 @if !study.axes.is_empty() { ", " (cell_name(study, cell)) }
             }
             (cause(failure, setup))
-            (command(&reproduce(scenario, failure, "")))
+            (command(&reproduce(scenario, engine, failure, "")))
             @for (nth, own) in failure.stories.iter().enumerate() {
                 p { (capital(&story::sentence(own))) "." }
                 (PreEscaped(ladder::svg(&Ladder {
@@ -66,7 +67,7 @@ fn article(study: &Study, cell: &Cell, point: &PointResult, failure: &Failure) -
                 @if let Some(folder) = &own.folder {
                     (command(&format!("qoslab replay {}", argument(
                         &format!("{folder}/{}", story::FAILURE)
-                    ))))
+                    ) + &on_engine(engine))))
                 }
             }
         }

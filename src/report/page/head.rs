@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{Page, badge};
 use crate::base::units::format_count;
+use crate::engine::EngineKind;
 use crate::report::{describe, escape, number};
 use crate::scenario::MODEL;
 use crate::study::result::{PointResult, Verdict};
@@ -45,7 +46,7 @@ pub(super) fn banner(page: &Page, middle: &Cell) -> Markup {
         ("MQTT", rules.mqtt),
         ("Transport", rules.transport),
         ("Retry rule", rules.retry),
-        ("Version", format!("qoslab {}, model {MODEL}", env!("CARGO_PKG_VERSION"))),
+        ("Version", version(page.study)),
         ("Trace hash", format!("{:016x}", trace_hash(page.study))),
     ];
     html! {
@@ -63,6 +64,15 @@ pub(super) fn banner(page: &Page, middle: &Cell) -> Markup {
             }
         }
     }
+}
+
+/// The version, and the engine where it is not the one that is used where nothing is said.
+fn version(study: &Study) -> String {
+    let version = format!("qoslab {}, model {MODEL}", env!("CARGO_PKG_VERSION"));
+    if study.engine() == EngineKind::default() {
+        return version;
+    }
+    format!("{version}, {} engine", study.engine().name())
 }
 
 /// The worst verdict of all cells.

@@ -10,6 +10,7 @@ use crate::scenario::axis::Axis;
 use crate::scenario::expect::Need;
 use crate::study::choose::{candidates, cheapest};
 use crate::study::needs::Value;
+use crate::study::result::ScenarioResult;
 use crate::study::sweep::{Cell, Study};
 
 /// The section with the map; empty but for studies of two axes.
@@ -54,7 +55,7 @@ fn table(study: &Study, down: &Axis, across: &Axis, content: impl Fn(&Cell) -> M
 }
 
 fn content(cell: &Cell, needs: &[Need], options: &ChartOptions) -> Markup {
-    let scenario = &cell.result.scenario;
+    let ScenarioResult { scenario, engine, .. } = &cell.result;
     let all = candidates(&cell.result, needs, &options.objective);
     html! {
         @match cheapest(&all).map(|best| &all[best]) {
@@ -62,11 +63,11 @@ fn content(cell: &Cell, needs: &[Need], options: &ChartOptions) -> Markup {
                 strong { (marker(best.qos)) "QoS " (words::level(best.qos, best.granted)) }
                 " " span.range { (value(Value::Number(best.cost.value))) }
                 @let point = &cell.result.points[best.point];
-                (super::command(&commands::point(scenario, point, best.qos)))
+                (super::command(&commands::point(&cell.result, point, best.qos)))
             }
             None => {
                 strong { "none" }
-                (super::command(&commands::run(scenario, "")))
+                (super::command(&commands::run(scenario, *engine, "")))
             }
         }
     }

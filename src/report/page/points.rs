@@ -7,7 +7,6 @@ use crate::base::units::{format_count, format_share};
 use crate::report::commands;
 use crate::report::figures::Figures;
 use crate::report::number::{counted, time};
-use crate::scenario::Scenario;
 use crate::study::result::PointResult;
 use crate::study::statistics::Interval;
 use crate::study::sweep::{Cell, Study};
@@ -67,14 +66,13 @@ fn table(study: &Study) -> Markup {
 }
 
 fn row(cell: &Cell, point: &PointResult, figures: &Figures) -> Markup {
-    let scenario: &Scenario = &cell.result.scenario;
     html! {
         tr {
             @for value in &cell.values { th scope="row" { (value.text) } }
             th scope="row" { (marker(figures.published)) (figures.name()) }
             @for text in numbers(figures) { td.number { (text) } }
             td { (badge(figures.verdict)) }
-            td { (command(&commands::point(scenario, point, figures.published))) }
+            td { (command(&commands::point(&cell.result, point, figures.published))) }
         }
     }
 }

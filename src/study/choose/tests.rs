@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::*;
 use crate::base::qos::QoS;
+use crate::engine::EventEngine;
 use crate::guarantee::verdict::Outcome;
 use crate::scenario::Scenario;
 use crate::scenario::trial::Trial;
@@ -54,8 +55,9 @@ fn by_hand(judge: impl Fn(&Trial) -> Outcome + Sync) -> Study {
 fn flips_of(text: &str, needs: &[&str]) -> (Option<QoS>, Flips) {
     let (study, wanted) = (study_of(text), wanted(needs));
     let choice = choose(&study, &wanted).unwrap();
-    let simulate =
-        |plan| Ok(run(plan, |trial| judge_trial(trial, &AtomicBool::new(false)).unwrap()));
+    let simulate = |plan| {
+        Ok(run(plan, |trial| judge_trial(&EventEngine, trial, &AtomicBool::new(false)).unwrap()))
+    };
     let mut all = flips(&study, &choice, &wanted, &Selection::default(), simulate).unwrap();
     assert_eq!(all.len(), 1);
     (choice.best.map(|best| choice.options[best].qos), all.remove(0))

@@ -8,6 +8,7 @@ use super::alternative::{Chosen, Menu};
 use super::states::States;
 use crate::base::name::PacketName;
 use crate::base::time::Span;
+use crate::engine::EventEngine;
 use crate::engine::event::explore::{Explored, Hold, Moment, explore};
 use crate::guarantee::monitor::Conformance;
 use crate::guarantee::roster::Roster;
@@ -187,7 +188,7 @@ impl Ground {
 
     /// Judges a trial in both passes.
     pub(super) fn judge(trial: &Trial) -> Result<Outcome, JudgeError> {
-        judge_trial(trial, &AtomicBool::new(false))
+        judge_trial(&EventEngine, trial, &AtomicBool::new(false))
     }
 }
 

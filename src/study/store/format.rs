@@ -16,7 +16,7 @@ use super::{StoreError, Subject};
 use crate::scenario::MODEL;
 
 /// The version of what stands in the records.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 /// Not text, and damaged by whatever takes it for text.
 const MAGIC: [u8; 8] = *b"qoslab\r\n";
 /// Bytes before a payload.

@@ -8,6 +8,7 @@ use rayon::ThreadPoolBuilder;
 
 use super::*;
 use crate::base::time::Time;
+use crate::engine::{EngineKind, EventEngine};
 use crate::guarantee::timeline::Step;
 use crate::scenario::Scenario;
 use crate::scenario::axis::{Axis, AxisValue, Unit};
@@ -82,7 +83,7 @@ fn run(store: &mut Store, plan: StudyPlan, jobs: usize) -> (Study, usize) {
     let gate = Gate { pool: &pool, fail_fast: true, interrupt: &never };
     let judge = |trial: &_| {
         count.fetch_add(1, Ordering::Relaxed);
-        judge_trial(trial, &never)
+        judge_trial(&EventEngine, trial, &never)
     };
     let study = gate.run_study(plan, store, &judge, &()).unwrap();
     (study, count.into_inner())
@@ -188,7 +189,7 @@ fn a_store_of_another_model_or_format_is_refused_and_left_alone() {
     other[checked..].copy_from_slice(&checksum);
     fs::write(&path, &other).unwrap();
     let error = Store::open(&path).unwrap_err().to_string();
-    assert!(error.contains("format 99") && error.contains("format 2"), "{error}");
+    assert!(error.contains("format 99") && error.contains("format 3"), "{error}");
 
     fs::write(&path, "schema = 1").unwrap();
     assert!(matches!(Store::open(&path), Err(StoreError::NotAStore(_))));
@@ -247,7 +248,8 @@ fn what_a_full_disk_kept_can_be_read() {
 fn a_timeline_is_kept_beside_its_trial() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE_NAME);
-    let key = Key { content: 7, seed: 3, judge: JudgeSettings::default() };
+    let key =
+        Key { content: 7, seed: 3, judge: JudgeSettings::default(), engine: EngineKind::Event };
     let step = Step { at: Time::from_nanos(5), in_flight: 2, queued: 1 };
     let timeline = Timeline { steps: vec![step], ..Timeline::default() };
     let mut store = Store::open(&path).unwrap();

@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicBool;
 use crate::base::event::{Event, Observer};
 use crate::base::name::{ClientIndex, StreamIndex, Tag};
 use crate::base::time::Time;
-use crate::engine::event::{self, Options};
+use crate::engine::Engine;
+use crate::engine::event::Options;
 use crate::guarantee::verdict::{Breach, Finding};
 use crate::scenario::trial::Trial;
 
@@ -47,8 +48,13 @@ impl Scope {
 
     /// The message of a broken promise; `None` if nobody publishes it.
     #[must_use]
-    pub fn of_finding(trial: &Trial, finding: &Finding, interrupt: &AtomicBool) -> Option<Self> {
-        let mut route = route(trial, finding.stream, finding.sequence, interrupt)?;
+    pub fn of_finding<E: Engine>(
+        engine: &E,
+        trial: &Trial,
+        finding: &Finding,
+        interrupt: &AtomicBool,
+    ) -> Option<Self> {
+        let mut route = route(engine, trial, finding.stream, finding.sequence, interrupt)?;
         route.take_in(finding);
         Some(Self { route: Some(route), ..Self::WHOLE })
     }
@@ -74,9 +80,10 @@ impl Route {
     }
 }
 
-/// The way of a message, found by running the trial; `None` if nobody publishes it.
+/// The way of a message, found by running the trial on an engine; `None` if nobody publishes it.
 #[must_use]
-pub fn route(
+pub fn route<E: Engine>(
+    engine: &E,
     trial: &Trial,
     stream: StreamIndex,
     sequence: u32,
@@ -85,7 +92,7 @@ pub fn route(
     let route = Route { stream, sequence, links: BTreeSet::new(), to_the_end: false };
     let scout = Scout { route, is_published: false };
     let options = Options::until(interrupt);
-    let (_, Scout { mut route, is_published }) = event::run(trial, scout, options);
+    let (_, Scout { mut route, is_published }) = engine.run(trial, scout, options);
     route.links.insert(trial.setup.streams.get(stream.index())?.client);
     is_published.then_some(route)
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::base::name::{Kind, StreamIndex};
+use crate::engine::EventEngine;
 use crate::mqtt::packet::Packet;
 use crate::scenario::Scenario;
 use crate::study::judge::judge_trial;
@@ -14,12 +15,12 @@ fn trial(text: &str) -> Trial {
 }
 
 fn play(text: &str, scope: &Scope) -> Tape {
-    record(&trial(text), scope, &AtomicBool::new(false))
+    record(&EventEngine, &trial(text), scope, &AtomicBool::new(false))
 }
 
 /// The scope of the first message.
 fn first_message(trial: &Trial) -> Scope {
-    let route = route(trial, StreamIndex(0), 0, &AtomicBool::new(false));
+    let route = route(&EventEngine, trial, StreamIndex(0), 0, &AtomicBool::new(false));
     Scope { route: Some(route.unwrap()), ..Scope::WHOLE }
 }
 
@@ -32,8 +33,8 @@ fn recording_changes_nothing() {
     for text in [CUT, LOSS, CRASH] {
         let trial = trial(text);
         let interrupt = AtomicBool::new(false);
-        let outcome = judge_trial(&trial, &interrupt).unwrap();
-        let tape = record(&trial, &Scope::WHOLE, &interrupt);
+        let outcome = judge_trial(&EventEngine, &trial, &interrupt).unwrap();
+        let tape = record(&EventEngine, &trial, &Scope::WHOLE, &interrupt);
         assert_eq!(tape.ended.trace_hash, outcome.trace_hash);
         assert_eq!(tape.flights.len() as u64, outcome.packets);
     }
@@ -86,7 +87,7 @@ fn what_the_network_doubles_arrives_twice() {
 fn one_message_has_its_own_packets_and_what_befell_its_connections() {
     let text = CUT.replace("count = 1\nevery", "count = 3\nevery");
     let trial = trial(&text);
-    let tape = record(&trial, &first_message(&trial), &AtomicBool::new(false));
+    let tape = record(&EventEngine, &trial, &first_message(&trial), &AtomicBool::new(false));
     assert!(tape.flights.iter().all(|it| it.message.is_none_or(|it| it.sequence == 0)));
     let own = tape.flights.iter().filter(|it| it.message.is_some()).count();
     assert_eq!(own, 10, "two handshakes, of which one ends twice");
@@ -124,5 +125,5 @@ fn a_tape_that_is_full_says_how_much_more_there_was() {
 
 #[test]
 fn a_message_that_nobody_publishes_has_no_way() {
-    assert_eq!(route(&trial(CUT), StreamIndex(0), 1, &AtomicBool::new(false)), None);
+    assert_eq!(route(&EventEngine, &trial(CUT), StreamIndex(0), 1, &AtomicBool::new(false)), None);
 }

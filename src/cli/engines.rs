@@ -1,0 +1,51 @@
+//! The engine as an option, and what one of them cannot run.
+
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum};
+
+use crate::engine::EngineKind;
+use crate::report::escape;
+use crate::study::plan::Plan;
+
+/// On what trials are run.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct OnEngine {
+    /// Which simulator runs the clients and the broker
+    #[arg(long, value_name = "ENGINE", value_enum, default_value_t, help_heading = "How to run",
+        hide_possible_values = true, long_help = LONG_HELP)]
+    pub engine: EngineKind,
+}
+
+const LONG_HELP: &str = "\
+Which simulator runs the clients and the broker: `event`, one queue of events, for all that counts
+and measures; or `turmoil`, async code on simulated hosts, to see what `event` found confirmed by
+other means: ten times slower, and only for links of 10 ms or more";
+
+impl ValueEnum for EngineKind {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Event, Self::Turmoil]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()))
+    }
+}
+
+impl OnEngine {
+    /// Puts a plan on the engine, and takes out what it cannot run: a line for each point of that,
+    /// or one where it is the whole scenario.
+    pub(super) fn put(self, plan: &mut Plan) -> Vec<String> {
+        let name = escape::terminal(&plan.scenario.name).into_owned();
+        let left_out = plan.keep_carried(self.engine);
+        let is_whole = plan.trials.is_empty();
+        let lines = left_out.iter().map(|(point, why)| {
+            let why = escape::terminal(&why.to_string()).into_owned();
+            if is_whole {
+                format!("SKIP {name}: {why}")
+            } else {
+                format!("SKIP {name}, {point}: {why}")
+            }
+        });
+        lines.take(if is_whole { 1 } else { usize::MAX }).collect()
+    }
+}

@@ -1,0 +1,159 @@
+//! How much later than in the event engine something can happen where nodes act at ticks.
+//!
+//! What a node does follows from something at the same instant: a packet that arrived, a request of
+//! its application, a timer, a connection. It is late by as much as that, and up to a tick, for the
+//! node waits for the next one:
+//!
+//! | what | is late by up to |
+//! |---|---|
+//! | a phase of the trial | as all that was done before |
+//! | a request of an application, a fault | as its phase, and a tick |
+//! | a packet that arrives | as its sending, and a tick; in order, as the latest one before it |
+//! | a timer | as the message's last transmission, or all that its node did before, and a tick |
+//! | a connection of a client | as all that the client did before, and three ticks |
+//!
+//! A connection takes a tick for its timer, and two in which turmoil opens its own.
+
+use std::collections::BTreeMap;
+
+use qoslab::base::event::{Event, Observer};
+use qoslab::base::name::{ClientIndex, Connection, Node, PacketName, StreamIndex, Subject, Way};
+use qoslab::base::time::Time;
+use qoslab::network::settings::Transport;
+use qoslab::scenario::trial::Setup;
+
+use super::Unit;
+
+/// Ticks.
+pub(super) type Lag = u64;
+
+/// Reckons the bounds from a run of the event engine.
+pub(super) struct Lags {
+    /// Which clients' links keep packets in order: byte streams, and those with a rate.
+    in_order: Vec<bool>,
+    /// Who publishes each stream.
+    publishers: Vec<ClientIndex>,
+    /// How late the phase can have begun.
+    phase: Lag,
+    /// What a node is at: when, and how late that can be.
+    causes: BTreeMap<Node, (Time, Lag)>,
+    /// The most of all that a node did for a client.
+    most: BTreeMap<(Node, ClientIndex), Lag>,
+    /// How late packets can have been sent.
+    sent: BTreeMap<PacketName, Lag>,
+    /// The most of a direction of a connection, where packets stay in order.
+    lines: BTreeMap<(Connection, Way), Lag>,
+    /// The last transmission that has to do with a message.
+    messages: BTreeMap<(Node, ClientIndex, StreamIndex, u32), Lag>,
+    /// How late each unit can be delivered first.
+    pub(super) units: BTreeMap<Unit, Lag>,
+}
+
+impl Lags {
+    pub(super) fn new(setup: &Setup) -> Self {
+        let in_order = setup.clients.iter().map(|client| {
+            let link = &client.link;
+            matches!(link.transport, Transport::Tcp(_))
+                || link.up.rate.is_some()
+                || link.down.rate.is_some()
+        });
+        Self {
+            in_order: in_order.collect(),
+            publishers: setup.streams.iter().map(|stream| stream.client).collect(),
+            phase: 0,
+            causes: BTreeMap::new(),
+            most: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            units: BTreeMap::new(),
+        }
+    }
+
+    /// Something happens at a node, which can be so late.
+    fn happens(&mut self, now: Time, node: Node, client: ClientIndex, lag: Lag) {
+        let cause = self.causes.entry(node).or_insert((now, lag));
+        *cause = if cause.0 == now { (now, cause.1.max(lag)) } else { (now, lag) };
+        let most = self.most.entry((node, client)).or_default();
+        *most = lag.max(*most);
+    }
+
+    fn most(&self, node: Node, client: ClientIndex) -> Lag {
+        self.most.get(&(node, client)).copied().unwrap_or(0)
+    }
+
+    /// How late a node can be at what it does now with regard to a client, and perhaps a message.
+    fn cause(&self, now: Time, node: Node, client: ClientIndex, subject: Subject) -> Lag {
+        match self.causes.get(&node) {
+            Some((at, lag)) if *at == now => *lag,
+            _ => {
+                let last = message(node, client, subject).and_then(|it| self.messages.get(&it));
+                1 + last.copied().unwrap_or_else(|| self.most(node, client))
+            }
+        }
+    }
+}
+
+/// A message at a node, as what has to do with a client.
+fn message(
+    node: Node,
+    client: ClientIndex,
+    subject: Subject,
+) -> Option<(Node, ClientIndex, StreamIndex, u32)> {
+    match subject {
+        Subject::Message { stream, sequence, .. } => Some((node, client, stream, sequence)),
+        Subject::Control { .. } => None,
+    }
+}
+
+impl Observer for Lags {
+    fn observe(&mut self, now: Time, event: &Event<'_>) {
+        match *event {
+            Event::Phase(_) => {
+                self.phase = self.most.values().copied().max().unwrap_or(0);
+            }
+            Event::Submitted { tag } => {
+                if let Some(parts) = tag.parts() {
+                    let client = self.publishers[parts.stream.index()];
+                    self.happens(now, Node::Client(client), client, self.phase + 1);
+                }
+            }
+            Event::Sent { node, connection, record, .. } => {
+                let PacketName { client, way, subject, .. } = record.name;
+                let lag = self.cause(now, node, client, subject);
+                self.sent.insert(record.name, lag);
+                let line = self.lines.entry((connection, way)).or_default();
+                *line = lag.max(*line);
+                if let Some(message) = message(node, client, subject) {
+                    self.messages.insert(message, lag);
+                }
+            }
+            Event::Arrived { node, connection, record } => {
+                let PacketName { client, way, .. } = record.name;
+                let sent = if self.in_order[client.index()] {
+                    self.lines.get(&(connection, way))
+                } else {
+                    self.sent.get(&record.name)
+                };
+                let lag = 1 + sent.copied().unwrap_or(0);
+                self.happens(now, node, client, lag);
+            }
+            Event::Opened { node: Node::Client(client), .. } => {
+                let lag = 3 + self.most(Node::Client(client), client);
+                self.happens(now, Node::Client(client), client, lag);
+            }
+            Event::Closed { node, client, .. } => {
+                let lag = 1 + self.phase.max(self.most(node, client));
+                self.happens(now, node, client, lag);
+            }
+            Event::Delivered { client, tag, .. } => {
+                let node = Node::Client(client);
+                let lag = self.causes.get(&node).map_or(0, |(_, lag)| *lag);
+                if let Some(parts) = tag.parts() {
+                    self.units.entry((client, parts.stream, parts.sequence)).or_insert(lag);
+                }
+            }
+            _ => {}
+        }
+    }
+}
