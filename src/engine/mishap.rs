@@ -24,6 +24,8 @@ pub enum MishapKind {
     /// It was not connected, or its subscriptions were not acknowledged, by the deadline; at a
     /// broker: nobody was.
     NeverReady,
+    /// It had no connection at the deadline, though its application wanted one.
+    Away,
     /// It wrote too many packets at one instant, or so many that the trial came to its limit of
     /// events.
     Flooded(u64),

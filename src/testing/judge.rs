@@ -2,7 +2,6 @@
 
 use std::panic;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use crate::base::name::Node;
 use crate::base::time::Time;
 use crate::engine::event::Options;
 use crate::engine::mishap::{Mishap, MishapKind};
-use crate::engine::turmoil::{Cast, Performed, perform};
+use crate::engine::turmoil::{Cast, Performed, Pulse, perform};
 use crate::guarantee::monitor::Conformance;
 use crate::guarantee::recorder::Recorder;
 use crate::guarantee::verdict::{Ending, Outcome};
@@ -32,14 +31,18 @@ pub(super) struct Notes {
 
 /// Real time in which virtual time must go on. It decides nothing but that code which never gives
 /// control back has hung.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs at most, where one after the other has other offenders.
 const MOST_RUNS: usize = 6;
 
 /// Judges a trial on a thread of its own, which is left behind if a product hangs.
-pub(super) fn judge(cast: &Cast, trial: &Trial) -> (Result<Outcome, JudgeError>, Notes) {
-    let pulse = Arc::new(AtomicU64::new(0));
+pub(super) fn judge(
+    cast: &Cast,
+    trial: &Trial,
+    patience: Duration,
+) -> (Result<Outcome, JudgeError>, Notes) {
+    let pulse = Arc::new(Pulse::default());
     let (sender, receiver) = channel();
     let (cast, trial_of_thread) = (cast.clone().with_pulse(&pulse), trial.clone());
     let name = thread::current().name().map(str::to_owned);
@@ -50,18 +53,18 @@ pub(super) fn judge(cast: &Cast, trial: &Trial) -> (Result<Outcome, JudgeError>,
             let _ = sender.send(judge_here(&cast, &trial_of_thread));
         })
         .expect("a thread can be started");
-    let mut last = 0;
+    let mut last = Time::NEVER;
     loop {
-        match receiver.recv_timeout(PATIENCE) {
+        match receiver.recv_timeout(patience) {
             Ok((outcome, notes)) => return (Ok(outcome), notes),
             Err(RecvTimeoutError::Disconnected) => {
                 let panic = handle.join().expect_err("it sent nothing");
                 panic::resume_unwind(panic);
             }
             Err(RecvTimeoutError::Timeout) => {
-                let now = pulse.load(Ordering::Relaxed);
+                let now = pulse.now();
                 if now == last {
-                    return hung(trial, Time::from_nanos(now));
+                    return hung(trial, pulse.node(), now);
                 }
                 last = now;
             }
@@ -70,10 +73,10 @@ pub(super) fn judge(cast: &Cast, trial: &Trial) -> (Result<Outcome, JudgeError>,
 }
 
 /// What is to be said of a trial in which a product's code does not come back.
-fn hung(trial: &Trial, at: Time) -> (Result<Outcome, JudgeError>, Notes) {
+fn hung(trial: &Trial, node: Node, at: Time) -> (Result<Outcome, JudgeError>, Notes) {
     let ended = Ended { ending: Ending::Deadline, at, events: 0, packets: 0, trace_hash: 0 };
     let outcome = Watch::new(&roster(&trial.setup)).finish(&ended).into_outcome();
-    let mishaps = vec![Mishap { node: Node::Broker, at, what: MishapKind::Hung }];
+    let mishaps = vec![Mishap { node, at, what: MishapKind::Hung }];
     (Ok(outcome), Notes { mishaps, runs: 1, agree: 1 })
 }
 

@@ -7,11 +7,11 @@
 //! wall clock. Threads, real sockets and `spawn_blocking` do not work there.
 //!
 //! ```
-//! use qoslab::testing::{ClientSeat, Ended, Test};
+//! use qoslab::testing::{ClientSeat, Ran, Test};
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //!
 //! // A client that connects, subscribes to nothing and publishes nothing.
-//! async fn my_client(seat: ClientSeat) -> Ended {
+//! async fn my_client(seat: ClientSeat) -> Ran {
 //!     let mut socket = seat.connect().await?;
 //!     socket.write_all(b"\x10\x10\x00\x04MQTT\x04\x02\x00\x00\x00\x04idle").await?;
 //!     let mut answer = [0; 4];
@@ -49,11 +49,12 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rayon::ThreadPoolBuilder;
 
-use self::judge::{Notes, judge};
-use crate::base::name::Node;
+use self::judge::{Notes, PATIENCE, judge};
+use crate::base::name::{ClientIndex, Node};
 use crate::base::qos::QoS;
 use crate::engine::turmoil;
 use crate::network::settings::Transport;
@@ -64,9 +65,7 @@ use crate::study::gate::Gate;
 use crate::study::plan::{Plan, Seeds, Selection, plan};
 
 pub use self::tested::Tested;
-pub use crate::engine::turmoil::{
-    BrokerSeat, Cast, ClientSeat, ProductEnded as Ended, Socket, Wish,
-};
+pub use crate::engine::turmoil::{BrokerSeat, Cast, ClientSeat, ProductEnded as Ran, Socket, Wish};
 
 mod judge;
 mod tested;
@@ -85,6 +84,7 @@ pub struct Test {
     settings: Vec<Setting>,
     selection: Selection,
     cast: Cast,
+    patience: Duration,
 }
 
 impl Test {
@@ -111,6 +111,7 @@ impl Test {
             settings: Vec::new(),
             selection: Selection::default(),
             cast: Cast::default(),
+            patience: PATIENCE,
         }
     }
 
@@ -148,7 +149,7 @@ impl Test {
     pub fn client<F, R>(mut self, names: &str, start: F) -> Self
     where
         F: Fn(ClientSeat) -> R + Send + Sync + 'static,
-        R: Future<Output = Ended> + 'static,
+        R: Future<Output = Ran> + 'static,
     {
         self.cast.client(names, start);
         self
@@ -158,7 +159,7 @@ impl Test {
     pub fn broker<F, R>(mut self, start: F) -> Self
     where
         F: Fn(BrokerSeat) -> R + Send + Sync + 'static,
-        R: Future<Output = Ended> + 'static,
+        R: Future<Output = Ran> + 'static,
     {
         self.cast.broker(start);
         self
@@ -179,14 +180,14 @@ impl Test {
         let gate = Gate { pool: &pool, fail_fast: false, interrupt: &interrupt };
         let notes: Mutex<BTreeMap<String, Notes>> = Mutex::default();
         let judge = |trial: &Trial| {
-            let (judged, noted) = judge(&self.cast, trial);
+            let (judged, noted) = judge(&self.cast, trial, self.patience);
             notes.lock().unwrap_or_else(PoisonError::into_inner).insert(trial.name.clone(), noted);
             judged
         };
         let results = gate.run(vec![plan], &judge, &());
         let notes = notes.into_inner().unwrap_or_else(PoisonError::into_inner);
         let result = results.into_iter().next().expect("one plan has one result");
-        Tested::new(result, notes)
+        Tested::new(self.cast, result, notes)
     }
 
     fn plan(&self) -> Plan {
@@ -205,18 +206,14 @@ impl Test {
         }
         let under_test = self.cast.nodes(setup);
         assert!(!under_test.is_empty(), "{}: no client has the name of a product", self.path);
-        for client in &setup.clients {
+        for (n, client) in (0..).zip(&setup.clients) {
             let is_stream = matches!(client.link.transport, Transport::Tcp(_));
-            let name = &client.name;
-            let index = setup.clients.iter().position(|other| other.name == *name);
-            let is_product = index.and_then(|index| u32::try_from(index).ok()).is_some_and(|it| {
-                under_test.contains(&Node::Client(crate::base::name::ClientIndex(it)))
-            });
-            let concerns = is_product || under_test.contains(&Node::Broker);
+            let concerns = [Node::Broker, Node::Client(ClientIndex(n))];
             assert!(
-                is_stream || !concerns,
-                "{}: the link of `{name}` needs `transport = \"tcp\"`: products speak over streams",
-                self.path
+                is_stream || !concerns.iter().any(|node| under_test.contains(node)),
+                "{}: the link of `{}` needs `transport = \"tcp\"`: products speak over streams",
+                self.path,
+                client.name
             );
         }
     }

@@ -2,22 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::mem::discriminant;
+use std::sync::atomic::AtomicBool;
 use std::thread;
+
+use rayon::ThreadPoolBuilder;
 
 use super::TRIAL;
 use super::judge::Notes;
 use crate::base::name::Node;
 use crate::base::units::format_count;
 use crate::engine::mishap::{Mishap, MishapKind};
+use crate::engine::turmoil::Cast;
 use crate::report::style::Style;
 use crate::report::table::{Layout, table};
 use crate::report::{escape, failure, summary};
 use crate::scenario::trial::Setup;
 use crate::study::result::{PointResult, ScenarioResult, Verdict};
+use crate::study::stories;
 
 /// What came of a [`Test`](super::Test). Shown as text it is what `qoslab run` prints.
 #[derive(Debug)]
 pub struct Tested {
+    cast: Cast,
     result: ScenarioResult,
     /// By the names of trials.
     notes: BTreeMap<String, Notes>,
@@ -27,8 +34,24 @@ pub struct Tested {
 const WIDTH: usize = 80;
 
 impl Tested {
-    pub(super) fn new(result: ScenarioResult, notes: BTreeMap<String, Notes>) -> Self {
-        Self { result, notes }
+    pub(super) fn new(cast: Cast, result: ScenarioResult, notes: BTreeMap<String, Notes>) -> Self {
+        Self { cast, result, notes }
+    }
+
+    /// Shrinks the first failure of each kind, product included, to the fewest messages and faults
+    /// that still fail the same: then its ladder is shown too. It takes the time of some hundred
+    /// trials. Nothing is shrunk where a trial did not run the same twice, or code hung.
+    ///
+    /// # Panics
+    /// If no threads can be started.
+    #[must_use]
+    pub fn shrunk(mut self) -> Self {
+        let hung = self.mishaps().any(|(_, mishap)| mishap.what == MishapKind::Hung);
+        if !hung && self.unsteady().next().is_none() {
+            let pool = ThreadPoolBuilder::new().build().expect("threads can be started");
+            stories::tell(&self.cast, &mut self.result, &pool, &AtomicBool::new(false));
+        }
+        self
     }
 
     /// Whether every trial came to its end, kept all promises and rules, and no product did what no
@@ -87,7 +110,7 @@ impl fmt::Display for Tested {
         let mut told = String::new();
         for (point, trial, notes) in self.trials() {
             let setup = &*self.result.scenario.points[point.index].setup;
-            for mishap in &notes.mishaps {
+            for mishap in first_of_each_kind(&notes.mishaps) {
                 writeln!(told, "FAIL {}  trial {trial}: {}", point.label, sentence(mishap, setup))?;
                 writeln!(told, "  repeat: {}", repeat(trial))?;
             }
@@ -114,6 +137,13 @@ impl fmt::Display for Tested {
     }
 }
 
+/// What a node does again and again is told once.
+fn first_of_each_kind(mishaps: &[Mishap]) -> impl Iterator<Item = &Mishap> {
+    let kind = |it: &Mishap| (it.node, discriminant(&it.what));
+    let is_new = move |n: &usize| mishaps[..*n].iter().all(|it| kind(it) != kind(&mishaps[*n]));
+    (0..mishaps.len()).filter(is_new).map(|n| &mishaps[n])
+}
+
 /// Who did what, and when.
 fn sentence(mishap: &Mishap, setup: &Setup) -> String {
     let who = match mishap.node {
@@ -131,6 +161,7 @@ fn sentence(mishap: &Mishap, setup: &Setup) -> String {
         MishapKind::NeverReady => {
             format!("{who} was not connected with all subscriptions acknowledged by {at}")
         }
+        MishapKind::Away => format!("{who} had no connection at {at} and did not come back"),
         MishapKind::Flooded(packets) => {
             format!("{who} flooded the network: {} packets by {at}", format_count(*packets))
         }
@@ -139,7 +170,7 @@ fn sentence(mishap: &Mishap, setup: &Setup) -> String {
             format!("{who} delivered a payload at {at} that nobody published")
         }
         MishapKind::Hung => {
-            format!("code under test did not give control back at {at}: it blocks, or spins")
+            format!("{who}'s code did not give control back at {at}: it blocks, or spins")
         }
     };
     escape::terminal(&text).into_owned()

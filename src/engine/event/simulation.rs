@@ -283,6 +283,7 @@ where
             self.queue.push(next, Happening::Publish(stream));
         }
         let Some(message) = step.publish else { return };
+        let message = self.marked(message);
         let setup = Arc::clone(&self.setup);
         let stream = &setup.streams[stream as usize];
         // An application crashes with its client.

@@ -9,7 +9,7 @@ use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::Poll;
 
 use super::scene::Scene;
@@ -33,8 +33,45 @@ pub struct Cast {
     /// By pattern of names; the last that matches counts.
     clients: Vec<(String, Arc<StartClient>)>,
     broker: Option<Arc<StartBroker>>,
-    /// Where a run tells the virtual time, in nanoseconds.
-    pulse: Option<Arc<AtomicU64>>,
+    pulse: Option<Arc<Pulse>>,
+}
+
+/// How a run gets on, for whoever watches it from another thread.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    /// The virtual time in nanoseconds.
+    now: AtomicU64,
+    /// Whose code runs: 0 for the broker's, and a client's index and one.
+    node: AtomicU32,
+}
+
+impl Pulse {
+    /// The virtual time.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        Time::from_nanos(self.now.load(Ordering::Relaxed))
+    }
+
+    /// The product whose code had its last turn.
+    #[must_use]
+    pub fn node(&self) -> Node {
+        match self.node.load(Ordering::Relaxed).checked_sub(1) {
+            None => Node::Broker,
+            Some(client) => Node::Client(ClientIndex(client)),
+        }
+    }
+
+    pub(super) fn tell_time(&self, now: Time) {
+        self.now.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    fn tell_turn(&self, node: Node) {
+        let number = match node {
+            Node::Broker => 0,
+            Node::Client(client) => client.0 + 1,
+        };
+        self.node.store(number, Ordering::Relaxed);
+    }
 }
 
 impl Cast {
@@ -58,16 +95,14 @@ impl Cast {
         self.broker = Some(Arc::new(move |seat| Box::pin(start(seat)) as Running));
     }
 
-    /// Lets a run tell the virtual time, in nanoseconds, for whoever watches from another thread.
+    /// Lets a run tell how it gets on.
     #[must_use]
-    pub fn with_pulse(self, pulse: &Arc<AtomicU64>) -> Self {
+    pub fn with_pulse(self, pulse: &Arc<Pulse>) -> Self {
         Self { pulse: Some(Arc::clone(pulse)), ..self }
     }
 
-    pub(super) fn tell(&self, now: Time) {
-        if let Some(pulse) = &self.pulse {
-            pulse.store(now.as_nanos(), Ordering::Relaxed);
-        }
+    pub(super) fn pulse(&self) -> Arc<Pulse> {
+        self.pulse.clone().unwrap_or_default()
     }
 
     /// The parts of a trial that products play.
@@ -95,7 +130,7 @@ impl fmt::Debug for Cast {
         f.debug_struct("Cast")
             .field("clients", &clients)
             .field("broker", &self.broker.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -110,7 +145,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 /// ended is up and silent.
 pub(super) async fn guarded(node: Node, start: impl FnOnce() -> Running) -> Infallible {
     let what = match catch_unwind(AssertUnwindSafe(start)) {
-        Ok(running) => end_of(running).await,
+        Ok(running) => end_of(node, running).await,
         Err(panic) => MishapKind::Panicked(message(panic.as_ref())),
     };
     if let Some(scene) = Scene::current() {
@@ -120,8 +155,11 @@ pub(super) async fn guarded(node: Node, start: impl FnOnce() -> Running) -> Infa
 }
 
 /// How a product's code ends.
-async fn end_of(mut running: Running) -> MishapKind {
+async fn end_of(node: Node, mut running: Running) -> MishapKind {
     let polled = poll_fn(|context| {
+        if let Some(scene) = Scene::current() {
+            scene.pulse.tell_turn(node);
+        }
         match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))) {
             Ok(polled) => polled.map(Ok),
             Err(panic) => Poll::Ready(Err(panic)),

@@ -38,7 +38,7 @@ use crate::scenario::schedule::Transcript;
 use crate::scenario::trial::Trial;
 
 pub use self::carries::{NotCarried, check};
-pub use self::cast::{Cast, Ended as ProductEnded};
+pub use self::cast::{Cast, Ended as ProductEnded, Pulse};
 pub use self::seats::{BrokerSeat, ClientSeat, Wish};
 pub use self::socket::Socket;
 
@@ -99,12 +99,14 @@ pub fn perform<O: Observer + 'static>(
         stage.test(under_test);
     }
     let stage = Rc::new(RefCell::new(stage));
-    let (scene, curtain) = Scene::set(Rc::<RefCell<Remotely<O>>>::clone(&stage));
+    let (scene, curtain) = Scene::set(Rc::<RefCell<Remotely<O>>>::clone(&stage), cast.pulse());
     let mut world = World::new(trial, cast);
     let is_interrupted = || interrupt.is_some_and(|flag| flag.load(Ordering::Relaxed));
     let mut now = Time::ZERO;
+    // What a tick costs counts as an event, where it is not left out.
+    let mut ticks = 0;
     let ending = loop {
-        cast.tell(now);
+        scene.pulse.tell_time(now);
         let ended = stage.borrow_mut().run_until(now);
         run_errands(&stage, &mut world, now);
         if let Some(ending) = ended.or(is_interrupted().then_some(Ending::Interrupted)) {
@@ -115,7 +117,8 @@ pub fn perform<O: Observer + 'static>(
         if stage.borrow_mut().is_over() {
             break Ending::Quiescent;
         }
-        now = if leaves_out_ticks { next_turn(&*stage.borrow(), &scene, now) } else { now + TICK };
+        now = next_turn(&*stage.borrow(), &scene, now, leaves_out_ticks);
+        ticks += u64::from(!leaves_out_ticks);
     };
     drop(curtain);
     drop(world);
@@ -125,7 +128,8 @@ pub fn perform<O: Observer + 'static>(
     if let (Some(slot), Some(transcript)) = (slot, ran.transcript) {
         *slot = transcript;
     }
-    Performed { ended: ran.ended, observer: ran.observer, mishaps }
+    let ended = Ended { events: ran.ended.events + ticks, ..ran.ended };
+    Performed { ended, observer: ran.observer, mishaps }
 }
 
 /// The turmoil engine with a cast of products. What they do amiss is told by [`perform`] alone.
@@ -150,10 +154,15 @@ fn run_errands<O: Observer>(stage: &RefCell<Remotely<O>>, world: &mut World, now
     }
 }
 
-/// The next tick at which anybody has anything to do.
-fn next_turn<O: Observer>(stage: &Remotely<O>, scene: &Scene, now: Time) -> Time {
+/// The next tick, or the next at which anybody has anything to do.
+fn next_turn<O: Observer>(
+    stage: &Remotely<O>,
+    scene: &Scene,
+    now: Time,
+    leaves_out_ticks: bool,
+) -> Time {
     let following = now + TICK;
-    if stage.waits() || scene.waits_for_turmoil() {
+    if !leaves_out_ticks || stage.waits() || scene.waits_for_turmoil() {
         return following;
     }
     let due = stage.next_time().min(scene.next_wake()).as_nanos();

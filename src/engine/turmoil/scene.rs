@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
+use super::cast::Pulse;
 use crate::base::name::{Connection, Node, Transmission};
 use crate::base::time::{Span, Time};
 use crate::engine::event::stage::Stage;
@@ -23,6 +25,7 @@ thread_local! {
 /// What the tasks of one trial share.
 pub(super) struct Scene {
     stage: Rc<RefCell<dyn Stage>>,
+    pub(super) pulse: Arc<Pulse>,
     /// Who sleeps until when, in order of their going to sleep.
     sleepers: RefCell<BTreeMap<(Time, u64), Waker>>,
     slept: Cell<u64>,
@@ -65,9 +68,10 @@ impl Drop for Curtain {
 
 impl Scene {
     /// Sets the scene for the trial that runs on this thread from now on.
-    pub(super) fn set(stage: Rc<RefCell<dyn Stage>>) -> (Rc<Self>, Curtain) {
+    pub(super) fn set(stage: Rc<RefCell<dyn Stage>>, pulse: Arc<Pulse>) -> (Rc<Self>, Curtain) {
         let scene = Rc::new(Self {
             stage,
+            pulse,
             sleepers: RefCell::default(),
             slept: Cell::new(0),
             waits_for_turmoil: Cell::new(0),

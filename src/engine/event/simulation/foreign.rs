@@ -4,7 +4,9 @@
 //! trial, such as to panic or to send what is no packet, is a [`Mishap`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 
+use super::Simulation;
 use super::stage::{Remotely, Stage};
 use crate::base::event::{Event, Observer, Phase};
 use crate::base::name::{ClientIndex, Connection, Kind, Node, Tag, Transmission};
@@ -12,17 +14,20 @@ use crate::base::qos::QoS;
 use crate::base::time::{Span, Time};
 use crate::engine::event::connections::End;
 use crate::engine::mishap::{Mishap, MishapKind};
-use crate::engine::witness::{Ended, Witness};
+use crate::engine::witness::{Ended, Witness, mark};
 use crate::guarantee::verdict::Ending;
-use crate::mqtt::packet::{Packet, Payload};
+use crate::mqtt::endpoint::Endpoint;
+use crate::mqtt::packet::{Message, Packet, Payload};
 use crate::mqtt::settings::Request;
 use crate::mqtt::wire;
+use crate::network::overrule::Overrule;
 
 /// After so long without anything but pings a product has nothing left to do.
 const QUIET: Span = Span::from_secs(15);
 
-/// A node that writes so many packets at one instant is given no more turns.
+/// A node may write so many packets at one instant, and in a trial.
 const FLOOD: u32 = 20_000;
+const FLOOD_IN_ALL: u64 = 500_000;
 
 /// The nodes under test, and what is known of them.
 pub(super) struct Foreign {
@@ -88,7 +93,25 @@ impl Foreign {
         *here = if *at == now { *here + 1 } else { 1 };
         *at = now;
         *all += 1;
-        *here <= FLOOD
+        *here <= FLOOD && *all <= FLOOD_IN_ALL
+    }
+}
+
+impl<C, B, O, R> Simulation<'_, C, B, O, R>
+where
+    C: Endpoint<Request = Request> + Clone,
+    B: Endpoint<Request = Infallible> + Clone,
+    O: Observer,
+    R: Overrule,
+{
+    /// A message as it is published: where products are under test, by whomever it is, it must be
+    /// known by its payload.
+    pub(super) fn marked(&self, message: Message) -> Message {
+        if self.doors.as_ref().is_none_or(|doors| doors.foreign.is_none()) {
+            return message;
+        }
+        let payload = mark(message.tag, message.payload.len());
+        Message { payload: Payload::Bytes(payload.into()), ..message }
     }
 }
 
@@ -128,6 +151,13 @@ impl<O: Observer> Remotely<O> {
                 self.note_mishap(node, MishapKind::Flooded(all));
             }
         }
+        if ending == Ending::Deadline && self.phase != Phase::Connecting {
+            let clients = (0..).map(ClientIndex).take(self.ways.len());
+            let away: Vec<_> = clients.filter(|client| self.is_away(*client)).collect();
+            for client in away {
+                self.note_mishap(Node::Client(client), MishapKind::Away);
+            }
+        }
         if self.phase != Phase::Connecting {
             return;
         }
@@ -138,6 +168,12 @@ impl<O: Observer> Remotely<O> {
         if missing.len() == self.setup.clients.len() {
             self.note_mishap(Node::Broker, MishapKind::NeverReady);
         }
+    }
+
+    /// Whether a client has no connection though its application wants one.
+    fn is_away(&self, client: ClientIndex) -> bool {
+        let way = &self.ways[client.index()];
+        way.wanted && way.current.is_none() && !self.is_down(Node::Client(client))
     }
 
     /// A node under test takes what its application asks for.
