@@ -32,6 +32,7 @@
 //! | floor | what happens there |
 //! |---|---|
 //! | [`cli`] | arguments, progress, exit codes, files |
+//! | [`testing`] | products that others wrote, in a scenario's places, from a `#[test]` |
 //! | [`report`] | numbers to people: tables, charts, pages, CSV, JSON, Markdown, `JUnit` |
 //! | [`study`] | many trials in parallel, with results in a fixed order |
 //! | [`engine`] | one trial in virtual time: one queue of what is to happen, or simulated hosts |

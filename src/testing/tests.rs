@@ -177,8 +177,8 @@ fn a_steady_flood_is_dammed_up_too() {
         }
     })
     .run();
-    let what = mishap(&tested, "`pub` flooded the network: 500,001 packets");
-    assert_eq!(what, MishapKind::Flooded(500_001));
+    let what = mishap(&tested, "`pub` flooded the network: 100,001 packets");
+    assert_eq!(what, MishapKind::Flooded(100_001));
 }
 
 static STOP: AtomicBool = AtomicBool::new(false);

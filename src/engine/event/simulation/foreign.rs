@@ -27,7 +27,7 @@ const QUIET: Span = Span::from_secs(15);
 
 /// A node may write so many packets at one instant, and in a trial.
 const FLOOD: u32 = 20_000;
-const FLOOD_IN_ALL: u64 = 500_000;
+const FLOOD_IN_ALL: u64 = 100_000;
 
 /// The nodes under test, and what is known of them.
 pub(super) struct Foreign {
