@@ -36,7 +36,8 @@ struct Job {
     trial: Trial,
 }
 
-/// Gives the first failure of each kind its story, on the engine that found it. Nothing is said of what was interrupted.
+/// Gives the first failure of each kind its story, on the engine that found it. Nothing is said of
+/// what was interrupted.
 pub fn tell<E: Engine>(
     engine: &E,
     result: &mut ScenarioResult,

@@ -8,8 +8,8 @@ use crate::engine::event::Options;
 use crate::guarantee::timeline::{Timeline, TimelineObserver};
 use crate::scenario::trial::Trial;
 
-/// Runs a trial once more on its engine and watches its backlog and its faults. Once `interrupt` is true, it
-/// ends early.
+/// Runs a trial once more on its engine and watches its backlog and its faults. Once `interrupt` is
+/// true, it ends early.
 #[must_use]
 pub fn timeline<E: Engine>(engine: &E, trial: &Trial, interrupt: &AtomicBool) -> Timeline {
     let observer = TimelineObserver::new(trial.setup.clients.len());

@@ -144,8 +144,8 @@ impl Test {
     }
 
     /// Puts a client in the place of those whose names match: a name, or a pattern with `*` for any
-    /// letters. `start` runs on the client's host; after a crash of that host it runs again. What it
-    /// returns is not to end before the trial.
+    /// letters. `start` runs on the client's host; after a crash of that host it runs again. What
+    /// it returns is not to end before the trial.
     pub fn client<F, R>(mut self, names: &str, start: F) -> Self
     where
         F: Fn(ClientSeat) -> R + Send + Sync + 'static,

@@ -40,8 +40,8 @@ struct Exchange {
 }
 
 impl Sender {
-    /// A PUBLISH of QoS 1 or 2 was written. Its tag and number if it repeats one, by its id or, with
-    /// DUP=1 and another id, by its message.
+    /// A PUBLISH of QoS 1 or 2 was written. Its tag and number if it repeats one, by its id or,
+    /// with DUP=1 and another id, by its message.
     pub(super) fn resend(
         &mut self,
         id: PacketId,
