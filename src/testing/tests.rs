@@ -192,7 +192,7 @@ fn code_that_never_comes_back_is_left_behind() {
         }
         pending().await
     });
-    test.patience = Duration::from_millis(500);
+    test.patience = Duration::from_secs(2);
     let tested = test.run();
     STOP.store(true, Ordering::Relaxed);
     let what = mishap(&tested, "`pub`'s code did not give control back at 0.08");
