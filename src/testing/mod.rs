@@ -7,37 +7,50 @@
 //! wall clock. Threads, real sockets and `spawn_blocking` do not work there.
 //!
 //! ```
-//! use qoslab::testing::{ClientSeat, Ran, Test};
+//! use qoslab::testing::{ClientSeat, Ran, Test, Wish};
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //!
-//! // A client that connects, subscribes to nothing and publishes nothing.
+//! // A client that publishes with QoS 0 alone, and does not come back.
 //! async fn my_client(seat: ClientSeat) -> Ran {
 //!     let mut socket = seat.connect().await?;
-//!     socket.write_all(b"\x10\x10\x00\x04MQTT\x04\x02\x00\x00\x00\x04idle").await?;
+//!     socket.write_all(b"\x10\x11\x00\x04MQTT\x04\x02\x00\x00\x00\x05meter").await?;
 //!     let mut answer = [0; 4];
 //!     socket.read_exact(&mut answer).await?;
 //!     assert_eq!(answer, [0x20, 2, 0, 0], "CONNACK accepts");
-//!     std::future::pending().await
+//!     loop {
+//!         if let Wish::Publish { topic, payload, .. } = seat.wish().await {
+//!             let length = u8::try_from(2 + topic.len() + payload.len())?;
+//!             let start = [0x30, length, 0, u8::try_from(topic.len())?];
+//!             socket.write_all(&[&start, topic.as_bytes(), &payload].concat()).await?;
+//!         }
+//!     }
 //! }
 //!
-//! let tested = Test::parse(
-//!     r#"
+//! let scenario = r#"
 //! schema = 1
-//! name = "a-client-that-only-connects"
+//! name = "a-client-of-mine"
 //! deadline = "1m"
 //! [broker]
 //! [[client]]
-//! name = "idle"
+//! name = "meter"
 //! session = "clean"
+//! [[client.publish]]
+//! topic = "t"
+//! qos = 0
+//! count = 3
+//! every = "1s"
+//! payload = "16B"
+//! [[client]]
+//! name = "app"
+//! [[client.subscribe]]
+//! filter = "t"
+//! qos = 0
 //! [[link]]
-//! between = ["idle", "broker"]
+//! between = ["*", "broker"]
 //! transport = "tcp"
 //! delay = "20ms"
-//! "#,
-//! )
-//! .client("idle", my_client)
-//! .run();
-//! tested.assert_holds();
+//! "#;
+//! Test::parse(scenario).seeds(1..=3).client("meter", my_client).run().assert_holds();
 //! ```
 //!
 //! A test that fails prints what `qoslab run` prints, and how to run the one trial again.
