@@ -1,5 +1,7 @@
 //! What products under test do amiss that is no matter of MQTT's.
 
+use std::any::Any;
+
 use crate::base::name::Node;
 use crate::base::time::Time;
 
@@ -35,4 +37,13 @@ pub enum MishapKind {
     Invented,
     /// Its code did not give control back to its runtime.
     Hung,
+}
+
+/// What a panic that was caught says.
+#[must_use]
+pub fn panic_message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a message")
+        .to_owned()
 }

@@ -17,6 +17,7 @@ use super::plan::{Plan, Selected};
 use super::result::{Judged, ScenarioResult, Verdict};
 use super::store::{Key, Store, StoreError};
 use super::sweep::{Study, StudyPlan, TrialTimeline};
+use crate::engine::mishap::panic_message;
 use crate::guarantee::verdict::{Ending, Outcome};
 use crate::scenario::trial::Trial;
 
@@ -282,11 +283,4 @@ impl Gate<'_> {
     fn is_interrupted(&self) -> bool {
         self.interrupt.load(Ordering::Relaxed)
     }
-}
-
-fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without a message")
-        .to_owned()
 }

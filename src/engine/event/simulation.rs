@@ -26,7 +26,7 @@ use crate::mqtt::packet::Packet;
 use crate::mqtt::settings::Request;
 use crate::network::overrule::Overrule;
 use crate::scenario::schedule::{Outage, Transcript};
-use crate::scenario::trial::{Setup, Trial};
+use crate::scenario::trial::{Setup, StreamSetup, Trial};
 use doors::Doors;
 use held::Probe;
 use scripts::script_links;
@@ -284,21 +284,14 @@ where
         }
         let Some(message) = step.publish else { return };
         let message = self.marked(message);
-        let setup = Arc::clone(&self.setup);
-        let stream = &setup.streams[stream as usize];
+        let StreamSetup { client, qos, retain, expiry, .. } = self.setup.streams[stream as usize];
         // An application crashes with its client.
-        if self.clients[stream.client.index()].is_down {
+        if self.clients[client.index()].is_down {
             return;
         }
         self.turn(Class::Application);
         self.tell(&Event::Submitted { tag: message.tag });
-        let request = Request::Publish {
-            message,
-            qos: stream.qos,
-            retain: stream.retain,
-            expiry: stream.expiry,
-        };
-        self.ask_client(stream.client, request);
+        self.ask_client(client, Request::Publish { message, qos, retain, expiry });
     }
 
     fn wake(&mut self, node: u32) {

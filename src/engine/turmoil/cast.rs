@@ -1,6 +1,5 @@
 //! Who plays which part of a trial: our own endpoints, but for products under test.
 
-use std::any::Any;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::error::Error;
@@ -16,7 +15,7 @@ use super::scene::Scene;
 use super::seats::{BrokerSeat, ClientSeat};
 use crate::base::name::{ClientIndex, Node};
 use crate::base::time::Time;
-use crate::engine::mishap::MishapKind;
+use crate::engine::mishap::{MishapKind, panic_message};
 use crate::scenario::trial::Setup;
 
 /// What a product's code comes to, if it does.
@@ -146,7 +145,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 pub(super) async fn guarded(node: Node, start: impl FnOnce() -> Running) -> Infallible {
     let what = match catch_unwind(AssertUnwindSafe(start)) {
         Ok(running) => end_of(node, running).await,
-        Err(panic) => MishapKind::Panicked(message(panic.as_ref())),
+        Err(panic) => MishapKind::Panicked(panic_message(panic.as_ref())),
     };
     if let Some(scene) = Scene::current() {
         scene.with(|stage| stage.mishap(node, what));
@@ -168,15 +167,8 @@ async fn end_of(node: Node, mut running: Running) -> MishapKind {
     match polled.await {
         Ok(Ok(())) => MishapKind::Ended(None),
         Ok(Err(error)) => MishapKind::Ended(Some(error.to_string())),
-        Err(panic) => MishapKind::Panicked(message(panic.as_ref())),
+        Err(panic) => MishapKind::Panicked(panic_message(panic.as_ref())),
     }
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a message")
-        .to_owned()
 }
 
 #[cfg(test)]

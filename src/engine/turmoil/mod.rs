@@ -30,7 +30,7 @@ use self::world::World;
 use crate::base::event::Observer;
 use crate::base::time::{Span, Time};
 use crate::engine::Engine;
-use crate::engine::event::stage::{Remotely, Terms};
+use crate::engine::event::stage::{Remotely, Stage, Terms};
 use crate::engine::event::{Ended, Options};
 use crate::engine::mishap::Mishap;
 use crate::guarantee::verdict::Ending;
@@ -149,7 +149,7 @@ fn run_errands<O: Observer>(stage: &RefCell<Remotely<O>>, world: &mut World, now
     let errands = stage.borrow_mut().take_errands();
     for errand in errands {
         if let Some((node, backlog)) = world.run(errand, now) {
-            stage.borrow_mut().reports(node, backlog);
+            stage.borrow_mut().settled(node, backlog);
         }
     }
 }

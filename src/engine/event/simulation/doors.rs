@@ -244,6 +244,12 @@ where
     O: Observer,
     R: Overrule,
 {
+    /// The nodes under test, where there are any.
+    #[inline]
+    pub(super) fn products(&self) -> Option<&Foreign> {
+        self.doors.as_ref()?.foreign.as_deref()
+    }
+
     /// The number of the packet that is being written.
     #[inline]
     pub(super) fn serial(&self) -> u32 {
@@ -253,7 +259,7 @@ where
     /// How long a packet is, where we would write it otherwise.
     #[inline]
     pub(super) fn length_of(&self, serial: u32) -> Option<u32> {
-        self.doors.as_ref()?.foreign.as_ref()?.length(serial)
+        self.products()?.length(serial)
     }
 
     /// A node that has a connection open gets a packet, at once or when it takes it.
@@ -309,14 +315,12 @@ where
 
     /// Whether every node under test has been quiet for long enough to be done.
     pub(super) fn products_are_quiet(&self) -> bool {
-        let foreign = self.doors.as_ref().and_then(|doors| doors.foreign.as_ref());
-        foreign.is_none_or(|foreign| foreign.is_quiet(self.now))
+        self.products().is_none_or(|foreign| foreign.is_quiet(self.now))
     }
 
     /// Whether a node is under test.
     pub(super) fn is_foreign(&self, node: Node) -> bool {
-        let foreign = self.doors.as_ref().and_then(|doors| doors.foreign.as_ref());
-        foreign.is_some_and(|foreign| foreign.is(node))
+        self.products().is_some_and(|foreign| foreign.is(node))
     }
 
     /// The nodes that are about to crash have had their turn.

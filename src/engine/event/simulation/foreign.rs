@@ -107,7 +107,7 @@ where
     /// A message as it is published: where products are under test, by whomever it is, it must be
     /// known by its payload.
     pub(super) fn marked(&self, message: Message) -> Message {
-        if self.doors.as_ref().is_none_or(|doors| doors.foreign.is_none()) {
+        if self.products().is_none() {
             return message;
         }
         let payload = mark(message.tag, message.payload.len());
@@ -144,10 +144,9 @@ impl<O: Observer> Remotely<O> {
     /// The trial is over: who kept it from its end.
     pub(super) fn blame_for_ending(&mut self, ending: Ending) {
         if ending == Ending::EventLimit {
-            let foreign = self.doors.as_ref().and_then(|doors| doors.foreign.as_deref());
-            let written = foreign.map(|foreign| foreign.written.clone()).unwrap_or_default();
-            let most = written.into_iter().max_by_key(|(_, (_, _, all))| *all);
-            if let Some((node, (_, _, all))) = most {
+            let written = self.products().into_iter().flat_map(|foreign| &foreign.written);
+            let most = written.max_by_key(|(_, (_, _, all))| *all);
+            if let Some((&node, &(_, _, all))) = most {
                 self.note_mishap(node, MishapKind::Flooded(all));
             }
         }
@@ -178,15 +177,11 @@ impl<O: Observer> Remotely<O> {
 
     /// A node under test takes what its application asks for.
     pub(super) fn hand_out(&mut self, client: ClientIndex, request: &Request) {
-        let node = Node::Client(client);
-        if let Some(foreign) = self.foreign(node)
-            && let Request::Publish { message, .. } = request
-        {
-            foreign.witness.submitted(message.tag);
-        }
         let now = self.now;
-        if let Some(foreign) = self.foreign(node) {
-            foreign.stirred = now;
+        let Some(foreign) = self.foreign(Node::Client(client)) else { return };
+        foreign.stirred = now;
+        if let Request::Publish { message, .. } = request {
+            foreign.witness.submitted(message.tag);
         }
     }
 

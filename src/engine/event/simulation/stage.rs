@@ -118,11 +118,6 @@ impl<O: Observer> Remotely<O> {
         self.advance()
     }
 
-    /// A node tells what it has to do.
-    pub(in crate::engine) fn reports(&mut self, node: Node, backlog: Backlog) {
-        self.settled(node, backlog);
-    }
-
     /// What is to be done with nodes, in order.
     pub(in crate::engine) fn take_errands(&mut self) -> Vec<Errand> {
         self.doors.as_mut().map(|doors| std::mem::take(&mut doors.errands)).unwrap_or_default()
