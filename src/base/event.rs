@@ -1,5 +1,8 @@
 //! What happens in a trial, as told to observers.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use serde::Serialize;
 
 use super::name::{ClientIndex, Connection, Node, Tag, Way};
@@ -23,6 +26,12 @@ impl Observer for () {
 impl<O: Observer> Observer for &mut O {
     fn observe(&mut self, now: Time, event: &Event<'_>) {
         (**self).observe(now, event);
+    }
+}
+
+impl<O: Observer + ?Sized> Observer for Rc<RefCell<O>> {
+    fn observe(&mut self, now: Time, event: &Event<'_>) {
+        self.borrow_mut().observe(now, event);
     }
 }
 

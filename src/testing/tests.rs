@@ -71,18 +71,61 @@ async fn publish_all(seat: ClientSeat) -> Ran {
     let mut socket = connected(&seat).await?;
     let mut id = 0_u8;
     loop {
-        let Wish::Publish { topic, payload, qos, .. } = seat.wish().await else { continue };
-        assert_eq!(qos, QoS::AtLeastOnce);
+        let wish = seat.wish().await;
         id += 1;
-        let length = u8::try_from(2 + topic.len() + 2 + payload.len())?;
-        let mut frame = vec![0x32, length, 0, u8::try_from(topic.len())?];
-        frame.extend(topic.as_bytes());
-        frame.extend([0, id]);
-        frame.extend(payload);
-        socket.write_all(&frame).await?;
+        socket.write_all(&publish(&wish, id)).await?;
         let mut answer = [0; 4];
         socket.read_exact(&mut answer).await?;
         assert_eq!(answer, [0x40, 2, 0, id]);
+    }
+}
+
+fn publish(wish: &Wish, id: u8) -> Vec<u8> {
+    let Wish::Publish { topic, payload, qos, .. } = wish else { panic!("it only publishes") };
+    assert_eq!(*qos, QoS::AtLeastOnce);
+    let length = u8::try_from(2 + topic.len() + 2 + payload.len()).unwrap();
+    let mut frame = vec![0x32, length, 0, u8::try_from(topic.len()).unwrap()];
+    frame.extend(topic.as_bytes());
+    frame.extend([0, id]);
+    frame.extend(payload);
+    frame
+}
+
+/// Has a session, and comes back with the message that was not acknowledged.
+async fn come_back(seat: ClientSeat) -> Ran {
+    let (mut id, mut owed) = (0, None);
+    loop {
+        let _lost = publish_until_it_ends(&seat, &mut id, &mut owed).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn publish_until_it_ends(
+    seat: &ClientSeat,
+    id: &mut u8,
+    owed: &mut Option<Vec<u8>>,
+) -> std::io::Result<()> {
+    let mut socket = seat.connect().await?;
+    let mut connect = CONNECT.to_vec();
+    connect[9] = 0;
+    socket.write_all(&connect).await?;
+    let mut answer = [0; 4];
+    socket.read_exact(&mut answer).await?;
+    loop {
+        if let Some(frame) = owed {
+            socket.write_all(frame).await?;
+            frame[0] |= 8;
+            socket.read_exact(&mut answer).await?;
+            *owed = None;
+        }
+        tokio::select! {
+            biased;
+            byte = socket.read_u8() => drop(byte?),
+            wish = seat.wish() => {
+                *id += 1;
+                *owed = Some(publish(&wish, *id));
+            }
+        }
     }
 }
 
@@ -130,6 +173,23 @@ fn a_client_that_does_not_come_back_is_told() {
     .run();
     let what = mishap(&tested, "`pub` had no connection at 60.000s");
     assert_eq!(what, MishapKind::Away);
+}
+
+#[test]
+fn a_client_that_waits_for_the_end_of_an_outage_is_waited_for() {
+    let outage = r#"
+[[fault]]
+when = { packet = "PUBACK", nth = 3, to = "pub" }
+do = "cut"
+[[fault]]
+when = { packet = "PUBACK", nth = 3, to = "pub" }
+do = { outage = "20s" }
+"#;
+    let text = SCENARIO.replace("session = \"clean\"\n", "") + outage;
+    let test = Test::parse(&text).set("deadline", "\"3m\"").seeds(1..=1);
+    let tested = test.client("pub", come_back).run();
+    tested.assert_holds();
+    assert_eq!(tested.result().points[0].sometimes["outage"], 1);
 }
 
 #[test]

@@ -52,6 +52,15 @@ impl Connections {
         }
     }
 
+    pub(super) fn is_open(&self, node: Node, connection: Connection) -> bool {
+        let ends = &self.known[connection.0 as usize];
+        let end = match node {
+            Node::Broker => ends.at_broker,
+            Node::Client(_) => ends.at_client,
+        };
+        end == End::Open
+    }
+
     /// The connections that an end still has open, and those that something still travels on.
     pub(super) fn alive(&self, travelled: &[Connection]) -> Vec<(Connection, &Ends)> {
         let numbered = (0..).map(Connection).zip(&self.known);

@@ -30,7 +30,7 @@ use self::world::World;
 use crate::base::event::Observer;
 use crate::base::time::{Span, Time};
 use crate::engine::Engine;
-use crate::engine::event::stage::{Remotely, Stage, Terms};
+use crate::engine::event::stage::{Remotely, Stage, Terms, Watcher};
 use crate::engine::event::{Ended, Options};
 use crate::engine::mishap::Mishap;
 use crate::guarantee::verdict::Ending;
@@ -89,17 +89,24 @@ pub fn perform<O: Observer + 'static>(
     observer: O,
     options: Options<'_>,
 ) -> Performed<O> {
+    let watcher = Rc::new(RefCell::new(observer));
+    let (ended, mishaps) = act(trial, cast, Rc::<RefCell<O>>::clone(&watcher), options);
+    let observer = Rc::into_inner(watcher).expect("the stage is gone").into_inner();
+    Performed { ended, observer, mishaps }
+}
+
+fn act(trial: &Trial, cast: &Cast, watcher: Watcher, options: Options<'_>) -> (Ended, Vec<Mishap>) {
     let Options { overrule, interrupt, transcript: slot, tap } = options;
     let transcript = slot.is_some().then(Transcript::default);
     let terms = Terms { overrule, interrupt: None, transcript, tap };
     let under_test = cast.nodes(&trial.setup);
     let leaves_out_ticks = under_test.is_empty();
-    let mut stage = Remotely::set(trial, observer, terms);
+    let mut stage = Remotely::set(trial, watcher, terms);
     if !under_test.is_empty() {
         stage.test(under_test);
     }
     let stage = Rc::new(RefCell::new(stage));
-    let (scene, curtain) = Scene::set(Rc::<RefCell<Remotely<O>>>::clone(&stage), cast.pulse());
+    let (scene, curtain) = Scene::set(Rc::<RefCell<Remotely>>::clone(&stage), cast.pulse());
     let mut world = World::new(trial, cast);
     let is_interrupted = || interrupt.is_some_and(|flag| flag.load(Ordering::Relaxed));
     let mut now = Time::ZERO;
@@ -129,7 +136,7 @@ pub fn perform<O: Observer + 'static>(
         *slot = transcript;
     }
     let ended = Ended { events: ran.ended.events + ticks, ..ran.ended };
-    Performed { ended, observer: ran.observer, mishaps }
+    (ended, mishaps)
 }
 
 /// The turmoil engine with a cast of products. What they do amiss is told by [`perform`] alone.
@@ -145,7 +152,7 @@ impl Engine for Cast {
     }
 }
 
-fn run_errands<O: Observer>(stage: &RefCell<Remotely<O>>, world: &mut World, now: Time) {
+fn run_errands(stage: &RefCell<Remotely>, world: &mut World, now: Time) {
     let errands = stage.borrow_mut().take_errands();
     for errand in errands {
         if let Some((node, backlog)) = world.run(errand, now) {
@@ -155,12 +162,7 @@ fn run_errands<O: Observer>(stage: &RefCell<Remotely<O>>, world: &mut World, now
 }
 
 /// The next tick, or the next at which anybody has anything to do.
-fn next_turn<O: Observer>(
-    stage: &Remotely<O>,
-    scene: &Scene,
-    now: Time,
-    leaves_out_ticks: bool,
-) -> Time {
+fn next_turn(stage: &Remotely, scene: &Scene, now: Time, leaves_out_ticks: bool) -> Time {
     let following = now + TICK;
     if !leaves_out_ticks || stage.waits() || scene.waits_for_turmoil() {
         return following;

@@ -313,9 +313,13 @@ where
         }
     }
 
-    /// Whether every node under test has been quiet for long enough to be done.
+    /// Whether every node under test has been quiet for long enough to be done, and none is away.
     pub(super) fn products_are_quiet(&self) -> bool {
-        self.products().is_none_or(|foreign| foreign.is_quiet(self.now))
+        self.products().is_none_or(|foreign| {
+            let mut clients = (0..).map(ClientIndex).take(self.ways.len());
+            let is_missed = |it| foreign.is(Node::Client(it)) && self.is_away(it);
+            foreign.is_quiet(self.now) && !clients.any(is_missed)
+        })
     }
 
     /// Whether a node is under test.

@@ -37,7 +37,7 @@ pub(super) struct Foreign {
     /// The lengths of packets that are written otherwise than our own, by number.
     lengths: BTreeMap<u32, u32>,
     /// When anything but a ping last happened.
-    stirred: Time,
+    pub(super) stirred: Time,
     /// How many packets each has written, at this instant and in all.
     written: BTreeMap<Node, (Time, u32, u64)>,
 }
@@ -113,9 +113,16 @@ where
         let payload = mark(message.tag, message.payload.len());
         Message { payload: Payload::Bytes(payload.into()), ..message }
     }
+
+    /// Whether a client has no connection, or none yet, though its application wants one.
+    pub(super) fn is_away(&self, client: ClientIndex) -> bool {
+        let (node, way) = (Node::Client(client), &self.ways[client.index()]);
+        let is_open = |connection| self.connections.is_open(node, connection);
+        way.wanted && !way.current.is_some_and(is_open) && !self.is_down(node)
+    }
 }
 
-impl<O: Observer> Remotely<O> {
+impl Remotely {
     /// These nodes are under test.
     pub(in crate::engine) fn test(&mut self, nodes: BTreeSet<Node>) {
         let witness = Witness::new(&self.setup);
@@ -167,12 +174,6 @@ impl<O: Observer> Remotely<O> {
         if missing.len() == self.setup.clients.len() {
             self.note_mishap(Node::Broker, MishapKind::NeverReady);
         }
-    }
-
-    /// Whether a client has no connection though its application wants one.
-    fn is_away(&self, client: ClientIndex) -> bool {
-        let way = &self.ways[client.index()];
-        way.wanted && way.current.is_none() && !self.is_down(Node::Client(client))
     }
 
     /// A node under test takes what its application asks for.

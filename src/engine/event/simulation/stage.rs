@@ -1,6 +1,8 @@
 //! The simulation as those see it who drive its nodes elsewhere.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
+use std::rc::Rc;
 use std::task::Context;
 
 use super::doors::{Doors, Dying, Errand, Remote, Waiting};
@@ -76,13 +78,21 @@ pub(in crate::engine) enum Taken {
     Closed(Close),
 }
 
-/// A simulation whose nodes are driven elsewhere.
-pub(in crate::engine) type Remotely<O> =
-    Simulation<'static, Remote<Request>, Remote<Infallible>, O, ()>;
+/// A simulation whose nodes are driven elsewhere. It is compiled once, for whoever watches: such
+/// trials are not for statistics.
+pub(in crate::engine) type Remotely =
+    Simulation<'static, Remote<Request>, Remote<Infallible>, Watcher, ()>;
 
-impl<O: Observer> Remotely<O> {
+/// Who watches, and is also held by who wants it back.
+pub(in crate::engine) type Watcher = Rc<RefCell<dyn Observer>>;
+
+impl Remotely {
     /// Sets the stage; nothing has happened yet.
-    pub(in crate::engine) fn set(trial: &Trial, observer: O, terms: Terms<'static, ()>) -> Self {
+    pub(in crate::engine) fn set(
+        trial: &Trial,
+        observer: Watcher,
+        terms: Terms<'static, ()>,
+    ) -> Self {
         let doors = Doors::default();
         let clients = trial.setup.clients.iter().map(|_| doors.remote()).collect();
         let broker = doors.remote();
@@ -134,7 +144,7 @@ impl<O: Observer> Remotely<O> {
     }
 
     /// The trial is over, which is to be told together with what nodes under test did amiss.
-    pub(in crate::engine) fn end(mut self, ending: Ending) -> (Ran<O>, Vec<Mishap>) {
+    pub(in crate::engine) fn end(mut self, ending: Ending) -> (Ran<Watcher>, Vec<Mishap>) {
         self.blame_for_ending(ending);
         let mishaps = self.take_mishaps();
         (self.finish(ending), mishaps)
@@ -183,7 +193,7 @@ impl<O: Observer> Remotely<O> {
     }
 }
 
-impl<O: Observer> Stage for Remotely<O> {
+impl Stage for Remotely {
     fn now(&self) -> Time {
         self.now
     }
