@@ -70,7 +70,7 @@ where
             if let Some(attempt) = shell.connections.borrow_mut().wanted() {
                 dialling = Some(Box::pin(dial.dial(attempt)));
             }
-            yield_now().await;
+            let_others_go().await;
         }
     })
     .await
@@ -104,10 +104,17 @@ where
                 () = shell.stirs() => {}
             }
             shell.tell_time();
-            yield_now().await;
+            let_others_go().await;
         }
     })
     .await
+}
+
+/// Lets all others go on as far as they can. tokio wakes whoever yielded last first: the second time
+/// puts those who do so together in their order again.
+async fn let_others_go() {
+    yield_now().await;
+    yield_now().await;
 }
 
 /// A dial under way.

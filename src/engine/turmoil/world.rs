@@ -21,13 +21,12 @@ use crate::mqtt::endpoint::{Backlog, Endpoint};
 use crate::mqtt::settings::Store;
 use crate::scenario::trial::{Action, Setup, Trial};
 
-/// The host of all clients that never crash.
-const CLIENTS_HOST: &str = "clients";
 /// So many packets wait in turmoil's queues: it does nothing to them here.
 const CAPACITY: usize = 1 << 20;
 
 /// turmoil's simulation, with a host for the broker, one for each client that a fault crashes, and
-/// one for all others: its cost is cubic in hosts.
+/// one for all those between two of them. turmoil gives hosts their turns in the order in which they
+/// were added, here that of clients. Its cost is cubic in hosts.
 pub(super) struct World {
     sim: Sim<'static>,
     broker: Disk<Broker>,
@@ -51,11 +50,9 @@ impl World {
             .map(|client| Disk::new(Client::new(client.settings.clone().into()), client.store));
         let mut world = Self { sim: simulation(trial.seed), broker, clients: clients.collect() };
         world.add_broker(setup, cast);
-        let (crashing, steady): (Vec<_>, Vec<_>) =
-            (0..).map(ClientIndex).take(setup.clients.len()).partition(|it| crashes(setup, *it));
-        world.add_clients(setup, cast, CLIENTS_HOST.to_owned(), &steady);
-        for client in crashing {
-            world.add_clients(setup, cast, host_of(client), &[client]);
+        let all: Vec<_> = (0..).map(ClientIndex).take(setup.clients.len()).collect();
+        for clients in all.chunk_by(|one, two| !crashes(setup, *one) && !crashes(setup, *two)) {
+            world.add_clients(setup, cast, clients);
         }
         world
     }
@@ -77,13 +74,8 @@ impl World {
         });
     }
 
-    fn add_clients(
-        &mut self,
-        setup: &Arc<Setup>,
-        cast: &Cast,
-        host: String,
-        clients: &[ClientIndex],
-    ) {
+    fn add_clients(&mut self, setup: &Arc<Setup>, cast: &Cast, clients: &[ClientIndex]) {
+        let host = host_of(clients[0]);
         let parts: Vec<_> = clients.iter().map(|it| self.part(setup, cast, *it)).collect();
         let (setup, starts) = (Arc::clone(setup), Starts::default());
         self.sim.host(host, move || {
@@ -200,6 +192,7 @@ fn crashes(setup: &Setup, client: ClientIndex) -> bool {
     })
 }
 
+/// The host of clients of which this is the first.
 fn host_of(client: ClientIndex) -> String {
     format!("client-{}", client.0)
 }
