@@ -31,8 +31,10 @@ pub struct Socket {
     is_foreign: bool,
     /// Whether nothing more is taken from its writer.
     is_muted: bool,
-    /// `None` once turmoil's stream failed, as it does when the peer's host crashed.
+    /// `None` once nothing more can be read, as after a crash of the peer's host.
     stream: Option<TcpStream>,
+    /// How many ticks what was sent before that may still take; `None` while the peer is there.
+    left: Option<u32>,
     /// What turmoil has brought, by number.
     brought: BTreeMap<u32, Vec<u8>>,
     /// What it has brought of the next one.
@@ -49,6 +51,8 @@ pub struct Socket {
 
 /// The number and the length in front of each packet.
 const HEADER: usize = 8;
+/// turmoil brings everything within so many ticks.
+const TICKS_TO_BRING: u32 = 3;
 /// No product under test has reason to write larger packets: scenarios are of messages.
 const LARGEST: u32 = 16 << 20;
 
@@ -72,6 +76,7 @@ impl Socket {
             brought: BTreeMap::new(),
             half_brought: Vec::new(),
             awaited: None,
+            left: None,
             unread: Vec::new(),
             unsent: Vec::new(),
             closed: None,
@@ -112,12 +117,13 @@ impl Socket {
             let Some(Label { packet, transmission }) = scene.leaving(self.place) else { return };
             scene.with(|stage| stage.write(node, connection, packet, transmission))
         };
-        if let (Some(serial), Some(stream)) = (serial, &self.stream) {
+        if let (Some(serial), Some(stream), None) = (serial, &self.stream, self.left) {
             let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
             let parcel = [&serial.to_be_bytes()[..], &length.to_be_bytes(), frame].concat();
             if stream.try_write(&parcel).is_err() {
-                // Its peer is gone; how it learns of that, the simulation says.
-                self.stream = None;
+                // Its peer is gone; how it learns of that, the simulation says. What came before is
+                // still there to be read.
+                self.left = Some(TICKS_TO_BRING);
             }
         }
     }
@@ -160,9 +166,10 @@ impl Socket {
             self.pump(context);
         }
         let Some(bytes) = self.brought.remove(&serial) else {
-            if self.stream.is_none() {
+            if self.stream.is_none() || self.left == Some(0) {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
+            self.left = self.left.map(|ticks| ticks - 1);
             scene.wake_next_tick(context.waker());
             return Poll::Pending;
         };
