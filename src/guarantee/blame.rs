@@ -5,7 +5,7 @@ use super::endings::Endings;
 use super::evidence::{Case, Freed, Harm, Misled, Mistaken};
 use super::monitor::Break;
 use super::roster::Roster;
-use super::rules::Strength;
+use super::rules::{Rule, Strength};
 use super::verdict::{Blame, Breach};
 use super::watch::Offender;
 use crate::base::event::Dropped;
@@ -59,10 +59,16 @@ pub(super) fn blame(facts: &Facts<'_>) -> Judgement {
 fn by_endpoint(facts: &Facts<'_>) -> Option<Judgement> {
     let Facts { roster, case, offender, chronicle, .. } = *facts;
     let published = case.published.map_or(Time::ZERO, |(_, at)| at);
+    // The standard does not say that PUBRELs come again in order, but messages come out of order
+    // if they do not.
+    let is_cause = |rule: Rule| match rule {
+        Rule::ReleaseResentOutOfOrder => offender.breach == Breach::Reordered,
+        _ => rule.strength() != Strength::Should,
+    };
     // Whatever a node does because its store forgot the message, the store is to blame for.
     let knew = |broken: &Break| {
         let forgot = chronicle.forgot_since(roster, broken.node, published);
-        broken.rule.strength() != Strength::Should && forgot.is_none_or(|at| at > broken.at)
+        is_cause(broken.rule) && forgot.is_none_or(|at| at > broken.at)
     };
     let broken = case.first_break(offender.subscriber, knew)?;
     let (blame, name) = match (broken.node, broken.hop) {

@@ -113,6 +113,7 @@ impl Monitor {
                 }
                 end.receiver.finish(place, book);
             }
+            link.life.finish(Place { at: *now, node: Node::Broker, link: client }, book);
         }
     }
 
@@ -313,7 +314,7 @@ impl Monitor {
         let end = &mut link.ends[side(node)];
         let is_current = end.line.open == Some(connection);
         if node == Node::Broker {
-            link.life.closed(place.at, connection, is_current);
+            link.life.closed(place, connection, is_current, book);
         }
         if !is_current {
             return;

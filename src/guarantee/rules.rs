@@ -39,6 +39,7 @@ pub enum Rule {
     ReleaseNotResent,
     ResendOutOfOrder,
     ReleaseOutOfOrder,
+    ReleaseResentOutOfOrder,
     ResentAlive,
     RefusedResent,
     ReceiveMaximumExceeded,

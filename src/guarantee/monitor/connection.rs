@@ -159,6 +159,11 @@ pub(super) struct Life {
     ends: Time,
     /// The connection that the client had open when it opened another.
     replaced: Option<Connection>,
+    /// It, where the broker accepted the client before closing it, and since when.
+    left_open: Option<Connection>,
+    // Only compared with the present time.
+    #[serde(skip)]
+    left_open_at: Time,
 }
 
 /// Whether the broker has a session for a client.
@@ -183,10 +188,22 @@ impl Life {
     }
 
     /// A connection closed at the broker; `current` if it was the client's newest.
-    pub(super) fn closed(&mut self, now: Time, connection: Connection, current: bool) {
+    pub(super) fn closed(
+        &mut self,
+        place: Place,
+        connection: Connection,
+        current: bool,
+        book: &mut Book,
+    ) {
+        let now = place.at;
         if self.replaced == Some(connection) {
             self.replaced = None;
         }
+        // A broker may close the old one in another task, just after it accepted the client.
+        if self.left_open == Some(connection) && now == self.left_open_at {
+            self.left_open = None;
+        }
+        self.finish(place, book);
         if !current {
             return;
         }
@@ -204,7 +221,14 @@ impl Life {
 
     /// The broker crashed, and no connection outlived that.
     pub(super) const fn crashed(&mut self) {
-        self.replaced = None;
+        (self.replaced, self.left_open) = (None, None);
+    }
+
+    /// Whatever is left open now was not closed in time.
+    pub(super) fn finish(&mut self, place: Place, book: &mut Book) {
+        if self.left_open.take().is_some() {
+            book.by_peer(Place { at: self.left_open_at, ..place }, Rule::OldLeftOpen);
+        }
     }
 
     /// The broker's store forgot, or may have.
@@ -222,8 +246,9 @@ impl Life {
     /// The broker accepted the client, for the first time on this connection.
     pub(super) fn accepted(&mut self, place: Place, session_present: bool, book: &mut Book) {
         let Some((clean, expiry)) = self.asked.take() else { return };
-        if self.replaced.take().is_some() {
-            book.by_peer(place, Rule::OldLeftOpen);
+        self.finish(place, book);
+        if let Some(old) = self.replaced.take() {
+            (self.left_open, self.left_open_at) = (Some(old), place.at);
         }
         let rule = match (session_present, clean, self.session) {
             (true, true, _) => Some(Rule::PresentAfterClean),

@@ -152,9 +152,16 @@ impl Receiver {
         }
     }
 
-    /// The endpoint passed a message on because of a packet with this id.
+    /// The endpoint passed a message on because of a packet with this id, unless it holds another
+    /// id for it: some read several packets before they pass any message on.
     pub(super) fn delivered(&mut self, place: Place, id: u16, tag: Tag, book: &mut Book) {
-        let Some(held) = packet_id(id).and_then(|id| self.held.get_mut(id)) else { return };
+        let id = if self.holder(id) == Some(tag) {
+            packet_id(id)
+        } else {
+            let of_it = self.held.iter().find(|(_, held)| held.tag == tag);
+            of_it.map(|(id, _)| id).or_else(|| packet_id(id))
+        };
+        let Some(held) = id.and_then(|id| self.held.get_mut(id)) else { return };
         held.onward += 1;
         if held.onward > 1 {
             book.by_receiver(place, Rule::SecondDelivery, tag);

@@ -29,6 +29,8 @@ pub(super) struct Sender {
     /// How many PUBRECs came, and the last one that was answered by PUBREL on this connection.
     recorded: u32,
     released: u32,
+    /// The greatest place in the original order of what was released on this connection.
+    released_of: u32,
     /// Open exchanges of which nothing was sent on this connection yet.
     owing: u32,
     /// PUBRECs that are not answered by PUBREL yet.
@@ -92,6 +94,7 @@ impl Sender {
             resent: 0,
             recorded: 0,
             released: 0,
+            released_of: 0,
             owing: 0,
             due: 0,
             due_since: Time::ZERO,
@@ -224,11 +227,18 @@ impl Sender {
         if exchange.qos != QoS::ExactlyOnce {
             return;
         }
-        if exchange.due {
-            if exchange.recorded < self.released {
-                book.by_sender(place, Rule::ReleaseOutOfOrder, record.tag);
-            }
+        let is_late = exchange.recorded < self.released;
+        if exchange.due && is_late {
+            book.by_sender(place, Rule::ReleaseOutOfOrder, record.tag);
+        } else if !exchange.here && is_late && (1..self.released_of).contains(&exchange.order) {
+            // It may go by the order of the messages as well as by that of the PUBRECs.
+            book.by_sender(place, Rule::ReleaseResentOutOfOrder, record.tag);
+        }
+        if exchange.due || !exchange.here {
             self.released = self.released.max(exchange.recorded);
+            self.released_of = self.released_of.max(exchange.order);
+        }
+        if exchange.due {
             exchange.due = false;
             self.due -= 1;
         } else if exchange.released && exchange.here {
@@ -327,6 +337,7 @@ impl Sender {
         self.owing = u32::try_from(self.open.len()).unwrap_or(u32::MAX);
         self.resent = 0;
         self.released = 0;
+        self.released_of = 0;
         self.resumed_at = now;
     }
 
@@ -387,7 +398,7 @@ impl Sender {
 impl Serialize for Sender {
     /// The numbers that only give an order are ranked: they would grow for ever.
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Self { ref open, ref over, resent, released, .. } = *self;
+        let Self { ref open, ref over, resent, released, released_of, .. } = *self;
         let Self { owing, due, unacknowledged, receive_maximum, .. } = *self;
         let exchanges = || open.iter().map(|(_, exchange)| exchange);
         let sent = ranks(exchanges().map(|it| it.order));
@@ -395,6 +406,7 @@ impl Serialize for Sender {
         // Whatever is sent or recorded from now on is behind all that was.
         let resent = exchanges().filter(|it| it.order < resent).count();
         let released = exchanges().filter(|it| it.recorded < released).count();
+        let released_of = exchanges().filter(|it| it.order < released_of).count();
         let written = open.iter().map(|(id, it)| {
             let flags = [it.released, it.doubtful, it.due, it.here, it.counted];
             (id, it.tag, it.qos, flags, it.repeats, sent(it.order), recorded(it.recorded))
@@ -403,7 +415,7 @@ impl Serialize for Sender {
         // Both times are only compared with the present one.
         let times = (Since(self.due_since), Since(self.resumed_at));
         let counts = (owing, due, unacknowledged, receive_maximum);
-        (written, over, resent, released, times, counts).serialize(to)
+        (written, over, [resent, released, released_of], times, counts).serialize(to)
     }
 }
 

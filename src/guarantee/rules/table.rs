@@ -46,7 +46,7 @@ impl Facts {
     }
 }
 
-pub(super) const TABLE: [Facts; 63] = [
+pub(super) const TABLE: [Facts; 64] = [
     must(
         Rule::ResendWithoutDup,
         "resend-without-dup",
@@ -176,6 +176,16 @@ pub(super) const TABLE: [Facts; 63] = [
     )
     .not_in_31()
     .says("answered a PUBREC after one that had come later"),
+    // It says nothing of PUBRELs that are sent again.
+    must(
+        Rule::ReleaseResentOutOfOrder,
+        "release-resent-out-of-order",
+        Sender,
+        (Both("MQTT-4.6.0-4"), Both("MQTT-4.6.0-4")),
+    )
+    .not_in_31()
+    .strength(Strength::Should)
+    .says("sent a PUBREL again after that of a later message whose PUBREC had come later"),
     must(Rule::ResentAlive, "resent-alive", Sender, (Nowhere, Both("MQTT-4.4.0-1")))
         .not_in_31()
         .says("sent a packet again on a live connection"),

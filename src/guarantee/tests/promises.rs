@@ -172,6 +172,36 @@ fn order_is_judged_on_first_copies_and_only_where_it_is_promised() {
 }
 
 #[test]
+fn pubrels_that_come_again_in_another_order_are_to_blame_for_messages_that_do() {
+    let ordered = Roster { order: true, ..over_streams(roster(ExactlyOnce)) };
+    let outcome = judge(ordered, Ending::Quiescent, |stage| {
+        stage.ready(ExactlyOnce);
+        for sequence in [0, 1] {
+            stage.first_hop(sequence);
+        }
+        for kind in [Kind::Publish, Kind::PubRec] {
+            for sequence in [0, 1] {
+                stage.hop2(kind, sequence, 0, 0, &OK);
+            }
+        }
+        for sequence in [0, 1] {
+            stage.hop2(Kind::PubRel, sequence, 0, 0, &LOST);
+        }
+        stage.cut(DASHBOARD);
+        stage.connect(DASHBOARD, true);
+        for sequence in [1, 0] {
+            stage.hop2(Kind::PubRel, sequence, 0, 1, &OK);
+            stage.deliver(sequence, 0);
+            stage.hop2(Kind::PubComp, sequence, 0, 1, &OK);
+        }
+    });
+    let violation =
+        Violation { promise: Promise::Ordered, breach: Breach::Reordered, blame: Blame::Broker };
+    assert_eq!(outcome.violations.get(&violation), Some(&1));
+    assert_eq!(outcome.findings[0].rule, Some("MQTT-4.6.0-4"));
+}
+
+#[test]
 fn over_a_reliable_transport_what_completes_only_in_the_second_calm_was_stalled() {
     let script = |stage: &mut Stage<'_>| {
         stage.ready(AtMostOnce);

@@ -75,7 +75,7 @@ pub(super) fn facts() -> Roster {
 }
 
 /// The rules that a script breaks.
-pub(super) fn broken(facts: Roster, script: fn(&mut Wire)) -> Vec<Rule> {
+pub(super) fn broken(facts: Roster, script: impl FnOnce(&mut Wire)) -> Vec<Rule> {
     let mut wire = Wire {
         monitor: Monitor::new(&Arc::new(facts)),
         now: Time::ZERO,

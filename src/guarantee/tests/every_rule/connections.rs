@@ -112,8 +112,9 @@ pub(super) const CONNECTIONS: [Case; 14] = [
             wire.connect(false);
             wire.open();
             wire.hello(HELLO);
-            wire.old_closes();
             wire.welcome(true);
+            // In the same instant.
+            wire.old_closes();
         },
     ),
     (

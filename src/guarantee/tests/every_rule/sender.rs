@@ -2,7 +2,7 @@
 
 use super::super::SENSOR;
 use super::super::wire::{HELLO, Hello, message, publish};
-use super::{Case, exchange, shake};
+use super::{Case, exchange, release_again, shake};
 use crate::base::event::{Close, Dropped};
 use crate::base::name::{
     Kind::{PubAck, PubComp, PubRec, PubRel},
@@ -11,7 +11,7 @@ use crate::base::name::{
 use crate::guarantee::rules::Rule;
 
 /// The rules of a sender.
-pub(super) const SENDER: [Case; 15] = [
+pub(super) const SENDER: [Case; 16] = [
     (
         Rule::IdChanged,
         |wire| {
@@ -171,6 +171,11 @@ pub(super) const SENDER: [Case; 15] = [
             wire.down(message(PubComp, 1));
             wire.down(message(PubComp, 2));
         },
+    ),
+    (
+        Rule::ReleaseResentOutOfOrder,
+        |wire| release_again(wire, [1, 2], [2, 1]),
+        |wire| release_again(wire, [1, 2], [1, 2]),
     ),
     (
         Rule::ResentAlive,
