@@ -18,7 +18,9 @@ use crate::report::style::Style;
 use crate::report::table::{Layout, table};
 use crate::report::{escape, failure, summary};
 use crate::scenario::trial::Setup;
+use crate::study::judge::judge_trial;
 use crate::study::result::{PointResult, ScenarioResult, Verdict};
+use crate::study::shrink::Shrunk;
 use crate::study::stories;
 
 /// What came of a [`Test`](super::Test). Shown as text it is what `qoslab run` prints.
@@ -28,28 +30,37 @@ pub struct Tested {
     result: ScenarioResult,
     /// By the names of trials.
     notes: BTreeMap<String, Notes>,
+    /// Of each trial that was shrunk: in how many reruns of it the same broke.
+    again: Vec<usize>,
 }
 
 /// Columns of what is told.
 const WIDTH: usize = 80;
 
+/// How often a trial that was shrunk is run again.
+const RERUNS: usize = 5;
+
 impl Tested {
     pub(super) fn new(cast: Cast, result: ScenarioResult, notes: BTreeMap<String, Notes>) -> Self {
-        Self { cast, result, notes }
+        Self { cast, result, notes, again: Vec::new() }
     }
 
     /// Shrinks the first failure of each kind, product included, to the fewest messages and faults
-    /// that still fail the same: then its ladder is shown too. It takes the time of some hundred
-    /// trials. Nothing is shrunk where a trial did not run the same twice, or code hung.
+    /// that still fail the same: then its ladder is shown too, and in how many of 5 reruns of it the
+    /// same broke. It takes the time of some hundred trials. Where code has luck of its own, what
+    /// failed may not fail again, and is not shrunk then; nothing is where code hung.
     ///
     /// # Panics
     /// If no threads can be started.
     #[must_use]
     pub fn shrunk(mut self) -> Self {
         let hung = self.mishaps().any(|(_, mishap)| mishap.what == MishapKind::Hung);
-        if !hung && self.unsteady().next().is_none() {
+        if !hung {
             let pool = ThreadPoolBuilder::new().build().expect("threads can be started");
             stories::tell(&self.cast, &mut self.result, &pool, &AtomicBool::new(false));
+            let failures = self.result.points.iter().flat_map(|point| &point.failures);
+            let stories = failures.flat_map(|failure| &failure.stories);
+            self.again = stories.map(|story| breaks_again(&self.cast, &story.shrunk)).collect();
         }
         self
     }
@@ -120,7 +131,7 @@ impl fmt::Display for Tested {
         }
         let failures = failure::failures(&self.result, "", style);
         if !failures.is_empty() {
-            write!(f, "\n{}", repeated(&failures))?;
+            write!(f, "\n{}", repeated(&failures, &self.again))?;
         }
         let unsteady = self.unsteady().count();
         if unsteady > 0 {
@@ -183,14 +194,30 @@ fn repeat(trial: &str) -> String {
     format!("{TRIAL}={trial} cargo test {test}").trim_end().to_owned()
 }
 
-/// Commands for our own endpoints show nothing of a product.
-fn repeated(failures: &str) -> String {
-    let lines = failures.lines().map(|line| match line.split_once("  reproduce: ") {
-        Some(("", command)) => {
+/// In how many reruns of a trial that was shrunk the same breaks.
+fn breaks_again(cast: &Cast, shrunk: &Shrunk) -> usize {
+    let never = AtomicBool::new(false);
+    let reruns = (0..RERUNS).filter_map(|_| judge_trial(cast, &shrunk.trial, &never).ok());
+    reruns.filter(|outcome| shrunk.bug.is_in(outcome)).count()
+}
+
+/// Commands for our own endpoints show nothing of a product: the test is what repeats a trial. What
+/// was shrunk is told with its reruns.
+fn repeated(failures: &str, again: &[usize]) -> String {
+    let mut again = again.iter();
+    let mut text = String::new();
+    for line in failures.lines() {
+        if let Some(command) = line.strip_prefix("  reproduce: ") {
             let trial = command.rsplit(' ').next().unwrap_or_default();
-            format!("  repeat: {}\n", repeat(trial))
+            text += &format!("  repeat: {}\n", repeat(trial));
+            continue;
         }
-        _ => format!("{line}\n"),
-    });
-    lines.collect()
+        text.extend([line, "\n"]);
+        if line.starts_with("  shrunk: ")
+            && let Some(again) = again.next()
+        {
+            text += &format!("  the same broke in {again} of {RERUNS} reruns of that\n");
+        }
+    }
+    text
 }
