@@ -93,6 +93,11 @@ impl Application {
         self.present.get()
     }
 
+    /// Whether CONNACK came on a connection that is not known to be lost.
+    pub(crate) const fn is_connected(&self) -> bool {
+        self.connected.get()
+    }
+
     /// Waits until it does.
     pub(crate) async fn presence(&self) {
         while !self.present.get() {

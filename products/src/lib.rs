@@ -87,14 +87,14 @@ pub const PRODUCTS: [Product; 7] = [
         version: "0.49.0",
         mqtt: "3.1.1",
         role: Role::Broker,
-        place: |test, _| test.broker(mqtt5_broker::run),
+        place: |test, _| mqtt5_broker::place(test),
     },
     Product {
         name: "mqtt5",
         version: "0.49.0",
         mqtt: "5.0",
         role: Role::Broker,
-        place: |test, _| test.broker(mqtt5_broker::run),
+        place: |test, _| mqtt5_broker::place(test),
     },
 ];
 

@@ -3,6 +3,7 @@
 //! - **Transport**: its `BrokerTransport` knows TCP, TLS, QUIC and WebSocket streams. The last is a
 //!   trait object, and the bytes that pass through it are plain MQTT, so a simulated socket goes in
 //!   there. Its own listeners, their limits on new connections and `$SYS` topics are left out.
+//! - **QoS 2**: it forwards a message on PUBREL.
 //! - **Memory**: its `MemoryBackend`, gone in a crash. It also offers one of files, which is left
 //!   out.
 //! - **Time**: its sessions and messages expire by the wall clock, which stands still here: nothing
@@ -24,7 +25,7 @@ use mqtt5::broker::{
     ResourceMonitor,
 };
 use qoslab::mqtt::settings::BrokerSettings;
-use qoslab::testing::{BrokerSeat, Ran};
+use qoslab::testing::{BrokerSeat, Ran, Test};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::broadcast;
 
@@ -32,6 +33,13 @@ use crate::stream::Stream;
 
 /// Where clients seem to come from: it wants to know, and nothing depends on it.
 const SOMEWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1883);
+
+/// Puts it in the place of the broker, with what its users have to know of it: it forgets all in a
+/// crash, and forwards a QoS 2 message on PUBREL.
+pub fn place(test: Test) -> Test {
+    let test = test.set("broker.store", "\"volatile\"").set("broker.deliver_on", "\"pubrel\"");
+    test.broker(run)
+}
 
 /// Runs it in the place of the broker.
 ///

@@ -78,7 +78,9 @@ fn patience(seat: &ClientSeat) -> NetworkOptions {
 /// Polls until it has disconnected as it was asked to.
 async fn drive(application: &Application, events: &mut EventLoop) -> Ran {
     loop {
-        application.presence().await;
+        if !application.is_connected() {
+            application.presence().await;
+        }
         match events.poll().await {
             Ok(Event::Incoming(Packet::ConnAck(ack))) => application.online(ack.session_present),
             Ok(Event::Incoming(Packet::Publish(publish))) => {

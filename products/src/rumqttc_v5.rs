@@ -83,7 +83,9 @@ fn options(seat: &ClientSeat, memory: &Arc<Memory>) -> MqttOptions {
 /// Polls until it has disconnected as it was asked to.
 async fn drive(application: &Application, events: &mut EventLoop) -> Ran {
     loop {
-        application.presence().await;
+        if !application.is_connected() {
+            application.presence().await;
+        }
         match events.poll().await {
             Ok(Event::Incoming(Packet::ConnAck(ack))) => {
                 events.options.set_clean_start(application.seat.settings().clean);
