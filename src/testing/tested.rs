@@ -209,14 +209,14 @@ fn repeated(failures: &str, again: &[usize]) -> String {
     for line in failures.lines() {
         if let Some(command) = line.strip_prefix("  reproduce: ") {
             let trial = command.rsplit(' ').next().unwrap_or_default();
-            text += &format!("  repeat: {}\n", repeat(trial));
+            text.extend(["  repeat: ", &repeat(trial), "\n"]);
             continue;
         }
         text.extend([line, "\n"]);
         if line.starts_with("  shrunk: ")
             && let Some(again) = again.next()
         {
-            text += &format!("  the same broke in {again} of {RERUNS} reruns of that\n");
+            text.extend([&format!("  the same broke in {again} of {RERUNS} reruns of that"), "\n"]);
         }
     }
     text

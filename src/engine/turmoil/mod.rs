@@ -124,7 +124,7 @@ fn act(trial: &Trial, cast: &Cast, watcher: Watcher, options: Options<'_>) -> (E
         if stage.borrow_mut().is_over() {
             break Ending::Quiescent;
         }
-        now = next_turn(&*stage.borrow(), &scene, now, leaves_out_ticks);
+        now = next_turn(&stage.borrow(), &scene, now, leaves_out_ticks);
         ticks += u64::from(!leaves_out_ticks);
     };
     drop(curtain);
