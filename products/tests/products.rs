@@ -7,6 +7,8 @@
 //! To see what is behind a cell, with the story of the first failure of each kind and its ladder:
 //! `QOSLAB_SHOW="00-cuts app" cargo test -p qoslab-products mqrstt -- --nocapture`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
@@ -224,13 +226,15 @@ fn word(kind: &MishapKind) -> String {
     word.to_owned()
 }
 
+/// Where a table ends.
+const END: &str = "<!-- to here -->";
+
 /// One test at a time writes to the page.
 static PAGE: Mutex<()> = Mutex::new(());
 
 /// Holds a product's table to what was found, or writes it.
 fn hold(name: &str, table: &str) {
     let begin = format!("<!-- {name}: written by products/tests/products.rs -->\n");
-    const END: &str = "<!-- to here -->";
     let _alone = PAGE.lock().unwrap_or_else(PoisonError::into_inner);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/products.md");
     let page = fs::read_to_string(&path).unwrap();
