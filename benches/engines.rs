@@ -54,6 +54,9 @@ impl Workload {
 schema = 1
 name   = "bench"
 seeds  = {{ from = 1, count = 1 }}
+[broker]
+max_inflight = 1000
+max_queued   = 100000
 [[client]]
 name    = "sensor-{{i}}"
 count   = {publishers}
