@@ -25,8 +25,8 @@ use crate::scenario::trial::{Action, Setup, Trial};
 const CAPACITY: usize = 1 << 20;
 
 /// turmoil's simulation, with a host for the broker, one for each client that a fault crashes, and
-/// one for all those between two of them. turmoil gives hosts their turns in the order in which they
-/// were added, here that of clients. Its cost is cubic in hosts.
+/// one for all those between two of them. Hosts have their turns in the order in which they were
+/// added, here that of clients. Their cost is cubic.
 pub(super) struct World {
     sim: Sim<'static>,
     broker: Disk<Broker>,
