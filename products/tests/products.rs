@@ -1,8 +1,8 @@
 //! Every product through every scenario of `scenarios/` that it can be tested by, in each place
-//! that it can have there; qoslab's own endpoints have the others. What comes of it is the tables of
-//! `docs/products.md`: write them anew with `QOSLAB_UPDATE=1 cargo test -p qoslab-products`. What
-//! held there must hold, and what broke must break. How often it does is not compared, for some
-//! products have luck of their own.
+//! that it can have there; qoslab's own endpoints have the others. What comes of it is the tables
+//! of `docs/products.md`: write them anew with `QOSLAB_UPDATE=1 cargo test -p qoslab-products`.
+//! What held there must hold, and what broke must break. How often it does is not compared, for
+//! some products have luck of their own.
 //!
 //! To see what is behind a cell, with the story of the first failure of each kind and its ladder:
 //! `QOSLAB_SHOW="00-cuts app" cargo test -p qoslab-products mqrstt -- --nocapture`.
