@@ -110,8 +110,8 @@ where
     .await
 }
 
-/// Lets all others go on as far as they can. tokio wakes whoever yielded last first: the second time
-/// puts those who do so together in their order again.
+/// Lets all others go on as far as they can. tokio wakes whoever yielded last first: the second
+/// time puts those who do so together in their order again.
 async fn let_others_go() {
     yield_now().await;
     yield_now().await;
