@@ -46,9 +46,9 @@ impl Tested {
     }
 
     /// Shrinks the first failure of each kind, product included, to the fewest messages and faults
-    /// that still fail the same: then its ladder is shown too, and in how many of 5 reruns of it the
-    /// same broke. It takes the time of some hundred trials. Where code has luck of its own, what
-    /// failed may not fail again, and is not shrunk then; nothing is where code hung.
+    /// that still fail the same: then its ladder is shown too, and in how many of 5 reruns of it
+    /// the same broke. It takes the time of some hundred trials. Where code has luck of its own,
+    /// what failed may not fail again, and is not shrunk then; nothing is where code hung.
     ///
     /// # Panics
     /// If no threads can be started.
