@@ -12,7 +12,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::mem::discriminant;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -198,22 +197,17 @@ fn broken(tested: &Tested) -> Vec<String> {
         let id = it.id().map_or_else(|| format!("{:?}", it.rule), |id| format!("[{id}]"));
         format!("{id} {count} times ({})", words::blame(it.blame))
     });
-    let mut kinds: Vec<&MishapKind> = Vec::new();
-    for (_, mishap) in tested.mishaps() {
-        if !kinds.iter().any(|kind| discriminant(*kind) == discriminant(&mishap.what)) {
-            kinds.push(&mishap.what);
-        }
-    }
+    let mishaps: BTreeSet<_> = tested.mishaps().map(|(_, mishap)| word(&mishap.what)).collect();
+    let mishaps = mishaps.into_iter().map(str::to_owned);
     let needs = tested.result().needs.iter().filter(|need| need.verdict != Verdict::Holds);
     let needs = needs.map(|need| format!("`{}` is not met", need.need.text));
     let never = tested.result().sometimes.iter().filter(|(_, count)| *count == 0);
     let never = never.map(|(what, _)| format!("never {what}"));
-    let kinds = kinds.into_iter().map(word);
-    promises.chain(rules).chain(kinds).chain(needs).chain(never).collect()
+    promises.chain(rules).chain(mishaps).chain(needs).chain(never).collect()
 }
 
-fn word(kind: &MishapKind) -> String {
-    let word = match kind {
+const fn word(kind: &MishapKind) -> &'static str {
+    match kind {
         MishapKind::Panicked(_) => "panics",
         MishapKind::Ended(_) => "its code ends",
         MishapKind::NeverReady => "never ready",
@@ -222,8 +216,7 @@ fn word(kind: &MishapKind) -> String {
         MishapKind::Garbage(_) => "writes what is no packet",
         MishapKind::Invented => "delivers what nobody published",
         MishapKind::Hung => "hangs",
-    };
-    word.to_owned()
+    }
 }
 
 /// Where a table ends.

@@ -79,8 +79,9 @@ where
         self.hang_up(client);
         let node = Node::Client(client);
         *self.connections.at(node, connection) = End::Open;
-        if let Some(foreign) = self.doors.as_mut().and_then(|doors| doors.foreign.as_mut()) {
-            foreign.stirred = self.now;
+        let now = self.now;
+        if let Some(foreign) = self.products_mut() {
+            foreign.stirred = now;
         }
         self.tell(&Event::Opened { node, connection, client });
         self.tell_client(client, Input::Opened(connection));

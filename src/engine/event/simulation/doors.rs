@@ -250,6 +250,10 @@ where
         self.doors.as_ref()?.foreign.as_deref()
     }
 
+    pub(super) fn products_mut(&mut self) -> Option<&mut Foreign> {
+        self.doors.as_mut()?.foreign.as_deref_mut()
+    }
+
     /// The number of the packet that is being written.
     #[inline]
     pub(super) fn serial(&self) -> u32 {

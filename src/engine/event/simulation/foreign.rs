@@ -132,13 +132,11 @@ impl Remotely {
     }
 
     pub(super) fn foreign(&mut self, node: Node) -> Option<&mut Foreign> {
-        let doors = self.doors.as_mut()?;
-        doors.foreign.as_deref_mut().filter(|foreign| foreign.is(node))
+        self.products_mut().filter(|foreign| foreign.is(node))
     }
 
     pub(in crate::engine) fn take_mishaps(&mut self) -> Vec<Mishap> {
-        let foreign = self.doors.as_mut().and_then(|doors| doors.foreign.as_deref_mut());
-        foreign.map(|foreign| std::mem::take(&mut foreign.mishaps)).unwrap_or_default()
+        self.products_mut().map(|foreign| std::mem::take(&mut foreign.mishaps)).unwrap_or_default()
     }
 
     pub(super) fn note_mishap(&mut self, node: Node, what: MishapKind) {
