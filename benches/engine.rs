@@ -9,13 +9,11 @@ use std::sync::atomic::AtomicBool;
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher};
 use qoslab::base::draw::Chance;
+use qoslab::base::ending::Ending;
 use qoslab::base::event::SubscriptionRequest;
 use qoslab::base::name::{ClientIndex, Node};
 use qoslab::base::qos::QoS;
 use qoslab::base::time::Span;
-use qoslab::engine::EventEngine;
-use qoslab::engine::event::{Options, run};
-use qoslab::guarantee::verdict::Ending;
 use qoslab::guarantee::watch::Watch;
 use qoslab::mqtt::quirks::Quirks;
 use qoslab::mqtt::settings::{
@@ -25,7 +23,9 @@ use qoslab::mqtt::settings::{
 use qoslab::network::settings::{
     DirectionSettings, Distribution, Interval, LinkSettings, LossModel, TcpSettings, Transport,
 };
-use qoslab::scenario::trial::{
+use qoslab::sim::EventEngine;
+use qoslab::sim::event::{Options, run};
+use qoslab::sim::trial::{
     Action, ClientSetup, CrashPoint, FaultSetup, JudgeSettings, PayloadSize, PeersSee, Setup,
     StreamSetup, SubscriptionSetup, Trial, Trigger,
 };

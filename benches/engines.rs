@@ -7,9 +7,9 @@ use std::sync::atomic::AtomicBool;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use qoslab::engine::EngineKind;
-use qoslab::guarantee::verdict::Ending;
+use qoslab::base::ending::Ending;
 use qoslab::scenario::Scenario;
+use qoslab::sim::EngineKind;
 use qoslab::study::judge::judge_trial;
 
 const ENGINES: [EngineKind; 2] = [EngineKind::Event, EngineKind::Turmoil];

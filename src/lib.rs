@@ -9,7 +9,7 @@
 //! ```
 //! use std::sync::atomic::AtomicBool;
 //!
-//! use qoslab::engine::EventEngine;
+//! use qoslab::sim::EventEngine;
 //! use qoslab::scenario::Scenario;
 //! use qoslab::study::judge::judge_trial;
 //!
@@ -64,15 +64,13 @@
 //! ([`base::draw`]), never from a generator that something else uses too; nothing below [`study`]
 //! knows threads, wall clocks, hash order or the platform's `ln` and `exp`.
 
-pub mod base;
+pub use qoslab_core::{base, mqtt, network};
+pub use qoslab_guarantee as guarantee;
+pub use qoslab_report as report;
+pub use qoslab_sim as sim;
+pub use qoslab_study as study;
+pub use qoslab_study::scenario;
+#[cfg(feature = "turmoil")]
+pub use {qoslab_core::shell, qoslab_testing as testing};
+
 pub mod cli;
-pub mod closed_form;
-pub mod engine;
-pub mod guarantee;
-pub mod mqtt;
-pub mod network;
-pub mod report;
-pub mod scenario;
-pub mod shell;
-pub mod study;
-pub mod testing;

@@ -8,15 +8,14 @@ use std::sync::atomic::AtomicBool;
 use common::Line;
 use proptest::prelude::*;
 use proptest::sample::select;
+use qoslab::base::ending::{Ended, Ending};
 use qoslab::base::name::{PacketName, Subject};
 use qoslab::base::time::Time;
-use qoslab::engine::EventEngine;
-use qoslab::guarantee::verdict::{
-    Blame, Breach, Ending, Finding, Outcome, Promise, StoryLine, Violation,
-};
-use qoslab::guarantee::watch::{Ended, Offender, Watch};
+use qoslab::guarantee::verdict::{Blame, Breach, Finding, Outcome, Promise, StoryLine, Violation};
+use qoslab::guarantee::watch::{Offender, Watch};
 use qoslab::network::overrule::ForcedFate;
-use qoslab::scenario::trial::Trial;
+use qoslab::sim::EventEngine;
+use qoslab::sim::trial::Trial;
 use qoslab::study::judge::judge_trial;
 use qoslab::study::roster::roster;
 

@@ -1,5 +1,5 @@
 //! The simulation against theory: the same engine that users run must give what
-//! `qoslab::closed_form` says, exactly where every pattern of losses can be enumerated, and within
+//! `qoslab::study::closed_form` says, exactly where every pattern of losses can be enumerated, and within
 //! 4.5 standard errors where it is sampled.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
@@ -13,11 +13,11 @@ use qoslab::base::event::Loss;
 use qoslab::base::name::{Hop as HopName, PacketName, Subject, Way};
 use qoslab::base::qos::QoS;
 use qoslab::base::time::Time;
-use qoslab::closed_form::{
+use qoslab::network::overrule::ForcedFate;
+use qoslab::study::closed_form::{
     Burst, Expected, Hop, Latency, Method, backoff_latency, duplicating_network, early_timer,
     two_hops,
 };
-use qoslab::network::overrule::ForcedFate;
 
 /// No mean may be further from theory than so many standard errors.
 const Z_MAX: f64 = 4.5;

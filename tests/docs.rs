@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
-use qoslab::engine::EventEngine;
 use qoslab::guarantee::verdict::{Blame, Breach};
 use qoslab::scenario::Scenario;
+use qoslab::sim::EventEngine;
 use qoslab::study::judge::judge_trial;
 
 const README: &str = include_str!("../README.md");

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
+use qoslab::base::ending::Ending;
 use qoslab::base::event::{Event, Observer};
 use qoslab::base::name::Node;
 use qoslab::base::time::Time;
-use qoslab::engine::event::{Options, run};
-use qoslab::guarantee::verdict::Ending;
-use qoslab::scenario::trial::Action;
 use qoslab::scenario::{Scenario, find};
+use qoslab::sim::event::{Options, run};
+use qoslab::sim::trial::Action;
 
 /// Counts calls to `publish()`.
 #[derive(Default)]

@@ -12,7 +12,7 @@ use qoslab::report::effects;
 use qoslab::scenario::Scenario;
 use qoslab::scenario::axis::Setting;
 use qoslab::scenario::expect::Expect;
-use qoslab::scenario::trial::Setup;
+use qoslab::sim::trial::Setup;
 use qoslab::study::explore::{Chosen, Counterexample, Ground, Kind, Menu, Report, Search};
 
 const TCP: &str = "explore/two-hops";

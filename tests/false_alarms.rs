@@ -7,10 +7,10 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use qoslab::engine::EventEngine;
-use qoslab::guarantee::verdict::Ending;
+use qoslab::base::ending::Ending;
 use qoslab::scenario::expect::Expected;
 use qoslab::scenario::{Scenario, find};
+use qoslab::sim::EventEngine;
 use qoslab::study::judge::judge_trial;
 
 /// So many of each file; the documented command runs more.

@@ -5,10 +5,11 @@ mod common;
 use std::sync::atomic::AtomicBool;
 
 use common::{Line, count};
-use qoslab::closed_form::REORDERED_QOS2;
-use qoslab::engine::EventEngine;
-use qoslab::guarantee::verdict::{Blame, Breach, Ending, Promise, Violation};
-use qoslab::scenario::trial::Trial;
+use qoslab::base::ending::Ending;
+use qoslab::guarantee::verdict::{Blame, Breach, Promise, Violation};
+use qoslab::sim::EventEngine;
+use qoslab::sim::trial::Trial;
+use qoslab::study::closed_form::REORDERED_QOS2;
 use qoslab::study::judge::judge_trial;
 
 /// One hop, each message alone, no loss, a timer of 1 s, each delay uniform up to the longest.

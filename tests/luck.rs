@@ -8,7 +8,7 @@ use common::{Line, watch};
 use qoslab::base::event::{Event, Fate, Observer};
 use qoslab::base::name::{Kind, PacketName, StreamIndex, Subject};
 use qoslab::base::time::{Span, Time};
-use qoslab::scenario::trial::Trial;
+use qoslab::sim::trial::Trial;
 
 /// What became of each packet of the first client's stream: the time it took, or its loss.
 #[derive(Default)]

@@ -18,17 +18,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
+use qoslab::base::ending::Ending;
 use qoslab::base::event::{Event, Observer};
 use qoslab::base::name::{ClientIndex, StreamIndex};
 use qoslab::base::time::{Span, Time};
-use qoslab::engine::event::{Ended, Options};
-use qoslab::engine::turmoil::{NotCarried, TICK};
-use qoslab::engine::{Engine, EngineKind, EventEngine, TurmoilEngine};
-use qoslab::guarantee::verdict::{Ending, Outcome, RuleBreak, Violation};
+use qoslab::guarantee::verdict::{Outcome, RuleBreak, Violation};
 use qoslab::scenario;
 use qoslab::scenario::axis::Setting;
-use qoslab::scenario::trial::Trial;
 use qoslab::scenario::{Point, Scenario};
+use qoslab::sim::event::{Ended, Options};
+use qoslab::sim::trial::Trial;
+use qoslab::sim::turmoil::{NotCarried, TICK};
+use qoslab::sim::{Engine, EngineKind, EventEngine, TurmoilEngine};
 use qoslab::study::judge::judge_trial;
 use rayon::prelude::*;
 

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use common::{Line, watch};
-use qoslab::engine::EventEngine;
 use qoslab::guarantee::monitor::Monitor;
 use qoslab::guarantee::rules::Rule;
 use qoslab::guarantee::verdict::{Blame, Breach, Outcome, Promise, Violation};
 use qoslab::mqtt::quirks::Quirk;
-use qoslab::scenario::trial::{Setup, Trial};
+use qoslab::sim::EventEngine;
+use qoslab::sim::trial::{Setup, Trial};
 use qoslab::study::judge::judge_trial;
 use qoslab::study::roster::roster;
 

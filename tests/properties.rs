@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{Line, count, watch};
 use proptest::prelude::*;
+use qoslab::base::ending::Ending;
 use qoslab::base::event::{Event, Observer};
 use qoslab::base::name::{Hop, Kind, Node, PacketName, Parts, Subject, Way};
 use qoslab::base::qos::QoS;
 use qoslab::base::time::Time;
-use qoslab::guarantee::verdict::Ending;
 
 /// A network that loses, duplicates and delays, but keeps the order of each direction.
 #[derive(Clone, Debug)]

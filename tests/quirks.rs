@@ -6,12 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use qoslab::engine::EventEngine;
-use qoslab::guarantee::verdict::{Blame, Breach, Ending, Outcome, Promise, RuleBreak};
+use qoslab::base::ending::Ending;
+use qoslab::guarantee::verdict::{Blame, Breach, Outcome, Promise, RuleBreak};
 use qoslab::mqtt::quirks::{Quirk, Side};
 use qoslab::mqtt::settings::ClientSettings;
-use qoslab::scenario::trial::{Setup, Trial};
 use qoslab::scenario::{Point, Scenario, find};
+use qoslab::sim::EventEngine;
+use qoslab::sim::trial::{Setup, Trial};
 use qoslab::study::judge::judge_trial;
 
 /// A promise that breaks, and how.

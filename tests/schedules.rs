@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use qoslab::engine::event::{Options, run};
-use qoslab::engine::{EventEngine, write_down};
-use qoslab::scenario::trial::Trial;
 use qoslab::scenario::{Scenario, find};
+use qoslab::sim::event::{Options, run};
+use qoslab::sim::trial::Trial;
+use qoslab::sim::{EventEngine, write_down};
 use rayon::prelude::*;
 
 /// Seeds of each point; `QOSLAB_SEEDS` asks for more.

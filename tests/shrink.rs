@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use qoslab::engine::EventEngine;
 use qoslab::guarantee::verdict::{Blame, Outcome};
 use qoslab::mqtt::quirks::{Quirk, Quirks};
 use qoslab::scenario::Scenario;
-use qoslab::scenario::trial::{Setup, Trial};
+use qoslab::sim::EventEngine;
+use qoslab::sim::trial::{Setup, Trial};
 use qoslab::study::judge::judge_trial;
 use qoslab::study::shrink::{Bug, MOST_EVENTS, Shrunk, shrink};
 

@@ -1,5 +1,5 @@
 //! The simulation over TCP against theory: loss costs time and nothing else, and connections that
-//! are cut lose and repeat what `qoslab::closed_form` says, within 4.5 standard errors.
+//! are cut lose and repeat what `qoslab::study::closed_form` says, within 4.5 standard errors.
 //!
 //! The standard errors are theory's own, so messages must be independent: they are published so
 //! far apart that hardly two of them meet the same cut or wait for the same segment.
@@ -15,9 +15,9 @@ use qoslab::base::draw::Key;
 use qoslab::base::event::{Close, Event, Observer, Overhead, Phase};
 use qoslab::base::name::{ClientIndex, Kind, Node};
 use qoslab::base::time::{Span, Time};
-use qoslab::closed_form::{Lateness, Stream, ThinStream};
 use qoslab::network::settings::Interval;
-use qoslab::scenario::trial::{Action, FaultSetup, Trial, Trigger};
+use qoslab::sim::trial::{Action, FaultSetup, Trial, Trigger};
+use qoslab::study::closed_form::{Lateness, Stream, ThinStream};
 
 /// No mean may be further from theory than so many standard errors.
 const Z_MAX: f64 = 4.5;

@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 
 use common::files;
 use qoslab::base::qos::QoS;
-use qoslab::closed_form::Hop;
+use qoslab::study::closed_form::Hop;
 
 const SCENARIO: &str = r#"
 schema = 1

@@ -15,12 +15,12 @@ use qoslab::base::name::{
 };
 use qoslab::base::qos::QoS;
 use qoslab::base::time::Time;
-use qoslab::engine::event::{Options, Tap, run};
-use qoslab::engine::witness::{Ended, Witness, mark};
 use qoslab::mqtt::packet::{Ack, Level, Message, Packet, PacketId, Payload, Publish};
 use qoslab::mqtt::wire::restore_tag;
-use qoslab::scenario::trial::{Setup, Trial};
 use qoslab::scenario::{Scenario, find};
+use qoslab::sim::event::{Options, Tap, run};
+use qoslab::sim::trial::{Setup, Trial};
+use qoslab::sim::witness::{Ended, Witness, mark};
 
 /// Holds the packets that endpoints wanted to send and that were not yet told as sent: more than one
 /// where a fault takes the node away before it sends them.

@@ -15,8 +15,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use qoslab::engine::mishap::MishapKind;
 use qoslab::report::words;
+use qoslab::sim::mishap::MishapKind;
 use qoslab::study::result::Verdict;
 use qoslab::testing::{Test, Tested};
 use qoslab_products::{PRODUCTS, Product, Role};

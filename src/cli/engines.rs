@@ -1,17 +1,18 @@
 //! The engine as an option, and what one of them cannot run.
 
-use clap::builder::PossibleValue;
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use crate::engine::EngineKind;
 use crate::report::escape;
+use crate::sim::EngineKind;
 use crate::study::plan::Plan;
 
 /// On what trials are run.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct OnEngine {
     /// Which simulator runs the clients and the broker
-    #[arg(long, value_name = "ENGINE", value_enum, default_value_t, help_heading = "How to run",
+    #[arg(long, value_name = "ENGINE", value_parser = engines(),
+        default_value = "event", help_heading = "How to run",
         hide_possible_values = true, long_help = LONG_HELP)]
     pub engine: EngineKind,
 }
@@ -21,14 +22,15 @@ Which simulator runs the clients and the broker: `event`, one queue of events, f
 and measures; or `turmoil`, async code on simulated hosts, to see what `event` found confirmed by
 other means: ten times slower, and only for links of 10 ms or more";
 
-impl ValueEnum for EngineKind {
-    fn value_variants<'a>() -> &'a [Self] {
-        &[Self::Event, Self::Turmoil]
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.name()))
-    }
+/// The engines by name. One that was left out of this program says how to get it.
+fn engines() -> impl TypedValueParser<Value = EngineKind> {
+    PossibleValuesParser::new(["event", "turmoil"]).try_map(|name| match name.as_str() {
+        #[cfg(feature = "turmoil")]
+        "turmoil" => Ok(EngineKind::Turmoil),
+        #[cfg(not(feature = "turmoil"))]
+        "turmoil" => Err("this program was built without it: build it with `--features turmoil`"),
+        _ => Ok::<_, &str>(EngineKind::Event),
+    })
 }
 
 impl OnEngine {

@@ -21,11 +21,11 @@ use super::{exit, interrupt, load};
 use crate::base::qos::QoS;
 use crate::base::time::Span;
 use crate::base::units::{format_count, parse_span, write_span};
-use crate::engine::EventEngine;
 use crate::report::commands;
 use crate::report::explore::Searched;
 use crate::scenario::axis::Setting;
 use crate::scenario::{Point, Scenario};
+use crate::sim::EventEngine;
 use crate::study::explore::{Ground, Kind, Menu, Report, Search, Watching};
 use crate::study::stories;
 

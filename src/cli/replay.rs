@@ -25,7 +25,7 @@ use crate::report::{capture, escape, events, failure, summary, table};
 use crate::scenario::Scenario;
 use crate::scenario::axis::Setting;
 use crate::scenario::estimate::Limits;
-use crate::scenario::trial::{Setup, Trial};
+use crate::sim::trial::{Setup, Trial};
 use crate::study::gate::Gate;
 use crate::study::judge::judge_trial;
 use crate::study::plan::{Plan, Seeds, Selection, SelectionError, plan};

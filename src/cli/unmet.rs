@@ -4,9 +4,9 @@ use std::sync::atomic::AtomicBool;
 
 use super::terminal::note;
 use crate::base::units::format_count;
-use crate::engine::EngineKind;
 use crate::report::escape;
-use crate::scenario::trial::Trial;
+use crate::sim::EngineKind;
+use crate::sim::trial::Trial;
 use crate::study::unmet::unmet;
 
 /// At most so many are named.

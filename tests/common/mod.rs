@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use qoslab::base::event::{Event, Observer, Record};
 use qoslab::base::name::{Hop, Kind, Node, Parts, StreamIndex, Subject};
 use qoslab::base::time::{Span, Time};
-use qoslab::engine::event::{Ended, Options, run};
 use qoslab::network::overrule::Overrule;
 use qoslab::scenario::Scenario;
-use qoslab::scenario::trial::Trial;
+use qoslab::sim::event::{Ended, Options, run};
+use qoslab::sim::trial::Trial;
 
 /// One publisher `sensor` with its own link, and a subscriber `app` on a perfect one.
 pub(crate) struct Line<'a> {

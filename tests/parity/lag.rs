@@ -20,7 +20,7 @@ use qoslab::base::event::{Event, Observer};
 use qoslab::base::name::{ClientIndex, Connection, Node, PacketName, StreamIndex, Subject, Way};
 use qoslab::base::time::Time;
 use qoslab::network::settings::Transport;
-use qoslab::scenario::trial::Setup;
+use qoslab::sim::trial::Setup;
 
 use super::Unit;
 

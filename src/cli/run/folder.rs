@@ -14,7 +14,7 @@ use crate::cli::unmet;
 use crate::guarantee::verdict::Outcome;
 use crate::report::escape;
 use crate::scenario::Scenario;
-use crate::scenario::trial::Trial;
+use crate::sim::trial::Trial;
 use crate::study::baseline::{Comparison, compare};
 use crate::study::gate::Gate;
 use crate::study::judge::JudgeError;

@@ -1,0 +1,34 @@
+//! How a trial ended: what an engine hands to whoever judges.
+
+use serde::{Deserialize, Serialize};
+
+use super::time::Time;
+
+/// How a trial ended, as its engine says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// How.
+    pub ending: Ending,
+    /// When, in virtual time; the deadline, if that came first.
+    pub at: Time,
+    /// How many happenings were taken up. Stale wake-ups do not count.
+    pub events: u64,
+    /// How many packets were sent, of every kind, in all phases; resets count, the network's
+    /// duplicates do not.
+    pub packets: u64,
+    /// The hash over all that happened.
+    pub trace_hash: u64,
+}
+
+/// How a trial ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ending {
+    /// Nothing more could happen.
+    Quiescent,
+    /// The scenario's deadline came first.
+    Deadline,
+    /// The limit of events came first.
+    EventLimit,
+    /// The user interrupted it.
+    Interrupted,
+}

@@ -1,0 +1,317 @@
+//! What things are called: nodes, publishing streams, packets.
+//!
+//! A packet's name says what the packet *is*, not when it was sent or how many came before, so it
+//! stays the same when other messages, clients or faults come and go. Fates are drawn by it.
+
+use serde::{Deserialize, Serialize};
+
+use super::fingerprint;
+use super::qos::QoS;
+use super::time::Time;
+
+/// A client's position in the trial's list of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ClientIndex(pub u32);
+
+/// One publishing workload of one client, by its position in the trial's list of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StreamIndex(pub u32);
+
+impl ClientIndex {
+    /// The position as an index into a slice.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl StreamIndex {
+    /// The position as an index into a slice.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One node of the simulated world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Node {
+    /// The broker.
+    Broker,
+    /// A client.
+    Client(ClientIndex),
+}
+
+/// A direction of a client's link, named as netem scripts and modems do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Way {
+    /// From the client to the broker.
+    Up,
+    /// From the broker to the client.
+    Down,
+}
+
+impl Way {
+    /// The other direction.
+    #[must_use]
+    pub const fn reverse(self) -> Self {
+        match self {
+            Self::Up => Self::Down,
+            Self::Down => Self::Up,
+        }
+    }
+}
+
+/// One of the two legs of a message's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Hop {
+    /// Publisher to broker.
+    First,
+    /// Broker to subscriber.
+    Second,
+}
+
+impl Hop {
+    /// The hop as an index into arrays of one value a hop.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::First => 0,
+            Self::Second => 1,
+        }
+    }
+}
+
+/// A transport connection, numbered over the whole trial; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Connection(pub u32);
+
+/// A kind of packet; the discriminants are MQTT's control packet types. 0 is a transport reset, the
+/// answer to a packet of an unknown connection. 15 would be AUTH, which is not modelled, and stands
+/// for what a stream transport sends to open a connection: TCP's and TLS's handshakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "MQTT's own names")]
+pub enum Kind {
+    Reset = 0,
+    Connect = 1,
+    ConnAck = 2,
+    Publish = 3,
+    PubAck = 4,
+    PubRec = 5,
+    PubRel = 6,
+    PubComp = 7,
+    Subscribe = 8,
+    SubAck = 9,
+    Unsubscribe = 10,
+    UnsubAck = 11,
+    PingReq = 12,
+    PingResp = 13,
+    Disconnect = 14,
+    Handshake = 15,
+}
+
+impl Kind {
+    /// Every kind, by its number.
+    pub const ALL: [Self; 16] = [
+        Self::Reset,
+        Self::Connect,
+        Self::ConnAck,
+        Self::Publish,
+        Self::PubAck,
+        Self::PubRec,
+        Self::PubRel,
+        Self::PubComp,
+        Self::Subscribe,
+        Self::SubAck,
+        Self::Unsubscribe,
+        Self::UnsubAck,
+        Self::PingReq,
+        Self::PingResp,
+        Self::Disconnect,
+        Self::Handshake,
+    ];
+
+    /// The name as the MQTT standard writes it, such as `PUBREC`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Reset => "RESET",
+            Self::Connect => "CONNECT",
+            Self::ConnAck => "CONNACK",
+            Self::Publish => "PUBLISH",
+            Self::PubAck => "PUBACK",
+            Self::PubRec => "PUBREC",
+            Self::PubRel => "PUBREL",
+            Self::PubComp => "PUBCOMP",
+            Self::Subscribe => "SUBSCRIBE",
+            Self::SubAck => "SUBACK",
+            Self::Unsubscribe => "UNSUBSCRIBE",
+            Self::UnsubAck => "UNSUBACK",
+            Self::PingReq => "PINGREQ",
+            Self::PingResp => "PINGRESP",
+            Self::Disconnect => "DISCONNECT",
+            Self::Handshake => "HANDSHAKE",
+        }
+    }
+
+    /// Whether this kind carries a message or takes part in its handshake.
+    #[must_use]
+    pub const fn is_delivery(self) -> bool {
+        matches!(self, Self::Publish | Self::PubAck | Self::PubRec | Self::PubRel | Self::PubComp)
+    }
+}
+
+/// Which sending of a packet this is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Transmission {
+    /// How often the sender had sent it before. An answer takes the number of what it answers.
+    #[serde(serialize_with = "fingerprint::attempt")]
+    pub attempt: u32,
+    /// For an answer: which of the network's copies it answers, 0 for the original and 1 for the
+    /// other. A PUBREL that belongs to no exchange any more has 2, with a count of its own as
+    /// `attempt`, and the copies of its answer 2 and 3. So has an answer to nothing that arrived,
+    /// as a product may send it.
+    pub echo: u8,
+}
+
+/// The mark that travels beside a message and its acknowledgements. Endpoints carry it and cannot
+/// read it: only observers, the network and the engine open it with [`Tag::parts`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Tag(Parts);
+
+/// What a [`Tag`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Parts {
+    /// Who published.
+    pub stream: StreamIndex,
+    /// Which message of that stream, from 0.
+    pub sequence: u32,
+    /// Which forwarding by the broker; 0 on the first hop. See [`Tag::forwarded`].
+    #[serde(serialize_with = "fingerprint::copy")]
+    pub copy: u32,
+    /// The QoS the application published with.
+    pub qos: QoS,
+    /// When the application called `publish()`.
+    #[serde(serialize_with = "fingerprint::published")]
+    pub published: Time,
+}
+
+impl Tag {
+    /// The mark of a packet that belongs to no message, or to nobody's that is watched.
+    pub const NONE: Self = Self(Parts {
+        stream: StreamIndex(u32::MAX),
+        sequence: u32::MAX,
+        copy: 0,
+        qos: QoS::AtMostOnce,
+        published: Time::ZERO,
+    });
+
+    /// Marks a message as it is handed to its publisher.
+    #[must_use]
+    pub const fn new(stream: StreamIndex, sequence: u32, qos: QoS, published: Time) -> Self {
+        Self(Parts { stream, sequence, copy: 0, qos, published })
+    }
+
+    /// The mark of what a broker forwards because of an arrival: each arrival of one message
+    /// makes a copy of its own, named by the transmission that brought it.
+    #[must_use]
+    pub const fn forwarded(self, arrival: Transmission) -> Self {
+        let copy = (arrival.attempt << 1 | arrival.echo as u32 & 1) & !Parts::RETAINED;
+        Self(Parts { copy, ..self.0 })
+    }
+
+    /// The mark of a retained message sent in answer to the `nth` filter that a session asked for.
+    #[must_use]
+    pub const fn retained(self, nth: u32) -> Self {
+        Self(Parts { copy: nth | Parts::RETAINED, ..self.0 })
+    }
+
+    /// The mark of the will of a client's `nth` connection, from 0.
+    #[must_use]
+    pub const fn of_connection(self, nth: u32) -> Self {
+        Self(Parts { sequence: nth, ..self.0 })
+    }
+
+    /// The same mark in a trial where its stream has another place.
+    #[must_use]
+    pub fn of_stream(self, place: impl FnOnce(StreamIndex) -> StreamIndex) -> Self {
+        Self(Parts { stream: place(self.0.stream), ..self.0 })
+    }
+
+    /// The mark of a will that the broker publishes at `now`.
+    #[must_use]
+    pub const fn published_at(self, now: Time) -> Self {
+        Self(Parts { published: now, ..self.0 })
+    }
+
+    /// What the mark says; `None` for [`Tag::NONE`].
+    #[must_use]
+    pub const fn parts(self) -> Option<Parts> {
+        if self.0.stream.0 == u32::MAX { None } else { Some(self.0) }
+    }
+}
+
+impl Parts {
+    /// Set in [`Parts::copy`] when the broker sent a retained message in answer to a SUBSCRIBE.
+    pub const RETAINED: u32 = 1 << 31;
+
+    /// Whether this copy was sent because of a SUBSCRIBE, with RETAIN=1.
+    #[must_use]
+    pub const fn is_retained_copy(&self) -> bool {
+        self.copy & Self::RETAINED != 0
+    }
+}
+
+/// What a packet is. Two packets of a trial never share a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct PacketName {
+    /// The client on whose link it travels.
+    pub client: ClientIndex,
+    /// The direction it travels.
+    pub way: Way,
+    /// Its kind.
+    pub kind: Kind,
+    /// What it is about.
+    pub subject: Subject,
+}
+
+/// What a packet is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Subject {
+    /// One message: `publisher#sequence / hop / copy / kind / attempt`.
+    Message {
+        /// Who published.
+        stream: StreamIndex,
+        /// Which message of that stream, from 0.
+        sequence: u32,
+        /// On which hop.
+        hop: Hop,
+        /// Which forwarding; 0 on the first hop.
+        #[serde(serialize_with = "fingerprint::copy")]
+        copy: u32,
+        /// Which transmission of it.
+        transmission: Transmission,
+    },
+    /// The connection: `client / kind / nth`.
+    Control {
+        /// How many of that kind went that way on this client's link before.
+        #[serde(serialize_with = "fingerprint::name")]
+        nth: u32,
+    },
+}
+
+impl PacketName {
+    /// The counter that names this packet's draws; see [`super::draw::Key::draw`]. `purpose`
+    /// separates independent decisions about one packet, below 2^16.
+    #[must_use]
+    pub const fn counter(&self, purpose: u16) -> [u32; 4] {
+        let low = self.kind as u32 | (purpose as u32) << 16;
+        match self.subject {
+            Subject::Message { sequence, copy, transmission, .. } => {
+                [sequence, transmission.attempt, copy, low | (transmission.echo as u32) << 8]
+            }
+            Subject::Control { nth } => [nth, 0, 0, low],
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What everything else stands on: MQTT endpoints and networks as state machines.
+
+pub mod base;
+pub mod mqtt;
+pub mod network;
+#[cfg(feature = "tokio")]
+pub mod shell;

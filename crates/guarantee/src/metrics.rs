@@ -1,0 +1,329 @@
+//! The catalogue of metrics: what a trial measured.
+
+use std::fmt;
+use std::iter::Sum;
+use std::ops::AddAssign;
+
+use hdrhistogram::Histogram;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use qoslab_core::base::name::Kind;
+use qoslab_core::base::time::Span;
+use qoslab_core::network::radio::RadioUse;
+
+/// What one trial measured, up to the end of the first calm (`docs/model.md`, "Metrics").
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Metrics {
+    /// By the published QoS.
+    pub qos: [QosMetrics; 3],
+    /// Control packets that belong to no message, by [`Kind`]'s number, and handshakes.
+    pub control: [Count; Kind::ALL.len()],
+    /// All wire bytes by purpose.
+    pub bytes: Purposes,
+    /// The most messages awaiting an acknowledgement at one time, over all nodes.
+    pub in_flight_peak: u64,
+    /// The most messages waiting for a window or a connection at one time, over all nodes.
+    pub queued_peak: u64,
+    /// From the last fault's end until nothing was in flight or queued; `None` without a fault,
+    /// or if that never came.
+    pub recovery: Option<Span>,
+    /// What the clients' radios used since the traffic began; `None` if no client has one.
+    pub radio: Option<RadioUse>,
+}
+
+/// What one trial measured of the messages published with one QoS.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct QosMetrics {
+    /// Messages and units.
+    pub counts: Counts,
+    /// From `publish()` to the first delivery, a value for each delivered unit.
+    pub latency: Latency,
+    /// From `publish()` to the end of the publisher's handshake.
+    pub completion: Latency,
+    /// Packets and wire bytes of these messages, by [`Hop`], by [`MESSAGE_KINDS`].
+    pub traffic: [[KindTraffic; MESSAGE_KINDS.len()]; 2],
+}
+
+/// Messages and units by what became of them. A unit is one message and one subscriber whose
+/// subscription was live when it was published or taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Calls to `publish()`.
+    pub messages: u64,
+    /// Units.
+    pub units: u64,
+    /// Units with at least one copy.
+    pub delivered: u64,
+    /// Units without a copy, allowed or not, excused or not.
+    pub lost: u64,
+    /// Units with more than one copy.
+    pub duplicated: u64,
+    /// Copies beyond the first, over all units.
+    pub extra_copies: u64,
+    /// Deliveries to somebody who was not subscribed.
+    pub unexpected: u64,
+    /// Units delivered though the publisher never learnt of it.
+    pub recovered: u64,
+    /// Messages accepted and never acknowledged, though their session lived.
+    pub stuck: u64,
+    /// First copies that came after the first copy of a later message.
+    pub reordered: u64,
+    /// Messages that the publisher's endpoint refused or gave up.
+    pub refused: u64,
+}
+
+/// The kinds of packet that belong to a message, in the order of [`QosMetrics::traffic`].
+pub const MESSAGE_KINDS: [Kind; 5] =
+    [Kind::Publish, Kind::PubAck, Kind::PubRec, Kind::PubRel, Kind::PubComp];
+
+/// Packets of one kind on one hop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KindTraffic {
+    /// First sendings.
+    pub first: Count,
+    /// Resends.
+    pub resent: Count,
+}
+
+/// How many packets, with how many bytes on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// Packets sent, lost ones included; the network's duplicates are not sent by anybody.
+    pub packets: u64,
+    /// Their bytes on the wire, transport headers included.
+    pub bytes: u64,
+}
+
+/// Wire bytes by purpose; their sum is all that was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purposes {
+    /// Payloads of first sendings.
+    pub payload: u64,
+    /// The rest of first sendings of PUBLISH: topic, framing, transport headers.
+    pub framing: u64,
+    /// PUBACK, PUBREC, PUBCOMP, and PUBREL's first sending.
+    pub acknowledgements: u64,
+    /// PUBLISH and PUBREL sent again, whole, and what TCP sent again.
+    pub resends: u64,
+    /// PINGREQ and PINGRESP.
+    pub keep_alive: u64,
+    /// CONNECT, CONNACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, DISCONNECT, resets, and the
+    /// handshakes of TCP and TLS.
+    pub connecting: u64,
+}
+
+/// One of [`Purposes::EACH`]: its name, what it is, and its bytes.
+pub type Purpose = (&'static str, &'static str, fn(&Purposes) -> u64);
+
+impl Purposes {
+    /// Each purpose.
+    pub const EACH: [Purpose; 6] = [
+        ("payload", "payloads of first sendings", |bytes| bytes.payload),
+        ("framing", "the rest of first PUBLISH packets", |bytes| bytes.framing),
+        ("acknowledgements", "PUBACK, PUBREC, first PUBREL, PUBCOMP", |it| it.acknowledgements),
+        ("resends", "packets and TCP segments sent again", |bytes| bytes.resends),
+        ("keep_alive", "PINGREQ and PINGRESP", |bytes| bytes.keep_alive),
+        ("connecting", "connecting, subscribing, handshakes", |bytes| bytes.connecting),
+    ];
+}
+
+/// A distribution of times, kept in microseconds with three significant digits, so that it can be
+/// merged over seeds.
+#[derive(Clone)]
+pub struct Latency {
+    histogram: Histogram<u32>,
+    max: Span,
+    total_nanos: u128,
+}
+
+impl Latency {
+    /// No values yet.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "three digits are within the library's range")]
+    pub fn new() -> Self {
+        let histogram = Histogram::new(3).expect("three significant digits are within 0 to 5");
+        Self { histogram, max: Span::ZERO, total_nanos: 0 }
+    }
+
+    /// Adds a value.
+    #[expect(clippy::missing_panics_doc, reason = "an auto-resizing histogram takes any value")]
+    pub fn record(&mut self, span: Span) {
+        self.max = self.max.max(span);
+        self.total_nanos += u128::from(span.as_nanos());
+        self.histogram
+            .record((span.as_nanos() + 500) / 1000)
+            .expect("an auto-resizing histogram takes any value");
+    }
+
+    /// How many values there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// The exact mean of the values; `None` without any.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a statistic")]
+    pub fn mean(&self) -> Option<Span> {
+        (self.count() > 0)
+            .then(|| Span::from_nanos_f64(self.total_nanos as f64 / self.count() as f64))
+    }
+
+    /// The exact maximum; zero without values.
+    #[must_use]
+    pub const fn max(&self) -> Span {
+        self.max
+    }
+
+    /// The quantile `q` from 0 to 1 over `population` values, those missing counted as infinite:
+    /// `None` if the quantile falls among them.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rank within the population"
+    )]
+    pub fn quantile(&self, q: f64, population: u64) -> Option<Span> {
+        let rank = ((q * population as f64).ceil() as u64).clamp(1, population.max(1));
+        if rank > self.count() {
+            return None;
+        }
+        let share = rank as f64 / self.count() as f64;
+        let micros = self.histogram.value_at_quantile(share);
+        Some(Span::from_nanos(micros * 1000).min(self.max))
+    }
+
+    /// Adds all values of another distribution.
+    #[expect(clippy::missing_panics_doc, reason = "an auto-resizing histogram takes any value")]
+    pub fn merge(&mut self, other: &Self) {
+        self.histogram.add(&other.histogram).expect("an auto-resizing histogram takes any value");
+        self.max = self.max.max(other.max);
+        self.total_nanos += other.total_nanos;
+    }
+}
+
+/// A distribution as it is stored: the buckets that are not empty, each by its lowest value in
+/// microseconds and how many values it has. What is read again merges as the original does.
+#[derive(Debug, Serialize, Deserialize)]
+struct Sparse {
+    buckets: Vec<(u64, u32)>,
+    max: Span,
+    total_nanos: u128,
+}
+
+impl Latency {
+    fn sparse(&self) -> Sparse {
+        let recorded = self.histogram.iter_recorded().map(|bucket| {
+            let lowest = self.histogram.lowest_equivalent(bucket.value_iterated_to());
+            (lowest, bucket.count_at_value())
+        });
+        Sparse { buckets: recorded.collect(), max: self.max, total_nanos: self.total_nanos }
+    }
+}
+
+/// Without the thousands of empty buckets.
+impl fmt::Debug for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.sparse().fmt(f)
+    }
+}
+
+impl Serialize for Latency {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.sparse().serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Latency {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let Sparse { buckets, max, total_nanos } = Sparse::deserialize(from)?;
+        let mut latency = Self { max, total_nanos, ..Self::new() };
+        for (lowest, count) in buckets {
+            latency.histogram.record_n(lowest, count).map_err(D::Error::custom)?;
+        }
+        Ok(latency)
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.units += other.units;
+        self.delivered += other.delivered;
+        self.lost += other.lost;
+        self.duplicated += other.duplicated;
+        self.extra_copies += other.extra_copies;
+        self.unexpected += other.unexpected;
+        self.recovered += other.recovered;
+        self.stuck += other.stuck;
+        self.reordered += other.reordered;
+        self.refused += other.refused;
+    }
+}
+
+impl Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        let mut total = Self::default();
+        all.for_each(|one| total += one);
+        total
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            qos: std::array::from_fn(|_| QosMetrics::default()),
+            control: [Count::default(); Kind::ALL.len()],
+            bytes: Purposes::default(),
+            in_flight_peak: 0,
+            queued_peak: 0,
+            recovery: None,
+            radio: None,
+        }
+    }
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_distribution_merges_as_the_original() {
+        let mut one = Latency::new();
+        let mut two = Latency::new();
+        for nth in 1..2_000 {
+            one.record(Span::from_nanos(nth * nth * 1_234_567));
+            two.record(Span::from_nanos(nth * 99));
+        }
+        let bytes = postcard::to_stdvec(&one).unwrap();
+        let mut read: Latency = postcard::from_bytes(&bytes).unwrap();
+        assert_eq!(postcard::to_stdvec(&read).unwrap(), bytes);
+        for latency in [&mut one, &mut read] {
+            latency.merge(&two);
+        }
+        assert_eq!(read.mean(), one.mean());
+        for thousandth in 0..=1_000 {
+            let quantile = f64::from(thousandth) / 1_000.0;
+            assert_eq!(read.quantile(quantile, 5_000), one.quantile(quantile, 5_000));
+        }
+    }
+
+    #[test]
+    fn a_long_latency_is_kept_to_three_digits() {
+        let mut latency = Latency::new();
+        latency.record(Span::from_millis(1));
+        latency.record(Span::from_secs(9_000));
+        let median = latency.quantile(0.5, 2).expect("two of two came");
+        assert_eq!(median.as_nanos() / 10_000, 100);
+        assert_eq!(latency.quantile(1.0, 2), Some(Span::from_secs(9_000)));
+        assert_eq!(latency.quantile(0.9, 3), None, "the third never came");
+    }
+}

@@ -1,0 +1,142 @@
+//! The receiver's half of a hop.
+
+use super::super::wire::{Told, Wire, forward, message, publish};
+use super::{Case, exchange, shake};
+use crate::rules::Rule;
+use qoslab_core::base::event::Close;
+use qoslab_core::base::name::Kind::{self, PubAck, PubComp, PubRec, PubRel};
+
+/// The rules of a receiver.
+pub(super) const RECEIVER: [Case; 7] = [
+    (
+        Rule::SecondDelivery,
+        |wire| {
+            wire.connect(false);
+            for told in [forward(2, 1), forward(2, 1).again()] {
+                wire.down(told);
+                wire.delivered(told);
+                wire.up_lost(answer(PubRec));
+                wire.resume();
+            }
+            finish_second_hop(wire);
+        },
+        |wire| {
+            wire.connect(false);
+            wire.down(forward(2, 1));
+            wire.delivered(forward(2, 1));
+            wire.up_lost(answer(PubRec));
+            wire.resume();
+            finish_second_hop(wire);
+        },
+    ),
+    (
+        Rule::PublishUnacknowledged,
+        |wire| {
+            wire.connect(false);
+            wire.up(publish(1, 1));
+        },
+        |wire| {
+            wire.connect(false);
+            wire.up(publish(1, 1));
+            // The connection went before it could answer.
+            wire.cut();
+        },
+    ),
+    (
+        Rule::PublishUnrecorded,
+        |wire| {
+            wire.connect(false);
+            wire.up(publish(2, 1));
+        },
+        |wire| {
+            wire.connect(false);
+            exchange(wire, 2, 1);
+        },
+    ),
+    (
+        Rule::ReleaseUnanswered,
+        |wire| {
+            wire.connect(false);
+            wire.up(publish(2, 1));
+            wire.down(message(PubRec, 1));
+            wire.up(message(PubRel, 1));
+            wire.close(Close::Protocol);
+        },
+        |wire| {
+            wire.connect(false);
+            wire.up(publish(2, 1));
+            wire.down(message(PubRec, 1));
+            wire.up(message(PubRel, 1));
+            wire.cut();
+            wire.connect(true);
+            // The receiver knows nothing of it any more, and answers all the same.
+            wire.up(message(PubRel, 1).again());
+            wire.down(message(PubComp, 1).refused());
+        },
+    ),
+    (
+        Rule::AnswerUnasked,
+        |wire| {
+            wire.connect(false);
+            exchange(wire, 1, 1);
+            wire.down(message(PubAck, 1));
+        },
+        |wire| {
+            wire.connect(false);
+            wire.up(publish(2, 1));
+            wire.down(message(PubRec, 1));
+            // A repeat for an id that is held is nobody's harm.
+            wire.down(message(PubRec, 1));
+            wire.up(message(PubRel, 1));
+            wire.down(message(PubComp, 1));
+        },
+    ),
+    (
+        Rule::AckOutOfOrder,
+        |wire| {
+            wire.connect(false);
+            wire.up(publish(1, 1));
+            wire.up(publish(1, 2));
+            wire.down(message(PubAck, 2));
+            wire.down(message(PubAck, 1));
+        },
+        |wire| {
+            wire.connect(false);
+            wire.up(publish(2, 1));
+            wire.up(publish(1, 2));
+            // Other kinds have an order of their own.
+            wire.down(message(PubAck, 2));
+            shake(wire, 1);
+        },
+    ),
+    (
+        Rule::RecordOutOfOrder,
+        |wire| {
+            wire.connect(false);
+            wire.up(publish(2, 1));
+            wire.up(publish(2, 2));
+            shake(wire, 2);
+            shake(wire, 1);
+        },
+        |wire| {
+            wire.connect(false);
+            wire.up(publish(2, 1));
+            wire.up(publish(2, 2));
+            shake(wire, 1);
+            shake(wire, 2);
+        },
+    ),
+];
+
+/// The subscriber's answer to `forward(2, 1)`.
+fn answer(kind: Kind) -> Told {
+    forward(2, 1).kind(kind)
+}
+
+/// The second hop of `forward(2, 1)`, from a resend on.
+fn finish_second_hop(wire: &mut Wire) {
+    wire.down(forward(2, 1).again());
+    wire.up(answer(PubRec));
+    wire.down(answer(PubRel));
+    wire.up(answer(PubComp));
+}

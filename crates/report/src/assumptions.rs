@@ -1,0 +1,199 @@
+//! All that a scenario assumes and a reader must know to judge its numbers, in words.
+
+use std::collections::BTreeMap;
+
+use super::describe;
+use super::number::counted;
+use qoslab_core::base::units::{write_energy, write_power};
+use qoslab_core::mqtt::settings::Store;
+use qoslab_core::network::radio::RadioSettings;
+use qoslab_core::network::settings::{
+    DirectionSettings, Interval, LinkSettings, LossModel, Transport,
+};
+use qoslab_sim::trial::{ClientSetup, Setup, Trigger};
+use qoslab_study::scenario::Scenario;
+
+/// At most so many different links or kinds of session are told one by one.
+const MOST_KINDS: usize = 12;
+
+/// What is assumed, a name and a text each, in a fixed order.
+#[must_use]
+pub fn assumptions(scenario: &Scenario) -> Vec<(&'static str, Vec<String>)> {
+    let Some(point) = scenario.points.first() else { return Vec::new() };
+    let setup = &*point.setup;
+    let rules = describe::rules(scenario);
+    let stores: Vec<String> = scenario
+        .groups
+        .iter()
+        .map(|group| format!("{}: {}", group.name, store(group.store)))
+        .collect();
+    let endpoints = match rules.endpoints.as_str() {
+        "" => "correct endpoints, no profile, no quirk".to_owned(),
+        told => told.to_owned(),
+    };
+    let all = [
+        ("MQTT", vec![rules.mqtt]),
+        ("Transport", vec![rules.transport]),
+        ("Retry rule", vec![rules.retry]),
+        ("Size", vec![describe::size(setup)]),
+        ("Sessions", by_kind(setup, |client| Some(session(client)))),
+        ("Stores", stores),
+        ("Profiles and quirks", vec![endpoints]),
+        ("Links", by_kind(setup, |client| Some(link(&client.link)))),
+        ("Radios", by_kind(setup, |client| client.radio.as_deref().map(radio))),
+        ("Faults", vec![faults(setup, point.swarm.is_some())]),
+        ("Deadline", vec![format!("{} of virtual time", setup.deadline)]),
+    ];
+    all.into_iter().filter(|(_, lines)| !lines.is_empty()).collect()
+}
+
+/// A line for each different thing that clients have, with whose it is.
+fn by_kind(setup: &Setup, kind: impl Fn(&ClientSetup) -> Option<String>) -> Vec<String> {
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut kinds: Vec<(String, &str, u64)> = Vec::new();
+    for client in &setup.clients {
+        let Some(text) = kind(client) else { continue };
+        let at = *places.entry(text.clone()).or_insert(kinds.len());
+        match kinds.get_mut(at) {
+            Some((_, _, count)) => *count += 1,
+            None => kinds.push((text, &client.name, 1)),
+        }
+    }
+    let mut lines: Vec<String> = kinds
+        .iter()
+        .take(MOST_KINDS)
+        .map(|(text, first, count)| match count {
+            1 => format!("{first}: {text}"),
+            _ => format!("{first} and {} like it: {text}", counted(count - 1, "client")),
+        })
+        .collect();
+    if kinds.len() > MOST_KINDS {
+        lines.push(format!("and {} more", counted((kinds.len() - MOST_KINDS) as u64, "kind")));
+    }
+    lines
+}
+
+fn session(client: &ClientSetup) -> String {
+    let settings = &client.settings;
+    let kind = if settings.clean { "clean session" } else { "persistent session" };
+    let keep_alive = if settings.keep_alive.as_nanos() == 0 {
+        "no keep alive".to_owned()
+    } else {
+        format!("keep alive {}", settings.keep_alive)
+    };
+    let window = counted(settings.hop.max_inflight.into(), "message");
+    let queue = counted(settings.hop.max_queued.into(), "message");
+    let mut text =
+        format!("{kind}, {keep_alive}, {window} in flight at most, room for {queue} to wait");
+    if !client.absences.is_empty() {
+        text += &format!(", away {}", counted(client.absences.len() as u64, "time"));
+    }
+    text
+}
+
+fn store(store: Store) -> String {
+    match store {
+        Store::Durable => "durable".to_owned(),
+        Store::Snapshot(every) => format!("snapshot every {every}"),
+        Store::Volatile => "volatile".to_owned(),
+    }
+}
+
+fn link(link: &LinkSettings) -> String {
+    let (up, down) = (direction(&link.up), direction(&link.down));
+    let mut text =
+        if up == down { format!("{up} each way") } else { format!("{up} up; {down} down") };
+    if let Some(outage) = link.outage {
+        let (every, lasts) = (interval(outage.every), interval(outage.lasts));
+        text += &format!("; outages every {every} for {lasts}");
+    }
+    if let Transport::Tcp(tcp) = link.transport {
+        text += &format!("; TCP gives up after {}", tcp.user_timeout);
+        if let Some(idle) = tcp.nat_idle {
+            text += &format!("; a NAT forgets after {idle}");
+        }
+    }
+    text
+}
+
+/// What its energy is mostly made of; `qoslab check --show` has all of it.
+fn radio(radio: &RadioSettings) -> String {
+    let mut text = format!(
+        "transmits with {}, receives with {}, {} for {} after a packet, sleeps with {}",
+        write_power(radio.transmit_nw),
+        write_power(radio.receive_nw),
+        write_power(radio.tail_nw),
+        radio.tail,
+        write_power(radio.sleep_nw)
+    );
+    if let Some(battery) = radio.battery_uj {
+        text += &format!(", a battery of {}", write_energy(battery));
+    }
+    text
+}
+
+fn direction(settings: &DirectionSettings) -> String {
+    let mut parts = vec![format!("delay {}", settings.delay)];
+    if settings.jitter.as_nanos() > 0 {
+        parts[0] += &format!(" ± {}", settings.jitter);
+    }
+    parts.push(loss(&settings.loss));
+    if settings.duplicate.is_possible() {
+        parts.push(format!("{} duplicated", percent(settings.duplicate.share())));
+    }
+    if let Some(reorder) = settings.reorder {
+        parts.push(format!("{} reordered", percent(reorder.chance.share())));
+    }
+    if let Some(rate) = settings.rate {
+        parts.push(qoslab_core::base::units::write_rate(rate));
+    }
+    if let Some(queue) = settings.queue {
+        parts.push(format!("a queue of {}", counted(queue.into(), "packet")));
+    }
+    parts.join(", ")
+}
+
+fn loss(loss: &LossModel) -> String {
+    match loss {
+        LossModel::Random(chance) if !chance.is_possible() => "no loss".to_owned(),
+        LossModel::Random(chance) => format!("{} lost", percent(chance.share())),
+        LossModel::GilbertElliott { loss_bad, loss_good, .. } => format!(
+            "{} lost while bad and {} while good (Gilbert-Elliott)",
+            percent(loss_bad.share()),
+            percent(loss_good.share())
+        ),
+        LossModel::Burst { good, bad, loss_bad, loss_good } => format!(
+            "{} lost in bad times (mean {bad}) and {} in good ones (mean {good})",
+            percent(loss_bad.share()),
+            percent(loss_good.share())
+        ),
+    }
+}
+
+fn faults(setup: &Setup, swarm: bool) -> String {
+    let count = |of: fn(&Trigger) -> bool| {
+        setup.faults.iter().filter(|fault| of(&fault.trigger)).count() as u64
+    };
+    let once = count(|trigger| matches!(trigger, Trigger::At(_)));
+    let again = count(|trigger| matches!(trigger, Trigger::Every(_)));
+    let packets = count(|trigger| matches!(trigger, Trigger::Packet(_) | Trigger::Named(_)));
+    let kinds = [(once, "at a time"), (again, "again and again"), (packets, "at a packet")];
+    let kinds = kinds.iter().filter(|(count, _)| *count > 0);
+    let mut told: Vec<String> = kinds.map(|(count, when)| format!("{count} {when}")).collect();
+    if swarm {
+        told.push("classes that each seed switches on or off".to_owned());
+    }
+    if told.is_empty() { "none".to_owned() } else { told.join(", ") }
+}
+
+fn interval(interval: Interval) -> String {
+    match interval {
+        Interval::Fixed(span) => span.to_string(),
+        Interval::Uniform(least, most) => format!("{least} to {most}"),
+        Interval::Exponential(mean) => format!("{mean} (mean)"),
+    }
+}
+
+fn percent(share: f64) -> String {
+    qoslab_core::base::units::format_share(share, 1)
+}

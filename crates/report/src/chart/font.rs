@@ -1,0 +1,133 @@
+//! The charts' font, and how wide it sets a text.
+
+use std::sync::LazyLock;
+
+use skrifa::instance::{LocationRef, Size};
+use skrifa::{FontRef, MetadataProvider};
+
+use crate::escape;
+
+/// The font's family, with what stands in for it where it is not at hand.
+pub const FAMILY: &str = "Inter, 'Helvetica Neue', Arial, sans-serif";
+/// Weight 400, as an OpenType file; its licence stands beside it.
+pub const REGULAR: &[u8] = include_bytes!("font/Inter-Regular.otf");
+/// Weight 600, as an OpenType file; its licence stands beside it.
+pub const SEMIBOLD: &[u8] = include_bytes!("font/Inter-SemiBold.otf");
+
+/// The two weights that charts use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// 400.
+    Regular,
+    /// 600.
+    Semibold,
+}
+
+/// How wide the font sets a text, in the unit of `size`. A letter that the font does not have
+/// counts as wide as the size, which none that may stand in for it exceeds.
+#[must_use]
+pub fn width(text: &str, size: f64, weight: Weight) -> f64 {
+    let face = face_of(weight);
+    let metrics = face.glyph_metrics(Size::new(1.0), LocationRef::default());
+    let letters = face.charmap();
+    let advance = |char: char| {
+        let glyph = letters.map(char)?;
+        metrics.advance_width(glyph).map(f64::from)
+    };
+    text.chars().map(|char| advance(char).unwrap_or(1.0)).sum::<f64>() * size
+}
+
+/// How high a line of text is, from its highest to its lowest letters, in the unit of `size`.
+#[must_use]
+pub fn height(size: f64, weight: Weight) -> f64 {
+    let metrics = face_of(weight).metrics(Size::new(1.0), LocationRef::default());
+    f64::from(metrics.ascent - metrics.descent) * size
+}
+
+fn face_of(weight: Weight) -> &'static FontRef<'static> {
+    static REGULAR_FACE: LazyLock<FontRef<'static>> = LazyLock::new(|| face(REGULAR));
+    static SEMIBOLD_FACE: LazyLock<FontRef<'static>> = LazyLock::new(|| face(SEMIBOLD));
+    match weight {
+        Weight::Regular => &REGULAR_FACE,
+        Weight::Semibold => &SEMIBOLD_FACE,
+    }
+}
+
+fn face(bytes: &'static [u8]) -> FontRef<'static> {
+    FontRef::new(bytes).expect("the font of this repository can be read")
+}
+
+/// The text, or as much of its beginning as fits before an ellipsis; control characters are
+/// written out, as they will be drawn.
+#[must_use]
+pub fn shorten(text: &str, size: f64, weight: Weight, most: f64) -> String {
+    let text = escape::terminal(text);
+    if width(&text, size, weight) <= most {
+        return text.into_owned();
+    }
+    let mut short: String = text.chars().take(400).collect();
+    while !short.is_empty() && width(&short, size, weight) + size > most {
+        short.pop();
+    }
+    format!("{}…", short.trim_end())
+}
+
+/// The text in lines of at most this width, broken at spaces. What does not fit into so many
+/// lines is left out at an ellipsis.
+#[must_use]
+pub fn wrap(text: &str, size: f64, weight: Weight, most: f64, lines: usize) -> Vec<String> {
+    let mut done: Vec<String> = Vec::new();
+    let mut line = String::new();
+    // A number and its unit stay together, for the space between them does not break.
+    for word in escape::terminal(text).split(' ').filter(|word| !word.is_empty()) {
+        let longer = if line.is_empty() { word.to_owned() } else { format!("{line} {word}") };
+        let is_last = done.len() + 1 >= lines;
+        if is_last || line.is_empty() || width(&longer, size, weight) <= most {
+            line = longer;
+        } else {
+            done.push(std::mem::replace(&mut line, word.to_owned()));
+        }
+    }
+    done.push(line);
+    done.iter().map(|line| shorten(line, size, weight, most)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_font_has_every_letter_that_charts_use() {
+        for (bytes, name) in [(REGULAR, "regular"), (SEMIBOLD, "semibold")] {
+            let letters = face(bytes).charmap();
+            for char in (' '..='~').chain("±µ×–≥≤·…°²∞→".chars()) {
+                assert!(letters.map(char).is_some(), "{name} has no {char}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_is_as_wide_as_its_letters() {
+        let wide = width("WWWW", 10.0, Weight::Regular);
+        assert!(wide > 2.0 * width("iiii", 10.0, Weight::Regular));
+        assert!((width("WWWW", 20.0, Weight::Regular) - 2.0 * wide).abs() < 1e-9);
+        assert!(width("loss", 10.0, Weight::Semibold) > width("loss", 10.0, Weight::Regular));
+        assert!((width("µ", 10.0, Weight::Regular) - 10.0).abs() > 1.0, "not guessed");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_where_it_no_longer_fits() {
+        let cut = shorten(&"x".repeat(1_000), 12.0, Weight::Regular, 100.0);
+        assert!(cut.ends_with('…') && cut.len() > 10);
+        assert!(width(&cut, 12.0, Weight::Regular) <= 100.0);
+        assert_eq!(shorten("short", 12.0, Weight::Regular, 100.0), "short");
+    }
+
+    #[test]
+    fn a_text_breaks_at_spaces_and_ends_in_time() {
+        let lines = wrap(&"word ".repeat(100), 12.0, Weight::Regular, 100.0, 2);
+        assert_eq!(lines.len(), 2);
+        assert!(lines.iter().all(|line| width(line, 12.0, Weight::Regular) <= 100.0));
+        assert!(!lines[0].ends_with('…') && lines[1].ends_with('…'));
+    }
+}

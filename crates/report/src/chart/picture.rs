@@ -1,0 +1,392 @@
+//! The picture that plotters draws on, which writes SVG.
+//!
+//! plotters counts in whole pixels; a pixel here is a tenth of one of the picture, so that nothing
+//! is seen to be rounded. All lengths of charts are such tenths. plotters' own SVG rounds to whole
+//! pixels, guesses how wide a text is, and has no dashes, title or description.
+
+use std::fmt::{self, Display, Write};
+
+use maud::Render;
+use plotters::style::RGBColor;
+use plotters_backend::text_anchor::{HPos, VPos};
+use plotters_backend::{
+    BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind,
+    FontStyle,
+};
+
+use super::font::{self, Weight};
+use super::{Words, palette};
+use crate::escape;
+
+/// A picture in the making.
+pub(super) struct Picture {
+    size: (u32, u32),
+    /// Whole once it is presented.
+    pub(super) svg: String,
+}
+
+type Done = Result<(), DrawingErrorKind<fmt::Error>>;
+
+impl Picture {
+    /// Nothing yet but its name and description. The size is in tenths of a pixel.
+    pub(super) fn new(size: (u32, u32), words: &Words) -> Self {
+        let (width, height) = (pixels(size.0), pixels(size.1));
+        let (id, family) = (&words.id, font::FAMILY);
+        let (title, desc) = (safe(&words.title), safe(&words.alt));
+        let svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
+             class=\"chart\" role=\"img\" aria-labelledby=\"chart-{id}-title chart-{id}-desc\" \
+             font-family=\"{family}\">\n\
+             <title id=\"chart-{id}-title\">{title}</title>\n\
+             <desc id=\"chart-{id}-desc\">{desc}</desc>\n"
+        );
+        Self { size, svg }
+    }
+
+    /// A path with these dashes and gaps, in pixels; empty for a whole line.
+    pub(super) fn draw_dashed(
+        &mut self,
+        path: impl IntoIterator<Item = BackendCoord>,
+        style: &impl BackendStyle,
+        dashes: &str,
+    ) -> Done {
+        let Some(outline) = outline(path, 2) else { return Ok(()) };
+        let dashes = match dashes {
+            "" => String::new(),
+            dashes => format!(" stroke-dasharray=\"{dashes}\""),
+        };
+        self.element(format_args!("<path d=\"{outline}\"{}{dashes}/>", stroke(style)))
+    }
+
+    fn element(&mut self, element: impl Display) -> Done {
+        writeln!(self.svg, "{element}").map_err(DrawingErrorKind::DrawingError)
+    }
+}
+
+impl DrawingBackend for Picture {
+    type ErrorType = fmt::Error;
+
+    fn get_size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    fn ensure_prepared(&mut self) -> Done {
+        Ok(())
+    }
+
+    fn present(&mut self) -> Done {
+        self.element("</svg>")
+    }
+
+    fn draw_pixel(&mut self, (x, y): BackendCoord, color: BackendColor) -> Done {
+        self.draw_rect((x, y), (x + 1, y + 1), &color, true)
+    }
+
+    fn draw_line<S: BackendStyle>(
+        &mut self,
+        from: BackendCoord,
+        to: BackendCoord,
+        style: &S,
+    ) -> Done {
+        self.draw_path([from, to], style)
+    }
+
+    fn draw_rect<S: BackendStyle>(
+        &mut self,
+        (left, top): BackendCoord,
+        (right, bottom): BackendCoord,
+        style: &S,
+        fill: bool,
+    ) -> Done {
+        if !fill {
+            let round = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)];
+            return self.draw_path(round, style);
+        }
+        if left == right || top == bottom {
+            return Ok(());
+        }
+        self.element(format_args!(
+            "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"{}/>",
+            pixels(left),
+            pixels(top),
+            pixels(right - left),
+            pixels(bottom - top),
+            coloured("fill", style.color())
+        ))
+    }
+
+    fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(
+        &mut self,
+        path: I,
+        style: &S,
+    ) -> Done {
+        self.draw_dashed(path, style, "")
+    }
+
+    fn draw_circle<S: BackendStyle>(
+        &mut self,
+        (x, y): BackendCoord,
+        radius: u32,
+        style: &S,
+        fill: bool,
+    ) -> Done {
+        let (x, y, radius) = (pixels(x), pixels(y), pixels(radius));
+        let paint = if fill { coloured("fill", style.color()) } else { stroke(style) };
+        self.element(format_args!("<circle cx=\"{x}\" cy=\"{y}\" r=\"{radius}\"{paint}/>"))
+    }
+
+    fn fill_polygon<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(
+        &mut self,
+        corners: I,
+        style: &S,
+    ) -> Done {
+        let Some(outline) = outline(corners, 3) else { return Ok(()) };
+        let fill = coloured("fill", style.color());
+        self.element(format_args!("<path d=\"{outline}Z\"{fill}/>"))
+    }
+
+    /// A text in the charts' font, whatever family is asked for, and level. It hangs from its
+    /// point, is centred on it or stands on it by its capitals. Where the font is not at hand,
+    /// another one is to set it as wide.
+    fn draw_text<T: BackendTextStyle>(
+        &mut self,
+        text: &str,
+        style: &T,
+        (x, y): BackendCoord,
+    ) -> Done {
+        if text.is_empty() {
+            return Ok(());
+        }
+        let anchor = match style.anchor().h_pos {
+            HPos::Left => "start",
+            HPos::Center => "middle",
+            HPos::Right => "end",
+        };
+        let drop = match style.anchor().v_pos {
+            VPos::Top => 0.7,
+            VPos::Center => 0.35,
+            VPos::Bottom => 0.0,
+        };
+        let base_line = pixels((f64::from(y) + drop * style.size()).round());
+        let (size, fill) = (pixels(style.size()), coloured("fill", style.color()));
+        let width = font::width(&escape::terminal(text), style.size(), weight(style));
+        let (x, width) = (pixels(x), pixels(width.round()));
+        let weight = match weight(style) {
+            Weight::Regular => "",
+            Weight::Semibold => " font-weight=\"600\"",
+        };
+        self.element(format_args!(
+            "<text x=\"{x}\" y=\"{base_line}\" text-anchor=\"{anchor}\" font-size=\"{size}\"\
+             {weight} textLength=\"{width}\" lengthAdjust=\"spacingAndGlyphs\"{fill}>{}</text>",
+            safe(text)
+        ))
+    }
+
+    /// As wide and high as the font sets it.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "neither is negative, and the largest number is as wide as any picture"
+    )]
+    fn estimate_text_size<T: BackendTextStyle>(
+        &self,
+        text: &str,
+        style: &T,
+    ) -> Result<(u32, u32), DrawingErrorKind<fmt::Error>> {
+        let weight = weight(style);
+        let width = font::width(&escape::terminal(text), style.size(), weight);
+        Ok((width.ceil() as u32, font::height(style.size(), weight).ceil() as u32))
+    }
+}
+
+/// plotters knows no weights between these.
+fn weight(style: &impl BackendTextStyle) -> Weight {
+    match style.style() {
+        FontStyle::Bold => Weight::Semibold,
+        FontStyle::Normal | FontStyle::Oblique | FontStyle::Italic => Weight::Regular,
+    }
+}
+
+/// A text of any origin as SVG takes it.
+fn safe(text: &str) -> String {
+    escape::terminal(text).render().into_string()
+}
+
+fn pixels(tenths: impl Into<f64>) -> f64 {
+    tenths.into() / 10.0
+}
+
+/// What a line looks like.
+fn stroke(style: &impl BackendStyle) -> String {
+    let (colour, width) = (coloured("stroke", style.color()), pixels(style.stroke_width()));
+    format!(" fill=\"none\"{colour} stroke-width=\"{width}\" stroke-linejoin=\"round\"")
+}
+
+/// ` fill="#4C72B0" fill-opacity="0.18"`, with a colour as an attribute, for a page may recolour
+/// it.
+fn coloured(what: &str, BackendColor { rgb: (red, green, blue), alpha }: BackendColor) -> String {
+    let colour = palette::hex(RGBColor(red, green, blue));
+    let opacity = if alpha < 1.0 { format!(" {what}-opacity=\"{alpha}\"") } else { String::new() };
+    format!(" {what}=\"{colour}\"{opacity}")
+}
+
+/// The data of a path; `None` if it has fewer different points in a row than this.
+fn outline(points: impl IntoIterator<Item = BackendCoord>, least: usize) -> Option<String> {
+    let mut points: Vec<BackendCoord> = points.into_iter().collect();
+    points.dedup();
+    let mut path = String::with_capacity(points.len() * 12);
+    for (x, y) in &points {
+        let command = if path.is_empty() { 'M' } else { 'L' };
+        write!(path, "{command}{} {}", pixels(*x), pixels(*y)).ok()?;
+    }
+    (points.len() >= least).then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use plotters::style::{Color, FontDesc, FontFamily, ShapeStyle, TextStyle};
+    use plotters_backend::text_anchor::Pos;
+
+    use super::*;
+
+    /// The lines that some shapes add to a picture.
+    fn drawn(shapes: impl FnOnce(&mut Picture) -> Done) -> Vec<String> {
+        let mut picture = Picture::new((8_000, 4_005), &Words::default());
+        let before = picture.svg.len();
+        shapes(&mut picture).unwrap();
+        picture.svg[before..].lines().map(str::to_owned).collect()
+    }
+
+    fn blue(width: u32) -> ShapeStyle {
+        Color::stroke_width(&palette::QOS[0], width)
+    }
+
+    fn set(size: f64, style: FontStyle, h_pos: HPos, v_pos: VPos) -> TextStyle<'static> {
+        TextStyle {
+            font: FontDesc::new(FontFamily::Name("any"), size, style),
+            color: palette::INK.to_backend_color(),
+            pos: Pos::new(h_pos, v_pos),
+        }
+    }
+
+    #[test]
+    fn lines_keep_the_tenths_of_their_pixels() {
+        let stroke = "fill=\"none\" stroke=\"#4C72B0\" stroke-width=\"1.5\" \
+                      stroke-linejoin=\"round\"";
+        let lines = drawn(|picture| {
+            picture.draw_line((0, 5), (123, -7), &blue(15))?;
+            picture.draw_path([(0, 0), (1, 10), (1, 10), (25, 0)], &blue(15))?;
+            picture.draw_dashed([(0, 0), (10, 0)], &blue(15), "9 4")?;
+            picture.draw_rect((0, 0), (10, 20), &blue(15), false)?;
+            picture.draw_circle((5, 6), 35, &blue(15), false)
+        });
+        assert_eq!(
+            lines,
+            [
+                format!("<path d=\"M0 0.5L12.3 -0.7\" {stroke}/>"),
+                format!("<path d=\"M0 0L0.1 1L2.5 0\" {stroke}/>"),
+                format!("<path d=\"M0 0L1 0\" {stroke} stroke-dasharray=\"9 4\"/>"),
+                format!("<path d=\"M0 0L1 0L1 2L0 2L0 0\" {stroke}/>"),
+                format!("<circle cx=\"0.5\" cy=\"0.6\" r=\"3.5\" {stroke}/>"),
+            ]
+        );
+    }
+
+    #[test]
+    fn areas_have_their_colour_and_opacity_as_attributes() {
+        let tint = palette::QOS[1].mix(0.18);
+        let lines = drawn(|picture| {
+            picture.draw_rect((10, 20), (35, 40), &palette::QOS[1], true)?;
+            picture.fill_polygon([(0, 0), (10, 0), (5, 5)], &tint)?;
+            picture.draw_circle((5, 6), 35, &palette::QOS[1], true)?;
+            picture.draw_pixel((3, 4), tint.to_backend_color())
+        });
+        assert_eq!(
+            lines,
+            [
+                "<rect x=\"1\" y=\"2\" width=\"2.5\" height=\"2\" fill=\"#DD8452\"/>",
+                "<path d=\"M0 0L1 0L0.5 0.5Z\" fill=\"#DD8452\" fill-opacity=\"0.18\"/>",
+                "<circle cx=\"0.5\" cy=\"0.6\" r=\"3.5\" fill=\"#DD8452\"/>",
+                "<rect x=\"0.3\" y=\"0.4\" width=\"0.1\" height=\"0.1\" fill=\"#DD8452\" \
+             fill-opacity=\"0.18\"/>",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_has_no_extent_is_not_drawn() {
+        let lines = drawn(|picture| {
+            picture.draw_path([], &blue(10))?;
+            picture.draw_path([(1, 1), (1, 1)], &blue(10))?;
+            picture.draw_rect((10, 10), (10, 30), &blue(10), true)?;
+            picture.fill_polygon([(0, 0), (10, 0), (10, 0)], &blue(10))
+        });
+        assert!(lines.is_empty(), "{lines:?}");
+    }
+
+    #[test]
+    fn texts_stand_at_their_points_and_stay_text() {
+        let lines = drawn(|picture| {
+            let small = set(120.0, FontStyle::Normal, HPos::Right, VPos::Center);
+            picture.draw_text("a<b & \u{1b}c", &small, (100, 200))?;
+            let large = set(170.0, FontStyle::Bold, HPos::Center, VPos::Bottom);
+            picture.draw_text("t", &large, (5, 7))?;
+            picture.draw_text("", &large, (5, 7))
+        });
+        let wide = |text, size, weight| {
+            let width = pixels(font::width(text, size, weight).round());
+            format!("textLength=\"{width}\" lengthAdjust=\"spacingAndGlyphs\"")
+        };
+        let small = wide("a<b & \\u{1b}c", 120.0, Weight::Regular);
+        let large = wide("t", 170.0, Weight::Semibold);
+        assert_eq!(
+            lines,
+            [
+                format!(
+                    "<text x=\"10\" y=\"24.2\" text-anchor=\"end\" font-size=\"12\" {small} \
+                 fill=\"#1F2328\">a&lt;b &amp; \\u{{1b}}c</text>"
+                ),
+                format!(
+                    "<text x=\"0.5\" y=\"0.7\" text-anchor=\"middle\" font-size=\"17\" \
+                 font-weight=\"600\" {large} fill=\"#1F2328\">t</text>"
+                ),
+            ]
+        );
+    }
+
+    #[test]
+    fn plotters_is_told_how_large_a_text_really_is() {
+        let picture = Picture::new((8_000, 4_000), &Words::default());
+        let size = |text, style| {
+            let set = set(120.0, style, HPos::Left, VPos::Top);
+            picture.estimate_text_size(text, &set).unwrap()
+        };
+        let wide = f64::from(size("µ±", FontStyle::Normal).0);
+        assert!((wide - font::width("µ±", 120.0, Weight::Regular)).abs() <= 1.0, "{wide}");
+        assert!(size("QoS", FontStyle::Bold).0 > size("QoS", FontStyle::Normal).0);
+        assert_eq!(size("", FontStyle::Normal), (0, 146));
+    }
+
+    #[test]
+    fn a_picture_has_a_name_and_a_description() {
+        let words = Words {
+            id: "delivered".into(),
+            title: "5 < 6".to_owned(),
+            alt: "\"all\"".to_owned(),
+            ..Words::default()
+        };
+        let mut picture = Picture::new((8_000, 4_005), &words);
+        picture.present().unwrap();
+        let document = roxmltree::Document::parse(&picture.svg).unwrap();
+        let root = document.root_element();
+        assert_eq!(root.attribute("viewBox"), Some("0 0 800 400.5"));
+        let labels = "chart-delivered-title chart-delivered-desc";
+        assert_eq!(root.attribute("aria-labelledby"), Some(labels));
+        let texts: Vec<_> = root
+            .children()
+            .filter(roxmltree::Node::is_element)
+            .filter_map(|node| node.text())
+            .collect();
+        assert_eq!(texts, ["5 < 6", "\"all\""]);
+    }
+}

@@ -1,0 +1,62 @@
+//! From a study to its charts: which there are, what they show, and what each one finds.
+
+mod amounts;
+mod lines;
+mod map;
+mod sentences;
+mod series;
+mod times;
+
+#[cfg(test)]
+mod tests;
+
+use super::chart::Chart;
+use qoslab_study::choose::Objective;
+use qoslab_study::scenario::expect::Need;
+use qoslab_study::sweep::Study;
+use series::{Slice, all_series};
+
+/// What the reader wants of a QoS, for the map.
+#[derive(Clone, Debug, Default)]
+pub struct ChartOptions {
+    /// What the choice is to meet; empty for the needs of the scenario's `[expect]`.
+    pub needs: Vec<Need>,
+    /// What is to be least.
+    pub objective: Objective,
+}
+
+impl ChartOptions {
+    /// The needs that a study's choice is to meet: its own file's, if none were given.
+    #[must_use]
+    pub fn needs<'a>(&'a self, study: &'a Study) -> &'a [Need] {
+        let file = study.cells.first().map(|cell| cell.result.scenario.expect.needs.as_slice());
+        if self.needs.is_empty() { file.unwrap_or_default() } else { &self.needs }
+    }
+}
+
+/// All charts that a study has something for, in the order in which they are to be read.
+///
+/// With two axes, lines go along the first, with the others at their middle values. A chart of
+/// one cell shows the middle one.
+#[must_use]
+pub fn charts(study: &Study, options: &ChartOptions) -> Vec<Chart> {
+    let slice = Slice::of(study);
+    let series = all_series(&slice);
+    if series.is_empty() {
+        return Vec::new();
+    }
+    let all = [
+        map::map(study, options),
+        Some(lines::delivered(&slice, &series)),
+        Some(lines::duplicates(&slice, &series)),
+        Some(lines::packets(&slice, &series)),
+        Some(amounts::packets_by_type(&slice, &series)),
+        amounts::bytes(&slice),
+        lines::overhead(&slice, &series),
+        lines::energy(&slice, &series),
+        Some(lines::latency(&slice, &series)),
+        times::latency_cdf(study),
+        times::backlog(study),
+    ];
+    all.into_iter().flatten().collect()
+}

@@ -1,0 +1,176 @@
+//! What lines and bars are made of: the figures of each QoS along one axis.
+
+use std::collections::BTreeSet;
+
+use crate::chart::axis::{Axis as Scale, Kind, Range};
+use crate::figures::Figures;
+use crate::{describe, number};
+use qoslab_core::base::qos::QoS;
+use qoslab_study::result::PointResult;
+use qoslab_study::scenario::axis::{Axis, Unit};
+use qoslab_study::sweep::{Cell, Study};
+use qoslab_study::theory::{Theory, theory};
+
+/// The cells along a study's first axis, with all other axes at one value each.
+pub(super) struct Slice<'a> {
+    /// The axis; `None` if there is but one cell.
+    pub(super) axis: Option<&'a Axis>,
+    /// From the least value to the greatest.
+    pub(super) cells: Vec<&'a Cell>,
+    /// What is held: `client.sensor.retry 1s`.
+    held: Vec<String>,
+}
+
+/// One QoS along a slice.
+pub(super) struct Series<'a> {
+    /// `QoS 1`; with the granted QoS where that is an axis: `QoS 1, granted 0`.
+    pub(super) name: String,
+    pub(super) qos: QoS,
+    pub(super) spots: Vec<Spot<'a>>,
+}
+
+/// One QoS in one cell.
+pub(super) struct Spot<'a> {
+    /// Where on the axis, in its unit.
+    pub(super) x: f64,
+    pub(super) point: &'a PointResult,
+    pub(super) figures: Figures,
+    pub(super) theory: Option<Theory>,
+}
+
+impl<'a> Slice<'a> {
+    /// The slice with the most cells; of several such, the middle one.
+    pub(super) fn of(study: &'a Study) -> Self {
+        let others = |cell: &'a Cell| {
+            cell.values.iter().skip(1).map(|value| value.text.as_str()).collect::<Vec<_>>()
+        };
+        let mut groups: Vec<(Vec<&str>, Vec<&Cell>)> = Vec::new();
+        for cell in &study.cells {
+            let held = others(cell);
+            match groups.iter_mut().find(|(known, _)| *known == held) {
+                Some((_, cells)) => cells.push(cell),
+                None => groups.push((held, vec![cell])),
+            }
+        }
+        let most = groups.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
+        groups.retain(|(_, cells)| cells.len() == most);
+        if groups.is_empty() {
+            return Self { axis: None, cells: Vec::new(), held: Vec::new() };
+        }
+        let (values, mut cells) = groups.swap_remove(groups.len() / 2);
+        let named = study.axes.iter().skip(1).zip(values);
+        let mut held: Vec<_> = named.map(|(axis, text)| format!("{} {text}", axis.path)).collect();
+        let axis = study.axes.first().filter(|_| cells.len() > 1);
+        if let (None, Some(first), Some(cell)) = (axis, study.axes.first(), cells.first()) {
+            held.insert(0, format!("{} {}", first.path, cell.values[0].text));
+        }
+        cells.sort_by(|one, other| place(one).total_cmp(&place(other)));
+        Self { axis, cells, held }
+    }
+
+    /// The subtitle: what holds for all of it.
+    pub(super) fn subtitle(&self) -> String {
+        subtitle(&self.cells, &self.held)
+    }
+
+    /// The horizontal axis.
+    pub(super) fn scale(&self) -> Option<Scale> {
+        let axis = self.axis?;
+        let (title, kind) = title_of(axis);
+        let values: Vec<f64> = self.cells.iter().map(|cell| place(cell)).collect();
+        // Values that go up by factors are to stand apart, and not crowd at one end.
+        let by_factors = values.windows(2).all(|pair| pair[0] > 0.0 && pair[1] >= 1.5 * pair[0]);
+        let range = if by_factors && values.len() > 3 { Range::TightLog } else { Range::Tight };
+        Some(Scale::covering(title, kind, range, values))
+    }
+
+    /// Where a finding was made: `at loss 30%`, the last value of the axis; empty without one.
+    pub(super) fn place_name(&self) -> String {
+        let last = self.axis.zip(self.cells.last());
+        last.map(|(axis, cell)| format!("at {} {}", axis.field(), cell.values[0].text))
+            .unwrap_or_default()
+    }
+}
+
+/// The title of a horizontal axis, with the unit where the numbers do not have it.
+fn title_of(axis: &Axis) -> (String, Kind) {
+    match axis.unit {
+        Unit::Seconds => (axis.path.clone(), Kind::Seconds),
+        Unit::Plain => (axis.path.clone(), Kind::Plain),
+        unit => (format!("{} ({})", axis.path, unit.sign()), Kind::Plain),
+    }
+}
+
+fn place(cell: &Cell) -> f64 {
+    cell.values.first().map_or(0.0, |value| value.number)
+}
+
+/// What is held fixed over some cells: the scenario, and transport, retry rule and size where
+/// they are the same in all.
+pub(super) fn subtitle(cells: &[&Cell], held: &[String]) -> String {
+    let Some(first) = cells.first() else { return String::new() };
+    let scenario = &first.result.scenario;
+    let same = |of: &dyn Fn(&Cell) -> String| {
+        let texts: BTreeSet<String> = cells.iter().map(|cell| of(cell)).collect();
+        if texts.len() == 1 { texts.into_iter().next() } else { None }
+    };
+    let setup = |cell: &Cell| cell.result.scenario.points.first().map(|it| it.setup.clone());
+    let seeds = |cell: &Cell| {
+        let most = cell.result.points.iter().map(|point| point.trials.len()).max();
+        number::counted(most.unwrap_or(0) as u64, "seed")
+    };
+    let parts = [
+        Some(scenario.name.clone()),
+        same(&|cell| describe::rules(&cell.result.scenario).transport),
+        same(&|cell| format!("retry {}", describe::rules(&cell.result.scenario).retry)),
+        same(&|cell| setup(cell).map(|it| describe::size(&it)).unwrap_or_default()),
+        same(&seeds),
+    ];
+    let parts = parts.into_iter().flatten().chain(held.iter().cloned());
+    parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
+}
+
+/// The QoS of a slice, each with all cells in which it was published.
+pub(super) fn all_series<'a>(slice: &Slice<'a>) -> Vec<Series<'a>> {
+    let mut all: Vec<(Option<QoS>, Series<'a>)> = Vec::new();
+    for cell in &slice.cells {
+        for point in &cell.result.points {
+            for figures in Figures::of(point) {
+                let (qos, granted) = (figures.published, figures.granted);
+                let theory = theory(&cell.result.scenario.points[point.index], qos);
+                let spot = Spot { x: place(cell), point, figures, theory };
+                let mut same = all.iter_mut();
+                let known = same.find(|(other, it)| *other == granted && it.qos == qos);
+                if let Some((_, series)) = known {
+                    series.spots.push(spot);
+                    continue;
+                }
+                let name = match granted {
+                    None => format!("QoS {qos}"),
+                    Some(granted) => format!("QoS {qos}, granted {granted}"),
+                };
+                all.push((granted, Series { name, qos, spots: vec![spot] }));
+            }
+        }
+    }
+    all.into_iter().map(|(_, series)| series).collect()
+}
+
+impl Spot<'_> {
+    /// So many units as a share of all.
+    #[expect(clippy::cast_precision_loss, reason = "display only")]
+    pub(super) fn share_of_units(&self, count: u64) -> f64 {
+        if self.figures.totals.units == 0 {
+            0.0
+        } else {
+            count as f64 / self.figures.totals.units as f64
+        }
+    }
+}
+
+impl<'a> Series<'a> {
+    /// The end of a series: its cell of the greatest value.
+    pub(super) fn last(&self) -> &Spot<'a> {
+        self.spots.last().expect("a series is made with its first spot")
+    }
+}

@@ -1,0 +1,335 @@
+//! Charts of real studies and of absurd ones: what is drawn is what was found, and every text can
+//! be read.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+
+use roxmltree::{Document, Node};
+
+use super::{ChartOptions, charts};
+use crate::chart::axis::{Axis, Kind, Range};
+use crate::chart::font::{Weight, width};
+use crate::chart::lines::{Line, Lines, Measured, Sample, draw};
+use crate::chart::{Chart, Words, palette};
+use crate::columns;
+use crate::png::png;
+use qoslab_core::base::qos::QoS;
+use qoslab_core::base::time::Span;
+use qoslab_guarantee::metrics::Purposes;
+use qoslab_sim::EventEngine;
+use qoslab_study::sweep::Study;
+use qoslab_study::testing::{study, study_of};
+use qoslab_study::timeline::timelines;
+
+fn all(mut study: Study) -> Vec<Chart> {
+    study.timelines = timelines(&EventEngine, &study, &AtomicBool::new(false));
+    charts(&study, &ChartOptions::default())
+}
+
+fn find<'a>(charts: &'a [Chart], id: &str) -> &'a Chart {
+    charts.iter().find(|chart| chart.id == id).unwrap_or_else(|| panic!("no chart {id}"))
+}
+
+/// Left, top, right and bottom of a text, by the font.
+fn text_box(node: Node<'_, '_>) -> (f64, f64, f64, f64) {
+    let number = |name: &str| node.attribute(name).unwrap().parse::<f64>().unwrap();
+    let weight = if node.has_attribute("font-weight") { Weight::Semibold } else { Weight::Regular };
+    let size = number("font-size");
+    let wide = width(node.text().unwrap_or_default(), size, weight);
+    let left = match node.attribute("text-anchor").unwrap() {
+        "start" => number("x"),
+        "middle" => number("x") - wide / 2.0,
+        _ => number("x") - wide,
+    };
+    (left, number("y") - size * 0.75, left + wide, number("y") + size * 0.22)
+}
+
+/// It is XML with a name and a description, in the palette's colours, and no text leaves the
+/// picture or touches another.
+#[track_caller]
+fn check(chart: &Chart) {
+    let document = Document::parse(&chart.svg).unwrap_or_else(|e| panic!("{}: {e}", chart.id));
+    let root = document.root_element();
+    assert_eq!((root.attribute("class"), root.attribute("role")), (Some("chart"), Some("img")));
+    for id in root.attribute("aria-labelledby").unwrap().split(' ') {
+        assert!(id.contains(&chart.id));
+        assert!(root.descendants().any(|node| node.attribute("id") == Some(id)), "{id}");
+    }
+    let size: Vec<f64> =
+        root.attribute("viewBox").unwrap().split(' ').map(|it| it.parse().unwrap()).collect();
+    let palette: Vec<String> = [palette::INK, palette::FAINT, palette::MESH, palette::GROUND]
+        .into_iter()
+        .chain(palette::QOS)
+        .chain(palette::LAYERS)
+        .map(palette::hex)
+        .chain(["none".to_owned()])
+        .collect();
+    for colour in root.descendants().flat_map(|it| [it.attribute("fill"), it.attribute("stroke")]) {
+        assert!(colour.is_none_or(|it| palette.contains(&it.to_owned())), "{colour:?}");
+    }
+    assert!(!chart.svg.contains("NaN") && !chart.svg.contains("inf"), "{}", chart.id);
+    let texts: Vec<_> = root.descendants().filter(|node| node.has_tag_name("text")).collect();
+    for (nth, text) in texts.iter().enumerate() {
+        let (left, top, right, bottom) = text_box(*text);
+        let what = || format!("{}: `{}`", chart.id, text.text().unwrap_or_default());
+        assert!(left >= 0.0 && top >= 0.0 && right <= size[2] && bottom <= size[3], "{}", what());
+        for other in &texts[..nth] {
+            let (l, t, r, b) = text_box(*other);
+            let apart = right <= l || r <= left || bottom <= t || b <= top;
+            assert!(apart, "{} lies on `{}`", what(), other.text().unwrap_or_default());
+        }
+    }
+}
+
+const PLAIN: &str = r#"
+    schema = 1
+    name = "NAME"
+    seeds = { from = 1, count = 3 }
+    [[client]]
+    name = "sensor"
+    [[client.publish]]
+    topic = "t"
+    qos = [0, 1, 2]
+    count = 20
+    every = "1s"
+    [[client]]
+    name = "app"
+    [[client.subscribe]]
+    filter = "t"
+    qos = [0, 1, 2]
+    [[link]]
+    between = ["*", "broker"]
+    delay = "40ms"
+    loss = "LOSS"
+    outage = { every = "5s", lasts = "1s" }
+"#;
+
+#[test]
+fn every_chart_of_real_studies_can_be_read() {
+    let plain = PLAIN.replace("NAME", "plain").replace("LOSS", "10%");
+    let studies = [
+        study(&[0, 5, 10, 20, 30], &[1]),
+        study(&[20], &[1]),
+        study(&[0, 10, 30], &[1, 2, 5]),
+        study_of(&plain),
+        study_of(&plain.replace("[0, 1, 2]\n    count", "1\n    count")),
+    ];
+    for study in studies {
+        let charts = all(study);
+        assert!(charts.len() >= 8, "{}", charts.len());
+        charts.iter().for_each(check);
+    }
+}
+
+#[test]
+fn an_incomplete_grid_has_no_map() {
+    let mut study = study(&[0, 10, 30], &[1, 2]);
+    let whole = charts(&study, &ChartOptions::default());
+    assert!(whole.iter().any(|chart| chart.id == "map"));
+    study.cells.pop();
+    let rest = charts(&study, &ChartOptions::default());
+    assert!(rest.iter().all(|chart| chart.id != "map"));
+    rest.iter().for_each(check);
+}
+
+/// A number as charts write it.
+fn digits(number: f64) -> String {
+    let text = format!("{number:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[test]
+fn the_numbers_are_those_of_the_csv_file() {
+    // One with losses, and one with a radio.
+    let radio = PLAIN.replace("NAME", "plain").replace("LOSS", "10%");
+    let radio = radio.replacen("name = \"sensor\"", "name = \"sensor\"\nradio = \"nb-iot\"", 1);
+    let radio = radio.replace("qos = [0, 1, 2]\n    [[link]]", "qos = 2\n    [[link]]");
+    let study = study(&[20], &[1]);
+    for study in [Study::of(study.cells[0].result.clone()), study_of(&radio)] {
+        let charts = charts(&study, &ChartOptions::default());
+        let studies = [study];
+        let bytes = columns::points(&studies).csv();
+        let mut reader = ::csv::Reader::from_reader(bytes.as_slice());
+        for row in reader.deserialize::<BTreeMap<String, String>>().map(Result::unwrap) {
+            let number = |column: &str| row[column].parse::<f64>().unwrap();
+            let percent = |part: &str| 100.0 * number(part) / number("units");
+            let a_message_delivered = number("delivered") / number("messages");
+            let time = |column: &str| match row[column].as_str() {
+                "inf" => "never".to_owned(),
+                _ => Span::from_secs_f64(number(column)).to_string(),
+            };
+            let mut expected = vec![
+                ("delivered", digits(percent("delivered"))),
+                ("duplicates", digits(percent("duplicated"))),
+                ("packets", digits(number("packets_per_message") / a_message_delivered)),
+                ("overhead", digits(number("overhead"))),
+                ("latency", time("latency_p50_s")),
+                ("latency", time("latency_p99_s")),
+            ];
+            if !row["energy_per_message_j"].is_empty() {
+                expected.push(("energy", digits(number("energy_per_message_j"))));
+            }
+            let name = format!("QoS {} ", row["published_qos"]);
+            for (id, text) in expected {
+                let alt = &find(&charts, id).alt;
+                assert!(alt.contains(&(name.clone() + &text)), "{id} {name}{text}: {alt}");
+            }
+            let purposes = Purposes::EACH.map(|(purpose, ..)| {
+                let bytes = number(&format!("all_{purpose}_bytes_per_message"));
+                (bytes > 0.0).then(|| format!("{} {bytes:.2}", purpose.replace('_', " ")))
+            });
+            let bytes = &find(&charts, "bytes").alt;
+            for told in purposes.into_iter().flatten() {
+                assert!(bytes.contains(&told), "{told}: {bytes}");
+            }
+        }
+    }
+}
+
+#[test]
+fn hostile_names_stay_text() {
+    let mut study = study_of(&PLAIN.replace("NAME", "x").replace("LOSS", "5%"));
+    let evil = "</title><script>alert(1)</script>&\u{1b}[31m\u{202e}".repeat(20);
+    study.cells[0].result.scenario.name = evil.clone();
+    study.axes.push(qoslab_study::scenario::axis::Axis {
+        path: evil.clone(),
+        unit: qoslab_study::scenario::axis::Unit::Plain,
+        values: vec![qoslab_study::scenario::axis::AxisValue { text: evil.clone(), number: 1.0 }],
+    });
+    study.cells[0].values = study.axes[0].values.clone();
+    let charts = all(study);
+    for chart in &charts {
+        check(chart);
+        assert!(!chart.svg.contains("<script") && !chart.svg.contains('\u{1b}'));
+        assert!(!chart.svg.contains('\u{202e}'));
+    }
+}
+
+fn lines(values: &[Measured]) -> Chart {
+    let numbers = || values.iter().filter_map(|value| value.value());
+    let places = (0..u32::try_from(values.len()).unwrap()).map(f64::from);
+    let points: Vec<Sample> = places
+        .zip(values)
+        .map(|(x, y)| Sample { x, y: *y, band: y.value().map(|it| (it - 1.0, it + 1.0)) })
+        .collect();
+    let line = |qos| Line {
+        label: format!("QoS {qos}"),
+        qos,
+        points: points.clone(),
+        theory: Vec::new(),
+        stairs: false,
+    };
+    let x = Axis::covering("x", Kind::Plain, Range::Tight, points.iter().map(|point| point.x));
+    let y = Axis::covering("y", Kind::Plain, Range::Wide, numbers());
+    let lines = QoS::ALL.map(line).to_vec();
+    draw(Words { id: "extreme".into(), ..Words::default() }, &[Lines { x, y, lines }])
+}
+
+#[test]
+fn extreme_numbers_are_drawn_or_left_out() {
+    use Measured::{Never, Nothing, Value};
+    let many: Vec<_> = (0..1_000_u32).map(|nth| Value(f64::from(nth % 7))).collect();
+    let cases: [&[Measured]; 9] = [
+        &[],
+        &[Value(0.0)],
+        &[Value(0.0), Value(0.0)],
+        &[Never, Never],
+        &[Value(1.0), Never, Nothing, Value(2.0)],
+        &[Value(f64::NAN), Value(f64::INFINITY), Value(1e300)],
+        &[Value(1e14), Value(-1e14)],
+        &[Value(1e-12), Value(1e12)],
+        &many,
+    ];
+    for values in cases {
+        check(&lines(values));
+    }
+}
+
+/// Numbers in a string, such as the data of a path.
+fn numbers(text: &str) -> Vec<f64> {
+    let parts = text.split(|char: char| !(char.is_ascii_digit() || matches!(char, '.' | '-')));
+    parts.filter(|part| !part.is_empty()).map(|part| part.parse().unwrap()).collect()
+}
+
+#[test]
+fn nothing_outside_the_axes_is_drawn() {
+    let axis = |values: [f64; 2]| Axis::covering("", Kind::Plain, Range::Tight, values);
+    let inside = [(0.0, 4.0), (10.0, 5.0)];
+    let outside = [(-1.0, 4.5), (5.0, 7.0), (5.0, f64::NAN), (11.0, 4.5), (f64::INFINITY, 5.0)];
+    let all: Vec<_> = [&inside[..1], &outside, &inside[1..]].concat();
+    let sample = |(x, y)| Sample { x, y: Measured::Value(y), band: Some((y - 9.0, y + 9.0)) };
+    let drawn = |points: &[(f64, f64)]| {
+        let line = Line {
+            label: "QoS 2".to_owned(),
+            qos: QoS::ExactlyOnce,
+            points: points.iter().copied().map(sample).collect(),
+            theory: points.to_vec(),
+            stairs: false,
+        };
+        let panel = Lines { x: axis([0.0, 10.0]), y: axis([4.0, 5.0]), lines: vec![line] };
+        draw(Words { id: "beyond".into(), ..Words::default() }, &[panel])
+    };
+    let (some, whole) = (drawn(&inside), drawn(&all));
+    let but_bands = |chart: &Chart| -> Vec<String> {
+        let shapes = chart.svg.lines().filter(|shape| !shape.contains("fill-opacity"));
+        shapes.map(str::to_owned).collect()
+    };
+    assert_eq!(but_bands(&whole), but_bands(&some));
+    // A band that goes further ends where the axis does.
+    let bounds = |chart: &Chart| {
+        let band = chart.svg.lines().find(|shape| shape.contains("fill-opacity")).unwrap();
+        let corners = numbers(band.split('"').nth(1).unwrap());
+        [0, 1].map(|from| {
+            let of = || corners.iter().skip(from).step_by(2).copied();
+            (of().fold(f64::MAX, f64::min), of().fold(f64::MIN, f64::max))
+        })
+    };
+    assert_eq!(bounds(&whole), bounds(&some));
+}
+
+#[test]
+fn what_is_never_has_an_arrow_and_no_number() {
+    let chart = lines(&[Measured::Value(1.0), Measured::Never]);
+    assert!(chart.svg.contains(">QoS 0: never<"));
+    let chart = lines(&[Measured::Value(1.0), Measured::Value(2.0)]);
+    assert!(!chart.svg.contains("never"));
+}
+
+#[test]
+fn values_that_go_up_by_factors_stand_at_equal_steps() {
+    let places = |losses: &[u32]| -> Vec<f64> {
+        let charts = charts(&study(losses, &[1]), &ChartOptions::default());
+        let document = Document::parse(&find(&charts, "delivered").svg).unwrap();
+        let marks = document.descendants().filter(|it| it.has_tag_name("circle"));
+        marks.map(|it| it.attribute("cx").unwrap().parse().unwrap()).collect()
+    };
+    let gaps = |places: &[f64]| -> Vec<f64> {
+        places.windows(2).map(|pair| (pair[1] - pair[0]).round()).collect()
+    };
+    let by_factors = gaps(&places(&[2, 4, 8, 16]));
+    assert!(by_factors.windows(2).all(|pair| (pair[0] - pair[1]).abs() < 1.5), "{by_factors:?}");
+    let by_steps = gaps(&places(&[0, 10, 20, 30]));
+    assert!(by_steps.windows(2).all(|pair| (pair[0] - pair[1]).abs() < 1.5), "{by_steps:?}");
+    let uneven = gaps(&places(&[0, 2, 4, 8, 16]));
+    assert!(uneven[3] > 3.0 * uneven[0], "from zero there are no factors: {uneven:?}");
+}
+
+#[test]
+fn a_title_says_the_finding() {
+    let charts = charts(&study(&[0, 30], &[1]), &ChartOptions::default());
+    let title = &find(&charts, "delivered").title;
+    assert!(title.starts_with("At loss 30%, QoS 0 loses "), "{title}");
+    assert!(title.ends_with("; QoS 1 and 2 lose none of 60"), "{title}");
+}
+
+#[test]
+fn a_chart_becomes_a_png_of_twice_its_size() {
+    let charts = charts(&study(&[0, 30], &[1]), &ChartOptions::default());
+    let bytes = png(&find(&charts, "delivered").svg).unwrap();
+    let pixels = resvg::tiny_skia::Pixmap::decode_png(&bytes).unwrap();
+    assert_eq!(pixels.width(), 1_600);
+    let blue =
+        pixels.pixels().iter().filter(|it| (it.red(), it.green(), it.blue()) == (76, 114, 176));
+    assert!(blue.count() > 50, "the line of QoS 0 is there");
+    assert!(png("no picture").is_err());
+}

@@ -1,0 +1,127 @@
+//! A choice in words: the answer first, then why, how sure it is, where it would flip, and what
+//! no QoS gives.
+
+mod lessons;
+mod machine;
+mod sentences;
+
+pub use machine::json;
+
+use super::escape;
+use sentences::Names;
+
+use qoslab_study::choose::{Candidate, Choice, Flips, Objective};
+use qoslab_study::sweep::Study;
+
+/// The columns of a terminal.
+const WIDTH: usize = 80;
+/// A terminal shows at most so many options.
+const MOST_ROWS: usize = 12;
+
+/// What was chosen, in words and with a table. Its texts are not escaped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// The decision in one sentence.
+    pub title: String,
+    /// Why.
+    pub paragraphs: Vec<String>,
+    /// The columns of the table.
+    pub header: Vec<String>,
+    /// What was compared, a row each.
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Decision {
+    /// The words for a choice of a study, with where it would flip.
+    #[must_use]
+    pub fn of(study: &Study, choice: &Choice, flips: &[Flips]) -> Self {
+        let names = Names { study, choice };
+        let best = choice.best.map(|at| &choice.options[at]);
+        let title = best.map_or_else(
+            || "No QoS meets all needs.".to_owned(),
+            |best| format!("Choose {}.", names.option(best)),
+        );
+        let mut paragraphs = vec![names.why()];
+        paragraphs.extend(choice.reasons.iter().cloned());
+        paragraphs.extend([names.certainty(), names.flips(flips)]);
+        paragraphs.push(lessons::of(study, choice).join(" "));
+        paragraphs.push(names.cost());
+        paragraphs.retain(|paragraph| !paragraph.is_empty());
+        let has_month = matches!(choice.objective, Objective::Money(_));
+        let mut header = vec!["option", "cost", "relative"];
+        header.extend(has_month.then_some("a month"));
+        header.push("misses");
+        let row = |option: &Candidate| {
+            let mut row = vec![names.option(option), sentences::amount(option.cost.value)];
+            row.push(best.map_or_else(
+                || "-".to_owned(),
+                |best| format!("{:.2} x", option.cost.value / best.cost.value),
+            ));
+            if has_month {
+                let month = option.month.map(|month| sentences::amount(month.cost));
+                row.push(month.unwrap_or_else(|| "-".to_owned()));
+            }
+            row.push(sentences::misses_in_short(option));
+            row
+        };
+        Self {
+            title,
+            paragraphs,
+            header: header.into_iter().map(str::to_owned).collect(),
+            rows: choice.options.iter().map(row).collect(),
+        }
+    }
+
+    /// The text for a terminal, in 80 columns; escaped.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = format!("{}\n", escape::terminal(&self.title));
+        for paragraph in &self.paragraphs {
+            text.push('\n');
+            wrap(&escape::terminal(paragraph), &mut text);
+        }
+        text.push('\n');
+        let rows = self.rows.iter().take(MOST_ROWS);
+        let rows: Vec<Vec<String>> = std::iter::once(&self.header)
+            .chain(rows)
+            .map(|row| row.iter().map(|cell| escape::terminal(cell).into_owned()).collect())
+            .collect();
+        let last = self.header.len() - 1;
+        let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..last).map(width).collect();
+        for row in &rows {
+            let mut line = format!("{:<width$}", row[0], width = widths[0]);
+            for (cell, width) in row[1..last].iter().zip(&widths[1..]) {
+                line.push_str(&format!("  {cell:>width$}"));
+            }
+            line.push_str(&format!("  {}", row[last]));
+            if line.chars().count() > WIDTH {
+                line = line.chars().take(WIDTH - 1).chain(['…']).collect();
+            }
+            text.push_str(&line);
+            text.push('\n');
+        }
+        if self.rows.len() > MOST_ROWS {
+            let more = self.rows.len() - MOST_ROWS;
+            text.push_str(&format!("and {more} more, in report.html\n"));
+        }
+        text
+    }
+}
+
+fn wrap(paragraph: &str, text: &mut String) {
+    let mut column = 0;
+    for word in paragraph.split(' ') {
+        let width = word.chars().count();
+        if column > 0 && column + 1 + width > WIDTH {
+            text.push('\n');
+            column = 0;
+        } else if column > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += width;
+    }
+    text.push('\n');
+}

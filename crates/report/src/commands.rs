@@ -1,0 +1,54 @@
+//! The commands that show something again, ready to be pasted into a shell.
+
+use super::escape;
+use qoslab_core::base::qos::QoS;
+use qoslab_sim::EngineKind;
+use qoslab_study::result::{PointResult, ScenarioResult};
+use qoslab_study::scenario::Scenario;
+
+/// `qoslab run FILE --set PATH=VALUE .. --engine NAME`: one cell with all its points and seeds;
+/// `flags` are further options with a leading space.
+#[must_use]
+pub fn run(scenario: &Scenario, engine: EngineKind, flags: &str) -> String {
+    on(scenario, "run") + &on_engine(engine) + flags
+}
+
+/// The option that chooses the engine, with a leading space; empty for the one that is used where
+/// nothing is said.
+#[must_use]
+pub fn on_engine(engine: EngineKind) -> String {
+    if engine == EngineKind::default() {
+        return String::new();
+    }
+    format!(" --engine {}", engine.name())
+}
+
+/// `qoslab explore FILE --set PATH=VALUE .. --faults K`.
+#[must_use]
+pub fn explore(scenario: &Scenario, faults: u8) -> String {
+    on(scenario, "explore") + &format!(" --faults {faults}")
+}
+
+fn on(scenario: &Scenario, verb: &str) -> String {
+    let mut command = format!("qoslab {verb} {}", argument(&scenario.path));
+    for setting in &scenario.settings {
+        command += &format!(" --set {}", argument(setting));
+    }
+    command
+}
+
+/// One argument of a command, harmless on a terminal too.
+#[must_use]
+pub fn argument(text: &(impl std::fmt::Display + ?Sized)) -> String {
+    escape::shell(&escape::terminal(&text.to_string())).into_owned()
+}
+
+/// The same for one published QoS of one point, with the seeds that were run.
+#[must_use]
+pub fn point(result: &ScenarioResult, point: &PointResult, qos: QoS) -> String {
+    let mut flags = format!(" --qos {qos}");
+    if let (Some(first), Some(last)) = (point.trials.first(), point.trials.last()) {
+        flags += &format!(" --seeds {}..{}", first.seed, last.seed);
+    }
+    run(&result.scenario, result.engine, &flags)
+}

@@ -1,0 +1,135 @@
+//! What is different from an earlier study, in words: for a terminal and for Markdown.
+
+use super::escape;
+use super::number::{counted, value};
+use super::style::Style;
+use super::table::wrap;
+use qoslab_core::base::units::format_count;
+use qoslab_study::baseline::{Comparison, Difference};
+use qoslab_study::needs::Value;
+use qoslab_study::scenario::MODEL;
+
+/// At most so many points that differ are told, and so many of their metrics.
+const MOST_POINTS: usize = 10;
+const MOST_METRICS: usize = 4;
+
+/// The lines for a terminal.
+#[must_use]
+pub fn text(comparison: &Comparison, style: Style) -> String {
+    let sign = if comparison.is_identical() { style.good("✓") } else { style.doubtful("≠") };
+    let against = escape::terminal(&comparison.against);
+    let mut text = format!("  {sign} baseline {against}:\n");
+    let mut paragraph = |said: &str| {
+        for line in wrap(&escape::terminal(said), 74) {
+            text += &format!("      {line}\n");
+        }
+    };
+    paragraph(&summary(comparison));
+    let other_model = comparison.other_model.map(other_model);
+    other_model.into_iter().chain(points(comparison)).for_each(|line| paragraph(&line));
+    text
+}
+
+/// The lines for Markdown.
+#[must_use]
+pub fn markdown(comparison: &Comparison) -> String {
+    let against = escape::markdown(&comparison.against);
+    let mut text = format!("- baseline {against}: {}", summary(comparison));
+    text.extend(comparison.other_model.map(|model| format!(" {}", other_model(model))));
+    text.push('\n');
+    for line in points(comparison) {
+        text += &format!("  - {}\n", escape::markdown(&line));
+    }
+    text
+}
+
+/// How many trials are the same, and how many are not.
+#[must_use]
+pub fn summary(comparison: &Comparison) -> String {
+    let same = counted(comparison.identical, "trial");
+    if comparison.is_identical() {
+        return format!("Identical (same trace hash): {same}.");
+    }
+    let differing = comparison.differences.iter().map(|it| it.trials).sum();
+    let parts = [
+        (comparison.identical, "identical (same trace hash)"),
+        (differing, "different"),
+        (comparison.added, "only here"),
+        (comparison.missing, "only in the earlier study"),
+    ];
+    let parts = parts.iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<_> =
+        parts.map(|(count, what)| format!("{} {what}", format_count(*count))).collect();
+    if parts.is_empty() {
+        "No trial is in either.".to_owned()
+    } else {
+        format!("Trials: {}.", parts.join(", "))
+    }
+}
+
+/// That an earlier study is of another model.
+#[must_use]
+pub fn other_model(model: u32) -> String {
+    format!(
+        "The earlier study is of model {model}, this one of model {MODEL}: draws or semantics \
+         changed between them, so all may differ."
+    )
+}
+
+/// One metric of a point: `qos1.lost: 0 → 0.02`.
+#[must_use]
+pub fn metric((name, before, now): &(String, f64, f64)) -> String {
+    format!("{name}: {} → {}", bare(*before), bare(*now))
+}
+
+fn points(comparison: &Comparison) -> impl Iterator<Item = String> {
+    let all = &comparison.differences;
+    let more = all.len().saturating_sub(MOST_POINTS);
+    let more = (more > 0).then(|| format!("and {}", counted(more as u64, "more point")));
+    all.iter().take(MOST_POINTS).map(point).chain(more)
+}
+
+fn point(difference: &Difference) -> String {
+    let Difference { point, trials, metrics } = difference;
+    let mut told: Vec<String> = metrics.iter().take(MOST_METRICS).map(metric).collect();
+    if metrics.len() > MOST_METRICS {
+        told.push(format!("and {} more", metrics.len() - MOST_METRICS));
+    }
+    if told.is_empty() {
+        told.push("the same metrics by another way".to_owned());
+    }
+    format!("{point}: {}: {}", counted(*trials, "trial"), told.join(", "))
+}
+
+fn bare(number: f64) -> String {
+    if number.is_infinite() { "never".to_owned() } else { value(Value::Number(number)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn comparison(differences: Vec<Difference>) -> Comparison {
+        let against = "old\x1b[2J".to_owned();
+        Comparison { against, identical: 3, differences, ..Comparison::default() }
+    }
+
+    #[test]
+    fn equal_is_said_as_identical() {
+        let text = text(&comparison(Vec::new()), Style::PLAIN);
+        let expected =
+            "  ✓ baseline old\\u{1b}[2J:\n      Identical (same trace hash): 3 trials.\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_difference_is_told_with_its_numbers_and_within_its_columns() {
+        let metrics = (0..6).map(|nth| (format!("qos1.m{nth}"), 0.0, f64::INFINITY)).collect();
+        let one = Difference { point: "loss 5%, qos 1".to_owned(), trials: 2, metrics };
+        let text = text(&comparison(vec![one; 12]), Style::PLAIN);
+        assert!(text.contains("qos1.m0: 0 → never") && text.contains("and 2 more"), "{text}");
+        assert!(text.contains("and 2 more points"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(!text.contains('\x1b'));
+    }
+}

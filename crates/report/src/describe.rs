@@ -1,0 +1,187 @@
+//! What was simulated, in a few words that stand beside every number.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::number::counted;
+use qoslab_core::mqtt::quirks::Quirk;
+use qoslab_core::mqtt::settings::{Retry, Store, Version};
+use qoslab_core::network::settings::{Tls, TlsVersion, Transport};
+use qoslab_sim::trial::Setup;
+use qoslab_study::scenario::{Group, Scenario};
+
+/// The transport of all links, such as `datagram (28 B headers)` or `tcp with TLS 1.3, resumed (40
+/// B headers)`.
+#[must_use]
+pub fn transport(setup: &Setup) -> String {
+    let all = setup.clients.iter().map(|client| match client.link.transport {
+        Transport::Datagram { headers } => format!("datagram ({headers} B headers)"),
+        Transport::Tcp(tcp) => {
+            format!("tcp{} ({} B headers)", tcp.tls.map_or("", tls), tcp.headers)
+        }
+    });
+    distinct(all)
+}
+
+const fn tls(tls: Tls) -> &'static str {
+    match (tls.version, tls.resumption) {
+        (TlsVersion::V12, true) => " with TLS 1.2, resumed",
+        (TlsVersion::V12, false) => " with TLS 1.2",
+        (TlsVersion::V13, true) => " with TLS 1.3, resumed",
+        (TlsVersion::V13, false) => " with TLS 1.3",
+    }
+}
+
+/// The retry rule of all who send messages, such as `timer 1 s`; where they differ, each with
+/// whose it is. A client that only subscribes has nothing of a message to send again.
+#[must_use]
+pub fn retry(setup: &Setup) -> String {
+    let broker = rule(setup.broker.hop.retry);
+    let publishers: BTreeSet<usize> = setup.streams.iter().map(|s| s.client.index()).collect();
+    let publishers = distinct(
+        publishers.into_iter().map(|client| rule(setup.clients[client].settings.hop.retry)),
+    );
+    if publishers.is_empty() || publishers == broker {
+        broker
+    } else {
+        format!("{broker} (broker), {publishers} (publishers)")
+    }
+}
+
+/// How much a run is: `500 messages a run, 3 clients`.
+#[must_use]
+pub fn size(setup: &Setup) -> String {
+    let messages = setup.streams.iter().map(|stream| {
+        stream.only.as_ref().map_or(u64::from(stream.count), |only| only.len() as u64)
+    });
+    let clients = setup.clients.len() as u64;
+    format!("{} a run, {}", counted(messages.sum(), "message"), counted(clients, "client"))
+}
+
+/// What holds for a whole scenario, as its points differ in QoS only. Empty without points.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// The version of MQTT that the clients speak, such as `3.1.1`.
+    pub mqtt: String,
+    /// As of [`transport`].
+    pub transport: String,
+    /// As of [`retry`].
+    pub retry: String,
+    /// As of [`endpoints`].
+    pub endpoints: String,
+}
+
+/// The rules by which a scenario is simulated.
+#[must_use]
+pub fn rules(scenario: &Scenario) -> Rules {
+    let Some(point) = scenario.points.first() else { return Rules::default() };
+    let setup = &*point.setup;
+    let versions = setup.clients.iter().map(|client| version(client.settings.version).to_owned());
+    Rules {
+        mqtt: distinct(versions),
+        transport: transport(setup),
+        retry: retry(setup),
+        endpoints: endpoints(scenario),
+    }
+}
+
+/// What is unlike a correct endpoint that keeps everything: profiles, stores and quirks, such as
+/// `broker: profile mosquitto-2.0, store volatile; meter-*: quirks no_dedupe`. Empty if nothing is.
+#[must_use]
+pub fn endpoints(scenario: &Scenario) -> String {
+    let told = scenario.groups.iter().filter_map(|group| {
+        let own = unlike(group);
+        (!own.is_empty()).then(|| format!("{}: {}", group.name, own.join(", ")))
+    });
+    told.collect::<Vec<_>>().join("; ")
+}
+
+fn unlike(group: &Group) -> Vec<String> {
+    let mut own = Vec::new();
+    if let Some(profile) = &group.profile {
+        own.push(format!("profile {profile}"));
+    }
+    match group.store {
+        Store::Durable => {}
+        Store::Snapshot(every) => own.push(format!("store snapshot every {every}")),
+        Store::Volatile => own.push("store volatile".to_owned()),
+    }
+    let quirks: Vec<_> = group.quirks.iter().map(Quirk::label).collect();
+    if !quirks.is_empty() {
+        own.push(format!("quirks {}", quirks.join(" ")));
+    }
+    own
+}
+
+const fn version(version: Version) -> &'static str {
+    match version {
+        Version::V31 => "3.1",
+        Version::V311 => "3.1.1",
+        Version::V5 => "5.0",
+    }
+}
+
+fn rule(retry: Retry) -> String {
+    let Retry::Timer(timer) = retry else {
+        return "reconnect".to_owned();
+    };
+    let mut text = format!("timer {}", timer.every);
+    if timer.backoff > 1.0 {
+        text += &format!(" x{}", timer.backoff);
+    }
+    if let Some(most) = timer.max_transmissions {
+        text += &format!(", {most} transmissions");
+    }
+    text
+}
+
+/// Each different text once, the most frequent first.
+fn distinct(all: impl Iterator<Item = String>) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for text in all {
+        *counts.entry(text).or_default() += 1;
+    }
+    let mut texts: Vec<_> = counts.into_iter().collect();
+    texts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let texts: Vec<_> = texts.into_iter().map(|(text, _)| text).collect();
+    texts.join(" or ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCENARIO: &str = r#"
+schema = 1
+name = "deviant"
+[broker]
+profile = "mosquitto-2.0"
+quirks = ["no_dedupe", "timer_resend"]
+[[client]]
+name = "meter-{i}"
+count = 2
+store = { snapshot = "30s" }
+publish = [{ topic = "t", qos = 1, count = 3, every = "1s" }]
+[[client]]
+name = "dashboard"
+retry = "2s"
+subscribe = [{ filter = "t", qos = 1 }]
+[[link]]
+between = ["*", "broker"]
+transport = "tcp"
+delay = "20ms"
+tls = { version = "1.2", resumption = false }
+"#;
+
+    #[test]
+    fn what_is_unlike_a_correct_endpoint_is_told_and_nothing_else() {
+        let scenario = Scenario::parse("test.toml", SCENARIO).unwrap_or_else(|e| panic!("{e}"));
+        let rules = rules(&scenario);
+        assert_eq!(rules.transport, "tcp with TLS 1.2 (40 B headers)");
+        assert_eq!(rules.retry, "reconnect");
+        assert_eq!(
+            rules.endpoints,
+            "broker: profile mosquitto-2.0, store volatile, quirks no_dedupe timer_resend; \
+             meter-*: store snapshot every 30 s"
+        );
+    }
+}

@@ -1,0 +1,291 @@
+//! What a systematic search says, in words.
+
+use super::number::counted;
+use super::style::Style;
+use super::table::wrap;
+use super::{describe, escape, failure, ladder, story};
+use qoslab_core::base::name::Way;
+use qoslab_core::base::qos::QoS;
+use qoslab_core::base::units::format_count;
+use qoslab_core::mqtt::settings::Store;
+use qoslab_core::network::settings::Transport;
+use qoslab_sim::EngineKind;
+use qoslab_sim::event::explore::Until;
+use qoslab_sim::trial::{Action, CrashPoint, PacketAction, Setup, Trigger};
+use qoslab_study::explore::{Alternative, Chosen, Counterexample, Ground, Kind, Report};
+use qoslab_study::scenario::{Point, Scenario};
+use qoslab_study::stories::Story;
+
+/// At most so many rows of a counterexample's ladder.
+const MOST_ROWS: usize = 100;
+
+/// A search that is over, and what was searched.
+#[derive(Clone, Copy, Debug)]
+pub struct Searched<'a> {
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// Which of its points.
+    pub point: &'a Point,
+    /// The setup as it was searched.
+    pub ground: &'a Ground,
+    /// At most so many faults in a schedule.
+    pub faults: usize,
+    /// What came of it.
+    pub report: &'a Report,
+    /// The story of the counterexample, where there is one.
+    pub story: Option<&'a Story>,
+}
+
+impl Searched<'_> {
+    /// All that is to be said.
+    #[must_use]
+    pub fn text(&self, style: Style) -> String {
+        let name = escape::terminal(&self.scenario.name);
+        let (mark, conclusion) = match &self.report.counterexample {
+            Some(found) => (style.bad("FAIL"), self.refutation(found, style)),
+            None if self.report.is_proof() => (style.good("PASS"), self.proof()),
+            None => (style.doubtful("INCONCL"), self.rest()),
+        };
+        let title = format!("{mark} {}  {}\n\n", style.strong(&name), self.point.label());
+        title + &self.table() + "\n" + &conclusion
+    }
+
+    fn table(&self) -> String {
+        let mut text = "  faults      schedules         states\n".to_owned();
+        for (n, level) in self.report.levels.iter().enumerate() {
+            let (schedules, states) = (format_count(level.schedules), format_count(level.states));
+            text += &format!("  {n:>6}  {schedules:>13}  {states:>13}\n");
+        }
+        text
+    }
+
+    /// The sentence that can be quoted.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let Self { faults, report, .. } = *self;
+        let declared = match report.declared {
+            0 => String::new(),
+            count => format!(
+                ", but for the breaks that it declares, which {} show",
+                counted(count, "schedule")
+            ),
+        };
+        format!(
+            "{} for `{}` ({}) in all {} of at most {} among {} at {} ({}){declared}, {}.",
+            self.promise(),
+            escape::terminal(&self.scenario.name),
+            self.searched(),
+            counted(report.schedules(), "schedule"),
+            counted(faults as u64, "fault"),
+            self.kinds(),
+            counted(report.packets as u64, "packet"),
+            counted(report.states(), "state"),
+            self.assumed(),
+        )
+    }
+
+    fn proof(&self) -> String {
+        paragraph(&self.sentence())
+    }
+
+    fn rest(&self) -> String {
+        let Self { faults, report, .. } = *self;
+        let done = format!(
+            "no counterexample in the {} that were tried, of at most {} among {} ({})",
+            counted(report.schedules(), "schedule"),
+            counted(faults as u64, "fault"),
+            self.kinds(),
+            self.searched(),
+        );
+        if let Some(estimate) = report.estimate {
+            let estimate = format_count(estimate);
+            return paragraph(&format!(
+                "Nothing is proved: there are about {estimate} schedules, which is more than \
+                 --max-schedules allows; {done}. Allow more, or take fewer --faults, fewer \
+                 --messages or fewer --kinds."
+            ));
+        }
+        if report.interrupted {
+            return paragraph(&format!("Interrupted, so nothing is proved: {done}."));
+        }
+        paragraph(&format!(
+            "Nothing is proved: {} not quiescent at the deadline or the limit of events; {done}.",
+            match report.inconclusive {
+                1 => "1 schedule was".to_owned(),
+                count => format!("{} schedules were", format_count(count)),
+            }
+        ))
+    }
+
+    fn refutation(&self, found: &Counterexample, style: Style) -> String {
+        let count = found.faults();
+        let least = match count {
+            0 => "Without any fault".to_owned(),
+            _ => format!("With {} and no fewer", counted(count as u64, "fault")),
+        };
+        let what = if found.livelock { "it goes on for ever" } else { "a promise or MUST breaks" };
+        let mut text = paragraph(&format!(
+            "{least} {what}, for `{}` ({}), faults among {}, {}. The first such schedule in the \
+             order of the search:",
+            escape::terminal(&self.scenario.name),
+            self.searched(),
+            self.kinds(),
+            self.assumed(),
+        ));
+        text.push('\n');
+        for (n, chosen) in (1..).zip(&found.schedule) {
+            let told = escape::terminal(&fault(chosen, found)).into_owned();
+            for (line, words) in wrap(&told, 73).into_iter().enumerate() {
+                let number = if line == 0 { format!("{n}.") } else { String::new() };
+                text += &format!("  {number:<3}{words}\n");
+            }
+        }
+        let has_ladder = self.story.is_some();
+        text += &failure::findings(&found.outcome, &found.trial.setup, !has_ladder, style);
+        if let Some(own) = self.story {
+            text += &ladder::text(&story::ladder(own, MOST_ROWS), style);
+            if let Some(folder) = &own.folder {
+                text.extend(["\n", &story::files(folder, EngineKind::Event)]);
+            }
+        }
+        text
+    }
+
+    // ---- what was searched ----
+
+    fn promise(&self) -> &'static str {
+        let subscriptions = self.ground.setup().clients.iter().flat_map(|it| &it.subscriptions);
+        let granted = subscriptions.map(|it| it.request.qos).min();
+        match self.point.published.filter(|qos| granted.is_none_or(|granted| granted >= *qos)) {
+            Some(QoS::AtMostOnce) => "at-most-once holds",
+            Some(QoS::AtLeastOnce) => "at-least-once holds",
+            Some(QoS::ExactlyOnce) => "exactly-once holds",
+            None => "every promise holds",
+        }
+    }
+
+    /// `QoS 2, tcp, durable store, 1 message, 2 hops`.
+    fn searched(&self) -> String {
+        let setup = self.ground.setup();
+        let level = match self.point.published {
+            Some(qos) => format!("QoS {qos}"),
+            None => "mixed QoS".to_owned(),
+        };
+        let subscribed = setup.clients.iter().any(|it| !it.subscriptions.is_empty());
+        let messages = setup.messages().len() as u64;
+        let endpoints = describe::rules(self.scenario).endpoints;
+        let mut parts = vec![
+            level,
+            transport(setup).to_owned(),
+            stores(setup).to_owned(),
+            counted(messages, "message"),
+            if subscribed { "2 hops" } else { "1 hop" }.to_owned(),
+        ];
+        if !endpoints.is_empty() {
+            parts.push(escape::terminal(&endpoints).into_owned());
+        }
+        parts.join(", ")
+    }
+
+    /// The kinds of faults that can befall a packet here, of those that were asked for.
+    fn kinds(&self) -> String {
+        let setup = self.ground.setup();
+        let any = |tcp: bool| setup.clients.iter().any(|it| is_tcp(&it.link.transport) == tcp);
+        let possible = |kind: &&Kind| match kind {
+            Kind::Drop | Kind::Duplicate | Kind::Delay => any(false),
+            Kind::Cut => any(true),
+            Kind::Crash => true,
+        };
+        let kinds = self.ground.menu().kinds.iter().filter(possible);
+        kinds.map(|kind| kind.label()).collect::<Vec<_>>().join(", ")
+    }
+
+    fn assumed(&self) -> String {
+        let mut parts = vec!["no random loss", "fixed delays", "keep alive off"];
+        let before = &self.point.setup.faults;
+        if before.iter().any(|fault| !matches!(fault.trigger, Trigger::At(_))) {
+            parts.push("without the scenario's faults at packets and at intervals");
+        }
+        if self.point.swarm.is_some() {
+            parts.push("swarm off");
+        }
+        format!("assuming {}", parts.join(", "))
+    }
+}
+
+fn paragraph(text: &str) -> String {
+    format!("  {}\n", wrap(text, 78).join("\n  "))
+}
+
+const fn is_tcp(transport: &Transport) -> bool {
+    matches!(transport, Transport::Tcp(_))
+}
+
+fn transport(setup: &Setup) -> &'static str {
+    let mut over_tcp = setup.clients.iter().map(|it| is_tcp(&it.link.transport));
+    match over_tcp.next() {
+        Some(first) if over_tcp.any(|it| it != first) => "tcp and datagrams",
+        Some(true) => "tcp",
+        _ => "datagrams",
+    }
+}
+
+fn stores(setup: &Setup) -> &'static str {
+    let mut all = setup.clients.iter().map(|it| it.store).chain([setup.broker_store]);
+    match all.next() {
+        Some(first) if all.any(|it| it != first) => "mixed stores",
+        Some(Store::Volatile) => "volatile store",
+        Some(Store::Snapshot(_)) => "snapshots",
+        _ => "durable store",
+    }
+}
+
+/// What befalls a packet of a counterexample.
+fn fault(chosen: &Chosen, found: &Counterexample) -> String {
+    let setup = &*found.trial.setup;
+    let packet = format!("`{}`", setup.packet_text(&chosen.packet));
+    let client = setup.clients[chosen.packet.client.index()].name.as_ref();
+    let (sender, receiver) = match chosen.packet.way {
+        Way::Up => (client, "broker"),
+        Way::Down => ("broker", client),
+    };
+    let late = late(chosen, setup);
+    match chosen.alternative {
+        Alternative::Drop => format!("{packet} is lost"),
+        Alternative::Duplicate => format!("{packet} arrives twice"),
+        Alternative::Delay(until) => format!("{packet} is {late} late: {}", past(until)),
+        Alternative::LateCopy(until) => {
+            format!("{packet} arrives twice, {late} apart: the copy {}", past(until))
+        }
+        Alternative::Cut { after: false } => format!("a cut before {packet} arrives"),
+        Alternative::Cut { after: true } => format!("a cut right after {packet} arrived"),
+        Alternative::CrashReceiver(CrashPoint::BeforeCommit) => {
+            format!("{receiver} crashes when {packet} arrives, before it stores anything of it")
+        }
+        Alternative::CrashReceiver(CrashPoint::AfterCommit) => {
+            format!("{receiver} crashes when it has stored {packet}, before it sends anything")
+        }
+        Alternative::CrashReceiver(_) => {
+            format!("{receiver} crashes when it has stored {packet} and sent one packet")
+        }
+        Alternative::CrashSender => format!("{sender} crashes instead of sending {packet}"),
+    }
+}
+
+fn late(chosen: &Chosen, setup: &Setup) -> String {
+    let own = |it: &&qoslab_sim::trial::FaultSetup| it.trigger == Trigger::Named(chosen.packet);
+    match setup.faults.iter().find(own).map(|fault| &fault.action) {
+        Some(Action::Packet(
+            PacketAction::Delay { by } | PacketAction::Duplicate { after: by },
+        )) => by.to_string(),
+        _ => String::new(),
+    }
+}
+
+const fn past(until: Until) -> &'static str {
+    match until {
+        Until::NextPacket => "after the next packet that way",
+        Until::HandshakeEnd => "after the end of its handshake",
+        Until::Timeout => "after its sender's next timeout",
+    }
+}

@@ -1,0 +1,242 @@
+//! The failures of a scenario: what was promised, what happened, whose fault it was, and the one
+//! line that shows it again.
+
+use std::collections::BTreeSet;
+
+use super::number::counted;
+use super::style::Style;
+use super::table::{gate, wrap};
+use super::words;
+use super::{commands, escape, story};
+use qoslab_core::base::ending::Ending;
+use qoslab_core::base::time::Time;
+use qoslab_core::base::units::format_count;
+use qoslab_guarantee::verdict::{Breach, Finding, Outcome, RuleBreak, RuleFinding, Violation};
+use qoslab_sim::EngineKind;
+use qoslab_sim::trial::Setup;
+use qoslab_study::result::{Cause, Failure, MAX_FAILURES, PointResult, ScenarioResult};
+use qoslab_study::scenario::Scenario;
+
+/// At most so many lines of a message's story are printed.
+const MAX_STORY: usize = 40;
+
+/// What was told in full already: each kind is, once; or `all` of them.
+#[derive(Default)]
+struct Told {
+    violations: BTreeSet<Violation>,
+    rules: BTreeSet<RuleBreak>,
+    all: bool,
+}
+
+impl Told {
+    fn is_new(
+        &mut self,
+        violation: impl Into<Option<Violation>>,
+        rule: impl Into<Option<RuleBreak>>,
+    ) -> bool {
+        let new_violation = violation.into().is_some_and(|it| self.violations.insert(it));
+        let new_rule = rule.into().is_some_and(|it| self.rules.insert(it));
+        new_violation || new_rule || self.all
+    }
+}
+
+/// All failures of a scenario; empty if there are none. `flags` are the options that change what
+/// a trial is, as the user gave them. Each kind of violation is told in full once, unless the run
+/// was of a single trial: then each finding is.
+#[must_use]
+pub fn failures(result: &ScenarioResult, flags: &str, style: Style) -> String {
+    let mut text = String::new();
+    let trials: usize = result.points.iter().flat_map(|point| point.verdicts.values()).sum();
+    let mut told = Told { all: trials == 1, ..Told::default() };
+    for point in &result.points {
+        for failure in &point.failures {
+            text += &block(result, point, failure, flags, style, &mut told);
+            text.push('\n');
+        }
+        let failed: usize = point.verdicts.values().sum::<usize>()
+            - point.count(qoslab_study::result::Verdict::Holds);
+        if failed > MAX_FAILURES {
+            let more = counted((failed - point.failures.len()) as u64, "failing trial");
+            text += &format!("  ... and {more} more of {}\n\n", point.label);
+        }
+    }
+    text
+}
+
+fn block(
+    result: &ScenarioResult,
+    point: &PointResult,
+    failure: &Failure,
+    flags: &str,
+    style: Style,
+    told: &mut Told,
+) -> String {
+    let mut text = format!(
+        "{} {}  {}  trial {} (seed {})\n",
+        gate(failure.verdict, style),
+        style.strong(&escape::terminal(&result.scenario.name)),
+        point.label,
+        failure.trial,
+        failure.seed,
+    );
+    let setup = &*result.scenario.points[point.index].setup;
+    text += &match &failure.cause {
+        Cause::Broken { totals, findings, violations, rule_findings, rules } => {
+            let findings = findings.iter().filter(|it| told.is_new(it.violation, None));
+            let mut text: String = findings
+                .map(|it| finding_block(it, setup, !failure.has_ladder(it), style))
+                .collect();
+            let findings = rule_findings.iter().filter(|it| told.is_new(None, it.broken));
+            text.extend(findings.map(|it| rule_block(it, style)));
+            for (broken, count) in rules {
+                text += &format!("  {}: {}\n", format_count(*count), words::broken_rule(broken));
+            }
+            for (violation, count) in violations {
+                text += &format!(
+                    "  {}: promise {} broken ({}), blame {}\n",
+                    format_count(*count),
+                    words::promise(violation.promise),
+                    words::breach(violation.breach),
+                    words::blame(violation.blame),
+                );
+            }
+            text += &format!(
+                "  run: {} published, {} of {} delivered, {} lost, {} duplicated,\n       \
+                 {} unexpected, {} stuck\n",
+                format_count(totals.messages),
+                format_count(totals.delivered),
+                format_count(totals.units),
+                format_count(totals.lost),
+                format_count(totals.duplicated),
+                format_count(totals.unexpected),
+                format_count(totals.stuck),
+            );
+            text
+        }
+        Cause::NotDrained { ending, at } => not_drained(*ending, *at),
+        Cause::NotDeterministic { first, second } => format!(
+            "  not deterministic: the same trial gave the trace {first:016x},\n  \
+             then {second:016x}; this is a bug in qoslab\n"
+        ),
+        Cause::Panicked(message) => {
+            format!("  qoslab panicked: {}\n  this is a bug in qoslab\n", escape::terminal(message))
+        }
+    };
+    let ScenarioResult { scenario, engine, .. } = result;
+    text += &format!("  reproduce: {}\n", reproduce(scenario, *engine, failure, flags));
+    text.extend(failure.stories.iter().map(|it| story::text(it, *engine, style)));
+    text
+}
+
+/// All findings of one outcome in full, with or without the messages' stories.
+pub(super) fn findings(
+    outcome: &Outcome,
+    setup: &Setup,
+    with_stories: bool,
+    style: Style,
+) -> String {
+    let promises =
+        outcome.findings.iter().map(|finding| finding_block(finding, setup, with_stories, style));
+    let musts = outcome.rule_findings.iter().filter(|it| it.broken.is_violation());
+    promises.chain(musts.map(|finding| rule_block(finding, style))).collect()
+}
+
+/// One broken rule: its strength and id, when, and one sentence.
+fn rule_block(finding: &RuleFinding, style: Style) -> String {
+    let RuleFinding { broken, at, sentence } = finding;
+    let id = broken.id().map(|id| format!(" [{id}]")).unwrap_or_default();
+    let title = format!("{}{id} broken: {}", broken.rule.strength().label(), broken.rule.name());
+    let mut text = format!("\n  {}\n", style.strong(&title));
+    let line = format!("at {at}, blame {}: {sentence}", words::blame(broken.blame));
+    for line in wrap(&escape::terminal(&line), 76) {
+        text += &format!("    {line}\n");
+    }
+    text.push('\n');
+    text
+}
+
+pub(super) fn not_drained(ending: Ending, at: Time) -> String {
+    let (limit, advice) = match ending {
+        Ending::EventLimit => ("the limit of events", "raise it with --max-events"),
+        _ => ("the deadline", "raise `deadline` in the scenario"),
+    };
+    format!("  not drained: {limit} came at {at} with work left; nothing is proved ({advice})\n")
+}
+
+fn finding_block(finding: &Finding, setup: &Setup, with_story: bool, style: Style) -> String {
+    let mut text = format!("\n  {}\n", style.strong(&headline(finding, setup)));
+    let rule = finding.rule.map(|rule| format!(", MUST [{rule}]")).unwrap_or_default();
+    let blame = words::blame(finding.violation.blame);
+    text += &format!("    {}\n", times(finding));
+    let because = escape::terminal(&finding.because);
+    for line in wrap(&format!("blame: {blame}{rule}: {because}"), 76) {
+        text += &format!("    {line}\n");
+    }
+    if !with_story {
+        return text + "\n";
+    }
+    if !finding.story.is_empty() {
+        text += &format!("\n    {}\n", style.faint("      t/s"));
+    }
+    for line in finding.story.iter().take(MAX_STORY) {
+        let at = line.at.to_string();
+        text += &format!("    {:>9}  {}\n", at.trim_end_matches('s'), escape::terminal(&line.text));
+    }
+    if finding.story.len() > MAX_STORY {
+        let more = counted((finding.story.len() - MAX_STORY) as u64, "line");
+        text += &format!("               ... {more} more\n");
+    }
+    text.push('\n');
+    text
+}
+
+pub(super) fn headline(finding: &Finding, setup: &Setup) -> String {
+    let publisher = setup.streams.get(finding.stream.index()).map_or("?", |stream| &stream.name);
+    let message = format!("message #{} of `{}`", finding.sequence, escape::terminal(publisher));
+    let subscriber = finding
+        .subscriber
+        .and_then(|client| setup.clients.get(client.index()))
+        .map(|client| format!(" to `{}`", escape::terminal(&client.name)))
+        .unwrap_or_default();
+    let what = match finding.violation.breach {
+        Breach::Lost => format!("never delivered{subscriber}"),
+        Breach::Duplicated => {
+            let often = match finding.copies {
+                2 => "twice".to_owned(),
+                copies => format!("{} times", format_count(u64::from(copies))),
+            };
+            format!("delivered {often}{subscriber}")
+        }
+        Breach::Unexpected => format!("delivered{subscriber}, which it was not meant for"),
+        Breach::Stuck => "accepted and never acknowledged".to_owned(),
+        Breach::Stalled => format!("not complete{subscriber} until everybody reconnected"),
+        Breach::Reordered => format!("delivered{subscriber} after a later one"),
+    };
+    format!("{} broken: {message} {what}", words::promise(finding.violation.promise))
+}
+
+pub(super) fn times(finding: &Finding) -> String {
+    let published = format!("published at {} with QoS {}", finding.published, finding.qos);
+    match finding.deliveries.as_slice() {
+        [] => published,
+        [only] => format!("{published}, delivered at {only}"),
+        [first, rest @ ..] => {
+            let again: Vec<String> = rest.iter().map(ToString::to_string).collect();
+            format!("{published}, first delivered at {first}, again at {}", again.join(", "))
+        }
+    }
+}
+
+/// The command that runs one trial again, on the engine on which it failed.
+#[must_use]
+pub fn reproduce(
+    scenario: &Scenario,
+    engine: EngineKind,
+    failure: &Failure,
+    flags: &str,
+) -> String {
+    let last = scenario.first_seed.saturating_add(u64::from(scenario.seed_count));
+    let own = (scenario.first_seed..last).contains(&failure.seed);
+    let seed = if own { String::new() } else { format!(" --seed {}", failure.seed) };
+    commands::run(scenario, engine, &format!("{seed}{flags} --trial {}", failure.trial))
+}

@@ -1,0 +1,99 @@
+//! `JUnit` XML: a suite a scenario, a case a point, a need and an expectation. No times and no
+//! dates: the same results give the same file.
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use super::failure::failures;
+use super::style::Style;
+use super::{describe, words};
+use qoslab_study::result::{PointResult, ScenarioResult, Verdict};
+
+/// The whole document. `flags` as for [`failures`].
+#[must_use]
+#[expect(clippy::missing_panics_doc, reason = "memory takes every byte")]
+pub fn document(results: &[ScenarioResult], flags: &str) -> Vec<u8> {
+    let mut report = Report::new("qoslab");
+    for result in results {
+        report.add_test_suite(suite(result, flags));
+    }
+    let mut bytes = Vec::new();
+    report.serialize(&mut bytes).expect("memory takes every byte");
+    bytes
+}
+
+fn suite(result: &ScenarioResult, flags: &str) -> TestSuite {
+    let scenario = &result.scenario;
+    let rules = describe::rules(scenario);
+    let mut suite = TestSuite::new(scenario.name.as_str());
+    suite.add_property(("mqtt", rules.mqtt.as_str()));
+    suite.add_property(("transport", rules.transport.as_str()));
+    suite.add_property(("retry", rules.retry.as_str()));
+    if !rules.endpoints.is_empty() {
+        suite.add_property(("endpoints", rules.endpoints.as_str()));
+    }
+    suite.add_property(("model", qoslab_study::scenario::MODEL.to_string().as_str()));
+    for point in &result.points {
+        suite.add_test_case(point_case(result, point, flags));
+    }
+    for need in &result.needs {
+        let what = need.worst.as_ref().map_or_else(
+            || "could not be measured".to_owned(),
+            |worst| format!("{} at {}", super::number::measured(&need.need, worst), worst.label),
+        );
+        suite.add_test_case(case(&format!("need {}", need.need.text), result.judged(need), &what));
+    }
+    for (name, count) in &result.sometimes {
+        let verdict = result.happened(*count);
+        suite.add_test_case(case(&format!("sometimes {name}"), verdict, "never happened"));
+    }
+    for (expected, count) in &result.expected {
+        let verdict = result.happened(*count);
+        let name = format!("expected break {}", words::expected(&expected.what));
+        suite.add_test_case(case(&name, verdict, "never happened"));
+    }
+    for (known, count) in &result.known {
+        let name = format!("known break {}", words::expected(&known.what));
+        // What is known is no success: most servers count a skipped case apart, with its message.
+        let mut status = TestCaseStatus::skipped();
+        status.set_message(words::known_seen(known, *count));
+        suite.add_test_case(TestCase::new(name, status));
+    }
+    if result.is_partial() {
+        let what = format!("{} of {} runs finished", result.finished, result.planned);
+        suite.add_test_case(case("all runs finished", Some(Verdict::Inconclusive), &what));
+    }
+    suite
+}
+
+fn point_case(result: &ScenarioResult, point: &PointResult, flags: &str) -> TestCase {
+    let name = if point.label.is_empty() { "promises" } else { &point.label };
+    let failed = point.trials.len() - point.count(Verdict::Holds);
+    let what = format!("{failed} of {} runs", point.trials.len());
+    let rules: Vec<String> = point.rules.keys().map(words::broken_rule).collect();
+    let what = if rules.is_empty() { what } else { format!("{what}; {}", rules.join("; ")) };
+    let mut case = case(name, Some(point.verdict()), &what);
+    case.set_classname(result.scenario.name.as_str());
+    if failed > 0 {
+        let only = ScenarioResult { points: vec![point.clone()], ..result.clone() };
+        case.set_system_out(failures(&only, flags, Style::PLAIN));
+    }
+    case
+}
+
+/// A case; without a verdict it was skipped, as a narrowed run need not show it.
+fn case(name: &str, verdict: Option<Verdict>, what: &str) -> TestCase {
+    let failed = |kind| {
+        let mut status = TestCaseStatus::non_success(kind);
+        status.set_message(what).set_type(verdict.map(words::verdict).unwrap_or_default());
+        status
+    };
+    let status = match verdict {
+        None => TestCaseStatus::skipped(),
+        Some(Verdict::Holds) => TestCaseStatus::success(),
+        Some(Verdict::Violated) => failed(NonSuccessKind::Failure),
+        Some(Verdict::Inconclusive | Verdict::NotDeterministic | Verdict::Bug) => {
+            failed(NonSuccessKind::Error)
+        }
+    };
+    TestCase::new(name, status)
+}

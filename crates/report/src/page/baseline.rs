@@ -1,0 +1,60 @@
+//! What is different from an earlier study.
+
+use maud::{Markup, html};
+
+use super::scrolling;
+use crate::number::counted;
+use crate::{comparison, escape};
+use qoslab_core::base::units::format_count;
+use qoslab_study::baseline::Comparison;
+
+/// At most so many points that differ are listed.
+const MOST_ROWS: usize = 200;
+
+/// The section about the baseline.
+pub(super) fn section(comparison: &Comparison) -> Markup {
+    html! {
+        section #baseline aria-labelledby="baseline-title" {
+            h2 #baseline-title { "Compared with " (escape::visible(&comparison.against)) }
+            @if let Some(model) = comparison.other_model {
+                p { (comparison::other_model(model)) }
+            }
+            p { (comparison::summary(comparison)) }
+            @if !comparison.differences.is_empty() {
+                (scrolling("Points that differ", &table(comparison)))
+            }
+        }
+    }
+}
+
+fn table(comparison: &Comparison) -> Markup {
+    let differences = &comparison.differences;
+    html! {
+        table {
+            caption { "Points of which a trial differs, with metrics over the trials of both." }
+            thead { tr {
+                th scope="col" { "point" }
+                th.number scope="col" { "trials" }
+                th scope="col" { "metric: before, after" }
+            } }
+            tbody {
+                @for one in differences.iter().take(MOST_ROWS) {
+                    tr {
+                        th scope="row" { (escape::visible(&one.point)) }
+                        td.number { (format_count(one.trials)) }
+                        td {
+                            @if one.metrics.is_empty() { "the same metrics by another way" }
+                            @for (nth, metric) in one.metrics.iter().enumerate() {
+                                @if nth > 0 { br; }
+                                (comparison::metric(metric))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        @if differences.len() > MOST_ROWS {
+            p.note { "And " (counted((differences.len() - MOST_ROWS) as u64, "point")) " more." }
+        }
+    }
+}

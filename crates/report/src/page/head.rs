@@ -1,0 +1,135 @@
+//! What comes first: the verdict, and all that is needed to get it again.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use maud::{Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::{Page, badge};
+use crate::{describe, escape, number};
+use qoslab_core::base::units::format_count;
+use qoslab_sim::EngineKind;
+use qoslab_study::result::{PointResult, Verdict};
+use qoslab_study::scenario::MODEL;
+use qoslab_study::sweep::{Cell, Study};
+
+const STYLE: &str = include_str!("style.css");
+
+/// The page's head. Nothing may be loaded, and no style but this one is applied.
+pub(super) fn head(name: &str) -> Markup {
+    let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; base-uri 'none'; \
+         form-action 'none'"
+    );
+    html! {
+        head {
+            meta charset="utf-8";
+            meta http-equiv="Content-Security-Policy" content=(policy);
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            meta name="referrer" content="no-referrer";
+            title { (escape::visible(name)) " · qoslab" }
+            style { (PreEscaped(STYLE)) }
+        }
+    }
+}
+
+/// The verdict, the scenario and its facts.
+pub(super) fn banner(page: &Page, middle: &Cell) -> Markup {
+    let scenario = &middle.result.scenario;
+    let verdict = verdict(page.study);
+    let rules = describe::rules(scenario);
+    let facts = [
+        ("Seeds", seeds(page.study)),
+        ("MQTT", rules.mqtt),
+        ("Transport", rules.transport),
+        ("Retry rule", rules.retry),
+        ("Version", version(page.study)),
+        ("Trace hash", format!("{:016x}", trace_hash(page.study))),
+    ];
+    html! {
+        header {
+            p.kind { "qoslab report" }
+            h1 { (escape::visible(&scenario.name)) }
+            @if !scenario.about.is_empty() { p.about { (escape::visible(&scenario.about)) } }
+            p.verdict { (badge(verdict)) " " strong { (sentence(page.study, verdict)) } }
+            dl.facts {
+                @for (name, fact) in facts { div { dt { (name) } dd { (fact) } } }
+                div.wide {
+                    dt { "Command" }
+                    dd { code.command { (escape::visible(page.command)) } }
+                }
+            }
+        }
+    }
+}
+
+/// The version, and the engine where it is not the one that is used where nothing is said.
+fn version(study: &Study) -> String {
+    let version = format!("qoslab {}, model {MODEL}", env!("CARGO_PKG_VERSION"));
+    if study.engine() == EngineKind::default() {
+        return version;
+    }
+    format!("{version}, {} engine", study.engine().name())
+}
+
+/// The worst verdict of all cells.
+fn verdict(study: &Study) -> Verdict {
+    study.cells.iter().map(|cell| stands(study, cell)).max().unwrap_or(Verdict::Inconclusive)
+}
+
+/// How a cell stands. Whether a need is met is what a sweep is to find out, and no failure.
+fn stands(study: &Study, cell: &Cell) -> Verdict {
+    if study.axes.is_empty() {
+        return cell.result.verdict;
+    }
+    let points = cell.result.points.iter().map(PointResult::verdict);
+    points.max().unwrap_or(Verdict::Inconclusive)
+}
+
+fn sentence(study: &Study, verdict: Verdict) -> String {
+    let runs = study.cells.iter().map(|cell| cell.result.finished as u64).sum();
+    let planned = study.cells.iter().map(|cell| cell.result.planned as u64).sum::<u64>();
+    let runs = if runs < planned {
+        format!("{} of {} (interrupted)", format_count(runs), number::counted(planned, "run"))
+    } else {
+        number::counted(runs, "run")
+    };
+    let said = match verdict {
+        Verdict::Holds if !study.axes.is_empty() => "Every promise holds",
+        Verdict::Holds => "Every promise and need holds",
+        Verdict::Inconclusive => "Nothing is broken, and not everything is proved",
+        Verdict::Violated if !study.axes.is_empty() => "A promise or rule is broken",
+        Verdict::Violated => "A promise or rule is broken, or a need is not met",
+        Verdict::NotDeterministic => "A trial was not the same the second time",
+        Verdict::Bug => "qoslab itself has a bug",
+    };
+    let failing = study.cells.iter().filter(|cell| stands(study, cell) != Verdict::Holds).count();
+    let cells = study.cells.len() as u64;
+    if study.axes.is_empty() {
+        format!("{said}, over {runs}.")
+    } else if failing == 0 {
+        format!("{said}, in all {} over {runs}.", number::counted(cells, "cell"))
+    } else {
+        let failing = format_count(failing as u64);
+        format!("{said}, in {failing} of {} over {runs}.", number::counted(cells, "cell"))
+    }
+}
+
+fn seeds(study: &Study) -> String {
+    let trials = || study.points().flat_map(|(_, point)| &point.trials);
+    let (first, last) = (trials().map(|it| it.seed).min(), trials().map(|it| it.seed).max());
+    match (first, last) {
+        (Some(first), Some(last)) if first == last => first.to_string(),
+        (Some(first), Some(last)) => format!("{first} to {last}, for each point"),
+        _ => "none".to_owned(),
+    }
+}
+
+/// One hash over all points, in their order.
+fn trace_hash(study: &Study) -> u64 {
+    let hashes = study.points().map(|(_, point)| PointResult::trace_hash(point));
+    hashes.fold(0, |all, hash| xxh3_64_with_seed(&hash.to_le_bytes(), all))
+}

@@ -1,0 +1,300 @@
+//! The table of one scenario: one row for each published (and granted) QoS.
+
+use super::describe::Rules;
+use super::escape;
+use super::figures::Figures;
+use super::number::{percent_bound, time};
+use super::style::Style;
+use super::{describe, words};
+use qoslab_core::base::units::{format_count, format_share};
+use qoslab_study::result::{ScenarioResult, Verdict};
+use qoslab_study::scenario::axis::Axis;
+use qoslab_study::statistics::{Interval, at_most_when_none};
+use qoslab_study::sweep::Study;
+
+/// How a table is laid out.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Columns of the terminal.
+    pub width: usize,
+    /// Whether 95 % intervals are shown though they do not fit.
+    pub verbose: bool,
+    /// Colours.
+    pub style: Style,
+}
+
+/// The header, the table and its notes.
+#[must_use]
+pub fn table(result: &ScenarioResult, layout: Layout) -> String {
+    let rows: Vec<Figures> = result.points.iter().flat_map(Figures::of).collect();
+    let mut text = heading(result, layout);
+    if rows.is_empty() {
+        return text;
+    }
+    let lines: Vec<Line<'_>> = rows.iter().map(|row| Line { values: Vec::new(), row }).collect();
+    text += &grid(&[], &lines, layout);
+    text += &notes(&rows, layout.style);
+    text
+}
+
+/// At most so many cells of a sweep are printed; the files hold them all.
+const MOST_CELLS: usize = 40;
+
+/// The header and the table of a sweep: one row for each cell and QoS.
+#[must_use]
+pub fn sweep(study: &Study, layout: Layout) -> String {
+    let Some(first) = study.cells.first() else { return String::new() };
+    let mut text = heading(&first.result, layout);
+    for axis in &study.axes {
+        let [.., last] = axis.values.as_slice() else { continue };
+        let (count, first) = (axis.values.len() as u64, &axis.values[0].text);
+        let values = super::number::counted(count, "value");
+        let line = format!("varies {}: {values} from {first} to {}", axis.path, last.text);
+        text += &format!("  {}\n", layout.style.faint(&escape::terminal(&line)));
+    }
+    let shown = &study.cells[..study.cells.len().min(MOST_CELLS)];
+    let rows: Vec<(usize, Figures)> = shown
+        .iter()
+        .enumerate()
+        .flat_map(|(nth, cell)| cell.result.points.iter().map(move |point| (nth, point)))
+        .flat_map(|(nth, point)| Figures::of(point).map(move |figures| (nth, figures)))
+        .collect();
+    // A cell's values stand once, before its first row.
+    let is_first = |at: usize| at == 0 || rows[at - 1].0 != rows[at].0;
+    let values = |at: usize| -> Vec<String> {
+        let values = study.cells[rows[at].0].values.iter();
+        values.map(|value| if is_first(at) { value.text.clone() } else { String::new() }).collect()
+    };
+    let lines: Vec<Line<'_>> =
+        rows.iter().enumerate().map(|(at, (_, row))| Line { values: values(at), row }).collect();
+    let fields: Vec<&str> = study.axes.iter().map(Axis::field).collect();
+    text += &grid(&fields, &lines, layout);
+    let left = (study.cells.len() - shown.len()) as u64;
+    if left > 0 {
+        text +=
+            &format!("  and {} more: points.csv has all\n", super::number::counted(left, "cell"));
+    }
+    text
+}
+
+/// A row of a table, after the values of its cell.
+struct Line<'a> {
+    values: Vec<String>,
+    row: &'a Figures,
+}
+
+fn heading(result: &ScenarioResult, layout: Layout) -> String {
+    let scenario = &result.scenario;
+    let mut text = format!("{}\n", layout.style.strong(&escape::terminal(&scenario.name)));
+    for line in wrap(&escape::terminal(&scenario.about), layout.width.min(100) - 2) {
+        text += &format!("  {line}\n");
+    }
+    if let Some(point) = scenario.points.first() {
+        let Rules { mqtt, transport, retry, endpoints } = describe::rules(scenario);
+        let rules = format!("MQTT {mqtt}, {transport}, retry {retry}");
+        let lines = [describe::size(&point.setup), rules, escape::terminal(&endpoints).into()];
+        for line in lines.iter().filter(|line| !line.is_empty()) {
+            for line in wrap(line, layout.width.min(100) - 2) {
+                text += &format!("  {}\n", layout.style.faint(&line));
+            }
+        }
+    }
+    if result.is_partial() {
+        let (done, all) = (result.finished as u64, result.planned as u64);
+        let line = format!("partial: {} of {} runs", format_count(done), format_count(all));
+        text += &format!("  {}\n", layout.style.doubtful(&line));
+    }
+    text
+}
+
+/// A column's two header lines.
+const HEADERS: [[&str; 2]; 10] = [
+    ["", "QoS"],
+    ["", "delivered"],
+    ["", "lost"],
+    ["", "dup"],
+    ["packets", "/msg"],
+    ["bytes", "/msg"],
+    ["over-", "head"],
+    ["", "p50"],
+    ["", "p99"],
+    ["", "max"],
+];
+
+/// Lines of right-aligned columns. Headers need one space between them, values two, which saves
+/// the columns that 80 have not.
+fn grid(fields: &[&str], rows: &[Line<'_>], layout: Layout) -> String {
+    let plain = lines(fields, rows, true, Style::PLAIN);
+    let intervals = layout.verbose || widest(&plain) <= layout.width;
+    let mut text = String::new();
+    for line in lines(fields, rows, intervals, layout.style) {
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+fn lines(fields: &[&str], rows: &[Line<'_>], intervals: bool, style: Style) -> Vec<String> {
+    let headers: Vec<[&str; 2]> = fields.iter().map(|field| ["", *field]).chain(HEADERS).collect();
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|line| line.values.iter().cloned().chain(cells(line.row, intervals)).collect())
+        .collect();
+    let widths: Vec<usize> = headers
+        .iter()
+        .enumerate()
+        .map(|(column, header)| {
+            let header = header.iter().map(|text| text.len() + 1).max().unwrap_or(0);
+            let values = cells.iter().map(|row| row[column].chars().count() + 2).max().unwrap_or(0);
+            header.max(values)
+        })
+        .collect();
+    // The longest time makes room for the values that a sweep varies.
+    let shown = if fields.is_empty() { widths.len() } else { widths.len() - 1 };
+    let line = |cells: &[&str]| {
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}"));
+        format!(" {}", padded.take(shown).collect::<String>())
+    };
+    let header = |nth: usize| line(&headers.iter().map(|header| header[nth]).collect::<Vec<_>>());
+    let mut lines = vec![style.faint(&header(0)), style.faint(&(header(1) + "  gate"))];
+    lines.extend(rows.iter().zip(&cells).map(|(row, cells)| {
+        let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+        format!("{}  {}", line(&cells), gate(row.row.verdict, style))
+    }));
+    lines
+}
+
+fn cells(row: &Figures, intervals: bool) -> [String; HEADERS.len()] {
+    let with = |interval: Interval, decimals: usize| {
+        let half = (interval.high - interval.low) / 2.0;
+        if intervals && half.is_finite() {
+            format!("{:.decimals$} ±{half:.decimals$}", interval.value)
+        } else {
+            format!("{:.decimals$}", interval.value)
+        }
+    };
+    let delivered = format_share(row.delivered.value, 1);
+    let delivered = if intervals {
+        let (low, high) = (row.delivered.low * 100.0, row.delivered.high * 100.0);
+        format!("{delivered} ({low:.2}..{high:.2})")
+    } else {
+        delivered
+    };
+    [
+        row.name(),
+        delivered,
+        with(row.lost, 1),
+        with(row.duplicated, 1),
+        with(row.packets, 2),
+        with(row.bytes, 0),
+        row.overhead.map_or_else(|| "-".to_owned(), |overhead| with(overhead, 2)),
+        time(row.latency.p50),
+        time(row.latency.p99),
+        time(row.latency.max),
+    ]
+}
+
+fn widest(lines: &[String]) -> usize {
+    lines.iter().map(|line| line.chars().count()).max().unwrap_or(0)
+}
+
+/// A verdict in its colour.
+#[must_use]
+pub fn gate(verdict: Verdict, style: Style) -> String {
+    let word = words::gate(verdict);
+    match verdict {
+        Verdict::Holds => style.good(word),
+        Verdict::Inconclusive => style.doubtful(word),
+        Verdict::Violated | Verdict::NotDeterministic | Verdict::Bug => style.bad(word),
+    }
+}
+
+/// What the numbers mean, and how much their zeros prove.
+fn notes(rows: &[Figures], style: Style) -> String {
+    let runs = rows.iter().map(|row| row.runs).max().unwrap_or(0);
+    let over = super::number::counted(runs, "seed");
+    let mut legend = vec![format!("mean a run over {over}")];
+    if rows.iter().any(|row| row.granted.is_some()) {
+        legend.push("QoS published/granted".to_owned());
+    }
+    legend.push("overhead: bytes sent per payload byte delivered".to_owned());
+    let mut text = String::new();
+    for line in wrap(&format!("({})", legend.join("; ")), 78) {
+        text += &format!("  {}\n", style.faint(&line));
+    }
+    for row in rows {
+        let mut name = format!("QoS {:<3}", row.name());
+        for fact in facts(row) {
+            text += &format!("  {name}  {fact}\n");
+            name = " ".repeat(name.len());
+        }
+    }
+    text
+}
+
+/// What the columns cannot show: how much a zero proves, as it never stands alone, and how many
+/// copies a duplicate is.
+fn facts(row: &Figures) -> Vec<String> {
+    let totals = &row.totals;
+    if totals.units == 0 {
+        return Vec::new();
+    }
+    let units = format_count(totals.units);
+    let bound = percent_bound(at_most_when_none(totals.units));
+    let zeros = match (totals.lost, totals.duplicated) {
+        (0, 0) => Some("lost, 0 duplicated"),
+        (0, _) => Some("lost"),
+        (_, 0) => Some("duplicated"),
+        _ => None,
+    };
+    let zeros = zeros.map(|zeros| format!("0 of {units} {zeros} (at most {bound} at 95 %)"));
+    let copies = (totals.duplicated > 0).then(|| {
+        let duplicated = format_count(totals.duplicated);
+        format!("{duplicated} of {units} duplicated, {:.1} copies each", copies_each(row))
+    });
+    zeros.into_iter().chain(copies).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "display only")]
+fn copies_each(row: &Figures) -> f64 {
+    1.0 + row.totals.extra_copies as f64 / row.totals.duplicated as f64
+}
+
+/// Breaks text at spaces into lines of at most `width` characters; a longer word stands alone. A
+/// number is not parted from the unit or noun that follows it.
+#[must_use]
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut chunks: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match chunks.last_mut() {
+            Some(chunk) if chunk.ends_with(|char: char| char.is_ascii_digit()) => {
+                chunk.push(' ');
+                chunk.push_str(word);
+            }
+            _ => chunks.push(word.to_owned()),
+        }
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for chunk in chunks {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + chunk.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(&chunk);
+            }
+            _ => lines.push(chunk),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrap;
+
+    #[test]
+    fn a_number_stays_with_its_unit() {
+        assert_eq!(wrap("retry timer 1 s", 13), ["retry timer", "1 s"]);
+        assert_eq!(wrap("retry timer 1 s", 15), ["retry timer 1 s"]);
+        assert_eq!(wrap("averylongword a b", 4), ["averylongword", "a b"]);
+    }
+}

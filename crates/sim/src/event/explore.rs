@@ -1,0 +1,92 @@
+//! Trials that are looked at between two happenings.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::Ended;
+use super::simulation::{Simulation, Terms};
+use crate::trial::Trial;
+use qoslab_core::base::event::Observer;
+use qoslab_core::base::name::PacketName;
+use qoslab_core::base::time::{Span, Time};
+use qoslab_core::mqtt::broker::Broker;
+use qoslab_core::mqtt::client::Client;
+
+/// Until when a packet over datagrams is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Until {
+    /// The next packet that goes the same way on that link has arrived.
+    NextPacket,
+    /// The last acknowledgement of its message's handshake on that hop was read.
+    HandshakeEnd,
+    /// A time that its sender set has come.
+    Timeout,
+}
+
+/// How a packet is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hold {
+    /// Until when. If that never comes, until nothing else is left to do.
+    pub until: Until,
+    /// Whether the packet itself is plain, and a copy of it is held back.
+    pub copy: bool,
+}
+
+/// A trial between two happenings.
+pub struct Moment<'a> {
+    /// How many packets were sent since every fault met its packet.
+    pub choices: usize,
+    pub(super) take: &'a mut dyn FnMut() -> u128,
+}
+
+/// A trial that was looked at.
+#[derive(Debug)]
+pub struct Explored<O> {
+    /// How it ended; `None` if it was left before.
+    pub ended: Option<Ended>,
+    /// What its observer saw.
+    pub observer: O,
+    /// When it ended or was left.
+    pub at: Time,
+    /// The packets sent since every fault met its packet, until the end of the first calm.
+    pub choices: Vec<PacketName>,
+    /// The packets that were held back, and by how much they were late.
+    pub delays: Vec<(PacketName, Span)>,
+}
+
+impl Moment<'_> {
+    /// The fingerprint of the state: where it is the same, all that follows is the same, and how
+    /// it is judged.
+    pub fn fingerprint(&mut self) -> u128 {
+        (self.take)()
+    }
+}
+
+impl fmt::Debug for Moment<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Moment").field("choices", &self.choices).finish_non_exhaustive()
+    }
+}
+
+/// Runs a still trial, and asks `between` before each happening whether to go on, once every packet
+/// was sent that a fault waits for by its name. Keep alive must be off: how long a connection has
+/// been idle is no part of a state. Faults at packets must all be by name, and nothing may be left
+/// to luck ([`Setup::still`](crate::trial::Setup::still)).
+///
+/// # Panics
+/// As [`super::run`].
+pub fn explore<O: Observer + Serialize>(
+    trial: &Trial,
+    observer: O,
+    holds: &[(PacketName, Hold)],
+    between: &mut dyn FnMut(Moment<'_>) -> ControlFlow<()>,
+) -> Explored<O> {
+    let settings = trial.setup.clients.iter().map(|client| Arc::new(client.settings.clone()));
+    let clients = settings.map(Client::new).collect();
+    let broker = Broker::new(trial.setup.broker.clone());
+    let terms = Terms::<()>::default();
+    Simulation::new(trial, clients, broker, observer, terms).explore(holds, between)
+}

@@ -1,0 +1,141 @@
+//! The event engine: the default, and the one for statistics.
+//!
+//! One queue orders all that happens by time, class (arrival, application, fault, timer) and
+//! insertion; one thread takes one happening after the other, hands it to an endpoint, and does
+//! what the endpoint wants done. Nothing here reads a clock or a generator: luck is drawn from
+//! names ([`qoslab_core::base::draw`]), so a [`Trial`] always runs the same.
+//!
+//! ```text
+//! Connecting    everybody connects and subscribes; nobody publishes
+//!    |          all are connected, all subscriptions acknowledged
+//! Traffic       the workload runs; bursts and outages count from here
+//!    |          the last message is published, the last absence is over
+//! CalmOne       outages have ended; until nothing is left to do
+//!    |
+//! CalmTwo       every persistent session reconnects once; until nothing is left to do
+//!    |
+//! Over
+//! ```
+//!
+//! Nothing is left to do (*quiescent*) when no packet but pings is under way, no client is about
+//! to connect and no endpoint has a timer armed, keep alive apart. A trial that is not quiescent
+//! at its deadline, or at its limit of events, ends there.
+//!
+//! # Connections over datagrams
+//! Opening is instant and local: a client has its connection at once, the broker has it when the
+//! first CONNECT arrives. Whatever else arrives for a connection that the receiver does not have,
+//! or has no longer, does not reach its endpoint and is not told as [`Event::Arrived`]; it is
+//! answered by a reset one delay later, which ends the connection at the other side.
+//!
+//! # Connections over TCP
+//! A client has its connection when the handshake is done, the broker when CONNECT arrives. Each
+//! direction is a [`Pipe`](qoslab_core::network::tcp::Pipe): nothing is lost or overtaken there, and what
+//! is lost on the link comes later. Only the end of a connection loses what is under way on it,
+//! told as [`Event::Unread`](qoslab_core::base::event::Event::Unread). An end that closes tells the other
+//! after all that it sent; one that crashes or gives up may not, and then what reaches it is
+//! answered by a reset, unless the connection is dark: dead without anybody's being told.
+//!
+//! # Crashes
+//! A crash takes a node's connections and timers, and of its state all that its storage does not
+//! hold. It falls between two happenings, or at one of the three points that the endpoint contract
+//! leaves in one: before what follows from a packet is stored, after it and before anything is
+//! sent, or between two sends.
+//!
+//! [`Event::Arrived`]: qoslab_core::base::event::Event::Arrived
+
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use self::simulation::{Simulation, Terms};
+use self::workload::Workload;
+use crate::schedule::Transcript;
+use crate::trial::Trial;
+use qoslab_core::base::event::Observer;
+use qoslab_core::mqtt::broker::Broker;
+use qoslab_core::mqtt::client::Client;
+use qoslab_core::mqtt::packet::Packet;
+use qoslab_core::network::overrule::Overrule;
+
+pub use qoslab_core::base::ending::Ended;
+
+mod connections;
+pub mod explore;
+mod faults;
+mod host;
+mod lines;
+mod muster;
+mod queue;
+mod simulation;
+pub(crate) mod stage;
+mod streams;
+#[cfg(test)]
+mod tests;
+mod workload;
+
+/// What a trial does not say about its run.
+#[derive(Debug, Default)]
+pub struct Options<'a, R = ()> {
+    /// Has the last word on single fates; `()` has none to say.
+    pub overrule: R,
+    /// Once it is true the trial ends soon, as
+    /// [`Ending::Interrupted`](qoslab_core::base::ending::Ending::Interrupted).
+    pub interrupt: Option<&'a AtomicBool>,
+    /// Where all that luck decided is written down.
+    pub transcript: Option<&'a mut Transcript>,
+    /// Sees each packet as a value.
+    pub tap: Option<Rc<dyn Tap>>,
+}
+
+/// Sees packets as values, for who wants their bytes: observers are told plain facts.
+pub trait Tap: fmt::Debug {
+    /// A packet that is about to be told as [`Sent`](qoslab_core::base::event::Event::Sent). Resets are
+    /// no packets of MQTT's, and do not come.
+    fn tap(&self, packet: &Packet);
+}
+
+impl<'a> Options<'a> {
+    /// With a way to end it soon.
+    #[must_use]
+    pub const fn until(interrupt: &'a AtomicBool) -> Self {
+        Self { overrule: (), interrupt: Some(interrupt), transcript: None, tap: None }
+    }
+}
+
+impl<R: Overrule> Options<'_, R> {
+    /// With somebody who has the last word on single fates.
+    #[must_use]
+    pub const fn under(overrule: R) -> Self {
+        Self { overrule, interrupt: None, transcript: None, tap: None }
+    }
+}
+
+/// Runs a trial and tells `observer` of every event. Gives the observer back.
+///
+/// # Panics
+/// On a bug in qoslab: an endpoint that breaks its contract, or with
+/// [`Setup::wire`](crate::trial::Setup::wire) a packet that its encoding changes.
+pub fn run<O: Observer, R: Overrule>(
+    trial: &Trial,
+    observer: O,
+    options: Options<'_, R>,
+) -> (Ended, O) {
+    let settings = trial.setup.clients.iter().map(|client| Arc::new(client.settings.clone()));
+    let clients = settings.map(Client::new).collect();
+    let broker = Broker::new(trial.setup.broker.clone());
+    let Options { overrule, interrupt, transcript: slot, tap } = options;
+    let transcript = slot.is_some().then(Transcript::default);
+    let terms = Terms { overrule, interrupt, transcript, tap };
+    let ran = Simulation::new(trial, clients, broker, observer, terms).run();
+    if let (Some(slot), Some(transcript)) = (slot, ran.transcript) {
+        *slot = transcript;
+    }
+    (ran.ended, ran.observer)
+}
+
+/// The trial with all that luck decided in a run of it, on whichever engine, and nothing left to
+/// luck.
+pub(super) fn without_luck(trial: &Trial, transcript: &Transcript) -> Trial {
+    trial.scheduled(transcript, Workload::timings(&trial.setup, trial.seed))
+}

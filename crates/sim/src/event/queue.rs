@@ -1,0 +1,313 @@
+//! What is to happen, in order.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use serde::Serialize;
+
+use qoslab_core::base::time::Time;
+
+/// Where a kind of happening stands among others of the same instant: lower goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Class {
+    /// A packet reaches a node.
+    Arrival = 0,
+    /// An application acts, or a client dials.
+    Application = 1,
+    /// The network changes.
+    Fault = 2,
+    /// A node's timer.
+    Timer = 3,
+}
+
+/// One thing that is to happen. The number says to whom or what, by position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) enum Happening {
+    /// A packet arrives: its place among those under way.
+    Arrival(u32),
+    /// Something is due on one direction of a TCP connection: twice the connection's number, and
+    /// one more for the way down.
+    Stream(u32),
+    /// A stream publishes its next message.
+    Publish(u32),
+    /// A client subscribes, unsubscribes, leaves or comes back: its place in the plan.
+    Act(u32),
+    /// A client opens a connection.
+    Dial(u32),
+    /// The traffic may begin.
+    Begin,
+    /// A client's link goes down or comes up.
+    Outage(u32),
+    /// A fault befalls: its place in the trial's list.
+    Fault(u32),
+    /// What a fault did is over: its place among the engine's remedies.
+    Mend(u32),
+    /// A node's storage is written: the node's number.
+    Snapshot(u32),
+    /// A node wakes by its timer.
+    Wake(u32),
+}
+
+/// The queue: ordered by time, then class, then insertion.
+///
+/// An entry is one word of 128 bits that compares in that order: time (62 bits), class (2),
+/// insertion (34), which happening of its class (2), its number (28).
+///
+/// Most arrivals are added in the order in which they come: on a link of constant delay all are.
+/// So an entry goes to the back of a sorted run where it fits, and only otherwise into the heap;
+/// the next is the first of the runs' fronts and the heap's top.
+#[derive(Debug)]
+pub(super) struct Queue {
+    runs: [VecDeque<u128>; RUNS],
+    heap: BinaryHeap<Reverse<u128>>,
+    /// The first entry of each run and, last, of the heap; [`NONE`] where there is none.
+    fronts: [u128; RUNS + 1],
+    /// The last entry of each run; 0 where there is none.
+    backs: [u128; RUNS],
+    inserted: u64,
+}
+
+/// After every entry.
+const NONE: u128 = u128::MAX;
+
+/// A few links of different delays each fill a run; more would cost more than they save.
+const RUNS: usize = 4;
+
+const TIME_BITS: u32 = 62;
+const INSERTION_BITS: u32 = 34;
+const NUMBER_BITS: u32 = 28;
+
+/// The highest number that a [`Happening`] can carry: so many packets under way, streams, clients.
+pub(super) const MAX_NUMBER: usize = (1 << NUMBER_BITS) - 1;
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            runs: Default::default(),
+            heap: BinaryHeap::new(),
+            fronts: [NONE; RUNS + 1],
+            backs: [0; RUNS],
+            inserted: 0,
+        }
+    }
+}
+
+impl Queue {
+    /// Adds a happening; one that is never to happen is not added.
+    #[inline]
+    pub(super) fn push(&mut self, at: Time, happening: Happening) {
+        if at.as_nanos() >> TIME_BITS != 0 {
+            return;
+        }
+        let (class, which, number) = happening.unpack();
+        debug_assert!(number as usize <= MAX_NUMBER, "{happening:?} does not fit");
+        let moment = at.as_nanos() << 2 | u64::from(class as u8);
+        let rest = (self.inserted << 2 | which) << NUMBER_BITS | u64::from(number);
+        self.inserted += 1;
+        self.insert(u128::from(moment) << 64 | u128::from(rest));
+    }
+
+    /// Takes the next happening, unless it comes after `deadline`.
+    #[inline]
+    pub(super) fn pop_until(&mut self, deadline: Time) -> Option<(Time, Happening)> {
+        let (entry, place) = self.first();
+        if entry == NONE || time_of(entry) > deadline {
+            return None;
+        }
+        self.remove_front(place);
+        Some((time_of(entry), happening_of(entry)))
+    }
+
+    /// When the next happening comes; [`Time::NEVER`] if there is none.
+    pub(super) fn next_time(&self) -> Time {
+        match self.first().0 {
+            NONE => Time::NEVER,
+            entry => time_of(entry),
+        }
+    }
+
+    /// Adds an entry behind the latest that it may follow.
+    #[inline]
+    fn insert(&mut self, entry: u128) {
+        let mut best = None;
+        for (place, &back) in self.backs.iter().enumerate() {
+            if back <= entry && best.is_none_or(|(latest, _)| back > latest) {
+                best = Some((back, place));
+            }
+        }
+        let Some((_, place)) = best else {
+            self.heap.push(Reverse(entry));
+            self.fronts[RUNS] = self.fronts[RUNS].min(entry);
+            return;
+        };
+        self.runs[place].push_back(entry);
+        self.backs[place] = entry;
+        self.fronts[place] = self.fronts[place].min(entry);
+    }
+
+    /// The first entry and where it is.
+    #[inline]
+    fn first(&self) -> (u128, usize) {
+        let mut first = (self.fronts[RUNS], RUNS);
+        for (place, &front) in self.fronts[..RUNS].iter().enumerate() {
+            let sooner = front < first.0;
+            first.0 = if sooner { front } else { first.0 };
+            first.1 = if sooner { place } else { first.1 };
+        }
+        first
+    }
+
+    #[inline]
+    fn remove_front(&mut self, place: usize) {
+        let Some(run) = self.runs.get_mut(place) else {
+            self.heap.pop();
+            self.fronts[RUNS] = self.heap.peek().map_or(NONE, |Reverse(entry)| *entry);
+            return;
+        };
+        run.pop_front();
+        self.fronts[place] = run.front().copied().unwrap_or(NONE);
+        if run.is_empty() {
+            self.backs[place] = 0;
+        }
+    }
+
+    /// All that is to happen, in order.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Time, Happening)> {
+        let heap = self.heap.iter().map(|Reverse(entry)| entry);
+        let mut all: Vec<u128> = self.runs.iter().flatten().chain(heap).copied().collect();
+        all.sort_unstable();
+        all.into_iter().map(|entry| (time_of(entry), happening_of(entry)))
+    }
+
+    /// Whether insertions can no longer be numbered: after 17 thousand million of them.
+    pub(super) const fn is_exhausted(&self) -> bool {
+        // Room for what one more happening may insert.
+        self.inserted >= (1 << INSERTION_BITS) - (1 << 30)
+    }
+}
+
+const fn time_of(entry: u128) -> Time {
+    Time::from_nanos((entry >> 66) as u64)
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "takes an entry apart")]
+const fn happening_of(entry: u128) -> Happening {
+    let number = entry as u32 & MAX_NUMBER as u32;
+    let which = (entry as u32 >> NUMBER_BITS) & 0b11;
+    let class = (entry >> 64) as u8 & 0b11;
+    Happening::pack(class, which, number)
+}
+
+impl Happening {
+    const fn unpack(self) -> (Class, u64, u32) {
+        match self {
+            Self::Arrival(n) => (Class::Arrival, 0, n),
+            Self::Stream(n) => (Class::Arrival, 1, n),
+            Self::Publish(n) => (Class::Application, 0, n),
+            Self::Act(n) => (Class::Application, 1, n),
+            Self::Dial(n) => (Class::Application, 2, n),
+            Self::Begin => (Class::Application, 3, 0),
+            Self::Outage(n) => (Class::Fault, 0, n),
+            Self::Fault(n) => (Class::Fault, 1, n),
+            Self::Mend(n) => (Class::Fault, 2, n),
+            Self::Snapshot(n) => (Class::Fault, 3, n),
+            Self::Wake(n) => (Class::Timer, 0, n),
+        }
+    }
+
+    const fn pack(class: u8, which: u32, number: u32) -> Self {
+        match (class, which) {
+            (0, 0) => Self::Arrival(number),
+            (0, _) => Self::Stream(number),
+            (1, 0) => Self::Publish(number),
+            (1, 1) => Self::Act(number),
+            (1, 2) => Self::Dial(number),
+            (1, _) => Self::Begin,
+            (2, 0) => Self::Outage(number),
+            (2, 1) => Self::Fault(number),
+            (2, 2) => Self::Mend(number),
+            (2, _) => Self::Snapshot(number),
+            _ => Self::Wake(number),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use qoslab_core::base::time::Span;
+
+    #[test]
+    fn an_entry_has_room_for_all_its_parts() {
+        assert_eq!(TIME_BITS + 2, 64);
+        assert_eq!(INSERTION_BITS + 2 + NUMBER_BITS, 64);
+        assert!(Span::LIMIT.as_nanos() >> TIME_BITS == 0);
+    }
+
+    fn happening(class: u8, number: u32) -> Happening {
+        Happening::pack(class >> 2, u32::from(class & 0b11), number)
+    }
+
+    #[test]
+    fn at_one_instant_arrivals_precede_applications_faults_and_timers() {
+        let mut queue = Queue::default();
+        let now = Time::from_nanos(5);
+        let backwards = [
+            Happening::Wake(0),
+            Happening::Outage(1),
+            Happening::Dial(2),
+            Happening::Act(3),
+            Happening::Publish(4),
+            Happening::Arrival(5),
+            Happening::Arrival(4),
+        ];
+        for happening in backwards {
+            queue.push(now, happening);
+        }
+        queue.push(Time::from_nanos(4), Happening::Wake(9));
+        let order: Vec<_> =
+            std::iter::from_fn(|| queue.pop_until(Time::NEVER)).map(|(_, it)| it).collect();
+        assert_eq!(
+            order,
+            [
+                Happening::Wake(9),
+                Happening::Arrival(5),
+                Happening::Arrival(4),
+                Happening::Dial(2),
+                Happening::Act(3),
+                Happening::Publish(4),
+                Happening::Outage(1),
+                Happening::Wake(0),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_never_to_happen_is_not_kept() {
+        let mut queue = Queue::default();
+        queue.push(Time::NEVER, Happening::Wake(0));
+        assert_eq!(queue.pop_until(Time::NEVER), None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_is_time_then_class_then_insertion(
+            pushes in prop::collection::vec((0..4_u64, 0..16_u8, 0..1_u32 << NUMBER_BITS), 0..60)
+        ) {
+            let mut queue = Queue::default();
+            let mut expected = Vec::new();
+            for (nanos, class, number) in pushes {
+                let (at, it) = (Time::from_nanos(nanos), happening(class, number));
+                queue.push(at, it);
+                expected.push((at, it));
+            }
+            expected.sort_by_key(|(at, it)| (*at, it.unpack().0));
+            let order: Vec<_> = std::iter::from_fn(|| queue.pop_until(Time::NEVER)).collect();
+            prop_assert_eq!(order, expected);
+        }
+    }
+}

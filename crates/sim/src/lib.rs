@@ -1,0 +1,132 @@
+//! Engines run one trial: endpoints, a network between them, an application above, virtual time.
+
+use std::sync::atomic::AtomicBool;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::carries::NotCarried;
+use self::event::{Ended, Options};
+use crate::schedule::Transcript;
+use crate::trial::{Setup, Trial};
+use qoslab_core::base::ending::Ending;
+use qoslab_core::base::event::Observer;
+
+mod carries;
+pub mod event;
+pub mod mishap;
+mod packet_text;
+pub mod schedule;
+pub mod trace;
+pub mod trial;
+#[cfg(feature = "turmoil")]
+pub mod turmoil;
+pub mod witness;
+
+/// Something that runs trials. The same engine runs the same trial always the same.
+pub trait Engine: Sync {
+    /// Runs a trial and tells `observer` of every event. Gives the observer back.
+    fn run<O: Observer + 'static>(
+        &self,
+        trial: &Trial,
+        observer: O,
+        options: Options<'_>,
+    ) -> (Ended, O);
+}
+
+/// The event engine ([`event`]): our endpoints alone, and the one for statistics.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EventEngine;
+
+/// The turmoil engine ([`turmoil`]) with our own endpoints.
+#[cfg(feature = "turmoil")]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TurmoilEngine;
+
+impl Engine for EventEngine {
+    fn run<O: Observer + 'static>(
+        &self,
+        trial: &Trial,
+        observer: O,
+        options: Options<'_>,
+    ) -> (Ended, O) {
+        event::run(trial, observer, options)
+    }
+}
+
+#[cfg(feature = "turmoil")]
+impl Engine for TurmoilEngine {
+    fn run<O: Observer + 'static>(
+        &self,
+        trial: &Trial,
+        observer: O,
+        options: Options<'_>,
+    ) -> (Ended, O) {
+        turmoil::run(trial, observer, options)
+    }
+}
+
+/// One of the engines that run our own endpoints, chosen when the program runs.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum EngineKind {
+    /// [`EventEngine`].
+    #[default]
+    Event,
+    /// [`TurmoilEngine`].
+    #[cfg(feature = "turmoil")]
+    Turmoil,
+}
+
+impl EngineKind {
+    /// What it is called on the command line and in results.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            #[cfg(feature = "turmoil")]
+            Self::Turmoil => "turmoil",
+        }
+    }
+
+    /// Checks that it can run a trial.
+    ///
+    /// # Errors
+    /// If it cannot: the first reason.
+    pub fn check(self, setup: &Setup) -> Result<(), NotCarried> {
+        match self {
+            Self::Event => Ok(()),
+            #[cfg(feature = "turmoil")]
+            Self::Turmoil => carries::check(setup),
+        }
+    }
+}
+
+impl Engine for EngineKind {
+    fn run<O: Observer + 'static>(
+        &self,
+        trial: &Trial,
+        observer: O,
+        options: Options<'_>,
+    ) -> (Ended, O) {
+        match self {
+            Self::Event => EventEngine.run(trial, observer, options),
+            #[cfg(feature = "turmoil")]
+            Self::Turmoil => TurmoilEngine.run(trial, observer, options),
+        }
+    }
+}
+
+/// Runs a trial, and writes down all that luck decided in it: the same trial with nothing left to
+/// luck, which has the same trace hash on the same engine. `None` if it was interrupted.
+#[must_use]
+pub fn write_down<E: Engine>(
+    engine: &E,
+    trial: &Trial,
+    interrupt: Option<&AtomicBool>,
+) -> Option<Trial> {
+    let mut transcript = Transcript::default();
+    let options = Options { overrule: (), interrupt, transcript: Some(&mut transcript), tap: None };
+    let (ended, ()) = engine.run(trial, (), options);
+    (ended.ending != Ending::Interrupted).then(|| event::without_luck(trial, &transcript))
+}

@@ -1,0 +1,208 @@
+//! The trace hash: one number that stands for all that happened in a trial.
+//!
+//! It covers, as a sequence of little-endian 64-bit words under XXH3-64 with seed 0:
+//!
+//! - for each turn, which is one happening an engine takes up: its time in nanoseconds, times four,
+//!   and its class (arrival, application, fault, timer), from 0 to 3;
+//! - for each [`Event`] of that turn, its kind, and: the node, the connection and the whole
+//!   [`PacketName`] of what is sent or arrives; the first byte, the packet id, the reason code and
+//!   the length of what is sent; the fate with its times, or the reason of a loss; message, QoS
+//!   and RETAIN flag of what is delivered; message and reason of what is submitted, completed,
+//!   refused or dropped; what opens, closes, dies, is hampered, crashes, goes down or comes up;
+//!   what a transport sends of its own; each change of phase.
+//!
+//! It does not cover payloads, what is left to do ([`Event::Backlog`]), a turn in which an
+//! engine finds nothing to do, nor anything that only an engine knows, such as places in its
+//! queue. So it is the same on any machine, with any number of jobs, with and without `--wire`.
+
+use xxhash_rust::xxh3::Xxh3;
+
+use qoslab_core::base::event::{Dark, Event, Fate, Hindrance, Loss, Observer};
+use qoslab_core::base::name::{
+    ClientIndex, Connection, Hop, Node, PacketName, Subject, Tag, Transmission, Way,
+};
+use qoslab_core::base::time::Time;
+
+/// Hashes what happens. It observes events, and wants to be told of turns too.
+pub struct TraceHash {
+    state: Xxh3,
+    /// Words on their way to `state`, because it is fed best in large pieces.
+    words: [u64; BUFFER_WORDS],
+    filled: usize,
+}
+
+const BUFFER_WORDS: usize = 128;
+
+impl TraceHash {
+    /// Of nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { state: Xxh3::new(), words: [0; BUFFER_WORDS], filled: 0 }
+    }
+
+    /// A turn begins; `class` is 0 for an arrival, 1 application, 2 fault, 3 timer.
+    pub fn turn(&mut self, now: Time, class: u8) {
+        self.write([now.as_nanos() << 2 | u64::from(class)]);
+    }
+
+    /// The hash of all so far.
+    #[must_use]
+    pub fn finish(mut self) -> u64 {
+        self.flush();
+        self.state.digest()
+    }
+
+    #[inline]
+    fn write<const N: usize>(&mut self, words: [u64; N]) {
+        if self.filled + N > BUFFER_WORDS {
+            self.flush();
+        }
+        self.words[self.filled..self.filled + N].copy_from_slice(&words);
+        self.filled += N;
+    }
+
+    #[cold]
+    fn flush(&mut self) {
+        let mut bytes = [0; 8 * BUFFER_WORDS];
+        let (places, _) = bytes.as_chunks_mut::<8>();
+        for (place, word) in places.iter_mut().zip(self.words) {
+            *place = word.to_le_bytes();
+        }
+        self.state.update(&bytes[..8 * self.filled]);
+        self.filled = 0;
+    }
+
+    #[inline]
+    fn name(&mut self, head: u64, connection: Connection, name: &PacketName) {
+        let way = u64::from(name.way == Way::Down);
+        let head = head | way << 0x10 | u64::from(name.kind as u8) << 24;
+        let parties = u64::from(connection.0) << 0x20 | u64::from(name.client.0);
+        match name.subject {
+            Subject::Message { stream, sequence, hop, copy, transmission } => {
+                let Transmission { attempt, echo } = transmission;
+                let hop = u64::from(hop == Hop::Second);
+                self.write([
+                    head | 1 << 0x11 | hop << 0x12 | u64::from(echo) << 56,
+                    parties,
+                    u64::from(stream.0) << 0x20 | u64::from(sequence),
+                    u64::from(copy) << 0x20 | u64::from(attempt),
+                ]);
+            }
+            Subject::Control { nth } => self.write([head, parties, u64::from(nth)]),
+        }
+    }
+
+    fn fate(&mut self, fate: &Fate) {
+        match fate {
+            Fate::Stream => self.write([u64::MAX - 1]),
+            Fate::Lost(loss) => self.write([u64::MAX, loss_number(*loss)]),
+            Fate::Arrives(arrival) => {
+                let again = arrival.again.unwrap_or(Time::NEVER);
+                self.write([arrival.at.as_nanos(), again.as_nanos()]);
+            }
+        }
+    }
+
+    fn message(&mut self, head: u64, tag: Tag, client: u32) {
+        let Some(parts) = tag.parts() else {
+            self.write([head, u64::from(client)]);
+            return;
+        };
+        self.write([
+            head | u64::from(parts.qos.number()) << 48,
+            u64::from(parts.copy) << 0x20 | u64::from(client),
+            u64::from(parts.stream.0) << 0x20 | u64::from(parts.sequence),
+        ]);
+    }
+
+    fn connection(&mut self, head: u64, node: Node, connection: Connection, client: ClientIndex) {
+        self.write([
+            head,
+            node_number(node),
+            u64::from(connection.0) << 0x20 | u64::from(client.0),
+        ]);
+    }
+}
+
+impl Default for TraceHash {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Observer for TraceHash {
+    /// Each event's first word has the event's kind in its lowest byte.
+    fn observe(&mut self, _: Time, event: &Event<'_>) {
+        match *event {
+            Event::Phase(phase) => self.write([0, phase as u64]),
+            Event::Sent { connection, record, fate, .. } => {
+                let head = u64::from(record.first) << 0x20 | u64::from(record.id) << 40;
+                self.name(1 | head, connection, &record.name);
+                self.write([u64::from(record.reason) << 0x20 | u64::from(record.size.mqtt)]);
+                self.fate(fate);
+            }
+            Event::Arrived { connection, record, .. } => self.name(2, connection, &record.name),
+            Event::Delivered { client, tag, qos, retain } => {
+                let flags = u64::from(qos.number()) << 8 | u64::from(retain) << 16;
+                self.message(3 | flags, tag, client.0);
+            }
+            Event::Submitted { tag } => self.message(4, tag, 0),
+            Event::Completed { tag } => self.message(5, tag, 0),
+            Event::Refused { tag, why } => self.message(6 | (why as u64) << 8, tag, 0),
+            Event::Dropped { client, tag, why } => {
+                self.message(7 | (why as u64) << 8, tag, client.0);
+            }
+            Event::Opened { node, connection, client } => {
+                self.connection(8, node, connection, client);
+            }
+            Event::Closed { node, connection, client, why } => {
+                self.connection(9 | (why as u64) << 8, node, connection, client);
+            }
+            Event::OutageBegan { client } => self.write([10, u64::from(client.0)]),
+            Event::OutageEnded { client } => self.write([11, u64::from(client.0)]),
+            Event::Overhead { client, way, purpose, bytes } => {
+                let head = 0xc | (purpose as u64) << 8 | u64::from(way == Way::Down) << 16;
+                self.write([head, u64::from(bytes) << 0x20 | u64::from(client.0)]);
+            }
+            Event::WentDark { connection, client, why } => {
+                let (kind, node) = match why {
+                    Dark::HalfOpen(node) => (1, node),
+                    Dark::NatForgot => (2, Node::Broker),
+                };
+                self.connection(0xd | kind << 8, node, connection, client);
+            }
+            Event::Hampered { client, how } => {
+                self.write([0xe | hindrance_number(how) << 8, u64::from(client.0)]);
+            }
+            Event::Unhampered { client, how } => {
+                self.write([0xf | hindrance_number(how) << 8, u64::from(client.0)]);
+            }
+            Event::Crashed { node } => self.write([16, node_number(node)]),
+            Event::Restarted { node } => self.write([17, node_number(node)]),
+            Event::WillPublished { tag } => self.message(18, tag, 0),
+            Event::SessionExpired { client } => self.write([19, u64::from(client.0)]),
+            // They follow from the others.
+            Event::Backlog { .. } | Event::Unread { .. } => {}
+        }
+    }
+}
+
+const fn node_number(node: Node) -> u64 {
+    match node {
+        Node::Broker => u64::MAX,
+        Node::Client(client) => client.0 as u64,
+    }
+}
+
+const fn hindrance_number(how: Hindrance) -> u64 {
+    match how {
+        Hindrance::Partition(Way::Up) => 0,
+        Hindrance::Partition(Way::Down) => 1,
+        Hindrance::Stall => 2,
+        Hindrance::Slow => 3,
+    }
+}
+
+const fn loss_number(loss: Loss) -> u64 {
+    loss as u64
+}

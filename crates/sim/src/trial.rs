@@ -1,0 +1,284 @@
+//! A trial: one scenario with every choice made.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use qoslab_core::base::event::{Hindrance, SubscriptionRequest};
+use qoslab_core::base::name::{ClientIndex, Kind, Node, PacketName, Way};
+use qoslab_core::base::qos::QoS;
+use qoslab_core::base::time::Span;
+use qoslab_core::mqtt::settings::{BrokerSettings, ClientSettings, Store};
+use qoslab_core::network::radio::RadioSettings;
+use qoslab_core::network::settings::{Interval, LinkSettings};
+
+use super::schedule::Schedule;
+
+/// What an engine runs: a setup and the seed that decides the rest.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// Everything but luck; shared by all seeds of a point.
+    pub setup: Arc<Setup>,
+    /// The seed of all luck.
+    pub seed: u64,
+    /// The short name: a hash of the content, in 8 hexadecimal digits.
+    pub name: String,
+}
+
+/// Everything of a trial but its luck.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The broker.
+    pub broker: BrokerSettings,
+    /// What the broker keeps through a crash.
+    pub broker_store: Store,
+    /// The clients, in the order of the file; a fleet is written out.
+    pub clients: Vec<ClientSetup>,
+    /// Who publishes what, in the order of the file.
+    pub streams: Vec<StreamSetup>,
+    /// What befalls nodes, links and packets.
+    pub faults: Vec<FaultSetup>,
+    /// When the trial is stopped though not quiescent, counted from its start.
+    pub deadline: Span,
+    /// After how many events the trial is stopped though not quiescent.
+    pub max_events: u64,
+    /// Whether every packet is encoded and decoded on its way.
+    pub wire: bool,
+    /// How the trial is judged.
+    pub judge: JudgeSettings,
+    /// What happens in place of all luck; `None` where the seed decides.
+    pub schedule: Option<Arc<Schedule>>,
+}
+
+/// One client.
+#[derive(Clone, Debug)]
+pub struct ClientSetup {
+    /// Its name, unique in the trial; luck is drawn by it.
+    pub name: Arc<str>,
+    /// The MQTT client.
+    pub settings: ClientSettings,
+    /// Its link to the broker.
+    pub link: Arc<LinkSettings>,
+    /// What it subscribes to.
+    pub subscriptions: Vec<SubscriptionSetup>,
+    /// When it is away, in order, without overlap.
+    pub absences: Vec<Absence>,
+    /// What it keeps through a crash.
+    pub store: Store,
+    /// Its radio, where its energy is asked for. It changes what is measured and nothing else.
+    pub radio: Option<Arc<RadioSettings>>,
+}
+
+/// One subscription of a client.
+#[derive(Clone, Debug)]
+pub struct SubscriptionSetup {
+    /// What to ask for.
+    pub request: SubscriptionRequest,
+    /// When, after the start of the traffic; `None`: before the traffic starts.
+    pub from: Option<Span>,
+    /// When it unsubscribes, after the start of the traffic; `None`: never.
+    pub until: Option<Span>,
+}
+
+/// A time in which a client has sent DISCONNECT and stays away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Absence {
+    /// When it disconnects, after the start of the traffic.
+    pub at: Span,
+    /// How long it stays away.
+    pub lasts: Span,
+}
+
+/// One publishing workload of one client.
+#[derive(Clone, Debug)]
+pub struct StreamSetup {
+    /// Its name, unique in the trial: the client's, or `client/2` for its second workload.
+    pub name: Arc<str>,
+    /// Who publishes.
+    pub client: ClientIndex,
+    /// The topic name.
+    pub topic: Arc<str>,
+    /// With which QoS.
+    pub qos: QoS,
+    /// With which RETAIN flag.
+    pub retain: bool,
+    /// 5.0's Message Expiry Interval in seconds.
+    pub expiry: Option<u32>,
+    /// Whether these are the wills of its client, one a connection, which the broker publishes.
+    /// Such a stream has a `count` of 0.
+    pub will: bool,
+    /// How many messages.
+    pub count: u32,
+    /// From one `publish()` to the next.
+    pub every: Interval,
+    /// The first `publish()` comes at a time drawn evenly from this span after the traffic starts.
+    pub spread: Span,
+    /// Payload lengths in bytes.
+    pub payload: PayloadSize,
+    /// Only the messages with these sequence numbers, ascending; `None` for all. The others are
+    /// left out and nothing else moves.
+    pub only: Option<Arc<[u32]>>,
+}
+
+/// Payload lengths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayloadSize {
+    /// Always so many bytes.
+    Fixed(u32),
+    /// Evenly between two lengths, both included.
+    Uniform(u32, u32),
+}
+
+impl PayloadSize {
+    /// The mean length in bytes, rounded down.
+    #[must_use]
+    pub const fn mean(self) -> u32 {
+        match self {
+            Self::Fixed(len) => len,
+            Self::Uniform(low, high) => low / 2 + high / 2,
+        }
+    }
+}
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FaultSetup {
+    /// Its name, unique in the trial; the luck of its times is drawn by it.
+    pub name: Arc<str>,
+    /// When it comes.
+    pub trigger: Trigger,
+    /// What it does.
+    pub action: Action,
+}
+
+/// When a fault comes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Trigger {
+    /// Once, so long after the start of the traffic.
+    At(Span),
+    /// Again and again, from the start of the traffic until the first calm.
+    Every(Interval),
+    /// When a packet is sent.
+    Packet(PacketTrigger),
+    /// When the packet of this name is sent.
+    Named(PacketName),
+}
+
+/// One packet of one link, by what it is and how many such packets went that way before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketTrigger {
+    /// On whose link.
+    pub client: ClientIndex,
+    /// In which direction.
+    pub way: Way,
+    /// Of which kind.
+    pub kind: Kind,
+    /// Which of them, from 1, counted from the start of the trial; resends count.
+    pub nth: u32,
+}
+
+/// What a fault does.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum Action {
+    /// The packet that triggers it meets another fate; over datagrams only.
+    Packet(PacketAction),
+    /// A client's connection is cut: both ends learn at once, and what is under way is lost.
+    /// At a packet, `after` says whether that packet still arrives; the cut then follows at once.
+    Cut {
+        /// Whose.
+        client: ClientIndex,
+        /// Whether the triggering packet arrives first.
+        after: bool,
+    },
+    /// One end of a client's connection forgets it, and the other end is not told.
+    HalfOpen {
+        /// Whose.
+        client: ClientIndex,
+        /// Which end forgets it: the client or the broker.
+        dead: Node,
+    },
+    /// A link, or one direction of it, or a reader, is hampered for a while.
+    Hamper {
+        /// Whose.
+        client: ClientIndex,
+        /// How.
+        how: Hindrance,
+        /// How long.
+        lasts: Interval,
+        /// With [`Hindrance::Slow`]: at most one packet is read in this time.
+        pace: Span,
+    },
+    /// A link is down in both directions for a while.
+    Outage {
+        /// Whose.
+        client: ClientIndex,
+        /// How long.
+        lasts: Interval,
+    },
+    /// A node crashes, and starts again with what its store kept.
+    Crash {
+        /// Which node.
+        node: Node,
+        /// How long it is down.
+        down: Interval,
+        /// What the other ends of its connections see.
+        peers: PeersSee,
+        /// Where in the work on the triggering packet; at a time, always [`CrashPoint::Idle`].
+        point: CrashPoint,
+    },
+}
+
+/// Another fate for one packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum PacketAction {
+    /// It is lost.
+    Drop,
+    /// It arrives twice, the second time so long after the first.
+    Duplicate {
+        /// From the first arrival to the second.
+        after: Span,
+    },
+    /// It arrives so much later than it would.
+    Delay {
+        /// How much.
+        by: Span,
+    },
+}
+
+/// What the peers of a crashed node see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum PeersSee {
+    /// Their connections are closed one delay later: its process died.
+    #[default]
+    Close,
+    /// Their connections are reset one delay later, and what was under way is lost.
+    Reset,
+    /// Nothing: it lost its power.
+    Silence,
+}
+
+/// Where a crash falls. One `handle` is a transaction: never between a delivery and the id that
+/// remembers it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum CrashPoint {
+    /// Between two happenings.
+    #[default]
+    Idle,
+    /// The packet has arrived, and nothing that follows from it is stored.
+    BeforeCommit,
+    /// What follows from it is stored, and nothing is sent.
+    AfterCommit,
+    /// What follows from it is stored, and of what is to be sent the first packet is.
+    BetweenSends,
+}
+
+/// How a trial is judged.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct JudgeSettings {
+    /// Whether the order of first copies is a promise too.
+    pub order: bool,
+    /// Whether a declared dropping policy excuses a message lost to a full queue.
+    pub allow_queue_overflow: bool,
+}

@@ -1,0 +1,215 @@
+//! What is different from an earlier study of the same scenario.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::manifest::Manifest;
+use super::needs::{self, Value};
+use super::result::{Judged, PointResult, ScenarioResult, TrialRow};
+use super::store::{Key, Store, StoreError};
+use super::sweep::{Cell, Study};
+use crate::scenario::axis::{Axis, AxisValue};
+use crate::scenario::expect::{Metric, Statistic};
+use crate::scenario::{MODEL, Scenario};
+use qoslab_guarantee::verdict::Outcome;
+
+/// A study beside an earlier one, trial by trial.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Comparison {
+    /// Where the earlier study was read from, as the user wrote it.
+    pub against: String,
+    /// The earlier study's model version, where it is another one: then all may differ.
+    pub other_model: Option<u32>,
+    /// Trials in both with the same trace hash.
+    pub identical: u64,
+    /// Trials only in this study.
+    pub added: u64,
+    /// Trials only in the earlier one.
+    pub missing: u64,
+    /// The points of which a trial differs.
+    pub differences: Vec<Difference>,
+}
+
+/// A point of which at least one trial has another trace hash than before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// The cell's values and the point's name: `loss 5%, qos 1`.
+    pub point: String,
+    /// How many of its trials differ.
+    pub trials: u64,
+    /// Metrics that differ: name, before, after, each over the trials of both.
+    pub metrics: Vec<(String, f64, f64)>,
+}
+
+impl Comparison {
+    /// Whether every trial of both is in the other with the same trace hash.
+    #[must_use]
+    pub fn is_identical(&self) -> bool {
+        self.other_model.is_none()
+            && self.added == 0
+            && self.missing == 0
+            && self.differences.is_empty()
+    }
+}
+
+/// A study beside an earlier one, as its store has it. A trial is the same where its key is; or
+/// else, in a point whose content changed, where the cell's values, the point's name and the seed
+/// are. The earlier study may be of another model: then only values are compared.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn compare(study: &Study, against: &mut Store) -> Result<Comparison, StoreError> {
+    let manifest = against.manifest()?;
+    let earlier = Earlier::new(manifest.as_ref(), against);
+    let mut comparison = Comparison {
+        against: against.path().display().to_string(),
+        other_model: Some(against.model()).filter(|model| *model != MODEL),
+        ..Comparison::default()
+    };
+    let mut matched = BTreeSet::new();
+    for (cell, point) in study.points() {
+        let pairs: Vec<(&TrialRow, Option<Key>)> = point
+            .trials
+            .iter()
+            .map(|row| (row, earlier.key(study, cell, point, row.seed)))
+            .collect();
+        let mut both = Both::new(&cell.result.scenario, point);
+        for (row, key) in pairs {
+            let outcome = match key {
+                Some(key) => against.outcome(key)?.map(|outcome| (key, outcome)),
+                None => None,
+            };
+            let Some((key, outcome)) = outcome else {
+                comparison.added += 1;
+                continue;
+            };
+            matched.insert(key);
+            comparison.identical += u64::from(both.add(row, outcome, &cell.result.scenario));
+        }
+        let is_other_model = comparison.other_model.is_some();
+        comparison.differences.extend(both.difference(name(study, cell, point), is_other_model));
+    }
+    let all = earlier.trials.iter().filter(|key| !matched.contains(key));
+    comparison.missing = all.count() as u64;
+    Ok(comparison)
+}
+
+/// The point with its cell's values: `loss 5%, qos 1`.
+fn name(study: &Study, cell: &Cell, point: &PointResult) -> String {
+    let values = study.axes.iter().zip(&cell.values);
+    let values = values.map(|(axis, value)| format!("{} {}", axis.field(), value.text));
+    values.chain([point.label.clone()]).collect::<Vec<_>>().join(", ")
+}
+
+/// What an earlier study had.
+struct Earlier {
+    /// The keys of points by the values of their cells and their names.
+    points: BTreeMap<(Vec<(String, String)>, String), Key>,
+    /// Its trials that are in the store.
+    trials: BTreeSet<Key>,
+}
+
+impl Earlier {
+    fn new(manifest: Option<&Manifest>, store: &Store) -> Self {
+        let mut points = BTreeMap::new();
+        for cell in manifest.iter().flat_map(|manifest| &manifest.cells) {
+            let axes = manifest.map_or(&[][..], |manifest| &manifest.axes);
+            for (label, key) in &cell.points {
+                points.insert((place(axes, &cell.values), label.clone()), *key);
+            }
+        }
+        let trials = manifest.iter().flat_map(|manifest| manifest.keys());
+        Self { points, trials: trials.filter(|key| store.has(*key)).collect() }
+    }
+
+    /// The trial that is to be compared with this one.
+    fn key(&self, study: &Study, cell: &Cell, point: &PointResult, seed: u64) -> Option<Key> {
+        let ScenarioResult { scenario, engine, .. } = &cell.result;
+        let same = Key::new(*engine, &scenario.points[point.index], seed);
+        if self.trials.contains(&same) {
+            return Some(same);
+        }
+        let place = (place(&study.axes, &cell.values), point.label.clone());
+        let key = Key { seed, ..*self.points.get(&place)? };
+        self.trials.contains(&key).then_some(key)
+    }
+}
+
+/// Each axis with its value, in the order of their paths.
+fn place(axes: &[Axis], values: &[AxisValue]) -> Vec<(String, String)> {
+    let values = axes.iter().zip(values);
+    let mut place: Vec<_> =
+        values.map(|(axis, value)| (axis.path.clone(), value.text.clone())).collect();
+    place.sort();
+    place
+}
+
+/// The trials of a point that are in both studies.
+struct Both {
+    now: PointResult,
+    before: PointResult,
+    /// How many have another trace.
+    other_traces: u64,
+    /// How many have another value in a row, whatever their trace.
+    other_values: u64,
+    /// How many trials this study has; with fewer in both, its times are not those of both.
+    all: usize,
+}
+
+impl Both {
+    fn new(scenario: &Scenario, point: &PointResult) -> Self {
+        let (mut now, before) = (point.clone(), PointResult::new(scenario, point.index));
+        now.trials.clear();
+        Self { now, before, other_traces: 0, other_values: 0, all: point.trials.len() }
+    }
+
+    /// Adds a trial; tells whether its trace is the same.
+    fn add(&mut self, row: &TrialRow, outcome: Outcome, scenario: &Scenario) -> bool {
+        let before = outcome.trace_hash;
+        let judged = Judged::Finished(Box::new(outcome));
+        self.before.fold(row.name.clone(), row.seed, judged, &scenario.expect);
+        self.now.trials.push(row.clone());
+        let is_same = row.facts.as_ref().is_some_and(|facts| facts.trace_hash == before);
+        let was = self.before.trials.last().map(|trial| &trial.qos);
+        self.other_traces += u64::from(!is_same);
+        self.other_values += u64::from(was != Some(&row.qos));
+        is_same
+    }
+
+    fn difference(self, point: String, is_other_model: bool) -> Option<Difference> {
+        let trials = if is_other_model { self.other_values } else { self.other_traces };
+        if trials == 0 {
+            return None;
+        }
+        let mut metrics = Vec::new();
+        for qos in self.now.levels() {
+            for (name, metric, as_share) in COMPARED {
+                let is_time = matches!(metric, Metric::Latency(_) | Metric::Completion(_));
+                if is_time && self.now.trials.len() < self.all {
+                    continue;
+                }
+                let value = |point| needs::measure(point, qos, metric, as_share).map(Value::number);
+                let (before, now) = (value(&self.before), value(&self.now));
+                if let (Some(before), Some(now)) = (before, now)
+                    && before.total_cmp(&now).is_ne()
+                {
+                    metrics.push((format!("qos{qos}.{name}"), before, now));
+                }
+            }
+        }
+        Some(Difference { point, trials, metrics })
+    }
+}
+
+/// What is told of a point that differs: the name, the metric, and whether it is a share.
+const COMPARED: [(&str, Metric, bool); 10] = [
+    ("delivered", Metric::Delivered, true),
+    ("lost", Metric::Lost, true),
+    ("duplicated", Metric::Duplicated, true),
+    ("packets", Metric::Packets, false),
+    ("bytes", Metric::Bytes, false),
+    ("overhead", Metric::Overhead, false),
+    ("latency.p50", Metric::Latency(Statistic::Quantile(0.5)), false),
+    ("latency.p99", Metric::Latency(Statistic::Quantile(0.99)), false),
+    ("latency.max", Metric::Latency(Statistic::Max), false),
+    ("completion.p99", Metric::Completion(Statistic::Quantile(0.99)), false),
+];

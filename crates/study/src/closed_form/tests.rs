@@ -1,0 +1,288 @@
+//! The worked numbers of the derivations, and identities between the formulas.
+
+use super::*;
+use qoslab_core::base::qos::QoS;
+
+#[track_caller]
+fn assert_near(found: f64, expected: f64, tolerance: f64) {
+    assert!((found - expected).abs() <= tolerance, "{found} is not {expected} +- {tolerance}");
+}
+
+const LOSSES: [f64; 6] = [0.0, 0.01, 0.05, 0.1, 0.3, 0.5];
+
+#[test]
+fn the_worked_table_is_reproduced() {
+    // Loss each way; QoS 0 delivered on two hops; QoS 1 packets on one hop and two, duplicates on
+    // one and two; QoS 2 packets on one and two; latency by method B and A. T = 1 s, d = 50 ms.
+    let table = [
+        (0.0, 1.0, 2.0, 4.0, 0.0, 0.0, 4.0, 8.0, 0.05, 0.15),
+        (0.01, 0.9801, 2.030, 4.081, 0.0101, 0.0203, 4.061, 8.122, 0.0601, 0.1804),
+        (0.05, 0.9025, 2.161, 4.435, 0.0526, 0.1080, 4.321, 8.643, 0.1026, 0.3107),
+        (0.1, 0.81, 2.346, 4.952, 0.1111, 0.2346, 4.691, 9.383, 0.1611, 0.4957),
+        (0.2, 0.64, 2.812, 6.328, 0.25, 0.5625, 5.625, 11.25, 0.3, 0.9625),
+        (0.3, 0.49, 3.469, 8.426, 0.4286, 1.0408, 6.939, 13.878, 0.4786, 1.6194),
+        (0.5, 0.25, 6.0, 18.0, 1.0, 3.0, 12.0, 24.0, 1.05, 4.15),
+    ];
+    for (p, q0, q1, q1_two, dups, dups_two, q2, q2_two, latency_b, latency_a) in table {
+        let hop = Hop::symmetric(p, 0.05, 1.0);
+        let both = |qos| two_hops(&hop, &hop, qos, qos);
+        assert_near(hop.expect(QoS::AtMostOnce).delivered, 1.0 - p, 1e-12);
+        assert_near(both(QoS::AtMostOnce).delivered, q0, 1e-12);
+        assert_near(hop.expect(QoS::AtLeastOnce).packets.total(), q1, 6e-4);
+        assert_near(both(QoS::AtLeastOnce).packets(), q1_two, 6e-4);
+        assert_near(hop.expect(QoS::AtLeastOnce).duplicates, dups, 6e-5);
+        assert_near(both(QoS::AtLeastOnce).duplicates, dups_two, 6e-5);
+        assert_near(hop.expect(QoS::ExactlyOnce).packets.total(), q2, 6e-4);
+        assert_near(both(QoS::ExactlyOnce).packets(), q2_two, 6e-4);
+        assert_near(hop.expect(QoS::AtLeastOnce).latency, latency_b, 6e-5);
+        assert_near(hop.expect(QoS::ExactlyOnce).latency, latency_b, 6e-5);
+        let stored = Hop { method: Method::A, ..hop };
+        assert_near(stored.expect(QoS::ExactlyOnce).latency, latency_a, 6e-5);
+    }
+}
+
+#[test]
+fn a_limit_leaves_a_rest_of_losses_and_false_failures() {
+    for (limit, lost, false_failure) in [(2, 1e-2, 2.6e-2), (4, 1e-4, 1.2e-3), (6, 1e-6, 4.6e-5)] {
+        let hop = Hop { transmissions: Some(limit), ..Hop::symmetric(0.1, 0.05, 1.0) };
+        let expected = hop.expect(QoS::AtLeastOnce);
+        assert_near(1.0 - expected.delivered, lost, 1e-12);
+        assert_near(expected.false_failure, false_failure, 0.03 * false_failure);
+        assert_eq!(hop.gives_up_after(), Some(f64::from(limit)));
+    }
+}
+
+#[test]
+fn on_a_symmetric_hop_qos_2_takes_twice_the_packets_of_qos_1() {
+    for p in LOSSES {
+        let hop = Hop::symmetric(p, 0.05, 1.0);
+        let once = hop.expect(QoS::AtLeastOnce);
+        assert_near(once.packets.total(), (2.0 - p) / ((1.0 - p) * (1.0 - p)), 1e-12);
+        assert_near(
+            hop.expect(QoS::ExactlyOnce).packets.total(),
+            2.0 * once.packets.total(),
+            1e-12,
+        );
+        assert_near(once.duplicates, p / (1.0 - p), 1e-12);
+        let both = two_hops(&hop, &hop, QoS::AtLeastOnce, QoS::AtLeastOnce);
+        let (wins, fails) = (1.0 - p, 2.0 - p);
+        assert_near(both.packets(), fails * fails / (wins * wins * wins), 1e-11);
+        assert_near(both.duplicates, p * fails / (wins * wins), 1e-11);
+    }
+}
+
+#[test]
+fn copies_depend_on_lost_answers_only_and_losses_on_lost_messages_only() {
+    let hop = |loss, answer_loss| Hop { answer_loss, ..Hop::symmetric(loss, 0.05, 1.0) };
+    for p in LOSSES {
+        assert_near(hop(p, 0.2).expect(QoS::AtLeastOnce).copies, 1.25, 1e-12);
+        assert_near(hop(0.2, p).expect(QoS::AtMostOnce).delivered, 0.8, 0.0);
+    }
+}
+
+#[test]
+fn a_large_limit_is_no_limit() {
+    for p in LOSSES {
+        for method in [Method::A, Method::B] {
+            let unlimited = Hop { answer_loss: 0.2, method, ..Hop::symmetric(p, 0.05, 1.0) };
+            let limited = Hop { transmissions: Some(2000), ..unlimited };
+            for qos in QoS::ALL {
+                let (a, b) = (limited.expect(qos), unlimited.expect(qos));
+                assert_near(a.delivered, b.delivered, 1e-12);
+                assert_near(a.acknowledged, b.acknowledged, 1e-12);
+                assert_near(a.packets.total(), b.packets.total(), 1e-10);
+                assert_near(a.copies, b.copies, 1e-12);
+                assert_near(a.latency, b.latency, 1e-10);
+                assert_near(a.completion, b.completion, 1e-10);
+                let a = two_hops(&limited, &limited, QoS::AtLeastOnce, qos);
+                let b = two_hops(&unlimited, &unlimited, QoS::AtLeastOnce, qos);
+                assert_near(a.delivered, b.delivered, 1e-12);
+            }
+        }
+    }
+}
+
+#[test]
+fn one_transmission_of_qos_1_delivers_as_qos_0_does() {
+    let hop = Hop { transmissions: Some(1), ..Hop::symmetric(0.3, 0.05, 1.0) };
+    let (once, most) = (hop.expect(QoS::AtLeastOnce), hop.expect(QoS::AtMostOnce));
+    assert_near(once.delivered, most.delivered, 1e-12);
+    assert_near(once.latency, most.latency, 1e-12);
+}
+
+#[test]
+fn the_generating_function_gives_total_mean_and_probabilities() {
+    for transmissions in [None, Some(1), Some(3), Some(10)] {
+        for p in LOSSES {
+            let hop = Hop { answer_loss: 0.35, transmissions, ..Hop::symmetric(p, 0.05, 1.0) };
+            let at = |z| hop.copies_generating_function(z);
+            assert_near(at(1.0), 1.0, 1e-12);
+            assert_near(1.0 - at(0.0), hop.expect(QoS::AtLeastOnce).delivered, 1e-12);
+            let slope = (at(1.0 + 1e-5) - at(1.0 - 1e-5)) / 2e-5;
+            assert_near(slope, hop.expect(QoS::AtLeastOnce).copies, 1e-7);
+        }
+    }
+    let hop = Hop { answer_loss: 0.35, ..Hop::symmetric(0.2, 0.05, 1.0) };
+    let sum = |z: f64| (0..200).map(|c| hop.copies_probability(c) * power(z, c)).sum::<f64>();
+    assert_near(sum(1.0), 1.0, 1e-12);
+    assert_near(sum(0.6), hop.copies_generating_function(0.6), 1e-12);
+}
+
+#[test]
+fn the_variance_of_packets_is_that_of_the_distribution() {
+    // Each failed attempt takes one packet or two, the last one two; summed term by term.
+    let hop = Hop { answer_loss: 0.2, ..Hop::symmetric(0.3, 0.05, 1.0) };
+    let mut shares = vec![0.0; 2000];
+    shares[0] = 1.0;
+    let (mut mean, mut square) = (0.0, 0.0);
+    for packets in 0..1990_usize {
+        let here = shares[packets];
+        shares[packets + 1] += here * 0.3;
+        shares[packets + 2] += here * 0.7 * 0.2;
+        let total = f64::from(u32::try_from(packets + 2).expect("below 2000"));
+        mean += here * 0.7 * 0.8 * total;
+        square += here * 0.7 * 0.8 * total * total;
+    }
+    let (once, exactly) = (hop.expect(QoS::AtLeastOnce), hop.expect(QoS::ExactlyOnce));
+    assert_near(once.packets.total(), mean, 1e-9);
+    assert_near(once.packets_variance.expect("unlimited"), square - mean * mean, 1e-9);
+    assert_near(exactly.packets_variance.expect("unlimited"), 2.0 * (square - mean * mean), 1e-9);
+}
+
+#[test]
+fn latency_quantiles_invert_the_distribution() {
+    let hop = Hop::symmetric(0.1, 0.05, 1.0);
+    assert_near(hop.latency_quantile(0.5), 0.05, 0.0);
+    assert_near(hop.latency_quantile(0.9), 0.05, 0.0);
+    assert_near(hop.latency_quantile(0.95), 1.05, 1e-12);
+    assert_near(hop.latency_quantile(0.995), 2.05, 1e-12);
+    assert_near(hop.latency_within(0), 0.9, 1e-12);
+    assert_near(hop.latency_within(2), 0.999, 1e-12);
+    assert_near(Hop::symmetric(0.0, 0.05, 1.0).latency_quantile(0.999), 0.05, 0.0);
+}
+
+#[test]
+fn the_table_of_nine_pairs_is_reproduced() {
+    let (p1, q1, p2, q2) = (0.1, 0.2, 0.3, 0.05);
+    let up = Hop { answer_loss: q1, ..Hop::symmetric(p1, 0.05, 1.0) };
+    let down = Hop { answer_loss: q2, ..Hop::symmetric(p2, 0.05, 1.0) };
+    let (s1, s2) = (0.9 * 0.8, 0.7 * 0.95);
+    let second = (2.0 - p2) / s2;
+    let first = (2.0 - p1) / s1;
+    for (published, granted, copies, delivered, packets) in [
+        (0, 0, 0.63, 0.63, 1.9),
+        (0, 1, 0.63, 0.63, 1.9),
+        (0, 2, 0.63, 0.63, 1.9),
+        (1, 0, 0.7 / 0.8, 0.7 / (1.0 - q1 * p2), first + 1.0 / 0.8),
+        (1, 1, 1.0 / (0.8 * 0.95), 1.0, first + second / 0.8),
+        (1, 2, 1.0 / (0.8 * 0.95), 1.0, first + second / 0.8),
+        (2, 0, 0.7, 0.7, 2.0 * first + 1.0),
+        (2, 1, 1.0 / 0.95, 1.0, 2.0 * first + second),
+        (2, 2, 1.0, 1.0, 2.0 * first + 2.0 * second),
+    ] {
+        let qos = |number| QoS::from_number(number).expect("0 to 2");
+        let found = two_hops(&up, &down, qos(published), qos(granted));
+        assert_near(found.copies, copies, 1e-12);
+        assert_near(found.delivered, delivered, 1e-12);
+        assert_near(found.packets(), packets, 1e-12);
+    }
+    let hop = Hop::symmetric(0.2, 0.05, 1.0);
+    let twice = two_hops(&hop, &hop, QoS::AtLeastOnce, QoS::AtLeastOnce);
+    assert_eq!(twice.latency, Latency::AtMost(2.0 * hop.expect(QoS::AtLeastOnce).latency));
+}
+
+#[test]
+fn a_timer_m_times_too_early_delivers_m_copies() {
+    assert_near(early_timer(0.0, 0.0, 3.0, 1.0).copies, 6.0, 0.0);
+    assert_near(early_timer(0.0, 0.0, 0.05, 0.1).publishes, 1.0, 0.0);
+    let late = Hop { answer_loss: 0.2, ..Hop::symmetric(0.1, 0.05, 1.0) }.expect(QoS::AtLeastOnce);
+    let early = early_timer(0.1, 0.2, 0.05, 1.0);
+    assert_near(early.publishes, late.packets.publish, 1e-12);
+    assert_near(early.copies, late.copies, 1e-12);
+    assert_near(early_timer(0.1, 0.2, 0.05, 0.03).copies, 1.0 / 0.8 + 3.0 * 0.9, 1e-12);
+}
+
+#[test]
+fn backoff_agrees_with_the_sum_over_transmissions() {
+    for (p, backoff, limit) in
+        [(0.1, 2.0, 5), (0.5, 2.0, 8), (0.3, 1.5, 4), (0.2, 1.0, 6), (0.0, 2.0, 3)]
+    {
+        let (mut mean, mut share, mut waited, mut interval) = (0.0, 1.0 - p, 0.0, 1.0);
+        for _ in 0..limit {
+            mean += share * waited;
+            share *= p;
+            waited += interval;
+            interval *= backoff;
+        }
+        mean /= 1.0 - power(p, limit);
+        assert_near(backoff_latency(p, 0.05, 1.0, backoff, Some(limit)), 0.05 + mean, 1e-9);
+    }
+    assert_near(backoff_latency(0.1, 0.05, 1.0, 2.0, None), 0.05 + 0.1 / 0.8, 1e-12);
+    assert_near(backoff_latency(0.1, 0.05, 1.0, 2.0, Some(60)), 0.05 + 0.1 / 0.8, 1e-12);
+    assert!(backoff_latency(0.5, 0.05, 1.0, 2.0, None).is_infinite());
+    let hop = Hop::symmetric(0.3, 0.05, 1.0).expect(QoS::AtLeastOnce);
+    assert_near(backoff_latency(0.3, 0.05, 1.0, 1.0, None), hop.latency, 1e-12);
+}
+
+#[test]
+fn a_network_that_never_duplicates_changes_nothing() {
+    let plain = duplicating_network(0.1, 0.2, 0.0);
+    assert_near(plain.publishes, 1.0 / (0.9 * 0.8), 1e-12);
+    assert_near(plain.copies, 1.0 / 0.8, 1e-12);
+    // Every PUBLISH doubled and no loss: one PUBLISH, two copies.
+    assert_eq!(duplicating_network(0.0, 0.0, 1.0), Copies { publishes: 1.0, copies: 2.0 });
+}
+
+#[test]
+fn losses_in_bursts_defeat_retries_that_independent_ones_do_not() {
+    let burst = Burst { good_to_bad: 0.05, bad_to_good: 0.3, loss_good: 0.01, loss_bad: 0.8 };
+    assert_near(burst.all_lost(4), 0.0203, 5e-5);
+    assert_near(burst.all_lost_if_independent(4), 0.000_228, 5e-7);
+    assert_near(burst.all_lost(4) / burst.all_lost_if_independent(4), 89.0, 0.5);
+    assert_near(burst.all_lost(1), burst.mean_loss(), 1e-15);
+    let even = Burst { loss_good: 0.2, loss_bad: 0.2, ..burst };
+    assert_near(even.all_lost(5), even.all_lost_if_independent(5), 1e-15);
+}
+
+#[test]
+fn a_burst_seen_twice_as_often_is_the_same_burst() {
+    let seen = |period| Burst::from_sojourns(20.0, 1.0, period, (0.0, 1.0));
+    let (once, twice) = (seen(1.0), seen(0.5));
+    assert_near(once.share_bad(), 1.0 / 21.0, 1e-12);
+    let stays_bad = 1.0 - twice.bad_to_good;
+    let after_two = stays_bad * twice.bad_to_good + twice.bad_to_good * (1.0 - twice.good_to_bad);
+    assert_near(once.bad_to_good, after_two, 1e-12);
+}
+
+#[test]
+fn a_stream_without_cuts_in_flight_is_lossless() {
+    let stream = Stream { cut_rate: 0.01, outage: 5.0, delay: 0.0 };
+    let expected = stream.expect();
+    assert_near(expected.qos0_delivered, 1.0 / 1.05, 1e-12);
+    assert_near(expected.copies, 1.0, 0.0);
+    assert_near(expected.latency, 0.01 * 25.0 / 2.1, 1e-12);
+    // The same as one hop whose packets are lost with the probability of a cut in flight.
+    let delayed = Stream { delay: 2.0, ..stream }.expect();
+    let hop = Hop::symmetric(1.0 - libm::exp(-0.02), 2.0, 5.0).expect(QoS::AtLeastOnce);
+    assert_near(delayed.publishes, hop.packets.publish, 1e-12);
+    assert_near(delayed.copies, hop.copies, 1e-12);
+}
+
+#[test]
+fn bytes_grow_far_less_than_packets() {
+    // Topic 20 B, payload 64 B, MQTT 3.1.1.
+    for (p, q0, q1, q2) in
+        [(0.0, 88.0, 94.0, 102.0), (0.1, 88.0, 115.6, 124.9), (0.2, 88.0, 145.6, 156.9)]
+    {
+        let hop = Hop::symmetric(p, 0.05, 1.0);
+        for (qos, expected) in QoS::ALL.into_iter().zip([q0, q1, q2]) {
+            let publish = f64::from(publish_bytes(20, 64, qos, false));
+            let packets = hop.expect(qos).packets;
+            assert_near(packets.bytes(publish, 0.0), expected, 0.05);
+            let headers = packets.bytes(publish, 28.0) - packets.bytes(publish, 0.0);
+            assert_near(headers, 28.0 * packets.total(), 1e-9);
+        }
+    }
+    assert_eq!(publish_bytes(20, 64, QoS::AtMostOnce, true), 89);
+    assert_eq!(publish_bytes(1, 125, QoS::AtMostOnce, false), 131);
+}

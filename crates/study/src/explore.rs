@@ -1,0 +1,166 @@
+//! The systematic search: every schedule of up to so many faults, tried.
+//!
+//! A schedule is a list of faults, each at one packet, on top of a setup in which nothing is left
+//! to luck. Running one is an ordinary trial. A trial's packets are its choice points: whatever may
+//! befall a packet that is sent after the last fault makes another schedule with one fault more.
+//!
+//! Schedules are tried level by level, by their number of faults, and within a level in one fixed
+//! order: by their parent's place, by the packet, by what befalls it. Two schedules that come to
+//! the same state go on alike, so the one that comes later is left there and has no children from
+//! there on: what it would find is found by the other, which has at least as many faults left. So
+//! the first counterexample is the least one, with or without that.
+//!
+//! A state that a schedule comes back to after its last fault is a livelock: it would go on so for
+//! ever.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::breaks::{is_expected, is_expected_rule};
+use crate::judge::JudgeError;
+use crate::scenario::expect::Expect;
+use qoslab_core::base::ending::Ending;
+use qoslab_guarantee::verdict::{Outcome, RuleBreak, Violation};
+use qoslab_sim::trial::Trial;
+
+pub use self::alternative::{Alternative, Chosen, Kind, Menu};
+pub use self::ground::Ground;
+pub use self::search::Search;
+pub use self::single::Effect;
+pub use self::states::States;
+
+mod alternative;
+mod ground;
+mod search;
+mod single;
+mod states;
+
+/// What a search came to.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// What was tried, by the number of faults.
+    pub levels: Vec<Level>,
+    /// How many packets a trial without faults has at which something may befall it.
+    pub packets: usize,
+    /// The least schedule that breaks anything.
+    pub counterexample: Option<Box<Counterexample>>,
+    /// How many schedules broke only what the scenario declares.
+    pub declared: u64,
+    /// How many were not quiescent in time: of these nothing is known.
+    pub inconclusive: u64,
+    /// It was interrupted.
+    pub interrupted: bool,
+    /// About how many schedules there are, where these are too many.
+    pub estimate: Option<u64>,
+}
+
+/// All schedules with one number of faults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Level {
+    /// How many there are.
+    pub planned: u64,
+    /// How many were tried.
+    pub schedules: u64,
+    /// How many states were new.
+    pub states: u64,
+}
+
+/// A schedule that breaks a promise or a rule, or never ends.
+#[derive(Debug)]
+pub struct Counterexample {
+    /// Its faults.
+    pub schedule: Vec<Chosen>,
+    /// The same as a trial: what was held back is delayed by as much as that took.
+    pub trial: Trial,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Whether it goes on for ever.
+    pub livelock: bool,
+}
+
+/// Why a search has no result: each is a bug in qoslab.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ExploreError {
+    /// A counterexample is none when it is run as an ordinary trial.
+    #[error("the explored schedule {schedule:?} does not do the same as a trial: {told}")]
+    Unfaithful {
+        /// The schedule.
+        schedule: Vec<Chosen>,
+        /// What differs.
+        told: String,
+    },
+    /// It was not the same in two passes.
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
+}
+
+/// What a search says.
+pub type Result<T> = std::result::Result<T, ExploreError>;
+
+/// Somebody who watches how far a search is.
+pub trait Watching: Sync {
+    /// Told again and again.
+    fn see(&self, report: &Report);
+}
+
+impl Watching for () {
+    fn see(&self, _: &Report) {}
+}
+
+impl Report {
+    /// How many schedules were tried.
+    #[must_use]
+    pub fn schedules(&self) -> u64 {
+        self.levels.iter().map(|level| level.schedules).sum()
+    }
+
+    /// How many states were seen.
+    #[must_use]
+    pub fn states(&self) -> u64 {
+        self.levels.iter().map(|level| level.states).sum()
+    }
+
+    /// Whether all schedules were tried, and all end as promised or as declared.
+    #[must_use]
+    pub const fn is_proof(&self) -> bool {
+        self.counterexample.is_none()
+            && self.inconclusive == 0
+            && !self.interrupted
+            && self.estimate.is_none()
+    }
+}
+
+impl Counterexample {
+    /// Makes a trial of a schedule that was seen to break something, and judges it.
+    fn of(ground: &Ground, schedule: Vec<Chosen>, livelock: bool) -> Result<Self> {
+        let (trial, tried) = ground.concrete(&schedule);
+        let (tried, run) = (tried.map(told), ground.first_pass(&trial).map(told));
+        if tried != run {
+            let told = format!("{tried:?}, {run:?}");
+            return Err(ExploreError::Unfaithful { schedule, told });
+        }
+        let outcome = Ground::judge(&trial)?;
+        Ok(Self { schedule, trial, outcome, livelock })
+    }
+
+    /// How many faults it has.
+    #[must_use]
+    pub fn faults(&self) -> usize {
+        self.schedule.iter().map(|chosen| chosen.alternative.cost()).sum()
+    }
+
+    /// Whether it breaks nothing but what a scenario declares.
+    fn is_declared(&self, expect: &Expect) -> bool {
+        let violations = self.outcome.violations.keys();
+        let rules = self.outcome.rules.keys().filter(|broken| broken.is_violation());
+        !self.livelock
+            && violations.clone().all(|violation| is_expected(expect, *violation))
+            && rules.clone().all(|broken| is_expected_rule(expect, *broken))
+    }
+}
+
+/// What must be the same of a schedule as it was explored and of its trial.
+fn told(outcome: Outcome) -> (Ending, u64, BTreeMap<Violation, u64>, BTreeMap<RuleBreak, u64>) {
+    (outcome.ending, outcome.packets, outcome.violations, outcome.rules)
+}

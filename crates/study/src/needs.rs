@@ -1,0 +1,337 @@
+//! What a scenario needs and expects, judged over all its trials.
+
+use crate::scenario::expect::{Bound, Comparison, Expected, Metric, Need, Statistic};
+use qoslab_core::base::qos::QoS;
+use qoslab_core::base::time::Span;
+
+use super::breaks;
+use super::plan::Plan;
+use super::result::{PointResult, QosRow, ScenarioResult, Times, Verdict};
+
+/// A need and the value that comes nearest to breaking it.
+#[derive(Clone, Debug)]
+pub struct NeedResult {
+    /// The need.
+    pub need: Need,
+    /// Whether it is met.
+    pub verdict: Verdict,
+    /// Where it is broken, or else where the measured value is the worst; `None` if nothing
+    /// could be measured, which proves nothing.
+    pub worst: Option<Measured>,
+}
+
+/// One measured value beside the bound it was compared with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// The point's name.
+    pub label: String,
+    /// The published QoS.
+    pub qos: QoS,
+    /// What was measured.
+    pub value: Value,
+    /// The bound in the same unit.
+    pub bound: f64,
+}
+
+/// A number with its unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// A count, or a number for each message.
+    Number(f64),
+    /// A share from 0 to 1.
+    Share(f64),
+    /// Seconds; infinite for never.
+    Seconds(f64),
+}
+
+impl Value {
+    /// The bare number, without its unit.
+    #[must_use]
+    pub const fn number(self) -> f64 {
+        match self {
+            Self::Number(number) | Self::Share(number) | Self::Seconds(number) => number,
+        }
+    }
+
+    /// Another number with the same unit.
+    #[must_use]
+    pub const fn with(self, number: f64) -> Self {
+        match self {
+            Self::Number(_) => Self::Number(number),
+            Self::Share(_) => Self::Share(number),
+            Self::Seconds(_) => Self::Seconds(number),
+        }
+    }
+}
+
+/// Judges a scenario whose trials are all folded: needs, `sometimes` and expected breaks are
+/// taken over all points. In a narrowed run nothing is proved by a need without anybody to
+/// measure, a `sometimes` that never happened or a break that is absent: the whole run may well
+/// show them, so they are not judged. `planned` trials were to run.
+#[must_use]
+pub fn judge_scenario(plan: Plan, planned: usize, points: Vec<PointResult>) -> ScenarioResult {
+    let Plan { scenario, narrowed, engine, .. } = plan;
+    let needs: Vec<NeedResult> =
+        scenario.expect.needs.iter().map(|need| judge_need(need, &points)).collect();
+    let sometimes: Vec<(String, u64)> = scenario
+        .expect
+        .sometimes
+        .iter()
+        .map(|name| {
+            let counts = points.iter().filter_map(|point| point.sometimes.get(name.as_str()));
+            (name.clone(), counts.sum())
+        })
+        .collect();
+    let seen = |what: &Expected| -> u64 {
+        points.iter().map(|point| breaks::count(what, &point.violations, &point.rules)).sum()
+    };
+    let expected: Vec<_> =
+        scenario.expect.broken.iter().map(|it| (it.clone(), seen(&it.what))).collect();
+    let known = scenario.expect.known.iter().map(|it| (it.clone(), seen(&it.what))).collect();
+    let missed = sometimes.iter().map(|(_, n)| n).chain(expected.iter().map(|(_, n)| n));
+    let missed = !narrowed && missed.into_iter().any(|count| *count == 0);
+    let judged = needs.iter().filter(|need| !(narrowed && need.worst.is_none()));
+    let finished = points.iter().map(|point| point.trials.len()).sum();
+    let verdict = points
+        .iter()
+        .map(PointResult::verdict)
+        .chain(judged.map(|need| need.verdict))
+        .chain((missed || finished < planned).then_some(Verdict::Inconclusive))
+        .max()
+        .unwrap_or(Verdict::Inconclusive);
+    ScenarioResult {
+        engine,
+        scenario,
+        planned,
+        finished,
+        narrowed,
+        points,
+        needs,
+        sometimes,
+        expected,
+        known,
+        verdict,
+    }
+}
+
+impl ScenarioResult {
+    /// Whether it was interrupted before all its trials had run.
+    #[must_use]
+    pub const fn is_partial(&self) -> bool {
+        self.finished < self.planned
+    }
+
+    /// How a need stands; `None` if this narrowed run had nobody to measure.
+    #[must_use]
+    pub fn judged(&self, need: &NeedResult) -> Option<Verdict> {
+        (!self.narrowed || need.worst.is_some()).then_some(need.verdict)
+    }
+
+    /// How it stands that something expected happened so often; `None` if it never did, but this
+    /// narrowed run need not show it.
+    #[must_use]
+    pub fn happened(&self, count: u64) -> Option<Verdict> {
+        match count {
+            0 if self.narrowed => None,
+            0 => Some(Verdict::Inconclusive),
+            _ => Some(Verdict::Holds),
+        }
+    }
+}
+
+/// Judges one need at one published QoS of a point, whichever QoS the need names. `points` are
+/// all those of the scenario, for needs that compare.
+#[must_use]
+pub(super) fn judge_level(
+    need: &Need,
+    point: &PointResult,
+    points: &[PointResult],
+    qos: QoS,
+) -> NeedResult {
+    let worst = measured(need, point, qos, points);
+    let verdict = match &worst {
+        Some(measured) if holds(need.comparison, measured.value.number(), measured.bound) => {
+            Verdict::Holds
+        }
+        Some(_) => Verdict::Violated,
+        None => Verdict::Inconclusive,
+    };
+    NeedResult { need: need.clone(), verdict, worst }
+}
+
+/// Judges one need over points: where it is broken, or else comes nearest to it.
+#[must_use]
+fn judge_need(need: &Need, points: &[PointResult]) -> NeedResult {
+    let mut worst: Option<(f64, Measured)> = None;
+    let mut unmeasured = false;
+    for point in points {
+        for qos in point.levels().filter(|qos| need.qos.is_none_or(|wanted| wanted == *qos)) {
+            let Some(measured) = measured(need, point, qos, points) else {
+                unmeasured = true;
+                continue;
+            };
+            let excess = excess(need.comparison, measured.value.number(), measured.bound);
+            if worst.as_ref().is_none_or(|(most, _)| excess > *most) {
+                worst = Some((excess, measured));
+            }
+        }
+    }
+    let verdict = match &worst {
+        Some((_, measured)) if !holds(need.comparison, measured.value.number(), measured.bound) => {
+            Verdict::Violated
+        }
+        Some(_) if !unmeasured => Verdict::Holds,
+        _ => Verdict::Inconclusive,
+    };
+    NeedResult { need: need.clone(), verdict, worst: worst.map(|(_, measured)| measured) }
+}
+
+/// What a need compares for one published QoS of one point; `None` if there is nothing to measure.
+fn measured(
+    need: &Need,
+    point: &PointResult,
+    qos: QoS,
+    points: &[PointResult],
+) -> Option<Measured> {
+    let as_share = matches!(need.bound, Bound::Share(_));
+    let value = measure(point, qos, need.metric, as_share)?;
+    let bound = bound_number(need, point, points, as_share)?;
+    Some(Measured { label: point.label.clone(), qos, value, bound })
+}
+
+/// How far a value is beyond its bound, in the direction that breaks the need.
+fn excess(comparison: Comparison, value: f64, bound: f64) -> f64 {
+    match comparison {
+        Comparison::Less | Comparison::AtMost => value - bound,
+        Comparison::AtLeast | Comparison::Greater => bound - value,
+        Comparison::Equal => (value - bound).abs(),
+    }
+}
+
+/// Whether a value meets its bound.
+#[expect(clippy::float_cmp, reason = "`==` in a need means just that")]
+pub(super) fn holds(comparison: Comparison, value: f64, bound: f64) -> bool {
+    match comparison {
+        Comparison::Less => value < bound,
+        Comparison::AtMost => value <= bound,
+        Comparison::AtLeast => value >= bound,
+        Comparison::Greater => value > bound,
+        Comparison::Equal => value == bound,
+    }
+}
+
+fn bound_number(
+    need: &Need,
+    point: &PointResult,
+    points: &[PointResult],
+    as_share: bool,
+) -> Option<f64> {
+    match need.bound {
+        Bound::Number(number) | Bound::Share(number) => Some(number),
+        Bound::Span(span) => Some(span.as_secs_f64()),
+        Bound::Times(factor, qos) => {
+            let same = |other: &&PointResult| other.granted == point.granted;
+            let other = points.iter().filter(same).find(|other| other.rows(qos).next().is_some());
+            Some(factor * measure(other?, qos, need.metric, as_share)?.number())
+        }
+    }
+}
+
+/// One metric of one published QoS over all seeds of a point: counts are means a run, shares and
+/// quantiles are taken over all runs together, peaks are the worst run's.
+#[must_use]
+pub fn measure(point: &PointResult, qos: QoS, metric: Metric, as_share: bool) -> Option<Value> {
+    let runs = point.rows(qos).count();
+    let sum = |of: fn(&QosRow) -> u64| float(point.rows(qos).map(of).sum());
+    let counted = |of: fn(&QosRow) -> u64, population: fn(&QosRow) -> u64| {
+        if as_share {
+            ratio(sum(of), sum(population)).map(Value::Share)
+        } else {
+            ratio(sum(of), float(runs as u64)).map(Value::Number)
+        }
+    };
+    let times: &Times = &point.times[qos.index()];
+    let facts = || point.trials.iter().filter_map(|trial| trial.facts.as_ref());
+    let (units, messages) = (|row: &QosRow| row.counts.units, |row: &QosRow| row.counts.messages);
+    let population = |of: fn(&QosRow) -> u64| point.rows(qos).map(of).sum();
+    match metric {
+        Metric::Delivered => counted(|row| row.counts.delivered, units),
+        Metric::Lost => counted(|row| row.counts.lost, units),
+        Metric::Duplicated => counted(|row| row.counts.duplicated, units),
+        Metric::Copies => {
+            let copies = sum(|row| row.counts.delivered) + sum(|row| row.counts.extra_copies);
+            ratio(copies, sum(|row| row.counts.delivered)).map(Value::Number)
+        }
+        Metric::Unexpected => counted(|row| row.counts.unexpected, units),
+        Metric::Stuck => counted(|row| row.counts.stuck, messages),
+        Metric::Reordered => counted(|row| row.counts.reordered, units),
+        Metric::Packets => ratio(sum(|row| row.sent().packets), sum(messages)).map(Value::Number),
+        Metric::Bytes => ratio(sum(|row| row.sent().bytes), sum(messages)).map(Value::Number),
+        Metric::Overhead => {
+            let payload = point.rows(qos).map(|row| row.delivered_payload).sum();
+            ratio(sum(|row| row.sent().bytes), payload).map(Value::Number)
+        }
+        Metric::Latency(statistic) => {
+            time(&times.latency, population(units), statistic).map(Value::Seconds)
+        }
+        Metric::Completion(statistic) => {
+            time(&times.completion, population(messages), statistic).map(Value::Seconds)
+        }
+        Metric::InFlight => {
+            facts().map(|facts| facts.in_flight_peak).max().map(|n| Value::Number(float(n)))
+        }
+        Metric::Queued => {
+            facts().map(|facts| facts.queued_peak).max().map(|n| Value::Number(float(n)))
+        }
+        Metric::Recovery => {
+            let worst = facts().filter_map(|facts| facts.recovery).max();
+            worst.map(|span| Value::Seconds(span.as_secs_f64()))
+        }
+        Metric::Energy | Metric::Power | Metric::Battery => of_radios(point, metric),
+    }
+}
+
+/// A metric of the radios of all trials of a point; `None` without any.
+fn of_radios(point: &PointResult, metric: Metric) -> Option<Value> {
+    let facts = point.trials.iter().filter_map(|trial| trial.facts.as_ref());
+    let radios = facts.filter_map(|facts| facts.radio).reduce(|mut sum, one| {
+        sum += one;
+        sum
+    })?;
+    let number = match metric {
+        Metric::Power => radios.watts().map(|watts| watts * 1e3),
+        Metric::Battery => radios.battery_years(),
+        _ => {
+            let rows = point.trials.iter().flat_map(|trial| &trial.qos);
+            ratio(radios.energy(), float(rows.map(|row| row.counts.messages).sum()))
+        }
+    };
+    number.map(Value::Number)
+}
+
+/// Seconds; infinite where the quantile falls among what never came. `None` without anybody to
+/// measure.
+fn time(
+    times: &qoslab_guarantee::metrics::Latency,
+    population: u64,
+    statistic: Statistic,
+) -> Option<f64> {
+    if population == 0 {
+        return None;
+    }
+    let span = match statistic {
+        Statistic::Quantile(q) => times.quantile(q, population),
+        Statistic::Max => times.quantile(1.0, population).map(|_| times.max()),
+        Statistic::Mean => return times.mean().map(Span::as_secs_f64),
+    };
+    Some(span.map_or(f64::INFINITY, Span::as_secs_f64))
+}
+
+fn ratio(part: f64, whole: f64) -> Option<f64> {
+    (whole > 0.0).then(|| part / whole)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "statistics and display only")]
+const fn float(count: u64) -> f64 {
+    count as f64
+}

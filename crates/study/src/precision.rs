@@ -1,0 +1,50 @@
+//! When enough seeds have run.
+
+use serde::{Deserialize, Serialize};
+
+use super::result::PointResult;
+use super::statistics::{self, Interval};
+use qoslab_core::base::qos::QoS;
+
+/// Seeds that each cell has before its intervals are looked at.
+pub(super) const FIRST_SEEDS: u32 = 20;
+/// Seeds that are added at a time.
+pub(super) const MORE_SEEDS: u32 = 10;
+
+/// How narrow the 95 % intervals shall be: at most so much to each side, absolute for shares of
+/// delivered and duplicated units, relative for packets and bytes a message.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Precision(f64);
+
+impl Precision {
+    /// A share above 0 and below 1; `None` otherwise.
+    #[must_use]
+    pub fn new(share: f64) -> Option<Self> {
+        (share > 0.0 && share < 1.0).then_some(Self(share))
+    }
+
+    /// The share.
+    #[must_use]
+    pub const fn share(self) -> f64 {
+        self.0
+    }
+
+    /// Whether every level of every point is known so well.
+    pub(super) fn is_reached(self, points: &[PointResult]) -> bool {
+        let levels = points.iter().flat_map(|point| point.levels().map(move |qos| (point, qos)));
+        levels.into_iter().all(|(point, qos)| self.is_reached_at(point, qos))
+    }
+
+    fn is_reached_at(self, point: &PointResult, qos: QoS) -> bool {
+        let absolute = |interval: Interval| half_width(interval) <= self.0;
+        let relative = |interval: Interval| half_width(interval) <= self.0 * interval.value;
+        absolute(statistics::delivered_share(point, qos))
+            && absolute(statistics::duplicated_share(point, qos))
+            && relative(statistics::packets_a_message(point, qos))
+            && relative(statistics::bytes_a_message(point, qos))
+    }
+}
+
+fn half_width(interval: Interval) -> f64 {
+    (interval.high - interval.low) / 2.0
+}

@@ -1,0 +1,31 @@
+//! The few numbers by which a distribution of times is told.
+
+use qoslab_core::base::time::Span;
+use qoslab_guarantee::metrics::Latency;
+
+/// A few numbers of a distribution of times. `None` means never: what did not come counts as
+/// infinite.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quantiles {
+    /// The mean of those that came.
+    pub mean: Option<Span>,
+    /// The median.
+    pub p50: Option<Span>,
+    /// 99 of 100 are not above.
+    pub p99: Option<Span>,
+    /// The largest.
+    pub max: Option<Span>,
+}
+
+impl Quantiles {
+    /// Over `population` values, those missing counted as infinite.
+    #[must_use]
+    pub fn new(times: &Latency, population: u64) -> Self {
+        Self {
+            mean: times.mean(),
+            p50: times.quantile(0.5, population),
+            p99: times.quantile(0.99, population),
+            max: times.quantile(1.0, population).map(|_| times.max()),
+        }
+    }
+}

@@ -1,0 +1,454 @@
+//! What many trials of a scenario found, small enough to keep.
+
+use std::collections::BTreeMap;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::breaks::{cause_of, is_expected, verdict_of};
+use super::needs::NeedResult;
+pub use super::quantiles::Quantiles;
+use super::shrink::Bug;
+pub use super::stories::Story;
+use crate::scenario::Scenario;
+use crate::scenario::expect::{Expect, ExpectedBreak, KnownBreak};
+use qoslab_core::base::ending::Ending;
+use qoslab_core::base::name::Kind;
+use qoslab_core::base::qos::QoS;
+use qoslab_core::base::time::{Span, Time};
+use qoslab_core::network::radio::RadioUse;
+use qoslab_guarantee::metrics::{
+    Count, Counts, KindTraffic, Latency, MESSAGE_KINDS, Purposes, QosMetrics,
+};
+use qoslab_guarantee::verdict::{Excuse, Finding, Outcome, RuleBreak, RuleFinding, Violation};
+use qoslab_sim::EngineKind;
+use qoslab_sim::trial::{PayloadSize, Setup};
+
+/// How a trial, a point or a scenario stands; the worst of many is the greatest. The order is
+/// the precedence of the exit codes 0, 3, 1, 5, 70.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// Every promise and need holds.
+    #[default]
+    Holds,
+    /// Nothing is proved: not drained, or something expected never happened.
+    Inconclusive,
+    /// A promise or a MUST of the standard is broken, or a need not met.
+    Violated,
+    /// The same trial gave another trace the second time.
+    NotDeterministic,
+    /// A bug in qoslab: a panic, or a violation that nothing explains.
+    Bug,
+}
+
+/// At most so many failing trials of a point are kept in full.
+pub const MAX_FAILURES: usize = 3;
+
+/// All that is known of one scenario.
+#[derive(Clone, Debug)]
+pub struct ScenarioResult {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// What ran its trials.
+    pub engine: EngineKind,
+    /// How many trials were to run.
+    pub planned: usize,
+    /// How many did; fewer after an interruption.
+    pub finished: usize,
+    /// Whether only a part of the scenario was asked for: then a need, `sometimes` or expected
+    /// break that it cannot show is not judged.
+    pub narrowed: bool,
+    /// The points that were to run, in the scenario's order.
+    pub points: Vec<PointResult>,
+    /// The needs, in the scenario's order, each judged over all points.
+    pub needs: Vec<NeedResult>,
+    /// Counters that must not be zero, with their sums.
+    pub sometimes: Vec<(String, u64)>,
+    /// Breaks that must occur, with how often they did.
+    pub expected: Vec<(ExpectedBreak, u64)>,
+    /// Breaks that the gate knows, with how often they occurred.
+    pub known: Vec<(KnownBreak, u64)>,
+    /// The verdict over all of it.
+    pub verdict: Verdict,
+}
+
+/// All seeds of one point, folded.
+#[derive(Clone, Debug)]
+pub struct PointResult {
+    /// The position in [`Scenario::points`].
+    pub index: usize,
+    /// The point's name for people, such as `qos 2`.
+    pub label: String,
+    /// The published QoS where it is one.
+    pub published: Option<QoS>,
+    /// The granted QoS where it is an axis.
+    pub granted: Option<QoS>,
+    /// One row a trial, by seed.
+    pub trials: Vec<TrialRow>,
+    /// Times over all seeds, by published QoS.
+    pub times: [Times; 3],
+    /// What was broken, over all seeds, expected or not.
+    pub violations: BTreeMap<Violation, u64>,
+    /// Rules that were broken, over all seeds, expected or not.
+    pub rules: BTreeMap<RuleBreak, u64>,
+    /// What was excused, over all seeds.
+    pub excuses: BTreeMap<Excuse, u64>,
+    /// Counters, over all seeds.
+    pub sometimes: BTreeMap<&'static str, u64>,
+    /// The first few failing trials in full, at most [`MAX_FAILURES`].
+    pub failures: Vec<Failure>,
+    /// How many trials stand how.
+    pub verdicts: BTreeMap<Verdict, usize>,
+    /// The mean payload of a message in bytes, by published QoS.
+    payload_mean: [f64; 3],
+}
+
+/// The times of one published QoS, merged over seeds.
+#[derive(Clone, Debug, Default)]
+pub struct Times {
+    /// From `publish()` to the first delivery.
+    pub latency: Latency,
+    /// From `publish()` to the end of the publisher's handshake.
+    pub completion: Latency,
+}
+
+/// One trial, without what is merged.
+#[derive(Clone, Debug)]
+pub struct TrialRow {
+    /// Its name.
+    pub name: String,
+    /// Its seed.
+    pub seed: u64,
+    /// How it stands.
+    pub verdict: Verdict,
+    /// What the engine and the ledger said; `None` where the trial crashed.
+    pub facts: Option<TrialFacts>,
+    /// One for each published QoS that had messages.
+    pub qos: Vec<QosRow>,
+}
+
+/// Facts of a whole trial.
+#[derive(Clone, Debug)]
+pub struct TrialFacts {
+    /// How it ended.
+    pub ending: Ending,
+    /// When, in virtual time.
+    pub ended_at: Time,
+    /// Events the engine handled.
+    pub events: u64,
+    /// Packets sent, of every kind, in all phases.
+    pub packets: u64,
+    /// The hash of its trace.
+    pub trace_hash: u64,
+    /// Control packets that belong to no message, by [`Kind`]'s number.
+    pub control: [Count; Kind::ALL.len()],
+    /// Wire bytes by purpose.
+    pub bytes: Purposes,
+    /// The most messages in flight at one time.
+    pub in_flight_peak: u64,
+    /// The most messages queued at one time.
+    pub queued_peak: u64,
+    /// From the last fault to an empty backlog.
+    pub recovery: Option<Span>,
+    /// What the clients' radios used; `None` if no client has one.
+    pub radio: Option<RadioUse>,
+    /// How many promises were broken as declared.
+    pub breaks_expected: u64,
+    /// How many promises were broken otherwise.
+    pub breaks_unexpected: u64,
+    /// How many rules of the standard were broken, declared or not, whatever their strength.
+    pub rules_broken: u64,
+    /// Units that were excused.
+    pub excused: u64,
+}
+
+/// What one trial measured of one published QoS.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the words are documented at QosMetrics")]
+pub struct QosRow {
+    pub qos: QoS,
+    pub counts: Counts,
+    /// Bytes: delivered units times the mean payload, which is exact where all payloads of this
+    /// QoS have one length.
+    pub delivered_payload: f64,
+    pub latency: Quantiles,
+    pub completion: Quantiles,
+    pub traffic: [[KindTraffic; MESSAGE_KINDS.len()]; 2],
+}
+
+/// A trial that failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The trial's name.
+    pub trial: String,
+    /// Its seed.
+    pub seed: u64,
+    /// How it stands.
+    pub verdict: Verdict,
+    /// What went wrong.
+    pub cause: Cause,
+    /// The smallest trials in which the same goes wrong, where somebody looked for them: of the
+    /// first failure of each kind.
+    pub stories: Vec<Story>,
+}
+
+impl Failure {
+    /// Whether a story tells of what a finding tells of.
+    #[must_use]
+    pub fn has_ladder(&self, finding: &Finding) -> bool {
+        let bug = Bug::Promise(finding.violation);
+        self.stories.iter().any(|story| story.shrunk.bug == bug)
+    }
+}
+
+/// What went wrong in a trial.
+#[derive(Clone, Debug)]
+pub enum Cause {
+    /// Promises or rules were broken; those that were not declared.
+    Broken {
+        /// The sums over all published QoS.
+        totals: Counts,
+        /// The first few in full.
+        findings: Vec<Finding>,
+        /// How many there were of each kind.
+        violations: BTreeMap<Violation, u64>,
+        /// The first few broken rules in full.
+        rule_findings: Vec<RuleFinding>,
+        /// How many there were of each: of every MUST that was broken.
+        rules: BTreeMap<RuleBreak, u64>,
+    },
+    /// It did not drain.
+    NotDrained {
+        /// How it ended.
+        ending: Ending,
+        /// When.
+        at: Time,
+    },
+    /// The second pass gave another trace.
+    NotDeterministic {
+        /// The hash of the first pass.
+        first: u64,
+        /// The hash of the second.
+        second: u64,
+    },
+    /// qoslab panicked, with this message.
+    Panicked(String),
+}
+
+/// How one trial went: what it said, or why it said nothing.
+#[derive(Debug)]
+pub enum Judged {
+    /// It ran to an end.
+    Finished(Box<Outcome>),
+    /// The two passes differ: the hashes of their traces.
+    NotDeterministic(u64, u64),
+    /// It panicked, with this message.
+    Panicked(String),
+    /// The user interrupted it; it counts for nothing.
+    Interrupted,
+}
+
+impl PointResult {
+    /// A point of which no trial has run yet.
+    #[must_use]
+    pub fn new(scenario: &Scenario, index: usize) -> Self {
+        let point = &scenario.points[index];
+        Self {
+            index,
+            label: point.label(),
+            published: point.published,
+            granted: point.granted,
+            trials: Vec::new(),
+            times: Default::default(),
+            violations: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            excuses: BTreeMap::new(),
+            sometimes: BTreeMap::new(),
+            failures: Vec::new(),
+            verdicts: BTreeMap::new(),
+            payload_mean: QoS::ALL.map(|qos| mean_payload(&point.setup, qos)),
+        }
+    }
+
+    /// Adds the next trial, in the order of seeds.
+    pub fn fold(&mut self, name: String, seed: u64, judged: Judged, expect: &Expect) {
+        let row = match judged {
+            Judged::Interrupted => return,
+            Judged::Finished(outcome) => self.fold_outcome(name, seed, *outcome, expect),
+            Judged::NotDeterministic(first, second) => {
+                let cause = Cause::NotDeterministic { first, second };
+                self.fold_failure(name, seed, Verdict::NotDeterministic, cause)
+            }
+            Judged::Panicked(message) => {
+                self.fold_failure(name, seed, Verdict::Bug, Cause::Panicked(message))
+            }
+        };
+        *self.verdicts.entry(row.verdict).or_default() += 1;
+        self.trials.push(row);
+    }
+
+    /// The worst verdict of its trials; without any, nothing is proved.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.verdicts.keys().copied().max().unwrap_or(Verdict::Inconclusive)
+    }
+
+    /// One hash over the trace hashes of its trials, in the order of seeds.
+    #[must_use]
+    pub fn trace_hash(&self) -> u64 {
+        let facts = self.trials.iter().filter_map(|trial| trial.facts.as_ref());
+        facts.fold(0, |hash, facts| xxh3_64_with_seed(&facts.trace_hash.to_le_bytes(), hash))
+    }
+
+    /// How many of its trials stand so.
+    #[must_use]
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.verdicts.get(&verdict).copied().unwrap_or(0)
+    }
+
+    /// The rows of one published QoS, by seed.
+    pub fn rows(&self, qos: QoS) -> impl Iterator<Item = &QosRow> {
+        self.trials.iter().flat_map(|trial| &trial.qos).filter(move |row| row.qos == qos)
+    }
+
+    /// Wire bytes of each of [`Purposes::EACH`] for each message published, over all trials;
+    /// `None` without messages. They belong to whole trials, with all their levels.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "statistics and display only")]
+    pub fn purposes(&self) -> Option<[f64; Purposes::EACH.len()]> {
+        let facts = || self.trials.iter().filter_map(|trial| trial.facts.as_ref());
+        let rows = self.trials.iter().flat_map(|trial| &trial.qos);
+        let messages: u64 = rows.map(|row| row.counts.messages).sum();
+        let bytes = |of: fn(&Purposes) -> u64| -> u64 { facts().map(|it| of(&it.bytes)).sum() };
+        (messages > 0).then(|| Purposes::EACH.map(|(.., of)| bytes(of) as f64 / messages as f64))
+    }
+
+    /// The published QoS that had messages, ascending.
+    pub fn levels(&self) -> impl Iterator<Item = QoS> {
+        QoS::ALL.into_iter().filter(|qos| self.rows(*qos).next().is_some())
+    }
+
+    fn fold_failure(
+        &mut self,
+        name: String,
+        seed: u64,
+        verdict: Verdict,
+        cause: Cause,
+    ) -> TrialRow {
+        self.keep(Failure { trial: name.clone(), seed, verdict, cause, stories: Vec::new() });
+        TrialRow { name, seed, verdict, facts: None, qos: Vec::new() }
+    }
+
+    fn fold_outcome(
+        &mut self,
+        name: String,
+        seed: u64,
+        outcome: Outcome,
+        expect: &Expect,
+    ) -> TrialRow {
+        let verdict = verdict_of(&outcome, expect);
+        let row = TrialRow {
+            name,
+            seed,
+            verdict,
+            facts: Some(TrialFacts::new(&outcome, expect)),
+            qos: QoS::ALL
+                .into_iter()
+                .filter(|qos| outcome.metrics.qos[qos.index()].counts.messages > 0)
+                .map(|qos| {
+                    let payload = self.payload_mean[qos.index()];
+                    QosRow::new(qos, &outcome.metrics.qos[qos.index()], payload)
+                })
+                .collect(),
+        };
+        for (times, metrics) in self.times.iter_mut().zip(&outcome.metrics.qos) {
+            times.latency.merge(&metrics.latency);
+            times.completion.merge(&metrics.completion);
+        }
+        add(&mut self.violations, &outcome.violations);
+        add(&mut self.rules, &outcome.rules);
+        add(&mut self.excuses, &outcome.excuses);
+        add(&mut self.sometimes, &outcome.sometimes);
+        if verdict != Verdict::Holds {
+            let cause = cause_of(outcome, expect);
+            let (trial, stories) = (row.name.clone(), Vec::new());
+            self.keep(Failure { trial, seed, verdict, cause, stories });
+        }
+        row
+    }
+
+    /// Keeps the first few failures, the worst verdict first.
+    fn keep(&mut self, failure: Failure) {
+        let at = self.failures.partition_point(|kept| kept.verdict >= failure.verdict);
+        self.failures.insert(at, failure);
+        self.failures.truncate(MAX_FAILURES);
+    }
+}
+
+/// The mean payload of the messages published with one QoS, by the scenario's own numbers.
+fn mean_payload(setup: &Setup, qos: QoS) -> f64 {
+    let streams = || setup.streams.iter().filter(|stream| stream.qos == qos);
+    let messages: f64 = streams().map(|stream| f64::from(stream.count)).sum();
+    let bytes = streams().map(|stream| {
+        let mean = match stream.payload {
+            PayloadSize::Fixed(bytes) => f64::from(bytes),
+            PayloadSize::Uniform(least, most) => f64::midpoint(f64::from(least), f64::from(most)),
+        };
+        mean * f64::from(stream.count)
+    });
+    if messages > 0.0 { bytes.sum::<f64>() / messages } else { 0.0 }
+}
+
+fn add<K: Ord + Copy>(sums: &mut BTreeMap<K, u64>, counts: &BTreeMap<K, u64>) {
+    for (key, count) in counts {
+        *sums.entry(*key).or_default() += count;
+    }
+}
+
+impl TrialFacts {
+    fn new(outcome: &Outcome, expect: &Expect) -> Self {
+        let breaks = |expected: bool| {
+            let all = outcome.violations.iter();
+            all.filter(|(it, _)| is_expected(expect, **it) == expected).map(|(_, n)| n).sum()
+        };
+        Self {
+            ending: outcome.ending,
+            ended_at: outcome.ended_at,
+            events: outcome.events,
+            packets: outcome.packets,
+            trace_hash: outcome.trace_hash,
+            control: outcome.metrics.control,
+            bytes: outcome.metrics.bytes,
+            in_flight_peak: outcome.metrics.in_flight_peak,
+            queued_peak: outcome.metrics.queued_peak,
+            recovery: outcome.metrics.recovery,
+            radio: outcome.metrics.radio,
+            breaks_expected: breaks(true),
+            breaks_unexpected: breaks(false),
+            rules_broken: outcome.rules.values().sum(),
+            excused: outcome.excuses.values().sum(),
+        }
+    }
+}
+
+impl QosRow {
+    #[expect(clippy::cast_precision_loss, reason = "statistics and display only")]
+    fn new(qos: QoS, metrics: &QosMetrics, payload_mean: f64) -> Self {
+        Self {
+            qos,
+            counts: metrics.counts,
+            delivered_payload: metrics.counts.delivered as f64 * payload_mean,
+            latency: Quantiles::new(&metrics.latency, metrics.counts.units),
+            completion: Quantiles::new(&metrics.completion, metrics.counts.messages),
+            traffic: metrics.traffic,
+        }
+    }
+
+    /// Packets and bytes on both hops, resends included.
+    #[must_use]
+    pub fn sent(&self) -> Count {
+        let kinds = self.traffic.iter().flatten();
+        kinds.flat_map(|kind| [kind.first, kind.resent]).fold(Count::default(), |sum, count| {
+            Count { packets: sum.packets + count.packets, bytes: sum.bytes + count.bytes }
+        })
+    }
+}

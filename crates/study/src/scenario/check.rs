@@ -1,0 +1,258 @@
+//! What the whole of a scenario must agree on: its axes and its expectations.
+
+use std::ops::Range;
+
+use super::audience::Audience;
+use super::check_client::is_name_letter;
+use super::client::ClientTable;
+use super::diagnostic::Diagnostics;
+use super::expect::{
+    Bound, Expect, Expected, ExpectedBreak, ExpectedRule, Metric, Need, SOMETIMES,
+};
+use super::file::{BrokenTable, File};
+use super::nodes::Nodes;
+use super::possible::possible;
+use super::value::{Given, Levels};
+use qoslab_core::base::qos::QoS;
+use qoslab_core::base::time::Span;
+use qoslab_guarantee::rules::ALL;
+use qoslab_guarantee::verdict::{Blame, Breach, Promise, Violation};
+use qoslab_sim::trial::Setup;
+
+/// Checks the name, the deadline and the axes.
+pub(super) fn header(file: &File, errors: &mut Diagnostics) {
+    let name = &file.name;
+    let long = name.value.len() > 64;
+    if name.value.is_empty()
+        || long
+        || name.value.starts_with('.')
+        || !name.value.chars().all(is_name_letter)
+    {
+        errors
+            .error(&name.span, "the name cannot name a folder", "results are kept under it")
+            .help("use up to 64 letters, digits, `-`, `_` and `.`, not beginning with `.`");
+    }
+    if file.deadline.value.0 == Span::ZERO {
+        errors.error(&file.deadline.span, "deadline must be more than zero", "no time at all");
+    }
+    let publishes = file.client.iter().flat_map(|client| &client.value.publish);
+    let levels: Vec<_> = publishes.map(|publish| &publish.value.qos).collect();
+    axis(&levels, "publish", errors);
+    let subscribes = file.client.iter().flat_map(|client| &client.value.subscribe);
+    let levels: Vec<_> = subscribes.map(|subscribe| &subscribe.value.qos).collect();
+    axis(&levels, "subscribe", errors);
+    let silent = |client: &ClientTable| client.publish.is_empty() && client.will.is_none();
+    if file.client.iter().all(|client| silent(&client.value)) {
+        let span = file.client.first().map_or(0..0, |client| client.value.name.span.clone());
+        errors
+            .error(&span, "nobody publishes", "no client has a [[client.publish]]")
+            .help("add one to a client");
+    }
+}
+
+/// Lists are one axis: they move together, so they must be the same.
+fn axis(all: &[&Given<Levels>], which: &str, errors: &mut Diagnostics) {
+    let mut lists = all.iter().filter(|levels| matches!(levels.value, Levels::Axis(_)));
+    let Some(first) = lists.next() else { return };
+    for other in lists.filter(|other| other.value != first.value) {
+        let title = format!("all lists of QoS on [[client.{which}]] must be the same");
+        errors
+            .error(&other.span, title, "this one differs from the first")
+            .help("they are one axis and move together; write a single QoS for what stays");
+    }
+}
+
+/// Checks and takes over what is expected; `setups` are those of all points.
+pub(super) fn expect(
+    file: &File,
+    nodes: &Nodes,
+    setups: &[&Setup],
+    errors: &mut Diagnostics,
+) -> Expect {
+    let mut expect = Expect::default();
+    for allow in &file.expect.allow {
+        if allow.value != "queue-overflow" {
+            let title = format!("allow cannot be `{}`", allow.value);
+            errors.error(&allow.span, title, "unknown word").help("known here: queue-overflow");
+        }
+    }
+    for word in &file.expect.sometimes {
+        if !SOMETIMES.contains(&word.value.as_str()) {
+            let title = format!("sometimes cannot be `{}`", word.value);
+            errors.error(&word.span, title, "unknown word").suggest(&word.value, &SOMETIMES);
+        } else if !setups.iter().any(|setup| possible(&word.value, setup)) {
+            let title = format!("`{}` can never happen here", word.value);
+            // The file may well cause it, as a sweep from zero on does: but not so.
+            if errors.settings.is_empty() {
+                errors.error(&word.span, title, "nothing in this scenario causes it");
+            } else {
+                errors.warn(&word.span, title, "not judged: nothing causes it with what is set");
+            }
+        } else {
+            expect.sometimes.push(word.value.clone());
+        }
+    }
+    for need in &file.expect.need {
+        match Need::parse(&need.value) {
+            Ok(read) => {
+                check_need(&read, need, nodes, errors);
+                expect.needs.push(read);
+            }
+            Err(problem) => {
+                errors
+                    .error(&need.span, format!("the need {}", problem.what), problem.label)
+                    .help(problem.help);
+            }
+        }
+    }
+    for broken in &file.expect.broken {
+        if let Some(what) = expected(broken, file, setups, errors) {
+            expect.broken.push(ExpectedBreak { what, why: broken.value.why.clone() });
+        }
+    }
+    expect
+}
+
+/// Which promise or which rule is known to break, where it can break here.
+fn expected(
+    given: &Given<BrokenTable>,
+    file: &File,
+    setups: &[&Setup],
+    errors: &mut Diagnostics,
+) -> Option<Expected> {
+    let what = named(given, errors)?;
+    if let Expected::Promise(violation) = what {
+        check_break(violation, given, file, setups, errors);
+    }
+    Some(what)
+}
+
+/// Which promise or which rule a table names.
+pub(super) fn named(given: &Given<BrokenTable>, errors: &mut Diagnostics) -> Option<Expected> {
+    let table = &given.value;
+    let blame = Blame::from(table.blame);
+    match (table.promise, table.kind, &table.rule) {
+        (Some(promise), Some(kind), None) => {
+            let (promise, breach) = (Promise::from(promise), Breach::from(kind));
+            let violation = Violation { promise, breach, blame };
+            check_kind(violation, &given.span, errors).then_some(Expected::Promise(violation))
+        }
+        (None, None, Some(rule)) => {
+            check_rule(rule, blame, given, errors);
+            Some(Expected::Rule(ExpectedRule { rule: rule.clone(), blame }))
+        }
+        // A misspelt word was told of already.
+        _ if !errors.list.is_empty() => None,
+        _ => {
+            errors
+                .error(&given.span, "what breaks is not clear", "neither a promise nor a rule")
+                .help("give `promise` and `kind`, or `rule` alone");
+            None
+        }
+    }
+}
+
+/// Whether there is such a rule, and whether such a node can break it.
+fn check_rule(rule: &str, blame: Blame, given: &Given<BrokenTable>, errors: &mut Diagnostics) {
+    if !ALL.iter().any(|known| known.is_called(rule)) {
+        errors
+            .error(&given.span, format!("no rule is called `{rule}`"), "nobody checks it")
+            .help("docs/rules.md lists all, by id such as `MQTT-3.3.1-1` and by name");
+    } else if !matches!(blame, Blame::Publisher | Blame::Broker | Blame::Subscriber) {
+        errors
+            .error(&given.span, "only an endpoint can break a rule", "so it is not to blame")
+            .help("blame `publisher`, `broker` or `subscriber`");
+    }
+}
+
+fn check_need(need: &Need, given: &Given<String>, nodes: &Nodes, errors: &mut Diagnostics) {
+    let has = |qos: QoS| {
+        nodes.published.iter().any(|levels| match levels {
+            Levels::One(one) => *one == qos,
+            Levels::Axis(list) => list.contains(&qos),
+        })
+    };
+    let other = match need.bound {
+        Bound::Times(_, qos) => Some(qos),
+        _ => None,
+    };
+    for qos in [need.qos, other].into_iter().flatten().filter(|qos| !has(*qos)) {
+        let title = format!("no trial publishes with QoS {qos}");
+        errors.error(&given.span, title, "so this need can never be judged");
+    }
+    check_radios(need, given, nodes, errors);
+}
+
+/// Energy is known only of radios, and how long a battery lasts only where there is one.
+fn check_radios(need: &Need, given: &Given<String>, nodes: &Nodes, errors: &mut Diagnostics) {
+    let mut radios = nodes.clients.iter().filter_map(|client| client.radio.as_ref()).peekable();
+    if need.metric.is_of_radios() && radios.peek().is_none() {
+        errors
+            .error(&given.span, "no client has a radio", "so its energy is not known")
+            .help("add `radio = \"nb-iot\"` or another to a client: docs/radio.md");
+    } else if need.metric == Metric::Battery && radios.all(|radio| radio.battery_uj.is_none()) {
+        errors
+            .error(&given.span, "no radio has a battery", "so nothing can run down")
+            .help("write it as in `radio = { preset = \"nb-iot\", battery = \"5400mWh\" }`");
+    }
+}
+
+/// Whether a promise can break so at all.
+fn check_kind(violation: Violation, span: &Range<usize>, errors: &mut Diagnostics) -> bool {
+    let kinds: &[(Breach, &str)] = match violation.promise {
+        Promise::AtMostOnce => &[(Breach::Duplicated, "duplicated")],
+        Promise::AtLeastOnce => &[(Breach::Lost, "lost")],
+        Promise::ExactlyOnce => &[(Breach::Lost, "lost"), (Breach::Duplicated, "duplicated")],
+        Promise::Acknowledged => &[(Breach::Stuck, "stuck"), (Breach::Stalled, "stalled")],
+        Promise::OnlySubscribed => &[(Breach::Unexpected, "unexpected")],
+        Promise::Ordered => &[(Breach::Reordered, "reordered")],
+    };
+    let can = kinds.iter().any(|(kind, _)| *kind == violation.breach);
+    if !can {
+        let kinds: Vec<_> = kinds.iter().map(|(_, word)| *word).collect();
+        errors
+            .error(span, "this promise cannot break so", "an expectation without a case")
+            .help(format!("its kinds: {}", kinds.join(", ")));
+    }
+    can
+}
+
+/// Whether anybody is promised it here.
+fn check_break(
+    violation: Violation,
+    given: &Given<BrokenTable>,
+    file: &File,
+    setups: &[&Setup],
+    errors: &mut Diagnostics,
+) {
+    if violation.promise == Promise::Ordered && file.expect.order != Some(true) {
+        errors
+            .error(&given.span, "order is not promised here", "so it cannot break")
+            .help("add `order = true` to [expect]");
+    } else if !setups.iter().any(|setup| promised(violation.promise, setup)) {
+        errors.error(
+            &given.span,
+            "nobody is promised this here",
+            "no message is published and subscribed to with such a QoS",
+        );
+    }
+}
+
+/// Whether some message falls under the promise.
+fn promised(promise: Promise, setup: &Setup) -> bool {
+    let falls = |published: QoS, granted: QoS| match promise {
+        Promise::AtMostOnce => published.min(granted) == QoS::AtMostOnce && published.number() != 1,
+        Promise::AtLeastOnce => published.min(granted) == QoS::AtLeastOnce,
+        Promise::ExactlyOnce => published.min(granted) == QoS::ExactlyOnce,
+        Promise::Acknowledged | Promise::OnlySubscribed | Promise::Ordered => true,
+    };
+    if promise == Promise::Acknowledged {
+        return setup.streams.iter().any(|one| one.qos > QoS::AtMostOnce);
+    }
+    let audience = Audience::new(setup, |_| 0.0);
+    setup.streams.iter().any(|stream| {
+        let mut any = false;
+        audience.visit(&stream.topic, |group| any |= falls(stream.qos, group.granted));
+        any
+    })
+}

@@ -1,0 +1,259 @@
+//! The clients of a scenario file as they are written.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::file::{Retry, Store, default_inflight, default_store};
+use super::radio::{RadioTable, RadioWord};
+use super::texts::{Bytes, Duration, Every, Payload};
+use super::value::{Either, Given, Levels, Whole};
+use super::words::{
+    ConnectWord, DeliverOnWord, IdsWord, OnFullWord, Qos0Word, RepeatedPubrecWord,
+    RetainHandlingWord, SessionWord,
+};
+use qoslab_core::base::time::Span;
+use qoslab_sim::trial::PayloadSize;
+
+/// A client, or a fleet of equal ones.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClientTable {
+    /// Its name; `{i}` stands for its number in the fleet, from 1.
+    pub name: Given<String>,
+    /// How many of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<Given<Whole<1, 1_000_000>>>,
+    /// A real product, dated, whose documented settings are the defaults here:
+    /// `docs/profiles.md`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Given<String>>,
+    /// Whether the broker keeps its session while it is away: `"persistent"`, `"clean"` or, in
+    /// 5.0, `{ expiry = "10m" }`.
+    #[serde(default = "default_session")]
+    pub session: Given<Session>,
+    /// What it keeps through a crash: `"durable"`, `"volatile"` or `{ snapshot = "30s" }`.
+    #[serde(default = "default_store")]
+    pub store: Given<Store>,
+    /// What its radio needs, if its energy is asked for: `"lte-m"`, `"nb-iot"`, `"wifi"`, `"ble"`
+    /// or a table, as in `docs/radio.md`. It changes what is measured and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub radio: Option<Given<Either<RadioWord, RadioTable>>>,
+    /// When it is connected.
+    #[serde(default)]
+    pub connect: Given<ConnectWord>,
+    /// How long an attempt to connect may take; 30 s over tcp. Over datagrams CONNECT is repeated
+    /// instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_timeout: Option<Given<Duration>>,
+    /// How it comes back after a connection was lost.
+    #[serde(default)]
+    pub reconnect: Given<ReconnectTable>,
+    /// Whether it subscribes again when the broker kept no session.
+    #[serde(default = "yes")]
+    pub resubscribe: bool,
+    /// Pings after so long without sending a packet, in whole seconds; `0s` for never. Without an
+    /// answer for as long it closes the connection; the broker closes it after one and a half
+    /// times as long without a packet.
+    #[serde(default = "default_keep_alive")]
+    pub keep_alive: Given<Duration>,
+    /// When it sends again what was not acknowledged: `"reconnect"` over tcp, `"1s"` over
+    /// datagrams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Given<Retry>>,
+    /// How packet ids are given out.
+    #[serde(default)]
+    pub ids: IdsWord,
+    /// On which packet a QoS 2 message reaches the application.
+    #[serde(default)]
+    pub deliver_on: DeliverOnWord,
+    /// What it does when PUBREC comes again after its PUBREL.
+    #[serde(default)]
+    pub repeated_pubrec: RepeatedPubrecWord,
+    /// Messages it may have unacknowledged.
+    #[serde(default = "default_inflight")]
+    pub max_inflight: Whole<1, 65_535>,
+    /// What it does with messages that cannot leave yet.
+    #[serde(default)]
+    pub offline: OfflineTable,
+    /// Messages that the broker may have unacknowledged with it (5.0); 65535 if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receive_maximum: Option<Given<Whole<0, 65_535>>>,
+    /// The largest packet it takes (5.0); no limit if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_packet_size: Option<Given<Bytes>>,
+    /// Topic aliases that the broker may use (5.0); none if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic_alias_maximum: Option<Given<Whole<0, 65_535>>>,
+    /// Deviations from the standard: `docs/quirks.md`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quirks: Vec<Given<String>>,
+    /// What the broker publishes when its connection ends without DISCONNECT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub will: Option<Given<WillTable>>,
+    /// When it disconnects and stays away, counted from the start of the traffic.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub away: Vec<Given<AwayTable>>,
+    /// What it publishes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub publish: Vec<Given<PublishTable>>,
+    /// What it subscribes to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subscribe: Vec<Given<SubscribeTable>>,
+}
+
+/// What a client does with messages that cannot leave yet.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct OfflineTable {
+    /// Whether QoS 0 messages wait for a connection.
+    pub qos0: Qos0Word,
+    /// How many messages may wait.
+    pub max: Whole<1, 1_000_000_000>,
+    /// What happens to one more.
+    pub on_full: Given<OnFullWord>,
+}
+
+/// A time in which a client is disconnected.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AwayTable {
+    /// When it disconnects, after the start of the traffic.
+    pub at: Given<Duration>,
+    /// How long it stays away.
+    pub lasts: Given<Duration>,
+}
+
+/// A workload.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PublishTable {
+    /// The topic; `{i}` stands for the client's number.
+    pub topic: Given<String>,
+    /// The QoS; a list is an axis: one trial each.
+    pub qos: Given<Levels>,
+    /// How many messages.
+    pub count: Given<Whole<1, 100_000_000>>,
+    /// The time from one message to the next.
+    pub every: Given<Every>,
+    /// The first message comes at a time drawn evenly from this span.
+    #[serde(default = "default_spread")]
+    pub spread: Given<Duration>,
+    /// How long the payloads are.
+    #[serde(default = "default_payload")]
+    pub payload: Given<Payload>,
+    /// Whether the broker keeps the last message for later subscribers.
+    #[serde(default)]
+    pub retain: bool,
+    /// How long a message is worth delivering (5.0), in whole seconds; for ever if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiry: Option<Given<Duration>>,
+    /// Publish only the messages with these numbers, from 0; the others are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Given<Vec<u32>>>,
+}
+
+/// A subscription.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SubscribeTable {
+    /// The topic filter; `{i}` stands for the client's number.
+    pub filter: Given<String>,
+    /// The QoS asked for; a list is an axis: one trial each.
+    pub qos: Given<Levels>,
+    /// Do not send the client's own messages back to it (5.0).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_local: Option<Given<bool>>,
+    /// Keep the RETAIN flag as it was published (5.0).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retain_as_published: Option<Given<bool>>,
+    /// When retained messages answer the SUBSCRIBE (5.0).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retain_handling: Option<Given<RetainHandlingWord>>,
+    /// The Subscription Identifier (5.0).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identifier: Option<Given<Whole<1, 268_435_455>>>,
+    /// When, after the start of the traffic; before the traffic if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Given<Duration>>,
+    /// When it unsubscribes; never if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Given<Duration>>,
+}
+
+/// Whether the broker keeps a session, and how long.
+pub(super) type Session = Either<SessionWord, ExpiryTable>;
+
+/// A session that ends some time after its connection.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExpiryTable {
+    /// How long after, in whole seconds.
+    pub expiry: Duration,
+}
+
+/// The pauses between attempts to connect, of which a share from a half to all is drawn.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ReconnectTable {
+    /// The first; each further one is twice as long.
+    pub min: Duration,
+    /// The longest.
+    pub max: Duration,
+}
+
+/// A will: the messages `CLIENT/will`, one a connection.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WillTable {
+    /// The topic; `{i}` stands for the client's number.
+    pub topic: Given<String>,
+    /// The QoS.
+    pub qos: Whole<0, 2>,
+    /// How long its payload is.
+    #[serde(default = "default_will_payload")]
+    pub payload: Given<Bytes>,
+    /// Whether the broker keeps it for later subscribers.
+    #[serde(default)]
+    pub retain: bool,
+    /// How long after the connection it is published, if the client is not back by then (5.0); in
+    /// whole seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay: Option<Given<Duration>>,
+}
+
+const fn default_session() -> Given<Session> {
+    Given::assumed(Either::Text(SessionWord::Persistent))
+}
+
+const fn default_keep_alive() -> Given<Duration> {
+    Given::assumed(Duration(Span::ZERO))
+}
+
+const fn default_spread() -> Given<Duration> {
+    Given::assumed(Duration(Span::ZERO))
+}
+
+const fn default_payload() -> Given<Payload> {
+    Given::assumed(Payload(PayloadSize::Fixed(64)))
+}
+
+const fn default_will_payload() -> Given<Bytes> {
+    Given::assumed(Bytes(64))
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl Default for OfflineTable {
+    fn default() -> Self {
+        let on_full = Given::assumed(OnFullWord::default());
+        Self { qos0: Qos0Word::default(), max: Whole(1_000), on_full }
+    }
+}
+
+impl Default for ReconnectTable {
+    fn default() -> Self {
+        Self { min: Duration(Span::from_secs(1)), max: Duration(Span::from_secs(60)) }
+    }
+}

@@ -1,0 +1,111 @@
+//! Which link is whose.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::diagnostic::Diagnostics;
+use super::file::File;
+use super::link;
+use qoslab_core::network::settings::LinkSettings;
+
+/// The links by the names they are for.
+pub(super) struct Links {
+    list: Vec<LinkEntry>,
+}
+
+struct LinkEntry {
+    pattern: String,
+    settings: Arc<LinkSettings>,
+    line: usize,
+    span: Range<usize>,
+    used: bool,
+}
+
+impl Links {
+    pub(super) fn new(file: &File, errors: &mut Diagnostics) -> Self {
+        let mut list = Vec::new();
+        for link in &file.link {
+            let between = &link.value.between;
+            let settings = Arc::new(link::settings(&link.value, errors));
+            let Some(pattern) = client_of(&between.value) else {
+                errors
+                    .error(&between.span, "a link is between a client and the broker", "")
+                    .help("write it as in `between = [\"sensor-*\", \"broker\"]`");
+                continue;
+            };
+            let pattern = pattern.to_owned();
+            let line =
+                errors.source[..between.span.start.min(errors.source.len())].matches('\n').count()
+                    + 1;
+            list.push(LinkEntry {
+                pattern,
+                settings,
+                line,
+                span: between.span.clone(),
+                used: false,
+            });
+        }
+        Self { list }
+    }
+
+    pub(super) fn of(
+        &mut self,
+        name: &str,
+        span: &Range<usize>,
+        errors: &mut Diagnostics,
+    ) -> Option<Arc<LinkSettings>> {
+        let mut found: Option<(usize, Arc<LinkSettings>)> = None;
+        for link in self.list.iter_mut().filter(|link| matches_name(&link.pattern, name)) {
+            link.used = true;
+            if let Some((line, _)) = found {
+                let label = format!("the one at line {line} is for it too");
+                errors.error(&link.span, format!("`{name}` has two links"), label);
+                return None;
+            }
+            found = Some((link.line, link.settings.clone()));
+        }
+        if found.is_none() {
+            errors
+                .error(span, format!("`{name}` has no link"), "it could reach nobody")
+                .help(format!("add a [[link]] with `between = [\"{name}\", \"broker\"]`"));
+        }
+        found.map(|(_, settings)| settings)
+    }
+
+    /// A link that no client uses is told; where clients were refused it may be theirs, unless
+    /// no client at all has such a name.
+    pub(super) fn check_used(&self, file: &File, complete: bool, errors: &mut Diagnostics) {
+        let names = file.client.iter().map(|client| client.value.name.value.replace("{i}", "*"));
+        let names: Vec<_> = names.collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        for link in self.list.iter().filter(|link| !link.used) {
+            let may_be = |name: &&str| name.contains('*') || matches_name(&link.pattern, name);
+            if complete || !names.iter().any(may_be) {
+                let title = format!("there is no client `{}`", link.pattern);
+                errors.error(&link.span, title, "a link to nobody").suggest(&link.pattern, &names);
+            }
+        }
+    }
+}
+
+/// The end of a link that is not the broker.
+pub(super) fn client_of(between: &[String]) -> Option<&str> {
+    match between {
+        [client, broker] | [broker, client] if broker == "broker" => Some(client),
+        _ => None,
+    }
+}
+
+/// Whether a name fits a pattern in which `*` stands for any letters.
+pub(super) fn matches_name(pattern: &str, name: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut name) = name.strip_prefix(head) else { return false };
+    let mut parts: Vec<_> = rest.split('*').collect();
+    let tail = parts.pop().unwrap_or_default();
+    // Taking each part at its first place leaves the most for those that follow.
+    for part in parts {
+        let Some(at) = name.find(part) else { return false };
+        name = &name[at + part.len()..];
+    }
+    name.ends_with(tail)
+}

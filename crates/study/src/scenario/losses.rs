@@ -1,0 +1,74 @@
+//! Where a scenario loses packets, by the fields that say so.
+
+use super::diagnostic::Diagnostics;
+use super::links::client_of;
+use super::{Scenario, link, read, setting};
+use qoslab_core::network::settings::LossModel;
+
+/// A field that says which share of a link's packets is lost, each on its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loss {
+    /// The field: `link.sensor.loss`, or `link.sensor.up.loss` where a direction has its own.
+    pub path: String,
+    /// The share, from 0 to 1.
+    pub share: f64,
+}
+
+impl Scenario {
+    /// The independent losses of all links, in the order of the file; links without any loss
+    /// too, but not what loses in bursts.
+    #[must_use]
+    pub fn losses(&self) -> Vec<Loss> {
+        let mut none = Diagnostics::new(&self.path, &self.source);
+        let file = read::file(&self.source, &self.settings, &mut none);
+        let links = file.map(|file| file.link).unwrap_or_default();
+        let mut all: Vec<Loss> = Vec::new();
+        for link in links.iter().map(|link| &link.value) {
+            let Some(name) = client_of(&link.between.value) else { continue };
+            let short = setting::short(name);
+            let name = if short.is_empty() { name } else { &short };
+            let settings = link::settings(link, &mut none);
+            for (way, own, direction) in
+                [("up.", &link.up, &settings.up), ("down.", &link.down, &settings.down)]
+            {
+                let LossModel::Random(chance) = direction.loss else { continue };
+                let is_own = own.as_ref().is_some_and(|own| own.value.loss.is_some());
+                let path = format!("link.{name}.{}loss", if is_own { way } else { "" });
+                if all.iter().all(|known| known.path != path) {
+                    all.push(Loss { path, share: chance.share() });
+                }
+            }
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::tests::SMALL;
+
+    #[test]
+    fn each_loss_has_the_path_that_sets_it() {
+        let links = r#"
+[[link]]
+between = ["*", "broker"]
+delay = "1ms"
+loss = "4%"
+up = { loss = "1%" }
+"#;
+        let (start, _) = SMALL.split_once("[[link]]").unwrap();
+        let scenario = Scenario::parse("losses.toml", &format!("{start}{links}")).unwrap();
+        let losses = scenario.losses();
+        let found: Vec<_> =
+            losses.iter().map(|it| (it.path.as_str(), (it.share * 1e6).round())).collect();
+        assert_eq!(found, [("link.*.up.loss", 10_000.0), ("link.*.loss", 40_000.0)]);
+        for loss in losses {
+            let setting =
+                crate::scenario::axis::Setting { path: loss.path.clone(), value: "9%".to_owned() };
+            let other = scenario.with(&[setting]).unwrap().losses();
+            let found = other.iter().find(|it| it.path == loss.path).unwrap();
+            assert!((found.share - 0.09).abs() < 1e-8);
+        }
+    }
+}

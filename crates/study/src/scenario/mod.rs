@@ -1,0 +1,258 @@
+//! Scenario files and the trials they stand for.
+//!
+//! A file is read ([`Scenario::load`]), checked as a whole so that all errors are told at once,
+//! each at its place ([`diagnostic::Diagnostics`]), and expanded into the [`Point`]s of its axes.
+//! A point and a seed make a [`trial::Trial`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use qoslab_core::base::qos::QoS;
+use qoslab_sim::trial::{Setup, Trial};
+
+mod audience;
+pub mod axis;
+mod check;
+mod check_client;
+mod client;
+mod defaults;
+mod design;
+pub mod diagnostic;
+mod endpoint;
+pub mod estimate;
+pub mod expect;
+mod failure;
+mod fault;
+mod file;
+pub mod known;
+mod link;
+mod links;
+mod losses;
+mod needs;
+mod nodes;
+mod points;
+mod possible;
+pub mod problem;
+mod profiles;
+mod radio;
+mod read;
+mod schedule_table;
+mod schema;
+mod setting;
+mod show;
+mod swarm;
+mod texts;
+mod transport;
+mod value;
+mod vary;
+mod words;
+
+pub use design::design;
+pub use endpoint::Group;
+pub use losses::Loss;
+pub use needs::METRICS;
+pub use profiles::page as profiles_page;
+pub use schema::schema;
+pub use swarm::Swarm;
+pub use vary::grid;
+
+use diagnostic::Diagnostics;
+
+/// The version of the model: it changes when draws or semantics do, and with it every trial's
+/// name, so that results of different models are never mistaken for each other.
+pub const MODEL: u32 = 3;
+
+/// A scenario file that was read and found right.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Its name.
+    pub name: String,
+    /// What it is about, in the author's words.
+    pub about: String,
+    /// Where it was read from, as the user wrote it.
+    pub path: String,
+    /// The file's text.
+    pub source: String,
+    /// Fields that were set to other values than the file's, in order.
+    pub settings: Vec<axis::Setting>,
+    /// The points of its axes, in a fixed order: published QoS first, then granted QoS.
+    pub points: Vec<Point>,
+    /// The first seed.
+    pub first_seed: u64,
+    /// How many seeds, from the first.
+    pub seed_count: u32,
+    /// What is expected.
+    pub expect: expect::Expect,
+    /// What a sweep varies, as `[sweep]` says.
+    pub axes: Vec<axis::Axis>,
+    /// The broker, and each client or fleet, in the order of the file.
+    pub groups: Vec<Group>,
+    /// What is right but surprising: no errors, only warnings.
+    pub warnings: Diagnostics,
+}
+
+/// One combination of the axes' values.
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// The published QoS, where a list made it an axis or all streams share one.
+    pub published: Option<QoS>,
+    /// The QoS asked for by subscribers, where a list made it an axis.
+    pub granted: Option<QoS>,
+    /// What every seed of this point runs, without what the seed makes of `swarm`.
+    pub setup: Arc<Setup>,
+    /// Faults that each seed switches on or off.
+    pub swarm: Option<Arc<Swarm>>,
+    /// A hash of the setup and the model version, from which trials take their names.
+    pub content: u64,
+}
+
+/// The scenario files at a path: itself, or all `.toml` files in and below a folder, by name.
+///
+/// # Errors
+/// If a folder cannot be read or has no scenario in it. A single file is not opened.
+pub fn find(path: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
+    read::find(path)
+}
+
+impl Scenario {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// All that is wrong with it, each with its place.
+    pub fn load(path: &Path) -> Result<Self, Diagnostics> {
+        Self::load_with(path, &[])
+    }
+
+    /// Reads and checks a file with some of its fields set to other values.
+    ///
+    /// # Errors
+    /// All that is wrong with it, each with its place, in the file or in a setting.
+    pub fn load_with(path: &Path, settings: &[axis::Setting]) -> Result<Self, Diagnostics> {
+        let text = read::text(path)?;
+        Self::parse_with(&path.display().to_string(), &text, settings)
+    }
+
+    /// Checks the text of a file; `path` is only shown.
+    ///
+    /// # Errors
+    /// All that is wrong with it, each with its place.
+    pub fn parse(path: &str, text: &str) -> Result<Self, Diagnostics> {
+        Self::parse_with(path, text, &[])
+    }
+
+    /// Checks the text of a file with some of its fields set to other values.
+    ///
+    /// # Errors
+    /// All that is wrong with it, each with its place, in the file or in a setting.
+    pub fn parse_with(
+        path: &str,
+        text: &str,
+        settings: &[axis::Setting],
+    ) -> Result<Self, Diagnostics> {
+        let mut errors = Diagnostics::new(path, text);
+        let Some(mut file) = read::file(text, settings, &mut errors) else {
+            return Err(errors.sorted());
+        };
+        defaults::complete(&mut file, &mut errors);
+        check::header(&file, &mut errors);
+        let nodes = nodes::expand(&file, &mut errors);
+        let points = points::points(&file, &nodes, &mut errors);
+        let setups: Vec<_> = points.iter().map(Point::worst).collect();
+        let setups: Vec<_> = setups.iter().map(|setup| &**setup).collect();
+        let expect = check::expect(&file, &nodes, &setups, &mut errors);
+        let axes = vary::axes(&file.sweep, &mut errors);
+        let warnings = errors.sorted();
+        if !warnings.list.is_empty() {
+            return Err(warnings);
+        }
+        Ok(Self {
+            groups: endpoint::groups(&file),
+            name: file.name.value,
+            about: file.about,
+            path: path.to_owned(),
+            source: text.to_owned(),
+            settings: settings.to_vec(),
+            points,
+            first_seed: file.seeds.from.0.into(),
+            seed_count: file.seeds.count.0,
+            expect,
+            axes,
+            warnings,
+        })
+    }
+
+    /// The same file with further settings, on top of those that it has.
+    ///
+    /// # Errors
+    /// All that is wrong with it then.
+    pub fn with(&self, settings: &[axis::Setting]) -> Result<Self, Diagnostics> {
+        let all = [self.settings.as_slice(), settings].concat();
+        Self::parse_with(&self.path, &self.source, &all)
+    }
+
+    /// The settings by which all workloads publish with QoS 0, 1 and 2, one point each. None if
+    /// the scenario has such an axis already.
+    #[must_use]
+    pub fn every_qos(&self) -> Vec<axis::Setting> {
+        let mut none = Diagnostics::new(&self.path, &self.source);
+        let file = read::file(&self.source, &self.settings, &mut none);
+        let clients = file.map(|file| file.client).unwrap_or_default();
+        let publishers = clients.iter().filter(|client| !client.value.publish.is_empty());
+        let levels = publishers.clone().flat_map(|client| &client.value.publish);
+        if levels.into_iter().any(|one| matches!(one.value.qos.value, value::Levels::Axis(_))) {
+            return Vec::new();
+        }
+        let setting = |client: &value::Given<client::ClientTable>| axis::Setting {
+            path: format!("client.{}.publish.qos", client.value.name.value),
+            value: "[0, 1, 2]".to_owned(),
+        };
+        publishers.map(setting).collect()
+    }
+
+    /// The file as TOML with every assumed default written out: valid, and of the same meaning.
+    #[must_use]
+    pub fn show(&self) -> String {
+        let mut none = Diagnostics::new(&self.path, &self.source);
+        let file = read::file(&self.source, &self.settings, &mut none).map(|mut file| {
+            defaults::complete(&mut file, &mut none);
+            show::show(&file)
+        });
+        file.unwrap_or_default()
+    }
+}
+
+impl Point {
+    /// The trial of one seed.
+    #[must_use]
+    pub fn trial(&self, seed: u64) -> Trial {
+        let hash = xxhash_rust::xxh3::xxh3_64_with_seed(&self.content.to_le_bytes(), seed);
+        let name = format!("{:08x}", hash >> 32);
+        let setup = match &self.swarm {
+            Some(swarm) => Arc::new(swarm.of_seed(&self.setup, seed)),
+            None => self.setup.clone(),
+        };
+        Trial { setup, seed, name }
+    }
+
+    /// The setup with all that a seed could switch on, as bad as it could be.
+    fn worst(&self) -> Arc<Setup> {
+        match &self.swarm {
+            Some(swarm) => Arc::new(swarm.worst(&self.setup)),
+            None => self.setup.clone(),
+        }
+    }
+
+    /// What tells it from the scenario's other points: `qos 1`, `qos 2, granted 1`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match (self.published, self.granted) {
+            (Some(published), Some(granted)) => format!("qos {published}, granted {granted}"),
+            (Some(published), None) => format!("qos {published}"),
+            (None, Some(granted)) => format!("mixed qos, granted {granted}"),
+            (None, None) => "mixed qos".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

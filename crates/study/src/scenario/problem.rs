@@ -1,0 +1,59 @@
+//! What is wrong with one value, before it is known where the value stands.
+
+use std::fmt;
+
+use qoslab_core::base::units::UnitError;
+
+/// What is wrong with a value: a fragment that follows the field's name, what to say under the
+/// value itself, and perhaps what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Follows the field's name: `must be between 0 and 100 percent`.
+    pub what: String,
+    /// Stands under the value: `this is 120 %`.
+    pub label: String,
+    /// The cure; may be empty.
+    pub help: String,
+}
+
+impl Problem {
+    /// A problem whose label says enough.
+    pub fn new(what: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { what: what.into(), label: label.into(), help: String::new() }
+    }
+
+    /// The same with a cure.
+    #[must_use]
+    pub fn help(self, help: impl Into<String>) -> Self {
+        Self { help: help.into(), ..self }
+    }
+
+    /// A text that is no quantity.
+    pub fn of_unit(error: &UnitError) -> Self {
+        let text = error.to_string();
+        let (label, help) = text.split_once(": ").unwrap_or((&text, ""));
+        let what = match error {
+            UnitError::NoUnit { .. } => "needs a unit",
+            UnitError::UnknownUnit { .. } => "has an unknown unit",
+            UnitError::NoNumber { .. } => "cannot be read",
+            UnitError::TooLarge { .. } => "is too large",
+        };
+        Self::new(what, label).help(help)
+    }
+
+    /// Reads back what [`fmt::Display`] wrote; `None` for any other text.
+    pub fn from_message(message: &str) -> Option<Self> {
+        let (what, rest) = message.split_once(SEPARATOR)?;
+        let (label, help) = rest.split_once(SEPARATOR)?;
+        Some(Self::new(what, label).help(help))
+    }
+}
+
+/// Serde carries an error only as one text: the parts are told apart by this.
+const SEPARATOR: char = '\u{1f}';
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{SEPARATOR}{}{SEPARATOR}{}", self.what, self.label, self.help)
+    }
+}

@@ -1,0 +1,274 @@
+//! Real products as dated sets of their documented settings.
+//!
+//! A profile says what a product does out of the box, as far as its manual says so and a scenario
+//! can say it. Its settings stand in for what a table leaves out; whatever the table says itself
+//! goes before. `docs/profiles.md` is this page as a table.
+
+use std::fmt::Write as _;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::Diagnostics;
+use qoslab_core::mqtt::quirks::Side;
+
+/// A product's documented settings.
+pub(super) struct Profile {
+    /// Its name in scenario files.
+    pub name: &'static str,
+    /// The product, and the version that the settings are of.
+    pub product: &'static str,
+    /// When that version's manual was read.
+    pub date: &'static str,
+    /// Where it can be set.
+    pub side: Side,
+    /// The settings.
+    pub settings: &'static [Setting],
+    /// What of the product a scenario cannot say.
+    pub beyond: &'static str,
+}
+
+/// One setting.
+pub(super) struct Setting {
+    /// As a line of a scenario file.
+    pub ours: &'static str,
+    /// In the product's own words.
+    pub theirs: &'static str,
+    /// Where that is documented.
+    pub source: &'static str,
+    /// Whether only MQTT 5.0 has it.
+    pub only_v5: bool,
+}
+
+const fn set(ours: &'static str, theirs: &'static str, source: &'static str) -> Setting {
+    Setting { ours, theirs, source, only_v5: false }
+}
+
+const MOSQUITTO: &str = "mosquitto.conf(5)";
+const EMQX_SCHEMA: &str = "EMQX 5.0 configuration schema (`emqx_schema.erl`)";
+const EMQX_QUEUE: &str = "EMQX documentation, \"In-flight and Message Queue\"";
+const ESP: &str = "`esp_mqtt_client_config_t` in the ESP-IDF Programming Guide";
+const PAHO: &str = "`paho.mqtt.client` reference";
+
+/// Every profile.
+pub(super) const ALL: [Profile; 4] = [
+    Profile {
+        name: "mosquitto-2.0",
+        product: "Eclipse Mosquitto 2.0.22",
+        date: "2026-11-23",
+        side: Side::Broker,
+        settings: &[
+            set("max_inflight = 20", "`max_inflight_messages 20`", MOSQUITTO),
+            set("max_queued = 1000", "`max_queued_messages 1000`", MOSQUITTO),
+            set("on_full = \"drop-newest\"", "what comes to a full queue is dropped", MOSQUITTO),
+            set("queue_qos0 = false", "`queue_qos0_messages false`", MOSQUITTO),
+            set("max_qos = 2", "`max_qos 2`", MOSQUITTO),
+            set("store = \"volatile\"", "`persistence false`", MOSQUITTO),
+            set("retry = \"reconnect\"", "timed retries were removed in 1.5", "ChangeLog, 1.5"),
+            Setting {
+                only_v5: true,
+                ..set("topic_alias_maximum = 10", "`max_topic_alias 10`", MOSQUITTO)
+            },
+        ],
+        beyond: "With `persistence true` it writes its store every `autosave_interval`, 1800 s: \
+                 `store = { snapshot = \"30m\" }`. The Receive Maximum that it sends is not taken \
+                 over: its manual gives no number.",
+    },
+    Profile {
+        name: "emqx-5.0",
+        product: "EMQX 5.0",
+        date: "2026-11-23",
+        side: Side::Broker,
+        settings: &[
+            set("max_inflight = 32", "`mqtt.max_inflight = 32`", EMQX_SCHEMA),
+            set("max_queued = 1000", "`mqtt.max_mqueue_len = 1000`", EMQX_SCHEMA),
+            set("on_full = \"drop-oldest\"", "a full queue discards its oldest", EMQX_QUEUE),
+            set("queue_qos0 = true", "`mqtt.mqueue_store_qos0 = true`", EMQX_SCHEMA),
+            set("max_qos = 2", "`mqtt.max_qos_allowed = 2`", EMQX_SCHEMA),
+            set("retry = \"30s\"", "`mqtt.retry_interval = 30s`", EMQX_SCHEMA),
+            set(
+                "store = \"volatile\"",
+                "regular sessions lie in memory and are lost when the node restarts",
+                "EMQX documentation, \"MQTT Durable Sessions\"",
+            ),
+            Setting {
+                only_v5: true,
+                ..set("topic_alias_maximum = 65535", "`mqtt.max_topic_alias = 65535`", EMQX_SCHEMA)
+            },
+        ],
+        beyond: "At most 100 messages await PUBREL, each for 300 s (`max_awaiting_rel`, \
+                 `await_rel_timeout`); the quirk `dedupe_ttl` forgets them sooner. A session of \
+                 3.1.1 expires after 2 h (`session_expiry_interval`).",
+    },
+    Profile {
+        name: "esp-mqtt-5",
+        product: "esp-mqtt of ESP-IDF 5",
+        date: "2026-11-23",
+        side: Side::Client,
+        settings: &[
+            set(
+                "retry = { every = \"1s\", max = 30 }",
+                "`message_retransmit_timeout` 1 s; `MQTT_OUTBOX_EXPIRED_TIMEOUT_MS` 30000",
+                "ESP-IDF Programming Guide, \"MQTT Message Retransmission\", and its Kconfig",
+            ),
+            set("keep_alive = \"120s\"", "`session.keepalive` 120 s", ESP),
+            set("session = \"clean\"", "`session.disable_clean_session` false", ESP),
+            set("reconnect.min = \"10s\"", "`network.reconnect_timeout_ms` 10 s", ESP),
+            set("reconnect.max = \"10s\"", "`network.reconnect_timeout_ms` 10 s, constant", ESP),
+            set("connect_timeout = \"10s\"", "`network.timeout_ms` 10 s", ESP),
+            set("store = \"volatile\"", "the outbox lies in memory", "ESP-IDF Programming Guide"),
+            set("max_inflight = 65535", "no limit but the ids", "ESP-IDF Programming Guide"),
+            set("offline.max = 1000000000", "`outbox.limit` 0: no limit", ESP),
+            set("offline.qos0 = \"drop\"", "QoS 0 does not enter the outbox", ESP),
+        ],
+        beyond: "Its outbox deletes a message 30 s after it was queued, connected or not; a \
+                 scenario counts transmissions instead. It pings at half of its keep alive.",
+    },
+    Profile {
+        name: "paho-python-2",
+        product: "Eclipse Paho for Python (paho-mqtt) 2.1",
+        date: "2026-11-23",
+        side: Side::Client,
+        settings: &[
+            set("max_inflight = 20", "`max_inflight_messages_set`: 20", PAHO),
+            set(
+                "offline.max = 1000000000",
+                "`max_queued_messages_set`: 0, which is no limit",
+                PAHO,
+            ),
+            set("keep_alive = \"60s\"", "`connect(keepalive=60)`", PAHO),
+            set("session = \"clean\"", "`clean_session` True, `clean_start` on the first", PAHO),
+            set("reconnect.min = \"1s\"", "`reconnect_delay_set(min_delay=1)`", PAHO),
+            set("reconnect.max = \"120s\"", "`reconnect_delay_set(max_delay=120)`", PAHO),
+            set("connect_timeout = \"5s\"", "`connect_timeout` 5.0", PAHO),
+            set("retry = \"reconnect\"", "there is no timed retry", PAHO),
+            set("store = \"volatile\"", "messages lie in memory", PAHO),
+        ],
+        beyond: "Under 5.0 it asks for a clean start with the first connection only; a scenario's \
+                 clean session asks each time. Applications subscribe again in `on_connect`: \
+                 `resubscribe` stays true.",
+    },
+];
+
+/// Fills in what the broker's and the clients' tables leave to their profiles.
+pub(super) fn apply(root: &mut DeTable<'_>, errors: &mut Diagnostics) {
+    let v5 = text(root, "mqtt").is_some_and(|(version, _)| version == "5.0");
+    for (key, value) in root.iter_mut() {
+        match (key.get_ref().as_ref(), value.get_mut()) {
+            ("broker", DeValue::Table(table)) => apply_to(table, Side::Broker, v5, errors),
+            ("client", DeValue::Array(clients)) => {
+                for client in clients.iter_mut() {
+                    if let DeValue::Table(table) = client.get_mut() {
+                        apply_to(table, Side::Client, v5, errors);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn apply_to(table: &mut DeTable<'_>, here: Side, v5: bool, errors: &mut Diagnostics) {
+    let Some((name, span)) = text(table, "profile") else { return };
+    let known = ALL.iter().filter(|profile| profile.side == here).map(|profile| profile.name);
+    let known: Vec<_> = known.collect();
+    match ALL.iter().find(|profile| profile.name == name) {
+        Some(profile) if profile.side == here => {
+            for setting in profile.settings.iter().filter(|setting| v5 || !setting.only_v5) {
+                merge(table, parsed(setting));
+            }
+        }
+        Some(profile) => {
+            let whose = if here == Side::Broker { "a client" } else { "a broker" };
+            let title = format!("`{}` is the profile of {whose}", profile.name);
+            errors
+                .error(&span, title, "not of this end")
+                .help(format!("known here: {}", known.join(", ")));
+        }
+        None => {
+            let title = format!("there is no profile `{name}`");
+            errors.error(&span, title, "not a known product").suggest(&name, &known);
+        }
+    }
+}
+
+fn text(table: &DeTable<'_>, field: &str) -> Option<(String, std::ops::Range<usize>)> {
+    let (_, value) = table.iter().find(|(key, _)| key.get_ref() == field)?;
+    let DeValue::String(text) = value.get_ref() else { return None };
+    Some((text.to_string(), value.span()))
+}
+
+fn parsed(setting: &Setting) -> DeTable<'static> {
+    DeTable::parse(setting.ours).expect("a test reads every setting").into_inner()
+}
+
+/// Adds what is not there yet, as standing nowhere in the file.
+fn merge(table: &mut DeTable<'_>, settings: DeTable<'static>) {
+    for (key, value) in settings {
+        let there = table.iter_mut().find(|(own, _)| own.get_ref() == key.get_ref());
+        match (there, value.into_inner()) {
+            (Some((own_key, own)), DeValue::Table(inner)) if is_group(own_key.get_ref()) => {
+                if let DeValue::Table(own) = own.get_mut() {
+                    merge(own, inner);
+                }
+            }
+            (Some(_), _) => {}
+            (None, value) => {
+                table.insert(Spanned::new(0..0, key.into_inner()), nowhere(value));
+            }
+        }
+    }
+}
+
+/// Whether a table groups fields that have nothing to do with each other. A retry rule is one
+/// thing: the file's own stays as it is.
+fn is_group(field: &str) -> bool {
+    matches!(field, "offline" | "reconnect")
+}
+
+fn nowhere(value: DeValue<'static>) -> Spanned<DeValue<'static>> {
+    let value = match value {
+        DeValue::Table(inner) => {
+            let entries = inner.into_iter();
+            let entries = entries.map(|(key, value)| {
+                (Spanned::new(0..0, key.into_inner()), nowhere(value.into_inner()))
+            });
+            DeValue::Table(entries.collect())
+        }
+        other => other,
+    };
+    Spanned::new(0..0, value)
+}
+
+const HEAD: &str = "\
+# Profiles
+
+`profile = \"NAME\"` on the broker or a client sets what the product's manual gives as its
+defaults; whatever the table says itself goes before. A profile is those settings and no more: it is
+not the product's code, and has none of its bugs. Add them as `quirks`.
+";
+
+/// All profiles with their settings and sources, in Markdown: `docs/profiles.md`.
+#[must_use]
+pub fn page() -> String {
+    let mut text = HEAD.to_owned();
+    for profile in &ALL {
+        let side = if profile.side == Side::Broker { "broker" } else { "client" };
+        let _ = write!(
+            text,
+            "\n## `{}`\n\n{}, for a {side}; read on {}.\n\n\
+             | setting | the product's own | source |\n|---|---|---|\n",
+            profile.name, profile.product, profile.date
+        );
+        for setting in profile.settings {
+            let only = if setting.only_v5 { " (5.0)" } else { "" };
+            let _ = writeln!(
+                text,
+                "| `{}`{only} | {} | {} |",
+                setting.ours, setting.theirs, setting.source
+            );
+        }
+        let _ = write!(text, "\n{}\n", profile.beyond);
+    }
+    text
+}

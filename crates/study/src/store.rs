@@ -1,0 +1,383 @@
+//! The trial store: what each trial of a study said, in one file that outlives a crash.
+//!
+//! An outcome is kept under what the trial *is* ([`Key`]) and before anything is expected of it,
+//! so a run that was stopped goes on where it ended, machines share a study, and reports are drawn
+//! again without a simulation. While a study runs the file only grows, a batch at a time; in the
+//! end [`Store::finish`] puts it in order, so that the same trials make the same bytes however
+//! they came together. Panics and interrupted trials are not kept: they are run again.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::manifest::Manifest;
+use crate::scenario::Point;
+use qoslab_core::base::qos::QoS;
+use qoslab_guarantee::timeline::Timeline;
+use qoslab_guarantee::verdict::Outcome;
+use qoslab_sim::EngineKind;
+use qoslab_sim::trial::JudgeSettings;
+
+mod error;
+mod format;
+mod merge;
+#[cfg(test)]
+mod tests;
+
+pub use error::StoreError;
+use format::{Header, Place, Scan};
+pub use merge::{MergeError, merge};
+
+/// The store's name in a report's folder.
+pub const FILE_NAME: &str = "trials.store";
+
+/// What a trial is: all that decides its outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Key {
+    /// The hash of the point's setup and the model version.
+    pub content: u64,
+    /// The seed.
+    pub seed: u64,
+    /// How it is judged, which the content says nothing of.
+    pub judge: JudgeSettings,
+    /// What runs it.
+    pub engine: EngineKind,
+}
+
+/// What a record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Subject {
+    Manifest,
+    Trial(Key),
+    Timeline(Key),
+}
+
+/// An open store.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    file: File,
+    header: Header,
+    /// Where what is; of manifests the last one.
+    places: BTreeMap<Subject, Place>,
+    /// Where the next record goes.
+    end: u64,
+    /// Bytes of a record that was cut off while it was written.
+    torn: u64,
+}
+
+impl Key {
+    /// The key of a point's trial with this seed on an engine.
+    #[must_use]
+    pub fn new(engine: EngineKind, point: &Point, seed: u64) -> Self {
+        Self { content: point.content, seed, judge: point.setup.judge, engine }
+    }
+}
+
+impl Store {
+    /// Opens a file to read and to add to it, and makes it if there is none. What a killed process
+    /// left half written is cut off: see [`Store::torn`].
+    ///
+    /// # Errors
+    /// If it is no store, damaged, of another model or format, in use, or cannot be read; then it
+    /// is left as it was.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut file = lock(path)?;
+        let Some(scan) = format::scan(path, &mut file)? else {
+            // Killed before the first record: nothing is lost by beginning again.
+            return Self::start(path, file);
+        };
+        let store = Self::with(path, file, scan);
+        store.refuse_other_model()?;
+        if store.torn > 0 {
+            store.file.set_len(store.end).map_err(StoreError::at(path))?;
+        }
+        Ok(store)
+    }
+
+    /// Opens a file to add to it and throws away what it had, whatever that was.
+    ///
+    /// # Errors
+    /// If it is in use or cannot be written.
+    pub fn create(path: &Path) -> Result<Self, StoreError> {
+        Self::start(path, lock(path)?)
+    }
+
+    /// Opens a file to read, which another process may be adding to.
+    ///
+    /// # Errors
+    /// If it is no store, damaged, of another model or format, or cannot be read.
+    pub fn read(path: &Path) -> Result<Self, StoreError> {
+        let store = Self::read_any_model(path)?;
+        store.refuse_other_model()?;
+        Ok(store)
+    }
+
+    /// Opens a file to read, whichever model its trials are of: see [`Store::model`].
+    ///
+    /// # Errors
+    /// If it is no store, damaged, of another format, or cannot be read.
+    pub fn read_any_model(path: &Path) -> Result<Self, StoreError> {
+        let mut file = File::open(path).map_err(StoreError::at(path))?;
+        let scan = format::scan(path, &mut file)?;
+        let scan = scan.ok_or_else(|| StoreError::NotAStore(path.to_owned()))?;
+        Ok(Self::with(path, file, scan))
+    }
+
+    fn start(path: &Path, mut file: File) -> Result<Self, StoreError> {
+        let header = Header::current();
+        let bytes = header.encode();
+        let cleared = file.set_len(0).and_then(|()| file.rewind());
+        cleared.and_then(|()| file.write_all(&bytes)).map_err(StoreError::at(path))?;
+        let (path, end) = (path.to_owned(), bytes.len() as u64);
+        Ok(Self { path, file, header, places: BTreeMap::new(), end, torn: 0 })
+    }
+
+    fn with(path: &Path, file: File, scan: Scan) -> Self {
+        let Scan { header, places, end, torn } = scan;
+        Self { path: path.to_owned(), file, header, places, end, torn }
+    }
+
+    fn refuse_other_model(&self) -> Result<(), StoreError> {
+        let (stored, current) = (self.header.model, Header::current().model);
+        let path = self.path.clone();
+        if stored == current {
+            Ok(())
+        } else {
+            Err(StoreError::OtherModel { path, stored, current })
+        }
+    }
+
+    /// How many bytes at its end were a record cut off while it was written, and count for
+    /// nothing.
+    #[must_use]
+    pub const fn torn(&self) -> u64 {
+        self.torn
+    }
+
+    /// Where it is, as it was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The model version of its trials.
+    #[must_use]
+    pub const fn model(&self) -> u32 {
+        self.header.model
+    }
+
+    /// The version of qoslab that wrote it.
+    #[must_use]
+    pub fn qoslab(&self) -> &str {
+        &self.header.qoslab
+    }
+
+    /// The trials that it has, ascending.
+    pub fn trials(&self) -> impl Iterator<Item = Key> {
+        self.places.keys().filter_map(|subject| match subject {
+            Subject::Trial(key) => Some(*key),
+            Subject::Manifest | Subject::Timeline(_) => None,
+        })
+    }
+
+    /// Whether it has this trial.
+    #[must_use]
+    pub fn has(&self, key: Key) -> bool {
+        self.places.contains_key(&Subject::Trial(key))
+    }
+
+    /// What was studied; `None` if nothing was begun.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn manifest(&mut self) -> Result<Option<Manifest>, StoreError> {
+        self.value(Subject::Manifest)
+    }
+
+    /// What a trial said; `None` if it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn outcome(&mut self, key: Key) -> Result<Option<Outcome>, StoreError> {
+        self.value(Subject::Trial(key))
+    }
+
+    /// How a trial went over time, with its published QoS; `None` if it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn timeline(&mut self, key: Key) -> Result<Option<(QoS, Timeline)>, StoreError> {
+        self.value(Subject::Timeline(key))
+    }
+
+    /// Says what is studied from now on.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn put_manifest(&mut self, manifest: &Manifest) -> Result<(), StoreError> {
+        if self.manifest()?.as_ref() == Some(manifest) {
+            return Ok(());
+        }
+        self.append(vec![(Subject::Manifest, encode(Subject::Manifest, manifest))])
+    }
+
+    /// Keeps what trials said, all at once.
+    ///
+    /// # Errors
+    /// If they cannot be written, as on a full disk: what was there before stays.
+    pub fn put_outcomes(&mut self, outcomes: &[(Key, &Outcome)]) -> Result<(), StoreError> {
+        let record = |(key, outcome): &(Key, &Outcome)| {
+            let subject = Subject::Trial(*key);
+            (subject, encode(subject, outcome))
+        };
+        self.append(outcomes.iter().map(record).collect())
+    }
+
+    /// Keeps how a trial went over time.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn put_timeline(
+        &mut self,
+        key: Key,
+        qos: QoS,
+        timeline: &Timeline,
+    ) -> Result<(), StoreError> {
+        let subject = Subject::Timeline(key);
+        self.append(vec![(subject, encode(subject, &(qos, timeline)))])
+    }
+
+    fn append(&mut self, records: Vec<(Subject, Vec<u8>)>) -> Result<(), StoreError> {
+        let mut bytes = Vec::new();
+        let mut places = Vec::with_capacity(records.len());
+        for (subject, payload) in records {
+            let at = self.end + bytes.len() as u64;
+            places.push((subject, format::frame(at, &payload, &mut bytes)));
+        }
+        let written = self.file.seek(SeekFrom::Start(self.end));
+        let written = written.and_then(|_| self.file.write_all(&bytes));
+        if let Err(error) = written {
+            // Half a record is cut off when the file is opened next, if not now.
+            let _ = self.file.set_len(self.end);
+            return Err(StoreError::at(&self.path)(error));
+        }
+        self.end += bytes.len() as u64;
+        self.places.extend(places);
+        Ok(())
+    }
+
+    fn value<T: for<'de> Deserialize<'de>>(
+        &mut self,
+        subject: Subject,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(place) = self.places.get(&subject).copied() else { return Ok(None) };
+        let payload = self.payload(place)?;
+        let decoded = postcard::from_bytes::<(Subject, T)>(&payload);
+        let value = decoded.ok().filter(|(found, _)| *found == subject).map(|(_, value)| value);
+        value.map(Some).ok_or_else(|| StoreError::damaged(&self.path, place.at))
+    }
+
+    fn payload(&mut self, place: Place) -> Result<Vec<u8>, StoreError> {
+        let mut payload = vec![0; place.length];
+        let read = self.file.seek(SeekFrom::Start(place.at));
+        read.and_then(|_| self.file.read_exact(&mut payload))
+            .map_err(StoreError::at(&self.path))?;
+        Ok(payload)
+    }
+
+    /// A record as it stands in the file.
+    fn raw(&mut self, subject: Subject) -> Result<Vec<u8>, StoreError> {
+        self.payload(self.places[&subject])
+    }
+
+    /// Puts the file in order: what was studied, its trials in their order, other trials by key,
+    /// timelines. It is replaced as a whole, unless it is in order already.
+    ///
+    /// # Errors
+    /// If it cannot be written; then it is as it was before.
+    pub fn finish(mut self) -> Result<(), StoreError> {
+        let rank = self.manifest()?.map(|manifest| manifest.rank()).unwrap_or_default();
+        let mut order: Vec<Subject> = self.places.keys().copied().collect();
+        order.sort_by_key(|subject| subject.rank(&rank));
+        let places = order.iter().map(|subject| self.places[subject]);
+        if self.header == Header::current() && format::is_dense(&self.header, self.end, places) {
+            return self.file.sync_all().map_err(StoreError::at(&self.path));
+        }
+        let mut next = Next::beside(&self.path)?;
+        for subject in order {
+            next.add(&self.raw(subject)?)?;
+        }
+        next.replace()
+    }
+}
+
+impl Subject {
+    /// Where it stands in a finished file, by the ranks of the planned trials.
+    fn rank(&self, planned: &BTreeMap<Key, usize>) -> (usize, usize, Self) {
+        let nth = |key: &Key| planned.get(key).copied().unwrap_or(usize::MAX);
+        match self {
+            Self::Manifest => (0, 0, *self),
+            Self::Trial(key) => (1, nth(key), *self),
+            Self::Timeline(key) => (2, nth(key), *self),
+        }
+    }
+}
+
+/// A file that will take a store's place, whole or not at all.
+struct Next {
+    path: PathBuf,
+    file: io::BufWriter<tempfile::NamedTempFile>,
+}
+
+impl Next {
+    fn beside(path: &Path) -> Result<Self, StoreError> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let file = tempfile::NamedTempFile::new_in(folder).map_err(StoreError::at(folder))?;
+        let mut file = io::BufWriter::new(file);
+        file.write_all(&Header::current().encode()).map_err(StoreError::at(path))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    fn add(&mut self, payload: &[u8]) -> Result<(), StoreError> {
+        let mut bytes = Vec::with_capacity(payload.len() + format::FRAME);
+        format::frame(0, payload, &mut bytes);
+        self.file.write_all(&bytes).map_err(StoreError::at(&self.path))
+    }
+
+    fn replace(self) -> Result<(), StoreError> {
+        let fail = |error| StoreError::at(&self.path)(error);
+        let file = self.file.into_inner().map_err(|error| fail(error.into_error()))?;
+        file.as_file().sync_all().map_err(fail)?;
+        file.persist(&self.path).map_err(|wrong| fail(wrong.error))?;
+        Ok(())
+    }
+}
+
+fn encode(subject: Subject, value: &impl Serialize) -> Vec<u8> {
+    postcard::to_stdvec(&(subject, value)).expect("whatever is stored has a length known before")
+}
+
+/// Opens a file to write and keeps others from doing so too, until it is closed.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    loop {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(path).map_err(StoreError::at(path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(StoreError::at(path)(error)),
+        }
+        // Whoever held it before may have put another file in its place.
+        let locked = file.try_clone().and_then(same_file::Handle::from_file);
+        let named = same_file::Handle::from_path(path);
+        if locked.map_err(StoreError::at(path))? == named.map_err(StoreError::at(path))? {
+            return Ok(file);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! One scenario at many values of its axes: each combination is a cell, and a plain run is a
+//! single cell without axes.
+
+use crate::scenario::axis::{Axis, AxisValue};
+use qoslab_core::base::qos::QoS;
+use qoslab_guarantee::timeline::Timeline;
+use qoslab_sim::EngineKind;
+
+use super::plan::{MOST_TRIALS, Plan, Selected, Selection, SelectionError, plan_each};
+use super::precision::Precision;
+use super::result::{PointResult, ScenarioResult};
+use super::shard::Shard;
+use crate::scenario::Scenario;
+
+/// All that was found of one scenario.
+#[derive(Clone, Debug)]
+pub struct Study {
+    /// What was varied; empty for a plain run.
+    pub axes: Vec<Axis>,
+    /// Every combination of the axes' values, the last axis fastest; at least one.
+    pub cells: Vec<Cell>,
+    /// How a few trials went over time, for the chart of backlogs.
+    pub timelines: Vec<TrialTimeline>,
+}
+
+/// One combination of the axes' values, with all its points and seeds.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// One value for each axis.
+    pub values: Vec<AxisValue>,
+    /// What was found there. Its scenario is the file with these values set.
+    pub result: ScenarioResult,
+}
+
+/// How one trial went over time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrialTimeline {
+    /// The position in [`Study::cells`].
+    pub cell: usize,
+    /// The published QoS.
+    pub qos: QoS,
+    /// The point's name for people.
+    pub point: String,
+    /// The trial's name.
+    pub trial: String,
+    /// Its seed.
+    pub seed: u64,
+    /// What happened.
+    pub timeline: Timeline,
+}
+
+/// What is to be studied: the trials of each cell.
+#[derive(Clone, Debug)]
+pub struct StudyPlan {
+    /// What is varied; empty for a plain run.
+    pub axes: Vec<Axis>,
+    /// The cells in order, each with one value for each axis and its trials.
+    pub cells: Vec<(Vec<AxisValue>, Plan)>,
+    /// How narrow the intervals shall be; `None` to run all seeds.
+    precision: Option<Precision>,
+    /// Which part is to run; `None` for the whole. Never beside a precision.
+    shard: Option<Shard>,
+}
+
+impl StudyPlan {
+    /// The trials that a selection leaves of all cells, each with its values and its scenario.
+    ///
+    /// # Errors
+    /// If no trial is left, if there are too many, or if the name of a trial fits none or several.
+    pub fn new(
+        axes: Vec<Axis>,
+        cells: Vec<(Vec<AxisValue>, Scenario)>,
+        selection: &Selection,
+    ) -> Result<Self, SelectionError> {
+        let (values, scenarios): (Vec<_>, Vec<_>) = cells.into_iter().unzip();
+        let mut cells: Vec<_> = values.into_iter().zip(plan_each(scenarios, selection)?).collect();
+        cells.retain(|(_, plan)| !plan.trials.is_empty());
+        let trials: u64 = cells.iter().map(|(_, plan)| plan.trials.len() as u64).sum();
+        if trials > MOST_TRIALS {
+            let scenario = cells[0].1.scenario.name.clone();
+            return Err(SelectionError::TooMany { scenario, trials });
+        }
+        // One cell of many need not show what the scenario expects to happen now and then.
+        for (_, plan) in &mut cells {
+            plan.narrowed |= !axes.is_empty();
+        }
+        Ok(Self { axes, cells, precision: None, shard: None })
+    }
+
+    /// A study of one cell without axes.
+    #[must_use]
+    pub fn of_plan(plan: Plan) -> Self {
+        Self { axes: Vec::new(), cells: vec![(Vec::new(), plan)], precision: None, shard: None }
+    }
+
+    /// The same study, of which a precision or a shard leaves some trials.
+    ///
+    /// # Errors
+    /// With both: whether a cell is known well enough is seen from all its trials.
+    pub fn limited(
+        self,
+        precision: Option<Precision>,
+        shard: Option<Shard>,
+    ) -> Result<Self, SelectionError> {
+        if precision.is_some() && shard.is_some() {
+            return Err(SelectionError::PrecisionOfShard);
+        }
+        Ok(Self { precision, shard, ..self })
+    }
+
+    /// How narrow the intervals shall be; `None` to run all seeds.
+    #[must_use]
+    pub const fn precision(&self) -> Option<Precision> {
+        self.precision
+    }
+
+    /// Which part is to run; `None` for the whole.
+    #[must_use]
+    pub const fn shard(&self) -> Option<Shard> {
+        self.shard
+    }
+
+    /// All trials that are to run, in order, each with its cell. With a precision the last seeds
+    /// of a cell may not be needed.
+    #[must_use]
+    pub fn trials(&self) -> Vec<(usize, Selected)> {
+        let cells = self.cells.iter().enumerate();
+        let all = cells.flat_map(|(cell, (_, plan))| plan.trials.iter().map(move |it| (cell, *it)));
+        let mine = |nth: usize| self.shard.is_none_or(|shard| shard.holds(nth));
+        all.enumerate().filter_map(|(nth, trial)| mine(nth).then_some(trial)).collect()
+    }
+}
+
+impl Study {
+    /// What ran its trials; the same for all cells.
+    #[must_use]
+    pub fn engine(&self) -> EngineKind {
+        self.cells.first().map(|cell| cell.result.engine).unwrap_or_default()
+    }
+
+    /// A plain run: one cell without axes.
+    #[must_use]
+    pub fn of(result: ScenarioResult) -> Self {
+        let cells = vec![Cell { values: Vec::new(), result }];
+        Self { axes: Vec::new(), cells, timelines: Vec::new() }
+    }
+
+    /// The position of the cell in the middle: of a complete grid, the one with the middle value
+    /// of each axis, the upper one of two.
+    #[must_use]
+    pub fn middle(&self) -> usize {
+        let mut middle = 0;
+        for axis in &self.axes {
+            middle = middle * axis.values.len() + axis.values.len() / 2;
+        }
+        let whole: usize = self.axes.iter().map(|axis| axis.values.len()).product();
+        if self.cells.len() == whole { middle } else { self.cells.len() / 2 }
+    }
+
+    /// Every point of every cell, in order.
+    pub fn points(&self) -> impl Iterator<Item = (&Cell, &PointResult)> {
+        self.cells.iter().flat_map(|cell| cell.result.points.iter().map(move |point| (cell, point)))
+    }
+}

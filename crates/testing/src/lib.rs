@@ -1,0 +1,233 @@
+//! For the tests of clients and brokers: your async code under qoslab's scenarios and checks, from
+//! a plain `#[test]`.
+//!
+//! A [`Test`] is a scenario with products in some of its places; all others are qoslab's own
+//! endpoints. It runs on simulated hosts in virtual time ([`qoslab_sim::turmoil`]): what you use
+//! of tokio's time, tasks and channels works, sockets come from the seat, and nothing waits for a
+//! wall clock. Threads, real sockets and `spawn_blocking` do not work there.
+//!
+//! ```
+//! use qoslab::testing::{ClientSeat, Ran, Test, Wish};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! // A client that publishes with QoS 0 alone, and does not come back.
+//! async fn my_client(seat: ClientSeat) -> Ran {
+//!     let mut socket = seat.connect().await?;
+//!     socket.write_all(b"\x10\x11\x00\x04MQTT\x04\x02\x00\x00\x00\x05meter").await?;
+//!     let mut answer = [0; 4];
+//!     socket.read_exact(&mut answer).await?;
+//!     assert_eq!(answer, [0x20, 2, 0, 0], "CONNACK accepts");
+//!     loop {
+//!         if let Wish::Publish { topic, payload, .. } = seat.wish().await {
+//!             let length = u8::try_from(2 + topic.len() + payload.len())?;
+//!             let start = [0x30, length, 0, u8::try_from(topic.len())?];
+//!             socket.write_all(&[&start, topic.as_bytes(), &payload].concat()).await?;
+//!         }
+//!     }
+//! }
+//!
+//! let scenario = r#"
+//! schema = 1
+//! name = "a-client-of-mine"
+//! deadline = "1m"
+//! [broker]
+//! [[client]]
+//! name = "meter"
+//! session = "clean"
+//! [[client.publish]]
+//! topic = "t"
+//! qos = 0
+//! count = 3
+//! every = "1s"
+//! payload = "16B"
+//! [[client]]
+//! name = "app"
+//! [[client.subscribe]]
+//! filter = "t"
+//! qos = 0
+//! [[link]]
+//! between = ["*", "broker"]
+//! transport = "tcp"
+//! delay = "20ms"
+//! "#;
+//! Test::parse(scenario).seeds(1..=3).client("meter", my_client).run().assert_holds();
+//! ```
+//!
+//! A test that fails prints what `qoslab run` prints, and how to run the one trial again.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::future::Future;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rayon::ThreadPoolBuilder;
+
+use self::judge::{Notes, PATIENCE, judge};
+use qoslab_core::base::name::{ClientIndex, Node};
+use qoslab_core::base::qos::QoS;
+use qoslab_core::network::settings::Transport;
+use qoslab_sim::trial::{Setup, Trial};
+use qoslab_sim::turmoil;
+use qoslab_study::gate::Gate;
+use qoslab_study::plan::{Plan, Seeds, Selection, plan};
+use qoslab_study::scenario::Scenario;
+use qoslab_study::scenario::axis::Setting;
+
+pub use self::tested::Tested;
+pub use qoslab_sim::turmoil::{BrokerSeat, Cast, ClientSeat, ProductEnded as Ran, Socket, Wish};
+
+mod judge;
+mod tested;
+#[cfg(test)]
+mod tests;
+
+/// The environment variable that picks one trial by the beginning of its name.
+const TRIAL: &str = "QOSLAB_TRIAL";
+
+/// A scenario, and products in some of its places.
+#[derive(Debug)]
+#[must_use = "nothing happens before it runs"]
+pub struct Test {
+    path: String,
+    text: String,
+    settings: Vec<Setting>,
+    selection: Selection,
+    cast: Cast,
+    patience: Duration,
+}
+
+impl Test {
+    /// A test by a scenario file.
+    ///
+    /// # Panics
+    /// If the file cannot be read.
+    pub fn load(path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path);
+        let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self::new(path.display().to_string(), text)
+    }
+
+    /// A test by a scenario that is written here.
+    pub fn parse(scenario: &str) -> Self {
+        Self::new("scenario".to_owned(), scenario.to_owned())
+    }
+
+    fn new(path: String, text: String) -> Self {
+        Self {
+            path,
+            text,
+            settings: Vec::new(),
+            selection: Selection::default(),
+            cast: Cast::default(),
+            patience: PATIENCE,
+        }
+    }
+
+    /// Sets a field of the scenario to another value, as `qoslab run --set PATH=VALUE` does.
+    pub fn set(mut self, path: &str, value: &str) -> Self {
+        self.settings.push(Setting { path: path.to_owned(), value: value.to_owned() });
+        self
+    }
+
+    /// Other seeds than the scenario's.
+    ///
+    /// # Panics
+    /// If there is none in the range, or more than 2^32.
+    pub fn seeds(mut self, seeds: RangeInclusive<u64>) -> Self {
+        let count = seeds.end().checked_sub(*seeds.start()).and_then(|count| count.checked_add(1));
+        let count = count.and_then(|count| u32::try_from(count).ok());
+        let count = count.unwrap_or_else(|| panic!("these are no seeds: {seeds:?}"));
+        self.selection.seeds = Some(Seeds::Range { first: *seeds.start(), count });
+        self
+    }
+
+    /// Only points of the scenario that publish with these QoS.
+    ///
+    /// # Panics
+    /// If one is not 0, 1 or 2.
+    pub fn qos(mut self, levels: &[u8]) -> Self {
+        let level = |level: &u8| QoS::from_number(*level).unwrap_or_else(|| panic!("QoS {level}"));
+        self.selection.qos = levels.iter().map(level).collect();
+        self
+    }
+
+    /// Puts a client in the place of those whose names match: a name, or a pattern with `*` for any
+    /// letters. `start` runs on the client's host; after a crash of that host it runs again. What
+    /// it returns is not to end before the trial.
+    pub fn client<F, R>(mut self, names: &str, start: F) -> Self
+    where
+        F: Fn(ClientSeat) -> R + Send + Sync + 'static,
+        R: Future<Output = Ran> + 'static,
+    {
+        self.cast.client(names, start);
+        self
+    }
+
+    /// Puts a broker in the broker's place; see [`Self::client`].
+    pub fn broker<F, R>(mut self, start: F) -> Self
+    where
+        F: Fn(BrokerSeat) -> R + Send + Sync + 'static,
+        R: Future<Output = Ran> + 'static,
+    {
+        self.cast.broker(start);
+        self
+    }
+
+    /// Runs every trial and judges it.
+    ///
+    /// # Panics
+    /// If the scenario has errors, which are told, if there is nothing to run, or if a trial cannot
+    /// run on simulated hosts.
+    pub fn run(self) -> Tested {
+        let plan = self.plan();
+        for point in &plan.scenario.points {
+            self.check(&point.setup);
+        }
+        let pool = ThreadPoolBuilder::new().build().expect("threads can be started");
+        let interrupt = AtomicBool::new(false);
+        let gate = Gate { pool: &pool, fail_fast: false, interrupt: &interrupt };
+        let notes: Mutex<BTreeMap<String, Notes>> = Mutex::default();
+        let judge = |trial: &Trial| {
+            let (judged, noted) = judge(&self.cast, trial, self.patience);
+            notes.lock().unwrap_or_else(PoisonError::into_inner).insert(trial.name.clone(), noted);
+            judged
+        };
+        let results = gate.run(vec![plan], &judge, &());
+        let notes = notes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let result = results.into_iter().next().expect("one plan has one result");
+        Tested::new(self.cast, result, notes)
+    }
+
+    fn plan(&self) -> Plan {
+        let scenario = Scenario::parse_with(&self.path, &self.text, &self.settings);
+        let scenario = scenario.unwrap_or_else(|errors| panic!("\n{}", errors.render(false)));
+        let trial = env::var(TRIAL).ok().filter(|name| !name.is_empty());
+        let selection = Selection { trial, ..self.selection.clone() };
+        let plans = plan(vec![scenario], &selection).unwrap_or_else(|error| panic!("{error}"));
+        plans.into_iter().next().expect("one scenario has one plan")
+    }
+
+    /// Whether a trial can run as it is meant to.
+    fn check(&self, setup: &Setup) {
+        if let Err(why) = turmoil::check(setup) {
+            panic!("{}: {why}", self.path);
+        }
+        let under_test = self.cast.nodes(setup);
+        assert!(!under_test.is_empty(), "{}: no client has the name of a product", self.path);
+        for (n, client) in (0..).zip(&setup.clients) {
+            let is_stream = matches!(client.link.transport, Transport::Tcp(_));
+            let concerns = [Node::Broker, Node::Client(ClientIndex(n))];
+            assert!(
+                is_stream || !concerns.iter().any(|node| under_test.contains(node)),
+                "{}: the link of `{}` needs `transport = \"tcp\"`: products speak over streams",
+                self.path,
+                client.name
+            );
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Products that misbehave: each run ends, and says what happened and whose doing it was. Where they
+//! sleep it is in the virtual time of their hosts.
+
+use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{BrokerSeat, ClientSeat, Ran, Socket, Test, Tested, Wish};
+use qoslab_core::base::name::{ClientIndex, Node};
+use qoslab_core::base::qos::QoS;
+use qoslab_sim::mishap::MishapKind;
+
+const SCENARIO: &str = r#"
+schema = 1
+name = "products"
+deadline = "1m"
+[broker]
+[[client]]
+name = "pub"
+session = "clean"
+[[client.publish]]
+topic = "t"
+qos = 1
+count = 3
+every = "1s"
+payload = "16B"
+[[client]]
+name = "app"
+[[client.subscribe]]
+filter = "t"
+qos = 1
+[[link]]
+between = ["*", "broker"]
+transport = "tcp"
+delay = "20ms"
+"#;
+
+const CONNECT: &[u8] = b"\x10\x0F\x00\x04MQTT\x04\x02\x00\x00\x00\x03pub";
+
+async fn connected(seat: &ClientSeat) -> std::io::Result<Socket> {
+    let mut socket = seat.connect().await?;
+    socket.write_all(CONNECT).await?;
+    let mut answer = [0; 4];
+    socket.read_exact(&mut answer).await?;
+    assert_eq!(answer, [0x20, 2, 0, 0]);
+    Ok(socket)
+}
+
+fn publisher<F, R>(start: F) -> Test
+where
+    F: Fn(ClientSeat) -> R + Send + Sync + 'static,
+    R: Future<Output = Ran> + 'static,
+{
+    Test::parse(SCENARIO).seeds(1..=1).client("pub", start)
+}
+
+/// What the publisher did, and that it is told.
+fn mishap(tested: &Tested, words: &str) -> MishapKind {
+    assert!(!tested.holds());
+    let text = tested.to_string();
+    assert!(text.contains(words), "{text}");
+    assert!(text.contains("repeat: QOSLAB_TRIAL="), "{text}");
+    let (_, mishap) = tested.mishaps().next().unwrap();
+    assert_eq!(mishap.node, Node::Client(ClientIndex(0)));
+    mishap.what.clone()
+}
+
+/// Sends each message and waits for its PUBACK.
+async fn publish_all(seat: ClientSeat) -> Ran {
+    let mut socket = connected(&seat).await?;
+    let mut id = 0_u8;
+    loop {
+        let wish = seat.wish().await;
+        id += 1;
+        socket.write_all(&publish(&wish, id)).await?;
+        let mut answer = [0; 4];
+        socket.read_exact(&mut answer).await?;
+        assert_eq!(answer, [0x40, 2, 0, id]);
+    }
+}
+
+fn publish(wish: &Wish, id: u8) -> Vec<u8> {
+    let Wish::Publish { topic, payload, qos, .. } = wish else { panic!("it only publishes") };
+    assert_eq!(*qos, QoS::AtLeastOnce);
+    let length = u8::try_from(2 + topic.len() + 2 + payload.len()).unwrap();
+    let mut frame = vec![0x32, length, 0, u8::try_from(topic.len()).unwrap()];
+    frame.extend(topic.as_bytes());
+    frame.extend([0, id]);
+    frame.extend(payload);
+    frame
+}
+
+/// Has a session, and comes back with the message that was not acknowledged.
+async fn come_back(seat: ClientSeat) -> Ran {
+    let (mut id, mut owed) = (0, None);
+    loop {
+        let _lost = publish_until_it_ends(&seat, &mut id, &mut owed).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn publish_until_it_ends(
+    seat: &ClientSeat,
+    id: &mut u8,
+    owed: &mut Option<Vec<u8>>,
+) -> std::io::Result<()> {
+    let mut socket = seat.connect().await?;
+    let mut connect = CONNECT.to_vec();
+    connect[9] = 0;
+    socket.write_all(&connect).await?;
+    let mut answer = [0; 4];
+    socket.read_exact(&mut answer).await?;
+    loop {
+        if let Some(frame) = owed {
+            socket.write_all(frame).await?;
+            frame[0] |= 8;
+            socket.read_exact(&mut answer).await?;
+            *owed = None;
+        }
+        tokio::select! {
+            biased;
+            byte = socket.read_u8() => drop(byte?),
+            wish = seat.wish() => {
+                *id += 1;
+                *owed = Some(publish(&wish, *id));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_client_that_does_what_it_should_holds() {
+    let tested = publisher(publish_all).run();
+    tested.assert_holds();
+    let metrics = &tested.result().points[0].rows(QoS::AtLeastOnce).next().unwrap().counts;
+    assert_eq!((metrics.messages, metrics.units, metrics.lost), (3, 3, 0));
+    assert_eq!(tested.unsteady().count(), 0);
+}
+
+#[test]
+fn a_panic_is_told_and_ends_nothing_else() {
+    let tested = publisher(async |seat| {
+        let _socket = connected(&seat).await?;
+        panic!("on purpose");
+    })
+    .run();
+    let what = mishap(&tested, "`pub` panicked at 0.08");
+    assert_eq!(what, MishapKind::Panicked("on purpose".to_owned()));
+}
+
+#[test]
+fn code_that_ends_is_told() {
+    let tested = publisher(async |_| Err("had enough".into())).run();
+    let what = mishap(&tested, "`pub`'s code ended at 0.000s: had enough");
+    assert_eq!(what, MishapKind::Ended(Some("had enough".to_owned())));
+}
+
+#[test]
+fn a_client_that_never_connects_keeps_nobody_waiting_after_the_deadline() {
+    let tested = publisher(async |_| pending().await).run();
+    let what = mishap(&tested, "was not connected with all subscriptions acknowledged by 60.000s");
+    assert_eq!(what, MishapKind::NeverReady);
+}
+
+#[test]
+fn a_client_that_does_not_come_back_is_told() {
+    let tested = publisher(async |seat| {
+        let mut socket = connected(&seat).await?;
+        socket.shutdown().await?;
+        pending().await
+    })
+    .run();
+    let what = mishap(&tested, "`pub` had no connection at 60.000s");
+    assert_eq!(what, MishapKind::Away);
+}
+
+#[test]
+fn a_client_that_waits_for_the_end_of_an_outage_is_waited_for() {
+    let outage = r#"
+[[fault]]
+when = { packet = "PUBACK", nth = 3, to = "pub" }
+do = "cut"
+[[fault]]
+when = { packet = "PUBACK", nth = 3, to = "pub" }
+do = { outage = "20s" }
+"#;
+    let text = SCENARIO.replace("session = \"clean\"\n", "") + outage;
+    let test = Test::parse(&text).set("deadline", "\"3m\"").seeds(1..=1);
+    let tested = test.client("pub", come_back).run();
+    tested.assert_holds();
+    assert_eq!(tested.result().points[0].sometimes["outage"], 1);
+}
+
+#[test]
+fn bytes_that_are_no_packet_are_told_and_close_the_connection() {
+    let reserved: &[u8] = &[0xF0, 0];
+    let endless: &[u8] = &[0x30, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F];
+    let huge: &[u8] = &[0x30, 0xFF, 0xFF, 0xFF, 0x7F];
+    for bytes in [reserved, endless, huge] {
+        let tested = publisher(async move |seat: ClientSeat| {
+            let mut socket = connected(&seat).await?;
+            socket.write_all(bytes).await?;
+            let mut rest = Vec::new();
+            socket.read_to_end(&mut rest).await?;
+            assert!(rest.is_empty());
+            pending().await
+        })
+        .run();
+        let what = mishap(&tested, "`pub` wrote no MQTT packet at 0.08");
+        assert!(matches!(what, MishapKind::Garbage(_)));
+    }
+}
+
+#[test]
+fn a_flood_is_dammed_up() {
+    let tested = publisher(async |seat| {
+        let mut socket = connected(&seat).await?;
+        loop {
+            socket.write_all(&[0xC0, 0]).await?;
+        }
+    })
+    .run();
+    let what = mishap(&tested, "`pub` flooded the network: 20,002 packets by 0.08");
+    assert_eq!(what, MishapKind::Flooded(20_002));
+}
+
+#[test]
+fn a_steady_flood_is_dammed_up_too() {
+    let tested = publisher(async |seat| {
+        let mut socket = connected(&seat).await?;
+        loop {
+            for _ in 0..10_000 {
+                socket.write_all(&[0xC0, 0]).await?;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .run();
+    let what = mishap(&tested, "`pub` flooded the network: 100,001 packets");
+    assert_eq!(what, MishapKind::Flooded(100_001));
+}
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+#[test]
+fn code_that_never_comes_back_is_left_behind() {
+    let mut test = publisher(async |seat| {
+        let _socket = connected(&seat).await?;
+        while !STOP.load(Ordering::Relaxed) {
+            std::hint::spin_loop();
+        }
+        pending().await
+    });
+    test.patience = Duration::from_secs(2);
+    let tested = test.run();
+    STOP.store(true, Ordering::Relaxed);
+    let what = mishap(&tested, "`pub`'s code did not give control back at 0.08");
+    assert_eq!(what, MishapKind::Hung);
+}
+
+#[test]
+fn a_payload_that_nobody_published_is_told() {
+    let tested = publisher(async |seat| {
+        let _socket = connected(&seat).await?;
+        seat.deliver(b"of my own making", QoS::AtMostOnce, false);
+        pending().await
+    })
+    .run();
+    let what = mishap(&tested, "`pub` delivered a payload at 0.08");
+    assert_eq!(what, MishapKind::Invented);
+}
+
+#[test]
+fn a_broker_that_takes_nobody_is_told() {
+    let deaf = async |_: BrokerSeat| pending().await;
+    let tested = Test::parse(SCENARIO).seeds(1..=1).broker(deaf).run();
+    assert!(tested.to_string().contains("the broker under test had accepted no client"));
+}
+
+#[test]
+#[should_panic(expected = "turmoil needs at least 10ms")]
+fn a_link_that_is_too_fast_is_refused() {
+    let _ = publisher(publish_all).set("link.*.delay", "1ms").run();
+}
+
+#[test]
+#[should_panic(expected = "no client has the name of a product")]
+fn a_product_without_a_place_is_refused() {
+    let _ = Test::parse(SCENARIO).client("sub", publish_all).run();
+}
