@@ -29,7 +29,7 @@ pub mod unmet;
 
 #[cfg(test)]
 mod radio_tests;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "fixtures"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;

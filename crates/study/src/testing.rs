@@ -1,4 +1,4 @@
-//! Scenarios and outcomes made by hand, for the tests of this floor and those above.
+//! Scenarios and outcomes made by hand, for the tests of this crate and of those above.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -19,11 +19,11 @@ use qoslab_sim::EventEngine;
 use qoslab_sim::trial::Trial;
 
 /// A violation that nobody declared.
-pub(crate) const BROKEN: Violation =
+pub const BROKEN: Violation =
     Violation { promise: Promise::ExactlyOnce, breach: Breach::Duplicated, blame: Blame::Broker };
 
 /// Two points, QoS 0 and 2, of 10 messages with 100 bytes of payload, with four seeds from 1.
-pub(crate) fn scenario(expect: &str) -> Scenario {
+pub fn scenario(expect: &str) -> Scenario {
     let text = format!(
         r#"
         schema = 1
@@ -57,7 +57,7 @@ pub(crate) fn scenario(expect: &str) -> Scenario {
 }
 
 /// An outcome with 10 units, of which the first `seed % 3` are lost at QoS 0 and none at QoS 2.
-pub(crate) fn outcome(trial: &Trial) -> Outcome {
+pub fn outcome(trial: &Trial) -> Outcome {
     let qos = trial.setup.streams[0].qos;
     let lost = if qos == QoS::AtMostOnce { trial.seed % 3 } else { 0 };
     let mut metrics = Metrics::default();
@@ -92,7 +92,7 @@ pub(crate) fn outcome(trial: &Trial) -> Outcome {
 }
 
 /// The same outcome with one message delivered twice.
-pub(crate) fn broken_outcome(trial: &Trial) -> Outcome {
+pub fn broken_outcome(trial: &Trial) -> Outcome {
     let mut outcome = outcome(trial);
     outcome.violations.insert(BROKEN, 1);
     outcome.findings.push(Finding {
@@ -116,7 +116,7 @@ pub(crate) fn broken_outcome(trial: &Trial) -> Outcome {
 
 /// A study of real trials: 20 messages over one lossy hop and one clean hop, at QoS 0, 1 and 2
 /// with three seeds. The loss is an axis; so is the retry timer, unless `retries` has one value.
-pub(crate) fn study(losses: &[u32], retries: &[u32]) -> Study {
+pub fn study(losses: &[u32], retries: &[u32]) -> Study {
     let axis = |path: &str, unit, numbers: &[u32], sign: &str| Axis {
         path: path.to_owned(),
         unit,
@@ -138,7 +138,7 @@ pub(crate) fn study(losses: &[u32], retries: &[u32]) -> Study {
 }
 
 /// A study without axes: all trials of one file.
-pub(crate) fn study_of(text: &str) -> Study {
+pub fn study_of(text: &str) -> Study {
     let scenario = Scenario::parse("study.toml", text);
     let scenario = scenario.unwrap_or_else(|wrong| panic!("{}", wrong.render(false)));
     Study { cells: vec![cell(scenario, Vec::new())], axes: Vec::new(), timelines: Vec::new() }

@@ -10,7 +10,7 @@ use qoslab_core::base::event::Hindrance;
 use qoslab_core::base::name::{ClientIndex, Kind, Node, Way};
 use qoslab_core::base::time::Span;
 use qoslab_core::network::settings::{Interval, LossModel};
-use trial::{Action, CrashPoint, PacketAction, PacketTrigger, PeersSee, Trigger};
+use qoslab_sim::trial::{Action, CrashPoint, PacketAction, PacketTrigger, PeersSee, Trigger};
 
 fn fleet() -> String {
     SMALL
@@ -22,7 +22,7 @@ fn tcp() -> String {
     format!("{}transport = \"tcp\"\n", fleet())
 }
 
-fn faults(text: &str) -> Vec<trial::FaultSetup> {
+fn faults(text: &str) -> Vec<qoslab_sim::trial::FaultSetup> {
     parse(text).points[0].setup.faults.clone()
 }
 
