@@ -14,23 +14,24 @@ use qoslab::base::event::SubscriptionRequest;
 use qoslab::base::name::{ClientIndex, Node};
 use qoslab::base::qos::QoS;
 use qoslab::base::time::Span;
-use qoslab::guarantee::watch::Watch;
+use qoslab::guarantee::first_pass::FirstPassObserver;
 use qoslab::mqtt::quirks::Quirks;
 use qoslab::mqtt::settings::{
     BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, RepeatedPubrec,
-    Retry, RetryTimer, Store,
+    RetryRule, RetryTimer, StorePolicy,
 };
 use qoslab::network::settings::{
-    DirectionSettings, Distribution, Interval, LinkSettings, LossModel, TcpSettings, Transport,
+    DirectionSettings, Distribution, IntervalDistribution, LinkSettings, LossModel, TcpSettings,
+    Transport,
 };
 use qoslab::sim::EventEngine;
 use qoslab::sim::event::{Options, run};
 use qoslab::sim::trial::{
-    Action, ClientSetup, CrashPoint, FaultSetup, JudgeSettings, PayloadSize, PeersSee, Setup,
-    StreamSetup, SubscriptionSetup, Trial, Trigger,
+    Action, ClientSetup, CrashPoint, FaultSetup, JudgeSettings, PayloadSize, PeerVisibility,
+    PublisherSetup, Setup, SubscriptionSetup, Trial, Trigger,
 };
-use qoslab::study::judge::judge_trial;
-use qoslab::study::roster::roster;
+use qoslab::study::judge_trial::judge_trial;
+use qoslab::study::trial_facts::trial_facts;
 use rayon::prelude::*;
 
 /// Counts allocations and the most memory in use at a time.
@@ -45,110 +46,113 @@ fn main() {
 /// ledger, the metrics and the trace hash that every `qoslab run` has.
 #[divan::bench(args = QoS::ALL, sample_count = 3, sample_size = 1)]
 fn two_million_messages(bencher: Bencher<'_, '_>, qos: QoS) {
-    bench(bencher, &two_hops(qos, 2_000_000));
+    bench(bencher, &publisher_and_subscriber(qos, 2_000_000));
 }
 
 /// The same without the monitor: what it costs is the difference.
 #[divan::bench(args = QoS::ALL, sample_count = 3, sample_size = 1)]
 fn two_million_messages_unmonitored(bencher: Bencher<'_, '_>, qos: QoS) {
-    let trial = two_hops(qos, 2_000_000);
-    let roster = roster(&trial.setup);
-    let play = || {
+    let trial = publisher_and_subscriber(qos, 2_000_000);
+    let facts = trial_facts(&trial.setup);
+    let run_once = || {
         let options = Options::<()>::default();
-        let (ended, watch) = run(&trial, Watch::new(&roster), options);
-        assert!(watch.finish(&ended).offenders.is_empty());
+        let (ended, watch) = run(&trial, FirstPassObserver::new(&facts), options);
+        assert!(watch.finish(&ended).suspects.is_empty());
         ended.packets
     };
-    let packets = play();
-    bencher.counter(ItemsCount::new(packets)).bench_local(play);
+    let packets = run_once();
+    bencher.counter(ItemsCount::new(packets)).bench_local(run_once);
 }
 
 /// A million messages over TCP, where the same loss costs time and retransmissions.
 #[divan::bench(args = QoS::ALL, sample_count = 3, sample_size = 1)]
 fn a_million_messages_over_tcp(bencher: Bencher<'_, '_>, qos: QoS) {
-    bench(bencher, &over_tcp(two_hops(qos, 1_000_000), 0.05));
+    bench(bencher, &over_tcp(publisher_and_subscriber(qos, 1_000_000), 0.05));
 }
 
 /// 100,000 devices lose their connections when the broker restarts, and come back within a minute;
 /// each publishes twice. 1 % loss.
 #[divan::bench(sample_count = 1, sample_size = 1)]
 fn hundred_thousand_reconnect(bencher: Bencher<'_, '_>) {
-    let mut storm = over_tcp(fleet(100_000, 2), 0.01);
-    let setup = Arc::make_mut(&mut storm.setup);
+    let mut reconnects = over_tcp(many_publishers(100_000, 2), 0.01);
+    let setup = Arc::make_mut(&mut reconnects.setup);
     setup.faults.push(FaultSetup {
         name: "restart".into(),
         trigger: Trigger::At(Span::from_secs(10)),
         action: Action::Crash {
             node: Node::Broker,
-            down: Interval::Fixed(Span::from_secs(3)),
-            peers: PeersSee::Close,
-            point: CrashPoint::Idle,
+            down: IntervalDistribution::Fixed(Span::from_secs(3)),
+            peers: PeerVisibility::Close,
+            point: CrashPoint::BetweenEvents,
         },
     });
-    bench(bencher, &storm);
+    bench(bencher, &reconnects);
 }
 
 /// Five times as many messages: look at the memory.
 #[divan::bench(sample_count = 1, sample_size = 1)]
 fn ten_million_messages(bencher: Bencher<'_, '_>) {
-    bench(bencher, &two_hops(QoS::AtLeastOnce, 10_000_000));
+    bench(bencher, &publisher_and_subscriber(QoS::AtLeastOnce, 10_000_000));
 }
 
 /// 100,000 clients publish ten messages each within 100 s; one subscriber gets them all.
 #[divan::bench(sample_count = 1, sample_size = 1)]
 fn hundred_thousand_clients(bencher: Bencher<'_, '_>) {
-    bench(bencher, &fleet(100_000, 10));
+    bench(bencher, &many_publishers(100_000, 10));
 }
 
 /// What a gate does: three levels of QoS, 200 seeds, 500 messages, on all cores. Items are trials.
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn six_hundred_trials(bencher: Bencher<'_, '_>) {
-    let points: Vec<_> = QoS::ALL.into_iter().map(|qos| two_hops(qos, 500)).collect();
+    let points: Vec<_> =
+        QoS::ALL.into_iter().map(|qos| publisher_and_subscriber(qos, 500)).collect();
     let trials: Vec<_> = (1..=200)
         .flat_map(|seed| points.iter().map(move |point| Trial { seed, ..point.clone() }))
         .collect();
-    let idle = AtomicBool::new(false);
-    let play = || {
-        let holds = |trial| {
-            judge_trial(&EventEngine, trial, &idle)
-                .is_ok_and(|it| it.violations.is_empty() && it.rules.is_empty())
+    let interrupt = AtomicBool::new(false);
+    let run_once = || {
+        let is_passing = |trial| {
+            judge_trial(&EventEngine, trial, &interrupt)
+                .is_ok_and(|it| it.violations.is_empty() && it.rule_violations.is_empty())
         };
-        assert!(trials.par_iter().all(holds));
+        assert!(trials.par_iter().all(is_passing));
     };
-    bencher.counter(ItemsCount::new(trials.len())).bench_local(play);
+    bencher.counter(ItemsCount::new(trials.len())).bench_local(run_once);
 }
 
 fn bench(bencher: Bencher<'_, '_>, trial: &Trial) {
-    let idle = AtomicBool::new(false);
-    let play = || {
-        let outcome = judge_trial(&EventEngine, trial, &idle).expect("a trial runs the same twice");
+    let interrupt = AtomicBool::new(false);
+    let run_once = || {
+        let outcome =
+            judge_trial(&EventEngine, trial, &interrupt).expect("a trial runs the same twice");
         assert_eq!(outcome.ending, Ending::Quiescent);
-        assert!(outcome.rules.is_empty());
+        assert!(outcome.rule_violations.is_empty());
         outcome.packets
     };
-    let packets = play();
-    bencher.counter(ItemsCount::new(packets)).bench_local(play);
+    let packets = run_once();
+    bencher.counter(ItemsCount::new(packets)).bench_local(run_once);
 }
 
-fn two_hops(qos: QoS, messages: u32) -> Trial {
+fn publisher_and_subscriber(qos: QoS, messages: u32) -> Trial {
     let clients = vec![client("publisher", None), client("subscriber", Some(qos))];
-    let every = Interval::Fixed(Span::from_millis(1));
-    trial(clients, vec![stream(0, qos, messages, every, Span::ZERO)])
+    let every = IntervalDistribution::Fixed(Span::from_millis(1));
+    trial(clients, vec![publisher(0, qos, messages, every, Span::ZERO)])
 }
 
-fn fleet(size: u32, messages: u32) -> Trial {
+fn many_publishers(size: u32, messages: u32) -> Trial {
     let publishers = (0..size).map(|n| client(&format!("meter-{n}"), None));
     let clients = publishers.chain([client("dashboard", Some(QoS::AtLeastOnce))]).collect();
-    let every = Interval::Exponential(Span::from_secs(10));
+    let every = IntervalDistribution::Exponential(Span::from_secs(10));
     let spread = Span::from_secs(10);
-    let streams = (0..size).map(|n| stream(n, QoS::AtLeastOnce, messages, every, spread)).collect();
+    let streams =
+        (0..size).map(|n| publisher(n, QoS::AtLeastOnce, messages, every, spread)).collect();
     trial(clients, streams)
 }
 
 /// The same trial over TCP, with another loss and without retry timers.
 fn over_tcp(mut trial: Trial, loss: f64) -> Trial {
     let setup = Arc::make_mut(&mut trial.setup);
-    let hop = HopSettings { retry: Retry::Reconnect, ..hop() };
+    let hop = HopSettings { retry: RetryRule::Reconnect, ..hop() };
     setup.broker.hop = hop;
     setup.broker.datagram = false;
     for client in &mut setup.clients {
@@ -164,14 +168,14 @@ fn over_tcp(mut trial: Trial, loss: f64) -> Trial {
             user_timeout: Span::from_secs(900),
             nat_idle: None,
         });
-        for way in [&mut link.up, &mut link.down] {
-            way.loss = LossModel::Random(Chance::from_share(loss));
+        for direction in [&mut link.up, &mut link.down] {
+            direction.loss = LossModel::Random(Chance::from_share(loss));
         }
     }
     trial
 }
 
-fn trial(clients: Vec<ClientSetup>, streams: Vec<StreamSetup>) -> Trial {
+fn trial(clients: Vec<ClientSetup>, streams: Vec<PublisherSetup>) -> Trial {
     let setup = Setup {
         broker: BrokerSettings {
             hop: hop(),
@@ -180,9 +184,9 @@ fn trial(clients: Vec<ClientSetup>, streams: Vec<StreamSetup>) -> Trial {
             ..BrokerSettings::default()
         },
         clients,
-        streams,
+        publishers: streams,
         deadline: Span::from_secs(24 * 3600),
-        broker_store: Store::Durable,
+        broker_store: StorePolicy::Durable,
         faults: Vec::new(),
         max_events: u64::MAX,
         wire: false,
@@ -195,7 +199,7 @@ fn trial(clients: Vec<ClientSetup>, streams: Vec<StreamSetup>) -> Trial {
 fn hop() -> HopSettings {
     let timer = RetryTimer { every: Span::from_secs(1), backoff: 1.0, max_transmissions: None };
     HopSettings {
-        retry: Retry::Timer(timer),
+        retry: RetryRule::Timer(timer),
         ids: IdPolicy::Cyclic,
         max_inflight: 20_000,
         max_queued: 1_000_000,
@@ -232,14 +236,20 @@ fn client(name: &str, subscribes: Option<QoS>) -> ClientSetup {
         },
         link: Arc::new(link),
         subscriptions: subscribes.map(subscription).into_iter().collect(),
-        absences: Vec::new(),
-        store: Store::Durable,
+        offline_periods: Vec::new(),
+        store: StorePolicy::Durable,
         radio: None,
     }
 }
 
-fn stream(client: u32, qos: QoS, count: u32, every: Interval, spread: Span) -> StreamSetup {
-    StreamSetup {
+fn publisher(
+    client: u32,
+    qos: QoS,
+    count: u32,
+    every: IntervalDistribution,
+    spread: Span,
+) -> PublisherSetup {
+    PublisherSetup {
         name: format!("stream-{client}").into(),
         client: ClientIndex(client),
         topic: "plant/temperature".into(),
@@ -249,8 +259,8 @@ fn stream(client: u32, qos: QoS, count: u32, every: Interval, spread: Span) -> S
         every,
         spread,
         payload: PayloadSize::Fixed(64),
-        only: None,
+        only_sequences: None,
         expiry: None,
-        will: false,
+        is_will: false,
     }
 }

@@ -10,7 +10,7 @@ use divan::counter::ItemsCount;
 use qoslab::base::ending::Ending;
 use qoslab::scenario::Scenario;
 use qoslab::sim::EngineKind;
-use qoslab::study::judge::judge_trial;
+use qoslab::study::judge_trial::judge_trial;
 
 const ENGINES: [EngineKind; 2] = [EngineKind::Event, EngineKind::Turmoil];
 
@@ -21,34 +21,38 @@ fn main() {
 /// One publisher, one subscriber, 1,000 messages with QoS 1, ten a second, 5 % loss on each way.
 #[divan::bench(args = ENGINES, sample_count = 3, sample_size = 1)]
 fn a_thousand_messages(bencher: Bencher<'_, '_>, engine: EngineKind) {
-    bench(bencher, engine, &Workload { publishers: 1, each: 1_000, every: "100ms" });
+    bench(
+        bencher,
+        engine,
+        &BenchWorkload { publishers: 1, messages_each: 1_000, interval: "100ms" },
+    );
 }
 
 /// 19 publishers and a subscriber for 60 virtual seconds, a message a second each.
 #[divan::bench(args = ENGINES, sample_count = 3, sample_size = 1)]
 fn twenty_clients_for_a_minute(bencher: Bencher<'_, '_>, engine: EngineKind) {
-    bench(bencher, engine, &Workload { publishers: 19, each: 60, every: "1s" });
+    bench(bencher, engine, &BenchWorkload { publishers: 19, messages_each: 60, interval: "1s" });
 }
 
 /// 999 publishers and a subscriber for 10 virtual seconds, a message every two seconds each; on
 /// turmoil they are the tasks of one host.
 #[divan::bench(args = ENGINES, sample_count = 1, sample_size = 1)]
 fn a_thousand_clients_for_ten_seconds(bencher: Bencher<'_, '_>, engine: EngineKind) {
-    bench(bencher, engine, &Workload { publishers: 999, each: 5, every: "2s" });
+    bench(bencher, engine, &BenchWorkload { publishers: 999, messages_each: 5, interval: "2s" });
 }
 
 /// What is published.
-struct Workload {
+struct BenchWorkload {
     publishers: u32,
     /// Messages of each.
-    each: u32,
+    messages_each: u32,
     /// From one to the next.
-    every: &'static str,
+    interval: &'static str,
 }
 
-impl Workload {
+impl BenchWorkload {
     fn scenario(&self) -> Scenario {
-        let Self { publishers, each, every } = self;
+        let Self { publishers, messages_each: each, interval: every } = self;
         let text = format!(
             r#"
 schema = 1
@@ -70,19 +74,19 @@ delay   = "50ms"
 loss    = "5%"
 "#
         );
-        Scenario::parse("bench.toml", &text).unwrap_or_else(|wrong| panic!("{wrong}"))
+        Scenario::parse("bench.toml", &text).unwrap_or_else(|error| panic!("{error}"))
     }
 }
 
-fn bench(bencher: Bencher<'_, '_>, engine: EngineKind, workload: &Workload) {
+fn bench(bencher: Bencher<'_, '_>, engine: EngineKind, workload: &BenchWorkload) {
     let scenario = workload.scenario();
     let trial = scenario.points[0].trial(1);
-    let messages = workload.publishers * workload.each;
+    let messages = workload.publishers * workload.messages_each;
     bencher.counter(ItemsCount::new(messages)).bench_local(|| {
         let outcome = judge_trial(&engine, &trial, &AtomicBool::new(false));
         let outcome = outcome.expect("a trial runs the same twice");
         assert_eq!(outcome.ending, Ending::Quiescent);
-        assert!(outcome.violations.is_empty() && outcome.rules.is_empty());
+        assert!(outcome.violations.is_empty() && outcome.rule_violations.is_empty());
         outcome.packets
     });
 }

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use qoslab::base::draw::{Chance, Key};
-use qoslab::base::name::{ClientIndex, Hop, Kind, PacketName, StreamIndex};
-use qoslab::base::name::{Subject, Transmission, Way};
+use qoslab::base::draw::{Chance, DrawKey};
+use qoslab::base::name::{ClientIndex, Hop, PacketKind, PacketName, PublisherIndex};
+use qoslab::base::name::{Direction, PacketSubject, Transmission};
 use qoslab::base::time::{Span, Time};
-use qoslab::network::link::{LinkKeys, LinkState, origin};
+use qoslab::network::link::{LinkKeys, LinkState, publisher_key};
 use qoslab::network::presets;
 use qoslab::network::settings::{
     DirectionSettings, Distribution, LinkSettings, LossModel, TcpSettings,
 };
-use qoslab::network::tcp::{Pipe, Ride};
+use qoslab::network::tcp::{TcpContext, TcpDirection};
 
 const PACKETS: u32 = 10_000;
 
@@ -53,23 +53,23 @@ fn preset(bencher: Bencher<'_, '_>, name: &str) {
 }
 
 fn lossy() -> LinkSettings {
-    let way = DirectionSettings {
+    let direction = DirectionSettings {
         loss: LossModel::Random(Chance::from_share(0.05)),
-        ..DirectionSettings::clean(Span::from_millis(50))
+        ..DirectionSettings::delay_only(Span::from_millis(50))
     };
-    LinkSettings::datagram(way.clone(), way)
+    LinkSettings::datagram(direction.clone(), direction)
 }
 
 /// Packets of 100 bytes a millisecond apart.
 fn bench(bencher: Bencher<'_, '_>, settings: &LinkSettings) {
-    let root = Key::new(1);
-    let stream = origin(root, "client");
+    let root = DrawKey::new(1);
+    let stream = publisher_key(root, "client");
     bencher
         .counter(ItemsCount::new(PACKETS))
         .with_inputs(|| {
             let keys = LinkKeys::new(root, "client");
             let mut link = LinkState::new(Arc::new(settings.clone()), keys);
-            link.traffic_began(Time::ZERO);
+            link.start_traffic(Time::ZERO);
             link
         })
         .bench_local_refs(|link| {
@@ -86,25 +86,25 @@ fn bench(bencher: Bencher<'_, '_>, settings: &LinkSettings) {
 fn tcp(bencher: Bencher<'_, '_>, percent: u32) {
     let mut settings = lossy();
     settings.up.loss = LossModel::Random(Chance::from_share(f64::from(percent) / 100.0));
-    let root = Key::new(1);
-    let stream = origin(root, "client");
+    let root = DrawKey::new(1);
+    let stream = publisher_key(root, "client");
     bencher
         .counter(ItemsCount::new(PACKETS))
         .with_inputs(|| {
             let keys = LinkKeys::new(root, "client");
             let mut link = LinkState::new(Arc::new(settings.clone()), keys);
-            link.traffic_began(Time::ZERO);
-            (link, Pipe::<[u64; 16]>::new())
+            link.start_traffic(Time::ZERO);
+            (link, TcpDirection::<[u64; 16]>::new())
         })
         .bench_local_refs(|(link, pipe)| {
             let mut now = Time::ZERO;
             for sequence in 0..PACKETS {
-                let ride = Ride { link, tcp: &TCP, way: Way::Up };
+                let ride = TcpContext { link, tcp: &TCP, direction: Direction::Up };
                 pipe.send(now, ride, black_box([0; 16]), &name(sequence), Some(stream), 100);
                 now += Span::from_millis(1);
-                carry(link, pipe, now);
+                drain_until(link, pipe, now);
             }
-            carry(link, pipe, Time::NEVER);
+            drain_until(link, pipe, Time::NEVER);
             assert!(pipe.is_idle());
         });
 }
@@ -119,10 +119,10 @@ const TCP: TcpSettings = TcpSettings {
 };
 
 /// Does what the pipe has to do before `until`.
-fn carry<T>(link: &mut LinkState, pipe: &mut Pipe<T>, until: Time) {
+fn drain_until<T>(link: &mut LinkState, pipe: &mut TcpDirection<T>, until: Time) {
     while pipe.next_wake() < until {
         let now = pipe.next_wake();
-        black_box(pipe.wake(now, Ride { link, tcp: &TCP, way: Way::Up }));
+        black_box(pipe.wake(now, TcpContext { link, tcp: &TCP, direction: Direction::Up }));
         while let Some(item) = pipe.pop_arrived(now) {
             black_box(item);
         }
@@ -132,10 +132,10 @@ fn carry<T>(link: &mut LinkState, pipe: &mut Pipe<T>, until: Time) {
 fn name(sequence: u32) -> PacketName {
     PacketName {
         client: ClientIndex(0),
-        way: Way::Up,
-        kind: Kind::Publish,
-        subject: Subject::Message {
-            stream: StreamIndex(0),
+        direction: Direction::Up,
+        kind: PacketKind::Publish,
+        subject: PacketSubject::Message {
+            publisher: PublisherIndex(0),
             sequence,
             hop: Hop::First,
             copy: 0,

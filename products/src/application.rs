@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use qoslab::base::qos::QoS;
 use qoslab::base::time::Span;
-use qoslab::testing::{ClientSeat, Ran, Wish};
+use qoslab::testing::{AppCommand, ClientHandle, Ran};
 use tokio::sync::Notify;
 
 /// How long an application waits after a lost connection or a failed dial.
-pub(crate) const PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
 /// A message to publish.
 #[derive(Clone, Debug)]
-pub(crate) struct Letter {
+pub(crate) struct OutgoingMessage {
     pub(crate) topic: String,
     pub(crate) payload: Vec<u8>,
     pub(crate) qos: QoS,
@@ -26,15 +26,15 @@ pub(crate) struct Letter {
 }
 
 /// The side of a client that its application talks to.
-pub(crate) trait Client {
+pub(crate) trait SutClient {
     /// Whether it takes messages while it has no connection, and sends them on the next.
-    const QUEUES: bool;
+    const QUEUES_WHILE_OFFLINE: bool;
     /// Whether a SUBSCRIBE or UNSUBSCRIBE that was not answered is sent again on the next
     /// connection.
-    const ASKS_AGAIN: bool;
+    const RESENDS_SUBSCRIBE: bool;
 
     /// Takes a message; may wait until it has room for it. An error says that it did not take it.
-    async fn publish(&self, letter: &Letter) -> Ran;
+    async fn publish(&self, letter: &OutgoingMessage) -> Ran;
     /// Sends SUBSCRIBE.
     async fn subscribe(&self, filter: &str, qos: QoS) -> Ran;
     /// Sends UNSUBSCRIBE.
@@ -45,52 +45,52 @@ pub(crate) trait Client {
 
 /// The state of an application. One task owns it: the half that passes wishes on and the half that
 /// drives the connection take turns.
-pub(crate) struct Application {
-    pub(crate) seat: ClientSeat,
-    filters: RefCell<Vec<Filter>>,
-    held: RefCell<VecDeque<Letter>>,
-    present: Cell<bool>,
+pub(crate) struct SutApplication {
+    pub(crate) handle: ClientHandle,
+    filters: RefCell<Vec<FilterState>>,
+    queued: RefCell<VecDeque<OutgoingMessage>>,
+    wants_connection: Cell<bool>,
     connected: Cell<bool>,
-    news: Notify,
-    returned: Notify,
+    connection_opened: Notify,
+    connection_wanted: Notify,
 }
 
 /// A filter, and how far the broker has been told.
-struct Filter {
+struct FilterState {
     topic: String,
     qos: QoS,
-    wanted: bool,
-    asked: bool,
-    answered: bool,
+    is_subscribe: bool,
+    is_sent: bool,
+    is_acknowledged: bool,
 }
 
-impl Application {
-    pub(crate) fn new(seat: ClientSeat) -> Self {
+impl SutApplication {
+    pub(crate) fn new(seat: ClientHandle) -> Self {
         Self {
-            seat,
+            handle: seat,
             filters: RefCell::default(),
-            held: RefCell::default(),
-            present: Cell::new(true),
+            queued: RefCell::default(),
+            wants_connection: Cell::new(true),
             connected: Cell::new(false),
-            news: Notify::new(),
-            returned: Notify::new(),
+            connection_opened: Notify::new(),
+            connection_wanted: Notify::new(),
         }
     }
 
     /// Passes wishes on for ever, and does what a new connection makes necessary.
-    pub(crate) async fn serve<C: Client>(&self, client: &C) -> Ran {
+    pub(crate) async fn run_commands<C: SutClient>(&self, client: &C) -> Ran {
         loop {
             tokio::select! {
                 biased;
-                () = self.news.notified() => self.catch_up(client).await?,
-                wish = self.seat.wish() => self.hear(client, wish).await?,
+                () = self.connection_opened.notified() => self.resume(client).await?,
+                wish = self.handle.next_command() => self.handle_command(client, wish).await?,
             }
         }
     }
 
     /// Whether the application wants to be connected.
-    pub(crate) const fn is_present(&self) -> bool {
-        self.present.get()
+    pub(crate) const fn is_connection_wanted(&self) -> bool {
+        self.wants_connection.get()
     }
 
     /// Whether CONNACK came on a connection that is not known to be lost.
@@ -99,103 +99,111 @@ impl Application {
     }
 
     /// Waits until it does.
-    pub(crate) async fn presence(&self) {
-        while !self.present.get() {
-            self.returned.notified().await;
+    pub(crate) async fn wait_until_connection_wanted(&self) {
+        while !self.wants_connection.get() {
+            self.connection_wanted.notified().await;
         }
     }
 
     /// CONNACK came.
-    pub(crate) fn online(&self, session_present: bool) {
-        if !session_present && self.seat.settings().resubscribe {
+    pub(crate) fn on_connected(&self, session_present: bool) {
+        if !session_present && self.handle.settings().resubscribe {
             let mut filters = self.filters.borrow_mut();
-            filters.retain(|filter| filter.wanted);
+            filters.retain(|filter| filter.is_subscribe);
             for filter in filters.iter_mut() {
-                (filter.asked, filter.answered) = (false, false);
+                (filter.is_sent, filter.is_acknowledged) = (false, false);
             }
         }
         self.connected.set(true);
-        self.news.notify_one();
+        self.connection_opened.notify_one();
     }
 
     /// SUBACK or UNSUBACK came: the broker answers in the order in which it was asked.
-    pub(crate) fn answered(&self, subscribed: bool) {
+    pub(crate) fn on_subscription_acknowledged(&self, subscribed: bool) {
         let mut filters = self.filters.borrow_mut();
-        let due =
-            |filter: &&mut Filter| filter.asked && !filter.answered && filter.wanted == subscribed;
+        let due = |filter: &&mut FilterState| {
+            filter.is_sent && !filter.is_acknowledged && filter.is_subscribe == subscribed
+        };
         if let Some(filter) = filters.iter_mut().find(due) {
-            filter.answered = true;
+            filter.is_acknowledged = true;
         }
-        filters.retain(|filter| filter.wanted || !filter.answered);
+        filters.retain(|filter| filter.is_subscribe || !filter.is_acknowledged);
     }
 
     /// The connection is lost, or none came about.
-    pub(crate) fn offline<C: Client>(&self) {
+    pub(crate) fn on_disconnected<C: SutClient>(&self) {
         self.connected.set(false);
-        if !C::ASKS_AGAIN {
+        if !C::RESENDS_SUBSCRIBE {
             for filter in self.filters.borrow_mut().iter_mut() {
-                filter.asked &= filter.answered;
+                filter.is_sent &= filter.is_acknowledged;
             }
         }
     }
 
-    async fn hear<C: Client>(&self, client: &C, wish: Wish) -> Ran {
-        match wish {
-            Wish::Publish { topic, payload, qos, retain, expiry } => {
-                let letter = Letter { topic, payload, qos, retain, expiry };
+    async fn handle_command<C: SutClient>(&self, client: &C, command: AppCommand) -> Ran {
+        match command {
+            AppCommand::Publish { topic, payload, qos, retain, expiry } => {
+                let letter = OutgoingMessage { topic, payload, qos, retain, expiry };
                 return self.publish(client, letter).await;
             }
-            Wish::Subscribe { filter, qos } => self.want(filter, qos, true),
-            Wish::Unsubscribe { filter } => self.want(filter, QoS::AtMostOnce, false),
-            Wish::Leave => {
-                self.present.set(false);
+            AppCommand::Subscribe { filter, qos } => self.set_filter(filter, qos, true),
+            AppCommand::Unsubscribe { filter } => self.set_filter(filter, QoS::AtMostOnce, false),
+            AppCommand::Disconnect => {
+                self.wants_connection.set(false);
                 if self.connected.get() {
                     client.disconnect().await?;
                 }
                 return Ok(());
             }
-            Wish::Return => {
-                self.present.set(true);
-                self.returned.notify_one();
+            AppCommand::Connect => {
+                self.wants_connection.set(true);
+                self.connection_wanted.notify_one();
                 return Ok(());
             }
         }
-        if self.connected.get() { self.ask(client).await } else { Ok(()) }
+        if self.connected.get() { self.send_pending_subscriptions(client).await } else { Ok(()) }
     }
 
-    fn want(&self, filter: String, qos: QoS, wanted: bool) {
+    fn set_filter(&self, filter: String, qos: QoS, wanted: bool) {
         let mut filters = self.filters.borrow_mut();
         filters.retain(|known| known.topic != filter);
-        filters.push(Filter { topic: filter, qos, wanted, asked: false, answered: false });
+        filters.push(FilterState {
+            topic: filter,
+            qos,
+            is_subscribe: wanted,
+            is_sent: false,
+            is_acknowledged: false,
+        });
     }
 
-    async fn publish<C: Client>(&self, client: &C, letter: Letter) -> Ran {
-        let ready = self.present.get() && (C::QUEUES || self.connected.get());
-        if !ready || !self.held.borrow().is_empty() {
-            self.held.borrow_mut().push_back(letter);
+    async fn publish<C: SutClient>(&self, client: &C, letter: OutgoingMessage) -> Ran {
+        let ready =
+            self.wants_connection.get() && (C::QUEUES_WHILE_OFFLINE || self.connected.get());
+        if !ready || !self.queued.borrow().is_empty() {
+            self.queued.borrow_mut().push_back(letter);
             return Ok(());
         }
         match client.publish(&letter).await {
-            Err(refused) if C::QUEUES => Err(refused),
+            Err(refused) if C::QUEUES_WHILE_OFFLINE => Err(refused),
             Err(_) => {
-                self.held.borrow_mut().push_back(letter);
+                self.queued.borrow_mut().push_back(letter);
                 Ok(())
             }
             Ok(()) => Ok(()),
         }
     }
 
-    async fn catch_up<C: Client>(&self, client: &C) -> Ran {
+    async fn resume<C: SutClient>(&self, client: &C) -> Ran {
         if !self.connected.get() {
             return Ok(());
         }
-        if !self.present.get() {
+        if !self.wants_connection.get() {
             return client.disconnect().await;
         }
-        self.ask(client).await?;
-        while let Some(letter) = self.next_held() {
+        self.send_pending_subscriptions(client).await?;
+        while let Some(letter) = self.next_queued() {
             if client.publish(&letter).await.is_err() {
-                self.held.borrow_mut().push_front(letter);
+                self.queued.borrow_mut().push_front(letter);
                 break;
             }
         }
@@ -204,39 +212,39 @@ impl Application {
 
     /// Asks for what was not asked for yet. A connection that is lost meanwhile is no error: the
     /// next one asks again.
-    async fn ask<C: Client>(&self, client: &C) -> Ran {
-        while let Some((filter, qos, wanted)) = self.next_to_ask() {
+    async fn send_pending_subscriptions<C: SutClient>(&self, client: &C) -> Ran {
+        while let Some((filter, qos, wanted)) = self.next_unsent_filter() {
             let asked = if wanted {
                 client.subscribe(&filter, qos).await
             } else {
                 client.unsubscribe(&filter).await
             };
             if asked.is_err() {
-                self.offline::<C>();
+                self.on_disconnected::<C>();
                 break;
             }
         }
         Ok(())
     }
 
-    fn next_held(&self) -> Option<Letter> {
-        self.held.borrow_mut().pop_front()
+    fn next_queued(&self) -> Option<OutgoingMessage> {
+        self.queued.borrow_mut().pop_front()
     }
 
-    fn next_to_ask(&self) -> Option<(String, QoS, bool)> {
+    fn next_unsent_filter(&self) -> Option<(String, QoS, bool)> {
         let mut filters = self.filters.borrow_mut();
-        let filter = filters.iter_mut().find(|filter| !filter.asked)?;
-        filter.asked = true;
-        Some((filter.topic.clone(), filter.qos, filter.wanted))
+        let filter = filters.iter_mut().find(|filter| !filter.is_sent)?;
+        filter.is_sent = true;
+        Some((filter.topic.clone(), filter.qos, filter.is_subscribe))
     }
 }
 
 /// A span as the standard library's.
-pub(crate) const fn duration(span: Span) -> Duration {
+pub(crate) const fn to_std_duration(span: Span) -> Duration {
     Duration::from_nanos(span.as_nanos())
 }
 
 /// A keep alive as MQTT writes it.
 pub(crate) fn whole_seconds(span: Span) -> u16 {
-    u16::try_from(duration(span).as_secs()).unwrap_or(u16::MAX)
+    u16::try_from(to_std_duration(span).as_secs()).unwrap_or(u16::MAX)
 }

@@ -10,22 +10,22 @@ pub mod mqtt5_broker;
 pub mod mqtt_endpoint;
 pub mod rumqttc_v4;
 pub mod rumqttc_v5;
-mod stream;
+mod sync_socket;
 
-use qoslab::testing::Test;
+use qoslab::testing::Harness;
 
 /// A product, in one version of the protocol.
 #[derive(Clone, Copy, Debug)]
-pub struct Product {
+pub struct Implementation {
     /// The crate's name.
     pub name: &'static str,
     /// The crate's version.
     pub version: &'static str,
     /// The version of MQTT, as a scenario writes it.
-    pub mqtt: &'static str,
+    pub mqtt_version: &'static str,
     /// What it can stand for.
     pub role: Role,
-    place: fn(Test, &str) -> Test,
+    install_fn: fn(Harness, &str) -> Harness,
 }
 
 /// What a product can stand for.
@@ -37,75 +37,75 @@ pub enum Role {
     Broker,
 }
 
-impl Product {
+impl Implementation {
     /// Puts it in the place of the clients whose names match, or of the broker, whatever `names`
     /// says then.
-    pub fn put(&self, test: Test, names: &str) -> Test {
-        (self.place)(test.set("mqtt", &format!("{:?}", self.mqtt)), names)
+    pub fn install(&self, test: Harness, names: &str) -> Harness {
+        (self.install_fn)(test.set("mqtt", &format!("{:?}", self.mqtt_version)), names)
     }
 }
 
 /// All of them.
-pub const PRODUCTS: [Product; 7] = [
-    Product {
+pub const IMPLEMENTATIONS: [Implementation; 7] = [
+    Implementation {
         name: "rumqttc-v4-next",
         version: "0.34.0",
-        mqtt: "3.1.1",
+        mqtt_version: "3.1.1",
         role: Role::Client,
-        place: |test, names| test.client(names, rumqttc_v4::run),
+        install_fn: |test, names| test.client(names, rumqttc_v4::run),
     },
-    Product {
+    Implementation {
         name: "rumqttc-v5-next",
         version: "0.34.0",
-        mqtt: "5.0",
+        mqtt_version: "5.0",
         role: Role::Client,
-        place: |test, names| test.client(names, rumqttc_v5::run),
+        install_fn: |test, names| test.client(names, rumqttc_v5::run),
     },
-    Product {
+    Implementation {
         name: "mqrstt",
         version: "0.4.0",
-        mqtt: "5.0",
+        mqtt_version: "5.0",
         role: Role::Client,
-        place: |test, names| test.client(names, mqrstt::run),
+        install_fn: |test, names| test.client(names, mqrstt::run),
     },
-    Product {
+    Implementation {
         name: "mqtt-endpoint-tokio",
         version: "0.6.6",
-        mqtt: "3.1.1",
+        mqtt_version: "3.1.1",
         role: Role::Client,
-        place: |test, names| test.client(names, mqtt_endpoint::run),
+        install_fn: |test, names| test.client(names, mqtt_endpoint::run),
     },
-    Product {
+    Implementation {
         name: "mqtt-endpoint-tokio",
         version: "0.6.6",
-        mqtt: "5.0",
+        mqtt_version: "5.0",
         role: Role::Client,
-        place: |test, names| test.client(names, mqtt_endpoint::run),
+        install_fn: |test, names| test.client(names, mqtt_endpoint::run),
     },
-    Product {
+    Implementation {
         name: "mqtt5",
         version: "0.49.0",
-        mqtt: "3.1.1",
+        mqtt_version: "3.1.1",
         role: Role::Broker,
-        place: |test, _| mqtt5_broker::place(test),
+        install_fn: |test, _| mqtt5_broker::install(test),
     },
-    Product {
+    Implementation {
         name: "mqtt5",
         version: "0.49.0",
-        mqtt: "5.0",
+        mqtt_version: "5.0",
         role: Role::Broker,
-        place: |test, _| mqtt5_broker::place(test),
+        install_fn: |test, _| mqtt5_broker::install(test),
     },
 ];
 
 #[cfg(test)]
 mod tests {
-    use super::PRODUCTS;
+    use super::IMPLEMENTATIONS;
 
     #[test]
     fn the_table_names_the_versions_that_are_pinned() {
         let manifest = include_str!("../Cargo.toml");
-        for product in PRODUCTS {
+        for product in IMPLEMENTATIONS {
             let pin = format!("version = \"={}\"", product.version);
             let pinned = |line: &&str| line.contains(product.name) && line.contains(&pin);
             assert_eq!(manifest.lines().filter(pinned).count(), 1, "{}", product.name);

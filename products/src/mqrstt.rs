@@ -17,33 +17,35 @@ use mqrstt::packets::{Packet, PublishProperties};
 use mqrstt::tokio::Network;
 use mqrstt::{AsyncEventHandler, ConnectOptions, MqttClient, NetworkBuilder, NetworkStatus};
 use qoslab::base::qos::QoS;
-use qoslab::testing::{ClientSeat, Ran, Socket};
+use qoslab::testing::{ClientHandle, Ran, Socket};
 
-use crate::application::{Application, Client, Letter, PAUSE, duration};
+use crate::application::{
+    OutgoingMessage, RECONNECT_DELAY, SutApplication, SutClient, to_std_duration,
+};
 
 /// Runs it in the place of a client.
 ///
 /// # Errors
 /// When it refuses its settings or a message.
-pub async fn run(seat: ClientSeat) -> Ran {
-    let options = options(&seat)?;
-    let application = Rc::new(Application::new(seat));
+pub async fn run(handle: ClientHandle) -> Ran {
+    let options = options(&handle)?;
+    let application = Rc::new(SutApplication::new(handle));
     let (mut network, client) = NetworkBuilder::new_from_options(options).tokio_network();
     tokio::select! {
         biased;
-        drove = drive(&application, &mut network) => drove,
-        served = application.serve(&client) => served,
+        drove = drive_connection(&application, &mut network) => drove,
+        served = application.run_commands(&client) => served,
     }
 }
 
-fn options(seat: &ClientSeat) -> Result<ConnectOptions, Box<dyn std::error::Error>> {
-    let settings = seat.settings();
+fn options(handle: &ClientHandle) -> Result<ConnectOptions, Box<dyn std::error::Error>> {
+    let settings = handle.settings();
     let mut options = ConnectOptions::new(&settings.client_id);
     options.set_clean_start(settings.clean);
     if !settings.clean {
         options.set_session_expiry_interval(settings.session_expiry);
     }
-    options.set_keep_alive_interval(duration(settings.keep_alive));
+    options.set_keep_alive_interval(to_std_duration(settings.keep_alive));
     options.set_send_maximum(settings.hop.max_inflight);
     if settings.limits.receive_maximum < u16::MAX {
         options.set_receive_maximum(settings.limits.receive_maximum);
@@ -55,57 +57,62 @@ fn options(seat: &ClientSeat) -> Result<ConnectOptions, Box<dyn std::error::Erro
 }
 
 /// Connects again and again while the application wants to be connected.
-async fn drive(application: &Rc<Application>, network: &mut Network<Handler, Socket>) -> Ran {
+async fn drive_connection(
+    application: &Rc<SutApplication>,
+    network: &mut Network<Handler, Socket>,
+) -> Ran {
     let mut handler = Handler(Rc::clone(application));
-    let patience = application.seat.settings().connect_timeout.map_or(Duration::MAX, duration);
+    let connect_timeout =
+        application.handle.settings().connect_timeout.map_or(Duration::MAX, to_std_duration);
     loop {
-        application.presence().await;
+        application.wait_until_connection_wanted().await;
         let dial = async {
-            let socket = application.seat.connect().await.ok()?;
+            let socket = application.handle.connect().await.ok()?;
             network.connect(socket, &mut handler).await.ok()
         };
-        let connected = tokio::time::timeout(patience, dial).await.is_ok_and(|ack| ack.is_some());
+        let connected =
+            tokio::time::timeout(connect_timeout, dial).await.is_ok_and(|ack| ack.is_some());
         let ended = if connected { network.run(&mut handler).await.ok() } else { None };
-        application.offline::<MqttClient>();
-        if ended != Some(NetworkStatus::OutgoingDisconnect) || application.is_present() {
-            tokio::time::sleep(PAUSE).await;
+        application.on_disconnected::<MqttClient>();
+        if ended != Some(NetworkStatus::OutgoingDisconnect) || application.is_connection_wanted() {
+            tokio::time::sleep(RECONNECT_DELAY).await;
         }
     }
 }
 
-struct Handler(Rc<Application>);
+struct Handler(Rc<SutApplication>);
 
 impl AsyncEventHandler for Handler {
     fn handle(&mut self, packet: Packet) -> impl Future<Output = ()> + Send + Sync {
         match packet {
-            Packet::ConnAck(ack) => self.0.online(ack.connack_flags.session_present),
+            Packet::ConnAck(ack) => self.0.on_connected(ack.connack_flags.session_present),
             Packet::Publish(publish) => {
-                self.0.seat.deliver(&publish.payload, level(publish.qos), publish.retain);
+                self.0.handle.deliver(&publish.payload, from_sut_qos(publish.qos), publish.retain);
             }
-            Packet::SubAck(_) => self.0.answered(true),
-            Packet::UnsubAck(_) => self.0.answered(false),
+            Packet::SubAck(_) => self.0.on_subscription_acknowledged(true),
+            Packet::UnsubAck(_) => self.0.on_subscription_acknowledged(false),
             _ => {}
         }
         ready(())
     }
 }
 
-impl Client for MqttClient {
-    const QUEUES: bool = true;
-    const ASKS_AGAIN: bool = false;
+impl SutClient for MqttClient {
+    const QUEUES_WHILE_OFFLINE: bool = true;
+    const RESENDS_SUBSCRIBE: bool = false;
 
-    async fn publish(&self, letter: &Letter) -> Ran {
+    async fn publish(&self, letter: &OutgoingMessage) -> Ran {
         let properties = PublishProperties {
             message_expiry_interval: letter.expiry,
             ..PublishProperties::default()
         };
         let (topic, payload) = (letter.topic.as_str(), letter.payload.clone());
-        let qos = their_level(letter.qos);
+        let qos = to_sut_qos(letter.qos);
         Ok(self.publish_with_properties(topic, qos, letter.retain, payload, properties).await?)
     }
 
     async fn subscribe(&self, filter: &str, qos: QoS) -> Ran {
-        Ok(Self::subscribe(self, (filter, their_level(qos))).await?)
+        Ok(Self::subscribe(self, (filter, to_sut_qos(qos))).await?)
     }
 
     async fn unsubscribe(&self, filter: &str) -> Ran {
@@ -117,7 +124,7 @@ impl Client for MqttClient {
     }
 }
 
-const fn their_level(qos: QoS) -> mqrstt::packets::QoS {
+const fn to_sut_qos(qos: QoS) -> mqrstt::packets::QoS {
     match qos {
         QoS::AtMostOnce => mqrstt::packets::QoS::AtMostOnce,
         QoS::AtLeastOnce => mqrstt::packets::QoS::AtLeastOnce,
@@ -125,7 +132,7 @@ const fn their_level(qos: QoS) -> mqrstt::packets::QoS {
     }
 }
 
-const fn level(qos: mqrstt::packets::QoS) -> QoS {
+const fn from_sut_qos(qos: mqrstt::packets::QoS) -> QoS {
     match qos {
         mqrstt::packets::QoS::AtMostOnce => QoS::AtMostOnce,
         mqrstt::packets::QoS::AtLeastOnce => QoS::AtLeastOnce,

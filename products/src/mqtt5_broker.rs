@@ -25,18 +25,18 @@ use mqtt5::broker::{
     ResourceMonitor,
 };
 use qoslab::mqtt::settings::BrokerSettings;
-use qoslab::testing::{BrokerSeat, Ran, Test};
+use qoslab::testing::{BrokerHandle, Harness, Ran};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::broadcast;
 
-use crate::stream::Stream;
+use crate::sync_socket::SyncSocket;
 
 /// Where clients seem to come from: it wants to know, and nothing depends on it.
-const SOMEWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1883);
+const PEER_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1883);
 
 /// Puts it in the place of the broker, with what its users have to know of it: it forgets all in a
 /// crash, and forwards a QoS 2 message on PUBREL.
-pub fn place(test: Test) -> Test {
+pub fn install(test: Harness) -> Harness {
     let test = test.set("broker.store", "\"volatile\"").set("broker.deliver_on", "\"pubrel\"");
     test.broker(run)
 }
@@ -45,10 +45,10 @@ pub fn place(test: Test) -> Test {
 ///
 /// # Errors
 /// When no connection can be accepted any more.
-pub async fn run(seat: BrokerSeat) -> Ran {
-    let config = Arc::new(config(seat.settings()));
+pub async fn run(handle: BrokerHandle) -> Ran {
+    let config = Arc::new(config(handle.settings()));
     let queues = QueueLimits {
-        max_messages: usize::try_from(seat.settings().hop.max_queued)?,
+        max_messages: usize::try_from(handle.settings().hop.max_queued)?,
         ..QueueLimits::default()
     };
     let storage = Arc::new(DynamicStorage::Memory(MemoryBackend::with_queue_limits(queues)));
@@ -57,10 +57,10 @@ pub async fn run(seat: BrokerSeat) -> Ran {
     let monitor = Arc::new(ResourceMonitor::new(ResourceLimits::default()));
     let (shutdown, _) = broadcast::channel(1);
     loop {
-        let plain = Plain(Stream::new(seat.accept().await?));
+        let plain = PlainStream(SyncSocket::new(handle.accept().await?));
         let handler = ClientHandler::new(
             BrokerTransport::WebSocket(Box::new(plain)),
-            SOMEWHERE,
+            PEER_ADDRESS,
             Arc::clone(&config),
             Arc::clone(&router),
             Arc::new(AllowAllAuthProvider),
@@ -84,15 +84,15 @@ fn config(settings: &BrokerSettings) -> BrokerConfig {
 }
 
 /// A stream on which MQTT is spoken without WebSocket's frames.
-struct Plain(Stream);
+struct PlainStream(SyncSocket);
 
-impl WebSocketTransport for Plain {
+impl WebSocketTransport for PlainStream {
     fn peer_addr(&self) -> mqtt5::Result<SocketAddr> {
-        Ok(SOMEWHERE)
+        Ok(PEER_ADDRESS)
     }
 }
 
-impl AsyncRead for Plain {
+impl AsyncRead for PlainStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -102,7 +102,7 @@ impl AsyncRead for Plain {
     }
 }
 
-impl AsyncWrite for Plain {
+impl AsyncWrite for PlainStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

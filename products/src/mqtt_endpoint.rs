@@ -24,56 +24,58 @@ use mqtt_endpoint_tokio::mqtt_ep::transport::{TransportError, TransportOps};
 use mqtt_endpoint_tokio::mqtt_ep::{self, ConnectionOption, Mode};
 use qoslab::base::qos::QoS;
 use qoslab::mqtt::settings::{ClientSettings, Version};
-use qoslab::testing::{ClientSeat, Ran, Socket};
+use qoslab::testing::{ClientHandle, Ran, Socket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
-use crate::application::{Application, Client, Letter, PAUSE, duration, whole_seconds};
+use crate::application::{
+    OutgoingMessage, RECONNECT_DELAY, SutApplication, SutClient, to_std_duration, whole_seconds,
+};
 
-type Built<T> = Result<T, Box<dyn Error>>;
+type BuildResult<T> = Result<T, Box<dyn Error>>;
 
 /// Runs it in the place of a client, in the version that the scenario says.
 ///
 /// # Errors
 /// When it refuses its settings.
-pub async fn run(seat: ClientSeat) -> Ran {
-    let version = seat.settings().version;
-    let endpoint = Endpoint {
+pub async fn run(handle: ClientHandle) -> Ran {
+    let version = handle.settings().version;
+    let endpoint = VersionedEndpoint {
         inner: mqtt_ep::Endpoint::new(match version {
             Version::V5 => mqtt_ep::Version::V5_0,
             Version::V31 | Version::V311 => mqtt_ep::Version::V3_1_1,
         }),
         version,
-        left: Notify::new(),
+        disconnect_sent: Notify::new(),
     };
-    let application = Application::new(seat);
+    let application = SutApplication::new(handle);
     tokio::select! {
         biased;
-        drove = drive(&application, &endpoint) => drove,
-        served = application.serve(&endpoint) => served,
+        drove = drive_connection(&application, &endpoint) => drove,
+        served = application.run_commands(&endpoint) => served,
     }
 }
 
 /// Connects again and again while the application wants to be connected.
-async fn drive(application: &Application, endpoint: &Endpoint) -> Ran {
-    let settings = application.seat.settings();
-    let patience = settings.connect_timeout.map_or(Duration::MAX, duration);
+async fn drive_connection(application: &SutApplication, endpoint: &VersionedEndpoint) -> Ran {
+    let settings = application.handle.settings();
+    let connect_timeout = settings.connect_timeout.map_or(Duration::MAX, to_std_duration);
     let options = ConnectionOption::builder()
-        .connection_establish_timeout_ms(millis(patience))
-        .pingresp_recv_timeout_ms(millis(duration(settings.keep_alive)))
+        .connection_establish_timeout_ms(millis(connect_timeout))
+        .pingresp_recv_timeout_ms(millis(to_std_duration(settings.keep_alive)))
         .queuing_receive_maximum(true)
         .build()?;
-    let connect = connect(settings)?;
+    let connect = build_connect(settings)?;
     loop {
-        application.presence().await;
-        let dial = tokio::time::timeout(patience, application.seat.connect());
+        application.wait_until_connection_wanted().await;
+        let dial = tokio::time::timeout(connect_timeout, application.handle.connect());
         if let Ok(Ok(socket)) = dial.await {
-            endpoint.converse(application, socket, options.clone(), connect.clone()).await;
+            endpoint.run_connection(application, socket, options.clone(), connect.clone()).await;
         }
-        application.offline::<Endpoint>();
+        application.on_disconnected::<VersionedEndpoint>();
         let _already_gone = endpoint.inner.close().await;
-        if application.is_present() {
-            tokio::time::sleep(PAUSE).await;
+        if application.is_connection_wanted() {
+            tokio::time::sleep(RECONNECT_DELAY).await;
         }
     }
 }
@@ -82,7 +84,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn connect(settings: &ClientSettings) -> Built<Packet> {
+fn build_connect(settings: &ClientSettings) -> BuildResult<Packet> {
     let (id, keep_alive) = (&*settings.client_id, whole_seconds(settings.keep_alive));
     if settings.version != Version::V5 {
         let connect = v3_1_1::Connect::builder().client_id(id)?;
@@ -104,68 +106,80 @@ fn connect(settings: &ClientSettings) -> Built<Packet> {
 }
 
 /// The endpoint, and what it speaks.
-struct Endpoint {
+struct VersionedEndpoint {
     inner: mqtt_ep::Endpoint<role::Client>,
     version: Version,
-    left: Notify,
+    disconnect_sent: Notify,
 }
 
-impl Endpoint {
+impl VersionedEndpoint {
     /// One connection, until it ends.
-    async fn converse(
+    async fn run_connection(
         &self,
-        application: &Application,
+        application: &SutApplication,
         socket: Socket,
         options: ConnectionOption,
         connect: Packet,
     ) {
-        let transport = Transport(socket);
+        let transport = SocketTransport(socket);
         if self.inner.attach_with_options(transport, Mode::Client, options).await.is_err()
             || self.inner.send(connect).await.is_err()
         {
             return;
         }
-        while application.is_present() {
+        while application.is_connection_wanted() {
             tokio::select! {
                 biased;
                 // `close()` would not end a `recv()` that waits.
-                () = self.left.notified() => {}
+                () = self.disconnect_sent.notified() => {}
                 packet = self.inner.recv() => match packet {
-                    Ok(packet) => take(application, &packet),
+                    Ok(packet) => handle_packet(application, &packet),
                     Err(_) => return,
                 },
             }
         }
     }
 
-    async fn packet_id(&self) -> Built<u16> {
+    async fn packet_id(&self) -> BuildResult<u16> {
         Ok(self.inner.acquire_packet_id_when_available().await?)
     }
 }
 
 /// What came from the broker.
-fn take(application: &Application, packet: &Packet) {
-    let seat = &application.seat;
+fn handle_packet(application: &SutApplication, packet: &Packet) {
+    let seat = &application.handle;
     match packet {
-        Packet::V3_1_1Connack(ack) => application.online(ack.session_present()),
-        Packet::V5_0Connack(ack) => application.online(ack.session_present()),
+        Packet::V3_1_1Connack(ack) => application.on_connected(ack.session_present()),
+        Packet::V5_0Connack(ack) => application.on_connected(ack.session_present()),
         Packet::V3_1_1Publish(publish) => {
-            seat.deliver(publish.payload().as_slice(), level(publish.qos()), publish.retain());
+            seat.deliver(
+                publish.payload().as_slice(),
+                from_sut_qos(publish.qos()),
+                publish.retain(),
+            );
         }
         Packet::V5_0Publish(publish) => {
-            seat.deliver(publish.payload().as_slice(), level(publish.qos()), publish.retain());
+            seat.deliver(
+                publish.payload().as_slice(),
+                from_sut_qos(publish.qos()),
+                publish.retain(),
+            );
         }
-        Packet::V3_1_1Suback(_) | Packet::V5_0Suback(_) => application.answered(true),
-        Packet::V3_1_1Unsuback(_) | Packet::V5_0Unsuback(_) => application.answered(false),
+        Packet::V3_1_1Suback(_) | Packet::V5_0Suback(_) => {
+            application.on_subscription_acknowledged(true)
+        }
+        Packet::V3_1_1Unsuback(_) | Packet::V5_0Unsuback(_) => {
+            application.on_subscription_acknowledged(false)
+        }
         _ => {}
     }
 }
 
-impl Client for Endpoint {
-    const QUEUES: bool = false;
-    const ASKS_AGAIN: bool = false;
+impl SutClient for VersionedEndpoint {
+    const QUEUES_WHILE_OFFLINE: bool = false;
+    const RESENDS_SUBSCRIBE: bool = false;
 
-    async fn publish(&self, letter: &Letter) -> Ran {
+    async fn publish(&self, letter: &OutgoingMessage) -> Ran {
         let id = match letter.qos {
             QoS::AtMostOnce => None,
             QoS::AtLeastOnce | QoS::ExactlyOnce => Some(self.packet_id().await?),
@@ -179,7 +193,7 @@ impl Client for Endpoint {
 
     async fn subscribe(&self, filter: &str, qos: QoS) -> Ran {
         let id = self.packet_id().await?;
-        let options = SubOpts::new().set_qos(their_level(qos));
+        let options = SubOpts::new().set_qos(to_sut_qos(qos));
         let entries = vec![SubEntry::new(filter, options)?];
         let packet: Packet = match self.version {
             Version::V5 => {
@@ -214,22 +228,22 @@ impl Client for Endpoint {
         }?;
         // Without a connection there is nothing to end.
         let _sent = self.inner.send(packet).await;
-        self.left.notify_one();
+        self.disconnect_sent.notify_one();
         Ok(())
     }
 }
 
-fn publish_v3(letter: &Letter, id: Option<u16>) -> Built<Packet> {
+fn publish_v3(letter: &OutgoingMessage, id: Option<u16>) -> BuildResult<Packet> {
     let publish = v3_1_1::Publish::builder()
         .topic_name(letter.topic.as_str())?
-        .qos(their_level(letter.qos))
+        .qos(to_sut_qos(letter.qos))
         .retain(letter.retain)
         .packet_id(id)
         .payload(letter.payload.clone());
     Ok(publish.build()?.into())
 }
 
-fn publish_v5(letter: &Letter, id: Option<u16>) -> Built<Packet> {
+fn publish_v5(letter: &OutgoingMessage, id: Option<u16>) -> BuildResult<Packet> {
     let mut properties = Vec::new();
     if let Some(expiry) = letter.expiry {
         let expiry = MessageExpiryInterval::new(expiry)?;
@@ -237,7 +251,7 @@ fn publish_v5(letter: &Letter, id: Option<u16>) -> Built<Packet> {
     }
     let publish = v5_0::Publish::builder()
         .topic_name(letter.topic.as_str())?
-        .qos(their_level(letter.qos))
+        .qos(to_sut_qos(letter.qos))
         .retain(letter.retain)
         .packet_id(id)
         .props(properties)
@@ -245,7 +259,7 @@ fn publish_v5(letter: &Letter, id: Option<u16>) -> Built<Packet> {
     Ok(publish.build()?.into())
 }
 
-const fn their_level(qos: QoS) -> Qos {
+const fn to_sut_qos(qos: QoS) -> Qos {
     match qos {
         QoS::AtMostOnce => Qos::AtMostOnce,
         QoS::AtLeastOnce => Qos::AtLeastOnce,
@@ -253,7 +267,7 @@ const fn their_level(qos: QoS) -> Qos {
     }
 }
 
-const fn level(qos: Qos) -> QoS {
+const fn from_sut_qos(qos: Qos) -> QoS {
     match qos {
         Qos::AtMostOnce => QoS::AtMostOnce,
         Qos::AtLeastOnce => QoS::AtLeastOnce,
@@ -262,12 +276,15 @@ const fn level(qos: Qos) -> QoS {
 }
 
 /// A simulated socket, as its own transports are written.
-struct Transport(Socket);
+struct SocketTransport(Socket);
 
-type Done<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-impl TransportOps for Transport {
-    fn send<'a>(&'a mut self, buffers: &'a [IoSlice<'a>]) -> Done<'a, Result<(), TransportError>> {
+impl TransportOps for SocketTransport {
+    fn send<'a>(
+        &'a mut self,
+        buffers: &'a [IoSlice<'a>],
+    ) -> BoxFuture<'a, Result<(), TransportError>> {
         // One write for one packet, though it comes in pieces.
         let packet: Vec<u8> = buffers.iter().flat_map(|piece| piece.iter().copied()).collect();
         Box::pin(async move {
@@ -280,11 +297,14 @@ impl TransportOps for Transport {
         })
     }
 
-    fn recv<'a>(&'a mut self, buffer: &'a mut [u8]) -> Done<'a, Result<usize, TransportError>> {
+    fn recv<'a>(
+        &'a mut self,
+        buffer: &'a mut [u8],
+    ) -> BoxFuture<'a, Result<usize, TransportError>> {
         Box::pin(async { self.0.read(buffer).await.map_err(TransportError::Io) })
     }
 
-    fn shutdown(&mut self, timeout: Duration) -> Done<'_, ()> {
+    fn shutdown(&mut self, timeout: Duration) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             // Where it does not end in time, it ends by being dropped.
             let _ended = tokio::time::timeout(timeout, self.0.shutdown()).await;

@@ -17,40 +17,45 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use qoslab::base::qos::QoS;
-use qoslab::testing::{ClientSeat, Ran};
+use qoslab::testing::{ClientHandle, Ran};
 use rumqttc_v4::{
     AsyncClient, Broker, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Packet,
     PersistedSession, PublishOptions, SessionStore, SessionStoreError, SessionStoreKey,
 };
 
-use crate::application::{Application, Client, Letter, PAUSE, duration, whole_seconds};
-use crate::stream::Stream;
+use crate::application::{
+    OutgoingMessage, RECONNECT_DELAY, SutApplication, SutClient, to_std_duration, whole_seconds,
+};
+use crate::sync_socket::SyncSocket;
 
 /// How long leaving waits for what is in flight.
-const FAREWELL: Duration = Duration::from_secs(10);
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs it in the place of a client.
 ///
 /// # Errors
 /// When it refuses its settings or a message.
-pub async fn run(seat: ClientSeat) -> Ran {
-    let application = Application::new(seat);
-    let memory = Arc::new(Memory::default());
+pub async fn run(handle: ClientHandle) -> Ran {
+    let application = SutApplication::new(handle);
+    let memory = Arc::new(SessionMemory::default());
     loop {
-        let options = options(&application.seat, &memory)?;
+        let options = options(&application.handle, &memory)?;
         let (client, mut events) = AsyncClient::builder(options).try_build()?;
-        events.set_network_options(patience(&application.seat));
+        events.set_network_options(network_options(&application.handle));
         tokio::select! {
             biased;
-            left = drive(&application, &mut events) => left?,
-            served = application.serve(&client) => served?,
+            left = drive_connection(&application, &mut events) => left?,
+            served = application.run_commands(&client) => served?,
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(RECONNECT_DELAY).await;
     }
 }
 
-fn options(seat: &ClientSeat, memory: &Arc<Memory>) -> Result<MqttOptions, Box<dyn Error>> {
-    let settings = seat.settings();
+fn options(
+    handle: &ClientHandle,
+    memory: &Arc<SessionMemory>,
+) -> Result<MqttOptions, Box<dyn Error>> {
+    let settings = handle.settings();
     let mut options = MqttOptions::new(&*settings.client_id, Broker::tcp("broker", 1883));
     options.try_set_clean_session(settings.clean)?;
     options.try_set_inflight(settings.hop.max_inflight)?;
@@ -59,60 +64,66 @@ fn options(seat: &ClientSeat, memory: &Arc<Memory>) -> Result<MqttOptions, Box<d
     options.set_max_packet_size(limit, limit);
     let store: Arc<dyn SessionStore> = memory.clone();
     options.set_session_store_arc(store);
-    let seat = seat.clone();
+    let seat = handle.clone();
     options.set_socket_connector(move |_, _| {
         let seat = seat.clone();
-        async move { seat.connect().await.map(Stream::new) }
+        async move { seat.connect().await.map(SyncSocket::new) }
     });
     Ok(options)
 }
 
-fn patience(seat: &ClientSeat) -> NetworkOptions {
+fn network_options(handle: &ClientHandle) -> NetworkOptions {
     let mut options = NetworkOptions::new();
-    if let Some(patience) = seat.settings().connect_timeout {
-        options.set_connection_timeout(duration(patience).as_secs().max(1));
+    if let Some(patience) = handle.settings().connect_timeout {
+        options.set_connection_timeout(to_std_duration(patience).as_secs().max(1));
     }
     options
 }
 
 /// Polls until it has disconnected as it was asked to.
-async fn drive(application: &Application, events: &mut EventLoop) -> Ran {
+async fn drive_connection(application: &SutApplication, events: &mut EventLoop) -> Ran {
     loop {
         if !application.is_connected() {
-            application.presence().await;
+            application.wait_until_connection_wanted().await;
         }
         match events.poll().await {
-            Ok(Event::Incoming(Packet::ConnAck(ack))) => application.online(ack.session_present),
+            Ok(Event::Incoming(Packet::ConnAck(ack))) => {
+                application.on_connected(ack.session_present)
+            }
             Ok(Event::Incoming(Packet::Publish(publish))) => {
                 let qos = QoS::from_number(publish.qos as u8).ok_or("a QoS above 2")?;
-                application.seat.deliver(&publish.payload, qos, publish.retain);
+                application.handle.deliver(&publish.payload, qos, publish.retain);
             }
-            Ok(Event::Incoming(Packet::SubAck(_))) => application.answered(true),
-            Ok(Event::Incoming(Packet::UnsubAck(_))) => application.answered(false),
+            Ok(Event::Incoming(Packet::SubAck(_))) => {
+                application.on_subscription_acknowledged(true)
+            }
+            Ok(Event::Incoming(Packet::UnsubAck(_))) => {
+                application.on_subscription_acknowledged(false)
+            }
             Ok(_) => {}
             Err(ConnectionError::RequestsDone) => {
-                application.offline::<AsyncClient>();
+                application.on_disconnected::<AsyncClient>();
                 return Ok(());
             }
             Err(_) => {
-                application.offline::<AsyncClient>();
-                tokio::time::sleep(PAUSE).await;
+                application.on_disconnected::<AsyncClient>();
+                tokio::time::sleep(RECONNECT_DELAY).await;
             }
         }
     }
 }
 
-impl Client for AsyncClient {
-    const QUEUES: bool = true;
-    const ASKS_AGAIN: bool = true;
+impl SutClient for AsyncClient {
+    const QUEUES_WHILE_OFFLINE: bool = true;
+    const RESENDS_SUBSCRIBE: bool = true;
 
-    async fn publish(&self, letter: &Letter) -> Ran {
-        let options = PublishOptions::new(level(letter.qos)).retain(letter.retain);
+    async fn publish(&self, letter: &OutgoingMessage) -> Ran {
+        let options = PublishOptions::new(to_sut_qos(letter.qos)).retain(letter.retain);
         Ok(Self::publish(self, &*letter.topic, letter.payload.clone(), options).await?)
     }
 
     async fn subscribe(&self, filter: &str, qos: QoS) -> Ran {
-        Ok(Self::subscribe(self, filter, level(qos)).await?)
+        Ok(Self::subscribe(self, filter, to_sut_qos(qos)).await?)
     }
 
     async fn unsubscribe(&self, filter: &str) -> Ran {
@@ -120,11 +131,11 @@ impl Client for AsyncClient {
     }
 
     async fn disconnect(&self) -> Ran {
-        Ok(self.disconnect_with_timeout(FAREWELL).await?)
+        Ok(self.disconnect_with_timeout(DISCONNECT_TIMEOUT).await?)
     }
 }
 
-const fn level(qos: QoS) -> rumqttc_v4::QoS {
+const fn to_sut_qos(qos: QoS) -> rumqttc_v4::QoS {
     match qos {
         QoS::AtMostOnce => rumqttc_v4::QoS::AtMostOnce,
         QoS::AtLeastOnce => rumqttc_v4::QoS::AtLeastOnce,
@@ -134,29 +145,33 @@ const fn level(qos: QoS) -> rumqttc_v4::QoS {
 
 /// The session, from one event loop to the next.
 #[derive(Debug, Default)]
-struct Memory(Mutex<Option<PersistedSession>>);
+struct SessionMemory(Mutex<Option<PersistedSession>>);
 
-impl Memory {
+impl SessionMemory {
     fn replace(&self, session: Option<PersistedSession>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = session;
     }
 }
 
 /// What a store answers with.
-type Kept<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> + Send + 'a>>;
+type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> + Send + 'a>>;
 
-impl SessionStore for Memory {
-    fn load<'a>(&'a self, _: &'a SessionStoreKey) -> Kept<'a, Option<PersistedSession>> {
+impl SessionStore for SessionMemory {
+    fn load<'a>(&'a self, _: &'a SessionStoreKey) -> StoreFuture<'a, Option<PersistedSession>> {
         let session = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Box::pin(async { Ok(session) })
     }
 
-    fn save<'a>(&'a self, _: &'a SessionStoreKey, session: &'a PersistedSession) -> Kept<'a, ()> {
+    fn save<'a>(
+        &'a self,
+        _: &'a SessionStoreKey,
+        session: &'a PersistedSession,
+    ) -> StoreFuture<'a, ()> {
         self.replace(Some(session.clone()));
         Box::pin(async { Ok(()) })
     }
 
-    fn clear<'a>(&'a self, _: &'a SessionStoreKey) -> Kept<'a, ()> {
+    fn clear<'a>(&'a self, _: &'a SessionStoreKey) -> StoreFuture<'a, ()> {
         self.replace(None);
         Box::pin(async { Ok(()) })
     }

@@ -15,79 +15,79 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use qoslab::report::words;
-use qoslab::sim::mishap::MishapKind;
+use qoslab::report::labels;
+use qoslab::sim::sut_error::SutErrorKind;
 use qoslab::study::result::Verdict;
-use qoslab::testing::{Test, Tested};
-use qoslab_products::{PRODUCTS, Product, Role};
+use qoslab::testing::{Harness, HarnessReport};
+use qoslab_products::{IMPLEMENTATIONS, Implementation, Role};
 
 /// A scenario, and what of it a product can be asked.
-struct Scenario {
+struct ScenarioCase {
     name: &'static str,
-    places: &'static [&'static str],
+    roles: &'static [&'static str],
     only_v5: bool,
 }
 
 const PUBLISHER: &str = "meter";
 const SUBSCRIBER: &str = "app";
 const BROKER: &str = "broker";
-const ALL: &[&str] = &[PUBLISHER, SUBSCRIBER, BROKER];
-const CLIENTS: &[&str] = &[PUBLISHER, SUBSCRIBER];
+const ALL_ROLES: &[&str] = &[PUBLISHER, SUBSCRIBER, BROKER];
+const CLIENT_ROLES: &[&str] = &[PUBLISHER, SUBSCRIBER];
 
-const fn scenario(name: &'static str, places: &'static [&'static str]) -> Scenario {
-    Scenario { name, places, only_v5: false }
+const fn any_version(name: &'static str, roles: &'static [&'static str]) -> ScenarioCase {
+    ScenarioCase { name, roles: roles, only_v5: false }
 }
 
-const fn in_v5(name: &'static str, places: &'static [&'static str]) -> Scenario {
-    Scenario { name, places, only_v5: true }
+const fn v5_only(name: &'static str, roles: &'static [&'static str]) -> ScenarioCase {
+    ScenarioCase { name, roles: roles, only_v5: true }
 }
 
 /// The broker under test keeps what it knows in memory, closes no topic to publishers, and lets
 /// nothing expire in virtual time: scenarios about these are for clients.
-const SCENARIOS: [Scenario; 18] = [
-    scenario("00-cuts", ALL),
-    scenario("01-lost-pubrec", ALL),
-    scenario("02-long-outage", ALL),
-    scenario("03-lost-pubcomp", ALL),
-    scenario("04-lost-pubrel", ALL),
-    scenario("06-lost-publish", ALL),
-    scenario("08-ids-in-use", ALL),
-    in_v5("09-receive-maximum", ALL),
-    in_v5("09-refused", &[PUBLISHER]),
-    scenario("10-order", ALL),
-    in_v5("11-session-expired", CLIENTS),
-    scenario("11-session-lost", ALL),
-    scenario("12-broker-crash", CLIENTS),
-    in_v5("14-expiry", CLIENTS),
-    scenario("15-long-round-trip", ALL),
-    scenario("16-half-open", ALL),
-    scenario("17-away", &[SUBSCRIBER, BROKER]),
-    scenario("18-stall", ALL),
+const SCENARIOS: [ScenarioCase; 18] = [
+    any_version("00-cuts", ALL_ROLES),
+    any_version("01-lost-pubrec", ALL_ROLES),
+    any_version("02-long-outage", ALL_ROLES),
+    any_version("03-lost-pubcomp", ALL_ROLES),
+    any_version("04-lost-pubrel", ALL_ROLES),
+    any_version("06-lost-publish", ALL_ROLES),
+    any_version("08-ids-in-use", ALL_ROLES),
+    v5_only("09-receive-maximum", ALL_ROLES),
+    v5_only("09-refused", &[PUBLISHER]),
+    any_version("10-order", ALL_ROLES),
+    v5_only("11-session-expired", CLIENT_ROLES),
+    any_version("11-session-lost", ALL_ROLES),
+    any_version("12-broker-crash", CLIENT_ROLES),
+    v5_only("14-expiry", CLIENT_ROLES),
+    any_version("15-long-round-trip", ALL_ROLES),
+    any_version("16-half-open", ALL_ROLES),
+    any_version("17-away", &[SUBSCRIBER, BROKER]),
+    any_version("18-stall", ALL_ROLES),
 ];
 
 #[test]
 fn rumqttc_v4_next() {
-    in_every_scenario("rumqttc-v4-next");
+    test_in_every_scenario("rumqttc-v4-next");
 }
 
 #[test]
 fn rumqttc_v5_next() {
-    in_every_scenario("rumqttc-v5-next");
+    test_in_every_scenario("rumqttc-v5-next");
 }
 
 #[test]
 fn mqrstt() {
-    in_every_scenario("mqrstt");
+    test_in_every_scenario("mqrstt");
 }
 
 #[test]
 fn mqtt_endpoint_tokio() {
-    in_every_scenario("mqtt-endpoint-tokio");
+    test_in_every_scenario("mqtt-endpoint-tokio");
 }
 
 #[test]
 fn mqtt5() {
-    in_every_scenario("mqtt5");
+    test_in_every_scenario("mqtt5");
 }
 
 #[test]
@@ -103,33 +103,37 @@ fn every_scenario_is_in_the_tables() {
 
 /// Runs a product in all versions and places through all that fits it, and holds its table to what
 /// came of that; or shows what was asked for.
-fn in_every_scenario(name: &str) {
+fn test_in_every_scenario(name: &str) {
     let shown = std::env::var("QOSLAB_SHOW").ok();
-    let products = PRODUCTS.iter().filter(|product| product.name == name);
-    let columns: Vec<(&Product, &str)> =
-        products.flat_map(|product| places(product).iter().map(move |it| (product, *it))).collect();
-    let mut table = head(&columns);
+    let products = IMPLEMENTATIONS.iter().filter(|product| product.name == name);
+    let columns: Vec<(&Implementation, &str)> =
+        products.flat_map(|product| roles(product).iter().map(move |it| (product, *it))).collect();
+    let mut table = table_head(&columns);
     for scenario in &SCENARIOS {
         let cells = columns.iter().map(|(product, place)| {
-            let is_fit =
-                scenario.places.contains(place) && (!scenario.only_v5 || product.mqtt == "5.0");
+            let is_fit = scenario.roles.contains(place)
+                && (!scenario.only_v5 || product.mqtt_version == "5.0");
             let trial = format!("{} {place}", scenario.name);
             match &shown {
                 _ if !is_fit => String::new(),
                 None => {
                     let tested = run(product, scenario, place);
-                    let unsteady = tested.unsteady().count();
+                    let unsteady = tested.nondeterministic_trials().count();
                     if unsteady > 0 {
                         println!(
                             "{name} in {}, {trial}: {unsteady} not the same twice",
-                            product.mqtt
+                            product.mqtt_version
                         );
                     }
-                    cell(&tested)
+                    table_cell(&tested)
                 }
                 Some(wanted) if trial.starts_with(wanted) => {
-                    let tested = run(product, scenario, place).shrunk();
-                    println!("{name} in {}, {trial}: {}\n{tested}", product.mqtt, cell(&tested));
+                    let tested = run(product, scenario, place).with_shrunk_failures();
+                    println!(
+                        "{name} in {}, {trial}: {}\n{tested}",
+                        product.mqtt_version,
+                        table_cell(&tested)
+                    );
                     String::new()
                 }
                 Some(_) => String::new(),
@@ -141,47 +145,48 @@ fn in_every_scenario(name: &str) {
         }
     }
     if shown.is_none() {
-        hold(name, &table);
+        check_table(name, &table);
     }
 }
 
-const fn places(product: &Product) -> &'static [&'static str] {
+const fn roles(product: &Implementation) -> &'static [&'static str] {
     match product.role {
-        Role::Client => CLIENTS,
+        Role::Client => CLIENT_ROLES,
         Role::Broker => &[BROKER],
     }
 }
 
-fn run(product: &Product, scenario: &Scenario, place: &str) -> Tested {
+fn run(product: &Implementation, scenario: &ScenarioCase, role: &str) -> HarnessReport {
     let folder = env!("CARGO_MANIFEST_DIR");
-    let test = Test::load(format!("{folder}/scenarios/{}.toml", scenario.name));
-    product.put(test, place).run()
+    let test = Harness::load(format!("{folder}/scenarios/{}.toml", scenario.name));
+    product.install(test, role).run()
 }
 
-fn head(columns: &[(&Product, &str)]) -> String {
-    let titles = columns.iter().map(|(product, place)| format!("{place}, {}", product.mqtt));
+fn table_head(columns: &[(&Implementation, &str)]) -> String {
+    let titles =
+        columns.iter().map(|(product, place)| format!("{place}, {}", product.mqtt_version));
     let titles = titles.collect::<Vec<_>>().join(" | ");
     format!("| scenario | {titles} |\n|---|{}\n", "---|".repeat(columns.len()))
 }
 
 /// What came of a test: `holds`, or in how many trials what was broken: promises, rules by their
 /// ids, and what no endpoint may do at all.
-fn cell(tested: &Tested) -> String {
-    let trials: Vec<_> = tested.result().points.iter().flat_map(|it| &it.trials).collect();
-    let mishaps: BTreeSet<&str> = tested.mishaps().map(|(trial, _)| trial).collect();
+fn table_cell(report: &HarnessReport) -> String {
+    let trials: Vec<_> = report.result().points.iter().flat_map(|it| &it.trials).collect();
+    let mishaps: BTreeSet<&str> = report.sut_errors().map(|(trial, _)| trial).collect();
     let failed =
         trials.iter().filter(|row| row.verdict != Verdict::Holds || mishaps.contains(&*row.name));
-    if tested.holds() {
+    if report.holds() {
         return "holds".to_owned();
     }
-    let what = broken(tested).join(", ");
+    let what = broken_guarantees(report).join(", ");
     format!("**{} of {}**: {what}", failed.count(), trials.len())
 }
 
-fn broken(tested: &Tested) -> Vec<String> {
+fn broken_guarantees(report: &HarnessReport) -> Vec<String> {
     let mut promises = BTreeMap::<_, u64>::new();
     let mut rules = BTreeMap::<_, u64>::new();
-    for point in &tested.result().points {
+    for point in &report.result().points {
         for (violation, count) in &point.violations {
             *promises.entry(*violation).or_default() += count;
         }
@@ -190,55 +195,56 @@ fn broken(tested: &Tested) -> Vec<String> {
         }
     }
     let promises = promises.into_iter().map(|(it, count)| {
-        let (breach, promise) = (words::breach(it.breach), words::promise(it.promise));
-        format!("{count} {breach} ({promise}, {})", words::blame(it.blame))
+        let (breach, promise) = (labels::breach(it.breach), labels::promise(it.promise));
+        format!("{count} {breach} ({promise}, {})", labels::blame(it.blame))
     });
     let rules = rules.into_iter().map(|(it, count)| {
         let id = it.id().map_or_else(|| format!("{:?}", it.rule), |id| format!("[{id}]"));
-        format!("{id} {count} times ({})", words::blame(it.blame))
+        format!("{id} {count} times ({})", labels::blame(it.blame))
     });
-    let mishaps: BTreeSet<_> = tested.mishaps().map(|(_, mishap)| word(&mishap.what)).collect();
+    let mishaps: BTreeSet<_> =
+        report.sut_errors().map(|(_, mishap)| error_word(&mishap.kind)).collect();
     let mishaps = mishaps.into_iter().map(str::to_owned);
-    let needs = tested.result().needs.iter().filter(|need| need.verdict != Verdict::Holds);
+    let needs = report.result().needs.iter().filter(|need| need.verdict != Verdict::Holds);
     let needs = needs.map(|need| format!("`{}` is not met", need.need.text));
-    let never = tested.result().sometimes.iter().filter(|(_, count)| *count == 0);
+    let never = report.result().sometimes.iter().filter(|(_, count)| *count == 0);
     let never = never.map(|(what, _)| format!("never {what}"));
     promises.chain(rules).chain(mishaps).chain(needs).chain(never).collect()
 }
 
-const fn word(kind: &MishapKind) -> &'static str {
+const fn error_word(kind: &SutErrorKind) -> &'static str {
     match kind {
-        MishapKind::Panicked(_) => "panics",
-        MishapKind::Ended(_) => "its code ends",
-        MishapKind::NeverReady => "never ready",
-        MishapKind::Away => "does not come back",
-        MishapKind::Flooded(_) => "floods",
-        MishapKind::Garbage(_) => "writes what is no packet",
-        MishapKind::Invented => "delivers what nobody published",
-        MishapKind::Hung => "hangs",
+        SutErrorKind::Panicked(_) => "panics",
+        SutErrorKind::Exited(_) => "its code ends",
+        SutErrorKind::NeverReady => "never ready",
+        SutErrorKind::NotConnected => "does not come back",
+        SutErrorKind::Flooded(_) => "floods",
+        SutErrorKind::MalformedPacket(_) => "writes what is no packet",
+        SutErrorKind::UnknownPayload => "delivers what nobody published",
+        SutErrorKind::Hung => "hangs",
     }
 }
 
 /// Where a table ends.
-const END: &str = "<!-- to here -->";
+const TABLE_END: &str = "<!-- to here -->";
 
 /// One test at a time writes to the page.
-static PAGE: Mutex<()> = Mutex::new(());
+static PAGE_LOCK: Mutex<()> = Mutex::new(());
 
 /// Holds a product's table to what was found, or writes it.
-fn hold(name: &str, table: &str) {
+fn check_table(name: &str, table: &str) {
     let begin = format!("<!-- {name}: written by products/tests/products.rs -->\n");
-    let _alone = PAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = PAGE_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/products.md");
     let page = fs::read_to_string(&path).unwrap();
     let (before, rest) = page.split_once(&begin).unwrap();
-    let (written, after) = rest.split_once(END).unwrap();
+    let (written, after) = rest.split_once(TABLE_END).unwrap();
     if std::env::var_os("QOSLAB_UPDATE").is_some() {
-        fs::write(path, format!("{before}{begin}{table}{END}{after}")).unwrap();
+        fs::write(path, format!("{before}{begin}{table}{TABLE_END}{after}")).unwrap();
     } else {
         assert_eq!(
-            outline(written),
-            outline(table),
+            without_counts(written),
+            without_counts(table),
             "docs/products.md says otherwise: look with QOSLAB_SHOW, write with QOSLAB_UPDATE=1\n\
              {table}"
         );
@@ -246,7 +252,7 @@ fn hold(name: &str, table: &str) {
 }
 
 /// A table with nothing in its cells but whether something broke.
-fn outline(table: &str) -> String {
+fn without_counts(table: &str) -> String {
     let cell = |cell: &str| if cell.starts_with("**") { "breaks" } else { cell }.to_owned();
     let lines = table.lines().map(|line| {
         let cells = line.split(" | ").map(cell).collect::<Vec<_>>();

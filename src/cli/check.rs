@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::options::setting;
-use super::terminal::{Output, When};
+use super::options::parse_setting;
+use super::terminal::{ColorMode, StandardOutput};
 use super::{exit, load};
 use crate::base::units::format_bytes;
 use crate::report::escape;
 use crate::report::number::counted;
 use crate::scenario::axis::Setting;
-use crate::scenario::estimate::Limits;
+use crate::scenario::estimate::SizeLimits;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,7 +23,7 @@ Examples:
 /// Prints every mistake with its place, and how much a run would be.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Arguments {
+pub(super) struct CheckArguments {
     /// Scenario files, or folders of them
     #[arg(required = true, value_name = "FILE or DIR")]
     paths: Vec<PathBuf>,
@@ -31,25 +31,25 @@ pub(super) struct Arguments {
     #[arg(long)]
     show: bool,
     /// Set a field of the files to another value, such as link.meter.loss=5%
-    #[arg(long, value_name = "PATH=VALUE", value_parser = setting)]
+    #[arg(long, value_name = "PATH=VALUE", value_parser = parse_setting)]
     set: Vec<Setting>,
     /// Colour the output
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
-    color: When,
+    color: ColorMode,
 }
 
 /// Checks the files.
 ///
 /// # Errors
 /// If a file cannot be found, or the output not be written.
-pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
-    let Some(scenarios) = load::all(&arguments.paths, &arguments.set, arguments.color) else {
+pub(super) fn execute(arguments: &CheckArguments) -> anyhow::Result<u8> {
+    let Some(scenarios) = load::load_all(&arguments.paths, &arguments.set, arguments.color) else {
         return Ok(exit::USAGE);
     };
-    let mut output = Output::default();
+    let mut output = StandardOutput::default();
     for scenario in &scenarios {
         if arguments.show {
-            output.print(&scenario.show())?;
+            output.print(&scenario.to_full_toml())?;
             continue;
         }
         let runs = scenario.points.len() as u64 * u64::from(scenario.seed_count);
@@ -64,7 +64,7 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
             counted(estimate.events, "event"),
             format_bytes(estimate.memory),
         ))?;
-        if let Err(too_large) = scenario.check_size(&Limits::default(), 1) {
+        if let Err(too_large) = scenario.check_size(&SizeLimits::default(), 1) {
             output.print(&format!(
                 "  too large to run as it is: {too_large} (--max-events, --max-memory)\n"
             ))?;

@@ -6,24 +6,26 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
-use super::decide::Decided;
+use super::decision::ChoiceReport;
 use super::files::writable_folder;
-use super::options::{Printing, Running, qos, seeds, selected, setting};
-use super::studies::{self, Drawing, PAGE_NAME};
-use super::terminal::note;
-use super::{exit, grid, interrupt, load};
+use super::options::{
+    PrintOptions, RunOptions, parse_qos, parse_seeds, parse_setting, selection_flags,
+};
+use super::studies::{self, DrawOptions, PAGE_NAME};
+use super::terminal::print_stderr;
+use super::{exit, interrupt, load, study_setup};
 use crate::base::qos::QoS;
 use crate::report::{commands, escape};
 use crate::scenario::Scenario;
 use crate::scenario::axis::{Axis, Setting};
 use crate::scenario::expect::Need;
 use crate::sim::EventEngine;
-use crate::study::choose::{Money, Objective, Wanted};
-use crate::study::gate::Gate;
-use crate::study::judge::judge_trial;
+use crate::study::choose::{BytePrice, ChoiceCriteria, Objective};
+use crate::study::judge_trial::judge_trial;
 use crate::study::manifest::Manifest;
 use crate::study::plan::{Seeds, Selection};
-use crate::study::store::{FILE_NAME, Store};
+use crate::study::runner::Runner;
+use crate::study::store::{FILE_NAME, TrialStore};
 use crate::study::sweep::StudyPlan;
 
 const HELP: &str = "\
@@ -51,7 +53,7 @@ a trial did not drain; 130 interrupted; others as of qoslab run";
 /// which a choice that was stopped goes on.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
-pub(super) struct Arguments {
+pub(super) struct ChooseArguments {
     /// The scenario file
     #[arg(value_name = "SCENARIO")]
     scenario: PathBuf,
@@ -75,19 +77,19 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "PATH=VALUES", help_heading = "What to compare")]
     over: Vec<String>,
     /// Compare these levels only: 1,2
-    #[arg(long, value_name = "QOS", value_delimiter = ',', value_parser = qos,
+    #[arg(long, value_name = "QOS", value_delimiter = ',', value_parser = parse_qos,
         help_heading = "What to compare")]
     qos: Vec<QoS>,
     /// Set a field of the file to another value
-    #[arg(long, value_name = "PATH=VALUE", value_parser = setting,
+    #[arg(long, value_name = "PATH=VALUE", value_parser = parse_setting,
         help_heading = "What to compare")]
     set: Vec<Setting>,
     /// How many seeds, or which: 1000, or 1..50
-    #[arg(long, value_name = "N or A..B", value_parser = seeds, help_heading = "What to compare")]
+    #[arg(long, value_name = "N or A..B", value_parser = parse_seeds, help_heading = "What to compare")]
     seeds: Option<Seeds>,
 
     #[command(flatten)]
-    running: Running,
+    running: RunOptions,
     /// Simulate all of it again, whatever the folder holds
     #[arg(long, help_heading = "How to run")]
     fresh: bool,
@@ -99,9 +101,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    drawing: Drawing,
+    drawing: DrawOptions,
     #[command(flatten)]
-    printing: Printing,
+    printing: PrintOptions,
 }
 
 /// What to have least of, for each message.
@@ -121,65 +123,70 @@ enum Cost {
 ///
 /// # Errors
 /// If something cannot be read or written, or nothing can be chosen by.
-pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
+pub(super) fn execute(arguments: &ChooseArguments) -> anyhow::Result<u8> {
     let (printing, running) = (&arguments.printing, &arguments.running);
-    let Some(scenario) = load::one(&arguments.scenario, &arguments.set, printing.color) else {
+    let Some(scenario) = load::load_one(&arguments.scenario, &arguments.set, printing.color) else {
         return Ok(exit::USAGE);
     };
-    let wanted = arguments.wanted(&scenario)?;
+    let wanted = arguments.criteria(&scenario)?;
     let axes = arguments.axes()?;
     let pool = running.pool()?;
-    let settings = [arguments.set.clone(), scenario.every_qos()].concat();
-    let values = grid::values(&axes)?;
-    let Some(cells) = grid::cells(&scenario, &axes, values, running, printing, &pool)? else {
+    let settings = [arguments.set.clone(), scenario.all_qos_settings()].concat();
+    let values = study_setup::axis_combinations(&axes)?;
+    let Some(cells) =
+        study_setup::cell_scenarios(&scenario, &axes, values, running, printing, &pool)?
+    else {
         return Ok(exit::USAGE);
     };
     let (seeds, qos) = (arguments.seeds, arguments.qos.clone());
     let selection = Selection { seeds, qos, ..Selection::default() };
     let plan = match StudyPlan::new(axes, cells, &selection) {
         Ok(plan) => plan,
-        Err(error) => return Ok(grid::refuse(&error)),
+        Err(error) => return Ok(study_setup::report_selection_error(&error)),
     };
     if arguments.estimate {
-        grid::estimate(&scenario, &plan, &pool)?;
+        study_setup::print_estimate(&scenario, &plan, &pool)?;
         return Ok(exit::HOLDS);
     }
     let own = || Path::new("reports").join(escape::file_name(&scenario.name)).join("choose");
     let folder = arguments.out.clone().unwrap_or_else(own);
     writable_folder(&folder)?;
     let path = folder.join(FILE_NAME);
-    let mut store = if arguments.fresh { Store::create(&path) } else { Store::open(&path) }?;
+    let mut store =
+        if arguments.fresh { TrialStore::create(&path) } else { TrialStore::open(&path) }?;
     let command = arguments.command();
     let manifest = Manifest::new(&plan, settings, &selection, command.clone());
-    store.put_manifest(&Manifest { wanted: Some(wanted.clone()), ..manifest })?;
+    store.write_manifest(&Manifest { criteria: Some(wanted.clone()), ..manifest })?;
     let stopped = || format!("the same command goes on where `{}` ends", path.display());
     let (mut study, seconds) =
-        grid::simulate(plan, printing, &pool, &mut store).with_context(stopped)?;
-    studies::keep_timelines(&mut study, &mut store)?;
+        study_setup::simulate_study(plan, printing, &pool, &mut store).with_context(stopped)?;
+    studies::store_timelines(&mut study, &mut store)?;
     let interrupt = interrupt::flag();
-    let gate = Gate { pool: &pool, fail_fast: false, interrupt };
-    let decided = Decided::new(&study, &wanted, &selection, |mut plan| {
-        plan.cells.iter_mut().for_each(|(_, plan)| running.overrule(&mut plan.scenario));
+    let gate = Runner { pool: &pool, fail_fast: false, interrupt };
+    let decided = ChoiceReport::new(&study, &wanted, &selection, |mut plan| {
+        plan.cells.iter_mut().for_each(|(_, plan)| running.apply_overrides(&mut plan.scenario));
         gate.run_study(plan, &mut store, &|trial| judge_trial(&EventEngine, trial, interrupt), &())
     });
     store.finish()?;
     if interrupt.load(Ordering::SeqCst) {
-        note(&format!("   Stopped before there is an answer: {}", stopped()));
+        print_stderr(&format!("   Stopped before there is an answer: {}", stopped()));
         return Ok(exit::INTERRUPTED);
     }
     let decided = decided?;
     decided.write(&study, &wanted, &command, arguments.drawing, &folder)?;
     decided.print()?;
-    studies::summarise(&study, Some(seconds), &folder.join(PAGE_NAME));
-    Ok(decided.code(&study))
+    studies::print_summary(&study, Some(seconds), &folder.join(PAGE_NAME));
+    Ok(decided.exit_code(&study))
 }
 
-impl Arguments {
+impl ChooseArguments {
     /// By what to choose, checked as far as no trial is needed for it.
-    fn wanted(&self, scenario: &Scenario) -> anyhow::Result<Wanted> {
-        let needs = grid::read("--need", &self.need, Need::parse)?;
+    fn criteria(&self, scenario: &Scenario) -> anyhow::Result<ChoiceCriteria> {
+        let needs = study_setup::parse_all("--need", &self.need, Need::parse)?;
         let price: Vec<String> = self.price.iter().cloned().collect();
-        let price = grid::read("--price", &price, |text| Money::parse(text, self.fleet))?.pop();
+        let price =
+            study_setup::parse_all("--price", &price, |text| BytePrice::parse(text, self.fleet))?
+                .pop();
         let objective = match (self.minimise, price) {
             (Cost::Money, Some(money)) => Objective::Money(money),
             (Cost::Money, None) => bail!(
@@ -194,7 +201,7 @@ impl Arguments {
             (Cost::Bytes, None) => Objective::Bytes,
             (Cost::Energy, None) => Objective::Energy,
         };
-        let wanted = Wanted::new(needs, scenario, objective);
+        let wanted = ChoiceCriteria::new(needs, scenario, objective);
         wanted
             .check(scenario)
             .map_err(|error| anyhow::anyhow!("{}", escape::terminal(&error.to_string())))?;
@@ -209,16 +216,17 @@ impl Arguments {
             let levels = escape::terminal(levels);
             bail!("--over {levels}: all levels are compared; use --qos for some of them");
         }
-        let axes = grid::read("--over", &others, Axis::parse)?;
-        grid::refuse_set(&axes, &self.set)?;
+        let axes = study_setup::parse_all("--over", &others, Axis::parse)?;
+        study_setup::refuse_set_axes(&axes, &self.set)?;
         Ok(axes)
     }
 
     /// The command, without what is this machine's alone.
     fn command(&self) -> String {
-        let mut command = format!("qoslab choose {}", commands::argument(&self.scenario.display()));
+        let mut command =
+            format!("qoslab choose {}", commands::quote_argument(&self.scenario.display()));
         let mut add = |option: &str, value: &dyn std::fmt::Display| {
-            grid::add(&mut command, option, value);
+            study_setup::push_option(&mut command, option, value);
         };
         self.need.iter().for_each(|need| add("need", need));
         if self.minimise != Cost::Packets {
@@ -229,6 +237,6 @@ impl Arguments {
         self.fleet.iter().for_each(|fleet| add("fleet", fleet));
         self.over.iter().for_each(|axis| add("over", axis));
         self.set.iter().for_each(|setting| add("set", setting));
-        command + &selected(self.seeds, &self.qos)
+        command + &selection_flags(self.seeds, &self.qos)
     }
 }

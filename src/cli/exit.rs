@@ -11,7 +11,7 @@ pub const USAGE: u8 = 2;
 /// Nothing is proved: not drained, or a `sometimes` or an expected break never happened.
 pub const INCONCLUSIVE: u8 = 3;
 /// Nothing was selected to run.
-pub const NOTHING: u8 = 4;
+pub const NOTHING_TO_RUN: u8 = 4;
 /// Not deterministic: the same trial gave another trace.
 pub const NOT_DETERMINISTIC: u8 = 5;
 /// A bug in qoslab.
@@ -33,14 +33,14 @@ Exit codes:
 
 /// The code of many results: the worst verdict's, by the precedence 70, 5, 1, 3, 0.
 #[must_use]
-pub fn of(results: &[ScenarioResult]) -> u8 {
-    worst(results.iter().map(|result| result.verdict))
+pub fn code_of_results(results: &[ScenarioResult]) -> u8 {
+    worst_code(results.iter().map(|result| result.verdict))
 }
 
 /// The code of the worst of many verdicts.
 #[must_use]
-pub fn worst(verdicts: impl Iterator<Item = Verdict>) -> u8 {
-    verdicts.max().map_or(NOTHING, code)
+pub fn worst_code(verdicts: impl Iterator<Item = Verdict>) -> u8 {
+    verdicts.max().map_or(NOTHING_TO_RUN, code)
 }
 
 const fn code(verdict: Verdict) -> u8 {
@@ -59,16 +59,16 @@ mod tests {
 
     use super::*;
     use crate::report::{failure, style::Style};
-    use crate::study::gate::Gate;
+    use crate::study::fixtures::{outcome, scenario};
     use crate::study::plan::{Selection, plan};
-    use crate::study::testing::{outcome, scenario};
+    use crate::study::runner::Runner;
 
     #[test]
-    fn a_panic_is_a_bug_told_with_scenario_trial_and_command() {
+    fn a_panic_is_reported_as_a_bug_with_scenario_trial_and_command() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         let plans = plan(vec![scenario("")], &Selection::default()).unwrap();
         let trial = plans[0].scenario.points[1].trial(3).name;
-        let gate = Gate { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+        let gate = Runner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
         let results = gate.run(
             plans,
             &|one| {
@@ -77,7 +77,7 @@ mod tests {
             },
             &(),
         );
-        assert_eq!(of(&results), BUG);
+        assert_eq!(code_of_results(&results), BUG);
         let told = failure::failures(&results[0], " --wire", Style::PLAIN);
         let command = format!("qoslab run by-hand.toml --wire --trial {trial}");
         for text in ["by-hand", "seed 3", "slipped on the third seed", &command] {
@@ -96,6 +96,6 @@ mod tests {
         ];
         verdicts.sort();
         assert_eq!(verdicts.map(code), [0, 3, 1, 5, 70]);
-        assert_eq!(of(&[]), NOTHING);
+        assert_eq!(code_of_results(&[]), NOTHING_TO_RUN);
     }
 }

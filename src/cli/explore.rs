@@ -13,21 +13,23 @@ use clap::Args;
 use indicatif::ProgressBar;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::options::{qos, setting};
-use super::progress::Shown;
-use super::proofs::keep;
-use super::terminal::{Output, When, note, style};
+use super::artifacts::write_artifacts;
+use super::options::{parse_qos, parse_setting};
+use super::progress::ProgressMode;
+use super::terminal::{ColorMode, StandardOutput, print_stderr, style};
 use super::{exit, interrupt, load};
 use crate::base::qos::QoS;
 use crate::base::time::Span;
 use crate::base::units::{format_count, parse_span, write_span};
 use crate::report::commands;
-use crate::report::explore::Searched;
+use crate::report::explore::ExploreSummary;
 use crate::scenario::axis::Setting;
 use crate::scenario::{Point, Scenario};
 use crate::sim::EventEngine;
-use crate::study::explore::{Ground, Kind, Menu, Report, Search, Watching};
-use crate::study::stories;
+use crate::study::explore::{
+    ExploreReport, FaultKind, FaultOptions, Search, SearchListener, SearchSpace,
+};
+use crate::study::minimal_failures;
 
 const HELP: &str = "\
 Examples:
@@ -50,7 +52,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Try every schedule of up to K faults: a proof within that bound, or the least counterexample.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
-pub(super) struct Arguments {
+pub(super) struct ExploreArguments {
     /// The scenario file
     #[arg(value_name = "SCENARIO")]
     scenario: PathBuf,
@@ -59,11 +61,11 @@ pub(super) struct Arguments {
     faults: u8,
 
     /// Only points that publish with these levels: 1,2
-    #[arg(long, value_name = "QOS", value_delimiter = ',', value_parser = qos,
+    #[arg(long, value_name = "QOS", value_delimiter = ',', value_parser = parse_qos,
         help_heading = "What to search")]
     qos: Vec<QoS>,
     /// Set a field of the file to another value
-    #[arg(long, value_name = "PATH=VALUE", value_parser = setting,
+    #[arg(long, value_name = "PATH=VALUE", value_parser = parse_setting,
         help_heading = "What to search")]
     set: Vec<Setting>,
     /// Only the first N messages of each workload
@@ -71,11 +73,11 @@ pub(super) struct Arguments {
         help_heading = "What to search")]
     messages: Option<u32>,
     /// Only these kinds of faults [default: all]
-    #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = kind,
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = parse_kind,
         help_heading = "What to search")]
-    kinds: Vec<Kind>,
+    kinds: Vec<FaultKind>,
     /// How long a crashed node is down
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = down,
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_downtime,
         help_heading = "What to search")]
     down: Span,
 
@@ -96,18 +98,19 @@ pub(super) struct Arguments {
     out: Option<PathBuf>,
     /// Colour the output
     #[arg(long, value_name = "WHEN", value_enum, default_value_t, help_heading = "Output")]
-    color: When,
+    color: ColorMode,
     /// Show how far the search is
     #[arg(long, value_name = "HOW", value_enum, default_value_t, help_heading = "Output")]
-    progress: Shown,
+    progress: ProgressMode,
 }
 
 /// Searches each point of the scenario, to the exit code.
 ///
 /// # Errors
 /// If a counterexample is none, or standard output cannot be written.
-pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
-    let Some(scenario) = load::one(&arguments.scenario, &arguments.set, arguments.color) else {
+pub(super) fn execute(arguments: &ExploreArguments) -> anyhow::Result<u8> {
+    let Some(scenario) = load::load_one(&arguments.scenario, &arguments.set, arguments.color)
+    else {
         return Ok(exit::USAGE);
     };
     let wanted = |point: &&Point| {
@@ -115,14 +118,14 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
     };
     let points: Vec<_> = scenario.points.iter().filter(wanted).collect();
     if points.is_empty() {
-        note("error: no point of the scenario publishes with that QoS");
-        return Ok(exit::NOTHING);
+        print_stderr("error: no point of the scenario publishes with that QoS");
+        return Ok(exit::NOTHING_TO_RUN);
     }
     let threads = arguments.jobs.map_or(0, usize::from);
     let pool = ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.context("failed to start threads")?;
-    interrupt::watch();
-    let mut output = Output::default();
+    interrupt::install_handler();
+    let mut output = StandardOutput::default();
     let mut codes = Vec::new();
     for point in points {
         codes.push(arguments.search(&scenario, point, &pool, &mut output)?);
@@ -137,61 +140,74 @@ pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
         exit::VIOLATED,
         exit::USAGE,
         exit::INCONCLUSIVE,
-        exit::NOTHING,
+        exit::NOTHING_TO_RUN,
     ];
     Ok(order.into_iter().find(|code| codes.contains(code)).unwrap_or(exit::HOLDS))
 }
 
-impl Arguments {
+impl ExploreArguments {
     fn search(
         &self,
         scenario: &Scenario,
         point: &Point,
         pool: &ThreadPool,
-        output: &mut Output,
+        output: &mut StandardOutput,
     ) -> anyhow::Result<u8> {
-        let kinds = if self.kinds.is_empty() { Kind::ALL.to_vec() } else { self.kinds.clone() };
-        let menu = Menu { kinds, down: self.down };
-        let ground = Ground::new(&point.setup, menu, self.messages, !self.no_fingerprint);
+        let kinds =
+            if self.kinds.is_empty() { FaultKind::ALL.to_vec() } else { self.kinds.clone() };
+        let menu = FaultOptions { kinds, crash_downtime: self.down };
+        let ground = SearchSpace::new(&point.setup, menu, self.messages, !self.no_fingerprint);
         let setup = ground.setup();
-        if setup.messages().is_empty() && !setup.streams.iter().any(|stream| stream.will) {
-            note("error: nobody publishes anything, so there is nothing to prove");
-            return Ok(exit::NOTHING);
+        if setup.messages().is_empty() && !setup.publishers.iter().any(|stream| stream.is_will) {
+            print_stderr("error: nobody publishes anything, so there is nothing to prove");
+            return Ok(exit::NOTHING_TO_RUN);
         }
         let faults = usize::from(self.faults);
         let search = Search {
-            ground: &ground,
+            space: &ground,
             expect: &scenario.expect,
             faults,
             max_schedules: self.max_schedules,
             pool,
             interrupt: interrupt::flag(),
         };
-        let meter = Meter::start(self.progress);
+        let meter = SearchProgress::start(self.progress);
         let report = search.run(&meter);
         meter.finish();
         let report = match report {
             Ok(report) => report,
             Err(error) => {
-                note(&format!("error: this is a bug in qoslab: {error}"));
+                print_stderr(&format!("error: this is a bug in qoslab: {error}"));
                 return Ok(exit::BUG);
             }
         };
         let mut story = report.counterexample.as_ref().and_then(|found| {
-            stories::of_trial(&EventEngine, &found.trial, &found.outcome, &AtomicBool::new(false))
+            minimal_failures::from_minimal_trial(
+                &EventEngine,
+                &found.trial,
+                &found.outcome,
+                &AtomicBool::new(false),
+            )
         });
         if let (Some(story), Some(out)) = (&mut story, &self.out) {
             let level = point.published.map_or("mixed".to_owned(), |qos| format!("qos{qos}"));
-            keep(story, scenario, &self.command(scenario, point), &out.join(level))?;
+            write_artifacts(story, scenario, &self.command(scenario, point), &out.join(level))?;
         }
         let (ground, report, story) = (&ground, &report, story.as_ref());
-        let searched = Searched { scenario, point, ground, faults, report, story };
+        let searched = ExploreSummary {
+            scenario,
+            point,
+            search_space: ground,
+            faults,
+            report,
+            minimal_failure: story,
+        };
         output.print(&(searched.text(style(self.color, &io::stdout())) + "\n"))?;
-        Ok(code(report))
+        Ok(exit_code(report))
     }
 }
 
-impl Arguments {
+impl ExploreArguments {
     /// The command that finds the same.
     fn command(&self, scenario: &Scenario, point: &Point) -> String {
         let mut command = commands::explore(scenario, self.faults);
@@ -209,7 +225,7 @@ impl Arguments {
     }
 }
 
-fn code(report: &Report) -> u8 {
+fn exit_code(report: &ExploreReport) -> u8 {
     if report.counterexample.is_some() {
         exit::VIOLATED
     } else if report.interrupted || interrupt::flag().load(Ordering::SeqCst) {
@@ -224,21 +240,21 @@ fn code(report: &Report) -> u8 {
 }
 
 /// Shows how far a search is.
-struct Meter {
+struct SearchProgress {
     bar: Option<ProgressBar>,
-    lines: bool,
+    prints_lines: bool,
     #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
     last_line: Mutex<Instant>,
 }
 
-impl Meter {
+impl SearchProgress {
     #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
-    fn start(shown: Shown) -> Self {
+    fn start(mode: ProgressMode) -> Self {
         let terminal = io::stderr().is_terminal();
-        let shown = shown == Shown::Auto;
+        let shown = mode == ProgressMode::Auto;
         Self {
             bar: (shown && terminal).then(ProgressBar::new_spinner),
-            lines: shown && !terminal,
+            prints_lines: shown && !terminal,
             last_line: Mutex::new(Instant::now()),
         }
     }
@@ -250,9 +266,9 @@ impl Meter {
     }
 }
 
-impl Watching for Meter {
+impl SearchListener for SearchProgress {
     #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
-    fn see(&self, report: &Report) {
+    fn on_progress(&self, report: &ExploreReport) {
         let Some(level) = report.levels.last() else { return };
         let text = format!(
             "Exploring {} of {} with {} faults, {} states",
@@ -264,20 +280,23 @@ impl Watching for Meter {
         if let Some(bar) = &self.bar {
             bar.set_message(text);
             bar.tick();
-        } else if let (true, Ok(mut last)) = (self.lines, self.last_line.lock())
+        } else if let (true, Ok(mut last)) = (self.prints_lines, self.last_line.lock())
             && last.elapsed() >= LINE_EVERY
         {
             *last = Instant::now();
-            note(&format!("   {text}"));
+            print_stderr(&format!("   {text}"));
         }
     }
 }
 
-fn kind(text: &str) -> Result<Kind, String> {
-    let all = Kind::ALL.map(Kind::label).join(", ");
-    Kind::ALL.into_iter().find(|kind| kind.label() == text).ok_or(format!("the kinds are {all}"))
+fn parse_kind(text: &str) -> Result<FaultKind, String> {
+    let all = FaultKind::ALL.map(FaultKind::label).join(", ");
+    FaultKind::ALL
+        .into_iter()
+        .find(|kind| kind.label() == text)
+        .ok_or(format!("the kinds are {all}"))
 }
 
-fn down(text: &str) -> Result<Span, String> {
+fn parse_downtime(text: &str) -> Result<Span, String> {
     parse_span(text).map_err(|error| error.to_string())
 }

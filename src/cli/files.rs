@@ -10,37 +10,37 @@ use tempfile::{Builder, NamedTempFile};
 /// A file that will be written at the end. It is opened at once, so that a bad path fails before
 /// the work and not after it.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct PendingFile {
     path: PathBuf,
-    target: Target,
+    target: WriteTarget,
 }
 
 #[derive(Debug)]
-enum Target {
+enum WriteTarget {
     /// A file beside the real one, which takes its place when it is whole.
-    Beside(NamedTempFile),
+    Temporary(NamedTempFile),
     /// A device or a pipe such as `/dev/stdout`, which must not be replaced.
     Special(File),
 }
 
-impl Pending {
+impl PendingFile {
     /// Opens the file that is to be written; what is there stays until then.
     ///
     /// # Errors
     /// If it could not be written.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
-        let target = Self::target(path);
+        let target = Self::open_target(path);
         let target = target.with_context(|| format!("failed to write `{}`", path.display()))?;
         Ok(Self { path: path.to_owned(), target })
     }
 
-    fn target(path: &Path) -> std::io::Result<Target> {
+    fn open_target(path: &Path) -> std::io::Result<WriteTarget> {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => Err(std::io::ErrorKind::IsADirectory.into()),
             Ok(metadata) if !metadata.is_file() => {
-                File::options().write(true).open(path).map(Target::Special)
+                File::options().write(true).open(path).map(WriteTarget::Special)
             }
-            _ => beside(path).map(Target::Beside),
+            _ => temporary_beside(path).map(WriteTarget::Temporary),
         }
     }
 
@@ -51,11 +51,12 @@ impl Pending {
     pub(super) fn write(self, bytes: &[u8]) -> anyhow::Result<()> {
         let path = &self.path;
         let result = match self.target {
-            Target::Special(mut file) => file.write_all(bytes).and_then(|()| file.flush()),
-            Target::Beside(mut file) => file
-                .write_all(bytes)
-                .and_then(|()| file.as_file().sync_data())
-                .and_then(|()| file.persist(real(path)).map(drop).map_err(|error| error.error)),
+            WriteTarget::Special(mut file) => file.write_all(bytes).and_then(|()| file.flush()),
+            WriteTarget::Temporary(mut file) => {
+                file.write_all(bytes).and_then(|()| file.as_file().sync_data()).and_then(|()| {
+                    file.persist(resolve_link(path)).map(drop).map_err(|error| error.error)
+                })
+            }
         };
         result.with_context(|| format!("failed to write `{}`", path.display()))
     }
@@ -71,8 +72,8 @@ pub(super) fn writable_folder(folder: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("failed to write into the folder `{}`", folder.display()))
 }
 
-fn beside(path: &Path) -> std::io::Result<NamedTempFile> {
-    let real = real(path);
+fn temporary_beside(path: &Path) -> std::io::Result<NamedTempFile> {
+    let real = resolve_link(path);
     let folder = match real.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -86,7 +87,7 @@ fn beside(path: &Path) -> std::io::Result<NamedTempFile> {
 }
 
 /// The file that a symbolic link stands for, so that the link survives.
-fn real(path: &Path) -> PathBuf {
+fn resolve_link(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
@@ -99,7 +100,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("table.csv");
         fs::write(&path, "old").unwrap();
-        let pending = Pending::open(&path).unwrap();
+        let pending = PendingFile::open(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         pending.write(b"new").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
@@ -109,15 +110,15 @@ mod tests {
     #[test]
     fn a_bad_path_fails_when_it_is_opened() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Pending::open(&folder.path().join("missing/table.csv")).unwrap_err();
+        let error = PendingFile::open(&folder.path().join("missing/table.csv")).unwrap_err();
         assert!(error.to_string().starts_with("failed to write `"), "{error}");
-        assert!(Pending::open(folder.path()).is_err());
+        assert!(PendingFile::open(folder.path()).is_err());
     }
 
     #[cfg(unix)]
     #[test]
     fn a_device_is_written_to_and_not_replaced() {
-        Pending::open(Path::new("/dev/null")).unwrap().write(b"gone").unwrap();
+        PendingFile::open(Path::new("/dev/null")).unwrap().write(b"gone").unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }
 
@@ -128,7 +129,7 @@ mod tests {
         let (file, link) = (folder.path().join("file"), folder.path().join("link"));
         fs::write(&file, "old").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        Pending::open(&link).unwrap().write(b"new").unwrap();
+        PendingFile::open(&link).unwrap().write(b"new").unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read_to_string(&file).unwrap(), "new");
     }

@@ -10,18 +10,18 @@ use std::path::PathBuf;
 use anyhow::Context;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::terminal::{Output, note};
+use super::terminal::{StandardOutput, print_stderr};
 use crate::report::annotations::annotations;
 use crate::study::result::ScenarioResult;
 
 /// The largest summary of a step, in bytes.
-const LARGEST: u64 = 1024 * 1024;
+const MAX_SUMMARY_BYTES: u64 = 1024 * 1024;
 
 /// The workflow that the process runs in.
 #[derive(Debug)]
 pub(super) struct GitHub {
     /// Whether there is one.
-    is_there: bool,
+    is_active: bool,
     /// The file whose Markdown is shown beside the step.
     summary: Option<PathBuf>,
 }
@@ -31,7 +31,7 @@ impl GitHub {
     pub(super) fn from_environment() -> Self {
         let is_there = env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
         let summary = env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty());
-        Self { is_there, summary: summary.filter(|_| is_there).map(PathBuf::from) }
+        Self { is_active: is_there, summary: summary.filter(|_| is_there).map(PathBuf::from) }
     }
 
     /// Prints text on standard output. Nothing in it is taken for a command of the workflow: those
@@ -40,17 +40,17 @@ impl GitHub {
     /// # Errors
     /// If it cannot be written.
     pub(super) fn print(&self, text: &str) -> anyhow::Result<()> {
-        Output::default().print(&self.harmless(text))
+        StandardOutput::default().print(&self.with_commands_disabled(text))
     }
 
     /// The same for standard error, which the workflow reads too; if that fails there is nobody to
     /// tell.
-    pub(super) fn note(&self, text: &str) {
-        note(&self.harmless(text));
+    pub(super) fn print_stderr(&self, text: &str) {
+        print_stderr(&self.with_commands_disabled(text));
     }
 
-    fn harmless<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        if !self.is_there || text.is_empty() {
+    fn with_commands_disabled<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if !self.is_active || text.is_empty() {
             return Cow::Borrowed(text);
         }
         let word = format!("qoslab-{:016x}", xxh3_64(text.as_bytes()));
@@ -62,14 +62,14 @@ impl GitHub {
     ///
     /// # Errors
     /// If standard output cannot be written.
-    pub(super) fn remark(
+    pub(super) fn annotate(
         &self,
         results: &[ScenarioResult],
         flags: &str,
         is_lenient: bool,
     ) -> anyhow::Result<()> {
-        if self.is_there {
-            Output::default().print(&annotations(results, flags, is_lenient))?;
+        if self.is_active {
+            StandardOutput::default().print(&annotations(results, flags, is_lenient))?;
         }
         Ok(())
     }
@@ -79,11 +79,11 @@ impl GitHub {
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub(super) fn summarise(&self, markdown: impl FnOnce() -> String) -> anyhow::Result<()> {
+    pub(super) fn append_summary(&self, markdown: impl FnOnce() -> String) -> anyhow::Result<()> {
         let Some(path) = &self.summary else { return Ok(()) };
         let markdown = markdown();
         let there = fs::metadata(path).map_or(0, |metadata| metadata.len());
-        let fits = there.saturating_add(markdown.len() as u64) <= LARGEST;
+        let fits = there.saturating_add(markdown.len() as u64) <= MAX_SUMMARY_BYTES;
         let text = if fits { &*markdown } else { "The tables of qoslab are too large for here.\n" };
         let file = OpenOptions::new().create(true).append(true).open(path);
         file.and_then(|mut file| file.write_all(text.as_bytes()))

@@ -4,7 +4,7 @@ use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::exit;
-use super::terminal::note;
+use super::terminal::print_stderr;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -15,15 +15,17 @@ pub(super) const fn flag() -> &'static AtomicBool {
 
 /// Asks that Ctrl-C, SIGTERM and SIGHUP end the run cleanly: what runs is stopped, what is
 /// finished is kept. A second one ends the process at once. Gives the flag that says so.
-pub(super) fn watch() -> &'static AtomicBool {
+pub(super) fn install_handler() -> &'static AtomicBool {
     let watching = ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             process::exit(exit::INTERRUPTED.into());
         }
-        note("interrupted: keeping what is finished (again to stop at once)");
+        print_stderr("interrupted: keeping what is finished (again to stop at once)");
     });
     if let Err(error) = watching {
-        note(&format!("warning: Ctrl-C will stop the run without keeping results: {error}"));
+        print_stderr(&format!(
+            "warning: Ctrl-C will stop the run without keeping results: {error}"
+        ));
     }
     &INTERRUPTED
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::github::GitHub;
-use super::terminal::{When, note, style};
+use super::terminal::{ColorMode, print_stderr, style};
 use crate::scenario::axis::Setting;
 use crate::scenario::diagnostic::Diagnostics;
 use crate::scenario::{self, Scenario};
@@ -13,14 +13,18 @@ use crate::scenario::{self, Scenario};
 /// Every scenario of the files and folders, in their order; a file named twice comes once. What
 /// is surprising about them is told on standard error. Each has the settings set. `None`
 /// if anything is wrong with any of them: all of it has been told on standard error by then.
-pub(super) fn all(paths: &[PathBuf], settings: &[Setting], color: When) -> Option<Vec<Scenario>> {
+pub(super) fn load_all(
+    paths: &[PathBuf],
+    settings: &[Setting],
+    color: ColorMode,
+) -> Option<Vec<Scenario>> {
     let mut scenarios = Vec::new();
     let mut seen: Vec<PathBuf> = Vec::new();
     let mut wrong = 0;
     for path in paths {
-        let files = scenario::find(path).unwrap_or_else(|diagnostics| {
-            wrong += diagnostics.list.len().max(1);
-            tell(&diagnostics, color);
+        let files = scenario::find_scenarios(path).unwrap_or_else(|diagnostics| {
+            wrong += diagnostics.errors.len().max(1);
+            print_diagnostics(&diagnostics, color);
             Vec::new()
         });
         for file in files {
@@ -29,16 +33,16 @@ pub(super) fn all(paths: &[PathBuf], settings: &[Setting], color: When) -> Optio
                 continue;
             }
             seen.push(real);
-            match Scenario::load_with(&file, settings) {
+            match Scenario::load_with_settings(&file, settings) {
                 Ok(scenario) => {
                     if !scenario.warnings.warnings.is_empty() {
-                        tell(&scenario.warnings, color);
+                        print_diagnostics(&scenario.warnings, color);
                     }
                     scenarios.push(scenario);
                 }
                 Err(diagnostics) => {
-                    wrong += diagnostics.list.len().max(1);
-                    tell(&diagnostics, color);
+                    wrong += diagnostics.errors.len().max(1);
+                    print_diagnostics(&diagnostics, color);
                 }
             }
         }
@@ -47,16 +51,16 @@ pub(super) fn all(paths: &[PathBuf], settings: &[Setting], color: When) -> Optio
 }
 
 /// The scenario of one file with some of its fields set to other values.
-pub(super) fn one(path: &Path, settings: &[Setting], color: When) -> Option<Scenario> {
+pub(super) fn load_one(path: &Path, settings: &[Setting], color: ColorMode) -> Option<Scenario> {
     if path.is_dir() {
-        note(&format!("error: `{}` is a folder: name one scenario", path.display()));
+        print_stderr(&format!("error: `{}` is a folder: name one scenario", path.display()));
         return None;
     }
-    all(&[path.to_owned()], settings, color)?.pop()
+    load_all(&[path.to_owned()], settings, color)?.pop()
 }
 
 /// Tells on standard error what is wrong or surprising, with the lines of the file concerned.
-pub(super) fn tell(diagnostics: &Diagnostics, color: When) {
+pub(super) fn print_diagnostics(diagnostics: &Diagnostics, color: ColorMode) {
     let text = diagnostics.render(style(color, &io::stderr()).colour);
-    GitHub::from_environment().note(&text);
+    GitHub::from_environment().print_stderr(&text);
 }

@@ -7,14 +7,14 @@ use anyhow::bail;
 use clap::Args;
 use rayon::ThreadPoolBuilder;
 
-use super::decide::Decided;
+use super::artifacts::{self, shrink_and_write};
+use super::decision::ChoiceReport;
 use super::files::writable_folder;
-use super::options::Printing;
-use super::proofs::{self, prove};
-use super::studies::{self, Drawing, PAGE_NAME, Report};
+use super::options::PrintOptions;
+use super::studies::{self, DrawOptions, PAGE_NAME, StudyReport};
 use super::{exit, interrupt};
-use crate::study::gate::Gate;
-use crate::study::store::{FILE_NAME, Store, merge};
+use crate::study::runner::Runner;
+use crate::study::store::{FILE_NAME, TrialStore, merge};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,9 +35,9 @@ pub(super) struct MergeArguments {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
-    drawing: Drawing,
+    drawing: DrawOptions,
     #[command(flatten)]
-    printing: Printing,
+    printing: PrintOptions,
 }
 
 /// Write the files of a sweep or a choice again from its trial store, without simulating.
@@ -50,9 +50,9 @@ pub(super) struct ReportArguments {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    drawing: Drawing,
+    drawing: DrawOptions,
     #[command(flatten)]
-    printing: Printing,
+    printing: PrintOptions,
 }
 
 /// Joins shards, to the exit code.
@@ -60,7 +60,7 @@ pub(super) struct ReportArguments {
 /// # Errors
 /// If they are not the shards of one sweep, or something cannot be read or written.
 pub(super) fn execute_merge(arguments: &MergeArguments) -> anyhow::Result<u8> {
-    let stores = arguments.shards.iter().map(|shard| store_in(shard));
+    let stores = arguments.shards.iter().map(|shard| store_path(shard));
     let stores = stores.collect::<anyhow::Result<Vec<PathBuf>>>()?;
     let joined = arguments.out.join(FILE_NAME);
     if stores.iter().any(|store| same_file::is_same_file(store, &joined).unwrap_or(false)) {
@@ -69,12 +69,12 @@ pub(super) fn execute_merge(arguments: &MergeArguments) -> anyhow::Result<u8> {
     writable_folder(&arguments.out)?;
     merge(&stores, &joined)?;
     let pool = ThreadPoolBuilder::new().num_threads(1).build()?;
-    let gate = Gate { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
-    let mut store = Store::open(&joined)?;
-    let (mut study, _) = studies::stored(&mut store, &gate)?;
-    studies::keep_timelines(&mut study, &mut store)?;
+    let gate = Runner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
+    let mut store = TrialStore::open(&joined)?;
+    let (mut study, _) = studies::load_stored_study(&mut store, &gate)?;
+    studies::store_timelines(&mut study, &mut store)?;
     store.finish()?;
-    draw(&joined, &arguments.out, arguments.drawing, &arguments.printing)
+    write_report(&joined, &arguments.out, arguments.drawing, &arguments.printing)
 }
 
 /// Writes the files again, to the exit code.
@@ -82,43 +82,55 @@ pub(super) fn execute_merge(arguments: &MergeArguments) -> anyhow::Result<u8> {
 /// # Errors
 /// If the store cannot be read, or the files not be written.
 pub(super) fn execute_report(arguments: &ReportArguments) -> anyhow::Result<u8> {
-    let store = store_in(&arguments.folder)?;
+    let store = store_path(&arguments.folder)?;
     let out = arguments.out.as_ref().unwrap_or(&arguments.folder);
     if arguments.out.is_some() {
         writable_folder(out)?;
     }
-    draw(&store, out, arguments.drawing, &arguments.printing)
+    write_report(&store, out, arguments.drawing, &arguments.printing)
 }
 
-fn draw(store: &Path, out: &Path, drawing: Drawing, printing: &Printing) -> anyhow::Result<u8> {
+fn write_report(
+    store: &Path,
+    out: &Path,
+    drawing: DrawOptions,
+    printing: &PrintOptions,
+) -> anyhow::Result<u8> {
     let pool = ThreadPoolBuilder::new().num_threads(1).build()?;
-    let gate = Gate { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
+    let gate = Runner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
     let folder = store.parent().unwrap_or(Path::new("."));
-    let mut store = Store::read(store)?;
-    let (mut study, manifest) = studies::stored(&mut store, &gate)?;
+    let mut store = TrialStore::read(store)?;
+    let (mut study, manifest) = studies::load_stored_study(&mut store, &gate)?;
     let command = &manifest.command;
-    if let Some(wanted) = &manifest.wanted {
+    if let Some(wanted) = &manifest.criteria {
         let load = |plan| gate.load_study(plan, &mut store);
-        let decided = Decided::new(&study, wanted, &manifest.selection(), load)?;
+        let decided = ChoiceReport::new(&study, wanted, &manifest.selection(), load)?;
         decided.write(&study, wanted, command, drawing, out)?;
         decided.print()?;
-        studies::summarise(&study, None, &out.join(PAGE_NAME));
-        return Ok(decided.code(&study));
+        studies::print_summary(&study, None, &out.join(PAGE_NAME));
+        return Ok(decided.exit_code(&study));
     }
     // Where failures were shrunk, they are again: their ladders are not in the store.
     if let [cell] = &mut study.cells[..]
-        && folder.join(proofs::FOLDER).exists()
+        && folder.join(artifacts::FAILURES_FOLDER).exists()
     {
-        prove(&mut cell.result, Some(out), &pool, "", printing.quiet, interrupt::watch())?;
+        shrink_and_write(
+            &mut cell.result,
+            Some(out),
+            &pool,
+            "",
+            printing.quiet,
+            interrupt::install_handler(),
+        )?;
     }
-    Report::new(&study, command, drawing).write(out)?;
-    studies::print(&study, printing, "")?;
-    studies::summarise(&study, None, &out.join(PAGE_NAME));
-    Ok(exit::worst(study.points().map(|(_, point)| point.verdict())))
+    StudyReport::new(&study, command, drawing).write(out)?;
+    studies::print_tables(&study, printing, "")?;
+    studies::print_summary(&study, None, &out.join(PAGE_NAME));
+    Ok(exit::worst_code(study.points().map(|(_, point)| point.verdict())))
 }
 
 /// The store in a folder of results, or the path itself where it is a file.
-fn store_in(path: &Path) -> anyhow::Result<PathBuf> {
+fn store_path(path: &Path) -> anyhow::Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }

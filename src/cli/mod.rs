@@ -6,55 +6,55 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod artifacts;
 mod check;
 mod choose;
-mod decide;
-mod engines;
+mod decision;
+mod engine_option;
 pub mod exit;
 mod explore;
 mod files;
 mod github;
-mod grid;
 mod interrupt;
-mod known;
+mod known_bugs;
 mod load;
 mod merge;
 mod options;
 mod progress;
-mod proofs;
 mod replay;
 mod run;
 mod schema;
 mod studies;
+mod study_setup;
 mod sweep;
 mod terminal;
-mod unmet;
+mod unused_entries;
 
 /// What an MQTT QoS level really delivers, and what it costs: simulated, judged, with evidence.
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = exit::HELP, max_term_width = 100)]
-struct Arguments {
+struct CommandLine {
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(Box<run::Arguments>),
-    Sweep(Box<sweep::Arguments>),
+    Run(Box<run::RunArguments>),
+    Sweep(Box<sweep::SweepArguments>),
     Merge(merge::MergeArguments),
     Report(merge::ReportArguments),
-    Choose(Box<choose::Arguments>),
-    Explore(Box<explore::Arguments>),
-    Replay(Box<replay::Arguments>),
-    Check(check::Arguments),
-    Schema(schema::Arguments),
+    Choose(Box<choose::ChooseArguments>),
+    Explore(Box<explore::ExploreArguments>),
+    Replay(Box<replay::ReplayArguments>),
+    Check(check::CheckArguments),
+    Schema(schema::SchemaArguments),
 }
 
 /// Runs the command that the process was started with, to its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match CommandLine::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
             let code = if error.use_stderr() { exit::USAGE } else { exit::HOLDS };
@@ -65,13 +65,16 @@ pub fn main() -> ExitCode {
     };
     let code = catch_unwind(|| dispatch(arguments)).unwrap_or_else(|_| {
         let command: Vec<String> = std::env::args().collect();
-        terminal::note(&format!("error: this is a bug in qoslab; command: {}", command.join(" ")));
+        terminal::print_stderr(&format!(
+            "error: this is a bug in qoslab; command: {}",
+            command.join(" ")
+        ));
         exit::BUG
     });
     ExitCode::from(code)
 }
 
-fn dispatch(arguments: Arguments) -> u8 {
+fn dispatch(arguments: CommandLine) -> u8 {
     let result = match arguments.command {
         Command::Run(arguments) => run::execute(&arguments),
         Command::Sweep(arguments) => sweep::execute(&arguments),
@@ -84,7 +87,7 @@ fn dispatch(arguments: Arguments) -> u8 {
         Command::Schema(arguments) => schema::execute(&arguments),
     };
     result.unwrap_or_else(|error| {
-        terminal::note(&format!("error: {error:#}"));
+        terminal::print_stderr(&format!("error: {error:#}"));
         exit::USAGE
     })
 }
@@ -93,10 +96,10 @@ fn dispatch(arguments: Arguments) -> u8 {
 mod tests {
     use clap::CommandFactory;
 
-    use super::Arguments;
+    use super::CommandLine;
 
     #[test]
     fn the_arguments_are_consistent() {
-        Arguments::command().debug_assert();
+        CommandLine::command().debug_assert();
     }
 }

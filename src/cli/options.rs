@@ -7,20 +7,20 @@ use anyhow::Context;
 use clap::Args;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::progress::Shown;
-use super::terminal::{When, style, width};
+use super::progress::ProgressMode;
+use super::terminal::{ColorMode, style, width};
 use crate::base::qos::QoS;
 use crate::base::units::format_count;
 use crate::report::escape;
-use crate::report::table::Layout;
+use crate::report::table::TableLayout;
 use crate::scenario::Scenario;
 use crate::scenario::axis::Setting;
-use crate::scenario::estimate::Limits;
+use crate::scenario::estimate::SizeLimits;
 use crate::study::plan::Seeds;
 
 /// How trials are run.
 #[derive(Debug, Args)]
-pub(super) struct Running {
+pub(super) struct RunOptions {
     /// How many trials at a time [default: one a processor]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024),
         help_heading = "How to run")]
@@ -41,7 +41,7 @@ pub(super) struct Running {
 
 /// What is printed, and how.
 #[derive(Debug, Args)]
-pub(super) struct Printing {
+pub(super) struct PrintOptions {
     /// Print only what fails, and the summary
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
     pub quiet: bool,
@@ -50,13 +50,13 @@ pub(super) struct Printing {
     pub verbose: bool,
     /// Colour the output
     #[arg(long, value_name = "WHEN", value_enum, default_value_t, help_heading = "Output")]
-    pub color: When,
+    pub color: ColorMode,
     /// Show how far the run is
     #[arg(long, value_name = "HOW", value_enum, default_value_t, help_heading = "Output")]
-    pub progress: Shown,
+    pub progress: ProgressMode,
 }
 
-impl Running {
+impl RunOptions {
     /// The threads that trials run on.
     ///
     /// # Errors
@@ -68,7 +68,7 @@ impl Running {
     }
 
     /// The options that change what a trial is go over what the scenario says.
-    pub(super) fn overrule(&self, scenario: &mut Scenario) {
+    pub(super) fn apply_overrides(&self, scenario: &mut Scenario) {
         for point in &mut scenario.points {
             let setup = Arc::make_mut(&mut point.setup);
             setup.wire |= self.wire;
@@ -80,7 +80,7 @@ impl Running {
     ///
     /// # Errors
     /// If it is.
-    pub(super) fn refuse_larger(
+    pub(super) fn check_size_limits(
         &self,
         scenario: &Scenario,
         pool: &ThreadPool,
@@ -91,9 +91,9 @@ impl Running {
             .with_context(|| format!("`{path}` is larger than --max-events and --max-memory allow"))
     }
 
-    fn limits(&self) -> Limits {
-        let default = Limits::default();
-        Limits {
+    fn limits(&self) -> SizeLimits {
+        let default = SizeLimits::default();
+        SizeLimits {
             events: self.max_events.unwrap_or(default.events),
             memory: self.max_memory.map_or(default.memory, |mega| mega.saturating_mul(1_000_000)),
         }
@@ -114,11 +114,11 @@ impl Running {
     }
 }
 
-impl Printing {
+impl PrintOptions {
     /// How tables are laid out on standard output.
-    pub(super) fn layout(&self) -> Layout {
+    pub(super) fn layout(&self) -> TableLayout {
         let style = style(self.color, &io::stdout());
-        Layout { width: width(), verbose: self.verbose, style }
+        TableLayout { width: width(), verbose: self.verbose, style }
     }
 }
 
@@ -126,7 +126,7 @@ impl Printing {
 ///
 /// # Errors
 /// If it is neither, or none or too many.
-pub(super) fn seeds(text: &str) -> Result<Seeds, String> {
+pub(super) fn parse_seeds(text: &str) -> Result<Seeds, String> {
     let number = |text: &str| -> Result<u64, String> {
         text.trim().parse().map_err(|_| format!("`{text}` is not a whole number from 0"))
     };
@@ -146,7 +146,7 @@ pub(super) fn seeds(text: &str) -> Result<Seeds, String> {
 }
 
 /// The options that select seeds and levels, each with a space before it; empty for all.
-pub(super) fn selected(seeds: Option<Seeds>, qos: &[QoS]) -> String {
+pub(super) fn selection_flags(seeds: Option<Seeds>, qos: &[QoS]) -> String {
     let mut options = match seeds {
         None => String::new(),
         Some(Seeds::Count(count)) => format!(" --seeds {count}"),
@@ -166,7 +166,7 @@ pub(super) fn selected(seeds: Option<Seeds>, qos: &[QoS]) -> String {
 ///
 /// # Errors
 /// If it is none.
-pub(super) fn qos(text: &str) -> Result<QoS, String> {
+pub(super) fn parse_qos(text: &str) -> Result<QoS, String> {
     let level = text.parse().ok().and_then(QoS::from_number);
     level.ok_or_else(|| "a QoS is 0, 1 or 2".to_owned())
 }
@@ -175,7 +175,7 @@ pub(super) fn qos(text: &str) -> Result<QoS, String> {
 ///
 /// # Errors
 /// If it is none.
-pub(super) fn trial_name(text: &str) -> Result<String, String> {
+pub(super) fn parse_trial_name(text: &str) -> Result<String, String> {
     let is_name =
         !text.is_empty() && text.len() <= 8 && text.bytes().all(|b| b.is_ascii_hexdigit());
     if is_name {
@@ -189,7 +189,7 @@ pub(super) fn trial_name(text: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// If there is no `=`.
-pub(super) fn setting(text: &str) -> Result<Setting, String> {
+pub(super) fn parse_setting(text: &str) -> Result<Setting, String> {
     let (path, value) = text
         .split_once('=')
         .ok_or_else(|| "write it as PATH=VALUE, such as link.meter.loss=5%".to_owned())?;
@@ -202,10 +202,10 @@ mod tests {
 
     #[test]
     fn seeds_are_a_count_or_a_range_with_both_ends() {
-        assert_eq!(seeds("200"), Ok(Seeds::Count(200)));
-        assert_eq!(seeds("3..5"), Ok(Seeds::Range { first: 3, count: 3 }));
-        assert_eq!(seeds("7..7"), Ok(Seeds::Range { first: 7, count: 1 }));
+        assert_eq!(parse_seeds("200"), Ok(Seeds::Count(200)));
+        assert_eq!(parse_seeds("3..5"), Ok(Seeds::Range { first: 3, count: 3 }));
+        assert_eq!(parse_seeds("7..7"), Ok(Seeds::Range { first: 7, count: 1 }));
         let wrong = ["0", "5..3", "", "x", "-1", "1..", "0..18446744073709551615"];
-        assert!(wrong.iter().all(|text| seeds(text).is_err()));
+        assert!(wrong.iter().all(|text| parse_seeds(text).is_err()));
     }
 }

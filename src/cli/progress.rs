@@ -11,21 +11,21 @@ use std::time::Instant;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::terminal::note;
+use super::terminal::print_stderr;
 use crate::base::units::format_count;
+use crate::report::labels;
 use crate::report::style::Style;
 use crate::report::summary::scenario_line;
-use crate::report::table::gate;
-use crate::report::words;
-use crate::study::gate::Spectator;
+use crate::report::table::coloured_verdict;
 use crate::study::result::{ScenarioResult, Verdict};
+use crate::study::runner::ProgressListener;
 
 /// From one line to the next where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// How a run's progress is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum Shown {
+pub(super) enum ProgressMode {
     /// A bar on a terminal, elsewhere a line every 10 seconds; nothing with --quiet.
     #[default]
     Auto,
@@ -35,7 +35,7 @@ pub(super) enum Shown {
 
 /// What is told of each scenario when it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum ScenarioOutput {
     /// A line.
     Line,
     /// Nothing: they are the cells of one sweep.
@@ -44,41 +44,47 @@ pub(super) enum Told {
 
 /// Shows how a run gets on.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(super) struct ProgressDisplay {
     total: u64,
     done: AtomicU64,
     bar: Option<ProgressBar>,
-    lines: bool,
+    prints_lines: bool,
     quiet: bool,
-    told: Told,
+    scenario_output: ScenarioOutput,
     style: Style,
-    clock: Mutex<Clock>,
+    clock: Mutex<ProgressClock>,
 }
 
 #[derive(Debug)]
 #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
-struct Clock {
+struct ProgressClock {
     began: Instant,
     scenario_began: Instant,
     last_line: Instant,
 }
 
-impl Progress {
+impl ProgressDisplay {
     /// Starts the clock. `quiet`: no bar, and a line only for scenarios that fail.
     #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
-    pub(super) fn start(total: u64, shown: Shown, quiet: bool, told: Told, style: Style) -> Self {
+    pub(super) fn start(
+        total: u64,
+        mode: ProgressMode,
+        quiet: bool,
+        scenario_output: ScenarioOutput,
+        style: Style,
+    ) -> Self {
         let terminal = io::stderr().is_terminal();
-        let shown = shown == Shown::Auto && !quiet;
+        let shown = mode == ProgressMode::Auto && !quiet;
         let now = Instant::now();
         Self {
             total,
             done: AtomicU64::new(0),
-            bar: (shown && terminal).then(|| bar(total)),
-            lines: shown && !terminal,
+            bar: (shown && terminal).then(|| progress_bar(total)),
+            prints_lines: shown && !terminal,
             quiet,
-            told,
+            scenario_output: scenario_output,
             style,
-            clock: Mutex::new(Clock { began: now, scenario_began: now, last_line: now }),
+            clock: Mutex::new(ProgressClock { began: now, scenario_began: now, last_line: now }),
         }
     }
 
@@ -90,15 +96,15 @@ impl Progress {
         self.clock.lock().map_or(0.0, |clock| clock.began.elapsed().as_secs_f64())
     }
 
-    fn say(&self, line: &str) {
+    fn print_line(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
-            None => note(line),
+            None => print_stderr(line),
         }
     }
 }
 
-impl Spectator for Progress {
+impl ProgressListener for ProgressDisplay {
     #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
     fn trial_done(&self, _: bool) {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
@@ -106,11 +112,15 @@ impl Spectator for Progress {
             bar.set_position(done);
         }
         // Whoever holds the clock is printing, so that a line is due from nobody else.
-        if let (true, Ok(mut clock)) = (self.lines, self.clock.try_lock())
+        if let (true, Ok(mut clock)) = (self.prints_lines, self.clock.try_lock())
             && clock.last_line.elapsed() >= LINE_EVERY
         {
             clock.last_line = Instant::now();
-            note(&format!("   Running {}/{}", format_count(done), format_count(self.total)));
+            print_stderr(&format!(
+                "   Running {}/{}",
+                format_count(done),
+                format_count(self.total)
+            ));
         }
     }
 
@@ -120,17 +130,20 @@ impl Spectator for Progress {
         let took = clock.scenario_began.elapsed().as_secs_f64();
         clock.scenario_began = Instant::now();
         drop(clock);
-        if self.told == Told::Nothing || self.quiet && result.verdict == Verdict::Holds {
+        if self.scenario_output == ScenarioOutput::Nothing
+            || self.quiet && result.verdict == Verdict::Holds
+        {
             return;
         }
         // Colours are no columns, so the padding is counted from the bare word.
-        let padding = " ".repeat(10_usize.saturating_sub(words::gate(result.verdict).len()));
-        let verdict = gate(result.verdict, self.style);
-        self.say(&format!("{padding}{verdict} [{took:>6.2}s] {}", scenario_line(result)));
+        let padding =
+            " ".repeat(10_usize.saturating_sub(labels::verdict_mark(result.verdict).len()));
+        let verdict = coloured_verdict(result.verdict, self.style);
+        self.print_line(&format!("{padding}{verdict} [{took:>6.2}s] {}", scenario_line(result)));
     }
 }
 
-fn bar(total: u64) -> ProgressBar {
+fn progress_bar(total: u64) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template("   Running [{bar:24}] {pos}/{len}  ETA {eta}")
         .expect("the template is fixed and right");

@@ -9,28 +9,28 @@ use anyhow::{Context, bail};
 use clap::Args;
 use rayon::ThreadPoolBuilder;
 
-use super::engines::OnEngine;
-use super::files::Pending;
-use super::options::{qos, setting, trial_name};
-use super::terminal::{Output, When, note, style};
-use super::{exit, interrupt, load, unmet};
-use crate::base::name::StreamIndex;
+use super::engine_option::EngineOption;
+use super::files::PendingFile;
+use super::options::{parse_qos, parse_setting, parse_trial_name};
+use super::terminal::{ColorMode, StandardOutput, print_stderr, style};
+use super::{exit, interrupt, load, unused_entries};
+use crate::base::name::PublisherIndex;
 use crate::base::qos::QoS;
 use crate::base::time::{Span, Time};
 use crate::base::units::parse_span;
 use crate::guarantee::verdict::{Finding, Outcome};
-use crate::report::ladder::{self, Judged, Ladder, MOST_ROWS};
+use crate::report::ladder::{self, Ladder, MAX_ROWS, TrialFindings};
 use crate::report::style::Style;
 use crate::report::{capture, escape, events, failure, summary, table};
 use crate::scenario::Scenario;
 use crate::scenario::axis::Setting;
-use crate::scenario::estimate::Limits;
+use crate::scenario::estimate::SizeLimits;
 use crate::sim::trial::{Setup, Trial};
-use crate::study::gate::Gate;
-use crate::study::judge::judge_trial;
+use crate::study::judge_trial::judge_trial;
 use crate::study::plan::{Plan, Seeds, Selection, SelectionError, plan};
-use crate::study::result::{Cause, ScenarioResult};
-use crate::study::tape::{Scope, Tape, record, route};
+use crate::study::recording::{RecordingFilter, TrialRecording, find_route, record_trial};
+use crate::study::result::{FailureCause, ScenarioResult};
+use crate::study::runner::Runner;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,43 +49,43 @@ show the same as the ladder. docs/replay.md tells how to read a ladder and what 
 /// Of a scenario that stands for several trials, --trial selects one, or --seed and --qos.
 #[derive(Debug, Args)]
 #[command(after_help = concat_help())]
-pub(super) struct Arguments {
+pub(super) struct ReplayArguments {
     /// A scenario file
     #[arg(value_name = "FILE")]
     path: PathBuf,
 
     /// The trial whose name begins so
-    #[arg(long, value_name = "NAME", value_parser = trial_name, help_heading = "Which trial")]
+    #[arg(long, value_name = "NAME", value_parser = parse_trial_name, help_heading = "Which trial")]
     trial: Option<String>,
     /// The trial of this seed
     #[arg(long, value_name = "N", help_heading = "Which trial")]
     seed: Option<u64>,
     /// The trial that publishes with this QoS
-    #[arg(long, value_name = "QOS", value_parser = qos, help_heading = "Which trial")]
+    #[arg(long, value_name = "QOS", value_parser = parse_qos, help_heading = "Which trial")]
     qos: Option<QoS>,
     /// Set a field of the file to another value, such as link.meter.loss=5%
-    #[arg(long, value_name = "PATH=VALUE", value_parser = setting, help_heading = "Which trial")]
+    #[arg(long, value_name = "PATH=VALUE", value_parser = parse_setting, help_heading = "Which trial")]
     set: Vec<Setting>,
     /// Encode and decode every simulated packet on its way
     #[arg(long, help_heading = "Which trial")]
     wire: bool,
     #[command(flatten)]
-    on: OnEngine,
+    engine_option: EngineOption,
 
     /// Only this message, and what befell nodes and connections on its way: sensor#7, or 7
     #[arg(long, value_name = "MESSAGE", help_heading = "What to show")]
     message: Option<String>,
     /// Nothing before this virtual time, such as 8s
-    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "What to show")]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "What to show")]
     from: Option<Time>,
     /// Nothing after this virtual time
-    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "What to show")]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "What to show")]
     until: Option<Time>,
     /// All messages, also where a promise broke
     #[arg(long, conflicts_with = "message", help_heading = "What to show")]
     whole: bool,
     /// At most so many rows of the ladder
-    #[arg(long, value_name = "N", default_value_t = MOST_ROWS, help_heading = "What to show")]
+    #[arg(long, value_name = "N", default_value_t = MAX_ROWS, help_heading = "What to show")]
     rows: usize,
 
     /// Write the ladder as a picture
@@ -99,7 +99,7 @@ pub(super) struct Arguments {
     json: Option<PathBuf>,
     /// Colour the output
     #[arg(long, value_name = "WHEN", value_enum, default_value_t, help_heading = "Output")]
-    color: When,
+    color: ColorMode,
 }
 
 fn concat_help() -> String {
@@ -110,54 +110,55 @@ fn concat_help() -> String {
 ///
 /// # Errors
 /// If something cannot be read or written, or no one trial or message is meant.
-pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
+pub(super) fn execute(arguments: &ReplayArguments) -> anyhow::Result<u8> {
     if let (Some(from), Some(until)) = (arguments.from, arguments.until)
         && from > until
     {
         bail!("--from {from} is after --until {until}");
     }
-    let Some(mut scenario) = load::one(&arguments.path, &arguments.set, arguments.color) else {
+    let Some(mut scenario) = load::load_one(&arguments.path, &arguments.set, arguments.color)
+    else {
         return Ok(exit::USAGE);
     };
     for point in &mut scenario.points {
         Arc::make_mut(&mut point.setup).wire |= arguments.wire;
     }
-    scenario.check_size(&Limits::default(), 1).context("the scenario is too large")?;
+    scenario.check_size(&SizeLimits::default(), 1).context("the scenario is too large")?;
     let mut plan = match plan(vec![scenario], &arguments.selection()) {
-        Ok(plans) => only(plans)?,
+        Ok(plans) => single_plan(plans)?,
         Err(error @ (SelectionError::Nothing(_) | SelectionError::UnknownTrial(_))) => {
-            note(&format!("error: {error}"));
-            return Ok(exit::NOTHING);
+            print_stderr(&format!("error: {error}"));
+            return Ok(exit::NOTHING_TO_RUN);
         }
         Err(error) => bail!("{error}"),
     };
-    let engine = arguments.on.engine;
-    if let Some(skipped) = arguments.on.put(&mut plan).pop() {
-        Output::default().print(&(skipped + "\n"))?;
-        return Ok(exit::NOTHING);
+    let engine = arguments.engine_option.engine;
+    if let Some(skipped) = arguments.engine_option.select_engine(&mut plan).pop() {
+        StandardOutput::default().print(&(skipped + "\n"))?;
+        return Ok(exit::NOTHING_TO_RUN);
     }
-    let files = Files::open(arguments)?;
+    let files = OutputFiles::open(arguments)?;
     let trial = plan.trial(plan.trials[0]);
-    let interrupt = interrupt::watch();
+    let interrupt = interrupt::install_handler();
     let judged = judge_trial(&engine, &trial, interrupt);
-    unmet::tell(engine, &trial, interrupt);
+    unused_entries::warn_unused_entries(engine, &trial, interrupt);
     let pool =
         ThreadPoolBuilder::new().num_threads(1).build().context("failed to start threads")?;
-    let gate = Gate { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+    let gate = Runner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
     let mut results = gate.run(vec![plan], &|_| judged.clone(), &());
-    let code = exit::of(&results);
+    let code = exit::code_of_results(&results);
     let result = results.pop().context("one trial has one result")?;
     if interrupt.load(Ordering::SeqCst) {
         return Ok(exit::INTERRUPTED);
     }
-    show(arguments, files, &trial, &result, judged.ok().as_ref(), interrupt)?;
+    show_trial(arguments, files, &trial, &result, judged.ok().as_ref(), interrupt)?;
     Ok(code)
 }
 
 /// Prints the verdict and the ladder, and writes the files.
-fn show(
-    arguments: &Arguments,
-    files: Files,
+fn show_trial(
+    arguments: &ReplayArguments,
+    files: OutputFiles,
     trial: &Trial,
     result: &ScenarioResult,
     outcome: Option<&Outcome>,
@@ -165,30 +166,30 @@ fn show(
 ) -> anyhow::Result<()> {
     let (findings, rules) =
         outcome.map_or((&[][..], &[][..]), |it| (&it.findings[..], &it.rule_findings[..]));
-    let (scope, why) = scope(arguments, trial, findings, interrupt)?;
-    let tape = record(&arguments.on.engine, trial, &scope, interrupt);
-    let judged = Judged { findings, rules };
+    let (scope, why) = recording_filter(arguments, trial, findings, interrupt)?;
+    let tape = record_trial(&arguments.engine_option.engine, trial, &scope, interrupt);
+    let judged = TrialFindings { findings, rules };
     let ladder = Ladder::new(&tape, &scope, &trial.setup, judged, arguments.rows);
     if !arguments.prints_events() {
         let style = style(arguments.color, &io::stdout());
-        let mut text = verdict(result, trial, &arguments.flags(), style);
+        let mut text = verdict_text(result, trial, &arguments.flags(), style);
         text.extend(["\n", &ladder::text(&ladder, style)]);
         for line in why.iter().flat_map(|why| table::wrap(why, 78)) {
-            text.extend(["  ", &style.faint(&line), "\n"]);
+            text.extend(["  ", &style.muted(&line), "\n"]);
         }
-        Output::default().print(&text)?;
+        StandardOutput::default().print(&text)?;
     }
     files.write(&tape, &ladder, &trial.setup)
 }
 
 /// What `run` prints of a failure, but for the stories, of which the ladder is one; or that all
 /// is well.
-fn verdict(result: &ScenarioResult, trial: &Trial, flags: &str, style: Style) -> String {
+fn verdict_text(result: &ScenarioResult, trial: &Trial, flags: &str, style: Style) -> String {
     let mut result = result.clone();
     for failure in result.points.iter_mut().flat_map(|point| &mut point.failures) {
-        if let Cause::Broken { findings, .. } = &mut failure.cause {
+        if let FailureCause::Broken { findings, .. } = &mut failure.cause {
             for finding in findings {
-                finding.story.clear();
+                finding.history.clear();
             }
         }
     }
@@ -198,64 +199,65 @@ fn verdict(result: &ScenarioResult, trial: &Trial, flags: &str, style: Style) ->
     }
     let label = result.points.first().map(|point| point.label.as_str()).unwrap_or_default();
     let (gate, name) =
-        (table::gate(result.verdict, style), escape::terminal(&result.scenario.name));
+        (table::coloured_verdict(result.verdict, style), escape::terminal(&result.scenario.name));
     let name = style.strong(&name);
     format!("{gate} {name}  {label}  trial {} (seed {})\n", trial.name, trial.seed)
         + &summary::expectations(&result, style)
 }
 
 /// What is recorded, and a sentence on how to see more or less of it.
-fn scope(
-    arguments: &Arguments,
+fn recording_filter(
+    arguments: &ReplayArguments,
     trial: &Trial,
     findings: &[Finding],
     interrupt: &AtomicBool,
-) -> anyhow::Result<(Scope, Option<String>)> {
+) -> anyhow::Result<(RecordingFilter, Option<String>)> {
     let from = arguments.from.unwrap_or(Time::ZERO);
     let until = arguments.until.unwrap_or(Time::NEVER);
-    let mut scope = Scope { from, until, ..Scope::WHOLE };
+    let mut scope = RecordingFilter { from, until, ..RecordingFilter::WHOLE_TRIAL };
     let is_free = !arguments.whole && arguments.from.is_none() && arguments.until.is_none();
     let (message, why) = match (&arguments.message, findings.first().filter(|_| is_free)) {
-        (Some(text), _) => (message(text, &trial.setup)?, None),
+        (Some(text), _) => (find_message(text, &trial.setup)?, None),
         (None, Some(first)) => {
             let why = "Shown is the first message that broke a promise: --message shows another, \
                        --whole everything."
                 .to_owned();
-            ((first.stream, first.sequence), Some(why))
+            ((first.publisher, first.sequence), Some(why))
         }
         (None, None) => {
             let why = "--message 7 shows one message, --from 8s --until 12s a time.".to_owned();
             return Ok((scope, Some(why)));
         }
     };
-    let Some(mut route) = route(&arguments.on.engine, trial, message.0, message.1, interrupt)
+    let Some(mut route) =
+        find_route(&arguments.engine_option.engine, trial, message.0, message.1, interrupt)
     else {
-        let name = escape::terminal(&trial.setup.streams[message.0.index()].name);
+        let name = escape::terminal(&trial.setup.publishers[message.0.index()].name);
         bail!("nobody publishes message #{} of `{name}` in this trial", message.1);
     };
-    for finding in findings.iter().filter(|it| (it.stream, it.sequence) == message) {
-        route.take_in(finding);
+    for finding in findings.iter().filter(|it| (it.publisher, it.sequence) == message) {
+        route.include_finding(finding);
     }
     scope.route = Some(route);
     Ok((scope, why))
 }
 
 /// The message that the user means.
-fn message(text: &str, setup: &Setup) -> anyhow::Result<(StreamIndex, u32)> {
+fn find_message(text: &str, setup: &Setup) -> anyhow::Result<(PublisherIndex, u32)> {
     let (name, number) = text.rsplit_once('#').unwrap_or(("", text));
     let sequence: u32 = number
         .parse()
         .map_err(|_| anyhow::anyhow!("`{text}` is no message: write sensor#7, or 7"))?;
-    let streams = (0..).map(StreamIndex).zip(&setup.streams);
+    let streams = (0..).map(PublisherIndex).zip(&setup.publishers);
     let matching: Vec<_> = streams
-        .filter(|(_, stream)| if name.is_empty() { !stream.will } else { *stream.name == *name })
+        .filter(|(_, stream)| if name.is_empty() { !stream.is_will } else { *stream.name == *name })
         .map(|(index, _)| index)
         .collect();
     if let [stream] = matching[..] {
         return Ok((stream, sequence));
     }
-    let mut names: Vec<_> = setup.streams.iter().map(|it| &*it.name).take(4).collect();
-    if setup.streams.len() > names.len() {
+    let mut names: Vec<_> = setup.publishers.iter().map(|it| &*it.name).take(4).collect();
+    if setup.publishers.len() > names.len() {
         names.push("..");
     }
     let names = names.join(", ");
@@ -267,46 +269,46 @@ fn message(text: &str, setup: &Setup) -> anyhow::Result<(StreamIndex, u32)> {
 }
 
 /// The plan, if it is of one trial.
-fn only(mut plans: Vec<Plan>) -> anyhow::Result<Plan> {
+fn single_plan(mut plans: Vec<Plan>) -> anyhow::Result<Plan> {
     let plan = plans.pop().context("one scenario has one plan")?;
     let [first, .., last] = plan.trials[..] else { return Ok(plan) };
     let Scenario { points, .. } = &plan.scenario;
-    let mut cures = Vec::new();
+    let mut hints = Vec::new();
     if first.seed != last.seed || plan.trials.iter().any(|it| it.seed != first.seed) {
         let seeds: Vec<u64> = plan.trials.iter().map(|it| it.seed).collect();
         let (least, most) = (seeds.iter().min(), seeds.iter().max());
         let least = least.copied().unwrap_or(first.seed);
-        cures.push(format!("--seed N ({least} to {})", most.copied().unwrap_or(last.seed)));
+        hints.push(format!("--seed N ({least} to {})", most.copied().unwrap_or(last.seed)));
     }
     if first.point != last.point {
         let labels: Vec<String> =
             points[first.point..=last.point].iter().map(crate::scenario::Point::label).collect();
-        cures.push(format!("--qos N (there are {})", labels.join("; ")));
+        hints.push(format!("--qos N (there are {})", labels.join("; ")));
     }
     bail!(
         "{} trials are left, and one can be shown: select it by --trial NAME, as a failure and \
          trials.csv name it, or by {}",
         plan.trials.len(),
-        cures.join(" and ")
+        hints.join(" and ")
     )
 }
 
-fn time(text: &str) -> Result<Time, String> {
+fn parse_time(text: &str) -> Result<Time, String> {
     let span: Span = parse_span(text).map_err(|error| error.to_string())?;
     Ok(Time::ZERO + span)
 }
 
 /// The files that will be written.
-struct Files {
-    svg: Option<Pending>,
-    pcapng: Option<Pending>,
-    json: Option<Pending>,
+struct OutputFiles {
+    svg: Option<PendingFile>,
+    pcapng: Option<PendingFile>,
+    json: Option<PendingFile>,
     prints_events: bool,
 }
 
-impl Files {
-    fn open(arguments: &Arguments) -> anyhow::Result<Self> {
-        let open = |path: &Option<PathBuf>| path.as_deref().map(Pending::open).transpose();
+impl OutputFiles {
+    fn open(arguments: &ReplayArguments) -> anyhow::Result<Self> {
+        let open = |path: &Option<PathBuf>| path.as_deref().map(PendingFile::open).transpose();
         let prints_events = arguments.prints_events();
         Ok(Self {
             svg: open(&arguments.svg)?,
@@ -316,9 +318,9 @@ impl Files {
         })
     }
 
-    fn write(self, tape: &Tape, ladder: &Ladder, setup: &Setup) -> anyhow::Result<()> {
+    fn write(self, tape: &TrialRecording, ladder: &Ladder, setup: &Setup) -> anyhow::Result<()> {
         if self.prints_events {
-            Output::default().print(&events::lines(tape, setup))?;
+            StandardOutput::default().print(&events::lines(tape, setup))?;
         }
         if let Some(file) = self.json {
             file.write(events::lines(tape, setup).as_bytes())?;
@@ -334,7 +336,7 @@ impl Files {
     }
 }
 
-impl Arguments {
+impl ReplayArguments {
     fn selection(&self) -> Selection {
         Selection {
             seeds: self.seed.map(|first| Seeds::Range { first, count: 1 }),

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::exit;
-use super::terminal::Output;
+use super::terminal::StandardOutput;
 use crate::scenario::schema;
 
 /// Print the JSON Schema of scenario files, for editors.
@@ -11,13 +11,13 @@ use crate::scenario::schema;
 /// An editor with a TOML language server completes and checks a scenario whose first line is
 /// `#:schema ./scenario.schema.json`.
 #[derive(Debug, Args)]
-pub(super) struct Arguments {}
+pub(super) struct SchemaArguments {}
 
 /// Prints the schema.
 ///
 /// # Errors
 /// If it cannot be written.
-pub(super) fn execute(_: &Arguments) -> anyhow::Result<u8> {
-    Output::default().print(&schema())?;
+pub(super) fn execute(_: &SchemaArguments) -> anyhow::Result<u8> {
+    StandardOutput::default().print(&schema())?;
     Ok(exit::HOLDS)
 }

@@ -9,25 +9,27 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 #[cfg(feature = "parquet")]
-use super::files::Pending;
+use super::files::PendingFile;
 use super::files::writable_folder;
-use super::options::{Printing, Running, qos, seeds, selected, setting};
-use super::studies::{self, Drawing, PAGE_NAME, Report};
-use super::terminal::{Output, note};
-use super::{exit, grid, interrupt, load};
+use super::options::{
+    PrintOptions, RunOptions, parse_qos, parse_seeds, parse_setting, selection_flags,
+};
+use super::studies::{self, DrawOptions, PAGE_NAME, StudyReport};
+use super::terminal::{StandardOutput, print_stderr};
+use super::{exit, interrupt, load, study_setup};
 use crate::base::qos::QoS;
 use crate::base::units::parse_percent;
 use crate::report::{commands, comparison, escape};
 use crate::scenario::axis::{Axis, AxisValue, Setting};
 use crate::scenario::problem::Problem;
-use crate::scenario::{Scenario, design};
+use crate::scenario::{Scenario, parse_design};
 use crate::sim::EngineKind;
 use crate::study::baseline::compare;
 use crate::study::manifest::Manifest;
 use crate::study::plan::{Seeds, Selection};
 use crate::study::precision::Precision;
 use crate::study::shard::{Shard, ShardError};
-use crate::study::store::{FILE_NAME, Store};
+use crate::study::store::{FILE_NAME, TrialStore};
 use crate::study::sweep::{Study, StudyPlan};
 
 const EXAMPLES: &str = "\
@@ -51,7 +53,7 @@ that publish with one level are compared at QoS 0, 1 and 2, on the same luck.";
 /// seeds or values runs only those.
 #[derive(Debug, Args)]
 #[command(after_help = concat_help())]
-pub(super) struct Arguments {
+pub(super) struct SweepArguments {
     /// The scenario file
     #[arg(value_name = "SCENARIO")]
     scenario: PathBuf,
@@ -64,17 +66,17 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE", conflicts_with = "vary", help_heading = "What to run")]
     points: Option<PathBuf>,
     /// Set a field of the file to another value in all cells
-    #[arg(long, value_name = "PATH=VALUE", value_parser = setting, help_heading = "What to run")]
+    #[arg(long, value_name = "PATH=VALUE", value_parser = parse_setting, help_heading = "What to run")]
     set: Vec<Setting>,
     /// How many seeds, or which: 1000, or 1..50
-    #[arg(long, value_name = "N or A..B", value_parser = seeds, help_heading = "What to run")]
+    #[arg(long, value_name = "N or A..B", value_parser = parse_seeds, help_heading = "What to run")]
     seeds: Option<Seeds>,
     /// Publish with these levels only: 2, or 0,1
-    #[arg(long, value_name = "QOS", value_delimiter = ',', value_parser = qos,
+    #[arg(long, value_name = "QOS", value_delimiter = ',', value_parser = parse_qos,
         help_heading = "What to run")]
     qos: Vec<QoS>,
     /// Add no more seeds to a cell when its 95 % intervals are this narrow, such as 1%
-    #[arg(long, value_name = "PERCENT", value_parser = precision, help_heading = "What to run")]
+    #[arg(long, value_name = "PERCENT", value_parser = parse_precision, help_heading = "What to run")]
     precision: Option<Precision>,
     /// Run one part of several, such as 3/64, for `qoslab merge`; in an array job of Slurm or an
     /// indexed job of Kubernetes that sets `JOB_COMPLETIONS` it is read from the environment
@@ -82,7 +84,7 @@ pub(super) struct Arguments {
     shard: Option<Shard>,
 
     #[command(flatten)]
-    running: Running,
+    running: RunOptions,
     /// Simulate all of it again, whatever the folder holds
     #[arg(long, help_heading = "How to run")]
     fresh: bool,
@@ -101,9 +103,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     export_parquet: Option<PathBuf>,
     #[command(flatten)]
-    drawing: Drawing,
+    drawing: DrawOptions,
     #[command(flatten)]
-    printing: Printing,
+    printing: PrintOptions,
 }
 
 fn concat_help() -> String {
@@ -114,93 +116,101 @@ fn concat_help() -> String {
 ///
 /// # Errors
 /// If something cannot be read or written, or an axis is none.
-pub(super) fn execute(arguments: &Arguments) -> anyhow::Result<u8> {
+pub(super) fn execute(arguments: &SweepArguments) -> anyhow::Result<u8> {
     let printing = &arguments.printing;
-    let Some(scenario) = load::one(&arguments.scenario, &arguments.set, printing.color) else {
+    let Some(scenario) = load::load_one(&arguments.scenario, &arguments.set, printing.color) else {
         return Ok(exit::USAGE);
     };
     let shard = arguments.shard()?;
     let (axes, grid) = arguments.axes(&scenario)?;
     let pool = arguments.running.pool()?;
-    let settings = [arguments.set.clone(), scenario.every_qos()].concat();
+    let settings = [arguments.set.clone(), scenario.all_qos_settings()].concat();
     let running = &arguments.running;
-    let Some(cells) = grid::cells(&scenario, &axes, grid, running, printing, &pool)? else {
+    let Some(cells) =
+        study_setup::cell_scenarios(&scenario, &axes, grid, running, printing, &pool)?
+    else {
         return Ok(exit::USAGE);
     };
     let selection = arguments.selection();
     let plan = StudyPlan::new(axes, cells, &selection)
-        .and_then(|plan| plan.limited(arguments.precision, shard));
+        .and_then(|plan| plan.with_limits(arguments.precision, shard));
     let plan = match plan {
         Ok(plan) => plan,
-        Err(error) => return Ok(grid::refuse(&error)),
+        Err(error) => return Ok(study_setup::report_selection_error(&error)),
     };
     if arguments.estimate {
-        grid::estimate(&scenario, &plan, &pool)?;
+        study_setup::print_estimate(&scenario, &plan, &pool)?;
         return Ok(exit::HOLDS);
     }
     let folder = arguments.folder(&scenario, shard);
     writable_folder(&folder)?;
     let path = folder.join(FILE_NAME);
-    let baseline =
-        arguments.baseline.as_ref().map(|it| studies::earlier(it, Some(&path), EngineKind::Event));
+    let baseline = arguments
+        .baseline
+        .as_ref()
+        .map(|it| studies::open_baseline(it, Some(&path), EngineKind::Event));
     let baseline = baseline.transpose()?;
-    let mut store = if arguments.fresh { Store::create(&path) } else { Store::open(&path) }?;
-    store.put_manifest(&Manifest::new(&plan, settings, &selection, arguments.command()))?;
-    let (study, seconds) =
-        grid::simulate(plan, printing, &pool, &mut store).with_context(|| {
+    let mut store =
+        if arguments.fresh { TrialStore::create(&path) } else { TrialStore::open(&path) }?;
+    store.write_manifest(&Manifest::new(&plan, settings, &selection, arguments.command()))?;
+    let (study, seconds) = study_setup::simulate_study(plan, printing, &pool, &mut store)
+        .with_context(|| {
             format!("the sweep stopped; the same command goes on where `{}` ends", path.display())
         })?;
     // A shard has not all of what the timelines are chosen from.
     let mut study = study;
     if shard.is_none() {
-        studies::keep_timelines(&mut study, &mut store)?;
+        studies::store_timelines(&mut study, &mut store)?;
     }
     store.finish()?;
     let baseline = baseline.map(|mut earlier| compare(&study, &mut earlier)).transpose()?;
     if let Some(shard) = shard {
-        note(&format!("   Shard {shard} is in {}: `qoslab merge` joins them", folder.display()));
+        print_stderr(&format!(
+            "   Shard {shard} is in {}: `qoslab merge` joins them",
+            folder.display()
+        ));
     } else {
         let command = arguments.command();
-        let report = Report::new(&study, &command, arguments.drawing);
-        Report { baseline: baseline.as_ref(), ..report }.write(&folder)?;
+        let report = StudyReport::new(&study, &command, arguments.drawing);
+        StudyReport { baseline: baseline.as_ref(), ..report }.write(&folder)?;
         arguments.export(&study)?;
     }
-    studies::print(&study, printing, &arguments.running.flags())?;
+    studies::print_tables(&study, printing, &arguments.running.flags())?;
     if let Some(baseline) = &baseline {
         let style = printing.layout().style;
-        Output::default().print(&format!("\n{}", comparison::text(baseline, style)))?;
+        StandardOutput::default().print(&format!("\n{}", comparison::text(baseline, style)))?;
     }
     let shown = if shard.is_some() { path } else { folder.join(PAGE_NAME) };
-    studies::summarise(&study, Some(seconds), &shown);
+    studies::print_summary(&study, Some(seconds), &shown);
     if interrupt::flag().load(Ordering::SeqCst) {
         return Ok(exit::INTERRUPTED);
     }
     // Whether a need is met is what a sweep is to find out; a broken promise is a failure.
-    Ok(exit::worst(study.points().map(|(_, point)| point.verdict())))
+    Ok(exit::worst_code(study.points().map(|(_, point)| point.verdict())))
 }
 
-impl Arguments {
+impl SweepArguments {
     /// What is varied, and each cell's values.
     fn axes(&self, scenario: &Scenario) -> anyhow::Result<(Vec<Axis>, Vec<Vec<AxisValue>>)> {
         let (axes, cells) = if let Some(path) = &self.points {
-            points(path)?
+            read_design_table(path)?
         } else {
-            let axes = self.varied(scenario)?;
-            let cells = grid::values(&axes)?;
+            let axes = self.varied_axes(scenario)?;
+            let cells = study_setup::axis_combinations(&axes)?;
             (axes, cells)
         };
-        grid::refuse_set(&axes, &self.set)?;
+        study_setup::refuse_set_axes(&axes, &self.set)?;
         Ok((axes, cells))
     }
 
-    fn varied(&self, scenario: &Scenario) -> anyhow::Result<Vec<Axis>> {
+    fn varied_axes(&self, scenario: &Scenario) -> anyhow::Result<Vec<Axis>> {
         if self.vary.is_empty() && scenario.axes.is_empty() {
             bail!(
                 "nothing is varied: use --vary PATH=VALUES, such as \
                  --vary link.NAME.loss=0%..30%:5%, or --points, or write [sweep] into the file"
             );
         }
-        let given = grid::read("--vary", &self.vary, Axis::parse)?;
+        let given = study_setup::parse_all("--vary", &self.vary, Axis::parse)?;
         Ok(if given.is_empty() { scenario.axes.clone() } else { given })
     }
 
@@ -215,7 +225,7 @@ impl Arguments {
             (None, Err(ShardError::NoScheduler)) => return Ok(None),
             (None, found) => {
                 let shard = found.context("failed to read which part of an array job this is")?;
-                note(&format!("   Shard {shard}, as the scheduler's environment says"));
+                print_stderr(&format!("   Shard {shard}, as the scheduler's environment says"));
                 shard
             }
         };
@@ -236,14 +246,15 @@ impl Arguments {
 
     /// The command, without what is this machine's alone.
     fn command(&self) -> String {
-        let mut command = format!("qoslab sweep {}", commands::argument(&self.scenario.display()));
+        let mut command =
+            format!("qoslab sweep {}", commands::quote_argument(&self.scenario.display()));
         let mut add = |option: &str, value: &dyn std::fmt::Display| {
-            grid::add(&mut command, option, value);
+            study_setup::push_option(&mut command, option, value);
         };
         self.points.iter().for_each(|path| add("points", &path.display()));
         self.vary.iter().for_each(|axis| add("vary", axis));
         self.set.iter().for_each(|setting| add("set", setting));
-        command.push_str(&selected(self.seeds, &self.qos));
+        command.push_str(&selection_flags(self.seeds, &self.qos));
         if let Some(precision) = self.precision {
             let percent = precision.share() * 100.0;
             command.extend([" --precision ", &percent.to_string(), "%"]);
@@ -256,7 +267,7 @@ impl Arguments {
     fn export(&self, study: &Study) -> anyhow::Result<()> {
         let Some(path) = &self.export_parquet else { return Ok(()) };
         let points = crate::report::columns::points(std::slice::from_ref(study));
-        Pending::open(path)?.write(&crate::report::parquet::table(&points)?)
+        PendingFile::open(path)?.write(&crate::report::parquet::table(&points)?)
     }
 
     /// There are no exports without their feature.
@@ -268,17 +279,17 @@ impl Arguments {
 }
 
 /// The cells of a table.
-fn points(path: &Path) -> anyhow::Result<(Vec<Axis>, Vec<Vec<AxisValue>>)> {
+fn read_design_table(path: &Path) -> anyhow::Result<(Vec<Axis>, Vec<Vec<AxisValue>>)> {
     let shown = path.display();
     let text = fs::read_to_string(path).with_context(|| format!("failed to read `{shown}`"))?;
-    design(&text).map_err(|problem| {
+    parse_design(&text).map_err(|problem| {
         let label = escape::terminal(&problem.label).into_owned();
-        anyhow::anyhow!("`{shown}` {}", grid::told(&Problem { label, ..problem }))
+        anyhow::anyhow!("`{shown}` {}", study_setup::problem_text(&Problem { label, ..problem }))
     })
 }
 
 /// Reads a precision such as `1%`.
-fn precision(text: &str) -> Result<Precision, String> {
+fn parse_precision(text: &str) -> Result<Precision, String> {
     let percent = parse_percent(text).map_err(|error| error.to_string())?;
     let wrong = || "write a percentage above 0 and below 100, such as 1%".to_owned();
     Precision::new(percent / 100.0).ok_or_else(wrong)

@@ -14,7 +14,7 @@ const DEFAULT_WIDTH: usize = 80;
 
 /// Whether to colour: a choice that follows the terminal unless told otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum When {
+pub(super) enum ColorMode {
     /// On a terminal.
     #[default]
     Auto,
@@ -25,14 +25,14 @@ pub(super) enum When {
 }
 
 /// The style of a stream: `NO_COLOR` and `CLICOLOR=0` turn `auto` off, `CLICOLOR_FORCE` on.
-pub(super) fn style(when: When, stream: &impl IsTerminal) -> Style {
+pub(super) fn style(when: ColorMode, stream: &impl IsTerminal) -> Style {
     let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
     let colour = match when {
-        When::Always => true,
-        When::Never => false,
-        When::Auto if env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) => false,
-        When::Auto if is_set("CLICOLOR_FORCE") => true,
-        When::Auto => {
+        ColorMode::Always => true,
+        ColorMode::Never => false,
+        ColorMode::Auto if env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) => false,
+        ColorMode::Auto if is_set("CLICOLOR_FORCE") => true,
+        ColorMode::Auto => {
             let wanted = env::var_os("CLICOLOR").is_none_or(|value| value != "0");
             let able = env::var_os("TERM").is_none_or(|term| term != "dumb");
             wanted && able && stream.is_terminal()
@@ -50,11 +50,11 @@ pub(super) fn width() -> usize {
 /// Standard output, which may be a pipe that its reader closes: then the rest is not printed,
 /// and all else goes on.
 #[derive(Debug, Default)]
-pub(super) struct Output {
+pub(super) struct StandardOutput {
     closed: bool,
 }
 
-impl Output {
+impl StandardOutput {
     /// Prints text.
     ///
     /// # Errors
@@ -75,6 +75,6 @@ impl Output {
 }
 
 /// Prints a line on standard error; if even that fails there is nobody to tell.
-pub(super) fn note(line: &str) {
+pub(super) fn print_stderr(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }

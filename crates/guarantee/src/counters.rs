@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use qoslab_core::base::event::{
-    Arrival, Close, Dark, Dropped, Event, Fate, Hindrance, Loss, Overhead,
+    Arrival, CloseReason, DropReason, Event, Fate, Impairment, LossReason, OverheadPurpose,
+    SilentDeathCause,
 };
-use qoslab_core::base::name::{Connection, Kind, Node};
+use qoslab_core::base::name::{Connection, Node, PacketKind};
 
 /// The counters' names, which `sometimes` and the documents use.
-pub const WORDS: [&str; 35] = [
+pub const COUNTER_NAMES: [&str; 35] = [
     "loss",
     "drop",
     "duplicate",
@@ -61,7 +62,7 @@ pub(super) struct Counters {
     cut: u64,
     half_open: u64,
     /// The connection of which the client's own end went last, and the other was not told.
-    gone: Option<Connection>,
+    client_end_lost_on: Option<Connection>,
     nat_forgot: u64,
     crash: u64,
     retransmission: u64,
@@ -92,30 +93,36 @@ impl Counters {
     #[inline]
     pub(super) fn count(&mut self, event: &Event<'_>) {
         match event {
-            Event::Sent { record, fate, node, .. } => {
-                self.fate(fate);
+            Event::Sent { packet: record, fate, node, .. } => {
+                self.count_fate(fate);
                 match record.kind() {
-                    Kind::Publish => self.dup_resend += u64::from(record.dup()),
-                    Kind::PubRel => self.pubrel_resent += u64::from(record.is_resend()),
-                    Kind::UnsubAck if *node == Node::Broker => self.unsubscribe += 1,
+                    PacketKind::Publish => self.dup_resend += u64::from(record.is_dup()),
+                    PacketKind::PubRel => self.pubrel_resent += u64::from(record.is_resend()),
+                    PacketKind::UnsubAck if *node == Node::Broker => self.unsubscribe += 1,
                     _ => {}
                 }
             }
             Event::Delivered { tag, .. } => {
-                let copy = tag.parts().is_some_and(|parts| parts.is_retained_copy());
+                let copy = tag.message_id().is_some_and(|message_id| message_id.is_retained_copy());
                 self.retained += u64::from(copy);
             }
-            Event::Refused { why, .. } | Event::Dropped { why, .. } => self.let_go(*why),
+            Event::Refused { why, .. } | Event::Dropped { why, .. } => self.count_drop(*why),
             Event::OutageBegan { .. } => self.outage += 1,
-            Event::Hampered { how, .. } => match how {
-                Hindrance::Partition(_) => self.partition += 1,
-                Hindrance::Stall => self.stall += 1,
-                Hindrance::Slow => self.slow += 1,
+            Event::Impaired { impairment: how, .. } => match how {
+                Impairment::Partition(_) => self.partition += 1,
+                Impairment::Stall => self.stall += 1,
+                Impairment::Slow => self.slow += 1,
             },
-            Event::WentDark { connection, why, .. } => self.went_dark(*connection, *why),
-            Event::Closed { node, connection, why, .. } => self.closed(*node, *connection, *why),
+            Event::DiedSilently { connection, why, .. } => {
+                self.count_silent_death(*connection, *why)
+            }
+            Event::Closed { node, connection, why, .. } => {
+                self.count_close(*node, *connection, *why)
+            }
             Event::Crashed { .. } => self.crash += 1,
-            Event::Overhead { purpose: Overhead::Retransmission, .. } => self.retransmission += 1,
+            Event::Overhead { purpose: OverheadPurpose::Retransmission, .. } => {
+                self.retransmission += 1
+            }
             Event::WillPublished { .. } => self.will += 1,
             Event::SessionExpired { .. } => self.session_expired += 1,
             _ => {}
@@ -123,63 +130,63 @@ impl Counters {
     }
 
     #[inline]
-    fn fate(&mut self, fate: &Fate) {
+    fn count_fate(&mut self, fate: &Fate) {
         match fate {
-            Fate::Stream => {}
-            Fate::Arrives(Arrival { again, overtakes, .. }) => {
+            Fate::Streamed => {}
+            Fate::Arrives(Arrival { duplicate_at: again, overtakes, .. }) => {
                 self.duplicate += u64::from(again.is_some());
                 self.reorder += u64::from(*overtakes);
             }
             Fate::Lost(loss) => {
                 self.loss += 1;
-                self.burst += u64::from(*loss == Loss::Burst);
-                self.tail_drop += u64::from(*loss == Loss::QueueFull);
+                self.burst += u64::from(*loss == LossReason::Burst);
+                self.tail_drop += u64::from(*loss == LossReason::QueueFull);
             }
         }
     }
 
-    const fn let_go(&mut self, why: Dropped) {
+    const fn count_drop(&mut self, why: DropReason) {
         match why {
-            Dropped::QueueFull => self.queue_overflow += 1,
-            Dropped::GaveUp => self.give_up += 1,
-            Dropped::Expired => self.message_expired += 1,
-            Dropped::TooLarge => self.too_large += 1,
-            Dropped::Offline | Dropped::Rejected | Dropped::SessionEnded => {}
+            DropReason::QueueFull => self.queue_overflow += 1,
+            DropReason::GaveUp => self.give_up += 1,
+            DropReason::Expired => self.message_expired += 1,
+            DropReason::TooLarge => self.too_large += 1,
+            DropReason::Offline | DropReason::Rejected | DropReason::SessionEnded => {}
         }
     }
 
-    fn went_dark(&mut self, connection: Connection, why: Dark) {
+    fn count_silent_death(&mut self, connection: Connection, why: SilentDeathCause) {
         match why {
-            Dark::HalfOpen(dead) => {
+            SilentDeathCause::HalfOpen(dead) => {
                 self.half_open += 1;
                 if dead != Node::Broker {
-                    self.gone = Some(connection);
+                    self.client_end_lost_on = Some(connection);
                 }
             }
-            Dark::NatForgot => self.nat_forgot += 1,
+            SilentDeathCause::NatTimeout => self.nat_forgot += 1,
         }
     }
 
-    fn closed(&mut self, node: Node, connection: Connection, why: Close) {
+    fn count_close(&mut self, node: Node, connection: Connection, why: CloseReason) {
         match why {
             // A client whose own end is gone is told that it was cut, too.
-            Close::Cut => {
-                let at_client = node != Node::Broker && self.gone != Some(connection);
+            CloseReason::Cut => {
+                let at_client = node != Node::Broker && self.client_end_lost_on != Some(connection);
                 self.cut += u64::from(at_client);
             }
-            Close::KeepAlive => self.keep_alive_expired += 1,
-            Close::UserTimeout => self.user_timeout += 1,
-            Close::Asked
-            | Close::TakenOver
-            | Close::Protocol
-            | Close::Peer
-            | Close::Reset
-            | Close::Crash => {}
+            CloseReason::KeepAlive => self.keep_alive_expired += 1,
+            CloseReason::UserTimeout => self.user_timeout += 1,
+            CloseReason::Requested
+            | CloseReason::TakenOver
+            | CloseReason::Protocol
+            | CloseReason::Peer
+            | CloseReason::Reset
+            | CloseReason::Crash => {}
         }
     }
 
     /// The counters by the names that `sometimes` uses.
-    pub(super) fn named(&self) -> BTreeMap<&'static str, u64> {
+    pub(super) fn by_name(&self) -> BTreeMap<&'static str, u64> {
         BTreeMap::from([
             ("loss", self.loss),
             ("drop", self.loss),
@@ -225,15 +232,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_counter_has_its_word_and_its_row_in_the_model() {
-        let named: Vec<_> = Counters::default().named().into_keys().collect();
-        let mut words = WORDS.to_vec();
+    fn every_counter_has_its_name_and_its_row_in_the_model() {
+        let named: Vec<_> = Counters::default().by_name().into_keys().collect();
+        let mut words = COUNTER_NAMES.to_vec();
         words.sort_unstable();
         assert_eq!(named, words);
         let model = include_str!("../../../docs/model.md");
         let (_, table) = model.split_once("| word | what happened |").expect("the table of words");
         let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
         let rows: Vec<_> = rows.filter_map(|line| line.split('`').nth(1)).collect();
-        assert_eq!(rows, WORDS);
+        assert_eq!(rows, COUNTER_NAMES);
     }
 }

@@ -3,45 +3,46 @@
 //! A store that forgets is no excuse: whatever was owed before the crash stays owed, in the same
 //! epoch, until the session ends for a better reason. Copies that come again count as copies.
 
+use super::delivery_unit::{HandshakeEnd, MessageProgress};
 use super::ledger::Ledger;
-use super::meter::Meter;
-use super::retained::Retainable;
-use super::shared::group_of;
-use super::unit::{End, Progress};
-use qoslab_core::base::name::{ClientIndex, Node, Parts, StreamIndex, Tag};
+use super::metrics_collector::MetricsCollector;
+use super::retained::IncomingRetained;
+use super::shared_subscriptions::parse_shared_filter;
+use qoslab_core::base::name::{ClientIndex, MessageId, MessageTag, Node, PublisherIndex};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Time;
-use qoslab_core::mqtt::settings::Store;
+use qoslab_core::mqtt::settings::StorePolicy;
 
 impl Ledger {
     /// A node crashed. Its connections are gone, and what its store does not keep.
-    pub(super) fn crashed(&mut self, node: Node) {
+    pub(super) fn on_crashed(&mut self, node: Node) {
         match node {
             Node::Broker => {
                 for n in 0..self.sessions.len() {
                     let client = client_index(n);
-                    self.lost_connection(node, client);
+                    self.drop_connection(node, client);
                 }
-                self.broker_crashed();
+                self.on_broker_crashed();
             }
             Node::Client(client) => {
-                self.lost_connection(node, client);
-                if self.roster.clients[client.index()].clean {
-                    self.publisher_lost_all(client);
+                self.drop_connection(node, client);
+                if self.trial.clients[client.index()].clean_session {
+                    self.lose_open_messages(client);
                 }
-                self.sessions[client.index()].forgotten_by_client = self.roster.forgets(node);
+                self.sessions[client.index()].forgotten_by_client =
+                    self.trial.loses_state_in_crash(node);
             }
         }
     }
 
     /// The broker sent a CONNACK that carries a session on, or does not.
-    pub(super) fn welcomed(&mut self, client: ClientIndex, carries_on: bool) {
+    pub(super) fn on_connack_sent(&mut self, client: ClientIndex, resumed: bool) {
         let session = &mut self.sessions[client.index()];
         let by_broker = std::mem::take(&mut session.forgotten_by_broker);
-        if carries_on {
+        if resumed {
             if by_broker {
-                self.set_sure(client, true);
-                self.shared.trust(client);
+                self.set_confirmed(client, true);
+                self.shared.mark_certain(client);
             }
         } else if by_broker || session.forgotten_by_client {
             self.forget_subscriptions(client);
@@ -51,80 +52,85 @@ impl Ledger {
     }
 
     /// The broker ended a session whose expiry interval had passed.
-    pub(super) fn expired(&mut self, client: ClientIndex) {
+    pub(super) fn on_session_expired(&mut self, client: ClientIndex) {
         self.epoch_ended(client);
         // The client may never learn of it: the CONNACK that says so can be lost.
-        self.publisher_lost_session(client);
+        self.lose_publisher_session(client);
         self.sessions[client.index()].forgotten_by_client = false;
     }
 
     /// Everybody reconnects: notes who still believes in a connection that is dead.
-    pub(super) fn calm_two(&mut self) {
+    pub(super) fn on_reconnect_drain(&mut self) {
         for n in 0..self.sessions.len() {
             let client = client_index(n);
-            let believed = self.sessions[n].dark.filter(|_| self.roster.clients[n].keep_alive);
+            let believed =
+                self.sessions[n].silently_dead.filter(|_| self.trial.clients[n].keep_alive);
             let mut ends = [Node::Broker, Node::Client(client)].into_iter();
-            self.sessions[n].unnoticed =
-                believed.is_some_and(|dark| ends.any(|end| self.links.is_open(end, client, dark)));
+            self.sessions[n].death_unnoticed = believed.is_some_and(|dark| {
+                ends.any(|end| self.open_connections.is_open(end, client, dark))
+            });
         }
     }
 
     /// The broker published a will: it has taken it at this instant, and nobody awaits an
     /// acknowledgement.
-    pub(super) fn willed(&mut self, tag: Tag, meter: &mut Meter) {
-        let Some(parts) = tag.parts() else { return };
-        meter.metrics.qos[parts.qos.index()].counts.messages += 1;
-        self.submitted(&parts);
-        self.taken(&parts);
-        let stream = &mut self.streams[parts.stream.index()];
-        if let Some(progress) = stream.messages.get_mut(parts.sequence as usize) {
-            progress.set(Progress::ACKNOWLEDGED);
-            progress.finish(End::Completed);
+    pub(super) fn on_will_published(&mut self, tag: MessageTag, collector: &mut MetricsCollector) {
+        let Some(message_id) = tag.message_id() else { return };
+        collector.metrics.qos[message_id.qos.index()].counts.messages += 1;
+        self.on_submitted(&message_id);
+        self.on_accepted_by_broker(&message_id);
+        let stream = &mut self.publishers[message_id.publisher.index()];
+        if let Some(progress) = stream.messages.get_mut(message_id.sequence as usize) {
+            progress.set(MessageProgress::ACKNOWLEDGED);
+            progress.finish_handshake(HandshakeEnd::Completed);
         }
-        self.retain_will(&parts);
+        self.retain_will(&message_id);
     }
 
-    fn retain_will(&mut self, parts: &Parts) {
-        let facts = &self.roster.streams[parts.stream.index()];
-        if facts.retain && !facts.denied {
-            let (empty, expires) = (facts.empty, Time::NEVER);
-            self.retained.stored(&facts.topic, &Retainable { parts: *parts, empty, expires });
-        }
-    }
-
-    fn lost_connection(&mut self, node: Node, client: ClientIndex) {
-        if let Some(connection) = self.links.current(node, client) {
-            self.closed(node, client, connection);
+    fn retain_will(&mut self, message_id: &MessageId) {
+        let facts = &self.trial.publishers[message_id.publisher.index()];
+        if facts.retain && !facts.publish_denied {
+            let (empty, expires) = (facts.empty_payload, Time::NEVER);
+            self.retained.store(
+                &facts.topic,
+                &IncomingRetained { message_id: *message_id, empty_payload: empty, expires },
+            );
         }
     }
 
-    fn broker_crashed(&mut self) {
+    fn drop_connection(&mut self, node: Node, client: ClientIndex) {
+        if let Some(connection) = self.open_connections.current(node, client) {
+            self.on_connection_closed(node, client, connection);
+        }
+    }
+
+    fn on_broker_crashed(&mut self) {
         // Whether these were stored before it crashed, nobody was told.
-        for (client, filter, asked) in self.subscriptions.crashed() {
-            if group_of(&filter).is_some() {
-                self.shared.doubt();
+        for (client, filter, asked) in self.subscriptions.take_unanswered() {
+            if parse_shared_filter(&filter).is_some() {
+                self.shared.mark_uncertain();
                 continue;
             }
-            for stream in self.subscriptions.streams(&filter) {
-                self.doubt(client, stream, asked);
+            for stream in self.subscriptions.matching_publishers(&filter) {
+                self.mark_subscription_uncertain(client, stream, asked);
             }
         }
-        let store = self.roster.broker_store;
-        if store == Store::Durable {
+        let store = self.trial.broker_store;
+        if store == StorePolicy::Durable {
             return;
         }
-        self.retaining.clear();
-        self.shared.doubt();
-        self.retained.forgotten(store == Store::Volatile);
+        self.retained_awaiting_pubrel.clear();
+        self.shared.mark_uncertain();
+        self.retained.on_state_lost(store == StorePolicy::Volatile);
         for n in 0..self.sessions.len() {
             let client = client_index(n);
-            if self.sessions[n].answered.is_some() {
+            if self.sessions[n].connack_sent_on.is_some() {
                 self.sessions[n].forgotten_by_broker = true;
             }
-            if store == Store::Volatile {
+            if store == StorePolicy::Volatile {
                 self.forget_subscriptions(client);
             } else {
-                self.set_sure(client, false);
+                self.set_confirmed(client, false);
             }
         }
     }
@@ -132,38 +138,43 @@ impl Ledger {
     /// A session is gone at the broker though it ought to be there: nothing new is owed to it until
     /// the client has subscribed again.
     fn forget_subscriptions(&mut self, client: ClientIndex) {
-        self.subscriptions.forget(client);
-        self.shared.forgot(client);
-        for stream in &self.sessions[client.index()].subscribed {
-            if let Some(slot) = self.streams[stream.index()].existing_slot(client) {
-                slot.granted = None;
-                slot.sure = true;
+        self.subscriptions.forget_client(client);
+        self.shared.remove_client(client);
+        for stream in &self.sessions[client.index()].matched_publishers {
+            if let Some(subscriber) = self.publishers[stream.index()].subscriber_mut(client) {
+                subscriber.granted = None;
+                subscriber.confirmed = true;
             }
         }
     }
 
     /// A subscription was asked for, or its end, and the broker crashed before it answered.
-    fn doubt(&mut self, client: ClientIndex, stream: StreamIndex, asked: Option<QoS>) {
-        let slot = self.open_slot(client, stream);
-        slot.granted = slot.granted.max(asked);
-        slot.sure = false;
+    fn mark_subscription_uncertain(
+        &mut self,
+        client: ClientIndex,
+        publisher: PublisherIndex,
+        asked: Option<QoS>,
+    ) {
+        let subscriber = self.ensure_subscriber(client, publisher);
+        subscriber.granted = subscriber.granted.max(asked);
+        subscriber.confirmed = false;
     }
 
-    fn set_sure(&mut self, client: ClientIndex, sure: bool) {
-        for stream in &self.sessions[client.index()].subscribed {
-            if let Some(slot) = self.streams[stream.index()].existing_slot(client) {
-                slot.sure = sure;
+    fn set_confirmed(&mut self, client: ClientIndex, confirmed: bool) {
+        for stream in &self.sessions[client.index()].matched_publishers {
+            if let Some(subscriber) = self.publishers[stream.index()].subscriber_mut(client) {
+                subscriber.confirmed = confirmed;
             }
         }
     }
 
     /// A clean session ended by a crash, and what waited for a place in the window with it.
-    fn publisher_lost_all(&mut self, client: ClientIndex) {
-        for stream in &self.sessions[client.index()].publishes {
-            let stream = &mut self.streams[stream.index()];
-            for progress in &mut stream.messages[stream.unfinished as usize..] {
+    fn lose_open_messages(&mut self, client: ClientIndex) {
+        for stream in &self.sessions[client.index()].own_publishers {
+            let stream = &mut self.publishers[stream.index()];
+            for progress in &mut stream.messages[stream.first_unfinished as usize..] {
                 if progress.is_open() {
-                    progress.set(Progress::SESSION_LOST);
+                    progress.set(MessageProgress::SESSION_LOST);
                 }
             }
         }

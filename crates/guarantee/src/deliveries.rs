@@ -1,124 +1,136 @@
 //! What the ledger learns from copies that are delivered, and from those that the broker drops.
 
+use super::delivery_unit::DeliveryState;
 use super::ledger::Ledger;
-use super::meter::Meter;
-use super::unit::Standing;
+use super::metrics_collector::MetricsCollector;
 use super::verdict::{Breach, Excuse, Promise};
-use qoslab_core::base::event::{Dropped, Phase};
-use qoslab_core::base::name::{ClientIndex, Parts, Tag};
+use qoslab_core::base::event::{DropReason, Phase};
+use qoslab_core::base::name::{ClientIndex, MessageId, MessageTag};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Time;
 
 impl Ledger {
     /// A client's endpoint delivered a message.
     #[inline]
-    pub(super) fn delivered(
+    pub(super) fn on_delivered(
         &mut self,
         now: Time,
         client: ClientIndex,
-        parts: &Parts,
+        message_id: &MessageId,
         qos: QoS,
-        meter: &mut Meter,
+        collector: &mut MetricsCollector,
     ) {
-        let ending = self.sessions[client.index()].ending;
-        if parts.is_retained_copy() {
-            if !self.retained.delivered(client, parts, qos) && !ending {
-                self.unexpected(parts, client, meter);
+        let ending = self.sessions[client.index()].ended_unknown_to_client;
+        if message_id.is_retained_copy() {
+            if !self.retained.on_delivered(client, message_id, qos) && !ending {
+                self.record_unexpected(message_id, client, collector);
             }
             return;
         }
-        let found = self.streams[parts.stream.index()].find(client, parts.sequence);
-        let own = found.filter(|(slot, index)| {
-            let expired = !ending && slot.is_over(parts.sequence);
-            !expired && slot.units[*index].standing() >= Standing::May
+        let found =
+            self.publishers[message_id.publisher.index()].find_unit(client, message_id.sequence);
+        let owed = found.filter(|(slot, index)| {
+            let expired = !ending && slot.is_past_epoch(message_id.sequence);
+            !expired && slot.units[*index].state() >= DeliveryState::MayDeliver
         });
-        let Some((slot, index)) = own else {
-            if !self.shared.delivered(now, client, parts, true, meter) {
-                self.unexpected(parts, client, meter);
+        let Some((subscriber, index)) = owed else {
+            if !self.shared.on_delivered(now, client, message_id, true, collector) {
+                self.record_unexpected(message_id, client, collector);
             }
             return;
         };
-        let unit = &mut slot.units[index];
+        let unit = &mut subscriber.units[index];
         let first = unit.copies() == 0;
-        if !first && self.shared.delivered(now, client, parts, false, meter) {
+        if !first && self.shared.on_delivered(now, client, message_id, false, collector) {
             return;
         }
-        let metrics = &mut meter.metrics.qos[parts.qos.index()];
-        let above = qos > parts.qos.min(unit.granted());
-        let must = matches!(unit.standing(), Standing::Must | Standing::Begun);
-        let terms = unit.terms(parts.qos);
+        let metrics = &mut collector.metrics.qos[message_id.qos.index()];
+        let is_above_granted = qos > message_id.qos.min(unit.granted());
+        let is_owed =
+            matches!(unit.state(), DeliveryState::MustDeliver | DeliveryState::ForwardingStarted);
+        let terms = unit.terms(message_id.qos);
         unit.add_copy();
-        let late = first && parts.sequence < slot.next[qos.index()];
+        let late = first && message_id.sequence < subscriber.next_sequence[qos.index()];
         if first {
-            slot.next[qos.index()] = slot.next[qos.index()].max(parts.sequence + 1);
-            metrics.latency.record(now.since(parts.published));
+            subscriber.next_sequence[qos.index()] =
+                subscriber.next_sequence[qos.index()].max(message_id.sequence + 1);
+            metrics.latency.record(now.since(message_id.published));
         } else {
             metrics.counts.extra_copies += 1;
         }
         metrics.counts.reordered += u64::from(late);
-        if above {
-            self.unexpected(parts, client, meter);
+        if is_above_granted {
+            self.record_unexpected(message_id, client, collector);
         }
         // What the broker had already taken before this subscription comes again by a resend alone.
-        if late && must && self.roster.order {
-            self.see(parts, Some(client), Promise::Ordered, Breach::Reordered);
+        if late && is_owed && self.trial.promises_order {
+            self.record_breach(message_id, Some(client), Promise::Ordered, Breach::Reordered);
         }
-        let owed_in_time = first && must && !terms.may_lose && self.has_stalled(parts);
-        if owed_in_time && self.is_reliable(parts, client) {
-            self.see(parts, Some(client), terms.promise, Breach::Stalled);
+        let owed_in_time = first && is_owed && !terms.may_lose && self.is_stalled(message_id);
+        if owed_in_time && self.needs_no_reconnect(message_id, client) {
+            self.record_breach(message_id, Some(client), terms.promise, Breach::Stalled);
         }
     }
 
     /// The broker dropped a copy it owed.
-    pub(super) fn dropped(&mut self, client: ClientIndex, tag: Tag, why: Dropped) {
-        let Some(parts) = tag.parts() else { return };
+    pub(super) fn on_dropped(&mut self, client: ClientIndex, tag: MessageTag, why: DropReason) {
+        let Some(message_id) = tag.message_id() else { return };
         let excused = match why {
-            Dropped::Rejected => Some((Standing::Rejected, Excuse::Rejected)),
-            Dropped::GaveUp if self.roster.gives_up => Some((Standing::GaveUp, Excuse::GaveUp)),
-            Dropped::QueueFull if self.roster.allow_queue_overflow => {
-                Some((Standing::Overflowed, Excuse::QueueOverflow))
+            DropReason::Rejected => Some((DeliveryState::Rejected, Excuse::Rejected)),
+            DropReason::GaveUp if self.trial.has_transmission_limit => {
+                Some((DeliveryState::GaveUp, Excuse::GaveUp))
             }
-            Dropped::Expired => Some((Standing::Expired, Excuse::Expired)),
-            Dropped::TooLarge => Some((Standing::TooLarge, Excuse::TooLarge)),
+            DropReason::QueueFull if self.trial.allow_queue_overflow => {
+                Some((DeliveryState::Overflowed, Excuse::QueueOverflow))
+            }
+            DropReason::Expired => Some((DeliveryState::Expired, Excuse::Expired)),
+            DropReason::TooLarge => Some((DeliveryState::TooLarge, Excuse::TooLarge)),
             // The end of a session is seen by itself, and nothing else is an excuse.
             _ => None,
         };
-        if parts.is_retained_copy() {
+        if message_id.is_retained_copy() {
             if let Some((_, excuse)) = excused {
-                self.retained.excuse(client, &parts, excuse);
+                self.retained.excuse(client, &message_id, excuse);
             }
             return;
         }
-        let may = |standing| match standing {
-            Standing::Must => true,
+        let can_be_excused = |standing| match standing {
+            DeliveryState::MustDeliver => true,
             // What it has begun to send it must see through [MQTT-4.3.3-7].
-            Standing::Begun => why != Dropped::Expired,
+            DeliveryState::ForwardingStarted => why != DropReason::Expired,
             _ => false,
         };
-        let unit = self.streams[parts.stream.index()].unit_mut(client, parts.sequence);
+        let unit =
+            self.publishers[message_id.publisher.index()].unit_mut(client, message_id.sequence);
         let standing = excused.map(|(standing, _)| standing);
-        match (unit.filter(|unit| may(unit.standing())), standing) {
-            (Some(unit), Some(standing)) => unit.stand(standing, unit.granted()),
+        match (unit.filter(|unit| can_be_excused(unit.state())), standing) {
+            (Some(unit), Some(standing)) => unit.set_state(standing, unit.granted()),
             (Some(_), None) => {}
-            (None, _) => self.shared.dropped(client, &parts, why, standing),
+            (None, _) => self.shared.on_dropped(client, &message_id, why, standing),
         }
     }
 
     /// Whether what happens to a message now only happens because everybody reconnects. A will may
     /// well be published then.
-    fn has_stalled(&self, parts: &Parts) -> bool {
-        self.phase == Phase::CalmTwo && parts.published < self.phase_began
+    fn is_stalled(&self, message_id: &MessageId) -> bool {
+        self.phase == Phase::ReconnectDrain && message_id.published < self.phase_began
     }
 
-    fn unexpected(&mut self, parts: &Parts, client: ClientIndex, meter: &mut Meter) {
-        meter.metrics.qos[parts.qos.index()].counts.unexpected += 1;
-        self.see(parts, Some(client), Promise::OnlySubscribed, Breach::Unexpected);
+    fn record_unexpected(
+        &mut self,
+        message_id: &MessageId,
+        client: ClientIndex,
+        collector: &mut MetricsCollector,
+    ) {
+        collector.metrics.qos[message_id.qos.index()].counts.unexpected += 1;
+        self.record_breach(message_id, Some(client), Promise::OnlySubscribed, Breach::Unexpected);
     }
 
     /// Whether a message needs nobody to reconnect on its way to a client.
-    fn is_reliable(&self, parts: &Parts, client: ClientIndex) -> bool {
-        let publisher = self.roster.streams[parts.stream.index()].client;
-        let unnoticed = [publisher, client].iter().any(|it| self.sessions[it.index()].unnoticed);
-        self.roster.is_reliable_up(publisher) && self.roster.is_reliable_down(client) && !unnoticed
+    fn needs_no_reconnect(&self, message_id: &MessageId, client: ClientIndex) -> bool {
+        let publisher = self.trial.publishers[message_id.publisher.index()].client;
+        let unnoticed =
+            [publisher, client].iter().any(|it| self.sessions[it.index()].death_unnoticed);
+        self.trial.is_reliable_up(publisher) && self.trial.is_reliable_down(client) && !unnoticed
     }
 }

@@ -2,37 +2,37 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::monitor::Break;
-use super::roster::StreamFacts;
+use super::monitor::RuleViolation;
 use super::subscriptions::Subscriptions;
-use qoslab_core::base::event::{Dropped, Fate, Record};
-use qoslab_core::base::name::{ClientIndex, Hop, Kind, Node, StreamIndex, Way};
+use super::trial_facts::PublisherFacts;
+use qoslab_core::base::event::{DropReason, Fate, PacketMeta};
+use qoslab_core::base::name::{ClientIndex, Direction, Hop, Node, PacketKind, PublisherIndex};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Time;
 
 /// At most so many acts of one message are kept for its story.
-const MAX_ACTS: usize = 200;
+const MAX_MESSAGE_EVENTS: usize = 200;
 
 /// How many delivery times are kept of one subscriber.
-const MAX_TIMES: usize = 8;
+const MAX_DELIVERY_TIMES: usize = 8;
 
 /// One offending message.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Case {
+pub(super) struct Evidence {
     /// The published QoS and time, once it was submitted.
     pub(super) published: Option<(QoS, Time)>,
     /// When its publisher's handshake was complete.
-    pub(super) completed: Option<Time>,
+    pub(super) completed_at: Option<Time>,
     /// The subscribers whose units are offenders.
     pub(super) subscribers: Vec<ClientIndex>,
     /// What happened, in order.
-    pub(super) acts: Vec<(Time, Act)>,
+    pub(super) events: Vec<(Time, MessageEvent)>,
     /// The rules broken that concern it, in the order in which they were seen.
-    pub(super) breaks: Vec<Break>,
+    pub(super) rule_violations: Vec<RuleViolation>,
     /// What the network did to its packets, by link and hop.
-    pub(super) harm: BTreeMap<(ClientIndex, Hop), Harm>,
+    pub(super) damage: BTreeMap<(ClientIndex, Hop), NetworkDamage>,
     /// What endpoints let go of: the subscriber, or `None` for the publisher, and why.
-    pub(super) dropped: Vec<(Option<ClientIndex>, Dropped)>,
+    pub(super) dropped: Vec<(Option<ClientIndex>, DropReason)>,
     /// The subscribers for whom a full queue dropped what the broker could have refused: a copy of
     /// what its publisher sends, and neither a will nor a retained message that a SUBSCRIBE asks
     /// for.
@@ -40,15 +40,15 @@ pub(super) struct Case {
     /// What subscribers got.
     pub(super) deliveries: BTreeMap<ClientIndex, Deliveries>,
     /// A receiver took it for another message, whose packet id it still held.
-    pub(super) mistaken: Option<Mistaken>,
+    pub(super) id_collision: Option<IdCollision>,
     /// Its sender took an acknowledgement of another message for its own.
-    pub(super) misled: Option<Misled>,
+    pub(super) stale_ack: Option<StaleAck>,
     /// How often the broker had reason to forward it.
-    pub(super) reasons: u32,
+    pub(super) forward_causes: u32,
     /// When the broker acknowledged it as new.
-    pub(super) accepted: Option<Time>,
+    pub(super) broker_acknowledged_at: Option<Time>,
     /// What the broker did for each subscriber.
-    pub(super) onward: BTreeMap<ClientIndex, Onward>,
+    pub(super) second_hops: BTreeMap<ClientIndex, SecondHop>,
     /// The copies that the broker sent to each subscriber.
     pub(super) copies: BTreeSet<(ClientIndex, u32)>,
     /// When its PUBLISH or PUBREL was sent, in order: all of them, where the story has the first.
@@ -57,42 +57,50 @@ pub(super) struct Case {
 
 /// Something that happened to a message.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Act {
+pub(super) enum MessageEvent {
     /// Its application published it.
     Published,
     /// The broker published it as a will.
-    Willed,
+    WillPublished,
     /// Its publisher's handshake is complete.
     Completed,
     /// A packet was sent.
-    Sent { link: ClientIndex, way: Way, hop: Hop, first: u8, id: u16, kind: Kind, fate: Fate },
+    Sent {
+        link: ClientIndex,
+        direction: Direction,
+        hop: Hop,
+        first_byte: u8,
+        id: u16,
+        kind: PacketKind,
+        fate: Fate,
+    },
     /// A packet arrived where its connection was gone.
-    Stale { link: ClientIndex, way: Way, hop: Hop, kind: Kind },
+    Discarded { link: ClientIndex, direction: Direction, hop: Hop, kind: PacketKind },
     /// A receiver took it for another message.
-    Mistaken(Mistaken),
+    IdCollision(IdCollision),
     /// Its sender took an acknowledgement of another message for its own.
-    Misled(Misled),
+    StaleAck(StaleAck),
     /// A subscriber's application got it.
     Delivered { client: ClientIndex },
     /// An endpoint let go of it.
-    LetGo { client: Option<ClientIndex>, why: Dropped },
+    Dropped { client: Option<ClientIndex>, why: DropReason },
 }
 
 /// A QoS 2 message whose packet id the receiver still held for another one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Mistaken {
+pub(super) struct IdCollision {
     pub(super) link: ClientIndex,
     pub(super) hop: Hop,
     pub(super) id: u16,
     /// The message that it was taken for.
-    pub(super) other: (StreamIndex, u32),
+    pub(super) other_message: (PublisherIndex, u32),
     /// Why the sender no longer held the id for it.
-    pub(super) freed: Freed,
+    pub(super) release_cause: IdReleaseCause,
 }
 
 /// Why a packet id is free at its sender while its receiver still holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Freed {
+pub(super) enum IdReleaseCause {
     /// An acknowledgement came, perhaps of an older message of the same id.
     Acknowledged,
     /// The sender had given its message up, after the set number of transmissions.
@@ -103,21 +111,21 @@ pub(super) enum Freed {
 
 /// An acknowledgement of an older message of the same packet id that came for a message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Misled {
+pub(super) struct StaleAck {
     pub(super) link: ClientIndex,
     pub(super) hop: Hop,
     pub(super) id: u16,
-    pub(super) kind: Kind,
+    pub(super) kind: PacketKind,
     /// The message that was acknowledged.
-    pub(super) other: (StreamIndex, u32),
+    pub(super) other_message: (PublisherIndex, u32),
 }
 
 /// What the network did to a message's packets on one hop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Harm {
+pub(super) struct NetworkDamage {
     pub(super) lost: u32,
     /// Nobody read them: their connection was gone when they came, or ended before.
-    pub(super) cut: u32,
+    pub(super) discarded: u32,
     pub(super) duplicated: u32,
     pub(super) reordered: u32,
 }
@@ -133,97 +141,104 @@ pub(super) struct Deliveries {
 
 /// The second hop to one subscriber, as the broker and the subscriber see it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Onward {
+pub(super) struct SecondHop {
     /// The highest QoS granted at an arrival of the message at the broker.
-    pub(super) granted: Option<QoS>,
+    pub(super) highest_granted: Option<QoS>,
     /// The lowest of what was granted at its arrivals; `None` where that is not sure.
-    pub(super) least: Option<QoS>,
+    pub(super) lowest_granted: Option<QoS>,
     /// Copies that the broker sent.
     pub(super) sent: u32,
     /// The highest QoS among them, and when that was sent last.
-    pub(super) best: Option<(QoS, Time)>,
+    pub(super) highest_sent: Option<(QoS, Time)>,
     /// It was sent as a retained message.
-    pub(super) retained: bool,
+    pub(super) sent_retained: bool,
     /// It arrived and was new to the subscriber's endpoint.
-    pub(super) taken: bool,
+    pub(super) received_as_new: bool,
     /// When the subscriber's endpoint told the broker that it is done.
     pub(super) acknowledged: Option<Time>,
 }
 
-impl Case {
+impl Evidence {
     /// Keeps an act for the story.
-    pub(super) fn act(&mut self, now: Time, act: Act) {
-        if self.acts.len() < MAX_ACTS {
-            self.acts.push((now, act));
+    pub(super) fn add_event(&mut self, now: Time, event: MessageEvent) {
+        if self.events.len() < MAX_MESSAGE_EVENTS {
+            self.events.push((now, event));
         }
     }
 
     /// Keeps what the network decided for a packet.
-    pub(super) fn sent(&mut self, now: Time, record: &Record<'_>, hop: Hop, fate: &Fate) {
-        let harm = self.harm.entry((record.name.client, hop)).or_default();
+    pub(super) fn on_sent(&mut self, now: Time, packet: &PacketMeta<'_>, hop: Hop, fate: &Fate) {
+        let harm = self.damage.entry((packet.name.client, hop)).or_default();
         match fate {
-            Fate::Stream => {}
+            Fate::Streamed => {}
             Fate::Lost(_) => harm.lost += 1,
             Fate::Arrives(arrival) => {
-                harm.duplicated += u32::from(arrival.again.is_some());
+                harm.duplicated += u32::from(arrival.duplicate_at.is_some());
                 harm.reordered += u32::from(arrival.overtakes);
             }
         }
-        if matches!(record.kind(), Kind::Publish | Kind::PubRel) {
-            self.sends.entry((record.name.client, hop)).or_default().push(now);
+        if matches!(packet.kind(), PacketKind::Publish | PacketKind::PubRel) {
+            self.sends.entry((packet.name.client, hop)).or_default().push(now);
         }
-        let act = Act::Sent {
-            link: record.name.client,
-            way: record.name.way,
+        let event = MessageEvent::Sent {
+            link: packet.name.client,
+            direction: packet.name.direction,
             hop,
-            first: record.first,
-            id: record.id,
-            kind: record.kind(),
+            first_byte: packet.first_byte,
+            id: packet.id,
+            kind: packet.kind(),
             fate: *fate,
         };
-        self.act(now, act);
+        self.add_event(now, event);
     }
 
     /// The broker has a reason to forward it, to those who have a subscription now.
-    pub(super) fn reach(&mut self, stream: &StreamFacts, subscriptions: &Subscriptions) {
-        self.reasons += 1;
+    pub(super) fn on_forward_cause(
+        &mut self,
+        publisher: &PublisherFacts,
+        subscriptions: &Subscriptions,
+    ) {
+        self.forward_causes += 1;
         for client in &self.subscribers {
-            let onward = self.onward.entry(*client).or_default();
-            let least = subscriptions.least_level(*client, stream);
-            onward.least = if self.reasons == 1 { least } else { onward.least.min(least) };
-            onward.granted = onward.granted.max(subscriptions.any_level(*client, stream));
+            let second_hop = self.second_hops.entry(*client).or_default();
+            let least = subscriptions.lowest_owed_qos(*client, publisher);
+            second_hop.lowest_granted =
+                if self.forward_causes == 1 { least } else { second_hop.lowest_granted.min(least) };
+            second_hop.highest_granted = second_hop
+                .highest_granted
+                .max(subscriptions.highest_granted_qos(*client, publisher));
         }
     }
 
     /// When its PUBLISH or PUBREL was last sent in one direction of a link before a time.
-    pub(super) fn last_sent(&self, client: ClientIndex, on: Hop, before: Time) -> Option<Time> {
-        self.sends.get(&(client, on))?.iter().rev().find(|at| **at < before).copied()
+    pub(super) fn last_sent(&self, client: ClientIndex, hop: Hop, before: Time) -> Option<Time> {
+        self.sends.get(&(client, hop))?.iter().rev().find(|at| **at < before).copied()
     }
 
     /// Keeps a delivery.
-    pub(super) fn delivered(&mut self, now: Time, client: ClientIndex) {
+    pub(super) fn on_delivered(&mut self, now: Time, client: ClientIndex) {
         let deliveries = self.deliveries.entry(client).or_default();
         deliveries.copies += 1;
         deliveries.last = now;
-        if deliveries.times.len() < MAX_TIMES {
+        if deliveries.times.len() < MAX_DELIVERY_TIMES {
             deliveries.times.push(now);
         }
-        self.act(now, Act::Delivered { client });
+        self.add_event(now, MessageEvent::Delivered { client });
     }
 
     /// The harm done on the way from the publisher to one subscriber, on those links that count.
-    pub(super) fn harm_on_way(
+    pub(super) fn damage_on_path(
         &self,
         publisher: ClientIndex,
         subscriber: Option<ClientIndex>,
         counts: impl Fn(ClientIndex) -> bool,
-    ) -> Harm {
-        let on = |link: ClientIndex, hop| self.harm.get(&(link, hop)).filter(|_| counts(link));
+    ) -> NetworkDamage {
+        let on = |link: ClientIndex, hop| self.damage.get(&(link, hop)).filter(|_| counts(link));
         let first = on(publisher, Hop::First);
         let second = subscriber.and_then(|client| on(client, Hop::Second));
-        first.into_iter().chain(second).fold(Harm::default(), |sum, harm| Harm {
+        first.into_iter().chain(second).fold(NetworkDamage::default(), |sum, harm| NetworkDamage {
             lost: sum.lost + harm.lost,
-            cut: sum.cut + harm.cut,
+            discarded: sum.discarded + harm.discarded,
             duplicated: sum.duplicated + harm.duplicated,
             reordered: sum.reordered + harm.reordered,
         })
@@ -231,36 +246,40 @@ impl Case {
 
     /// The first broken rule, in causal order, that concerns the message on its way to one
     /// subscriber.
-    pub(super) fn first_break(
+    pub(super) fn first_violation(
         &self,
         subscriber: Option<ClientIndex>,
-        counts: impl Fn(&Break) -> bool,
-    ) -> Option<&Break> {
+        counts: impl Fn(&RuleViolation) -> bool,
+    ) -> Option<&RuleViolation> {
         let concerns =
-            |broken: &&Break| broken.hop == Hop::First || Some(broken.link) == subscriber;
+            |broken: &&RuleViolation| broken.hop == Hop::First || Some(broken.link) == subscriber;
         // Of equals, `min_by_key` gives the one that was seen first.
-        self.breaks.iter().filter(concerns).filter(|it| counts(it)).min_by_key(|broken| broken.at)
+        self.rule_violations
+            .iter()
+            .filter(concerns)
+            .filter(|it| counts(it))
+            .min_by_key(|broken| broken.at)
     }
 
     /// Whether an endpoint let go of what a subscriber, or the publisher itself, waited for.
-    pub(super) fn let_go(&self, client: Option<ClientIndex>, why: Dropped) -> bool {
+    pub(super) fn was_dropped(&self, client: Option<ClientIndex>, why: DropReason) -> bool {
         self.dropped
             .iter()
             .any(|(whom, reason)| *reason == why && (*whom == client || whom.is_none()))
     }
 }
 
-impl Harm {
+impl NetworkDamage {
     /// Whether the network did anything at all.
-    pub(super) const fn any(self) -> bool {
-        self.lost + self.cut + self.duplicated + self.reordered > 0
+    pub(super) const fn has_any(self) -> bool {
+        self.lost + self.discarded + self.duplicated + self.reordered > 0
     }
 }
 
 /// Whose end of a link a way leads to.
-pub(super) const fn receiver(link: ClientIndex, way: Way) -> Node {
-    match way {
-        Way::Up => Node::Broker,
-        Way::Down => Node::Client(link),
+pub(super) const fn receiving_node(link: ClientIndex, direction: Direction) -> Node {
+    match direction {
+        Direction::Up => Node::Broker,
+        Direction::Down => Node::Client(link),
     }
 }

@@ -1,97 +1,120 @@
 //! What is said of one broken promise.
 
-use super::blame::Judgement;
-use super::chronicle::Chronicle;
-use super::evidence::{Case, Onward};
-use super::monitor::Break;
-use super::roster::Roster;
+use super::blame::BlameDecision;
+use super::event_log::EventLog;
+use super::evidence::{Evidence, SecondHop};
+use super::first_pass::SuspectedViolation;
+use super::message_history;
+use super::monitor::RuleViolation;
 use super::rules::Rule;
-use super::story;
+use super::trial_facts::TrialFacts;
 use super::verdict::{Breach, Finding, Violation};
-use super::watch::Offender;
 use qoslab_core::base::name::{Hop, Node};
 use qoslab_core::base::time::Time;
 
 /// One broken promise in full.
-pub(super) fn explain(
-    roster: &Roster,
-    case: &Case,
-    offender: &Offender,
-    judgement: Judgement,
-    chronicle: &Chronicle,
+pub(super) fn build_finding(
+    trial: &TrialFacts,
+    evidence: &Evidence,
+    suspect: &SuspectedViolation,
+    decision: BlameDecision,
+    event_log: &EventLog,
 ) -> Finding {
-    let stream = &roster.streams[offender.stream.index()];
-    let (qos, at) = case.published.unwrap_or((stream.qos, Time::ZERO));
-    let deliveries = offender.subscriber.and_then(|client| case.deliveries.get(&client));
-    let Offender { promise, breach, .. } = *offender;
+    let publisher = &trial.publishers[suspect.publisher.index()];
+    let (qos, at) = evidence.published.unwrap_or((publisher.qos, Time::ZERO));
+    let deliveries = suspect.subscriber.and_then(|client| evidence.deliveries.get(&client));
+    let SuspectedViolation { promise, breach, .. } = *suspect;
     Finding {
-        violation: Violation { promise, breach, blame: judgement.blame },
-        rule: judgement.rule,
-        because: judgement.because,
-        stream: offender.stream,
-        sequence: offender.sequence,
+        violation: Violation { promise, breach, blame: decision.blame },
+        rule: decision.rule,
+        reason: decision.reason,
+        publisher: suspect.publisher,
+        sequence: suspect.sequence,
         qos,
-        subscriber: offender.subscriber,
+        subscriber: suspect.subscriber,
         published: at,
         deliveries: deliveries.map(|it| it.times.clone()).unwrap_or_default(),
         copies: deliveries.map_or(0, |it| it.copies),
-        story: story::tell(roster, case, stream.client, offender.subscriber, chronicle),
+        history: message_history::history_lines(
+            trial,
+            evidence,
+            publisher.client,
+            suspect.subscriber,
+            event_log,
+        ),
     }
 }
 
 /// What an endpoint ought to have done and never did is seen only at the end.
 ///
 /// What a node's store forgot in a crash is no deed that it left undone.
-pub(super) fn note_missing_deed(
-    roster: &Roster,
-    case: &mut Case,
-    offender: &Offender,
-    chronicle: &Chronicle,
+pub(super) fn add_missing_action(
+    trial: &TrialFacts,
+    evidence: &mut Evidence,
+    suspect: &SuspectedViolation,
+    event_log: &EventLog,
 ) {
-    let (Some(link), Breach::Lost) = (offender.subscriber, offender.breach) else {
+    let (Some(link), Breach::Lost) = (suspect.subscriber, suspect.breach) else {
         return;
     };
-    let onward = case.onward.get(&link).copied().unwrap_or_default();
-    let dropped = case.dropped.iter().any(|(client, _)| *client == Some(link));
-    let ignored = onward.sent == 0 && !onward.retained && !dropped;
-    let published = case.published.map_or(Time::ZERO, |(_, at)| at);
-    let forgot = [Node::Broker, Node::Client(link)]
+    let second_hop = evidence.second_hops.get(&link).copied().unwrap_or_default();
+    let dropped = evidence.dropped.iter().any(|(client, _)| *client == Some(link));
+    let ignored = second_hop.sent == 0 && !second_hop.sent_retained && !dropped;
+    let published = evidence.published.map_or(Time::ZERO, |(_, at)| at);
+    let has_lost_state = [Node::Broker, Node::Client(link)]
         .into_iter()
-        .any(|node| chronicle.forgot(roster, node, published).is_some());
-    let (at, node, rule) = match (case.accepted, onward.acknowledged) {
+        .any(|node| event_log.state_lost_at(trial, node, published).is_some());
+    let (at, node, rule) = match (evidence.broker_acknowledged_at, second_hop.acknowledged) {
         // Of a live and a retained copy, one may have come.
-        (_, Some(at)) if onward.taken && !case.deliveries.contains_key(&link) => {
+        (_, Some(at)) if second_hop.received_as_new && !evidence.deliveries.contains_key(&link) => {
             (at, Node::Client(link), Rule::NeverDelivered)
         }
         // A broker that was stopped early might still have sent it.
-        (Some(at), _) if ignored && !offender.provisional && !forgot => {
+        (Some(at), _) if ignored && !suspect.provisional && !has_lost_state => {
             (at, Node::Broker, Rule::NeverForwarded)
         }
         _ => return,
     };
-    let message = Some((offender.stream, offender.sequence));
+    let message = Some((suspect.publisher, suspect.sequence));
     let hop = Hop::Second;
-    case.breaks.push(Break { at, node, link, hop, rule, message, other: None });
+    evidence.rule_violations.push(RuleViolation {
+        at,
+        node,
+        link,
+        hop,
+        rule,
+        message,
+        other_message: None,
+    });
 }
 
 /// Notes that the broker sent its best copy below what was granted. It may send one copy a filter,
 /// each at its filter's QoS.
-pub(super) fn note_low_copies(
-    roster: &Roster,
-    case: &mut Case,
-    offender: &Offender,
-    chronicle: &Chronicle,
+pub(super) fn add_below_granted(
+    trial: &TrialFacts,
+    evidence: &mut Evidence,
+    suspect: &SuspectedViolation,
+    event_log: &EventLog,
 ) {
-    let Some(link) = offender.subscriber else { return };
-    let Some(Onward { best: Some((best, at)), least: Some(least), .. }) =
-        case.onward.get(&link).copied()
+    let Some(link) = suspect.subscriber else { return };
+    let Some(SecondHop { highest_sent: Some((best, at)), lowest_granted: Some(least), .. }) =
+        evidence.second_hops.get(&link).copied()
     else {
         return;
     };
-    let Some((published, since)) = case.published else { return };
-    if best < least.min(published) && chronicle.forgot(roster, Node::Broker, since).is_none() {
+    let Some((published, since)) = evidence.published else { return };
+    if best < least.min(published) && event_log.state_lost_at(trial, Node::Broker, since).is_none()
+    {
         let (node, hop, rule) = (Node::Broker, Hop::Second, Rule::BelowGranted);
-        let message = Some((offender.stream, offender.sequence));
-        case.breaks.push(Break { at, node, link, hop, rule, message, other: None });
+        let message = Some((suspect.publisher, suspect.sequence));
+        evidence.rule_violations.push(RuleViolation {
+            at,
+            node,
+            link,
+            hop,
+            rule,
+            message,
+            other_message: None,
+        });
     }
 }

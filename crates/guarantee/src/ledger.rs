@@ -6,47 +6,49 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::links::Links;
-use super::meter::Meter;
-use super::retained::{Retainable, Retained};
-use super::roster::Roster;
-use super::shared::Shared;
+use super::delivery_unit::{DeliveryState, DeliveryUnit, HandshakeEnd, MessageProgress};
+use super::metrics_collector::MetricsCollector;
+use super::open_connections::OpenConnections;
+use super::retained::{IncomingRetained, RetainedMessages};
+use super::shared_subscriptions::SharedSubscriptions;
 use super::subscriptions::Subscriptions;
-use super::unit::{End, Progress, Standing, Unit};
+use super::trial_facts::TrialFacts;
 use super::verdict::{Breach, Promise};
-use qoslab_core::base::event::{Body, Dropped, Phase, Record};
+use qoslab_core::base::event::{DropReason, PacketBody, PacketMeta, Phase};
 use qoslab_core::base::fingerprint;
 use qoslab_core::base::name::{
-    ClientIndex, Connection, Hop, Kind, Node, Parts, StreamIndex, Subject, Tag,
+    ClientIndex, Connection, Hop, MessageId, MessageTag, Node, PacketKind, PacketSubject,
+    PublisherIndex,
 };
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::{Span, Time};
-use qoslab_core::mqtt::settings::Store;
+use qoslab_core::mqtt::settings::StorePolicy;
 
 /// At most so many messages of a stream get their room in advance; beyond, it grows.
-const ROOM: u32 = 1 << 16;
+const MAX_RESERVED_MESSAGES: u32 = 1 << 16;
 
 /// A byte for each message and a byte for each unit, and what sessions are doing.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Ledger {
     // The same in all states of a trial.
     #[serde(skip)]
-    pub(super) roster: Arc<Roster>,
+    pub(super) trial: Arc<TrialFacts>,
     pub(super) phase: Phase,
     #[serde(serialize_with = "fingerprint::published")]
     pub(super) phase_began: Time,
-    pub(super) streams: Vec<Stream>,
-    pub(super) sessions: Vec<Session>,
-    pub(super) links: Links,
+    pub(super) publishers: Vec<PublisherLedger>,
+    pub(super) sessions: Vec<SessionLedger>,
+    pub(super) open_connections: OpenConnections,
     pub(super) subscriptions: Subscriptions,
-    pub(super) retained: Retained,
-    pub(super) shared: Shared,
+    pub(super) retained: RetainedMessages,
+    pub(super) shared: SharedSubscriptions,
     /// Units of epochs that ended, whose message was taken again in a later one.
-    pub(super) closed: Vec<(StreamIndex, u32, ClientIndex, Unit)>,
+    pub(super) past_epoch_units: Vec<(PublisherIndex, u32, ClientIndex, DeliveryUnit)>,
     /// What was broken and seen at once, by message, subscriber and how.
-    pub(super) seen: BTreeMap<(StreamIndex, u32, Option<ClientIndex>, Breach), Promise>,
+    pub(super) observed_breaches:
+        BTreeMap<(PublisherIndex, u32, Option<ClientIndex>, Breach), Promise>,
     /// QoS 2 messages to be retained whose PUBREL is awaited, by publisher and packet id.
-    pub(super) retaining: BTreeMap<(ClientIndex, u16), Retainable>,
+    pub(super) retained_awaiting_pubrel: BTreeMap<(ClientIndex, u16), IncomingRetained>,
     /// Messages that had to wait because somebody was not connected.
     // For statistics and reports: decides nothing.
     #[serde(skip)]
@@ -54,202 +56,214 @@ pub(super) struct Ledger {
     /// QoS 2 messages that came to the broker again and were not passed on again.
     // For statistics and reports: decides nothing.
     #[serde(skip)]
-    pub(super) suppressed: u64,
+    pub(super) duplicates_suppressed: u64,
 }
 
 /// One publishing workload.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Stream {
+pub(super) struct PublisherLedger {
     /// By sequence number.
-    pub(super) messages: Vec<Progress>,
+    pub(super) messages: Vec<MessageProgress>,
     /// Sorted by client: whoever ever had a live subscription to the topic.
-    pub(super) slots: Vec<Slot>,
+    pub(super) subscribers: Vec<SubscriberLedger>,
     /// Every message before this one has reached its end on the first hop.
     // Follows from the rest.
     #[serde(skip)]
-    pub(super) unfinished: u32,
+    pub(super) first_unfinished: u32,
 }
 
 /// One subscriber of one stream.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Slot {
+pub(super) struct SubscriberLedger {
     pub(super) client: ClientIndex,
     /// The QoS granted now; `None` while not subscribed.
     pub(super) granted: Option<QoS>,
     /// Whether the broker is known to have the subscription. After some crashes that shows only
     /// when it welcomes the client, or answers it; what it takes until then is not owed.
-    pub(super) sure: bool,
+    pub(super) confirmed: bool,
     /// Messages before this one belong to an earlier epoch, but for those in `reopened`.
-    pub(super) floor: u32,
+    pub(super) epoch_start: u32,
     /// For each QoS of delivery, the sequence number after the highest first copy.
-    pub(super) next: [u32; 3],
+    pub(super) next_sequence: [u32; 3],
     /// Older messages that the broker took again in this epoch, in order.
-    pub(super) reopened: Vec<u32>,
-    pub(super) units: Vec<Unit>,
+    pub(super) readmitted: Vec<u32>,
+    pub(super) units: Vec<DeliveryUnit>,
 }
 
 /// One client's session.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Session {
+pub(super) struct SessionLedger {
     /// The connection whose CONNACK the broker sent last.
-    pub(super) answered: Option<Connection>,
+    pub(super) connack_sent_on: Option<Connection>,
     /// The connection whose CONNACK reached the client last.
-    pub(super) accepted: Option<Connection>,
+    pub(super) connack_received_on: Option<Connection>,
     /// The broker ended the session and the client has not learnt of it: copies that are on
     /// their way still belong to the old one.
-    pub(super) ending: bool,
+    pub(super) ended_unknown_to_client: bool,
     /// The broker's store forgot it, or gave back an older state of it, in a crash. If it turns
     /// out to be gone, that is no excuse.
     pub(super) forgotten_by_broker: bool,
     /// The client's store did.
     pub(super) forgotten_by_client: bool,
     /// A connection of it that died silently.
-    pub(super) dark: Option<Connection>,
+    pub(super) silently_dead: Option<Connection>,
     /// When everybody reconnected an end still believed in such a connection, and its keep alive
     /// would have shown it in time: what waits for that is late, and not held back by anybody.
-    pub(super) unnoticed: bool,
+    pub(super) death_unnoticed: bool,
     /// The streams that its subscriptions ever matched.
-    pub(super) subscribed: Vec<StreamIndex>,
+    pub(super) matched_publishers: Vec<PublisherIndex>,
     /// The streams that it publishes.
-    pub(super) publishes: Vec<StreamIndex>,
+    pub(super) own_publishers: Vec<PublisherIndex>,
 }
 
 impl Ledger {
     /// A ledger before anything happened.
-    pub(super) fn new(roster: &Arc<Roster>) -> Self {
-        let mut sessions = vec![Session::default(); roster.clients.len()];
-        for (stream, facts) in (0..).map(StreamIndex).zip(&roster.streams) {
-            sessions[facts.client.index()].publishes.push(stream);
+    pub(super) fn new(trial: &Arc<TrialFacts>) -> Self {
+        let mut sessions = vec![SessionLedger::default(); trial.clients.len()];
+        for (stream, facts) in (0..).map(PublisherIndex).zip(&trial.publishers) {
+            sessions[facts.client.index()].own_publishers.push(stream);
         }
         Self {
-            roster: Arc::clone(roster),
+            trial: Arc::clone(trial),
             phase: Phase::Connecting,
             phase_began: Time::ZERO,
-            streams: vec![Stream::default(); roster.streams.len()],
+            publishers: vec![PublisherLedger::default(); trial.publishers.len()],
             sessions,
-            links: Links::new(roster.clients.len()),
-            subscriptions: Subscriptions::new(roster),
-            retained: Retained::default(),
-            shared: Shared::default(),
-            closed: Vec::new(),
-            seen: BTreeMap::new(),
-            retaining: BTreeMap::new(),
+            open_connections: OpenConnections::new(trial.clients.len()),
+            subscriptions: Subscriptions::new(trial),
+            retained: RetainedMessages::default(),
+            shared: SharedSubscriptions::default(),
+            past_epoch_units: Vec::new(),
+            observed_breaches: BTreeMap::new(),
+            retained_awaiting_pubrel: BTreeMap::new(),
             offline_queued: 0,
-            suppressed: 0,
+            duplicates_suppressed: 0,
         }
     }
 
     /// An application called `publish()`: a unit for each live subscription.
     #[inline]
-    pub(super) fn submitted(&mut self, parts: &Parts) {
-        let facts = &self.roster.streams[parts.stream.index()];
-        if parts.qos != QoS::AtMostOnce
-            && !self.links.is_connected(Node::Client(facts.client), facts.client)
+    pub(super) fn on_submitted(&mut self, message_id: &MessageId) {
+        let facts = &self.trial.publishers[message_id.publisher.index()];
+        if message_id.qos != QoS::AtMostOnce
+            && !self.open_connections.is_connected(Node::Client(facts.client), facts.client)
         {
             self.offline_queued += 1;
         }
-        let room = facts.count.min(ROOM) as usize;
-        let stream = &mut self.streams[parts.stream.index()];
-        let end = parts.sequence as usize + 1;
+        let reserved = facts.count.min(MAX_RESERVED_MESSAGES) as usize;
+        let stream = &mut self.publishers[message_id.publisher.index()];
+        let end = message_id.sequence as usize + 1;
         if stream.messages.is_empty() {
-            stream.messages.reserve_exact(room.max(end));
+            stream.messages.reserve_exact(reserved.max(end));
         }
         if stream.messages.len() < end {
-            stream.messages.resize(end, Progress::default());
+            stream.messages.resize(end, MessageProgress::default());
         }
-        stream.messages[end - 1].finish(End::Open);
-        for slot in &mut stream.slots {
-            if slot.units.is_empty() {
-                slot.units.reserve_exact(room.max(end));
+        stream.messages[end - 1].finish_handshake(HandshakeEnd::Open);
+        for subscriber in &mut stream.subscribers {
+            if subscriber.units.is_empty() {
+                subscriber.units.reserve_exact(reserved.max(end));
             }
-            slot.units.resize(end, Unit::default());
-            if let Some(granted) = slot.granted {
-                slot.units[end - 1].stand(Standing::Submitted, granted);
+            subscriber.units.resize(end, DeliveryUnit::default());
+            if let Some(granted) = subscriber.granted {
+                subscriber.units[end - 1].set_state(DeliveryState::Submitted, granted);
             }
         }
     }
 
     /// The publisher's endpoint refused a message or gave it up.
-    pub(super) fn refused(&mut self, tag: Tag, why: Dropped) {
+    pub(super) fn on_refused(&mut self, tag: MessageTag, why: DropReason) {
         if let Some(progress) = self.progress(tag) {
-            progress.finish(match why {
-                Dropped::GaveUp => End::GaveUp,
-                Dropped::Rejected => End::Rejected,
-                Dropped::Expired => End::Expired,
-                Dropped::TooLarge => End::TooLarge,
-                Dropped::QueueFull | Dropped::Offline | Dropped::SessionEnded => End::Refused,
+            progress.finish_handshake(match why {
+                DropReason::GaveUp => HandshakeEnd::GaveUp,
+                DropReason::Rejected => HandshakeEnd::Rejected,
+                DropReason::Expired => HandshakeEnd::Expired,
+                DropReason::TooLarge => HandshakeEnd::TooLarge,
+                DropReason::QueueFull | DropReason::Offline | DropReason::SessionEnded => {
+                    HandshakeEnd::Refused
+                }
             });
         }
     }
 
     /// The publisher's handshake ended well.
     #[inline]
-    pub(super) fn completed(&mut self, now: Time, tag: Tag, meter: &mut Meter) {
-        let Some(parts) = tag.parts() else { return };
-        let publisher = self.roster.streams[parts.stream.index()].client;
-        let stalls = self.phase == Phase::CalmTwo
-            && self.roster.is_reliable_up(publisher)
-            && !self.sessions[publisher.index()].unnoticed;
+    pub(super) fn on_completed(
+        &mut self,
+        now: Time,
+        tag: MessageTag,
+        collector: &mut MetricsCollector,
+    ) {
+        let Some(message_id) = tag.message_id() else { return };
+        let publisher = self.trial.publishers[message_id.publisher.index()].client;
+        let is_stalled = self.phase == Phase::ReconnectDrain
+            && self.trial.is_reliable_up(publisher)
+            && !self.sessions[publisher.index()].death_unnoticed;
         let Some(progress) = self.progress(tag) else { return };
-        progress.set(Progress::ACKNOWLEDGED);
-        progress.finish(End::Completed);
-        meter.metrics.qos[parts.qos.index()].completion.record(now.since(parts.published));
-        if stalls && parts.qos != QoS::AtMostOnce {
-            self.see(&parts, None, Promise::Acknowledged, Breach::Stalled);
+        progress.set(MessageProgress::ACKNOWLEDGED);
+        progress.finish_handshake(HandshakeEnd::Completed);
+        collector.metrics.qos[message_id.qos.index()]
+            .completion
+            .record(now.since(message_id.published));
+        if is_stalled && message_id.qos != QoS::AtMostOnce {
+            self.record_breach(&message_id, None, Promise::Acknowledged, Breach::Stalled);
         }
     }
 
     /// A client handed a PUBLISH of its own to the network.
     #[inline]
-    pub(super) fn sent_first(&mut self, record: &Record<'_>) {
-        if let Some(progress) = self.progress(record.tag) {
-            progress.set(Progress::SENT);
+    pub(super) fn on_sent_by_publisher(&mut self, packet: &PacketMeta<'_>) {
+        if let Some(progress) = self.progress(packet.tag) {
+            progress.set(MessageProgress::SENT);
         }
     }
 
     /// The broker handed a PUBLISH to the network: from now on it must see a QoS 1 or 2 message
     /// through, whatever is unsubscribed [MQTT-3.10.4-3].
     #[inline]
-    pub(super) fn sent_onward(&mut self, record: &Record<'_>) {
-        let Some(parts) = record.tag.parts() else { return };
-        if record.qos() == Some(QoS::AtMostOnce) || record.is_resend() || parts.is_retained_copy() {
+    pub(super) fn on_sent_by_broker(&mut self, packet: &PacketMeta<'_>) {
+        let Some(message_id) = packet.tag.message_id() else { return };
+        if packet.qos() == Some(QoS::AtMostOnce)
+            || packet.is_resend()
+            || message_id.is_retained_copy()
+        {
             return;
         }
-        self.shared.begun(record.name.client, &parts);
-        let stream = &mut self.streams[parts.stream.index()];
-        if let Some(unit) = stream.unit_mut(record.name.client, parts.sequence)
-            && matches!(unit.standing(), Standing::Must | Standing::Withdrawn)
+        self.shared.on_sending_began(packet.name.client, &message_id);
+        let stream = &mut self.publishers[message_id.publisher.index()];
+        if let Some(unit) = stream.unit_mut(packet.name.client, message_id.sequence)
+            && matches!(unit.state(), DeliveryState::MustDeliver | DeliveryState::Withdrawn)
         {
-            unit.stand(Standing::Begun, unit.granted());
+            unit.set_state(DeliveryState::ForwardingStarted, unit.granted());
         }
     }
 
     /// A packet of a publisher's hop reached the broker, on an open connection. Whoever is
     /// subscribed at that instant may get a copy because of it, and must if it is the first.
     #[inline]
-    pub(super) fn reached_broker(&mut self, now: Time, record: &Record<'_>) {
-        let Some(parts) = record.tag.parts() else { return };
-        let release = self.roster.broker_delivers_on_release && parts.qos == QoS::ExactlyOnce;
-        match record.kind() {
-            Kind::Publish => {
-                self.suppressed += u64::from(self.is_suppressed(&parts));
-                self.taken(&parts);
-                if record.retain() {
-                    self.retain(now, &parts, release, record);
+    pub(super) fn on_reached_broker(&mut self, now: Time, packet: &PacketMeta<'_>) {
+        let Some(message_id) = packet.tag.message_id() else { return };
+        let on_pubrel = self.trial.broker_delivers_on_pubrel && message_id.qos == QoS::ExactlyOnce;
+        match packet.kind() {
+            PacketKind::Publish => {
+                self.duplicates_suppressed += u64::from(self.is_suppressed_duplicate(&message_id));
+                self.on_accepted_by_broker(&message_id);
+                if packet.is_retain() {
+                    self.store_retained(now, &message_id, on_pubrel, packet);
                 }
             }
-            Kind::PubRel => {
-                if let Some(progress) = self.progress(record.tag) {
-                    progress.set(Progress::RELEASED);
+            PacketKind::PubRel => {
+                if let Some(progress) = self.progress(packet.tag) {
+                    progress.set(MessageProgress::PUBREL_REACHED_BROKER);
                 }
-                if release {
-                    self.taken(&parts);
+                if on_pubrel {
+                    self.on_accepted_by_broker(&message_id);
                 }
                 // It releases what is held by its id, whatever its sender meant.
-                let held = self.retaining.remove(&(record.name.client, record.id));
-                if let Some(held) = held.filter(|_| release) {
-                    let topic = &self.roster.streams[held.parts.stream.index()].topic;
-                    self.retained.stored(topic, &held);
+                let held = self.retained_awaiting_pubrel.remove(&(packet.name.client, packet.id));
+                if let Some(held) = held.filter(|_| on_pubrel) {
+                    let topic = &self.trial.publishers[held.message_id.publisher.index()].topic;
+                    self.retained.store(topic, &held);
                 }
             }
             _ => {}
@@ -257,81 +271,103 @@ impl Ledger {
     }
 
     /// Whether a QoS 2 PUBLISH came again before its PUBREL, to a broker that still holds its id.
-    fn is_suppressed(&self, parts: &Parts) -> bool {
-        let held = |progress: &Progress| {
-            progress.is(Progress::TAKEN)
-                && !progress.is(Progress::RELEASED)
-                && !progress.is(Progress::SESSION_LOST)
+    fn is_suppressed_duplicate(&self, message_id: &MessageId) -> bool {
+        let held = |progress: &MessageProgress| {
+            progress.has_all(MessageProgress::REACHED_BROKER)
+                && !progress.has_all(MessageProgress::PUBREL_REACHED_BROKER)
+                && !progress.has_all(MessageProgress::SESSION_LOST)
         };
-        let stream = &self.streams[parts.stream.index()];
-        parts.qos == QoS::ExactlyOnce
-            && self.phase < Phase::CalmTwo
-            && self.roster.broker_store == Store::Durable
-            && stream.messages.get(parts.sequence as usize).is_some_and(held)
+        let stream = &self.publishers[message_id.publisher.index()];
+        message_id.qos == QoS::ExactlyOnce
+            && self.phase < Phase::ReconnectDrain
+            && self.trial.broker_store == StorePolicy::Durable
+            && stream.messages.get(message_id.sequence as usize).is_some_and(held)
     }
 
     /// A repeat of a QoS 2 message stores nothing until its PUBREL; after that it is a new message
     /// [MQTT-4.3.3-12].
-    fn retain(&mut self, now: Time, parts: &Parts, release: bool, record: &Record<'_>) {
-        let stream = &self.roster.streams[parts.stream.index()];
-        if stream.denied {
+    fn store_retained(
+        &mut self,
+        now: Time,
+        message_id: &MessageId,
+        on_pubrel: bool,
+        packet: &PacketMeta<'_>,
+    ) {
+        let stream = &self.trial.publishers[message_id.publisher.index()];
+        if stream.publish_denied {
             return;
         }
-        let expires = match record.body {
-            Body::Publish { expiry: Some(seconds), .. } => now + Span::from_secs(seconds.into()),
+        let expires = match packet.body {
+            PacketBody::Publish { expiry: Some(seconds), .. } => {
+                now + Span::from_secs(seconds.into())
+            }
             _ => Time::NEVER,
         };
-        let message = Retainable { parts: *parts, empty: record.size.payload == 0, expires };
-        let held = self.retaining.entry((record.name.client, record.id));
+        let incoming = IncomingRetained {
+            message_id: *message_id,
+            empty_payload: packet.size.payload == 0,
+            expires,
+        };
+        let held = self.retained_awaiting_pubrel.entry((packet.name.client, packet.id));
         let is_new = match held {
-            _ if parts.qos != QoS::ExactlyOnce => true,
+            _ if message_id.qos != QoS::ExactlyOnce => true,
             Entry::Occupied(_) => false,
             Entry::Vacant(place) => {
-                place.insert(message);
-                !release
+                place.insert(incoming);
+                !on_pubrel
             }
         };
         if is_new {
-            self.retained.stored(&stream.topic, &message);
+            self.retained.store(&stream.topic, &incoming);
         }
     }
 
     #[inline]
-    pub(super) fn taken(&mut self, parts: &Parts) {
-        let stream = &mut self.streams[parts.stream.index()];
-        let Some(progress) = stream.messages.get_mut(parts.sequence as usize) else {
+    pub(super) fn on_accepted_by_broker(&mut self, message_id: &MessageId) {
+        let stream = &mut self.publishers[message_id.publisher.index()];
+        let Some(progress) = stream.messages.get_mut(message_id.sequence as usize) else {
             return;
         };
-        let first = !progress.is(Progress::TAKEN);
-        progress.set(Progress::TAKEN);
-        self.shared.taken(parts, first);
-        for slot in &mut stream.slots {
-            let Some(unit) = slot.units.get_mut(parts.sequence as usize) else { continue };
-            let Some(granted) = slot.granted else {
-                if first && unit.standing() == Standing::Submitted {
-                    unit.stand(Standing::TooLate, unit.granted());
+        let first = !progress.has_all(MessageProgress::REACHED_BROKER);
+        progress.set(MessageProgress::REACHED_BROKER);
+        self.shared.on_accepted_by_broker(message_id, first);
+        for subscriber in &mut stream.subscribers {
+            let Some(unit) = subscriber.units.get_mut(message_id.sequence as usize) else {
+                continue;
+            };
+            let Some(granted) = subscriber.granted else {
+                if first && unit.state() == DeliveryState::Submitted {
+                    unit.set_state(DeliveryState::UnsubscribedInTransit, unit.granted());
                 }
                 continue;
             };
-            let waits = parts.qos.min(granted) > QoS::AtMostOnce;
-            if first && waits && !self.links.is_connected(Node::Broker, slot.client) {
+            let waits = message_id.qos.min(granted) > QoS::AtMostOnce;
+            if first
+                && waits
+                && !self.open_connections.is_connected(Node::Broker, subscriber.client)
+            {
                 self.offline_queued += 1;
             }
-            if parts.sequence < slot.floor
-                && let Err(place) = slot.reopened.binary_search(&parts.sequence)
+            if message_id.sequence < subscriber.epoch_start
+                && let Err(place) = subscriber.readmitted.binary_search(&message_id.sequence)
             {
-                slot.reopened.insert(place, parts.sequence);
-                if unit.standing() > Standing::TooLate {
-                    self.closed.push((parts.stream, parts.sequence, slot.client, *unit));
+                subscriber.readmitted.insert(place, message_id.sequence);
+                if unit.state() > DeliveryState::UnsubscribedInTransit {
+                    self.past_epoch_units.push((
+                        message_id.publisher,
+                        message_id.sequence,
+                        subscriber.client,
+                        *unit,
+                    ));
                 }
-                *unit = Unit::default();
+                *unit = DeliveryUnit::default();
             }
-            if first && slot.sure {
-                unit.stand(Standing::Must, granted);
-            } else if unit.standing() < Standing::May {
-                unit.stand(Standing::May, granted);
+            if first && subscriber.confirmed {
+                unit.set_state(DeliveryState::MustDeliver, granted);
+            } else if unit.state() < DeliveryState::MayDeliver {
+                unit.set_state(DeliveryState::MayDeliver, granted);
             } else if granted > unit.granted() {
-                unit.rise();
+                unit.mark_grant_raised();
             }
         }
     }
@@ -339,97 +375,103 @@ impl Ledger {
     /// An acknowledgement reached the publisher. PUBREC hands the message over where the broker
     /// forwards on PUBLISH; every other end is told as a completion.
     #[inline]
-    pub(super) fn reached_client(&mut self, record: &Record<'_>) {
-        let first_hop = matches!(record.name.subject, Subject::Message { hop: Hop::First, .. });
+    pub(super) fn on_ack_reached_publisher(&mut self, packet: &PacketMeta<'_>) {
+        let first_hop =
+            matches!(packet.name.subject, PacketSubject::Message { hop: Hop::First, .. });
         if first_hop
-            && record.kind() == Kind::PubRec
-            && record.reason < 0x80
-            && !self.roster.broker_delivers_on_release
-            && let Some(progress) = self.progress(record.tag)
+            && packet.kind() == PacketKind::PubRec
+            && packet.reason < 0x80
+            && !self.trial.broker_delivers_on_pubrel
+            && let Some(progress) = self.progress(packet.tag)
         {
-            progress.set(Progress::ACKNOWLEDGED);
+            progress.set(MessageProgress::ACKNOWLEDGED);
         }
     }
 
     /// Notes something broken that is seen at once.
-    pub(super) fn see(
+    pub(super) fn record_breach(
         &mut self,
-        parts: &Parts,
+        message_id: &MessageId,
         client: Option<ClientIndex>,
         promise: Promise,
         breach: Breach,
     ) {
-        self.seen.insert((parts.stream, parts.sequence, client, breach), promise);
+        self.observed_breaches
+            .insert((message_id.publisher, message_id.sequence, client, breach), promise);
     }
 
     #[inline]
-    fn progress(&mut self, tag: Tag) -> Option<&mut Progress> {
-        let parts = tag.parts()?;
-        self.streams[parts.stream.index()].messages.get_mut(parts.sequence as usize)
+    fn progress(&mut self, tag: MessageTag) -> Option<&mut MessageProgress> {
+        let message_id = tag.message_id()?;
+        self.publishers[message_id.publisher.index()].messages.get_mut(message_id.sequence as usize)
     }
 }
 
-impl Stream {
+impl PublisherLedger {
     /// A subscriber's slot and the place of a message's unit in it.
     #[inline]
-    pub(super) fn find(
+    pub(super) fn find_unit(
         &mut self,
         client: ClientIndex,
         sequence: u32,
-    ) -> Option<(&mut Slot, usize)> {
-        let place = match self.slots.as_slice() {
+    ) -> Option<(&mut SubscriberLedger, usize)> {
+        let place = match self.subscribers.as_slice() {
             [only] if only.client == client => 0,
             slots => slots.binary_search_by_key(&client, |slot| slot.client).ok()?,
         };
-        let slot = &mut self.slots[place];
+        let subscriber = &mut self.subscribers[place];
         let index = sequence as usize;
-        (index < slot.units.len()).then_some((slot, index))
+        (index < subscriber.units.len()).then_some((subscriber, index))
     }
 
     #[inline]
-    pub(super) fn unit_mut(&mut self, client: ClientIndex, sequence: u32) -> Option<&mut Unit> {
-        self.find(client, sequence).map(|(slot, index)| &mut slot.units[index])
+    pub(super) fn unit_mut(
+        &mut self,
+        client: ClientIndex,
+        sequence: u32,
+    ) -> Option<&mut DeliveryUnit> {
+        self.find_unit(client, sequence).map(|(slot, index)| &mut slot.units[index])
     }
 
     /// The slot of a client that ever had a live subscription.
-    pub(super) fn existing_slot(&mut self, client: ClientIndex) -> Option<&mut Slot> {
-        let place = self.slots.binary_search_by_key(&client, |slot| slot.client).ok()?;
-        Some(&mut self.slots[place])
+    pub(super) fn subscriber_mut(&mut self, client: ClientIndex) -> Option<&mut SubscriberLedger> {
+        let place = self.subscribers.binary_search_by_key(&client, |slot| slot.client).ok()?;
+        Some(&mut self.subscribers[place])
     }
 
     /// The slot of a client, made if there is none.
-    pub(super) fn slot(&mut self, client: ClientIndex) -> &mut Slot {
-        let place = match self.slots.binary_search_by_key(&client, |slot| slot.client) {
+    pub(super) fn subscriber_or_insert(&mut self, client: ClientIndex) -> &mut SubscriberLedger {
+        let place = match self.subscribers.binary_search_by_key(&client, |slot| slot.client) {
             Ok(place) => place,
             Err(place) => {
-                if self.slots.is_empty() {
-                    self.slots.reserve_exact(1);
+                if self.subscribers.is_empty() {
+                    self.subscribers.reserve_exact(1);
                 }
                 // Earlier messages get a unit too: they may still be on their way to the broker.
-                let units = vec![Unit::default(); self.messages.len()];
-                self.slots.insert(place, Slot::new(client, units));
+                let units = vec![DeliveryUnit::default(); self.messages.len()];
+                self.subscribers.insert(place, SubscriberLedger::new(client, units));
                 place
             }
         };
-        &mut self.slots[place]
+        &mut self.subscribers[place]
     }
 }
 
-impl Slot {
-    fn new(client: ClientIndex, units: Vec<Unit>) -> Self {
+impl SubscriberLedger {
+    fn new(client: ClientIndex, units: Vec<DeliveryUnit>) -> Self {
         Self {
             client,
             granted: None,
-            sure: true,
-            floor: 0,
-            next: [0; 3],
-            reopened: Vec::new(),
+            confirmed: true,
+            epoch_start: 0,
+            next_sequence: [0; 3],
+            readmitted: Vec::new(),
             units,
         }
     }
 
     /// Whether a message belongs to an earlier epoch.
-    pub(super) fn is_over(&self, sequence: u32) -> bool {
-        sequence < self.floor && self.reopened.binary_search(&sequence).is_err()
+    pub(super) fn is_past_epoch(&self, sequence: u32) -> bool {
+        sequence < self.epoch_start && self.readmitted.binary_search(&sequence).is_err()
     }
 }

@@ -5,32 +5,32 @@
 //! a second, identical pass if there are any, keeps the evidence for them alone, and blames.
 
 mod blame;
-mod chronicle;
 pub mod counters;
 mod crashes;
 mod deliveries;
-mod endings;
+mod delivery_unit;
+mod evaluation;
+mod event_log;
 mod evidence;
+pub mod evidence_recorder;
 mod findings;
-mod judge;
+pub mod first_pass;
 mod ledger;
-mod links;
-mod meter;
+pub mod message_history;
 pub mod metrics;
+mod metrics_collector;
 pub mod monitor;
-mod patterns;
+mod open_connections;
+mod pattern_counters;
 pub mod promise;
-pub mod recorder;
 mod retained;
-pub mod roster;
 pub mod rules;
+mod session_endings;
 mod sessions;
-mod shared;
-pub mod story;
+mod shared_subscriptions;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
 pub mod timeline;
-mod unit;
+pub mod trial_facts;
 pub mod verdict;
-pub mod watch;

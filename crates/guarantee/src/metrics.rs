@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use qoslab_core::base::name::Kind;
+use qoslab_core::base::name::PacketKind;
 use qoslab_core::base::time::Span;
 use qoslab_core::network::radio::RadioUse;
 
@@ -18,9 +18,9 @@ pub struct Metrics {
     /// By the published QoS.
     pub qos: [QosMetrics; 3],
     /// Control packets that belong to no message, by [`Kind`]'s number, and handshakes.
-    pub control: [Count; Kind::ALL.len()],
+    pub control: [PacketCount; PacketKind::ALL.len()],
     /// All wire bytes by purpose.
-    pub bytes: Purposes,
+    pub bytes: BytesByPurpose,
     /// The most messages awaiting an acknowledgement at one time, over all nodes.
     pub in_flight_peak: u64,
     /// The most messages waiting for a window or a connection at one time, over all nodes.
@@ -36,11 +36,11 @@ pub struct Metrics {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct QosMetrics {
     /// Messages and units.
-    pub counts: Counts,
+    pub counts: DeliveryCounts,
     /// From `publish()` to the first delivery, a value for each delivered unit.
-    pub latency: Latency,
+    pub latency: LatencyHistogram,
     /// From `publish()` to the end of the publisher's handshake.
-    pub completion: Latency,
+    pub completion: LatencyHistogram,
     /// Packets and wire bytes of these messages, by [`Hop`], by [`MESSAGE_KINDS`].
     pub traffic: [[KindTraffic; MESSAGE_KINDS.len()]; 2],
 }
@@ -48,7 +48,7 @@ pub struct QosMetrics {
 /// Messages and units by what became of them. A unit is one message and one subscriber whose
 /// subscription was live when it was published or taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+pub struct DeliveryCounts {
     /// Calls to `publish()`.
     pub messages: u64,
     /// Units.
@@ -74,21 +74,26 @@ pub struct Counts {
 }
 
 /// The kinds of packet that belong to a message, in the order of [`QosMetrics::traffic`].
-pub const MESSAGE_KINDS: [Kind; 5] =
-    [Kind::Publish, Kind::PubAck, Kind::PubRec, Kind::PubRel, Kind::PubComp];
+pub const MESSAGE_KINDS: [PacketKind; 5] = [
+    PacketKind::Publish,
+    PacketKind::PubAck,
+    PacketKind::PubRec,
+    PacketKind::PubRel,
+    PacketKind::PubComp,
+];
 
 /// Packets of one kind on one hop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KindTraffic {
     /// First sendings.
-    pub first: Count,
+    pub first: PacketCount,
     /// Resends.
-    pub resent: Count,
+    pub resent: PacketCount,
 }
 
 /// How many packets, with how many bytes on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Count {
+pub struct PacketCount {
     /// Packets sent, lost ones included; the network's duplicates are not sent by anybody.
     pub packets: u64,
     /// Their bytes on the wire, transport headers included.
@@ -97,7 +102,7 @@ pub struct Count {
 
 /// Wire bytes by purpose; their sum is all that was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Purposes {
+pub struct BytesByPurpose {
     /// Payloads of first sendings.
     pub payload: u64,
     /// The rest of first sendings of PUBLISH: topic, framing, transport headers.
@@ -114,9 +119,9 @@ pub struct Purposes {
 }
 
 /// One of [`Purposes::EACH`]: its name, what it is, and its bytes.
-pub type Purpose = (&'static str, &'static str, fn(&Purposes) -> u64);
+pub type Purpose = (&'static str, &'static str, fn(&BytesByPurpose) -> u64);
 
-impl Purposes {
+impl BytesByPurpose {
     /// Each purpose.
     pub const EACH: [Purpose; 6] = [
         ("payload", "payloads of first sendings", |bytes| bytes.payload),
@@ -131,13 +136,13 @@ impl Purposes {
 /// A distribution of times, kept in microseconds with three significant digits, so that it can be
 /// merged over seeds.
 #[derive(Clone)]
-pub struct Latency {
+pub struct LatencyHistogram {
     histogram: Histogram<u32>,
     max: Span,
     total_nanos: u128,
 }
 
-impl Latency {
+impl LatencyHistogram {
     /// No values yet.
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "three digits are within the library's range")]
@@ -207,38 +212,42 @@ impl Latency {
 /// A distribution as it is stored: the buckets that are not empty, each by its lowest value in
 /// microseconds and how many values it has. What is read again merges as the original does.
 #[derive(Debug, Serialize, Deserialize)]
-struct Sparse {
+struct SparseHistogram {
     buckets: Vec<(u64, u32)>,
     max: Span,
     total_nanos: u128,
 }
 
-impl Latency {
-    fn sparse(&self) -> Sparse {
+impl LatencyHistogram {
+    fn to_sparse(&self) -> SparseHistogram {
         let recorded = self.histogram.iter_recorded().map(|bucket| {
             let lowest = self.histogram.lowest_equivalent(bucket.value_iterated_to());
             (lowest, bucket.count_at_value())
         });
-        Sparse { buckets: recorded.collect(), max: self.max, total_nanos: self.total_nanos }
+        SparseHistogram {
+            buckets: recorded.collect(),
+            max: self.max,
+            total_nanos: self.total_nanos,
+        }
     }
 }
 
 /// Without the thousands of empty buckets.
-impl fmt::Debug for Latency {
+impl fmt::Debug for LatencyHistogram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.sparse().fmt(f)
+        self.to_sparse().fmt(f)
     }
 }
 
-impl Serialize for Latency {
+impl Serialize for LatencyHistogram {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        self.sparse().serialize(to)
+        self.to_sparse().serialize(to)
     }
 }
 
-impl<'de> Deserialize<'de> for Latency {
+impl<'de> Deserialize<'de> for LatencyHistogram {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let Sparse { buckets, max, total_nanos } = Sparse::deserialize(from)?;
+        let SparseHistogram { buckets, max, total_nanos } = SparseHistogram::deserialize(from)?;
         let mut latency = Self { max, total_nanos, ..Self::new() };
         for (lowest, count) in buckets {
             latency.histogram.record_n(lowest, count).map_err(D::Error::custom)?;
@@ -247,7 +256,7 @@ impl<'de> Deserialize<'de> for Latency {
     }
 }
 
-impl AddAssign for Counts {
+impl AddAssign for DeliveryCounts {
     fn add_assign(&mut self, other: Self) {
         self.messages += other.messages;
         self.units += other.units;
@@ -263,7 +272,7 @@ impl AddAssign for Counts {
     }
 }
 
-impl Sum for Counts {
+impl Sum for DeliveryCounts {
     fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
         let mut total = Self::default();
         all.for_each(|one| total += one);
@@ -275,8 +284,8 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             qos: std::array::from_fn(|_| QosMetrics::default()),
-            control: [Count::default(); Kind::ALL.len()],
-            bytes: Purposes::default(),
+            control: [PacketCount::default(); PacketKind::ALL.len()],
+            bytes: BytesByPurpose::default(),
             in_flight_peak: 0,
             queued_peak: 0,
             recovery: None,
@@ -285,7 +294,7 @@ impl Default for Metrics {
     }
 }
 
-impl Default for Latency {
+impl Default for LatencyHistogram {
     fn default() -> Self {
         Self::new()
     }
@@ -297,14 +306,14 @@ mod tests {
 
     #[test]
     fn a_stored_distribution_merges_as_the_original() {
-        let mut one = Latency::new();
-        let mut two = Latency::new();
+        let mut one = LatencyHistogram::new();
+        let mut two = LatencyHistogram::new();
         for nth in 1..2_000 {
             one.record(Span::from_nanos(nth * nth * 1_234_567));
             two.record(Span::from_nanos(nth * 99));
         }
         let bytes = postcard::to_stdvec(&one).unwrap();
-        let mut read: Latency = postcard::from_bytes(&bytes).unwrap();
+        let mut read: LatencyHistogram = postcard::from_bytes(&bytes).unwrap();
         assert_eq!(postcard::to_stdvec(&read).unwrap(), bytes);
         for latency in [&mut one, &mut read] {
             latency.merge(&two);
@@ -318,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_long_latency_is_kept_to_three_digits() {
-        let mut latency = Latency::new();
+        let mut latency = LatencyHistogram::new();
         latency.record(Span::from_millis(1));
         latency.record(Span::from_secs(9_000));
         let median = latency.quantile(0.5, 2).expect("two of two came");

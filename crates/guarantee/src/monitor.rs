@@ -8,248 +8,270 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use self::book::{Book, Place};
-use self::connection::{Life, Line};
-use self::forward::{Expiring, Wishes};
-use self::receiver::Receiver;
-use self::sender::{Because, Sender};
-use super::roster::Roster;
+use self::connection::{ConnectionMonitor, SessionMonitor};
+use self::forwarding::{CommonSubscribeOptions, ExpiryTracker};
+use self::receiver::ReceiverMonitor;
+use self::sender::{ForbiddenReason, SenderMonitor};
+use self::violation_log::{EventContext, ViolationLog};
 use super::rules::Rule;
-use qoslab_core::base::event::{Body, Close, Event, Observer, Record};
-use qoslab_core::base::name::{ClientIndex, Connection, Kind, Node, Tag};
+use super::trial_facts::TrialFacts;
+use qoslab_core::base::event::{CloseReason, Event, Observer, PacketBody, PacketMeta};
+use qoslab_core::base::name::{ClientIndex, Connection, MessageTag, Node, PacketKind};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Time;
 use qoslab_core::mqtt::settings::Version;
 
-mod book;
 mod conformance;
 mod connection;
-mod forward;
+mod forwarding;
 mod receiver;
 mod sender;
+mod violation_log;
 
-pub use self::book::Break;
-pub(super) use self::book::message;
 pub use self::conformance::Conformance;
+pub use self::violation_log::RuleViolation;
+pub(super) use self::violation_log::message_key;
 
 /// Watches every connection of a trial. It remembers what is in flight and no more.
 #[derive(Clone, Debug, Serialize)]
 pub struct Monitor {
     /// By client: what the broker's end and the client's end of its link have seen.
-    links: Vec<Link>,
+    links: Vec<LinkMonitor>,
     /// The last packet that reached an endpoint: what it delivers now is because of it.
     // Set anew before it is used.
     #[serde(skip)]
-    cause: Option<(Node, ClientIndex, u16)>,
+    delivery_cause: Option<(Node, ClientIndex, u16)>,
     // Set anew before it is used.
     #[serde(skip)]
-    fresh: Option<Tag>,
+    message_to_pass_on: Option<MessageTag>,
     // Set anew before it is used.
     #[serde(skip)]
-    answered: Option<Tag>,
+    acknowledged_message: Option<MessageTag>,
     // Set anew before it is used.
     #[serde(skip)]
-    welcome: bool,
-    expiring: Expiring,
+    first_connack: bool,
+    expiries: ExpiryTracker,
     // Set anew before it is used.
     #[serde(skip)]
     now: Time,
     // Empty between two happenings.
     #[serde(skip)]
-    book: Book,
+    log: ViolationLog,
 }
 
 /// The link of one client.
 #[derive(Clone, Debug, Serialize)]
-struct Link {
-    ends: [End; 2],
-    life: Life,
-    wishes: Wishes,
+struct LinkMonitor {
+    ends: [EndMonitor; 2],
+    session: SessionMonitor,
+    common_options: CommonSubscribeOptions,
 }
 
 /// One end of a link.
 #[derive(Clone, Debug, Serialize)]
-struct End {
-    line: Line,
-    sender: Sender,
-    receiver: Receiver,
+struct EndMonitor {
+    connection: ConnectionMonitor,
+    sender: SenderMonitor,
+    receiver: ReceiverMonitor,
 }
 
 impl Monitor {
     /// Nothing seen yet.
     #[must_use]
-    pub fn new(roster: &Arc<Roster>) -> Self {
-        let end =
-            || End { line: Line::default(), sender: Sender::new(), receiver: Receiver::new() };
-        let link = |_| Link { ends: [end(), end()], life: Life::default(), wishes: Wishes::NONE };
+    pub fn new(trial: &Arc<TrialFacts>) -> Self {
+        let end = || EndMonitor {
+            connection: ConnectionMonitor::default(),
+            sender: SenderMonitor::new(),
+            receiver: ReceiverMonitor::new(),
+        };
+        let link = |_| LinkMonitor {
+            ends: [end(), end()],
+            session: SessionMonitor::default(),
+            common_options: CommonSubscribeOptions::NONE,
+        };
         Self {
-            links: roster.clients.iter().map(link).collect(),
-            cause: None,
-            fresh: None,
-            answered: None,
-            welcome: false,
-            expiring: Expiring::default(),
+            links: trial.clients.iter().map(link).collect(),
+            delivery_cause: None,
+            message_to_pass_on: None,
+            acknowledged_message: None,
+            first_connack: false,
+            expiries: ExpiryTracker::default(),
             now: Time::ZERO,
-            book: Book { roster: Arc::clone(roster), breaks: Vec::new() },
+            log: ViolationLog { trial: Arc::clone(trial), violations: Vec::new() },
         }
     }
 
     /// The rules broken since the last call, in order.
-    pub fn take_breaks(&mut self) -> Vec<Break> {
-        std::mem::take(&mut self.book.breaks)
+    pub fn take_violations(&mut self) -> Vec<RuleViolation> {
+        std::mem::take(&mut self.log.violations)
     }
 
     /// The trial is over: what was not done by now never will be.
     pub fn finish(&mut self) {
-        let Self { links, book, now, .. } = self;
+        let Self { links, log: book, now, .. } = self;
         for (n, link) in (0..).zip(links) {
             let client = ClientIndex(n);
             for (node, end) in [Node::Broker, Node::Client(client)].into_iter().zip(&mut link.ends)
             {
-                let place = Place { at: *now, node, link: client };
-                if end.line.open.is_some() {
-                    end.line.watch(place, book);
-                    end.sender.closed(place, None, book);
+                let context = EventContext { at: *now, node, link: client };
+                if end.connection.open.is_some() {
+                    end.connection.check_silence(context, book);
+                    end.sender.on_closed(context, None, book);
                 }
-                end.receiver.finish(place, book);
+                end.receiver.report_all_unanswered(context, book);
             }
-            link.life.finish(Place { at: *now, node: Node::Broker, link: client }, book);
+            link.session.report_left_open(
+                EventContext { at: *now, node: Node::Broker, link: client },
+                book,
+            );
         }
     }
 
     /// Whether a packet that arrives is read by this end. A client reads nothing but a CONNACK on
     /// a connection that is not accepted yet: what overtook the CONNACK, it lets pass.
-    pub(super) fn reads(&self, node: Node, connection: Connection, record: &Record<'_>) -> bool {
-        let line = &self.end(node, record.name.client).line;
+    pub(super) fn is_read(
+        &self,
+        node: Node,
+        connection: Connection,
+        packet: &PacketMeta<'_>,
+    ) -> bool {
+        let line = &self.end(node, packet.name.client).connection;
         let accepted = node == Node::Broker
-            || record.kind() == Kind::ConnAck
-            || line.accepted == Some(connection);
+            || packet.kind() == PacketKind::ConnAck
+            || line.accepted_connection == Some(connection);
         accepted && line.open == Some(connection)
     }
 
     /// The message that the receiver had reason to pass on because of what arrived last, by its own
     /// knowledge: a PUBLISH of QoS 0 or 1, one of QoS 2 whose id was not held, or what it held
     /// under the id of a PUBREL.
-    pub(super) const fn fresh(&self) -> Option<Tag> {
-        self.fresh
+    pub(super) const fn message_to_pass_on(&self) -> Option<MessageTag> {
+        self.message_to_pass_on
     }
 
     /// The message that its sender took on, or took as done, because of the acknowledgement that
     /// arrived last. It goes by the packet id alone, whatever message the receiver meant.
-    pub(super) const fn answered(&self) -> Option<Tag> {
-        self.answered
+    pub(super) const fn acknowledged_message(&self) -> Option<MessageTag> {
+        self.acknowledged_message
     }
 
     /// The message for which a receiver holds a packet id.
-    pub(super) fn holder(&self, node: Node, client: ClientIndex, id: u16) -> Option<Tag> {
-        self.end(node, client).receiver.holder(id)
+    pub(super) fn held_message(
+        &self,
+        node: Node,
+        client: ClientIndex,
+        id: u16,
+    ) -> Option<MessageTag> {
+        self.end(node, client).receiver.held_message(id)
     }
 
     /// Whether any connection is open at this end.
     pub(super) fn is_connected(&self, node: Node, client: ClientIndex) -> bool {
-        self.end(node, client).line.open.is_some()
+        self.end(node, client).connection.open.is_some()
     }
 
     /// Whether the CONNACK that the broker has just sent to a client was the first on its
     /// connection, and not the answer to a repeated CONNECT.
-    pub(super) const fn was_welcome(&self) -> bool {
-        self.welcome
+    pub(super) const fn was_first_connack(&self) -> bool {
+        self.first_connack
     }
 
-    fn end(&self, node: Node, client: ClientIndex) -> &End {
-        &self.links[client.index()].ends[side(node)]
+    fn end(&self, node: Node, client: ClientIndex) -> &EndMonitor {
+        &self.links[client.index()].ends[end_index(node)]
     }
 
     // ---- packets ----
 
     #[inline]
-    fn sent(&mut self, node: Node, connection: Connection, record: &Record<'_>) {
-        let place = Place { at: self.now, node, link: record.name.client };
-        let Self { links, book, expiring, .. } = self;
-        let link = &mut links[place.link.index()];
-        let end = &mut link.ends[side(node)];
-        if end.line.open != Some(connection) {
+    fn on_sent(&mut self, node: Node, connection: Connection, packet: &PacketMeta<'_>) {
+        let context = EventContext { at: self.now, node, link: packet.name.client };
+        let Self { links, log: book, expiries: expiring, .. } = self;
+        let link = &mut links[context.link.index()];
+        let end = &mut link.ends[end_index(node)];
+        if end.connection.open != Some(connection) {
             return;
         }
-        check_flags(place, record, book);
-        end.line.sent(place, record, book);
-        match record.kind() {
-            Kind::Publish => {
-                if node == Node::Broker && !record.is_resend() {
-                    link.wishes.forwarded(place, record, book);
-                    expiring.forwarded(place, record, book);
+        check_flags(context, packet, book);
+        end.connection.on_sent(context, packet, book);
+        match packet.kind() {
+            PacketKind::Publish => {
+                if node == Node::Broker && !packet.is_resend() {
+                    link.common_options.on_forwarded(context, packet, book);
+                    expiring.on_forwarded(context, packet, book);
                 }
-                match record.qos() {
-                    Some(QoS::AtMostOnce) => check_unacknowledged(place, record, book),
-                    Some(qos) => end.sender.publish(place, record, qos, book),
-                    None => book.by_sender(place, Rule::ReservedQos, record.tag),
+                match packet.qos() {
+                    Some(QoS::AtMostOnce) => check_qos0(context, packet, book),
+                    Some(qos) => end.sender.on_publish(context, packet, qos, book),
+                    None => book.report_sender(context, Rule::ReservedQos, packet.tag),
                 }
             }
-            Kind::PubRel => end.sender.release(place, record, book),
-            Kind::Subscribe | Kind::Unsubscribe if record.id == 0 => {
-                book.by_peer(place, Rule::IdZero);
+            PacketKind::PubRel => end.sender.on_pubrel(context, packet, book),
+            PacketKind::Subscribe | PacketKind::Unsubscribe if packet.id == 0 => {
+                book.report_endpoint(context, Rule::IdZero);
             }
-            Kind::ConnAck => {
-                end.receiver.answer(place, record, book);
-                self.welcome(place, record);
+            PacketKind::ConnAck => {
+                end.receiver.on_answer(context, packet, book);
+                self.on_connack(context, packet);
             }
-            Kind::PubAck
-            | Kind::PubRec
-            | Kind::PubComp
-            | Kind::SubAck
-            | Kind::UnsubAck
-            | Kind::PingResp => end.receiver.answer(place, record, book),
+            PacketKind::PubAck
+            | PacketKind::PubRec
+            | PacketKind::PubComp
+            | PacketKind::SubAck
+            | PacketKind::UnsubAck
+            | PacketKind::PingResp => end.receiver.on_answer(context, packet, book),
             _ => {}
         }
     }
 
     #[inline]
-    fn arrived(&mut self, node: Node, record: &Record<'_>) {
-        let (now, client) = (self.now, record.name.client);
-        let place = Place { at: now, node, link: client };
+    fn on_arrived(&mut self, node: Node, packet: &PacketMeta<'_>) {
+        let (now, client) = (self.now, packet.name.client);
+        let context = EventContext { at: now, node, link: client };
         let link = &mut self.links[client.index()];
-        let end = &mut link.ends[side(node)];
-        end.line.arrived(place, record, &mut self.book);
-        match record.kind() {
-            Kind::Publish => {
-                self.cause = Some((node, client, record.id));
-                self.fresh = end.receiver.publish(now, record);
+        let end = &mut link.ends[end_index(node)];
+        end.connection.on_arrived(context, packet, &mut self.log);
+        match packet.kind() {
+            PacketKind::Publish => {
+                self.delivery_cause = Some((node, client, packet.id));
+                self.message_to_pass_on = end.receiver.on_publish(now, packet);
                 if node == Node::Broker {
-                    self.expiring.came(now, record);
+                    self.expiries.on_publish(now, packet);
                 }
             }
-            Kind::PubRel => {
-                self.cause = Some((node, client, record.id));
-                self.fresh = end.receiver.release(now, record);
+            PacketKind::PubRel => {
+                self.delivery_cause = Some((node, client, packet.id));
+                self.message_to_pass_on = end.receiver.on_pubrel(now, packet);
             }
-            Kind::PubAck | Kind::PubRec | Kind::PubComp => {
-                self.answered = end.sender.answered(now, record);
+            PacketKind::PubAck | PacketKind::PubRec | PacketKind::PubComp => {
+                self.acknowledged_message = end.sender.on_acknowledgement(now, packet);
             }
-            Kind::ConnAck => self.welcome(place, record),
-            Kind::Connect => {
-                end.receiver.owe(now, Kind::ConnAck, record);
-                link.introduced(record);
+            PacketKind::ConnAck => self.on_connack(context, packet),
+            PacketKind::Connect => {
+                end.receiver.expect_answer(now, PacketKind::ConnAck, packet);
+                link.on_connect(packet);
             }
-            Kind::Subscribe => {
-                end.receiver.owe(now, Kind::SubAck, record);
-                if let Body::Subscribe(requests) = record.body {
-                    link.wishes.asked(requests);
+            PacketKind::Subscribe => {
+                end.receiver.expect_answer(now, PacketKind::SubAck, packet);
+                if let PacketBody::Subscribe(requests) = packet.body {
+                    link.common_options.on_subscribe(requests);
                 }
             }
-            Kind::Unsubscribe => end.receiver.owe(now, Kind::UnsubAck, record),
-            Kind::PingReq => end.receiver.owe(now, Kind::PingResp, record),
+            PacketKind::Unsubscribe => {
+                end.receiver.expect_answer(now, PacketKind::UnsubAck, packet)
+            }
+            PacketKind::PingReq => end.receiver.expect_answer(now, PacketKind::PingResp, packet),
             _ => {}
         }
     }
 
-    fn delivered(&mut self, client: ClientIndex, tag: Tag, qos: QoS) {
+    fn on_delivered(&mut self, client: ClientIndex, tag: MessageTag, qos: QoS) {
         let node = Node::Client(client);
-        if let Some((_, _, id)) = self.cause.filter(|cause| cause.0 == node)
+        if let Some((_, _, id)) = self.delivery_cause.filter(|cause| cause.0 == node)
             && qos == QoS::ExactlyOnce
         {
-            let place = Place { at: self.now, node, link: client };
-            let end = &mut self.links[client.index()].ends[side(node)];
-            end.receiver.delivered(place, id, tag, &mut self.book);
+            let context = EventContext { at: self.now, node, link: client };
+            let end = &mut self.links[client.index()].ends[end_index(node)];
+            end.receiver.on_delivered(context, id, tag, &mut self.log);
         }
     }
 
@@ -257,125 +279,131 @@ impl Monitor {
 
     /// A CONNACK crossed the interface of either end. Without a session, all of the old one is
     /// forgotten.
-    fn welcome(&mut self, place: Place, record: &Record<'_>) {
-        let Body::ConnAck { session_present, receive_maximum, max_packet_size } = record.body
+    fn on_connack(&mut self, context: EventContext, packet: &PacketMeta<'_>) {
+        let PacketBody::ConnAck { session_present, receive_maximum, max_packet_size } = packet.body
         else {
             return;
         };
-        let Self { links, book, .. } = self;
-        let link = &mut links[place.link.index()];
-        let end = &mut link.ends[side(place.node)];
-        let repeat = end.line.accepted == end.line.open;
-        self.welcome = !repeat;
-        if record.reason != 0 {
+        let Self { links, log: book, .. } = self;
+        let link = &mut links[context.link.index()];
+        let end = &mut link.ends[end_index(context.node)];
+        let is_repeat = end.connection.accepted_connection == end.connection.open;
+        self.first_connack = !is_repeat;
+        if packet.reason != 0 {
             return;
         }
-        if repeat {
+        if is_repeat {
             // A broker that gets CONNECT again answers it as the first time, and sends again too.
-            if place.node == Node::Broker {
-                end.sender.resumed(place.at, false);
+            if context.node == Node::Broker {
+                end.sender.on_session_resumed(context.at, false);
             }
             return;
         }
-        end.line.accepted(place.at);
-        let clean = book.client(place).clean;
-        if place.node == Node::Broker {
-            link.life.accepted(place, session_present, book);
+        end.connection.on_accepted(context.at);
+        let clean = book.client(context).clean_session;
+        if context.node == Node::Broker {
+            link.session.on_accepted(context, session_present, book);
         } else {
             end.sender.receive_maximum = receive_maximum;
-            end.line.max_packet_size = max_packet_size;
+            end.connection.max_packet_size = max_packet_size;
         }
-        if !book.roster.carries_on(place.link, session_present) {
-            end.forget(match place.node {
-                _ if clean => Some(Because::Clean),
-                Node::Client(_) => Some(Because::Reset),
+        if !book.trial.is_session_resumed(context.link, session_present) {
+            end.forget_session(match context.node {
+                _ if clean => Some(ForbiddenReason::CleanStart),
+                Node::Client(_) => Some(ForbiddenReason::SessionLost),
                 Node::Broker => None,
             });
         }
-        end.sender.resumed(place.at, true);
+        end.sender.on_session_resumed(context.at, true);
     }
 
-    fn opened(&mut self, node: Node, client: ClientIndex, connection: Connection) {
-        let old = self.end(node, client).line.open;
+    fn on_opened(&mut self, node: Node, client: ClientIndex, connection: Connection) {
+        let old = self.end(node, client).connection.open;
         if let Some(old) = old {
-            self.closed(node, client, old, Close::TakenOver);
+            self.on_closed(node, client, old, CloseReason::TakenOver);
         }
         let link = &mut self.links[client.index()];
         if let (Some(old), Node::Broker) = (old, node) {
-            link.life.replaces(old);
+            link.session.on_connection_replaced(old);
         }
-        link.ends[side(node)].line.opened(self.now, connection);
+        link.ends[end_index(node)].connection.on_opened(self.now, connection);
     }
 
-    fn closed(&mut self, node: Node, client: ClientIndex, connection: Connection, why: Close) {
-        let place = Place { at: self.now, node, link: client };
-        let Self { links, book, .. } = self;
+    fn on_closed(
+        &mut self,
+        node: Node,
+        client: ClientIndex,
+        connection: Connection,
+        why: CloseReason,
+    ) {
+        let context = EventContext { at: self.now, node, link: client };
+        let Self { links, log: book, .. } = self;
         let link = &mut links[client.index()];
-        let end = &mut link.ends[side(node)];
-        let is_current = end.line.open == Some(connection);
+        let end = &mut link.ends[end_index(node)];
+        let is_current = end.connection.open == Some(connection);
         if node == Node::Broker {
-            link.life.closed(place, connection, is_current, book);
+            link.session.on_closed(context, connection, is_current, book);
         }
         if !is_current {
             return;
         }
-        if why != Close::Crash {
-            end.line.watch(place, book);
+        if why != CloseReason::Crash {
+            end.connection.check_silence(context, book);
         }
-        end.line.open = None;
-        end.receiver.closed(place, why, book);
-        end.sender.closed(place, Some(why), book);
-        if book.client(place).clean {
-            end.forget(Some(Because::Clean));
+        end.connection.open = None;
+        end.receiver.on_closed(context, why, book);
+        end.sender.on_closed(context, Some(why), book);
+        if book.client(context).clean_session {
+            end.forget_session(Some(ForbiddenReason::CleanStart));
         }
     }
 
     /// A node crashed: what it forgets, it cannot be held to.
-    fn crashed(&mut self, node: Node) {
+    fn on_crashed(&mut self, node: Node) {
         let clients = match node {
             Node::Broker => 0..self.links.len(),
             Node::Client(client) => client.index()..client.index() + 1,
         };
         for (n, client) in clients.clone().zip((0..).map(ClientIndex).skip(clients.start)) {
-            if let Some(connection) = self.end(node, client).line.open {
-                self.closed(node, client, connection, Close::Crash);
+            if let Some(connection) = self.end(node, client).connection.open {
+                self.on_closed(node, client, connection, CloseReason::Crash);
             }
-            let roster = &self.book.roster;
+            let roster = &self.log.trial;
             let link = &mut self.links[n];
             if node == Node::Broker {
-                link.life.crashed();
+                link.session.on_broker_crashed();
             }
-            if !roster.forgets(node) {
+            if !roster.loses_state_in_crash(node) {
                 continue;
             }
             if node == Node::Broker {
-                link.life.forgotten();
+                link.session.on_state_lost();
             }
-            link.ends[side(node)].forget(None);
+            link.ends[end_index(node)].forget_session(None);
         }
     }
 }
 
-impl Link {
+impl LinkMonitor {
     /// A CONNECT came to the broker.
-    const fn introduced(&mut self, record: &Record<'_>) {
-        let Body::Connect { clean, session_expiry, receive_maximum, max_packet_size, .. } =
-            record.body
+    const fn on_connect(&mut self, packet: &PacketMeta<'_>) {
+        let PacketBody::Connect { clean, session_expiry, receive_maximum, max_packet_size, .. } =
+            packet.body
         else {
             return;
         };
         let [broker, _] = &mut self.ends;
         broker.sender.receive_maximum = receive_maximum;
-        broker.line.max_packet_size = max_packet_size;
-        self.life.asked(clean, session_expiry);
+        broker.connection.max_packet_size = max_packet_size;
+        self.session.on_connect(clean, session_expiry);
     }
 }
 
-impl End {
+impl EndMonitor {
     /// Its session is over; `None` where it may know nothing of what was in it.
-    fn forget(&mut self, because: Option<Because>) {
-        self.sender.forget(because);
-        self.receiver.forget();
+    fn forget_session(&mut self, reason: Option<ForbiddenReason>) {
+        self.sender.forget_session(reason);
+        self.receiver.forget_session();
     }
 }
 
@@ -384,33 +412,37 @@ impl Observer for Monitor {
     fn observe(&mut self, now: Time, event: &Event<'_>) {
         self.now = now;
         match *event {
-            Event::Sent { node, connection, record, .. } => self.sent(node, connection, record),
-            Event::Arrived { node, connection, record } if self.reads(node, connection, record) => {
-                self.arrived(node, record);
+            Event::Sent { node, connection, packet: record, .. } => {
+                self.on_sent(node, connection, record)
             }
-            Event::Delivered { client, tag, qos, .. } => self.delivered(client, tag, qos),
+            Event::Arrived { node, connection, packet: record }
+                if self.is_read(node, connection, record) =>
+            {
+                self.on_arrived(node, record);
+            }
+            Event::Delivered { client, tag, qos, .. } => self.on_delivered(client, tag, qos),
             Event::Refused { tag, why } => {
-                if let Some(parts) = tag.parts() {
-                    let link = self.book.roster.streams[parts.stream.index()].client;
-                    let place = Place { at: now, node: Node::Client(link), link };
-                    let end = &mut self.links[link.index()].ends[side(place.node)];
-                    end.sender.let_go(place, tag, why, &mut self.book);
+                if let Some(message_id) = tag.message_id() {
+                    let link = self.log.trial.publishers[message_id.publisher.index()].client;
+                    let context = EventContext { at: now, node: Node::Client(link), link };
+                    let end = &mut self.links[link.index()].ends[end_index(context.node)];
+                    end.sender.on_dropped(context, tag, why, &mut self.log);
                 }
             }
             Event::Dropped { client, tag, why } => {
-                let place = Place { at: now, node: Node::Broker, link: client };
-                let end = &mut self.links[client.index()].ends[side(place.node)];
-                end.sender.let_go(place, tag, why, &mut self.book);
+                let context = EventContext { at: now, node: Node::Broker, link: client };
+                let end = &mut self.links[client.index()].ends[end_index(context.node)];
+                end.sender.on_dropped(context, tag, why, &mut self.log);
             }
-            Event::Opened { node, connection, client } => self.opened(node, client, connection),
+            Event::Opened { node, connection, client } => self.on_opened(node, client, connection),
             Event::Closed { node, connection, client, why } => {
-                self.closed(node, client, connection, why);
+                self.on_closed(node, client, connection, why);
             }
-            Event::Crashed { node } => self.crashed(node),
+            Event::Crashed { node } => self.on_crashed(node),
             Event::SessionExpired { client } => {
                 let link = &mut self.links[client.index()];
-                link.life.expired(now);
-                link.ends[side(Node::Broker)].forget(None);
+                link.session.on_expired(now);
+                link.ends[end_index(Node::Broker)].forget_session(None);
             }
             _ => {}
         }
@@ -418,39 +450,39 @@ impl Observer for Monitor {
 }
 
 /// QoS 0 has no id and is never sent again.
-fn check_unacknowledged(place: Place, record: &Record<'_>, book: &mut Book) {
-    if record.dup() {
-        book.by_sender(place, Rule::QosZeroWithDup, record.tag);
+fn check_qos0(context: EventContext, packet: &PacketMeta<'_>, log: &mut ViolationLog) {
+    if packet.is_dup() {
+        log.report_sender(context, Rule::QosZeroWithDup, packet.tag);
     }
-    if record.id != 0 {
-        book.by_sender(place, Rule::IdOnQosZero, record.tag);
+    if packet.id != 0 {
+        log.report_sender(context, Rule::IdOnQosZero, packet.tag);
     }
 }
 
 /// The flags of all kinds but PUBLISH are reserved. MQTT 3.1 has a DUP flag there.
 #[inline]
-fn check_flags(place: Place, record: &Record<'_>, book: &mut Book) {
-    let (expected, rule) = match record.kind() {
-        Kind::Publish => return,
-        Kind::PubRel => (0b0010, Rule::ReleaseFlags),
-        Kind::Subscribe => (0b0010, Rule::SubscribeFlags),
-        Kind::Unsubscribe => (0b0010, Rule::UnsubscribeFlags),
+fn check_flags(context: EventContext, packet: &PacketMeta<'_>, log: &mut ViolationLog) {
+    let (expected, rule) = match packet.kind() {
+        PacketKind::Publish => return,
+        PacketKind::PubRel => (0b0010, Rule::ReleaseFlags),
+        PacketKind::Subscribe => (0b0010, Rule::SubscribeFlags),
+        PacketKind::Unsubscribe => (0b0010, Rule::UnsubscribeFlags),
         _ => (0, Rule::ReservedFlags),
     };
-    let flags = record.first & 0b1111;
+    let flags = packet.first_byte & 0b1111;
     if flags == expected {
         return;
     }
-    if expected != 0 && flags & 0b0111 == expected && book.version(place) == Version::V31 {
+    if expected != 0 && flags & 0b0111 == expected && log.version(context) == Version::V31 {
         return;
     }
-    match record.kind() {
-        Kind::PubRel => book.by_sender(place, rule, record.tag),
-        _ => book.by_peer(place, rule),
+    match packet.kind() {
+        PacketKind::PubRel => log.report_sender(context, rule, packet.tag),
+        _ => log.report_endpoint(context, rule),
     }
 }
 
-const fn side(node: Node) -> usize {
+const fn end_index(node: Node) -> usize {
     match node {
         Node::Broker => 0,
         Node::Client(_) => 1,

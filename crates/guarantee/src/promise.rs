@@ -5,7 +5,7 @@ use qoslab_core::base::qos::QoS;
 
 /// What a pair of published and granted QoS promises for one unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct DeliveryTerms {
     /// Whether no copy at all is allowed.
     pub may_lose: bool,
     /// Whether more copies than one are allowed.
@@ -20,20 +20,20 @@ pub struct Terms {
 /// broker takes each resend for a new message, and forwards it without a guarantee
 /// [MQTT-3.8.4-6].
 #[must_use]
-pub const fn terms(published: QoS, granted: QoS) -> Terms {
+pub const fn delivery_terms(published: QoS, granted: QoS) -> DeliveryTerms {
     use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
     match (published, granted) {
         (AtMostOnce, _) | (ExactlyOnce, AtMostOnce) => {
-            Terms { may_lose: true, may_repeat: false, promise: Promise::AtMostOnce }
+            DeliveryTerms { may_lose: true, may_repeat: false, promise: Promise::AtMostOnce }
         }
         (AtLeastOnce, AtMostOnce) => {
-            Terms { may_lose: true, may_repeat: true, promise: Promise::AtMostOnce }
+            DeliveryTerms { may_lose: true, may_repeat: true, promise: Promise::AtMostOnce }
         }
         (AtLeastOnce, AtLeastOnce | ExactlyOnce) | (ExactlyOnce, AtLeastOnce) => {
-            Terms { may_lose: false, may_repeat: true, promise: Promise::AtLeastOnce }
+            DeliveryTerms { may_lose: false, may_repeat: true, promise: Promise::AtLeastOnce }
         }
         (ExactlyOnce, ExactlyOnce) => {
-            Terms { may_lose: false, may_repeat: false, promise: Promise::ExactlyOnce }
+            DeliveryTerms { may_lose: false, may_repeat: false, promise: Promise::ExactlyOnce }
         }
     }
 }

@@ -5,47 +5,47 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::promise::{Terms, terms};
-use super::subscriptions::{Due, Granted, matching};
+use super::promise::{DeliveryTerms, delivery_terms};
+use super::subscriptions::{GrantedSubscription, RetainedSend, matching_topics};
 use super::verdict::{Breach, Excuse, Promise};
-use qoslab_core::base::name::{ClientIndex, Parts, StreamIndex};
+use qoslab_core::base::name::{ClientIndex, MessageId, PublisherIndex};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Time;
 
 /// A subscriber and a message.
-pub(super) type Key = (ClientIndex, StreamIndex, u32);
+pub(super) type RetainedCopyKey = (ClientIndex, PublisherIndex, u32);
 
 /// The retained messages at the broker, and the copies owed because of a SUBSCRIBE. These copies
 /// never count as duplicates of live ones.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Retained {
-    held: BTreeMap<Arc<str>, Held>,
-    owed: BTreeMap<Key, Owed>,
+pub(super) struct RetainedMessages {
+    by_topic: BTreeMap<Arc<str>, RetainedEntry>,
+    owed_copies: BTreeMap<RetainedCopyKey, OwedCopies>,
     /// What was broken in sessions that have ended.
-    broken: Vec<(Key, Promise, Breach)>,
+    ended_session_breaches: Vec<(RetainedCopyKey, Promise, Breach)>,
     /// Copies that were owed and never came, because their session ended.
     // For statistics and reports: decides nothing.
     #[serde(skip)]
     pub(super) excused: u64,
     /// A store brought an older state back: which messages the broker retains is not known any
     /// more, so no copy of one is owed, and any may come.
-    unknown: bool,
+    contents_unknown: bool,
 }
 
 /// A message with RETAIN=1 that reached the broker.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct Retainable {
-    pub(super) parts: Parts,
+pub(super) struct IncomingRetained {
+    pub(super) message_id: MessageId,
     /// Without a payload.
-    pub(super) empty: bool,
+    pub(super) empty_payload: bool,
     /// From when on it is not sent any more.
     pub(super) expires: Time,
 }
 
 /// A topic's retained message.
 #[derive(Clone, Copy, Debug, Serialize)]
-struct Held {
-    stream: StreamIndex,
+struct RetainedEntry {
+    publisher: PublisherIndex,
     sequence: u32,
     qos: QoS,
     expires: Time,
@@ -53,9 +53,9 @@ struct Held {
 
 /// What one subscriber is owed of one retained message, and got.
 #[derive(Clone, Copy, Debug, Serialize)]
-struct Owed {
+struct OwedCopies {
     /// The most copies that may come: one a SUBSCRIBE and matching filter.
-    most: u32,
+    max_copies: u32,
     copies: u32,
     qos: QoS,
     /// The highest QoS granted by a filter that it is owed for.
@@ -66,88 +66,106 @@ struct Owed {
     withdrawn: bool,
 }
 
-impl Retained {
+impl RetainedMessages {
     /// The broker took a message with RETAIN=1; without a payload it clears its topic
     /// [MQTT-3.3.1-10].
-    pub(super) fn stored(&mut self, topic: &Arc<str>, message: &Retainable) {
-        let Retainable { parts, empty, expires } = *message;
+    pub(super) fn store(&mut self, topic: &Arc<str>, message: &IncomingRetained) {
+        let IncomingRetained { message_id: parts, empty_payload: empty, expires } = *message;
         if empty {
-            self.held.remove(topic);
-        } else if !self.unknown {
-            let Parts { stream, sequence, qos, .. } = parts;
-            let held = Held { stream, sequence, qos, expires };
-            self.held.insert(Arc::clone(topic), held);
+            self.by_topic.remove(topic);
+        } else if !self.contents_unknown {
+            let MessageId { publisher: stream, sequence, qos, .. } = parts;
+            let held = RetainedEntry { publisher: stream, sequence, qos, expires };
+            self.by_topic.insert(Arc::clone(topic), held);
         }
     }
 
     /// The broker granted a subscription: it owes a copy of each retained message that matches
     /// [MQTT-3.3.1-6].
-    pub(super) fn subscribed(&mut self, now: Time, client: ClientIndex, subscription: &Granted) {
-        let Granted { filter, qos: granted, retained } = subscription;
-        if *retained == Due::Never {
+    pub(super) fn on_subscribed(
+        &mut self,
+        now: Time,
+        client: ClientIndex,
+        subscription: &GrantedSubscription,
+    ) {
+        let GrantedSubscription { filter, qos: granted, retained } = subscription;
+        if *retained == RetainedSend::Never {
             return;
         }
-        for (_, held) in matching(&self.held, filter).filter(|(_, held)| held.expires > now) {
-            let owed = self.owed.entry((client, held.stream, held.sequence)).or_insert(Owed {
-                most: 0,
-                copies: 0,
-                qos: held.qos,
-                granted: *granted,
-                may_repeat: false,
-                excuse: None,
-                withdrawn: false,
-            });
-            owed.most += 1;
+        for (_, held) in
+            matching_topics(&self.by_topic, filter).filter(|(_, held)| held.expires > now)
+        {
+            let owed = self.owed_copies.entry((client, held.publisher, held.sequence)).or_insert(
+                OwedCopies {
+                    max_copies: 0,
+                    copies: 0,
+                    qos: held.qos,
+                    granted: *granted,
+                    may_repeat: false,
+                    excuse: None,
+                    withdrawn: false,
+                },
+            );
+            owed.max_copies += 1;
             owed.granted = owed.granted.max(*granted);
-            owed.may_repeat |= terms(held.qos, *granted).may_repeat;
+            owed.may_repeat |= delivery_terms(held.qos, *granted).may_repeat;
             owed.withdrawn = false;
         }
     }
 
     /// The client unsubscribed from the topics of some streams: copies that have not come are not
     /// owed any more.
-    pub(super) fn unsubscribed(
+    pub(super) fn on_unsubscribed(
         &mut self,
         client: ClientIndex,
-        concerns: impl Fn(StreamIndex) -> bool,
+        is_concerned: impl Fn(PublisherIndex) -> bool,
     ) {
-        for (key, owed) in self.of(client) {
-            owed.withdrawn |= owed.copies == 0 && concerns(key.1);
+        for (key, owed) in self.owed_to(client) {
+            owed.withdrawn |= owed.copies == 0 && is_concerned(key.1);
         }
     }
 
     /// The client's session ended: what came is judged, and what did not is excused.
-    pub(super) fn session_ended(&mut self, client: ClientIndex) {
-        let keys: Vec<Key> = self.of(client).map(|(key, _)| *key).collect();
+    pub(super) fn on_session_ended(&mut self, client: ClientIndex) {
+        let keys: Vec<RetainedCopyKey> = self.owed_to(client).map(|(key, _)| *key).collect();
         for key in keys {
-            let Some(owed) = self.owed.remove(&key) else { continue };
+            let Some(owed) = self.owed_copies.remove(&key) else { continue };
             match owed.breach() {
                 Some(Breach::Lost) => self.excused += 1,
-                Some(breach) => self.broken.push((key, owed.terms().promise, breach)),
+                Some(breach) => {
+                    self.ended_session_breaches.push((key, owed.terms().promise, breach))
+                }
                 None => {}
             }
         }
     }
 
     /// The broker's store forgot in a crash: all of it, or what came after its last snapshot.
-    pub(super) fn forgotten(&mut self, all: bool) {
-        self.held.clear();
-        self.unknown |= !all;
+    pub(super) fn on_state_lost(&mut self, everything: bool) {
+        self.by_topic.clear();
+        self.contents_unknown |= !everything;
     }
 
     /// The broker dropped a copy, for a reason that excuses it.
-    pub(super) fn excuse(&mut self, client: ClientIndex, parts: &Parts, excuse: Excuse) {
-        if let Some(owed) = self.owed.get_mut(&(client, parts.stream, parts.sequence)) {
+    pub(super) fn excuse(&mut self, client: ClientIndex, message_id: &MessageId, excuse: Excuse) {
+        if let Some(owed) =
+            self.owed_copies.get_mut(&(client, message_id.publisher, message_id.sequence))
+        {
             owed.excuse = Some(excuse);
         }
     }
 
     /// A retained copy was delivered; says whether it was owed and within its QoS.
-    pub(super) fn delivered(&mut self, client: ClientIndex, parts: &Parts, qos: QoS) -> bool {
-        if self.unknown {
+    pub(super) fn on_delivered(
+        &mut self,
+        client: ClientIndex,
+        message_id: &MessageId,
+        qos: QoS,
+    ) -> bool {
+        if self.contents_unknown {
             return true;
         }
-        match self.owed.get_mut(&(client, parts.stream, parts.sequence)) {
+        match self.owed_copies.get_mut(&(client, message_id.publisher, message_id.sequence)) {
             None => false,
             Some(owed) => {
                 owed.copies += 1;
@@ -157,34 +175,37 @@ impl Retained {
     }
 
     /// What was broken, with the message and the subscriber.
-    pub(super) fn breaches(&self) -> impl Iterator<Item = (Key, Promise, Breach)> {
-        let broken = self.owed.iter().filter(|(_, owed)| owed.excuse.is_none());
+    pub(super) fn breaches(&self) -> impl Iterator<Item = (RetainedCopyKey, Promise, Breach)> {
+        let broken = self.owed_copies.iter().filter(|(_, owed)| owed.excuse.is_none());
         let broken =
             broken.filter_map(|(key, owed)| Some((*key, owed.terms().promise, owed.breach()?)));
-        self.broken.iter().copied().chain(broken)
+        self.ended_session_breaches.iter().copied().chain(broken)
     }
 
     /// The excuses for copies that never came, other than ended sessions.
     pub(super) fn excuses(&self) -> impl Iterator<Item = Excuse> {
-        self.owed.values().filter(|owed| owed.is_lost()).filter_map(|owed| owed.excuse)
+        self.owed_copies.values().filter(|owed| owed.is_lost()).filter_map(|owed| owed.excuse)
     }
 
-    fn of(&mut self, client: ClientIndex) -> impl Iterator<Item = (&Key, &mut Owed)> {
+    fn owed_to(
+        &mut self,
+        client: ClientIndex,
+    ) -> impl Iterator<Item = (&RetainedCopyKey, &mut OwedCopies)> {
         let next = ClientIndex(client.0.saturating_add(1));
-        self.owed.range_mut((client, StreamIndex(0), 0)..(next, StreamIndex(0), 0))
+        self.owed_copies.range_mut((client, PublisherIndex(0), 0)..(next, PublisherIndex(0), 0))
     }
 }
 
-impl Owed {
-    fn terms(&self) -> Terms {
-        terms(self.qos, self.granted)
+impl OwedCopies {
+    fn terms(&self) -> DeliveryTerms {
+        delivery_terms(self.qos, self.granted)
     }
 
     fn breach(&self) -> Option<Breach> {
         if self.is_lost() {
             Some(Breach::Lost)
         } else {
-            (self.copies > self.most && !self.may_repeat).then_some(Breach::Duplicated)
+            (self.copies > self.max_copies && !self.may_repeat).then_some(Breach::Duplicated)
         }
     }
 

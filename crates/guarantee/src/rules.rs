@@ -11,9 +11,9 @@ use qoslab_core::mqtt::settings::Version;
 mod table;
 mod unchecked;
 
-pub use table::ALL;
-use table::TABLE;
-pub use unchecked::UNCHECKED;
+pub use table::ALL_RULES;
+use table::RULE_TABLE;
+pub use unchecked::UNCHECKED_RULES;
 
 /// A rule that an endpoint can be seen to break at its own interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -98,7 +98,7 @@ pub enum Strength {
 
 /// At whose interface a rule is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
+enum CheckedAt {
     /// What the sender's half of a hop sends, at a client or the broker.
     Sender,
     /// What the receiver's half of a hop answers and passes on.
@@ -113,9 +113,9 @@ enum At {
 
 /// Where one version of the standard says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cited {
+enum Citation {
     /// This version has no such rule, so it is not checked there.
-    Nowhere,
+    NotInVersion,
     /// It is checked, but no numbered sentence says it.
     Unnumbered,
     /// In one sentence.
@@ -126,20 +126,20 @@ enum Cited {
 
 /// What is written about a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Facts {
+struct RuleFacts {
     rule: Rule,
     name: &'static str,
     strength: Strength,
-    at: At,
+    checked_at: CheckedAt,
     /// Whether it is checked in MQTT 3.1, whose sentences have no numbers.
-    v31: bool,
-    v311: Cited,
-    v5: Cited,
+    in_v31: bool,
+    v311: Citation,
+    v5: Citation,
     /// Whether it needs a byte stream below it: datagrams may be lost, repeated and reordered.
-    stream: bool,
+    tcp_only: bool,
     /// Whether only a second pass sees it, for messages whose promise broke.
     second_pass: bool,
-    says: &'static str,
+    description: &'static str,
 }
 
 impl Rule {
@@ -153,9 +153,9 @@ impl Rule {
             Version::V5 => self.facts().v5,
         };
         match cited {
-            Cited::Nowhere | Cited::Unnumbered => None,
-            Cited::Both(id) => Some(id),
-            Cited::Sides(client, broker) => {
+            Citation::NotInVersion | Citation::Unnumbered => None,
+            Citation::Both(id) => Some(id),
+            Citation::Sides(client, broker) => {
                 Some(if node == Node::Broker { broker } else { client })
             }
         }
@@ -175,42 +175,42 @@ impl Rule {
 
     /// What an endpoint did that broke it, as the rest of a sentence after the endpoint's name.
     #[must_use]
-    pub fn says(self) -> &'static str {
-        self.facts().says
+    pub fn description(self) -> &'static str {
+        self.facts().description
     }
 
     /// Whether it holds in this version of the protocol, and over such a transport.
     pub(super) fn is_checked(self, version: Version, over_stream: bool) -> bool {
         let facts = self.facts();
         let known = match version {
-            Version::V31 => facts.v31,
-            Version::V311 => facts.v311 != Cited::Nowhere,
-            Version::V5 => facts.v5 != Cited::Nowhere,
+            Version::V31 => facts.in_v31,
+            Version::V311 => facts.v311 != Citation::NotInVersion,
+            Version::V5 => facts.v5 != Citation::NotInVersion,
         };
-        known && (over_stream || !facts.stream)
+        known && (over_stream || !facts.tcp_only)
     }
 
     /// Whether a text, as a scenario may write it, means this rule: its name or one of its ids.
     #[must_use]
-    pub fn is_called(self, text: &str) -> bool {
+    pub fn is_named(self, text: &str) -> bool {
         self.name() == text || self.ids().any(|id| id == text)
     }
 
     /// All its ids, in both standards.
     pub fn ids(self) -> impl Iterator<Item = &'static str> {
-        let Facts { v311, v5, .. } = *self.facts();
+        let RuleFacts { v311, v5, .. } = *self.facts();
         [v311, v5]
             .into_iter()
             .flat_map(|cited| match cited {
-                Cited::Nowhere | Cited::Unnumbered => [None, None],
-                Cited::Both(id) => [Some(id), None],
-                Cited::Sides(client, broker) => [Some(client), Some(broker)],
+                Citation::NotInVersion | Citation::Unnumbered => [None, None],
+                Citation::Both(id) => [Some(id), None],
+                Citation::Sides(client, broker) => [Some(client), Some(broker)],
             })
             .flatten()
     }
 
-    fn facts(self) -> &'static Facts {
-        &TABLE[self as usize]
+    fn facts(self) -> &'static RuleFacts {
+        &RULE_TABLE[self as usize]
     }
 }
 
@@ -228,46 +228,46 @@ impl Strength {
 
 /// The page `docs/rules.md`.
 #[must_use]
-pub fn page() -> String {
+pub fn docs_page() -> String {
     let mut page = String::from(INTRODUCTION);
-    for facts in &TABLE {
-        let over = if facts.stream { "tcp" } else { "both" };
+    for facts in &RULE_TABLE {
+        let over = if facts.tcp_only { "tcp" } else { "both" };
         let pass = if facts.second_pass { ", second pass" } else { "" };
         let _ = writeln!(
             page,
             "| `{}` | {} | {} | {} | {} | ... {} | {}{pass} | {over} |",
             facts.name,
-            if facts.v31 { "yes" } else { "-" },
-            cell(facts.v311),
-            cell(facts.v5),
+            if facts.in_v31 { "yes" } else { "-" },
+            citation_cell(facts.v311),
+            citation_cell(facts.v5),
             facts.strength.label(),
-            facts.says,
-            place(facts.at),
+            facts.description,
+            checked_at_text(facts.checked_at),
         );
     }
     page += UNCHECKED_INTRODUCTION;
-    for (rule, why) in UNCHECKED {
+    for (rule, why) in UNCHECKED_RULES {
         let _ = writeln!(page, "| {rule} | {why} |");
     }
     page
 }
 
-fn cell(cited: Cited) -> String {
+fn citation_cell(cited: Citation) -> String {
     match cited {
-        Cited::Nowhere => "-".to_owned(),
-        Cited::Unnumbered => "unnumbered".to_owned(),
-        Cited::Both(id) => format!("[{id}]"),
-        Cited::Sides(client, broker) => format!("[{client}] client, [{broker}] broker"),
+        Citation::NotInVersion => "-".to_owned(),
+        Citation::Unnumbered => "unnumbered".to_owned(),
+        Citation::Both(id) => format!("[{id}]"),
+        Citation::Sides(client, broker) => format!("[{client}] client, [{broker}] broker"),
     }
 }
 
-const fn place(at: At) -> &'static str {
+const fn checked_at_text(at: CheckedAt) -> &'static str {
     match at {
-        At::Sender => "sender of a hop",
-        At::Receiver => "receiver of a hop",
-        At::Client => "client",
-        At::Broker => "broker",
-        At::Either => "either end",
+        CheckedAt::Sender => "sender of a hop",
+        CheckedAt::Receiver => "receiver of a hop",
+        CheckedAt::Client => "client",
+        CheckedAt::Broker => "broker",
+        CheckedAt::Either => "either end",
     }
 }
 
@@ -314,17 +314,18 @@ mod tests {
 
     #[test]
     fn every_rule_has_exactly_one_row_and_rows_stand_in_order() {
-        for (nth, facts) in TABLE.iter().enumerate() {
+        for (nth, facts) in RULE_TABLE.iter().enumerate() {
             assert_eq!(facts.rule as usize, nth, "{:?}", facts.rule);
         }
-        assert_eq!(Rule::NeverDelivered as usize + 1, TABLE.len());
+        assert_eq!(Rule::NeverDelivered as usize + 1, RULE_TABLE.len());
     }
 
     #[test]
     fn names_are_different_and_ids_have_their_form() {
-        let names: std::collections::BTreeSet<_> = ALL.iter().map(|rule| rule.name()).collect();
-        assert_eq!(names.len(), ALL.len());
-        for id in ALL.iter().flat_map(|rule| rule.ids()) {
+        let names: std::collections::BTreeSet<_> =
+            ALL_RULES.iter().map(|rule| rule.name()).collect();
+        assert_eq!(names.len(), ALL_RULES.len());
+        for id in ALL_RULES.iter().flat_map(|rule| rule.ids()) {
             let parts = id.strip_prefix("MQTT-").and_then(|rest| rest.split_once('-'));
             let (section, number) = parts.expect("MQTT-section-number");
             assert_eq!(section.split('.').count(), 3, "{id}");
@@ -338,9 +339,12 @@ mod tests {
     fn the_page_in_docs_is_the_table() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/rules.md");
         if std::env::var_os("QOSLAB_UPDATE").is_some() {
-            std::fs::write(path, page()).expect("docs is writable");
+            std::fs::write(path, docs_page()).expect("docs is writable");
         }
         let written = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(written == page(), "docs/rules.md is stale: run this test with QOSLAB_UPDATE=1");
+        assert!(
+            written == docs_page(),
+            "docs/rules.md is stale: run this test with QOSLAB_UPDATE=1"
+        );
     }
 }

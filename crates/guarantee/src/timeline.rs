@@ -4,29 +4,29 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use qoslab_core::base::event::{Close, Dark, Event, Hindrance, Observer, Phase};
+use qoslab_core::base::event::{CloseReason, Event, Impairment, Observer, Phase, SilentDeathCause};
 use qoslab_core::base::name::Node;
 use qoslab_core::base::time::{Span, Time};
 
 /// At most so many steps are kept; of more, those near each other in time are told by the most.
 pub const MAX_STEPS: usize = 2_000;
 /// With so many troubles, what comes later only lengthens the last of its kind, if there is one.
-pub const MAX_TROUBLES: usize = 500;
+pub const MAX_FAULTS: usize = 500;
 
 /// The backlog of one trial over time, in the order of time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeline {
     /// The backlog from each of these moments to the next.
-    pub steps: Vec<Step>,
+    pub steps: Vec<BacklogStep>,
     /// What befell nodes and links while it ran.
-    pub troubles: Vec<Trouble>,
+    pub faults: Vec<FaultInterval>,
     /// When counting ended: with the first calm, or else with the trial.
     pub end: Time,
 }
 
 /// The backlog from a moment on, over all nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
+pub struct BacklogStep {
     /// From when.
     pub at: Time,
     /// Messages awaiting an acknowledgement.
@@ -37,13 +37,13 @@ pub struct Step {
 
 /// A fault that befell a node or a link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trouble {
+pub struct FaultInterval {
     /// When it began.
     pub from: Time,
     /// When it was over; the same moment for what strikes at once, such as a cut.
     pub until: Time,
     /// What it was, in a word of `sometimes`: `outage`, `cut`, `crash`.
-    pub what: String,
+    pub kind: String,
 }
 
 /// Watches the backlog and the faults of one trial until its first calm is over.
@@ -52,13 +52,13 @@ pub struct TimelineObserver {
     /// In flight and queued, of the broker and then of each client.
     backlogs: Vec<[u32; 2]>,
     /// Their sums.
-    level: [u32; 2],
+    total: [u32; 2],
     buckets: Vec<Bucket>,
     /// How long each bucket is; zero as long as each moment has its own.
     width: Span,
-    troubles: Vec<Trouble>,
+    faults: Vec<FaultInterval>,
     /// By kind: how many go on, and the place of their trouble.
-    lasting: BTreeMap<&'static str, (u32, usize)>,
+    ongoing: BTreeMap<&'static str, (u32, usize)>,
     end: Option<Time>,
 }
 
@@ -67,9 +67,9 @@ pub struct TimelineObserver {
 struct Bucket {
     at: Time,
     /// The most of each in it.
-    most: [u32; 2],
+    peak: [u32; 2],
     /// The level at its end.
-    last: [u32; 2],
+    final_level: [u32; 2],
 }
 
 impl TimelineObserver {
@@ -78,11 +78,11 @@ impl TimelineObserver {
     pub fn new(clients: usize) -> Self {
         Self {
             backlogs: vec![[0; 2]; clients + 1],
-            level: [0; 2],
-            buckets: vec![Bucket { at: Time::ZERO, most: [0; 2], last: [0; 2] }],
+            total: [0; 2],
+            buckets: vec![Bucket { at: Time::ZERO, peak: [0; 2], final_level: [0; 2] }],
             width: Span::ZERO,
-            troubles: Vec::new(),
-            lasting: BTreeMap::new(),
+            faults: Vec::new(),
+            ongoing: BTreeMap::new(),
             end: None,
         }
     }
@@ -95,37 +95,38 @@ impl TimelineObserver {
         while self.buckets.len() > MAX_STEPS / 2 {
             self.widen();
         }
-        for (count, place) in self.lasting.values() {
+        for (count, place) in self.ongoing.values() {
             if *count > 0 {
-                self.troubles[*place].until = end;
+                self.faults[*place].until = end;
             }
         }
-        let mut steps: Vec<Step> = Vec::new();
+        let mut steps: Vec<BacklogStep> = Vec::new();
         for (nth, bucket) in self.buckets.iter().enumerate() {
-            let step = |at, [in_flight, queued]: [u32; 2]| Step { at, in_flight, queued };
-            steps.push(step(bucket.at, bucket.most));
+            let step = |at, [in_flight, queued]: [u32; 2]| BacklogStep { at, in_flight, queued };
+            steps.push(step(bucket.at, bucket.peak));
             let over = bucket.at + self.width;
             let next = self.buckets.get(nth + 1).map_or(end, |next| next.at);
-            if bucket.last != bucket.most && over < next {
-                steps.push(step(over, bucket.last));
+            if bucket.final_level != bucket.peak && over < next {
+                steps.push(step(over, bucket.final_level));
             }
         }
-        Timeline { steps, troubles: self.troubles, end }
+        Timeline { steps, faults: self.faults, end }
     }
 
-    fn backlog(&mut self, now: Time, node: Node, backlog: [u32; 2]) {
+    fn on_backlog(&mut self, now: Time, node: Node, backlog: [u32; 2]) {
         let place = match node {
             Node::Broker => 0,
             Node::Client(client) => client.index() + 1,
         };
         let old = std::mem::replace(&mut self.backlogs[place], backlog);
-        let [in_flight, queued] = self.level;
-        self.level = [in_flight + backlog[0] - old[0], queued + backlog[1] - old[1]];
-        let before = self.buckets.last().map_or([0; 2], |bucket| bucket.last);
-        let at = start(now, self.width);
+        let [in_flight, queued] = self.total;
+        self.total = [in_flight + backlog[0] - old[0], queued + backlog[1] - old[1]];
+        let before = self.buckets.last().map_or([0; 2], |bucket| bucket.final_level);
+        let at = bucket_start(now, self.width);
         // With buckets of some length, the level before counts for the bucket's beginning.
-        let most = if self.width == Span::ZERO { self.level } else { most(before, self.level) };
-        push(&mut self.buckets, Bucket { at, most, last: self.level });
+        let peak =
+            if self.width == Span::ZERO { self.total } else { elementwise_max(before, self.total) };
+        push_bucket(&mut self.buckets, Bucket { at, peak: peak, final_level: self.total });
         if self.buckets.len() > MAX_STEPS {
             self.widen();
         }
@@ -134,46 +135,49 @@ impl TimelineObserver {
     /// Makes the buckets twice as long, or at first so long that few are left.
     fn widen(&mut self) {
         let last = self.buckets.last().map_or(Time::ZERO, |bucket| bucket.at);
-        let whole = last.since(Time::ZERO).as_nanos();
-        let least = Span::from_nanos(whole / (MAX_STEPS as u64 / 2) + 1);
-        self.width = if self.width == Span::ZERO { least } else { self.width.times(2) };
+        let total_nanos = last.since(Time::ZERO).as_nanos();
+        let min_width = Span::from_nanos(total_nanos / (MAX_STEPS as u64 / 2) + 1);
+        self.width = if self.width == Span::ZERO { min_width } else { self.width.times(2) };
         let old = std::mem::take(&mut self.buckets);
         let mut before = [0; 2];
         for bucket in old {
-            let at = start(bucket.at, self.width);
-            push(&mut self.buckets, Bucket { at, most: most(before, bucket.most), ..bucket });
-            before = bucket.last;
+            let at = bucket_start(bucket.at, self.width);
+            push_bucket(
+                &mut self.buckets,
+                Bucket { at, peak: elementwise_max(before, bucket.peak), ..bucket },
+            );
+            before = bucket.final_level;
         }
     }
 
-    fn began(&mut self, now: Time, what: &'static str) {
-        let going_on = self.lasting.get(what).map_or(0, |(count, _)| *count);
-        if going_on == 0 {
-            self.struck(now, what);
+    fn on_fault_began(&mut self, now: Time, kind: &'static str) {
+        let ongoing_count = self.ongoing.get(kind).map_or(0, |(count, _)| *count);
+        if ongoing_count == 0 {
+            self.on_instant_fault(now, kind);
         }
-        if let Some(place) = self.troubles.iter().rposition(|trouble| trouble.what == what) {
-            self.lasting.insert(what, (going_on + 1, place));
+        if let Some(place) = self.faults.iter().rposition(|trouble| trouble.kind == kind) {
+            self.ongoing.insert(kind, (ongoing_count + 1, place));
         }
     }
 
-    fn ended(&mut self, now: Time, what: &'static str) {
-        if let Some((count, place)) = self.lasting.get_mut(what) {
+    fn on_fault_ended(&mut self, now: Time, kind: &'static str) {
+        if let Some((count, place)) = self.ongoing.get_mut(kind) {
             *count = count.saturating_sub(1);
-            self.troubles[*place].until = now;
+            self.faults[*place].until = now;
         }
     }
 
-    fn struck(&mut self, now: Time, what: &'static str) {
-        let is_full = self.troubles.len() >= MAX_TROUBLES;
-        match self.troubles.iter_mut().rfind(|trouble| trouble.what == what) {
+    fn on_instant_fault(&mut self, now: Time, kind: &'static str) {
+        let is_full = self.faults.len() >= MAX_FAULTS;
+        match self.faults.iter_mut().rfind(|trouble| trouble.kind == kind) {
             Some(last) if last.until == now || is_full => last.until = now,
-            _ => self.troubles.push(Trouble { from: now, until: now, what: what.to_owned() }),
+            _ => self.faults.push(FaultInterval { from: now, until: now, kind: kind.to_owned() }),
         }
     }
 }
 
 /// The beginning of the bucket in which a moment is.
-fn start(at: Time, width: Span) -> Time {
+fn bucket_start(at: Time, width: Span) -> Time {
     if width == Span::ZERO {
         return at;
     }
@@ -182,17 +186,17 @@ fn start(at: Time, width: Span) -> Time {
 }
 
 /// Adds to the last bucket if that is the same stretch of time, or else a new one.
-fn push(buckets: &mut Vec<Bucket>, new: Bucket) {
+fn push_bucket(buckets: &mut Vec<Bucket>, new: Bucket) {
     match buckets.last_mut() {
         Some(last) if last.at == new.at => {
-            last.most = most(last.most, new.most);
-            last.last = new.last;
+            last.peak = elementwise_max(last.peak, new.peak);
+            last.final_level = new.final_level;
         }
         _ => buckets.push(new),
     }
 }
 
-fn most(one: [u32; 2], other: [u32; 2]) -> [u32; 2] {
+fn elementwise_max(one: [u32; 2], other: [u32; 2]) -> [u32; 2] {
     [one[0].max(other[0]), one[1].max(other[1])]
 }
 
@@ -202,29 +206,37 @@ impl Observer for TimelineObserver {
             return;
         }
         match *event {
-            Event::Phase(Phase::CalmTwo | Phase::Over) => self.end = Some(now),
+            Event::Phase(Phase::ReconnectDrain | Phase::Over) => self.end = Some(now),
             Event::Backlog { node, in_flight, queued } => {
-                self.backlog(now, node, [in_flight, queued]);
+                self.on_backlog(now, node, [in_flight, queued]);
             }
-            Event::OutageBegan { .. } => self.began(now, "outage"),
-            Event::OutageEnded { .. } => self.ended(now, "outage"),
-            Event::Hampered { how, .. } => self.began(now, hindrance(how)),
-            Event::Unhampered { how, .. } => self.ended(now, hindrance(how)),
-            Event::Crashed { .. } => self.began(now, "crash"),
-            Event::Restarted { .. } => self.ended(now, "crash"),
-            Event::Closed { why: Close::Cut, .. } => self.struck(now, "cut"),
-            Event::WentDark { why: Dark::HalfOpen(_), .. } => self.struck(now, "half-open"),
-            Event::WentDark { why: Dark::NatForgot, .. } => self.struck(now, "nat-forgot"),
+            Event::OutageBegan { .. } => self.on_fault_began(now, "outage"),
+            Event::OutageEnded { .. } => self.on_fault_ended(now, "outage"),
+            Event::Impaired { impairment: how, .. } => {
+                self.on_fault_began(now, impairment_name(how))
+            }
+            Event::ImpairmentEnded { impairment: how, .. } => {
+                self.on_fault_ended(now, impairment_name(how))
+            }
+            Event::Crashed { .. } => self.on_fault_began(now, "crash"),
+            Event::Restarted { .. } => self.on_fault_ended(now, "crash"),
+            Event::Closed { why: CloseReason::Cut, .. } => self.on_instant_fault(now, "cut"),
+            Event::DiedSilently { why: SilentDeathCause::HalfOpen(_), .. } => {
+                self.on_instant_fault(now, "half-open")
+            }
+            Event::DiedSilently { why: SilentDeathCause::NatTimeout, .. } => {
+                self.on_instant_fault(now, "nat-forgot")
+            }
             _ => {}
         }
     }
 }
 
-const fn hindrance(how: Hindrance) -> &'static str {
+const fn impairment_name(how: Impairment) -> &'static str {
     match how {
-        Hindrance::Partition(_) => "partition",
-        Hindrance::Stall => "stall",
-        Hindrance::Slow => "slow",
+        Impairment::Partition(_) => "partition",
+        Impairment::Stall => "stall",
+        Impairment::Slow => "slow",
     }
 }
 
@@ -250,7 +262,7 @@ mod tests {
         backlog(&mut observer, 1, BROKER, 2);
         backlog(&mut observer, 2, Node::Client(CLIENT), 3);
         backlog(&mut observer, 3, BROKER, 0);
-        observer.observe(at(4), &Event::Phase(Phase::CalmTwo));
+        observer.observe(at(4), &Event::Phase(Phase::ReconnectDrain));
         backlog(&mut observer, 5, BROKER, 9);
         let timeline = observer.finish(at(6));
         let steps: Vec<_> = timeline.steps.iter().map(|it| (it.at, it.in_flight)).collect();
@@ -259,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_trial_is_told_by_the_most_of_each_stretch() {
+    fn a_long_trial_is_summarised_by_the_peak_of_each_bucket() {
         let mut observer = TimelineObserver::new(0);
         for millis in 1..100_000 {
             let level = if millis == 77_777 { 500 } else { u32::try_from(millis % 3).unwrap() };
@@ -277,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_that_overlap_are_one_trouble() {
+    fn overlapping_faults_are_one_interval() {
         let mut observer = TimelineObserver::new(2);
         let other = ClientIndex(1);
         observer.observe(at(10), &Event::OutageBegan { client: CLIENT });
@@ -287,19 +299,19 @@ mod tests {
         observer.observe(at(30), &Event::Crashed { node: BROKER });
         let timeline = observer.finish(at(40));
         let troubles: Vec<_> =
-            timeline.troubles.iter().map(|it| (it.from, it.until, it.what.as_str())).collect();
+            timeline.faults.iter().map(|it| (it.from, it.until, it.kind.as_str())).collect();
         assert_eq!(troubles, [(at(10), at(20), "outage"), (at(30), at(40), "crash")]);
     }
 
     #[test]
-    fn troubles_are_bounded() {
+    fn fault_intervals_are_bounded() {
         let mut observer = TimelineObserver::new(1);
         for millis in 1..10_000 {
             observer.observe(at(millis * 2), &Event::OutageBegan { client: CLIENT });
             observer.observe(at(millis * 2 + 1), &Event::OutageEnded { client: CLIENT });
         }
         let timeline = observer.finish(at(30_000));
-        assert_eq!(timeline.troubles.len(), MAX_TROUBLES);
-        assert_eq!(timeline.troubles.last().unwrap().until, at(19_999));
+        assert_eq!(timeline.faults.len(), MAX_FAULTS);
+        assert_eq!(timeline.faults.last().unwrap().until, at(19_999));
     }
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::counters::WORDS;
+use super::counters::COUNTER_NAMES;
 use super::metrics::Metrics;
-use super::rules::{ALL, Rule, Strength};
+use super::rules::{ALL_RULES, Rule, Strength};
 use qoslab_core::base::ending::Ending;
-use qoslab_core::base::name::{ClientIndex, Node, StreamIndex};
+use qoslab_core::base::name::{ClientIndex, Node, PublisherIndex};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Time;
 use qoslab_core::mqtt::settings::Version;
@@ -34,19 +34,19 @@ pub struct Outcome {
     /// The first few violations in full, at most [`MAX_FINDINGS`] for each [`Violation`].
     pub findings: Vec<Finding>,
     /// Rules of the standard that endpoints were seen to break, whether or not a promise broke.
-    pub rules: BTreeMap<RuleBreak, u64>,
+    pub rule_violations: BTreeMap<RuleViolationKind, u64>,
     /// The first few of them, at most [`MAX_FINDINGS`] for each [`RuleBreak`], by time.
     pub rule_findings: Vec<RuleFinding>,
     /// Units that were owed but for a reason that the scenario or the standard accepts.
     pub excuses: BTreeMap<Excuse, u64>,
     /// How often the interesting things happened, by the names that `sometimes` uses.
-    #[serde(deserialize_with = "counters")]
-    pub sometimes: BTreeMap<&'static str, u64>,
+    #[serde(deserialize_with = "deserialize_counters")]
+    pub counters: BTreeMap<&'static str, u64>,
 }
 
 /// One kind of broken rule, as it is counted, expected and reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct RuleBreak {
+pub struct RuleViolationKind {
     /// Which rule.
     pub rule: Rule,
     /// Who broke it: the publisher, the broker or the subscriber.
@@ -59,14 +59,14 @@ pub struct RuleBreak {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleFinding {
     /// What kind.
-    pub broken: RuleBreak,
+    pub kind: RuleViolationKind,
     /// When; for what was never done, when it became due.
     pub at: Time,
     /// One plain sentence: who did what, and of which message.
     pub sentence: String,
 }
 
-impl RuleBreak {
+impl RuleViolationKind {
     /// The rule's id in the version that was spoken, such as `MQTT-4.3.3-2`; `None` where no
     /// numbered sentence says it, as in all of MQTT 3.1.
     #[must_use]
@@ -162,12 +162,12 @@ pub struct Finding {
     pub violation: Violation,
     /// The rule that the blamed endpoint broke, such as `MQTT-4.3.3-2`; `None` if it is no
     /// endpoint's fault, or no single sentence of the standard says it.
-    #[serde(deserialize_with = "rule_id")]
+    #[serde(deserialize_with = "deserialize_rule_id")]
     pub rule: Option<RuleId>,
     /// One plain sentence: why the blame falls there.
-    pub because: String,
+    pub reason: String,
     /// Who published.
-    pub stream: StreamIndex,
+    pub publisher: PublisherIndex,
     /// Which message of that stream, from 0.
     pub sequence: u32,
     /// The published QoS.
@@ -181,12 +181,12 @@ pub struct Finding {
     /// How many copies were delivered in all.
     pub copies: u32,
     /// The message's packets in order, one line each, as `time  who  what`.
-    pub story: Vec<StoryLine>,
+    pub history: Vec<HistoryLine>,
 }
 
 /// One line of a message's story.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoryLine {
+pub struct HistoryLine {
     /// When.
     pub at: Time,
     /// What happened, in words, with node names.
@@ -211,18 +211,20 @@ pub enum Excuse {
 }
 
 /// Counters as they were written: each has one of the known names.
-fn counters<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<&'static str, u64>, D::Error> {
+fn deserialize_counters<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<&'static str, u64>, D::Error> {
     let named = BTreeMap::<String, u64>::deserialize(from)?;
     let known = |(name, count): (String, u64)| {
-        let word = WORDS.into_iter().find(|word| *word == name);
+        let word = COUNTER_NAMES.into_iter().find(|word| *word == name);
         word.map(|word| (word, count)).ok_or_else(|| D::Error::custom("an unknown counter"))
     };
     named.into_iter().map(known).collect()
 }
 
 /// A rule's id as it was written: one of those that the rules have.
-fn rule_id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<RuleId>, D::Error> {
+fn deserialize_rule_id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<RuleId>, D::Error> {
     let Some(written) = Option::<String>::deserialize(from)? else { return Ok(None) };
-    let known = ALL.iter().flat_map(|rule| rule.ids()).find(|id| *id == written);
+    let known = ALL_RULES.iter().flat_map(|rule| rule.ids()).find(|id| *id == written);
     known.map(Some).ok_or_else(|| D::Error::custom("an unknown rule"))
 }

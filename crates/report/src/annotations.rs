@@ -2,12 +2,12 @@
 //! scenario's file (docs.github.com, "Workflow commands for GitHub Actions").
 
 use super::escape::{workflow_message, workflow_property};
-use super::number::{counted, measured};
-use super::{failure, words};
-use qoslab_study::result::{Cause, Failure, PointResult, ScenarioResult, Verdict};
+use super::number::{counted, format_measured};
+use super::{failure, labels};
+use qoslab_study::result::{Failure, FailureCause, PointResult, ScenarioResult, Verdict};
 
 /// GitHub shows ten errors of a step and drops the rest.
-const MOST: usize = 10;
+const MAX_ERRORS: usize = 10;
 
 /// A line for each point with failing trials, need that is not met, expectation that was not seen,
 /// and known break that is gone; after ten of them, a notice of how many more there are. Empty if
@@ -15,17 +15,17 @@ const MOST: usize = 10;
 /// only a warning.
 #[must_use]
 pub fn annotations(results: &[ScenarioResult], flags: &str, is_lenient: bool) -> String {
-    let each = results.iter().flat_map(|result| of_scenario(result, flags, is_lenient));
+    let each = results.iter().flat_map(|result| scenario_annotations(result, flags, is_lenient));
     let all: Vec<String> = each.collect();
-    let mut text: String = all.iter().take(MOST).map(String::as_str).collect();
-    if all.len() > MOST {
-        let more = counted((all.len() - MOST) as u64, "more failure");
+    let mut text: String = all.iter().take(MAX_ERRORS).map(String::as_str).collect();
+    if all.len() > MAX_ERRORS {
+        let more = counted((all.len() - MAX_ERRORS) as u64, "more failure");
         text += &format!("::notice title=qoslab::{more}: see the log and the reports\n");
     }
     text
 }
 
-fn of_scenario(result: &ScenarioResult, flags: &str, is_lenient: bool) -> Vec<String> {
+fn scenario_annotations(result: &ScenarioResult, flags: &str, is_lenient: bool) -> Vec<String> {
     let kind = |verdict| match verdict {
         Verdict::Inconclusive if is_lenient => "warning",
         _ => "error",
@@ -35,55 +35,61 @@ fn of_scenario(result: &ScenarioResult, flags: &str, is_lenient: bool) -> Vec<St
         let failure = point.failures.first()?;
         let what = format!(
             "{} of {}: {}; reproduce: {}",
-            point.trials.len() - point.count(Verdict::Holds),
+            point.trials.len() - point.verdict_count(Verdict::Holds),
             counted(point.trials.len() as u64, "run"),
-            why(failure),
-            failure::reproduce(&result.scenario, result.engine, failure, flags)
+            failure_summary(failure),
+            failure::reproduce_command(&result.scenario, result.engine, failure, flags)
         );
         let title = title(result, &point.label);
-        Some(remark(kind(point.verdict()), result, line(result, point), &title, &what))
+        Some(annotate(kind(point.verdict()), result, workload_line(result, point), &title, &what))
     });
     let needs = result.needs.iter().filter_map(|need| {
-        let verdict = result.judged(need).filter(|verdict| *verdict != Verdict::Holds)?;
+        let verdict = result.need_verdict(need).filter(|verdict| *verdict != Verdict::Holds)?;
         let seen = need.worst.as_ref().map_or_else(
             || "could not be measured".to_owned(),
-            |worst| format!("{} at {}", measured(&need.need, worst), worst.label),
+            |worst| format!("{} at {}", format_measured(&need.need, worst), worst.label),
         );
         let what = format!("need {}: {seen}", need.need.text);
-        let line = of_text(result, &need.need.text);
-        Some(remark(kind(verdict), result, line, &title(result, "need"), &what))
+        let line = line_of_text(result, &need.need.text);
+        Some(annotate(kind(verdict), result, line, &title(result, "need"), &what))
     });
-    let missed = |count: u64| result.happened(count) == Some(Verdict::Inconclusive);
+    let missed = |count: u64| result.occurrence_verdict(count) == Some(Verdict::Inconclusive);
     let sometimes = result.sometimes.iter().filter(move |(_, count)| missed(*count));
     let sometimes = sometimes.map(|(name, _)| {
         let what = format!("{name} never happened");
-        remark(missing, result, 1, &title(result, "sometimes"), &what)
+        annotate(missing, result, 1, &title(result, "sometimes"), &what)
     });
     let expected = result.expected.iter().filter(move |(_, count)| missed(*count));
     let expected = expected.map(|(it, _)| {
-        let what = format!("expected break never happened: {}", words::expected(&it.what));
-        remark(missing, result, 1, &title(result, "expected break"), &what)
+        let what = format!("expected break never happened: {}", labels::expected_break(&it.what));
+        annotate(missing, result, 1, &title(result, "expected break"), &what)
     });
     let known = result.known.iter().filter(|(_, count)| !result.narrowed && *count == 0);
     let known = known.map(|(it, count)| {
-        let what = format!("{}: {}", words::expected(&it.what), words::known_seen(it, *count));
-        remark("notice", result, 1, &title(result, "known break"), &what)
+        let what = format!(
+            "{}: {}",
+            labels::expected_break(&it.what),
+            labels::known_break_status(it, *count)
+        );
+        annotate("notice", result, 1, &title(result, "known break"), &what)
     });
     points.chain(needs).chain(sometimes).chain(expected).chain(known).collect()
 }
 
-fn why(failure: &Failure) -> String {
+fn failure_summary(failure: &Failure) -> String {
     match &failure.cause {
-        Cause::Broken { violations, rules, .. } => {
+        FailureCause::Broken { violations, rules, .. } => {
             let promises = violations.keys().map(|it| {
-                let (promise, breach) = (words::promise(it.promise), words::breach(it.breach));
-                format!("{promise} {breach}, blame {}", words::blame(it.blame))
+                let (promise, breach) = (labels::promise(it.promise), labels::breach(it.breach));
+                format!("{promise} {breach}, blame {}", labels::blame(it.blame))
             });
-            promises.chain(rules.keys().map(words::broken_rule)).collect::<Vec<_>>().join("; ")
+            promises.chain(rules.keys().map(labels::broken_rule)).collect::<Vec<_>>().join("; ")
         }
-        Cause::NotDrained { ending, at } => failure::not_drained(*ending, *at).trim().to_owned(),
-        Cause::NotDeterministic { .. } => "not deterministic, a bug in qoslab".to_owned(),
-        Cause::Panicked(message) => format!("qoslab panicked: {message}"),
+        FailureCause::NotDrained { ending, at } => {
+            failure::not_drained_text(*ending, *at).trim().to_owned()
+        }
+        FailureCause::NotDeterministic { .. } => "not deterministic, a bug in qoslab".to_owned(),
+        FailureCause::Panicked(message) => format!("qoslab panicked: {message}"),
     }
 }
 
@@ -92,7 +98,13 @@ fn title(result: &ScenarioResult, what: &str) -> String {
 }
 
 /// A remark of a `kind` that GitHub knows: `error`, `warning` or `notice`.
-fn remark(kind: &str, result: &ScenarioResult, line: usize, title: &str, message: &str) -> String {
+fn annotate(
+    kind: &str,
+    result: &ScenarioResult,
+    line: usize,
+    title: &str,
+    message: &str,
+) -> String {
     format!(
         "::{kind} file={},line={line},title={}::{}\n",
         workflow_property(&result.scenario.path),
@@ -102,15 +114,15 @@ fn remark(kind: &str, result: &ScenarioResult, line: usize, title: &str, message
 }
 
 /// The line of the first workload, from 1.
-fn line(result: &ScenarioResult, point: &PointResult) -> usize {
+fn workload_line(result: &ScenarioResult, point: &PointResult) -> usize {
     let setup = &result.scenario.points[point.index].setup;
     let is_workload = |line: &str| line.contains("client.publish") || line.starts_with("publish");
     let lines = result.scenario.source.lines().position(|line| is_workload(line.trim_start()));
-    lines.filter(|_| !setup.streams.is_empty()).map_or(1, |at| at + 1)
+    lines.filter(|_| !setup.publishers.is_empty()).map_or(1, |at| at + 1)
 }
 
 /// The line in which a text stands, from 1; 1 where it stands nowhere as it is.
-fn of_text(result: &ScenarioResult, text: &str) -> usize {
+fn line_of_text(result: &ScenarioResult, text: &str) -> usize {
     result.scenario.source.lines().position(|line| line.contains(text)).map_or(1, |at| at + 1)
 }
 
@@ -120,24 +132,27 @@ mod tests {
 
     use super::*;
     use qoslab_sim::trial::Trial;
-    use qoslab_study::gate::Gate;
+    use qoslab_study::fixtures::{broken_outcome, scenario};
     use qoslab_study::plan::{Selection, plan};
-    use qoslab_study::testing::{broken_outcome, scenario};
+    use qoslab_study::runner::Runner;
 
-    fn broken(expect: &str, path: &str, name: &str) -> ScenarioResult {
+    fn violated_result(expect: &str, path: &str, name: &str) -> ScenarioResult {
         let mut scenario = scenario(expect);
         path.clone_into(&mut scenario.path);
         name.clone_into(&mut scenario.name);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         let plans = plan(vec![scenario], &Selection::default()).unwrap();
-        let gate = Gate { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+        let gate = Runner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
         gate.run(plans, &|trial: &Trial| Ok(broken_outcome(trial)), &()).remove(0)
     }
 
     #[test]
-    fn a_failure_stands_at_its_workload_and_a_need_at_its_line() {
-        let text =
-            annotations(&[broken("need = [\"qos0.lost <= 5%\"]", "a.toml", "a")], " --wire", false);
+    fn a_failure_is_placed_at_its_workload_and_a_need_at_its_line() {
+        let text = annotations(
+            &[violated_result("need = [\"qos0.lost <= 5%\"]", "a.toml", "a")],
+            " --wire",
+            false,
+        );
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 3, "{text}");
         let start = "::error file=a.toml,line=8,title=a%3A qos 0::4 of 4 runs: exactly-once \
@@ -151,15 +166,15 @@ mod tests {
     #[test]
     fn a_scenario_cannot_write_commands_of_its_own() {
         let hostile = "x,line=9::warning::y\n::error::z%0A\x1b[2J\u{202e}";
-        let text = annotations(&[broken("", hostile, hostile)], "", false);
+        let text = annotations(&[violated_result("", hostile, hostile)], "", false);
         assert!(text.lines().all(|line| line.starts_with("::error file=x%2Cline=9%3A%3A")));
         assert!(text.chars().all(|char| char == '\n' || !char.is_control()));
         assert!(!text.contains("%0A") && text.contains("%250A"), "{text}");
     }
 
     #[test]
-    fn after_ten_only_their_number_is_told() {
-        let results: Vec<_> = (0..7).map(|_| broken("", "a.toml", "a")).collect();
+    fn after_ten_errors_only_their_number_is_reported() {
+        let results: Vec<_> = (0..7).map(|_| violated_result("", "a.toml", "a")).collect();
         let text = annotations(&results, "", false);
         assert_eq!(text.matches("::error ").count(), 10);
         assert!(

@@ -5,23 +5,23 @@ use std::collections::BTreeMap;
 use super::describe;
 use super::number::counted;
 use qoslab_core::base::units::{write_energy, write_power};
-use qoslab_core::mqtt::settings::Store;
+use qoslab_core::mqtt::settings::StorePolicy;
 use qoslab_core::network::radio::RadioSettings;
 use qoslab_core::network::settings::{
-    DirectionSettings, Interval, LinkSettings, LossModel, Transport,
+    DirectionSettings, IntervalDistribution, LinkSettings, LossModel, Transport,
 };
 use qoslab_sim::trial::{ClientSetup, Setup, Trigger};
 use qoslab_study::scenario::Scenario;
 
 /// At most so many different links or kinds of session are told one by one.
-const MOST_KINDS: usize = 12;
+const MAX_KINDS: usize = 12;
 
 /// What is assumed, a name and a text each, in a fixed order.
 #[must_use]
 pub fn assumptions(scenario: &Scenario) -> Vec<(&'static str, Vec<String>)> {
     let Some(point) = scenario.points.first() else { return Vec::new() };
     let setup = &*point.setup;
-    let rules = describe::rules(scenario);
+    let rules = describe::scenario_rules(scenario);
     let stores: Vec<String> = scenario
         .groups
         .iter()
@@ -35,12 +35,12 @@ pub fn assumptions(scenario: &Scenario) -> Vec<(&'static str, Vec<String>)> {
         ("MQTT", vec![rules.mqtt]),
         ("Transport", vec![rules.transport]),
         ("Retry rule", vec![rules.retry]),
-        ("Size", vec![describe::size(setup)]),
-        ("Sessions", by_kind(setup, |client| Some(session(client)))),
+        ("Size", vec![describe::workload_size(setup)]),
+        ("Sessions", grouped_by_text(setup, |client| Some(session(client)))),
         ("Stores", stores),
         ("Profiles and quirks", vec![endpoints]),
-        ("Links", by_kind(setup, |client| Some(link(&client.link)))),
-        ("Radios", by_kind(setup, |client| client.radio.as_deref().map(radio))),
+        ("Links", grouped_by_text(setup, |client| Some(link(&client.link)))),
+        ("Radios", grouped_by_text(setup, |client| client.radio.as_deref().map(radio))),
         ("Faults", vec![faults(setup, point.swarm.is_some())]),
         ("Deadline", vec![format!("{} of virtual time", setup.deadline)]),
     ];
@@ -48,11 +48,14 @@ pub fn assumptions(scenario: &Scenario) -> Vec<(&'static str, Vec<String>)> {
 }
 
 /// A line for each different thing that clients have, with whose it is.
-fn by_kind(setup: &Setup, kind: impl Fn(&ClientSetup) -> Option<String>) -> Vec<String> {
+fn grouped_by_text(
+    setup: &Setup,
+    describe_client: impl Fn(&ClientSetup) -> Option<String>,
+) -> Vec<String> {
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     let mut kinds: Vec<(String, &str, u64)> = Vec::new();
     for client in &setup.clients {
-        let Some(text) = kind(client) else { continue };
+        let Some(text) = describe_client(client) else { continue };
         let at = *places.entry(text.clone()).or_insert(kinds.len());
         match kinds.get_mut(at) {
             Some((_, _, count)) => *count += 1,
@@ -61,14 +64,14 @@ fn by_kind(setup: &Setup, kind: impl Fn(&ClientSetup) -> Option<String>) -> Vec<
     }
     let mut lines: Vec<String> = kinds
         .iter()
-        .take(MOST_KINDS)
+        .take(MAX_KINDS)
         .map(|(text, first, count)| match count {
             1 => format!("{first}: {text}"),
             _ => format!("{first} and {} like it: {text}", counted(count - 1, "client")),
         })
         .collect();
-    if kinds.len() > MOST_KINDS {
-        lines.push(format!("and {} more", counted((kinds.len() - MOST_KINDS) as u64, "kind")));
+    if kinds.len() > MAX_KINDS {
+        lines.push(format!("and {} more", counted((kinds.len() - MAX_KINDS) as u64, "kind")));
     }
     lines
 }
@@ -85,17 +88,17 @@ fn session(client: &ClientSetup) -> String {
     let queue = counted(settings.hop.max_queued.into(), "message");
     let mut text =
         format!("{kind}, {keep_alive}, {window} in flight at most, room for {queue} to wait");
-    if !client.absences.is_empty() {
-        text += &format!(", away {}", counted(client.absences.len() as u64, "time"));
+    if !client.offline_periods.is_empty() {
+        text += &format!(", away {}", counted(client.offline_periods.len() as u64, "time"));
     }
     text
 }
 
-fn store(store: Store) -> String {
+fn store(store: StorePolicy) -> String {
     match store {
-        Store::Durable => "durable".to_owned(),
-        Store::Snapshot(every) => format!("snapshot every {every}"),
-        Store::Volatile => "volatile".to_owned(),
+        StorePolicy::Durable => "durable".to_owned(),
+        StorePolicy::Snapshot(every) => format!("snapshot every {every}"),
+        StorePolicy::Volatile => "volatile".to_owned(),
     }
 }
 
@@ -176,21 +179,22 @@ fn faults(setup: &Setup, swarm: bool) -> String {
     };
     let once = count(|trigger| matches!(trigger, Trigger::At(_)));
     let again = count(|trigger| matches!(trigger, Trigger::Every(_)));
-    let packets = count(|trigger| matches!(trigger, Trigger::Packet(_) | Trigger::Named(_)));
+    let packets =
+        count(|trigger| matches!(trigger, Trigger::NthPacket(_) | Trigger::NamedPacket(_)));
     let kinds = [(once, "at a time"), (again, "again and again"), (packets, "at a packet")];
     let kinds = kinds.iter().filter(|(count, _)| *count > 0);
-    let mut told: Vec<String> = kinds.map(|(count, when)| format!("{count} {when}")).collect();
+    let mut parts: Vec<String> = kinds.map(|(count, when)| format!("{count} {when}")).collect();
     if swarm {
-        told.push("classes that each seed switches on or off".to_owned());
+        parts.push("classes that each seed switches on or off".to_owned());
     }
-    if told.is_empty() { "none".to_owned() } else { told.join(", ") }
+    if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
 }
 
-fn interval(interval: Interval) -> String {
+fn interval(interval: IntervalDistribution) -> String {
     match interval {
-        Interval::Fixed(span) => span.to_string(),
-        Interval::Uniform(least, most) => format!("{least} to {most}"),
-        Interval::Exponential(mean) => format!("{mean} (mean)"),
+        IntervalDistribution::Fixed(span) => span.to_string(),
+        IntervalDistribution::Uniform(least, most) => format!("{least} to {most}"),
+        IntervalDistribution::Exponential(mean) => format!("{mean} (mean)"),
     }
 }
 

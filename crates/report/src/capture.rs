@@ -12,18 +12,18 @@ use std::collections::BTreeSet;
 use thiserror::Error;
 
 use super::escape;
-use super::ladder::words;
+use super::ladder::wording;
 use qoslab_core::base::name::{ClientIndex, Connection, Node};
 use qoslab_core::base::units::format_bytes;
 use qoslab_core::mqtt::packet::Packet;
 use qoslab_core::mqtt::wire::{self, WireError};
 use qoslab_sim::trial::Setup;
-use qoslab_study::tape::{Flight, Tape};
+use qoslab_study::recording::{RecordedPacket, TrialRecording};
 
 /// No capture is longer: nobody opens one of more, and payloads may be large.
-const MOST_BYTES: usize = 1 << 30;
+const MAX_BYTES: usize = 1 << 30;
 /// Names are cut there; no resolver takes longer ones.
-const MOST_NAME: usize = 255;
+const MAX_NAME_BYTES: usize = 255;
 /// Upper PDU: data that begin with the tags below.
 const LINK_TYPE: u16 = 252;
 
@@ -39,7 +39,7 @@ pub enum CaptureError {
         error: WireError,
     },
     /// The packets are too much for one file.
-    #[error("write more than {}: show one message, or less time", format_bytes(MOST_BYTES as u64))]
+    #[error("write more than {}: show one message, or less time", format_bytes(MAX_BYTES as u64))]
     TooLarge,
 }
 
@@ -47,15 +47,15 @@ pub enum CaptureError {
 ///
 /// # Errors
 /// If a packet cannot be encoded, or all are too long together.
-pub fn capture(tape: &Tape, setup: &Setup) -> Result<Vec<u8>, CaptureError> {
-    let flights = || tape.context.iter().chain(&tape.flights);
+pub fn capture(recording: &TrialRecording, setup: &Setup) -> Result<Vec<u8>, CaptureError> {
+    let packets = || recording.earlier_connects.iter().chain(&recording.packets);
     let mut file = Vec::new();
-    header(&mut file);
-    names(&mut file, &flights().map(|flight| flight.name.client).collect(), setup);
-    for flight in flights() {
+    header_blocks(&mut file);
+    name_resolution_block(&mut file, &packets().map(|flight| flight.name.client).collect(), setup);
+    for flight in packets() {
         let Some(packet) = &flight.packet else { continue };
         enhanced_packet(&mut file, flight, packet, setup)?;
-        if file.len() > MOST_BYTES {
+        if file.len() > MAX_BYTES {
             return Err(CaptureError::TooLarge);
         }
     }
@@ -63,7 +63,7 @@ pub fn capture(tape: &Tape, setup: &Setup) -> Result<Vec<u8>, CaptureError> {
 }
 
 /// Section header block and interface description block.
-fn header(file: &mut Vec<u8>) {
+fn header_blocks(file: &mut Vec<u8>) {
     let mut section = Vec::new();
     section.extend(0x1A2B_3C4D_u32.to_le_bytes());
     // Version 1.0, and a length that is not given.
@@ -86,13 +86,15 @@ fn header(file: &mut Vec<u8>) {
 }
 
 /// Name resolution block: an address for each node that sends or receives anything.
-fn names(file: &mut Vec<u8>, clients: &BTreeSet<ClientIndex>, setup: &Setup) {
+fn name_resolution_block(file: &mut Vec<u8>, clients: &BTreeSet<ClientIndex>, setup: &Setup) {
     let nodes = [Node::Broker].into_iter().chain(clients.iter().copied().map(Node::Client));
     let mut body = Vec::new();
     for node in nodes {
         let name = match node {
             Node::Broker => "broker".to_owned(),
-            Node::Client(client) => cut(&setup.clients[client.index()].name, MOST_NAME),
+            Node::Client(client) => {
+                truncate_text(&setup.clients[client.index()].name, MAX_NAME_BYTES)
+            }
         };
         let record = [&address(node)[..], name.as_bytes(), &[0]].concat();
         option(&mut body, 1, &record);
@@ -104,30 +106,30 @@ fn names(file: &mut Vec<u8>, clients: &BTreeSet<ClientIndex>, setup: &Setup) {
 /// Enhanced packet block.
 fn enhanced_packet(
     file: &mut Vec<u8>,
-    flight: &Flight,
+    recorded: &RecordedPacket,
     packet: &Packet,
     setup: &Setup,
 ) -> Result<(), CaptureError> {
-    let name = setup.packet_text(&flight.name);
-    let version = setup.clients[flight.name.client.index()].settings.version;
+    let name = setup.format_packet_name(&recorded.name);
+    let version = setup.clients[recorded.name.client.index()].settings.version;
     let mqtt = wire::encode(packet, version).map_err(|error| CaptureError::Packet {
         packet: escape::terminal(&name).into_owned(),
         error,
     })?;
     let mut data = Vec::new();
-    let (from, to) = (flight.from(), flight.to());
+    let (from, to) = (recorded.sender(), recorded.receiver());
     tag(&mut data, 12, b"mqtt");
     tag(&mut data, 20, &address(from));
     tag(&mut data, 21, &address(to));
     // Ports are TCP's, also for datagrams: a dissector knows MQTT on no other.
     tag(&mut data, 24, &2_u32.to_be_bytes());
-    tag(&mut data, 25, &port(from, flight.connection).to_be_bytes());
-    tag(&mut data, 26, &port(to, flight.connection).to_be_bytes());
+    tag(&mut data, 25, &port(from, recorded.connection).to_be_bytes());
+    tag(&mut data, 26, &port(to, recorded.connection).to_be_bytes());
     tag(&mut data, 0, &[]);
     data.extend(mqtt);
     let length = u32::try_from(data.len()).map_err(|_| CaptureError::TooLarge)?;
 
-    let nanos = flight.sent.as_nanos();
+    let nanos = recorded.sent_at.as_nanos();
     let [high, low] = [nanos >> 32, nanos & u64::from(u32::MAX)];
     let mut body = Vec::with_capacity(data.len() + 200);
     body.extend(0_u32.to_le_bytes());
@@ -138,8 +140,8 @@ fn enhanced_packet(
     body.extend(length.to_le_bytes());
     body.extend(data);
     pad(&mut body);
-    let comment = [words::fate(flight, setup), name].join("; ");
-    option(&mut body, 1, cut(&comment, 4 * MOST_NAME).as_bytes());
+    let comment = [wording::fate_text(recorded, setup), name].join("; ");
+    option(&mut body, 1, truncate_text(&comment, 4 * MAX_NAME_BYTES).as_bytes());
     option(&mut body, 0, &[]);
     block(file, 6, &body);
     Ok(())
@@ -195,9 +197,9 @@ fn pad(bytes: &mut Vec<u8>) {
 }
 
 /// A text without control characters, of at most so many bytes.
-fn cut(text: &str, most: usize) -> String {
+fn truncate_text(text: &str, max_bytes: usize) -> String {
     let mut text = escape::terminal(text).into_owned();
-    text.truncate(text.floor_char_boundary(most));
+    text.truncate(text.floor_char_boundary(max_bytes));
     text
 }
 

@@ -9,16 +9,16 @@ use std::borrow::Cow;
 
 pub mod axis;
 pub mod bars;
-mod elements;
 pub mod font;
 mod frame;
 pub mod ladder;
 pub mod lines;
 pub mod map;
 pub mod palette;
-mod picture;
+mod shapes;
 pub mod stacks;
 pub mod steps;
+mod svg_backend;
 
 /// A chart that is ready to be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct Chart {
 
 /// The words of a chart; texts of a scenario may be among them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Words {
+pub struct ChartText {
     /// As of [`Chart::id`]: letters, digits and hyphens.
     pub id: Cow<'static, str>,
     /// As of [`Chart::title`].
@@ -50,7 +50,7 @@ pub struct Words {
     pub caption: String,
 }
 
-impl Words {
+impl ChartText {
     /// The chart of these words and this picture.
     fn chart(self, svg: String) -> Chart {
         Chart {

@@ -1,9 +1,9 @@
 //! From a study to its charts: which there are, what they show, and what each one finds.
 
 mod amounts;
+mod findings;
 mod lines;
 mod map;
-mod sentences;
 mod series;
 mod times;
 
@@ -14,7 +14,7 @@ use super::chart::Chart;
 use qoslab_study::choose::Objective;
 use qoslab_study::scenario::expect::Need;
 use qoslab_study::sweep::Study;
-use series::{Slice, all_series};
+use series::{AxisSlice, all_series};
 
 /// What the reader wants of a QoS, for the map.
 #[derive(Clone, Debug, Default)]
@@ -40,18 +40,18 @@ impl ChartOptions {
 /// one cell shows the middle one.
 #[must_use]
 pub fn charts(study: &Study, options: &ChartOptions) -> Vec<Chart> {
-    let slice = Slice::of(study);
+    let slice = AxisSlice::longest(study);
     let series = all_series(&slice);
     if series.is_empty() {
         return Vec::new();
     }
     let all = [
-        map::map(study, options),
+        map::choice_map(study, options),
         Some(lines::delivered(&slice, &series)),
         Some(lines::duplicates(&slice, &series)),
         Some(lines::packets(&slice, &series)),
         Some(amounts::packets_by_type(&slice, &series)),
-        amounts::bytes(&slice),
+        amounts::bytes_by_purpose(&slice),
         lines::overhead(&slice, &series),
         lines::energy(&slice, &series),
         Some(lines::latency(&slice, &series)),

@@ -1,22 +1,22 @@
 //! A choice in words: the answer first, then why, how sure it is, where it would flip, and what
 //! no QoS gives.
 
-mod lessons;
-mod machine;
-mod sentences;
+mod decision_json;
+mod decision_text;
+mod explanations;
 
-pub use machine::json;
+pub use decision_json::json;
 
 use super::escape;
-use sentences::Names;
+use decision_text::DecisionText;
 
-use qoslab_study::choose::{Candidate, Choice, Flips, Objective};
+use qoslab_study::choose::{Candidate, Choice, Crossovers, Objective};
 use qoslab_study::sweep::Study;
 
 /// The columns of a terminal.
 const WIDTH: usize = 80;
 /// A terminal shows at most so many options.
-const MOST_ROWS: usize = 12;
+const MAX_ROWS: usize = 12;
 
 /// What was chosen, in words and with a table. Its texts are not escaped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,34 +34,36 @@ pub struct Decision {
 impl Decision {
     /// The words for a choice of a study, with where it would flip.
     #[must_use]
-    pub fn of(study: &Study, choice: &Choice, flips: &[Flips]) -> Self {
-        let names = Names { study, choice };
+    pub fn new(study: &Study, choice: &Choice, flips: &[Crossovers]) -> Self {
+        let names = DecisionText { study, choice };
         let best = choice.best.map(|at| &choice.options[at]);
         let title = best.map_or_else(
             || "No QoS meets all needs.".to_owned(),
             |best| format!("Choose {}.", names.option(best)),
         );
-        let mut paragraphs = vec![names.why()];
+        let mut paragraphs = vec![names.comparison()];
         paragraphs.extend(choice.reasons.iter().cloned());
         paragraphs.extend([names.certainty(), names.flips(flips)]);
-        paragraphs.push(lessons::of(study, choice).join(" "));
-        paragraphs.push(names.cost());
+        paragraphs.push(explanations::explanations(study, choice).join(" "));
+        paragraphs.push(names.cost_note());
         paragraphs.retain(|paragraph| !paragraph.is_empty());
         let has_month = matches!(choice.objective, Objective::Money(_));
         let mut header = vec!["option", "cost", "relative"];
         header.extend(has_month.then_some("a month"));
         header.push("misses");
         let row = |option: &Candidate| {
-            let mut row = vec![names.option(option), sentences::amount(option.cost.value)];
+            let mut row =
+                vec![names.option(option), decision_text::format_amount(option.cost.value)];
             row.push(best.map_or_else(
                 || "-".to_owned(),
                 |best| format!("{:.2} x", option.cost.value / best.cost.value),
             ));
             if has_month {
-                let month = option.month.map(|month| sentences::amount(month.cost));
+                let month =
+                    option.monthly_cost.map(|month| decision_text::format_amount(month.cost));
                 row.push(month.unwrap_or_else(|| "-".to_owned()));
             }
-            row.push(sentences::misses_in_short(option));
+            row.push(decision_text::missed_summary(option));
             row
         };
         Self {
@@ -81,7 +83,7 @@ impl Decision {
             wrap(&escape::terminal(paragraph), &mut text);
         }
         text.push('\n');
-        let rows = self.rows.iter().take(MOST_ROWS);
+        let rows = self.rows.iter().take(MAX_ROWS);
         let rows: Vec<Vec<String>> = std::iter::once(&self.header)
             .chain(rows)
             .map(|row| row.iter().map(|cell| escape::terminal(cell).into_owned()).collect())
@@ -101,8 +103,8 @@ impl Decision {
             text.push_str(&line);
             text.push('\n');
         }
-        if self.rows.len() > MOST_ROWS {
-            let more = self.rows.len() - MOST_ROWS;
+        if self.rows.len() > MAX_ROWS {
+            let more = self.rows.len() - MAX_ROWS;
             text.push_str(&format!("and {more} more, in report.html\n"));
         }
         text

@@ -19,26 +19,26 @@ pub use points::points;
 pub use trials::trials;
 
 /// A name, what it means, and how its value is found.
-type Named<F> = (&'static str, &'static str, F);
+type ColumnSpec<F> = (&'static str, &'static str, F);
 
 /// A table: its columns, and its rows in a fixed order.
 #[derive(Debug)]
-pub struct Table<'a, R> {
+pub struct ColumnTable<'a, R> {
     /// The columns.
-    pub columns: Vec<Column<'a, R>>,
+    pub columns: Vec<TableColumn<'a, R>>,
     /// The rows.
     pub rows: Vec<R>,
 }
 
 /// One column of rows `R`.
-pub struct Column<'a, R> {
+pub struct TableColumn<'a, R> {
     /// Its name, with its unit at the end.
     pub name: Cow<'static, str>,
     /// What it means.
     pub about: Cow<'static, str>,
     /// What its fields are.
     pub kind: FieldKind,
-    value: Box<dyn Fn(&R) -> Field + 'a>,
+    value: Box<dyn Fn(&R) -> FieldValue + 'a>,
 }
 
 /// What the fields of a column are.
@@ -58,7 +58,7 @@ pub enum FieldKind {
 
 /// One field.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Field {
+pub enum FieldValue {
     /// There is no value.
     Empty,
     /// A text; one from a scenario is not escaped yet.
@@ -75,31 +75,31 @@ pub enum Field {
     Flag(bool),
 }
 
-impl<'a, R> Column<'a, R> {
+impl<'a, R> TableColumn<'a, R> {
     /// A column whose fields `value` gives.
     pub fn new(
         kind: FieldKind,
         name: impl Into<Cow<'static, str>>,
         about: impl Into<Cow<'static, str>>,
-        value: impl Fn(&R) -> Field + 'a,
+        value: impl Fn(&R) -> FieldValue + 'a,
     ) -> Self {
         Self { name: name.into(), about: about.into(), kind, value: Box::new(value) }
     }
 
     /// The column's field of one row.
     #[must_use]
-    pub fn field(&self, row: &R) -> Field {
+    pub fn field(&self, row: &R) -> FieldValue {
         (self.value)(row)
     }
 }
 
-impl<R> std::fmt::Debug for Column<'_, R> {
+impl<R> std::fmt::Debug for TableColumn<'_, R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Column").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl<R> Table<'_, R> {
+impl<R> ColumnTable<'_, R> {
     /// The table as CSV (RFC 4180). Times are in seconds with all nine digits, `inf` for never;
     /// an empty field is a value that there is not; a text never starts a formula.
     #[must_use]
@@ -116,7 +116,7 @@ impl<R> Table<'_, R> {
     }
 }
 
-impl Field {
+impl FieldValue {
     fn csv(&self) -> String {
         match self {
             Self::Empty => String::new(),
@@ -134,43 +134,43 @@ impl Field {
     }
 }
 
-impl From<u64> for Field {
+impl From<u64> for FieldValue {
     fn from(number: u64) -> Self {
         Self::Whole(number)
     }
 }
 
-impl From<f64> for Field {
+impl From<f64> for FieldValue {
     fn from(number: f64) -> Self {
         if number.is_finite() { Self::Number(number) } else { Self::Empty }
     }
 }
 
-impl From<bool> for Field {
+impl From<bool> for FieldValue {
     fn from(flag: bool) -> Self {
         Self::Flag(flag)
     }
 }
 
-impl From<String> for Field {
+impl From<String> for FieldValue {
     fn from(text: String) -> Self {
         Self::Text(text)
     }
 }
 
-impl From<&str> for Field {
+impl From<&str> for FieldValue {
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())
     }
 }
 
-impl From<Span> for Field {
+impl From<Span> for FieldValue {
     fn from(span: Span) -> Self {
         Self::Time(span)
     }
 }
 
-impl<T: Into<Self>> From<Option<T>> for Field {
+impl<T: Into<Self>> From<Option<T>> for FieldValue {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Empty, Into::into)
     }

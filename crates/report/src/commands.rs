@@ -10,13 +10,13 @@ use qoslab_study::scenario::Scenario;
 /// `flags` are further options with a leading space.
 #[must_use]
 pub fn run(scenario: &Scenario, engine: EngineKind, flags: &str) -> String {
-    on(scenario, "run") + &on_engine(engine) + flags
+    command_for(scenario, "run") + &engine_flag(engine) + flags
 }
 
 /// The option that chooses the engine, with a leading space; empty for the one that is used where
 /// nothing is said.
 #[must_use]
-pub fn on_engine(engine: EngineKind) -> String {
+pub fn engine_flag(engine: EngineKind) -> String {
     if engine == EngineKind::default() {
         return String::new();
     }
@@ -26,20 +26,20 @@ pub fn on_engine(engine: EngineKind) -> String {
 /// `qoslab explore FILE --set PATH=VALUE .. --faults K`.
 #[must_use]
 pub fn explore(scenario: &Scenario, faults: u8) -> String {
-    on(scenario, "explore") + &format!(" --faults {faults}")
+    command_for(scenario, "explore") + &format!(" --faults {faults}")
 }
 
-fn on(scenario: &Scenario, verb: &str) -> String {
-    let mut command = format!("qoslab {verb} {}", argument(&scenario.path));
+fn command_for(scenario: &Scenario, verb: &str) -> String {
+    let mut command = format!("qoslab {verb} {}", quote_argument(&scenario.path));
     for setting in &scenario.settings {
-        command += &format!(" --set {}", argument(setting));
+        command += &format!(" --set {}", quote_argument(setting));
     }
     command
 }
 
 /// One argument of a command, harmless on a terminal too.
 #[must_use]
-pub fn argument(text: &(impl std::fmt::Display + ?Sized)) -> String {
+pub fn quote_argument(text: &(impl std::fmt::Display + ?Sized)) -> String {
     escape::shell(&escape::terminal(&text.to_string())).into_owned()
 }
 

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::number::counted;
 use qoslab_core::mqtt::quirks::Quirk;
-use qoslab_core::mqtt::settings::{Retry, Store, Version};
-use qoslab_core::network::settings::{Tls, TlsVersion, Transport};
+use qoslab_core::mqtt::settings::{RetryRule, StorePolicy, Version};
+use qoslab_core::network::settings::{TlsSettings, TlsVersion, Transport};
 use qoslab_sim::trial::Setup;
-use qoslab_study::scenario::{Group, Scenario};
+use qoslab_study::scenario::{EndpointGroup, Scenario};
 
 /// The transport of all links, such as `datagram (28 B headers)` or `tcp with TLS 1.3, resumed (40
 /// B headers)`.
@@ -16,13 +16,13 @@ pub fn transport(setup: &Setup) -> String {
     let all = setup.clients.iter().map(|client| match client.link.transport {
         Transport::Datagram { headers } => format!("datagram ({headers} B headers)"),
         Transport::Tcp(tcp) => {
-            format!("tcp{} ({} B headers)", tcp.tls.map_or("", tls), tcp.headers)
+            format!("tcp{} ({} B headers)", tcp.tls.map_or("", tls_text), tcp.headers)
         }
     });
     distinct(all)
 }
 
-const fn tls(tls: Tls) -> &'static str {
+const fn tls_text(tls: TlsSettings) -> &'static str {
     match (tls.version, tls.resumption) {
         (TlsVersion::V12, true) => " with TLS 1.2, resumed",
         (TlsVersion::V12, false) => " with TLS 1.2",
@@ -35,10 +35,10 @@ const fn tls(tls: Tls) -> &'static str {
 /// whose it is. A client that only subscribes has nothing of a message to send again.
 #[must_use]
 pub fn retry(setup: &Setup) -> String {
-    let broker = rule(setup.broker.hop.retry);
-    let publishers: BTreeSet<usize> = setup.streams.iter().map(|s| s.client.index()).collect();
+    let broker = retry_text(setup.broker.hop.retry);
+    let publishers: BTreeSet<usize> = setup.publishers.iter().map(|s| s.client.index()).collect();
     let publishers = distinct(
-        publishers.into_iter().map(|client| rule(setup.clients[client].settings.hop.retry)),
+        publishers.into_iter().map(|client| retry_text(setup.clients[client].settings.hop.retry)),
     );
     if publishers.is_empty() || publishers == broker {
         broker
@@ -49,9 +49,9 @@ pub fn retry(setup: &Setup) -> String {
 
 /// How much a run is: `500 messages a run, 3 clients`.
 #[must_use]
-pub fn size(setup: &Setup) -> String {
-    let messages = setup.streams.iter().map(|stream| {
-        stream.only.as_ref().map_or(u64::from(stream.count), |only| only.len() as u64)
+pub fn workload_size(setup: &Setup) -> String {
+    let messages = setup.publishers.iter().map(|stream| {
+        stream.only_sequences.as_ref().map_or(u64::from(stream.count), |only| only.len() as u64)
     });
     let clients = setup.clients.len() as u64;
     format!("{} a run, {}", counted(messages.sum(), "message"), counted(clients, "client"))
@@ -59,7 +59,7 @@ pub fn size(setup: &Setup) -> String {
 
 /// What holds for a whole scenario, as its points differ in QoS only. Empty without points.
 #[derive(Clone, Debug, Default)]
-pub struct Rules {
+pub struct ScenarioRules {
     /// The version of MQTT that the clients speak, such as `3.1.1`.
     pub mqtt: String,
     /// As of [`transport`].
@@ -72,11 +72,12 @@ pub struct Rules {
 
 /// The rules by which a scenario is simulated.
 #[must_use]
-pub fn rules(scenario: &Scenario) -> Rules {
-    let Some(point) = scenario.points.first() else { return Rules::default() };
+pub fn scenario_rules(scenario: &Scenario) -> ScenarioRules {
+    let Some(point) = scenario.points.first() else { return ScenarioRules::default() };
     let setup = &*point.setup;
-    let versions = setup.clients.iter().map(|client| version(client.settings.version).to_owned());
-    Rules {
+    let versions =
+        setup.clients.iter().map(|client| version_text(client.settings.version).to_owned());
+    ScenarioRules {
         mqtt: distinct(versions),
         transport: transport(setup),
         retry: retry(setup),
@@ -88,22 +89,22 @@ pub fn rules(scenario: &Scenario) -> Rules {
 /// `broker: profile mosquitto-2.0, store volatile; meter-*: quirks no_dedupe`. Empty if nothing is.
 #[must_use]
 pub fn endpoints(scenario: &Scenario) -> String {
-    let told = scenario.groups.iter().filter_map(|group| {
-        let own = unlike(group);
+    let deviating = scenario.groups.iter().filter_map(|group| {
+        let own = deviations(group);
         (!own.is_empty()).then(|| format!("{}: {}", group.name, own.join(", ")))
     });
-    told.collect::<Vec<_>>().join("; ")
+    deviating.collect::<Vec<_>>().join("; ")
 }
 
-fn unlike(group: &Group) -> Vec<String> {
+fn deviations(group: &EndpointGroup) -> Vec<String> {
     let mut own = Vec::new();
     if let Some(profile) = &group.profile {
         own.push(format!("profile {profile}"));
     }
     match group.store {
-        Store::Durable => {}
-        Store::Snapshot(every) => own.push(format!("store snapshot every {every}")),
-        Store::Volatile => own.push("store volatile".to_owned()),
+        StorePolicy::Durable => {}
+        StorePolicy::Snapshot(every) => own.push(format!("store snapshot every {every}")),
+        StorePolicy::Volatile => own.push("store volatile".to_owned()),
     }
     let quirks: Vec<_> = group.quirks.iter().map(Quirk::label).collect();
     if !quirks.is_empty() {
@@ -112,7 +113,7 @@ fn unlike(group: &Group) -> Vec<String> {
     own
 }
 
-const fn version(version: Version) -> &'static str {
+const fn version_text(version: Version) -> &'static str {
     match version {
         Version::V31 => "3.1",
         Version::V311 => "3.1.1",
@@ -120,8 +121,8 @@ const fn version(version: Version) -> &'static str {
     }
 }
 
-fn rule(retry: Retry) -> String {
-    let Retry::Timer(timer) = retry else {
+fn retry_text(retry: RetryRule) -> String {
+    let RetryRule::Timer(timer) = retry else {
         return "reconnect".to_owned();
     };
     let mut text = format!("timer {}", timer.every);
@@ -173,9 +174,9 @@ tls = { version = "1.2", resumption = false }
 "#;
 
     #[test]
-    fn what_is_unlike_a_correct_endpoint_is_told_and_nothing_else() {
+    fn only_deviations_from_a_correct_endpoint_are_listed() {
         let scenario = Scenario::parse("test.toml", SCENARIO).unwrap_or_else(|e| panic!("{e}"));
-        let rules = rules(&scenario);
+        let rules = scenario_rules(&scenario);
         assert_eq!(rules.transport, "tcp with TLS 1.2 (40 B headers)");
         assert_eq!(rules.retry, "reconnect");
         assert_eq!(

@@ -24,7 +24,7 @@ pub fn terminal(text: &str) -> Cow<'_, str> {
 /// For text of several lines on a page, where markup is escaped by its writer: as [`terminal`], but
 /// line feeds and tabs stay.
 #[must_use]
-pub fn visible(text: &str) -> String {
+pub fn multiline(text: &str) -> String {
     let lines =
         text.split_inclusive(['\n', '\t']).map(|part| match part.strip_suffix(['\n', '\t']) {
             Some(line) => format!("{}{}", terminal(line), &part[line.len()..]),
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn text_on_a_page_keeps_its_lines_and_nothing_else_that_is_invisible() {
-        assert_eq!(visible("a\n\tb\u{202e}c\x1b\n"), "a\n\tb\\u{202e}c\\u{1b}\n");
+        assert_eq!(multiline("a\n\tb\u{202e}c\x1b\n"), "a\n\tb\\u{202e}c\\u{1b}\n");
     }
 
     #[test]

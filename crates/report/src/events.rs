@@ -7,27 +7,33 @@
 
 use serde::Serialize;
 
-use super::ladder::words;
-use qoslab_core::base::event::{Close, Dark, Fate, Hindrance, Phase};
-use qoslab_core::base::name::{ClientIndex, Kind, Node, Parts, Way};
+use super::ladder::wording;
+use qoslab_core::base::event::{CloseReason, Fate, Impairment, Phase, SilentDeathCause};
+use qoslab_core::base::name::{ClientIndex, Direction, MessageId, Node, PacketKind};
 use qoslab_core::base::time::Time;
-use qoslab_guarantee::story;
+use qoslab_guarantee::message_history;
 use qoslab_sim::trial::Setup;
-use qoslab_study::tape::{Cause, End, Flight, Moment, Tape, What};
+use qoslab_study::recording::{
+    PacketEnd, PacketLossCause, RecordedEvent, RecordedEventKind, RecordedPacket, TrialRecording,
+};
 
 /// The moments of a tape, a line each.
 #[must_use]
-pub fn lines(tape: &Tape, setup: &Setup) -> String {
-    tape.moments.iter().map(|moment| line(&Event::of(moment, tape, setup))).collect()
+pub fn lines(recording: &TrialRecording, setup: &Setup) -> String {
+    recording
+        .events
+        .iter()
+        .map(|moment| to_json_line(&EventLine::from_recorded(moment, recording, setup)))
+        .collect()
 }
 
-fn line(event: &Event<'_>) -> String {
+fn to_json_line(event: &EventLine<'_>) -> String {
     serde_json::to_string(event).expect("plain structs always serialise") + "\n"
 }
 
 /// The object of a line.
 #[derive(Default, Serialize)]
-struct Event<'a> {
+struct EventLine<'a> {
     time_ns: String,
     event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,12 +55,12 @@ struct Event<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
     #[serde(flatten)]
-    packet: Option<Packet<'a>>,
+    packet: Option<PacketFields<'a>>,
 }
 
 /// What a packet's line says of it.
 #[derive(Serialize)]
-struct Packet<'a> {
+struct PacketFields<'a> {
     packet: String,
     kind: &'static str,
     from: &'a str,
@@ -74,108 +80,126 @@ struct Packet<'a> {
     arrives_ns: Vec<String>,
 }
 
-impl<'a> Event<'a> {
-    fn of(moment: &Moment, tape: &'a Tape, setup: &'a Setup) -> Self {
-        let name = |node| name(node, setup);
+impl<'a> EventLine<'a> {
+    fn from_recorded(
+        recorded: &RecordedEvent,
+        recording: &'a TrialRecording,
+        setup: &'a Setup,
+    ) -> Self {
+        let name = |node| node_name(node, setup);
         let client = |client| name(Node::Client(client));
-        let event = |event| Self { time_ns: nanos(moment.at), event, ..Self::default() };
+        let event = |event| Self { time_ns: nanos(recorded.at), event, ..Self::default() };
         let link = |what, whose: ClientIndex| Self { client: Some(client(whose)), ..event(what) };
         let node_of = |what, node| Self { node: Some(name(node)), ..event(what) };
-        let message = |what, message: &Parts| Self {
-            publisher: Some(&setup.streams[message.stream.index()].name),
+        let message = |what, message: &MessageId| Self {
+            publisher: Some(&setup.publishers[message.publisher.index()].name),
             sequence: Some(message.sequence),
             ..event(what)
         };
-        let packet = |what, place: usize| of_packet(event(what), &tape.flights[place], setup);
-        match &moment.what {
-            What::Phase(it) => Self { phase: Some(phase(*it)), ..event("phase") },
-            What::Submitted(it) => Self { qos: Some(it.qos as u8), ..message("submitted", it) },
-            What::Completed(it) => message("completed", it),
-            What::WillPublished(it) => message("will-published", it),
-            What::Refused(it, why) => {
-                Self { why: Some(story::reason(*why).to_owned()), ..message("refused", it) }
+        let packet =
+            |what, place: usize| packet_line(event(what), &recording.packets[place], setup);
+        match &recorded.kind {
+            RecordedEventKind::Phase(it) => Self { phase: Some(phase_name(*it)), ..event("phase") },
+            RecordedEventKind::Submitted(it) => {
+                Self { qos: Some(it.qos as u8), ..message("submitted", it) }
             }
-            What::Sent(place) => packet("sent", *place),
-            What::Arrived(place) => packet("arrived", *place),
-            What::Unread(place) => {
-                let flight = &tape.flights[*place];
+            RecordedEventKind::Completed(it) => message("completed", it),
+            RecordedEventKind::WillPublished(it) => message("will-published", it),
+            RecordedEventKind::Refused(it, why) => Self {
+                why: Some(message_history::drop_text(*why).to_owned()),
+                ..message("refused", it)
+            },
+            RecordedEventKind::Sent(place) => packet("sent", *place),
+            RecordedEventKind::Arrived(place) => packet("arrived", *place),
+            RecordedEventKind::Discarded(place) => {
+                let flight = &recording.packets[*place];
                 let unread = flight.ends.iter().find_map(|(at, end)| match end {
-                    End::Unread(cause) if *at == moment.at => Some(*cause),
+                    PacketEnd::Discarded(cause) if *at == recorded.at => Some(*cause),
                     _ => None,
                 });
-                let (from, to) = (name(flight.from()), name(flight.to()));
-                let why = unread.map(|cause: Cause| words::lost(cause, from, to));
+                let (from, to) = (name(flight.sender()), name(flight.receiver()));
+                let why =
+                    unread.map(|cause: PacketLossCause| wording::loss_reason(cause, from, to));
                 Self { why, ..packet("unread", *place) }
             }
-            What::Delivered { client: whose, message: it, qos, retain } => Self {
+            RecordedEventKind::Delivered { client: whose, message: it, qos, retain } => Self {
                 client: Some(client(*whose)),
                 qos: Some(*qos as u8),
                 retain: Some(*retain),
                 ..message("delivered", it)
             },
-            What::Dropped { client: whose, message: it, why } => Self {
+            RecordedEventKind::Dropped { client: whose, message: it, why } => Self {
                 client: Some(client(*whose)),
-                why: Some(story::reason(*why).to_owned()),
+                why: Some(message_history::drop_text(*why).to_owned()),
                 ..message("dropped", it)
             },
-            What::Opened { node, connection, client } => Self {
+            RecordedEventKind::Opened { node, connection, client } => Self {
                 node: Some(name(*node)),
                 connection: Some(connection.0),
                 ..link("opened", *client)
             },
-            What::Closed { node, connection, client, why } => Self {
+            RecordedEventKind::Closed { node, connection, client, why } => Self {
                 node: Some(name(*node)),
                 connection: Some(connection.0),
-                why: Some(close(*why).to_owned()),
+                why: Some(close_reason(*why).to_owned()),
                 ..link("closed", *client)
             },
-            What::WentDark { connection, client, why } => Self {
+            RecordedEventKind::SilentlyDied { connection, client, why } => Self {
                 connection: Some(connection.0),
-                why: Some(dark(*why).to_owned()),
+                why: Some(silent_death_reason(*why).to_owned()),
                 ..link("went-dark", *client)
             },
-            What::Hampered(it, how) => Self { why: Some(hampered(*how)), ..link("hampered", *it) },
-            What::Unhampered(it, how) => {
-                Self { why: Some(hampered(*how)), ..link("unhampered", *it) }
+            RecordedEventKind::ImpairmentBegan(it, how) => {
+                Self { why: Some(impairment_name(*how)), ..link("hampered", *it) }
             }
-            What::OutageBegan(it) => link("outage-began", *it),
-            What::OutageEnded(it) => link("outage-ended", *it),
-            What::Crashed(node) => node_of("crashed", *node),
-            What::Restarted(node) => node_of("restarted", *node),
-            What::SessionExpired(it) => link("session-expired", *it),
+            RecordedEventKind::ImpairmentEnded(it, how) => {
+                Self { why: Some(impairment_name(*how)), ..link("unhampered", *it) }
+            }
+            RecordedEventKind::OutageBegan(it) => link("outage-began", *it),
+            RecordedEventKind::OutageEnded(it) => link("outage-ended", *it),
+            RecordedEventKind::Crashed(node) => node_of("crashed", *node),
+            RecordedEventKind::Restarted(node) => node_of("restarted", *node),
+            RecordedEventKind::SessionExpired(it) => link("session-expired", *it),
         }
     }
 }
 
-fn of_packet<'a>(event: Event<'a>, flight: &Flight, setup: &'a Setup) -> Event<'a> {
-    let is_publish = flight.name.kind == Kind::Publish;
+fn packet_line<'a>(
+    event: EventLine<'a>,
+    recorded: &RecordedPacket,
+    setup: &'a Setup,
+) -> EventLine<'a> {
+    let is_publish = recorded.name.kind == PacketKind::Publish;
     let is_sent = event.event == "sent";
-    let reads = if is_sent { flight.reads() } else { Vec::new() };
-    let fate = match flight.fate {
+    let reads = if is_sent { recorded.read_times() } else { Vec::new() };
+    let fate = match recorded.fate {
         Fate::Lost(_) => "lost",
         Fate::Arrives(_) => "datagram",
-        Fate::Stream => "stream",
+        Fate::Streamed => "stream",
     };
-    let (from, to) = (name(flight.from(), setup), name(flight.to(), setup));
-    let lost = flight.lost().filter(|_| is_sent).map(|cause| words::lost(cause, from, to));
-    let packet = Packet {
-        packet: setup.packet_text(&flight.name),
-        kind: flight.name.kind.label(),
+    let (from, to) = (node_name(recorded.sender(), setup), node_name(recorded.receiver(), setup));
+    let lost = recorded
+        .loss_cause()
+        .filter(|_| is_sent)
+        .map(|cause| wording::loss_reason(cause, from, to));
+    let packet = PacketFields {
+        packet: setup.format_packet_name(&recorded.name),
+        kind: recorded.name.kind.label(),
         from,
         to,
-        id: (flight.id != 0).then_some(flight.id),
-        dup: is_publish.then(|| flight.is_dup()),
-        reason: (flight.reason != 0).then_some(flight.reason),
-        bytes: flight.bytes,
+        id: (recorded.packet_id != 0).then_some(recorded.packet_id),
+        dup: is_publish.then(|| recorded.is_dup()),
+        reason: (recorded.reason_code != 0).then_some(recorded.reason_code),
+        bytes: recorded.bytes,
         fate: is_sent.then_some(fate),
         arrives_ns: reads.into_iter().map(nanos).collect(),
     };
-    Event {
-        connection: Some(flight.connection.0),
-        publisher: flight.message.map(|it| &*setup.streams[it.stream.index()].name),
-        sequence: flight.message.map(|it| it.sequence),
-        qos: is_publish.then_some(flight.first >> 1 & 0b11),
-        retain: is_publish.then_some(flight.first & 1 != 0),
+    EventLine {
+        connection: Some(recorded.connection.0),
+        publisher: recorded.message.map(|it| &*setup.publishers[it.publisher.index()].name),
+        sequence: recorded.message.map(|it| it.sequence),
+        qos: is_publish.then_some(recorded.first_byte >> 1 & 0b11),
+        retain: is_publish.then_some(recorded.first_byte & 1 != 0),
         why: lost,
         packet: Some(packet),
         ..event
@@ -186,50 +210,50 @@ fn nanos(at: Time) -> String {
     at.as_nanos().to_string()
 }
 
-fn name(node: Node, setup: &Setup) -> &str {
+fn node_name(node: Node, setup: &Setup) -> &str {
     match node {
         Node::Broker => "broker",
         Node::Client(client) => &setup.clients[client.index()].name,
     }
 }
 
-const fn phase(phase: Phase) -> &'static str {
+const fn phase_name(phase: Phase) -> &'static str {
     match phase {
         Phase::Connecting => "connecting",
         Phase::Traffic => "traffic",
-        Phase::CalmOne => "calm-1",
-        Phase::CalmTwo => "calm-2",
+        Phase::Drain => "calm-1",
+        Phase::ReconnectDrain => "calm-2",
         Phase::Over => "over",
     }
 }
 
-const fn close(why: Close) -> &'static str {
+const fn close_reason(why: CloseReason) -> &'static str {
     match why {
-        Close::Asked => "asked",
-        Close::KeepAlive => "keep-alive",
-        Close::TakenOver => "taken-over",
-        Close::Protocol => "protocol",
-        Close::Peer => "peer",
-        Close::Reset => "reset",
-        Close::Cut => "cut",
-        Close::UserTimeout => "user-timeout",
-        Close::Crash => "crash",
+        CloseReason::Requested => "asked",
+        CloseReason::KeepAlive => "keep-alive",
+        CloseReason::TakenOver => "taken-over",
+        CloseReason::Protocol => "protocol",
+        CloseReason::Peer => "peer",
+        CloseReason::Reset => "reset",
+        CloseReason::Cut => "cut",
+        CloseReason::UserTimeout => "user-timeout",
+        CloseReason::Crash => "crash",
     }
 }
 
-const fn dark(why: Dark) -> &'static str {
+const fn silent_death_reason(why: SilentDeathCause) -> &'static str {
     match why {
-        Dark::HalfOpen(_) => "half-open",
-        Dark::NatForgot => "nat-forgot",
+        SilentDeathCause::HalfOpen(_) => "half-open",
+        SilentDeathCause::NatTimeout => "nat-forgot",
     }
 }
 
-fn hampered(how: Hindrance) -> String {
-    let text = match how {
-        Hindrance::Partition(Way::Up) => "partition-up",
-        Hindrance::Partition(Way::Down) => "partition-down",
-        Hindrance::Stall => "stall",
-        Hindrance::Slow => "slow",
+fn impairment_name(impairment: Impairment) -> String {
+    let text = match impairment {
+        Impairment::Partition(Direction::Up) => "partition-up",
+        Impairment::Partition(Direction::Down) => "partition-down",
+        Impairment::Stall => "stall",
+        Impairment::Slow => "slow",
     };
     text.to_owned()
 }

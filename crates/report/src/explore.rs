@@ -3,48 +3,50 @@
 use super::number::counted;
 use super::style::Style;
 use super::table::wrap;
-use super::{describe, escape, failure, ladder, story};
-use qoslab_core::base::name::Way;
+use super::{describe, escape, failure, ladder, minimal_failure};
+use qoslab_core::base::name::Direction;
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::units::format_count;
-use qoslab_core::mqtt::settings::Store;
+use qoslab_core::mqtt::settings::StorePolicy;
 use qoslab_core::network::settings::Transport;
 use qoslab_sim::EngineKind;
-use qoslab_sim::event::explore::Until;
+use qoslab_sim::event::explore::ReleaseWhen;
 use qoslab_sim::trial::{Action, CrashPoint, PacketAction, Setup, Trigger};
-use qoslab_study::explore::{Alternative, Chosen, Counterexample, Ground, Kind, Report};
+use qoslab_study::explore::{
+    Counterexample, ExploreReport, FaultKind, InjectedFault, PacketFault, SearchSpace,
+};
+use qoslab_study::minimal_failures::MinimalFailure;
 use qoslab_study::scenario::{Point, Scenario};
-use qoslab_study::stories::Story;
 
 /// At most so many rows of a counterexample's ladder.
-const MOST_ROWS: usize = 100;
+const MAX_LADDER_ROWS: usize = 100;
 
 /// A search that is over, and what was searched.
 #[derive(Clone, Copy, Debug)]
-pub struct Searched<'a> {
+pub struct ExploreSummary<'a> {
     /// The scenario.
     pub scenario: &'a Scenario,
     /// Which of its points.
     pub point: &'a Point,
     /// The setup as it was searched.
-    pub ground: &'a Ground,
+    pub search_space: &'a SearchSpace,
     /// At most so many faults in a schedule.
     pub faults: usize,
     /// What came of it.
-    pub report: &'a Report,
+    pub report: &'a ExploreReport,
     /// The story of the counterexample, where there is one.
-    pub story: Option<&'a Story>,
+    pub minimal_failure: Option<&'a MinimalFailure>,
 }
 
-impl Searched<'_> {
+impl ExploreSummary<'_> {
     /// All that is to be said.
     #[must_use]
     pub fn text(&self, style: Style) -> String {
         let name = escape::terminal(&self.scenario.name);
         let (mark, conclusion) = match &self.report.counterexample {
-            Some(found) => (style.bad("FAIL"), self.refutation(found, style)),
-            None if self.report.is_proof() => (style.good("PASS"), self.proof()),
-            None => (style.doubtful("INCONCL"), self.rest()),
+            Some(found) => (style.bad("FAIL"), self.counterexample_text(found, style)),
+            None if self.report.is_proof() => (style.good("PASS"), self.proof_text()),
+            None => (style.warning("INCONCL"), self.inconclusive_text()),
         };
         let title = format!("{mark} {}  {}\n\n", style.strong(&name), self.point.label());
         title + &self.table() + "\n" + &conclusion
@@ -74,28 +76,28 @@ impl Searched<'_> {
             "{} for `{}` ({}) in all {} of at most {} among {} at {} ({}){declared}, {}.",
             self.promise(),
             escape::terminal(&self.scenario.name),
-            self.searched(),
+            self.searched_setup(),
             counted(report.schedules(), "schedule"),
             counted(faults as u64, "fault"),
-            self.kinds(),
+            self.possible_kinds(),
             counted(report.packets as u64, "packet"),
             counted(report.states(), "state"),
-            self.assumed(),
+            self.assumptions(),
         )
     }
 
-    fn proof(&self) -> String {
+    fn proof_text(&self) -> String {
         paragraph(&self.sentence())
     }
 
-    fn rest(&self) -> String {
+    fn inconclusive_text(&self) -> String {
         let Self { faults, report, .. } = *self;
         let done = format!(
             "no counterexample in the {} that were tried, of at most {} among {} ({})",
             counted(report.schedules(), "schedule"),
             counted(faults as u64, "fault"),
-            self.kinds(),
-            self.searched(),
+            self.possible_kinds(),
+            self.searched_setup(),
         );
         if let Some(estimate) = report.estimate {
             let estimate = format_count(estimate);
@@ -117,7 +119,7 @@ impl Searched<'_> {
         ))
     }
 
-    fn refutation(&self, found: &Counterexample, style: Style) -> String {
+    fn counterexample_text(&self, found: &Counterexample, style: Style) -> String {
         let count = found.faults();
         let least = match count {
             0 => "Without any fault".to_owned(),
@@ -128,24 +130,24 @@ impl Searched<'_> {
             "{least} {what}, for `{}` ({}), faults among {}, {}. The first such schedule in the \
              order of the search:",
             escape::terminal(&self.scenario.name),
-            self.searched(),
-            self.kinds(),
-            self.assumed(),
+            self.searched_setup(),
+            self.possible_kinds(),
+            self.assumptions(),
         ));
         text.push('\n');
         for (n, chosen) in (1..).zip(&found.schedule) {
-            let told = escape::terminal(&fault(chosen, found)).into_owned();
+            let told = escape::terminal(&fault_text(chosen, found)).into_owned();
             for (line, words) in wrap(&told, 73).into_iter().enumerate() {
                 let number = if line == 0 { format!("{n}.") } else { String::new() };
                 text += &format!("  {number:<3}{words}\n");
             }
         }
-        let has_ladder = self.story.is_some();
+        let has_ladder = self.minimal_failure.is_some();
         text += &failure::findings(&found.outcome, &found.trial.setup, !has_ladder, style);
-        if let Some(own) = self.story {
-            text += &ladder::text(&story::ladder(own, MOST_ROWS), style);
+        if let Some(own) = self.minimal_failure {
+            text += &ladder::text(&minimal_failure::ladder(own, MAX_LADDER_ROWS), style);
             if let Some(folder) = &own.folder {
-                text.extend(["\n", &story::files(folder, EngineKind::Event)]);
+                text.extend(["\n", &minimal_failure::replay_commands(folder, EngineKind::Event)]);
             }
         }
         text
@@ -154,7 +156,8 @@ impl Searched<'_> {
     // ---- what was searched ----
 
     fn promise(&self) -> &'static str {
-        let subscriptions = self.ground.setup().clients.iter().flat_map(|it| &it.subscriptions);
+        let subscriptions =
+            self.search_space.setup().clients.iter().flat_map(|it| &it.subscriptions);
         let granted = subscriptions.map(|it| it.request.qos).min();
         match self.point.published.filter(|qos| granted.is_none_or(|granted| granted >= *qos)) {
             Some(QoS::AtMostOnce) => "at-most-once holds",
@@ -165,19 +168,19 @@ impl Searched<'_> {
     }
 
     /// `QoS 2, tcp, durable store, 1 message, 2 hops`.
-    fn searched(&self) -> String {
-        let setup = self.ground.setup();
+    fn searched_setup(&self) -> String {
+        let setup = self.search_space.setup();
         let level = match self.point.published {
             Some(qos) => format!("QoS {qos}"),
             None => "mixed QoS".to_owned(),
         };
         let subscribed = setup.clients.iter().any(|it| !it.subscriptions.is_empty());
         let messages = setup.messages().len() as u64;
-        let endpoints = describe::rules(self.scenario).endpoints;
+        let endpoints = describe::scenario_rules(self.scenario).endpoints;
         let mut parts = vec![
             level,
-            transport(setup).to_owned(),
-            stores(setup).to_owned(),
+            transport_text(setup).to_owned(),
+            store_text(setup).to_owned(),
             counted(messages, "message"),
             if subscribed { "2 hops" } else { "1 hop" }.to_owned(),
         ];
@@ -188,19 +191,19 @@ impl Searched<'_> {
     }
 
     /// The kinds of faults that can befall a packet here, of those that were asked for.
-    fn kinds(&self) -> String {
-        let setup = self.ground.setup();
+    fn possible_kinds(&self) -> String {
+        let setup = self.search_space.setup();
         let any = |tcp: bool| setup.clients.iter().any(|it| is_tcp(&it.link.transport) == tcp);
-        let possible = |kind: &&Kind| match kind {
-            Kind::Drop | Kind::Duplicate | Kind::Delay => any(false),
-            Kind::Cut => any(true),
-            Kind::Crash => true,
+        let possible = |kind: &&FaultKind| match kind {
+            FaultKind::Drop | FaultKind::Duplicate | FaultKind::Delay => any(false),
+            FaultKind::Cut => any(true),
+            FaultKind::Crash => true,
         };
-        let kinds = self.ground.menu().kinds.iter().filter(possible);
+        let kinds = self.search_space.fault_options().kinds.iter().filter(possible);
         kinds.map(|kind| kind.label()).collect::<Vec<_>>().join(", ")
     }
 
-    fn assumed(&self) -> String {
+    fn assumptions(&self) -> String {
         let mut parts = vec!["no random loss", "fixed delays", "keep alive off"];
         let before = &self.point.setup.faults;
         if before.iter().any(|fault| !matches!(fault.trigger, Trigger::At(_))) {
@@ -221,7 +224,7 @@ const fn is_tcp(transport: &Transport) -> bool {
     matches!(transport, Transport::Tcp(_))
 }
 
-fn transport(setup: &Setup) -> &'static str {
+fn transport_text(setup: &Setup) -> &'static str {
     let mut over_tcp = setup.clients.iter().map(|it| is_tcp(&it.link.transport));
     match over_tcp.next() {
         Some(first) if over_tcp.any(|it| it != first) => "tcp and datagrams",
@@ -230,50 +233,51 @@ fn transport(setup: &Setup) -> &'static str {
     }
 }
 
-fn stores(setup: &Setup) -> &'static str {
+fn store_text(setup: &Setup) -> &'static str {
     let mut all = setup.clients.iter().map(|it| it.store).chain([setup.broker_store]);
     match all.next() {
         Some(first) if all.any(|it| it != first) => "mixed stores",
-        Some(Store::Volatile) => "volatile store",
-        Some(Store::Snapshot(_)) => "snapshots",
+        Some(StorePolicy::Volatile) => "volatile store",
+        Some(StorePolicy::Snapshot(_)) => "snapshots",
         _ => "durable store",
     }
 }
 
 /// What befalls a packet of a counterexample.
-fn fault(chosen: &Chosen, found: &Counterexample) -> String {
+fn fault_text(chosen: &InjectedFault, found: &Counterexample) -> String {
     let setup = &*found.trial.setup;
-    let packet = format!("`{}`", setup.packet_text(&chosen.packet));
+    let packet = format!("`{}`", setup.format_packet_name(&chosen.packet));
     let client = setup.clients[chosen.packet.client.index()].name.as_ref();
-    let (sender, receiver) = match chosen.packet.way {
-        Way::Up => (client, "broker"),
-        Way::Down => ("broker", client),
+    let (sender, receiver) = match chosen.packet.direction {
+        Direction::Up => (client, "broker"),
+        Direction::Down => ("broker", client),
     };
-    let late = late(chosen, setup);
-    match chosen.alternative {
-        Alternative::Drop => format!("{packet} is lost"),
-        Alternative::Duplicate => format!("{packet} arrives twice"),
-        Alternative::Delay(until) => format!("{packet} is {late} late: {}", past(until)),
-        Alternative::LateCopy(until) => {
-            format!("{packet} arrives twice, {late} apart: the copy {}", past(until))
+    let late = delay_text(chosen, setup);
+    match chosen.fault {
+        PacketFault::Drop => format!("{packet} is lost"),
+        PacketFault::Duplicate => format!("{packet} arrives twice"),
+        PacketFault::Delay(until) => format!("{packet} is {late} late: {}", delay_reason(until)),
+        PacketFault::DelayedDuplicate(until) => {
+            format!("{packet} arrives twice, {late} apart: the copy {}", delay_reason(until))
         }
-        Alternative::Cut { after: false } => format!("a cut before {packet} arrives"),
-        Alternative::Cut { after: true } => format!("a cut right after {packet} arrived"),
-        Alternative::CrashReceiver(CrashPoint::BeforeCommit) => {
+        PacketFault::Cut { after: false } => format!("a cut before {packet} arrives"),
+        PacketFault::Cut { after: true } => format!("a cut right after {packet} arrived"),
+        PacketFault::CrashReceiver(CrashPoint::BeforeCommit) => {
             format!("{receiver} crashes when {packet} arrives, before it stores anything of it")
         }
-        Alternative::CrashReceiver(CrashPoint::AfterCommit) => {
+        PacketFault::CrashReceiver(CrashPoint::AfterCommit) => {
             format!("{receiver} crashes when it has stored {packet}, before it sends anything")
         }
-        Alternative::CrashReceiver(_) => {
+        PacketFault::CrashReceiver(_) => {
             format!("{receiver} crashes when it has stored {packet} and sent one packet")
         }
-        Alternative::CrashSender => format!("{sender} crashes instead of sending {packet}"),
+        PacketFault::CrashSender => format!("{sender} crashes instead of sending {packet}"),
     }
 }
 
-fn late(chosen: &Chosen, setup: &Setup) -> String {
-    let own = |it: &&qoslab_sim::trial::FaultSetup| it.trigger == Trigger::Named(chosen.packet);
+fn delay_text(chosen: &InjectedFault, setup: &Setup) -> String {
+    let own =
+        |it: &&qoslab_sim::trial::FaultSetup| it.trigger == Trigger::NamedPacket(chosen.packet);
     match setup.faults.iter().find(own).map(|fault| &fault.action) {
         Some(Action::Packet(
             PacketAction::Delay { by } | PacketAction::Duplicate { after: by },
@@ -282,10 +286,10 @@ fn late(chosen: &Chosen, setup: &Setup) -> String {
     }
 }
 
-const fn past(until: Until) -> &'static str {
+const fn delay_reason(until: ReleaseWhen) -> &'static str {
     match until {
-        Until::NextPacket => "after the next packet that way",
-        Until::HandshakeEnd => "after the end of its handshake",
-        Until::Timeout => "after its sender's next timeout",
+        ReleaseWhen::NextPacket => "after the next packet that way",
+        ReleaseWhen::HandshakeEnd => "after the end of its handshake",
+        ReleaseWhen::Timeout => "after its sender's next timeout",
     }
 }

@@ -3,40 +3,42 @@
 
 use std::collections::BTreeSet;
 
+use super::labels;
 use super::number::counted;
 use super::style::Style;
-use super::table::{gate, wrap};
-use super::words;
-use super::{commands, escape, story};
+use super::table::{coloured_verdict, wrap};
+use super::{commands, escape, minimal_failure};
 use qoslab_core::base::ending::Ending;
 use qoslab_core::base::time::Time;
 use qoslab_core::base::units::format_count;
-use qoslab_guarantee::verdict::{Breach, Finding, Outcome, RuleBreak, RuleFinding, Violation};
+use qoslab_guarantee::verdict::{
+    Breach, Finding, Outcome, RuleFinding, RuleViolationKind, Violation,
+};
 use qoslab_sim::EngineKind;
 use qoslab_sim::trial::Setup;
-use qoslab_study::result::{Cause, Failure, MAX_FAILURES, PointResult, ScenarioResult};
+use qoslab_study::result::{Failure, FailureCause, MAX_FAILURES, PointResult, ScenarioResult};
 use qoslab_study::scenario::Scenario;
 
 /// At most so many lines of a message's story are printed.
-const MAX_STORY: usize = 40;
+const MAX_EVENT_LINES: usize = 40;
 
 /// What was told in full already: each kind is, once; or `all` of them.
 #[derive(Default)]
-struct Told {
+struct AlreadyReported {
     violations: BTreeSet<Violation>,
-    rules: BTreeSet<RuleBreak>,
-    all: bool,
+    rules: BTreeSet<RuleViolationKind>,
+    report_all: bool,
 }
 
-impl Told {
-    fn is_new(
+impl AlreadyReported {
+    fn record_new(
         &mut self,
         violation: impl Into<Option<Violation>>,
-        rule: impl Into<Option<RuleBreak>>,
+        rule: impl Into<Option<RuleViolationKind>>,
     ) -> bool {
         let new_violation = violation.into().is_some_and(|it| self.violations.insert(it));
         let new_rule = rule.into().is_some_and(|it| self.rules.insert(it));
-        new_violation || new_rule || self.all
+        new_violation || new_rule || self.report_all
     }
 }
 
@@ -47,14 +49,15 @@ impl Told {
 pub fn failures(result: &ScenarioResult, flags: &str, style: Style) -> String {
     let mut text = String::new();
     let trials: usize = result.points.iter().flat_map(|point| point.verdicts.values()).sum();
-    let mut told = Told { all: trials == 1, ..Told::default() };
+    let mut already_reported =
+        AlreadyReported { report_all: trials == 1, ..AlreadyReported::default() };
     for point in &result.points {
         for failure in &point.failures {
-            text += &block(result, point, failure, flags, style, &mut told);
+            text += &failure_block(result, point, failure, flags, style, &mut already_reported);
             text.push('\n');
         }
         let failed: usize = point.verdicts.values().sum::<usize>()
-            - point.count(qoslab_study::result::Verdict::Holds);
+            - point.verdict_count(qoslab_study::result::Verdict::Holds);
         if failed > MAX_FAILURES {
             let more = counted((failed - point.failures.len()) as u64, "failing trial");
             text += &format!("  ... and {more} more of {}\n\n", point.label);
@@ -63,17 +66,17 @@ pub fn failures(result: &ScenarioResult, flags: &str, style: Style) -> String {
     text
 }
 
-fn block(
+fn failure_block(
     result: &ScenarioResult,
     point: &PointResult,
     failure: &Failure,
     flags: &str,
     style: Style,
-    told: &mut Told,
+    already_reported: &mut AlreadyReported,
 ) -> String {
     let mut text = format!(
         "{} {}  {}  trial {} (seed {})\n",
-        gate(failure.verdict, style),
+        coloured_verdict(failure.verdict, style),
         style.strong(&escape::terminal(&result.scenario.name)),
         point.label,
         failure.trial,
@@ -81,23 +84,25 @@ fn block(
     );
     let setup = &*result.scenario.points[point.index].setup;
     text += &match &failure.cause {
-        Cause::Broken { totals, findings, violations, rule_findings, rules } => {
-            let findings = findings.iter().filter(|it| told.is_new(it.violation, None));
+        FailureCause::Broken { totals, findings, violations, rule_findings, rules } => {
+            let findings =
+                findings.iter().filter(|it| already_reported.record_new(it.violation, None));
             let mut text: String = findings
                 .map(|it| finding_block(it, setup, !failure.has_ladder(it), style))
                 .collect();
-            let findings = rule_findings.iter().filter(|it| told.is_new(None, it.broken));
+            let findings =
+                rule_findings.iter().filter(|it| already_reported.record_new(None, it.kind));
             text.extend(findings.map(|it| rule_block(it, style)));
             for (broken, count) in rules {
-                text += &format!("  {}: {}\n", format_count(*count), words::broken_rule(broken));
+                text += &format!("  {}: {}\n", format_count(*count), labels::broken_rule(broken));
             }
             for (violation, count) in violations {
                 text += &format!(
                     "  {}: promise {} broken ({}), blame {}\n",
                     format_count(*count),
-                    words::promise(violation.promise),
-                    words::breach(violation.breach),
-                    words::blame(violation.blame),
+                    labels::promise(violation.promise),
+                    labels::breach(violation.breach),
+                    labels::blame(violation.blame),
                 );
             }
             text += &format!(
@@ -113,18 +118,20 @@ fn block(
             );
             text
         }
-        Cause::NotDrained { ending, at } => not_drained(*ending, *at),
-        Cause::NotDeterministic { first, second } => format!(
+        FailureCause::NotDrained { ending, at } => not_drained_text(*ending, *at),
+        FailureCause::NotDeterministic { first, second } => format!(
             "  not deterministic: the same trial gave the trace {first:016x},\n  \
              then {second:016x}; this is a bug in qoslab\n"
         ),
-        Cause::Panicked(message) => {
+        FailureCause::Panicked(message) => {
             format!("  qoslab panicked: {}\n  this is a bug in qoslab\n", escape::terminal(message))
         }
     };
     let ScenarioResult { scenario, engine, .. } = result;
-    text += &format!("  reproduce: {}\n", reproduce(scenario, *engine, failure, flags));
-    text.extend(failure.stories.iter().map(|it| story::text(it, *engine, style)));
+    text += &format!("  reproduce: {}\n", reproduce_command(scenario, *engine, failure, flags));
+    text.extend(
+        failure.minimal_failures.iter().map(|it| minimal_failure::text(it, *engine, style)),
+    );
     text
 }
 
@@ -137,17 +144,17 @@ pub(super) fn findings(
 ) -> String {
     let promises =
         outcome.findings.iter().map(|finding| finding_block(finding, setup, with_stories, style));
-    let musts = outcome.rule_findings.iter().filter(|it| it.broken.is_violation());
+    let musts = outcome.rule_findings.iter().filter(|it| it.kind.is_violation());
     promises.chain(musts.map(|finding| rule_block(finding, style))).collect()
 }
 
 /// One broken rule: its strength and id, when, and one sentence.
 fn rule_block(finding: &RuleFinding, style: Style) -> String {
-    let RuleFinding { broken, at, sentence } = finding;
+    let RuleFinding { kind: broken, at, sentence } = finding;
     let id = broken.id().map(|id| format!(" [{id}]")).unwrap_or_default();
     let title = format!("{}{id} broken: {}", broken.rule.strength().label(), broken.rule.name());
     let mut text = format!("\n  {}\n", style.strong(&title));
-    let line = format!("at {at}, blame {}: {sentence}", words::blame(broken.blame));
+    let line = format!("at {at}, blame {}: {sentence}", labels::blame(broken.blame));
     for line in wrap(&escape::terminal(&line), 76) {
         text += &format!("    {line}\n");
     }
@@ -155,7 +162,7 @@ fn rule_block(finding: &RuleFinding, style: Style) -> String {
     text
 }
 
-pub(super) fn not_drained(ending: Ending, at: Time) -> String {
+pub(super) fn not_drained_text(ending: Ending, at: Time) -> String {
     let (limit, advice) = match ending {
         Ending::EventLimit => ("the limit of events", "raise it with --max-events"),
         _ => ("the deadline", "raise `deadline` in the scenario"),
@@ -166,24 +173,24 @@ pub(super) fn not_drained(ending: Ending, at: Time) -> String {
 fn finding_block(finding: &Finding, setup: &Setup, with_story: bool, style: Style) -> String {
     let mut text = format!("\n  {}\n", style.strong(&headline(finding, setup)));
     let rule = finding.rule.map(|rule| format!(", MUST [{rule}]")).unwrap_or_default();
-    let blame = words::blame(finding.violation.blame);
-    text += &format!("    {}\n", times(finding));
-    let because = escape::terminal(&finding.because);
+    let blame = labels::blame(finding.violation.blame);
+    text += &format!("    {}\n", delivery_times(finding));
+    let because = escape::terminal(&finding.reason);
     for line in wrap(&format!("blame: {blame}{rule}: {because}"), 76) {
         text += &format!("    {line}\n");
     }
     if !with_story {
         return text + "\n";
     }
-    if !finding.story.is_empty() {
-        text += &format!("\n    {}\n", style.faint("      t/s"));
+    if !finding.history.is_empty() {
+        text += &format!("\n    {}\n", style.muted("      t/s"));
     }
-    for line in finding.story.iter().take(MAX_STORY) {
+    for line in finding.history.iter().take(MAX_EVENT_LINES) {
         let at = line.at.to_string();
         text += &format!("    {:>9}  {}\n", at.trim_end_matches('s'), escape::terminal(&line.text));
     }
-    if finding.story.len() > MAX_STORY {
-        let more = counted((finding.story.len() - MAX_STORY) as u64, "line");
+    if finding.history.len() > MAX_EVENT_LINES {
+        let more = counted((finding.history.len() - MAX_EVENT_LINES) as u64, "line");
         text += &format!("               ... {more} more\n");
     }
     text.push('\n');
@@ -191,7 +198,8 @@ fn finding_block(finding: &Finding, setup: &Setup, with_story: bool, style: Styl
 }
 
 pub(super) fn headline(finding: &Finding, setup: &Setup) -> String {
-    let publisher = setup.streams.get(finding.stream.index()).map_or("?", |stream| &stream.name);
+    let publisher =
+        setup.publishers.get(finding.publisher.index()).map_or("?", |stream| &stream.name);
     let message = format!("message #{} of `{}`", finding.sequence, escape::terminal(publisher));
     let subscriber = finding
         .subscriber
@@ -212,10 +220,10 @@ pub(super) fn headline(finding: &Finding, setup: &Setup) -> String {
         Breach::Stalled => format!("not complete{subscriber} until everybody reconnected"),
         Breach::Reordered => format!("delivered{subscriber} after a later one"),
     };
-    format!("{} broken: {message} {what}", words::promise(finding.violation.promise))
+    format!("{} broken: {message} {what}", labels::promise(finding.violation.promise))
 }
 
-pub(super) fn times(finding: &Finding) -> String {
+pub(super) fn delivery_times(finding: &Finding) -> String {
     let published = format!("published at {} with QoS {}", finding.published, finding.qos);
     match finding.deliveries.as_slice() {
         [] => published,
@@ -229,7 +237,7 @@ pub(super) fn times(finding: &Finding) -> String {
 
 /// The command that runs one trial again, on the engine on which it failed.
 #[must_use]
-pub fn reproduce(
+pub fn reproduce_command(
     scenario: &Scenario,
     engine: EngineKind,
     failure: &Failure,

@@ -10,24 +10,24 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::describe::Rules;
-use super::figures::Figures;
-use super::{describe, words};
-use qoslab_core::base::name::Kind;
+use super::describe::ScenarioRules;
+use super::point_summary::PointSummary;
+use super::{describe, labels};
+use qoslab_core::base::name::PacketKind;
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Span;
-use qoslab_guarantee::metrics::{Count, MESSAGE_KINDS, Purposes};
-use qoslab_guarantee::verdict::{RuleBreak, Violation};
+use qoslab_guarantee::metrics::{BytesByPurpose, MESSAGE_KINDS, PacketCount};
+use qoslab_guarantee::verdict::{RuleViolationKind, Violation};
 use qoslab_sim::EngineKind;
-use qoslab_study::needs::{NeedResult, Value};
+use qoslab_study::needs::{MetricValue, NeedResult};
 use qoslab_study::result::{
-    Cause, Failure, PointResult, QosRow, Quantiles, ScenarioResult, Verdict,
+    Failure, FailureCause, PointResult, QosRow, Quantiles, ScenarioResult, Verdict,
 };
-use qoslab_study::scenario::MODEL;
+use qoslab_study::scenario::MODEL_VERSION;
 use qoslab_study::statistics;
 use qoslab_study::sweep::{self, Study};
 
-use breaks::Break;
+use breaks::DeclaredBreakJson;
 
 mod breaks;
 
@@ -36,22 +36,22 @@ const SCHEMA: u32 = 1;
 
 /// One scenario's results.
 #[must_use]
-pub fn scenario(result: &ScenarioResult) -> Vec<u8> {
-    to_bytes(&Scenario::new(result))
+pub fn scenario_json(result: &ScenarioResult) -> Vec<u8> {
+    to_bytes(&ScenarioJson::new(result))
 }
 
 /// The results of several scenarios, as a list.
 #[must_use]
-pub fn scenarios(results: &[ScenarioResult]) -> Vec<u8> {
-    to_bytes(&results.iter().map(Scenario::new).collect::<Vec<_>>())
+pub fn scenarios_json(results: &[ScenarioResult]) -> Vec<u8> {
+    to_bytes(&results.iter().map(ScenarioJson::new).collect::<Vec<_>>())
 }
 
 /// All cells of a study; of a plain run, what [`scenario`] says.
 #[must_use]
-pub fn study(study: &Study) -> Vec<u8> {
+pub fn study_json(study: &Study) -> Vec<u8> {
     match study.cells.as_slice() {
-        [cell] if study.axes.is_empty() => scenario(&cell.result),
-        cells => to_bytes(&Sweep::new(study, cells)),
+        [cell] if study.axes.is_empty() => scenario_json(&cell.result),
+        cells => to_bytes(&SweepJson::new(study, cells)),
     }
 }
 
@@ -62,30 +62,30 @@ fn to_bytes(value: &impl Serialize) -> Vec<u8> {
 }
 
 #[derive(Serialize)]
-struct Sweep {
+struct SweepJson {
     schema: u32,
     qoslab: &'static str,
     model: u32,
     scenario: String,
-    axes: Vec<Axis>,
-    cells: Vec<Cell>,
+    axes: Vec<AxisJson>,
+    cells: Vec<CellJson>,
 }
 
 #[derive(Serialize)]
-struct Axis {
+struct AxisJson {
     path: String,
     unit: &'static str,
     values: Vec<f64>,
 }
 
 #[derive(Serialize)]
-struct Cell {
+struct CellJson {
     settings: BTreeMap<String, String>,
-    result: Scenario,
+    result: ScenarioJson,
 }
 
 #[derive(Serialize)]
-struct Scenario {
+struct ScenarioJson {
     schema: u32,
     qoslab: &'static str,
     model: u32,
@@ -104,16 +104,16 @@ struct Scenario {
     narrowed: bool,
     runs_planned: usize,
     runs_finished: usize,
-    points: Vec<Point>,
-    needs: Vec<Need>,
+    points: Vec<PointJson>,
+    needs: Vec<NeedJson>,
     sometimes: BTreeMap<String, u64>,
-    expected_breaks: Vec<Break>,
+    expected_breaks: Vec<DeclaredBreakJson>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    known_breaks: Vec<Break>,
+    known_breaks: Vec<DeclaredBreakJson>,
 }
 
 #[derive(Serialize)]
-struct Point {
+struct PointJson {
     point: String,
     published_qos: Option<u8>,
     granted_qos: Option<u8>,
@@ -128,18 +128,18 @@ struct Point {
     in_flight_peak: u64,
     queued_peak: u64,
     recovery_max_s: Option<f64>,
-    violations: Vec<Broken>,
-    rules_broken: Vec<BrokenRule>,
+    violations: Vec<ViolationJson>,
+    rules_broken: Vec<BrokenRuleJson>,
     excused: BTreeMap<&'static str, u64>,
     sometimes: BTreeMap<&'static str, u64>,
-    qos: Vec<Level>,
-    control: BTreeMap<&'static str, Traffic>,
-    bytes_by_purpose: ByPurpose,
-    failures: Vec<Failed>,
+    qos: Vec<LevelJson>,
+    control: BTreeMap<&'static str, TrafficJson>,
+    bytes_by_purpose: ByPurposeJson,
+    failures: Vec<FailureJson>,
 }
 
 #[derive(Serialize)]
-struct Broken {
+struct ViolationJson {
     promise: &'static str,
     kind: &'static str,
     blame: &'static str,
@@ -147,7 +147,7 @@ struct Broken {
 }
 
 #[derive(Serialize)]
-struct BrokenRule {
+struct BrokenRuleJson {
     rule: &'static str,
     id: Option<&'static str>,
     strength: &'static str,
@@ -156,7 +156,7 @@ struct BrokenRule {
 }
 
 #[derive(Serialize)]
-struct Level {
+struct LevelJson {
     published_qos: u8,
     messages: u64,
     units: u64,
@@ -170,26 +170,26 @@ struct Level {
     stuck: u64,
     reordered: u64,
     refused: u64,
-    delivered_share: Interval,
-    lost_per_run: Interval,
-    duplicated_per_run: Interval,
-    packets_per_message: Interval,
-    bytes_per_message: Interval,
-    overhead: Option<Interval>,
-    latency: Times,
-    completion: Times,
-    traffic: [BTreeMap<&'static str, FirstAndResent>; 2],
+    delivered_share: IntervalJson,
+    lost_per_run: IntervalJson,
+    duplicated_per_run: IntervalJson,
+    packets_per_message: IntervalJson,
+    bytes_per_message: IntervalJson,
+    overhead: Option<IntervalJson>,
+    latency: TimesJson,
+    completion: TimesJson,
+    traffic: [BTreeMap<&'static str, FirstAndResentJson>; 2],
 }
 
 #[derive(Serialize)]
-struct Interval {
+struct IntervalJson {
     value: f64,
     low95: Option<f64>,
     high95: Option<f64>,
 }
 
 #[derive(Serialize)]
-struct Times {
+struct TimesJson {
     mean_s: Option<f64>,
     p50_s: Option<f64>,
     p99_s: Option<f64>,
@@ -197,19 +197,19 @@ struct Times {
 }
 
 #[derive(Serialize)]
-struct FirstAndResent {
-    first: Traffic,
-    resent: Traffic,
+struct FirstAndResentJson {
+    first: TrafficJson,
+    resent: TrafficJson,
 }
 
 #[derive(Clone, Copy, Default, Serialize)]
-struct Traffic {
+struct TrafficJson {
     packets: u64,
     bytes: u64,
 }
 
 #[derive(Default, Serialize)]
-struct ByPurpose {
+struct ByPurposeJson {
     payload: u64,
     framing: u64,
     acknowledgements: u64,
@@ -219,7 +219,7 @@ struct ByPurpose {
 }
 
 #[derive(Serialize)]
-struct Need {
+struct NeedJson {
     need: String,
     verdict: &'static str,
     point: Option<String>,
@@ -229,7 +229,7 @@ struct Need {
 }
 
 #[derive(Serialize)]
-struct Failed {
+struct FailureJson {
     trial: String,
     seed: String,
     verdict: &'static str,
@@ -237,22 +237,22 @@ struct Failed {
     detail: String,
 }
 
-impl Sweep {
-    fn new(study: &Study, cells: &[sweep::Cell]) -> Self {
-        let axes = study.axes.iter().map(|axis| Axis {
+impl SweepJson {
+    fn new(study: &Study, cells: &[sweep::StudyCell]) -> Self {
+        let axes = study.axes.iter().map(|axis| AxisJson {
             path: axis.path.clone(),
             unit: axis.unit.sign(),
             values: axis.values.iter().map(|value| value.number).collect(),
         });
-        let cell = |cell: &sweep::Cell| {
+        let cell = |cell: &sweep::StudyCell| {
             let pairs = study.axes.iter().zip(&cell.values);
             let settings = pairs.map(|(axis, value)| (axis.path.clone(), value.text.clone()));
-            Cell { settings: settings.collect(), result: Scenario::new(&cell.result) }
+            CellJson { settings: settings.collect(), result: ScenarioJson::new(&cell.result) }
         };
         Self {
             schema: SCHEMA,
             qoslab: env!("CARGO_PKG_VERSION"),
-            model: MODEL,
+            model: MODEL_VERSION,
             scenario: cells
                 .first()
                 .map(|cell| cell.result.scenario.name.clone())
@@ -263,13 +263,14 @@ impl Sweep {
     }
 }
 
-impl Scenario {
+impl ScenarioJson {
     fn new(result: &ScenarioResult) -> Self {
-        let Rules { mqtt, transport, retry, endpoints } = describe::rules(&result.scenario);
+        let ScenarioRules { mqtt, transport, retry, endpoints } =
+            describe::scenario_rules(&result.scenario);
         Self {
             schema: SCHEMA,
             qoslab: env!("CARGO_PKG_VERSION"),
-            model: MODEL,
+            model: MODEL_VERSION,
             engine: (result.engine != EngineKind::default()).then(|| result.engine.name()),
             scenario: result.scenario.name.clone(),
             about: result.scenario.about.clone(),
@@ -277,33 +278,33 @@ impl Scenario {
             transport,
             retry,
             endpoints,
-            verdict: words::verdict(result.verdict),
+            verdict: labels::verdict(result.verdict),
             partial: result.is_partial(),
             narrowed: result.narrowed,
             runs_planned: result.planned,
             runs_finished: result.finished,
-            points: result.points.iter().map(Point::new).collect(),
-            needs: result.needs.iter().map(|need| Need::new(result, need)).collect(),
+            points: result.points.iter().map(PointJson::new).collect(),
+            needs: result.needs.iter().map(|need| NeedJson::new(result, need)).collect(),
             sometimes: result.sometimes.iter().cloned().collect(),
-            expected_breaks: breaks::expected(result),
-            known_breaks: breaks::known(result),
+            expected_breaks: breaks::expected_breaks(result),
+            known_breaks: breaks::known_breaks(result),
         }
     }
 }
 
-impl Point {
+impl PointJson {
     fn new(point: &PointResult) -> Self {
-        let facts = || point.trials.iter().filter_map(|trial| trial.facts.as_ref());
+        let facts = || point.trials.iter().filter_map(|trial| trial.summary.as_ref());
         let seed = |trial: Option<&qoslab_study::result::TrialRow>| {
             trial.map(|trial| trial.seed.to_string()).unwrap_or_default()
         };
-        let verdicts = point.verdicts.iter().map(|(verdict, n)| (words::verdict(*verdict), *n));
+        let verdicts = point.verdicts.iter().map(|(verdict, n)| (labels::verdict(*verdict), *n));
         let recovery = facts().filter_map(|facts| facts.recovery).max();
         Self {
             point: point.label.clone(),
             published_qos: point.published.map(QoS::number),
             granted_qos: point.granted.map(QoS::number),
-            verdict: words::verdict(point.verdict()),
+            verdict: labels::verdict(point.verdict()),
             runs: point.trials.len(),
             runs_by_verdict: verdicts.collect(),
             first_seed: seed(point.trials.first()),
@@ -314,59 +315,65 @@ impl Point {
             in_flight_peak: facts().map(|facts| facts.in_flight_peak).max().unwrap_or(0),
             queued_peak: facts().map(|facts| facts.queued_peak).max().unwrap_or(0),
             recovery_max_s: recovery.map(Span::as_secs_f64),
-            violations: point.violations.iter().map(|(v, count)| Broken::new(*v, *count)).collect(),
-            rules_broken: point.rules.iter().map(|(it, n)| BrokenRule::new(*it, *n)).collect(),
-            excused: point.excuses.iter().map(|(e, count)| (words::excuse(*e), *count)).collect(),
+            violations: point
+                .violations
+                .iter()
+                .map(|(v, count)| ViolationJson::new(*v, *count))
+                .collect(),
+            rules_broken: point.rules.iter().map(|(it, n)| BrokenRuleJson::new(*it, *n)).collect(),
+            excused: point.excuses.iter().map(|(e, count)| (labels::excuse(*e), *count)).collect(),
             sometimes: point.sometimes.clone(),
-            qos: Figures::of(point).map(|figures| Level::new(point, &figures)).collect(),
-            control: Kind::ALL
+            qos: PointSummary::for_point(point)
+                .map(|figures| LevelJson::new(point, &figures))
+                .collect(),
+            control: PacketKind::ALL
                 .into_iter()
-                .filter(|kind| !kind.is_delivery())
+                .filter(|kind| !kind.carries_message())
                 .map(|kind| {
                     let counts = facts().map(|facts| facts.control[kind as usize]);
-                    (kind.label(), Traffic::sum(counts))
+                    (kind.label(), TrafficJson::sum(counts))
                 })
                 .collect(),
-            bytes_by_purpose: ByPurpose::sum(facts().map(|facts| facts.bytes)),
-            failures: point.failures.iter().map(Failed::new).collect(),
+            bytes_by_purpose: ByPurposeJson::sum(facts().map(|facts| facts.bytes)),
+            failures: point.failures.iter().map(FailureJson::new).collect(),
         }
     }
 }
 
-impl Broken {
+impl ViolationJson {
     const fn new(violation: Violation, count: u64) -> Self {
         Self {
-            promise: words::promise(violation.promise),
-            kind: words::breach(violation.breach),
-            blame: words::blame(violation.blame),
+            promise: labels::promise(violation.promise),
+            kind: labels::breach(violation.breach),
+            blame: labels::blame(violation.blame),
             count,
         }
     }
 }
 
-impl BrokenRule {
-    fn new(broken: RuleBreak, count: u64) -> Self {
+impl BrokenRuleJson {
+    fn new(broken: RuleViolationKind, count: u64) -> Self {
         Self {
             rule: broken.rule.name(),
             id: broken.id(),
             strength: broken.rule.strength().label(),
-            blame: words::blame(broken.blame),
+            blame: labels::blame(broken.blame),
             count,
         }
     }
 }
 
-impl Level {
-    fn new(point: &PointResult, figures: &Figures) -> Self {
+impl LevelJson {
+    fn new(point: &PointResult, figures: &PointSummary) -> Self {
         let sum = |of: fn(&QosRow) -> u64| point.rows(figures.published).map(of).sum();
         let traffic = [0, 1].map(|hop| {
             let kinds = MESSAGE_KINDS.iter().enumerate();
             let sums = kinds.map(|(nth, kind)| {
                 let all = || point.rows(figures.published).map(move |row| row.traffic[hop][nth]);
-                let first = Traffic::sum(all().map(|kind| kind.first));
+                let first = TrafficJson::sum(all().map(|kind| kind.first));
                 (
                     kind.label(),
-                    FirstAndResent { first, resent: Traffic::sum(all().map(|k| k.resent)) },
+                    FirstAndResentJson { first, resent: TrafficJson::sum(all().map(|k| k.resent)) },
                 )
             });
             sums.collect()
@@ -398,14 +405,14 @@ impl Level {
     }
 }
 
-impl From<statistics::Interval> for Interval {
-    fn from(interval: statistics::Interval) -> Self {
+impl From<statistics::ConfidenceInterval> for IntervalJson {
+    fn from(interval: statistics::ConfidenceInterval) -> Self {
         let end = |end: f64| end.is_finite().then_some(end);
         Self { value: interval.value, low95: end(interval.low), high95: end(interval.high) }
     }
 }
 
-impl From<Quantiles> for Times {
+impl From<Quantiles> for TimesJson {
     fn from(times: Quantiles) -> Self {
         let Quantiles { mean, p50, p99, max } = times;
         let [mean_s, p50_s, p99_s, max_s] =
@@ -414,8 +421,8 @@ impl From<Quantiles> for Times {
     }
 }
 
-impl Traffic {
-    fn sum(counts: impl Iterator<Item = Count>) -> Self {
+impl TrafficJson {
+    fn sum(counts: impl Iterator<Item = PacketCount>) -> Self {
         counts.fold(Self::default(), |sum, count| Self {
             packets: sum.packets + count.packets,
             bytes: sum.bytes + count.bytes,
@@ -423,8 +430,8 @@ impl Traffic {
     }
 }
 
-impl ByPurpose {
-    fn sum(all: impl Iterator<Item = Purposes>) -> Self {
+impl ByPurposeJson {
+    fn sum(all: impl Iterator<Item = BytesByPurpose>) -> Self {
         all.fold(Self::default(), |sum, bytes| Self {
             payload: sum.payload + bytes.payload,
             framing: sum.framing + bytes.framing,
@@ -436,46 +443,46 @@ impl ByPurpose {
     }
 }
 
-impl Need {
+impl NeedJson {
     fn new(scenario: &ScenarioResult, result: &NeedResult) -> Self {
         let worst = result.worst.as_ref();
         let finite = |number: f64| number.is_finite().then_some(number);
         Self {
             need: result.need.text.clone(),
-            verdict: scenario.judged(result).map_or("not-judged", words::verdict),
+            verdict: scenario.need_verdict(result).map_or("not-judged", labels::verdict),
             point: worst.map(|worst| worst.label.clone()),
             value: worst.and_then(|worst| finite(worst.value.number())),
             unit: worst.map(|worst| match worst.value {
-                Value::Number(_) => "number",
-                Value::Share(_) => "share",
-                Value::Seconds(_) => "seconds",
+                MetricValue::Number(_) => "number",
+                MetricValue::Share(_) => "share",
+                MetricValue::Seconds(_) => "seconds",
             }),
             bound: worst.and_then(|worst| finite(worst.bound)),
         }
     }
 }
 
-impl Failed {
+impl FailureJson {
     fn new(failure: &Failure) -> Self {
         let (cause, detail) = match &failure.cause {
-            Cause::Broken { findings, rule_findings, .. } => {
-                let promise = findings.first().map(|finding| &finding.because);
+            FailureCause::Broken { findings, rule_findings, .. } => {
+                let promise = findings.first().map(|finding| &finding.reason);
                 let rule = rule_findings.first().map(|finding| &finding.sentence);
                 ("broken", promise.or(rule).cloned().unwrap_or_default())
             }
-            Cause::NotDrained { ending, at } => {
-                ("not-drained", format!("{} at {at}", words::ending(*ending)))
+            FailureCause::NotDrained { ending, at } => {
+                ("not-drained", format!("{} at {at}", labels::ending(*ending)))
             }
-            Cause::NotDeterministic { first, second } => {
+            FailureCause::NotDeterministic { first, second } => {
                 ("not-deterministic", format!("{first:016x} then {second:016x}"))
             }
-            Cause::Panicked(message) => ("panicked", message.clone()),
+            FailureCause::Panicked(message) => ("panicked", message.clone()),
         };
         let verdict: Verdict = failure.verdict;
         Self {
             trial: failure.trial.clone(),
             seed: failure.seed.to_string(),
-            verdict: words::verdict(verdict),
+            verdict: labels::verdict(verdict),
             cause,
             detail,
         }

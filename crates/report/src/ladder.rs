@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use super::chart::{self, Words};
+use super::chart::{self, ChartText};
 use super::escape;
-use qoslab_core::base::name::{ClientIndex, Node, StreamIndex};
+use qoslab_core::base::name::{ClientIndex, Node, PublisherIndex};
 use qoslab_core::base::time::Time;
 use qoslab_guarantee::verdict::{Finding, RuleFinding};
 use qoslab_sim::trial::Setup;
-use qoslab_study::tape::{Scope, Tape, What};
+use qoslab_study::recording::{RecordedEventKind, RecordingFilter, TrialRecording};
 
 pub use text::text;
 
@@ -20,13 +20,13 @@ mod rows;
 #[cfg(test)]
 mod tests;
 mod text;
-pub(super) mod words;
+pub(super) mod wording;
 
 /// At most so many nodes have a line, the broker among them.
-const MOST_NODES: usize = 5;
+const MAX_NODES: usize = 5;
 
 /// At most so many rows are drawn, unless another limit is given.
-pub const MOST_ROWS: usize = 200;
+pub const MAX_ROWS: usize = 200;
 
 /// What is drawn.
 #[derive(Clone, Debug)]
@@ -36,16 +36,16 @@ pub struct Ladder {
     /// What it shows, in one line.
     pub title: String,
     /// The nodes from left to right: publishers, the broker, subscribers.
-    pub columns: Vec<Column>,
+    pub columns: Vec<LadderColumn>,
     /// What happened, in order.
-    pub rows: Vec<Row>,
+    pub rows: Vec<LadderRow>,
     /// What is not shown, in sentences.
-    pub left_out: Vec<String>,
+    pub omitted: Vec<String>,
 }
 
 /// A node's line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Column {
+pub struct LadderColumn {
     /// Which node.
     pub node: Node,
     /// Its name, without control characters.
@@ -54,20 +54,20 @@ pub struct Column {
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct LadderRow {
     /// When.
     pub at: Time,
     /// What is drawn.
-    pub mark: Mark,
+    pub shape: RowShape,
     /// What is to be said about it; may be empty.
     pub note: String,
     /// How it went.
-    pub tone: Tone,
+    pub row_style: RowStyle,
 }
 
 /// What is drawn in a row. Columns are given by their places in [`Ladder::columns`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mark {
+pub enum RowShape {
     /// A packet.
     Arrow {
         /// Who sent it.
@@ -79,19 +79,19 @@ pub enum Mark {
         /// When it arrived; `None` where it never did.
         arrives: Option<Time>,
         /// Whether it is the network's own second copy.
-        is_echo: bool,
+        is_duplicate: bool,
     },
     /// Something at one node.
-    At(usize, Sign),
+    AtNode(usize, Symbol),
     /// Something on the way between two nodes.
-    Between(usize, usize, Sign),
+    BetweenNodes(usize, usize, Symbol),
     /// Something that concerns everybody.
-    Across,
+    AllNodes,
 }
 
 /// Signs at a node, or between two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sign {
+pub enum Symbol {
     /// An application publishes.
     Publish,
     /// An application gets a message.
@@ -99,39 +99,39 @@ pub enum Sign {
     /// A handshake is over.
     Complete,
     /// A message is let go of, or never came.
-    Gone,
+    MessageGone,
     /// A connection ends at a node, or between two.
-    Cut,
+    ConnectionEnd,
     /// A node stops.
     Crash,
     /// A node starts again.
     Restart,
     /// A link stops or slows down.
-    Down,
+    LinkDown,
     /// It is as before.
-    Up,
+    LinkUp,
     /// A rule of the standard was broken.
-    Rule,
+    BrokenRule,
 }
 
 /// How something went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
+pub enum RowStyle {
     /// As it should.
-    Plain,
+    Normal,
     /// A delivery.
-    Good,
+    Delivery,
     /// Sent again.
-    Again,
+    Repeat,
     /// Lost, or a fault.
-    Bad,
+    LossOrFault,
     /// It broke a promise.
-    Broken,
+    Violation,
 }
 
 /// What the judge said of the trial.
 #[derive(Clone, Copy, Debug)]
-pub struct Judged<'a> {
+pub struct TrialFindings<'a> {
     /// Promises that were broken.
     pub findings: &'a [Finding],
     /// Rules that were broken.
@@ -141,29 +141,37 @@ pub struct Judged<'a> {
 impl Ladder {
     /// Makes a ladder of what was recorded in a scope, of at most `most` rows.
     #[must_use]
-    pub fn new(tape: &Tape, scope: &Scope, setup: &Setup, judged: Judged<'_>, most: usize) -> Self {
-        let (nodes, others) = nodes(tape, scope, setup);
+    pub fn new(
+        recording: &TrialRecording,
+        scope: &RecordingFilter,
+        setup: &Setup,
+        trial_findings: TrialFindings<'_>,
+        max_rows: usize,
+    ) -> Self {
+        let (nodes, others) = choose_nodes(recording, scope, setup);
         let name = |node: &Node| match node {
             Node::Broker => "broker".to_owned(),
             Node::Client(client) => {
                 escape::terminal(&setup.clients[client.index()].name).into_owned()
             }
         };
-        let columns =
-            nodes.into_iter().map(|node| Column { name: name(&node), node }).collect::<Vec<_>>();
-        let mut rows = rows::rows(tape, scope, setup, judged, &columns);
+        let columns = nodes
+            .into_iter()
+            .map(|node| LadderColumn { name: name(&node), node })
+            .collect::<Vec<_>>();
+        let mut rows = rows::rows(recording, scope, setup, trial_findings, &columns);
         let mut left_out = Vec::new();
         if !others.is_empty() {
             let names: Vec<String> = others.iter().take(3).map(name).collect();
-            left_out.push(words::others(&names, others.len()));
+            left_out.push(wording::omitted_nodes_text(&names, others.len()));
         }
-        let more = rows.len().saturating_sub(most) as u64;
-        rows.truncate(most);
-        if more > 0 || tape.left_out > 0 {
-            left_out.push(words::more_rows(more, tape.left_out));
+        let more = rows.len().saturating_sub(max_rows) as u64;
+        rows.truncate(max_rows);
+        if more > 0 || recording.omitted_events > 0 {
+            left_out.push(wording::omitted_rows_text(more, recording.omitted_events));
         }
-        let (id, title) = ("ladder".to_owned(), words::title(scope, setup));
-        Self { id, title, columns, rows, left_out }
+        let (id, title) = ("ladder".to_owned(), wording::title(scope, setup));
+        Self { id, title, columns, rows, omitted: left_out }
     }
 
     /// Whether this is the broker's line.
@@ -177,38 +185,42 @@ impl Ladder {
 #[must_use]
 pub fn svg(ladder: &Ladder) -> String {
     let below = "Time runs downwards, not to scale; broken lines stand for time without events.";
-    let words = Words {
+    let words = ChartText {
         id: ladder.id.clone().into(),
-        title: words::capital(&ladder.title),
-        subtitle: [&[below.to_owned()], ladder.left_out.as_slice()].concat().join(" "),
-        alt: words::alt(ladder),
+        title: wording::capitalise(&ladder.title),
+        subtitle: [&[below.to_owned()], ladder.omitted.as_slice()].concat().join(" "),
+        alt: wording::alt_text(ladder),
         caption: String::new(),
     };
     chart::ladder::draw(words, ladder).svg
 }
 
 /// The nodes that take part, from left to right, and those for which there is no room.
-fn nodes(tape: &Tape, scope: &Scope, setup: &Setup) -> (Vec<Node>, Vec<Node>) {
+fn choose_nodes(
+    recording: &TrialRecording,
+    scope: &RecordingFilter,
+    setup: &Setup,
+) -> (Vec<Node>, Vec<Node>) {
     let mut parts: BTreeMap<ClientIndex, usize> = BTreeMap::new();
     if let Some(route) = &scope.route {
         parts.extend(route.links.iter().map(|link| (*link, 0)));
     }
-    for moment in &tape.moments {
-        let client = match moment.what {
-            What::Sent(place) => tape.flights[place].name.client,
-            What::Submitted(it) => setup.streams[it.stream.index()].client,
-            What::Delivered { client, .. }
-            | What::Dropped { client, .. }
-            | What::Crashed(Node::Client(client)) => client,
+    for moment in &recording.events {
+        let client = match moment.kind {
+            RecordedEventKind::Sent(place) => recording.packets[place].name.client,
+            RecordedEventKind::Submitted(it) => setup.publishers[it.publisher.index()].client,
+            RecordedEventKind::Delivered { client, .. }
+            | RecordedEventKind::Dropped { client, .. }
+            | RecordedEventKind::Crashed(Node::Client(client)) => client,
             _ => continue,
         };
         *parts.entry(client).or_default() += 1;
     }
     let publishes = |client: &ClientIndex| {
-        let is_his = |stream: StreamIndex| setup.streams[stream.index()].client == *client;
+        let is_his = |stream: PublisherIndex| setup.publishers[stream.index()].client == *client;
         match &scope.route {
             Some(route) => is_his(route.stream),
-            None => setup.streams.iter().any(|stream| stream.client == *client),
+            None => setup.publishers.iter().any(|stream| stream.client == *client),
         }
     };
     // Whoever takes part most stays; of two alike, the first in the file. A publisher comes first.
@@ -218,7 +230,7 @@ fn nodes(tape: &Tape, scope: &Scope, setup: &Setup) -> (Vec<Node>, Vec<Node>) {
         order.sort_by_key(rank);
         order.into_iter().partition(publishes)
     };
-    let room = MOST_NODES - 1;
+    let room = MAX_NODES - 1;
     let for_publishers = room.saturating_sub(subscribers.len().min(room / 2));
     let mut others = publishers.split_off(publishers.len().min(for_publishers));
     others.extend(subscribers.split_off(subscribers.len().min(room - publishers.len())));

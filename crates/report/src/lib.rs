@@ -19,21 +19,21 @@ pub mod escape;
 pub mod events;
 pub mod explore;
 pub mod failure;
-pub mod figures;
 pub mod json;
 pub mod junit;
+pub mod labels;
 pub mod ladder;
 pub mod markdown;
+pub mod minimal_failure;
 pub mod number;
 pub mod page;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod png;
-pub mod story;
+pub mod point_summary;
 pub mod style;
 pub mod summary;
 pub mod table;
-pub mod words;
 
 #[cfg(test)]
 mod tests;

@@ -1,15 +1,15 @@
 //! The tables as Markdown, for a pull request or a wiki.
 
-use super::describe::Rules;
-use super::figures::Figures;
-use super::number::{measured, time};
-use super::summary::rules;
-use super::{comparison, describe, escape, words};
+use super::describe::ScenarioRules;
+use super::number::{format_measured, format_time};
+use super::point_summary::PointSummary;
+use super::summary::broken_rules;
+use super::{comparison, describe, escape, labels};
 use qoslab_core::base::units::{format_count, format_share};
-use qoslab_study::baseline::Comparison;
+use qoslab_study::baseline::BaselineComparison;
 use qoslab_study::result::{ScenarioResult, Verdict};
-use qoslab_study::scenario::MODEL;
-use qoslab_study::statistics::Interval;
+use qoslab_study::scenario::MODEL_VERSION;
+use qoslab_study::statistics::ConfidenceInterval;
 
 const HEADER: &str = "\
 | QoS | delivered | 95 % | lost/run | dup/run | packets/msg | bytes/msg | overhead \
@@ -20,7 +20,7 @@ const HEADER: &str = "\
 /// One section a scenario, each with what is different from an earlier run where one was given.
 #[must_use]
 pub fn document<'a>(
-    results: impl IntoIterator<Item = (&'a ScenarioResult, Option<&'a Comparison>)>,
+    results: impl IntoIterator<Item = (&'a ScenarioResult, Option<&'a BaselineComparison>)>,
 ) -> String {
     let mut text = String::from("# qoslab run\n");
     for (result, baseline) in results {
@@ -33,12 +33,12 @@ pub fn document<'a>(
 
 fn section(result: &ScenarioResult) -> String {
     let scenario = &result.scenario;
-    let Rules { mqtt, transport, retry, endpoints } = describe::rules(scenario);
+    let ScenarioRules { mqtt, transport, retry, endpoints } = describe::scenario_rules(scenario);
     let mut text = format!(
-        "## {}: {}\n\n{}\n\nMQTT {mqtt}, transport {transport}, retry {retry}, model {MODEL}, \
+        "## {}: {}\n\n{}\n\nMQTT {mqtt}, transport {transport}, retry {retry}, model {MODEL_VERSION}, \
          {} of {} runs{}.\n\n",
         escape::markdown(&scenario.name),
-        words::verdict(result.verdict),
+        labels::verdict(result.verdict),
         escape::markdown(&scenario.about),
         format_count(result.finished as u64),
         format_count(result.planned as u64),
@@ -48,20 +48,26 @@ fn section(result: &ScenarioResult) -> String {
         text += &format!("{}.\n\n", escape::markdown(&endpoints));
     }
     text += HEADER;
-    for figures in result.points.iter().flat_map(Figures::of) {
+    for figures in result.points.iter().flat_map(PointSummary::for_point) {
         text += &row(&figures);
     }
     text.push('\n');
     for need in &result.needs {
-        let told = need.worst.as_ref().map_or_else(
+        let measured_text = need.worst.as_ref().map_or_else(
             || "could not be measured".to_owned(),
-            |worst| format!("{} ({})", measured(&need.need, worst), escape::markdown(&worst.label)),
+            |worst| {
+                format!(
+                    "{} ({})",
+                    format_measured(&need.need, worst),
+                    escape::markdown(&worst.label)
+                )
+            },
         );
-        let met = match result.judged(need) {
+        let met = match result.need_verdict(need) {
             Some(Verdict::Holds) => "met",
-            verdict => verdict.map_or("not judged in a narrowed run", words::verdict),
+            verdict => verdict.map_or("not judged in a narrowed run", labels::verdict),
         };
-        text += &format!("- need {}: {met}, {told}\n", escape::markdown(&need.need.text));
+        text += &format!("- need {}: {met}, {measured_text}\n", escape::markdown(&need.need.text));
     }
     for (name, count) in &result.sometimes {
         text += &format!("- sometimes {}: {}\n", escape::markdown(name), format_count(*count));
@@ -69,7 +75,7 @@ fn section(result: &ScenarioResult) -> String {
     for (expected, count) in &result.expected {
         text += &format!(
             "- expected break {}: {} seen. {}\n",
-            escape::markdown(&words::expected(&expected.what)),
+            escape::markdown(&labels::expected_break(&expected.what)),
             format_count(*count),
             escape::markdown(&expected.why),
         );
@@ -77,19 +83,19 @@ fn section(result: &ScenarioResult) -> String {
     for (known, count) in &result.known {
         text += &format!(
             "- known break {}: {}. {}\n",
-            escape::markdown(&words::expected(&known.what)),
-            escape::markdown(&words::known_seen(known, *count)),
+            escape::markdown(&labels::expected_break(&known.what)),
+            escape::markdown(&labels::known_break_status(known, *count)),
             escape::markdown(&known.why),
         );
     }
-    for (broken, count) in rules(result) {
-        text += &format!("- broken: {}: {}\n", words::broken_rule(&broken), format_count(count));
+    for (broken, count) in broken_rules(result) {
+        text += &format!("- broken: {}: {}\n", labels::broken_rule(&broken), format_count(count));
     }
     text
 }
 
-fn row(figures: &Figures) -> String {
-    let with = |interval: Interval, decimals: usize| {
+fn row(figures: &PointSummary) -> String {
+    let with = |interval: ConfidenceInterval, decimals: usize| {
         let half = (interval.high - interval.low) / 2.0;
         if half.is_finite() {
             format!("{:.decimals$} ±{half:.decimals$}", interval.value)
@@ -107,10 +113,10 @@ fn row(figures: &Figures) -> String {
         with(figures.packets, 2),
         with(figures.bytes, 0),
         figures.overhead.map_or_else(|| "-".to_owned(), |overhead| with(overhead, 2)),
-        time(figures.latency.p50),
-        time(figures.latency.p99),
-        time(figures.latency.max),
-        words::gate(figures.verdict).to_owned(),
+        format_time(figures.latency.p50),
+        format_time(figures.latency.p99),
+        format_time(figures.latency.max),
+        labels::verdict_mark(figures.verdict).to_owned(),
     ];
     format!("| {} |\n", cells.join(" | "))
 }

@@ -2,7 +2,7 @@
 
 use qoslab_core::base::time::Span;
 use qoslab_core::base::units::{format_count, format_share};
-use qoslab_study::needs::{Measured, Value};
+use qoslab_study::needs::{MetricValue, NeedMeasurement};
 use qoslab_study::scenario::expect::{Bound, Need};
 
 /// A share from 0 to 1 in percent with two significant digits, for bounds: `0.003 %`.
@@ -20,39 +20,39 @@ pub fn percent_bound(share: f64) -> String {
 
 /// A time, or `never`: what did not come counts as infinite.
 #[must_use]
-pub fn time(span: Option<Span>) -> String {
+pub fn format_time(span: Option<Span>) -> String {
     span.map_or_else(|| "never".to_owned(), |span| span.to_string())
 }
 
 /// A measured value with its unit.
 #[must_use]
-pub fn value(value: Value) -> String {
+pub fn format_value(value: MetricValue) -> String {
     match value {
-        Value::Number(number) if number >= 100.0 || number.fract().abs() < 1e-9 => {
+        MetricValue::Number(number) if number >= 100.0 || number.fract().abs() < 1e-9 => {
             format!("{number:.0}")
         }
-        Value::Number(number) if number > 0.0 && number < 0.1 => format!("{number:.4}"),
-        Value::Number(number) => format!("{number:.2}"),
-        Value::Share(share) => format_share(share, 1),
-        Value::Seconds(seconds) if seconds.is_infinite() => "never".to_owned(),
-        Value::Seconds(seconds) => Span::from_secs_f64(seconds).to_string(),
+        MetricValue::Number(number) if number > 0.0 && number < 0.1 => format!("{number:.4}"),
+        MetricValue::Number(number) => format!("{number:.2}"),
+        MetricValue::Share(share) => format_share(share, 1),
+        MetricValue::Seconds(seconds) if seconds.is_infinite() => "never".to_owned(),
+        MetricValue::Seconds(seconds) => Span::from_secs_f64(seconds).to_string(),
     }
 }
 
 /// What a need was judged by: the value, and beside it what it is of another QoS's, where the
 /// need compares the two: `753 (3.50 x qos0)`.
 #[must_use]
-pub fn measured(need: &Need, worst: &Measured) -> String {
-    let text = value(worst.value);
-    let Bound::Times(factor, qos) = need.bound else { return text };
+pub fn format_measured(need: &Need, worst: &NeedMeasurement) -> String {
+    let text = format_value(worst.value);
+    let Bound::TimesOther(factor, qos) = need.bound else { return text };
     let other = worst.bound / factor;
     let ratio = worst.value.number() / other;
     if other.is_nan() {
         text
     } else if ratio.is_finite() && other.is_finite() {
-        format!("{text} ({} x qos{qos})", value(Value::Number(ratio)))
+        format!("{text} ({} x qos{qos})", format_value(MetricValue::Number(ratio)))
     } else {
-        format!("{text} (qos{qos}: {})", value(worst.value.with(other)))
+        format!("{text} (qos{qos}: {})", format_value(worst.value.with_number(other)))
     }
 }
 
@@ -67,27 +67,31 @@ pub fn counted(number: u64, singular: &str) -> String {
 mod tests {
     use super::*;
     use qoslab_core::base::qos::QoS;
-    use qoslab_study::statistics::at_most_when_none as at_most;
+    use qoslab_study::statistics::upper_bound_when_none as at_most;
 
     #[test]
     fn a_need_on_another_qos_shows_the_comparison() {
         let measured = |need: &str, value, bound| {
             let need = Need::parse(need).unwrap();
-            measured(&need, &Measured { label: String::new(), qos: QoS::ExactlyOnce, value, bound })
+            format_measured(
+                &need,
+                &NeedMeasurement { label: String::new(), qos: QoS::ExactlyOnce, value, bound },
+            )
         };
         let times = "qos2.bytes <= 3 x qos0";
-        assert_eq!(measured(times, Value::Number(753.0), 645.0), "753 (3.50 x qos0)");
-        assert_eq!(measured(times, Value::Number(753.0), 0.0), "753 (qos0: 0)");
-        assert_eq!(measured("qos2.bytes <= 645", Value::Number(753.0), 645.0), "753");
-        let never = Value::Seconds(f64::INFINITY);
+        assert_eq!(measured(times, MetricValue::Number(753.0), 645.0), "753 (3.50 x qos0)");
+        assert_eq!(measured(times, MetricValue::Number(753.0), 0.0), "753 (qos0: 0)");
+        assert_eq!(measured("qos2.bytes <= 645", MetricValue::Number(753.0), 645.0), "753");
+        let never = MetricValue::Seconds(f64::INFINITY);
         let text = measured("qos2.latency.p99 <= 2 x qos1", never, 0.5);
         assert_eq!(text, "never (qos1: 250 ms)");
-        let text = measured("qos2.latency.p99 <= 2 x qos1", Value::Seconds(1.0), f64::INFINITY);
+        let text =
+            measured("qos2.latency.p99 <= 2 x qos1", MetricValue::Seconds(1.0), f64::INFINITY);
         assert_eq!(text, "1 s (qos1: never)");
     }
 
     #[test]
-    fn a_zero_says_how_much_it_proves() {
+    fn a_zero_shows_its_upper_bound() {
         assert_eq!(percent_bound(at_most(100_000)), "0.003 %");
         assert_eq!(percent_bound(at_most(100)), "3 %");
         assert_eq!(percent_bound(at_most(1)), "95 %");

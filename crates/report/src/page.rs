@@ -4,14 +4,14 @@
 //! program drew, are put in as they are. The content security policy forbids everything but the
 //! page's own style, by its hash.
 
-mod assumed;
+mod assumptions;
 mod baseline;
-mod choosing;
 mod expectations;
 mod failures;
 mod head;
 mod map;
 mod points;
+mod qos_choice;
 mod source;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -19,11 +19,11 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::chart::Chart;
 use super::charts::ChartOptions;
 use super::choice::Decision;
-use super::words;
+use super::labels;
 use qoslab_core::base::qos::QoS;
-use qoslab_study::baseline::Comparison;
+use qoslab_study::baseline::BaselineComparison;
 use qoslab_study::result::Verdict;
-use qoslab_study::sweep::{Cell, Study};
+use qoslab_study::sweep::{Study, StudyCell};
 
 /// What a page tells.
 #[derive(Clone, Copy, Debug)]
@@ -39,13 +39,13 @@ pub struct Page<'a> {
     /// The setting that was chosen, where one was to be.
     pub decision: Option<&'a Decision>,
     /// What is different from an earlier study, where one was given.
-    pub baseline: Option<&'a Comparison>,
+    pub baseline: Option<&'a BaselineComparison>,
 }
 
 /// The page. The same study gives the same bytes.
 #[must_use]
 pub fn page(page: &Page) -> String {
-    let Some(middle) = middle(page.study) else { return String::new() };
+    let Some(middle) = middle_cell(page.study) else { return String::new() };
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
@@ -54,8 +54,8 @@ pub fn page(page: &Page) -> String {
                 a.skip href="#main" { "Skip to the results" }
                 (head::banner(page, middle))
                 main #main tabindex="-1" {
-                    (choosing::section(page, middle))
-                    (assumed::section(page.study, middle))
+                    (qos_choice::section(page, middle))
+                    (assumptions::section(page.study, middle))
                     (charts(page.charts))
                     (map::section(page.study, page.options))
                     (points::section(page.study))
@@ -73,9 +73,9 @@ pub fn page(page: &Page) -> String {
 }
 
 /// The cell in the middle of every axis, which stands for the study where one must.
-fn middle(study: &Study) -> Option<&Cell> {
+fn middle_cell(study: &Study) -> Option<&StudyCell> {
     let values = || study.axes.iter().map(|axis| &axis.values[(axis.values.len() - 1) / 2]);
-    let in_the_middle = |cell: &&Cell| cell.values.iter().eq(values());
+    let in_the_middle = |cell: &&StudyCell| cell.values.iter().eq(values());
     study.cells.iter().find(in_the_middle).or(study.cells.first())
 }
 
@@ -84,14 +84,14 @@ fn charts(charts: &[Chart]) -> Markup {
         @if !charts.is_empty() {
             section #charts aria-labelledby="charts-title" {
                 h2 #charts-title { "Charts" }
-                @for chart in charts { (figure(chart)) }
+                @for chart in charts { (chart_figure(chart)) }
             }
         }
     }
 }
 
 /// A chart with its finding above it, and below it how to read it and where its numbers are.
-fn figure(chart: &Chart) -> Markup {
+fn chart_figure(chart: &Chart) -> Markup {
     let title = format!("chart-{}", chart.id);
     html! {
         figure aria-labelledby=(title) {
@@ -111,16 +111,16 @@ fn figure(chart: &Chart) -> Markup {
 }
 
 /// A table that scrolls by itself where the page is too narrow, by keyboard too.
-fn scrolling(name: &str, table: &Markup) -> Markup {
+fn scrollable(name: &str, table: &Markup) -> Markup {
     html! { div.scroll tabindex="0" role="region" aria-label=(name) { (table) } }
 }
 
 /// A verdict as a word in a frame; the colour only repeats it.
-fn badge(verdict: Verdict) -> Markup {
-    html! { span.badge.(class(verdict)) { (words::gate(verdict)) } }
+fn verdict_badge(verdict: Verdict) -> Markup {
+    html! { span.badge.(verdict_class(verdict)) { (labels::verdict_mark(verdict)) } }
 }
 
-const fn class(verdict: Verdict) -> &'static str {
+const fn verdict_class(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Holds => "good",
         Verdict::Inconclusive => "doubtful",
@@ -129,19 +129,19 @@ const fn class(verdict: Verdict) -> &'static str {
 }
 
 /// A cell's values as people read them: `loss 5%, retry 1s`; empty without axes.
-fn cell_name(study: &Study, cell: &Cell) -> String {
+fn cell_name(study: &Study, cell: &StudyCell) -> String {
     let named = study.axes.iter().zip(&cell.values);
     let named = named.map(|(axis, value)| format!("{} {}", axis.field(), value.text));
     named.collect::<Vec<_>>().join(", ")
 }
 
 /// The small shape and colour of a QoS, beside its name: for the eye only.
-fn marker(qos: QoS) -> Markup {
+fn qos_marker(qos: QoS) -> Markup {
     html! { span.qos.(format!("qos{qos}")) aria-hidden="true" {} }
 }
 
 /// A command to copy, behind a word that opens it.
-fn command(command: &str) -> Markup {
+fn command_details(command: &str) -> Markup {
     html! { details { summary { "command" } code.command tabindex="0" { (command) } } }
 }
 

@@ -10,21 +10,21 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{Type, TypePtr};
 
-use super::columns::{Column, Field, FieldKind, Table};
+use super::columns::{ColumnTable, FieldKind, FieldValue, TableColumn};
 
 /// Rows of one row group: what is in memory a second time while it is written.
-const GROUP: usize = 100_000;
+const ROW_GROUP_SIZE: usize = 100_000;
 
 /// The table as a Parquet file.
 ///
 /// # Errors
 /// If the library refuses it; in memory it has no reason to.
-pub fn table<R>(table: &Table<'_, R>) -> Result<Vec<u8>, ParquetError> {
+pub fn table<R>(table: &ColumnTable<'_, R>) -> Result<Vec<u8>, ParquetError> {
     let fields = table.columns.iter().map(field).collect::<Result<Vec<_>, _>>()?;
     let schema = Type::group_type_builder("rows").with_fields(fields).build()?;
     let properties = WriterProperties::builder().set_created_by(created_by()).build();
     let mut file = SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(properties))?;
-    for rows in table.rows.chunks(GROUP) {
+    for rows in table.rows.chunks(ROW_GROUP_SIZE) {
         let mut group = file.next_row_group()?;
         for column in &table.columns {
             write(&mut group, column, rows)?;
@@ -38,7 +38,7 @@ fn created_by() -> String {
     format!("qoslab {}", env!("CARGO_PKG_VERSION"))
 }
 
-fn field<R>(column: &Column<'_, R>) -> Result<TypePtr, ParquetError> {
+fn field<R>(column: &TableColumn<'_, R>) -> Result<TypePtr, ParquetError> {
     let (physical, logical) = match column.kind {
         FieldKind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
         FieldKind::Whole => (Physical::INT64, None),
@@ -54,12 +54,13 @@ fn field<R>(column: &Column<'_, R>) -> Result<TypePtr, ParquetError> {
 
 fn write<R>(
     group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
-    column: &Column<'_, R>,
+    column: &TableColumn<'_, R>,
     rows: &[R],
 ) -> Result<(), ParquetError> {
     let Some(mut writer) = group.next_column()? else { return Ok(()) };
-    let fields: Vec<Field> = rows.iter().map(|row| column.field(row)).collect();
-    let levels: Vec<i16> = fields.iter().map(|field| i16::from(*field != Field::Empty)).collect();
+    let fields: Vec<FieldValue> = rows.iter().map(|row| column.field(row)).collect();
+    let levels: Vec<i16> =
+        fields.iter().map(|field| i16::from(*field != FieldValue::Empty)).collect();
     let levels = Some(levels.as_slice());
     match column.kind {
         FieldKind::Text => {
@@ -82,33 +83,33 @@ fn write<R>(
     writer.close()
 }
 
-fn text(field: &Field) -> Option<ByteArray> {
+fn text(field: &FieldValue) -> Option<ByteArray> {
     match field {
-        Field::Text(text) => Some(text.as_str().into()),
+        FieldValue::Text(text) => Some(text.as_str().into()),
         _ => None,
     }
 }
 
-fn whole(field: &Field) -> Option<i64> {
+fn whole(field: &FieldValue) -> Option<i64> {
     match field {
         // Counts and seeds beyond 2^63 keep their bits, as an unsigned reader expects.
-        Field::Whole(number) => Some(number.cast_signed()),
+        FieldValue::Whole(number) => Some(number.cast_signed()),
         _ => None,
     }
 }
 
-fn number(field: &Field) -> Option<f64> {
+fn number(field: &FieldValue) -> Option<f64> {
     match field {
-        Field::Number(number) => Some(*number),
-        Field::Time(span) => Some(span.as_secs_f64()),
-        Field::Never => Some(f64::INFINITY),
+        FieldValue::Number(number) => Some(*number),
+        FieldValue::Time(span) => Some(span.as_secs_f64()),
+        FieldValue::Never => Some(f64::INFINITY),
         _ => None,
     }
 }
 
-fn flag(field: &Field) -> Option<bool> {
+fn flag(field: &FieldValue) -> Option<bool> {
     match field {
-        Field::Flag(flag) => Some(*flag),
+        FieldValue::Flag(flag) => Some(*flag),
         _ => None,
     }
 }
@@ -120,11 +121,11 @@ mod tests {
     use parquet::record::Field as Read;
 
     use crate::columns::points;
-    use qoslab_study::testing;
+    use qoslab_study::fixtures;
 
     #[test]
     fn parquet_holds_what_csv_holds() {
-        let study = testing::study(&[0, 20], &[1]);
+        let study = fixtures::study(&[0, 20], &[1]);
         let table = points(std::slice::from_ref(&study));
         let file = SerializedFileReader::new(Bytes::from(super::table(&table).unwrap())).unwrap();
         let csv = table.csv();

@@ -25,7 +25,7 @@ impl Style {
 
     /// What proves nothing.
     #[must_use]
-    pub fn doubtful(self, text: &str) -> String {
+    pub fn warning(self, text: &str) -> String {
         self.paint("33;1", text)
     }
 
@@ -37,7 +37,7 @@ impl Style {
 
     /// What helps to read the rest.
     #[must_use]
-    pub fn faint(self, text: &str) -> String {
+    pub fn muted(self, text: &str) -> String {
         self.paint("2", text)
     }
 

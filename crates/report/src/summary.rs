@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::escape;
-use super::number::{self, counted, value};
+use super::labels;
+use super::number::{self, counted, format_value};
 use super::style::Style;
-use super::words;
 use qoslab_core::base::units::format_count;
-use qoslab_guarantee::verdict::RuleBreak;
+use qoslab_guarantee::verdict::RuleViolationKind;
 use qoslab_study::needs::NeedResult;
 use qoslab_study::result::{ScenarioResult, Verdict};
 
@@ -22,87 +22,87 @@ pub fn expectations(result: &ScenarioResult, style: Style) -> String {
     }
     if !result.sometimes.is_empty() {
         let rarest = result.sometimes.iter().map(|(_, count)| *count).min().unwrap_or(0);
-        let verdict = result.happened(rarest);
+        let verdict = result.occurrence_verdict(rarest);
         let counts: Vec<String> = result
             .sometimes
             .iter()
             .map(|(name, count)| format!("{} {}", escape::terminal(name), format_count(*count)))
             .collect();
-        let sign = mark(verdict, style);
-        text += &format!("  {sign} sometimes: {}{}\n", counts.join(", "), unjudged(verdict));
+        let sign = verdict_sign(verdict, style);
+        text += &format!("  {sign} sometimes: {}{}\n", counts.join(", "), not_judged_note(verdict));
     }
     for (expected, count) in &result.expected {
-        let verdict = result.happened(*count);
+        let verdict = result.occurrence_verdict(*count);
         text += &format!(
             "  {} expected break: {}: {} seen{}\n      {}\n",
-            mark(verdict, style),
-            escape::terminal(&words::expected(&expected.what)),
+            verdict_sign(verdict, style),
+            escape::terminal(&labels::expected_break(&expected.what)),
             if *count == 0 { "never".to_owned() } else { format_count(*count) },
-            unjudged(verdict),
-            style.faint(&escape::terminal(&expected.why)),
+            not_judged_note(verdict),
+            style.muted(&escape::terminal(&expected.why)),
         );
     }
     for (known, count) in &result.known {
         text += &format!(
             "  {} known break: {}: {}\n      {}\n",
-            if *count == 0 { style.doubtful("?") } else { style.faint("-") },
-            escape::terminal(&words::expected(&known.what)),
-            escape::terminal(&words::known_seen(known, *count)),
-            style.faint(&escape::terminal(&known.why)),
+            if *count == 0 { style.warning("?") } else { style.muted("-") },
+            escape::terminal(&labels::expected_break(&known.what)),
+            escape::terminal(&labels::known_break_status(known, *count)),
+            style.muted(&escape::terminal(&known.why)),
         );
     }
-    for (broken, count) in rules(result) {
-        let declared = result.scenario.expect.declared().any(|it| it.is_rule(&broken));
+    for (broken, count) in broken_rules(result) {
+        let declared = result.scenario.expect.declared_breaks().any(|it| it.is_rule(&broken));
         let bad = broken.is_violation() && !declared;
-        let sign = if bad { style.bad("✗") } else { style.faint("-") };
+        let sign = if bad { style.bad("✗") } else { style.muted("-") };
         let times = format_count(count);
-        text += &format!("  {sign} broken: {}: {times}\n", words::broken_rule(&broken));
+        text += &format!("  {sign} broken: {}: {times}\n", labels::broken_rule(&broken));
     }
     let excused: Vec<String> = excuses(result)
         .into_iter()
         .map(|(word, count)| format!("{word} {}", format_count(count)))
         .collect();
     if !excused.is_empty() {
-        text += &format!("  {} excused: {}\n", style.faint("-"), excused.join(", "));
+        text += &format!("  {} excused: {}\n", style.muted("-"), excused.join(", "));
     }
     text
 }
 
 fn need_line(result: &ScenarioResult, need: &NeedResult, width: usize, style: Style) -> String {
     let text = escape::terminal(&need.need.text);
-    let verdict = result.judged(need);
+    let verdict = result.need_verdict(need);
     let measured = match (&need.worst, verdict) {
         (Some(worst), _) => {
             // The bare values stand below each other, whatever follows them.
-            let bare = value(worst.value).chars().count();
+            let bare = format_value(worst.value).chars().count();
             let padding = " ".repeat(9_usize.saturating_sub(bare));
-            format!("{padding}{}   {}", number::measured(&need.need, worst), worst.label)
+            format!("{padding}{}   {}", number::format_measured(&need.need, worst), worst.label)
         }
         (None, Some(_)) => "could not be measured".to_owned(),
         (None, None) => NOT_JUDGED.to_owned(),
     };
-    format!("  {} {text:<width$}  {}\n", mark(verdict, style), measured.trim_end())
+    format!("  {} {text:<width$}  {}\n", verdict_sign(verdict, style), measured.trim_end())
 }
 
 const NOT_JUDGED: &str = "not judged: narrowed run";
 
-fn unjudged(verdict: Option<Verdict>) -> String {
+fn not_judged_note(verdict: Option<Verdict>) -> String {
     if verdict.is_none() { format!(" ({NOT_JUDGED})") } else { String::new() }
 }
 
 /// `✓`, `✗`, `?` for what proves nothing, or `-` for what is not judged.
-fn mark(verdict: Option<Verdict>, style: Style) -> String {
+fn verdict_sign(verdict: Option<Verdict>, style: Style) -> String {
     match verdict {
-        None => style.faint("-"),
+        None => style.muted("-"),
         Some(Verdict::Holds) => style.good("✓"),
-        Some(Verdict::Inconclusive) => style.doubtful("?"),
+        Some(Verdict::Inconclusive) => style.warning("?"),
         Some(Verdict::Violated | Verdict::NotDeterministic | Verdict::Bug) => style.bad("✗"),
     }
 }
 
 /// Broken rules over all points, with their counts.
 #[must_use]
-pub fn rules(result: &ScenarioResult) -> BTreeMap<RuleBreak, u64> {
+pub fn broken_rules(result: &ScenarioResult) -> BTreeMap<RuleViolationKind, u64> {
     let mut sums = BTreeMap::new();
     for (broken, count) in result.points.iter().flat_map(|point| &point.rules) {
         *sums.entry(*broken).or_default() += count;
@@ -116,7 +116,7 @@ pub fn excuses(result: &ScenarioResult) -> BTreeMap<&'static str, u64> {
     let mut sums = BTreeMap::new();
     for (excuse, count) in result.points.iter().flat_map(|point| &point.excuses) {
         if *count > 0 {
-            *sums.entry(words::excuse(*excuse)).or_default() += count;
+            *sums.entry(labels::excuse(*excuse)).or_default() += count;
         }
     }
     sums
@@ -127,7 +127,7 @@ pub fn excuses(result: &ScenarioResult) -> BTreeMap<&'static str, u64> {
 pub fn counts(results: &[ScenarioResult]) -> String {
     let count = |verdict| -> usize {
         let points = results.iter().flat_map(|result| &result.points);
-        points.map(|point| point.count(verdict)).sum()
+        points.map(|point| point.verdict_count(verdict)).sum()
     };
     let finished: usize = results.iter().map(|result| result.finished).sum();
     let parts = [
@@ -148,17 +148,21 @@ pub fn counts(results: &[ScenarioResult]) -> String {
 /// One line on a scenario: name, QoS, runs, and what is wrong.
 #[must_use]
 pub fn scenario_line(result: &ScenarioResult) -> String {
-    let mut levels: Vec<String> =
-        result.points.iter().flat_map(|point| point.levels().map(|qos| qos.to_string())).collect();
+    let mut levels: Vec<String> = result
+        .points
+        .iter()
+        .flat_map(|point| point.qos_levels().map(|qos| qos.to_string()))
+        .collect();
     levels.sort();
     levels.dedup();
     let name = escape::terminal(&result.scenario.name).into_owned();
     let levels = format!("qos {}", levels.join(" "));
-    format!("{name:<18} {levels:<10} {}", trouble(result))
+    format!("{name:<18} {levels:<10} {}", problem_text(result))
 }
 
-fn trouble(result: &ScenarioResult) -> String {
-    let count = |verdict| -> usize { result.points.iter().map(|point| point.count(verdict)).sum() };
+fn problem_text(result: &ScenarioResult) -> String {
+    let count =
+        |verdict| -> usize { result.points.iter().map(|point| point.verdict_count(verdict)).sum() };
     let runs = counted(result.finished as u64, "run");
     let of = |count: usize, what: &str| format!("{} of {runs} {what}", format_count(count as u64));
     let unmet = result.needs.iter().filter(|need| need.verdict == Verdict::Violated).count();

@@ -1,20 +1,20 @@
 //! The table of one scenario: one row for each published (and granted) QoS.
 
-use super::describe::Rules;
+use super::describe::ScenarioRules;
 use super::escape;
-use super::figures::Figures;
-use super::number::{percent_bound, time};
+use super::number::{format_time, percent_bound};
+use super::point_summary::PointSummary;
 use super::style::Style;
-use super::{describe, words};
+use super::{describe, labels};
 use qoslab_core::base::units::{format_count, format_share};
 use qoslab_study::result::{ScenarioResult, Verdict};
 use qoslab_study::scenario::axis::Axis;
-use qoslab_study::statistics::{Interval, at_most_when_none};
+use qoslab_study::statistics::{ConfidenceInterval, upper_bound_when_none};
 use qoslab_study::sweep::Study;
 
 /// How a table is laid out.
 #[derive(Clone, Copy, Debug)]
-pub struct Layout {
+pub struct TableLayout {
     /// Columns of the terminal.
     pub width: usize,
     /// Whether 95 % intervals are shown though they do not fit.
@@ -25,24 +25,25 @@ pub struct Layout {
 
 /// The header, the table and its notes.
 #[must_use]
-pub fn table(result: &ScenarioResult, layout: Layout) -> String {
-    let rows: Vec<Figures> = result.points.iter().flat_map(Figures::of).collect();
+pub fn table(result: &ScenarioResult, layout: TableLayout) -> String {
+    let rows: Vec<PointSummary> = result.points.iter().flat_map(PointSummary::for_point).collect();
     let mut text = heading(result, layout);
     if rows.is_empty() {
         return text;
     }
-    let lines: Vec<Line<'_>> = rows.iter().map(|row| Line { values: Vec::new(), row }).collect();
+    let lines: Vec<TableRow<'_>> =
+        rows.iter().map(|row| TableRow { values: Vec::new(), row }).collect();
     text += &grid(&[], &lines, layout);
-    text += &notes(&rows, layout.style);
+    text += &table_notes(&rows, layout.style);
     text
 }
 
 /// At most so many cells of a sweep are printed; the files hold them all.
-const MOST_CELLS: usize = 40;
+const MAX_CELLS: usize = 40;
 
 /// The header and the table of a sweep: one row for each cell and QoS.
 #[must_use]
-pub fn sweep(study: &Study, layout: Layout) -> String {
+pub fn sweep(study: &Study, layout: TableLayout) -> String {
     let Some(first) = study.cells.first() else { return String::new() };
     let mut text = heading(&first.result, layout);
     for axis in &study.axes {
@@ -50,14 +51,14 @@ pub fn sweep(study: &Study, layout: Layout) -> String {
         let (count, first) = (axis.values.len() as u64, &axis.values[0].text);
         let values = super::number::counted(count, "value");
         let line = format!("varies {}: {values} from {first} to {}", axis.path, last.text);
-        text += &format!("  {}\n", layout.style.faint(&escape::terminal(&line)));
+        text += &format!("  {}\n", layout.style.muted(&escape::terminal(&line)));
     }
-    let shown = &study.cells[..study.cells.len().min(MOST_CELLS)];
-    let rows: Vec<(usize, Figures)> = shown
+    let shown = &study.cells[..study.cells.len().min(MAX_CELLS)];
+    let rows: Vec<(usize, PointSummary)> = shown
         .iter()
         .enumerate()
         .flat_map(|(nth, cell)| cell.result.points.iter().map(move |point| (nth, point)))
-        .flat_map(|(nth, point)| Figures::of(point).map(move |figures| (nth, figures)))
+        .flat_map(|(nth, point)| PointSummary::for_point(point).map(move |figures| (nth, figures)))
         .collect();
     // A cell's values stand once, before its first row.
     let is_first = |at: usize| at == 0 || rows[at - 1].0 != rows[at].0;
@@ -65,8 +66,11 @@ pub fn sweep(study: &Study, layout: Layout) -> String {
         let values = study.cells[rows[at].0].values.iter();
         values.map(|value| if is_first(at) { value.text.clone() } else { String::new() }).collect()
     };
-    let lines: Vec<Line<'_>> =
-        rows.iter().enumerate().map(|(at, (_, row))| Line { values: values(at), row }).collect();
+    let lines: Vec<TableRow<'_>> = rows
+        .iter()
+        .enumerate()
+        .map(|(at, (_, row))| TableRow { values: values(at), row })
+        .collect();
     let fields: Vec<&str> = study.axes.iter().map(Axis::field).collect();
     text += &grid(&fields, &lines, layout);
     let left = (study.cells.len() - shown.len()) as u64;
@@ -78,31 +82,33 @@ pub fn sweep(study: &Study, layout: Layout) -> String {
 }
 
 /// A row of a table, after the values of its cell.
-struct Line<'a> {
+struct TableRow<'a> {
     values: Vec<String>,
-    row: &'a Figures,
+    row: &'a PointSummary,
 }
 
-fn heading(result: &ScenarioResult, layout: Layout) -> String {
+fn heading(result: &ScenarioResult, layout: TableLayout) -> String {
     let scenario = &result.scenario;
     let mut text = format!("{}\n", layout.style.strong(&escape::terminal(&scenario.name)));
     for line in wrap(&escape::terminal(&scenario.about), layout.width.min(100) - 2) {
         text += &format!("  {line}\n");
     }
     if let Some(point) = scenario.points.first() {
-        let Rules { mqtt, transport, retry, endpoints } = describe::rules(scenario);
+        let ScenarioRules { mqtt, transport, retry, endpoints } =
+            describe::scenario_rules(scenario);
         let rules = format!("MQTT {mqtt}, {transport}, retry {retry}");
-        let lines = [describe::size(&point.setup), rules, escape::terminal(&endpoints).into()];
+        let lines =
+            [describe::workload_size(&point.setup), rules, escape::terminal(&endpoints).into()];
         for line in lines.iter().filter(|line| !line.is_empty()) {
             for line in wrap(line, layout.width.min(100) - 2) {
-                text += &format!("  {}\n", layout.style.faint(&line));
+                text += &format!("  {}\n", layout.style.muted(&line));
             }
         }
     }
     if result.is_partial() {
         let (done, all) = (result.finished as u64, result.planned as u64);
         let line = format!("partial: {} of {} runs", format_count(done), format_count(all));
-        text += &format!("  {}\n", layout.style.doubtful(&line));
+        text += &format!("  {}\n", layout.style.warning(&line));
     }
     text
 }
@@ -123,7 +129,7 @@ const HEADERS: [[&str; 2]; 10] = [
 
 /// Lines of right-aligned columns. Headers need one space between them, values two, which saves
 /// the columns that 80 have not.
-fn grid(fields: &[&str], rows: &[Line<'_>], layout: Layout) -> String {
+fn grid(fields: &[&str], rows: &[TableRow<'_>], layout: TableLayout) -> String {
     let plain = lines(fields, rows, true, Style::PLAIN);
     let intervals = layout.verbose || widest(&plain) <= layout.width;
     let mut text = String::new();
@@ -134,7 +140,7 @@ fn grid(fields: &[&str], rows: &[Line<'_>], layout: Layout) -> String {
     text
 }
 
-fn lines(fields: &[&str], rows: &[Line<'_>], intervals: bool, style: Style) -> Vec<String> {
+fn lines(fields: &[&str], rows: &[TableRow<'_>], intervals: bool, style: Style) -> Vec<String> {
     let headers: Vec<[&str; 2]> = fields.iter().map(|field| ["", *field]).chain(HEADERS).collect();
     let cells: Vec<Vec<String>> = rows
         .iter()
@@ -156,16 +162,16 @@ fn lines(fields: &[&str], rows: &[Line<'_>], intervals: bool, style: Style) -> V
         format!(" {}", padded.take(shown).collect::<String>())
     };
     let header = |nth: usize| line(&headers.iter().map(|header| header[nth]).collect::<Vec<_>>());
-    let mut lines = vec![style.faint(&header(0)), style.faint(&(header(1) + "  gate"))];
+    let mut lines = vec![style.muted(&header(0)), style.muted(&(header(1) + "  gate"))];
     lines.extend(rows.iter().zip(&cells).map(|(row, cells)| {
         let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
-        format!("{}  {}", line(&cells), gate(row.row.verdict, style))
+        format!("{}  {}", line(&cells), coloured_verdict(row.row.verdict, style))
     }));
     lines
 }
 
-fn cells(row: &Figures, intervals: bool) -> [String; HEADERS.len()] {
-    let with = |interval: Interval, decimals: usize| {
+fn cells(row: &PointSummary, intervals: bool) -> [String; HEADERS.len()] {
+    let with = |interval: ConfidenceInterval, decimals: usize| {
         let half = (interval.high - interval.low) / 2.0;
         if intervals && half.is_finite() {
             format!("{:.decimals$} ±{half:.decimals$}", interval.value)
@@ -188,9 +194,9 @@ fn cells(row: &Figures, intervals: bool) -> [String; HEADERS.len()] {
         with(row.packets, 2),
         with(row.bytes, 0),
         row.overhead.map_or_else(|| "-".to_owned(), |overhead| with(overhead, 2)),
-        time(row.latency.p50),
-        time(row.latency.p99),
-        time(row.latency.max),
+        format_time(row.latency.p50),
+        format_time(row.latency.p99),
+        format_time(row.latency.max),
     ]
 }
 
@@ -200,17 +206,17 @@ fn widest(lines: &[String]) -> usize {
 
 /// A verdict in its colour.
 #[must_use]
-pub fn gate(verdict: Verdict, style: Style) -> String {
-    let word = words::gate(verdict);
+pub fn coloured_verdict(verdict: Verdict, style: Style) -> String {
+    let word = labels::verdict_mark(verdict);
     match verdict {
         Verdict::Holds => style.good(word),
-        Verdict::Inconclusive => style.doubtful(word),
+        Verdict::Inconclusive => style.warning(word),
         Verdict::Violated | Verdict::NotDeterministic | Verdict::Bug => style.bad(word),
     }
 }
 
 /// What the numbers mean, and how much their zeros prove.
-fn notes(rows: &[Figures], style: Style) -> String {
+fn table_notes(rows: &[PointSummary], style: Style) -> String {
     let runs = rows.iter().map(|row| row.runs).max().unwrap_or(0);
     let over = super::number::counted(runs, "seed");
     let mut legend = vec![format!("mean a run over {over}")];
@@ -220,11 +226,11 @@ fn notes(rows: &[Figures], style: Style) -> String {
     legend.push("overhead: bytes sent per payload byte delivered".to_owned());
     let mut text = String::new();
     for line in wrap(&format!("({})", legend.join("; ")), 78) {
-        text += &format!("  {}\n", style.faint(&line));
+        text += &format!("  {}\n", style.muted(&line));
     }
     for row in rows {
         let mut name = format!("QoS {:<3}", row.name());
-        for fact in facts(row) {
+        for fact in row_notes(row) {
             text += &format!("  {name}  {fact}\n");
             name = " ".repeat(name.len());
         }
@@ -234,13 +240,13 @@ fn notes(rows: &[Figures], style: Style) -> String {
 
 /// What the columns cannot show: how much a zero proves, as it never stands alone, and how many
 /// copies a duplicate is.
-fn facts(row: &Figures) -> Vec<String> {
+fn row_notes(row: &PointSummary) -> Vec<String> {
     let totals = &row.totals;
     if totals.units == 0 {
         return Vec::new();
     }
     let units = format_count(totals.units);
-    let bound = percent_bound(at_most_when_none(totals.units));
+    let bound = percent_bound(upper_bound_when_none(totals.units));
     let zeros = match (totals.lost, totals.duplicated) {
         (0, 0) => Some("lost, 0 duplicated"),
         (0, _) => Some("lost"),
@@ -256,7 +262,7 @@ fn facts(row: &Figures) -> Vec<String> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "display only")]
-fn copies_each(row: &Figures) -> f64 {
+fn copies_each(row: &PointSummary) -> f64 {
     1.0 + row.totals.extra_copies as f64 / row.totals.duplicated as f64
 }
 

@@ -4,23 +4,23 @@ use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::carries::NotCarried;
-use self::event::{Ended, Options};
-use crate::schedule::Transcript;
+use self::event::{Options, RunSummary};
+pub use self::turmoil_support::Unsupported;
+use crate::schedule::RecordedRun;
 use crate::trial::{Setup, Trial};
 use qoslab_core::base::ending::Ending;
 use qoslab_core::base::event::Observer;
 
-mod carries;
 pub mod event;
-pub mod mishap;
 mod packet_text;
+pub mod packet_tracker;
 pub mod schedule;
+pub mod sut_error;
 pub mod trace;
 pub mod trial;
 #[cfg(feature = "turmoil")]
 pub mod turmoil;
-pub mod witness;
+mod turmoil_support;
 
 /// Something that runs trials. The same engine runs the same trial always the same.
 pub trait Engine: Sync {
@@ -30,7 +30,7 @@ pub trait Engine: Sync {
         trial: &Trial,
         observer: O,
         options: Options<'_>,
-    ) -> (Ended, O);
+    ) -> (RunSummary, O);
 }
 
 /// The event engine ([`event`]): our endpoints alone, and the one for statistics.
@@ -48,7 +48,7 @@ impl Engine for EventEngine {
         trial: &Trial,
         observer: O,
         options: Options<'_>,
-    ) -> (Ended, O) {
+    ) -> (RunSummary, O) {
         event::run(trial, observer, options)
     }
 }
@@ -60,7 +60,7 @@ impl Engine for TurmoilEngine {
         trial: &Trial,
         observer: O,
         options: Options<'_>,
-    ) -> (Ended, O) {
+    ) -> (RunSummary, O) {
         turmoil::run(trial, observer, options)
     }
 }
@@ -93,11 +93,11 @@ impl EngineKind {
     ///
     /// # Errors
     /// If it cannot: the first reason.
-    pub fn check(self, setup: &Setup) -> Result<(), NotCarried> {
+    pub fn check(self, setup: &Setup) -> Result<(), Unsupported> {
         match self {
             Self::Event => Ok(()),
             #[cfg(feature = "turmoil")]
-            Self::Turmoil => carries::check(setup),
+            Self::Turmoil => turmoil_support::check_support(setup),
         }
     }
 }
@@ -108,7 +108,7 @@ impl Engine for EngineKind {
         trial: &Trial,
         observer: O,
         options: Options<'_>,
-    ) -> (Ended, O) {
+    ) -> (RunSummary, O) {
         match self {
             Self::Event => EventEngine.run(trial, observer, options),
             #[cfg(feature = "turmoil")]
@@ -120,13 +120,18 @@ impl Engine for EngineKind {
 /// Runs a trial, and writes down all that luck decided in it: the same trial with nothing left to
 /// luck, which has the same trace hash on the same engine. `None` if it was interrupted.
 #[must_use]
-pub fn write_down<E: Engine>(
+pub fn record_trial<E: Engine>(
     engine: &E,
     trial: &Trial,
     interrupt: Option<&AtomicBool>,
 ) -> Option<Trial> {
-    let mut transcript = Transcript::default();
-    let options = Options { overrule: (), interrupt, transcript: Some(&mut transcript), tap: None };
+    let mut transcript = RecordedRun::default();
+    let options = Options {
+        fate_override: (),
+        interrupt,
+        transcript: Some(&mut transcript),
+        packet_tap: None,
+    };
     let (ended, ()) = engine.run(trial, (), options);
-    (ended.ending != Ending::Interrupted).then(|| event::without_luck(trial, &transcript))
+    (ended.ending != Ending::Interrupted).then(|| event::to_deterministic(trial, &transcript))
 }

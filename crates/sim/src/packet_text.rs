@@ -11,7 +11,8 @@
 
 use crate::trial::Setup;
 use qoslab_core::base::name::{
-    ClientIndex, Hop, Kind, PacketName, Parts, StreamIndex, Subject, Transmission, Way,
+    ClientIndex, Direction, Hop, MessageId, PacketKind, PacketName, PacketSubject, PublisherIndex,
+    Transmission,
 };
 
 const BROKER: &str = "broker";
@@ -23,29 +24,33 @@ impl Setup {
     /// # Panics
     /// If it is of no client or stream of this setup.
     #[must_use]
-    pub fn packet_text(&self, name: &PacketName) -> String {
+    pub fn format_packet_name(&self, name: &PacketName) -> String {
         let client = &self.clients[name.client.index()].name;
         let kind = name.kind.label();
         match name.subject {
-            Subject::Message { stream, sequence, hop, copy, transmission } => {
-                let stream = &self.streams[stream.index()].name;
+            PacketSubject::Message { publisher: stream, sequence, hop, copy, transmission } => {
+                let stream = &self.publishers[stream.index()].name;
                 let receiver = if hop == Hop::First { BROKER } else { client };
-                let Transmission { attempt, echo } = transmission;
-                let echo = if echo == 0 { String::new() } else { format!("+{echo}") };
-                let (retained, copy) = match copy & Parts::RETAINED {
+                let Transmission { attempt, duplicate_index: duplicate_suffix } = transmission;
+                let duplicate_suffix = if duplicate_suffix == 0 {
+                    String::new()
+                } else {
+                    format!("+{duplicate_suffix}")
+                };
+                let (retained, copy) = match copy & MessageId::RETAINED {
                     0 => ("", copy),
                     bit => ("r", copy ^ bit),
                 };
                 format!(
-                    "{stream}#{sequence} / {receiver} / {retained}{copy} / {kind} / {attempt}{echo}"
+                    "{stream}#{sequence} / {receiver} / {retained}{copy} / {kind} / {attempt}{duplicate_suffix}"
                 )
             }
             // What a transport sends goes either way under one label.
-            Subject::Control { nth } if either_way(name.kind) => {
-                let way = if name.way == Way::Up { "up" } else { "down" };
+            PacketSubject::Control { nth } if is_bidirectional(name.kind) => {
+                let way = if name.direction == Direction::Up { "up" } else { "down" };
                 format!("{client} / {kind} {way} / {nth}")
             }
-            Subject::Control { nth } => format!("{client} / {kind} / {nth}"),
+            PacketSubject::Control { nth } => format!("{client} / {kind} / {nth}"),
         }
     }
 
@@ -53,13 +58,13 @@ impl Setup {
     ///
     /// # Errors
     /// If it has another form, or names nobody and nothing of this setup.
-    pub fn packet_named(&self, text: &str) -> Result<PacketName, String> {
+    pub fn parse_packet_name(&self, text: &str) -> Result<PacketName, String> {
         let parts: Vec<_> = text.split(SEPARATOR).collect();
         match parts[..] {
             [message, receiver, copy, kind, transmission] => {
-                self.message_packet(message, receiver, copy, kind, transmission)
+                self.parse_message_packet(message, receiver, copy, kind, transmission)
             }
-            [client, kind, nth] => self.control_packet(client, kind, nth),
+            [client, kind, nth] => self.parse_control_packet(client, kind, nth),
             _ => Err("write it as `sensor#7 / broker / 0 / PUBLISH / 0`, or as `sensor / CONNECT \
                       / 0`"
                 .to_owned()),
@@ -70,21 +75,21 @@ impl Setup {
     ///
     /// # Errors
     /// If it has another form, or nobody publishes it.
-    pub fn message_named(&self, text: &str) -> Result<(StreamIndex, u32), String> {
+    pub fn parse_message_name(&self, text: &str) -> Result<(PublisherIndex, u32), String> {
         let (name, sequence) = text
             .rsplit_once('#')
             .ok_or_else(|| format!("`{text}` is no message: write `sensor#7`"))?;
-        let mut numbered = (0..).map(StreamIndex).zip(&self.streams);
+        let mut numbered = (0..).map(PublisherIndex).zip(&self.publishers);
         let found = numbered.find(|(_, stream)| *stream.name == *name);
         let (index, stream) = found.ok_or_else(|| format!("nobody publishes as `{name}`"))?;
-        let sequence = whole(sequence)?;
-        if !stream.will && sequence >= stream.count {
+        let sequence = parse_integer(sequence)?;
+        if !stream.is_will && sequence >= stream.count {
             return Err(format!("`{name}` publishes {} messages, from #0", stream.count));
         }
         Ok((index, sequence))
     }
 
-    fn message_packet(
+    fn parse_message_packet(
         &self,
         message: &str,
         receiver: &str,
@@ -92,92 +97,109 @@ impl Setup {
         kind: &str,
         transmission: &str,
     ) -> Result<PacketName, String> {
-        let (stream, sequence) = self.message_named(message)?;
+        let (stream, sequence) = self.parse_message_name(message)?;
         let hop = if receiver == BROKER { Hop::First } else { Hop::Second };
         let client = if hop == Hop::First {
-            self.streams[stream.index()].client
+            self.publishers[stream.index()].client
         } else {
-            self.client_named(receiver)?
+            self.find_client(receiver)?
         };
-        let kind = kind_named(kind)?;
-        if !kind.is_delivery() {
+        let kind = parse_kind(kind)?;
+        if !kind.carries_message() {
             return Err(format!("{} belongs to no message", kind.label()));
         }
         let (retained, number) =
-            copy.strip_prefix('r').map_or((0, copy), |rest| (Parts::RETAINED, rest));
-        let copy: u32 = whole(number)?;
-        let (attempt, echo) = transmission.split_once('+').unwrap_or((transmission, "0"));
+            copy.strip_prefix('r').map_or((0, copy), |rest| (MessageId::RETAINED, rest));
+        let copy: u32 = parse_integer(number)?;
+        let (attempt, duplicate_suffix) =
+            transmission.split_once('+').unwrap_or((transmission, "0"));
         Ok(PacketName {
             client,
-            way: way(hop, kind),
+            direction: message_direction(hop, kind),
             kind,
-            subject: Subject::Message {
-                stream,
+            subject: PacketSubject::Message {
+                publisher: stream,
                 sequence,
                 hop,
                 copy: copy | retained,
-                transmission: Transmission { attempt: whole(attempt)?, echo: whole(echo)? },
+                transmission: Transmission {
+                    attempt: parse_integer(attempt)?,
+                    duplicate_index: parse_integer(duplicate_suffix)?,
+                },
             },
         })
     }
 
-    fn control_packet(&self, client: &str, kind: &str, nth: &str) -> Result<PacketName, String> {
-        let client = self.client_named(client)?;
+    fn parse_control_packet(
+        &self,
+        client: &str,
+        kind: &str,
+        nth: &str,
+    ) -> Result<PacketName, String> {
+        let client = self.find_client(client)?;
         let (label, given) = kind.split_once(' ').map_or((kind, None), |(a, b)| (a, Some(b)));
-        let kind = kind_named(label)?;
+        let kind = parse_kind(label)?;
         let way = match (kind, given) {
-            (kind, Some("up")) if either_way(kind) => Way::Up,
-            (kind, Some("down")) if either_way(kind) => Way::Down,
-            (kind, _) if either_way(kind) => {
+            (kind, Some("up")) if is_bidirectional(kind) => Direction::Up,
+            (kind, Some("down")) if is_bidirectional(kind) => Direction::Down,
+            (kind, _) if is_bidirectional(kind) => {
                 return Err(format!(
                     "{label} goes either way: write `{label} up` or `{label} down`"
                 ));
             }
-            (kind, None) if !kind.is_delivery() => own_way(kind),
+            (kind, None) if !kind.carries_message() => control_direction(kind),
             _ => {
                 return Err(format!(
                     "`{label}` needs a message, as `sensor#7 / broker / 0 / {label} / 0`"
                 ));
             }
         };
-        Ok(PacketName { client, way, kind, subject: Subject::Control { nth: whole(nth)? } })
+        Ok(PacketName {
+            client,
+            direction: way,
+            kind,
+            subject: PacketSubject::Control { nth: parse_integer(nth)? },
+        })
     }
 
-    fn client_named(&self, name: &str) -> Result<ClientIndex, String> {
+    fn find_client(&self, name: &str) -> Result<ClientIndex, String> {
         let mut numbered = (0..).map(ClientIndex).zip(&self.clients);
         let found = numbered.find(|(_, client)| *client.name == *name);
         found.map(|(index, _)| index).ok_or_else(|| format!("there is no client `{name}`"))
     }
 }
 
-fn kind_named(label: &str) -> Result<Kind, String> {
-    let found = Kind::ALL.into_iter().find(|kind| kind.label() == label);
+fn parse_kind(label: &str) -> Result<PacketKind, String> {
+    let found = PacketKind::ALL.into_iter().find(|kind| kind.label() == label);
     found.ok_or_else(|| format!("there is no packet `{label}`"))
 }
 
-fn whole<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+fn parse_integer<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("`{text}` is not a whole number that fits here"))
 }
 
 /// The kinds that say nothing about their way.
-const fn either_way(kind: Kind) -> bool {
-    matches!(kind, Kind::Reset | Kind::Handshake | Kind::Disconnect)
+const fn is_bidirectional(kind: PacketKind) -> bool {
+    matches!(kind, PacketKind::Reset | PacketKind::Handshake | PacketKind::Disconnect)
 }
 
-const fn own_way(kind: Kind) -> Way {
+const fn control_direction(kind: PacketKind) -> Direction {
     match kind {
-        Kind::Connect | Kind::Subscribe | Kind::Unsubscribe | Kind::PingReq => Way::Up,
-        _ => Way::Down,
+        PacketKind::Connect
+        | PacketKind::Subscribe
+        | PacketKind::Unsubscribe
+        | PacketKind::PingReq => Direction::Up,
+        _ => Direction::Down,
     }
 }
 
 /// On the first hop messages go up and are answered down; on the second the other way round.
-const fn way(hop: Hop, kind: Kind) -> Way {
-    let with_message = matches!(kind, Kind::Publish | Kind::PubRel);
+const fn message_direction(hop: Hop, kind: PacketKind) -> Direction {
+    let with_message = matches!(kind, PacketKind::Publish | PacketKind::PubRel);
     match hop {
-        Hop::First if with_message => Way::Up,
-        Hop::First => Way::Down,
-        Hop::Second if with_message => Way::Down,
-        Hop::Second => Way::Up,
+        Hop::First if with_message => Direction::Up,
+        Hop::First => Direction::Down,
+        Hop::Second if with_message => Direction::Down,
+        Hop::Second => Direction::Up,
     }
 }

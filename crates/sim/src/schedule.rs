@@ -9,39 +9,41 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::trial::{Action, FaultSetup, PayloadSize, Setup, StreamSetup, Trial, Trigger};
+use super::trial::{Action, FaultSetup, PayloadSize, PublisherSetup, Setup, Trial, Trigger};
 use qoslab_core::base::draw::Chance;
-use qoslab_core::base::name::{ClientIndex, PacketName, StreamIndex};
+use qoslab_core::base::name::{ClientIndex, PacketName, PublisherIndex};
 use qoslab_core::base::time::{Span, Time};
-use qoslab_core::network::script::Fates;
-use qoslab_core::network::settings::{DirectionSettings, Interval, LinkSettings, LossModel};
+use qoslab_core::network::recorded_fates::FateMap;
+use qoslab_core::network::settings::{
+    DirectionSettings, IntervalDistribution, LinkSettings, LossModel,
+};
 
-mod pieces;
-mod restrict;
+mod elements;
+mod subset;
 
-pub use pieces::Piece;
+pub use elements::ScheduleElement;
 
 /// What was not plain, by what it is about.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Schedule {
     /// When the traffic begins at the earliest. It waits for all clients to be connected anyway,
     /// and without luck on their way they may be so too early.
-    pub traffic: Time,
+    pub traffic_start: Time,
     /// What became of packets and segments.
-    pub fates: Arc<Fates>,
+    pub fates: Arc<FateMap>,
     /// When each client's link is down, after the start of the traffic, in order.
-    pub outages: BTreeMap<ClientIndex, Vec<Outage>>,
+    pub outages: BTreeMap<ClientIndex, Vec<ScheduledOutage>>,
     /// How long a client waited before it opened its `nth` connection, from 0, when so many
     /// attempts had failed.
     pub pauses: BTreeMap<(ClientIndex, u32, u32), Span>,
     /// When messages are published, and how long they are. One that is not listed comes as much
     /// later than the last one listed before it as the interval has it.
-    pub messages: BTreeMap<(StreamIndex, u32), Timing>,
+    pub messages: BTreeMap<(PublisherIndex, u32), MessageTiming>,
 }
 
 /// A time in which a link is down, after the start of the traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Outage {
+pub struct ScheduledOutage {
     /// When it begins.
     pub at: Span,
     /// How long it lasts.
@@ -50,7 +52,7 @@ pub struct Outage {
 
 /// When a message comes, and how long it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timing {
+pub struct MessageTiming {
     /// When it is published, after the start of the traffic.
     pub at: Span,
     /// The length of its payload in bytes.
@@ -59,16 +61,16 @@ pub struct Timing {
 
 /// What a run of a trial was like, as an engine writes it down.
 #[derive(Clone, Debug, Default)]
-pub struct Transcript {
+pub struct RecordedRun {
     /// All that was not plain, but for the workload.
     pub schedule: Schedule,
     /// The faults that came, in order.
-    pub came: Vec<Came>,
+    pub occurrences: Vec<FaultOccurrence>,
 }
 
 /// A fault that came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Came {
+pub struct FaultOccurrence {
     /// Which of [`Setup::faults`].
     pub fault: u32,
     /// When, after the start of the traffic.
@@ -83,23 +85,23 @@ impl Setup {
     /// The same setup with nothing left to luck, and nothing yet in its schedule: no loss,
     /// jitter, duplication, reordering or outage; mean intervals and payloads.
     #[must_use]
-    pub fn still(&self) -> Self {
+    pub fn deterministic(&self) -> Self {
         let mut setup = self.clone();
         setup.schedule = Some(Arc::default());
         for client in &mut setup.clients {
-            client.link = Arc::new(still_link(&client.link));
+            client.link = Arc::new(deterministic_link(&client.link));
         }
-        for stream in &mut setup.streams {
-            stream.every = Interval::Fixed(stream.every.mean());
+        for stream in &mut setup.publishers {
+            stream.every = IntervalDistribution::Fixed(stream.every.mean());
             stream.spread = Span::ZERO;
             stream.payload = PayloadSize::Fixed(stream.payload.mean());
         }
         for fault in &mut setup.faults {
             if let Trigger::Every(every) = &mut fault.trigger {
-                *every = Interval::Fixed(every.mean());
+                *every = IntervalDistribution::Fixed(every.mean());
             }
             if let Some(lasts) = fault.action.lasts_mut() {
-                *lasts = Interval::Fixed(lasts.mean());
+                *lasts = IntervalDistribution::Fixed(lasts.mean());
             }
         }
         setup
@@ -110,16 +112,16 @@ impl Trial {
     /// The same trial with nothing left to luck, from what a run of it wrote down and the times
     /// and lengths of its messages.
     #[must_use]
-    pub fn scheduled(
+    pub fn to_deterministic(
         &self,
-        transcript: &Transcript,
-        messages: BTreeMap<(StreamIndex, u32), Timing>,
+        recorded: &RecordedRun,
+        messages: BTreeMap<(PublisherIndex, u32), MessageTiming>,
     ) -> Self {
-        let mut setup = self.setup.still();
-        setup.faults = resolved(&self.setup.faults, &transcript.came);
-        let mut schedule = transcript.schedule.clone();
+        let mut setup = self.setup.deterministic();
+        setup.faults = resolve_faults(&self.setup.faults, &recorded.occurrences);
+        let mut schedule = recorded.schedule.clone();
         for ((stream, sequence), timing) in messages {
-            let own = &setup.streams[stream.index()];
+            let own = &setup.publishers[stream.index()];
             if schedule.timing(stream, own, sequence) != timing {
                 schedule.messages.insert((stream, sequence), timing);
             }
@@ -132,34 +134,41 @@ impl Trial {
 impl Schedule {
     /// When a message of a still workload is published, and how long it is.
     #[must_use]
-    pub fn timing(&self, stream: StreamIndex, setup: &StreamSetup, sequence: u32) -> Timing {
+    pub fn timing(
+        &self,
+        stream: PublisherIndex,
+        setup: &PublisherSetup,
+        sequence: u32,
+    ) -> MessageTiming {
         let every = setup.every.mean();
         let listed = self.messages.range((stream, 0)..=(stream, sequence)).next_back();
         match listed {
             Some((&(_, known), timing)) if known == sequence => *timing,
-            Some((&(_, known), timing)) => Timing {
+            Some((&(_, known), timing)) => MessageTiming {
                 at: timing.at + every.times((sequence - known).into()),
                 payload: setup.payload.mean(),
             },
-            None => Timing { at: every.times(sequence.into()), payload: setup.payload.mean() },
+            None => {
+                MessageTiming { at: every.times(sequence.into()), payload: setup.payload.mean() }
+            }
         }
     }
 }
 
 /// The faults as they came: those that were drawn at their times, those that waited for the nth
 /// packet at its name. What is fixed stays as it was written.
-fn resolved(faults: &[FaultSetup], came: &[Came]) -> Vec<FaultSetup> {
+fn resolve_faults(faults: &[FaultSetup], occurrences: &[FaultOccurrence]) -> Vec<FaultSetup> {
     let mut all = Vec::new();
     for (n, fault) in (0..).zip(faults) {
         let lasts = fault.action.lasts();
-        let is_fixed = lasts.is_none_or(Interval::is_fixed);
+        let is_fixed = lasts.is_none_or(IntervalDistribution::is_fixed);
         match fault.trigger {
             Trigger::Every(every) if every.is_fixed() && is_fixed => all.push(fault.clone()),
             Trigger::At(_) if is_fixed => all.push(fault.clone()),
-            Trigger::Named(_) => all.push(fault.clone()),
+            Trigger::NamedPacket(_) => all.push(fault.clone()),
             _ => {
-                let own = came.iter().filter(|came| came.fault == n);
-                all.extend((1..).zip(own).map(|(nth, came)| one_coming(fault, nth, came)));
+                let own = occurrences.iter().filter(|came| came.fault == n);
+                all.extend((1..).zip(own).map(|(nth, came)| single_occurrence(fault, nth, came)));
             }
         }
     }
@@ -167,18 +176,18 @@ fn resolved(faults: &[FaultSetup], came: &[Came]) -> Vec<FaultSetup> {
 }
 
 /// One coming of a fault, as a fault of its own.
-fn one_coming(fault: &FaultSetup, nth: u32, came: &Came) -> FaultSetup {
+fn single_occurrence(fault: &FaultSetup, nth: u32, occurrence: &FaultOccurrence) -> FaultSetup {
     let name =
         if nth == 1 { Arc::clone(&fault.name) } else { format!("{}/{nth}", fault.name).into() };
     let mut action = fault.action.clone();
     if let Some(lasts) = action.lasts_mut() {
-        *lasts = Interval::Fixed(came.lasts);
+        *lasts = IntervalDistribution::Fixed(occurrence.lasts);
     }
-    let trigger = came.packet.map_or(Trigger::At(came.at), Trigger::Named);
+    let trigger = occurrence.packet.map_or(Trigger::At(occurrence.at), Trigger::NamedPacket);
     FaultSetup { name, trigger, action }
 }
 
-fn still_link(link: &LinkSettings) -> LinkSettings {
+fn deterministic_link(link: &LinkSettings) -> LinkSettings {
     let still = |direction: &DirectionSettings| DirectionSettings {
         jitter: Span::ZERO,
         loss: LossModel::Random(Chance::NEVER),
@@ -192,14 +201,14 @@ fn still_link(link: &LinkSettings) -> LinkSettings {
 impl Action {
     /// How long it lasts, if it does.
     #[must_use]
-    pub fn lasts(&self) -> Option<Interval> {
+    pub fn lasts(&self) -> Option<IntervalDistribution> {
         self.clone().lasts_mut().copied()
     }
 
-    const fn lasts_mut(&mut self) -> Option<&mut Interval> {
+    const fn lasts_mut(&mut self) -> Option<&mut IntervalDistribution> {
         match self {
             Self::Packet(_) | Self::Cut { .. } | Self::HalfOpen { .. } => None,
-            Self::Hamper { lasts, .. } | Self::Outage { lasts, .. } => Some(lasts),
+            Self::Impair { lasts, .. } | Self::Outage { lasts, .. } => Some(lasts),
             Self::Crash { down, .. } => Some(down),
         }
     }

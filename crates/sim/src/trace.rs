@@ -17,9 +17,10 @@
 
 use xxhash_rust::xxh3::Xxh3;
 
-use qoslab_core::base::event::{Dark, Event, Fate, Hindrance, Loss, Observer};
+use qoslab_core::base::event::{Event, Fate, Impairment, LossReason, Observer, SilentDeathCause};
 use qoslab_core::base::name::{
-    ClientIndex, Connection, Hop, Node, PacketName, Subject, Tag, Transmission, Way,
+    ClientIndex, Connection, Direction, Hop, MessageTag, Node, PacketName, PacketSubject,
+    Transmission,
 };
 use qoslab_core::base::time::Time;
 
@@ -41,7 +42,7 @@ impl TraceHash {
     }
 
     /// A turn begins; `class` is 0 for an arrival, 1 application, 2 fault, 3 timer.
-    pub fn turn(&mut self, now: Time, class: u8) {
+    pub fn record_dispatch(&mut self, now: Time, class: u8) {
         self.write([now.as_nanos() << 2 | u64::from(class)]);
     }
 
@@ -64,22 +65,22 @@ impl TraceHash {
     #[cold]
     fn flush(&mut self) {
         let mut bytes = [0; 8 * BUFFER_WORDS];
-        let (places, _) = bytes.as_chunks_mut::<8>();
-        for (place, word) in places.iter_mut().zip(self.words) {
-            *place = word.to_le_bytes();
+        let (chunks, _) = bytes.as_chunks_mut::<8>();
+        for (chunk, word) in chunks.iter_mut().zip(self.words) {
+            *chunk = word.to_le_bytes();
         }
         self.state.update(&bytes[..8 * self.filled]);
         self.filled = 0;
     }
 
     #[inline]
-    fn name(&mut self, head: u64, connection: Connection, name: &PacketName) {
-        let way = u64::from(name.way == Way::Down);
-        let head = head | way << 0x10 | u64::from(name.kind as u8) << 24;
+    fn write_name(&mut self, head: u64, connection: Connection, name: &PacketName) {
+        let is_down = u64::from(name.direction == Direction::Down);
+        let head = head | is_down << 0x10 | u64::from(name.kind as u8) << 24;
         let parties = u64::from(connection.0) << 0x20 | u64::from(name.client.0);
         match name.subject {
-            Subject::Message { stream, sequence, hop, copy, transmission } => {
-                let Transmission { attempt, echo } = transmission;
+            PacketSubject::Message { publisher: stream, sequence, hop, copy, transmission } => {
+                let Transmission { attempt, duplicate_index: echo } = transmission;
                 let hop = u64::from(hop == Hop::Second);
                 self.write([
                     head | 1 << 0x11 | hop << 0x12 | u64::from(echo) << 56,
@@ -88,34 +89,40 @@ impl TraceHash {
                     u64::from(copy) << 0x20 | u64::from(attempt),
                 ]);
             }
-            Subject::Control { nth } => self.write([head, parties, u64::from(nth)]),
+            PacketSubject::Control { nth } => self.write([head, parties, u64::from(nth)]),
         }
     }
 
-    fn fate(&mut self, fate: &Fate) {
+    fn write_fate(&mut self, fate: &Fate) {
         match fate {
-            Fate::Stream => self.write([u64::MAX - 1]),
+            Fate::Streamed => self.write([u64::MAX - 1]),
             Fate::Lost(loss) => self.write([u64::MAX, loss_number(*loss)]),
             Fate::Arrives(arrival) => {
-                let again = arrival.again.unwrap_or(Time::NEVER);
+                let again = arrival.duplicate_at.unwrap_or(Time::NEVER);
                 self.write([arrival.at.as_nanos(), again.as_nanos()]);
             }
         }
     }
 
-    fn message(&mut self, head: u64, tag: Tag, client: u32) {
-        let Some(parts) = tag.parts() else {
+    fn write_message(&mut self, head: u64, tag: MessageTag, client: u32) {
+        let Some(parts) = tag.message_id() else {
             self.write([head, u64::from(client)]);
             return;
         };
         self.write([
             head | u64::from(parts.qos.number()) << 48,
             u64::from(parts.copy) << 0x20 | u64::from(client),
-            u64::from(parts.stream.0) << 0x20 | u64::from(parts.sequence),
+            u64::from(parts.publisher.0) << 0x20 | u64::from(parts.sequence),
         ]);
     }
 
-    fn connection(&mut self, head: u64, node: Node, connection: Connection, client: ClientIndex) {
+    fn write_connection(
+        &mut self,
+        head: u64,
+        node: Node,
+        connection: Connection,
+        client: ClientIndex,
+    ) {
         self.write([
             head,
             node_number(node),
@@ -135,54 +142,56 @@ impl Observer for TraceHash {
     fn observe(&mut self, _: Time, event: &Event<'_>) {
         match *event {
             Event::Phase(phase) => self.write([0, phase as u64]),
-            Event::Sent { connection, record, fate, .. } => {
-                let head = u64::from(record.first) << 0x20 | u64::from(record.id) << 40;
-                self.name(1 | head, connection, &record.name);
+            Event::Sent { connection, packet: record, fate, .. } => {
+                let head = u64::from(record.first_byte) << 0x20 | u64::from(record.id) << 40;
+                self.write_name(1 | head, connection, &record.name);
                 self.write([u64::from(record.reason) << 0x20 | u64::from(record.size.mqtt)]);
-                self.fate(fate);
+                self.write_fate(fate);
             }
-            Event::Arrived { connection, record, .. } => self.name(2, connection, &record.name),
+            Event::Arrived { connection, packet: record, .. } => {
+                self.write_name(2, connection, &record.name)
+            }
             Event::Delivered { client, tag, qos, retain } => {
                 let flags = u64::from(qos.number()) << 8 | u64::from(retain) << 16;
-                self.message(3 | flags, tag, client.0);
+                self.write_message(3 | flags, tag, client.0);
             }
-            Event::Submitted { tag } => self.message(4, tag, 0),
-            Event::Completed { tag } => self.message(5, tag, 0),
-            Event::Refused { tag, why } => self.message(6 | (why as u64) << 8, tag, 0),
+            Event::Submitted { tag } => self.write_message(4, tag, 0),
+            Event::Completed { tag } => self.write_message(5, tag, 0),
+            Event::Refused { tag, why } => self.write_message(6 | (why as u64) << 8, tag, 0),
             Event::Dropped { client, tag, why } => {
-                self.message(7 | (why as u64) << 8, tag, client.0);
+                self.write_message(7 | (why as u64) << 8, tag, client.0);
             }
             Event::Opened { node, connection, client } => {
-                self.connection(8, node, connection, client);
+                self.write_connection(8, node, connection, client);
             }
             Event::Closed { node, connection, client, why } => {
-                self.connection(9 | (why as u64) << 8, node, connection, client);
+                self.write_connection(9 | (why as u64) << 8, node, connection, client);
             }
             Event::OutageBegan { client } => self.write([10, u64::from(client.0)]),
             Event::OutageEnded { client } => self.write([11, u64::from(client.0)]),
-            Event::Overhead { client, way, purpose, bytes } => {
-                let head = 0xc | (purpose as u64) << 8 | u64::from(way == Way::Down) << 16;
+            Event::Overhead { client, direction: way, purpose, bytes } => {
+                let head = 0xc | (purpose as u64) << 8 | u64::from(way == Direction::Down) << 16;
                 self.write([head, u64::from(bytes) << 0x20 | u64::from(client.0)]);
             }
-            Event::WentDark { connection, client, why } => {
+            Event::DiedSilently { connection, client, why } => {
                 let (kind, node) = match why {
-                    Dark::HalfOpen(node) => (1, node),
-                    Dark::NatForgot => (2, Node::Broker),
+                    SilentDeathCause::HalfOpen(node) => (1, node),
+                    SilentDeathCause::NatTimeout => (2, Node::Broker),
                 };
-                self.connection(0xd | kind << 8, node, connection, client);
+                self.write_connection(0xd | kind << 8, node, connection, client);
             }
-            Event::Hampered { client, how } => {
-                self.write([0xe | hindrance_number(how) << 8, u64::from(client.0)]);
+            Event::Impaired { client, impairment: how } => {
+                self.write([0xe | impairment_number(how) << 8, u64::from(client.0)]);
             }
-            Event::Unhampered { client, how } => {
-                self.write([0xf | hindrance_number(how) << 8, u64::from(client.0)]);
+            Event::ImpairmentEnded { client, impairment: how } => {
+                self.write([0xf | impairment_number(how) << 8, u64::from(client.0)]);
             }
             Event::Crashed { node } => self.write([16, node_number(node)]),
             Event::Restarted { node } => self.write([17, node_number(node)]),
-            Event::WillPublished { tag } => self.message(18, tag, 0),
+            Event::WillPublished { tag } => self.write_message(18, tag, 0),
             Event::SessionExpired { client } => self.write([19, u64::from(client.0)]),
             // They follow from the others.
-            Event::Backlog { .. } | Event::Unread { .. } => {}
+            Event::Backlog { .. } | Event::Discarded { .. } => {}
         }
     }
 }
@@ -194,15 +203,15 @@ const fn node_number(node: Node) -> u64 {
     }
 }
 
-const fn hindrance_number(how: Hindrance) -> u64 {
-    match how {
-        Hindrance::Partition(Way::Up) => 0,
-        Hindrance::Partition(Way::Down) => 1,
-        Hindrance::Stall => 2,
-        Hindrance::Slow => 3,
+const fn impairment_number(impairment: Impairment) -> u64 {
+    match impairment {
+        Impairment::Partition(Direction::Up) => 0,
+        Impairment::Partition(Direction::Down) => 1,
+        Impairment::Stall => 2,
+        Impairment::Slow => 3,
     }
 }
 
-const fn loss_number(loss: Loss) -> u64 {
+const fn loss_number(loss: LossReason) -> u64 {
     loss as u64
 }

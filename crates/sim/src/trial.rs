@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use qoslab_core::base::event::{Hindrance, SubscriptionRequest};
-use qoslab_core::base::name::{ClientIndex, Kind, Node, PacketName, Way};
+use qoslab_core::base::event::{Impairment, SubscriptionRequest};
+use qoslab_core::base::name::{ClientIndex, Direction, Node, PacketKind, PacketName};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Span;
-use qoslab_core::mqtt::settings::{BrokerSettings, ClientSettings, Store};
+use qoslab_core::mqtt::settings::{BrokerSettings, ClientSettings, StorePolicy};
 use qoslab_core::network::radio::RadioSettings;
-use qoslab_core::network::settings::{Interval, LinkSettings};
+use qoslab_core::network::settings::{IntervalDistribution, LinkSettings};
 
 use super::schedule::Schedule;
 
@@ -31,11 +31,11 @@ pub struct Setup {
     /// The broker.
     pub broker: BrokerSettings,
     /// What the broker keeps through a crash.
-    pub broker_store: Store,
+    pub broker_store: StorePolicy,
     /// The clients, in the order of the file; a fleet is written out.
     pub clients: Vec<ClientSetup>,
     /// Who publishes what, in the order of the file.
-    pub streams: Vec<StreamSetup>,
+    pub publishers: Vec<PublisherSetup>,
     /// What befalls nodes, links and packets.
     pub faults: Vec<FaultSetup>,
     /// When the trial is stopped though not quiescent, counted from its start.
@@ -62,9 +62,9 @@ pub struct ClientSetup {
     /// What it subscribes to.
     pub subscriptions: Vec<SubscriptionSetup>,
     /// When it is away, in order, without overlap.
-    pub absences: Vec<Absence>,
+    pub offline_periods: Vec<OfflinePeriod>,
     /// What it keeps through a crash.
-    pub store: Store,
+    pub store: StorePolicy,
     /// Its radio, where its energy is asked for. It changes what is measured and nothing else.
     pub radio: Option<Arc<RadioSettings>>,
 }
@@ -82,7 +82,7 @@ pub struct SubscriptionSetup {
 
 /// A time in which a client has sent DISCONNECT and stays away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Absence {
+pub struct OfflinePeriod {
     /// When it disconnects, after the start of the traffic.
     pub at: Span,
     /// How long it stays away.
@@ -91,7 +91,7 @@ pub struct Absence {
 
 /// One publishing workload of one client.
 #[derive(Clone, Debug)]
-pub struct StreamSetup {
+pub struct PublisherSetup {
     /// Its name, unique in the trial: the client's, or `client/2` for its second workload.
     pub name: Arc<str>,
     /// Who publishes.
@@ -106,18 +106,18 @@ pub struct StreamSetup {
     pub expiry: Option<u32>,
     /// Whether these are the wills of its client, one a connection, which the broker publishes.
     /// Such a stream has a `count` of 0.
-    pub will: bool,
+    pub is_will: bool,
     /// How many messages.
     pub count: u32,
     /// From one `publish()` to the next.
-    pub every: Interval,
+    pub every: IntervalDistribution,
     /// The first `publish()` comes at a time drawn evenly from this span after the traffic starts.
     pub spread: Span,
     /// Payload lengths in bytes.
     pub payload: PayloadSize,
     /// Only the messages with these sequence numbers, ascending; `None` for all. The others are
     /// left out and nothing else moves.
-    pub only: Option<Arc<[u32]>>,
+    pub only_sequences: Option<Arc<[u32]>>,
 }
 
 /// Payload lengths.
@@ -157,11 +157,11 @@ pub enum Trigger {
     /// Once, so long after the start of the traffic.
     At(Span),
     /// Again and again, from the start of the traffic until the first calm.
-    Every(Interval),
+    Every(IntervalDistribution),
     /// When a packet is sent.
-    Packet(PacketTrigger),
+    NthPacket(PacketTrigger),
     /// When the packet of this name is sent.
-    Named(PacketName),
+    NamedPacket(PacketName),
 }
 
 /// One packet of one link, by what it is and how many such packets went that way before it.
@@ -170,9 +170,9 @@ pub struct PacketTrigger {
     /// On whose link.
     pub client: ClientIndex,
     /// In which direction.
-    pub way: Way,
+    pub direction: Direction,
     /// Of which kind.
-    pub kind: Kind,
+    pub kind: PacketKind,
     /// Which of them, from 1, counted from the start of the trial; resends count.
     pub nth: u32,
 }
@@ -195,34 +195,34 @@ pub enum Action {
         /// Whose.
         client: ClientIndex,
         /// Which end forgets it: the client or the broker.
-        dead: Node,
+        dead_node: Node,
     },
     /// A link, or one direction of it, or a reader, is hampered for a while.
-    Hamper {
+    Impair {
         /// Whose.
         client: ClientIndex,
         /// How.
-        how: Hindrance,
+        impairment: Impairment,
         /// How long.
-        lasts: Interval,
+        lasts: IntervalDistribution,
         /// With [`Hindrance::Slow`]: at most one packet is read in this time.
-        pace: Span,
+        read_interval: Span,
     },
     /// A link is down in both directions for a while.
     Outage {
         /// Whose.
         client: ClientIndex,
         /// How long.
-        lasts: Interval,
+        lasts: IntervalDistribution,
     },
     /// A node crashes, and starts again with what its store kept.
     Crash {
         /// Which node.
         node: Node,
         /// How long it is down.
-        down: Interval,
+        down: IntervalDistribution,
         /// What the other ends of its connections see.
-        peers: PeersSee,
+        peers: PeerVisibility,
         /// Where in the work on the triggering packet; at a time, always [`CrashPoint::Idle`].
         point: CrashPoint,
     },
@@ -247,7 +247,7 @@ pub enum PacketAction {
 
 /// What the peers of a crashed node see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub enum PeersSee {
+pub enum PeerVisibility {
     /// Their connections are closed one delay later: its process died.
     #[default]
     Close,
@@ -263,7 +263,7 @@ pub enum PeersSee {
 pub enum CrashPoint {
     /// Between two happenings.
     #[default]
-    Idle,
+    BetweenEvents,
     /// The packet has arrived, and nothing that follows from it is stored.
     BeforeCommit,
     /// What follows from it is stored, and nothing is sent.

@@ -3,22 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::manifest::Manifest;
-use super::needs::{self, Value};
-use super::result::{Judged, PointResult, ScenarioResult, TrialRow};
-use super::store::{Key, Store, StoreError};
-use super::sweep::{Cell, Study};
+use super::needs::{self, MetricValue};
+use super::result::{PointResult, ScenarioResult, TrialResult, TrialRow};
+use super::store::{StoreError, TrialKey, TrialStore};
+use super::sweep::{Study, StudyCell};
 use crate::scenario::axis::{Axis, AxisValue};
 use crate::scenario::expect::{Metric, Statistic};
-use crate::scenario::{MODEL, Scenario};
+use crate::scenario::{MODEL_VERSION, Scenario};
 use qoslab_guarantee::verdict::Outcome;
 
 /// A study beside an earlier one, trial by trial.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Comparison {
+pub struct BaselineComparison {
     /// Where the earlier study was read from, as the user wrote it.
-    pub against: String,
+    pub baseline_path: String,
     /// The earlier study's model version, where it is another one: then all may differ.
-    pub other_model: Option<u32>,
+    pub baseline_model: Option<u32>,
     /// Trials in both with the same trace hash.
     pub identical: u64,
     /// Trials only in this study.
@@ -26,12 +26,12 @@ pub struct Comparison {
     /// Trials only in the earlier one.
     pub missing: u64,
     /// The points of which a trial differs.
-    pub differences: Vec<Difference>,
+    pub differences: Vec<PointDifference>,
 }
 
 /// A point of which at least one trial has another trace hash than before.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Difference {
+pub struct PointDifference {
     /// The cell's values and the point's name: `loss 5%, qos 1`.
     pub point: String,
     /// How many of its trials differ.
@@ -40,11 +40,11 @@ pub struct Difference {
     pub metrics: Vec<(String, f64, f64)>,
 }
 
-impl Comparison {
+impl BaselineComparison {
     /// Whether every trial of both is in the other with the same trace hash.
     #[must_use]
     pub fn is_identical(&self) -> bool {
-        self.other_model.is_none()
+        self.baseline_model.is_none()
             && self.added == 0
             && self.missing == 0
             && self.differences.is_empty()
@@ -57,25 +57,25 @@ impl Comparison {
 ///
 /// # Errors
 /// If the store cannot be read.
-pub fn compare(study: &Study, against: &mut Store) -> Result<Comparison, StoreError> {
-    let manifest = against.manifest()?;
-    let earlier = Earlier::new(manifest.as_ref(), against);
-    let mut comparison = Comparison {
-        against: against.path().display().to_string(),
-        other_model: Some(against.model()).filter(|model| *model != MODEL),
-        ..Comparison::default()
+pub fn compare(study: &Study, baseline: &mut TrialStore) -> Result<BaselineComparison, StoreError> {
+    let manifest = baseline.manifest()?;
+    let earlier = BaselineIndex::new(manifest.as_ref(), baseline);
+    let mut comparison = BaselineComparison {
+        baseline_path: baseline.path().display().to_string(),
+        baseline_model: Some(baseline.model()).filter(|model| *model != MODEL_VERSION),
+        ..BaselineComparison::default()
     };
     let mut matched = BTreeSet::new();
     for (cell, point) in study.points() {
-        let pairs: Vec<(&TrialRow, Option<Key>)> = point
+        let pairs: Vec<(&TrialRow, Option<TrialKey>)> = point
             .trials
             .iter()
-            .map(|row| (row, earlier.key(study, cell, point, row.seed)))
+            .map(|row| (row, earlier.matching_key(study, cell, point, row.seed)))
             .collect();
-        let mut both = Both::new(&cell.result.scenario, point);
+        let mut both = PairedTrials::new(&cell.result.scenario, point);
         for (row, key) in pairs {
             let outcome = match key {
-                Some(key) => against.outcome(key)?.map(|outcome| (key, outcome)),
+                Some(key) => baseline.outcome(key)?.map(|outcome| (key, outcome)),
                 None => None,
             };
             let Some((key, outcome)) = outcome else {
@@ -85,8 +85,10 @@ pub fn compare(study: &Study, against: &mut Store) -> Result<Comparison, StoreEr
             matched.insert(key);
             comparison.identical += u64::from(both.add(row, outcome, &cell.result.scenario));
         }
-        let is_other_model = comparison.other_model.is_some();
-        comparison.differences.extend(both.difference(name(study, cell, point), is_other_model));
+        let is_other_model = comparison.baseline_model.is_some();
+        comparison
+            .differences
+            .extend(both.difference(point_name(study, cell, point), is_other_model));
     }
     let all = earlier.trials.iter().filter(|key| !matched.contains(key));
     comparison.missing = all.count() as u64;
@@ -94,48 +96,54 @@ pub fn compare(study: &Study, against: &mut Store) -> Result<Comparison, StoreEr
 }
 
 /// The point with its cell's values: `loss 5%, qos 1`.
-fn name(study: &Study, cell: &Cell, point: &PointResult) -> String {
+fn point_name(study: &Study, cell: &StudyCell, point: &PointResult) -> String {
     let values = study.axes.iter().zip(&cell.values);
     let values = values.map(|(axis, value)| format!("{} {}", axis.field(), value.text));
     values.chain([point.label.clone()]).collect::<Vec<_>>().join(", ")
 }
 
 /// What an earlier study had.
-struct Earlier {
+struct BaselineIndex {
     /// The keys of points by the values of their cells and their names.
-    points: BTreeMap<(Vec<(String, String)>, String), Key>,
+    points: BTreeMap<(Vec<(String, String)>, String), TrialKey>,
     /// Its trials that are in the store.
-    trials: BTreeSet<Key>,
+    trials: BTreeSet<TrialKey>,
 }
 
-impl Earlier {
-    fn new(manifest: Option<&Manifest>, store: &Store) -> Self {
+impl BaselineIndex {
+    fn new(manifest: Option<&Manifest>, store: &TrialStore) -> Self {
         let mut points = BTreeMap::new();
         for cell in manifest.iter().flat_map(|manifest| &manifest.cells) {
             let axes = manifest.map_or(&[][..], |manifest| &manifest.axes);
             for (label, key) in &cell.points {
-                points.insert((place(axes, &cell.values), label.clone()), *key);
+                points.insert((cell_coordinates(axes, &cell.values), label.clone()), *key);
             }
         }
         let trials = manifest.iter().flat_map(|manifest| manifest.keys());
-        Self { points, trials: trials.filter(|key| store.has(*key)).collect() }
+        Self { points, trials: trials.filter(|key| store.has_trial(*key)).collect() }
     }
 
     /// The trial that is to be compared with this one.
-    fn key(&self, study: &Study, cell: &Cell, point: &PointResult, seed: u64) -> Option<Key> {
+    fn matching_key(
+        &self,
+        study: &Study,
+        cell: &StudyCell,
+        point: &PointResult,
+        seed: u64,
+    ) -> Option<TrialKey> {
         let ScenarioResult { scenario, engine, .. } = &cell.result;
-        let same = Key::new(*engine, &scenario.points[point.index], seed);
+        let same = TrialKey::new(*engine, &scenario.points[point.index], seed);
         if self.trials.contains(&same) {
             return Some(same);
         }
-        let place = (place(&study.axes, &cell.values), point.label.clone());
-        let key = Key { seed, ..*self.points.get(&place)? };
+        let place = (cell_coordinates(&study.axes, &cell.values), point.label.clone());
+        let key = TrialKey { seed, ..*self.points.get(&place)? };
         self.trials.contains(&key).then_some(key)
     }
 }
 
 /// Each axis with its value, in the order of their paths.
-fn place(axes: &[Axis], values: &[AxisValue]) -> Vec<(String, String)> {
+fn cell_coordinates(axes: &[Axis], values: &[AxisValue]) -> Vec<(String, String)> {
     let values = axes.iter().zip(values);
     let mut place: Vec<_> =
         values.map(|(axis, value)| (axis.path.clone(), value.text.clone())).collect();
@@ -144,50 +152,58 @@ fn place(axes: &[Axis], values: &[AxisValue]) -> Vec<(String, String)> {
 }
 
 /// The trials of a point that are in both studies.
-struct Both {
+struct PairedTrials {
     now: PointResult,
     before: PointResult,
     /// How many have another trace.
-    other_traces: u64,
+    differing_traces: u64,
     /// How many have another value in a row, whatever their trace.
-    other_values: u64,
+    differing_values: u64,
     /// How many trials this study has; with fewer in both, its times are not those of both.
-    all: usize,
+    trial_count: usize,
 }
 
-impl Both {
+impl PairedTrials {
     fn new(scenario: &Scenario, point: &PointResult) -> Self {
         let (mut now, before) = (point.clone(), PointResult::new(scenario, point.index));
         now.trials.clear();
-        Self { now, before, other_traces: 0, other_values: 0, all: point.trials.len() }
+        Self {
+            now,
+            before,
+            differing_traces: 0,
+            differing_values: 0,
+            trial_count: point.trials.len(),
+        }
     }
 
     /// Adds a trial; tells whether its trace is the same.
     fn add(&mut self, row: &TrialRow, outcome: Outcome, scenario: &Scenario) -> bool {
         let before = outcome.trace_hash;
-        let judged = Judged::Finished(Box::new(outcome));
-        self.before.fold(row.name.clone(), row.seed, judged, &scenario.expect);
+        let judged = TrialResult::Finished(Box::new(outcome));
+        self.before.add_trial(row.name.clone(), row.seed, judged, &scenario.expect);
         self.now.trials.push(row.clone());
-        let is_same = row.facts.as_ref().is_some_and(|facts| facts.trace_hash == before);
+        let is_same = row.summary.as_ref().is_some_and(|facts| facts.trace_hash == before);
         let was = self.before.trials.last().map(|trial| &trial.qos);
-        self.other_traces += u64::from(!is_same);
-        self.other_values += u64::from(was != Some(&row.qos));
+        self.differing_traces += u64::from(!is_same);
+        self.differing_values += u64::from(was != Some(&row.qos));
         is_same
     }
 
-    fn difference(self, point: String, is_other_model: bool) -> Option<Difference> {
-        let trials = if is_other_model { self.other_values } else { self.other_traces };
+    fn difference(self, point: String, is_other_model: bool) -> Option<PointDifference> {
+        let trials = if is_other_model { self.differing_values } else { self.differing_traces };
         if trials == 0 {
             return None;
         }
         let mut metrics = Vec::new();
-        for qos in self.now.levels() {
-            for (name, metric, as_share) in COMPARED {
+        for qos in self.now.qos_levels() {
+            for (name, metric, as_share) in COMPARED_METRICS {
                 let is_time = matches!(metric, Metric::Latency(_) | Metric::Completion(_));
-                if is_time && self.now.trials.len() < self.all {
+                if is_time && self.now.trials.len() < self.trial_count {
                     continue;
                 }
-                let value = |point| needs::measure(point, qos, metric, as_share).map(Value::number);
+                let value = |point| {
+                    needs::measure_metric(point, qos, metric, as_share).map(MetricValue::number)
+                };
                 let (before, now) = (value(&self.before), value(&self.now));
                 if let (Some(before), Some(now)) = (before, now)
                     && before.total_cmp(&now).is_ne()
@@ -196,12 +212,12 @@ impl Both {
                 }
             }
         }
-        Some(Difference { point, trials, metrics })
+        Some(PointDifference { point, trials, metrics })
     }
 }
 
 /// What is told of a point that differs: the name, the metric, and whether it is a share.
-const COMPARED: [(&str, Metric, bool); 10] = [
+const COMPARED_METRICS: [(&str, Metric, bool); 10] = [
     ("delivered", Metric::Delivered, true),
     ("lost", Metric::Lost, true),
     ("duplicated", Metric::Duplicated, true),

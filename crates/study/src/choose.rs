@@ -2,22 +2,22 @@
 
 use crate::scenario::expect::Need;
 
-use super::statistics::{self, Interval};
+use super::statistics::{self, ConfidenceInterval};
 use super::sweep::Study;
 
 mod candidate;
-mod doubt;
-mod expected;
-mod flips;
+mod closed_form_choice;
+mod confidence;
+mod criteria;
+mod crossovers;
 mod money;
 mod reasons;
-mod wanted;
 
-pub use candidate::{Candidate, Judgement, Month, candidates, cheapest};
-pub use doubt::Doubt;
-pub use flips::{Flip, Flips, Level, Means, flips};
-pub use money::Money;
-pub use wanted::{ChooseError, Objective, Wanted};
+pub use candidate::{Candidate, MonthlyCost, NeedJudgement, candidates, cheapest};
+pub use confidence::Confidence;
+pub use criteria::{ChoiceCriteria, ChooseError, Objective};
+pub use crossovers::{Crossover, Crossovers, QosChoice, SearchMethod, find_crossovers};
+pub use money::BytePrice;
 
 /// What was compared, and what came out best.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub struct Choice {
     /// The position of the best; `None` if no option meets all needs.
     pub best: Option<usize>,
     /// Another that meets all needs and may be as cheap, as far as these runs tell.
-    pub rival: Option<Rival>,
+    pub close_alternative: Option<CloseAlternative>,
     /// Why none does, and what would help; empty with an answer. Names in it are as written in
     /// the scenario.
     pub reasons: Vec<String>,
@@ -39,7 +39,7 @@ pub struct Choice {
 
 /// An option whose cost is not told apart from the best one's at 95 % confidence.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rival {
+pub struct CloseAlternative {
     /// Its position.
     pub option: usize,
     /// How many seeds would likely tell; `None` if no number in reach would.
@@ -50,11 +50,11 @@ pub struct Rival {
 ///
 /// # Errors
 /// If no trial finished, or a need has nothing to measure.
-pub fn choose(study: &Study, wanted: &Wanted) -> Result<Choice, ChooseError> {
+pub fn choose(study: &Study, criteria: &ChoiceCriteria) -> Result<Choice, ChooseError> {
     let cells = study.cells.iter().enumerate();
     let options: Vec<Candidate> = cells
         .flat_map(|(nth, cell)| {
-            let all = candidates(&cell.result, &wanted.needs, &wanted.objective);
+            let all = candidates(&cell.result, &criteria.needs, &criteria.objective);
             all.into_iter().map(move |it| Candidate {
                 cell: nth,
                 values: cell.values.clone(),
@@ -65,34 +65,36 @@ pub fn choose(study: &Study, wanted: &Wanted) -> Result<Choice, ChooseError> {
     if options.is_empty() {
         return Err(ChooseError::Nothing);
     }
-    for need in &wanted.needs {
+    for need in &criteria.needs {
         let mut judged = options.iter().flat_map(|option| &option.needs);
         if !judged.any(|it| it.result.need.text == need.text && it.result.worst.is_some()) {
             return Err(ChooseError::Unmeasured(need.text.clone()));
         }
     }
     let best = cheapest(&options);
-    let reasons = if best.is_none() { reasons::all(study, &options) } else { Vec::new() };
-    let rival = best.and_then(|best| rival(&options, best));
-    let (objective, needs) = (wanted.objective.clone(), wanted.needs.clone());
-    Ok(Choice { objective, needs, options, best, rival, reasons })
+    let reasons =
+        if best.is_none() { reasons::collect_reasons(study, &options) } else { Vec::new() };
+    let rival = best.and_then(|best| find_close_alternative(&options, best));
+    let (objective, needs) = (criteria.objective.clone(), criteria.needs.clone());
+    Ok(Choice { objective, needs, options, best, close_alternative: rival, reasons })
 }
 
 /// The first option beside the best whose costs, seed by seed, do not settle which is cheaper.
-fn rival(options: &[Candidate], best: usize) -> Option<Rival> {
-    let open = |option: &Candidate| -> Option<Interval> {
-        let more = more(option, &options[best]);
+fn find_close_alternative(options: &[Candidate], best: usize) -> Option<CloseAlternative> {
+    let open = |option: &Candidate| -> Option<ConfidenceInterval> {
+        let more = cost_difference(option, &options[best]);
         // Costs that never differ are settled: they are the same.
         (more.low <= 0.0 && more.high > 0.0).then_some(more)
     };
-    let mut others = options.iter().enumerate().filter(|(nth, it)| *nth != best && it.meets());
+    let mut others =
+        options.iter().enumerate().filter(|(nth, it)| *nth != best && it.is_acceptable());
     let (option, more) = others.find_map(|(nth, it)| Some((nth, open(it)?)))?;
-    let seeds = doubt::seeds_needed(options[option].costs.len(), more, 0.0);
-    Some(Rival { option, seeds })
+    let seeds = confidence::seeds_needed(options[option].costs.len(), more, 0.0);
+    Some(CloseAlternative { option, seeds })
 }
 
 /// How much more one costs than the other, on the same luck: the mean over seeds.
-fn more(one: &Candidate, other: &Candidate) -> Interval {
+fn cost_difference(one: &Candidate, other: &Candidate) -> ConfidenceInterval {
     let pairs = one.costs.iter().filter_map(|(seed, cost)| {
         let same = other.costs.iter().find(|(other, _)| other == seed)?;
         Some(cost - same.1)

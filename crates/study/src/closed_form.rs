@@ -24,7 +24,7 @@
 //! ```
 
 mod one_hop;
-mod streams;
+mod tcp;
 mod two_hops;
 mod variations;
 
@@ -33,12 +33,12 @@ mod enumeration;
 #[cfg(test)]
 mod tests;
 
-pub use one_hop::{Expected, Hop, Method, Packets};
-pub use streams::{Lateness, Stream, StreamExpected, ThinStream};
-pub use two_hops::{EndToEnd, Latency, two_hops};
+pub use one_hop::{HopExpectation, HopModel, PacketMeans, Qos2Delivery};
+pub use tcp::{DelayMoments, RtoOnlyTcp, TcpHopExpectation, TcpHopModel};
+pub use two_hops::{EndToEndExpectation, ExpectedLatency, two_hops};
 pub use variations::{
-    Burst, Copies, REORDERED_QOS2, Reordered, backoff_latency, duplicating_network, early_timer,
-    publish_bytes,
+    Burst, PublishesAndCopies, REORDERED_QOS2, ReorderedDuplicates, backoff_latency,
+    duplicating_network, early_timer, publish_bytes,
 };
 
 /// `base` to the power of `exponent`, by repeated squaring: the same on every machine.
@@ -83,6 +83,6 @@ fn expected_failures(failure: f64, limit: Option<u32>) -> f64 {
 }
 
 /// The probability that at least one of at most `limit` attempts succeeds.
-fn any_succeeds(failure: f64, limit: Option<u32>) -> f64 {
+fn success_probability(failure: f64, limit: Option<u32>) -> f64 {
     limit.map_or(1.0, |limit| 1.0 - power(failure, limit))
 }

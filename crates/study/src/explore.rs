@@ -17,30 +17,30 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use crate::breaks::{is_expected, is_expected_rule};
-use crate::judge::JudgeError;
-use crate::scenario::expect::Expect;
+use crate::judge_trial::JudgeError;
+use crate::scenario::expect::Expectations;
+use crate::verdicts::{is_expected, is_expected_rule};
 use qoslab_core::base::ending::Ending;
-use qoslab_guarantee::verdict::{Outcome, RuleBreak, Violation};
+use qoslab_guarantee::verdict::{Outcome, RuleViolationKind, Violation};
 use qoslab_sim::trial::Trial;
 
-pub use self::alternative::{Alternative, Chosen, Kind, Menu};
-pub use self::ground::Ground;
+pub use self::packet_fault::{FaultKind, FaultOptions, InjectedFault, PacketFault};
 pub use self::search::Search;
-pub use self::single::Effect;
-pub use self::states::States;
+pub use self::search_space::SearchSpace;
+pub use self::single_faults::FaultEffect;
+pub use self::state_set::StateSet;
 
-mod alternative;
-mod ground;
+mod packet_fault;
 mod search;
-mod single;
-mod states;
+mod search_space;
+mod single_faults;
+mod state_set;
 
 /// What a search came to.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct ExploreReport {
     /// What was tried, by the number of faults.
-    pub levels: Vec<Level>,
+    pub levels: Vec<SearchLevel>,
     /// How many packets a trial without faults has at which something may befall it.
     pub packets: usize,
     /// The least schedule that breaks anything.
@@ -57,7 +57,7 @@ pub struct Report {
 
 /// All schedules with one number of faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Level {
+pub struct SearchLevel {
     /// How many there are.
     pub planned: u64,
     /// How many were tried.
@@ -70,7 +70,7 @@ pub struct Level {
 #[derive(Debug)]
 pub struct Counterexample {
     /// Its faults.
-    pub schedule: Vec<Chosen>,
+    pub schedule: Vec<InjectedFault>,
     /// The same as a trial: what was held back is delayed by as much as that took.
     pub trial: Trial,
     /// What came of it.
@@ -83,12 +83,12 @@ pub struct Counterexample {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ExploreError {
     /// A counterexample is none when it is run as an ordinary trial.
-    #[error("the explored schedule {schedule:?} does not do the same as a trial: {told}")]
-    Unfaithful {
+    #[error("the explored schedule {schedule:?} does not do the same as a trial: {difference}")]
+    ReplayMismatch {
         /// The schedule.
-        schedule: Vec<Chosen>,
+        schedule: Vec<InjectedFault>,
         /// What differs.
-        told: String,
+        difference: String,
     },
     /// It was not the same in two passes.
     #[error(transparent)]
@@ -96,19 +96,19 @@ pub enum ExploreError {
 }
 
 /// What a search says.
-pub type Result<T> = std::result::Result<T, ExploreError>;
+pub type ExploreResult<T> = Result<T, ExploreError>;
 
 /// Somebody who watches how far a search is.
-pub trait Watching: Sync {
+pub trait SearchListener: Sync {
     /// Told again and again.
-    fn see(&self, report: &Report);
+    fn on_progress(&self, report: &ExploreReport);
 }
 
-impl Watching for () {
-    fn see(&self, _: &Report) {}
+impl SearchListener for () {
+    fn on_progress(&self, _: &ExploreReport) {}
 }
 
-impl Report {
+impl ExploreReport {
     /// How many schedules were tried.
     #[must_use]
     pub fn schedules(&self) -> u64 {
@@ -133,27 +133,32 @@ impl Report {
 
 impl Counterexample {
     /// Makes a trial of a schedule that was seen to break something, and judges it.
-    fn of(ground: &Ground, schedule: Vec<Chosen>, livelock: bool) -> Result<Self> {
-        let (trial, tried) = ground.concrete(&schedule);
-        let (tried, run) = (tried.map(told), ground.first_pass(&trial).map(told));
+    fn confirm(
+        ground: &SearchSpace,
+        schedule: Vec<InjectedFault>,
+        livelock: bool,
+    ) -> ExploreResult<Self> {
+        let (trial, tried) = ground.to_trial(&schedule);
+        let (tried, run) =
+            (tried.map(comparable_result), ground.first_pass(&trial).map(comparable_result));
         if tried != run {
             let told = format!("{tried:?}, {run:?}");
-            return Err(ExploreError::Unfaithful { schedule, told });
+            return Err(ExploreError::ReplayMismatch { schedule, difference: told });
         }
-        let outcome = Ground::judge(&trial)?;
+        let outcome = SearchSpace::judge(&trial)?;
         Ok(Self { schedule, trial, outcome, livelock })
     }
 
     /// How many faults it has.
     #[must_use]
     pub fn faults(&self) -> usize {
-        self.schedule.iter().map(|chosen| chosen.alternative.cost()).sum()
+        self.schedule.iter().map(|chosen| chosen.fault.fault_count()).sum()
     }
 
     /// Whether it breaks nothing but what a scenario declares.
-    fn is_declared(&self, expect: &Expect) -> bool {
+    fn is_declared(&self, expect: &Expectations) -> bool {
         let violations = self.outcome.violations.keys();
-        let rules = self.outcome.rules.keys().filter(|broken| broken.is_violation());
+        let rules = self.outcome.rule_violations.keys().filter(|broken| broken.is_violation());
         !self.livelock
             && violations.clone().all(|violation| is_expected(expect, *violation))
             && rules.clone().all(|broken| is_expected_rule(expect, *broken))
@@ -161,6 +166,8 @@ impl Counterexample {
 }
 
 /// What must be the same of a schedule as it was explored and of its trial.
-fn told(outcome: Outcome) -> (Ending, u64, BTreeMap<Violation, u64>, BTreeMap<RuleBreak, u64>) {
-    (outcome.ending, outcome.packets, outcome.violations, outcome.rules)
+fn comparable_result(
+    outcome: Outcome,
+) -> (Ending, u64, BTreeMap<Violation, u64>, BTreeMap<RuleViolationKind, u64>) {
+    (outcome.ending, outcome.packets, outcome.violations, outcome.rule_violations)
 }

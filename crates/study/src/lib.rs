@@ -1,35 +1,35 @@
 //! Many trials: which ones, run in parallel, folded in a fixed order, judged together.
 
 pub mod baseline;
-mod breaks;
+mod cell_accumulator;
 pub mod choose;
 pub mod closed_form;
 pub mod explore;
-mod folding;
-pub mod gate;
-pub mod judge;
+pub mod judge_trial;
 pub mod manifest;
+pub mod minimal_failures;
 pub mod needs;
 pub mod plan;
 pub mod precision;
 mod quantiles;
+pub mod recording;
 pub mod result;
-pub mod roster;
+pub mod runner;
 pub mod scenario;
 pub mod shard;
 pub mod shrink;
 pub mod statistics;
 pub mod store;
-pub mod stories;
 pub mod sweep;
-pub mod tape;
 pub mod theory;
 pub mod timeline;
-pub mod unmet;
+pub mod trial_facts;
+pub mod unused_entries;
+mod verdicts;
 
+#[cfg(any(test, feature = "fixtures"))]
+pub mod fixtures;
 #[cfg(test)]
 mod radio_tests;
-#[cfg(any(test, feature = "fixtures"))]
-pub mod testing;
 #[cfg(test)]
 mod tests;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::choose::Wanted;
+use super::choose::ChoiceCriteria;
 use super::plan::{Plan, Seeds, Selection, SelectionError};
 use super::precision::Precision;
 use super::shard::Shard;
-use super::store::Key;
+use super::store::TrialKey;
 use super::sweep::StudyPlan;
 use crate::scenario::Scenario;
 use crate::scenario::axis::{Axis, AxisValue, Setting};
@@ -47,9 +47,9 @@ pub struct Manifest {
     /// Which part of the study this is; `None` for the whole.
     pub shard: Option<Shard>,
     /// Breaks that the gate knew.
-    pub known: Vec<KnownBreak>,
+    pub known_breaks: Vec<KnownBreak>,
     /// By what a QoS was to be chosen; `None` for a sweep.
-    pub wanted: Option<Wanted>,
+    pub criteria: Option<ChoiceCriteria>,
 }
 
 /// A cell and the keys of its trials but for their seeds.
@@ -58,7 +58,7 @@ pub struct CellKeys {
     /// One value for each axis.
     pub values: Vec<AxisValue>,
     /// The points that were to run: the name for people, and the key of the first seed's trial.
-    pub points: Vec<(String, Key)>,
+    pub points: Vec<(String, TrialKey)>,
 }
 
 /// Why a study cannot be planned again from its store.
@@ -85,12 +85,12 @@ impl Manifest {
         command: String,
     ) -> Self {
         let Plan { scenario, engine, .. } = &plan.cells[0].1;
-        let (first_seed, seed_count) = selection.seeds_of(scenario);
+        let (first_seed, seed_count) = selection.seed_range(scenario);
         let cells = plan.cells.iter().map(|(values, cell)| {
             let points = cell.trials.chunk_by(|a, b| a.point == b.point);
             let points = points.map(|trials| {
                 let point = &cell.scenario.points[trials[0].point];
-                (point.label(), Key::new(*engine, point, first_seed))
+                (point.label(), TrialKey::new(*engine, point, first_seed))
             });
             CellKeys { values: values.clone(), points: points.collect() }
         });
@@ -108,8 +108,8 @@ impl Manifest {
             qos: selection.qos.clone(),
             precision: plan.precision(),
             shard: plan.shard(),
-            known: scenario.expect.known.clone(),
-            wanted: None,
+            known_breaks: scenario.expect.known.clone(),
+            criteria: None,
         }
     }
 
@@ -121,33 +121,33 @@ impl Manifest {
         let scenarios = self.cells.iter().map(|cell| {
             let mut settings = self.settings.clone();
             settings.extend(self.axes.iter().zip(&cell.values).map(|(axis, it)| axis.setting(it)));
-            let parsed = Scenario::parse_with(&self.path, &self.source, &settings);
+            let parsed = Scenario::parse_with_settings(&self.path, &self.source, &settings);
             let mut scenario =
                 parsed.map_err(|wrong| ManifestError::Scenario(wrong.render(false)))?;
-            scenario.expect.known.clone_from(&self.known);
+            scenario.expect.known.clone_from(&self.known_breaks);
             Ok((cell.values.clone(), scenario))
         });
         let cells = scenarios.collect::<Result<_, ManifestError>>()?;
         let mut plan = StudyPlan::new(self.axes.clone(), cells, &self.selection())?;
         for (_, cell) in &mut plan.cells {
-            cell.keep_carried(self.engine);
+            cell.retain_supported(self.engine);
         }
-        let plan = plan.limited(self.precision, self.shard)?;
+        let plan = plan.with_limits(self.precision, self.shard)?;
         let again = Self::new(&plan, self.settings.clone(), &self.selection(), String::new());
         if again.cells == self.cells { Ok(plan) } else { Err(ManifestError::OtherTrials) }
     }
 
     /// The keys of the trials of all shards, in order.
-    pub fn keys(&self) -> impl Iterator<Item = Key> {
+    pub fn keys(&self) -> impl Iterator<Item = TrialKey> {
         let points = self.cells.iter().flat_map(|cell| &cell.points);
         points.flat_map(|(_, first)| {
             (0..u64::from(self.seed_count))
-                .map(|nth| Key { seed: first.seed.saturating_add(nth), ..*first })
+                .map(|nth| TrialKey { seed: first.seed.saturating_add(nth), ..*first })
         })
     }
 
     /// The position of each trial in that order.
-    pub(super) fn rank(&self) -> BTreeMap<Key, usize> {
+    pub(super) fn trial_order(&self) -> BTreeMap<TrialKey, usize> {
         let mut rank = BTreeMap::new();
         for (nth, key) in self.keys().enumerate() {
             rank.entry(key).or_insert(nth);
@@ -156,12 +156,12 @@ impl Manifest {
     }
 
     /// A trial in words: its cell, its point and its seed.
-    pub(super) fn describe(&self, key: Key) -> String {
+    pub(super) fn describe(&self, key: TrialKey) -> String {
         let named = self
             .cells
             .iter()
             .flat_map(|cell| cell.points.iter().map(move |(label, first)| (cell, label, first)));
-        let mut found = named.filter(|(.., first)| Key { seed: key.seed, ..**first } == key);
+        let mut found = named.filter(|(.., first)| TrialKey { seed: key.seed, ..**first } == key);
         let Some((cell, label, _)) = found.next() else { return format!("seed {}", key.seed) };
         let values = self.axes.iter().zip(&cell.values);
         let values = values.map(|(axis, value)| format!("{} {}", axis.field(), value.text));
@@ -184,7 +184,7 @@ impl Manifest {
 
     /// In what another study differs, but for the shard; `None` if it is the same.
     #[must_use]
-    pub fn difference(&self, other: &Self) -> Option<&'static str> {
+    pub fn first_difference(&self, other: &Self) -> Option<&'static str> {
         let seeds = |it: &Self| (it.first_seed, it.seed_count, it.one_seed);
         let differs = [
             (self.source != other.source, "the scenario's text"),
@@ -196,8 +196,8 @@ impl Manifest {
             (seeds(self) != seeds(other), "the seeds"),
             (self.qos != other.qos, "the QoS levels"),
             (self.precision != other.precision, "the precision"),
-            (self.known != other.known, "the known breaks"),
-            (self.wanted != other.wanted, "what a QoS is chosen by"),
+            (self.known_breaks != other.known_breaks, "the known breaks"),
+            (self.criteria != other.criteria, "what a QoS is chosen by"),
             (self.command != other.command, "the command"),
         ];
         differs.into_iter().find(|(differs, _)| *differs).map(|(_, what)| what)

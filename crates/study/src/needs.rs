@@ -1,12 +1,12 @@
 //! What a scenario needs and expects, judged over all its trials.
 
-use crate::scenario::expect::{Bound, Comparison, Expected, Metric, Need, Statistic};
+use crate::scenario::expect::{Bound, BreakTarget, Comparison, Metric, Need, Statistic};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Span;
 
-use super::breaks;
 use super::plan::Plan;
-use super::result::{PointResult, QosRow, ScenarioResult, Times, Verdict};
+use super::result::{MergedTimes, PointResult, QosRow, ScenarioResult, Verdict};
+use super::verdicts;
 
 /// A need and the value that comes nearest to breaking it.
 #[derive(Clone, Debug)]
@@ -17,25 +17,25 @@ pub struct NeedResult {
     pub verdict: Verdict,
     /// Where it is broken, or else where the measured value is the worst; `None` if nothing
     /// could be measured, which proves nothing.
-    pub worst: Option<Measured>,
+    pub worst: Option<NeedMeasurement>,
 }
 
 /// One measured value beside the bound it was compared with.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Measured {
+pub struct NeedMeasurement {
     /// The point's name.
     pub label: String,
     /// The published QoS.
     pub qos: QoS,
     /// What was measured.
-    pub value: Value,
+    pub value: MetricValue,
     /// The bound in the same unit.
     pub bound: f64,
 }
 
 /// A number with its unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Value {
+pub enum MetricValue {
     /// A count, or a number for each message.
     Number(f64),
     /// A share from 0 to 1.
@@ -44,7 +44,7 @@ pub enum Value {
     Seconds(f64),
 }
 
-impl Value {
+impl MetricValue {
     /// The bare number, without its unit.
     #[must_use]
     pub const fn number(self) -> f64 {
@@ -55,7 +55,7 @@ impl Value {
 
     /// Another number with the same unit.
     #[must_use]
-    pub const fn with(self, number: f64) -> Self {
+    pub const fn with_number(self, number: f64) -> Self {
         match self {
             Self::Number(_) => Self::Number(number),
             Self::Share(_) => Self::Share(number),
@@ -82,8 +82,11 @@ pub fn judge_scenario(plan: Plan, planned: usize, points: Vec<PointResult>) -> S
             (name.clone(), counts.sum())
         })
         .collect();
-    let seen = |what: &Expected| -> u64 {
-        points.iter().map(|point| breaks::count(what, &point.violations, &point.rules)).sum()
+    let seen = |what: &BreakTarget| -> u64 {
+        points
+            .iter()
+            .map(|point| verdicts::occurrences(what, &point.violations, &point.rules))
+            .sum()
     };
     let expected: Vec<_> =
         scenario.expect.broken.iter().map(|it| (it.clone(), seen(&it.what))).collect();
@@ -123,14 +126,14 @@ impl ScenarioResult {
 
     /// How a need stands; `None` if this narrowed run had nobody to measure.
     #[must_use]
-    pub fn judged(&self, need: &NeedResult) -> Option<Verdict> {
+    pub fn need_verdict(&self, need: &NeedResult) -> Option<Verdict> {
         (!self.narrowed || need.worst.is_some()).then_some(need.verdict)
     }
 
     /// How it stands that something expected happened so often; `None` if it never did, but this
     /// narrowed run need not show it.
     #[must_use]
-    pub fn happened(&self, count: u64) -> Option<Verdict> {
+    pub fn occurrence_verdict(&self, count: u64) -> Option<Verdict> {
         match count {
             0 if self.narrowed => None,
             0 => Some(Verdict::Inconclusive),
@@ -142,15 +145,17 @@ impl ScenarioResult {
 /// Judges one need at one published QoS of a point, whichever QoS the need names. `points` are
 /// all those of the scenario, for needs that compare.
 #[must_use]
-pub(super) fn judge_level(
+pub(super) fn judge_need_at(
     need: &Need,
     point: &PointResult,
     points: &[PointResult],
     qos: QoS,
 ) -> NeedResult {
-    let worst = measured(need, point, qos, points);
+    let worst = measure_need(need, point, qos, points);
     let verdict = match &worst {
-        Some(measured) if holds(need.comparison, measured.value.number(), measured.bound) => {
+        Some(measured)
+            if is_bound_met(need.comparison, measured.value.number(), measured.bound) =>
+        {
             Verdict::Holds
         }
         Some(_) => Verdict::Violated,
@@ -162,11 +167,11 @@ pub(super) fn judge_level(
 /// Judges one need over points: where it is broken, or else comes nearest to it.
 #[must_use]
 fn judge_need(need: &Need, points: &[PointResult]) -> NeedResult {
-    let mut worst: Option<(f64, Measured)> = None;
+    let mut worst: Option<(f64, NeedMeasurement)> = None;
     let mut unmeasured = false;
     for point in points {
-        for qos in point.levels().filter(|qos| need.qos.is_none_or(|wanted| wanted == *qos)) {
-            let Some(measured) = measured(need, point, qos, points) else {
+        for qos in point.qos_levels().filter(|qos| need.qos.is_none_or(|wanted| wanted == *qos)) {
+            let Some(measured) = measure_need(need, point, qos, points) else {
                 unmeasured = true;
                 continue;
             };
@@ -177,7 +182,9 @@ fn judge_need(need: &Need, points: &[PointResult]) -> NeedResult {
         }
     }
     let verdict = match &worst {
-        Some((_, measured)) if !holds(need.comparison, measured.value.number(), measured.bound) => {
+        Some((_, measured))
+            if !is_bound_met(need.comparison, measured.value.number(), measured.bound) =>
+        {
             Verdict::Violated
         }
         Some(_) if !unmeasured => Verdict::Holds,
@@ -187,16 +194,16 @@ fn judge_need(need: &Need, points: &[PointResult]) -> NeedResult {
 }
 
 /// What a need compares for one published QoS of one point; `None` if there is nothing to measure.
-fn measured(
+fn measure_need(
     need: &Need,
     point: &PointResult,
     qos: QoS,
     points: &[PointResult],
-) -> Option<Measured> {
+) -> Option<NeedMeasurement> {
     let as_share = matches!(need.bound, Bound::Share(_));
-    let value = measure(point, qos, need.metric, as_share)?;
+    let value = measure_metric(point, qos, need.metric, as_share)?;
     let bound = bound_number(need, point, points, as_share)?;
-    Some(Measured { label: point.label.clone(), qos, value, bound })
+    Some(NeedMeasurement { label: point.label.clone(), qos, value, bound })
 }
 
 /// How far a value is beyond its bound, in the direction that breaks the need.
@@ -210,7 +217,7 @@ fn excess(comparison: Comparison, value: f64, bound: f64) -> f64 {
 
 /// Whether a value meets its bound.
 #[expect(clippy::float_cmp, reason = "`==` in a need means just that")]
-pub(super) fn holds(comparison: Comparison, value: f64, bound: f64) -> bool {
+pub(super) fn is_bound_met(comparison: Comparison, value: f64, bound: f64) -> bool {
     match comparison {
         Comparison::Less => value < bound,
         Comparison::AtMost => value <= bound,
@@ -229,10 +236,10 @@ fn bound_number(
     match need.bound {
         Bound::Number(number) | Bound::Share(number) => Some(number),
         Bound::Span(span) => Some(span.as_secs_f64()),
-        Bound::Times(factor, qos) => {
+        Bound::TimesOther(factor, qos) => {
             let same = |other: &&PointResult| other.granted == point.granted;
             let other = points.iter().filter(same).find(|other| other.rows(qos).next().is_some());
-            Some(factor * measure(other?, qos, need.metric, as_share)?.number())
+            Some(factor * measure_metric(other?, qos, need.metric, as_share)?.number())
         }
     }
 }
@@ -240,18 +247,23 @@ fn bound_number(
 /// One metric of one published QoS over all seeds of a point: counts are means a run, shares and
 /// quantiles are taken over all runs together, peaks are the worst run's.
 #[must_use]
-pub fn measure(point: &PointResult, qos: QoS, metric: Metric, as_share: bool) -> Option<Value> {
+pub fn measure_metric(
+    point: &PointResult,
+    qos: QoS,
+    metric: Metric,
+    as_share: bool,
+) -> Option<MetricValue> {
     let runs = point.rows(qos).count();
     let sum = |of: fn(&QosRow) -> u64| float(point.rows(qos).map(of).sum());
     let counted = |of: fn(&QosRow) -> u64, population: fn(&QosRow) -> u64| {
         if as_share {
-            ratio(sum(of), sum(population)).map(Value::Share)
+            ratio(sum(of), sum(population)).map(MetricValue::Share)
         } else {
-            ratio(sum(of), float(runs as u64)).map(Value::Number)
+            ratio(sum(of), float(runs as u64)).map(MetricValue::Number)
         }
     };
-    let times: &Times = &point.times[qos.index()];
-    let facts = || point.trials.iter().filter_map(|trial| trial.facts.as_ref());
+    let times: &MergedTimes = &point.times[qos.index()];
+    let facts = || point.trials.iter().filter_map(|trial| trial.summary.as_ref());
     let (units, messages) = (|row: &QosRow| row.counts.units, |row: &QosRow| row.counts.messages);
     let population = |of: fn(&QosRow) -> u64| point.rows(qos).map(of).sum();
     match metric {
@@ -260,40 +272,45 @@ pub fn measure(point: &PointResult, qos: QoS, metric: Metric, as_share: bool) ->
         Metric::Duplicated => counted(|row| row.counts.duplicated, units),
         Metric::Copies => {
             let copies = sum(|row| row.counts.delivered) + sum(|row| row.counts.extra_copies);
-            ratio(copies, sum(|row| row.counts.delivered)).map(Value::Number)
+            ratio(copies, sum(|row| row.counts.delivered)).map(MetricValue::Number)
         }
         Metric::Unexpected => counted(|row| row.counts.unexpected, units),
         Metric::Stuck => counted(|row| row.counts.stuck, messages),
         Metric::Reordered => counted(|row| row.counts.reordered, units),
-        Metric::Packets => ratio(sum(|row| row.sent().packets), sum(messages)).map(Value::Number),
-        Metric::Bytes => ratio(sum(|row| row.sent().bytes), sum(messages)).map(Value::Number),
+        Metric::Packets => {
+            ratio(sum(|row| row.total_sent().packets), sum(messages)).map(MetricValue::Number)
+        }
+        Metric::Bytes => {
+            ratio(sum(|row| row.total_sent().bytes), sum(messages)).map(MetricValue::Number)
+        }
         Metric::Overhead => {
             let payload = point.rows(qos).map(|row| row.delivered_payload).sum();
-            ratio(sum(|row| row.sent().bytes), payload).map(Value::Number)
+            ratio(sum(|row| row.total_sent().bytes), payload).map(MetricValue::Number)
         }
         Metric::Latency(statistic) => {
-            time(&times.latency, population(units), statistic).map(Value::Seconds)
+            time_statistic(&times.latency, population(units), statistic).map(MetricValue::Seconds)
         }
         Metric::Completion(statistic) => {
-            time(&times.completion, population(messages), statistic).map(Value::Seconds)
+            time_statistic(&times.completion, population(messages), statistic)
+                .map(MetricValue::Seconds)
         }
         Metric::InFlight => {
-            facts().map(|facts| facts.in_flight_peak).max().map(|n| Value::Number(float(n)))
+            facts().map(|facts| facts.in_flight_peak).max().map(|n| MetricValue::Number(float(n)))
         }
         Metric::Queued => {
-            facts().map(|facts| facts.queued_peak).max().map(|n| Value::Number(float(n)))
+            facts().map(|facts| facts.queued_peak).max().map(|n| MetricValue::Number(float(n)))
         }
         Metric::Recovery => {
             let worst = facts().filter_map(|facts| facts.recovery).max();
-            worst.map(|span| Value::Seconds(span.as_secs_f64()))
+            worst.map(|span| MetricValue::Seconds(span.as_secs_f64()))
         }
-        Metric::Energy | Metric::Power | Metric::Battery => of_radios(point, metric),
+        Metric::Energy | Metric::Power | Metric::Battery => radio_metric(point, metric),
     }
 }
 
 /// A metric of the radios of all trials of a point; `None` without any.
-fn of_radios(point: &PointResult, metric: Metric) -> Option<Value> {
-    let facts = point.trials.iter().filter_map(|trial| trial.facts.as_ref());
+fn radio_metric(point: &PointResult, metric: Metric) -> Option<MetricValue> {
+    let facts = point.trials.iter().filter_map(|trial| trial.summary.as_ref());
     let radios = facts.filter_map(|facts| facts.radio).reduce(|mut sum, one| {
         sum += one;
         sum
@@ -306,13 +323,13 @@ fn of_radios(point: &PointResult, metric: Metric) -> Option<Value> {
             ratio(radios.energy(), float(rows.map(|row| row.counts.messages).sum()))
         }
     };
-    number.map(Value::Number)
+    number.map(MetricValue::Number)
 }
 
 /// Seconds; infinite where the quantile falls among what never came. `None` without anybody to
 /// measure.
-fn time(
-    times: &qoslab_guarantee::metrics::Latency,
+fn time_statistic(
+    times: &qoslab_guarantee::metrics::LatencyHistogram,
     population: u64,
     statistic: Statistic,
 ) -> Option<f64> {

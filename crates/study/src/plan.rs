@@ -6,7 +6,7 @@ use crate::scenario::{Point, Scenario};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::units::format_count;
 use qoslab_sim::EngineKind;
-use qoslab_sim::NotCarried;
+use qoslab_sim::Unsupported;
 use qoslab_sim::trial::Trial;
 
 /// What the user chose of all that the scenarios stand for. The default is everything.
@@ -23,7 +23,7 @@ pub struct Selection {
 }
 
 /// The most trials of one scenario: each keeps a row until the end.
-pub const MOST_TRIALS: u64 = 1_000_000;
+pub const MAX_TRIALS: u64 = 1_000_000;
 
 /// Seeds that replace a scenario's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub struct Plan {
     /// The scenario.
     pub scenario: Scenario,
     /// Its trials, ascending.
-    pub trials: Vec<Selected>,
+    pub trials: Vec<PlannedTrial>,
     /// Whether only a part of the scenario was asked for: one trial, one seed, or some levels.
     pub narrowed: bool,
     /// What runs them.
@@ -54,7 +54,7 @@ pub struct Plan {
 
 /// One trial to run. Ordered by point, then by seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Selected {
+pub struct PlannedTrial {
     /// The position in [`Scenario::points`].
     pub point: usize,
     /// The seed.
@@ -71,7 +71,7 @@ pub enum SelectionError {
     #[error(
         "`{scenario}` would be {} runs, and at most {} are possible: choose fewer seeds",
         format_count(*.trials),
-        format_count(MOST_TRIALS)
+        format_count(MAX_TRIALS)
     )]
     TooMany {
         /// The scenario's name.
@@ -84,7 +84,7 @@ pub enum SelectionError {
         "a shard has not all seeds of a cell, so it cannot see when a precision is reached: \
          give one or the other"
     )]
-    PrecisionOfShard,
+    PrecisionWithShard,
     /// No trial has such a name.
     #[error(
         "no trial is named `{0}`: a name is a hash of the scenario's content and the seed, so \
@@ -108,7 +108,7 @@ pub enum SelectionError {
 impl Selection {
     /// The first seed, and how many from there.
     #[must_use]
-    pub fn seeds_of(&self, scenario: &Scenario) -> (u64, u32) {
+    pub fn seed_range(&self, scenario: &Scenario) -> (u64, u32) {
         match self.seeds {
             None => (scenario.first_seed, scenario.seed_count),
             Some(Seeds::Count(count)) => (scenario.first_seed, count),
@@ -119,7 +119,7 @@ impl Selection {
 
 impl Plan {
     /// Takes out the points that the engine cannot run, and says why, each with its name.
-    pub fn keep_carried(&mut self, engine: EngineKind) -> Vec<(String, NotCarried)> {
+    pub fn retain_supported(&mut self, engine: EngineKind) -> Vec<(String, Unsupported)> {
         self.engine = engine;
         let points = &self.scenario.points;
         let mut left_out = Vec::new();
@@ -140,7 +140,7 @@ impl Plan {
 
     /// Every choice made for one of the plan's trials.
     #[must_use]
-    pub fn trial(&self, selected: Selected) -> Trial {
+    pub fn trial(&self, selected: PlannedTrial) -> Trial {
         self.scenario.points[selected.point].trial(selected.seed)
     }
 }
@@ -169,18 +169,21 @@ pub(super) fn plan_each(
         plans.push(Plan { scenario, trials, narrowed, engine: EngineKind::default() });
     }
     if let Some(prefix) = &selection.trial {
-        keep_named(&mut plans, prefix)?;
+        retain_named(&mut plans, prefix)?;
     }
     if plans.iter().all(|plan| plan.trials.is_empty()) {
-        return Err(SelectionError::Nothing(reason(selection)));
+        return Err(SelectionError::Nothing(empty_selection_reason(selection)));
     }
     Ok(plans)
 }
 
-fn trials_of(scenario: &Scenario, selection: &Selection) -> Result<Vec<Selected>, SelectionError> {
-    let (first, count) = selection.seeds_of(scenario);
+fn trials_of(
+    scenario: &Scenario,
+    selection: &Selection,
+) -> Result<Vec<PlannedTrial>, SelectionError> {
+    let (first, count) = selection.seed_range(scenario);
     let wanted = |point: &Point| {
-        let mut levels = point.setup.streams.iter().map(|stream| stream.qos);
+        let mut levels = point.setup.publishers.iter().map(|stream| stream.qos);
         selection.qos.is_empty() || levels.all(|qos| selection.qos.contains(&qos))
     };
     let points: Vec<usize> = scenario
@@ -190,16 +193,17 @@ fn trials_of(scenario: &Scenario, selection: &Selection) -> Result<Vec<Selected>
         .filter_map(|(nth, point)| wanted(point).then_some(nth))
         .collect();
     let trials = u64::from(count).saturating_mul(points.len() as u64);
-    if trials > MOST_TRIALS {
+    if trials > MAX_TRIALS {
         return Err(SelectionError::TooMany { scenario: scenario.name.clone(), trials });
     }
     let seeds = |point| {
-        (0..u64::from(count)).map(move |nth| Selected { point, seed: first.saturating_add(nth) })
+        (0..u64::from(count))
+            .map(move |nth| PlannedTrial { point, seed: first.saturating_add(nth) })
     };
     Ok(points.into_iter().flat_map(seeds).collect())
 }
 
-fn keep_named(plans: &mut [Plan], prefix: &str) -> Result<(), SelectionError> {
+fn retain_named(plans: &mut [Plan], prefix: &str) -> Result<(), SelectionError> {
     let wanted = prefix.to_ascii_lowercase();
     let mut names = Vec::new();
     for plan in plans.iter_mut() {
@@ -224,7 +228,7 @@ fn keep_named(plans: &mut [Plan], prefix: &str) -> Result<(), SelectionError> {
     }
 }
 
-fn reason(selection: &Selection) -> String {
+fn empty_selection_reason(selection: &Selection) -> String {
     if selection.qos.is_empty() {
         return "the scenarios have no seeds".to_owned();
     }

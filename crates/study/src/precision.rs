@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::result::PointResult;
-use super::statistics::{self, Interval};
+use super::statistics::{self, ConfidenceInterval};
 use qoslab_core::base::qos::QoS;
 
 /// Seeds that each cell has before its intervals are looked at.
@@ -31,20 +31,22 @@ impl Precision {
 
     /// Whether every level of every point is known so well.
     pub(super) fn is_reached(self, points: &[PointResult]) -> bool {
-        let levels = points.iter().flat_map(|point| point.levels().map(move |qos| (point, qos)));
+        let levels =
+            points.iter().flat_map(|point| point.qos_levels().map(move |qos| (point, qos)));
         levels.into_iter().all(|(point, qos)| self.is_reached_at(point, qos))
     }
 
     fn is_reached_at(self, point: &PointResult, qos: QoS) -> bool {
-        let absolute = |interval: Interval| half_width(interval) <= self.0;
-        let relative = |interval: Interval| half_width(interval) <= self.0 * interval.value;
+        let absolute = |interval: ConfidenceInterval| half_width(interval) <= self.0;
+        let relative =
+            |interval: ConfidenceInterval| half_width(interval) <= self.0 * interval.value;
         absolute(statistics::delivered_share(point, qos))
             && absolute(statistics::duplicated_share(point, qos))
-            && relative(statistics::packets_a_message(point, qos))
-            && relative(statistics::bytes_a_message(point, qos))
+            && relative(statistics::packets_per_message(point, qos))
+            && relative(statistics::bytes_per_message(point, qos))
     }
 }
 
-fn half_width(interval: Interval) -> f64 {
+fn half_width(interval: ConfidenceInterval) -> f64 {
     (interval.high - interval.low) / 2.0
 }

@@ -1,7 +1,7 @@
 //! The few numbers by which a distribution of times is told.
 
 use qoslab_core::base::time::Span;
-use qoslab_guarantee::metrics::Latency;
+use qoslab_guarantee::metrics::LatencyHistogram;
 
 /// A few numbers of a distribution of times. `None` means never: what did not come counts as
 /// infinite.
@@ -20,7 +20,7 @@ pub struct Quantiles {
 impl Quantiles {
     /// Over `population` values, those missing counted as infinite.
     #[must_use]
-    pub fn new(times: &Latency, population: u64) -> Self {
+    pub fn new(times: &LatencyHistogram, population: u64) -> Self {
         Self {
             mean: times.mean(),
             p50: times.quantile(0.5, population),

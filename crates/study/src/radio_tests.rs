@@ -2,11 +2,11 @@
 
 use std::sync::atomic::AtomicBool;
 
-use super::gate::Gate;
-use super::judge::judge_trial;
+use super::judge_trial::judge_trial;
 use super::plan::{Selection, plan};
 use super::result::{PointResult, ScenarioResult};
-use crate::needs::{Value, measure};
+use super::runner::Runner;
+use crate::needs::{MetricValue, measure_metric};
 use crate::scenario::Scenario;
 use crate::scenario::expect::Metric;
 use qoslab_core::base::qos::QoS;
@@ -42,14 +42,14 @@ fn run(client: &str, link: &str) -> ScenarioResult {
     let scenario = Scenario::parse("energy.toml", &text).unwrap_or_else(|e| panic!("{e}"));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let plans = plan(vec![scenario], &Selection::default()).unwrap();
-    let gate = Gate { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
+    let gate = Runner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
     let judge = |trial: &Trial| judge_trial(&EventEngine, trial, &AtomicBool::new(false));
     gate.run(plans, &judge, &()).remove(0)
 }
 
 fn measured(result: &ScenarioResult, qos: QoS, metric: Metric) -> Option<f64> {
     let point = result.points.iter().find(|point| point.published == Some(qos)).unwrap();
-    measure(point, qos, metric, false).map(Value::number)
+    measure_metric(point, qos, metric, false).map(MetricValue::number)
 }
 
 const BATTERY: &str = "radio = { preset = \"nb-iot\", battery = \"18Wh\" }";

@@ -4,22 +4,25 @@ use std::collections::BTreeMap;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::breaks::{cause_of, is_expected, verdict_of};
+pub use super::minimal_failures::MinimalFailure;
 use super::needs::NeedResult;
 pub use super::quantiles::Quantiles;
-use super::shrink::Bug;
-pub use super::stories::Story;
+use super::shrink::BrokenGuarantee;
+use super::verdicts::{failure_cause, is_expected, trial_verdict};
 use crate::scenario::Scenario;
-use crate::scenario::expect::{Expect, ExpectedBreak, KnownBreak};
+use crate::scenario::expect::{Expectations, ExpectedBreak, KnownBreak};
 use qoslab_core::base::ending::Ending;
-use qoslab_core::base::name::Kind;
+use qoslab_core::base::name::PacketKind;
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::{Span, Time};
 use qoslab_core::network::radio::RadioUse;
 use qoslab_guarantee::metrics::{
-    Count, Counts, KindTraffic, Latency, MESSAGE_KINDS, Purposes, QosMetrics,
+    BytesByPurpose, DeliveryCounts, KindTraffic, LatencyHistogram, MESSAGE_KINDS, PacketCount,
+    QosMetrics,
 };
-use qoslab_guarantee::verdict::{Excuse, Finding, Outcome, RuleBreak, RuleFinding, Violation};
+use qoslab_guarantee::verdict::{
+    Excuse, Finding, Outcome, RuleFinding, RuleViolationKind, Violation,
+};
 use qoslab_sim::EngineKind;
 use qoslab_sim::trial::{PayloadSize, Setup};
 
@@ -85,11 +88,11 @@ pub struct PointResult {
     /// One row a trial, by seed.
     pub trials: Vec<TrialRow>,
     /// Times over all seeds, by published QoS.
-    pub times: [Times; 3],
+    pub times: [MergedTimes; 3],
     /// What was broken, over all seeds, expected or not.
     pub violations: BTreeMap<Violation, u64>,
     /// Rules that were broken, over all seeds, expected or not.
-    pub rules: BTreeMap<RuleBreak, u64>,
+    pub rules: BTreeMap<RuleViolationKind, u64>,
     /// What was excused, over all seeds.
     pub excuses: BTreeMap<Excuse, u64>,
     /// Counters, over all seeds.
@@ -104,11 +107,11 @@ pub struct PointResult {
 
 /// The times of one published QoS, merged over seeds.
 #[derive(Clone, Debug, Default)]
-pub struct Times {
+pub struct MergedTimes {
     /// From `publish()` to the first delivery.
-    pub latency: Latency,
+    pub latency: LatencyHistogram,
     /// From `publish()` to the end of the publisher's handshake.
-    pub completion: Latency,
+    pub completion: LatencyHistogram,
 }
 
 /// One trial, without what is merged.
@@ -121,14 +124,14 @@ pub struct TrialRow {
     /// How it stands.
     pub verdict: Verdict,
     /// What the engine and the ledger said; `None` where the trial crashed.
-    pub facts: Option<TrialFacts>,
+    pub summary: Option<TrialSummary>,
     /// One for each published QoS that had messages.
     pub qos: Vec<QosRow>,
 }
 
 /// Facts of a whole trial.
 #[derive(Clone, Debug)]
-pub struct TrialFacts {
+pub struct TrialSummary {
     /// How it ended.
     pub ending: Ending,
     /// When, in virtual time.
@@ -140,9 +143,9 @@ pub struct TrialFacts {
     /// The hash of its trace.
     pub trace_hash: u64,
     /// Control packets that belong to no message, by [`Kind`]'s number.
-    pub control: [Count; Kind::ALL.len()],
+    pub control: [PacketCount; PacketKind::ALL.len()],
     /// Wire bytes by purpose.
-    pub bytes: Purposes,
+    pub bytes: BytesByPurpose,
     /// The most messages in flight at one time.
     pub in_flight_peak: u64,
     /// The most messages queued at one time.
@@ -166,7 +169,7 @@ pub struct TrialFacts {
 #[expect(missing_docs, reason = "the words are documented at QosMetrics")]
 pub struct QosRow {
     pub qos: QoS,
-    pub counts: Counts,
+    pub counts: DeliveryCounts,
     /// Bytes: delivered units times the mean payload, which is exact where all payloads of this
     /// QoS have one length.
     pub delivered_payload: f64,
@@ -185,28 +188,28 @@ pub struct Failure {
     /// How it stands.
     pub verdict: Verdict,
     /// What went wrong.
-    pub cause: Cause,
+    pub cause: FailureCause,
     /// The smallest trials in which the same goes wrong, where somebody looked for them: of the
     /// first failure of each kind.
-    pub stories: Vec<Story>,
+    pub minimal_failures: Vec<MinimalFailure>,
 }
 
 impl Failure {
     /// Whether a story tells of what a finding tells of.
     #[must_use]
     pub fn has_ladder(&self, finding: &Finding) -> bool {
-        let bug = Bug::Promise(finding.violation);
-        self.stories.iter().any(|story| story.shrunk.bug == bug)
+        let bug = BrokenGuarantee::Promise(finding.violation);
+        self.minimal_failures.iter().any(|story| story.shrunk.broken == bug)
     }
 }
 
 /// What went wrong in a trial.
 #[derive(Clone, Debug)]
-pub enum Cause {
+pub enum FailureCause {
     /// Promises or rules were broken; those that were not declared.
     Broken {
         /// The sums over all published QoS.
-        totals: Counts,
+        totals: DeliveryCounts,
         /// The first few in full.
         findings: Vec<Finding>,
         /// How many there were of each kind.
@@ -214,7 +217,7 @@ pub enum Cause {
         /// The first few broken rules in full.
         rule_findings: Vec<RuleFinding>,
         /// How many there were of each: of every MUST that was broken.
-        rules: BTreeMap<RuleBreak, u64>,
+        rules: BTreeMap<RuleViolationKind, u64>,
     },
     /// It did not drain.
     NotDrained {
@@ -236,7 +239,7 @@ pub enum Cause {
 
 /// How one trial went: what it said, or why it said nothing.
 #[derive(Debug)]
-pub enum Judged {
+pub enum TrialResult {
     /// It ran to an end.
     Finished(Box<Outcome>),
     /// The two passes differ: the hashes of their traces.
@@ -270,16 +273,22 @@ impl PointResult {
     }
 
     /// Adds the next trial, in the order of seeds.
-    pub fn fold(&mut self, name: String, seed: u64, judged: Judged, expect: &Expect) {
-        let row = match judged {
-            Judged::Interrupted => return,
-            Judged::Finished(outcome) => self.fold_outcome(name, seed, *outcome, expect),
-            Judged::NotDeterministic(first, second) => {
-                let cause = Cause::NotDeterministic { first, second };
-                self.fold_failure(name, seed, Verdict::NotDeterministic, cause)
+    pub fn add_trial(
+        &mut self,
+        name: String,
+        seed: u64,
+        result: TrialResult,
+        expect: &Expectations,
+    ) {
+        let row = match result {
+            TrialResult::Interrupted => return,
+            TrialResult::Finished(outcome) => self.add_outcome(name, seed, *outcome, expect),
+            TrialResult::NotDeterministic(first, second) => {
+                let cause = FailureCause::NotDeterministic { first, second };
+                self.add_without_outcome(name, seed, Verdict::NotDeterministic, cause)
             }
-            Judged::Panicked(message) => {
-                self.fold_failure(name, seed, Verdict::Bug, Cause::Panicked(message))
+            TrialResult::Panicked(message) => {
+                self.add_without_outcome(name, seed, Verdict::Bug, FailureCause::Panicked(message))
             }
         };
         *self.verdicts.entry(row.verdict).or_default() += 1;
@@ -295,13 +304,13 @@ impl PointResult {
     /// One hash over the trace hashes of its trials, in the order of seeds.
     #[must_use]
     pub fn trace_hash(&self) -> u64 {
-        let facts = self.trials.iter().filter_map(|trial| trial.facts.as_ref());
+        let facts = self.trials.iter().filter_map(|trial| trial.summary.as_ref());
         facts.fold(0, |hash, facts| xxh3_64_with_seed(&facts.trace_hash.to_le_bytes(), hash))
     }
 
     /// How many of its trials stand so.
     #[must_use]
-    pub fn count(&self, verdict: Verdict) -> usize {
+    pub fn verdict_count(&self, verdict: Verdict) -> usize {
         self.verdicts.get(&verdict).copied().unwrap_or(0)
     }
 
@@ -314,43 +323,51 @@ impl PointResult {
     /// `None` without messages. They belong to whole trials, with all their levels.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "statistics and display only")]
-    pub fn purposes(&self) -> Option<[f64; Purposes::EACH.len()]> {
-        let facts = || self.trials.iter().filter_map(|trial| trial.facts.as_ref());
+    pub fn bytes_by_purpose(&self) -> Option<[f64; BytesByPurpose::EACH.len()]> {
+        let facts = || self.trials.iter().filter_map(|trial| trial.summary.as_ref());
         let rows = self.trials.iter().flat_map(|trial| &trial.qos);
         let messages: u64 = rows.map(|row| row.counts.messages).sum();
-        let bytes = |of: fn(&Purposes) -> u64| -> u64 { facts().map(|it| of(&it.bytes)).sum() };
-        (messages > 0).then(|| Purposes::EACH.map(|(.., of)| bytes(of) as f64 / messages as f64))
+        let bytes =
+            |of: fn(&BytesByPurpose) -> u64| -> u64 { facts().map(|it| of(&it.bytes)).sum() };
+        (messages > 0)
+            .then(|| BytesByPurpose::EACH.map(|(.., of)| bytes(of) as f64 / messages as f64))
     }
 
     /// The published QoS that had messages, ascending.
-    pub fn levels(&self) -> impl Iterator<Item = QoS> {
+    pub fn qos_levels(&self) -> impl Iterator<Item = QoS> {
         QoS::ALL.into_iter().filter(|qos| self.rows(*qos).next().is_some())
     }
 
-    fn fold_failure(
+    fn add_without_outcome(
         &mut self,
         name: String,
         seed: u64,
         verdict: Verdict,
-        cause: Cause,
+        cause: FailureCause,
     ) -> TrialRow {
-        self.keep(Failure { trial: name.clone(), seed, verdict, cause, stories: Vec::new() });
-        TrialRow { name, seed, verdict, facts: None, qos: Vec::new() }
+        self.insert_failure(Failure {
+            trial: name.clone(),
+            seed,
+            verdict,
+            cause,
+            minimal_failures: Vec::new(),
+        });
+        TrialRow { name, seed, verdict, summary: None, qos: Vec::new() }
     }
 
-    fn fold_outcome(
+    fn add_outcome(
         &mut self,
         name: String,
         seed: u64,
         outcome: Outcome,
-        expect: &Expect,
+        expect: &Expectations,
     ) -> TrialRow {
-        let verdict = verdict_of(&outcome, expect);
+        let verdict = trial_verdict(&outcome, expect);
         let row = TrialRow {
             name,
             seed,
             verdict,
-            facts: Some(TrialFacts::new(&outcome, expect)),
+            summary: Some(TrialSummary::new(&outcome, expect)),
             qos: QoS::ALL
                 .into_iter()
                 .filter(|qos| outcome.metrics.qos[qos.index()].counts.messages > 0)
@@ -364,20 +381,20 @@ impl PointResult {
             times.latency.merge(&metrics.latency);
             times.completion.merge(&metrics.completion);
         }
-        add(&mut self.violations, &outcome.violations);
-        add(&mut self.rules, &outcome.rules);
-        add(&mut self.excuses, &outcome.excuses);
-        add(&mut self.sometimes, &outcome.sometimes);
+        add_counts(&mut self.violations, &outcome.violations);
+        add_counts(&mut self.rules, &outcome.rule_violations);
+        add_counts(&mut self.excuses, &outcome.excuses);
+        add_counts(&mut self.sometimes, &outcome.counters);
         if verdict != Verdict::Holds {
-            let cause = cause_of(outcome, expect);
+            let cause = failure_cause(outcome, expect);
             let (trial, stories) = (row.name.clone(), Vec::new());
-            self.keep(Failure { trial, seed, verdict, cause, stories });
+            self.insert_failure(Failure { trial, seed, verdict, cause, minimal_failures: stories });
         }
         row
     }
 
     /// Keeps the first few failures, the worst verdict first.
-    fn keep(&mut self, failure: Failure) {
+    fn insert_failure(&mut self, failure: Failure) {
         let at = self.failures.partition_point(|kept| kept.verdict >= failure.verdict);
         self.failures.insert(at, failure);
         self.failures.truncate(MAX_FAILURES);
@@ -386,7 +403,7 @@ impl PointResult {
 
 /// The mean payload of the messages published with one QoS, by the scenario's own numbers.
 fn mean_payload(setup: &Setup, qos: QoS) -> f64 {
-    let streams = || setup.streams.iter().filter(|stream| stream.qos == qos);
+    let streams = || setup.publishers.iter().filter(|stream| stream.qos == qos);
     let messages: f64 = streams().map(|stream| f64::from(stream.count)).sum();
     let bytes = streams().map(|stream| {
         let mean = match stream.payload {
@@ -398,14 +415,14 @@ fn mean_payload(setup: &Setup, qos: QoS) -> f64 {
     if messages > 0.0 { bytes.sum::<f64>() / messages } else { 0.0 }
 }
 
-fn add<K: Ord + Copy>(sums: &mut BTreeMap<K, u64>, counts: &BTreeMap<K, u64>) {
+fn add_counts<K: Ord + Copy>(sums: &mut BTreeMap<K, u64>, counts: &BTreeMap<K, u64>) {
     for (key, count) in counts {
         *sums.entry(*key).or_default() += count;
     }
 }
 
-impl TrialFacts {
-    fn new(outcome: &Outcome, expect: &Expect) -> Self {
+impl TrialSummary {
+    fn new(outcome: &Outcome, expect: &Expectations) -> Self {
         let breaks = |expected: bool| {
             let all = outcome.violations.iter();
             all.filter(|(it, _)| is_expected(expect, **it) == expected).map(|(_, n)| n).sum()
@@ -424,7 +441,7 @@ impl TrialFacts {
             radio: outcome.metrics.radio,
             breaks_expected: breaks(true),
             breaks_unexpected: breaks(false),
-            rules_broken: outcome.rules.values().sum(),
+            rules_broken: outcome.rule_violations.values().sum(),
             excused: outcome.excuses.values().sum(),
         }
     }
@@ -445,10 +462,14 @@ impl QosRow {
 
     /// Packets and bytes on both hops, resends included.
     #[must_use]
-    pub fn sent(&self) -> Count {
+    pub fn total_sent(&self) -> PacketCount {
         let kinds = self.traffic.iter().flatten();
-        kinds.flat_map(|kind| [kind.first, kind.resent]).fold(Count::default(), |sum, count| {
-            Count { packets: sum.packets + count.packets, bytes: sum.bytes + count.bytes }
-        })
+        kinds.flat_map(|kind| [kind.first, kind.resent]).fold(
+            PacketCount::default(),
+            |sum, count| PacketCount {
+                packets: sum.packets + count.packets,
+                bytes: sum.bytes + count.bytes,
+            },
+        )
     }
 }

@@ -20,10 +20,10 @@ pub struct Shard {
 pub enum ShardError {
     /// The text has another form.
     #[error("`{0}` is no shard: write it as in `3/64`, the third of 64")]
-    Form(String),
+    Malformed(String),
     /// There is no such shard.
     #[error("there is no shard {number} of {count}: shards count from 1 to {count}")]
-    Range {
+    OutOfRange {
         /// Which was asked for, from 1.
         number: u64,
         /// How many there are.
@@ -36,10 +36,10 @@ pub enum ShardError {
     NoScheduler,
     /// A scheduler's variable is missing.
     #[error("{0} is not set, and without it nobody knows how many shards there are")]
-    Missing(&'static str),
+    MissingVariable(&'static str),
     /// A scheduler's variable is no number that fits.
     #[error("{name} is `{value}`, which is no number of a shard")]
-    Number {
+    InvalidVariable {
         /// The variable's name.
         name: &'static str,
         /// Its value.
@@ -55,7 +55,7 @@ impl Shard {
     pub fn new(number: u64, count: u32) -> Result<Self, ShardError> {
         let index = number.checked_sub(1).filter(|index| *index < u64::from(count));
         let index = index.and_then(|index| u32::try_from(index).ok());
-        index.map(|index| Self { index, count }).ok_or(ShardError::Range { number, count })
+        index.map(|index| Self { index, count }).ok_or(ShardError::OutOfRange { number, count })
     }
 
     /// The shard that a scheduler gives to this process, by its environment's variables: an
@@ -68,23 +68,24 @@ impl Shard {
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ShardError> {
         let number = |name: &'static str| {
             let read = |value: String| {
-                value.trim().parse::<u32>().map_err(|_| ShardError::Number { name, value })
+                value.trim().parse::<u32>().map_err(|_| ShardError::InvalidVariable { name, value })
             };
             variable(name).map(read).transpose()
         };
         if let Some(task) = number("SLURM_ARRAY_TASK_ID")? {
             const COUNT: &str = "SLURM_ARRAY_TASK_COUNT";
-            let count = number(COUNT)?.ok_or(ShardError::Missing(COUNT))?;
+            let count = number(COUNT)?.ok_or(ShardError::MissingVariable(COUNT))?;
             let first = number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0);
             let step = number("SLURM_ARRAY_TASK_STEP")?.unwrap_or(1).max(1);
             let name = "SLURM_ARRAY_TASK_ID";
             let within = task.checked_sub(first).filter(|beyond| beyond.is_multiple_of(step));
-            let within = within.ok_or(ShardError::Number { name, value: task.to_string() })?;
+            let within =
+                within.ok_or(ShardError::InvalidVariable { name, value: task.to_string() })?;
             return Self::new(u64::from(within / step) + 1, count);
         }
         if let Some(index) = number("JOB_COMPLETION_INDEX")? {
             const COUNT: &str = "JOB_COMPLETIONS";
-            let count = number(COUNT)?.ok_or(ShardError::Missing(COUNT))?;
+            let count = number(COUNT)?.ok_or(ShardError::MissingVariable(COUNT))?;
             return Self::new(u64::from(index) + 1, count);
         }
         Err(ShardError::NoScheduler)
@@ -104,7 +105,7 @@ impl Shard {
 
     /// Whether it holds the study's `nth` trial, from 0.
     #[must_use]
-    pub const fn holds(self, nth: usize) -> bool {
+    pub const fn has_trial(self, nth: usize) -> bool {
         nth as u64 % self.count as u64 == self.index as u64
     }
 }
@@ -113,7 +114,7 @@ impl FromStr for Shard {
     type Err = ShardError;
 
     fn from_str(text: &str) -> Result<Self, ShardError> {
-        let wrong = || ShardError::Form(text.to_owned());
+        let wrong = || ShardError::Malformed(text.to_owned());
         let (number, count) = text.split_once('/').ok_or_else(wrong)?;
         let (number, count) = (number.parse().ok(), count.parse().ok());
         Self::new(number.ok_or_else(wrong)?, count.ok_or_else(wrong)?)
@@ -130,7 +131,7 @@ impl fmt::Display for Shard {
 mod tests {
     use super::*;
 
-    fn from(variables: &[(&str, &str)]) -> Result<String, ShardError> {
+    fn shard_from(variables: &[(&str, &str)]) -> Result<String, ShardError> {
         let find = |name: &str| variables.iter().find(|(known, _)| *known == name);
         let shard = Shard::from_environment(|name| find(name).map(|(_, it)| (*it).to_owned()));
         shard.map(|shard| shard.to_string())
@@ -140,10 +141,13 @@ mod tests {
     fn shards_count_from_one() {
         assert_eq!("3/64".parse::<Shard>().map(|it| it.to_string()), Ok("3/64".to_owned()));
         for wrong in ["0/4", "5/4", "1/0"] {
-            assert!(matches!(wrong.parse::<Shard>(), Err(ShardError::Range { .. })), "{wrong}");
+            assert!(
+                matches!(wrong.parse::<Shard>(), Err(ShardError::OutOfRange { .. })),
+                "{wrong}"
+            );
         }
         for wrong in ["", "3", "a/b", "3/", "-1/4"] {
-            assert!(matches!(wrong.parse::<Shard>(), Err(ShardError::Form(_))), "{wrong}");
+            assert!(matches!(wrong.parse::<Shard>(), Err(ShardError::Malformed(_))), "{wrong}");
         }
     }
 
@@ -151,9 +155,9 @@ mod tests {
     fn each_trial_is_in_one_shard() {
         let shards = [1, 2, 3].map(|number| Shard::new(number, 3).unwrap());
         for nth in 0..10 {
-            assert_eq!(shards.iter().filter(|shard| shard.holds(nth)).count(), 1);
+            assert_eq!(shards.iter().filter(|shard| shard.has_trial(nth)).count(), 1);
         }
-        assert!(shards[0].holds(0) && shards[2].holds(5));
+        assert!(shards[0].has_trial(0) && shards[2].has_trial(5));
     }
 
     #[test]
@@ -164,13 +168,16 @@ mod tests {
             ("SLURM_ARRAY_TASK_STEP", "2"),
             ("SLURM_ARRAY_TASK_COUNT", "4"),
         ];
-        assert_eq!(from(&slurm), Ok("3/4".to_owned()));
-        assert!(matches!(from(&slurm[..1]), Err(ShardError::Missing(_))));
+        assert_eq!(shard_from(&slurm), Ok("3/4".to_owned()));
+        assert!(matches!(shard_from(&slurm[..1]), Err(ShardError::MissingVariable(_))));
         let kubernetes = [("JOB_COMPLETION_INDEX", "0"), ("JOB_COMPLETIONS", "5")];
-        assert_eq!(from(&kubernetes), Ok("1/5".to_owned()));
-        assert_eq!(from(&kubernetes[..1]), Err(ShardError::Missing("JOB_COMPLETIONS")));
-        assert_eq!(from(&[]), Err(ShardError::NoScheduler));
+        assert_eq!(shard_from(&kubernetes), Ok("1/5".to_owned()));
+        assert_eq!(
+            shard_from(&kubernetes[..1]),
+            Err(ShardError::MissingVariable("JOB_COMPLETIONS"))
+        );
+        assert_eq!(shard_from(&[]), Err(ShardError::NoScheduler));
         let odd = [("JOB_COMPLETION_INDEX", "x"), ("JOB_COMPLETIONS", "5")];
-        assert!(matches!(from(&odd), Err(ShardError::Number { .. })));
+        assert!(matches!(shard_from(&odd), Err(ShardError::InvalidVariable { .. })));
     }
 }

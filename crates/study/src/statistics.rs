@@ -13,7 +13,7 @@ const Z: f64 = 1.959_963_984_540_054;
 
 /// An estimate and the interval that holds the true value with 95 % confidence.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Interval {
+pub struct ConfidenceInterval {
     /// The estimate.
     pub value: f64,
     /// The lower end.
@@ -27,16 +27,16 @@ pub struct Interval {
 /// One value says nothing about the spread, so its interval has infinite ends; of no values the
 /// mean is NaN.
 #[must_use]
-pub fn mean(values: &[f64]) -> Interval {
-    let n = count(values.len() as u64);
+pub fn mean(values: &[f64]) -> ConfidenceInterval {
+    let n = to_f64(values.len() as u64);
     let value = values.iter().sum::<f64>() / n;
     if values.len() < 2 {
-        return Interval { value, low: f64::NEG_INFINITY, high: f64::INFINITY };
+        return ConfidenceInterval { value, low: f64::NEG_INFINITY, high: f64::INFINITY };
     }
     let squares: f64 = values.iter().map(|each| (each - value) * (each - value)).sum();
     let error = (squares / (n - 1.0) / n).sqrt();
     let half = t_quantile(values.len() as u64 - 1) * error;
-    Interval { value, low: value - half, high: value + half }
+    ConfidenceInterval { value, low: value - half, high: value + half }
 }
 
 /// The share of `hits` in `trials` with Wilson's score interval (E. B. Wilson, 1927), without
@@ -44,19 +44,19 @@ pub fn mean(values: &[f64]) -> Interval {
 ///
 /// Of no trials nothing is known: the value is 0 and the interval 0 to 1.
 #[must_use]
-pub fn wilson(hits: u64, trials: u64) -> Interval {
+pub fn wilson(hits: u64, trials: u64) -> ConfidenceInterval {
     if trials == 0 {
-        return Interval { value: 0.0, low: 0.0, high: 1.0 };
+        return ConfidenceInterval { value: 0.0, low: 0.0, high: 1.0 };
     }
-    let n = count(trials);
-    let value = count(hits) / n;
+    let n = to_f64(trials);
+    let value = to_f64(hits) / n;
     let z2 = Z * Z;
     let centre = (value + z2 / (2.0 * n)) / (1.0 + z2 / n);
     let half = Z / (1.0 + z2 / n) * (value * (1.0 - value) / n + z2 / (4.0 * n * n)).sqrt();
     // At the ends the formula gives 0 and 1 but for rounding.
     let low = if hits == 0 { 0.0 } else { centre - half };
     let high = if hits == trials { 1.0 } else { centre + half };
-    Interval { value, low, high }
+    ConfidenceInterval { value, low, high }
 }
 
 /// The share of hits over runs, each with its hits and its trials, whose trials may not be
@@ -65,47 +65,47 @@ pub fn wilson(hits: u64, trials: u64) -> Interval {
 ///
 /// One run says nothing about the spread between runs, so its interval is 0 to 1.
 #[must_use]
-pub fn share(runs: &[(u64, u64)]) -> Interval {
+pub fn share_over_runs(runs: &[(u64, u64)]) -> ConfidenceInterval {
     let (hits, trials) = runs.iter().fold((0, 0), |sum, run| (sum.0 + run.0, sum.1 + run.1));
     let independent = wilson(hits, trials);
     let shares: Vec<f64> = runs
         .iter()
         .filter(|(_, trials)| *trials > 0)
-        .map(|(hits, trials)| count(*hits) / count(*trials))
+        .map(|(hits, trials)| to_f64(*hits) / to_f64(*trials))
         .collect();
     let spread = mean(&shares);
     let (value, half) = (independent.value, (spread.high - spread.low) / 2.0);
     // Of no run the half is NaN, which `min` and `max` pass over.
     let low = independent.low.min(value - half).max(0.0);
     let high = independent.high.max(value + half).min(1.0);
-    Interval { value, low, high }
+    ConfidenceInterval { value, low, high }
 }
 
 /// The share of units delivered at one published QoS of a point.
 #[must_use]
-pub fn delivered_share(point: &PointResult, qos: QoS) -> Interval {
+pub fn delivered_share(point: &PointResult, qos: QoS) -> ConfidenceInterval {
     let run = |row: &QosRow| (row.counts.delivered, row.counts.units);
-    share(&point.rows(qos).map(run).collect::<Vec<_>>())
+    share_over_runs(&point.rows(qos).map(run).collect::<Vec<_>>())
 }
 
 /// The share of units duplicated at one published QoS of a point.
 #[must_use]
-pub fn duplicated_share(point: &PointResult, qos: QoS) -> Interval {
+pub fn duplicated_share(point: &PointResult, qos: QoS) -> ConfidenceInterval {
     let run = |row: &QosRow| (row.counts.duplicated, row.counts.units);
-    share(&point.rows(qos).map(run).collect::<Vec<_>>())
+    share_over_runs(&point.rows(qos).map(run).collect::<Vec<_>>())
 }
 
 /// Packets for each message at one published QoS of a point, the mean a run.
 #[must_use]
-pub fn packets_a_message(point: &PointResult, qos: QoS) -> Interval {
-    let run = |row: &QosRow| count(row.sent().packets) / count(row.counts.messages);
+pub fn packets_per_message(point: &PointResult, qos: QoS) -> ConfidenceInterval {
+    let run = |row: &QosRow| to_f64(row.total_sent().packets) / to_f64(row.counts.messages);
     mean(&point.rows(qos).map(run).collect::<Vec<_>>())
 }
 
 /// Wire bytes for each message at one published QoS of a point, the mean a run.
 #[must_use]
-pub fn bytes_a_message(point: &PointResult, qos: QoS) -> Interval {
-    let run = |row: &QosRow| count(row.sent().bytes) / count(row.counts.messages);
+pub fn bytes_per_message(point: &PointResult, qos: QoS) -> ConfidenceInterval {
+    let run = |row: &QosRow| to_f64(row.total_sent().bytes) / to_f64(row.counts.messages);
     mean(&point.rows(qos).map(run).collect::<Vec<_>>())
 }
 
@@ -116,8 +116,8 @@ pub fn bytes_a_message(point: &PointResult, qos: QoS) -> Interval {
 /// leaves 2.5 % on that side, not 5 %. The same number says how many may have been missed where
 /// all were hits.
 #[must_use]
-pub fn at_most_when_none(trials: u64) -> f64 {
-    if trials == 0 { 1.0 } else { -libm::expm1(libm::log(0.05) / count(trials)) }
+pub fn upper_bound_when_none(trials: u64) -> f64 {
+    if trials == 0 { 1.0 } else { -libm::expm1(libm::log(0.05) / to_f64(trials)) }
 }
 
 /// The 97.5 % quantile of Student's t distribution, which a two-sided 95 % interval needs, to a
@@ -126,7 +126,7 @@ pub fn at_most_when_none(trials: u64) -> f64 {
 pub fn t_quantile(degrees: u64) -> f64 {
     const EXACT: u64 = 200;
     if degrees > EXACT {
-        return t_expansion(count(degrees));
+        return t_expansion(to_f64(degrees));
     }
     // Bisection on the exact distribution; 60 halvings use up an f64's digits.
     let (mut low, mut high) = (Z, 13.0);
@@ -144,7 +144,7 @@ pub fn t_quantile(degrees: u64) -> f64 {
 /// The probability that Student's t is within `-t` and `t`: Abramowitz and Stegun 26.7.3 and
 /// 26.7.4, finite sums for whole degrees of freedom.
 fn t_within(t: f64, degrees: u64) -> f64 {
-    let angle = libm::atan(t / count(degrees).sqrt());
+    let angle = libm::atan(t / to_f64(degrees).sqrt());
     let (sin, cos) = (libm::sin(angle), libm::cos(angle));
     let odd = degrees % 2;
     // The terms cos^k with k = 1, 3, 5 .. or 0, 2, 4 .., each with its fraction, up to degrees-2.
@@ -153,7 +153,7 @@ fn t_within(t: f64, degrees: u64) -> f64 {
     let mut exponent = odd;
     while exponent + 2 <= degrees {
         sum += term;
-        term *= cos * cos * count(exponent + 1) / count(exponent + 2);
+        term *= cos * cos * to_f64(exponent + 1) / to_f64(exponent + 2);
         exponent += 2;
     }
     if odd == 1 { 2.0 / PI * (angle + sin * sum) } else { sin * sum }
@@ -169,7 +169,7 @@ fn t_expansion(degrees: f64) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a statistic")]
-const fn count(n: u64) -> f64 {
+const fn to_f64(n: u64) -> f64 {
     n as f64
 }
 
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_two_ways_to_the_quantile_meet() {
+    fn the_exact_and_the_expanded_quantile_agree() {
         assert_near(t_quantile(200), t_expansion(200.0), 2e-9);
         assert_near(t_quantile(199), t_expansion(199.0), 2e-9);
         assert!(t_quantile(201) < t_quantile(200));
@@ -233,7 +233,7 @@ mod tests {
         assert_near(one.value, 3.0, 0.0);
         assert!(one.low.is_infinite() && one.high.is_infinite());
         assert!(mean(&[]).value.is_nan());
-        assert_eq!(mean(&[2.0; 5]), Interval { value: 2.0, low: 2.0, high: 2.0 });
+        assert_eq!(mean(&[2.0; 5]), ConfidenceInterval { value: 2.0, low: 2.0, high: 2.0 });
     }
 
     #[test]
@@ -255,17 +255,23 @@ mod tests {
     #[test]
     fn runs_that_lose_together_widen_the_interval_of_a_share() {
         // Twice 100 units, once all lost and once none: as units 50 % +- 7 %, as runs anything.
-        assert_eq!(share(&[(0, 100), (100, 100)]), Interval { value: 0.5, low: 0.0, high: 1.0 });
+        assert_eq!(
+            share_over_runs(&[(0, 100), (100, 100)]),
+            ConfidenceInterval { value: 0.5, low: 0.0, high: 1.0 }
+        );
         // Shares 0.8, 0.9 and 1.0: their spread is 0.1, and t with two degrees is 4.303.
-        let uneven = share(&[(80, 100), (90, 100), (100, 100)]);
+        let uneven = share_over_runs(&[(80, 100), (90, 100), (100, 100)]);
         assert_near(uneven.value, 0.9, 1e-12);
         assert_near(uneven.low, 0.9 - 4.303 * 0.1 / 3.0_f64.sqrt(), 1e-4);
         assert_near(uneven.high, 1.0, 0.0);
         // Runs that agree leave the doubt that so many units leave, and empty ones say nothing.
-        assert_eq!(share(&[(100, 100); 4]), wilson(400, 400));
-        assert_eq!(share(&[(50, 100), (50, 100), (0, 0)]), wilson(100, 200));
-        assert_eq!(share(&[]), wilson(0, 0));
-        assert_eq!(share(&[(5, 10)]), Interval { value: 0.5, low: 0.0, high: 1.0 });
+        assert_eq!(share_over_runs(&[(100, 100); 4]), wilson(400, 400));
+        assert_eq!(share_over_runs(&[(50, 100), (50, 100), (0, 0)]), wilson(100, 200));
+        assert_eq!(share_over_runs(&[]), wilson(0, 0));
+        assert_eq!(
+            share_over_runs(&[(5, 10)]),
+            ConfidenceInterval { value: 0.5, low: 0.0, high: 1.0 }
+        );
     }
 
     #[test]
@@ -277,14 +283,14 @@ mod tests {
             assert!(none.high > 0.0 && all.low < 1.0);
             assert_near(none.high, 1.0 - all.low, 1e-15);
         }
-        assert_eq!(wilson(0, 0), Interval { value: 0.0, low: 0.0, high: 1.0 });
+        assert_eq!(wilson(0, 0), ConfidenceInterval { value: 0.0, low: 0.0, high: 1.0 });
     }
 
     #[test]
     fn none_of_a_hundred_thousand_is_at_most_three_in_a_hundred_thousand() {
-        assert_near(at_most_when_none(100_000), 2.9957e-5, 1e-9);
-        assert_near(at_most_when_none(1), 0.95, 1e-15);
-        assert_near(at_most_when_none(0), 1.0, 0.0);
-        assert!(at_most_when_none(100_000) < wilson(0, 100_000).high);
+        assert_near(upper_bound_when_none(100_000), 2.9957e-5, 1e-9);
+        assert_near(upper_bound_when_none(1), 0.95, 1e-15);
+        assert_near(upper_bound_when_none(0), 1.0, 0.0);
+        assert!(upper_bound_when_none(100_000) < wilson(0, 100_000).high);
     }
 }

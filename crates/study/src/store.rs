@@ -28,7 +28,7 @@ mod merge;
 mod tests;
 
 pub use error::StoreError;
-use format::{Header, Place, Scan};
+use format::{Header, RecordLocation, StoreContents};
 pub use merge::{MergeError, merge};
 
 /// The store's name in a report's folder.
@@ -36,7 +36,7 @@ pub const FILE_NAME: &str = "trials.store";
 
 /// What a trial is: all that decides its outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Key {
+pub struct TrialKey {
     /// The hash of the point's setup and the model version.
     pub content: u64,
     /// The seed.
@@ -49,35 +49,35 @@ pub struct Key {
 
 /// What a record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-enum Subject {
+enum RecordKey {
     Manifest,
-    Trial(Key),
-    Timeline(Key),
+    Trial(TrialKey),
+    Timeline(TrialKey),
 }
 
 /// An open store.
 #[derive(Debug)]
-pub struct Store {
+pub struct TrialStore {
     path: PathBuf,
     file: File,
     header: Header,
     /// Where what is; of manifests the last one.
-    places: BTreeMap<Subject, Place>,
+    locations: BTreeMap<RecordKey, RecordLocation>,
     /// Where the next record goes.
     end: u64,
     /// Bytes of a record that was cut off while it was written.
-    torn: u64,
+    truncated_bytes: u64,
 }
 
-impl Key {
+impl TrialKey {
     /// The key of a point's trial with this seed on an engine.
     #[must_use]
     pub fn new(engine: EngineKind, point: &Point, seed: u64) -> Self {
-        Self { content: point.content, seed, judge: point.setup.judge, engine }
+        Self { content: point.content_hash, seed, judge: point.setup.judge, engine }
     }
 }
 
-impl Store {
+impl TrialStore {
     /// Opens a file to read and to add to it, and makes it if there is none. What a killed process
     /// left half written is cut off: see [`Store::torn`].
     ///
@@ -85,15 +85,15 @@ impl Store {
     /// If it is no store, damaged, of another model or format, in use, or cannot be read; then it
     /// is left as it was.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let mut file = lock(path)?;
-        let Some(scan) = format::scan(path, &mut file)? else {
+        let mut file = open_locked(path)?;
+        let Some(scan) = format::read_contents(path, &mut file)? else {
             // Killed before the first record: nothing is lost by beginning again.
-            return Self::start(path, file);
+            return Self::write_header(path, file);
         };
-        let store = Self::with(path, file, scan);
+        let store = Self::from_contents(path, file, scan);
         store.refuse_other_model()?;
-        if store.torn > 0 {
-            store.file.set_len(store.end).map_err(StoreError::at(path))?;
+        if store.truncated_bytes > 0 {
+            store.file.set_len(store.end).map_err(StoreError::io_at(path))?;
         }
         Ok(store)
     }
@@ -103,7 +103,7 @@ impl Store {
     /// # Errors
     /// If it is in use or cannot be written.
     pub fn create(path: &Path) -> Result<Self, StoreError> {
-        Self::start(path, lock(path)?)
+        Self::write_header(path, open_locked(path)?)
     }
 
     /// Opens a file to read, which another process may be adding to.
@@ -121,24 +121,24 @@ impl Store {
     /// # Errors
     /// If it is no store, damaged, of another format, or cannot be read.
     pub fn read_any_model(path: &Path) -> Result<Self, StoreError> {
-        let mut file = File::open(path).map_err(StoreError::at(path))?;
-        let scan = format::scan(path, &mut file)?;
+        let mut file = File::open(path).map_err(StoreError::io_at(path))?;
+        let scan = format::read_contents(path, &mut file)?;
         let scan = scan.ok_or_else(|| StoreError::NotAStore(path.to_owned()))?;
-        Ok(Self::with(path, file, scan))
+        Ok(Self::from_contents(path, file, scan))
     }
 
-    fn start(path: &Path, mut file: File) -> Result<Self, StoreError> {
+    fn write_header(path: &Path, mut file: File) -> Result<Self, StoreError> {
         let header = Header::current();
         let bytes = header.encode();
         let cleared = file.set_len(0).and_then(|()| file.rewind());
-        cleared.and_then(|()| file.write_all(&bytes)).map_err(StoreError::at(path))?;
+        cleared.and_then(|()| file.write_all(&bytes)).map_err(StoreError::io_at(path))?;
         let (path, end) = (path.to_owned(), bytes.len() as u64);
-        Ok(Self { path, file, header, places: BTreeMap::new(), end, torn: 0 })
+        Ok(Self { path, file, header, locations: BTreeMap::new(), end, truncated_bytes: 0 })
     }
 
-    fn with(path: &Path, file: File, scan: Scan) -> Self {
-        let Scan { header, places, end, torn } = scan;
-        Self { path: path.to_owned(), file, header, places, end, torn }
+    fn from_contents(path: &Path, file: File, scan: StoreContents) -> Self {
+        let StoreContents { header, locations: places, end, truncated_bytes: torn } = scan;
+        Self { path: path.to_owned(), file, header, locations: places, end, truncated_bytes: torn }
     }
 
     fn refuse_other_model(&self) -> Result<(), StoreError> {
@@ -154,8 +154,8 @@ impl Store {
     /// How many bytes at its end were a record cut off while it was written, and count for
     /// nothing.
     #[must_use]
-    pub const fn torn(&self) -> u64 {
-        self.torn
+    pub const fn truncated_bytes(&self) -> u64 {
+        self.truncated_bytes
     }
 
     /// Where it is, as it was opened.
@@ -172,22 +172,22 @@ impl Store {
 
     /// The version of qoslab that wrote it.
     #[must_use]
-    pub fn qoslab(&self) -> &str {
-        &self.header.qoslab
+    pub fn qoslab_version(&self) -> &str {
+        &self.header.qoslab_version
     }
 
     /// The trials that it has, ascending.
-    pub fn trials(&self) -> impl Iterator<Item = Key> {
-        self.places.keys().filter_map(|subject| match subject {
-            Subject::Trial(key) => Some(*key),
-            Subject::Manifest | Subject::Timeline(_) => None,
+    pub fn trial_keys(&self) -> impl Iterator<Item = TrialKey> {
+        self.locations.keys().filter_map(|subject| match subject {
+            RecordKey::Trial(key) => Some(*key),
+            RecordKey::Manifest | RecordKey::Timeline(_) => None,
         })
     }
 
     /// Whether it has this trial.
     #[must_use]
-    pub fn has(&self, key: Key) -> bool {
-        self.places.contains_key(&Subject::Trial(key))
+    pub fn has_trial(&self, key: TrialKey) -> bool {
+        self.locations.contains_key(&RecordKey::Trial(key))
     }
 
     /// What was studied; `None` if nothing was begun.
@@ -195,43 +195,43 @@ impl Store {
     /// # Errors
     /// If it cannot be read.
     pub fn manifest(&mut self) -> Result<Option<Manifest>, StoreError> {
-        self.value(Subject::Manifest)
+        self.read_value(RecordKey::Manifest)
     }
 
     /// What a trial said; `None` if it is not there.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn outcome(&mut self, key: Key) -> Result<Option<Outcome>, StoreError> {
-        self.value(Subject::Trial(key))
+    pub fn outcome(&mut self, key: TrialKey) -> Result<Option<Outcome>, StoreError> {
+        self.read_value(RecordKey::Trial(key))
     }
 
     /// How a trial went over time, with its published QoS; `None` if it is not there.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn timeline(&mut self, key: Key) -> Result<Option<(QoS, Timeline)>, StoreError> {
-        self.value(Subject::Timeline(key))
+    pub fn timeline(&mut self, key: TrialKey) -> Result<Option<(QoS, Timeline)>, StoreError> {
+        self.read_value(RecordKey::Timeline(key))
     }
 
     /// Says what is studied from now on.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn put_manifest(&mut self, manifest: &Manifest) -> Result<(), StoreError> {
+    pub fn write_manifest(&mut self, manifest: &Manifest) -> Result<(), StoreError> {
         if self.manifest()?.as_ref() == Some(manifest) {
             return Ok(());
         }
-        self.append(vec![(Subject::Manifest, encode(Subject::Manifest, manifest))])
+        self.append(vec![(RecordKey::Manifest, encode(RecordKey::Manifest, manifest))])
     }
 
     /// Keeps what trials said, all at once.
     ///
     /// # Errors
     /// If they cannot be written, as on a full disk: what was there before stays.
-    pub fn put_outcomes(&mut self, outcomes: &[(Key, &Outcome)]) -> Result<(), StoreError> {
-        let record = |(key, outcome): &(Key, &Outcome)| {
-            let subject = Subject::Trial(*key);
+    pub fn append_outcomes(&mut self, outcomes: &[(TrialKey, &Outcome)]) -> Result<(), StoreError> {
+        let record = |(key, outcome): &(TrialKey, &Outcome)| {
+            let subject = RecordKey::Trial(*key);
             (subject, encode(subject, outcome))
         };
         self.append(outcomes.iter().map(record).collect())
@@ -241,57 +241,57 @@ impl Store {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn put_timeline(
+    pub fn append_timeline(
         &mut self,
-        key: Key,
+        key: TrialKey,
         qos: QoS,
         timeline: &Timeline,
     ) -> Result<(), StoreError> {
-        let subject = Subject::Timeline(key);
+        let subject = RecordKey::Timeline(key);
         self.append(vec![(subject, encode(subject, &(qos, timeline)))])
     }
 
-    fn append(&mut self, records: Vec<(Subject, Vec<u8>)>) -> Result<(), StoreError> {
+    fn append(&mut self, records: Vec<(RecordKey, Vec<u8>)>) -> Result<(), StoreError> {
         let mut bytes = Vec::new();
         let mut places = Vec::with_capacity(records.len());
         for (subject, payload) in records {
             let at = self.end + bytes.len() as u64;
-            places.push((subject, format::frame(at, &payload, &mut bytes)));
+            places.push((subject, format::append_frame(at, &payload, &mut bytes)));
         }
         let written = self.file.seek(SeekFrom::Start(self.end));
         let written = written.and_then(|_| self.file.write_all(&bytes));
         if let Err(error) = written {
             // Half a record is cut off when the file is opened next, if not now.
             let _ = self.file.set_len(self.end);
-            return Err(StoreError::at(&self.path)(error));
+            return Err(StoreError::io_at(&self.path)(error));
         }
         self.end += bytes.len() as u64;
-        self.places.extend(places);
+        self.locations.extend(places);
         Ok(())
     }
 
-    fn value<T: for<'de> Deserialize<'de>>(
+    fn read_value<T: for<'de> Deserialize<'de>>(
         &mut self,
-        subject: Subject,
+        subject: RecordKey,
     ) -> Result<Option<T>, StoreError> {
-        let Some(place) = self.places.get(&subject).copied() else { return Ok(None) };
-        let payload = self.payload(place)?;
-        let decoded = postcard::from_bytes::<(Subject, T)>(&payload);
+        let Some(place) = self.locations.get(&subject).copied() else { return Ok(None) };
+        let payload = self.read_payload(place)?;
+        let decoded = postcard::from_bytes::<(RecordKey, T)>(&payload);
         let value = decoded.ok().filter(|(found, _)| *found == subject).map(|(_, value)| value);
-        value.map(Some).ok_or_else(|| StoreError::damaged(&self.path, place.at))
+        value.map(Some).ok_or_else(|| StoreError::damaged(&self.path, place.offset))
     }
 
-    fn payload(&mut self, place: Place) -> Result<Vec<u8>, StoreError> {
+    fn read_payload(&mut self, place: RecordLocation) -> Result<Vec<u8>, StoreError> {
         let mut payload = vec![0; place.length];
-        let read = self.file.seek(SeekFrom::Start(place.at));
+        let read = self.file.seek(SeekFrom::Start(place.offset));
         read.and_then(|_| self.file.read_exact(&mut payload))
-            .map_err(StoreError::at(&self.path))?;
+            .map_err(StoreError::io_at(&self.path))?;
         Ok(payload)
     }
 
     /// A record as it stands in the file.
-    fn raw(&mut self, subject: Subject) -> Result<Vec<u8>, StoreError> {
-        self.payload(self.places[&subject])
+    fn read_record(&mut self, subject: RecordKey) -> Result<Vec<u8>, StoreError> {
+        self.read_payload(self.locations[&subject])
     }
 
     /// Puts the file in order: what was studied, its trials in their order, other trials by key,
@@ -300,25 +300,26 @@ impl Store {
     /// # Errors
     /// If it cannot be written; then it is as it was before.
     pub fn finish(mut self) -> Result<(), StoreError> {
-        let rank = self.manifest()?.map(|manifest| manifest.rank()).unwrap_or_default();
-        let mut order: Vec<Subject> = self.places.keys().copied().collect();
-        order.sort_by_key(|subject| subject.rank(&rank));
-        let places = order.iter().map(|subject| self.places[subject]);
-        if self.header == Header::current() && format::is_dense(&self.header, self.end, places) {
-            return self.file.sync_all().map_err(StoreError::at(&self.path));
+        let rank = self.manifest()?.map(|manifest| manifest.trial_order()).unwrap_or_default();
+        let mut order: Vec<RecordKey> = self.locations.keys().copied().collect();
+        order.sort_by_key(|subject| subject.sort_key(&rank));
+        let places = order.iter().map(|subject| self.locations[subject]);
+        if self.header == Header::current() && format::is_contiguous(&self.header, self.end, places)
+        {
+            return self.file.sync_all().map_err(StoreError::io_at(&self.path));
         }
-        let mut next = Next::beside(&self.path)?;
+        let mut next = ReplacementFile::create_beside(&self.path)?;
         for subject in order {
-            next.add(&self.raw(subject)?)?;
+            next.add(&self.read_record(subject)?)?;
         }
         next.replace()
     }
 }
 
-impl Subject {
+impl RecordKey {
     /// Where it stands in a finished file, by the ranks of the planned trials.
-    fn rank(&self, planned: &BTreeMap<Key, usize>) -> (usize, usize, Self) {
-        let nth = |key: &Key| planned.get(key).copied().unwrap_or(usize::MAX);
+    fn sort_key(&self, planned: &BTreeMap<TrialKey, usize>) -> (usize, usize, Self) {
+        let nth = |key: &TrialKey| planned.get(key).copied().unwrap_or(usize::MAX);
         match self {
             Self::Manifest => (0, 0, *self),
             Self::Trial(key) => (1, nth(key), *self),
@@ -328,29 +329,29 @@ impl Subject {
 }
 
 /// A file that will take a store's place, whole or not at all.
-struct Next {
+struct ReplacementFile {
     path: PathBuf,
     file: io::BufWriter<tempfile::NamedTempFile>,
 }
 
-impl Next {
-    fn beside(path: &Path) -> Result<Self, StoreError> {
+impl ReplacementFile {
+    fn create_beside(path: &Path) -> Result<Self, StoreError> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
-        let file = tempfile::NamedTempFile::new_in(folder).map_err(StoreError::at(folder))?;
+        let file = tempfile::NamedTempFile::new_in(folder).map_err(StoreError::io_at(folder))?;
         let mut file = io::BufWriter::new(file);
-        file.write_all(&Header::current().encode()).map_err(StoreError::at(path))?;
+        file.write_all(&Header::current().encode()).map_err(StoreError::io_at(path))?;
         Ok(Self { path: path.to_owned(), file })
     }
 
     fn add(&mut self, payload: &[u8]) -> Result<(), StoreError> {
-        let mut bytes = Vec::with_capacity(payload.len() + format::FRAME);
-        format::frame(0, payload, &mut bytes);
-        self.file.write_all(&bytes).map_err(StoreError::at(&self.path))
+        let mut bytes = Vec::with_capacity(payload.len() + format::FRAME_HEADER_BYTES);
+        format::append_frame(0, payload, &mut bytes);
+        self.file.write_all(&bytes).map_err(StoreError::io_at(&self.path))
     }
 
     fn replace(self) -> Result<(), StoreError> {
-        let fail = |error| StoreError::at(&self.path)(error);
+        let fail = |error| StoreError::io_at(&self.path)(error);
         let file = self.file.into_inner().map_err(|error| fail(error.into_error()))?;
         file.as_file().sync_all().map_err(fail)?;
         file.persist(&self.path).map_err(|wrong| fail(wrong.error))?;
@@ -358,25 +359,25 @@ impl Next {
     }
 }
 
-fn encode(subject: Subject, value: &impl Serialize) -> Vec<u8> {
+fn encode(subject: RecordKey, value: &impl Serialize) -> Vec<u8> {
     postcard::to_stdvec(&(subject, value)).expect("whatever is stored has a length known before")
 }
 
 /// Opens a file to write and keeps others from doing so too, until it is closed.
-fn lock(path: &Path) -> Result<File, StoreError> {
+fn open_locked(path: &Path) -> Result<File, StoreError> {
     loop {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(path).map_err(StoreError::at(path))?;
+        let file = options.open(path).map_err(StoreError::io_at(path))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(path.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(StoreError::at(path)(error)),
+            Err(TryLockError::Error(error)) => return Err(StoreError::io_at(path)(error)),
         }
         // Whoever held it before may have put another file in its place.
         let locked = file.try_clone().and_then(same_file::Handle::from_file);
         let named = same_file::Handle::from_path(path);
-        if locked.map_err(StoreError::at(path))? == named.map_err(StoreError::at(path))? {
+        if locked.map_err(StoreError::io_at(path))? == named.map_err(StoreError::io_at(path))? {
             return Ok(file);
         }
     }

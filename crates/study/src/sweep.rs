@@ -6,7 +6,7 @@ use qoslab_core::base::qos::QoS;
 use qoslab_guarantee::timeline::Timeline;
 use qoslab_sim::EngineKind;
 
-use super::plan::{MOST_TRIALS, Plan, Selected, Selection, SelectionError, plan_each};
+use super::plan::{MAX_TRIALS, Plan, PlannedTrial, Selection, SelectionError, plan_each};
 use super::precision::Precision;
 use super::result::{PointResult, ScenarioResult};
 use super::shard::Shard;
@@ -18,14 +18,14 @@ pub struct Study {
     /// What was varied; empty for a plain run.
     pub axes: Vec<Axis>,
     /// Every combination of the axes' values, the last axis fastest; at least one.
-    pub cells: Vec<Cell>,
+    pub cells: Vec<StudyCell>,
     /// How a few trials went over time, for the chart of backlogs.
     pub timelines: Vec<TrialTimeline>,
 }
 
 /// One combination of the axes' values, with all its points and seeds.
 #[derive(Clone, Debug)]
-pub struct Cell {
+pub struct StudyCell {
     /// One value for each axis.
     pub values: Vec<AxisValue>,
     /// What was found there. Its scenario is the file with these values set.
@@ -76,7 +76,7 @@ impl StudyPlan {
         let mut cells: Vec<_> = values.into_iter().zip(plan_each(scenarios, selection)?).collect();
         cells.retain(|(_, plan)| !plan.trials.is_empty());
         let trials: u64 = cells.iter().map(|(_, plan)| plan.trials.len() as u64).sum();
-        if trials > MOST_TRIALS {
+        if trials > MAX_TRIALS {
             let scenario = cells[0].1.scenario.name.clone();
             return Err(SelectionError::TooMany { scenario, trials });
         }
@@ -89,7 +89,7 @@ impl StudyPlan {
 
     /// A study of one cell without axes.
     #[must_use]
-    pub fn of_plan(plan: Plan) -> Self {
+    pub fn from_plan(plan: Plan) -> Self {
         Self { axes: Vec::new(), cells: vec![(Vec::new(), plan)], precision: None, shard: None }
     }
 
@@ -97,13 +97,13 @@ impl StudyPlan {
     ///
     /// # Errors
     /// With both: whether a cell is known well enough is seen from all its trials.
-    pub fn limited(
+    pub fn with_limits(
         self,
         precision: Option<Precision>,
         shard: Option<Shard>,
     ) -> Result<Self, SelectionError> {
         if precision.is_some() && shard.is_some() {
-            return Err(SelectionError::PrecisionOfShard);
+            return Err(SelectionError::PrecisionWithShard);
         }
         Ok(Self { precision, shard, ..self })
     }
@@ -123,10 +123,10 @@ impl StudyPlan {
     /// All trials that are to run, in order, each with its cell. With a precision the last seeds
     /// of a cell may not be needed.
     #[must_use]
-    pub fn trials(&self) -> Vec<(usize, Selected)> {
+    pub fn trials(&self) -> Vec<(usize, PlannedTrial)> {
         let cells = self.cells.iter().enumerate();
         let all = cells.flat_map(|(cell, (_, plan))| plan.trials.iter().map(move |it| (cell, *it)));
-        let mine = |nth: usize| self.shard.is_none_or(|shard| shard.holds(nth));
+        let mine = |nth: usize| self.shard.is_none_or(|shard| shard.has_trial(nth));
         all.enumerate().filter_map(|(nth, trial)| mine(nth).then_some(trial)).collect()
     }
 }
@@ -140,15 +140,15 @@ impl Study {
 
     /// A plain run: one cell without axes.
     #[must_use]
-    pub fn of(result: ScenarioResult) -> Self {
-        let cells = vec![Cell { values: Vec::new(), result }];
+    pub fn from_result(result: ScenarioResult) -> Self {
+        let cells = vec![StudyCell { values: Vec::new(), result }];
         Self { axes: Vec::new(), cells, timelines: Vec::new() }
     }
 
     /// The position of the cell in the middle: of a complete grid, the one with the middle value
     /// of each axis, the upper one of two.
     #[must_use]
-    pub fn middle(&self) -> usize {
+    pub fn middle_cell(&self) -> usize {
         let mut middle = 0;
         for axis in &self.axes {
             middle = middle * axis.values.len() + axis.values.len() / 2;
@@ -158,7 +158,7 @@ impl Study {
     }
 
     /// Every point of every cell, in order.
-    pub fn points(&self) -> impl Iterator<Item = (&Cell, &PointResult)> {
+    pub fn points(&self) -> impl Iterator<Item = (&StudyCell, &PointResult)> {
         self.cells.iter().flat_map(|cell| cell.result.points.iter().map(move |point| (cell, point)))
     }
 }

@@ -5,40 +5,40 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::ThreadPoolBuilder;
 
-use super::gate::Gate;
-use super::judge::JudgeError;
+use super::fixtures::{broken_outcome, outcome, scenario, study};
+use super::judge_trial::JudgeError;
 use super::needs;
 use super::plan::{Seeds, Selection, SelectionError, plan};
-use super::result::{Cause, ScenarioResult, Verdict};
-use super::testing::{broken_outcome, outcome, scenario, study};
+use super::result::{FailureCause, ScenarioResult, Verdict};
+use super::runner::Runner;
 use crate::scenario::expect::Metric;
 use qoslab_core::base::ending::Ending;
 use qoslab_core::base::qos::QoS;
 use qoslab_core::mqtt::settings::Version;
 use qoslab_guarantee::rules::Rule;
-use qoslab_guarantee::verdict::{Blame, Outcome, RuleBreak};
+use qoslab_guarantee::verdict::{Blame, Outcome, RuleViolationKind};
 use qoslab_sim::trial::Trial;
 
-type Judgement = Result<Outcome, JudgeError>;
+type JudgeResult = Result<Outcome, JudgeError>;
 
 fn run(
     expect: &[&str],
     jobs: usize,
-    judge: impl Fn(&Trial) -> Judgement + Sync,
+    judge: impl Fn(&Trial) -> JudgeResult + Sync,
 ) -> Vec<ScenarioResult> {
     let pool = ThreadPoolBuilder::new().num_threads(jobs).build().unwrap();
     let scenarios = expect.iter().map(|expect| scenario(expect)).collect();
     let plans = plan(scenarios, &Selection::default()).unwrap();
-    let gate = Gate { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+    let gate = Runner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
     gate.run(plans, &judge, &())
 }
 
-fn verdict(expect: &str, judge: impl Fn(&Trial) -> Judgement + Sync) -> Verdict {
+fn verdict(expect: &str, judge: impl Fn(&Trial) -> JudgeResult + Sync) -> Verdict {
     run(&[expect], 1, judge).pop().unwrap().verdict
 }
 
 fn publishes(trial: &Trial, qos: QoS) -> bool {
-    trial.setup.streams[0].qos == qos
+    trial.setup.publishers[0].qos == qos
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_panic_is_a_bug_and_the_other_trials_go_on() {
     assert_eq!(result.verdict, Verdict::Bug);
     assert_eq!(result.finished, 8);
     let cause = &result.points[0].failures[0].cause;
-    assert!(matches!(cause, Cause::Panicked(message) if message.contains("slipped")));
+    assert!(matches!(cause, FailureCause::Panicked(message) if message.contains("slipped")));
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn an_interruption_keeps_what_is_finished() {
     let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let plans = plan(vec![scenario("")], &Selection::default()).unwrap();
     let (interrupt, done) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let gate = Gate { pool: &pool, fail_fast: true, interrupt: &interrupt };
+    let gate = Runner { pool: &pool, fail_fast: true, interrupt: &interrupt };
     let judge = |trial: &Trial| {
         interrupt.store(done.fetch_add(1, Ordering::SeqCst) >= 2, Ordering::SeqCst);
         Ok(outcome(trial))
@@ -172,10 +172,10 @@ fn a_selection_narrows_qos_seeds_and_trials() {
 #[test]
 fn a_narrowed_run_judges_promises_and_not_what_only_the_whole_can_show() {
     let expect = "sometimes = [\"duplicate\"]\nneed = [\"qos0.lost <= 50%\", \"lost <= 50%\"]";
-    let narrowed = |selection: Selection, judge: fn(&Trial) -> Judgement| {
+    let narrowed = |selection: Selection, judge: fn(&Trial) -> JudgeResult| {
         let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         let plans = plan(vec![scenario(expect)], &selection).unwrap();
-        let gate = Gate { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+        let gate = Runner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
         gate.run(plans, &judge, &()).pop().unwrap().verdict
     };
     let trial = scenario(expect).points[1].trial(3).name;
@@ -204,8 +204,8 @@ fn more_trials_than_memory_holds_are_refused() {
 fn a_broken_must_is_a_violation_unless_it_is_declared_and_a_broken_should_is_none() {
     let with = |rule: Rule| {
         move |trial: &Trial| {
-            let broken = RuleBreak { rule, blame: Blame::Broker, version: Version::V311 };
-            Ok(Outcome { rules: BTreeMap::from([(broken, 3)]), ..outcome(trial) })
+            let broken = RuleViolationKind { rule, blame: Blame::Broker, version: Version::V311 };
+            Ok(Outcome { rule_violations: BTreeMap::from([(broken, 3)]), ..outcome(trial) })
         }
     };
     let declared = |rule: &str| {
@@ -224,10 +224,15 @@ fn a_broken_must_is_a_violation_unless_it_is_declared_and_a_broken_should_is_non
 fn a_higher_loss_costs_more_packets_in_a_study() {
     let study = study(&[0, 20], &[1]);
     let packets = |cell: usize, qos| {
-        needs::measure(&study.cells[cell].result.points[qos], QoS::ALL[qos], Metric::Packets, false)
+        needs::measure_metric(
+            &study.cells[cell].result.points[qos],
+            QoS::ALL[qos],
+            Metric::Packets,
+            false,
+        )
     };
-    assert_eq!(packets(0, 1), Some(needs::Value::Number(4.0)));
-    assert_eq!(packets(0, 2), Some(needs::Value::Number(8.0)));
+    assert_eq!(packets(0, 1), Some(needs::MetricValue::Number(4.0)));
+    assert_eq!(packets(0, 2), Some(needs::MetricValue::Number(8.0)));
     assert!(packets(1, 1).unwrap().number() > 4.5);
     assert!(packets(1, 2).unwrap().number() > 9.0);
     assert_eq!(study.points().count(), 6);

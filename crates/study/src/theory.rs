@@ -1,16 +1,16 @@
 //! What the closed forms say of a point, wherever all that they assume holds.
 
-use crate::closed_form::{EndToEnd, Hop, Latency, Method, two_hops};
+use crate::closed_form::{EndToEndExpectation, ExpectedLatency, HopModel, Qos2Delivery, two_hops};
 use crate::scenario::Point;
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Span;
 use qoslab_core::mqtt::quirks::Quirks;
-use qoslab_core::mqtt::settings::{DeliverOn, HopSettings, IdPolicy, Retry};
+use qoslab_core::mqtt::settings::{DeliverOn, HopSettings, IdPolicy, RetryRule};
 use qoslab_core::mqtt::topics;
 use qoslab_core::network::settings::{
-    DirectionSettings, Interval, LinkSettings, LossModel, TcpSettings, Transport,
+    DirectionSettings, IntervalDistribution, LinkSettings, LossModel, TcpSettings, Transport,
 };
-use qoslab_sim::trial::{ClientSetup, Setup, StreamSetup, SubscriptionSetup};
+use qoslab_sim::trial::{ClientSetup, PublisherSetup, Setup, SubscriptionSetup};
 
 /// What theory expects of one published QoS, end to end.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,15 +27,15 @@ pub struct Theory {
     /// bound is known.
     pub latency: Option<f64>,
     /// By which quantiles of that time are known: see [`Theory::quantile`].
-    waits: Option<Waits>,
+    retry_delay: Option<RetryDelay>,
 }
 
 /// A delay, and retries of one hop; the other hop loses nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Waits {
+struct RetryDelay {
     delay: f64,
     /// The only hop that loses packets, if there is one and its sender repeats them.
-    retried: Option<Hop>,
+    lossy_hop: Option<HopModel>,
 }
 
 impl Theory {
@@ -43,7 +43,7 @@ impl Theory {
     /// `None` where no form is known.
     #[must_use]
     pub fn quantile(&self, share: f64) -> Option<f64> {
-        let Waits { delay, retried } = self.waits?;
+        let RetryDelay { delay, lossy_hop: retried } = self.retry_delay?;
         if share > self.delivered {
             return Some(f64::INFINITY);
         }
@@ -62,35 +62,38 @@ impl Theory {
 #[must_use]
 pub fn theory(point: &Point, qos: QoS) -> Option<Theory> {
     let setup = &*point.setup;
-    if point.swarm.is_some() || !setup.faults.is_empty() || !setup.clients.iter().all(is_plain) {
+    if point.swarm.is_some()
+        || !setup.faults.is_empty()
+        || !setup.clients.iter().all(is_ideal_client)
+    {
         return None;
     }
-    if !is_correct(&setup.broker.hop) || !setup.broker.deny.is_empty() {
+    if !has_no_quirks(&setup.broker.hop) || !setup.broker.denied_filters.is_empty() {
         return None;
     }
-    let mut streams = setup.streams.iter().filter(|stream| stream.qos == qos);
-    let first = of_stream(setup, streams.next()?)?;
-    streams.all(|stream| of_stream(setup, stream) == Some(first)).then_some(first)
+    let mut streams = setup.publishers.iter().filter(|stream| stream.qos == qos);
+    let first = stream_theory(setup, streams.next()?)?;
+    streams.all(|stream| stream_theory(setup, stream) == Some(first)).then_some(first)
 }
 
 /// Whether a client stays connected, keeps the rules and has a link without further faults.
-fn is_plain(client: &ClientSetup) -> bool {
+fn is_ideal_client(client: &ClientSetup) -> bool {
     let settings = &client.settings;
-    client.absences.is_empty()
+    client.offline_periods.is_empty()
         && settings.keep_alive == Span::ZERO
         && !settings.on_demand
         && settings.will.is_none()
-        && is_correct(&settings.hop)
+        && has_no_quirks(&settings.hop)
         && client.link.outage.is_none()
-        && [&client.link.up, &client.link.down].into_iter().all(is_simple)
+        && [&client.link.up, &client.link.down].into_iter().all(is_ideal_direction)
 }
 
-fn is_correct(hop: &HopSettings) -> bool {
+fn has_no_quirks(hop: &HopSettings) -> bool {
     hop.quirks == Quirks::NONE
 }
 
 /// Whether packets of a direction are lost independently or come after one and the same delay.
-fn is_simple(direction: &DirectionSettings) -> bool {
+fn is_ideal_direction(direction: &DirectionSettings) -> bool {
     direction.jitter == Span::ZERO
         && !direction.duplicate.is_possible()
         && direction.reorder.is_none()
@@ -98,15 +101,16 @@ fn is_simple(direction: &DirectionSettings) -> bool {
         && matches!(direction.loss, LossModel::Random(_))
 }
 
-fn loss(direction: &DirectionSettings) -> f64 {
+fn loss_share(direction: &DirectionSettings) -> f64 {
     match direction.loss {
         LossModel::Random(chance) => chance.share(),
         LossModel::GilbertElliott { .. } | LossModel::Burst { .. } => f64::NAN,
     }
 }
 
-fn of_stream(setup: &Setup, stream: &StreamSetup) -> Option<Theory> {
-    if stream.retain || stream.will || stream.expiry.is_some() || stream.only.is_some() {
+fn stream_theory(setup: &Setup, stream: &PublisherSetup) -> Option<Theory> {
+    if stream.retain || stream.is_will || stream.expiry.is_some() || stream.only_sequences.is_some()
+    {
         return None;
     }
     let publisher = &setup.clients[stream.client.index()];
@@ -123,8 +127,8 @@ fn of_stream(setup: &Setup, stream: &StreamSetup) -> Option<Theory> {
             let lasts =
                 never_gives_up(&up, &publisher.link) && never_gives_up(&down, &subscriber.link);
             let hops = [&publisher.settings.hop, &setup.broker.hop];
-            let silent = hops.iter().all(|hop| hop.retry == Retry::Reconnect);
-            (lasts && silent).then(|| over_streams(stream.qos, granted))
+            let silent = hops.iter().all(|hop| hop.retry == RetryRule::Reconnect);
+            (lasts && silent).then(|| over_tcp(stream.qos, granted))
         }
         _ => None,
     }
@@ -133,7 +137,7 @@ fn of_stream(setup: &Setup, stream: &StreamSetup) -> Option<Theory> {
 /// The one subscription, all the time, that a stream's messages are for.
 fn only_subscription<'a>(
     setup: &'a Setup,
-    stream: &StreamSetup,
+    stream: &PublisherSetup,
 ) -> Option<(&'a ClientSetup, &'a SubscriptionSetup)> {
     let all = setup.clients.iter().flat_map(|client| {
         client.subscriptions.iter().map(move |subscription| (client, subscription))
@@ -152,7 +156,7 @@ fn only_subscription<'a>(
 
 fn over_datagrams(
     setup: &Setup,
-    stream: &StreamSetup,
+    stream: &PublisherSetup,
     publisher: &ClientSetup,
     subscriber: &ClientSetup,
     granted: QoS,
@@ -163,54 +167,65 @@ fn over_datagrams(
     let second = hop(&down.down, &down.up, &setup.broker.hop, &subscriber.settings.hop, onward)?;
     let expected = two_hops(&first, &second, stream.qos, granted);
     // Each window must take what its node may have in flight.
-    let own = setup.streams.iter().filter(|other| other.client == stream.client);
+    let own = setup.publishers.iter().filter(|other| other.client == stream.client);
     let own: f64 = own.map(rate).sum();
-    let all: f64 = setup.streams.iter().map(rate).sum();
+    let all: f64 = setup.publishers.iter().map(rate).sum();
     let forwarded = all * first.expect(stream.qos).copies.max(1.0);
     let window = |hop: &HopSettings, receiver: u16| hop.max_inflight.min(receiver);
     let sender = window(&publisher.settings.hop, setup.broker.limits.receive_maximum);
     let broker = window(&setup.broker.hop, subscriber.settings.limits.receive_maximum);
     let fits = never_fills(sender, own * first.expect(stream.qos).completion)
         && never_fills(broker, forwarded * second.expect(onward).completion);
-    fits.then(|| combined(&first, &second, &expected, stream.qos, onward))
+    fits.then(|| to_theory(&first, &second, &expected, stream.qos, onward))
 }
 
 /// One hop by the settings of its two ends; `None` if its timer is not the oracle's. QoS 0 needs
 /// none.
 fn hop(
-    there: &DirectionSettings,
+    forward: &DirectionSettings,
     back: &DirectionSettings,
     sender: &HopSettings,
     receiver: &HopSettings,
     qos: QoS,
-) -> Option<Hop> {
-    let delay = there.delay.as_secs_f64();
+) -> Option<HopModel> {
+    let delay = forward.delay.as_secs_f64();
     let retry = match sender.retry {
         _ if qos == QoS::AtMostOnce => f64::INFINITY,
-        Retry::Timer(timer) if timer.backoff <= 1.0 && timer.max_transmissions.is_none() => {
+        RetryRule::Timer(timer) if timer.backoff <= 1.0 && timer.max_transmissions.is_none() => {
             timer.every.as_secs_f64()
         }
-        Retry::Timer(_) | Retry::Reconnect => return None,
+        RetryRule::Timer(_) | RetryRule::Reconnect => return None,
     };
     let method = match receiver.deliver_on {
-        DeliverOn::Publish => Method::B,
-        DeliverOn::Release => Method::A,
+        DeliverOn::Publish => Qos2Delivery::OnPublish,
+        DeliverOn::Release => Qos2Delivery::OnPubrel,
     };
     let is_known = qos == QoS::AtMostOnce
         || (retry > delay + back.delay.as_secs_f64()
-            && there.delay == back.delay
+            && forward.delay == back.delay
             && sender.ids == IdPolicy::Cyclic);
-    let (loss, answer_loss) = (loss(there), loss(back));
+    let (loss, answer_loss) = (loss_share(forward), loss_share(back));
     let gets_through = qos == QoS::AtMostOnce || (loss < 1.0 && answer_loss < 1.0);
-    let hop = Hop { loss, answer_loss, delay, retry, transmissions: None, method };
+    let hop = HopModel {
+        loss,
+        answer_loss,
+        delay,
+        retry_interval: retry,
+        max_transmissions: None,
+        qos2_delivery: method,
+    };
     (is_known && gets_through).then_some(hop)
 }
 
 /// Messages a second.
-pub(super) fn rate(stream: &StreamSetup) -> f64 {
+pub(super) fn rate(stream: &PublisherSetup) -> f64 {
     let every = match stream.every {
-        Interval::Fixed(span) | Interval::Exponential(span) => span.as_secs_f64(),
-        Interval::Uniform(least, most) => f64::midpoint(least.as_secs_f64(), most.as_secs_f64()),
+        IntervalDistribution::Fixed(span) | IntervalDistribution::Exponential(span) => {
+            span.as_secs_f64()
+        }
+        IntervalDistribution::Uniform(least, most) => {
+            f64::midpoint(least.as_secs_f64(), most.as_secs_f64())
+        }
     };
     1.0 / every
 }
@@ -221,17 +236,23 @@ fn never_fills(window: u16, mean: f64) -> bool {
     f64::from(window) >= mean + 6.0 * mean.sqrt() + 8.0
 }
 
-fn combined(first: &Hop, second: &Hop, expected: &EndToEnd, qos: QoS, onward: QoS) -> Theory {
+fn to_theory(
+    first: &HopModel,
+    second: &HopModel,
+    expected: &EndToEndExpectation,
+    qos: QoS,
+    onward: QoS,
+) -> Theory {
     Theory {
         delivered: expected.delivered,
         duplicated: duplicated(first, second, qos, onward),
         extra_copies: expected.duplicates,
         packets: expected.packets(),
         latency: match expected.latency {
-            Latency::Exact(seconds) => Some(seconds),
-            Latency::AtMost(_) | Latency::Open => None,
+            ExpectedLatency::Exact(seconds) => Some(seconds),
+            ExpectedLatency::AtMost(_) | ExpectedLatency::Unknown => None,
         },
-        waits: waits(first, second, qos),
+        retry_delay: retry_delay(first, second, qos),
     }
 }
 
@@ -239,7 +260,7 @@ fn combined(first: &Hop, second: &Hop, expected: &EndToEnd, qos: QoS, onward: Qo
 /// those that come exactly once. The first hop makes `c` copies with probability `(1-q) q^(c-1)`;
 /// of those forwarded at QoS 0 each comes with probability `d`, so one alone does in the share
 /// `(1-q) d / (1 - q (1-d))^2`, and any in `d / (1 - q (1-d))`.
-fn duplicated(first: &Hop, second: &Hop, qos: QoS, onward: QoS) -> f64 {
+fn duplicated(first: &HopModel, second: &HopModel, qos: QoS, onward: QoS) -> f64 {
     let (q, onward_q) = (first.answer_loss, second.answer_loss);
     match (qos, onward) {
         (QoS::AtMostOnce, _) | (QoS::ExactlyOnce, QoS::AtMostOnce | QoS::ExactlyOnce) => 0.0,
@@ -253,13 +274,13 @@ fn duplicated(first: &Hop, second: &Hop, qos: QoS, onward: QoS) -> f64 {
 }
 
 /// How long deliveries take, where at most one hop makes them wait and no copy overtakes another.
-fn waits(first: &Hop, second: &Hop, qos: QoS) -> Option<Waits> {
+fn retry_delay(first: &HopModel, second: &HopModel, qos: QoS) -> Option<RetryDelay> {
     let delay = first.delay + second.delay;
-    let is_clean = |hop: &Hop| hop.loss == 0.0 && hop.answer_loss == 0.0;
-    let is_at_once = |hop: &Hop| hop.method == Method::B;
+    let is_clean = |hop: &HopModel| hop.loss == 0.0 && hop.answer_loss == 0.0;
+    let is_at_once = |hop: &HopModel| hop.qos2_delivery == Qos2Delivery::OnPublish;
     let retried = match (is_clean(first), is_clean(second)) {
         _ if qos == QoS::AtMostOnce => None,
-        _ if !(is_at_once(first) && is_at_once(second)) || second.retry.is_infinite() => {
+        _ if !(is_at_once(first) && is_at_once(second)) || second.retry_interval.is_infinite() => {
             return None;
         }
         (true, true) => None,
@@ -267,13 +288,13 @@ fn waits(first: &Hop, second: &Hop, qos: QoS) -> Option<Waits> {
         (true, false) => Some(*second),
         (false, false) => return None,
     };
-    Some(Waits { delay, retried })
+    Some(RetryDelay { delay, lossy_hop: retried })
 }
 
 /// Whether a connection gives up a segment less than one time in a thousand million: it tries
 /// again after the shortest timeout at least, and then twice as long each time.
 fn never_gives_up(tcp: &TcpSettings, link: &LinkSettings) -> bool {
-    let loss = loss(&link.up).max(loss(&link.down));
+    let loss = loss_share(&link.up).max(loss_share(&link.down));
     let round_trip = link.up.delay.as_secs_f64() + link.down.delay.as_secs_f64();
     let mut timeout = tcp.rto_min.as_secs_f64().max(round_trip * 3.0).max(1e-3);
     let (mut waited, mut all_lost) = (0.0, 1.0);
@@ -286,7 +307,7 @@ fn never_gives_up(tcp: &TcpSettings, link: &LinkSettings) -> bool {
 }
 
 /// Nothing is lost or repeated: each hop has its handshake's packets once.
-fn over_streams(qos: QoS, granted: QoS) -> Theory {
+fn over_tcp(qos: QoS, granted: QoS) -> Theory {
     let packets = |qos: QoS| [1.0, 2.0, 4.0][qos.index()];
     Theory {
         delivered: 1.0,
@@ -294,7 +315,7 @@ fn over_streams(qos: QoS, granted: QoS) -> Theory {
         extra_copies: 0.0,
         packets: packets(qos) + packets(qos.min(granted)),
         latency: None,
-        waits: None,
+        retry_delay: None,
     }
 }
 

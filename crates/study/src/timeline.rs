@@ -11,9 +11,9 @@ use qoslab_sim::trial::Trial;
 /// Runs a trial once more on its engine and watches its backlog and its faults. Once `interrupt` is
 /// true, it ends early.
 #[must_use]
-pub fn timeline<E: Engine>(engine: &E, trial: &Trial, interrupt: &AtomicBool) -> Timeline {
+pub fn record_timeline<E: Engine>(engine: &E, trial: &Trial, interrupt: &AtomicBool) -> Timeline {
     let observer = TimelineObserver::new(trial.setup.clients.len());
-    let options = Options::until(interrupt);
+    let options = Options::with_interrupt(interrupt);
     let (ended, observer) = engine.run(trial, observer, options);
     observer.finish(ended.at)
 }
@@ -21,12 +21,12 @@ pub fn timeline<E: Engine>(engine: &E, trial: &Trial, interrupt: &AtomicBool) ->
 /// The timelines that stand for a study: in its middle cell, the first seed of the first point of
 /// each published QoS. Points of mixed QoS have none.
 #[must_use]
-pub fn timelines<E: Engine>(
+pub fn record_timelines<E: Engine>(
     engine: &E,
     study: &Study,
     interrupt: &AtomicBool,
 ) -> Vec<TrialTimeline> {
-    let cell = study.middle();
+    let cell = study.middle_cell();
     let Some(middle) = study.cells.get(cell) else { return Vec::new() };
     let mut found: Vec<TrialTimeline> = Vec::new();
     for point in &middle.result.points {
@@ -41,7 +41,7 @@ pub fn timelines<E: Engine>(
             point: point.label.clone(),
             trial: trial.name.clone(),
             seed: trial.seed,
-            timeline: timeline(engine, &trial, interrupt),
+            timeline: record_timeline(engine, &trial, interrupt),
         });
     }
     found
@@ -50,18 +50,18 @@ pub fn timelines<E: Engine>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::study;
+    use crate::fixtures::study;
     use qoslab_sim::EventEngine;
 
     #[test]
     fn the_middle_cell_stands_for_the_study() {
         let study = study(&[0, 10, 20], &[1]);
-        let timelines = timelines(&EventEngine, &study, &AtomicBool::new(false));
+        let timelines = record_timelines(&EventEngine, &study, &AtomicBool::new(false));
         assert_eq!(timelines.iter().map(|it| it.cell).collect::<Vec<_>>(), [1, 1, 1]);
         for (it, point) in timelines.iter().zip(&study.cells[1].result.points) {
             assert_eq!(it.trial, point.trials[0].name);
             let peak = it.timeline.steps.iter().map(|step| step.in_flight).max();
-            let facts = point.trials[0].facts.as_ref().unwrap();
+            let facts = point.trials[0].summary.as_ref().unwrap();
             assert_eq!(u64::from(peak.unwrap_or(0)), facts.in_flight_peak);
             assert!(it.timeline.end <= facts.ended_at);
         }

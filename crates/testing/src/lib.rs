@@ -66,41 +66,43 @@ use std::time::Duration;
 
 use rayon::ThreadPoolBuilder;
 
-use self::judge::{Notes, PATIENCE, judge};
+use self::sut_trial::{HANG_TIMEOUT, SutNotes, judge_sut_trial};
 use qoslab_core::base::name::{ClientIndex, Node};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::network::settings::Transport;
 use qoslab_sim::trial::{Setup, Trial};
 use qoslab_sim::turmoil;
-use qoslab_study::gate::Gate;
 use qoslab_study::plan::{Plan, Seeds, Selection, plan};
+use qoslab_study::runner::Runner;
 use qoslab_study::scenario::Scenario;
 use qoslab_study::scenario::axis::Setting;
 
-pub use self::tested::Tested;
-pub use qoslab_sim::turmoil::{BrokerSeat, Cast, ClientSeat, ProductEnded as Ran, Socket, Wish};
+pub use self::harness_report::HarnessReport;
+pub use qoslab_sim::turmoil::{
+    AppCommand, BrokerHandle, ClientHandle, NodeFactories, ProductEnded as Ran, Socket,
+};
 
-mod judge;
-mod tested;
+mod harness_report;
+mod sut_trial;
 #[cfg(test)]
 mod tests;
 
 /// The environment variable that picks one trial by the beginning of its name.
-const TRIAL: &str = "QOSLAB_TRIAL";
+const TRIAL_VARIABLE: &str = "QOSLAB_TRIAL";
 
 /// A scenario, and products in some of its places.
 #[derive(Debug)]
 #[must_use = "nothing happens before it runs"]
-pub struct Test {
+pub struct Harness {
     path: String,
     text: String,
     settings: Vec<Setting>,
     selection: Selection,
-    cast: Cast,
-    patience: Duration,
+    factories: NodeFactories,
+    hang_timeout: Duration,
 }
 
-impl Test {
+impl Harness {
     /// A test by a scenario file.
     ///
     /// # Panics
@@ -123,8 +125,8 @@ impl Test {
             text,
             settings: Vec::new(),
             selection: Selection::default(),
-            cast: Cast::default(),
-            patience: PATIENCE,
+            factories: NodeFactories::default(),
+            hang_timeout: HANG_TIMEOUT,
         }
     }
 
@@ -161,20 +163,20 @@ impl Test {
     /// it returns is not to end before the trial.
     pub fn client<F, R>(mut self, names: &str, start: F) -> Self
     where
-        F: Fn(ClientSeat) -> R + Send + Sync + 'static,
+        F: Fn(ClientHandle) -> R + Send + Sync + 'static,
         R: Future<Output = Ran> + 'static,
     {
-        self.cast.client(names, start);
+        self.factories.client(names, start);
         self
     }
 
     /// Puts a broker in the broker's place; see [`Self::client`].
     pub fn broker<F, R>(mut self, start: F) -> Self
     where
-        F: Fn(BrokerSeat) -> R + Send + Sync + 'static,
+        F: Fn(BrokerHandle) -> R + Send + Sync + 'static,
         R: Future<Output = Ran> + 'static,
     {
-        self.cast.broker(start);
+        self.factories.broker(start);
         self
     }
 
@@ -183,41 +185,41 @@ impl Test {
     /// # Panics
     /// If the scenario has errors, which are told, if there is nothing to run, or if a trial cannot
     /// run on simulated hosts.
-    pub fn run(self) -> Tested {
+    pub fn run(self) -> HarnessReport {
         let plan = self.plan();
         for point in &plan.scenario.points {
-            self.check(&point.setup);
+            self.assert_supported(&point.setup);
         }
         let pool = ThreadPoolBuilder::new().build().expect("threads can be started");
         let interrupt = AtomicBool::new(false);
-        let gate = Gate { pool: &pool, fail_fast: false, interrupt: &interrupt };
-        let notes: Mutex<BTreeMap<String, Notes>> = Mutex::default();
+        let gate = Runner { pool: &pool, fail_fast: false, interrupt: &interrupt };
+        let notes: Mutex<BTreeMap<String, SutNotes>> = Mutex::default();
         let judge = |trial: &Trial| {
-            let (judged, noted) = judge(&self.cast, trial, self.patience);
+            let (judged, noted) = judge_sut_trial(&self.factories, trial, self.hang_timeout);
             notes.lock().unwrap_or_else(PoisonError::into_inner).insert(trial.name.clone(), noted);
             judged
         };
         let results = gate.run(vec![plan], &judge, &());
         let notes = notes.into_inner().unwrap_or_else(PoisonError::into_inner);
         let result = results.into_iter().next().expect("one plan has one result");
-        Tested::new(self.cast, result, notes)
+        HarnessReport::new(self.factories, result, notes)
     }
 
     fn plan(&self) -> Plan {
-        let scenario = Scenario::parse_with(&self.path, &self.text, &self.settings);
+        let scenario = Scenario::parse_with_settings(&self.path, &self.text, &self.settings);
         let scenario = scenario.unwrap_or_else(|errors| panic!("\n{}", errors.render(false)));
-        let trial = env::var(TRIAL).ok().filter(|name| !name.is_empty());
+        let trial = env::var(TRIAL_VARIABLE).ok().filter(|name| !name.is_empty());
         let selection = Selection { trial, ..self.selection.clone() };
         let plans = plan(vec![scenario], &selection).unwrap_or_else(|error| panic!("{error}"));
         plans.into_iter().next().expect("one scenario has one plan")
     }
 
     /// Whether a trial can run as it is meant to.
-    fn check(&self, setup: &Setup) {
-        if let Err(why) = turmoil::check(setup) {
+    fn assert_supported(&self, setup: &Setup) {
+        if let Err(why) = turmoil::check_support(setup) {
             panic!("{}: {why}", self.path);
         }
-        let under_test = self.cast.nodes(setup);
+        let under_test = self.factories.sut_nodes(setup);
         assert!(!under_test.is_empty(), "{}: no client has the name of a product", self.path);
         for (n, client) in (0..).zip(&setup.clients) {
             let is_stream = matches!(client.link.transport, Transport::Tcp(_));

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{BrokerSeat, ClientSeat, Ran, Socket, Test, Tested, Wish};
+use super::{AppCommand, BrokerHandle, ClientHandle, Harness, HarnessReport, Ran, Socket};
 use qoslab_core::base::name::{ClientIndex, Node};
 use qoslab_core::base::qos::QoS;
-use qoslab_sim::mishap::MishapKind;
+use qoslab_sim::sut_error::SutErrorKind;
 
 const SCENARIO: &str = r#"
 schema = 1
@@ -39,7 +39,7 @@ delay = "20ms"
 
 const CONNECT: &[u8] = b"\x10\x0F\x00\x04MQTT\x04\x02\x00\x00\x00\x03pub";
 
-async fn connected(seat: &ClientSeat) -> std::io::Result<Socket> {
+async fn connect(seat: &ClientHandle) -> std::io::Result<Socket> {
     let mut socket = seat.connect().await?;
     socket.write_all(CONNECT).await?;
     let mut answer = [0; 4];
@@ -48,31 +48,31 @@ async fn connected(seat: &ClientSeat) -> std::io::Result<Socket> {
     Ok(socket)
 }
 
-fn publisher<F, R>(start: F) -> Test
+fn publisher<F, R>(start: F) -> Harness
 where
-    F: Fn(ClientSeat) -> R + Send + Sync + 'static,
+    F: Fn(ClientHandle) -> R + Send + Sync + 'static,
     R: Future<Output = Ran> + 'static,
 {
-    Test::parse(SCENARIO).seeds(1..=1).client("pub", start)
+    Harness::parse(SCENARIO).seeds(1..=1).client("pub", start)
 }
 
 /// What the publisher did, and that it is told.
-fn mishap(tested: &Tested, words: &str) -> MishapKind {
+fn assert_sut_error(tested: &HarnessReport, words: &str) -> SutErrorKind {
     assert!(!tested.holds());
     let text = tested.to_string();
     assert!(text.contains(words), "{text}");
     assert!(text.contains("repeat: QOSLAB_TRIAL="), "{text}");
-    let (_, mishap) = tested.mishaps().next().unwrap();
+    let (_, mishap) = tested.sut_errors().next().unwrap();
     assert_eq!(mishap.node, Node::Client(ClientIndex(0)));
-    mishap.what.clone()
+    mishap.kind.clone()
 }
 
 /// Sends each message and waits for its PUBACK.
-async fn publish_all(seat: ClientSeat) -> Ran {
-    let mut socket = connected(&seat).await?;
+async fn publish_all(seat: ClientHandle) -> Ran {
+    let mut socket = connect(&seat).await?;
     let mut id = 0_u8;
     loop {
-        let wish = seat.wish().await;
+        let wish = seat.next_command().await;
         id += 1;
         socket.write_all(&publish(&wish, id)).await?;
         let mut answer = [0; 4];
@@ -81,8 +81,8 @@ async fn publish_all(seat: ClientSeat) -> Ran {
     }
 }
 
-fn publish(wish: &Wish, id: u8) -> Vec<u8> {
-    let Wish::Publish { topic, payload, qos, .. } = wish else { panic!("it only publishes") };
+fn publish(wish: &AppCommand, id: u8) -> Vec<u8> {
+    let AppCommand::Publish { topic, payload, qos, .. } = wish else { panic!("it only publishes") };
     assert_eq!(*qos, QoS::AtLeastOnce);
     let length = u8::try_from(2 + topic.len() + 2 + payload.len()).unwrap();
     let mut frame = vec![0x32, length, 0, u8::try_from(topic.len()).unwrap()];
@@ -93,7 +93,7 @@ fn publish(wish: &Wish, id: u8) -> Vec<u8> {
 }
 
 /// Has a session, and comes back with the message that was not acknowledged.
-async fn come_back(seat: ClientSeat) -> Ran {
+async fn reconnect_and_resend(seat: ClientHandle) -> Ran {
     let (mut id, mut owed) = (0, None);
     loop {
         let _lost = publish_until_it_ends(&seat, &mut id, &mut owed).await;
@@ -102,9 +102,9 @@ async fn come_back(seat: ClientSeat) -> Ran {
 }
 
 async fn publish_until_it_ends(
-    seat: &ClientSeat,
+    seat: &ClientHandle,
     id: &mut u8,
-    owed: &mut Option<Vec<u8>>,
+    unacknowledged: &mut Option<Vec<u8>>,
 ) -> std::io::Result<()> {
     let mut socket = seat.connect().await?;
     let mut connect = CONNECT.to_vec();
@@ -113,18 +113,18 @@ async fn publish_until_it_ends(
     let mut answer = [0; 4];
     socket.read_exact(&mut answer).await?;
     loop {
-        if let Some(frame) = owed {
+        if let Some(frame) = unacknowledged {
             socket.write_all(frame).await?;
             frame[0] |= 8;
             socket.read_exact(&mut answer).await?;
-            *owed = None;
+            *unacknowledged = None;
         }
         tokio::select! {
             biased;
             byte = socket.read_u8() => drop(byte?),
-            wish = seat.wish() => {
+            wish = seat.next_command() => {
                 *id += 1;
-                *owed = Some(publish(&wish, *id));
+                *unacknowledged = Some(publish(&wish, *id));
             }
         }
     }
@@ -136,44 +136,47 @@ fn a_client_that_does_what_it_should_holds() {
     tested.assert_holds();
     let metrics = &tested.result().points[0].rows(QoS::AtLeastOnce).next().unwrap().counts;
     assert_eq!((metrics.messages, metrics.units, metrics.lost), (3, 3, 0));
-    assert_eq!(tested.unsteady().count(), 0);
+    assert_eq!(tested.nondeterministic_trials().count(), 0);
 }
 
 #[test]
-fn a_panic_is_told_and_ends_nothing_else() {
+fn a_panic_is_reported_and_ends_nothing_else() {
     let tested = publisher(async |seat| {
-        let _socket = connected(&seat).await?;
+        let _socket = connect(&seat).await?;
         panic!("on purpose");
     })
     .run();
-    let what = mishap(&tested, "`pub` panicked at 0.08");
-    assert_eq!(what, MishapKind::Panicked("on purpose".to_owned()));
+    let what = assert_sut_error(&tested, "`pub` panicked at 0.08");
+    assert_eq!(what, SutErrorKind::Panicked("on purpose".to_owned()));
 }
 
 #[test]
-fn code_that_ends_is_told() {
+fn code_that_ends_is_reported() {
     let tested = publisher(async |_| Err("had enough".into())).run();
-    let what = mishap(&tested, "`pub`'s code ended at 0.000s: had enough");
-    assert_eq!(what, MishapKind::Ended(Some("had enough".to_owned())));
+    let what = assert_sut_error(&tested, "`pub`'s code ended at 0.000s: had enough");
+    assert_eq!(what, SutErrorKind::Exited(Some("had enough".to_owned())));
 }
 
 #[test]
 fn a_client_that_never_connects_keeps_nobody_waiting_after_the_deadline() {
     let tested = publisher(async |_| pending().await).run();
-    let what = mishap(&tested, "was not connected with all subscriptions acknowledged by 60.000s");
-    assert_eq!(what, MishapKind::NeverReady);
+    let what = assert_sut_error(
+        &tested,
+        "was not connected with all subscriptions acknowledged by 60.000s",
+    );
+    assert_eq!(what, SutErrorKind::NeverReady);
 }
 
 #[test]
-fn a_client_that_does_not_come_back_is_told() {
+fn a_client_that_does_not_reconnect_is_reported() {
     let tested = publisher(async |seat| {
-        let mut socket = connected(&seat).await?;
+        let mut socket = connect(&seat).await?;
         socket.shutdown().await?;
         pending().await
     })
     .run();
-    let what = mishap(&tested, "`pub` had no connection at 60.000s");
-    assert_eq!(what, MishapKind::Away);
+    let what = assert_sut_error(&tested, "`pub` had no connection at 60.000s");
+    assert_eq!(what, SutErrorKind::NotConnected);
 }
 
 #[test]
@@ -187,20 +190,20 @@ when = { packet = "PUBACK", nth = 3, to = "pub" }
 do = { outage = "20s" }
 "#;
     let text = SCENARIO.replace("session = \"clean\"\n", "") + outage;
-    let test = Test::parse(&text).set("deadline", "\"3m\"").seeds(1..=1);
-    let tested = test.client("pub", come_back).run();
+    let test = Harness::parse(&text).set("deadline", "\"3m\"").seeds(1..=1);
+    let tested = test.client("pub", reconnect_and_resend).run();
     tested.assert_holds();
     assert_eq!(tested.result().points[0].sometimes["outage"], 1);
 }
 
 #[test]
-fn bytes_that_are_no_packet_are_told_and_close_the_connection() {
+fn bytes_that_are_no_packet_are_reported_and_close_the_connection() {
     let reserved: &[u8] = &[0xF0, 0];
     let endless: &[u8] = &[0x30, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F];
     let huge: &[u8] = &[0x30, 0xFF, 0xFF, 0xFF, 0x7F];
     for bytes in [reserved, endless, huge] {
-        let tested = publisher(async move |seat: ClientSeat| {
-            let mut socket = connected(&seat).await?;
+        let tested = publisher(async move |seat: ClientHandle| {
+            let mut socket = connect(&seat).await?;
             socket.write_all(bytes).await?;
             let mut rest = Vec::new();
             socket.read_to_end(&mut rest).await?;
@@ -208,28 +211,28 @@ fn bytes_that_are_no_packet_are_told_and_close_the_connection() {
             pending().await
         })
         .run();
-        let what = mishap(&tested, "`pub` wrote no MQTT packet at 0.08");
-        assert!(matches!(what, MishapKind::Garbage(_)));
+        let what = assert_sut_error(&tested, "`pub` wrote no MQTT packet at 0.08");
+        assert!(matches!(what, SutErrorKind::MalformedPacket(_)));
     }
 }
 
 #[test]
-fn a_flood_is_dammed_up() {
+fn a_flood_is_stopped() {
     let tested = publisher(async |seat| {
-        let mut socket = connected(&seat).await?;
+        let mut socket = connect(&seat).await?;
         loop {
             socket.write_all(&[0xC0, 0]).await?;
         }
     })
     .run();
-    let what = mishap(&tested, "`pub` flooded the network: 20,002 packets by 0.08");
-    assert_eq!(what, MishapKind::Flooded(20_002));
+    let what = assert_sut_error(&tested, "`pub` flooded the network: 20,002 packets by 0.08");
+    assert_eq!(what, SutErrorKind::Flooded(20_002));
 }
 
 #[test]
-fn a_steady_flood_is_dammed_up_too() {
+fn a_steady_flood_is_stopped_too() {
     let tested = publisher(async |seat| {
-        let mut socket = connected(&seat).await?;
+        let mut socket = connect(&seat).await?;
         loop {
             for _ in 0..10_000 {
                 socket.write_all(&[0xC0, 0]).await?;
@@ -238,44 +241,44 @@ fn a_steady_flood_is_dammed_up_too() {
         }
     })
     .run();
-    let what = mishap(&tested, "`pub` flooded the network: 100,001 packets");
-    assert_eq!(what, MishapKind::Flooded(100_001));
+    let what = assert_sut_error(&tested, "`pub` flooded the network: 100,001 packets");
+    assert_eq!(what, SutErrorKind::Flooded(100_001));
 }
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
 #[test]
-fn code_that_never_comes_back_is_left_behind() {
+fn code_that_never_yields_is_abandoned() {
     let mut test = publisher(async |seat| {
-        let _socket = connected(&seat).await?;
+        let _socket = connect(&seat).await?;
         while !STOP.load(Ordering::Relaxed) {
             std::hint::spin_loop();
         }
         pending().await
     });
-    test.patience = Duration::from_secs(2);
+    test.hang_timeout = Duration::from_secs(2);
     let tested = test.run();
     STOP.store(true, Ordering::Relaxed);
-    let what = mishap(&tested, "`pub`'s code did not give control back at 0.08");
-    assert_eq!(what, MishapKind::Hung);
+    let what = assert_sut_error(&tested, "`pub`'s code did not give control back at 0.08");
+    assert_eq!(what, SutErrorKind::Hung);
 }
 
 #[test]
-fn a_payload_that_nobody_published_is_told() {
+fn a_payload_that_nobody_published_is_reported() {
     let tested = publisher(async |seat| {
-        let _socket = connected(&seat).await?;
+        let _socket = connect(&seat).await?;
         seat.deliver(b"of my own making", QoS::AtMostOnce, false);
         pending().await
     })
     .run();
-    let what = mishap(&tested, "`pub` delivered a payload at 0.08");
-    assert_eq!(what, MishapKind::Invented);
+    let what = assert_sut_error(&tested, "`pub` delivered a payload at 0.08");
+    assert_eq!(what, SutErrorKind::UnknownPayload);
 }
 
 #[test]
-fn a_broker_that_takes_nobody_is_told() {
-    let deaf = async |_: BrokerSeat| pending().await;
-    let tested = Test::parse(SCENARIO).seeds(1..=1).broker(deaf).run();
+fn a_broker_that_accepts_nobody_is_reported() {
+    let deaf = async |_: BrokerHandle| pending().await;
+    let tested = Harness::parse(SCENARIO).seeds(1..=1).broker(deaf).run();
     assert!(tested.to_string().contains("the broker under test had accepted no client"));
 }
 
@@ -287,6 +290,6 @@ fn a_link_that_is_too_fast_is_refused() {
 
 #[test]
 #[should_panic(expected = "no client has the name of a product")]
-fn a_product_without_a_place_is_refused() {
-    let _ = Test::parse(SCENARIO).client("sub", publish_all).run();
+fn a_client_under_test_that_matches_no_name_is_refused() {
+    let _ = Harness::parse(SCENARIO).client("sub", publish_all).run();
 }

@@ -4,26 +4,26 @@ use std::path::Path;
 
 use anyhow::bail;
 
-use super::{Arguments, Found};
-use crate::cli::files::Pending;
+use super::{RunArguments, RunResults};
+use crate::cli::files::PendingFile;
 use crate::report::{columns, json, junit};
 use crate::study::sweep::Study;
 
 /// The files that the user asked for, each opened before the work.
 #[derive(Debug)]
-pub(super) struct Exports {
-    csv: Option<Pending>,
-    json: Option<Pending>,
-    markdown: Option<Pending>,
-    junit: Option<Pending>,
+pub(super) struct ExportFiles {
+    csv: Option<PendingFile>,
+    json: Option<PendingFile>,
+    markdown: Option<PendingFile>,
+    junit: Option<PendingFile>,
 }
 
-impl Exports {
+impl ExportFiles {
     /// Opens the files.
     ///
     /// # Errors
     /// If one could not be written, or is named twice.
-    pub(super) fn open(arguments: &Arguments) -> anyhow::Result<Self> {
+    pub(super) fn open(arguments: &RunArguments) -> anyhow::Result<Self> {
         let paths = [
             &arguments.export_csv,
             &arguments.export_json,
@@ -37,7 +37,7 @@ impl Exports {
             }
         }
         let [csv, json, markdown, junit] =
-            paths.map(|path| path.as_deref().map(Pending::open).transpose());
+            paths.map(|path| path.as_deref().map(PendingFile::open).transpose());
         Ok(Self { csv: csv?, json: json?, markdown: markdown?, junit: junit? })
     }
 
@@ -45,14 +45,14 @@ impl Exports {
     ///
     /// # Errors
     /// If one cannot be written.
-    pub(super) fn write(self, found: &Found, flags: &str) -> anyhow::Result<()> {
+    pub(super) fn write(self, found: &RunResults, flags: &str) -> anyhow::Result<()> {
         let results = &found.results;
         if let Some(file) = self.csv {
-            let studies: Vec<Study> = results.iter().cloned().map(Study::of).collect();
+            let studies: Vec<Study> = results.iter().cloned().map(Study::from_result).collect();
             file.write(&columns::points(&studies).csv())?;
         }
         if let Some(file) = self.json {
-            file.write(&json::scenarios(results))?;
+            file.write(&json::scenarios_json(results))?;
         }
         if let Some(file) = self.markdown {
             file.write(found.markdown().as_bytes())?;

@@ -17,8 +17,8 @@ const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 #[inline]
 pub fn philox(mut key: [u32; 2], mut counter: [u32; 4]) -> [u32; 4] {
     for _ in 0..ROUNDS {
-        let [hi0, lo0] = wide_product(MULTIPLIERS[0], counter[0]);
-        let [hi1, lo1] = wide_product(MULTIPLIERS[1], counter[2]);
+        let [hi0, lo0] = multiply_wide(MULTIPLIERS[0], counter[0]);
+        let [hi1, lo1] = multiply_wide(MULTIPLIERS[1], counter[2]);
         counter = [hi1 ^ counter[1] ^ key[0], lo1, hi0 ^ counter[3] ^ key[1], lo0];
         key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
     }
@@ -26,16 +26,16 @@ pub fn philox(mut key: [u32; 2], mut counter: [u32; 4]) -> [u32; 4] {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "splits a word into its halves")]
-const fn wide_product(a: u32, b: u32) -> [u32; 2] {
+const fn multiply_wide(a: u32, b: u32) -> [u32; 2] {
     let product = a as u64 * b as u64;
     [(product >> 32) as u32, product as u32]
 }
 
 /// Whose luck it is: derived step by step from the seed by stable names, never by positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key(u64);
+pub struct DrawKey(u64);
 
-impl Key {
+impl DrawKey {
     /// The root of all luck of one trial.
     #[must_use]
     pub fn new(seed: u64) -> Self {
@@ -50,7 +50,7 @@ impl Key {
 
     /// The luck shared by two parts, such as a link and the publisher of a message on it.
     #[must_use]
-    pub const fn with(self, other: Self) -> Self {
+    pub const fn combined_with(self, other: Self) -> Self {
         Self(self.0.wrapping_add(other.0.rotate_left(32)))
     }
 
@@ -64,8 +64,8 @@ impl Key {
 
     /// A generator for one decision that needs more words than four, for `rand`'s distributions.
     #[must_use]
-    pub const fn stream(self, decision: [u32; 3]) -> Stream {
-        Stream { key: self, decision, block: 0, words: [0; 4], used: 4 }
+    pub const fn rng(self, decision: [u32; 3]) -> DrawRng {
+        DrawRng { key: self, decision, block: 0, words: [0; 4], words_used: 4 }
     }
 }
 
@@ -109,30 +109,30 @@ impl Chance {
 
 /// A uniform share in the open interval (0, 1) from one word: safe to take the logarithm of.
 #[must_use]
-pub fn open_unit(word: u32) -> f64 {
+pub fn uniform_open_unit(word: u32) -> f64 {
     (f64::from(word) + 0.5) / 4_294_967_296.0
 }
 
 /// The words of one decision as a generator; see [`Key::stream`].
 #[derive(Clone, Debug)]
-pub struct Stream {
-    key: Key,
+pub struct DrawRng {
+    key: DrawKey,
     decision: [u32; 3],
     block: u32,
     words: [u32; 4],
-    used: usize,
+    words_used: usize,
 }
 
-impl RngCore for Stream {
+impl RngCore for DrawRng {
     fn next_u32(&mut self) -> u32 {
-        if self.used == self.words.len() {
+        if self.words_used == self.words.len() {
             let [a, b, c] = self.decision;
             self.words = self.key.draw([a, b, c, self.block]);
             self.block = self.block.wrapping_add(1);
-            self.used = 0;
+            self.words_used = 0;
         }
-        let word = self.words[self.used];
-        self.used += 1;
+        let word = self.words[self.words_used];
+        self.words_used += 1;
         word
     }
 
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_chance_hits_its_share_and_a_higher_one_hits_a_superset() {
-        let key = Key::new(7);
+        let key = DrawKey::new(7);
         let (low, high) = (Chance::from_share(0.1), Chance::from_share(0.3));
         let words = (0..100_000).map(|n| key.draw([n, 0, 0, 0])[0]);
         let (mut hits, mut both) = (0, 0);

@@ -6,7 +6,7 @@ use super::time::Time;
 
 /// How a trial ended, as its engine says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
+pub struct RunSummary {
     /// How.
     pub ending: Ending,
     /// When, in virtual time; the deadline, if that came first.

@@ -5,12 +5,12 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::name::{ClientIndex, Connection, Node, Tag, Way};
+use super::name::{ClientIndex, Connection, Direction, MessageTag, Node};
 use super::qos::QoS;
 use super::time::Time;
 
-pub use super::record::{
-    Body, Record, RetainHandling, Size, SubscriptionOptions, SubscriptionRequest,
+pub use super::packet_meta::{
+    PacketBody, PacketMeta, PacketSize, RetainHandling, SubscriptionOptions, SubscriptionRequest,
 };
 
 /// Watches a trial. Observers are composed as tuples and cost nothing where absent: `()` is one.
@@ -66,19 +66,19 @@ pub enum Event<'a> {
     /// An application called `publish()`; the message is `tag`'s.
     Submitted {
         /// The message.
-        tag: Tag,
+        tag: MessageTag,
     },
     /// The publisher's endpoint did not take the message, or gave it up before the end.
     Refused {
         /// The message.
-        tag: Tag,
+        tag: MessageTag,
         /// Why.
-        why: Dropped,
+        why: DropReason,
     },
     /// The publisher's handshake ended well: sent (QoS 0), PUBACK, or PUBCOMP.
     Completed {
         /// The message.
-        tag: Tag,
+        tag: MessageTag,
     },
     /// A node handed a packet to the network, which decided its fate there and then.
     Sent {
@@ -87,7 +87,7 @@ pub enum Event<'a> {
         /// On which connection.
         connection: Connection,
         /// The packet.
-        record: &'a Record<'a>,
+        packet: &'a PacketMeta<'a>,
         /// What becomes of it.
         fate: &'a Fate,
     },
@@ -98,24 +98,24 @@ pub enum Event<'a> {
         /// On which connection.
         connection: Connection,
         /// The packet.
-        record: &'a Record<'a>,
+        packet: &'a PacketMeta<'a>,
     },
     /// A packet that no node will ever read: it reached a node that does not have its connection
     /// open, or its connection ended while it was on its way.
-    Unread {
+    Discarded {
         /// Whom it was for.
         node: Node,
         /// On which connection.
         connection: Connection,
         /// The packet.
-        record: &'a Record<'a>,
+        packet: &'a PacketMeta<'a>,
     },
     /// A client's endpoint delivered a message to its application.
     Delivered {
         /// The subscriber.
         client: ClientIndex,
         /// The message.
-        tag: Tag,
+        tag: MessageTag,
         /// The QoS of the PUBLISH it came in.
         qos: QoS,
         /// The PUBLISH's RETAIN flag.
@@ -126,9 +126,9 @@ pub enum Event<'a> {
         /// The subscriber.
         client: ClientIndex,
         /// The message.
-        tag: Tag,
+        tag: MessageTag,
         /// Why.
-        why: Dropped,
+        why: DropReason,
     },
     /// The transport opened a connection at a node.
     Opened {
@@ -148,41 +148,41 @@ pub enum Event<'a> {
         /// Whose link it is on.
         client: ClientIndex,
         /// Why.
-        why: Close,
+        why: CloseReason,
     },
     /// A stream transport sent something of its own: to open a connection, or what was lost again.
     Overhead {
         /// On whose link.
         client: ClientIndex,
         /// In which direction.
-        way: Way,
+        direction: Direction,
         /// What for.
-        purpose: Overhead,
+        purpose: OverheadPurpose,
         /// How many bytes on the wire, all headers included.
         bytes: u32,
     },
     /// A connection died without either end being told: whatever is sent on it vanishes.
-    WentDark {
+    DiedSilently {
         /// Which.
         connection: Connection,
         /// Whose link it is on.
         client: ClientIndex,
         /// Why.
-        why: Dark,
+        why: SilentDeathCause,
     },
     /// A client's link, or one direction of it, stopped or slowed down by a fault.
-    Hampered {
+    Impaired {
         /// Whose link.
         client: ClientIndex,
         /// How.
-        how: Hindrance,
+        impairment: Impairment,
     },
     /// What [`Event::Hampered`] told of is over.
-    Unhampered {
+    ImpairmentEnded {
         /// Whose link.
         client: ClientIndex,
         /// How it was hampered.
-        how: Hindrance,
+        impairment: Impairment,
     },
     /// A node crashed: only what its store kept is left.
     Crashed {
@@ -197,7 +197,7 @@ pub enum Event<'a> {
     /// The broker published a client's will.
     WillPublished {
         /// The will's message.
-        tag: Tag,
+        tag: MessageTag,
     },
     /// The broker ended a session whose expiry interval had passed.
     SessionExpired {
@@ -233,16 +233,16 @@ pub enum Phase {
     /// The workload runs, with faults.
     Traffic,
     /// Faults have ended; only disconnected nodes connect again.
-    CalmOne,
+    Drain,
     /// Every persistent session reconnects once.
-    CalmTwo,
+    ReconnectDrain,
     /// Nothing more can happen, or a limit was reached.
     Over,
 }
 
 /// Why an endpoint let go of a message it did not see through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub enum Dropped {
+pub enum DropReason {
     /// The offline or in-flight queue was full.
     QueueFull,
     /// QoS 0 while there was no connection.
@@ -261,9 +261,9 @@ pub enum Dropped {
 
 /// Why a connection closed at a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Close {
+pub enum CloseReason {
     /// The node's endpoint wanted it: after DISCONNECT, a refusal, or to connect anew.
-    Asked,
+    Requested,
     /// The node's endpoint heard nothing for too long.
     KeepAlive,
     /// Another connection of the same client replaced it.
@@ -284,7 +284,7 @@ pub enum Close {
 
 /// What a stream transport sends on its own account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Overhead {
+pub enum OverheadPurpose {
     /// To open a connection: TCP's handshake and TLS's.
     Handshake,
     /// A segment that was lost, again.
@@ -293,18 +293,18 @@ pub enum Overhead {
 
 /// Why a connection died silently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Dark {
+pub enum SilentDeathCause {
     /// This end is gone and has forgotten the connection; the other one does not know.
     HalfOpen(Node),
     /// A NAT on the way forgot it, because nothing was sent for too long.
-    NatForgot,
+    NatTimeout,
 }
 
 /// A fault that lasts for a while and leaves connections open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub enum Hindrance {
+pub enum Impairment {
     /// Nothing gets through in this direction, and it is lost.
-    Partition(Way),
+    Partition(Direction),
     /// Nothing gets through in either direction, and nothing is lost: it comes later.
     Stall,
     /// The client reads slowly.
@@ -315,18 +315,18 @@ pub enum Hindrance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It never arrives.
-    Lost(Loss),
+    Lost(LossReason),
     /// It arrives once or twice.
     Arrives(Arrival),
     /// It went into a byte stream: it arrives once and in order, unless its connection ends first.
-    Stream,
+    Streamed,
 }
 
 impl Fate {
     /// The plain fate: one arrival, in order.
     #[must_use]
-    pub const fn at(at: Time) -> Self {
-        Self::Arrives(Arrival { at, again: None, overtakes: false })
+    pub const fn arriving_at(at: Time) -> Self {
+        Self::Arrives(Arrival { at, duplicate_at: None, overtakes: false })
     }
 }
 
@@ -336,14 +336,14 @@ pub struct Arrival {
     /// When it arrives.
     pub at: Time,
     /// When the network's duplicate of it arrives.
-    pub again: Option<Time>,
+    pub duplicate_at: Option<Time>,
     /// Whether it arrives before a packet that was sent before it in the same direction.
     pub overtakes: bool,
 }
 
 /// Why a packet never arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Loss {
+pub enum LossReason {
     /// By the link's rate of random loss.
     Random,
     /// In a burst: by `gemodel` or `burst`.

@@ -28,11 +28,11 @@ mod serializer;
 
 /// What of a state matters in a trial.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Matters {
+pub struct FingerprintOptions {
     /// The retry rule counts transmissions: it has a limit, or its pauses grow.
     pub transmissions: bool,
     /// Segments may get lost, so that what a sender has measured may tell in what follows.
-    pub history: bool,
+    pub loss_recovery: bool,
     /// There are wills, of which it is asked when they were published.
     pub published: bool,
 }
@@ -40,79 +40,79 @@ pub struct Matters {
 /// Takes fingerprints. It keeps its room from one to the next.
 #[derive(Clone, Debug, Default)]
 pub struct Fingerprinter {
-    matters: Matters,
+    options: FingerprintOptions,
     now: Time,
-    written: Vec<u8>,
-    next: Meaning,
+    bytes: Vec<u8>,
+    next_encoding: Encoding,
     connections: Vec<u64>,
     copies: Vec<u64>,
-    stamps: Vec<u64>,
+    timer_generations: Vec<u64>,
 }
 
 /// How the next number is to be understood.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Meaning {
+enum Encoding {
     #[default]
     Plain,
     Time,
-    Due,
-    Since,
+    FutureOnly,
+    ComparedWithNow,
     Attempt,
     Connection,
     Copy,
-    Stamp,
+    TimerGeneration,
 }
 
 impl Fingerprinter {
     /// For the states of one trial.
     #[must_use]
-    pub fn new(matters: Matters) -> Self {
-        Self { matters, ..Self::default() }
+    pub fn new(matters: FingerprintOptions) -> Self {
+        Self { options: matters, ..Self::default() }
     }
 
     /// The fingerprint of a state at `now`.
     ///
     /// # Panics
     /// If the state's [`Serialize`] fails, as no derived one does.
-    pub fn of<T: Serialize + ?Sized>(&mut self, now: Time, state: &T) -> u128 {
+    pub fn fingerprint<T: Serialize + ?Sized>(&mut self, now: Time, state: &T) -> u128 {
         self.now = now;
-        self.written.clear();
+        self.bytes.clear();
         self.connections.clear();
         self.copies.clear();
-        self.stamps.clear();
+        self.timer_generations.clear();
         state.serialize(&mut *self).expect("nothing that is written here can fail");
-        xxh3_128(&self.written)
+        xxh3_128(&self.bytes)
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        self.written.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(bytes);
     }
 
-    fn length(&mut self, length: usize) {
+    fn write_length(&mut self, length: usize) {
         self.write(&(length as u64).to_le_bytes());
     }
 
-    fn number(&mut self, number: u64) {
+    fn write_number(&mut self, number: u64) {
         let now = self.now.as_nanos();
-        let means = std::mem::take(&mut self.next);
-        let written = match means {
-            Meaning::Plain => number,
-            Meaning::Time | Meaning::Due if number == Time::NEVER.as_nanos() => number,
+        let encoding = std::mem::take(&mut self.next_encoding);
+        let encoded = match encoding {
+            Encoding::Plain => number,
+            Encoding::Time | Encoding::FutureOnly if number == Time::NEVER.as_nanos() => number,
             // The past wraps round to high numbers, which no span of a trial reaches.
-            Meaning::Time => number.wrapping_sub(now),
-            Meaning::Due => number.saturating_sub(now),
-            Meaning::Since => u64::from(number >= now),
-            Meaning::Attempt => number.min(1),
-            Meaning::Connection => order_of(&mut self.connections, number),
-            Meaning::Copy => {
+            Encoding::Time => number.wrapping_sub(now),
+            Encoding::FutureOnly => number.saturating_sub(now),
+            Encoding::ComparedWithNow => u64::from(number >= now),
+            Encoding::Attempt => number.min(1),
+            Encoding::Connection => first_seen_index(&mut self.connections, number),
+            Encoding::Copy => {
                 let kind = number & COPY_KIND;
-                order_of(&mut self.copies, number & !COPY_KIND) | kind
+                first_seen_index(&mut self.copies, number & !COPY_KIND) | kind
             }
             // 0 is none.
-            Meaning::Stamp if number == 0 => 0,
-            Meaning::Stamp => 1 + order_of(&mut self.stamps, number),
+            Encoding::TimerGeneration if number == 0 => 0,
+            Encoding::TimerGeneration => 1 + first_seen_index(&mut self.timer_generations, number),
         };
-        self.write(&written.to_le_bytes());
+        self.write(&encoded.to_le_bytes());
     }
 }
 
@@ -120,15 +120,15 @@ impl Fingerprinter {
 const COPY_KIND: u64 = 1 << 31;
 
 /// The place of a number among those seen, to which it is added.
-fn order_of(seen: &mut Vec<u64>, number: u64) -> u64 {
-    let place = seen.iter().position(|it| *it == number).unwrap_or_else(|| {
+fn first_seen_index(seen: &mut Vec<u64>, number: u64) -> u64 {
+    let index = seen.iter().position(|it| *it == number).unwrap_or_else(|| {
         seen.push(number);
         seen.len() - 1
     });
-    place as u64
+    index as u64
 }
 
-macro_rules! marks {
+macro_rules! define_encodings {
     ($($(#[$about:meta])* $name:ident($type:ty) = $mark:literal;)+) => {$(
         $(#[$about])*
         ///
@@ -140,11 +140,11 @@ macro_rules! marks {
     )+};
 }
 
-marks! {
+define_encodings! {
     /// An instant that only matters while it is to come.
-    due(Time) = "Due";
+    future_only(Time) = "Due";
     /// An instant that is only compared with the present one.
-    since(Time) = "Since";
+    compared_with_now(Time) = "Since";
     /// When a message was published.
     published(Time) = "Published";
     /// How often something was sent before: only whether it was is seen.
@@ -152,7 +152,7 @@ marks! {
     /// How often something was sent by the retry rule's count.
     transmissions(u32) = "Transmissions";
     /// A number that gives names and nothing else.
-    name(u32) = "Nth";
+    name_only(u32) = "Nth";
     /// Which copy something is.
     copy(u32) = "Copy";
 }
@@ -161,16 +161,16 @@ marks! {
 ///
 /// # Errors
 /// What the serializer says.
-pub fn history<T: Serialize, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+pub fn loss_recovery<T: Serialize, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_newtype_struct("History", value)
 }
 
 /// An instant that is only compared with the present one, where it is not a field of its own.
-pub struct Since(pub Time);
+pub struct ComparedWithNow(pub Time);
 
-impl Serialize for Since {
+impl Serialize for ComparedWithNow {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        since(&self.0, to)
+        compared_with_now(&self.0, to)
     }
 }
 
@@ -191,14 +191,14 @@ mod tests {
     #[derive(Serialize)]
     struct State {
         next: Time,
-        #[serde(serialize_with = "due")]
+        #[serde(serialize_with = "future_only")]
         free: Time,
-        #[serde(serialize_with = "since")]
+        #[serde(serialize_with = "compared_with_now")]
         resumed: Time,
         open: Vec<Connection>,
         #[serde(serialize_with = "attempt")]
         attempt: u32,
-        #[serde(serialize_with = "history")]
+        #[serde(serialize_with = "loss_recovery")]
         measured: Option<Span>,
     }
 
@@ -214,18 +214,19 @@ mod tests {
         }
     }
 
-    fn of(shift: u64, state: &State) -> u128 {
-        Fingerprinter::new(Matters::default()).of(Time::from_nanos(shift + 10), state)
+    fn fingerprint_of(shift: u64, state: &State) -> u128 {
+        Fingerprinter::new(FingerprintOptions::default())
+            .fingerprint(Time::from_nanos(shift + 10), state)
     }
 
     #[test]
     fn a_state_is_the_same_later_and_on_other_connections() {
-        assert_eq!(of(0, &state(0)), of(1_000, &state(1_000)));
+        assert_eq!(fingerprint_of(0, &state(0)), fingerprint_of(1_000, &state(1_000)));
     }
 
     #[test]
     fn what_matters_makes_another_state() {
-        let plain = of(0, &state(0));
+        let plain = fingerprint_of(0, &state(0));
         let others = [
             State { next: Time::from_nanos(21), ..state(0) },
             State { next: Time::NEVER, ..state(0) },
@@ -234,12 +235,12 @@ mod tests {
             State { open: vec![Connection(7), Connection(2), Connection(2)], ..state(0) },
             State { attempt: 0, ..state(0) },
         ];
-        assert!(others.iter().all(|other| of(0, other) != plain));
+        assert!(others.iter().all(|other| fingerprint_of(0, other) != plain));
     }
 
     #[test]
     fn what_does_not_matter_makes_no_other_state() {
-        let plain = of(0, &state(0));
+        let plain = fingerprint_of(0, &state(0));
         let others = [
             State { free: Time::from_nanos(9), ..state(0) },
             State { resumed: Time::from_nanos(9), ..state(0) },
@@ -247,10 +248,13 @@ mod tests {
             State { attempt: 2, ..state(0) },
             State { measured: Some(Span::from_secs(1)), ..state(0) },
         ];
-        assert!(others.iter().all(|other| of(0, other) == plain));
-        let mut all = Fingerprinter::new(Matters { history: true, ..Matters::default() });
+        assert!(others.iter().all(|other| fingerprint_of(0, other) == plain));
+        let mut all = Fingerprinter::new(FingerprintOptions {
+            loss_recovery: true,
+            ..FingerprintOptions::default()
+        });
         let now = Time::from_nanos(10);
-        assert_ne!(all.of(now, &others[4]), all.of(now, &state(0)));
+        assert_ne!(all.fingerprint(now, &others[4]), all.fingerprint(now, &state(0)));
     }
 
     #[test]

@@ -5,7 +5,7 @@ pub mod ending;
 pub mod event;
 pub mod fingerprint;
 pub mod name;
+pub mod packet_meta;
 pub mod qos;
-pub mod record;
 pub mod time;
 pub mod units;

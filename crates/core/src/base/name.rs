@@ -15,7 +15,7 @@ pub struct ClientIndex(pub u32);
 
 /// One publishing workload of one client, by its position in the trial's list of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct StreamIndex(pub u32);
+pub struct PublisherIndex(pub u32);
 
 impl ClientIndex {
     /// The position as an index into a slice.
@@ -25,7 +25,7 @@ impl ClientIndex {
     }
 }
 
-impl StreamIndex {
+impl PublisherIndex {
     /// The position as an index into a slice.
     #[must_use]
     pub const fn index(self) -> usize {
@@ -44,14 +44,14 @@ pub enum Node {
 
 /// A direction of a client's link, named as netem scripts and modems do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub enum Way {
+pub enum Direction {
     /// From the client to the broker.
     Up,
     /// From the broker to the client.
     Down,
 }
 
-impl Way {
+impl Direction {
     /// The other direction.
     #[must_use]
     pub const fn reverse(self) -> Self {
@@ -92,7 +92,7 @@ pub struct Connection(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "MQTT's own names")]
-pub enum Kind {
+pub enum PacketKind {
     Reset = 0,
     Connect = 1,
     ConnAck = 2,
@@ -111,7 +111,7 @@ pub enum Kind {
     Handshake = 15,
 }
 
-impl Kind {
+impl PacketKind {
     /// Every kind, by its number.
     pub const ALL: [Self; 16] = [
         Self::Reset,
@@ -157,7 +157,7 @@ impl Kind {
 
     /// Whether this kind carries a message or takes part in its handshake.
     #[must_use]
-    pub const fn is_delivery(self) -> bool {
+    pub const fn carries_message(self) -> bool {
         matches!(self, Self::Publish | Self::PubAck | Self::PubRec | Self::PubRel | Self::PubComp)
     }
 }
@@ -172,19 +172,19 @@ pub struct Transmission {
     /// other. A PUBREL that belongs to no exchange any more has 2, with a count of its own as
     /// `attempt`, and the copies of its answer 2 and 3. So has an answer to nothing that arrived,
     /// as a product may send it.
-    pub echo: u8,
+    pub duplicate_index: u8,
 }
 
 /// The mark that travels beside a message and its acknowledgements. Endpoints carry it and cannot
 /// read it: only observers, the network and the engine open it with [`Tag::parts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Tag(Parts);
+pub struct MessageTag(MessageId);
 
 /// What a [`Tag`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Parts {
+pub struct MessageId {
     /// Who published.
-    pub stream: StreamIndex,
+    pub publisher: PublisherIndex,
     /// Which message of that stream, from 0.
     pub sequence: u32,
     /// Which forwarding by the broker; 0 on the first hop. See [`Tag::forwarded`].
@@ -197,10 +197,10 @@ pub struct Parts {
     pub published: Time,
 }
 
-impl Tag {
+impl MessageTag {
     /// The mark of a packet that belongs to no message, or to nobody's that is watched.
-    pub const NONE: Self = Self(Parts {
-        stream: StreamIndex(u32::MAX),
+    pub const NONE: Self = Self(MessageId {
+        publisher: PublisherIndex(u32::MAX),
         sequence: u32::MAX,
         copy: 0,
         qos: QoS::AtMostOnce,
@@ -209,50 +209,51 @@ impl Tag {
 
     /// Marks a message as it is handed to its publisher.
     #[must_use]
-    pub const fn new(stream: StreamIndex, sequence: u32, qos: QoS, published: Time) -> Self {
-        Self(Parts { stream, sequence, copy: 0, qos, published })
+    pub const fn new(publisher: PublisherIndex, sequence: u32, qos: QoS, published: Time) -> Self {
+        Self(MessageId { publisher: publisher, sequence, copy: 0, qos, published })
     }
 
     /// The mark of what a broker forwards because of an arrival: each arrival of one message
     /// makes a copy of its own, named by the transmission that brought it.
     #[must_use]
     pub const fn forwarded(self, arrival: Transmission) -> Self {
-        let copy = (arrival.attempt << 1 | arrival.echo as u32 & 1) & !Parts::RETAINED;
-        Self(Parts { copy, ..self.0 })
+        let copy =
+            (arrival.attempt << 1 | arrival.duplicate_index as u32 & 1) & !MessageId::RETAINED;
+        Self(MessageId { copy, ..self.0 })
     }
 
     /// The mark of a retained message sent in answer to the `nth` filter that a session asked for.
     #[must_use]
-    pub const fn retained(self, nth: u32) -> Self {
-        Self(Parts { copy: nth | Parts::RETAINED, ..self.0 })
+    pub const fn for_retained(self, nth: u32) -> Self {
+        Self(MessageId { copy: nth | MessageId::RETAINED, ..self.0 })
     }
 
     /// The mark of the will of a client's `nth` connection, from 0.
     #[must_use]
-    pub const fn of_connection(self, nth: u32) -> Self {
-        Self(Parts { sequence: nth, ..self.0 })
+    pub const fn for_will_of_connection(self, nth: u32) -> Self {
+        Self(MessageId { sequence: nth, ..self.0 })
     }
 
     /// The same mark in a trial where its stream has another place.
     #[must_use]
-    pub fn of_stream(self, place: impl FnOnce(StreamIndex) -> StreamIndex) -> Self {
-        Self(Parts { stream: place(self.0.stream), ..self.0 })
+    pub fn map_publisher(self, map: impl FnOnce(PublisherIndex) -> PublisherIndex) -> Self {
+        Self(MessageId { publisher: map(self.0.publisher), ..self.0 })
     }
 
     /// The mark of a will that the broker publishes at `now`.
     #[must_use]
-    pub const fn published_at(self, now: Time) -> Self {
-        Self(Parts { published: now, ..self.0 })
+    pub const fn with_published_at(self, now: Time) -> Self {
+        Self(MessageId { published: now, ..self.0 })
     }
 
     /// What the mark says; `None` for [`Tag::NONE`].
     #[must_use]
-    pub const fn parts(self) -> Option<Parts> {
-        if self.0.stream.0 == u32::MAX { None } else { Some(self.0) }
+    pub const fn message_id(self) -> Option<MessageId> {
+        if self.0.publisher.0 == u32::MAX { None } else { Some(self.0) }
     }
 }
 
-impl Parts {
+impl MessageId {
     /// Set in [`Parts::copy`] when the broker sent a retained message in answer to a SUBSCRIBE.
     pub const RETAINED: u32 = 1 << 31;
 
@@ -269,20 +270,20 @@ pub struct PacketName {
     /// The client on whose link it travels.
     pub client: ClientIndex,
     /// The direction it travels.
-    pub way: Way,
+    pub direction: Direction,
     /// Its kind.
-    pub kind: Kind,
+    pub kind: PacketKind,
     /// What it is about.
-    pub subject: Subject,
+    pub subject: PacketSubject,
 }
 
 /// What a packet is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub enum Subject {
+pub enum PacketSubject {
     /// One message: `publisher#sequence / hop / copy / kind / attempt`.
     Message {
         /// Who published.
-        stream: StreamIndex,
+        publisher: PublisherIndex,
         /// Which message of that stream, from 0.
         sequence: u32,
         /// On which hop.
@@ -296,7 +297,7 @@ pub enum Subject {
     /// The connection: `client / kind / nth`.
     Control {
         /// How many of that kind went that way on this client's link before.
-        #[serde(serialize_with = "fingerprint::name")]
+        #[serde(serialize_with = "fingerprint::name_only")]
         nth: u32,
     },
 }
@@ -305,13 +306,16 @@ impl PacketName {
     /// The counter that names this packet's draws; see [`super::draw::Key::draw`]. `purpose`
     /// separates independent decisions about one packet, below 2^16.
     #[must_use]
-    pub const fn counter(&self, purpose: u16) -> [u32; 4] {
+    pub const fn draw_counter(&self, purpose: u16) -> [u32; 4] {
         let low = self.kind as u32 | (purpose as u32) << 16;
         match self.subject {
-            Subject::Message { sequence, copy, transmission, .. } => {
-                [sequence, transmission.attempt, copy, low | (transmission.echo as u32) << 8]
-            }
-            Subject::Control { nth } => [nth, 0, 0, low],
+            PacketSubject::Message { sequence, copy, transmission, .. } => [
+                sequence,
+                transmission.attempt,
+                copy,
+                low | (transmission.duplicate_index as u32) << 8,
+            ],
+            PacketSubject::Control { nth } => [nth, 0, 0, low],
         }
     }
 }

@@ -36,7 +36,7 @@ pub enum UnitError {
         quantity: Quantity,
     },
     /// The unit is none of this quantity's.
-    #[error("`{unit}` is no unit of {}: use one of {}", quantity.noun(), quantity.known())]
+    #[error("`{unit}` is no unit of {}: use one of {}", quantity.noun(), quantity.unit_names())]
     UnknownUnit {
         /// The unit as it was written.
         unit: String,
@@ -52,7 +52,7 @@ pub enum UnitError {
         quantity: Quantity,
     },
     /// More than a scenario may name.
-    #[error("`{text}` is too large: at most {}", quantity.limit())]
+    #[error("`{text}` is too large: at most {}", quantity.limit_text())]
     TooLarge {
         /// The text as it was written.
         text: String,
@@ -61,7 +61,7 @@ pub enum UnitError {
     },
 }
 
-const NANOS: [(&str, u64); 10] = [
+const TIME_UNITS: [(&str, u64); 10] = [
     ("ns", 1),
     ("us", 1_000),
     ("µs", 1_000),
@@ -73,13 +73,13 @@ const NANOS: [(&str, u64); 10] = [
     ("d", 86_400_000_000_000),
     ("w", 7 * 86_400_000_000_000),
 ];
-const BYTES: [(&str, u64); 5] =
+const BYTE_UNITS: [(&str, u64); 5] =
     [("B", 1), ("kB", 1_000), ("KB", 1_000), ("KiB", 1_024), ("MB", 1_000_000)];
-const BITS: [(&str, u64); 4] =
+const RATE_UNITS: [(&str, u64); 4] =
     [("bit/s", 1), ("kbit/s", 1_000), ("Mbit/s", 1_000_000), ("Gbit/s", 1_000_000_000)];
-const NANOWATTS: [(&str, u64); 5] =
+const POWER_UNITS: [(&str, u64); 5] =
     [("nW", 1), ("uW", 1_000), ("µW", 1_000), ("mW", 1_000_000), ("W", 1_000_000_000)];
-const MICROJOULES: [(&str, u64); 6] = [
+const ENERGY_UNITS: [(&str, u64); 6] = [
     ("uJ", 1),
     ("µJ", 1),
     ("mJ", 1_000),
@@ -88,7 +88,7 @@ const MICROJOULES: [(&str, u64); 6] = [
     ("Wh", 3_600_000_000),
 ];
 /// Percent are read in millionths.
-const PERCENT: [(&str, u64); 1] = [("%", 1_000_000)];
+const PERCENT_UNITS: [(&str, u64); 1] = [("%", 1_000_000)];
 
 /// The longest payload that MQTT can carry is below this (MQTT 3.1.1, section 2.2.3).
 const BYTES_LIMIT: u64 = 268_435_455;
@@ -101,12 +101,12 @@ const ENERGY_LIMIT: u64 = 3_600_000_000_000_000;
 impl Quantity {
     const fn units(self) -> &'static [(&'static str, u64)] {
         match self {
-            Self::Span => &NANOS,
-            Self::Percent => &PERCENT,
-            Self::Bytes => &BYTES,
-            Self::Rate => &BITS,
-            Self::Power => &NANOWATTS,
-            Self::Energy => &MICROJOULES,
+            Self::Span => &TIME_UNITS,
+            Self::Percent => &PERCENT_UNITS,
+            Self::Bytes => &BYTE_UNITS,
+            Self::Rate => &RATE_UNITS,
+            Self::Power => &POWER_UNITS,
+            Self::Energy => &ENERGY_UNITS,
         }
     }
 
@@ -132,12 +132,12 @@ impl Quantity {
         }
     }
 
-    fn known(self) -> String {
+    fn unit_names(self) -> String {
         let names: Vec<_> = self.units().iter().map(|(name, _)| *name).collect();
         names.join(", ")
     }
 
-    fn limit(self) -> String {
+    fn limit_text(self) -> String {
         match self {
             Self::Span => "100 years (36500d)".to_owned(),
             Self::Percent => "1,000,000%".to_owned(),
@@ -148,7 +148,7 @@ impl Quantity {
         }
     }
 
-    const fn most(self) -> u64 {
+    const fn max_value(self) -> u64 {
         match self {
             Self::Span => Span::LIMIT.as_nanos(),
             Self::Percent => 1_000_000_000_000,
@@ -201,14 +201,14 @@ pub fn parse_rate(text: &str) -> Result<u64, UnitError> {
 ///
 /// # Errors
 /// As of [`parse_span`] and the others.
-pub fn parse_smallest(text: &str, quantity: Quantity) -> Result<u64, UnitError> {
+pub fn parse_base_units(text: &str, quantity: Quantity) -> Result<u64, UnitError> {
     parse(text, quantity)
 }
 
 /// Writes what [`parse_smallest`] read: parses to the same value.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "at most 10^12, far below 2^53")]
-pub fn write_smallest(value: u64, quantity: Quantity) -> String {
+pub fn write_base_units(value: u64, quantity: Quantity) -> String {
     match quantity {
         Quantity::Span => write_span(Span::from_nanos(value)),
         Quantity::Percent => write_percent(value as f64 / 1e6),
@@ -247,7 +247,7 @@ fn parse(text: &str, quantity: Quantity) -> Result<u64, UnitError> {
     while !rest.is_empty() {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let (number, after) = rest.split_at(end);
-        let (mantissa, divisor) = decimal(number).ok_or_else(no_number)?;
+        let (mantissa, divisor) = parse_decimal(number).ok_or_else(no_number)?;
         let after = after.trim_start();
         let end = after
             .find(|c: char| c.is_ascii_digit() || c.is_whitespace() || c == '.' || c == '-')
@@ -263,7 +263,7 @@ fn parse(text: &str, quantity: Quantity) -> Result<u64, UnitError> {
         let value = mantissa.saturating_mul(u128::from(*factor)).saturating_add(divisor / 2);
         let value = u64::try_from(value / divisor).map_err(|_| too_large())?;
         sum = sum.saturating_add(value);
-        if sum > quantity.most() {
+        if sum > quantity.max_value() {
             return Err(too_large());
         }
         rest = after.trim_start();
@@ -272,7 +272,7 @@ fn parse(text: &str, quantity: Quantity) -> Result<u64, UnitError> {
 }
 
 /// A decimal number as a whole number and the power of ten that divides it.
-fn decimal(number: &str) -> Option<(u128, u128)> {
+fn parse_decimal(number: &str) -> Option<(u128, u128)> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let digits = whole.len() + fraction.len();
     if digits == 0 || digits > 19 || fraction.contains('.') {
@@ -298,33 +298,33 @@ pub fn write_span(span: Span) -> String {
             return format!("{}.{}{name}", nanos / unit, fraction.trim_end_matches('0'));
         }
     }
-    write_in(nanos, &[5, 7, 8].map(|n| NANOS[n]), &[4, 3, 1, 0].map(|n| NANOS[n]))
+    write_in_units(nanos, &[5, 7, 8].map(|n| TIME_UNITS[n]), &[4, 3, 1, 0].map(|n| TIME_UNITS[n]))
 }
 
 /// A length in bytes: parses to the same value.
 #[must_use]
 pub fn write_bytes(bytes: u64) -> String {
     // What is whole in KiB and not in KB was meant so.
-    let coarse = if bytes.is_multiple_of(1_000) { &[] } else { &BYTES[3..4] };
-    write_in(bytes, coarse, &[4, 2, 0].map(|n| BYTES[n]))
+    let coarse = if bytes.is_multiple_of(1_000) { &[] } else { &BYTE_UNITS[3..4] };
+    write_in_units(bytes, coarse, &[4, 2, 0].map(|n| BYTE_UNITS[n]))
 }
 
 /// A rate: parses to the same value.
 #[must_use]
 pub fn write_rate(bits: u64) -> String {
-    write_in(bits, &[], &[3, 2, 1, 0].map(|n| BITS[n]))
+    write_in_units(bits, &[], &[3, 2, 1, 0].map(|n| RATE_UNITS[n]))
 }
 
 /// A power in nanowatts: parses to the same value.
 #[must_use]
 pub fn write_power(nanowatts: u64) -> String {
-    write_in(nanowatts, &[], &[4, 3, 2, 0].map(|n| NANOWATTS[n]))
+    write_in_units(nanowatts, &[], &[4, 3, 2, 0].map(|n| POWER_UNITS[n]))
 }
 
 /// An energy in microjoules: parses to the same value.
 #[must_use]
 pub fn write_energy(microjoules: u64) -> String {
-    write_in(microjoules, &MICROJOULES[4..], &[3, 2, 1].map(|n| MICROJOULES[n]))
+    write_in_units(microjoules, &ENERGY_UNITS[4..], &[3, 2, 1].map(|n| ENERGY_UNITS[n]))
 }
 
 /// A percentage as it was parsed: parses to the same value.
@@ -334,7 +334,7 @@ pub fn write_percent(percent: f64) -> String {
 }
 
 /// Prefers a coarse unit that divides the value, then the largest unit with at most three places.
-fn write_in(value: u64, coarse: &[(&str, u64)], fine: &[(&str, u64)]) -> String {
+fn write_in_units(value: u64, coarse: &[(&str, u64)], fine: &[(&str, u64)]) -> String {
     let divides = |unit: &&(&str, u64)| value > 0 && value.is_multiple_of(unit.1);
     if let Some((name, factor)) = coarse.iter().rev().find(divides) {
         return format!("{}{name}", value / factor);
@@ -359,33 +359,37 @@ fn trim_zeros(number: &str) -> &str {
 #[must_use]
 pub fn format_span(span: Span) -> String {
     let nanos = span.as_nanos();
-    let tenths = |factor: u64| rounded(nanos, factor / 10);
+    let tenths = |factor: u64| divide_rounded(nanos, factor / 10);
     match nanos {
         0 => "0 s".to_owned(),
         1..1_000 => format!("{nanos} ns"),
-        1_000..999_500 => format!("{} µs", rounded(nanos, 1_000)),
-        999_500..9_950_000 => format!("{} ms", with_tenths(tenths(1_000_000))),
-        9_950_000..999_500_000 => format!("{} ms", rounded(nanos, 1_000_000)),
-        999_500_000..9_950_000_000 => format!("{} s", with_tenths(tenths(1_000_000_000))),
-        9_950_000_000..59_500_000_000 => format!("{} s", rounded(nanos, 1_000_000_000)),
+        1_000..999_500 => format!("{} µs", divide_rounded(nanos, 1_000)),
+        999_500..9_950_000 => format!("{} ms", format_tenths(tenths(1_000_000))),
+        9_950_000..999_500_000 => format!("{} ms", divide_rounded(nanos, 1_000_000)),
+        999_500_000..9_950_000_000 => format!("{} s", format_tenths(tenths(1_000_000_000))),
+        9_950_000_000..59_500_000_000 => format!("{} s", divide_rounded(nanos, 1_000_000_000)),
         _ => {
-            let seconds = rounded(nanos, 1_000_000_000);
+            let seconds = divide_rounded(nanos, 1_000_000_000);
             if seconds < 3_600 {
-                two_units(seconds, (60, "m"), (1, "s"))
-            } else if rounded(seconds, 60) < 24 * 60 {
-                two_units(rounded(seconds, 60) * 60, (3_600, "h"), (60, "m"))
+                format_two_units(seconds, (60, "m"), (1, "s"))
+            } else if divide_rounded(seconds, 60) < 24 * 60 {
+                format_two_units(divide_rounded(seconds, 60) * 60, (3_600, "h"), (60, "m"))
             } else {
-                two_units(rounded(seconds, 3_600) * 3_600, (86_400, "d"), (3_600, "h"))
+                format_two_units(
+                    divide_rounded(seconds, 3_600) * 3_600,
+                    (86_400, "d"),
+                    (3_600, "h"),
+                )
             }
         }
     }
 }
 
-const fn rounded(value: u64, unit: u64) -> u64 {
+const fn divide_rounded(value: u64, unit: u64) -> u64 {
     value.saturating_add(unit / 2) / unit
 }
 
-fn with_tenths(tenths: u64) -> String {
+fn format_tenths(tenths: u64) -> String {
     if tenths.is_multiple_of(10) {
         (tenths / 10).to_string()
     } else {
@@ -393,7 +397,11 @@ fn with_tenths(tenths: u64) -> String {
     }
 }
 
-fn two_units(seconds: u64, (large, large_name): (u64, &str), (small, name): (u64, &str)) -> String {
+fn format_two_units(
+    seconds: u64,
+    (large, large_name): (u64, &str),
+    (small, name): (u64, &str),
+) -> String {
     let rest = seconds % large / small;
     if rest == 0 {
         format!("{}{large_name}", seconds / large)
@@ -438,7 +446,7 @@ pub fn format_bytes(bytes: u64) -> String {
     let (mut factor, mut unit) = (1, "B");
     for larger in ["kB", "MB", "GB", "TB"] {
         // 999.5 and more would round to 1000 of the smaller unit.
-        if rounded(bytes, factor) < 1000 {
+        if divide_rounded(bytes, factor) < 1000 {
             break;
         }
         (factor, unit) = (factor * 1000, larger);
@@ -446,9 +454,12 @@ pub fn format_bytes(bytes: u64) -> String {
     if factor == 1 {
         return format!("{bytes} {unit}");
     }
-    let tenths = rounded(bytes, factor / 10);
-    let number =
-        if tenths < 100 { with_tenths(tenths) } else { rounded(bytes, factor).to_string() };
+    let tenths = divide_rounded(bytes, factor / 10);
+    let number = if tenths < 100 {
+        format_tenths(tenths)
+    } else {
+        divide_rounded(bytes, factor).to_string()
+    };
     format!("{number} {unit}")
 }
 

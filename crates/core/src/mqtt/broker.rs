@@ -8,20 +8,20 @@ use serde::{Serialize, Serializer};
 
 use super::deadlines::Deadlines;
 use super::endpoint::{Backlog, Endpoint, Input, Output};
-use super::host::Outbox;
-use super::inbound::Reaction;
+use super::inbound::Response;
 use super::packet::{Message, Packet};
 use super::session::Session;
+use super::session_context::Outbox;
 use super::settings::BrokerSettings;
 use super::topics::FilterTree;
-use crate::base::event::Close;
+use crate::base::event::CloseReason;
 use crate::base::name::{Connection, Transmission};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
-use routing::{Route, Subscription};
-use shared::Groups;
+use routing::{SessionRoute, Subscription};
+use shared::SharedGroups;
 
-mod connecting;
+mod connections;
 mod routing;
 mod shared;
 mod subscribing;
@@ -41,22 +41,22 @@ pub struct Broker {
     #[serde(serialize_with = "in_use")]
     connections: Vec<Option<u32>>,
     /// When connected sessions have been silent for too long, at the earliest.
-    silences: Deadlines,
+    keep_alive_deadlines: Deadlines,
     /// When sessions without a connection end.
-    expiries: Deadlines,
+    session_expiries: Deadlines,
     /// When wills that wait are published.
     wills: Deadlines,
     /// For each filter, the sessions that subscribed to it and what they were granted.
     subscriptions: FilterTree<u32, Subscription>,
     /// The shared subscriptions.
-    groups: Groups,
-    retained: BTreeMap<Arc<str>, Retained>,
+    shared_groups: SharedGroups,
+    retained: BTreeMap<Arc<str>, RetainedMessage>,
     outbox: Outbox,
     /// Where messages to `routed` go: a topic that comes again, as a publisher's does, is not
     /// looked up again.
     // Follows from the rest.
     #[serde(skip)]
-    routes: Vec<Route>,
+    routes: Vec<SessionRoute>,
     /// Which groups get one copy each.
     // Follows from the rest.
     #[serde(skip)]
@@ -64,11 +64,11 @@ pub struct Broker {
     /// Room for looking routes up.
     // Follows from the rest.
     #[serde(skip)]
-    matching: Vec<(u32, Subscription)>,
+    matching_buffer: Vec<(u32, Subscription)>,
     /// `None` once a subscription has changed.
     // Follows from the rest.
     #[serde(skip)]
-    routed: Option<Arc<str>>,
+    routed_topic: Option<Arc<str>>,
 }
 
 /// The connections that carry a session. The numbers of the others never come back.
@@ -79,7 +79,7 @@ fn in_use<S: Serializer>(connections: &[Option<u32>], to: S) -> Result<S::Ok, S:
 }
 
 #[derive(Clone, Debug, Serialize)]
-struct Retained {
+struct RetainedMessage {
     message: Message,
     qos: QoS,
     expires: Time,
@@ -93,73 +93,79 @@ impl Broker {
             sessions: Vec::new(),
             by_client_id: BTreeMap::new(),
             connections: Vec::new(),
-            silences: Deadlines::default(),
-            expiries: Deadlines::default(),
+            keep_alive_deadlines: Deadlines::default(),
+            session_expiries: Deadlines::default(),
             wills: Deadlines::default(),
             subscriptions: FilterTree::new(),
-            groups: Groups::new(),
+            shared_groups: SharedGroups::new(),
             retained: BTreeMap::new(),
             outbox: Outbox::new(&settings.hop),
             routes: Vec::new(),
             shared_routes: Vec::new(),
-            matching: Vec::new(),
-            routed: None,
+            matching_buffer: Vec::new(),
+            routed_topic: None,
             settings,
         }
     }
 
-    fn packet(&mut self, now: Time, from: Connection, packet: Packet, arrival: Transmission) {
+    fn handle_packet(
+        &mut self,
+        now: Time,
+        from: Connection,
+        packet: Packet,
+        arrival: Transmission,
+    ) {
         if let Packet::Connect(connect) = packet {
             self.connect(now, from, &connect);
             return;
         }
         // The first packet of a connection must be CONNECT [MQTT-3.1.0-1].
         let Some(index) = self.session_of(from) else {
-            self.outbox.close(from, Close::Protocol);
+            self.outbox.close(from, CloseReason::Protocol);
             return;
         };
         let session = &mut self.sessions[index as usize];
         session.last_heard = now;
-        let (outbound, inbound, mut host) =
+        let (outbound, inbound, mut context) =
             session.split(now, index, &self.settings.hop, &mut self.outbox);
         match packet {
             Packet::Publish(publish) => self.publish(now, from, index, publish, arrival),
             Packet::PubRel(ack) => {
-                let reaction = inbound.pubrel(&host, ack);
-                self.react(now, from, reaction, arrival);
+                let reaction = inbound.pubrel(&context, ack);
+                self.respond(now, from, reaction, arrival);
             }
-            Packet::PubAck(ack) => outbound.puback(&mut host, ack),
-            Packet::PubRec(ack) => outbound.pubrec(&mut host, ack),
-            Packet::PubComp(ack) => outbound.pubcomp(&mut host, ack),
+            Packet::PubAck(ack) => outbound.puback(&mut context, ack),
+            Packet::PubRec(ack) => outbound.pubrec(&mut context, ack),
+            Packet::PubComp(ack) => outbound.pubcomp(&mut context, ack),
             Packet::Subscribe(subscribe) => self.subscribe(now, from, index, &subscribe),
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(from, index, &unsubscribe),
             Packet::PingReq => self.outbox.send_control(from, Packet::PingResp),
-            Packet::Disconnect(reason) => self.disconnected(now, index, reason),
+            Packet::Disconnect(reason) => self.on_disconnect(now, index, reason),
             // Something that only a server may send.
-            _ => self.hang_up(now, index, Close::Protocol),
+            _ => self.close_connection(now, index, CloseReason::Protocol),
         }
     }
 
-    fn react(&mut self, now: Time, to: Connection, reaction: Reaction, arrival: Transmission) {
+    fn respond(&mut self, now: Time, to: Connection, response: Response, arrival: Transmission) {
         let Some(index) = self.session_of(to) else { return };
-        if let Some(delivery) = reaction.deliver {
-            let is_promised = self.makes_promises() && delivery.qos != QoS::AtMostOnce;
-            self.route(now, index, delivery, is_promised);
+        if let Some(delivery) = response.deliver {
+            let is_accepted = self.rejects_when_full() && delivery.qos != QoS::AtMostOnce;
+            self.route(now, index, delivery, is_accepted);
         }
-        if let Some(packet) = reaction.answer {
+        if let Some(packet) = response.answer {
             self.outbox.send(to, packet, arrival);
         }
-        if reaction.close {
-            self.hang_up(now, index, Close::Protocol);
+        if response.close {
+            self.close_connection(now, index, CloseReason::Protocol);
         }
     }
 
-    fn timeout(&mut self, now: Time) {
+    fn handle_timeout(&mut self, now: Time) {
         while let Some(armed) = self.outbox.timers.pop_due(now) {
             let session = &mut self.sessions[armed.session as usize];
-            let (outbound, _, mut host) =
+            let (outbound, _, mut context) =
                 session.split(now, armed.session, &self.settings.hop, &mut self.outbox);
-            outbound.timer(&mut host, &armed);
+            outbound.on_retry_timer(&mut context, &armed);
         }
         self.close_silent_connections(now);
         self.publish_wills(now);
@@ -173,7 +179,9 @@ impl Broker {
     /// Forgets the timers of what was answered meanwhile.
     fn prune_timers(&mut self) {
         let sessions = &self.sessions;
-        self.outbox.timers.prune(|armed| sessions[armed.session as usize].outbound.is_armed(armed));
+        self.outbox
+            .timers
+            .prune(|armed| sessions[armed.session as usize].outbound.is_live_timer(armed));
     }
 }
 
@@ -190,10 +198,10 @@ impl Endpoint for Broker {
                 }
             }
             Input::Packet { connection, packet, transmission } => {
-                self.packet(now, connection, packet, transmission);
+                self.handle_packet(now, connection, packet, transmission);
             }
             Input::Application(never) => match never {},
-            Input::Timeout => self.timeout(now),
+            Input::Timeout => self.handle_timeout(now),
         }
         self.prune_timers();
     }
@@ -204,14 +212,17 @@ impl Endpoint for Broker {
 
     fn next_timeout(&self) -> Time {
         let retry = self.outbox.timers.next_deadline();
-        retry.min(self.silences.next()).min(self.expiries.next()).min(self.wills.next())
+        retry
+            .min(self.keep_alive_deadlines.next())
+            .min(self.session_expiries.next())
+            .min(self.wills.next())
     }
 
     fn backlog(&self) -> Backlog {
-        self.outbox.backlog(!self.expiries.is_empty() || !self.wills.is_empty())
+        self.outbox.backlog(!self.session_expiries.is_empty() || !self.wills.is_empty())
     }
 
     fn restart(&mut self, now: Time) {
-        self.recover(now);
+        self.restart_sessions(now);
     }
 }

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::endpoint::{Backlog, Endpoint, Input, Output};
-use super::host::{Host, Outbox, Owner};
-use super::inbound::{Inbound, Reaction};
-use super::outbound::{Outbound, Outgoing};
+use super::inbound::{Inbound, Response};
+use super::outbound::{Outbound, QueuedMessage};
 use super::packet::{Packet, PacketId};
-use super::requests::Requests;
-use super::settings::{ClientSettings, Request, Version};
-use crate::base::event::Close;
+use super::requests::SubscriptionRequests;
+use super::session_context::{Outbox, SessionContext, SessionOwner};
+use super::settings::{ClientRequest, ClientSettings, Version};
+use crate::base::event::CloseReason;
 use crate::base::name::Transmission;
 use crate::base::time::{Span, Time};
-use connecting::{Ping, State};
+use connection::{ConnectionState, PendingPing};
 
-mod connecting;
+mod connection;
 
 /// A sans-IO MQTT client; see [`Endpoint`] for how to drive it.
 #[derive(Clone, Debug, Serialize)]
@@ -24,30 +24,30 @@ pub struct Client {
     // The same in all states of a trial.
     #[serde(skip)]
     settings: Arc<ClientSettings>,
-    state: State,
+    connection_state: ConnectionState,
     outbound: Outbound,
     inbound: Inbound,
-    requests: Requests,
+    requests: SubscriptionRequests,
     outbox: Outbox,
     /// When it last sent anything, for keep alive.
     // Matters to keep alive alone, which is off where states are compared.
     #[serde(skip)]
     last_sent: Time,
     /// The PINGREQ that is not answered yet.
-    ping: Option<Ping>,
+    pending_ping: Option<PendingPing>,
     /// Connections that ended before their CONNACK, since the last that did not.
-    failures: u32,
+    failed_connects: u32,
     /// Whether it has state of a session: it was connected, if never again.
     has_connected: bool,
     /// Whether the next CONNECT asks for a new session, because the broker has one that this
     /// client knows nothing of.
-    starts_anew: bool,
+    clean_start_next: bool,
     /// Whether the application wants a connection; one that is `on_demand` need not be open.
-    wanted: bool,
+    should_connect: bool,
     /// Whether a client that is `on_demand` is to connect though it has nothing to send.
-    visits: bool,
+    connect_once: bool,
     /// Whether the last PINGREQ was answered and nothing came since it was sent.
-    quiet: bool,
+    is_idle: bool,
 }
 
 impl Client {
@@ -58,178 +58,183 @@ impl Client {
             Arc::make_mut(&mut settings).hop.queue_qos0 = true;
         }
         Self {
-            state: State::Away,
+            connection_state: ConnectionState::Disconnected,
             outbound: Outbound::new(&settings.hop),
             inbound: Inbound::new(),
-            requests: Requests::new(settings.request_retry, settings.version),
+            requests: SubscriptionRequests::new(settings.request_retry, settings.version),
             outbox: Outbox::new(&settings.hop),
             last_sent: Time::ZERO,
-            ping: None,
-            failures: 0,
+            pending_ping: None,
+            failed_connects: 0,
             has_connected: false,
-            starts_anew: false,
-            wanted: false,
-            visits: false,
-            quiet: false,
+            clean_start_next: false,
+            should_connect: false,
+            connect_once: false,
+            is_idle: false,
             settings,
         }
     }
 
-    fn application(&mut self, now: Time, request: Request) {
+    fn handle_request(&mut self, now: Time, request: ClientRequest) {
         match request {
-            Request::Connect => self.connect(now),
-            Request::Disconnect => {
-                self.wanted = false;
+            ClientRequest::Connect => self.connect(now),
+            ClientRequest::Disconnect => {
+                self.should_connect = false;
                 self.disconnect();
             }
-            Request::Reconnect => self.reconnect(now),
-            Request::Publish { message, qos, retain, expiry } => {
-                let expires = self.expires(now, expiry);
-                let (outbound, _, mut host) = self.split(now);
-                let outgoing = Outgoing { expires, ..Outgoing::new(message, qos, retain) };
-                outbound.publish(&mut host, outgoing);
+            ClientRequest::Reconnect => self.reconnect(now),
+            ClientRequest::Publish { message, qos, retain, expiry } => {
+                let expires = self.expiry_time(now, expiry);
+                let (outbound, _, mut context) = self.split(now);
+                let outgoing =
+                    QueuedMessage { expires, ..QueuedMessage::new(message, qos, retain) };
+                outbound.publish(&mut context, outgoing);
             }
-            Request::Subscribe(requests) => {
-                self.requests.want(requests);
-                self.ask(now);
+            ClientRequest::Subscribe(requests) => {
+                self.requests.subscribe(requests);
+                self.send_due_request(now);
             }
-            Request::Unsubscribe(filters) => {
-                self.requests.no_longer_want(&filters);
-                self.ask(now);
+            ClientRequest::Unsubscribe(filters) => {
+                self.requests.unsubscribe(&filters);
+                self.send_due_request(now);
             }
         }
     }
 
-    fn packet(&mut self, now: Time, packet: Packet, arrival: Transmission) {
-        if let (State::Connecting(..), Packet::ConnAck(answer)) = (self.state, &packet) {
+    fn handle_packet(&mut self, now: Time, packet: Packet, arrival: Transmission) {
+        if let (ConnectionState::Connecting(..), Packet::ConnAck(answer)) =
+            (self.connection_state, &packet)
+        {
             self.connack(now, *answer);
             return;
         }
         // Over datagrams others may overtake CONNACK; their senders will send them again.
-        if !matches!(self.state, State::Connected(_)) {
+        if !matches!(self.connection_state, ConnectionState::Connected(_)) {
             return;
         }
         if let Packet::PingResp = packet {
-            self.pinged();
+            self.on_pingresp();
             return;
         }
-        self.stirred();
-        let (outbound, inbound, mut host) = self.split(now);
-        let reaction = match packet {
-            Packet::Publish(publish) => inbound.publish(&host, publish, arrival),
-            Packet::PubRel(ack) => inbound.pubrel(&host, ack),
-            Packet::PubAck(ack) => return outbound.puback(&mut host, ack),
-            Packet::PubRec(ack) => return outbound.pubrec(&mut host, ack),
-            Packet::PubComp(ack) => return outbound.pubcomp(&mut host, ack),
-            Packet::SubAck(ack) => return self.answered(now, ack.id, &ack.codes),
-            Packet::UnsubAck(ack) => return self.answered(now, ack.id, &[]),
-            Packet::Disconnect(_) => return self.dismissed(now),
+        self.mark_activity();
+        let (outbound, inbound, mut context) = self.split(now);
+        let response = match packet {
+            Packet::Publish(publish) => inbound.publish(&context, publish, arrival),
+            Packet::PubRel(ack) => inbound.pubrel(&context, ack),
+            Packet::PubAck(ack) => return outbound.puback(&mut context, ack),
+            Packet::PubRec(ack) => return outbound.pubrec(&mut context, ack),
+            Packet::PubComp(ack) => return outbound.pubcomp(&mut context, ack),
+            Packet::SubAck(ack) => return self.on_subscription_ack(now, ack.id, &ack.codes),
+            Packet::UnsubAck(ack) => return self.on_subscription_ack(now, ack.id, &[]),
+            Packet::Disconnect(_) => return self.on_disconnect(now),
             _ => return,
         };
-        self.react(now, reaction, arrival);
+        self.respond(now, response, arrival);
     }
 
-    fn react(&mut self, now: Time, reaction: Reaction, arrival: Transmission) {
-        if let Some(delivery) = reaction.deliver {
+    fn respond(&mut self, now: Time, response: Response, arrival: Transmission) {
+        if let Some(delivery) = response.deliver {
             self.outbox.push(Output::Deliver {
                 message: delivery.message,
                 qos: delivery.qos,
                 retain: delivery.retain,
             });
         }
-        if let (Some(packet), State::Connected(connection)) = (reaction.answer, self.state) {
+        if let (Some(packet), ConnectionState::Connected(connection)) =
+            (response.answer, self.connection_state)
+        {
             self.outbox.send(connection, packet, arrival);
         }
-        if reaction.close {
-            self.hang_up(now, Close::Protocol);
+        if response.close {
+            self.abort_connection(now, CloseReason::Protocol);
         }
     }
 
     /// When a message of the application expires: outside 5.0 never.
-    fn expires(&self, now: Time, expiry: Option<u32>) -> Time {
+    fn expiry_time(&self, now: Time, expiry: Option<u32>) -> Time {
         let seconds = expiry.filter(|_| self.settings.version == Version::V5);
         seconds.map_or(Time::NEVER, |seconds| now + Span::from_secs(u64::from(seconds)))
     }
 
     /// A SUBACK or UNSUBACK came: the next request may follow.
-    fn answered(&mut self, now: Time, id: PacketId, codes: &[u8]) {
-        if self.requests.answered(id, codes) {
-            let (outbound, _, mut host) = self.split(now);
-            outbound.free_id(&mut host, id);
+    fn on_subscription_ack(&mut self, now: Time, id: PacketId, codes: &[u8]) {
+        if self.requests.on_ack(id, codes) {
+            let (outbound, _, mut context) = self.split(now);
+            outbound.free_id(&mut context, id);
         }
     }
 
     /// Sends the SUBSCRIBE or UNSUBSCRIBE that is due.
-    fn ask(&mut self, now: Time) {
-        if let State::Connected(connection) = self.state {
-            self.requests.ask(now, connection, &mut self.outbound, &mut self.outbox);
+    fn send_due_request(&mut self, now: Time) {
+        if let ConnectionState::Connected(connection) = self.connection_state {
+            self.requests.send_due(now, connection, &mut self.outbound, &mut self.outbox);
         }
     }
 
-    fn timeout(&mut self, now: Time) {
+    fn handle_timeout(&mut self, now: Time) {
         while let Some(armed) = self.outbox.timers.pop_due(now) {
-            let (outbound, _, mut host) = self.split(now);
-            outbound.timer(&mut host, &armed);
+            let (outbound, _, mut context) = self.split(now);
+            outbound.on_retry_timer(&mut context, &armed);
         }
-        if let State::Connected(connection) = self.state {
-            self.requests.repeat(now, connection, &mut self.outbox);
+        if let ConnectionState::Connected(connection) = self.connection_state {
+            self.requests.resend_due(now, connection, &mut self.outbox);
         }
-        self.watch_connection(now);
+        self.check_connection_timers(now);
     }
 
     /// Whether anything of the application's is not yet done.
     fn has_work(&self) -> bool {
         self.outbox.in_flight > 0
             || self.outbox.queued > 0
-            || self.requests.are_due()
-            || self.requests.are_pending()
+            || self.requests.can_send()
+            || self.requests.has_pending()
     }
 
     /// The halves of the hop, and what they need of this endpoint.
-    fn split(&mut self, now: Time) -> (&mut Outbound, &mut Inbound, Host<'_>) {
-        let connection = match self.state {
-            State::Connected(connection) => Some(connection),
+    fn split(&mut self, now: Time) -> (&mut Outbound, &mut Inbound, SessionContext<'_>) {
+        let connection = match self.connection_state {
+            ConnectionState::Connected(connection) => Some(connection),
             _ => None,
         };
-        let host = Host {
+        let context = SessionContext {
             now,
             settings: &self.settings.hop,
             version: self.settings.version,
             connection,
             outbox: &mut self.outbox,
             session: 0,
-            owner: Owner::Application,
+            owner: SessionOwner::Application,
         };
-        (&mut self.outbound, &mut self.inbound, host)
+        (&mut self.outbound, &mut self.inbound, context)
     }
 
     /// Forgets the timers of what was answered meanwhile.
     fn prune_timers(&mut self) {
         let outbound = &self.outbound;
-        self.outbox.timers.prune(|armed| outbound.is_armed(armed));
+        self.outbox.timers.prune(|armed| outbound.is_live_timer(armed));
     }
 }
 
 impl Endpoint for Client {
-    type Request = Request;
+    type Request = ClientRequest;
 
-    fn handle(&mut self, now: Time, input: Input<Request>) {
+    fn handle(&mut self, now: Time, input: Input<ClientRequest>) {
         match input {
             Input::Opened(connection) => self.opened(now, connection),
             Input::Closed(connection) => self.closed(now, connection),
             Input::Packet { connection, packet, transmission } => {
                 if self.connection() == Some(connection) {
-                    self.packet(now, packet, transmission);
+                    self.handle_packet(now, packet, transmission);
                 }
             }
-            Input::Application(request) => self.application(now, request),
-            Input::Timeout => self.timeout(now),
+            Input::Application(request) => self.handle_request(now, request),
+            Input::Timeout => self.handle_timeout(now),
         }
-        if self.requests.are_due() {
-            self.ask(now);
+        if self.requests.can_send() {
+            self.send_due_request(now);
         }
         if self.settings.on_demand {
-            self.come_or_go(now);
+            self.connect_or_leave_on_demand(now);
         }
         if self.settings.keep_alive > Span::ZERO && self.outbox.has_sends() {
             self.last_sent = now;
@@ -243,22 +248,25 @@ impl Endpoint for Client {
 
     fn next_timeout(&self) -> Time {
         let retry = self.outbox.timers.next_deadline();
-        retry.min(self.requests.next_deadline()).min(self.connection_due())
+        retry.min(self.requests.next_deadline()).min(self.next_connection_timeout())
     }
 
     /// It is away afterwards. What a clean session had in flight is refused when the next CONNACK
     /// shows that the session is gone, as after any loss of the connection.
     fn restart(&mut self, _: Time) {
-        self.suspend(State::Away);
-        self.wanted = false;
-        self.failures = 0;
+        self.suspend(ConnectionState::Disconnected);
+        self.should_connect = false;
+        self.failed_connects = 0;
         self.outbound.restart();
         self.inbound.restart(&self.settings.hop);
         self.outbox.restart();
     }
 
     fn backlog(&self) -> Backlog {
-        let connecting = matches!(self.state, State::Opening(_) | State::Connecting(..));
-        self.outbox.backlog(connecting || self.requests.are_pending())
+        let connecting = matches!(
+            self.connection_state,
+            ConnectionState::Opening(_) | ConnectionState::Connecting(..)
+        );
+        self.outbox.backlog(connecting || self.requests.has_pending())
     }
 }

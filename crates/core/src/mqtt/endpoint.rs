@@ -13,8 +13,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::packet::{Message, Packet};
-use crate::base::event::{Close, Dropped};
-use crate::base::name::{Connection, Tag, Transmission};
+use crate::base::event::{CloseReason, DropReason};
+use crate::base::name::{Connection, MessageTag, Transmission};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
 
@@ -85,22 +85,22 @@ pub enum Output {
         retain: bool,
     },
     /// The application's `publish()` ended well.
-    Complete(Tag),
+    Complete(MessageTag),
     /// The application's `publish()` was refused or given up.
     Refuse {
         /// Which message.
-        tag: Tag,
+        tag: MessageTag,
         /// Why.
-        why: Dropped,
+        why: DropReason,
     },
     /// The broker dropped a copy that a session waited for.
     Drop {
         /// The session's client id.
         client_id: Arc<str>,
         /// Which message.
-        tag: Tag,
+        tag: MessageTag,
         /// Why.
-        why: Dropped,
+        why: DropReason,
     },
     /// Open a connection to the broker.
     Connect {
@@ -113,10 +113,10 @@ pub enum Output {
         connection: Connection,
         /// Why: [`Close::Asked`], [`Close::KeepAlive`], [`Close::TakenOver`] or
         /// [`Close::Protocol`].
-        why: Close,
+        why: CloseReason,
     },
     /// The broker publishes a will: told before it is routed.
-    Will(Tag),
+    Will(MessageTag),
     /// The broker ended a session whose expiry interval had passed.
     SessionExpired {
         /// The session's client id.
@@ -132,5 +132,5 @@ pub struct Backlog {
     /// Messages that wait for a place in the window or for a connection.
     pub queued: u32,
     /// Whether a timer other than keep alive is armed: a retry, a request, a reconnect.
-    pub armed: bool,
+    pub has_armed_timer: bool,
 }

@@ -10,7 +10,7 @@ use super::packet::PacketId;
 use super::settings::IdPolicy;
 
 /// How many packet ids there are: 1 to 65,535.
-const IDS: u32 = 65_535;
+const PACKET_ID_COUNT: u32 = 65_535;
 
 /// Values by packet id, as a ring over the ids in use: constant time, no allocation once grown, and
 /// as much memory as the ids in use lie apart, for that is little when ids are given out in turn.
@@ -45,7 +45,7 @@ impl PacketId {
     /// How many steps of [`PacketId::next`] lead from `other` to this id.
     fn steps_after(self, other: Self) -> u32 {
         let (this, other) = (u32::from(self.get()), u32::from(other.get()));
-        if this >= other { this - other } else { this + IDS - other }
+        if this >= other { this - other } else { this + PACKET_ID_COUNT - other }
     }
 }
 
@@ -94,7 +94,7 @@ impl<T> IdRing<T> {
         }
         let mut steps = id.steps_after(self.first) as usize;
         let beyond = steps + 1 - self.slots.len().min(steps + 1);
-        let before = IDS as usize - steps;
+        let before = PACKET_ID_COUNT as usize - steps;
         if beyond <= before {
             self.slots.extend((0..beyond).map(|_| None));
         } else {

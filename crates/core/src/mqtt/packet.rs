@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::settings::{Limits, Version, Will};
+use super::settings::{ReceiverLimits, Version, Will};
 use crate::base::event::SubscriptionRequest;
-use crate::base::name::Tag;
+use crate::base::name::MessageTag;
 use crate::base::qos::QoS;
 
 /// Packets and messages are copied wherever they are queued.
@@ -25,7 +25,7 @@ pub struct Message {
     /// The payload.
     pub payload: Payload,
     /// Whose message it is; endpoints carry it unread.
-    pub tag: Tag,
+    pub tag: MessageTag,
 }
 
 /// A payload, shared and never copied.
@@ -44,10 +44,10 @@ pub enum Packet {
     Connect(Box<Connect>),
     ConnAck(ConnAck),
     Publish(Publish),
-    PubAck(Ack),
-    PubRec(Ack),
-    PubRel(Ack),
-    PubComp(Ack),
+    PubAck(PublishAck),
+    PubRec(PublishAck),
+    PubRel(PublishAck),
+    PubComp(PublishAck),
     Subscribe(Box<Subscribe>),
     SubAck(Box<SubAck>),
     Unsubscribe(Box<Unsubscribe>),
@@ -75,7 +75,7 @@ pub struct Connect {
     pub will: Option<Will>,
     /// What the client takes; written only in 5.0, and there only what differs from
     /// [`Limits::NONE`].
-    pub limits: Limits,
+    pub limits: ReceiverLimits,
 }
 
 /// CONNACK.
@@ -87,14 +87,14 @@ pub struct ConnAck {
     pub code: u8,
     /// What the broker takes; written only in 5.0, and there only what differs from
     /// [`Limits::NONE`].
-    pub limits: Limits,
+    pub limits: ReceiverLimits,
 }
 
 /// PUBLISH.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Publish {
     /// The level, with its packet id where the level has one.
-    pub level: Level,
+    pub level: PublishLevel,
     /// The DUP flag.
     pub dup: bool,
     /// The RETAIN flag.
@@ -111,14 +111,14 @@ pub struct PublishProperties {
     /// The Message Expiry Interval, or what is left of it, in seconds.
     pub expiry: Option<u32>,
     /// The Topic Alias.
-    pub alias: Option<Alias>,
+    pub alias: Option<TopicAlias>,
     /// The Subscription Identifiers, in any order, of the subscriptions that made it go out.
     pub subscription_ids: Vec<u32>,
 }
 
 /// A topic alias in a PUBLISH.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Alias {
+pub enum TopicAlias {
     /// The topic name is written too, and the number stands for it from now on.
     Set(NonZeroU16),
     /// The number alone.
@@ -128,7 +128,7 @@ pub enum Alias {
 /// A PUBLISH's QoS: an id exists exactly where the QoS is not 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the QoS's own names")]
-pub enum Level {
+pub enum PublishLevel {
     AtMostOnce,
     AtLeastOnce(PacketId),
     ExactlyOnce(PacketId),
@@ -136,13 +136,13 @@ pub enum Level {
 
 /// PUBACK, PUBREC, PUBREL or PUBCOMP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Ack {
+pub struct PublishAck {
     /// Which exchange it belongs to.
     pub id: PacketId,
     /// 5.0's reason code; written only there, and only if it is not 0.
     pub reason: u8,
     /// The message that it acknowledges; endpoints carry it unread.
-    pub tag: Tag,
+    pub tag: MessageTag,
 }
 
 /// SUBSCRIBE.
@@ -203,7 +203,7 @@ impl Payload {
     }
 }
 
-impl Level {
+impl PublishLevel {
     /// The QoS alone.
     #[must_use]
     pub const fn qos(self) -> QoS {

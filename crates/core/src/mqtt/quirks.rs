@@ -50,7 +50,7 @@ pub enum Quirk {
 
 /// Where a quirk can be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum QuirkSide {
     /// On a client only.
     Client,
     /// On the broker only.
@@ -117,14 +117,14 @@ impl Quirk {
 
     /// Where it can be set.
     #[must_use]
-    pub const fn side(self) -> Side {
+    pub const fn side(self) -> QuirkSide {
         match self {
-            Self::IgnoreSessionPresent => Side::Client,
+            Self::IgnoreSessionPresent => QuirkSide::Client,
             Self::AckBeforeStore
             | Self::AckThenDropOnFull
             | Self::NoQosCap
-            | Self::OverlapMinQos => Side::Broker,
-            _ => Side::Either,
+            | Self::OverlapMinQos => QuirkSide::Broker,
+            _ => QuirkSide::Either,
         }
     }
 }

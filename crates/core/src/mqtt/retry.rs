@@ -6,11 +6,11 @@ use serde::{Serialize, Serializer};
 
 use super::packet::PacketId;
 use super::quirks::Quirk;
-use super::settings::{HopSettings, Retry, RetryTimer};
+use super::settings::{HopSettings, RetryRule, RetryTimer};
 use crate::base::time::{Span, Time};
 
 /// The timer of a sender that repeats on a live connection though it must not.
-const IMPATIENT: RetryTimer =
+const TIMER_RESEND_RULE: RetryTimer =
     RetryTimer { every: Span::from_secs(1), backoff: 1.0, max_transmissions: None };
 
 /// Retry timers of all sessions of one endpoint.
@@ -23,28 +23,28 @@ const IMPATIENT: RetryTimer =
 pub(crate) struct RetryTimers {
     rule: Option<RetryTimer>,
     /// By the number of transmissions, less one; without backoff all share the first.
-    queues: Vec<VecDeque<Armed>>,
+    queues: Vec<VecDeque<TimerEntry>>,
     /// How long each queue waits.
     intervals: Vec<Span>,
-    stamp: u64,
+    generation: u64,
 }
 
 /// One timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Armed {
+pub(crate) struct TimerEntry {
     pub(crate) deadline: Time,
     /// Which session of the endpoint; 0 at a client.
     pub(crate) session: u32,
     pub(crate) id: PacketId,
     /// Names this arming: whoever armed it again or disarmed it has another.
-    pub(crate) stamp: Stamp,
+    pub(crate) generation: TimerGeneration,
 }
 
 /// The name of one arming.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub(crate) struct Stamp(u64);
+pub(crate) struct TimerGeneration(u64);
 
-impl Stamp {
+impl TimerGeneration {
     /// Of a packet whose timer is not armed.
     pub(crate) const DISARMED: Self = Self(0);
 }
@@ -52,13 +52,15 @@ impl Stamp {
 impl RetryTimers {
     pub(crate) const fn new(settings: &HopSettings) -> Self {
         let rule = match settings.retry {
-            Retry::Timer(timer) => Some(timer),
+            RetryRule::Timer(timer) => Some(timer),
             // The quirk: what MQTT 3.1 had for connections that lose packets is done on one that
             // loses none [MQTT-4.4.0-1 of 5.0], where it only makes copies.
-            Retry::Reconnect if settings.quirks.has(Quirk::TimerResend) => Some(IMPATIENT),
-            Retry::Reconnect => None,
+            RetryRule::Reconnect if settings.quirks.has(Quirk::TimerResend) => {
+                Some(TIMER_RESEND_RULE)
+            }
+            RetryRule::Reconnect => None,
         };
-        Self { rule, queues: Vec::new(), intervals: Vec::new(), stamp: 0 }
+        Self { rule, queues: Vec::new(), intervals: Vec::new(), generation: 0 }
     }
 
     /// Arms the timer after the `transmissions`-th sending of a packet, from 1.
@@ -68,13 +70,13 @@ impl RetryTimers {
         session: u32,
         id: PacketId,
         transmissions: u32,
-    ) -> Stamp {
-        let Some(rule) = self.rule else { return Stamp::DISARMED };
+    ) -> TimerGeneration {
+        let Some(rule) = self.rule else { return TimerGeneration::DISARMED };
         let queue = self.queue_for(rule, transmissions);
-        self.stamp += 1;
-        let stamp = Stamp(self.stamp);
+        self.generation += 1;
+        let stamp = TimerGeneration(self.generation);
         let deadline = now + self.intervals[queue];
-        self.queues[queue].push_back(Armed { deadline, session, id, stamp });
+        self.queues[queue].push_back(TimerEntry { deadline, session, id, generation: stamp });
         stamp
     }
 
@@ -91,9 +93,9 @@ impl RetryTimers {
     }
 
     /// Takes the earliest timer that is due, those of one instant in the order of arming.
-    pub(crate) fn pop_due(&mut self, now: Time) -> Option<Armed> {
+    pub(crate) fn pop_due(&mut self, now: Time) -> Option<TimerEntry> {
         let fronts = self.queues.iter_mut().filter(|queue| !queue.is_empty());
-        let earliest = fronts.min_by_key(|queue| (queue[0].deadline, queue[0].stamp))?;
+        let earliest = fronts.min_by_key(|queue| (queue[0].deadline, queue[0].generation))?;
         if earliest[0].deadline > now {
             return None;
         }
@@ -108,7 +110,7 @@ impl RetryTimers {
     }
 
     /// Drops timers from the front that nobody waits for.
-    pub(crate) fn prune(&mut self, is_live: impl Fn(&Armed) -> bool) {
+    pub(crate) fn prune(&mut self, is_live: impl Fn(&TimerEntry) -> bool) {
         for queue in &mut self.queues {
             while queue.front().is_some_and(|armed| !is_live(armed)) {
                 queue.pop_front();
@@ -140,7 +142,7 @@ impl Serialize for RetryTimers {
         let numbered = self.queues.iter().enumerate();
         let mut all: Vec<_> =
             numbered.flat_map(|(n, queue)| queue.iter().map(move |armed| (armed, n))).collect();
-        all.sort_unstable_by_key(|(armed, _)| (armed.deadline, armed.stamp));
+        all.sort_unstable_by_key(|(armed, _)| (armed.deadline, armed.generation));
         all.serialize(to)
     }
 }
@@ -151,7 +153,7 @@ mod tests {
 
     fn timers(backoff: f64) -> RetryTimers {
         let every = Span::from_secs(1);
-        let retry = Retry::Timer(RetryTimer { every, backoff, max_transmissions: Some(3) });
+        let retry = RetryRule::Timer(RetryTimer { every, backoff, max_transmissions: Some(3) });
         RetryTimers::new(&HopSettings { retry, ..HopSettings::default() })
     }
 
@@ -183,7 +185,7 @@ mod tests {
         let mut timers = timers(1.0);
         timers.arm(at(0), 0, PacketId::MIN, 1);
         let second = timers.arm(at(1), 0, PacketId::MIN, 1);
-        timers.prune(|armed| armed.stamp == second);
+        timers.prune(|armed| armed.generation == second);
         assert_eq!(timers.next_deadline(), at(2));
         assert_eq!(timers.pop_due(at(1)), None);
     }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::host::{Host, Outbox, Owner};
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::packet::Connect;
+use super::session_context::{Outbox, SessionContext, SessionOwner};
 use super::settings::{HopSettings, Version, Will};
 use crate::base::fingerprint;
 use crate::base::name::Connection;
@@ -24,16 +24,16 @@ pub(crate) struct Session {
     pub(crate) version: Version,
     pub(crate) connection: Option<Connection>,
     /// Whether there is any state to resume.
-    pub(crate) exists: bool,
+    pub(crate) has_state: bool,
     /// What the CONNACK of this connection said of an earlier session.
-    pub(crate) was_present: bool,
+    pub(crate) session_present: bool,
     /// How many seconds it outlives its connection: 5.0's Session Expiry Interval. Before 5.0 that
     /// is 0 with Clean Session, and without it [`NEVER_EXPIRES`].
     pub(crate) expiry: u32,
     /// The will of its connection, or of its last one while the will's delay runs.
     pub(crate) will: Option<Box<Will>>,
     /// How long its client may be silent; zero for ever.
-    pub(crate) patience: Span,
+    pub(crate) max_silence: Span,
     /// When its client was last heard of.
     // Matters to keep alive alone, which is off where states are compared.
     #[serde(skip)]
@@ -43,8 +43,8 @@ pub(crate) struct Session {
     /// The filters it subscribed to, for when it ends.
     pub(crate) filters: Vec<Arc<str>>,
     /// How many filters its SUBSCRIBEs had, which names the retained copies that answer them.
-    #[serde(serialize_with = "fingerprint::name")]
-    pub(crate) filters_asked: u32,
+    #[serde(serialize_with = "fingerprint::name_only")]
+    pub(crate) filters_requested: u32,
 }
 
 impl Session {
@@ -53,16 +53,16 @@ impl Session {
             client_id,
             version: Version::V311,
             connection: None,
-            exists: false,
-            was_present: false,
+            has_state: false,
+            session_present: false,
             expiry: 0,
             will: None,
-            patience: Span::ZERO,
+            max_silence: Span::ZERO,
             last_heard: Time::ZERO,
             outbound: Outbound::new(settings),
             inbound: Inbound::new(),
             filters: Vec::new(),
-            filters_asked: 0,
+            filters_requested: 0,
         }
     }
 
@@ -71,8 +71,8 @@ impl Session {
         self.connection = Some(connection);
         self.version = connect.version;
         self.outbound.set_peer_limits(connect.limits);
-        self.was_present = self.exists;
-        self.exists = true;
+        self.session_present = self.has_state;
+        self.has_state = true;
         self.expiry = match connect.version {
             Version::V31 | Version::V311 if connect.clean => 0,
             Version::V31 | Version::V311 => NEVER_EXPIRES,
@@ -80,7 +80,7 @@ impl Session {
         };
         self.will = connect.will.clone().map(Box::new);
         // Keep Alive is in seconds, and half as much again is granted.
-        self.patience = Span::from_millis(u64::from(connect.keep_alive) * 1_500);
+        self.max_silence = Span::from_millis(u64::from(connect.keep_alive) * 1_500);
         self.last_heard = now;
     }
 
@@ -91,16 +91,16 @@ impl Session {
         index: u32,
         settings: &'a HopSettings,
         outbox: &'a mut Outbox,
-    ) -> (&'a mut Outbound, &'a mut Inbound, Host<'a>) {
-        let host = Host {
+    ) -> (&'a mut Outbound, &'a mut Inbound, SessionContext<'a>) {
+        let context = SessionContext {
             now,
             settings,
             version: self.version,
             connection: self.connection,
             outbox,
             session: index,
-            owner: Owner::Subscriber(&self.client_id),
+            owner: SessionOwner::Subscriber(&self.client_id),
         };
-        (&mut self.outbound, &mut self.inbound, host)
+        (&mut self.outbound, &mut self.inbound, context)
     }
 }

@@ -23,7 +23,7 @@ pub enum Version {
 
 /// When an unacknowledged PUBLISH or PUBREL is sent again.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Retry {
+pub enum RetryRule {
     /// After a time without an answer, as MQTT 3.1 and MQTT-SN do.
     Timer(RetryTimer),
     /// Only when the client connects again [MQTT-4.4.0-1].
@@ -92,7 +92,7 @@ pub enum OnFull {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HopSettings {
     /// When to send again.
-    pub retry: Retry,
+    pub retry: RetryRule,
     /// How ids are given out.
     pub ids: IdPolicy,
     /// At most so many QoS 1 and 2 messages unacknowledged at a time, 1 to 65,535.
@@ -125,7 +125,7 @@ impl Backoff {
     /// The longest pause before the next attempt when `attempt` of them have failed; none before
     /// the first.
     #[must_use]
-    pub fn longest(self, attempt: u32) -> Span {
+    pub fn max_pause(self, attempt: u32) -> Span {
         match attempt {
             0 => Span::ZERO,
             // 2^36 s are beyond `Span::LIMIT`.
@@ -136,7 +136,7 @@ impl Backoff {
 
 /// What an endpoint's storage keeps through a crash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Store {
+pub enum StorePolicy {
     /// All that a finished `handle` has changed.
     #[default]
     Durable,
@@ -161,7 +161,7 @@ pub struct Will {
 
 /// What an endpoint is willing to take, as 5.0's CONNECT and CONNACK say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Limits {
+pub struct ReceiverLimits {
     /// So many QoS 1 and 2 messages unacknowledged at a time, 1 to 65,535 (the default).
     pub receive_maximum: u16,
     /// Packets of so many bytes, at least 1; `u32::MAX` for no limit.
@@ -170,7 +170,7 @@ pub struct Limits {
     pub topic_alias_maximum: u16,
 }
 
-impl Limits {
+impl ReceiverLimits {
     /// What holds where nothing is said.
     pub const NONE: Self =
         Self { receive_maximum: u16::MAX, max_packet_size: u32::MAX, topic_alias_maximum: 0 };
@@ -208,7 +208,7 @@ pub struct ClientSettings {
     /// Its will.
     pub will: Option<Will>,
     /// What it tells the broker that it takes (5.0).
-    pub limits: Limits,
+    pub limits: ReceiverLimits,
     /// Both halves of its hops.
     pub hop: HopSettings,
 }
@@ -224,17 +224,17 @@ pub struct BrokerSettings {
     /// client's retry and not a protocol error [MQTT-3.1.0-2].
     pub datagram: bool,
     /// What it tells clients that it takes (5.0).
-    pub limits: Limits,
+    pub limits: ReceiverLimits,
     /// Topic filters to which nobody may publish: refused with 0x87 in 5.0, and before that
     /// acknowledged and dropped (MQTT 3.1.1, section 3.3.5).
-    pub deny: Vec<Arc<str>>,
+    pub denied_filters: Vec<Arc<str>>,
 }
 
 impl Default for HopSettings {
     /// What most products have: resending on reconnect, 20 in flight, 1,000 queued.
     fn default() -> Self {
         Self {
-            retry: Retry::Reconnect,
+            retry: RetryRule::Reconnect,
             ids: IdPolicy::default(),
             max_inflight: 20,
             max_queued: 1_000,
@@ -253,8 +253,8 @@ impl Default for BrokerSettings {
             hop: HopSettings::default(),
             max_qos: QoS::ExactlyOnce,
             datagram: false,
-            limits: Limits::NONE,
-            deny: Vec::new(),
+            limits: ReceiverLimits::NONE,
+            denied_filters: Vec::new(),
         }
     }
 }
@@ -275,7 +275,7 @@ impl ClientSettings {
             on_demand: false,
             resubscribe: true,
             will: None,
-            limits: Limits::NONE,
+            limits: ReceiverLimits::NONE,
             hop: HopSettings::default(),
         }
     }
@@ -283,7 +283,7 @@ impl ClientSettings {
 
 /// What an application asks its client to do.
 #[derive(Clone, Debug, Serialize)]
-pub enum Request {
+pub enum ClientRequest {
     /// Connect, and stay connected.
     Connect,
     /// Send DISCONNECT and stay away.

@@ -18,7 +18,7 @@ pub const MAX_BYTES: usize = 65_535;
 pub const MAX_LEVELS: usize = 128;
 
 /// What the filter of a shared subscription begins with (MQTT 5.0, section 4.8.2).
-const SHARE: &str = "$share/";
+const SHARED_PREFIX: &str = "$share/";
 
 /// Why a text is not a topic name or not a topic filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -34,7 +34,7 @@ pub enum TopicError {
     TooManyLevels,
     /// U+0000 is in it [MQTT-4.7.3-2].
     #[error("contains the null character [MQTT-4.7.3-2]")]
-    Null,
+    NullCharacter,
     /// A topic name has no wildcards [MQTT-4.7.1-1].
     #[error("contains a wildcard, which only a filter may [MQTT-4.7.1-1]")]
     Wildcard,
@@ -64,7 +64,7 @@ pub fn validate_topic(topic: &str) -> Result<(), TopicError> {
 /// The first rule that `filter` breaks.
 pub fn validate_filter(filter: &str) -> Result<(), TopicError> {
     validate_text(filter)?;
-    let filter = match filter.strip_prefix(SHARE) {
+    let filter = match filter.strip_prefix(SHARED_PREFIX) {
         None => filter,
         Some(_) => split_shared(filter).ok_or(TopicError::Shared)?.1,
     };
@@ -84,7 +84,7 @@ pub fn validate_filter(filter: &str) -> Result<(), TopicError> {
 /// any other filter.
 #[must_use]
 pub fn split_shared(filter: &str) -> Option<(&str, &str)> {
-    let (group, filter) = filter.strip_prefix(SHARE)?.split_once('/')?;
+    let (group, filter) = filter.strip_prefix(SHARED_PREFIX)?.split_once('/')?;
     let is_sound = !group.is_empty() && !group.contains(['+', '#']) && !filter.is_empty();
     is_sound.then_some((group, filter))
 }
@@ -95,7 +95,7 @@ fn validate_text(text: &str) -> Result<(), TopicError> {
     } else if text.len() > MAX_BYTES {
         Err(TopicError::TooLong)
     } else if text.contains('\0') {
-        Err(TopicError::Null)
+        Err(TopicError::NullCharacter)
     } else if text.split('/').count() > MAX_LEVELS {
         Err(TopicError::TooManyLevels)
     } else {
@@ -133,31 +133,36 @@ pub fn matches(filter: &str, topic: &str) -> bool {
 /// filters that do not match. Filters and topics must be valid.
 #[derive(Clone, Debug, Serialize)]
 pub struct FilterTree<K, T> {
-    root: Node<K, T>,
+    root: FilterNode<K, T>,
 }
 
 /// One level of the tree: what is subscribed here and below.
 #[derive(Clone, Debug, Serialize)]
-struct Node<K, T> {
+struct FilterNode<K, T> {
     /// By the level's name.
     children: BTreeMap<Box<str>, Self>,
     /// The child of `+`.
-    any: Option<Box<Self>>,
+    single_level: Option<Box<Self>>,
     /// The values of the filter that ends here.
-    here: BTreeMap<K, T>,
+    exact: BTreeMap<K, T>,
     /// The values of this node's filter followed by `#`, which match here and below.
-    below: BTreeMap<K, T>,
+    multi_level: BTreeMap<K, T>,
 }
 
 impl<K, T> Default for FilterTree<K, T> {
     fn default() -> Self {
-        Self { root: Node::default() }
+        Self { root: FilterNode::default() }
     }
 }
 
-impl<K, T> Default for Node<K, T> {
+impl<K, T> Default for FilterNode<K, T> {
     fn default() -> Self {
-        Self { children: BTreeMap::new(), any: None, here: BTreeMap::new(), below: BTreeMap::new() }
+        Self {
+            children: BTreeMap::new(),
+            single_level: None,
+            exact: BTreeMap::new(),
+            multi_level: BTreeMap::new(),
+        }
     }
 }
 
@@ -179,11 +184,11 @@ impl<K: Ord, T> FilterTree<K, T> {
         let mut node = &mut self.root;
         for level in filter.split('/') {
             if level == "#" {
-                return node.below.insert(key, value);
+                return node.multi_level.insert(key, value);
             }
             node = node.child_or_insert(level);
         }
-        node.here.insert(key, value)
+        node.exact.insert(key, value)
     }
 
     /// Takes out and returns the value of `filter` and `key`, if there is one.
@@ -201,25 +206,25 @@ impl<K: Ord, T> FilterTree<K, T> {
             // [MQTT-4.7.2-1]: the root's wildcards do not match.
             let first = levels.next().unwrap_or_default();
             if let Some(child) = self.root.children.get(first) {
-                child.visit(levels, &mut visit);
+                child.visit_matches(levels, &mut visit);
             }
         } else {
-            self.root.visit(levels, &mut visit);
+            self.root.visit_matches(levels, &mut visit);
         }
     }
 }
 
-impl<K: Ord, T> Node<K, T> {
+impl<K: Ord, T> FilterNode<K, T> {
     fn is_empty(&self) -> bool {
         self.children.is_empty()
-            && self.any.is_none()
-            && self.here.is_empty()
-            && self.below.is_empty()
+            && self.single_level.is_none()
+            && self.exact.is_empty()
+            && self.multi_level.is_empty()
     }
 
     fn child_or_insert(&mut self, level: &str) -> &mut Self {
         if level == "+" {
-            return self.any.get_or_insert_default();
+            return self.single_level.get_or_insert_default();
         }
         if !self.children.contains_key(level) {
             self.children.insert(level.into(), Self::default());
@@ -230,13 +235,13 @@ impl<K: Ord, T> Node<K, T> {
     /// Removes along the rest of a filter, and on the way back every child left empty.
     fn remove(&mut self, mut levels: Split<'_, char>, key: &K) -> Option<T> {
         match levels.next() {
-            None => self.here.remove(key),
-            Some("#") => self.below.remove(key),
+            None => self.exact.remove(key),
+            Some("#") => self.multi_level.remove(key),
             Some("+") => {
-                let child = self.any.as_mut()?;
+                let child = self.single_level.as_mut()?;
                 let value = child.remove(levels, key);
                 if child.is_empty() {
-                    self.any = None;
+                    self.single_level = None;
                 }
                 value
             }
@@ -251,17 +256,17 @@ impl<K: Ord, T> Node<K, T> {
         }
     }
 
-    fn visit(&self, mut levels: Split<'_, char>, visit: &mut impl FnMut(&K, &T)) {
-        self.below.iter().for_each(|(key, value)| visit(key, value));
+    fn visit_matches(&self, mut levels: Split<'_, char>, visit: &mut impl FnMut(&K, &T)) {
+        self.multi_level.iter().for_each(|(key, value)| visit(key, value));
         let Some(level) = levels.next() else {
-            self.here.iter().for_each(|(key, value)| visit(key, value));
+            self.exact.iter().for_each(|(key, value)| visit(key, value));
             return;
         };
         if let Some(child) = self.children.get(level) {
-            child.visit(levels.clone(), visit);
+            child.visit_matches(levels.clone(), visit);
         }
-        if let Some(child) = &self.any {
-            child.visit(levels, visit);
+        if let Some(child) = &self.single_level {
+            child.visit_matches(levels, visit);
         }
     }
 }
@@ -319,9 +324,11 @@ mod tests {
 
     #[test]
     fn malformed_topics_and_filters_are_refused_by_their_rule() {
-        use TopicError::{Empty, MultiLevel, Null, SingleLevel, TooLong, TooManyLevels, Wildcard};
+        use TopicError::{
+            Empty, MultiLevel, NullCharacter, SingleLevel, TooLong, TooManyLevels, Wildcard,
+        };
         assert_eq!(validate_topic(""), Err(Empty));
-        assert_eq!(validate_topic("a\0b"), Err(Null));
+        assert_eq!(validate_topic("a\0b"), Err(NullCharacter));
         assert_eq!(validate_topic(&"x".repeat(65_536)), Err(TooLong));
         assert_eq!(validate_topic(&"x".repeat(65_535)), Ok(()));
         assert_eq!(validate_topic(&"/".repeat(128)), Err(TooManyLevels));

@@ -21,14 +21,14 @@ use flowsdk::mqtt_serde::parser::ParseOk;
 use thiserror::Error;
 
 use super::length::variable_byte_integer_len;
-use super::packet::{Alias, Level, Message, Packet, PacketId, Payload, Subscribe};
-use super::settings::{Limits, Version, Will};
+use super::packet::{Message, Packet, PacketId, Payload, PublishLevel, Subscribe, TopicAlias};
+use super::settings::{ReceiverLimits, Version, Will};
 use crate::base::event::SubscriptionOptions;
-use crate::base::name::{Kind, Tag};
+use crate::base::name::{MessageTag, PacketKind};
 use crate::base::qos::QoS;
 
 /// The largest Remaining Length: four bytes of a variable byte integer (MQTT 3.1.1, table 2.4).
-pub const MAX_REMAINING: u32 = 268_435_455;
+pub const MAX_REMAINING_LENGTH: u32 = 268_435_455;
 
 /// DUP in the first byte.
 const DUP: u8 = 0b1000;
@@ -41,13 +41,13 @@ pub enum WireError {
     TooLarge,
     /// The packet holds something that this version has no field for.
     #[error("has {what}, which this version cannot say")]
-    Unsayable {
+    Unrepresentable {
         /// What it is.
         what: &'static str,
     },
     /// The bytes are not exactly one frame with a well-formed length.
     #[error("is not one whole frame")]
-    Frame,
+    MalformedFrame,
     /// The bytes use a part of MQTT that the simulation does not model.
     #[error("uses {what}, which is not modelled")]
     NotModelled {
@@ -67,7 +67,7 @@ pub enum WireError {
     },
     /// What was read is not what was written.
     #[error("was read back as another packet")]
-    Changed,
+    RoundTripMismatch,
 }
 
 /// Writes a packet. Tags do not travel, and a [`Payload::Filler`] is written as zeros.
@@ -75,13 +75,13 @@ pub enum WireError {
 /// # Errors
 /// If the packet is too large, says something that `version` cannot, or breaks a rule of MQTT.
 pub fn encode(packet: &Packet, version: Version) -> Result<Vec<u8>, WireError> {
-    if packet.remaining_len(version) > MAX_REMAINING {
+    if packet.remaining_len(version) > MAX_REMAINING_LENGTH {
         return Err(WireError::TooLarge);
     }
-    check_sayable(packet, version)?;
+    check_representable(packet, version)?;
     let frame = match version {
-        Version::V31 | Version::V311 => v3::write(packet, version),
-        Version::V5 => v5::write(packet),
+        Version::V31 | Version::V311 => v3::to_codec(packet, version),
+        Version::V5 => v5::to_codec(packet),
     };
     let mut bytes = frame.to_bytes().map_err(|error| WireError::Refused(error.to_string()))?;
     if let Some(first) = bytes.first_mut() {
@@ -93,11 +93,11 @@ pub fn encode(packet: &Packet, version: Version) -> Result<Vec<u8>, WireError> {
 
 /// What becomes of the parts of a packet that the simulation does not model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Others {
+enum UnmodelledParts {
     /// They are an error: [`WireError::NotModelled`].
-    Refused,
+    Reject,
     /// They are left out.
-    LeftOut,
+    Ignore,
 }
 
 /// Reads exactly one packet. Its tag is [`Tag::NONE`], its payload [`Payload::Bytes`].
@@ -106,7 +106,7 @@ enum Others {
 /// If `bytes` are not exactly one well-formed packet of `version`, or one with parts that the
 /// simulation does not model.
 pub fn decode(bytes: &[u8], version: Version) -> Result<Packet, WireError> {
-    read(bytes, version, Others::Refused)
+    decode_with(bytes, version, UnmodelledParts::Reject)
 }
 
 /// As [`decode`], for what a product wrote: properties, user names and passwords that the
@@ -115,17 +115,21 @@ pub fn decode(bytes: &[u8], version: Version) -> Result<Packet, WireError> {
 /// # Errors
 /// If `bytes` are not exactly one well-formed packet of `version`, or are an AUTH. One sound packet
 /// is refused by the codec: a CONNECT of 5.0 with a will of no bytes and a user name.
-pub fn decode_foreign(bytes: &[u8], version: Version) -> Result<Packet, WireError> {
-    read(bytes, version, Others::LeftOut)
+pub fn decode_lenient(bytes: &[u8], version: Version) -> Result<Packet, WireError> {
+    decode_with(bytes, version, UnmodelledParts::Ignore)
 }
 
-fn read(bytes: &[u8], version: Version, others: Others) -> Result<Packet, WireError> {
+fn decode_with(
+    bytes: &[u8],
+    version: Version,
+    unmodelled: UnmodelledParts,
+) -> Result<Packet, WireError> {
     let first = check_frame(bytes)?;
     if first >> 4 == 15 {
         return Err(WireError::NotModelled { what: "AUTH" });
     }
     // MQTT 3.1 allows DUP there; the codec, which knows 3.1.1, does not.
-    let repeatable = [Kind::PubRel, Kind::Subscribe, Kind::Unsubscribe]
+    let repeatable = [PacketKind::PubRel, PacketKind::Subscribe, PacketKind::Unsubscribe]
         .map(|kind| kind as u8)
         .contains(&(first >> 4));
     let dup = version == Version::V31 && repeatable && first & DUP != 0;
@@ -137,8 +141,8 @@ fn read(bytes: &[u8], version: Version, others: Others) -> Result<Packet, WireEr
         parse(bytes, version)
     }?;
     let mut packet = match version {
-        Version::V31 | Version::V311 => v3::read(parsed, version, others),
-        Version::V5 => v5::read(parsed, others),
+        Version::V31 | Version::V311 => v3::from_codec(parsed, version, unmodelled),
+        Version::V5 => v5::from_codec(parsed, unmodelled),
     }?;
     set_request_dup(&mut packet, dup);
     Ok(packet)
@@ -159,11 +163,11 @@ pub fn frame_len(start: &[u8]) -> Result<Option<u32>, WireError> {
             return if is_shortest {
                 Ok(Some(1 + header + remaining))
             } else {
-                Err(WireError::Frame)
+                Err(WireError::MalformedFrame)
             };
         }
     }
-    if start.len() > 4 { Err(WireError::Frame) } else { Ok(None) }
+    if start.len() > 4 { Err(WireError::MalformedFrame) } else { Ok(None) }
 }
 
 /// The version that a connection speaks whose first packet is this frame.
@@ -171,7 +175,7 @@ pub fn frame_len(start: &[u8]) -> Result<Option<u32>, WireError> {
 /// # Errors
 /// If it is no CONNECT [MQTT-3.1.0-1], or one of another protocol.
 pub fn connect_version(frame: &[u8]) -> Result<Version, WireError> {
-    if check_frame(frame)? >> 4 != Kind::Connect as u8 {
+    if check_frame(frame)? >> 4 != PacketKind::Connect as u8 {
         return Err(WireError::Refused("a first packet that is no CONNECT".into()));
     }
     // The length ends with the first byte that does not say that it goes on.
@@ -204,24 +208,24 @@ pub fn round_trip(packet: &Packet, version: Version) -> Result<Packet, WireError
     }
     let mut read = decode(&bytes, version)?;
     let dup = request_dup(&read);
-    restore(&mut read, packet);
+    restore_untransmitted(&mut read, packet);
     if version == Version::V31 {
         set_request_dup(&mut read, dup);
     }
-    if read == *packet { Ok(read) } else { Err(WireError::Changed) }
+    if read == *packet { Ok(read) } else { Err(WireError::RoundTripMismatch) }
 }
 
 /// Gives a packet that was read what `original` has and what does not travel: tags, a
 /// [`Payload::Filler`], the topic that an alias stands for, and whether a SUBSCRIBE or UNSUBSCRIBE
 /// is a repeat, which only MQTT 3.1 can say.
-pub fn restore(read: &mut Packet, original: &Packet) {
+pub fn restore_untransmitted(read: &mut Packet, original: &Packet) {
     restore_tag(read, original.tag());
     restore_messages(read, original);
     set_request_dup(read, request_dup(original));
 }
 
 /// Gives a packet that carries or acknowledges a message its tag; leaves others alone.
-pub fn restore_tag(packet: &mut Packet, tag: Tag) {
+pub fn restore_tag(packet: &mut Packet, tag: MessageTag) {
     match packet {
         Packet::Publish(publish) => publish.message.tag = tag,
         Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
@@ -236,7 +240,7 @@ fn restore_messages(read: &mut Packet, original: &Packet) {
     match (read, original) {
         (Packet::Publish(read), Packet::Publish(original)) => {
             let alias = read.properties.as_ref().and_then(|properties| properties.alias);
-            if matches!(alias, Some(Alias::Use(_))) && read.message.topic.is_empty() {
+            if matches!(alias, Some(TopicAlias::Use(_))) && read.message.topic.is_empty() {
                 read.message.topic = Arc::clone(&original.message.topic);
             }
             restore_filler(&mut read.message, &original.message);
@@ -279,14 +283,14 @@ fn set_request_dup(packet: &mut Packet, dup: bool) {
 
 /// What the fields of [`Packet`] can hold and the version cannot write. A repeated SUBSCRIBE is
 /// not in the list: outside 3.1 it is simply written without DUP.
-fn check_sayable(packet: &Packet, version: Version) -> Result<(), WireError> {
+fn check_representable(packet: &Packet, version: Version) -> Result<(), WireError> {
     let before_v5 = version != Version::V5;
     let what = match packet {
         Packet::Connect(connect) if connect.version != version => "another protocol version",
         Packet::Connect(connect) if before_v5 && connect.session_expiry != 0 => {
             "a Session Expiry Interval"
         }
-        Packet::Connect(connect) if connect.will.as_ref().is_some_and(is_too_long) => {
+        Packet::Connect(connect) if connect.will.as_ref().is_some_and(is_will_too_long) => {
             "a will of more than 65,535 bytes"
         }
         Packet::Connect(connect)
@@ -294,8 +298,8 @@ fn check_sayable(packet: &Packet, version: Version) -> Result<(), WireError> {
         {
             "a Will Delay Interval"
         }
-        Packet::Connect(connect) if before_v5 && connect.limits != Limits::NONE => "limits",
-        Packet::ConnAck(ack) if before_v5 && ack.limits != Limits::NONE => "limits",
+        Packet::Connect(connect) if before_v5 && connect.limits != ReceiverLimits::NONE => "limits",
+        Packet::ConnAck(ack) if before_v5 && ack.limits != ReceiverLimits::NONE => "limits",
         Packet::Publish(publish) if before_v5 && publish.properties.is_some() => "properties",
         Packet::Subscribe(subscribe) if before_v5 && has_options(subscribe) => {
             "subscription options"
@@ -313,11 +317,11 @@ fn check_sayable(packet: &Packet, version: Version) -> Result<(), WireError> {
         Packet::Disconnect(reason) if before_v5 && *reason != 0 => "a reason code",
         _ => return Ok(()),
     };
-    Err(WireError::Unsayable { what })
+    Err(WireError::Unrepresentable { what })
 }
 
 /// A will's payload has its length before it, in two bytes.
-fn is_too_long(will: &Will) -> bool {
+fn is_will_too_long(will: &Will) -> bool {
     will.message.payload.len() > u32::from(u16::MAX)
 }
 
@@ -337,7 +341,7 @@ fn check_frame(bytes: &[u8]) -> Result<u8, WireError> {
     let whole = frame_len(bytes)?.and_then(|len| usize::try_from(len).ok());
     match bytes.first() {
         Some(first) if whole == Some(bytes.len()) => Ok(*first),
-        _ => Err(WireError::Frame),
+        _ => Err(WireError::MalformedFrame),
     }
 }
 
@@ -348,20 +352,21 @@ fn parse(bytes: &[u8], version: Version) -> Result<MqttPacket, WireError> {
     };
     match parsed {
         Ok(ParseOk::Packet(packet, consumed)) if consumed == bytes.len() => Ok(packet),
-        Ok(_) => Err(WireError::Frame),
+        Ok(_) => Err(WireError::MalformedFrame),
         Err(error) => {
-            let empty_will = v5::parse_empty_will(bytes).filter(|_| version == Version::V5);
+            let empty_will =
+                v5::parse_connect_with_empty_will(bytes).filter(|_| version == Version::V5);
             empty_will.ok_or_else(|| WireError::Refused(error.to_string()))
         }
     }
 }
 
-impl Others {
+impl UnmodelledParts {
     /// Lets go of a part that is not modelled.
-    const fn pass(self, what: &'static str) -> Result<(), WireError> {
+    const fn check_unmodelled(self, what: &'static str) -> Result<(), WireError> {
         match self {
-            Self::Refused => Err(WireError::NotModelled { what }),
-            Self::LeftOut => Ok(()),
+            Self::Reject => Err(WireError::NotModelled { what }),
+            Self::Ignore => Ok(()),
         }
     }
 }
@@ -371,12 +376,12 @@ fn read_id(id: u16) -> Result<PacketId, WireError> {
     id.map(PacketId).ok_or_else(|| WireError::Refused("packet identifier 0".into()))
 }
 
-fn read_level(qos: u8, id: Option<u16>) -> Result<Level, WireError> {
+fn read_level(qos: u8, id: Option<u16>) -> Result<PublishLevel, WireError> {
     let id = || read_id(id.unwrap_or(0));
     Ok(match read_qos(qos)? {
-        QoS::AtMostOnce => Level::AtMostOnce,
-        QoS::AtLeastOnce => Level::AtLeastOnce(id()?),
-        QoS::ExactlyOnce => Level::ExactlyOnce(id()?),
+        QoS::AtMostOnce => PublishLevel::AtMostOnce,
+        QoS::AtLeastOnce => PublishLevel::AtLeastOnce(id()?),
+        QoS::ExactlyOnce => PublishLevel::ExactlyOnce(id()?),
     })
 }
 

@@ -1,10 +1,10 @@
 //! Lengths of time drawn by index: when an outage begins and ends, when the next message comes.
 
-use super::settings::Interval;
-use crate::base::draw::{Key, open_unit};
+use super::settings::IntervalDistribution;
+use crate::base::draw::{DrawKey, uniform_open_unit};
 use crate::base::time::Span;
 
-impl Interval {
+impl IntervalDistribution {
     /// The mean length.
     #[must_use]
     pub const fn mean(self) -> Span {
@@ -23,22 +23,22 @@ impl Interval {
     /// The length with this index, from the luck of `key`; the same whenever and in whatever
     /// order it is asked for.
     #[must_use]
-    pub fn nth(self, key: Key, index: u64) -> Span {
+    pub fn sample_at(self, key: DrawKey, index: u64) -> Span {
         match self {
             Self::Fixed(span) => span,
-            Self::Uniform(low, high) => evenly(low, high, words(key, index)),
-            Self::Exponential(mean) => exponential(mean, words(key, index)[0]),
+            Self::Uniform(low, high) => uniform(low, high, draw_words(key, index)),
+            Self::Exponential(mean) => exponential(mean, draw_words(key, index)[0]),
         }
     }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "splits the index into its halves")]
-fn words(key: Key, index: u64) -> [u32; 4] {
+fn draw_words(key: DrawKey, index: u64) -> [u32; 4] {
     key.draw([index as u32, (index >> 32) as u32, 0, 0])
 }
 
 /// A length evenly from `low` to `high`, both included; `low` if they are the wrong way round.
-fn evenly(low: Span, high: Span, words: [u32; 4]) -> Span {
+fn uniform(low: Span, high: Span, words: [u32; 4]) -> Span {
     let lengths = u128::from((high - low).as_nanos()) + 1;
     let word = u128::from(words[0]) << 32 | u128::from(words[1]);
     low + Span::from_nanos(((lengths * word) >> 64) as u64)
@@ -46,7 +46,7 @@ fn evenly(low: Span, high: Span, words: [u32; 4]) -> Span {
 
 /// An exponential length by inversion. One word in 2^32 makes the longest 22.9 means.
 pub(super) fn exponential(mean: Span, word: u32) -> Span {
-    Span::from_secs_f64(-mean.as_secs_f64() * libm::log(open_unit(word)))
+    Span::from_secs_f64(-mean.as_secs_f64() * libm::log(uniform_open_unit(word)))
 }
 
 #[cfg(test)]
@@ -54,24 +54,24 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::network::testing::{assert_mean, mean};
+    use crate::network::test_support::{assert_mean, mean};
 
     const N: u64 = 100_000;
 
-    fn lengths(interval: Interval) -> impl Iterator<Item = f64> {
-        let key = Key::new(3).child(b"test");
-        (0..N).map(move |n| interval.nth(key, n).as_secs_f64())
+    fn lengths(interval: IntervalDistribution) -> impl Iterator<Item = f64> {
+        let key = DrawKey::new(3).child(b"test");
+        (0..N).map(move |n| interval.sample_at(key, n).as_secs_f64())
     }
 
     #[test]
     fn a_fixed_interval_never_varies() {
-        let interval = Interval::Fixed(Span::from_secs(7));
+        let interval = IntervalDistribution::Fixed(Span::from_secs(7));
         assert!(lengths(interval).all(|length| length.total_cmp(&7.0).is_eq()));
     }
 
     #[test]
     fn a_uniform_interval_has_the_mean_and_spread_of_its_bounds() {
-        let interval = Interval::Uniform(Span::from_secs(5), Span::from_secs(15));
+        let interval = IntervalDistribution::Uniform(Span::from_secs(5), Span::from_secs(15));
         let sd = 10.0 / 12_f64.sqrt();
         assert_mean(lengths(interval), 10.0, sd);
         // The square of a uniform deviation has standard deviation w^2 sqrt(1/80 - 1/144).
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn an_exponential_interval_has_its_mean_and_no_memory() {
-        let interval = Interval::Exponential(Span::from_secs(10));
+        let interval = IntervalDistribution::Exponential(Span::from_secs(10));
         assert_mean(lengths(interval), 10.0, 10.0);
         let late = lengths(interval).filter(|x| *x > 10.0).collect::<Vec<_>>();
         let share = mean(&lengths(interval).map(|x| f64::from(x > 10.0)).collect::<Vec<_>>());
@@ -96,7 +96,7 @@ mod tests {
             seed: u64, index: u64, low in 0..u64::MAX / 2, width in 0..u64::MAX / 2,
         ) {
             let (low, high) = (Span::from_nanos(low), Span::from_nanos(low + width));
-            let length = Interval::Uniform(low, high).nth(Key::new(seed), index);
+            let length = IntervalDistribution::Uniform(low, high).sample_at(DrawKey::new(seed), index);
             prop_assert!((low..=high).contains(&length));
         }
     }

@@ -24,24 +24,24 @@ use std::array;
 use std::sync::LazyLock;
 
 use super::settings::{DirectionSettings, Distribution};
-use crate::base::draw::open_unit;
+use crate::base::draw::uniform_open_unit;
 use crate::base::time::Span;
 
-const BITS: u32 = 12;
-const ENTRIES: usize = 1 << BITS;
+const TABLE_INDEX_BITS: u32 = 12;
+const TABLE_LEN: usize = 1 << TABLE_INDEX_BITS;
 
-type Table = [f32; ENTRIES];
+type QuantileTable = [f32; TABLE_LEN];
 
-static NORMAL: LazyLock<Table> = LazyLock::new(normal);
-static PARETO: LazyLock<Table> = LazyLock::new(pareto);
+static NORMAL: LazyLock<QuantileTable> = LazyLock::new(normal_quantiles);
+static PARETO: LazyLock<QuantileTable> = LazyLock::new(pareto_quantiles);
 
 impl Distribution {
     /// How many jitters a packet with this draw strays from the mean delay.
     #[must_use]
-    pub fn deviation(self, word: u32) -> f64 {
-        let entry = (word >> (u32::BITS - BITS)) as usize;
+    pub fn sample_deviation(self, word: u32) -> f64 {
+        let entry = (word >> (u32::BITS - TABLE_INDEX_BITS)) as usize;
         match self {
-            Self::Uniform => 2.0 * open_unit(word) - 1.0,
+            Self::Uniform => 2.0 * uniform_open_unit(word) - 1.0,
             Self::Normal => f64::from(NORMAL[entry]),
             Self::Pareto => f64::from(PARETO[entry]),
         }
@@ -52,28 +52,28 @@ impl DirectionSettings {
     /// The propagation delay of a packet with this draw, at least zero.
     #[must_use]
     #[inline]
-    pub fn propagation(&self, word: u32) -> Span {
+    pub fn propagation_delay(&self, word: u32) -> Span {
         if self.jitter == Span::ZERO {
             return self.delay;
         }
-        stray(self.delay, self.jitter, self.distribution.deviation(word))
+        apply_deviation(self.delay, self.jitter, self.distribution.sample_deviation(word))
     }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "`as` saturates")]
 #[expect(clippy::cast_precision_loss, reason = "jitter is no more precise than that")]
-fn stray(delay: Span, jitter: Span, deviation: f64) -> Span {
+fn apply_deviation(delay: Span, jitter: Span, deviation: f64) -> Span {
     let offset = (jitter.as_nanos() as f64 * deviation) as i64;
     Span::from_nanos(delay.as_nanos().saturating_add_signed(offset))
 }
 
 /// The quantiles of the normal distribution, by Newton's method from the median outwards. There
 /// its distribution function is concave, so that every step stays short of the quantile.
-fn normal() -> Table {
-    let mut upper = [0.0; ENTRIES / 2];
+fn normal_quantiles() -> QuantileTable {
+    let mut upper = [0.0; TABLE_LEN / 2];
     let mut x = 0.0;
     for (i, quantile) in upper.iter_mut().enumerate() {
-        let share = 0.5 + middle(i);
+        let share = 0.5 + midpoint_share(i);
         for _ in 0..8 {
             let below = 0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2);
             let density = libm::exp(-0.5 * x * x) / std::f64::consts::TAU.sqrt();
@@ -81,40 +81,41 @@ fn normal() -> Table {
         }
         *quantile = x;
     }
-    standardised(&array::from_fn(|i| {
-        if i < ENTRIES / 2 { -upper[ENTRIES / 2 - 1 - i] } else { upper[i - ENTRIES / 2] }
+    standardize(&array::from_fn(|i| {
+        if i < TABLE_LEN / 2 { -upper[TABLE_LEN / 2 - 1 - i] } else { upper[i - TABLE_LEN / 2] }
     }))
 }
 
 /// The quantiles of the Pareto distribution of shape 3 and least value 1.
-fn pareto() -> Table {
-    standardised(&array::from_fn(|i| 1.0 / libm::cbrt(1.0 - middle(i))))
+fn pareto_quantiles() -> QuantileTable {
+    standardize(&array::from_fn(|i| 1.0 / libm::cbrt(1.0 - midpoint_share(i))))
 }
 
 /// The share of a distribution below the middle of the `i`-th of its equal parts.
 #[expect(clippy::cast_precision_loss, reason = "a small integer")]
-fn middle(i: usize) -> f64 {
-    (i as f64 + 0.5) / ENTRIES as f64
+fn midpoint_share(i: usize) -> f64 {
+    (i as f64 + 0.5) / TABLE_LEN as f64
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a table of single precision is enough")]
 #[expect(clippy::cast_precision_loss, reason = "a small integer")]
-fn standardised(quantiles: &[f64; ENTRIES]) -> Table {
-    let mean = quantiles.iter().sum::<f64>() / ENTRIES as f64;
-    let variance = quantiles.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / ENTRIES as f64;
+fn standardize(quantiles: &[f64; TABLE_LEN]) -> QuantileTable {
+    let mean = quantiles.iter().sum::<f64>() / TABLE_LEN as f64;
+    let variance =
+        quantiles.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / TABLE_LEN as f64;
     quantiles.map(|x| ((x - mean) / variance.sqrt()) as f32)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::draw::Key;
-    use crate::network::testing::{assert_mean, direction, mean};
+    use crate::base::draw::DrawKey;
+    use crate::network::test_support::{assert_mean, mean, plain_direction};
 
     const TABLES: [Distribution; 2] = [Distribution::Normal, Distribution::Pareto];
 
     fn entries(distribution: Distribution) -> Vec<f64> {
-        (0..4096_u32).map(|i| distribution.deviation(i << 20)).collect()
+        (0..4096_u32).map(|i| distribution.sample_deviation(i << 20)).collect()
     }
 
     #[test]
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tails_end_where_the_manual_says() {
+    fn the_tails_end_where_the_module_doc_says() {
         let ends = TABLES.map(|distribution| {
             let table = entries(distribution);
             format!("{:.2} {:.2}", table[0], table[4095])
@@ -160,19 +161,19 @@ mod tests {
 
     #[test]
     fn delays_have_the_stated_mean_and_standard_deviation() {
-        let key = Key::new(11);
+        let key = DrawKey::new(11);
         let word = |n| key.draw([n, 0, 0, 0])[1];
         for (distribution, sd) in [
             (Distribution::Uniform, 20.0 / 3_f64.sqrt()),
             (Distribution::Normal, 20.0),
             (Distribution::Pareto, 20.0),
         ] {
-            let mut settings = direction();
+            let mut settings = plain_direction();
             settings.delay = Span::from_millis(100);
             settings.jitter = Span::from_millis(20);
             settings.distribution = distribution;
             let delays = (0..100_000)
-                .map(|n| settings.propagation(word(n)).as_secs_f64() * 1e3)
+                .map(|n| settings.propagation_delay(word(n)).as_secs_f64() * 1e3)
                 .collect::<Vec<_>>();
             assert_mean(delays.iter().copied(), 100.0, sd);
             // The fourth moment bounds how far the sample's variance may stray; Pareto's is from
@@ -192,13 +193,13 @@ mod tests {
 
     #[test]
     fn a_delay_never_falls_below_zero() {
-        let mut settings = direction();
+        let mut settings = plain_direction();
         settings.delay = Span::from_millis(1);
         settings.jitter = Span::from_secs(1);
         for distribution in [Distribution::Uniform, Distribution::Normal, Distribution::Pareto] {
             settings.distribution = distribution;
-            assert_eq!(settings.propagation(0), Span::ZERO);
-            assert!(settings.propagation(u32::MAX) > Span::from_millis(900));
+            assert_eq!(settings.propagation_delay(0), Span::ZERO);
+            assert!(settings.propagation_delay(u32::MAX) > Span::from_millis(900));
         }
     }
 }

@@ -5,38 +5,38 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::line::Line;
+use super::fate_override::{FateOverride, ForcedFate};
 use super::loss::LossState;
 use super::outage::Outages;
-use super::overrule::{ForcedFate, Overrule};
-use super::script::{Script, Sending};
-use super::settings::{DirectionSettings, LinkSettings, Reorder};
-use crate::base::draw::{Key, philox};
-use crate::base::event::{Arrival, Fate, Loss};
-use crate::base::name::{Kind, PacketName, Way};
+use super::recorded_fates::{RecordedFates, SendAttempt};
+use super::settings::{DirectionSettings, LinkSettings, ReorderRule};
+use super::tx_queue::TxQueue;
+use crate::base::draw::{DrawKey, philox};
+use crate::base::event::{Arrival, Fate, LossReason};
+use crate::base::name::{Direction, PacketKind, PacketName};
 use crate::base::time::{Span, Time};
 
 /// Separates the two blocks of draws about one packet; see [`PacketName::counter`].
-const FIRST: u16 = 0;
-const SECOND: u16 = 1;
+const FIRST_DRAWS: u16 = 0;
+const SECOND_DRAWS: u16 = 1;
 /// Draws the key of the luck of all segments of a packet but the first sending of the first one.
-const SEGMENTS: u16 = 2;
+const SEGMENT_DRAWS: u16 = 2;
 
 /// Whose luck a link's is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkKeys {
     /// From the client to the broker.
-    pub up: Key,
+    pub up: DrawKey,
     /// From the broker to the client.
-    pub down: Key,
+    pub down: DrawKey,
     /// The times in which the link is down.
-    pub outage: Key,
+    pub outage: DrawKey,
 }
 
 impl LinkKeys {
     /// The luck of the link of the client with this name, in the trial whose luck is `root`.
     #[must_use]
-    pub fn new(root: Key, client: &str) -> Self {
+    pub fn new(root: DrawKey, client: &str) -> Self {
         let link = root.child(b"link").child(client.as_bytes());
         Self { up: link.child(b"up"), down: link.child(b"down"), outage: link.child(b"outage") }
     }
@@ -45,8 +45,8 @@ impl LinkKeys {
 /// The luck of the messages of the stream with this name, which [`LinkState::fate`] wants as the
 /// origin of their packets.
 #[must_use]
-pub fn origin(root: Key, stream: &str) -> Key {
-    root.child(b"stream").child(stream.as_bytes())
+pub fn publisher_key(root: DrawKey, publisher: &str) -> DrawKey {
+    root.child(b"stream").child(publisher.as_bytes())
 }
 
 /// One link: what it is set to do, and where it stands.
@@ -55,8 +55,8 @@ pub struct LinkState {
     // The same in all states of a trial.
     #[serde(skip)]
     settings: Arc<LinkSettings>,
-    up: Direction,
-    down: Direction,
+    up: DirectionState,
+    down: DirectionState,
     // Nothing is left to luck where states are compared.
     #[serde(skip)]
     outages: Outages,
@@ -65,7 +65,7 @@ pub struct LinkState {
     partitioned: [bool; 2],
     // The same in all states of a trial.
     #[serde(skip)]
-    script: Script,
+    recorded_fates: RecordedFates,
 }
 
 impl LinkState {
@@ -74,24 +74,28 @@ impl LinkState {
     pub fn new(settings: Arc<LinkSettings>, keys: LinkKeys) -> Self {
         Self {
             settings,
-            up: Direction::new(keys.up),
-            down: Direction::new(keys.down),
+            up: DirectionState::new(keys.up),
+            down: DirectionState::new(keys.down),
             outages: Outages::new(keys.outage),
             is_down: false,
             partitioned: [false; 2],
-            script: Script::default(),
+            recorded_fates: RecordedFates::default(),
         }
     }
 
     /// Lets fates and outages be read from a script in place of luck, or be written down.
-    pub fn follow(&mut self, script: Script, outages: Option<Vec<(Span, Span)>>) {
-        self.script = script;
-        self.outages.follow(outages);
+    pub fn set_recorded_fates(
+        &mut self,
+        recorded: RecordedFates,
+        outages: Option<Vec<(Span, Span)>>,
+    ) {
+        self.recorded_fates = recorded;
+        self.outages.set_recorded(outages);
     }
 
     /// The fates that were written down, in order of the sendings.
-    pub fn take_record(&mut self) -> Vec<(Sending, ForcedFate)> {
-        self.script.record.take().unwrap_or_default()
+    pub fn take_recorded_fates(&mut self) -> Vec<(SendAttempt, ForcedFate)> {
+        self.recorded_fates.recording.take().unwrap_or_default()
     }
 
     /// Decides what becomes of a packet handed over at `now` in the direction of its name.
@@ -104,32 +108,32 @@ impl LinkState {
     pub fn fate(
         &mut self,
         now: Time,
-        origin: Option<Key>,
+        publisher_key: Option<DrawKey>,
         name: &PacketName,
         wire_bytes: u32,
     ) -> Fate {
-        self.fate_under(&mut (), now, origin, name, wire_bytes)
+        self.fate_with_override(&mut (), now, publisher_key, name, wire_bytes)
     }
 
     /// As [`Self::fate`], but `overrule` has the last word. The packet still uses the line and
     /// steps the loss model, so that no other packet's fate shifts.
     #[inline]
-    pub fn fate_under<O: Overrule + ?Sized>(
+    pub fn fate_with_override<O: FateOverride + ?Sized>(
         &mut self,
-        overrule: &mut O,
+        fate_override: &mut O,
         now: Time,
-        origin: Option<Key>,
+        publisher_key: Option<DrawKey>,
         name: &PacketName,
         wire_bytes: u32,
     ) -> Fate {
-        let is_blocked = self.is_blocked(name.way);
-        let (settings, direction, script) = self.direction(name.way);
-        let key = origin.map_or(direction.key, |origin| direction.key.with(origin));
-        let packet = Packet { now, key, name, wire_bytes };
-        let fate = direction.fate(settings, script, is_blocked, &packet, overrule);
+        let is_blocked = self.is_blocked(name.direction);
+        let (settings, direction, recorded) = self.direction_mut(name.direction);
+        let key = publisher_key.map_or(direction.key, |origin| direction.key.combined_with(origin));
+        let packet = LinkPacket { now, key, name, wire_bytes };
+        let fate = direction.fate(settings, recorded, is_blocked, &packet, fate_override);
         match fate {
-            Due::Lost(loss) => Fate::Lost(loss),
-            Due::Arrives(at, again) => Fate::Arrives(direction.arrival(at, again)),
+            PendingFate::Lost(loss) => Fate::Lost(loss),
+            PendingFate::Arrives(at, again) => Fate::Arrives(direction.arrival(at, again)),
         }
     }
 
@@ -141,63 +145,66 @@ impl LinkState {
     pub fn segment_fate(
         &mut self,
         now: Time,
-        origin: Option<Key>,
+        publisher_key: Option<DrawKey>,
         name: &PacketName,
         segment: u32,
         attempt: u32,
         wire_bytes: u32,
     ) -> Fate {
-        let is_blocked = self.is_blocked(name.way);
-        let (settings, direction, script) = self.direction(name.way);
-        let key = origin.map_or(direction.key, |origin| direction.key.with(origin));
+        let is_blocked = self.is_blocked(name.direction);
+        let (settings, direction, recorded) = self.direction_mut(name.direction);
+        let key = publisher_key.map_or(direction.key, |origin| direction.key.combined_with(origin));
         let draw = |block: u16| {
             if segment == 0 && attempt == 0 {
-                return key.draw(name.counter(block));
+                return key.draw(name.draw_counter(block));
             }
-            let [a, b, ..] = key.draw(name.counter(SEGMENTS));
+            let [a, b, ..] = key.draw(name.draw_counter(SEGMENT_DRAWS));
             philox([a, b], [segment, attempt, u32::from(block), 0])
         };
-        let [loss, jitter, ..] = draw(FIRST);
-        let missing = direction.loss.meets(&settings.loss, now, loss, || draw(SECOND)[0]);
+        let [loss, jitter, ..] = draw(FIRST_DRAWS);
+        let missing = direction.loss.sample(&settings.loss, now, loss, || draw(SECOND_DRAWS)[0]);
         if is_blocked {
-            return Fate::Lost(Loss::Outage);
+            return Fate::Lost(LossReason::Outage);
         }
-        let Ok(leaves) = direction.line.enter(settings, now, wire_bytes) else {
-            return Fate::Lost(Loss::QueueFull);
+        let Ok(leaves) = direction.tx_queue.enqueue(settings, now, wire_bytes) else {
+            return Fate::Lost(LossReason::QueueFull);
         };
         let plain = leaves + settings.delay;
         let drawn = match missing {
-            Some(loss) => Due::Lost(loss),
-            None => Due::Arrives(leaves + settings.propagation(jitter), None),
+            Some(loss) => PendingFate::Lost(loss),
+            None => PendingFate::Arrives(leaves + settings.propagation_delay(jitter), None),
         };
-        let sending = Sending { packet: *name, segment, attempt };
-        match drawn.by(script, sending, now, plain) {
-            Due::Lost(loss) => Fate::Lost(loss),
-            Due::Arrives(at, _) => Fate::at(at),
+        let sending = SendAttempt { packet: *name, segment, attempt };
+        match drawn.apply_recorded(recorded, sending, now, plain) {
+            PendingFate::Lost(loss) => Fate::Lost(loss),
+            PendingFate::Arrives(at, _) => Fate::arriving_at(at),
         }
     }
 
     /// The mean delay against this direction: how long an acknowledgement takes to come back.
     #[must_use]
-    pub fn reverse_delay(&self, way: Way) -> Span {
-        match way {
-            Way::Up => self.settings.down.delay,
-            Way::Down => self.settings.up.delay,
+    pub fn reverse_delay(&self, direction: Direction) -> Span {
+        match direction {
+            Direction::Up => self.settings.down.delay,
+            Direction::Down => self.settings.up.delay,
         }
     }
 
-    fn direction(&mut self, way: Way) -> (&DirectionSettings, &mut Direction, &mut Script) {
-        match way {
-            Way::Up => (&self.settings.up, &mut self.up, &mut self.script),
-            Way::Down => (&self.settings.down, &mut self.down, &mut self.script),
+    fn direction_mut(
+        &mut self,
+        direction: Direction,
+    ) -> (&DirectionSettings, &mut DirectionState, &mut RecordedFates) {
+        match direction {
+            Direction::Up => (&self.settings.up, &mut self.up, &mut self.recorded_fates),
+            Direction::Down => (&self.settings.down, &mut self.down, &mut self.recorded_fates),
         }
     }
 
     /// Starts what counts from the start of the traffic: bursts and outages.
-    pub fn traffic_began(&mut self, now: Time) {
-        self.up.loss.traffic_began(&self.settings.up.loss, now);
-        self.down.loss.traffic_began(&self.settings.down.loss, now);
-        self.outages.traffic_began(now);
+    pub fn start_traffic(&mut self, now: Time) {
+        self.up.loss.start_traffic(&self.settings.up.loss, now);
+        self.down.loss.start_traffic(&self.settings.down.loss, now);
+        self.outages.start_traffic(now);
     }
 
     /// Ends what is a fault and not a property of the link: it is up in both directions, and no
@@ -205,7 +212,7 @@ impl LinkState {
     pub const fn end_faults(&mut self) {
         self.is_down = false;
         self.partitioned = [false; 2];
-        self.outages.end();
+        self.outages.stop();
     }
 
     /// When the next outage begins and ends; `None` if there is none, before the traffic began and
@@ -228,105 +235,108 @@ impl LinkState {
 
     /// Puts one direction down or up, as [`Self::set_down`] does both and apart from it: a packet
     /// gets through where neither stops it.
-    pub const fn set_partitioned(&mut self, way: Way, is_partitioned: bool) {
-        self.partitioned[way as usize] = is_partitioned;
+    pub const fn set_partitioned(&mut self, direction: Direction, is_partitioned: bool) {
+        self.partitioned[direction as usize] = is_partitioned;
     }
 
     /// Whether nothing gets through in this direction: the link is down, or partitioned.
     #[must_use]
-    pub const fn is_blocked(&self, way: Way) -> bool {
-        self.is_down || self.partitioned[way as usize]
+    pub const fn is_blocked(&self, direction: Direction) -> bool {
+        self.is_down || self.partitioned[direction as usize]
     }
 }
 
 /// Where one direction stands.
 #[derive(Clone, Debug, Serialize)]
-struct Direction {
+struct DirectionState {
     // Nothing is left to luck where states are compared.
     #[serde(skip)]
-    key: Key,
-    line: Line,
+    key: DrawKey,
+    tx_queue: TxQueue,
     loss: LossState,
     /// Packets handed over since one was sent ahead.
-    since_ahead: u32,
+    since_reordered: u32,
     /// The latest arrival so far.
     // Told of a packet that overtakes, and decides nothing.
     #[serde(skip)]
-    latest: Time,
+    latest_arrival: Time,
 }
 
 /// A packet as a direction sees it.
-struct Packet<'a> {
+struct LinkPacket<'a> {
     now: Time,
-    key: Key,
+    key: DrawKey,
     name: &'a PacketName,
     wire_bytes: u32,
 }
 
 /// A fate before it is known whom the packet overtakes.
-enum Due {
-    Lost(Loss),
+enum PendingFate {
+    Lost(LossReason),
     Arrives(Time, Option<Time>),
 }
 
-impl Direction {
-    fn new(key: Key) -> Self {
+impl DirectionState {
+    fn new(key: DrawKey) -> Self {
         Self {
             key,
-            line: Line::default(),
+            tx_queue: TxQueue::default(),
             loss: LossState::new(key.child(b"burst")),
-            since_ahead: 0,
-            latest: Time::ZERO,
+            since_reordered: 0,
+            latest_arrival: Time::ZERO,
         }
     }
 
     #[inline]
-    fn fate<O: Overrule + ?Sized>(
+    fn fate<O: FateOverride + ?Sized>(
         &mut self,
         settings: &DirectionSettings,
-        script: &mut Script,
+        recorded: &mut RecordedFates,
         is_blocked: bool,
-        packet: &Packet<'_>,
-        overrule: &mut O,
-    ) -> Due {
-        let &Packet { now, key, name, wire_bytes } = packet;
+        packet: &LinkPacket<'_>,
+        fate_override: &mut O,
+    ) -> PendingFate {
+        let &LinkPacket { now, key, name, wire_bytes } = packet;
         // One word for one question, so that no answer shifts another.
-        let [loss, jitter, duplicate, reorder] = key.draw(name.counter(FIRST));
-        let second = || key.draw(name.counter(SECOND));
-        let sending = Sending::first(*name);
-        if name.kind == Kind::Reset {
-            let drawn = Due::Arrives(now + settings.propagation(jitter), None);
-            return drawn.by(script, sending, now, now + settings.delay);
+        let [loss, jitter, duplicate, reorder] = key.draw(name.draw_counter(FIRST_DRAWS));
+        let second = || key.draw(name.draw_counter(SECOND_DRAWS));
+        let sending = SendAttempt::first(*name);
+        if name.kind == PacketKind::Reset {
+            let drawn = PendingFate::Arrives(now + settings.propagation_delay(jitter), None);
+            return drawn.apply_recorded(recorded, sending, now, now + settings.delay);
         }
-        let missing = self.loss.meets(&settings.loss, now, loss, || second()[0]);
-        let ahead = settings.reorder.is_some_and(|rule| self.goes_ahead(rule, reorder));
-        let left = if is_blocked { Ok(now) } else { self.line.enter(settings, now, wire_bytes) };
+        let missing = self.loss.sample(&settings.loss, now, loss, || second()[0]);
+        let ahead = settings.reorder.is_some_and(|rule| self.is_sent_ahead(rule, reorder));
+        let left =
+            if is_blocked { Ok(now) } else { self.tx_queue.enqueue(settings, now, wire_bytes) };
         let (Ok(leaves) | Err(leaves)) = left;
         let plain = leaves + settings.delay;
-        if let Some(forced) = overrule.overrule(now, name, plain) {
-            return forced.due(now, plain);
+        if let Some(forced) = fate_override.override_fate(now, name, plain) {
+            return forced.to_pending_fate(now, plain);
         }
         if is_blocked {
-            return Due::Lost(Loss::Outage);
+            return PendingFate::Lost(LossReason::Outage);
         }
         if left.is_err() {
-            return Due::Lost(Loss::QueueFull);
+            return PendingFate::Lost(LossReason::QueueFull);
         }
         if let Some(loss) = missing {
-            return Due::Lost(loss).by(script, sending, now, plain);
+            return PendingFate::Lost(loss).apply_recorded(recorded, sending, now, plain);
         }
-        let at = if ahead { leaves } else { leaves + settings.propagation(jitter) };
-        let again =
-            settings.duplicate.hits(duplicate).then(|| leaves + settings.propagation(second()[1]));
-        Due::Arrives(at, again).by(script, sending, now, plain)
+        let at = if ahead { leaves } else { leaves + settings.propagation_delay(jitter) };
+        let again = settings
+            .duplicate
+            .hits(duplicate)
+            .then(|| leaves + settings.propagation_delay(second()[1]));
+        PendingFate::Arrives(at, again).apply_recorded(recorded, sending, now, plain)
     }
 
     /// Whether a packet skips the delay, as tc-netem(8) has it: after one that did, the next
     /// `gap - 1` may not.
-    fn goes_ahead(&mut self, rule: Reorder, word: u32) -> bool {
-        let may = self.since_ahead >= rule.gap.saturating_sub(1);
+    fn is_sent_ahead(&mut self, rule: ReorderRule, word: u32) -> bool {
+        let may = self.since_reordered >= rule.gap.saturating_sub(1);
         let ahead = may && rule.chance.hits(word);
-        self.since_ahead = if ahead { 0 } else { self.since_ahead.saturating_add(1) };
+        self.since_reordered = if ahead { 0 } else { self.since_reordered.saturating_add(1) };
         ahead
     }
 
@@ -337,42 +347,50 @@ impl Direction {
             Some(again) => (at.min(again), Some(at.max(again))),
             None => (at, None),
         };
-        let overtakes = first < self.latest;
-        self.latest = self.latest.max(again.unwrap_or(first));
-        Arrival { at: first, again, overtakes }
+        let overtakes = first < self.latest_arrival;
+        self.latest_arrival = self.latest_arrival.max(again.unwrap_or(first));
+        Arrival { at: first, duplicate_at: again, overtakes }
     }
 }
 
-impl Due {
+impl PendingFate {
     /// What the script makes of a fate that was drawn: it is the one to be read, if one is, and it
     /// is written down unless it is `plain`.
     #[inline]
-    fn by(self, script: &mut Script, sending: Sending, now: Time, plain: Time) -> Self {
-        let due = script.read(&sending).map_or(self, |forced| forced.due(now, plain));
-        script.write(sending, || due.unless_plain(now, plain));
+    fn apply_recorded(
+        self,
+        recorded: &mut RecordedFates,
+        sending: SendAttempt,
+        now: Time,
+        plain: Time,
+    ) -> Self {
+        let due = recorded
+            .replayed_fate(&sending)
+            .map_or(self, |forced| forced.to_pending_fate(now, plain));
+        recorded.record_fate(sending, || due.to_forced_unless_plain(now, plain));
         due
     }
 
-    fn unless_plain(&self, now: Time, plain: Time) -> Option<ForcedFate> {
+    fn to_forced_unless_plain(&self, now: Time, plain: Time) -> Option<ForcedFate> {
         match *self {
             Self::Lost(loss) => Some(ForcedFate::Lost(loss)),
             Self::Arrives(at, None) if at == plain => None,
             Self::Arrives(at, again) => {
                 let first = again.map_or(at, |again| again.min(at));
                 let again = again.map(|again| again.max(at).since(now));
-                Some(ForcedFate::Arrives { after: first.since(now), again })
+                Some(ForcedFate::Arrives { delay: first.since(now), duplicate_delay: again })
             }
         }
     }
 }
 
 impl ForcedFate {
-    fn due(self, now: Time, plain: Time) -> Due {
+    fn to_pending_fate(self, now: Time, plain: Time) -> PendingFate {
         match self {
-            Self::Lost(loss) => Due::Lost(loss),
-            Self::Plain => Due::Arrives(plain, None),
-            Self::Arrives { after, again } => {
-                Due::Arrives(now + after, again.map(|again| now + again))
+            Self::Lost(loss) => PendingFate::Lost(loss),
+            Self::Undisturbed => PendingFate::Arrives(plain, None),
+            Self::Arrives { delay: after, duplicate_delay: again } => {
+                PendingFate::Arrives(now + after, again.map(|again| now + again))
             }
         }
     }

@@ -16,8 +16,8 @@ use serde::Serialize;
 
 use super::interval::exponential;
 use super::settings::LossModel;
-use crate::base::draw::{Key, open_unit};
-use crate::base::event::Loss;
+use crate::base::draw::{DrawKey, uniform_open_unit};
+use crate::base::event::LossReason;
 use crate::base::time::{Span, Time};
 
 /// Where the loss model of one direction stands.
@@ -26,72 +26,72 @@ pub struct LossState {
     /// Whose luck the lengths of good and bad times are.
     // Nothing is left to luck where states are compared.
     #[serde(skip)]
-    key: Key,
+    key: DrawKey,
     /// Whether the link is in its bad state.
-    bad: bool,
+    is_bad: bool,
     /// How many times have begun since the traffic did, for `burst`.
     sojourn: u32,
     /// When the present time ends, for `burst`.
-    until: Time,
+    sojourn_ends: Time,
 }
 
 impl LossState {
     /// In the good state, with no clock running.
     #[must_use]
-    pub const fn new(key: Key) -> Self {
-        Self { key, bad: false, sojourn: 0, until: Time::NEVER }
+    pub const fn new(key: DrawKey) -> Self {
+        Self { key, is_bad: false, sojourn: 0, sojourn_ends: Time::NEVER }
     }
 
     /// Starts the clock of `burst`.
-    pub fn traffic_began(&mut self, model: &LossModel, now: Time) {
+    pub fn start_traffic(&mut self, model: &LossModel, now: Time) {
         if let LossModel::Burst { good, bad, .. } = *model {
             let share = bad.as_secs_f64() / (bad + good).as_secs_f64();
             let [state, length, ..] = self.key.draw([0; 4]);
-            self.bad = open_unit(state) < share;
+            self.is_bad = uniform_open_unit(state) < share;
             self.sojourn = 0;
-            self.until = now + sojourn(if self.bad { bad } else { good }, length);
+            self.sojourn_ends = now + sample_sojourn(if self.is_bad { bad } else { good }, length);
         }
     }
 
     /// Whether the way loses a packet handed over at `now`, and steps the model. `word` decides
     /// the loss, `transition` the step of a `gemodel`. Calls come in order of time.
     #[inline]
-    pub fn meets(
+    pub fn sample(
         &mut self,
         model: &LossModel,
         now: Time,
         word: u32,
         transition: impl FnOnce() -> u32,
-    ) -> Option<Loss> {
+    ) -> Option<LossReason> {
         let (bad, chance) = match *model {
             LossModel::Random(chance) => (false, chance),
             LossModel::GilbertElliott { p, r, loss_bad, loss_good } => {
-                let bad = self.bad;
-                self.bad ^= if bad { r } else { p }.hits(transition());
+                let bad = self.is_bad;
+                self.is_bad ^= if bad { r } else { p }.hits(transition());
                 (bad, if bad { loss_bad } else { loss_good })
             }
             LossModel::Burst { good, bad, loss_bad, loss_good } => {
-                self.pass(now, good, bad);
-                (self.bad, if self.bad { loss_bad } else { loss_good })
+                self.advance_to(now, good, bad);
+                (self.is_bad, if self.is_bad { loss_bad } else { loss_good })
             }
         };
-        chance.hits(word).then_some(if bad { Loss::Burst } else { Loss::Random })
+        chance.hits(word).then_some(if bad { LossReason::Burst } else { LossReason::Random })
     }
 
     /// Lets good and bad times pass until `now`.
     #[inline]
-    fn pass(&mut self, now: Time, good: Span, bad: Span) {
-        while self.until <= now {
-            self.bad = !self.bad;
+    fn advance_to(&mut self, now: Time, good: Span, bad: Span) {
+        while self.sojourn_ends <= now {
+            self.is_bad = !self.is_bad;
             self.sojourn = self.sojourn.wrapping_add(1);
             let [_, length, ..] = self.key.draw([self.sojourn, 0, 0, 0]);
-            self.until += sojourn(if self.bad { bad } else { good }, length);
+            self.sojourn_ends += sample_sojourn(if self.is_bad { bad } else { good }, length);
         }
     }
 }
 
 /// A good or bad time; at least a nanosecond, so that a clock with means of zero still moves.
-fn sojourn(mean: Span, word: u32) -> Span {
+fn sample_sojourn(mean: Span, word: u32) -> Span {
     exponential(mean, word).max(Span::from_nanos(1))
 }
 
@@ -99,14 +99,14 @@ fn sojourn(mean: Span, word: u32) -> Span {
 mod tests {
     use super::*;
     use crate::base::draw::Chance;
-    use crate::network::testing::{assert_mean, assert_share, share};
+    use crate::network::test_support::{assert_mean, assert_share, chance};
 
     const N: u32 = 200_000;
 
-    fn ge(p: f64, r: f64) -> LossModel {
+    fn gilbert_elliott(p: f64, r: f64) -> LossModel {
         LossModel::GilbertElliott {
-            p: share(p),
-            r: share(r),
+            p: chance(p),
+            r: chance(r),
             loss_bad: Chance::ALWAYS,
             loss_good: Chance::NEVER,
         }
@@ -114,13 +114,13 @@ mod tests {
 
     /// The losses of packets `spacing` apart from the start of the traffic on.
     fn losses(model: LossModel, spacing: Span) -> Vec<bool> {
-        let mut state = LossState::new(Key::new(5).child(b"burst"));
-        state.traffic_began(&model, Time::ZERO);
+        let mut state = LossState::new(DrawKey::new(5).child(b"burst"));
+        state.start_traffic(&model, Time::ZERO);
         (0..N)
             .map(|n| {
-                let [word, transition, ..] = Key::new(9).draw([n, 0, 0, 0]);
+                let [word, transition, ..] = DrawKey::new(9).draw([n, 0, 0, 0]);
                 let now = Time::ZERO + spacing.times(u64::from(n));
-                state.meets(&model, now, word, || transition).is_some()
+                state.sample(&model, now, word, || transition).is_some()
             })
             .collect()
     }
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn random_loss_has_its_rate() {
         for rate in [0.0, 0.01, 0.3, 1.0] {
-            let losses = losses(LossModel::Random(share(rate)), Span::ZERO);
+            let losses = losses(LossModel::Random(chance(rate)), Span::ZERO);
             assert_share(&losses, rate, 1.0);
         }
     }
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn gemodel_has_its_stationary_loss_and_mean_run() {
         let (p, r) = (0.02, 0.25);
-        let losses = losses(ge(p, r), Span::ZERO);
+        let losses = losses(gilbert_elliott(p, r), Span::ZERO);
         // A two-state chain's share has the variance of independent packets times
         // (1 + c) / (1 - c), with the correlation c = 1 - p - r of neighbours.
         assert_share(&losses, p / (p + r), (2.0 - p - r) / (p + r));
@@ -156,21 +156,21 @@ mod tests {
     #[test]
     fn gemodel_loses_by_the_chance_of_its_state() {
         let model = LossModel::GilbertElliott {
-            p: share(0.05),
-            r: share(0.2),
-            loss_bad: share(0.5),
-            loss_good: share(0.1),
+            p: chance(0.05),
+            r: chance(0.2),
+            loss_bad: chance(0.5),
+            loss_good: chance(0.1),
         };
         // Bad for 0.05 / 0.25 of the packets; the inflation is that of the state, an upper bound.
         assert_share(&losses(model, Span::ZERO), 0.2 * 0.5 + 0.8 * 0.1, 7.0);
     }
 
     #[test]
-    fn gemodel_starts_good_and_judges_before_it_steps() {
-        let mut state = LossState::new(Key::new(1));
-        let model = ge(1.0, 1.0);
-        let fates = [0; 4].map(|word| state.meets(&model, Time::ZERO, word, || 0));
-        assert_eq!(fates, [None, Some(Loss::Burst), None, Some(Loss::Burst)]);
+    fn gemodel_starts_good_and_samples_before_it_steps() {
+        let mut state = LossState::new(DrawKey::new(1));
+        let model = gilbert_elliott(1.0, 1.0);
+        let fates = [0; 4].map(|word| state.sample(&model, Time::ZERO, word, || 0));
+        assert_eq!(fates, [None, Some(LossReason::Burst), None, Some(LossReason::Burst)]);
     }
 
     #[test]
@@ -198,9 +198,9 @@ mod tests {
         };
         let began_bad = (0..20_000)
             .map(|seed| {
-                let mut state = LossState::new(Key::new(seed));
-                state.traffic_began(&model, Time::ZERO);
-                state.meets(&model, Time::ZERO, 0, || 0).is_some()
+                let mut state = LossState::new(DrawKey::new(seed));
+                state.start_traffic(&model, Time::ZERO);
+                state.sample(&model, Time::ZERO, 0, || 0).is_some()
             })
             .collect::<Vec<_>>();
         assert_share(&began_bad, 0.25, 1.0);
@@ -214,12 +214,12 @@ mod tests {
             loss_bad: Chance::ALWAYS,
             loss_good: Chance::NEVER,
         };
-        let mut state = LossState::new(Key::new(2));
+        let mut state = LossState::new(DrawKey::new(2));
         let hour = Time::ZERO + Span::from_secs(3_600);
-        assert_eq!(state.meets(&model, hour, 0, || 0), None);
-        state.traffic_began(&model, hour);
+        assert_eq!(state.sample(&model, hour, 0, || 0), None);
+        state.start_traffic(&model, hour);
         let later = hour + Span::from_millis(1);
-        assert_eq!(state.meets(&model, later, 0, || 0), Some(Loss::Burst));
+        assert_eq!(state.sample(&model, later, 0, || 0), Some(LossReason::Burst));
     }
 
     #[test]

@@ -29,19 +29,19 @@
 //! [`link::LinkState`] is the state of one link and the only door to all this; a
 //! [`overrule::Overrule`] puts single fates in place of what was drawn.
 
+pub mod fate_override;
 pub mod interval;
 pub mod jitter;
-pub mod line;
 pub mod link;
 pub mod loss;
 pub mod outage;
-pub mod overrule;
 pub mod presets;
 pub mod radio;
-pub mod script;
+pub mod recorded_fates;
 pub mod settings;
 pub mod tcp;
 #[cfg(test)]
-mod testing;
+mod test_support;
 #[cfg(test)]
 mod tests;
+pub mod tx_queue;

@@ -22,10 +22,10 @@ use crate::base::time::Span;
 pub const UDP_HEADERS: u32 = 28;
 
 /// A named preset.
-pub type Preset = (&'static str, fn() -> LinkSettings);
+pub type LinkPreset = (&'static str, fn() -> LinkSettings);
 
 /// Every preset by the name that scenarios use.
-pub const ALL: [Preset; 6] = [
+pub const ALL: [LinkPreset; 6] = [
     ("lan", lan),
     ("wifi", wifi),
     ("lte", lte),
@@ -52,7 +52,7 @@ impl LinkSettings {
 impl DirectionSettings {
     /// A direction that only delays, always by as much.
     #[must_use]
-    pub const fn clean(delay: Span) -> Self {
+    pub const fn delay_only(delay: Span) -> Self {
         Self {
             delay,
             jitter: Span::ZERO,
@@ -72,14 +72,14 @@ impl DirectionSettings {
 /// Effect: every QoS delivers everything once; the levels differ in packets and bytes only.
 #[must_use]
 pub fn lan() -> LinkSettings {
-    let way = DirectionSettings {
+    let direction = DirectionSettings {
         jitter: micros(50),
         distribution: Distribution::Normal,
         rate: Some(100_000_000),
         queue: Some(1_000),
-        ..DirectionSettings::clean(micros(200))
+        ..DirectionSettings::delay_only(micros(200))
     };
-    LinkSettings::datagram(way.clone(), way)
+    LinkSettings::datagram(direction.clone(), direction)
 }
 
 /// A busy Wi-Fi cell: all numbers are estimates. Retries in the radio hide most losses but make
@@ -89,16 +89,16 @@ pub fn lan() -> LinkSettings {
 /// Effect: QoS 0 loses about one message in a hundred on each hop; packets are reordered.
 #[must_use]
 pub fn wifi() -> LinkSettings {
-    let way = DirectionSettings {
+    let direction = DirectionSettings {
         jitter: Span::from_millis(3),
         distribution: Distribution::Pareto,
         loss: LossModel::Random(Chance::from_share(0.01)),
         duplicate: Chance::from_share(0.001),
         rate: Some(20_000_000),
         queue: Some(250),
-        ..DirectionSettings::clean(Span::from_millis(3))
+        ..DirectionSettings::delay_only(Span::from_millis(3))
     };
-    LinkSettings::datagram(way.clone(), way)
+    LinkSettings::datagram(direction.clone(), direction)
 }
 
 /// LTE in motion: round trip and rate of `WebPageTest`'s profile "LTE" (12 Mbit/s each way, 70 ms).
@@ -108,15 +108,15 @@ pub fn wifi() -> LinkSettings {
 /// a second is likely to be lost too.
 #[must_use]
 pub fn lte() -> LinkSettings {
-    let way = DirectionSettings {
+    let direction = DirectionSettings {
         jitter: Span::from_millis(8),
         distribution: Distribution::Normal,
         loss: burst(Span::from_secs(30), Span::from_millis(500), 1.0, 0.001),
         rate: Some(12_000_000),
         queue: Some(500),
-        ..DirectionSettings::clean(Span::from_millis(35))
+        ..DirectionSettings::delay_only(Span::from_millis(35))
     };
-    LinkSettings::datagram(way.clone(), way)
+    LinkSettings::datagram(direction.clone(), direction)
 }
 
 /// NB-IoT in fair coverage. Category NB1 is published with peaks of about 26 kbit/s down and 62
@@ -128,15 +128,15 @@ pub fn lte() -> LinkSettings {
 /// set the retry well above 2 s. Bytes cost time: 100 bytes take 50 ms to send.
 #[must_use]
 pub fn nb_iot() -> LinkSettings {
-    let way = |rate| DirectionSettings {
+    let direction = |rate| DirectionSettings {
         jitter: Span::from_millis(400),
         distribution: Distribution::Pareto,
         loss: LossModel::Random(Chance::from_share(0.02)),
         rate: Some(rate),
         queue: Some(20),
-        ..DirectionSettings::clean(Span::from_millis(800))
+        ..DirectionSettings::delay_only(Span::from_millis(800))
     };
-    LinkSettings::datagram(way(16_000), way(24_000))
+    LinkSettings::datagram(direction(16_000), direction(24_000))
 }
 
 /// A geostationary satellite: RFC 2488 gives 239.6 to 279.0 ms for one hop up and down again, of
@@ -146,15 +146,15 @@ pub fn nb_iot() -> LinkSettings {
 /// 0.6 s resends everything.
 #[must_use]
 pub fn satellite() -> LinkSettings {
-    let way = |rate| DirectionSettings {
+    let direction = |rate| DirectionSettings {
         jitter: Span::from_millis(5),
         distribution: Distribution::Normal,
         loss: burst(Span::from_secs(300), Span::from_secs(2), 0.9, 0.001),
         rate: Some(rate),
         queue: Some(500),
-        ..DirectionSettings::clean(Span::from_millis(280))
+        ..DirectionSettings::delay_only(Span::from_millis(280))
     };
-    LinkSettings::datagram(way(2_000_000), way(10_000_000))
+    LinkSettings::datagram(direction(2_000_000), direction(10_000_000))
 }
 
 /// A link as slow as `LoRa` at spreading factor 9: 1,760 bit/s (data rate 3 of EU868 in the
@@ -167,15 +167,18 @@ pub fn satellite() -> LinkSettings {
 /// four packets hurt.
 #[must_use]
 pub fn lora_like() -> LinkSettings {
-    let way = |delay, loss| DirectionSettings {
+    let direction = |delay, loss| DirectionSettings {
         jitter: Span::from_millis(25),
         distribution: Distribution::Normal,
         loss: LossModel::Random(Chance::from_share(loss)),
         rate: Some(1_760),
         queue: Some(4),
-        ..DirectionSettings::clean(delay)
+        ..DirectionSettings::delay_only(delay)
     };
-    LinkSettings::datagram(way(Span::from_millis(100), 0.08), way(Span::from_millis(1_100), 0.12))
+    LinkSettings::datagram(
+        direction(Span::from_millis(100), 0.08),
+        direction(Span::from_millis(1_100), 0.12),
+    )
 }
 
 const fn micros(micros: u64) -> Span {
@@ -196,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_preset_is_found_by_its_name_and_only_there() {
+    fn every_preset_is_found_by_its_exact_name() {
         for (name, settings) in ALL {
             assert_eq!(by_name(name), Some(settings()));
         }
@@ -209,7 +212,7 @@ mod tests {
         for (name, settings) in ALL {
             let LinkSettings { up, down, .. } = settings();
             for way in [up, down] {
-                assert!(way.propagation(0) > Span::ZERO, "{name}");
+                assert!(way.propagation_delay(0) > Span::ZERO, "{name}");
             }
         }
     }

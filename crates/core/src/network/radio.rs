@@ -55,7 +55,7 @@ pub struct RadioSettings {
 /// A state of a radio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the fields of RadioSettings say what each is")]
-pub enum State {
+pub enum RadioState {
     Transmit,
     Receive,
     Wake,
@@ -64,7 +64,7 @@ pub enum State {
     Sleep,
 }
 
-impl State {
+impl RadioState {
     /// All of them, in the order of [`RadioUse::seconds`].
     pub const ALL: [Self; 6] =
         [Self::Transmit, Self::Receive, Self::Wake, Self::Tail, Self::Paging, Self::Sleep];
@@ -86,26 +86,26 @@ impl State {
 impl RadioSettings {
     /// The mean power in a state, in watts.
     #[must_use]
-    pub fn watts(&self, state: State) -> f64 {
+    pub fn watts(&self, state: RadioState) -> f64 {
         let nanowatts = match state {
-            State::Transmit => float(self.transmit_nw),
-            State::Receive => float(self.receive_nw),
-            State::Wake => float(self.wake_nw),
-            State::Tail => float(self.tail_nw),
-            State::Paging => float(self.paging_nw),
-            State::Sleep => self.asleep(),
+            RadioState::Transmit => to_f64(self.transmit_nw),
+            RadioState::Receive => to_f64(self.receive_nw),
+            RadioState::Wake => to_f64(self.wake_nw),
+            RadioState::Tail => to_f64(self.tail_nw),
+            RadioState::Paging => to_f64(self.paging_nw),
+            RadioState::Sleep => self.mean_sleep_power_nw(),
         };
         nanowatts / 1e9
     }
 
     /// The mean power while it sleeps and now and then listens, in nanowatts.
-    fn asleep(&self) -> f64 {
-        let floor = float(self.sleep_nw);
+    fn mean_sleep_power_nw(&self) -> f64 {
+        let floor = to_f64(self.sleep_nw);
         if self.listen_every == Span::ZERO {
             return floor;
         }
         let share = (self.listen.as_secs_f64() / self.listen_every.as_secs_f64()).min(1.0);
-        floor + (float(self.receive_nw) - floor) * share
+        floor + (to_f64(self.receive_nw) - floor) * share
     }
 }
 
@@ -114,10 +114,10 @@ impl RadioSettings {
 pub struct Radio {
     settings: RadioSettings,
     /// When its last packet was through; `None` before the first.
-    quiet_since: Option<Time>,
+    idle_since: Option<Time>,
     /// Every moment before this one is counted. It may lie ahead: a packet takes its time.
-    counted: Time,
-    nanos: [u64; State::ALL.len()],
+    counted_until: Time,
+    nanos: [u64; RadioState::ALL.len()],
     wakes: u64,
 }
 
@@ -125,74 +125,75 @@ impl Radio {
     /// A radio that sleeps since the trial began.
     #[must_use]
     pub const fn new(settings: RadioSettings) -> Self {
-        let nanos = [0; State::ALL.len()];
-        Self { settings, quiet_since: None, counted: Time::ZERO, nanos, wakes: 0 }
+        let nanos = [0; RadioState::ALL.len()];
+        Self { settings, idle_since: None, counted_until: Time::ZERO, nanos, wakes: 0 }
     }
 
     /// It sends so many bytes, as soon as it is done with what it does.
-    pub fn sends(&mut self, now: Time, bytes: u32) {
-        self.works(now, State::Transmit, airtime(bytes, self.settings.up));
+    pub fn send(&mut self, now: Time, bytes: u32) {
+        self.transfer(now, RadioState::Transmit, airtime(bytes, self.settings.up));
     }
 
     /// It receives so many bytes.
-    pub fn receives(&mut self, now: Time, bytes: u32) {
-        self.works(now, State::Receive, airtime(bytes, self.settings.down));
+    pub fn receive(&mut self, now: Time, bytes: u32) {
+        self.transfer(now, RadioState::Receive, airtime(bytes, self.settings.down));
     }
 
     /// Forgets what was counted so far, and no state: what counts begins now.
-    pub fn restart(&mut self, now: Time) {
-        self.rest(now);
-        self.nanos = [0; State::ALL.len()];
+    pub fn reset_counters(&mut self, now: Time) {
+        self.count_idle(now);
+        self.nanos = [0; RadioState::ALL.len()];
         self.wakes = 0;
     }
 
     /// What it used up to `now`. A packet that was begun is counted to its end.
     #[must_use]
-    pub fn used(mut self, now: Time) -> RadioUse {
-        self.rest(now);
+    pub fn usage(mut self, now: Time) -> RadioUse {
+        self.count_idle(now);
         let seconds = self.nanos.map(|nanos| Span::from_nanos(nanos).as_secs_f64());
-        let joules = State::ALL.map(|state| seconds[state as usize] * self.settings.watts(state));
+        let joules =
+            RadioState::ALL.map(|state| seconds[state as usize] * self.settings.watts(state));
         let mut used = RadioUse { clients: 1, seconds, joules, wakes: self.wakes, battery: None };
         if let (Some(capacity), Some(watts)) = (self.settings.battery_uj, used.watts()) {
-            let capacity = float(capacity) / 1e6;
-            let lost = capacity * self.settings.self_discharge / YEAR;
+            let capacity = to_f64(capacity) / 1e6;
+            let lost = capacity * self.settings.self_discharge / SECONDS_PER_YEAR;
             used.battery = Some(BatteryUse { joules: capacity, watts: watts + lost });
         }
         used
     }
 
-    fn works(&mut self, now: Time, state: State, airtime: Span) {
-        self.rest(now);
-        if self.quiet_since.is_none_or(|quiet| now > quiet + self.settings.tail) {
+    fn transfer(&mut self, now: Time, state: RadioState, airtime: Span) {
+        self.count_idle(now);
+        if self.idle_since.is_none_or(|quiet| now > quiet + self.settings.tail) {
             self.wakes += 1;
-            self.spend(State::Wake, self.settings.wake);
+            self.add_time(RadioState::Wake, self.settings.wake);
         }
-        self.spend(state, airtime);
-        self.quiet_since = Some(self.counted);
+        self.add_time(state, airtime);
+        self.idle_since = Some(self.counted_until);
     }
 
     /// Counts the time without packets up to `now`.
-    fn rest(&mut self, now: Time) {
-        if let Some(quiet) = self.quiet_since {
+    fn count_idle(&mut self, now: Time) {
+        if let Some(quiet) = self.idle_since {
             let released = quiet + self.settings.tail;
-            self.rest_until(State::Tail, released.min(now));
-            self.rest_until(State::Paging, (released + self.settings.paging).min(now));
+            self.count_idle_until(RadioState::Tail, released.min(now));
+            self.count_idle_until(RadioState::Paging, (released + self.settings.paging).min(now));
         }
-        self.rest_until(State::Sleep, now);
+        self.count_idle_until(RadioState::Sleep, now);
     }
 
-    fn rest_until(&mut self, state: State, until: Time) {
-        self.spend(state, until.since(self.counted));
+    fn count_idle_until(&mut self, state: RadioState, until: Time) {
+        self.add_time(state, until.since(self.counted_until));
     }
 
-    fn spend(&mut self, state: State, span: Span) {
+    fn add_time(&mut self, state: RadioState, span: Span) {
         self.nanos[state as usize] += span.as_nanos();
-        self.counted += span;
+        self.counted_until += span;
     }
 }
 
 /// Seconds of a year of 365 days.
-const YEAR: f64 = 365.0 * 86_400.0;
+const SECONDS_PER_YEAR: f64 = 365.0 * 86_400.0;
 
 /// How long so many bytes take, rounded up to the nanosecond.
 fn airtime(bytes: u32, rate: u64) -> Span {
@@ -201,7 +202,7 @@ fn airtime(bytes: u32, rate: u64) -> Span {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a physical quantity of 15 digits at most")]
-const fn float(number: u64) -> f64 {
+const fn to_f64(number: u64) -> f64 {
     number as f64
 }
 
@@ -211,9 +212,9 @@ pub struct RadioUse {
     /// How many radios.
     pub clients: u64,
     /// The time they spent in each state, by [`State::ALL`], in seconds.
-    pub seconds: [f64; State::ALL.len()],
+    pub seconds: [f64; RadioState::ALL.len()],
     /// The energy they used in each state, in joules.
-    pub joules: [f64; State::ALL.len()],
+    pub joules: [f64; RadioState::ALL.len()],
     /// How often they woke up.
     pub wakes: u64,
     /// Their batteries, where they have some.
@@ -247,7 +248,7 @@ impl RadioUse {
     /// empties them, `None` without a battery.
     #[must_use]
     pub fn battery_years(&self) -> Option<f64> {
-        self.battery.map(|battery| battery.joules / battery.watts / YEAR)
+        self.battery.map(|battery| battery.joules / battery.watts / SECONDS_PER_YEAR)
     }
 }
 

@@ -15,7 +15,7 @@ pub struct LinkSettings {
     /// From the broker to the client.
     pub down: DirectionSettings,
     /// Times in which both directions are down.
-    pub outage: Option<Outage>,
+    pub outage: Option<OutageModel>,
 }
 
 /// How packets are carried.
@@ -38,7 +38,7 @@ pub struct TcpSettings {
     /// The most bytes of MQTT and TLS in one segment; 1 to 65,495.
     pub mss: u32,
     /// TLS, if there is any.
-    pub tls: Option<Tls>,
+    pub tls: Option<TlsSettings>,
     /// The least retransmission timeout; RFC 6298 says 1 s, Linux has 200 ms.
     pub rto_min: Span,
     /// How long a sent byte may stay unacknowledged before its sender gives the connection up;
@@ -50,7 +50,7 @@ pub struct TcpSettings {
 
 /// TLS on a TCP connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tls {
+pub struct TlsSettings {
     /// Which version.
     pub version: TlsVersion,
     /// Whether all connections of a client but its first resume the TLS session of an earlier one.
@@ -80,7 +80,7 @@ pub struct DirectionSettings {
     /// The chance that a packet which is not lost arrives twice.
     pub duplicate: Chance,
     /// Packets that skip the delay and so overtake others.
-    pub reorder: Option<Reorder>,
+    pub reorder: Option<ReorderRule>,
     /// How fast bytes leave, in bits a second; `None` for at once.
     pub rate: Option<u64>,
     /// How many packets may wait to leave, the one that is leaving included; one more is dropped.
@@ -131,7 +131,7 @@ pub enum LossModel {
 
 /// Packets that are sent on at once, as netem's `reorder PERCENT gap N`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reorder {
+pub struct ReorderRule {
     /// The chance for each packet that may.
     pub chance: Chance,
     /// Only every so-manieth packet may; 1 for each.
@@ -140,16 +140,16 @@ pub struct Reorder {
 
 /// Times in which a link is down, at random.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outage {
+pub struct OutageModel {
     /// From the end of one (or the start of the traffic) to the next.
-    pub every: Interval,
+    pub every: IntervalDistribution,
     /// How long one lasts.
-    pub lasts: Interval,
+    pub lasts: IntervalDistribution,
 }
 
 /// A length of time that repeats, fixed or drawn anew each time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Interval {
+pub enum IntervalDistribution {
     /// Always the same.
     Fixed(Span),
     /// Evenly between two bounds.

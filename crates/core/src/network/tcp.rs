@@ -32,25 +32,25 @@ use serde::Serialize;
 
 use self::rto::Rto;
 use super::link::LinkState;
-use super::settings::{TcpSettings, Tls, TlsVersion};
-use crate::base::draw::Key;
+use super::settings::{TcpSettings, TlsSettings, TlsVersion};
+use crate::base::draw::DrawKey;
 use crate::base::event::Fate;
 use crate::base::fingerprint;
-use crate::base::name::{PacketName, Way};
+use crate::base::name::{Direction, PacketName};
 use crate::base::time::{Span, Time};
 
 /// Bytes of IP and TCP headers that `bytes` bytes of a stream need: those of one segment, if not
 /// of more.
 #[must_use]
 pub fn header_bytes(tcp: &TcpSettings, bytes: u32) -> u32 {
-    tcp.headers.saturating_mul(segments(tcp, bytes))
+    tcp.headers.saturating_mul(segment_count(tcp, bytes))
 }
 
 /// Bytes of TLS records around one MQTT packet of `bytes` bytes. A record carries at most 16 KiB.
 /// With AES-GCM each adds 5 bytes of header, 8 of nonce and 16 of tag in TLS 1.2 (RFC 5288), and 5
 /// of header, 1 of content type and 16 of tag in TLS 1.3 (RFC 8446, section 5.2).
 #[must_use]
-pub fn tls_bytes(tls: Option<Tls>, bytes: u32) -> u32 {
+pub fn tls_bytes(tls: Option<TlsSettings>, bytes: u32) -> u32 {
     let record = match tls.map(|tls| tls.version) {
         None => return 0,
         Some(TlsVersion::V12) => 5 + 8 + 16,
@@ -59,24 +59,24 @@ pub fn tls_bytes(tls: Option<Tls>, bytes: u32) -> u32 {
     record * bytes.div_ceil(1 << 14).max(1)
 }
 
-fn segments(tcp: &TcpSettings, bytes: u32) -> u32 {
+fn segment_count(tcp: &TcpSettings, bytes: u32) -> u32 {
     bytes.div_ceil(tcp.mss.max(1)).max(1)
 }
 
 /// What a pipe needs of the world for one call.
 #[derive(Debug)]
-pub struct Ride<'a> {
+pub struct TcpContext<'a> {
     /// The link that the connection is on.
     pub link: &'a mut LinkState,
     /// What the connection is set to do; the same in every call.
     pub tcp: &'a TcpSettings,
     /// In which direction the pipe leads; the same in every call.
-    pub way: Way,
+    pub direction: Direction,
 }
 
 /// What [`Pipe::wake`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Woke {
+pub struct Wakeup {
     /// Bytes on the wire that were sent again, all headers included.
     pub retransmitted: u32,
     /// Whether the sender gave the connection up: the user timeout has passed. Said once.
@@ -89,53 +89,53 @@ pub struct Woke {
 /// come in order of time. Where nothing is lost, acknowledgements are read at the next sending
 /// only: they cost no events.
 #[derive(Clone, Debug, Serialize)]
-pub struct Pipe<T> {
+pub struct TcpDirection<T> {
     /// What has not been popped, in order.
-    items: VecDeque<Item<T>>,
+    items: VecDeque<StreamItem<T>>,
     /// How many items were popped: the number of the front one.
-    #[serde(serialize_with = "fingerprint::history")]
-    popped: u64,
+    #[serde(serialize_with = "fingerprint::loss_recovery")]
+    popped_items: u64,
     /// What the sender holds as unacknowledged, in order of the stream.
-    #[serde(serialize_with = "fingerprint::history")]
+    #[serde(serialize_with = "fingerprint::loss_recovery")]
     segments: VecDeque<Segment>,
     /// The number of the front segment; the first of all is 1.
-    #[serde(serialize_with = "fingerprint::history")]
-    first: u64,
+    #[serde(serialize_with = "fingerprint::loss_recovery")]
+    first_unacked: u64,
     /// The segments of which every sending was lost so far, in order.
-    #[serde(serialize_with = "fingerprint::history")]
+    #[serde(serialize_with = "fingerprint::loss_recovery")]
     holes: Vec<u64>,
     /// The acknowledgements that are to come, in order of time.
-    #[serde(serialize_with = "fingerprint::history")]
-    acks: VecDeque<Ack>,
+    #[serde(serialize_with = "fingerprint::loss_recovery")]
+    acks: VecDeque<SegmentAck>,
     /// The three highest segments that were acknowledged while there were holes, highest first.
-    #[serde(serialize_with = "fingerprint::history")]
-    highest: [u64; 3],
+    #[serde(serialize_with = "fingerprint::loss_recovery")]
+    highest_acked: [u64; 3],
     /// When the latest of the acknowledged retransmissions was sent.
-    #[serde(serialize_with = "fingerprint::history")]
-    rescued: Time,
-    #[serde(serialize_with = "fingerprint::history")]
+    #[serde(serialize_with = "fingerprint::loss_recovery")]
+    last_recovered_sent: Time,
+    #[serde(serialize_with = "fingerprint::loss_recovery")]
     rto: Rto,
     /// When the retransmission timer expires. It matters only while there are holes.
-    #[serde(serialize_with = "fingerprint::history")]
-    timer: Time,
+    #[serde(serialize_with = "fingerprint::loss_recovery")]
+    retransmit_at: Time,
     user_timeout: Span,
-    #[serde(serialize_with = "fingerprint::history")]
+    #[serde(serialize_with = "fingerprint::loss_recovery")]
     last_sent: Time,
     /// When the sender has something to do.
-    due: Time,
-    is_dark: bool,
+    next_due: Time,
+    is_silently_dead: bool,
     gave_up: bool,
 }
 
 /// What travels, and what keeps it.
 #[derive(Clone, Debug, Serialize)]
-struct Item<T> {
+struct StreamItem<T> {
     value: T,
     /// How many of its segments are holes.
-    missing: u32,
+    lost_segments: u32,
     /// When the last of its other segments arrives.
-    #[serde(serialize_with = "fingerprint::due")]
-    latest: Time,
+    #[serde(serialize_with = "fingerprint::future_only")]
+    latest_arrival: Time,
 }
 
 /// A segment that the sender has not seen the end of.
@@ -144,7 +144,7 @@ struct Segment {
     name: PacketName,
     // Nothing is left to luck where states are compared.
     #[serde(skip)]
-    origin: Option<Key>,
+    origin: Option<DrawKey>,
     /// The number of the item it is of.
     item: u64,
     /// Which of the item's segments it is.
@@ -159,44 +159,44 @@ struct Segment {
 
 /// The acknowledgement of one segment.
 #[derive(Clone, Copy, Debug, Serialize)]
-struct Ack {
+struct SegmentAck {
     at: Time,
     segment: u64,
 }
 
-impl<T> Default for Pipe<T> {
+impl<T> Default for TcpDirection<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T> Pipe<T> {
+impl<T> TcpDirection<T> {
     /// With nothing in it and no round trip measured.
     #[must_use]
     pub const fn new() -> Self {
         Self {
             items: VecDeque::new(),
-            popped: 0,
+            popped_items: 0,
             segments: VecDeque::new(),
-            first: 1,
+            first_unacked: 1,
             holes: Vec::new(),
             acks: VecDeque::new(),
-            highest: [0; 3],
-            rescued: Time::ZERO,
+            highest_acked: [0; 3],
+            last_recovered_sent: Time::ZERO,
             rto: Rto::new(),
-            timer: Time::NEVER,
+            retransmit_at: Time::NEVER,
             user_timeout: Span::ZERO,
             last_sent: Time::ZERO,
-            due: Time::NEVER,
-            is_dark: false,
+            next_due: Time::NEVER,
+            is_silently_dead: false,
             gave_up: false,
         }
     }
 
     /// Tells of a round trip that was measured outside the pipe, such as the handshake's, from
     /// which TCP has its first retransmission timeout (RFC 6298, 2.2).
-    pub fn measured(&mut self, round_trip: Span) {
-        self.rto.measured(round_trip);
+    pub fn record_round_trip(&mut self, round_trip: Span) {
+        self.rto.record_round_trip(round_trip);
     }
 
     /// Hands an item of `bytes` bytes (MQTT and TLS, without the headers of IP and TCP) to the
@@ -204,46 +204,50 @@ impl<T> Pipe<T> {
     pub fn send(
         &mut self,
         now: Time,
-        mut ride: Ride<'_>,
+        mut context: TcpContext<'_>,
         item: T,
         name: &PacketName,
-        origin: Option<Key>,
+        origin: Option<DrawKey>,
         bytes: u32,
     ) {
         if self.holes.is_empty() {
             // Nothing that an acknowledgement says now makes the sender do anything.
             while let Some(ack) = self.acks.pop_front_if(|ack| ack.at <= now) {
-                self.settle(ack, ride.tcp);
+                self.acknowledge(ack, context.tcp);
             }
-            if self.segments.is_empty() || self.timer <= now {
-                self.start_timer(now, ride.tcp);
+            if self.segments.is_empty() || self.retransmit_at <= now {
+                self.start_timer(now, context.tcp);
             }
         }
-        let number = self.popped + self.items.len() as u64;
-        self.items.push_back(Item { value: item, missing: 0, latest: Time::ZERO });
+        let number = self.popped_items + self.items.len() as u64;
+        self.items.push_back(StreamItem {
+            value: item,
+            lost_segments: 0,
+            latest_arrival: Time::ZERO,
+        });
         let mut left = bytes;
-        for index in 0..segments(ride.tcp, bytes) {
-            let carried = left.min(ride.tcp.mss);
+        for index in 0..segment_count(context.tcp, bytes) {
+            let carried = left.min(context.tcp.mss);
             left -= carried;
             self.segments.push_back(Segment {
                 name: *name,
                 origin,
                 item: number,
                 index,
-                wire_bytes: carried.saturating_add(ride.tcp.headers),
+                wire_bytes: carried.saturating_add(context.tcp.headers),
                 attempt: 0,
                 first_sent: now,
                 last_sent: now,
                 is_acknowledged: false,
             });
-            let segment = self.first + self.segments.len() as u64 - 1;
-            if !self.carry(now, &mut ride, segment) {
-                self.item_of(segment).missing += 1;
+            let segment = self.first_unacked + self.segments.len() as u64 - 1;
+            if !self.transmit(now, &mut context, segment) {
+                self.item_of(segment).lost_segments += 1;
                 self.holes.push(segment);
             }
         }
-        self.user_timeout = ride.tcp.user_timeout;
-        self.schedule();
+        self.user_timeout = context.tcp.user_timeout;
+        self.update_next_due();
     }
 
     /// When [`Self::wake`] or [`Self::pop_arrived`] has something to do: the front item arrives, an
@@ -252,58 +256,59 @@ impl<T> Pipe<T> {
     #[must_use]
     #[inline]
     pub fn next_wake(&self) -> Time {
-        let arrival = self.items.front().map_or(Time::NEVER, Item::arrival);
-        if self.is_dark { self.due } else { arrival.min(self.due) }
+        let arrival = self.items.front().map_or(Time::NEVER, StreamItem::arrival);
+        if self.is_silently_dead { self.next_due } else { arrival.min(self.next_due) }
     }
 
     /// Does what is due at the sender: reads acknowledgements and sends again what is.
-    pub fn wake(&mut self, now: Time, mut ride: Ride<'_>) -> Woke {
-        let mut woke = Woke::default();
+    pub fn wake(&mut self, now: Time, mut context: TcpContext<'_>) -> Wakeup {
+        let mut wakeup = Wakeup::default();
         while let Some(ack) = self.acks.pop_front_if(|ack| ack.at <= now) {
-            woke.retransmitted += self.read(ack, now, &mut ride);
+            wakeup.retransmitted += self.process_ack(ack, now, &mut context);
         }
         if !self.holes.is_empty() {
-            if self.patience_ends() <= now {
-                woke.gave_up = !mem::replace(&mut self.gave_up, true);
-            } else if self.timer <= now {
-                self.rto.expired();
-                self.start_timer(now, ride.tcp);
-                let oldest = self.first;
-                woke.retransmitted += self.send_again(now, &mut ride, |number, _| number == oldest);
+            if self.user_timeout_at() <= now {
+                wakeup.gave_up = !mem::replace(&mut self.gave_up, true);
+            } else if self.retransmit_at <= now {
+                self.rto.back_off();
+                self.start_timer(now, context.tcp);
+                let oldest = self.first_unacked;
+                wakeup.retransmitted +=
+                    self.retransmit(now, &mut context, |number, _| number == oldest);
             }
         }
-        self.schedule();
-        woke
+        self.update_next_due();
+        wakeup
     }
 
     /// The next item in order that has arrived by `now`.
     #[inline]
     pub fn pop_arrived(&mut self, now: Time) -> Option<T> {
-        if self.is_dark {
+        if self.is_silently_dead {
             return None;
         }
         let item = self.items.pop_front_if(|item| item.arrival() <= now)?;
-        self.popped += 1;
+        self.popped_items += 1;
         Some(item.value)
     }
 
     /// The connection died silently: nothing arrives any more, what is under way included. What
     /// was popped is still acknowledged. The sender does not know, and keeps trying until its user
     /// timeout.
-    pub fn go_dark(&mut self) {
-        self.is_dark = true;
-        let Self { first, popped, ref segments, .. } = *self;
-        let is_popped = |number: u64| segments[place(first, number)].item < popped;
+    pub fn die_silently(&mut self) {
+        self.is_silently_dead = true;
+        let Self { first_unacked: first, popped_items: popped, ref segments, .. } = *self;
+        let is_popped = |number: u64| segments[queue_index(first, number)].item < popped;
         self.acks.retain(|ack| is_popped(ack.segment));
         self.holes.clear();
         let numbered = (first..).zip(segments);
         let missing = numbered.filter(|(_, it)| !it.is_acknowledged && it.item >= popped);
         self.holes.extend(missing.map(|(number, _)| number));
-        self.schedule();
+        self.update_next_due();
     }
 
     /// The connection ended: what never arrived, in order. The pipe is then as if new.
-    pub fn drain(&mut self) -> impl Iterator<Item = T> {
+    pub fn take_undelivered(&mut self) -> impl Iterator<Item = T> {
         mem::take(self).items.into_iter().map(|item| item.value)
     }
 
@@ -325,22 +330,31 @@ impl<T> Pipe<T> {
     }
 
     /// Puts a segment on the link, and tells whether it gets through.
-    fn carry(&mut self, now: Time, ride: &mut Ride<'_>, number: u64) -> bool {
+    fn transmit(&mut self, now: Time, context: &mut TcpContext<'_>, number: u64) -> bool {
         self.last_sent = now;
-        let it = &self.segments[place(self.first, number)];
-        let fate =
-            ride.link.segment_fate(now, it.origin, &it.name, it.index, it.attempt, it.wire_bytes);
+        let segment = &self.segments[queue_index(self.first_unacked, number)];
+        let fate = context.link.segment_fate(
+            now,
+            segment.origin,
+            &segment.name,
+            segment.index,
+            segment.attempt,
+            segment.wire_bytes,
+        );
         let Fate::Arrives(arrival) = fate else { return false };
-        if self.is_dark {
+        if self.is_silently_dead {
             return false;
         }
         let item = self.item_of(number);
-        item.latest = item.latest.max(arrival.at);
-        self.await_ack(Ack { at: arrival.at + ride.link.reverse_delay(ride.way), segment: number });
+        item.latest_arrival = item.latest_arrival.max(arrival.at);
+        self.expect_ack(SegmentAck {
+            at: arrival.at + context.link.reverse_delay(context.direction),
+            segment: number,
+        });
         true
     }
 
-    fn await_ack(&mut self, ack: Ack) {
+    fn expect_ack(&mut self, ack: SegmentAck) {
         // Without jitter they come in the order of sending.
         if self.acks.back().is_none_or(|last| last.at <= ack.at) {
             self.acks.push_back(ack);
@@ -352,118 +366,122 @@ impl<T> Pipe<T> {
 
     /// Reads an acknowledgement while something may be lost, and sends again what it shows to be.
     /// The bytes of that.
-    fn read(&mut self, ack: Ack, now: Time, ride: &mut Ride<'_>) -> u32 {
-        let Segment { attempt, last_sent, .. } = self.segments[place(self.first, ack.segment)];
-        self.settle(ack, ride.tcp);
+    fn process_ack(&mut self, ack: SegmentAck, now: Time, context: &mut TcpContext<'_>) -> u32 {
+        let Segment { attempt, last_sent, .. } =
+            self.segments[queue_index(self.first_unacked, ack.segment)];
+        self.acknowledge(ack, context.tcp);
         let Some(&oldest) = self.holes.first() else { return 0 };
         let mut bytes = 0;
-        if attempt > 0 && self.rescued < last_sent {
-            self.rescued = last_sent;
-            bytes += self.send_again(now, ride, |_, hole| hole.last_sent < last_sent);
+        if attempt > 0 && self.last_recovered_sent < last_sent {
+            self.last_recovered_sent = last_sent;
+            bytes += self.retransmit(now, context, |_, hole| hole.last_sent < last_sent);
         }
-        let third = self.note_highest(ack.segment);
+        let third = self.track_highest_acked(ack.segment);
         if oldest < third {
-            bytes += self.send_again(now, ride, |hole, it| hole < third && it.attempt == 0);
+            bytes += self.retransmit(now, context, |hole, it| hole < third && it.attempt == 0);
         }
         bytes
     }
 
     /// The third highest segment that was acknowledged, this one included.
-    fn note_highest(&mut self, number: u64) -> u64 {
-        let [a, b, c] = self.highest;
-        self.highest = if number > a {
+    fn track_highest_acked(&mut self, number: u64) -> u64 {
+        let [a, b, c] = self.highest_acked;
+        self.highest_acked = if number > a {
             [number, a, b]
         } else if number > b {
             [a, number, b]
         } else {
             [a, b, number.max(c)]
         };
-        self.highest[2]
+        self.highest_acked[2]
     }
 
     /// What every acknowledgement does: it measures the round trip, and if it is of the oldest
     /// segment, the timer starts anew (RFC 6298, 5.3).
-    fn settle(&mut self, ack: Ack, tcp: &TcpSettings) {
-        let segment = &mut self.segments[place(self.first, ack.segment)];
+    fn acknowledge(&mut self, ack: SegmentAck, tcp: &TcpSettings) {
+        let segment = &mut self.segments[queue_index(self.first_unacked, ack.segment)];
         segment.is_acknowledged = true;
         if segment.attempt == 0 {
-            self.rto.measured(ack.at.since(segment.first_sent));
+            self.rto.record_round_trip(ack.at.since(segment.first_sent));
         }
-        if ack.segment == self.first {
+        if ack.segment == self.first_unacked {
             while self.segments.pop_front_if(|segment| segment.is_acknowledged).is_some() {
-                self.first += 1;
+                self.first_unacked += 1;
             }
-            self.rto.acknowledged();
+            self.rto.reset_backoff();
             self.start_timer(ack.at, tcp);
         }
     }
 
     fn start_timer(&mut self, now: Time, tcp: &TcpSettings) {
-        self.timer = now + self.rto.timeout(tcp.rto_min);
+        self.retransmit_at = now + self.rto.timeout(tcp.rto_min);
     }
 
     /// Sends such holes again, and starts the timer anew. The bytes on the wire.
-    fn send_again(
+    fn retransmit(
         &mut self,
         now: Time,
-        ride: &mut Ride<'_>,
-        such: impl Fn(u64, &Segment) -> bool,
+        context: &mut TcpContext<'_>,
+        should_resend: impl Fn(u64, &Segment) -> bool,
     ) -> u32 {
         let mut bytes = 0_u32;
         let mut holes = mem::take(&mut self.holes);
         holes.retain(|&number| {
-            let segment = &mut self.segments[place(self.first, number)];
-            if !such(number, segment) {
+            let segment = &mut self.segments[queue_index(self.first_unacked, number)];
+            if !should_resend(number, segment) {
                 return true;
             }
             segment.attempt += 1;
             segment.last_sent = now;
             bytes = bytes.saturating_add(segment.wire_bytes);
-            let gets_through = self.carry(now, ride, number);
+            let gets_through = self.transmit(now, context, number);
             if gets_through {
-                self.item_of(number).missing -= 1;
+                self.item_of(number).lost_segments -= 1;
             }
             !gets_through
         });
         self.holes = holes;
         if bytes > 0 {
-            self.start_timer(now, ride.tcp);
+            self.start_timer(now, context.tcp);
         }
         bytes
     }
 
-    fn schedule(&mut self) {
-        self.due = Time::NEVER;
+    fn update_next_due(&mut self) {
+        self.next_due = Time::NEVER;
         if self.gave_up || self.holes.is_empty() {
             return;
         }
-        self.due = self.timer.min(self.patience_ends());
-        if !self.is_dark {
-            self.due = self.due.min(self.acks.front().map_or(Time::NEVER, |ack| ack.at));
+        self.next_due = self.retransmit_at.min(self.user_timeout_at());
+        if !self.is_silently_dead {
+            self.next_due = self.next_due.min(self.acks.front().map_or(Time::NEVER, |ack| ack.at));
         }
     }
 
     /// When the user timeout of the oldest hole passes.
-    fn patience_ends(&self) -> Time {
-        let oldest = self.holes.first().map(|&number| &self.segments[place(self.first, number)]);
+    fn user_timeout_at(&self) -> Time {
+        let oldest = self
+            .holes
+            .first()
+            .map(|&number| &self.segments[queue_index(self.first_unacked, number)]);
         oldest.map_or(Time::NEVER, |oldest| oldest.first_sent + self.user_timeout)
     }
 
     /// The item of a segment that has not arrived, and so has not been popped.
-    fn item_of(&mut self, number: u64) -> &mut Item<T> {
-        let item = self.segments[place(self.first, number)].item;
-        &mut self.items[place(self.popped, item)]
+    fn item_of(&mut self, number: u64) -> &mut StreamItem<T> {
+        let item = self.segments[queue_index(self.first_unacked, number)].item;
+        &mut self.items[queue_index(self.popped_items, item)]
     }
 }
 
-impl<T> Item<T> {
+impl<T> StreamItem<T> {
     const fn arrival(&self) -> Time {
-        if self.missing == 0 { self.latest } else { Time::NEVER }
+        if self.lost_segments == 0 { self.latest_arrival } else { Time::NEVER }
     }
 }
 
 /// Where a number stands in a queue whose front has the number `first`.
 #[expect(clippy::cast_possible_truncation, reason = "what is in memory fits a usize")]
-const fn place(first: u64, number: u64) -> usize {
+const fn queue_index(first: u64, number: u64) -> usize {
     (number - first) as usize
 }

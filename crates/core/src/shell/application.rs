@@ -6,27 +6,27 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::base::time::Time;
 use crate::mqtt::endpoint::{Backlog, Output};
-use crate::mqtt::settings::Request;
+use crate::mqtt::settings::ClientRequest;
 
 /// Who is told what the endpoint did: the application, or a harness.
-pub trait Audience: 'static {
+pub trait OutputHandler: 'static {
     /// One thing that it did: any output but `Send`, `Connect` and `Close`. The rest of what
     /// follows from the same input comes at once.
-    fn told(&mut self, output: Output);
+    fn handle_output(&mut self, output: Output);
 
     /// After each input and all that followed from it: what is left to do, and when the endpoint
     /// wants to be woken.
-    fn settled(&mut self, backlog: Backlog, next_timeout: Time);
+    fn input_done(&mut self, backlog: Backlog, next_timeout: Time);
 }
 
 /// What an application asks for, one after the other.
-pub trait Requests {
+pub trait RequestSource {
     /// The next request; pending for ever after the last. Dropped before its end it loses none.
-    fn next(&mut self) -> impl Future<Output = Request>;
+    fn next_request(&mut self) -> impl Future<Output = ClientRequest>;
 }
 
-impl Requests for UnboundedReceiver<Request> {
-    async fn next(&mut self) -> Request {
+impl RequestSource for UnboundedReceiver<ClientRequest> {
+    async fn next_request(&mut self) -> ClientRequest {
         match self.recv().await {
             Some(request) => request,
             None => future::pending().await,

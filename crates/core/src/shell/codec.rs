@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
-use super::carrier::{Gone, Limits, Marks};
+use super::packet_transport::{PacketHooks, TransportClosed, TransportLimits};
 use crate::base::name::Transmission;
-use crate::mqtt::packet::{Alias, Packet};
+use crate::mqtt::packet::{Packet, TopicAlias};
 use crate::mqtt::settings::Version;
 use crate::mqtt::wire::{self, WireError};
 
@@ -15,21 +15,21 @@ use crate::mqtt::wire::{self, WireError};
 pub(super) struct Codec<M> {
     /// `None` at a broker until CONNECT says it.
     version: Option<Version>,
-    pub(super) limits: Limits,
-    pub(super) marks: M,
+    pub(super) limits: TransportLimits,
+    pub(super) hooks: M,
     /// What the peer's topic aliases stand for.
     aliases: BTreeMap<NonZeroU16, Arc<str>>,
 }
 
-impl<M: Marks> Codec<M> {
-    pub(super) const fn new(version: Option<Version>, limits: Limits, marks: M) -> Self {
-        Self { version, limits, marks, aliases: BTreeMap::new() }
+impl<M: PacketHooks> Codec<M> {
+    pub(super) const fn new(version: Option<Version>, limits: TransportLimits, hooks: M) -> Self {
+        Self { version, limits, hooks: hooks, aliases: BTreeMap::new() }
     }
 
     /// Whether a packet of so many bytes may come.
-    pub(super) fn admit(&self, bytes: u32) -> Result<(), Gone> {
-        let limit = self.limits.max_packet;
-        if bytes > limit { Err(Gone::TooLarge { bytes, limit }) } else { Ok(()) }
+    pub(super) fn check_size(&self, bytes: u32) -> Result<(), TransportClosed> {
+        let limit = self.limits.max_packet_size;
+        if bytes > limit { Err(TransportClosed::TooLarge { bytes, limit }) } else { Ok(()) }
     }
 
     pub(super) fn read(&mut self, frame: &[u8]) -> Result<(Packet, Transmission), WireError> {
@@ -37,9 +37,9 @@ impl<M: Marks> Codec<M> {
             Some(version) => version,
             None => *self.version.insert(wire::connect_version(frame)?),
         };
-        let mut packet = wire::decode_foreign(frame, version)?;
-        self.fill_topic_in(&mut packet)?;
-        let transmission = self.marks.arrived(&mut packet);
+        let mut packet = wire::decode_lenient(frame, version)?;
+        self.resolve_topic_alias(&mut packet)?;
+        let transmission = self.hooks.on_receive(&mut packet);
         Ok((packet, transmission))
     }
 
@@ -50,22 +50,22 @@ impl<M: Marks> Codec<M> {
     ) -> Result<Vec<u8>, WireError> {
         let early = || WireError::Refused("a packet before CONNECT".into());
         let bytes = wire::encode(packet, self.version.ok_or_else(early)?)?;
-        self.marks.leaves(packet, transmission);
+        self.hooks.on_send(packet, transmission);
         Ok(bytes)
     }
 
     /// Endpoints see whole topics: keeps what an alias stands for, and puts it in its place.
-    fn fill_topic_in(&mut self, packet: &mut Packet) -> Result<(), WireError> {
+    fn resolve_topic_alias(&mut self, packet: &mut Packet) -> Result<(), WireError> {
         let Packet::Publish(publish) = packet else { return Ok(()) };
         let alias = publish.properties.as_ref().and_then(|properties| properties.alias);
         let topic = &mut publish.message.topic;
         match alias {
             None => {}
-            Some(Alias::Set(number)) if number.get() <= self.limits.topic_alias_maximum => {
+            Some(TopicAlias::Set(number)) if number.get() <= self.limits.topic_alias_maximum => {
                 self.aliases.insert(number, Arc::clone(topic));
             }
             // One above the maximum [MQTT-3.3.2-9, MQTT-3.3.2-11] is never known.
-            Some(Alias::Set(number) | Alias::Use(number)) => {
+            Some(TopicAlias::Set(number) | TopicAlias::Use(number)) => {
                 let unknown = || WireError::Refused("an unknown topic alias".into());
                 *topic = Arc::clone(self.aliases.get(&number).ok_or_else(unknown)?);
             }

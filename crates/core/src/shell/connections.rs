@@ -11,10 +11,10 @@ use tokio::select;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
-use super::application::Audience;
-use super::carrier::{Carrier, Gone};
+use super::application::OutputHandler;
 use super::clock::Clock;
-use crate::base::event::Close;
+use super::packet_transport::{PacketTransport, TransportClosed};
+use crate::base::event::CloseReason;
 use crate::base::name::{Connection, Transmission};
 use crate::base::time::Time;
 use crate::mqtt::endpoint::{Endpoint, Input, Output};
@@ -22,25 +22,25 @@ use crate::mqtt::packet::Packet;
 
 /// Attends to one connection: hands each packet to the endpoint as it comes, writes what could not
 /// be written at once, and in the end closes it.
-pub(super) async fn attend<E, C, K, A>(
+pub(super) async fn run_connection<E, C, K, A>(
     connections: Rc<RefCell<Connections<E, C, K, A>>>,
     clock: K,
     connection: Connection,
 ) where
     E: Endpoint,
-    C: Carrier,
+    C: PacketTransport,
     K: Clock,
-    A: Audience,
+    A: OutputHandler,
 {
     while poll_fn(|cx| connections.borrow_mut().poll_packet(connection, cx)).await {
         yield_now().await;
     }
-    let mut carrier = connections.borrow_mut().take(connection);
-    let patience = clock.sleep_until(clock.now() + carrier.linger());
+    let mut transport = connections.borrow_mut().remove(connection);
+    let close_deadline = clock.sleep_until(clock.now() + transport.close_timeout());
     select! {
         biased;
-        () = poll_fn(|cx| carrier.poll_close(cx)) => {}
-        () = patience => {}
+        () = poll_fn(|cx| transport.poll_close(cx)) => {}
+        () = close_deadline => {}
     }
 }
 
@@ -48,61 +48,61 @@ pub(super) async fn attend<E, C, K, A>(
 pub(super) struct Connections<E, C, K, A> {
     endpoint: Rc<RefCell<E>>,
     clock: K,
-    audience: A,
-    lines: BTreeMap<Connection, Line<C>>,
-    next: Connection,
+    output_handler: A,
+    transports: BTreeMap<Connection, ConnectionTransport<C>>,
+    next_connection: Connection,
     /// How many dials have failed, where the endpoint wants another one.
-    wanted: Option<u32>,
+    connect_attempt: Option<u32>,
     /// When the loop will look at the time again.
-    wakes: Time,
+    wakes_at: Time,
     /// Wakes the loop before that.
     changed: Rc<Notify>,
 }
 
-impl<E: Endpoint, C: Carrier, K: Clock, A: Audience> Connections<E, C, K, A> {
-    pub(super) fn new(endpoint: Rc<RefCell<E>>, clock: K, audience: A) -> Self {
+impl<E: Endpoint, C: PacketTransport, K: Clock, A: OutputHandler> Connections<E, C, K, A> {
+    pub(super) fn new(endpoint: Rc<RefCell<E>>, clock: K, output_handler: A) -> Self {
         Self {
             endpoint,
             clock,
-            audience,
-            lines: BTreeMap::new(),
-            next: Connection(0),
-            wanted: None,
-            wakes: Time::NEVER,
+            output_handler: output_handler,
+            transports: BTreeMap::new(),
+            next_connection: Connection(0),
+            connect_attempt: None,
+            wakes_at: Time::NEVER,
             changed: Rc::default(),
         }
     }
 
     /// Hands the endpoint one thing that happened, and does all that follows: a transaction, and
     /// nothing else happens meanwhile.
-    pub(super) fn tell(&mut self, input: Input<E::Request>) {
+    pub(super) fn handle_input(&mut self, input: Input<E::Request>) {
         self.endpoint.borrow_mut().handle(self.clock.now(), input);
         loop {
             let output = self.endpoint.borrow_mut().poll_output();
             let Some(output) = output else { break };
-            self.carry_out(output);
+            self.perform(output);
         }
         let (backlog, due) = (self.endpoint.borrow().backlog(), self.next_timeout());
-        self.audience.settled(backlog, due);
-        if due < self.wakes || self.wanted.is_some() {
+        self.output_handler.input_done(backlog, due);
+        if due < self.wakes_at || self.connect_attempt.is_some() {
             self.changed.notify_one();
         }
     }
 
-    fn carry_out(&mut self, output: Output) {
+    fn perform(&mut self, output: Output) {
         match output {
             Output::Send { connection, packet, transmission } => {
-                if let Some(line) = self.lines.get_mut(&connection) {
+                if let Some(line) = self.transports.get_mut(&connection) {
                     line.send(&packet, transmission);
                 }
             }
-            Output::Connect { attempt } => self.wanted = Some(attempt),
+            Output::Connect { attempt } => self.connect_attempt = Some(attempt),
             Output::Close { connection, why } => {
-                if let Some(line) = self.lines.get_mut(&connection) {
+                if let Some(line) = self.transports.get_mut(&connection) {
                     line.close(why);
                 }
             }
-            output => self.audience.told(output),
+            output => self.output_handler.handle_output(output),
         }
     }
 
@@ -113,60 +113,64 @@ impl<E: Endpoint, C: Carrier, K: Clock, A: Audience> Connections<E, C, K, A> {
     }
 
     /// The attempt at a connection that the endpoint asked for last, once.
-    pub(super) const fn wanted(&mut self) -> Option<u32> {
-        self.wanted.take()
+    pub(super) const fn take_connect_attempt(&mut self) -> Option<u32> {
+        self.connect_attempt.take()
     }
 
     /// The loop will rest until this time, or until it is notified.
-    pub(super) fn rests(&mut self) -> (Time, Rc<Notify>) {
-        self.wakes = self.next_timeout();
-        (self.wakes, Rc::clone(&self.changed))
+    pub(super) fn prepare_wait(&mut self) -> (Time, Rc<Notify>) {
+        self.wakes_at = self.next_timeout();
+        (self.wakes_at, Rc::clone(&self.changed))
     }
 
     /// The transport opened a connection.
-    pub(super) fn open(&mut self, carrier: C) -> Connection {
-        let connection = self.number();
-        let line = Line { carrier, state: State::Open, task: Waker::noop().clone() };
-        self.lines.insert(connection, line);
-        self.tell(Input::Opened(connection));
+    pub(super) fn open(&mut self, transport: C) -> Connection {
+        let connection = self.next_number();
+        let line = ConnectionTransport {
+            transport: transport,
+            state: TransportState::Open,
+            task: Waker::noop().clone(),
+        };
+        self.transports.insert(connection, line);
+        self.handle_input(Input::Opened(connection));
         connection
     }
 
     /// The transport could not open one.
     pub(super) fn failed_to_open(&mut self) {
-        let connection = self.number();
-        self.tell(Input::Closed(connection));
+        let connection = self.next_number();
+        self.handle_input(Input::Closed(connection));
     }
 
     /// Closes what is open to make room for another connection.
     pub(super) fn close_all(&mut self) {
-        for line in self.lines.values_mut() {
-            line.close(Close::Asked);
+        for line in self.transports.values_mut() {
+            line.close(CloseReason::Requested);
         }
     }
 
-    fn number(&mut self) -> Connection {
-        let following = Connection(self.next.0 + 1);
-        mem::replace(&mut self.next, following)
+    fn next_number(&mut self) -> Connection {
+        let following = Connection(self.next_connection.0 + 1);
+        mem::replace(&mut self.next_connection, following)
     }
 
     // ---- for a connection's task ----
 
     /// Hands the next packet of a connection to the endpoint; false once it is over.
     fn poll_packet(&mut self, connection: Connection, cx: &mut Context<'_>) -> Poll<bool> {
-        let line = self.line(connection);
+        let line = self.transport_mut(connection);
         line.task.clone_from(cx.waker());
         match ready!(line.poll_receive(cx)) {
             Some(Ok((packet, transmission))) => {
-                self.tell(Input::Packet { connection, packet, transmission });
+                self.handle_input(Input::Packet { connection, packet, transmission });
                 Poll::Ready(true)
             }
             Some(Err(gone)) => {
-                line.state = State::Closed;
-                if let Some(why) = gone.closes() {
-                    line.carrier.closes(why);
+                line.state = TransportState::Closed;
+                if let Some(why) = gone.close_reason() {
+                    line.transport.on_local_close(why);
                 }
-                self.tell(Input::Closed(connection));
+                self.handle_input(Input::Closed(connection));
                 Poll::Ready(false)
             }
             None => Poll::Ready(false),
@@ -174,44 +178,44 @@ impl<E: Endpoint, C: Carrier, K: Clock, A: Audience> Connections<E, C, K, A> {
     }
 
     /// Takes a connection that is over.
-    fn take(&mut self, connection: Connection) -> C {
-        self.lines.remove(&connection).expect("its task alone takes it").carrier
+    fn remove(&mut self, connection: Connection) -> C {
+        self.transports.remove(&connection).expect("its task alone takes it").transport
     }
 
-    fn line(&mut self, connection: Connection) -> &mut Line<C> {
-        self.lines.get_mut(&connection).expect("it is there until its task takes it")
+    fn transport_mut(&mut self, connection: Connection) -> &mut ConnectionTransport<C> {
+        self.transports.get_mut(&connection).expect("it is there until its task takes it")
     }
 }
 
 /// One connection.
-struct Line<C> {
-    carrier: C,
-    state: State,
+struct ConnectionTransport<C> {
+    transport: C,
+    state: TransportState,
     /// Wakes its task.
     task: Waker,
 }
 
-enum State {
+enum TransportState {
     Open,
     /// Something could not be sent, which the endpoint does not know yet.
-    Failed(Gone),
+    Failed(TransportClosed),
     /// The endpoint knows that it is over; its task is yet to see to that.
     Closed,
 }
 
-impl<C: Carrier> Line<C> {
+impl<C: PacketTransport> ConnectionTransport<C> {
     /// The next packet, or why none will come; `None` if the endpoint wants none.
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<(Packet, Transmission), Gone>>> {
+    ) -> Poll<Option<Result<(Packet, Transmission), TransportClosed>>> {
         match &self.state {
-            State::Closed => return Poll::Ready(None),
-            State::Failed(gone) => return Poll::Ready(Some(Err(gone.clone()))),
-            State::Open => {}
+            TransportState::Closed => return Poll::Ready(None),
+            TransportState::Failed(gone) => return Poll::Ready(Some(Err(gone.clone()))),
+            TransportState::Open => {}
         }
-        let flushed = self.carrier.poll_flush(cx);
-        match (self.carrier.poll_receive(cx), flushed) {
+        let flushed = self.transport.poll_flush(cx);
+        match (self.transport.poll_receive(cx), flushed) {
             (Poll::Ready(received), _) => Poll::Ready(Some(received)),
             // What the peer had sent before it went was read first.
             (Poll::Pending, Poll::Ready(Err(gone))) => Poll::Ready(Some(Err(gone))),
@@ -220,17 +224,18 @@ impl<C: Carrier> Line<C> {
     }
 
     fn send(&mut self, packet: &Packet, transmission: Transmission) {
-        if let State::Open = self.state
-            && let Err(gone) = self.carrier.send(packet, transmission)
+        if let TransportState::Open = self.state
+            && let Err(gone) = self.transport.send(packet, transmission)
         {
-            self.state = State::Failed(gone);
+            self.state = TransportState::Failed(gone);
             self.task.wake_by_ref();
         }
     }
 
-    fn close(&mut self, why: Close) {
-        if !matches!(mem::replace(&mut self.state, State::Closed), State::Closed) {
-            self.carrier.closes(why);
+    fn close(&mut self, why: CloseReason) {
+        if !matches!(mem::replace(&mut self.state, TransportState::Closed), TransportState::Closed)
+        {
+            self.transport.on_local_close(why);
             self.task.wake_by_ref();
         }
     }

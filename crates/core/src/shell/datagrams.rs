@@ -3,9 +3,9 @@
 use std::io;
 use std::task::{Context, Poll, Waker};
 
-use super::carrier::{Carrier, Gone, Limits, Marks};
 use super::codec::Codec;
-use crate::base::event::Close;
+use super::packet_transport::{PacketHooks, PacketTransport, TransportClosed, TransportLimits};
+use crate::base::event::CloseReason;
 use crate::base::name::Transmission;
 use crate::base::time::Span;
 use crate::mqtt::packet::Packet;
@@ -34,47 +34,50 @@ pub struct Datagrams<D, M = ()> {
     codec: Codec<M>,
 }
 
-impl<D: Datagram, M: Marks> Datagrams<D, M> {
+impl<D: Datagram, M: PacketHooks> Datagrams<D, M> {
     /// A client's connection in its version.
-    pub const fn of_client(socket: D, version: Version, limits: Limits, marks: M) -> Self {
-        Self { socket, codec: Codec::new(Some(version), limits, marks) }
+    pub const fn of_client(socket: D, version: Version, limits: TransportLimits, hooks: M) -> Self {
+        Self { socket, codec: Codec::new(Some(version), limits, hooks) }
     }
 
     /// A broker's connection; the first packet must be CONNECT, which says the version.
-    pub const fn of_broker(socket: D, limits: Limits, marks: M) -> Self {
-        Self { socket, codec: Codec::new(None, limits, marks) }
+    pub const fn of_broker(socket: D, limits: TransportLimits, hooks: M) -> Self {
+        Self { socket, codec: Codec::new(None, limits, hooks) }
     }
 }
 
-impl<D: Datagram, M: Marks> Carrier for Datagrams<D, M> {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Packet, Transmission), Gone>> {
+impl<D: Datagram, M: PacketHooks> PacketTransport for Datagrams<D, M> {
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(Packet, Transmission), TransportClosed>> {
         self.socket.poll_recv(cx).map(|received| {
-            let datagram = received.map_err(|error| Gone::Failed(error.kind()))?;
-            self.codec.admit(u32::try_from(datagram.len()).unwrap_or(u32::MAX))?;
+            let datagram = received.map_err(|error| TransportClosed::Failed(error.kind()))?;
+            self.codec.check_size(u32::try_from(datagram.len()).unwrap_or(u32::MAX))?;
             Ok(self.codec.read(&datagram)?)
         })
     }
 
-    fn send(&mut self, packet: &Packet, transmission: Transmission) -> Result<(), Gone> {
+    fn send(&mut self, packet: &Packet, transmission: Transmission) -> Result<(), TransportClosed> {
         let datagram = self.codec.write(packet, transmission)?;
         // However it ends: what is not sent now is lost.
         let _ = self.socket.poll_send(&mut Context::from_waker(Waker::noop()), &datagram);
         Ok(())
     }
 
-    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TransportClosed>> {
         Poll::Ready(Ok(()))
     }
 
-    fn closes(&mut self, why: Close) {
-        self.codec.marks.closes(why);
+    fn on_local_close(&mut self, why: CloseReason) {
+        self.codec.hooks.on_local_close(why);
     }
 
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
     }
 
-    fn linger(&self) -> Span {
+    fn close_timeout(&self) -> Span {
         Span::ZERO
     }
 }

@@ -16,13 +16,13 @@ use std::rc::Rc;
 use tokio::select;
 use tokio::task::{JoinError, JoinSet, unconstrained, yield_now};
 
-use super::application::{Audience, Requests};
-use super::carrier::Carrier;
+use super::application::{OutputHandler, RequestSource};
 use super::clock::Clock;
-use super::connections::{Connections, attend};
-use super::ends::{Accept, Dial};
+use super::connection_sources::{Accept, Dial};
+use super::connections::{Connections, run_connection};
+use super::packet_transport::PacketTransport;
 use crate::mqtt::endpoint::{Endpoint, Input};
-use crate::mqtt::settings::Request;
+use crate::mqtt::settings::ClientRequest;
 
 /// Drives a client, for ever. Needs a [`LocalSet`](tokio::task::LocalSet) around it; its
 /// connections are gone once it is dropped, and then another call may drive the same endpoint,
@@ -39,38 +39,38 @@ pub async fn drive_client<E, R, D, K, A>(
     mut requests: R,
     mut dial: D,
     clock: K,
-    audience: A,
+    output_handler: A,
 ) -> Infallible
 where
-    E: Endpoint<Request = Request> + 'static,
-    R: Requests,
+    E: Endpoint<Request = ClientRequest> + 'static,
+    R: RequestSource,
     D: Dial,
     K: Clock,
-    A: Audience,
+    A: OutputHandler,
 {
-    let mut shell = Shell::new(endpoint, clock, audience);
-    let mut dialling: Option<Dialling<D::Carrier>> = None;
+    let mut shell = Shell::new(endpoint, clock, output_handler);
+    let mut dialling: Option<PendingDial<D::Transport>> = None;
     unconstrained(async {
         loop {
             select! {
                 biased;
-                dialled = ended(&mut dialling) => {
+                dialled = dial_result(&mut dialling) => {
                     dialling = None;
-                    shell.dialled(dialled);
+                    shell.on_dial_result(dialled);
                 }
-                request = requests.next() => {
-                    if let Request::Disconnect = request {
+                request = requests.next_request() => {
+                    if let ClientRequest::Disconnect = request {
                         dialling = None;
                     }
-                    shell.tell(Input::Application(request));
+                    shell.handle_input(Input::Application(request));
                 }
-                () = shell.stirs() => {}
+                () = shell.wait_for_event() => {}
             }
-            shell.tell_time();
-            if let Some(attempt) = shell.connections.borrow_mut().wanted() {
+            shell.handle_timeout();
+            if let Some(attempt) = shell.connections.borrow_mut().take_connect_attempt() {
                 dialling = Some(Box::pin(dial.dial(attempt)));
             }
-            let_others_go().await;
+            yield_turn().await;
         }
     })
     .await
@@ -84,15 +84,15 @@ pub async fn drive_broker<E, L, K, A>(
     endpoint: Rc<RefCell<E>>,
     mut accept: L,
     clock: K,
-    audience: A,
+    output_handler: A,
 ) -> io::Error
 where
     E: Endpoint<Request = Infallible> + 'static,
     L: Accept,
     K: Clock,
-    A: Audience,
+    A: OutputHandler,
 {
-    let mut shell = Shell::new(endpoint, clock, audience);
+    let mut shell = Shell::new(endpoint, clock, output_handler);
     unconstrained(async {
         loop {
             select! {
@@ -101,10 +101,10 @@ where
                     Ok(carrier) => shell.open(carrier),
                     Err(error) => return error,
                 },
-                () = shell.stirs() => {}
+                () = shell.wait_for_event() => {}
             }
-            shell.tell_time();
-            let_others_go().await;
+            shell.handle_timeout();
+            yield_turn().await;
         }
     })
     .await
@@ -112,16 +112,16 @@ where
 
 /// Lets all others go on as far as they can. tokio wakes whoever yielded last first: the second
 /// time puts those who do so together in their order again.
-async fn let_others_go() {
+async fn yield_turn() {
     yield_now().await;
     yield_now().await;
 }
 
 /// A dial under way.
-type Dialling<C> = Pin<Box<dyn Future<Output = io::Result<C>>>>;
+type PendingDial<C> = Pin<Box<dyn Future<Output = io::Result<C>>>>;
 
 /// How the dial under way ends, if there is one.
-async fn ended<C>(dialling: &mut Option<Dialling<C>>) -> io::Result<C> {
+async fn dial_result<C>(dialling: &mut Option<PendingDial<C>>) -> io::Result<C> {
     match dialling {
         Some(dialling) => dialling.await,
         None => future::pending().await,
@@ -139,29 +139,29 @@ struct Shell<E, C, K, A> {
 impl<E, C, K, A> Shell<E, C, K, A>
 where
     E: Endpoint + 'static,
-    C: Carrier,
+    C: PacketTransport,
     K: Clock,
-    A: Audience,
+    A: OutputHandler,
 {
-    fn new(endpoint: Rc<RefCell<E>>, clock: K, audience: A) -> Self {
-        let connections = Connections::new(endpoint, clock.clone(), audience);
+    fn new(endpoint: Rc<RefCell<E>>, clock: K, output_handler: A) -> Self {
+        let connections = Connections::new(endpoint, clock.clone(), output_handler);
         Self { connections: Rc::new(RefCell::new(connections)), clock, tasks: JoinSet::new() }
     }
 
-    fn tell(&self, input: Input<E::Request>) {
-        self.connections.borrow_mut().tell(input);
+    fn handle_input(&self, input: Input<E::Request>) {
+        self.connections.borrow_mut().handle_input(input);
     }
 
     /// Tells the endpoint of its timeout, if that has come.
-    fn tell_time(&self) {
+    fn handle_timeout(&self) {
         let mut connections = self.connections.borrow_mut();
         if connections.next_timeout() <= self.clock.now() {
-            connections.tell(Input::Timeout);
+            connections.handle_input(Input::Timeout);
         }
     }
 
     /// A client's dial ended. It has one connection at a time.
-    fn dialled(&mut self, dialled: io::Result<C>) {
+    fn on_dial_result(&mut self, dialled: io::Result<C>) {
         match dialled {
             Ok(carrier) => {
                 self.connections.borrow_mut().close_all();
@@ -171,26 +171,26 @@ where
         }
     }
 
-    fn open(&mut self, carrier: C) {
-        let connection = self.connections.borrow_mut().open(carrier);
-        let attended = attend(Rc::clone(&self.connections), self.clock.clone(), connection);
-        self.tasks.spawn_local(unconstrained(attended));
+    fn open(&mut self, transport: C) {
+        let connection = self.connections.borrow_mut().open(transport);
+        let task = run_connection(Rc::clone(&self.connections), self.clock.clone(), connection);
+        self.tasks.spawn_local(unconstrained(task));
     }
 
     /// Waits until the timeout may have come, or something changed that the loop must see to.
-    async fn stirs(&mut self) {
-        let (at, changed) = self.connections.borrow_mut().rests();
+    async fn wait_for_event(&mut self) {
+        let (at, changed) = self.connections.borrow_mut().prepare_wait();
         select! {
             biased;
             () = changed.notified() => {}
-            Some(ended) = self.tasks.join_next() => pass_on_panic(ended),
+            Some(ended) = self.tasks.join_next() => propagate_panic(ended),
             () = self.clock.sleep_until(at) => {}
         }
     }
 }
 
 /// What broke a connection's task breaks the shell.
-fn pass_on_panic(ended: Result<(), JoinError>) {
+fn propagate_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && let Ok(panicked) = error.try_into_panic()
     {

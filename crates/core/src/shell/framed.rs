@@ -8,9 +8,9 @@ use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::carrier::{Carrier, Gone, Limits, Marks};
 use super::codec::Codec;
-use crate::base::event::Close;
+use super::packet_transport::{PacketHooks, PacketTransport, TransportClosed, TransportLimits};
+use crate::base::event::CloseReason;
 use crate::base::name::Transmission;
 use crate::base::time::Span;
 use crate::mqtt::packet::Packet;
@@ -18,7 +18,7 @@ use crate::mqtt::settings::Version;
 use crate::mqtt::wire;
 
 /// So many bytes are read at a time.
-const CHUNK: usize = 4096;
+const READ_CHUNK: usize = 4096;
 
 /// A connection over a byte stream. It never reads beyond the packet it waits for, so what is not
 /// read yet pushes back on its sender; a stream whose reads are costly wants a
@@ -29,36 +29,39 @@ pub struct Framed<S, M = ()> {
     codec: Codec<M>,
     /// What came of the next packet.
     pub(super) frame: Vec<u8>,
-    outgoing: Outgoing,
+    write_buffer: WriteBuffer,
     /// Whoever polled last, to be woken when there is room for what is left of a `send`.
     waker: Waker,
 }
 
-impl<S, M: Marks> Framed<S, M> {
+impl<S, M: PacketHooks> Framed<S, M> {
     /// A client's connection in its version.
-    pub fn of_client(stream: S, version: Version, limits: Limits, marks: M) -> Self {
-        Self::new(stream, Codec::new(Some(version), limits, marks))
+    pub fn of_client(stream: S, version: Version, limits: TransportLimits, hooks: M) -> Self {
+        Self::new(stream, Codec::new(Some(version), limits, hooks))
     }
 
     /// A broker's connection; the first packet must be CONNECT, which says the version.
-    pub fn of_broker(stream: S, limits: Limits, marks: M) -> Self {
-        Self::new(stream, Codec::new(None, limits, marks))
+    pub fn of_broker(stream: S, limits: TransportLimits, hooks: M) -> Self {
+        Self::new(stream, Codec::new(None, limits, hooks))
     }
 
     fn new(stream: S, codec: Codec<M>) -> Self {
         let waker = Waker::noop().clone();
-        Self { stream, codec, frame: Vec::new(), outgoing: Outgoing::default(), waker }
+        Self { stream, codec, frame: Vec::new(), write_buffer: WriteBuffer::default(), waker }
     }
 }
 
-impl<S, M> Carrier for Framed<S, M>
+impl<S, M> PacketTransport for Framed<S, M>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
-    M: Marks,
+    M: PacketHooks,
 {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Packet, Transmission), Gone>> {
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(Packet, Transmission), TransportClosed>> {
         self.waker.clone_from(cx.waker());
-        if self.outgoing.unsent > self.codec.limits.pause_above {
+        if self.write_buffer.unsent_bytes > self.codec.limits.pause_reading_above {
             return Poll::Pending;
         }
         ready!(self.poll_frame(cx))?;
@@ -67,52 +70,52 @@ where
         Poll::Ready(Ok(read?))
     }
 
-    fn send(&mut self, packet: &Packet, transmission: Transmission) -> Result<(), Gone> {
-        let unsent = self.outgoing.unsent;
+    fn send(&mut self, packet: &Packet, transmission: Transmission) -> Result<(), TransportClosed> {
+        let unsent = self.write_buffer.unsent_bytes;
         if unsent > self.codec.limits.close_above {
-            self.outgoing.discard();
-            return Err(Gone::SlowReader { unsent });
+            self.write_buffer.discard();
+            return Err(TransportClosed::SlowReader { unsent });
         }
-        self.outgoing.put(self.codec.write(packet, transmission)?);
+        self.write_buffer.push(self.codec.write(packet, transmission)?);
         let mut cx = Context::from_waker(&self.waker);
-        if let Poll::Ready(Err(_)) = self.outgoing.poll_write(&mut self.stream, &mut cx) {
+        if let Poll::Ready(Err(_)) = self.write_buffer.poll_write(&mut self.stream, &mut cx) {
             self.waker.wake_by_ref();
         }
         Ok(())
     }
 
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportClosed>> {
         self.waker.clone_from(cx.waker());
-        self.outgoing.poll_write(&mut self.stream, cx).map_err(Gone::Failed)
+        self.write_buffer.poll_write(&mut self.stream, cx).map_err(TransportClosed::Failed)
     }
 
-    fn closes(&mut self, why: Close) {
-        self.codec.marks.closes(why);
+    fn on_local_close(&mut self, why: CloseReason) {
+        self.codec.hooks.on_local_close(why);
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if ready!(self.outgoing.poll_write(&mut self.stream, cx)).is_ok() {
+        if ready!(self.write_buffer.poll_write(&mut self.stream, cx)).is_ok() {
             // One that cannot be shut down is as gone as it can be.
             let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
         }
         Poll::Ready(())
     }
 
-    fn linger(&self) -> Span {
-        self.codec.limits.linger
+    fn close_timeout(&self) -> Span {
+        self.codec.limits.close_timeout
     }
 }
 
-impl<S: AsyncRead + Unpin, M: Marks> Framed<S, M> {
+impl<S: AsyncRead + Unpin, M: PacketHooks> Framed<S, M> {
     /// Reads until `frame` is one whole packet. Memory is taken for what came, not for what its
     /// header claims, and a packet that is too large is refused by its header.
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportClosed>> {
         loop {
             let whole = match wire::frame_len(&self.frame)? {
                 // No packet is shorter than two bytes, and a length that goes on has one more.
                 None => (self.frame.len() + 1).max(2),
                 Some(bytes) => {
-                    self.codec.admit(bytes)?;
+                    self.codec.check_size(bytes)?;
                     usize::try_from(bytes).expect("a frame's length fits into memory's")
                 }
             };
@@ -120,21 +123,21 @@ impl<S: AsyncRead + Unpin, M: Marks> Framed<S, M> {
             if missing == 0 {
                 return Poll::Ready(Ok(()));
             }
-            ready!(self.poll_read(cx, missing.min(CHUNK)))?;
+            ready!(self.poll_read(cx, missing.min(READ_CHUNK)))?;
         }
     }
 
     /// Reads at most so many bytes more.
-    fn poll_read(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Result<(), Gone>> {
-        let mut chunk = [MaybeUninit::uninit(); CHUNK];
-        let mut read = ReadBuf::uninit(&mut chunk[..most]);
+    fn poll_read(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<Result<(), TransportClosed>> {
+        let mut chunk = [MaybeUninit::uninit(); READ_CHUNK];
+        let mut read = ReadBuf::uninit(&mut chunk[..max]);
         if let Err(error) = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
-            return Poll::Ready(Err(Gone::Failed(error.kind())));
+            return Poll::Ready(Err(TransportClosed::Failed(error.kind())));
         }
         self.frame.extend(read.filled());
         Poll::Ready(match read.filled() {
-            [] if self.frame.is_empty() => Err(Gone::Ended),
-            [] => Err(Gone::Failed(io::ErrorKind::UnexpectedEof)),
+            [] if self.frame.is_empty() => Err(TransportClosed::PeerClosed),
+            [] => Err(TransportClosed::Failed(io::ErrorKind::UnexpectedEof)),
             _ => Ok(()),
         })
     }
@@ -142,20 +145,20 @@ impl<S: AsyncRead + Unpin, M: Marks> Framed<S, M> {
 
 /// Packets that wait to be written.
 #[derive(Debug, Default)]
-struct Outgoing {
+struct WriteBuffer {
     frames: VecDeque<Vec<u8>>,
     /// How much of the first is written.
     written: usize,
     /// Bytes of all that are not.
-    unsent: usize,
+    unsent_bytes: usize,
     /// Why nothing can be written any more.
     failure: Option<io::ErrorKind>,
 }
 
-impl Outgoing {
-    fn put(&mut self, frame: Vec<u8>) {
+impl WriteBuffer {
+    fn push(&mut self, frame: Vec<u8>) {
         if self.failure.is_none() {
-            self.unsent += frame.len();
+            self.unsent_bytes += frame.len();
             self.frames.push_back(frame);
         }
     }
@@ -163,7 +166,7 @@ impl Outgoing {
     fn discard(&mut self) {
         self.frames.clear();
         self.written = 0;
-        self.unsent = 0;
+        self.unsent_bytes = 0;
     }
 
     /// Writes as much as there is room for. Once that fails it stays so.
@@ -192,7 +195,7 @@ impl Outgoing {
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.unsent -= written;
+            self.unsent_bytes -= written;
             self.written += written;
             if self.written == frame.len() {
                 self.frames.pop_front();

@@ -27,21 +27,21 @@
 //! [`Endpoint`]: crate::mqtt::endpoint::Endpoint
 
 mod application;
-mod carrier;
 mod clock;
 mod codec;
+mod connection_sources;
 mod connections;
 mod datagrams;
 mod drive;
-mod ends;
 mod framed;
+mod packet_transport;
 #[cfg(test)]
 mod tests;
 
-pub use self::application::{Audience, Requests};
-pub use self::carrier::{Carrier, Gone, Limits, Marks};
+pub use self::application::{OutputHandler, RequestSource};
 pub use self::clock::{Clock, TokioClock};
+pub use self::connection_sources::{Accept, BackoffDialler, Dial};
 pub use self::datagrams::{Datagram, Datagrams};
 pub use self::drive::{drive_broker, drive_client};
-pub use self::ends::{Accept, Dial, Dialler};
 pub use self::framed::Framed;
+pub use self::packet_transport::{PacketHooks, PacketTransport, TransportClosed, TransportLimits};

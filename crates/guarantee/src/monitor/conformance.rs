@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use super::{Break, Monitor};
-use crate::roster::Roster;
-use crate::verdict::{Blame, MAX_FINDINGS, Outcome, RuleBreak, RuleFinding};
+use super::{Monitor, RuleViolation};
+use crate::trial_facts::TrialFacts;
+use crate::verdict::{Blame, MAX_FINDINGS, Outcome, RuleFinding, RuleViolationKind};
 use qoslab_core::base::event::{Event, Observer};
 use qoslab_core::base::name::{Hop, Node};
 use qoslab_core::base::time::Time;
@@ -18,70 +18,72 @@ pub struct Conformance {
     monitor: Monitor,
     // The same in all states of a trial.
     #[serde(skip)]
-    roster: Arc<Roster>,
-    #[serde(serialize_with = "any_violation")]
-    counts: BTreeMap<RuleBreak, u64>,
+    trial: Arc<TrialFacts>,
+    #[serde(serialize_with = "serialize_any_violation")]
+    counts: BTreeMap<RuleViolationKind, u64>,
     // For statistics and reports: decides nothing.
     #[serde(skip)]
     findings: Vec<RuleFinding>,
 }
 
 /// How often a rule was broken is for the report: what is still to come depends on none of it.
-fn any_violation<S: Serializer>(
-    counts: &BTreeMap<RuleBreak, u64>,
+fn serialize_any_violation<S: Serializer>(
+    counts: &BTreeMap<RuleViolationKind, u64>,
     to: S,
 ) -> Result<S::Ok, S::Error> {
-    counts.keys().any(RuleBreak::is_violation).serialize(to)
+    counts.keys().any(RuleViolationKind::is_violation).serialize(to)
 }
 
 impl Conformance {
     /// Nothing seen yet.
     #[must_use]
-    pub fn new(roster: &Arc<Roster>) -> Self {
+    pub fn new(trial: &Arc<TrialFacts>) -> Self {
         Self {
-            monitor: Monitor::new(roster),
-            roster: Arc::clone(roster),
+            monitor: Monitor::new(trial),
+            trial: Arc::clone(trial),
             counts: BTreeMap::new(),
             findings: Vec::new(),
         }
     }
 
     /// Adds what was found to what the promises say of the trial.
-    pub fn conclude(mut self, outcome: &mut Outcome) {
+    pub fn add_to_outcome(mut self, outcome: &mut Outcome) {
         self.monitor.finish();
-        self.file();
-        outcome.rules = self.counts;
+        self.record_violations();
+        outcome.rule_violations = self.counts;
         outcome.rule_findings = self.findings;
         outcome.rule_findings.sort_by_key(|finding| finding.at);
     }
 
     #[cold]
-    fn file(&mut self) {
-        for broken in self.monitor.take_breaks() {
-            let Break { at, node, link, hop, rule, message, .. } = broken;
+    fn record_violations(&mut self) {
+        for broken in self.monitor.take_violations() {
+            let RuleViolation { at, node, link, hop, rule, message, .. } = broken;
             let (blame, name) = match (node, hop) {
                 (Node::Broker, _) => (Blame::Broker, "broker"),
-                (Node::Client(client), Hop::First) => (Blame::Publisher, self.roster.name(client)),
+                (Node::Client(client), Hop::First) => {
+                    (Blame::Publisher, self.trial.client_name(client))
+                }
                 (Node::Client(client), Hop::Second) => {
-                    (Blame::Subscriber, self.roster.name(client))
+                    (Blame::Subscriber, self.trial.client_name(client))
                 }
             };
-            let version = self.roster.clients[link.index()].version;
-            let rule_break = RuleBreak { rule, blame, version };
+            let version = self.trial.clients[link.index()].version;
+            let rule_break = RuleViolationKind { rule, blame, version };
             let count = self.counts.entry(rule_break).or_default();
             *count += 1;
             if *count > MAX_FINDINGS as u64 {
                 continue;
             }
             let place = match node {
-                Node::Broker => format!(", on the link of {}", self.roster.name(link)),
+                Node::Broker => format!(", on the link of {}", self.trial.client_name(link)),
                 Node::Client(_) => String::new(),
             };
             let what = message.map_or_else(String::new, |(stream, sequence)| {
-                format!(": message #{sequence} of {}", self.roster.streams[stream.index()].name)
+                format!(": message #{sequence} of {}", self.trial.publishers[stream.index()].name)
             });
-            let sentence = format!("{name} {}{place}{what}", rule.says());
-            self.findings.push(RuleFinding { broken: rule_break, at, sentence });
+            let sentence = format!("{name} {}{place}{what}", rule.description());
+            self.findings.push(RuleFinding { kind: rule_break, at, sentence });
         }
     }
 }
@@ -90,8 +92,8 @@ impl Observer for Conformance {
     #[inline]
     fn observe(&mut self, now: Time, event: &Event<'_>) {
         self.monitor.observe(now, event);
-        if !self.monitor.book.breaks.is_empty() {
-            self.file();
+        if !self.monitor.log.violations.is_empty() {
+            self.record_violations();
         }
     }
 }

@@ -3,11 +3,11 @@
 
 use serde::Serialize;
 
-use super::book::{Book, Place};
+use super::violation_log::{EventContext, ViolationLog};
 use crate::rules::Rule;
-use qoslab_core::base::event::{Body, Record};
+use qoslab_core::base::event::{PacketBody, PacketMeta};
 use qoslab_core::base::fingerprint;
-use qoslab_core::base::name::{Connection, Kind, Node};
+use qoslab_core::base::name::{Connection, Node, PacketKind};
 use qoslab_core::base::time::{Span, Time};
 use qoslab_core::mqtt::settings::Version;
 
@@ -16,159 +16,174 @@ const TOLERANCE: Span = Span::from_secs(1);
 
 /// What is known of the connection that is open at one end, if one is.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Line {
+pub(super) struct ConnectionMonitor {
     pub(super) open: Option<Connection>,
     /// The last connection whose CONNACK accepted it.
-    pub(super) accepted: Option<Connection>,
+    pub(super) accepted_connection: Option<Connection>,
     /// CONNECT was sent (at a client) on the connection that is open.
-    introduced: bool,
+    connect_sent: bool,
     /// CONNACK crossed this interface on it.
-    welcomed: bool,
+    connack_seen: bool,
     /// This end sent DISCONNECT on it.
-    parted: bool,
+    disconnect_sent: bool,
     /// What the client's CONNECT asked for, in seconds.
-    asked_keep_alive: u16,
+    requested_keep_alive: u16,
     /// What counts of it: 0 for none, before CONNACK, or once it was seen to be broken.
     keep_alive: u16,
     /// When a packet crossed last in the client's direction.
     // Matters to keep alive alone, which is off where states are compared.
     #[serde(skip)]
-    heard: Time,
+    last_heard: Time,
     /// When a client sent the PINGREQ that is not answered yet.
-    pinged: Option<Time>,
+    ping_sent_at: Option<Time>,
     /// The peer's Maximum Packet Size; 0 for no limit.
     pub(super) max_packet_size: u32,
 }
 
-impl Line {
+impl ConnectionMonitor {
     /// A connection opened at this end.
-    pub(super) fn opened(&mut self, now: Time, connection: Connection) {
-        *self =
-            Self { open: Some(connection), accepted: self.accepted, heard: now, ..Self::default() };
+    pub(super) fn on_opened(&mut self, now: Time, connection: Connection) {
+        *self = Self {
+            open: Some(connection),
+            accepted_connection: self.accepted_connection,
+            last_heard: now,
+            ..Self::default()
+        };
     }
 
     /// This end sent a packet on its connection.
     #[inline]
-    pub(super) fn sent(&mut self, place: Place, record: &Record<'_>, book: &mut Book) {
-        if self.max_packet_size != 0 && record.size.mqtt > self.max_packet_size {
-            book.by_sender(place, Rule::TooLarge, record.tag);
+    pub(super) fn on_sent(
+        &mut self,
+        context: EventContext,
+        packet: &PacketMeta<'_>,
+        log: &mut ViolationLog,
+    ) {
+        if self.max_packet_size != 0 && packet.size.mqtt > self.max_packet_size {
+            log.report_sender(context, Rule::TooLarge, packet.tag);
         }
-        if self.parted {
-            book.by_peer(place, Rule::SentAfterDisconnect);
+        if self.disconnect_sent {
+            log.report_endpoint(context, Rule::SentAfterDisconnect);
         }
-        match place.node {
+        match context.node {
             Node::Broker => {
-                if !self.welcomed && record.kind() != Kind::ConnAck {
-                    self.welcomed = true;
-                    book.by_peer(place, Rule::ConnAckNotFirst);
+                if !self.connack_seen && packet.kind() != PacketKind::ConnAck {
+                    self.connack_seen = true;
+                    log.report_endpoint(context, Rule::ConnAckNotFirst);
                 }
             }
             Node::Client(_) => {
-                if !self.introduced && record.kind() != Kind::Connect {
-                    self.introduced = true;
-                    book.by_peer(place, Rule::ConnectNotFirst);
+                if !self.connect_sent && packet.kind() != PacketKind::Connect {
+                    self.connect_sent = true;
+                    log.report_endpoint(context, Rule::ConnectNotFirst);
                 }
                 if self.keep_alive != 0 {
-                    self.watch(place, book);
+                    self.check_silence(context, log);
                 }
-                self.heard = place.at;
+                self.last_heard = context.at;
             }
         }
-        match record.kind() {
-            Kind::Connect => {
-                if self.introduced {
-                    book.by_peer(place, Rule::SecondConnect);
+        match packet.kind() {
+            PacketKind::Connect => {
+                if self.connect_sent {
+                    log.report_endpoint(context, Rule::SecondConnect);
                 }
-                self.introduced = true;
-                self.asked(record);
+                self.connect_sent = true;
+                self.on_connect(packet);
             }
-            Kind::ConnAck => {
-                if self.welcomed {
-                    book.by_peer(place, Rule::SecondConnAck);
+            PacketKind::ConnAck => {
+                if self.connack_seen {
+                    log.report_endpoint(context, Rule::SecondConnAck);
                 }
-                self.welcomed = true;
+                self.connack_seen = true;
             }
-            Kind::PingReq => self.pinged = self.pinged.or(Some(place.at)),
-            Kind::Disconnect => self.parted = true,
+            PacketKind::PingReq => self.ping_sent_at = self.ping_sent_at.or(Some(context.at)),
+            PacketKind::Disconnect => self.disconnect_sent = true,
             _ => {}
         }
     }
 
     /// A packet came to this end on its connection.
     #[inline]
-    pub(super) fn arrived(&mut self, place: Place, record: &Record<'_>, book: &mut Book) {
-        if place.node == Node::Broker {
+    pub(super) fn on_arrived(
+        &mut self,
+        context: EventContext,
+        packet: &PacketMeta<'_>,
+        log: &mut ViolationLog,
+    ) {
+        if context.node == Node::Broker {
             if self.keep_alive != 0 {
-                self.watch(place, book);
+                self.check_silence(context, log);
             }
-            self.heard = place.at;
+            self.last_heard = context.at;
         }
-        match record.kind() {
-            Kind::Connect => self.asked(record),
-            Kind::PingResp => self.pinged = None,
+        match packet.kind() {
+            PacketKind::Connect => self.on_connect(packet),
+            PacketKind::PingResp => self.ping_sent_at = None,
             _ => {}
         }
     }
 
-    const fn asked(&mut self, record: &Record<'_>) {
-        if let Body::Connect { keep_alive, .. } = record.body {
-            self.asked_keep_alive = keep_alive;
+    const fn on_connect(&mut self, packet: &PacketMeta<'_>) {
+        if let PacketBody::Connect { keep_alive, .. } = packet.body {
+            self.requested_keep_alive = keep_alive;
         }
     }
 
     /// A CONNACK accepted the client: from now on its Keep Alive counts.
-    pub(super) fn accepted(&mut self, now: Time) {
-        self.accepted = self.open;
-        self.keep_alive = self.asked_keep_alive;
-        self.heard = now;
+    pub(super) fn on_accepted(&mut self, now: Time) {
+        self.accepted_connection = self.open;
+        self.keep_alive = self.requested_keep_alive;
+        self.last_heard = now;
     }
 
     /// Whether this end was silent, or bore silence, for too long by now; told once a connection.
-    pub(super) fn watch(&mut self, place: Place, book: &mut Book) {
+    pub(super) fn check_silence(&mut self, context: EventContext, log: &mut ViolationLog) {
         if self.keep_alive == 0 || self.open.is_none() {
             return;
         }
         let half = Span::from_millis(500 * u64::from(self.keep_alive));
-        let passed = |since: Time, halves: u64| place.at > since + half.times(halves) + TOLERANCE;
-        let (limit, rule) = match place.node {
+        let has_passed =
+            |since: Time, halves: u64| context.at > since + half.times(halves) + TOLERANCE;
+        let (limit, rule) = match context.node {
             Node::Broker => (3, Rule::SilenceIgnored),
             Node::Client(_) => (2, Rule::ClientSilent),
         };
-        if passed(self.heard, limit) {
-            book.by_peer(place, rule);
+        if has_passed(self.last_heard, limit) {
+            log.report_endpoint(context, rule);
             self.keep_alive = 0;
         }
-        if self.pinged.is_some_and(|since| passed(since, 4)) {
-            book.by_peer(place, Rule::PingUnheeded);
-            self.pinged = None;
+        if self.ping_sent_at.is_some_and(|since| has_passed(since, 4)) {
+            log.report_endpoint(context, Rule::PingUnheeded);
+            self.ping_sent_at = None;
         }
     }
 }
 
 /// One life after the other of a client's session, as the broker has to know it.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Life {
-    session: Session,
+pub(super) struct SessionMonitor {
+    session: SessionPresence,
     /// What the CONNECT asked for that has no CONNACK yet: a clean start, and 5.0's expiry.
-    asked: Option<(bool, u32)>,
+    pending_connect: Option<(bool, u32)>,
     ends_with_connection: bool,
     /// 5.0's Session Expiry Interval in seconds; `u32::MAX` for never.
     expiry: u32,
     /// When it ends without a connection; never while it has one.
-    #[serde(serialize_with = "fingerprint::due")]
-    ends: Time,
+    #[serde(serialize_with = "fingerprint::future_only")]
+    expires_at: Time,
     /// The connection that the client had open when it opened another.
-    replaced: Option<Connection>,
+    replaced_connection: Option<Connection>,
     /// It, where the broker accepted the client before closing it, and since when.
-    left_open: Option<Connection>,
+    old_left_open: Option<Connection>,
     // Only compared with the present time.
     #[serde(skip)]
-    left_open_at: Time,
+    old_left_open_at: Time,
 }
 
 /// Whether the broker has a session for a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-enum Session {
+enum SessionPresence {
     #[default]
     None,
     Kept,
@@ -176,99 +191,109 @@ enum Session {
     Unknown,
 }
 
-impl Life {
+impl SessionMonitor {
     /// A CONNECT came.
-    pub(super) const fn asked(&mut self, clean: bool, expiry: u32) {
-        self.asked = Some((clean, expiry));
+    pub(super) const fn on_connect(&mut self, clean: bool, expiry: u32) {
+        self.pending_connect = Some((clean, expiry));
     }
 
     /// The client opened a connection while another was open.
-    pub(super) const fn replaces(&mut self, old: Connection) {
-        self.replaced = Some(old);
+    pub(super) const fn on_connection_replaced(&mut self, old: Connection) {
+        self.replaced_connection = Some(old);
     }
 
     /// A connection closed at the broker; `current` if it was the client's newest.
-    pub(super) fn closed(
+    pub(super) fn on_closed(
         &mut self,
-        place: Place,
+        context: EventContext,
         connection: Connection,
-        current: bool,
-        book: &mut Book,
+        is_current: bool,
+        log: &mut ViolationLog,
     ) {
-        let now = place.at;
-        if self.replaced == Some(connection) {
-            self.replaced = None;
+        let now = context.at;
+        if self.replaced_connection == Some(connection) {
+            self.replaced_connection = None;
         }
         // A broker may close the old one in another task, just after it accepted the client.
-        if self.left_open == Some(connection) && now == self.left_open_at {
-            self.left_open = None;
+        if self.old_left_open == Some(connection) && now == self.old_left_open_at {
+            self.old_left_open = None;
         }
-        self.finish(place, book);
-        if !current {
+        self.report_left_open(context, log);
+        if !is_current {
             return;
         }
-        self.ends = match self.expiry {
+        self.expires_at = match self.expiry {
             u32::MAX => Time::NEVER,
             expiry => now + Span::from_secs(u64::from(expiry)),
         };
-        if self.asked.take().is_some() {
+        if self.pending_connect.take().is_some() {
             // Nobody said whether that CONNECT still began something.
-            self.session = Session::Unknown;
+            self.session = SessionPresence::Unknown;
         } else if self.ends_with_connection {
-            self.session = Session::None;
+            self.session = SessionPresence::None;
         }
     }
 
     /// The broker crashed, and no connection outlived that.
-    pub(super) const fn crashed(&mut self) {
-        (self.replaced, self.left_open) = (None, None);
+    pub(super) const fn on_broker_crashed(&mut self) {
+        (self.replaced_connection, self.old_left_open) = (None, None);
     }
 
     /// Whatever is left open now was not closed in time.
-    pub(super) fn finish(&mut self, place: Place, book: &mut Book) {
-        if self.left_open.take().is_some() {
-            book.by_peer(Place { at: self.left_open_at, ..place }, Rule::OldLeftOpen);
+    pub(super) fn report_left_open(&mut self, context: EventContext, log: &mut ViolationLog) {
+        if self.old_left_open.take().is_some() {
+            log.report_endpoint(
+                EventContext { at: self.old_left_open_at, ..context },
+                Rule::OldLeftOpen,
+            );
         }
     }
 
     /// The broker's store forgot, or may have.
-    pub(super) const fn forgotten(&mut self) {
-        self.session = Session::Unknown;
+    pub(super) const fn on_state_lost(&mut self) {
+        self.session = SessionPresence::Unknown;
     }
 
     /// The broker ended the session because its time was over.
-    pub(super) fn expired(&mut self, now: Time) {
-        if self.session == Session::Kept && self.is_past(now) {
-            self.session = Session::None;
+    pub(super) fn on_expired(&mut self, now: Time) {
+        if self.session == SessionPresence::Kept && self.is_expired(now) {
+            self.session = SessionPresence::None;
         }
     }
 
     /// The broker accepted the client, for the first time on this connection.
-    pub(super) fn accepted(&mut self, place: Place, session_present: bool, book: &mut Book) {
-        let Some((clean, expiry)) = self.asked.take() else { return };
-        self.finish(place, book);
-        if let Some(old) = self.replaced.take() {
-            (self.left_open, self.left_open_at) = (Some(old), place.at);
+    pub(super) fn on_accepted(
+        &mut self,
+        context: EventContext,
+        session_present: bool,
+        log: &mut ViolationLog,
+    ) {
+        let Some((clean, expiry)) = self.pending_connect.take() else { return };
+        self.report_left_open(context, log);
+        if let Some(old) = self.replaced_connection.take() {
+            (self.old_left_open, self.old_left_open_at) = (Some(old), context.at);
         }
         let rule = match (session_present, clean, self.session) {
             (true, true, _) => Some(Rule::PresentAfterClean),
-            (true, false, Session::None) => Some(Rule::PresentWithoutSession),
-            (false, false, Session::Kept) if !self.is_past(place.at) => Some(Rule::SessionLost),
+            (true, false, SessionPresence::None) => Some(Rule::PresentWithoutSession),
+            (false, false, SessionPresence::Kept) if !self.is_expired(context.at) => {
+                Some(Rule::SessionLost)
+            }
             _ => None,
         };
         if let Some(rule) = rule {
-            book.by_peer(place, rule);
+            log.report_endpoint(context, rule);
         }
-        self.session = Session::Kept;
-        self.ends = Time::NEVER;
-        (self.ends_with_connection, self.expiry) = match book.version(place) {
+        self.session = SessionPresence::Kept;
+        self.expires_at = Time::NEVER;
+        (self.ends_with_connection, self.expiry) = match log.version(context) {
             Version::V31 | Version::V311 => (clean, u32::MAX),
             Version::V5 => (expiry == 0, expiry),
         };
     }
 
     /// Whether the session may have expired by now.
-    fn is_past(&self, now: Time) -> bool {
-        now >= self.ends
+    fn is_expired(&self, now: Time) -> bool {
+        now >= self.expires_at
     }
 }

@@ -2,11 +2,11 @@
 
 use serde::{Serialize, Serializer};
 
-use super::book::{Book, Place, packet_id};
+use super::violation_log::{EventContext, ViolationLog, packet_id};
 use crate::rules::Rule;
-use qoslab_core::base::event::{Close, Dropped, Record};
-use qoslab_core::base::fingerprint::{Since, ranks};
-use qoslab_core::base::name::{Kind, Tag};
+use qoslab_core::base::event::{CloseReason, DropReason, PacketMeta};
+use qoslab_core::base::fingerprint::{ComparedWithNow, ranks};
+use qoslab_core::base::name::{MessageTag, PacketKind};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Time;
 use qoslab_core::mqtt::ids::IdRing;
@@ -18,24 +18,24 @@ const MAX_REFUSED: usize = 256;
 
 /// What one end sends on one link.
 #[derive(Clone, Debug)]
-pub(super) struct Sender {
-    open: IdRing<Exchange>,
+pub(super) struct SenderMonitor {
+    exchanges: IdRing<OutgoingExchange>,
     /// Exchanges that must not go on.
-    over: Vec<Over>,
+    forbidden: Vec<ForbiddenExchange>,
     /// How many messages were sent for the first time.
-    launched: u32,
+    first_sends: u32,
     /// The place in the original order of what was resent last on this connection.
-    resent: u32,
+    last_resent_order: u32,
     /// How many PUBRECs came, and the last one that was answered by PUBREL on this connection.
-    recorded: u32,
-    released: u32,
+    pubrecs_received: u32,
+    last_released_pubrec: u32,
     /// The greatest place in the original order of what was released on this connection.
-    released_of: u32,
+    last_released_order: u32,
     /// Open exchanges of which nothing was sent on this connection yet.
-    owing: u32,
+    awaiting_resend: u32,
     /// PUBRECs that are not answered by PUBREL yet.
-    due: u32,
-    due_since: Time,
+    awaiting_pubrel: u32,
+    pubrel_due_since: Time,
     /// Messages of QoS 1 and 2 sent on this connection and not yet acknowledged.
     unacknowledged: u32,
     /// The peer's Receive Maximum.
@@ -45,59 +45,59 @@ pub(super) struct Sender {
 
 /// A message that a sender has under way.
 #[derive(Clone, Copy, Debug)]
-struct Exchange {
-    tag: Tag,
+struct OutgoingExchange {
+    tag: MessageTag,
     qos: QoS,
     /// PUBREL was sent for it.
-    released: bool,
+    pubrel_sent: bool,
     /// An acknowledgement came that does not fit its state: some endpoints take it as the end.
-    doubtful: bool,
+    uncertain: bool,
     /// PUBREC came and PUBREL was not sent since.
-    due: bool,
+    pubrel_due: bool,
     /// Something of it was sent on this connection.
-    here: bool,
+    sent_on_connection: bool,
     /// Its PUBLISH was sent on this connection.
-    counted: bool,
+    in_window: bool,
     /// Repeated PUBRECs that may each be answered by one more PUBREL.
-    repeats: u8,
+    repeated_pubrecs: u8,
     /// Its place in the original order, from 1; 0 where that was not seen.
-    order: u32,
+    send_order: u32,
     /// Which PUBREC was the first for it, from 1; 0 for none.
-    recorded: u32,
+    pubrec_order: u32,
 }
 
 /// An exchange that must not go on.
 #[derive(Clone, Copy, Debug, Serialize)]
-struct Over {
+struct ForbiddenExchange {
     id: u16,
-    tag: Tag,
-    because: Because,
+    tag: MessageTag,
+    reason: ForbiddenReason,
 }
 
 /// Why an exchange must not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) enum Because {
+pub(super) enum ForbiddenReason {
     /// The receiver refused it.
     Refused,
     /// The peer has no session.
-    Reset,
+    SessionLost,
     /// The session began with a clean start.
-    Clean,
+    CleanStart,
 }
 
-impl Sender {
+impl SenderMonitor {
     pub(super) const fn new() -> Self {
         Self {
-            open: IdRing::new(),
-            over: Vec::new(),
-            launched: 0,
-            resent: 0,
-            recorded: 0,
-            released: 0,
-            released_of: 0,
-            owing: 0,
-            due: 0,
-            due_since: Time::ZERO,
+            exchanges: IdRing::new(),
+            forbidden: Vec::new(),
+            first_sends: 0,
+            last_resent_order: 0,
+            pubrecs_received: 0,
+            last_released_pubrec: 0,
+            last_released_order: 0,
+            awaiting_resend: 0,
+            awaiting_pubrel: 0,
+            pubrel_due_since: Time::ZERO,
             unacknowledged: 0,
             receive_maximum: u16::MAX,
             resumed_at: Time::ZERO,
@@ -106,120 +106,149 @@ impl Sender {
 
     /// A PUBLISH with a packet id was sent.
     #[inline]
-    pub(super) fn publish(&mut self, place: Place, record: &Record<'_>, qos: QoS, book: &mut Book) {
-        let Some(id) = packet_id(record.id) else {
-            book.by_sender(place, Rule::IdZero, record.tag);
+    pub(super) fn on_publish(
+        &mut self,
+        context: EventContext,
+        packet: &PacketMeta<'_>,
+        qos: QoS,
+        log: &mut ViolationLog,
+    ) {
+        let Some(id) = packet_id(packet.id) else {
+            log.report_sender(context, Rule::IdZero, packet.tag);
             return;
         };
-        if let Some(old) = self.open.get_mut(id) {
-            if old.tag == record.tag {
-                self.resend(place, id, record, book);
+        if let Some(old) = self.exchanges.get_mut(id) {
+            if old.tag == packet.tag {
+                self.on_resend(context, id, packet, log);
                 return;
             }
-            if !old.here {
+            if !old.sent_on_connection {
                 let tag = old.tag;
-                let late = Place { at: self.resumed_at, ..place };
-                book.by_sender(late, Rule::PublishNotResent, tag);
-            } else if !old.doubtful {
-                let tags = [record.tag, old.tag];
-                book.by_sender_of_two(place, Rule::IdInUse, tags);
+                let late = EventContext { at: self.resumed_at, ..context };
+                log.report_sender(late, Rule::PublishNotResent, tag);
+            } else if !old.uncertain {
+                let tags = [packet.tag, old.tag];
+                log.report_sender_of_two(context, Rule::IdInUse, tags);
             }
-            self.end(id);
+            self.remove_exchange(id);
         }
-        let again = record.dup() || record.is_resend();
-        if record.dup() && !record.is_resend() {
+        let is_repeat = packet.is_dup() || packet.is_resend();
+        if packet.is_dup() && !packet.is_resend() {
             let two = qos == QoS::ExactlyOnce;
             let rule = if two { Rule::FirstOfQosTwoWithDup } else { Rule::FirstWithDup };
-            book.by_sender(place, rule, record.tag);
+            log.report_sender(context, rule, packet.tag);
         }
-        if again || self.owing > 0 || !self.over.is_empty() {
-            self.renewed(place, id, record, book);
+        if is_repeat || self.awaiting_resend > 0 || !self.forbidden.is_empty() {
+            self.on_new_exchange(context, id, packet, log);
         }
         // A resend of what the sender was told is complete is no rule's business here: the id
         // may have been freed by a stale acknowledgement of another message.
-        self.launched += 1;
-        let exchange = Exchange {
-            tag: record.tag,
+        self.first_sends += 1;
+        let exchange = OutgoingExchange {
+            tag: packet.tag,
             qos,
-            released: false,
-            doubtful: false,
-            due: false,
-            here: true,
-            counted: true,
-            repeats: 0,
-            order: if record.is_resend() { 0 } else { self.launched },
-            recorded: 0,
+            pubrel_sent: false,
+            uncertain: false,
+            pubrel_due: false,
+            sent_on_connection: true,
+            in_window: true,
+            repeated_pubrecs: 0,
+            send_order: if packet.is_resend() { 0 } else { self.first_sends },
+            pubrec_order: 0,
         };
-        self.open.insert(id, exchange);
-        self.count(place, record.tag, book);
+        self.exchanges.insert(id, exchange);
+        self.count_unacknowledged(context, packet.tag, log);
     }
 
     /// A PUBLISH was sent again under the id of its exchange.
-    fn resend(&mut self, place: Place, id: PacketId, record: &Record<'_>, book: &mut Book) {
-        let Some(exchange) = self.open.get_mut(id) else { return };
-        if !record.dup() {
-            book.by_sender(place, Rule::ResendWithoutDup, record.tag);
+    fn on_resend(
+        &mut self,
+        context: EventContext,
+        id: PacketId,
+        packet: &PacketMeta<'_>,
+        log: &mut ViolationLog,
+    ) {
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        if !packet.is_dup() {
+            log.report_sender(context, Rule::ResendWithoutDup, packet.tag);
         }
-        if exchange.released && !exchange.doubtful {
-            book.by_sender(place, Rule::PublishAfterRelease, record.tag);
-        } else if exchange.here {
-            if !book.resends_by_timer(place) {
-                book.by_sender(place, Rule::ResentAlive, record.tag);
+        if exchange.pubrel_sent && !exchange.uncertain {
+            log.report_sender(context, Rule::PublishAfterRelease, packet.tag);
+        } else if exchange.sent_on_connection {
+            if !log.resends_by_timer(context) {
+                log.report_sender(context, Rule::ResentAlive, packet.tag);
             }
-        } else if exchange.order != 0 {
-            if exchange.order < self.resent {
-                book.by_sender(place, Rule::ResendOutOfOrder, record.tag);
+        } else if exchange.send_order != 0 {
+            if exchange.send_order < self.last_resent_order {
+                log.report_sender(context, Rule::ResendOutOfOrder, packet.tag);
             }
-            self.resent = self.resent.max(exchange.order);
+            self.last_resent_order = self.last_resent_order.max(exchange.send_order);
         }
-        self.owing -= u32::from(!exchange.here);
-        exchange.here = true;
-        if !exchange.counted {
-            exchange.counted = true;
-            self.count(place, record.tag, book);
+        self.awaiting_resend -= u32::from(!exchange.sent_on_connection);
+        exchange.sent_on_connection = true;
+        if !exchange.in_window {
+            exchange.in_window = true;
+            self.count_unacknowledged(context, packet.tag, log);
         }
     }
 
     /// One more is unacknowledged on this connection.
-    fn count(&mut self, place: Place, tag: Tag, book: &mut Book) {
+    fn count_unacknowledged(
+        &mut self,
+        context: EventContext,
+        tag: MessageTag,
+        log: &mut ViolationLog,
+    ) {
         self.unacknowledged += 1;
         if self.unacknowledged > u32::from(self.receive_maximum) {
-            book.by_sender(place, Rule::ReceiveMaximumExceeded, tag);
+            log.report_sender(context, Rule::ReceiveMaximumExceeded, tag);
         }
     }
 
     /// A message came under an id that was free: perhaps not for the first time.
     #[cold]
-    fn renewed(&mut self, place: Place, id: PacketId, record: &Record<'_>, book: &mut Book) {
-        if record.dup() || record.is_resend() || self.owing > 0 {
-            let is_same = |it: &Exchange| it.tag == record.tag && !it.released && !it.doubtful;
-            let old = self.open.iter_mut().find(|(_, exchange)| is_same(exchange));
+    fn on_new_exchange(
+        &mut self,
+        context: EventContext,
+        id: PacketId,
+        packet: &PacketMeta<'_>,
+        log: &mut ViolationLog,
+    ) {
+        if packet.is_dup() || packet.is_resend() || self.awaiting_resend > 0 {
+            let is_same =
+                |it: &OutgoingExchange| it.tag == packet.tag && !it.pubrel_sent && !it.uncertain;
+            let old = self.exchanges.iter_mut().find(|(_, exchange)| is_same(exchange));
             if let Some(old) = old.map(|(id, _)| id) {
-                book.by_sender(place, Rule::IdChanged, record.tag);
-                self.end(old);
+                log.report_sender(context, Rule::IdChanged, packet.tag);
+                self.remove_exchange(old);
             }
         }
-        let wrong = self.over.iter().find(|over| match over.because {
-            Because::Refused => over.tag == record.tag,
-            Because::Reset | Because::Clean => {
-                over.tag == record.tag && over.id == id.get() && record.dup()
+        let wrong = self.forbidden.iter().find(|over| match over.reason {
+            ForbiddenReason::Refused => over.tag == packet.tag,
+            ForbiddenReason::SessionLost | ForbiddenReason::CleanStart => {
+                over.tag == packet.tag && over.id == id.get() && packet.is_dup()
             }
         });
         if let Some(over) = wrong {
-            book.by_sender(place, over.because.rule(), record.tag);
+            log.report_sender(context, over.reason.rule(), packet.tag);
         }
-        self.over.retain(|over| over.id != id.get());
+        self.forbidden.retain(|over| over.id != id.get());
     }
 
     /// A PUBREL was sent.
     #[inline]
-    pub(super) fn release(&mut self, place: Place, record: &Record<'_>, book: &mut Book) {
-        let Some(id) = packet_id(record.id) else { return };
-        let Some(exchange) = self.open.get_mut(id) else {
-            if !self.over.is_empty() {
-                let over = self.over.iter().find(|over| over.id == record.id);
-                if let Some(over) = over.filter(|over| over.because != Because::Refused) {
-                    book.by_sender(place, over.because.rule(), record.tag);
+    pub(super) fn on_pubrel(
+        &mut self,
+        context: EventContext,
+        packet: &PacketMeta<'_>,
+        log: &mut ViolationLog,
+    ) {
+        let Some(id) = packet_id(packet.id) else { return };
+        let Some(exchange) = self.exchanges.get_mut(id) else {
+            if !self.forbidden.is_empty() {
+                let over = self.forbidden.iter().find(|over| over.id == packet.id);
+                if let Some(over) = over.filter(|over| over.reason != ForbiddenReason::Refused) {
+                    log.report_sender(context, over.reason.rule(), packet.tag);
                 }
             }
             return;
@@ -227,67 +256,75 @@ impl Sender {
         if exchange.qos != QoS::ExactlyOnce {
             return;
         }
-        let is_late = exchange.recorded < self.released;
-        if exchange.due && is_late {
-            book.by_sender(place, Rule::ReleaseOutOfOrder, record.tag);
-        } else if !exchange.here && is_late && (1..self.released_of).contains(&exchange.order) {
+        let is_late = exchange.pubrec_order < self.last_released_pubrec;
+        if exchange.pubrel_due && is_late {
+            log.report_sender(context, Rule::ReleaseOutOfOrder, packet.tag);
+        } else if !exchange.sent_on_connection
+            && is_late
+            && (1..self.last_released_order).contains(&exchange.send_order)
+        {
             // It may go by the order of the messages as well as by that of the PUBRECs.
-            book.by_sender(place, Rule::ReleaseResentOutOfOrder, record.tag);
+            log.report_sender(context, Rule::ReleaseResentOutOfOrder, packet.tag);
         }
-        if exchange.due || !exchange.here {
-            self.released = self.released.max(exchange.recorded);
-            self.released_of = self.released_of.max(exchange.order);
+        if exchange.pubrel_due || !exchange.sent_on_connection {
+            self.last_released_pubrec = self.last_released_pubrec.max(exchange.pubrec_order);
+            self.last_released_order = self.last_released_order.max(exchange.send_order);
         }
-        if exchange.due {
-            exchange.due = false;
-            self.due -= 1;
-        } else if exchange.released && exchange.here {
-            if exchange.repeats > 0 {
-                exchange.repeats -= 1;
-            } else if !book.resends_by_timer(place) {
-                book.by_sender(place, Rule::ResentAlive, record.tag);
+        if exchange.pubrel_due {
+            exchange.pubrel_due = false;
+            self.awaiting_pubrel -= 1;
+        } else if exchange.pubrel_sent && exchange.sent_on_connection {
+            if exchange.repeated_pubrecs > 0 {
+                exchange.repeated_pubrecs -= 1;
+            } else if !log.resends_by_timer(context) {
+                log.report_sender(context, Rule::ResentAlive, packet.tag);
             }
-        } else if exchange.recorded == 0 && !exchange.doubtful && !exchange.released {
-            book.by_sender(place, Rule::ReleaseUnasked, record.tag);
+        } else if exchange.pubrec_order == 0 && !exchange.uncertain && !exchange.pubrel_sent {
+            log.report_sender(context, Rule::ReleaseUnasked, packet.tag);
         }
-        exchange.released = true;
-        self.owing -= u32::from(!exchange.here);
-        exchange.here = true;
+        exchange.pubrel_sent = true;
+        self.awaiting_resend -= u32::from(!exchange.sent_on_connection);
+        exchange.sent_on_connection = true;
     }
 
     /// PUBACK, PUBREC or PUBCOMP came. Gives the message that the sender took on, or took as done,
     /// because of it: it goes by the packet id alone, whatever message the receiver meant.
     #[inline]
-    pub(super) fn answered(&mut self, now: Time, record: &Record<'_>) -> Option<Tag> {
-        let id = packet_id(record.id)?;
-        if !self.over.is_empty() {
+    pub(super) fn on_acknowledgement(
+        &mut self,
+        now: Time,
+        packet: &PacketMeta<'_>,
+    ) -> Option<MessageTag> {
+        let id = packet_id(packet.id)?;
+        if !self.forbidden.is_empty() {
             // A stray PUBREC may be answered by PUBREL.
-            self.over.retain(|over| over.id != record.id || over.because == Because::Refused);
+            self.forbidden
+                .retain(|over| over.id != packet.id || over.reason == ForbiddenReason::Refused);
         }
-        let exchange = self.open.get_mut(id)?;
-        let refused = record.reason >= 0x80;
-        let ends = match (record.kind(), exchange.qos) {
-            (Kind::PubAck, QoS::AtLeastOnce) => true,
-            (Kind::PubRec, QoS::ExactlyOnce) if !exchange.released => {
-                if !refused && !exchange.due {
-                    self.recorded += 1;
-                    exchange.recorded = self.recorded;
-                    exchange.due = true;
-                    self.due += 1;
-                    self.due_since = now;
+        let exchange = self.exchanges.get_mut(id)?;
+        let refused = packet.reason >= 0x80;
+        let ends = match (packet.kind(), exchange.qos) {
+            (PacketKind::PubAck, QoS::AtLeastOnce) => true,
+            (PacketKind::PubRec, QoS::ExactlyOnce) if !exchange.pubrel_sent => {
+                if !refused && !exchange.pubrel_due {
+                    self.pubrecs_received += 1;
+                    exchange.pubrec_order = self.pubrecs_received;
+                    exchange.pubrel_due = true;
+                    self.awaiting_pubrel += 1;
+                    self.pubrel_due_since = now;
                 }
                 if !refused {
                     return Some(exchange.tag);
                 }
                 true
             }
-            (Kind::PubRec, QoS::ExactlyOnce) => {
-                exchange.repeats = exchange.repeats.saturating_add(1);
+            (PacketKind::PubRec, QoS::ExactlyOnce) => {
+                exchange.repeated_pubrecs = exchange.repeated_pubrecs.saturating_add(1);
                 false
             }
-            (Kind::PubComp, QoS::ExactlyOnce) if exchange.released => true,
+            (PacketKind::PubComp, QoS::ExactlyOnce) if exchange.pubrel_sent => true,
             _ => {
-                exchange.doubtful = true;
+                exchange.uncertain = true;
                 false
             }
         };
@@ -295,136 +332,180 @@ impl Sender {
             return None;
         }
         let tag = exchange.tag;
-        if refused && record.kind() != Kind::PubComp {
-            self.over.truncate(MAX_REFUSED);
-            self.over.insert(0, Over { id: record.id, tag, because: Because::Refused });
+        if refused && packet.kind() != PacketKind::PubComp {
+            self.forbidden.truncate(MAX_REFUSED);
+            self.forbidden.insert(
+                0,
+                ForbiddenExchange { id: packet.id, tag, reason: ForbiddenReason::Refused },
+            );
         }
-        self.end(id);
+        self.remove_exchange(id);
         Some(tag)
     }
 
-    fn end(&mut self, id: PacketId) {
-        let Some(exchange) = self.open.remove(id) else { return };
-        self.owing -= u32::from(!exchange.here);
-        self.due -= u32::from(exchange.due);
-        self.unacknowledged -= u32::from(exchange.counted);
+    fn remove_exchange(&mut self, id: PacketId) {
+        let Some(exchange) = self.exchanges.remove(id) else { return };
+        self.awaiting_resend -= u32::from(!exchange.sent_on_connection);
+        self.awaiting_pubrel -= u32::from(exchange.pubrel_due);
+        self.unacknowledged -= u32::from(exchange.in_window);
     }
 
     /// The sender let go of a message: its id is free. What it says of a session's end is for its
     /// peer to see.
-    pub(super) fn let_go(&mut self, place: Place, tag: Tag, why: Dropped, book: &mut Book) {
-        if why == Dropped::SessionEnded {
+    pub(super) fn on_dropped(
+        &mut self,
+        context: EventContext,
+        tag: MessageTag,
+        why: DropReason,
+        log: &mut ViolationLog,
+    ) {
+        if why == DropReason::SessionEnded {
             return;
         }
-        let found = self.open.iter_mut().find(|(_, exchange)| exchange.tag == tag);
+        let found = self.exchanges.iter_mut().find(|(_, exchange)| exchange.tag == tag);
         let Some((id, qos)) = found.map(|(id, exchange)| (id, exchange.qos)) else { return };
-        if why == Dropped::Expired && qos == QoS::ExactlyOnce {
-            book.by_sender(place, Rule::ExpiredInFlight, tag);
+        if why == DropReason::Expired && qos == QoS::ExactlyOnce {
+            log.report_sender(context, Rule::ExpiredInFlight, tag);
         }
-        self.end(id);
+        self.remove_exchange(id);
     }
 
     /// The session goes on, on a new connection or, over datagrams, once more on the same.
-    pub(super) fn resumed(&mut self, now: Time, is_new_connection: bool) {
-        for (_, exchange) in self.open.iter_mut() {
-            exchange.here = false;
-            exchange.counted &= !is_new_connection;
-            exchange.repeats = 0;
+    pub(super) fn on_session_resumed(&mut self, now: Time, is_new_connection: bool) {
+        for (_, exchange) in self.exchanges.iter_mut() {
+            exchange.sent_on_connection = false;
+            exchange.in_window &= !is_new_connection;
+            exchange.repeated_pubrecs = 0;
         }
         if is_new_connection {
             self.unacknowledged = 0;
         }
-        self.owing = u32::try_from(self.open.len()).unwrap_or(u32::MAX);
-        self.resent = 0;
-        self.released = 0;
-        self.released_of = 0;
+        self.awaiting_resend = u32::try_from(self.exchanges.len()).unwrap_or(u32::MAX);
+        self.last_resent_order = 0;
+        self.last_released_pubrec = 0;
+        self.last_released_order = 0;
         self.resumed_at = now;
     }
 
     /// The connection is gone, or the trial is over: what was not done by now was left undone.
     /// A crash may come between any two packets, and the network may cut at the very first.
-    pub(super) fn closed(&mut self, place: Place, why: Option<Close>, book: &mut Book) {
-        let crashed = why == Some(Close::Crash);
+    pub(super) fn on_closed(
+        &mut self,
+        context: EventContext,
+        why: Option<CloseReason>,
+        log: &mut ViolationLog,
+    ) {
+        let crashed = why == Some(CloseReason::Crash);
         let is_over = why.is_none();
-        if self.due > 0 {
-            let overdue = !crashed && (is_over || place.at > self.due_since);
-            for (_, exchange) in self.open.iter_mut().filter(|(_, exchange)| exchange.due) {
-                exchange.due = false;
+        if self.awaiting_pubrel > 0 {
+            let overdue = !crashed && (is_over || context.at > self.pubrel_due_since);
+            for (_, exchange) in
+                self.exchanges.iter_mut().filter(|(_, exchange)| exchange.pubrel_due)
+            {
+                exchange.pubrel_due = false;
                 if overdue {
-                    let since = Place { at: self.due_since, ..place };
-                    book.by_sender(since, Rule::ReleaseMissing, exchange.tag);
+                    let since = EventContext { at: self.pubrel_due_since, ..context };
+                    log.report_sender(since, Rule::ReleaseMissing, exchange.tag);
                 }
             }
-            self.due = 0;
+            self.awaiting_pubrel = 0;
         }
-        if std::mem::take(&mut self.owing) == 0 {
+        if std::mem::take(&mut self.awaiting_resend) == 0 {
             return;
         }
-        let overdue = !crashed && (is_over || place.at > self.resumed_at);
+        let overdue = !crashed && (is_over || context.at > self.resumed_at);
         // What waits for a place in the window waits by right.
-        let is_full = book.version(place) == Version::V5
+        let is_full = log.version(context) == Version::V5
             && self.unacknowledged >= u32::from(self.receive_maximum);
-        let late = Place { at: self.resumed_at, ..place };
-        for (_, exchange) in self.open.iter_mut().filter(|(_, exchange)| !exchange.here) {
-            exchange.here = true;
-            if exchange.doubtful || !overdue {
+        let late = EventContext { at: self.resumed_at, ..context };
+        for (_, exchange) in
+            self.exchanges.iter_mut().filter(|(_, exchange)| !exchange.sent_on_connection)
+        {
+            exchange.sent_on_connection = true;
+            if exchange.uncertain || !overdue {
                 continue;
             }
-            if exchange.released || exchange.recorded > 0 {
-                book.by_sender(late, Rule::ReleaseNotResent, exchange.tag);
+            if exchange.pubrel_sent || exchange.pubrec_order > 0 {
+                log.report_sender(late, Rule::ReleaseNotResent, exchange.tag);
             } else if !is_full {
-                book.by_sender(late, Rule::PublishNotResent, exchange.tag);
+                log.report_sender(late, Rule::PublishNotResent, exchange.tag);
             }
         }
     }
 
     /// The session is over; `None` where nobody could know what was in it.
-    pub(super) fn forget(&mut self, because: Option<Because>) {
-        if because.is_none() || self.open.len() > 0 {
-            self.over.clear();
+    pub(super) fn forget_session(&mut self, reason: Option<ForbiddenReason>) {
+        if reason.is_none() || self.exchanges.len() > 0 {
+            self.forbidden.clear();
         }
-        if let Some(because) = because {
-            let open = self.open.iter_mut();
-            let over = open.map(|(id, it)| Over { id: id.get(), tag: it.tag, because });
-            self.over.extend(over);
+        if let Some(because) = reason {
+            let open = self.exchanges.iter_mut();
+            let over = open.map(|(id, it)| ForbiddenExchange {
+                id: id.get(),
+                tag: it.tag,
+                reason: because,
+            });
+            self.forbidden.extend(over);
         }
-        self.open.clear();
-        self.owing = 0;
-        self.due = 0;
+        self.exchanges.clear();
+        self.awaiting_resend = 0;
+        self.awaiting_pubrel = 0;
         self.unacknowledged = 0;
     }
 }
 
-impl Serialize for Sender {
+impl Serialize for SenderMonitor {
     /// The numbers that only give an order are ranked: they would grow for ever.
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Self { ref open, ref over, resent, released, released_of, .. } = *self;
-        let Self { owing, due, unacknowledged, receive_maximum, .. } = *self;
+        let Self {
+            exchanges: ref open,
+            forbidden: ref over,
+            last_resent_order: resent,
+            last_released_pubrec: released,
+            last_released_order: released_of,
+            ..
+        } = *self;
+        let Self {
+            awaiting_resend: owing,
+            awaiting_pubrel: due,
+            unacknowledged,
+            receive_maximum,
+            ..
+        } = *self;
         let exchanges = || open.iter().map(|(_, exchange)| exchange);
-        let sent = ranks(exchanges().map(|it| it.order));
-        let recorded = ranks(exchanges().map(|it| it.recorded));
+        let sent = ranks(exchanges().map(|it| it.send_order));
+        let recorded = ranks(exchanges().map(|it| it.pubrec_order));
         // Whatever is sent or recorded from now on is behind all that was.
-        let resent = exchanges().filter(|it| it.order < resent).count();
-        let released = exchanges().filter(|it| it.recorded < released).count();
-        let released_of = exchanges().filter(|it| it.order < released_of).count();
+        let resent = exchanges().filter(|it| it.send_order < resent).count();
+        let released = exchanges().filter(|it| it.pubrec_order < released).count();
+        let released_of = exchanges().filter(|it| it.send_order < released_of).count();
         let written = open.iter().map(|(id, it)| {
-            let flags = [it.released, it.doubtful, it.due, it.here, it.counted];
-            (id, it.tag, it.qos, flags, it.repeats, sent(it.order), recorded(it.recorded))
+            let flags =
+                [it.pubrel_sent, it.uncertain, it.pubrel_due, it.sent_on_connection, it.in_window];
+            (
+                id,
+                it.tag,
+                it.qos,
+                flags,
+                it.repeated_pubrecs,
+                sent(it.send_order),
+                recorded(it.pubrec_order),
+            )
         });
         let written: Vec<_> = written.collect();
         // Both times are only compared with the present one.
-        let times = (Since(self.due_since), Since(self.resumed_at));
+        let times = (ComparedWithNow(self.pubrel_due_since), ComparedWithNow(self.resumed_at));
         let counts = (owing, due, unacknowledged, receive_maximum);
         (written, over, [resent, released, released_of], times, counts).serialize(to)
     }
 }
 
-impl Because {
+impl ForbiddenReason {
     const fn rule(self) -> Rule {
         match self {
             Self::Refused => Rule::RefusedResent,
-            Self::Reset => Rule::OldStateAfterReset,
-            Self::Clean => Rule::OldStateAfterClean,
+            Self::SessionLost => Rule::OldStateAfterReset,
+            Self::CleanStart => Rule::OldStateAfterClean,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the monitor does not check.
 
 /// Rules of delivery that are not checked, and why.
-pub const UNCHECKED: [(&str, &str); 13] = [
+pub const UNCHECKED_RULES: [(&str, &str); 13] = [
     (
         "[MQTT-4.3.1-1], [MQTT-4.3.2-1] and the like: what is stored and when ownership passes",
         "happens inside an endpoint; a crash shows it as a lost or a doubled message",

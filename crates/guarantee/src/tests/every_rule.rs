@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::wire::{Told, Wire, broken, facts, forward, message, publish};
+use super::rule_harness::{
+    PacketSpec, Wire, broken_rules, forward, message, publish, tcp_v5_facts,
+};
 use super::*;
-use crate::rules::{ALL, Rule};
-use Kind::{PubAck, PubComp, PubRec, PubRel};
+use crate::rules::{ALL_RULES, Rule};
+use PacketKind::{PubAck, PubComp, PubRec, PubRel};
 use qoslab_core::base::event::{RetainHandling, SubscriptionOptions};
 
 mod connections;
@@ -21,9 +23,9 @@ use sender::SENDER;
 use subscriptions::SUBSCRIPTIONS;
 
 /// A rule, what a wrong endpoint does, and what a correct one does that looks like it.
-type Case = (Rule, fn(&mut Wire), fn(&mut Wire));
+type RuleCase = (Rule, fn(&mut Wire), fn(&mut Wire));
 
-const PLAIN: SubscriptionOptions = SubscriptionOptions {
+const DEFAULT_OPTIONS: SubscriptionOptions = SubscriptionOptions {
     no_local: false,
     retain_as_published: false,
     retain_handling: RetainHandling::Send,
@@ -36,13 +38,13 @@ fn exchange(wire: &mut Wire, qos: u8, id: u16) {
     if qos == 1 {
         wire.down(message(PubAck, id));
     } else {
-        shake(wire, id);
+        finish_qos2(wire, id);
     }
 }
 
 /// Messages 1 and 2 of QoS 2, whose PUBRECs come in this order and whose PUBRELs are lost, and then
 /// come again in that order.
-fn release_again(wire: &mut Wire, recorded: [u16; 2], released: [u16; 2]) {
+fn resend_pubrels(wire: &mut Wire, recorded: [u16; 2], released: [u16; 2]) {
     wire.connect(false);
     for id in [1, 2] {
         wire.up(publish(2, id));
@@ -51,52 +53,52 @@ fn release_again(wire: &mut Wire, recorded: [u16; 2], released: [u16; 2]) {
         wire.down(message(PubRec, id));
         wire.up_lost(message(PubRel, id));
     }
-    wire.resume();
+    wire.cut_and_resume();
     for id in released {
-        wire.up(message(PubRel, id).again());
+        wire.up(message(PubRel, id).resent());
         wire.down(message(PubComp, id));
     }
 }
 
 #[test]
-fn releases_come_again_in_the_order_of_pubrecs_or_of_messages() {
+fn pubrels_are_resent_in_the_order_of_pubrecs_or_of_messages() {
     for released in [[2, 1], [1, 2]] {
-        let found = broken(facts(), |wire| release_again(wire, [2, 1], released));
+        let found = broken_rules(tcp_v5_facts(), |wire| resend_pubrels(wire, [2, 1], released));
         // The broker is at fault for its PUBRECs.
         assert_eq!(found, [Rule::RecordOutOfOrder]);
     }
 }
 
 /// QoS 2 from PUBREC on.
-fn shake(wire: &mut Wire, id: u16) {
+fn finish_qos2(wire: &mut Wire, id: u16) {
     wire.down(message(PubRec, id));
     wire.up(message(PubRel, id));
     wire.down(message(PubComp, id));
 }
 
-fn cases() -> impl Iterator<Item = Case> {
+fn cases() -> impl Iterator<Item = RuleCase> {
     let all = [&FIRST_BYTES[..], &SENDER, &RECEIVER, &CONNECTIONS, &SUBSCRIPTIONS];
     all.into_iter().flatten().copied()
 }
 
 /// The facts for a rule: sessions that end with their connection where it is about those.
-fn facts_for(rule: Rule) -> Roster {
-    let mut facts = facts();
-    facts.clients[SENSOR.index()].clean = rule == Rule::OldStateAfterClean;
+fn facts_for_rule(rule: Rule) -> TrialFacts {
+    let mut facts = tcp_v5_facts();
+    facts.clients[SENSOR.index()].clean_session = rule == Rule::OldStateAfterClean;
     facts
 }
 
 #[test]
 fn every_rule_fires_alone_where_it_is_broken() {
     for (rule, fires, _) in cases() {
-        assert_eq!(broken(facts_for(rule), fires), [rule], "{}", rule.name());
+        assert_eq!(broken_rules(facts_for_rule(rule), fires), [rule], "{}", rule.name());
     }
 }
 
 #[test]
 fn every_rule_is_silent_where_a_correct_peer_comes_close() {
     for (rule, _, silent) in cases() {
-        assert_eq!(broken(facts_for(rule), silent), [], "{}", rule.name());
+        assert_eq!(broken_rules(facts_for_rule(rule), silent), [], "{}", rule.name());
     }
 }
 
@@ -113,7 +115,7 @@ fn every_rule_has_its_cases() {
         Rule::NeverDelivered,
     ];
     rules.extend(second_pass);
-    assert_eq!(rules, ALL.into_iter().collect());
+    assert_eq!(rules, ALL_RULES.into_iter().collect());
 }
 
 #[test]
@@ -121,15 +123,15 @@ fn a_retained_message_without_its_flag_breaks_a_rule_of_3_1_1_alone() {
     for (version, expected) in
         [(Version::V311, vec![Rule::RetainedWithoutFlag]), (Version::V5, vec![])]
     {
-        let mut facts = facts();
+        let mut facts = tcp_v5_facts();
         facts.clients[SENSOR.index()].version = version;
-        let found = broken(facts, |wire| {
+        let found = broken_rules(facts, |wire| {
             wire.connect(false);
             wire.down(forward(0, 1).retained(false));
         });
         assert_eq!(found, expected);
     }
-    let found = broken(facts(), |wire| {
+    let found = broken_rules(tcp_v5_facts(), |wire| {
         wire.connect(false);
         wire.down(forward(0, 1).retained(true));
     });
@@ -137,23 +139,23 @@ fn a_retained_message_without_its_flag_breaks_a_rule_of_3_1_1_alone() {
 }
 
 #[test]
-fn one_that_reads_two_messages_before_it_passes_them_on_delivers_each_once() {
+fn a_receiver_that_reads_two_messages_before_it_delivers_any_delivers_each_once() {
     let two = [forward(2, 1), forward(2, 2)];
-    let found = |passed_on: &[Told]| {
-        broken(facts(), |wire| {
+    let found = |passed_on: &[PacketSpec]| {
+        broken_rules(tcp_v5_facts(), |wire| {
             wire.connect(false);
-            for told in two {
-                wire.down(told);
+            for spec in two {
+                wire.down(spec);
             }
-            for told in two {
-                wire.up(told.kind(PubRec));
+            for spec in two {
+                wire.up(spec.kind(PubRec));
             }
-            for told in passed_on {
-                wire.delivered(*told);
+            for spec in passed_on {
+                wire.delivered(*spec);
             }
-            for told in two {
-                wire.down(told.kind(PubRel));
-                wire.up(told.kind(PubComp));
+            for spec in two {
+                wire.down(spec.kind(PubRel));
+                wire.up(spec.kind(PubComp));
             }
         })
     };
@@ -163,16 +165,16 @@ fn one_that_reads_two_messages_before_it_passes_them_on_delivers_each_once() {
 
 #[test]
 fn a_repeated_connack_is_no_resumption_at_the_client() {
-    let mut facts = facts();
-    facts.clients[SENSOR.index()].over_stream = false;
+    let mut facts = tcp_v5_facts();
+    facts.clients[SENSOR.index()].over_tcp = false;
     facts.clients[SENSOR.index()].resends_by_timer = true;
-    let found = broken(facts, |wire| {
+    let found = broken_rules(facts, |wire| {
         wire.connect(false);
         wire.up_lost(publish(1, 1));
         wire.up_lost(publish(1, 2));
-        wire.welcome(false);
+        wire.send_connack(false);
         for id in [2, 1] {
-            wire.up(publish(1, id).again());
+            wire.up(publish(1, id).resent());
             wire.down(message(PubAck, id));
         }
     });
@@ -180,19 +182,19 @@ fn a_repeated_connack_is_no_resumption_at_the_client() {
 }
 
 #[test]
-fn a_forward_that_nobody_asked_for_or_above_the_grant_breaks_a_rule_and_a_right_one_does_not() {
+fn a_forward_without_subscription_or_above_the_granted_qos_breaks_a_rule() {
     let rule = |granted: Option<QoS>, forwarded: QoS| {
-        let outcome = judge(roster(QoS::ExactlyOnce), Ending::Quiescent, |stage| {
+        let outcome = run_both_passes(trial_facts(QoS::ExactlyOnce), Ending::Quiescent, |trial| {
             if let Some(granted) = granted {
-                stage.ready(granted);
+                trial.connect_and_subscribe(granted);
             } else {
-                stage.connect(SENSOR, false);
-                stage.connect(DASHBOARD, false);
-                stage.event(&Event::Phase(Phase::Traffic));
+                trial.connect(SENSOR, false);
+                trial.connect(DASHBOARD, false);
+                trial.emit(&Event::Phase(Phase::Traffic));
             }
-            stage.first_hop(0);
-            stage.qos = Some(forwarded);
-            stage.second_hop(0, 0);
+            trial.first_hop(0);
+            trial.qos = Some(forwarded);
+            trial.second_hop(0, 0);
         });
         outcome.findings.first().and_then(|finding| finding.rule)
     };
@@ -202,15 +204,15 @@ fn a_forward_that_nobody_asked_for_or_above_the_grant_breaks_a_rule_and_a_right_
 }
 
 #[test]
-fn a_forward_below_the_grant_is_to_blame_for_the_second_copy_that_comes_of_it() {
+fn a_forward_below_the_granted_qos_is_to_blame_for_a_second_copy() {
     let rule = |forwarded: QoS| {
-        let outcome = judge(roster(QoS::ExactlyOnce), Ending::Quiescent, |stage| {
-            stage.ready(QoS::ExactlyOnce);
-            stage.first_hop(0);
-            stage.qos = Some(forwarded);
+        let outcome = run_both_passes(trial_facts(QoS::ExactlyOnce), Ending::Quiescent, |trial| {
+            trial.connect_and_subscribe(QoS::ExactlyOnce);
+            trial.first_hop(0);
+            trial.qos = Some(forwarded);
             for attempt in [0, 1] {
-                stage.hop2(Kind::Publish, 0, 0, attempt, &OK);
-                stage.deliver(0, 0);
+                trial.second_hop_packet(PacketKind::Publish, 0, 0, attempt, &ARRIVES);
+                trial.deliver(0, 0);
             }
         });
         outcome.findings.first().and_then(|finding| finding.rule)
@@ -220,29 +222,29 @@ fn a_forward_below_the_grant_is_to_blame_for_the_second_copy_that_comes_of_it() 
 }
 
 #[test]
-fn a_declared_timer_may_send_again_and_a_store_that_forgets_is_not_held_to_what_it_forgot() {
-    let mut timer = facts();
+fn a_declared_timer_may_resend_and_a_volatile_store_is_not_held_to_what_it_lost() {
+    let mut timer = tcp_v5_facts();
     timer.clients[SENSOR.index()].resends_by_timer = true;
     let (_, resent, _) = cases().find(|(rule, ..)| *rule == Rule::ResentAlive).unwrap();
-    assert_eq!(broken(timer, resent), []);
-    let mut forgetful = facts();
-    forgetful.broker_store = Store::Volatile;
+    assert_eq!(broken_rules(timer, resent), []);
+    let mut forgetful = tcp_v5_facts();
+    forgetful.broker_store = StorePolicy::Volatile;
     let lost = |wire: &mut Wire| {
         wire.connect(false);
         wire.crash(Node::Broker);
         wire.connect(false);
     };
-    assert_eq!(broken(forgetful, lost), []);
-    assert_eq!(broken(facts(), lost), [Rule::SessionLost]);
+    assert_eq!(broken_rules(forgetful, lost), []);
+    assert_eq!(broken_rules(tcp_v5_facts(), lost), [Rule::SessionLost]);
 }
 
 #[test]
-fn mqtt_3_1_has_no_ids_and_less_rules() {
-    let mut old = facts();
+fn mqtt_3_1_has_no_rule_ids_and_fewer_rules() {
+    let mut old = tcp_v5_facts();
     old.clients[SENSOR.index()].version = Version::V31;
     let (rule, resent, _) = FIRST_BYTES[0];
-    assert_eq!(broken(old.clone(), resent), [rule]);
+    assert_eq!(broken_rules(old.clone(), resent), [rule]);
     assert_eq!(rule.id(Version::V31, Node::Broker), None);
     let (_, reordered, _) = SENDER[6];
-    assert_eq!(broken(old, reordered), []);
+    assert_eq!(broken_rules(old, reordered), []);
 }

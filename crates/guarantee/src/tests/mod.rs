@@ -2,53 +2,53 @@
 
 use std::sync::Arc;
 
-use super::recorder::Recorder;
-use super::roster::{ClientFacts, Roster, StreamFacts};
+use super::evidence_recorder::EvidenceRecorder;
+use super::first_pass::FirstPassObserver;
+use super::trial_facts::{ClientFacts, PublisherFacts, TrialFacts};
 use super::verdict::{Blame, Breach, Outcome, Promise, Violation};
-use super::watch::Watch;
-use qoslab_core::base::ending::Ended;
 use qoslab_core::base::ending::Ending;
+use qoslab_core::base::ending::RunSummary;
 use qoslab_core::base::event::{
-    Arrival, Body, Close, Dropped, Event, Fate, Loss, Observer, Phase, Record, Size,
-    SubscriptionRequest,
+    Arrival, CloseReason, DropReason, Event, Fate, LossReason, Observer, PacketBody, PacketMeta,
+    PacketSize, Phase, SubscriptionRequest,
 };
 use qoslab_core::base::name::{
-    ClientIndex, Connection, Hop, Kind, Node, PacketName, StreamIndex, Subject, Tag, Transmission,
-    Way,
+    ClientIndex, Connection, Direction, Hop, MessageTag, Node, PacketKind, PacketName,
+    PacketSubject, PublisherIndex, Transmission,
 };
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::{Span, Time};
-use qoslab_core::mqtt::settings::{Store, Version};
+use qoslab_core::mqtt::settings::{StorePolicy, Version};
 
+mod counters;
 mod crashes;
+mod dead_connections;
 mod every_rule;
-mod patterns;
 mod promises;
+mod rule_harness;
 mod rules;
 mod sessions;
-mod shared;
-mod silence;
-mod wire;
+mod shared_subscriptions;
 
 const SENSOR: ClientIndex = ClientIndex(0);
 const DASHBOARD: ClientIndex = ClientIndex(1);
 
 /// A sensor that publishes to `a` and a dashboard that may subscribe.
-fn roster(published: QoS) -> Roster {
+fn trial_facts(published: QoS) -> TrialFacts {
     let client = |name: &str| ClientFacts {
         name: name.into(),
-        clean: false,
+        clean_session: false,
         version: Version::V311,
         resends_by_timer: true,
-        delivers_on_release: false,
-        over_stream: false,
+        delivers_on_pubrel: false,
+        over_tcp: false,
         keep_alive: false,
-        store: Store::Durable,
+        store: StorePolicy::Durable,
         radio: None,
     };
-    Roster {
+    TrialFacts {
         clients: vec![client("sensor"), client("dashboard")],
-        streams: vec![StreamFacts {
+        publishers: vec![PublisherFacts {
             name: "sensor".into(),
             client: SENSOR,
             topic: "a".into(),
@@ -56,74 +56,81 @@ fn roster(published: QoS) -> Roster {
             retain: false,
             count: 10,
             will: false,
-            empty: false,
-            denied: false,
+            empty_payload: false,
+            publish_denied: false,
         }],
-        ..Roster::default()
+        ..TrialFacts::default()
     }
 }
 
 /// The same over byte streams, where the broker and the clients send again on reconnecting.
-fn over_streams(mut roster: Roster) -> Roster {
-    for client in &mut roster.clients {
-        client.over_stream = true;
+fn over_tcp(mut facts: TrialFacts) -> TrialFacts {
+    for client in &mut facts.clients {
+        client.over_tcp = true;
         client.keep_alive = true;
         client.resends_by_timer = false;
     }
-    roster
+    facts
 }
 
 /// Plays a trial, and once more for the evidence if a promise was broken.
-fn judge(roster: Roster, ending: Ending, script: impl Fn(&mut Stage<'_>)) -> Outcome {
-    let roster = Arc::new(roster);
-    let mut watch = Watch::new(&roster);
-    let at = play(&roster, &mut watch, &script);
-    let ended = Ended { ending, at, events: 0, packets: 0, trace_hash: 0 };
-    let first = watch.finish(&ended);
-    if first.offenders.is_empty() {
+fn run_both_passes(
+    facts: TrialFacts,
+    ending: Ending,
+    script: impl Fn(&mut TestTrial<'_>),
+) -> Outcome {
+    let facts = Arc::new(facts);
+    let mut observer = FirstPassObserver::new(&facts);
+    let at = run_script(&facts, &mut observer, &script);
+    let summary = RunSummary { ending, at, events: 0, packets: 0, trace_hash: 0 };
+    let first = observer.finish(&summary);
+    if first.suspects.is_empty() {
         return first.into_outcome();
     }
-    let mut recorder = Recorder::new(&roster, &first.offenders);
-    play(&roster, &mut recorder, &script);
-    recorder.conclude(first)
+    let mut recorder = EvidenceRecorder::new(&facts, &first.suspects);
+    run_script(&facts, &mut recorder, &script);
+    recorder.into_outcome(first)
 }
 
 /// A trial that ends well, and the one violation it has.
-fn violations(roster: Roster, script: impl Fn(&mut Stage<'_>)) -> Vec<(Promise, Breach, Blame)> {
-    let outcome = judge(roster, Ending::Quiescent, script);
+fn violations(
+    facts: TrialFacts,
+    script: impl Fn(&mut TestTrial<'_>),
+) -> Vec<(Promise, Breach, Blame)> {
+    let outcome = run_both_passes(facts, Ending::Quiescent, script);
     let kinds = outcome.violations.iter();
     kinds.map(|(Violation { promise, breach, blame }, _)| (*promise, *breach, *blame)).collect()
 }
 
-fn play(
-    roster: &Arc<Roster>,
+fn run_script(
+    facts: &Arc<TrialFacts>,
     observer: &mut impl Observer,
-    script: &impl Fn(&mut Stage<'_>),
+    script: &impl Fn(&mut TestTrial<'_>),
 ) -> Time {
-    let mut tell = |now: Time, event: &Event<'_>| observer.observe(now, event);
-    let mut stage = Stage {
-        tell: &mut tell,
-        roster: Arc::clone(roster),
+    let mut observe = |now: Time, event: &Event<'_>| observer.observe(now, event);
+    let mut trial = TestTrial {
+        observe: &mut observe,
+        facts: Arc::clone(facts),
         now: Time::ZERO,
         published: [Time::ZERO; 16],
         connections: [Connection(0), Connection(1)],
-        next: 2,
+        next_connection: 2,
         id: None,
         dup: None,
         qos: None,
     };
-    script(&mut stage);
-    stage.now
+    script(&mut trial);
+    trial.now
 }
 
 /// Tells a trial's events to an observer; each step takes a millisecond.
-struct Stage<'a> {
-    tell: &'a mut dyn FnMut(Time, &Event<'_>),
-    roster: Arc<Roster>,
+struct TestTrial<'a> {
+    observe: &'a mut dyn FnMut(Time, &Event<'_>),
+    facts: Arc<TrialFacts>,
     now: Time,
     published: [Time; 16],
     connections: [Connection; 2],
-    next: u32,
+    next_connection: u32,
     /// The packet id of what is sent from now on, if not the usual one.
     id: Option<u16>,
     /// Its DUP flag, if not the right one.
@@ -132,87 +139,91 @@ struct Stage<'a> {
     qos: Option<QoS>,
 }
 
-impl Stage<'_> {
-    fn event(&mut self, event: &Event<'_>) {
+impl TestTrial<'_> {
+    fn emit(&mut self, event: &Event<'_>) {
         self.now += Span::from_millis(1);
-        (self.tell)(self.now, event);
+        (self.observe)(self.now, event);
     }
 
-    fn tag(&self, sequence: u32) -> Tag {
-        let qos = self.roster.streams[0].qos;
-        Tag::new(StreamIndex(0), sequence, qos, self.published[sequence as usize])
+    fn tag(&self, sequence: u32) -> MessageTag {
+        let qos = self.facts.publishers[0].qos;
+        MessageTag::new(PublisherIndex(0), sequence, qos, self.published[sequence as usize])
     }
 
     /// A control packet, sent and received.
-    fn control(&mut self, client: ClientIndex, kind: Kind, body: Body<'_>) {
-        let way = match kind {
-            Kind::ConnAck | Kind::SubAck | Kind::UnsubAck => Way::Down,
-            _ => Way::Up,
+    fn control_packet(&mut self, client: ClientIndex, kind: PacketKind, body: PacketBody<'_>) {
+        let direction = match kind {
+            PacketKind::ConnAck | PacketKind::SubAck | PacketKind::UnsubAck => Direction::Down,
+            _ => Direction::Up,
         };
-        let subject = Subject::Control { nth: 0 };
-        let record = Record {
-            name: PacketName { client, way, kind, subject },
-            tag: Tag::NONE,
-            first: (kind as u8) << 4 | Self::reserved(kind),
+        let subject = PacketSubject::Control { nth: 0 };
+        let packet = PacketMeta {
+            name: PacketName { client, direction: direction, kind, subject },
+            tag: MessageTag::NONE,
+            first_byte: (kind as u8) << 4 | Self::reserved_flags(kind),
             id: 1,
             reason: 0,
-            size: Size { mqtt: 10, payload: 0, headers: 28 },
+            size: PacketSize { mqtt: 10, payload: 0, headers: 28 },
             body,
         };
-        self.transfer(&record, &Fate::at(self.now));
+        self.send_and_receive(&packet, &Fate::arriving_at(self.now));
     }
 
     /// The reserved flags of kinds other than PUBLISH.
-    const fn reserved(kind: Kind) -> u8 {
+    const fn reserved_flags(kind: PacketKind) -> u8 {
         match kind {
-            Kind::PubRel | Kind::Subscribe | Kind::Unsubscribe => 0b0010,
+            PacketKind::PubRel | PacketKind::Subscribe | PacketKind::Unsubscribe => 0b0010,
             _ => 0,
         }
     }
 
-    fn transfer(&mut self, record: &Record<'_>, fate: &Fate) {
-        let client = record.name.client;
+    fn send_and_receive(&mut self, packet: &PacketMeta<'_>, fate: &Fate) {
+        let client = packet.name.client;
         let connection = self.connections[client.index()];
-        let (from, to) = match record.name.way {
-            Way::Up => (Node::Client(client), Node::Broker),
-            Way::Down => (Node::Broker, Node::Client(client)),
+        let (from, to) = match packet.name.direction {
+            Direction::Up => (Node::Client(client), Node::Broker),
+            Direction::Down => (Node::Broker, Node::Client(client)),
         };
-        self.event(&Event::Sent { node: from, connection, record, fate });
+        self.emit(&Event::Sent { node: from, connection, packet: packet, fate });
         if matches!(fate, Fate::Arrives(_)) {
-            self.event(&Event::Arrived { node: to, connection, record });
+            self.emit(&Event::Arrived { node: to, connection, packet: packet });
         }
     }
 
     fn connect(&mut self, client: ClientIndex, session_present: bool) {
-        self.connections[client.index()] = Connection(self.next);
-        self.next += 1;
+        self.connections[client.index()] = Connection(self.next_connection);
+        self.next_connection += 1;
         let connection = self.connections[client.index()];
         for node in [Node::Client(client), Node::Broker] {
-            self.event(&Event::Opened { node, connection, client });
+            self.emit(&Event::Opened { node, connection, client });
         }
-        self.control(
+        self.control_packet(
             client,
-            Kind::Connect,
-            Body::Connect {
+            PacketKind::Connect,
+            PacketBody::Connect {
                 clean: false,
                 session_expiry: u32::MAX,
                 keep_alive: 0,
                 receive_maximum: u16::MAX,
                 max_packet_size: u32::MAX,
-                will: false,
+                has_will: false,
             },
         );
-        self.control(
+        self.control_packet(
             client,
-            Kind::ConnAck,
-            Body::ConnAck { session_present, receive_maximum: u16::MAX, max_packet_size: u32::MAX },
+            PacketKind::ConnAck,
+            PacketBody::ConnAck {
+                session_present,
+                receive_maximum: u16::MAX,
+                max_packet_size: u32::MAX,
+            },
         );
     }
 
     fn disconnect(&mut self, client: ClientIndex) {
         let connection = self.connections[client.index()];
         for node in [Node::Client(client), Node::Broker] {
-            self.event(&Event::Closed { node, connection, client, why: Close::Asked });
+            self.emit(&Event::Closed { node, connection, client, why: CloseReason::Requested });
         }
     }
 
@@ -220,86 +231,97 @@ impl Stage<'_> {
     fn cut(&mut self, client: ClientIndex) {
         let connection = self.connections[client.index()];
         for node in [Node::Client(client), Node::Broker] {
-            self.event(&Event::Closed { node, connection, client, why: Close::Cut });
+            self.emit(&Event::Closed { node, connection, client, why: CloseReason::Cut });
         }
     }
 
     /// A node crashes and starts again; nobody is connected to it any more.
     fn crash(&mut self, node: Node) {
-        self.event(&Event::Crashed { node });
+        self.emit(&Event::Crashed { node });
         for client in [SENSOR, DASHBOARD] {
             let connection = self.connections[client.index()];
             if node == Node::Broker || node == Node::Client(client) {
                 for (end, why) in [
-                    (node, Close::Crash),
-                    (Node::Client(client), Close::Peer),
-                    (Node::Broker, Close::Peer),
+                    (node, CloseReason::Crash),
+                    (Node::Client(client), CloseReason::Peer),
+                    (Node::Broker, CloseReason::Peer),
                 ] {
                     if end == node || node == Node::Broker || end == Node::Broker {
-                        self.event(&Event::Closed { node: end, connection, client, why });
+                        self.emit(&Event::Closed { node: end, connection, client, why });
                     }
                 }
             }
         }
-        self.event(&Event::Restarted { node });
+        self.emit(&Event::Restarted { node });
     }
 
     fn subscribe(&mut self, filter: &str, qos: QoS) {
-        self.subscribe_as(SubscriptionRequest::new(filter.into(), qos));
+        self.subscribe_with(SubscriptionRequest::new(filter.into(), qos));
     }
 
-    fn subscribe_as(&mut self, request: SubscriptionRequest) {
+    fn subscribe_with(&mut self, request: SubscriptionRequest) {
         let qos = request.qos;
         let requests = [request];
-        self.control(DASHBOARD, Kind::Subscribe, Body::Subscribe(&requests));
-        self.control(DASHBOARD, Kind::SubAck, Body::SubAck(&[qos.number()]));
+        self.control_packet(DASHBOARD, PacketKind::Subscribe, PacketBody::Subscribe(&requests));
+        self.control_packet(DASHBOARD, PacketKind::SubAck, PacketBody::SubAck(&[qos.number()]));
     }
 
     fn unsubscribe(&mut self, filter: &str) {
-        self.control(DASHBOARD, Kind::Unsubscribe, Body::Unsubscribe(&[filter.into()]));
-        self.control(DASHBOARD, Kind::UnsubAck, Body::None);
+        self.control_packet(
+            DASHBOARD,
+            PacketKind::Unsubscribe,
+            PacketBody::Unsubscribe(&[filter.into()]),
+        );
+        self.control_packet(DASHBOARD, PacketKind::UnsubAck, PacketBody::None);
     }
 
     /// Both connect, and the dashboard subscribes.
-    fn ready(&mut self, granted: QoS) {
+    fn connect_and_subscribe(&mut self, granted: QoS) {
         self.connect(SENSOR, false);
         self.connect(DASHBOARD, false);
         self.subscribe("a", granted);
-        self.qos = Some(granted.min(self.roster.streams[0].qos));
-        self.event(&Event::Phase(Phase::Traffic));
+        self.qos = Some(granted.min(self.facts.publishers[0].qos));
+        self.emit(&Event::Phase(Phase::Traffic));
     }
 
     fn submit(&mut self, sequence: u32) {
         self.published[sequence as usize] = self.now;
         let tag = self.tag(sequence);
-        self.event(&Event::Submitted { tag });
+        self.emit(&Event::Submitted { tag });
     }
 
     fn complete(&mut self, sequence: u32) {
         let tag = self.tag(sequence);
-        self.event(&Event::Completed { tag });
+        self.emit(&Event::Completed { tag });
     }
 
-    fn refuse(&mut self, sequence: u32, why: Dropped) {
+    fn refuse(&mut self, sequence: u32, why: DropReason) {
         let tag = self.tag(sequence);
-        self.event(&Event::Refused { tag, why });
+        self.emit(&Event::Refused { tag, why });
     }
 
-    fn drop_copy(&mut self, sequence: u32, why: Dropped) {
+    fn drop_copy(&mut self, sequence: u32, why: DropReason) {
         let tag = self.tag(sequence).forwarded(Transmission::default());
-        self.event(&Event::Dropped { client: DASHBOARD, tag, why });
+        self.emit(&Event::Dropped { client: DASHBOARD, tag, why });
     }
 
     /// A packet of the sensor's hop, for the `attempt`-th time.
-    fn hop1(&mut self, kind: Kind, sequence: u32, attempt: u32, fate: &Fate) {
-        let qos = self.roster.streams[0].qos;
+    fn first_hop_packet(&mut self, kind: PacketKind, sequence: u32, attempt: u32, fate: &Fate) {
+        let qos = self.facts.publishers[0].qos;
         let id = self.id.unwrap_or(u16::try_from(sequence + 1).unwrap());
         self.packet(SENSOR, Hop::First, kind, (self.tag(sequence), qos, id), attempt, fate);
     }
 
     /// A packet of the dashboard's hop, of the copy that arrival `copy` at the broker made.
-    fn hop2(&mut self, kind: Kind, sequence: u32, copy: u32, attempt: u32, fate: &Fate) {
-        let arrival = Transmission { attempt: copy, echo: 0 };
+    fn second_hop_packet(
+        &mut self,
+        kind: PacketKind,
+        sequence: u32,
+        copy: u32,
+        attempt: u32,
+        fate: &Fate,
+    ) {
+        let arrival = Transmission { attempt: copy, duplicate_index: 0 };
         let tag = self.tag(sequence).forwarded(arrival);
         let qos = self.qos.unwrap_or(QoS::ExactlyOnce);
         let id = self.id.unwrap_or(u16::try_from(100 + sequence * 10 + copy).unwrap());
@@ -310,102 +332,114 @@ impl Stage<'_> {
         &mut self,
         client: ClientIndex,
         hop: Hop,
-        kind: Kind,
-        (tag, qos, id): (Tag, QoS, u16),
+        kind: PacketKind,
+        (tag, qos, id): (MessageTag, QoS, u16),
         attempt: u32,
         fate: &Fate,
     ) {
         let record_of = (client, hop, kind, tag, qos, id, attempt);
-        self.with_record(record_of, |stage, record| stage.transfer(record, fate));
+        self.with_record(record_of, |trial, packet| trial.send_and_receive(packet, fate));
     }
 
     /// A packet of the dashboard's hop arrives that was not sent just now.
-    fn arrive_again(&mut self, kind: Kind, (tag, qos, id): (Tag, QoS, u16)) {
+    fn arrive_unsent(&mut self, kind: PacketKind, (tag, qos, id): (MessageTag, QoS, u16)) {
         let record_of = (DASHBOARD, Hop::Second, kind, tag, qos, id, 0);
-        self.with_record(record_of, |stage, record| {
-            let (node, connection) = (Node::Client(DASHBOARD), stage.connections[1]);
-            stage.event(&Event::Arrived { node, connection, record });
+        self.with_record(record_of, |trial, packet| {
+            let (node, connection) = (Node::Client(DASHBOARD), trial.connections[1]);
+            trial.emit(&Event::Arrived { node, connection, packet: packet });
         });
     }
 
     fn with_record(
         &mut self,
-        (client, hop, kind, tag, qos, id, attempt): (ClientIndex, Hop, Kind, Tag, QoS, u16, u32),
-        then: impl FnOnce(&mut Self, &Record<'_>),
+        (client, hop, kind, tag, qos, id, attempt): (
+            ClientIndex,
+            Hop,
+            PacketKind,
+            MessageTag,
+            QoS,
+            u16,
+            u32,
+        ),
+        then: impl FnOnce(&mut Self, &PacketMeta<'_>),
     ) {
-        let forth = matches!(kind, Kind::Publish | Kind::PubRel) == (hop == Hop::First);
-        let parts = tag.parts().expect("the stage tells of watched messages only");
-        let transmission = Transmission { attempt, echo: 0 };
-        let Some(topic) = self.roster.streams.first().map(|it| Arc::clone(&it.topic)) else {
+        let is_upward =
+            matches!(kind, PacketKind::Publish | PacketKind::PubRel) == (hop == Hop::First);
+        let message_id = tag.message_id().expect("the stage tells of watched messages only");
+        let transmission = Transmission { attempt, duplicate_index: 0 };
+        let Some(topic) = self.facts.publishers.first().map(|it| Arc::clone(&it.topic)) else {
             return;
         };
-        let dup = self.dup.unwrap_or(attempt > 0) && kind == Kind::Publish;
+        let dup = self.dup.unwrap_or(attempt > 0) && kind == PacketKind::Publish;
         let flags = match kind {
-            Kind::Publish => qos.number() << 1,
-            _ => Self::reserved(kind),
+            PacketKind::Publish => qos.number() << 1,
+            _ => Self::reserved_flags(kind),
         };
-        let retain = u8::from(self.roster.streams[0].retain && kind == Kind::Publish);
-        let subject = Subject::Message {
-            stream: parts.stream,
-            sequence: parts.sequence,
+        let retain = u8::from(self.facts.publishers[0].retain && kind == PacketKind::Publish);
+        let subject = PacketSubject::Message {
+            publisher: message_id.publisher,
+            sequence: message_id.sequence,
             hop,
-            copy: parts.copy,
+            copy: message_id.copy,
             transmission,
         };
-        let way = if forth { Way::Up } else { Way::Down };
-        let record = Record {
-            name: PacketName { client, way, kind, subject },
+        let direction = if is_upward { Direction::Up } else { Direction::Down };
+        let packet = PacketMeta {
+            name: PacketName { client, direction: direction, kind, subject },
             tag,
-            first: (kind as u8) << 4 | u8::from(dup) << 3 | flags | retain,
+            first_byte: (kind as u8) << 4 | u8::from(dup) << 3 | flags | retain,
             id: if qos == QoS::AtMostOnce { 0 } else { id },
             reason: 0,
-            size: Size { mqtt: 20, payload: 10, headers: 28 },
-            body: if kind == Kind::Publish {
-                Body::Publish { topic: &topic, expiry: None }
+            size: PacketSize { mqtt: 20, payload: 10, headers: 28 },
+            body: if kind == PacketKind::Publish {
+                PacketBody::Publish { topic: &topic, expiry: None }
             } else {
-                Body::None
+                PacketBody::None
             },
         };
-        then(self, &record);
+        then(self, &packet);
     }
 
     fn deliver(&mut self, sequence: u32, copy: u32) {
-        let tag = self.tag(sequence).forwarded(Transmission { attempt: copy, echo: 0 });
+        let tag = self.tag(sequence).forwarded(Transmission { attempt: copy, duplicate_index: 0 });
         let qos = self.qos.unwrap_or(QoS::ExactlyOnce);
-        self.event(&Event::Delivered { client: DASHBOARD, tag, qos, retain: false });
+        self.emit(&Event::Delivered { client: DASHBOARD, tag, qos, retain: false });
     }
 
     /// The whole handshake of the first hop, with nothing lost.
     fn first_hop(&mut self, sequence: u32) {
         self.submit(sequence);
-        self.shake1(sequence, 0);
+        self.first_hop_handshake(sequence, 0);
         self.complete(sequence);
     }
 
-    fn shake1(&mut self, sequence: u32, attempt: u32) {
-        for kind in handshake(self.roster.streams[0].qos) {
-            self.hop1(*kind, sequence, attempt, &OK);
+    fn first_hop_handshake(&mut self, sequence: u32, attempt: u32) {
+        for kind in handshake(self.facts.publishers[0].qos) {
+            self.first_hop_packet(*kind, sequence, attempt, &ARRIVES);
         }
     }
 
     /// The whole handshake of the second hop, with a delivery.
     fn second_hop(&mut self, sequence: u32, copy: u32) {
         for kind in handshake(self.qos.unwrap_or(QoS::ExactlyOnce)) {
-            self.hop2(*kind, sequence, copy, 0, &OK);
-            if *kind == Kind::Publish {
+            self.second_hop_packet(*kind, sequence, copy, 0, &ARRIVES);
+            if *kind == PacketKind::Publish {
                 self.deliver(sequence, copy);
             }
         }
     }
 }
 
-const OK: Fate = Fate::Arrives(Arrival { at: Time::NEVER, again: None, overtakes: false });
-const LOST: Fate = Fate::Lost(Loss::Random);
+const ARRIVES: Fate =
+    Fate::Arrives(Arrival { at: Time::NEVER, duplicate_at: None, overtakes: false });
+const LOST: Fate = Fate::Lost(LossReason::Random);
 
-const fn handshake(qos: QoS) -> &'static [Kind] {
+const fn handshake(qos: QoS) -> &'static [PacketKind] {
     match qos {
-        QoS::AtMostOnce => &[Kind::Publish],
-        QoS::AtLeastOnce => &[Kind::Publish, Kind::PubAck],
-        QoS::ExactlyOnce => &[Kind::Publish, Kind::PubRec, Kind::PubRel, Kind::PubComp],
+        QoS::AtMostOnce => &[PacketKind::Publish],
+        QoS::AtLeastOnce => &[PacketKind::Publish, PacketKind::PubAck],
+        QoS::ExactlyOnce => {
+            &[PacketKind::Publish, PacketKind::PubRec, PacketKind::PubRel, PacketKind::PubComp]
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Every word of a verdict, and every cell of the promise table.
 
 use super::*;
-use crate::promise::terms;
+use crate::promise::delivery_terms;
 use crate::verdict::Excuse;
 use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 
@@ -9,10 +9,10 @@ use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 fn a_message_that_came_once_breaks_no_promise_at_any_qos() {
     for published in QoS::ALL {
         for granted in QoS::ALL {
-            let outcome = judge(roster(published), Ending::Quiescent, |stage| {
-                stage.ready(granted);
-                stage.first_hop(0);
-                stage.second_hop(0, 0);
+            let outcome = run_both_passes(trial_facts(published), Ending::Quiescent, |trial| {
+                trial.connect_and_subscribe(granted);
+                trial.first_hop(0);
+                trial.second_hop(0, 0);
             });
             assert!(outcome.violations.is_empty(), "{published}/{granted}: {outcome:?}");
             let metrics = &outcome.metrics.qos[published.index()];
@@ -29,12 +29,12 @@ fn a_message_that_came_once_breaks_no_promise_at_any_qos() {
 fn the_table_allows_a_loss_exactly_where_one_of_the_two_is_zero() {
     for published in QoS::ALL {
         for granted in QoS::ALL {
-            let found = violations(roster(published), |stage| {
-                stage.ready(granted);
-                stage.first_hop(0);
-                stage.hop2(Kind::Publish, 0, 0, 0, &LOST);
+            let found = violations(trial_facts(published), |trial| {
+                trial.connect_and_subscribe(granted);
+                trial.first_hop(0);
+                trial.second_hop_packet(PacketKind::Publish, 0, 0, 0, &LOST);
             });
-            let promise = terms(published, granted).promise;
+            let promise = delivery_terms(published, granted).promise;
             if published == AtMostOnce || granted == AtMostOnce {
                 assert_eq!(found, [], "{published}/{granted}");
             } else {
@@ -46,27 +46,27 @@ fn the_table_allows_a_loss_exactly_where_one_of_the_two_is_zero() {
 }
 
 #[test]
-fn the_table_allows_a_duplicate_exactly_where_at_least_once_has_a_part() {
+fn the_table_allows_a_duplicate_exactly_where_at_least_once_is_published_or_granted() {
     for published in QoS::ALL {
         for granted in QoS::ALL {
-            let found = violations(roster(published), |stage| {
-                stage.ready(granted);
-                stage.first_hop(0);
-                let at = stage.now;
-                let twice = Fate::Arrives(Arrival { at, again: Some(at), overtakes: false });
-                stage.hop2(Kind::Publish, 0, 0, 0, &twice);
-                stage.deliver(0, 0);
-                stage.now += Span::from_secs(1);
-                for kind in &handshake(stage.qos.expect("ready"))[1..] {
-                    stage.hop2(*kind, 0, 0, 0, &OK);
+            let found = violations(trial_facts(published), |trial| {
+                trial.connect_and_subscribe(granted);
+                trial.first_hop(0);
+                let at = trial.now;
+                let twice = Fate::Arrives(Arrival { at, duplicate_at: Some(at), overtakes: false });
+                trial.second_hop_packet(PacketKind::Publish, 0, 0, 0, &twice);
+                trial.deliver(0, 0);
+                trial.now += Span::from_secs(1);
+                for kind in &handshake(trial.qos.expect("ready"))[1..] {
+                    trial.second_hop_packet(*kind, 0, 0, 0, &ARRIVES);
                 }
-                stage.deliver(0, 0);
+                trial.deliver(0, 0);
             });
             let repeats = [(1, 0), (1, 1), (1, 2), (2, 1)];
             if repeats.contains(&(published.number(), granted.number())) {
                 assert_eq!(found, [], "{published}/{granted}");
             } else {
-                let promise = terms(published, granted).promise;
+                let promise = delivery_terms(published, granted).promise;
                 let duplicated = (promise, Breach::Duplicated, Blame::Network);
                 assert_eq!(found, [duplicated], "{published}/{granted}");
             }
@@ -76,56 +76,56 @@ fn the_table_allows_a_duplicate_exactly_where_at_least_once_has_a_part() {
 
 #[test]
 fn a_message_without_acknowledgement_is_stuck_and_its_loss_is_not_counted_too() {
-    let found = violations(roster(AtLeastOnce), |stage| {
-        stage.ready(AtLeastOnce);
-        stage.submit(0);
-        stage.hop1(Kind::Publish, 0, 0, &LOST);
+    let found = violations(trial_facts(AtLeastOnce), |trial| {
+        trial.connect_and_subscribe(AtLeastOnce);
+        trial.submit(0);
+        trial.first_hop_packet(PacketKind::Publish, 0, 0, &LOST);
     });
     assert_eq!(found, [(Promise::Acknowledged, Breach::Stuck, Blame::Network)]);
 }
 
 #[test]
 fn a_refused_message_is_not_stuck() {
-    let outcome = judge(roster(AtLeastOnce), Ending::Quiescent, |stage| {
-        stage.ready(AtLeastOnce);
-        stage.submit(0);
-        stage.refuse(0, Dropped::QueueFull);
+    let outcome = run_both_passes(trial_facts(AtLeastOnce), Ending::Quiescent, |trial| {
+        trial.connect_and_subscribe(AtLeastOnce);
+        trial.submit(0);
+        trial.refuse(0, DropReason::QueueFull);
     });
     assert!(outcome.violations.is_empty());
     assert_eq!(outcome.metrics.qos[1].counts.refused, 1);
-    assert_eq!(outcome.sometimes["queue-overflow"], 1);
+    assert_eq!(outcome.counters["queue-overflow"], 1);
 }
 
 #[test]
 fn an_acknowledged_message_that_never_reached_the_broker_is_lost() {
-    let found = violations(roster(AtLeastOnce), |stage| {
-        stage.ready(AtLeastOnce);
-        stage.submit(0);
-        stage.hop1(Kind::Publish, 0, 0, &LOST);
-        stage.complete(0);
+    let found = violations(trial_facts(AtLeastOnce), |trial| {
+        trial.connect_and_subscribe(AtLeastOnce);
+        trial.submit(0);
+        trial.first_hop_packet(PacketKind::Publish, 0, 0, &LOST);
+        trial.complete(0);
     });
     assert_eq!(found, [(Promise::AtLeastOnce, Breach::Lost, Blame::Network)]);
 }
 
 #[test]
 fn a_copy_for_somebody_without_a_subscription_is_unexpected() {
-    let found = violations(roster(AtLeastOnce), |stage| {
-        stage.connect(SENSOR, false);
-        stage.connect(DASHBOARD, false);
-        stage.qos = Some(AtLeastOnce);
-        stage.first_hop(0);
-        stage.second_hop(0, 0);
+    let found = violations(trial_facts(AtLeastOnce), |trial| {
+        trial.connect(SENSOR, false);
+        trial.connect(DASHBOARD, false);
+        trial.qos = Some(AtLeastOnce);
+        trial.first_hop(0);
+        trial.second_hop(0, 0);
     });
     assert_eq!(found, [(Promise::OnlySubscribed, Breach::Unexpected, Blame::Broker)]);
 }
 
 #[test]
 fn a_copy_above_the_granted_qos_is_unexpected_and_the_broker_is_to_blame() {
-    let outcome = judge(roster(ExactlyOnce), Ending::Quiescent, |stage| {
-        stage.ready(AtLeastOnce);
-        stage.qos = Some(ExactlyOnce);
-        stage.first_hop(0);
-        stage.second_hop(0, 0);
+    let outcome = run_both_passes(trial_facts(ExactlyOnce), Ending::Quiescent, |trial| {
+        trial.connect_and_subscribe(AtLeastOnce);
+        trial.qos = Some(ExactlyOnce);
+        trial.first_hop(0);
+        trial.second_hop(0, 0);
     });
     let finding = &outcome.findings[0];
     assert_eq!(finding.violation.blame, Blame::Broker);
@@ -136,12 +136,12 @@ fn a_copy_above_the_granted_qos_is_unexpected_and_the_broker_is_to_blame() {
 
 #[test]
 fn a_delivery_that_the_publisher_never_learnt_of_is_recovered() {
-    let outcome = judge(roster(AtLeastOnce), Ending::Deadline, |stage| {
-        stage.ready(AtLeastOnce);
-        stage.submit(0);
-        stage.hop1(Kind::Publish, 0, 0, &OK);
-        stage.hop1(Kind::PubAck, 0, 0, &LOST);
-        stage.second_hop(0, 0);
+    let outcome = run_both_passes(trial_facts(AtLeastOnce), Ending::Deadline, |trial| {
+        trial.connect_and_subscribe(AtLeastOnce);
+        trial.submit(0);
+        trial.first_hop_packet(PacketKind::Publish, 0, 0, &ARRIVES);
+        trial.first_hop_packet(PacketKind::PubAck, 0, 0, &LOST);
+        trial.second_hop(0, 0);
     });
     assert_eq!(outcome.metrics.qos[1].counts.recovered, 1);
     assert_eq!(outcome.metrics.qos[1].counts.stuck, 1);
@@ -150,20 +150,20 @@ fn a_delivery_that_the_publisher_never_learnt_of_is_recovered() {
 
 #[test]
 fn order_is_judged_on_first_copies_and_only_where_it_is_promised() {
-    let script = |stage: &mut Stage<'_>| {
-        stage.ready(AtLeastOnce);
-        stage.first_hop(0);
-        stage.first_hop(1);
-        stage.hop2(Kind::Publish, 0, 0, 0, &LOST);
-        stage.second_hop(1, 0);
-        stage.hop2(Kind::Publish, 0, 0, 1, &OK);
-        stage.deliver(0, 0);
-        stage.hop2(Kind::PubAck, 0, 0, 1, &OK);
-        stage.deliver(1, 0);
+    let script = |trial: &mut TestTrial<'_>| {
+        trial.connect_and_subscribe(AtLeastOnce);
+        trial.first_hop(0);
+        trial.first_hop(1);
+        trial.second_hop_packet(PacketKind::Publish, 0, 0, 0, &LOST);
+        trial.second_hop(1, 0);
+        trial.second_hop_packet(PacketKind::Publish, 0, 0, 1, &ARRIVES);
+        trial.deliver(0, 0);
+        trial.second_hop_packet(PacketKind::PubAck, 0, 0, 1, &ARRIVES);
+        trial.deliver(1, 0);
     };
-    assert_eq!(violations(roster(AtLeastOnce), script), []);
-    let ordered = Roster { order: true, ..roster(AtLeastOnce) };
-    let outcome = judge(ordered, Ending::Quiescent, script);
+    assert_eq!(violations(trial_facts(AtLeastOnce), script), []);
+    let ordered = TrialFacts { promises_order: true, ..trial_facts(AtLeastOnce) };
+    let outcome = run_both_passes(ordered, Ending::Quiescent, script);
     assert_eq!(outcome.metrics.qos[1].counts.reordered, 1);
     let violation =
         Violation { promise: Promise::Ordered, breach: Breach::Reordered, blame: Blame::Network };
@@ -172,27 +172,27 @@ fn order_is_judged_on_first_copies_and_only_where_it_is_promised() {
 }
 
 #[test]
-fn pubrels_that_come_again_in_another_order_are_to_blame_for_messages_that_do() {
-    let ordered = Roster { order: true, ..over_streams(roster(ExactlyOnce)) };
-    let outcome = judge(ordered, Ending::Quiescent, |stage| {
-        stage.ready(ExactlyOnce);
+fn pubrels_resent_out_of_order_are_to_blame_for_reordered_messages() {
+    let ordered = TrialFacts { promises_order: true, ..over_tcp(trial_facts(ExactlyOnce)) };
+    let outcome = run_both_passes(ordered, Ending::Quiescent, |trial| {
+        trial.connect_and_subscribe(ExactlyOnce);
         for sequence in [0, 1] {
-            stage.first_hop(sequence);
+            trial.first_hop(sequence);
         }
-        for kind in [Kind::Publish, Kind::PubRec] {
+        for kind in [PacketKind::Publish, PacketKind::PubRec] {
             for sequence in [0, 1] {
-                stage.hop2(kind, sequence, 0, 0, &OK);
+                trial.second_hop_packet(kind, sequence, 0, 0, &ARRIVES);
             }
         }
         for sequence in [0, 1] {
-            stage.hop2(Kind::PubRel, sequence, 0, 0, &LOST);
+            trial.second_hop_packet(PacketKind::PubRel, sequence, 0, 0, &LOST);
         }
-        stage.cut(DASHBOARD);
-        stage.connect(DASHBOARD, true);
+        trial.cut(DASHBOARD);
+        trial.connect(DASHBOARD, true);
         for sequence in [1, 0] {
-            stage.hop2(Kind::PubRel, sequence, 0, 1, &OK);
-            stage.deliver(sequence, 0);
-            stage.hop2(Kind::PubComp, sequence, 0, 1, &OK);
+            trial.second_hop_packet(PacketKind::PubRel, sequence, 0, 1, &ARRIVES);
+            trial.deliver(sequence, 0);
+            trial.second_hop_packet(PacketKind::PubComp, sequence, 0, 1, &ARRIVES);
         }
     });
     let violation =
@@ -202,53 +202,57 @@ fn pubrels_that_come_again_in_another_order_are_to_blame_for_messages_that_do() 
 }
 
 #[test]
-fn over_a_reliable_transport_what_completes_only_in_the_second_calm_was_stalled() {
-    let script = |stage: &mut Stage<'_>| {
-        stage.ready(AtMostOnce);
-        stage.submit(0);
-        stage.event(&Event::Phase(Phase::CalmTwo));
-        stage.shake1(0, 0);
-        stage.complete(0);
+fn over_tcp_what_completes_only_in_the_reconnect_drain_was_stalled() {
+    let script = |trial: &mut TestTrial<'_>| {
+        trial.connect_and_subscribe(AtMostOnce);
+        trial.submit(0);
+        trial.emit(&Event::Phase(Phase::ReconnectDrain));
+        trial.first_hop_handshake(0, 0);
+        trial.complete(0);
     };
-    assert_eq!(violations(roster(AtLeastOnce), script), []);
+    assert_eq!(violations(trial_facts(AtLeastOnce), script), []);
     let stalled = (Promise::Acknowledged, Breach::Stalled, Blame::Publisher);
-    assert_eq!(violations(over_streams(roster(AtLeastOnce)), script), [stalled]);
+    assert_eq!(violations(over_tcp(trial_facts(AtLeastOnce)), script), [stalled]);
 }
 
 #[test]
 fn a_drop_is_excused_only_where_it_is_declared() {
-    let drop = |why: Dropped| {
-        move |stage: &mut Stage<'_>| {
-            stage.ready(AtLeastOnce);
-            stage.first_hop(0);
-            stage.drop_copy(0, why);
+    let drop = |why: DropReason| {
+        move |trial: &mut TestTrial<'_>| {
+            trial.connect_and_subscribe(AtLeastOnce);
+            trial.first_hop(0);
+            trial.drop_copy(0, why);
         }
     };
     let lost = (Promise::AtLeastOnce, Breach::Lost, Blame::Configuration);
-    assert_eq!(violations(roster(AtLeastOnce), drop(Dropped::QueueFull)), [lost]);
+    assert_eq!(violations(trial_facts(AtLeastOnce), drop(DropReason::QueueFull)), [lost]);
     let cases = [
-        (Dropped::QueueFull, Excuse::QueueOverflow),
-        (Dropped::GaveUp, Excuse::GaveUp),
-        (Dropped::Rejected, Excuse::Rejected),
+        (DropReason::QueueFull, Excuse::QueueOverflow),
+        (DropReason::GaveUp, Excuse::GaveUp),
+        (DropReason::Rejected, Excuse::Rejected),
     ];
     for (why, excuse) in cases {
-        let lenient = Roster { allow_queue_overflow: true, gives_up: true, ..roster(AtLeastOnce) };
-        let outcome = judge(lenient, Ending::Quiescent, drop(why));
+        let lenient = TrialFacts {
+            allow_queue_overflow: true,
+            has_transmission_limit: true,
+            ..trial_facts(AtLeastOnce)
+        };
+        let outcome = run_both_passes(lenient, Ending::Quiescent, drop(why));
         assert!(outcome.violations.is_empty(), "{why:?}");
         assert_eq!(outcome.excuses.get(&excuse), Some(&1), "{why:?}");
     }
 }
 
 #[test]
-fn traffic_is_counted_by_hop_kind_and_purpose_until_the_second_calm() {
-    let outcome = judge(roster(AtLeastOnce), Ending::Quiescent, |stage| {
-        stage.ready(AtLeastOnce);
-        stage.submit(0);
-        stage.hop1(Kind::Publish, 0, 0, &LOST);
-        stage.shake1(0, 1);
-        stage.complete(0);
-        stage.event(&Event::Phase(Phase::CalmTwo));
-        stage.second_hop(0, 1);
+fn traffic_is_counted_by_hop_kind_and_purpose_until_the_reconnect_drain() {
+    let outcome = run_both_passes(trial_facts(AtLeastOnce), Ending::Quiescent, |trial| {
+        trial.connect_and_subscribe(AtLeastOnce);
+        trial.submit(0);
+        trial.first_hop_packet(PacketKind::Publish, 0, 0, &LOST);
+        trial.first_hop_handshake(0, 1);
+        trial.complete(0);
+        trial.emit(&Event::Phase(Phase::ReconnectDrain));
+        trial.second_hop(0, 1);
     });
     let [first, second] = outcome.metrics.qos[1].traffic;
     assert_eq!((first[0].first.packets, first[0].resent.packets), (1, 1));
@@ -258,5 +262,5 @@ fn traffic_is_counted_by_hop_kind_and_purpose_until_the_second_calm() {
     assert_eq!((bytes.payload, bytes.framing, bytes.acknowledgements), (10, 38, 48));
     assert_eq!((bytes.resends, bytes.connecting), (48, 6 * 38));
     assert_eq!(outcome.metrics.qos[1].counts.delivered, 1, "deliveries count to the end");
-    assert_eq!((outcome.sometimes["loss"], outcome.sometimes["dup-resend"]), (1, 1));
+    assert_eq!((outcome.counters["loss"], outcome.counters["dup-resend"]), (1, 1));
 }

@@ -8,11 +8,11 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, Value
 use qoslab_core::base::time::Span;
 
 /// Numbers beyond this are no quantities of ours, and have no place on an axis.
-const MOST: f64 = 1e15;
+const MAX_MAGNITUDE: f64 = 1e15;
 /// A positive range with a larger ratio than this gets a logarithmic axis.
-const MOST_LINEAR: f64 = 100.0;
+const MAX_LINEAR_RATIO: f64 = 100.0;
 /// On a logarithmic axis with a smaller ratio, numbers stand at equal steps.
-const LEAST_LOGARITHMIC: f64 = 4.0;
+const MIN_LOG_TICK_RATIO: f64 = 4.0;
 /// In seconds.
 const DAY: f64 = 86_400.0;
 /// Round steps of more than ten seconds, up to a day.
@@ -23,10 +23,10 @@ const LONG_STEPS: [f64; 14] = [
 
 /// An axis of numbers.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Axis {
+pub struct ChartAxis {
     /// What it counts, with its unit.
     pub title: String,
-    kind: Kind,
+    format: NumberFormat,
     low: f64,
     high: f64,
     log: bool,
@@ -35,7 +35,7 @@ pub struct Axis {
 
 /// A value with its place on an axis. Only an axis gives them out.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Place {
+pub struct AxisPosition {
     value: f64,
     /// From 0 at the axis's low end to 1 at its high end.
     share: f64,
@@ -43,7 +43,7 @@ pub struct Place {
 
 /// How numbers are written on an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum NumberFormat {
     /// As they are; the unit stands in the axis's title.
     Plain,
     /// Seconds, each with its unit.
@@ -52,7 +52,7 @@ pub enum Kind {
 
 /// Which range an axis has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Range {
+pub enum AxisRange {
     /// From the least to the greatest value, and no further.
     Tight,
     /// The same, logarithmic if all are positive.
@@ -68,70 +68,77 @@ pub enum Range {
     Log,
 }
 
-impl Axis {
+impl ChartAxis {
     /// An axis on which every one of the values has a place that is finite and not absurd.
     #[must_use]
     pub fn covering(
         title: impl Into<String>,
-        kind: Kind,
-        range: Range,
+        format: NumberFormat,
+        range: AxisRange,
         values: impl IntoIterator<Item = f64>,
     ) -> Self {
-        let values: Vec<f64> = values.into_iter().filter(|value| value.abs() <= MOST).collect();
+        let values: Vec<f64> =
+            values.into_iter().filter(|value| value.abs() <= MAX_MAGNITUDE).collect();
         let least = values.iter().copied().reduce(f64::min).unwrap_or(0.0);
         let most = values.iter().copied().reduce(f64::max).unwrap_or(1.0);
         let title = title.into();
-        let spans_decades = least > 0.0 && most / least > MOST_LINEAR;
+        let spans_decades = least > 0.0 && most / least > MAX_LINEAR_RATIO;
         if match range {
-            Range::Tight | Range::Wide => spans_decades,
-            Range::Log => least > 0.0,
-            Range::TightLog => least > 0.0 && most > least,
-            Range::FromZero | Range::UpToHundred => false,
+            AxisRange::Tight | AxisRange::Wide => spans_decades,
+            AxisRange::Log => least > 0.0,
+            AxisRange::TightLog => least > 0.0 && most > least,
+            AxisRange::FromZero | AxisRange::UpToHundred => false,
         } {
-            return Self::logarithmic(title, kind, range, least, most);
+            return Self::logarithmic(title, format, range, least, most);
         }
         let (low, high) = match range {
-            Range::Tight | Range::TightLog => (least, most),
-            Range::FromZero | Range::Wide | Range::Log => (least.min(0.0), most),
-            Range::UpToHundred => (least.min(99.0), most.max(100.0)),
+            AxisRange::Tight | AxisRange::TightLog => (least, most),
+            AxisRange::FromZero | AxisRange::Wide | AxisRange::Log => (least.min(0.0), most),
+            AxisRange::UpToHundred => (least.min(99.0), most.max(100.0)),
         };
         // A range without extent is given one, so that its only value stands on it.
         let high = if high > low { high } else { low + low.abs().max(1.0) };
-        let step = step(kind, high - low);
+        let step = tick_step(format, high - low);
         let (low, high) = match range {
-            Range::Tight | Range::TightLog => (low, high),
-            Range::UpToHundred => (below(low, step), high),
-            _ => (below(low, step), (high / step - 1e-9).ceil() * step),
+            AxisRange::Tight | AxisRange::TightLog => (low, high),
+            AxisRange::UpToHundred => (floor_to_step(low, step), high),
+            _ => (floor_to_step(low, step), (high / step - 1e-9).ceil() * step),
         };
-        Self { title, kind, low, high, log: false, ticks: multiples(step, low, high) }
+        Self { title, format: format, low, high, log: false, ticks: multiples(step, low, high) }
     }
 
-    fn logarithmic(title: String, kind: Kind, range: Range, least: f64, most: f64) -> Self {
-        let (first, last) = (decade_below(kind, least), decade_below(kind, most));
-        let last = if decade(kind, last) < most * (1.0 - 1e-9) { last + 1.0 } else { last };
+    fn logarithmic(
+        title: String,
+        format: NumberFormat,
+        range: AxisRange,
+        least: f64,
+        most: f64,
+    ) -> Self {
+        let (first, last) = (decade_below(format, least), decade_below(format, most));
+        let last = if decade(format, last) < most * (1.0 - 1e-9) { last + 1.0 } else { last };
         let room = libm::pow(10.0, 0.1);
         let (low, high) = match range {
-            Range::Wide => (decade(kind, first).min(least), decade(kind, last).max(most)),
-            Range::Log => (least / room, most * room),
+            AxisRange::Wide => (decade(format, first).min(least), decade(format, last).max(most)),
+            AxisRange::Log => (least / room, most * room),
             _ => (least, most),
         };
-        let ticks = if high / low < LEAST_LOGARITHMIC {
-            multiples(step(kind, high - low), low, high)
+        let ticks = if high / low < MIN_LOG_TICK_RATIO {
+            multiples(tick_step(format, high - low), low, high)
         } else {
             // Within few decades their ends alone would leave most of the axis without a number.
             let digits: &[f64] = if high / low > 400.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
             let stride = ((last - first) / 6.0).ceil().max(1.0);
             let decades = (0..40).map(|nth| first + f64::from(nth) * stride);
             let ticks = decades.flat_map(|nth| {
-                let next = decade(kind, nth + 1.0) * (1.0 - 1e-9);
-                let values = digits.iter().map(move |digit| digit * decade(kind, nth));
+                let next = decade(format, nth + 1.0) * (1.0 - 1e-9);
+                let values = digits.iter().map(move |digit| digit * decade(format, nth));
                 values.filter(move |value| *value < next)
             });
             let is_within =
                 |tick: &f64| *tick >= low * (1.0 - 1e-9) && *tick <= high * (1.0 + 1e-9);
             ticks.filter(is_within).map(|tick| tick.clamp(low, high)).collect()
         };
-        Self { title, kind, low, high, log: true, ticks }
+        Self { title, format: format, low, high, log: true, ticks }
     }
 
     /// The same axis without its title, where that stands elsewhere.
@@ -142,7 +149,7 @@ impl Axis {
 
     /// Where a value stands; `None` off the axis and for what is no number.
     #[must_use]
-    pub fn place(&self, value: f64) -> Option<Place> {
+    pub fn position(&self, value: f64) -> Option<AxisPosition> {
         if !(value >= self.low && value <= self.high) {
             return None;
         }
@@ -152,51 +159,51 @@ impl Axis {
         } else {
             (value - self.low) / (self.high - self.low)
         };
-        Some(Place { value, share: share.clamp(0.0, 1.0) })
+        Some(AxisPosition { value, share: share.clamp(0.0, 1.0) })
     }
 
     /// The nearest place on the axis, for the ends of a band that goes further; `None` for what is
     /// no number.
     #[must_use]
-    pub fn nearest(&self, value: f64) -> Option<Place> {
-        self.place(value.clamp(self.low, self.high))
+    pub fn clamped_position(&self, value: f64) -> Option<AxisPosition> {
+        self.position(value.clamp(self.low, self.high))
     }
 }
 
-impl Ranged for Axis {
+impl Ranged for ChartAxis {
     type FormatOption = NoDefaultFormatting;
-    type ValueType = Place;
+    type ValueType = AxisPosition;
 
     #[expect(clippy::cast_possible_truncation, reason = "it is between the two limits")]
-    fn map(&self, place: &Place, (low, high): (i32, i32)) -> i32 {
+    fn map(&self, place: &AxisPosition, (low, high): (i32, i32)) -> i32 {
         low + (place.share * f64::from(high - low)).round() as i32
     }
 
     /// The round values that are written on the axis, or each second or third of them and so on,
     /// as the hint allows.
-    fn key_points<H: KeyPointHint>(&self, hint: H) -> Vec<Place> {
+    fn key_points<H: KeyPointHint>(&self, hint: H) -> Vec<AxisPosition> {
         let stride = self.ticks.len().div_ceil(hint.max_num_points().max(1)).max(1);
-        self.ticks.iter().step_by(stride).filter_map(|tick| self.place(*tick)).collect()
+        self.ticks.iter().step_by(stride).filter_map(|tick| self.position(*tick)).collect()
     }
 
-    fn range(&self) -> std::ops::Range<Place> {
-        Place { value: self.low, share: 0.0 }..Place { value: self.high, share: 1.0 }
+    fn range(&self) -> std::ops::Range<AxisPosition> {
+        AxisPosition { value: self.low, share: 0.0 }..AxisPosition { value: self.high, share: 1.0 }
     }
 }
 
-impl ValueFormatter<Place> for Axis {
+impl ValueFormatter<AxisPosition> for ChartAxis {
     /// A value as it is written on the axis.
-    fn format_ext(&self, place: &Place) -> String {
-        match self.kind {
-            Kind::Seconds => Span::from_secs_f64(place.value.max(0.0)).to_string(),
-            Kind::Plain => plain(place.value),
+    fn format_ext(&self, place: &AxisPosition) -> String {
+        match self.format {
+            NumberFormat::Seconds => Span::from_secs_f64(place.value.max(0.0)).to_string(),
+            NumberFormat::Plain => short_number(place.value),
         }
     }
 }
 
 /// A number in few letters: `0.05`, `20`, `1.5k`, `2M`.
 #[must_use]
-pub fn plain(value: f64) -> String {
+pub fn short_number(value: f64) -> String {
     let (scaled, sign) = match value.abs() {
         1e12.. => (value / 1e12, "T"),
         1e9.. => (value / 1e9, "G"),
@@ -220,11 +227,11 @@ pub fn plain(value: f64) -> String {
 
 /// A round step that goes some five times into an extent: 1, 2 or 5 times a power of ten, and for
 /// longer times what clocks and calendars have.
-fn step(kind: Kind, extent: f64) -> f64 {
-    match kind {
-        Kind::Plain => decimal_step(extent / 6.0),
-        Kind::Seconds if extent / 5.0 > DAY => decimal_step(extent / 5.0 / DAY) * DAY,
-        Kind::Seconds => {
+fn tick_step(format: NumberFormat, extent: f64) -> f64 {
+    match format {
+        NumberFormat::Plain => decimal_step(extent / 6.0),
+        NumberFormat::Seconds if extent / 5.0 > DAY => decimal_step(extent / 5.0 / DAY) * DAY,
+        NumberFormat::Seconds => {
             let long = LONG_STEPS.into_iter().find(|step| *step >= extent / 5.0);
             long.filter(|_| extent / 5.0 > 10.0).unwrap_or_else(|| decimal_step(extent / 5.0))
         }
@@ -239,7 +246,7 @@ fn decimal_step(rough: f64) -> f64 {
 }
 
 /// The next multiple of a step that is not above a value.
-fn below(value: f64, step: f64) -> f64 {
+fn floor_to_step(value: f64, step: f64) -> f64 {
     (value / step + 1e-9).floor() * step
 }
 
@@ -252,97 +259,98 @@ fn multiples(step: f64, low: f64, high: f64) -> Vec<f64> {
 }
 
 /// Powers of ten; for times of a minute and more, 1 and 10 minutes, 1 and 10 hours, and days.
-fn decade(kind: Kind, nth: f64) -> f64 {
-    let (unit, from) = match kind {
-        Kind::Seconds if nth >= 6.0 => (DAY, 6.0),
-        Kind::Seconds if nth >= 4.0 => (3_600.0, 4.0),
-        Kind::Seconds if nth >= 2.0 => (60.0, 2.0),
-        Kind::Seconds | Kind::Plain => (1.0, 0.0),
+fn decade(format: NumberFormat, nth: f64) -> f64 {
+    let (unit, from) = match format {
+        NumberFormat::Seconds if nth >= 6.0 => (DAY, 6.0),
+        NumberFormat::Seconds if nth >= 4.0 => (3_600.0, 4.0),
+        NumberFormat::Seconds if nth >= 2.0 => (60.0, 2.0),
+        NumberFormat::Seconds | NumberFormat::Plain => (1.0, 0.0),
     };
     unit * libm::pow(10.0, nth - from)
 }
 
 /// Which decade begins at or below a value.
-fn decade_below(kind: Kind, value: f64) -> f64 {
+fn decade_below(format: NumberFormat, value: f64) -> f64 {
     let nth = libm::floor(libm::log10(value) + 1e-9);
-    if decade(kind, nth + 1.0) <= value * (1.0 + 1e-9) { nth + 1.0 } else { nth }
+    if decade(format, nth + 1.0) <= value * (1.0 + 1e-9) { nth + 1.0 } else { nth }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ticks(range: Range, values: &[f64]) -> Vec<String> {
-        ticks_of(Kind::Plain, range, values)
+    fn ticks(range: AxisRange, values: &[f64]) -> Vec<String> {
+        ticks_of(NumberFormat::Plain, range, values)
     }
 
-    fn ticks_of(kind: Kind, range: Range, values: &[f64]) -> Vec<String> {
-        let axis = Axis::covering("", kind, range, values.iter().copied());
-        named(&axis, usize::MAX)
+    fn ticks_of(format: NumberFormat, range: AxisRange, values: &[f64]) -> Vec<String> {
+        let axis = ChartAxis::covering("", format, range, values.iter().copied());
+        tick_texts(&axis, usize::MAX)
     }
 
     /// The round values, without the spaces before their units.
-    fn named(axis: &Axis, most: usize) -> Vec<String> {
-        let texts = axis.key_points(most).into_iter().map(|place| axis.format_ext(&place));
+    fn tick_texts(axis: &ChartAxis, max_points: usize) -> Vec<String> {
+        let texts = axis.key_points(max_points).into_iter().map(|place| axis.format_ext(&place));
         texts.map(|text| text.replace(['\u{a0}', ' '], "")).collect()
     }
 
     #[test]
     fn ticks_are_few_and_round() {
-        assert_eq!(ticks(Range::Tight, &[0.0, 30.0]), ["0", "5", "10", "15", "20", "25", "30"]);
-        assert_eq!(ticks(Range::FromZero, &[4.1, 9.3]), ["0", "2", "4", "6", "8", "10"]);
+        assert_eq!(ticks(AxisRange::Tight, &[0.0, 30.0]), ["0", "5", "10", "15", "20", "25", "30"]);
+        assert_eq!(ticks(AxisRange::FromZero, &[4.1, 9.3]), ["0", "2", "4", "6", "8", "10"]);
         assert_eq!(
-            ticks(Range::UpToHundred, &[99.9]),
+            ticks(AxisRange::UpToHundred, &[99.9]),
             ["99", "99.2", "99.4", "99.6", "99.8", "100"]
         );
-        assert_eq!(ticks(Range::Wide, &[0.04, 31.0]), ["0.01", "0.1", "1", "10", "100"]);
-        assert_eq!(ticks(Range::Tight, &[7.0]), ["8", "10", "12", "14"]);
+        assert_eq!(ticks(AxisRange::Wide, &[0.04, 31.0]), ["0.01", "0.1", "1", "10", "100"]);
+        assert_eq!(ticks(AxisRange::Tight, &[7.0]), ["8", "10", "12", "14"]);
     }
 
     #[test]
     fn times_are_at_round_times() {
-        let times = |range, values: &[f64]| ticks_of(Kind::Seconds, range, values).join(" ");
-        let linear = |end| times(Range::Tight, &[0.0, end]);
+        let times =
+            |range, values: &[f64]| ticks_of(NumberFormat::Seconds, range, values).join(" ");
+        let linear = |end| times(AxisRange::Tight, &[0.0, end]);
         assert_eq!(linear(0.05), "0s 10ms 20ms 30ms 40ms 50ms");
         assert_eq!(linear(100.0), "0s 30s 1m 1m30s");
         assert_eq!(linear(386.0), "0s 2m 4m 6m");
         assert_eq!(linear(10_000.0), "0s 1h 2h");
         assert_eq!(linear(700_000.0), "0s 2d 4d 6d 8d");
-        assert_eq!(times(Range::Wide, &[0.06, 423.0]), "10ms 100ms 1s 10s 1m 10m");
-        assert_eq!(times(Range::Log, &[5.0, 200.0]), "5s 10s 20s 50s 1m 2m");
-        assert_eq!(times(Range::Log, &[0.06, 0.06]), "50ms 60ms 70ms");
+        assert_eq!(times(AxisRange::Wide, &[0.06, 423.0]), "10ms 100ms 1s 10s 1m 10m");
+        assert_eq!(times(AxisRange::Log, &[5.0, 200.0]), "5s 10s 20s 50s 1m 2m");
+        assert_eq!(times(AxisRange::Log, &[0.06, 0.06]), "50ms 60ms 70ms");
     }
 
     #[test]
-    fn what_is_off_the_axis_has_no_place() {
-        let axis = Axis::covering("", Kind::Plain, Range::FromZero, [3.0, 10.0]);
-        assert_eq!(axis.place(5.0).map(|place| place.share), Some(0.5));
+    fn values_off_the_axis_have_no_position() {
+        let axis = ChartAxis::covering("", NumberFormat::Plain, AxisRange::FromZero, [3.0, 10.0]);
+        assert_eq!(axis.position(5.0).map(|place| place.share), Some(0.5));
         for nowhere in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.1, 10.1] {
-            assert_eq!(axis.place(nowhere), None, "{nowhere}");
+            assert_eq!(axis.position(nowhere), None, "{nowhere}");
         }
-        let log = Axis::covering("", Kind::Seconds, Range::Wide, [0.001, 10.0]);
-        assert_eq!(log.place(0.0), None);
-        assert!((log.place(0.1).unwrap().share - 0.5).abs() < 1e-9);
+        let log = ChartAxis::covering("", NumberFormat::Seconds, AxisRange::Wide, [0.001, 10.0]);
+        assert_eq!(log.position(0.0), None);
+        assert!((log.position(0.1).unwrap().share - 0.5).abs() < 1e-9);
     }
 
     #[test]
-    fn places_are_between_the_limits_that_plotters_gives() {
-        let axis = Axis::covering("", Kind::Seconds, Range::FromZero, [3.0, 10.0]);
-        let mapped = |value, limits| axis.map(&axis.place(value).unwrap(), limits);
+    fn positions_are_between_the_limits_that_plotters_gives() {
+        let axis = ChartAxis::covering("", NumberFormat::Seconds, AxisRange::FromZero, [3.0, 10.0]);
+        let mapped = |value, limits| axis.map(&axis.position(value).unwrap(), limits);
         assert_eq!([0.0, 2.5, 10.0].map(|value| mapped(value, (100, 1_100))), [100, 350, 1_100]);
         assert_eq!([0.0, 2.5, 10.0].map(|value| mapped(value, (900, 100))), [900, 700, 100]);
         let ends = axis.range();
         assert_eq!((axis.map(&ends.start, (7, 9)), axis.map(&ends.end, (7, 9))), (7, 9));
-        assert_eq!(axis.nearest(1e9), Some(ends.end));
-        assert_eq!(axis.nearest(f64::NAN), None);
+        assert_eq!(axis.clamped_position(1e9), Some(ends.end));
+        assert_eq!(axis.clamped_position(f64::NAN), None);
     }
 
     #[test]
-    fn an_axis_names_as_many_round_values_as_plotters_asks_for() {
-        let axis = Axis::covering("", Kind::Seconds, Range::Tight, [0.0, 100.0]);
-        assert_eq!(named(&axis, usize::MAX), ["0s", "30s", "1m", "1m30s"]);
-        assert_eq!(named(&axis, 3), ["0s", "1m"]);
-        assert_eq!(named(&axis, 1), ["0s"]);
+    fn an_axis_labels_as_many_round_values_as_plotters_asks_for() {
+        let axis = ChartAxis::covering("", NumberFormat::Seconds, AxisRange::Tight, [0.0, 100.0]);
+        assert_eq!(tick_texts(&axis, usize::MAX), ["0s", "30s", "1m", "1m30s"]);
+        assert_eq!(tick_texts(&axis, 3), ["0s", "1m"]);
+        assert_eq!(tick_texts(&axis, 1), ["0s"]);
     }
 
     #[test]
@@ -352,19 +360,20 @@ mod tests {
         let wild = wild.into_iter().chain([&[-1e15, 1e15][..], &[1e-300, 1e15], &[1e-9, 1e-9]]);
         for values in wild {
             for range in [
-                Range::Tight,
-                Range::TightLog,
-                Range::FromZero,
-                Range::UpToHundred,
-                Range::Wide,
-                Range::Log,
+                AxisRange::Tight,
+                AxisRange::TightLog,
+                AxisRange::FromZero,
+                AxisRange::UpToHundred,
+                AxisRange::Wide,
+                AxisRange::Log,
             ] {
-                let axis = Axis::covering("", Kind::Plain, range, values.iter().copied());
+                let axis =
+                    ChartAxis::covering("", NumberFormat::Plain, range, values.iter().copied());
                 assert!(axis.low < axis.high, "{values:?} {range:?}");
                 assert!(axis.low.is_finite() && axis.high.is_finite());
                 assert!(axis.ticks.len() <= 16, "{values:?} {range:?}: {:?}", axis.ticks);
-                for value in values.iter().filter(|value| value.abs() <= MOST) {
-                    assert!(axis.place(*value).is_some(), "{value} of {values:?} on {range:?}");
+                for value in values.iter().filter(|value| value.abs() <= MAX_MAGNITUDE) {
+                    assert!(axis.position(*value).is_some(), "{value} of {values:?} on {range:?}");
                 }
             }
         }
@@ -372,7 +381,7 @@ mod tests {
 
     #[test]
     fn numbers_are_written_in_few_letters() {
-        let written = [0.0, 0.05, 2.5, 20.0, 1234.0, 15_000.0, 2e6, 1e9, -3.0].map(plain);
+        let written = [0.0, 0.05, 2.5, 20.0, 1234.0, 15_000.0, 2e6, 1e9, -3.0].map(short_number);
         assert_eq!(written, ["0", "0.05", "2.5", "20", "1234", "15k", "2M", "1G", "-3"]);
     }
 }

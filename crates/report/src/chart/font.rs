@@ -45,28 +45,28 @@ pub fn height(size: f64, weight: Weight) -> f64 {
 }
 
 fn face_of(weight: Weight) -> &'static FontRef<'static> {
-    static REGULAR_FACE: LazyLock<FontRef<'static>> = LazyLock::new(|| face(REGULAR));
-    static SEMIBOLD_FACE: LazyLock<FontRef<'static>> = LazyLock::new(|| face(SEMIBOLD));
+    static REGULAR_FACE: LazyLock<FontRef<'static>> = LazyLock::new(|| parse_face(REGULAR));
+    static SEMIBOLD_FACE: LazyLock<FontRef<'static>> = LazyLock::new(|| parse_face(SEMIBOLD));
     match weight {
         Weight::Regular => &REGULAR_FACE,
         Weight::Semibold => &SEMIBOLD_FACE,
     }
 }
 
-fn face(bytes: &'static [u8]) -> FontRef<'static> {
+fn parse_face(bytes: &'static [u8]) -> FontRef<'static> {
     FontRef::new(bytes).expect("the font of this repository can be read")
 }
 
 /// The text, or as much of its beginning as fits before an ellipsis; control characters are
 /// written out, as they will be drawn.
 #[must_use]
-pub fn shorten(text: &str, size: f64, weight: Weight, most: f64) -> String {
+pub fn shorten(text: &str, size: f64, weight: Weight, max_width: f64) -> String {
     let text = escape::terminal(text);
-    if width(&text, size, weight) <= most {
+    if width(&text, size, weight) <= max_width {
         return text.into_owned();
     }
     let mut short: String = text.chars().take(400).collect();
-    while !short.is_empty() && width(&short, size, weight) + size > most {
+    while !short.is_empty() && width(&short, size, weight) + size > max_width {
         short.pop();
     }
     format!("{}…", short.trim_end())
@@ -75,21 +75,27 @@ pub fn shorten(text: &str, size: f64, weight: Weight, most: f64) -> String {
 /// The text in lines of at most this width, broken at spaces. What does not fit into so many
 /// lines is left out at an ellipsis.
 #[must_use]
-pub fn wrap(text: &str, size: f64, weight: Weight, most: f64, lines: usize) -> Vec<String> {
-    let mut done: Vec<String> = Vec::new();
+pub fn wrap(
+    text: &str,
+    size: f64,
+    weight: Weight,
+    max_width: f64,
+    max_lines: usize,
+) -> Vec<String> {
+    let mut finished_lines: Vec<String> = Vec::new();
     let mut line = String::new();
     // A number and its unit stay together, for the space between them does not break.
     for word in escape::terminal(text).split(' ').filter(|word| !word.is_empty()) {
         let longer = if line.is_empty() { word.to_owned() } else { format!("{line} {word}") };
-        let is_last = done.len() + 1 >= lines;
-        if is_last || line.is_empty() || width(&longer, size, weight) <= most {
+        let is_last = finished_lines.len() + 1 >= max_lines;
+        if is_last || line.is_empty() || width(&longer, size, weight) <= max_width {
             line = longer;
         } else {
-            done.push(std::mem::replace(&mut line, word.to_owned()));
+            finished_lines.push(std::mem::replace(&mut line, word.to_owned()));
         }
     }
-    done.push(line);
-    done.iter().map(|line| shorten(line, size, weight, most)).collect()
+    finished_lines.push(line);
+    finished_lines.iter().map(|line| shorten(line, size, weight, max_width)).collect()
 }
 
 #[cfg(test)]
@@ -99,7 +105,7 @@ mod tests {
     #[test]
     fn the_font_has_every_letter_that_charts_use() {
         for (bytes, name) in [(REGULAR, "regular"), (SEMIBOLD, "semibold")] {
-            let letters = face(bytes).charmap();
+            let letters = parse_face(bytes).charmap();
             for char in (' '..='~').chain("±µ×–≥≤·…°²∞→".chars()) {
                 assert!(letters.map(char).is_some(), "{name} has no {char}");
             }

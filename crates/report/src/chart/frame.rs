@@ -11,48 +11,51 @@ use plotters::coord::types::RangedCoordi32;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::axis::{Axis, Place};
-use super::elements::{Dashed, Hatch};
+use super::axis::{AxisPosition, ChartAxis};
 use super::font::{self, Weight};
-use super::palette::{FAINT, GROUND, INK, MESH};
-use super::picture::Picture;
-use super::{Chart, Words};
+use super::palette::{BACKGROUND, GRID, INK, MUTED};
+use super::shapes::{Dashed, HatchPattern};
+use super::svg_backend::SvgBackend;
+use super::{Chart, ChartText};
 
 /// A part of a picture. Its coordinates are counted from its own left upper corner.
-pub(super) type Paper = DrawingArea<Picture, Shift>;
+pub(super) type Canvas = DrawingArea<SvgBackend, Shift>;
 /// A part of a picture with an axis below it, on which plotters draws data, and on another one at
 /// its left or, in rows, on tenths of a pixel from above.
-pub(super) type Panel<Y = Axis> = DrawingArea<Picture, Cartesian2d<Axis, Y>>;
+pub(super) type Panel<Y = ChartAxis> = DrawingArea<SvgBackend, Cartesian2d<ChartAxis, Y>>;
 /// Whether plotters has drawn something.
-pub(super) type Drawn = Result<(), DrawingAreaErrorKind<fmt::Error>>;
+pub(super) type DrawResult = Result<(), DrawingAreaErrorKind<fmt::Error>>;
 
 /// A chart's width.
 pub(super) const WIDTH: i32 = 8_000;
 /// The space around everything.
 pub(super) const MARGIN: i32 = 160;
 /// The room below a panel for the horizontal axis.
-pub(super) const FOOT: i32 = 440;
+pub(super) const AXIS_HEIGHT: i32 = 440;
 /// Numbers on axes and labels of lines.
-pub(super) const SMALL: Type = Type { size: 120, weight: Weight::Regular, colour: INK };
+pub(super) const SMALL: TextSetting =
+    TextSetting { size: 120, weight: Weight::Regular, colour: INK };
 /// What a panel shows.
-pub(super) const STRONG: Type = Type { size: 120, weight: Weight::Semibold, colour: INK };
+pub(super) const BOLD: TextSetting =
+    TextSetting { size: 120, weight: Weight::Semibold, colour: INK };
 /// Subtitles and the titles of axes.
-pub(super) const QUIET: Type = Type { size: 120, weight: Weight::Regular, colour: FAINT };
-const TITLE: Type = Type { size: 170, weight: Weight::Semibold, colour: INK };
+pub(super) const MUTED_TEXT: TextSetting =
+    TextSetting { size: 120, weight: Weight::Regular, colour: MUTED };
+const TITLE: TextSetting = TextSetting { size: 170, weight: Weight::Semibold, colour: INK };
 /// From one small line of text to the next.
 pub(super) const LEADING: i32 = 170;
 
 /// How a text is set.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Type {
+pub(super) struct TextSetting {
     size: u16,
     weight: Weight,
     colour: RGBColor,
 }
 
-impl Type {
+impl TextSetting {
     /// The style for plotters; which side of the text is at its point.
-    pub(super) fn at(self, h_pos: HPos, v_pos: VPos) -> TextStyle<'static> {
+    pub(super) fn to_text_style(self, h_pos: HPos, v_pos: VPos) -> TextStyle<'static> {
         let style = match self.weight {
             Weight::Regular => FontStyle::Normal,
             Weight::Semibold => FontStyle::Bold,
@@ -75,13 +78,13 @@ impl Type {
     }
 
     /// As of [`font::shorten`].
-    pub(super) fn shorten(self, text: &str, most: i32) -> String {
-        font::shorten(text, self.size.into(), self.weight, most.into())
+    pub(super) fn shorten(self, text: &str, max_width: i32) -> String {
+        font::shorten(text, self.size.into(), self.weight, max_width.into())
     }
 
     /// As of [`font::wrap`].
-    pub(super) fn wrap(self, text: &str, most: i32, lines: usize) -> Vec<String> {
-        font::wrap(text, self.size.into(), self.weight, most.into(), lines)
+    pub(super) fn wrap(self, text: &str, max_width: i32, max_lines: usize) -> Vec<String> {
+        font::wrap(text, self.size.into(), self.weight, max_width.into(), max_lines)
     }
 
     /// The same in another colour.
@@ -92,31 +95,31 @@ impl Type {
 
 /// What stands before a word of a legend.
 #[derive(Clone, Copy)]
-pub(super) enum Key {
+pub(super) enum LegendKey {
     Fill(ShapeStyle),
-    Hatch(ShapeStyle),
+    Hatched(ShapeStyle),
     Line(ShapeStyle, &'static str),
 }
 
 /// The chart of these words: title, subtitle and legend, and below them a body of this height, up
 /// to the right edge of the picture, as it is drawn by `draw`.
 pub(super) fn chart(
-    words: Words,
-    keys: &[(Key, String)],
+    words: ChartText,
+    legend_entries: &[(LegendKey, String)],
     height: i32,
-    draw: impl FnOnce(&Paper) -> Drawn,
+    draw: impl FnOnce(&Canvas) -> DrawResult,
 ) -> Chart {
-    let (titles, top) = titles(&words);
-    let (places, legend) = places(keys);
+    let (titles, top) = title_lines(&words);
+    let (places, legend) = legend_positions(legend_entries);
     let size = (WIDTH.unsigned_abs(), (top + legend + height).unsigned_abs());
-    let picture = Rc::new(RefCell::new(Picture::new(size, &words)));
-    let paint = || -> Drawn {
-        let whole = Paper::from(&picture);
-        whole.fill(&GROUND)?;
+    let picture = Rc::new(RefCell::new(SvgBackend::new(size, &words)));
+    let paint = || -> DrawResult {
+        let whole = Canvas::from(&picture);
+        whole.fill(&BACKGROUND)?;
         for (set, y, line) in &titles {
-            whole.draw_text(line, &set.at(HPos::Left, VPos::Bottom), (MARGIN, *y))?;
+            whole.draw_text(line, &set.to_text_style(HPos::Left, VPos::Bottom), (MARGIN, *y))?;
         }
-        for ((key, word), (x, y)) in keys.iter().zip(places) {
+        for ((key, word), (x, y)) in legend_entries.iter().zip(places) {
             draw_key(&whole, (MARGIN + x, top + y), *key, word)?;
         }
         draw(&whole.margin(top + legend, 0, MARGIN, 0))?;
@@ -128,7 +131,7 @@ pub(super) fn chart(
 }
 
 /// The lines of title and subtitle with their heights, and where they end.
-fn titles(words: &Words) -> (Vec<(Type, i32, String)>, i32) {
+fn title_lines(words: &ChartText) -> (Vec<(TextSetting, i32, String)>, i32) {
     // Some programs know no `textLength`, and set a wider font where ours is not at hand.
     let room = (WIDTH - 2 * MARGIN) * 7 / 8;
     let mut y = MARGIN + 30;
@@ -137,17 +140,19 @@ fn titles(words: &Words) -> (Vec<(Type, i32, String)>, i32) {
         y += 220;
         lines.push((TITLE, y - 70, line));
     }
-    for line in QUIET.wrap(&words.subtitle, room, 2).into_iter().filter(|line| !line.is_empty()) {
+    for line in
+        MUTED_TEXT.wrap(&words.subtitle, room, 2).into_iter().filter(|line| !line.is_empty())
+    {
         y += LEADING;
-        lines.push((QUIET, y - 60, line));
+        lines.push((MUTED_TEXT, y - 60, line));
     }
     (lines, y + 100)
 }
 
 /// Where each key of a legend stands, and how high they are together.
-fn places(keys: &[(Key, String)]) -> (Vec<(i32, i32)>, i32) {
+fn legend_positions(keys: &[(LegendKey, String)]) -> (Vec<(i32, i32)>, i32) {
     let (mut x, mut y) = (0, 0);
-    let place = |(_, word): &(Key, String)| {
+    let place = |(_, word): &(LegendKey, String)| {
         let width = 240 + SMALL.width(word) + 160;
         if x > 0 && x + width > WIDTH - MARGIN {
             (x, y) = (0, y + LEADING);
@@ -159,32 +164,32 @@ fn places(keys: &[(Key, String)]) -> (Vec<(i32, i32)>, i32) {
     (places, if keys.is_empty() { 0 } else { y + LEADING })
 }
 
-fn draw_key(paper: &Paper, (x, y): (i32, i32), key: Key, word: &str) -> Drawn {
+fn draw_key(canvas: &Canvas, (x, y): (i32, i32), key: LegendKey, word: &str) -> DrawResult {
     let swatch = [(x, y + 10), (x + 160, y + 120)];
     match key {
-        Key::Fill(fill) => paper.draw(&Rectangle::new(swatch, fill))?,
-        Key::Hatch(stroke) => paper.draw(&Hatch(swatch, stroke))?,
-        Key::Line(stroke, dashes) => {
-            paper.draw(&Dashed(dashes, vec![(x, y + 65), (x + 160, y + 65)], stroke))?;
+        LegendKey::Fill(fill) => canvas.draw(&Rectangle::new(swatch, fill))?,
+        LegendKey::Hatched(stroke) => canvas.draw(&HatchPattern(swatch, stroke))?,
+        LegendKey::Line(stroke, dashes) => {
+            canvas.draw(&Dashed(dashes, vec![(x, y + 65), (x + 160, y + 65)], stroke))?;
         }
     }
-    paper.draw_text(word, &SMALL.at(HPos::Left, VPos::Center), (x + 220, y + 67))
+    canvas.draw_text(word, &SMALL.to_text_style(HPos::Left, VPos::Center), (x + 220, y + 67))
 }
 
 /// Two axes on a part of a picture.
-pub(super) fn panel(part: &Paper, x: &Axis, y: &Axis) -> Panel {
+pub(super) fn panel(part: &Canvas, x: &ChartAxis, y: &ChartAxis) -> Panel {
     let (across, down) = part.get_pixel_range();
     part.apply_coord_spec(Cartesian2d::new(x.clone(), y.clone(), (across, down.end..down.start)))
 }
 
 /// The place of a point; `None` off the axes.
-pub(super) fn place(panel: &Panel, (x, y): (f64, f64)) -> Option<(Place, Place)> {
+pub(super) fn position(panel: &Panel, (x, y): (f64, f64)) -> Option<(AxisPosition, AxisPosition)> {
     let axes = panel.as_coord_spec();
-    Some((axes.x_spec().place(x)?, axes.y_spec().place(y)?))
+    Some((axes.x_spec().position(x)?, axes.y_spec().position(y)?))
 }
 
 /// An axis below a part of a picture that holds rows.
-pub(super) fn rows(part: &Paper, x: &Axis) -> Panel<RangedCoordi32> {
+pub(super) fn row_panel(part: &Canvas, x: &ChartAxis) -> Panel<RangedCoordi32> {
     let (across, down) = part.get_pixel_range();
     let height = down.end - down.start;
     part.apply_coord_spec(Cartesian2d::new(x.clone(), height..0, (across, down.end..down.start)))
@@ -194,17 +199,21 @@ pub(super) fn rows(part: &Paper, x: &Axis) -> Panel<RangedCoordi32> {
 pub(super) fn row_texts(
     panel: &Panel<RangedCoordi32>,
     middle: i32,
-    before: &str,
-    behind: &str,
-) -> Drawn {
-    let paper = panel.strip_coord_spec();
-    let (width, _) = size(&paper);
-    paper.draw_text(before, &SMALL.at(HPos::Right, VPos::Center), (-80, middle))?;
-    paper.draw_text(behind, &SMALL.at(HPos::Left, VPos::Center), (width + 100, middle))
+    left_text: &str,
+    right_text: &str,
+) -> DrawResult {
+    let canvas = panel.strip_coord_spec();
+    let (width, _) = size(&canvas);
+    canvas.draw_text(left_text, &SMALL.to_text_style(HPos::Right, VPos::Center), (-80, middle))?;
+    canvas.draw_text(
+        right_text,
+        &SMALL.to_text_style(HPos::Left, VPos::Center),
+        (width + 100, middle),
+    )
 }
 
 /// The room for the numbers at the left of a panel.
-pub(super) fn gutter(axis: &Axis) -> i32 {
+pub(super) fn gutter(axis: &ChartAxis) -> i32 {
     let numbers = axis.key_points(usize::MAX);
     numbers.iter().map(|place| SMALL.width(&axis.format_ext(place))).max().unwrap_or(0) + 80
 }
@@ -213,11 +222,11 @@ pub(super) fn gutter(axis: &Axis) -> i32 {
 ///
 /// This and [`horizontal`] stand in for plotters' `configure_mesh`, which lets numbers overlap and
 /// leave the picture, turns the vertical axis's title, and draws the lines of both axes or of none.
-pub(super) fn vertical(panel: &Panel, most: usize) -> Drawn {
+pub(super) fn draw_y_axis(panel: &Panel, max_labels: usize) -> DrawResult {
     let (axis, ends) = (panel.as_coord_spec().y_spec(), panel.get_x_range());
-    for place in axis.key_points(most) {
-        panel.draw(&PathElement::new([(ends.start, place), (ends.end, place)], thin(MESH)))?;
-        let style = SMALL.at(HPos::Right, VPos::Center);
+    for place in axis.key_points(max_labels) {
+        panel.draw(&PathElement::new([(ends.start, place), (ends.end, place)], hairline(GRID)))?;
+        let style = SMALL.to_text_style(HPos::Right, VPos::Center);
         let number = Text::new(axis.format_ext(&place), (-60, 0), style);
         panel.draw(&(EmptyElement::at((ends.start, place)) + number))?;
     }
@@ -226,8 +235,8 @@ pub(super) fn vertical(panel: &Panel, most: usize) -> Drawn {
 
 /// The mesh of the horizontal axis with as many numbers as there is room for, its line and its
 /// title.
-pub(super) fn horizontal<Y: Ranged<ValueType: Copy>>(panel: &Panel<Y>) -> Drawn {
-    floor(panel)?;
+pub(super) fn draw_x_axis<Y: Ranged<ValueType: Copy>>(panel: &Panel<Y>) -> DrawResult {
+    draw_x_grid(panel)?;
     let (axis, floor) = (panel.as_coord_spec().x_spec(), panel.get_y_range().start);
     let mut free_from = i32::MIN;
     for place in axis.key_points(usize::MAX) {
@@ -236,53 +245,54 @@ pub(super) fn horizontal<Y: Ranged<ValueType: Copy>>(panel: &Panel<Y>) -> Drawn 
         let (x, _) = panel.map_coordinate(&(place, floor));
         let shift = (WIDTH - 20 - half - x).min(0);
         if x + shift - half > free_from {
-            let number = Text::new(text, (shift, 170), SMALL.at(HPos::Center, VPos::Bottom));
+            let number =
+                Text::new(text, (shift, 170), SMALL.to_text_style(HPos::Center, VPos::Bottom));
             panel.draw(&(EmptyElement::at((place, floor)) + number))?;
             free_from = x + shift + half + 80;
         }
     }
-    below(&panel.strip_coord_spec(), &axis.title)
+    draw_x_title(&panel.strip_coord_spec(), &axis.title)
 }
 
 /// The mesh of the horizontal axis and its line, without numbers and title.
-pub(super) fn floor<Y: Ranged<ValueType: Copy>>(panel: &Panel<Y>) -> Drawn {
+pub(super) fn draw_x_grid<Y: Ranged<ValueType: Copy>>(panel: &Panel<Y>) -> DrawResult {
     let (across, up) = (panel.get_x_range(), panel.get_y_range());
     for place in panel.as_coord_spec().x_spec().key_points(usize::MAX) {
-        panel.draw(&PathElement::new([(place, up.start), (place, up.end)], thin(MESH)))?;
+        panel.draw(&PathElement::new([(place, up.start), (place, up.end)], hairline(GRID)))?;
     }
     let line = [(across.start, up.start), (across.end, up.start)];
-    panel.draw(&PathElement::new(line, thin(FAINT)))
+    panel.draw(&PathElement::new(line, hairline(MUTED)))
 }
 
 /// The title of a horizontal axis.
-pub(super) fn below(area: &Paper, title: &str) -> Drawn {
+pub(super) fn draw_x_title(area: &Canvas, title: &str) -> DrawResult {
     let (width, height) = size(area);
-    let style = QUIET.at(HPos::Center, VPos::Bottom);
-    area.draw_text(&QUIET.shorten(title, width), &style, (width / 2, height + 340))
+    let style = MUTED_TEXT.to_text_style(HPos::Center, VPos::Bottom);
+    area.draw_text(&MUTED_TEXT.shorten(title, width), &style, (width / 2, height + 340))
 }
 
 /// How wide and high a part is.
-pub(super) fn size(part: &Paper) -> (i32, i32) {
+pub(super) fn size(part: &Canvas) -> (i32, i32) {
     let (width, height) = part.dim_in_pixel();
     (width.cast_signed(), height.cast_signed())
 }
 
 /// A line of a pixel.
-pub(super) fn thin(colour: RGBColor) -> ShapeStyle {
+pub(super) fn hairline(colour: RGBColor) -> ShapeStyle {
     colour.stroke_width(10)
 }
 
 /// So many times a length.
-pub(super) fn times(count: usize, length: i32) -> i32 {
+pub(super) fn scaled_length(count: usize, length: i32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX).saturating_mul(length)
 }
 
 /// Moves the wished heights apart so that labels have `gap` between their middles and stay
 /// between `top` and `bottom`, in their order from above.
-pub(super) fn apart(wishes: &[i32], gap: i32, top: i32, bottom: i32) -> Vec<i32> {
-    let mut order: Vec<usize> = (0..wishes.len()).collect();
-    order.sort_by_key(|place| wishes[*place]);
-    let mut heights = wishes.to_vec();
+pub(super) fn spread_labels(wanted_heights: &[i32], gap: i32, top: i32, bottom: i32) -> Vec<i32> {
+    let mut order: Vec<usize> = (0..wanted_heights.len()).collect();
+    order.sort_by_key(|place| wanted_heights[*place]);
+    let mut heights = wanted_heights.to_vec();
     let mut least = top;
     for place in &order {
         heights[*place] = heights[*place].max(least);
@@ -301,9 +311,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_moved_apart_and_stay_inside() {
-        assert_eq!(apart(&[50, 10], 15, 0, 100), [50, 10], "none is moved in vain");
-        assert_eq!(apart(&[0, 0, 0], 15, 0, 100), [0, 15, 30]);
-        assert_eq!(apart(&[100, 99], 15, 0, 100), [100, 85]);
+    fn labels_are_spread_and_stay_inside() {
+        assert_eq!(spread_labels(&[50, 10], 15, 0, 100), [50, 10], "none is moved in vain");
+        assert_eq!(spread_labels(&[0, 0, 0], 15, 0, 100), [0, 15, 30]);
+        assert_eq!(spread_labels(&[100, 99], 15, 0, 100), [100, 85]);
     }
 }

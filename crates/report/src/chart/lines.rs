@@ -4,135 +4,142 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 use plotters_backend::BackendCoord;
 
-use super::axis::{Axis, Place};
-use super::elements::{Dashed, mark, stairs, triangle};
-use super::frame::{self, Drawn, FOOT, Panel, Paper, SMALL, STRONG};
-use super::{Chart, Words, palette};
+use super::axis::{AxisPosition, ChartAxis};
+use super::frame::{self, AXIS_HEIGHT, BOLD, Canvas, DrawResult, Panel, SMALL};
+use super::shapes::{Dashed, point_marker, step_line, triangle};
+use super::{Chart, ChartText, palette};
 use qoslab_core::base::qos::QoS;
 
 const HEIGHT: i32 = 2_700;
 /// Above a panel, for its title.
-const HEAD: i32 = 260;
+const TITLE_HEIGHT: i32 = 260;
 /// Between the middles of two labels.
-const GAP: i32 = 150;
+const LABEL_SPACING: i32 = 150;
 /// With more points than this, a line is told by itself and needs no marks.
-const MOST_MARKS: usize = 40;
+const MAX_MARKED_POINTS: usize = 40;
 
 /// One panel.
 #[derive(Clone, Debug)]
-pub struct Lines {
+pub struct LinePanel {
     /// The horizontal axis.
-    pub x: Axis,
+    pub x: ChartAxis,
     /// The vertical axis; its title stands above the panel.
-    pub y: Axis,
+    pub y: ChartAxis,
     /// The lines.
-    pub lines: Vec<Line>,
+    pub lines: Vec<ChartLine>,
 }
 
 /// One line.
 #[derive(Clone, Debug)]
-pub struct Line {
+pub struct ChartLine {
     /// What stands at its end.
     pub label: String,
     /// By which it has its colour, dashes and marks.
     pub qos: QoS,
     /// What was measured, from left to right.
-    pub points: Vec<Sample>,
+    pub points: Vec<LinePoint>,
     /// What theory says, from left to right; empty without a closed form.
     pub theory: Vec<(f64, f64)>,
     /// Whether it stays level from each point to the next, as a distribution does; then it has no
     /// marks.
-    pub stairs: bool,
+    pub is_step_line: bool,
 }
 
 /// One measured value.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sample {
+pub struct LinePoint {
     /// Where on the horizontal axis.
     pub x: f64,
     /// The value.
-    pub y: Measured,
+    pub y: PlotValue,
     /// Its 95 % interval.
     pub band: Option<(f64, f64)>,
 }
 
 /// What was measured at one place.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Measured {
+pub enum PlotValue {
     /// This.
     Value(f64),
     /// It takes for ever.
     Never,
     /// Nothing was measured.
-    Nothing,
+    Missing,
 }
 
-impl Measured {
+impl PlotValue {
     /// The value, if there is one.
     #[must_use]
     pub const fn value(self) -> Option<f64> {
         match self {
             Self::Value(value) => Some(value),
-            Self::Never | Self::Nothing => None,
+            Self::Never | Self::Missing => None,
         }
     }
 }
 
 /// The chart of some panels, side by side.
 #[must_use]
-pub fn draw(words: Words, panels: &[Lines]) -> Chart {
-    frame::chart(words, &[], HEAD + HEIGHT + FOOT, |paper| {
-        let parts = paper.split_evenly((1, panels.len()));
+pub fn draw(words: ChartText, panels: &[LinePanel]) -> Chart {
+    frame::chart(words, &[], TITLE_HEIGHT + HEIGHT + AXIS_HEIGHT, |canvas| {
+        let parts = canvas.split_evenly((1, panels.len()));
         panels.iter().zip(parts).try_for_each(|(lines, part)| draw_panel(&part, lines))
     })
 }
 
-fn draw_panel(part: &Paper, lines: &Lines) -> Drawn {
+fn draw_panel(part: &Canvas, lines: &LinePanel) -> DrawResult {
     let right = SMALL.widest(lines.lines.iter().map(end_label)) + 220;
-    let panel =
-        frame::panel(&part.margin(HEAD, FOOT, frame::gutter(&lines.y), right), &lines.x, &lines.y);
-    let title = STRONG.shorten(&lines.y.title, frame::size(part).0 - right);
-    part.draw_text(&title, &STRONG.at(HPos::Left, VPos::Bottom), (0, HEAD - 100))?;
-    frame::vertical(&panel, usize::MAX)?;
-    frame::horizontal(&panel)?;
-    fill(&panel, &lines.lines)
+    let panel = frame::panel(
+        &part.margin(TITLE_HEIGHT, AXIS_HEIGHT, frame::gutter(&lines.y), right),
+        &lines.x,
+        &lines.y,
+    );
+    let title = BOLD.shorten(&lines.y.title, frame::size(part).0 - right);
+    part.draw_text(&title, &BOLD.to_text_style(HPos::Left, VPos::Bottom), (0, TITLE_HEIGHT - 100))?;
+    frame::draw_y_axis(&panel, usize::MAX)?;
+    frame::draw_x_axis(&panel)?;
+    draw_lines(&panel, &lines.lines)
 }
 
-fn end_label(line: &Line) -> String {
+fn end_label(line: &ChartLine) -> String {
     match line.points.last().map(|last| last.y) {
-        Some(Measured::Never) => format!("{}: never", line.label),
+        Some(PlotValue::Never) => format!("{}: never", line.label),
         _ => line.label.clone(),
     }
 }
 
 /// Bands lie lowest, then theory, then lines, so that no line is hidden; whole lines come before
 /// broken ones for the same reason.
-fn fill(panel: &Panel, lines: &[Line]) -> Drawn {
+fn draw_lines(panel: &Panel, lines: &[ChartLine]) -> DrawResult {
     for line in lines {
-        for run in runs(&line.points) {
-            band(panel, line.qos, run)?;
+        for run in measured_runs(&line.points) {
+            draw_band(panel, line.qos, run)?;
         }
     }
     for line in lines {
-        let theory: Vec<_> = line.theory.iter().filter_map(|it| frame::place(panel, *it)).collect();
-        panel.draw(&PathElement::new(theory, frame::thin(palette::FAINT)))?;
+        let theory: Vec<_> =
+            line.theory.iter().filter_map(|it| frame::position(panel, *it)).collect();
+        panel.draw(&PathElement::new(theory, frame::hairline(palette::MUTED)))?;
     }
     for line in lines.iter().rev() {
         draw_line(panel, line)?;
     }
-    label(panel, lines)
+    draw_labels(panel, lines)
 }
 
 /// The stretches of points that have a value.
-fn runs(points: &[Sample]) -> impl Iterator<Item = &[Sample]> {
+fn measured_runs(points: &[LinePoint]) -> impl Iterator<Item = &[LinePoint]> {
     points.split(|point| point.y.value().is_none()).filter(|run| !run.is_empty())
 }
 
-fn band(panel: &Panel, qos: QoS, run: &[Sample]) -> Drawn {
+fn draw_band(panel: &Panel, qos: QoS, run: &[LinePoint]) -> DrawResult {
     let axes = panel.as_coord_spec();
     let end = |of: fn((f64, f64)) -> f64| {
         run.iter().filter_map(move |point| {
-            Some((axes.x_spec().place(point.x)?, axes.y_spec().nearest(of(point.band?))?))
+            Some((
+                axes.x_spec().position(point.x)?,
+                axes.y_spec().clamped_position(of(point.band?))?,
+            ))
         })
     };
     let lower: Vec<_> = end(|band| band.0).collect();
@@ -141,67 +148,74 @@ fn band(panel: &Panel, qos: QoS, run: &[Sample]) -> Drawn {
 }
 
 /// The points of a run that have a place.
-fn placed(panel: &Panel, run: &[Sample]) -> Vec<(Place, Place)> {
-    run.iter().filter_map(|point| frame::place(panel, (point.x, point.y.value()?))).collect()
+fn positions(panel: &Panel, run: &[LinePoint]) -> Vec<(AxisPosition, AxisPosition)> {
+    run.iter().filter_map(|point| frame::position(panel, (point.x, point.y.value()?))).collect()
 }
 
-fn draw_line(panel: &Panel, line: &Line) -> Drawn {
+fn draw_line(panel: &Panel, line: &ChartLine) -> DrawResult {
     let colour = palette::qos(line.qos);
-    for run in runs(&line.points) {
-        let placed = placed(panel, run);
-        let corners = if line.stairs { stairs(&placed) } else { placed.clone() };
+    for run in measured_runs(&line.points) {
+        let placed = positions(panel, run);
+        let corners = if line.is_step_line { step_line(&placed) } else { placed.clone() };
         let style = colour.stroke_width(20);
         panel.draw(&Dashed(palette::dash(line.qos), corners, style))?;
-        if !line.stairs && placed.len() <= MOST_MARKS {
-            placed.iter().try_for_each(|point| panel.draw(&mark(line.qos, *point)))?;
+        if !line.is_step_line && placed.len() <= MAX_MARKED_POINTS {
+            placed.iter().try_for_each(|point| panel.draw(&point_marker(line.qos, *point)))?;
         }
     }
     for pair in line.points.windows(2) {
-        if let (Some(y), Measured::Never) = (pair[0].y.value(), pair[1].y)
-            && let Some(from) = frame::place(panel, (pair[0].x, y))
-            && let Some(next) = panel.as_coord_spec().x_spec().place(pair[1].x)
+        if let (Some(y), PlotValue::Never) = (pair[0].y.value(), pair[1].y)
+            && let Some(from) = frame::position(panel, (pair[0].x, y))
+            && let Some(next) = panel.as_coord_spec().x_spec().position(pair[1].x)
         {
-            arrow(panel, from, next, line.qos)?;
+            draw_never_arrow(panel, from, next, line.qos)?;
         }
     }
     Ok(())
 }
 
 /// From a last finite value towards never, which is half the way to the next place.
-fn arrow(panel: &Panel, from: (Place, Place), next: Place, qos: QoS) -> Drawn {
-    let (colour, paper) = (palette::qos(qos), panel.use_screen_coord());
+fn draw_never_arrow(
+    panel: &Panel,
+    from: (AxisPosition, AxisPosition),
+    next: AxisPosition,
+    qos: QoS,
+) -> DrawResult {
+    let (colour, canvas) = (palette::qos(qos), panel.use_screen_coord());
     let from = panel.map_coordinate(&from);
     let (x, top) = panel.map_coordinate(&(next, panel.get_y_range().end));
     let tip = (i32::midpoint(from.0, x), top);
-    paper.draw(&Dashed("1 3", vec![from, tip], colour.stroke_width(15)))?;
-    paper.draw(&triangle((tip.0, top + 30), colour))
+    canvas.draw(&Dashed("1 3", vec![from, tip], colour.stroke_width(15)))?;
+    canvas.draw(&triangle((tip.0, top + 30), colour))
 }
 
 /// Where a line ends; `None` if it is nowhere.
-fn end(panel: &Panel, line: &Line) -> Option<BackendCoord> {
+fn line_end(panel: &Panel, line: &ChartLine) -> Option<BackendCoord> {
     let place = match line.points.last()?.y {
-        Measured::Never => (panel.get_x_range().end, panel.get_y_range().end),
-        _ => *placed(panel, &line.points).last()?,
+        PlotValue::Never => (panel.get_x_range().end, panel.get_y_range().end),
+        _ => *positions(panel, &line.points).last()?,
     };
     Some(panel.map_coordinate(&place))
 }
 
 /// Names the lines at their ends, apart from each other, each joined to its end by a thin line.
-fn label(panel: &Panel, lines: &[Line]) -> Drawn {
+fn draw_labels(panel: &Panel, lines: &[ChartLine]) -> DrawResult {
     let (across, down) = panel.get_pixel_range();
-    let paper = panel.use_screen_coord();
-    let ends: Vec<_> = lines.iter().map(|line| end(panel, line)).collect();
-    let wishes: Vec<i32> = ends.iter().map(|end| end.map_or(down.end, |(_, y)| y)).collect();
-    let heights = frame::apart(&wishes, GAP, down.start + 20, down.end);
+    let canvas = panel.use_screen_coord();
+    let ends: Vec<_> = lines.iter().map(|line| line_end(panel, line)).collect();
+    let wanted_heights: Vec<i32> =
+        ends.iter().map(|end| end.map_or(down.end, |(_, y)| y)).collect();
+    let heights = frame::spread_labels(&wanted_heights, LABEL_SPACING, down.start + 20, down.end);
     for ((line, end), height) in lines.iter().zip(ends).zip(heights) {
         let beside = || EmptyElement::at((across.end, height));
         if let Some((x, y)) = end {
             let corners = [(x - across.end, y - height), (60, y - height), (140, 0)];
             let thin = palette::qos(line.qos).stroke_width(8);
-            paper.draw(&(beside() + PathElement::new(corners, thin)))?;
+            canvas.draw(&(beside() + PathElement::new(corners, thin)))?;
         }
-        let name = Text::new(end_label(line), (170, 0), SMALL.at(HPos::Left, VPos::Center));
-        paper.draw(&(beside() + name))?;
+        let name =
+            Text::new(end_label(line), (170, 0), SMALL.to_text_style(HPos::Left, VPos::Center));
+        canvas.draw(&(beside() + name))?;
     }
     Ok(())
 }

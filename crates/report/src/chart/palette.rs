@@ -10,11 +10,11 @@ use qoslab_core::base::qos::QoS;
 /// Text and axes.
 pub const INK: RGBColor = RGBColor(0x1F, 0x23, 0x28);
 /// Text of the second rank, closed forms, hatches and the shade of faults.
-pub const FAINT: RGBColor = RGBColor(0x59, 0x63, 0x6E);
+pub const MUTED: RGBColor = RGBColor(0x59, 0x63, 0x6E);
 /// The lines of the mesh.
-pub const MESH: RGBColor = RGBColor(0xD8, 0xDE, 0xE4);
+pub const GRID: RGBColor = RGBColor(0xD8, 0xDE, 0xE4);
 /// What a chart is drawn on.
-pub const GROUND: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
+pub const BACKGROUND: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
 /// QoS 0, 1 and 2.
 pub const QOS: [RGBColor; 3] =
     [RGBColor(0x4C, 0x72, 0xB0), RGBColor(0xDD, 0x84, 0x52), RGBColor(0x55, 0xA8, 0x68)];
@@ -32,7 +32,7 @@ pub const LAYERS: [RGBColor; 6] = [
 /// What was lost or broken, in ladders.
 pub const LOST: RGBColor = RGBColor(0xA8, 0x20, 0x1A);
 /// What was sent again, in ladders.
-pub const AGAIN: RGBColor = RGBColor(0xB8, 0x6E, 0x00);
+pub const RESENT: RGBColor = RGBColor(0xB8, 0x6E, 0x00);
 
 /// How opaque a 95 % band is.
 pub(super) const BAND: f64 = 0.18;

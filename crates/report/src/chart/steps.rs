@@ -4,23 +4,25 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::axis::{Axis, Kind, Place, Range};
-use super::elements::{Dashed, stairs};
-use super::frame::{self, Drawn, FOOT, Key, MARGIN, Panel, Paper, STRONG, times};
-use super::{Chart, Words, palette};
+use super::axis::{AxisPosition, AxisRange, ChartAxis, NumberFormat};
+use super::frame::{
+    self, AXIS_HEIGHT, BOLD, Canvas, DrawResult, LegendKey, MARGIN, Panel, scaled_length,
+};
+use super::shapes::{Dashed, step_line};
+use super::{Chart, ChartText, palette};
 use qoslab_core::base::qos::QoS;
 
 const HEIGHT: i32 = 960;
 /// Above a panel, for its title.
-const HEAD: i32 = 300;
+const TITLE_HEIGHT: i32 = 300;
 /// What strikes at once is shown so wide.
-const STRIKE: i32 = 20;
+const MIN_FAULT_WIDTH: i32 = 20;
 /// How opaque what is in flight is.
 const IN_FLIGHT: f64 = 0.6;
 
 /// One panel.
 #[derive(Clone, Debug)]
-pub struct Steps {
+pub struct StepPanel {
     /// Above it.
     pub title: String,
     /// By which it has its colour.
@@ -28,99 +30,110 @@ pub struct Steps {
     /// From when, in seconds: in flight, and queued.
     pub steps: Vec<(f64, f64, f64)>,
     /// From when until when, in seconds, and what.
-    pub troubles: Vec<(f64, f64, String)>,
+    pub faults: Vec<(f64, f64, String)>,
     /// When it ends, in seconds.
     pub end: f64,
 }
 
 /// The chart of some panels.
 #[must_use]
-pub fn draw(words: Words, panels: &[Steps]) -> Chart {
+pub fn draw(words: ChartText, panels: &[StepPanel]) -> Chart {
     let ends = panels.iter().map(|panel| panel.end);
-    let x = Axis::covering("time", Kind::Seconds, Range::Tight, ends.chain([0.0]));
+    let x = ChartAxis::covering("time", NumberFormat::Seconds, AxisRange::Tight, ends.chain([0.0]));
     let most = panels.iter().flat_map(|panel| &panel.steps).map(|step| step.1.max(step.2));
-    let y = Axis::covering("messages", Kind::Plain, Range::FromZero, most.chain([0.0]));
-    let body = times(panels.len(), HEAD + HEIGHT) + FOOT;
-    frame::chart(words, &keys(panels), body, |paper| {
-        let parts = paper.margin(0, FOOT, 0, 0).split_evenly((panels.len(), 1));
+    let y = ChartAxis::covering(
+        "messages",
+        NumberFormat::Plain,
+        AxisRange::FromZero,
+        most.chain([0.0]),
+    );
+    let body = scaled_length(panels.len(), TITLE_HEIGHT + HEIGHT) + AXIS_HEIGHT;
+    frame::chart(words, &legend_keys(panels), body, |canvas| {
+        let parts = canvas.margin(0, AXIS_HEIGHT, 0, 0).split_evenly((panels.len(), 1));
         for (nth, (steps, part)) in panels.iter().zip(parts).enumerate() {
-            let style = STRONG.at(HPos::Left, VPos::Bottom);
-            part.draw_text(&steps.title, &style, (0, HEAD - 100))?;
-            let area = part.margin(HEAD, 0, frame::gutter(&y), 2 * MARGIN);
+            let style = BOLD.to_text_style(HPos::Left, VPos::Bottom);
+            part.draw_text(&steps.title, &style, (0, TITLE_HEIGHT - 100))?;
+            let area = part.margin(TITLE_HEIGHT, 0, frame::gutter(&y), 2 * MARGIN);
             let panel = frame::panel(&area, &x, &y);
-            frame::vertical(&panel, 6)?;
+            frame::draw_y_axis(&panel, 6)?;
             // Time is written below the last panel only.
             if nth + 1 == panels.len() {
-                frame::horizontal(&panel)?;
+                frame::draw_x_axis(&panel)?;
             } else {
-                frame::floor(&panel)?;
+                frame::draw_x_grid(&panel)?;
             }
-            shade(&panel, steps)?;
-            fill(&panel, steps)?;
+            draw_faults(&panel, steps)?;
+            draw_steps(&panel, steps)?;
         }
         Ok(())
     })
 }
 
-fn keys(panels: &[Steps]) -> Vec<(Key, String)> {
-    let in_flight = Key::Fill(palette::FAINT.mix(IN_FLIGHT).filled());
-    let (queued, dashes) = queued();
+fn legend_keys(panels: &[StepPanel]) -> Vec<(LegendKey, String)> {
+    let in_flight = LegendKey::Fill(palette::MUTED.mix(IN_FLIGHT).filled());
+    let (queued, dashes) = queued_style();
     let mut keys = vec![
         (in_flight, "in flight (in the QoS's colour)".to_owned()),
-        (Key::Line(queued, dashes), "queued".to_owned()),
+        (LegendKey::Line(queued, dashes), "queued".to_owned()),
     ];
     let mut words: Vec<&str> =
-        panels.iter().flat_map(|panel| &panel.troubles).map(|trouble| &*trouble.2).collect();
+        panels.iter().flat_map(|panel| &panel.faults).map(|trouble| &*trouble.2).collect();
     words.sort_unstable();
     words.dedup();
     if !words.is_empty() {
-        keys.push((Key::Fill(shadow().filled()), words.join(", ")));
+        keys.push((LegendKey::Fill(fault_shade().filled()), words.join(", ")));
     }
     keys
 }
 
-fn shadow() -> RGBAColor {
-    palette::FAINT.mix(0.22)
+fn fault_shade() -> RGBAColor {
+    palette::MUTED.mix(0.22)
 }
 
-fn queued() -> (ShapeStyle, &'static str) {
+fn queued_style() -> (ShapeStyle, &'static str) {
     (palette::INK.stroke_width(15), "3 2")
 }
 
-fn shade(panel: &Panel, steps: &Steps) -> Drawn {
+fn draw_faults(panel: &Panel, steps: &StepPanel) -> DrawResult {
     let (axis, ends) = (panel.as_coord_spec().x_spec(), panel.get_y_range());
-    let paper: Paper = panel.use_screen_coord();
-    for (from, until, _) in &steps.troubles {
-        let (Some(from), Some(until)) = (axis.nearest(*from), axis.nearest(*until)) else {
+    let canvas: Canvas = panel.use_screen_coord();
+    for (from, until, _) in &steps.faults {
+        let (Some(from), Some(until)) =
+            (axis.clamped_position(*from), axis.clamped_position(*until))
+        else {
             continue;
         };
         let (left, top) = panel.map_coordinate(&(from, ends.end));
         let (right, bottom) = panel.map_coordinate(&(until, ends.start));
-        let right = right.max(left + STRIKE);
-        paper.draw(&Rectangle::new([(left, top), (right, bottom)], shadow().filled()))?;
+        let right = right.max(left + MIN_FAULT_WIDTH);
+        canvas.draw(&Rectangle::new([(left, top), (right, bottom)], fault_shade().filled()))?;
     }
     Ok(())
 }
 
-fn fill(panel: &Panel, steps: &Steps) -> Drawn {
-    let in_flight = line(panel, steps, |step| step.1);
+fn draw_steps(panel: &Panel, steps: &StepPanel) -> DrawResult {
+    let in_flight = step_positions(panel, steps, |step| step.1);
     let colour = palette::qos(steps.qos);
     let floor = panel.get_y_range().start;
     let area = AreaSeries::new(in_flight, floor, colour.mix(IN_FLIGHT));
-    for element in area.border_style(frame::thin(colour)) {
+    for element in area.border_style(frame::hairline(colour)) {
         panel.draw(&element)?;
     }
     if steps.steps.iter().any(|step| step.2 > 0.0) {
-        let (style, dashes) = queued();
-        panel.draw(&Dashed(dashes, line(panel, steps, |step| step.2), style))?;
+        let (style, dashes) = queued_style();
+        panel.draw(&Dashed(dashes, step_positions(panel, steps, |step| step.2), style))?;
     }
     Ok(())
 }
 
 /// The corners of a line that keeps its last height up to the end.
-fn line(panel: &Panel, steps: &Steps, of: fn(&(f64, f64, f64)) -> f64) -> Vec<(Place, Place)> {
-    let last = steps.steps.last().map(|step| (steps.end, of(step)));
-    let points = steps.steps.iter().map(|step| (step.0, of(step))).chain(last);
-    let placed: Vec<_> = points.filter_map(|point| frame::place(panel, point)).collect();
-    stairs(&placed)
+fn step_positions(
+    panel: &Panel,
+    steps: &StepPanel,
+    height: fn(&(f64, f64, f64)) -> f64,
+) -> Vec<(AxisPosition, AxisPosition)> {
+    let last = steps.steps.last().map(|step| (steps.end, height(step)));
+    let points = steps.steps.iter().map(|step| (step.0, height(step))).chain(last);
+    let placed: Vec<_> = points.filter_map(|point| frame::position(panel, point)).collect();
+    step_line(&placed)
 }

@@ -1,43 +1,45 @@
 //! Charts of what adds up: packets by type, and bytes by purpose.
 
-use super::sentences::{self, at};
-use super::series::{Series, Slice, Spot};
-use crate::chart::axis::{Axis, Kind, Range};
-use crate::chart::stacks::{self, Group, Layer, Stacks};
-use crate::chart::{Chart, Words, palette};
-use qoslab_guarantee::metrics::{MESSAGE_KINDS, Purposes};
+use super::findings::{self, sentence_at};
+use super::series::{AxisSlice, Series, SeriesPoint};
+use crate::chart::axis::{AxisRange, ChartAxis, NumberFormat};
+use crate::chart::stacks::{self, Layer, StackGroup, Stacks};
+use crate::chart::{Chart, ChartText, palette};
+use qoslab_guarantee::metrics::{BytesByPurpose, MESSAGE_KINDS};
 
-pub(super) fn packets_by_type(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart {
+pub(super) fn packets_by_type(slice: &AxisSlice<'_>, series: &[Series<'_>]) -> Chart {
     let layers = MESSAGE_KINDS.iter().zip(palette::LAYERS).flat_map(|(kind, colour)| {
         let name = kind.label();
         [(name.to_owned(), false), (format!("{name} again"), true)].map(|(name, again)| Layer {
             name,
             colour,
-            again,
+            is_resend: again,
         })
     });
     let groups = series.iter().map(|one| {
-        let columns: Vec<_> = one.spots.iter().map(|spot| (spot.x, packets(spot))).collect();
-        group(one.name.clone(), columns)
+        let columns: Vec<_> = one.points.iter().map(|spot| (spot.x, packet_counts(spot))).collect();
+        stack_group(one.name.clone(), columns)
     });
-    let most = series.iter().max_by(|one, other| again(one.last()).total_cmp(&again(other.last())));
-    let finding = match most.map(|most| (most, again(most.last()))) {
+    let most = series
+        .iter()
+        .max_by(|one, other| resent_packets(one.last()).total_cmp(&resent_packets(other.last())));
+    let finding = match most.map(|most| (most, resent_packets(most.last()))) {
         Some((most, resent)) if resent > 0.0 => {
-            let all: f64 = packets(most.last()).iter().sum();
-            let (resent, all) = (sentences::mean(resent), sentences::mean(all));
+            let all: f64 = packet_counts(most.last()).iter().sum();
+            let (resent, all) = (findings::format_mean(resent), findings::format_mean(all));
             format!("{resent} of {}'s {all} packets a message are sent again", most.name)
         }
         _ => "nothing is sent again: each type of packet has its own share".to_owned(),
     };
-    let words = Words {
+    let words = ChartText {
         id: "packets-by-type".into(),
-        title: at(&slice.place_name(), &finding),
+        title: sentence_at(&slice.place_name(), &finding),
         caption: "Packets of each type for each message published, on all hops together, the mean \
                   over all seeds. The lighter tint is what was sent again."
             .to_owned(),
-        ..Words::default()
+        ..ChartText::default()
     };
-    chart(
+    stacked_chart(
         slice,
         words,
         "packets for each message",
@@ -47,9 +49,9 @@ pub(super) fn packets_by_type(slice: &Slice<'_>, series: &[Series<'_>]) -> Chart
 }
 
 /// Packets a message: of each kind the first sendings, and then the resends.
-fn packets(spot: &Spot<'_>) -> Vec<f64> {
-    let rows = || spot.point.rows(spot.figures.published);
-    let messages = float(spot.figures.totals.messages.max(1));
+fn packet_counts(spot: &SeriesPoint<'_>) -> Vec<f64> {
+    let rows = || spot.point.rows(spot.summary.published);
+    let messages = float(spot.summary.totals.messages.max(1));
     let kinds = (0..MESSAGE_KINDS.len()).flat_map(|kind| {
         let hops = || rows().flat_map(|row| &row.traffic).map(|hop| hop[kind]);
         let first: u64 = hops().map(|count| count.first.packets).sum();
@@ -60,89 +62,103 @@ fn packets(spot: &Spot<'_>) -> Vec<f64> {
 }
 
 /// Packets a message that were sent again.
-fn again(spot: &Spot<'_>) -> f64 {
-    packets(spot).iter().skip(1).step_by(2).sum()
+fn resent_packets(spot: &SeriesPoint<'_>) -> f64 {
+    packet_counts(spot).iter().skip(1).step_by(2).sum()
 }
 
 /// Wire bytes by purpose for each point; they belong to whole trials, so points of mixed QoS are
 /// told as a whole. `None` if no trial has any.
-pub(super) fn bytes(slice: &Slice<'_>) -> Option<Chart> {
+pub(super) fn bytes_by_purpose(slice: &AxisSlice<'_>) -> Option<Chart> {
     let mut labels: Vec<&str> = Vec::new();
     for point in slice.cells.iter().flat_map(|cell| &cell.result.points) {
-        if !labels.contains(&point.label.as_str()) && point.purposes().is_some() {
+        if !labels.contains(&point.label.as_str()) && point.bytes_by_purpose().is_some() {
             labels.push(&point.label);
         }
     }
-    let groups: Vec<Group> = labels
+    let groups: Vec<StackGroup> = labels
         .iter()
         .map(|label| {
             let columns = slice.cells.iter().filter_map(|cell| {
                 let point = cell.result.points.iter().find(|point| point.label == **label)?;
                 let x = cell.values.first().map_or(0.0, |value| value.number);
-                Some((x, point.purposes()?.to_vec()))
+                Some((x, point.bytes_by_purpose()?.to_vec()))
             });
-            group(label.replacen("qos", "QoS", 1), columns.collect())
+            stack_group(label.replacen("qos", "QoS", 1), columns.collect())
         })
         .collect();
-    let last = |group: &Group| group.columns.last().map_or(0.0, |(_, it)| it.iter().sum::<f64>());
+    let last =
+        |group: &StackGroup| group.columns.last().map_or(0.0, |(_, it)| it.iter().sum::<f64>());
     groups.first()?;
-    let said = groups
+    let totals = groups
         .iter()
-        .map(|group| format!("{}\u{a0}B with {}", sentences::mean(last(group)), group.label));
-    let finding =
-        format!("a message takes {} on the wire", sentences::row(&said.collect::<Vec<_>>()));
-    let layers = Purposes::EACH.iter().zip(palette::LAYERS).map(|((name, ..), colour)| {
+        .map(|group| format!("{}\u{a0}B with {}", findings::format_mean(last(group)), group.label));
+    let finding = format!(
+        "a message takes {} on the wire",
+        findings::join_phrases(&totals.collect::<Vec<_>>())
+    );
+    let layers = BytesByPurpose::EACH.iter().zip(palette::LAYERS).map(|((name, ..), colour)| {
         let again = *name == "resends";
-        Layer { name: name.replace('_', " "), colour, again }
+        Layer { name: name.replace('_', " "), colour, is_resend: again }
     });
-    let words = Words {
+    let words = ChartText {
         id: "bytes".into(),
-        title: at(&slice.place_name(), &finding),
+        title: sentence_at(&slice.place_name(), &finding),
         caption: "Wire bytes for each message published, on all hops together, with the headers \
                   of the transport: the mean over all seeds. Payload and framing are of first \
                   sendings; the payload counts on each hop."
             .to_owned(),
-        ..Words::default()
+        ..ChartText::default()
     };
-    Some(chart(slice, words, "bytes for each message", &layers.collect::<Vec<_>>(), &groups))
+    Some(stacked_chart(
+        slice,
+        words,
+        "bytes for each message",
+        &layers.collect::<Vec<_>>(),
+        &groups,
+    ))
 }
 
-fn group(label: String, columns: Vec<(f64, Vec<f64>)>) -> Group {
+fn stack_group(label: String, columns: Vec<(f64, Vec<f64>)>) -> StackGroup {
     let total: f64 = columns.last().map_or(0.0, |(_, amounts)| amounts.iter().sum());
-    Group { label, columns, text: sentences::mean(total) }
+    StackGroup { label, columns, text: findings::format_mean(total) }
 }
 
-fn chart(
-    slice: &Slice<'_>,
-    words: Words,
+fn stacked_chart(
+    slice: &AxisSlice<'_>,
+    words: ChartText,
     title: &str,
     layers: &[Layer],
-    groups: &[Group],
+    groups: &[StackGroup],
 ) -> Chart {
     let sums = groups.iter().flat_map(|group| &group.columns).map(|(_, it)| it.iter().sum());
-    let amount = Axis::covering(title, Kind::Plain, Range::FromZero, sums.collect::<Vec<f64>>());
+    let amount = ChartAxis::covering(
+        title,
+        NumberFormat::Plain,
+        AxisRange::FromZero,
+        sums.collect::<Vec<f64>>(),
+    );
     // What never happens has no place in the legend.
     let is_empty = |nth: usize| {
         groups.iter().flat_map(|group| &group.columns).all(|(_, amounts)| amounts[nth] <= 0.0)
     };
-    let kept: Vec<usize> = (0..layers.len()).filter(|nth| !is_empty(*nth)).collect();
+    let shown: Vec<usize> = (0..layers.len()).filter(|nth| !is_empty(*nth)).collect();
     let groups = groups.iter().map(|group| {
         let columns = group
             .columns
             .iter()
-            .map(|(x, amounts)| (*x, kept.iter().map(|nth| amounts[*nth]).collect()));
-        Group { columns: columns.collect(), ..group.clone() }
+            .map(|(x, amounts)| (*x, shown.iter().map(|nth| amounts[*nth]).collect()));
+        StackGroup { columns: columns.collect(), ..group.clone() }
     });
-    let groups: Vec<Group> = groups.collect();
-    let layers: Vec<Layer> = kept.iter().map(|nth| layers[*nth].clone()).collect();
-    let told = groups.iter().map(|group| {
+    let groups: Vec<StackGroup> = groups.collect();
+    let layers: Vec<Layer> = shown.iter().map(|nth| layers[*nth].clone()).collect();
+    let series_texts = groups.iter().map(|group| {
         let last = group.columns.last().map(|(_, amounts)| amounts.as_slice()).unwrap_or_default();
         let named = layers.iter().zip(last).map(|(layer, it)| format!("{} {it:.2}", layer.name));
         format!("{}: {}. ", group.label, named.collect::<Vec<_>>().join(", "))
     });
-    let alt = format!("{title}, {}. {}", slice.place_name(), told.collect::<String>());
-    let words = Words { subtitle: slice.subtitle(), alt, ..words };
-    stacks::draw(words, &Stacks { layers, x: slice.scale(), amount, groups })
+    let alt = format!("{title}, {}. {}", slice.place_name(), series_texts.collect::<String>());
+    let words = ChartText { subtitle: slice.subtitle(), alt, ..words };
+    stacks::draw(words, &Stacks { layers, x: slice.x_axis(), amount, groups })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "display only")]

@@ -2,18 +2,18 @@
 
 use super::ChartOptions;
 use super::series::subtitle;
-use crate::chart::map::{self, Map};
-use crate::chart::{Chart, Words};
-use crate::{number, words};
+use crate::chart::map::{self, ChoiceMap};
+use crate::chart::{Chart, ChartText};
+use crate::{labels, number};
 use qoslab_core::base::qos::QoS;
 use qoslab_study::choose::{Objective, candidates, cheapest};
-use qoslab_study::needs::Value;
+use qoslab_study::needs::MetricValue;
 use qoslab_study::scenario::axis::Axis;
 use qoslab_study::scenario::expect::Need;
-use qoslab_study::sweep::{Cell, Study};
+use qoslab_study::sweep::{Study, StudyCell};
 
 /// `None` without two axes and a whole grid over them, or without any need.
-pub(super) fn map(study: &Study, options: &ChartOptions) -> Option<Chart> {
+pub(super) fn choice_map(study: &Study, options: &ChartOptions) -> Option<Chart> {
     let [x, y] = study.axes.as_slice() else { return None };
     let needs = options.needs(study);
     let is_flat = x.values.len() < 2 || y.values.len() < 2;
@@ -21,46 +21,52 @@ pub(super) fn map(study: &Study, options: &ChartOptions) -> Option<Chart> {
         return None;
     }
     let chosen: Vec<_> =
-        study.cells.iter().map(|cell| chosen_in(cell, needs, &options.objective)).collect();
+        study.cells.iter().map(|cell| cheapest_in_cell(cell, needs, &options.objective)).collect();
     let rows = y.values.len();
     let cells = chosen.chunks(rows).map(|column| {
-        let named = |it: &Option<(QoS, Value)>| it.map(|(qos, value)| (qos, number::value(value)));
+        let named = |it: &Option<(QoS, MetricValue)>| {
+            it.map(|(qos, value)| (qos, number::format_value(value)))
+        };
         column.iter().map(named).collect()
     });
     let names = |axis: &Axis| axis.values.iter().map(|value| value.text.clone()).collect();
-    let map = Map {
+    let map = ChoiceMap {
         x_title: x.path.clone(),
         y_title: y.path.clone(),
         columns: names(x),
         rows: names(y),
         cells: cells.collect(),
     };
-    let said = finding(&chosen);
-    let least = words::least(&options.objective);
+    let summary = finding(&chosen);
+    let least = labels::objective_phrase(&options.objective);
     let needed = needs.iter().map(|need| need.text.as_str()).collect::<Vec<_>>().join(", ");
-    let all: Vec<&Cell> = study.cells.iter().collect();
-    let words_of = Words {
+    let all: Vec<&StudyCell> = study.cells.iter().collect();
+    let chart_text = ChartText {
         id: "map".into(),
-        title: said.clone(),
+        title: summary.clone(),
         subtitle: subtitle(&all, &[format!("needs: {needed}"), format!("cheapest: least {least}")]),
-        alt: format!("{} against {}. {said}.", map.y_title, map.x_title),
+        alt: format!("{} against {}. {summary}.", map.y_title, map.x_title),
         caption: format!(
             "In each cell the QoS with the least {least} of those whose promises hold and that \
              meet all needs, with that number. Hatched: none does."
         ),
     };
-    Some(map::draw(words_of, &map))
+    Some(map::draw(chart_text, &map))
 }
 
 /// The cheapest QoS of a cell that meets all needs, with its cost.
-fn chosen_in(cell: &Cell, needs: &[Need], objective: &Objective) -> Option<(QoS, Value)> {
+fn cheapest_in_cell(
+    cell: &StudyCell,
+    needs: &[Need],
+    objective: &Objective,
+) -> Option<(QoS, MetricValue)> {
     let options = candidates(&cell.result, needs, objective);
     let best = &options[cheapest(&options)?];
-    Some((best.qos, Value::Number(best.cost.value)))
+    Some((best.qos, MetricValue::Number(best.cost.value)))
 }
 
 /// In how many cells which QoS is the choice.
-fn finding(chosen: &[Option<(QoS, Value)>]) -> String {
+fn finding(chosen: &[Option<(QoS, MetricValue)>]) -> String {
     let count = |of: Option<QoS>| chosen.iter().filter(|it| it.map(|(qos, _)| qos) == of).count();
     let all = chosen.len();
     let found = QoS::ALL.map(|qos| (qos, count(Some(qos))));

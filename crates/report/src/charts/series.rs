@@ -2,23 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use crate::chart::axis::{Axis as Scale, Kind, Range};
-use crate::figures::Figures;
+use crate::chart::axis::{AxisRange, ChartAxis as Scale, NumberFormat};
+use crate::point_summary::PointSummary;
 use crate::{describe, number};
 use qoslab_core::base::qos::QoS;
 use qoslab_study::result::PointResult;
 use qoslab_study::scenario::axis::{Axis, Unit};
-use qoslab_study::sweep::{Cell, Study};
+use qoslab_study::sweep::{Study, StudyCell};
 use qoslab_study::theory::{Theory, theory};
 
 /// The cells along a study's first axis, with all other axes at one value each.
-pub(super) struct Slice<'a> {
+pub(super) struct AxisSlice<'a> {
     /// The axis; `None` if there is but one cell.
     pub(super) axis: Option<&'a Axis>,
     /// From the least value to the greatest.
-    pub(super) cells: Vec<&'a Cell>,
+    pub(super) cells: Vec<&'a StudyCell>,
     /// What is held: `client.sensor.retry 1s`.
-    held: Vec<String>,
+    fixed_values: Vec<String>,
 }
 
 /// One QoS along a slice.
@@ -26,25 +26,25 @@ pub(super) struct Series<'a> {
     /// `QoS 1`; with the granted QoS where that is an axis: `QoS 1, granted 0`.
     pub(super) name: String,
     pub(super) qos: QoS,
-    pub(super) spots: Vec<Spot<'a>>,
+    pub(super) points: Vec<SeriesPoint<'a>>,
 }
 
 /// One QoS in one cell.
-pub(super) struct Spot<'a> {
+pub(super) struct SeriesPoint<'a> {
     /// Where on the axis, in its unit.
     pub(super) x: f64,
     pub(super) point: &'a PointResult,
-    pub(super) figures: Figures,
+    pub(super) summary: PointSummary,
     pub(super) theory: Option<Theory>,
 }
 
-impl<'a> Slice<'a> {
+impl<'a> AxisSlice<'a> {
     /// The slice with the most cells; of several such, the middle one.
-    pub(super) fn of(study: &'a Study) -> Self {
-        let others = |cell: &'a Cell| {
+    pub(super) fn longest(study: &'a Study) -> Self {
+        let others = |cell: &'a StudyCell| {
             cell.values.iter().skip(1).map(|value| value.text.as_str()).collect::<Vec<_>>()
         };
-        let mut groups: Vec<(Vec<&str>, Vec<&Cell>)> = Vec::new();
+        let mut groups: Vec<(Vec<&str>, Vec<&StudyCell>)> = Vec::new();
         for cell in &study.cells {
             let held = others(cell);
             match groups.iter_mut().find(|(known, _)| *known == held) {
@@ -55,7 +55,7 @@ impl<'a> Slice<'a> {
         let most = groups.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
         groups.retain(|(_, cells)| cells.len() == most);
         if groups.is_empty() {
-            return Self { axis: None, cells: Vec::new(), held: Vec::new() };
+            return Self { axis: None, cells: Vec::new(), fixed_values: Vec::new() };
         }
         let (values, mut cells) = groups.swap_remove(groups.len() / 2);
         let named = study.axes.iter().skip(1).zip(values);
@@ -64,23 +64,24 @@ impl<'a> Slice<'a> {
         if let (None, Some(first), Some(cell)) = (axis, study.axes.first(), cells.first()) {
             held.insert(0, format!("{} {}", first.path, cell.values[0].text));
         }
-        cells.sort_by(|one, other| place(one).total_cmp(&place(other)));
-        Self { axis, cells, held }
+        cells.sort_by(|one, other| x_value(one).total_cmp(&x_value(other)));
+        Self { axis, cells, fixed_values: held }
     }
 
     /// The subtitle: what holds for all of it.
     pub(super) fn subtitle(&self) -> String {
-        subtitle(&self.cells, &self.held)
+        subtitle(&self.cells, &self.fixed_values)
     }
 
     /// The horizontal axis.
-    pub(super) fn scale(&self) -> Option<Scale> {
+    pub(super) fn x_axis(&self) -> Option<Scale> {
         let axis = self.axis?;
-        let (title, kind) = title_of(axis);
-        let values: Vec<f64> = self.cells.iter().map(|cell| place(cell)).collect();
+        let (title, kind) = axis_title(axis);
+        let values: Vec<f64> = self.cells.iter().map(|cell| x_value(cell)).collect();
         // Values that go up by factors are to stand apart, and not crowd at one end.
         let by_factors = values.windows(2).all(|pair| pair[0] > 0.0 && pair[1] >= 1.5 * pair[0]);
-        let range = if by_factors && values.len() > 3 { Range::TightLog } else { Range::Tight };
+        let range =
+            if by_factors && values.len() > 3 { AxisRange::TightLog } else { AxisRange::Tight };
         Some(Scale::covering(title, kind, range, values))
     }
 
@@ -93,84 +94,84 @@ impl<'a> Slice<'a> {
 }
 
 /// The title of a horizontal axis, with the unit where the numbers do not have it.
-fn title_of(axis: &Axis) -> (String, Kind) {
+fn axis_title(axis: &Axis) -> (String, NumberFormat) {
     match axis.unit {
-        Unit::Seconds => (axis.path.clone(), Kind::Seconds),
-        Unit::Plain => (axis.path.clone(), Kind::Plain),
-        unit => (format!("{} ({})", axis.path, unit.sign()), Kind::Plain),
+        Unit::Seconds => (axis.path.clone(), NumberFormat::Seconds),
+        Unit::Plain => (axis.path.clone(), NumberFormat::Plain),
+        unit => (format!("{} ({})", axis.path, unit.sign()), NumberFormat::Plain),
     }
 }
 
-fn place(cell: &Cell) -> f64 {
+fn x_value(cell: &StudyCell) -> f64 {
     cell.values.first().map_or(0.0, |value| value.number)
 }
 
 /// What is held fixed over some cells: the scenario, and transport, retry rule and size where
 /// they are the same in all.
-pub(super) fn subtitle(cells: &[&Cell], held: &[String]) -> String {
+pub(super) fn subtitle(cells: &[&StudyCell], fixed_values: &[String]) -> String {
     let Some(first) = cells.first() else { return String::new() };
     let scenario = &first.result.scenario;
-    let same = |of: &dyn Fn(&Cell) -> String| {
+    let same = |of: &dyn Fn(&StudyCell) -> String| {
         let texts: BTreeSet<String> = cells.iter().map(|cell| of(cell)).collect();
         if texts.len() == 1 { texts.into_iter().next() } else { None }
     };
-    let setup = |cell: &Cell| cell.result.scenario.points.first().map(|it| it.setup.clone());
-    let seeds = |cell: &Cell| {
+    let setup = |cell: &StudyCell| cell.result.scenario.points.first().map(|it| it.setup.clone());
+    let seeds = |cell: &StudyCell| {
         let most = cell.result.points.iter().map(|point| point.trials.len()).max();
         number::counted(most.unwrap_or(0) as u64, "seed")
     };
     let parts = [
         Some(scenario.name.clone()),
-        same(&|cell| describe::rules(&cell.result.scenario).transport),
-        same(&|cell| format!("retry {}", describe::rules(&cell.result.scenario).retry)),
-        same(&|cell| setup(cell).map(|it| describe::size(&it)).unwrap_or_default()),
+        same(&|cell| describe::scenario_rules(&cell.result.scenario).transport),
+        same(&|cell| format!("retry {}", describe::scenario_rules(&cell.result.scenario).retry)),
+        same(&|cell| setup(cell).map(|it| describe::workload_size(&it)).unwrap_or_default()),
         same(&seeds),
     ];
-    let parts = parts.into_iter().flatten().chain(held.iter().cloned());
+    let parts = parts.into_iter().flatten().chain(fixed_values.iter().cloned());
     parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
 }
 
 /// The QoS of a slice, each with all cells in which it was published.
-pub(super) fn all_series<'a>(slice: &Slice<'a>) -> Vec<Series<'a>> {
+pub(super) fn all_series<'a>(slice: &AxisSlice<'a>) -> Vec<Series<'a>> {
     let mut all: Vec<(Option<QoS>, Series<'a>)> = Vec::new();
     for cell in &slice.cells {
         for point in &cell.result.points {
-            for figures in Figures::of(point) {
+            for figures in PointSummary::for_point(point) {
                 let (qos, granted) = (figures.published, figures.granted);
                 let theory = theory(&cell.result.scenario.points[point.index], qos);
-                let spot = Spot { x: place(cell), point, figures, theory };
+                let spot = SeriesPoint { x: x_value(cell), point, summary: figures, theory };
                 let mut same = all.iter_mut();
                 let known = same.find(|(other, it)| *other == granted && it.qos == qos);
                 if let Some((_, series)) = known {
-                    series.spots.push(spot);
+                    series.points.push(spot);
                     continue;
                 }
                 let name = match granted {
                     None => format!("QoS {qos}"),
                     Some(granted) => format!("QoS {qos}, granted {granted}"),
                 };
-                all.push((granted, Series { name, qos, spots: vec![spot] }));
+                all.push((granted, Series { name, qos, points: vec![spot] }));
             }
         }
     }
     all.into_iter().map(|(_, series)| series).collect()
 }
 
-impl Spot<'_> {
+impl SeriesPoint<'_> {
     /// So many units as a share of all.
     #[expect(clippy::cast_precision_loss, reason = "display only")]
     pub(super) fn share_of_units(&self, count: u64) -> f64 {
-        if self.figures.totals.units == 0 {
+        if self.summary.totals.units == 0 {
             0.0
         } else {
-            count as f64 / self.figures.totals.units as f64
+            count as f64 / self.summary.totals.units as f64
         }
     }
 }
 
 impl<'a> Series<'a> {
     /// The end of a series: its cell of the greatest value.
-    pub(super) fn last(&self) -> &Spot<'a> {
-        self.spots.last().expect("a series is made with its first spot")
+    pub(super) fn last(&self) -> &SeriesPoint<'a> {
+        self.points.last().expect("a series is made with its first spot")
     }
 }

@@ -7,26 +7,26 @@ use std::sync::atomic::AtomicBool;
 use roxmltree::{Document, Node};
 
 use super::{ChartOptions, charts};
-use crate::chart::axis::{Axis, Kind, Range};
+use crate::chart::axis::{AxisRange, ChartAxis, NumberFormat};
 use crate::chart::font::{Weight, width};
-use crate::chart::lines::{Line, Lines, Measured, Sample, draw};
-use crate::chart::{Chart, Words, palette};
+use crate::chart::lines::{ChartLine, LinePanel, LinePoint, PlotValue, draw};
+use crate::chart::{Chart, ChartText, palette};
 use crate::columns;
 use crate::png::png;
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Span;
-use qoslab_guarantee::metrics::Purposes;
+use qoslab_guarantee::metrics::BytesByPurpose;
 use qoslab_sim::EventEngine;
+use qoslab_study::fixtures::{study, study_of};
 use qoslab_study::sweep::Study;
-use qoslab_study::testing::{study, study_of};
-use qoslab_study::timeline::timelines;
+use qoslab_study::timeline::record_timelines;
 
-fn all(mut study: Study) -> Vec<Chart> {
-    study.timelines = timelines(&EventEngine, &study, &AtomicBool::new(false));
+fn all_charts(mut study: Study) -> Vec<Chart> {
+    study.timelines = record_timelines(&EventEngine, &study, &AtomicBool::new(false));
     charts(&study, &ChartOptions::default())
 }
 
-fn find<'a>(charts: &'a [Chart], id: &str) -> &'a Chart {
+fn find_chart<'a>(charts: &'a [Chart], id: &str) -> &'a Chart {
     charts.iter().find(|chart| chart.id == id).unwrap_or_else(|| panic!("no chart {id}"))
 }
 
@@ -47,7 +47,7 @@ fn text_box(node: Node<'_, '_>) -> (f64, f64, f64, f64) {
 /// It is XML with a name and a description, in the palette's colours, and no text leaves the
 /// picture or touches another.
 #[track_caller]
-fn check(chart: &Chart) {
+fn assert_readable(chart: &Chart) {
     let document = Document::parse(&chart.svg).unwrap_or_else(|e| panic!("{}: {e}", chart.id));
     let root = document.root_element();
     assert_eq!((root.attribute("class"), root.attribute("role")), (Some("chart"), Some("img")));
@@ -57,7 +57,7 @@ fn check(chart: &Chart) {
     }
     let size: Vec<f64> =
         root.attribute("viewBox").unwrap().split(' ').map(|it| it.parse().unwrap()).collect();
-    let palette: Vec<String> = [palette::INK, palette::FAINT, palette::MESH, palette::GROUND]
+    let palette: Vec<String> = [palette::INK, palette::MUTED, palette::GRID, palette::BACKGROUND]
         .into_iter()
         .chain(palette::QOS)
         .chain(palette::LAYERS)
@@ -115,9 +115,9 @@ fn every_chart_of_real_studies_can_be_read() {
         study_of(&plain.replace("[0, 1, 2]\n    count", "1\n    count")),
     ];
     for study in studies {
-        let charts = all(study);
+        let charts = all_charts(study);
         assert!(charts.len() >= 8, "{}", charts.len());
-        charts.iter().for_each(check);
+        charts.iter().for_each(assert_readable);
     }
 }
 
@@ -129,11 +129,11 @@ fn an_incomplete_grid_has_no_map() {
     study.cells.pop();
     let rest = charts(&study, &ChartOptions::default());
     assert!(rest.iter().all(|chart| chart.id != "map"));
-    rest.iter().for_each(check);
+    rest.iter().for_each(assert_readable);
 }
 
 /// A number as charts write it.
-fn digits(number: f64) -> String {
+fn format_digits(number: f64) -> String {
     let text = format!("{number:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
@@ -145,7 +145,7 @@ fn the_numbers_are_those_of_the_csv_file() {
     let radio = radio.replacen("name = \"sensor\"", "name = \"sensor\"\nradio = \"nb-iot\"", 1);
     let radio = radio.replace("qos = [0, 1, 2]\n    [[link]]", "qos = 2\n    [[link]]");
     let study = study(&[20], &[1]);
-    for study in [Study::of(study.cells[0].result.clone()), study_of(&radio)] {
+    for study in [Study::from_result(study.cells[0].result.clone()), study_of(&radio)] {
         let charts = charts(&study, &ChartOptions::default());
         let studies = [study];
         let bytes = columns::points(&studies).csv();
@@ -159,26 +159,26 @@ fn the_numbers_are_those_of_the_csv_file() {
                 _ => Span::from_secs_f64(number(column)).to_string(),
             };
             let mut expected = vec![
-                ("delivered", digits(percent("delivered"))),
-                ("duplicates", digits(percent("duplicated"))),
-                ("packets", digits(number("packets_per_message") / a_message_delivered)),
-                ("overhead", digits(number("overhead"))),
+                ("delivered", format_digits(percent("delivered"))),
+                ("duplicates", format_digits(percent("duplicated"))),
+                ("packets", format_digits(number("packets_per_message") / a_message_delivered)),
+                ("overhead", format_digits(number("overhead"))),
                 ("latency", time("latency_p50_s")),
                 ("latency", time("latency_p99_s")),
             ];
             if !row["energy_per_message_j"].is_empty() {
-                expected.push(("energy", digits(number("energy_per_message_j"))));
+                expected.push(("energy", format_digits(number("energy_per_message_j"))));
             }
             let name = format!("QoS {} ", row["published_qos"]);
             for (id, text) in expected {
-                let alt = &find(&charts, id).alt;
+                let alt = &find_chart(&charts, id).alt;
                 assert!(alt.contains(&(name.clone() + &text)), "{id} {name}{text}: {alt}");
             }
-            let purposes = Purposes::EACH.map(|(purpose, ..)| {
+            let purposes = BytesByPurpose::EACH.map(|(purpose, ..)| {
                 let bytes = number(&format!("all_{purpose}_bytes_per_message"));
                 (bytes > 0.0).then(|| format!("{} {bytes:.2}", purpose.replace('_', " ")))
             });
-            let bytes = &find(&charts, "bytes").alt;
+            let bytes = &find_chart(&charts, "bytes").alt;
             for told in purposes.into_iter().flatten() {
                 assert!(bytes.contains(&told), "{told}: {bytes}");
             }
@@ -187,7 +187,7 @@ fn the_numbers_are_those_of_the_csv_file() {
 }
 
 #[test]
-fn hostile_names_stay_text() {
+fn hostile_names_are_escaped() {
     let mut study = study_of(&PLAIN.replace("NAME", "x").replace("LOSS", "5%"));
     let evil = "</title><script>alert(1)</script>&\u{1b}[31m\u{202e}".repeat(20);
     study.cells[0].result.scenario.name = evil.clone();
@@ -197,77 +197,83 @@ fn hostile_names_stay_text() {
         values: vec![qoslab_study::scenario::axis::AxisValue { text: evil.clone(), number: 1.0 }],
     });
     study.cells[0].values = study.axes[0].values.clone();
-    let charts = all(study);
+    let charts = all_charts(study);
     for chart in &charts {
-        check(chart);
+        assert_readable(chart);
         assert!(!chart.svg.contains("<script") && !chart.svg.contains('\u{1b}'));
         assert!(!chart.svg.contains('\u{202e}'));
     }
 }
 
-fn lines(values: &[Measured]) -> Chart {
+fn line_chart(values: &[PlotValue]) -> Chart {
     let numbers = || values.iter().filter_map(|value| value.value());
     let places = (0..u32::try_from(values.len()).unwrap()).map(f64::from);
-    let points: Vec<Sample> = places
+    let points: Vec<LinePoint> = places
         .zip(values)
-        .map(|(x, y)| Sample { x, y: *y, band: y.value().map(|it| (it - 1.0, it + 1.0)) })
+        .map(|(x, y)| LinePoint { x, y: *y, band: y.value().map(|it| (it - 1.0, it + 1.0)) })
         .collect();
-    let line = |qos| Line {
+    let line = |qos| ChartLine {
         label: format!("QoS {qos}"),
         qos,
         points: points.clone(),
         theory: Vec::new(),
-        stairs: false,
+        is_step_line: false,
     };
-    let x = Axis::covering("x", Kind::Plain, Range::Tight, points.iter().map(|point| point.x));
-    let y = Axis::covering("y", Kind::Plain, Range::Wide, numbers());
+    let x = ChartAxis::covering(
+        "x",
+        NumberFormat::Plain,
+        AxisRange::Tight,
+        points.iter().map(|point| point.x),
+    );
+    let y = ChartAxis::covering("y", NumberFormat::Plain, AxisRange::Wide, numbers());
     let lines = QoS::ALL.map(line).to_vec();
-    draw(Words { id: "extreme".into(), ..Words::default() }, &[Lines { x, y, lines }])
+    draw(ChartText { id: "extreme".into(), ..ChartText::default() }, &[LinePanel { x, y, lines }])
 }
 
 #[test]
 fn extreme_numbers_are_drawn_or_left_out() {
-    use Measured::{Never, Nothing, Value};
+    use PlotValue::{Missing, Never, Value};
     let many: Vec<_> = (0..1_000_u32).map(|nth| Value(f64::from(nth % 7))).collect();
-    let cases: [&[Measured]; 9] = [
+    let cases: [&[PlotValue]; 9] = [
         &[],
         &[Value(0.0)],
         &[Value(0.0), Value(0.0)],
         &[Never, Never],
-        &[Value(1.0), Never, Nothing, Value(2.0)],
+        &[Value(1.0), Never, Missing, Value(2.0)],
         &[Value(f64::NAN), Value(f64::INFINITY), Value(1e300)],
         &[Value(1e14), Value(-1e14)],
         &[Value(1e-12), Value(1e12)],
         &many,
     ];
     for values in cases {
-        check(&lines(values));
+        assert_readable(&line_chart(values));
     }
 }
 
 /// Numbers in a string, such as the data of a path.
-fn numbers(text: &str) -> Vec<f64> {
+fn parse_numbers(text: &str) -> Vec<f64> {
     let parts = text.split(|char: char| !(char.is_ascii_digit() || matches!(char, '.' | '-')));
     parts.filter(|part| !part.is_empty()).map(|part| part.parse().unwrap()).collect()
 }
 
 #[test]
 fn nothing_outside_the_axes_is_drawn() {
-    let axis = |values: [f64; 2]| Axis::covering("", Kind::Plain, Range::Tight, values);
+    let axis =
+        |values: [f64; 2]| ChartAxis::covering("", NumberFormat::Plain, AxisRange::Tight, values);
     let inside = [(0.0, 4.0), (10.0, 5.0)];
     let outside = [(-1.0, 4.5), (5.0, 7.0), (5.0, f64::NAN), (11.0, 4.5), (f64::INFINITY, 5.0)];
     let all: Vec<_> = [&inside[..1], &outside, &inside[1..]].concat();
-    let sample = |(x, y)| Sample { x, y: Measured::Value(y), band: Some((y - 9.0, y + 9.0)) };
+    let sample = |(x, y)| LinePoint { x, y: PlotValue::Value(y), band: Some((y - 9.0, y + 9.0)) };
     let drawn = |points: &[(f64, f64)]| {
-        let line = Line {
+        let line = ChartLine {
             label: "QoS 2".to_owned(),
             qos: QoS::ExactlyOnce,
             points: points.iter().copied().map(sample).collect(),
             theory: points.to_vec(),
-            stairs: false,
+            is_step_line: false,
         };
-        let panel = Lines { x: axis([0.0, 10.0]), y: axis([4.0, 5.0]), lines: vec![line] };
-        draw(Words { id: "beyond".into(), ..Words::default() }, &[panel])
+        let panel = LinePanel { x: axis([0.0, 10.0]), y: axis([4.0, 5.0]), lines: vec![line] };
+        draw(ChartText { id: "beyond".into(), ..ChartText::default() }, &[panel])
     };
     let (some, whole) = (drawn(&inside), drawn(&all));
     let but_bands = |chart: &Chart| -> Vec<String> {
@@ -278,7 +284,7 @@ fn nothing_outside_the_axes_is_drawn() {
     // A band that goes further ends where the axis does.
     let bounds = |chart: &Chart| {
         let band = chart.svg.lines().find(|shape| shape.contains("fill-opacity")).unwrap();
-        let corners = numbers(band.split('"').nth(1).unwrap());
+        let corners = parse_numbers(band.split('"').nth(1).unwrap());
         [0, 1].map(|from| {
             let of = || corners.iter().skip(from).step_by(2).copied();
             (of().fold(f64::MAX, f64::min), of().fold(f64::MIN, f64::max))
@@ -288,18 +294,18 @@ fn nothing_outside_the_axes_is_drawn() {
 }
 
 #[test]
-fn what_is_never_has_an_arrow_and_no_number() {
-    let chart = lines(&[Measured::Value(1.0), Measured::Never]);
+fn a_value_that_is_never_has_an_arrow_and_no_number() {
+    let chart = line_chart(&[PlotValue::Value(1.0), PlotValue::Never]);
     assert!(chart.svg.contains(">QoS 0: never<"));
-    let chart = lines(&[Measured::Value(1.0), Measured::Value(2.0)]);
+    let chart = line_chart(&[PlotValue::Value(1.0), PlotValue::Value(2.0)]);
     assert!(!chart.svg.contains("never"));
 }
 
 #[test]
-fn values_that_go_up_by_factors_stand_at_equal_steps() {
+fn values_that_grow_by_factors_are_equally_spaced() {
     let places = |losses: &[u32]| -> Vec<f64> {
         let charts = charts(&study(losses, &[1]), &ChartOptions::default());
-        let document = Document::parse(&find(&charts, "delivered").svg).unwrap();
+        let document = Document::parse(&find_chart(&charts, "delivered").svg).unwrap();
         let marks = document.descendants().filter(|it| it.has_tag_name("circle"));
         marks.map(|it| it.attribute("cx").unwrap().parse().unwrap()).collect()
     };
@@ -317,7 +323,7 @@ fn values_that_go_up_by_factors_stand_at_equal_steps() {
 #[test]
 fn a_title_says_the_finding() {
     let charts = charts(&study(&[0, 30], &[1]), &ChartOptions::default());
-    let title = &find(&charts, "delivered").title;
+    let title = &find_chart(&charts, "delivered").title;
     assert!(title.starts_with("At loss 30%, QoS 0 loses "), "{title}");
     assert!(title.ends_with("; QoS 1 and 2 lose none of 60"), "{title}");
 }
@@ -325,7 +331,7 @@ fn a_title_says_the_finding() {
 #[test]
 fn a_chart_becomes_a_png_of_twice_its_size() {
     let charts = charts(&study(&[0, 30], &[1]), &ChartOptions::default());
-    let bytes = png(&find(&charts, "delivered").svg).unwrap();
+    let bytes = png(&find_chart(&charts, "delivered").svg).unwrap();
     let pixels = resvg::tiny_skia::Pixmap::decode_png(&bytes).unwrap();
     assert_eq!(pixels.width(), 1_600);
     let blue =

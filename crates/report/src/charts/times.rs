@@ -1,79 +1,86 @@
 //! Charts of one cell: how late its messages are, and how one trial of it went over time.
 
-use super::sentences::{self, Deed};
+use super::findings::{self, Claim};
 use super::series::subtitle;
-use crate::chart::axis::{Axis, Kind, Range};
-use crate::chart::lines::{self, Line, Lines, Measured, Sample};
-use crate::chart::steps::{self, Steps};
-use crate::chart::{Chart, Words};
-use crate::figures::Figures;
+use crate::chart::axis::{AxisRange, ChartAxis, NumberFormat};
+use crate::chart::lines::{self, ChartLine, LinePanel, LinePoint, PlotValue};
+use crate::chart::steps::{self, StepPanel};
+use crate::chart::{Chart, ChartText};
+use crate::point_summary::PointSummary;
 use qoslab_core::base::time::{Span, Time};
 use qoslab_guarantee::timeline::Timeline;
 use qoslab_study::result::PointResult;
-use qoslab_study::sweep::{Cell, Study};
+use qoslab_study::sweep::{Study, StudyCell};
 
 /// Into so many steps a distribution is cut; its tail, into as many again.
-const STEPS: u32 = 200;
+const CDF_STEPS: u32 = 200;
 
 /// The cell's values: `link.sensor.loss 5%`.
-fn values_of(study: &Study, cell: &Cell) -> Vec<String> {
+fn axis_value_texts(study: &Study, cell: &StudyCell) -> Vec<String> {
     let named = study.axes.iter().zip(&cell.values);
     named.map(|(axis, value)| format!("{} {}", axis.path, value.text)).collect()
 }
 
 pub(super) fn latency_cdf(study: &Study) -> Option<Chart> {
-    let cell = study.cells.get(study.middle())?;
+    let cell = study.cells.get(study.middle_cell())?;
     let levels: Vec<_> = cell
         .result
         .points
         .iter()
-        .flat_map(|point| Figures::of(point).map(move |figures| (point, figures)))
+        .flat_map(|point| PointSummary::for_point(point).map(move |figures| (point, figures)))
         .collect();
-    let stairs: Vec<_> =
+    let distributions: Vec<_> =
         levels.iter().map(|(point, figures)| distribution(point, figures)).collect();
-    if stairs.iter().all(Vec::is_empty) {
+    if distributions.iter().all(Vec::is_empty) {
         return None;
     }
-    let times = || stairs.iter().flatten().map(|(time, _)| *time);
-    let x = Axis::covering(
+    let times = || distributions.iter().flatten().map(|(time, _)| *time);
+    let x = ChartAxis::covering(
         "time from publish() to the first delivery",
-        Kind::Seconds,
-        Range::Log,
+        NumberFormat::Seconds,
+        AxisRange::Log,
         times(),
     );
     let end = times().fold(0.0, f64::max);
-    let lines = levels.iter().zip(&stairs).map(|((_, figures), stairs)| {
+    let lines = levels.iter().zip(&distributions).map(|((_, figures), stairs)| {
         // The line stays on the level of what arrives at all.
         let plateau = stairs.last().map(|(_, share)| (end, *share));
-        let sample = |(x, y): (f64, f64)| Sample { x, y: Measured::Value(y), band: None };
-        Line {
-            label: label(figures),
+        let sample = |(x, y): (f64, f64)| LinePoint { x, y: PlotValue::Value(y), band: None };
+        ChartLine {
+            label: line_label(figures),
             qos: figures.published,
             points: stairs.iter().copied().chain(plateau).map(sample).collect(),
             theory: Vec::new(),
-            stairs: true,
+            is_step_line: true,
         }
     });
-    let lines: Vec<Line> = lines.collect();
-    let shares = stairs.iter().flatten().map(|(_, share)| *share);
-    let y = Axis::covering("arrived, of 100", Kind::Plain, Range::FromZero, shares.chain([100.0]));
-    let said = sentences::clauses(
-        levels.iter().map(|(_, figures)| (format!("QoS {}", figures.name()), told(figures))),
+    let lines: Vec<ChartLine> = lines.collect();
+    let shares = distributions.iter().flatten().map(|(_, share)| *share);
+    let y = ChartAxis::covering(
+        "arrived, of 100",
+        NumberFormat::Plain,
+        AxisRange::FromZero,
+        shares.chain([100.0]),
     );
-    let words = Words {
+    let summary = findings::join_claims(
+        levels
+            .iter()
+            .map(|(_, figures)| (format!("QoS {}", figures.name()), latency_claim(figures))),
+    );
+    let words = ChartText {
         id: "latency-cdf".into(),
-        title: said.clone(),
-        subtitle: subtitle(&[cell], &values_of(study, cell)),
-        alt: format!("Share of units that have arrived, over time. {said}."),
+        title: summary.clone(),
+        subtitle: subtitle(&[cell], &axis_value_texts(study, cell)),
+        alt: format!("Share of units that have arrived, over time. {summary}."),
         caption:
             "Of 100 units, so many have arrived within this time, over all seeds. A line that \
                   ends below 100 stays there: the rest never arrives."
                 .to_owned(),
     };
-    Some(lines::draw(words, &[Lines { x, y, lines }]))
+    Some(lines::draw(words, &[LinePanel { x, y, lines }]))
 }
 
-fn label(figures: &Figures) -> String {
+fn line_label(figures: &PointSummary) -> String {
     let share = figures.delivered.value * 100.0;
     let name = figures.name();
     if figures.totals.lost == 0 {
@@ -84,24 +91,27 @@ fn label(figures: &Figures) -> String {
     }
 }
 
-fn told(figures: &Figures) -> Deed {
+fn latency_claim(figures: &PointSummary) -> Claim {
     let totals = &figures.totals;
     let end = match figures.latency.max {
-        None => format!("{} never", sentences::share(totals.lost, totals.units)),
-        Some(max) => format!("all within {}", sentences::time(max)),
+        None => format!("{} never", findings::share_in_words(totals.lost, totals.units)),
+        Some(max) => format!("all within {}", findings::non_breaking_time(max)),
     };
-    let half = figures.latency.p50.map(|half| format!("half within {}, ", sentences::time(half)));
+    let half = figures
+        .latency
+        .p50
+        .map(|half| format!("half within {}, ", findings::non_breaking_time(half)));
     let what = half.unwrap_or_default() + &end;
-    Deed { one: format!("delivers {what}"), many: format!("deliver {what}") }
+    Claim { singular: format!("delivers {what}"), plural: format!("deliver {what}") }
 }
 
 /// Seconds, and how many of 100 units have arrived by then.
-fn distribution(point: &PointResult, figures: &Figures) -> Vec<(f64, f64)> {
+fn distribution(point: &PointResult, figures: &PointSummary) -> Vec<(f64, f64)> {
     let latency = &point.times[figures.published.index()].latency;
     let by = |share: f64| latency.quantile(share, figures.totals.units).filter(|_| share > 0.0);
-    let body = (1..STEPS).map(|nth| f64::from(nth) / f64::from(STEPS));
-    let rest = |nth| (1.0 - f64::from(nth) / f64::from(STEPS)) / f64::from(STEPS);
-    let tail = (0..STEPS).map(|nth| 1.0 - rest(nth));
+    let body = (1..CDF_STEPS).map(|nth| f64::from(nth) / f64::from(CDF_STEPS));
+    let rest = |nth| (1.0 - f64::from(nth) / f64::from(CDF_STEPS)) / f64::from(CDF_STEPS);
+    let tail = (0..CDF_STEPS).map(|nth| 1.0 - rest(nth));
     let mut points: Vec<(f64, f64)> = Vec::new();
     let mut before: Option<(Span, f64)> = None;
     for share in body.chain(tail).chain([figures.delivered.value]) {
@@ -126,10 +136,10 @@ fn distribution(point: &PointResult, figures: &Figures) -> Vec<(f64, f64)> {
 pub(super) fn backlog(study: &Study) -> Option<Chart> {
     let first = study.timelines.first()?;
     let cell = study.cells.get(first.cell)?;
-    let panels: Vec<Steps> = study
+    let panels: Vec<StepPanel> = study
         .timelines
         .iter()
-        .map(|it| Steps {
+        .map(|it| StepPanel {
             title: format!("QoS {}, seed {}", it.qos, it.seed),
             qos: it.qos,
             steps: it
@@ -138,11 +148,11 @@ pub(super) fn backlog(study: &Study) -> Option<Chart> {
                 .iter()
                 .map(|step| (seconds(step.at), step.in_flight.into(), step.queued.into()))
                 .collect(),
-            troubles: it
+            faults: it
                 .timeline
-                .troubles
+                .faults
                 .iter()
-                .map(|it| (seconds(it.from), seconds(it.until), it.what.clone()))
+                .map(|it| (seconds(it.from), seconds(it.until), it.kind.clone()))
                 .collect(),
             end: seconds(it.timeline.end),
         })
@@ -152,10 +162,10 @@ pub(super) fn backlog(study: &Study) -> Option<Chart> {
         format!("{peak} with QoS {}", it.qos)
     });
     let said = said.collect::<Vec<_>>().join(", ");
-    let words = Words {
+    let words = ChartText {
         id: "backlog".into(),
         title: format!("At most so many messages wait at one time: {said}"),
-        subtitle: subtitle(&[cell], &values_of(study, cell)),
+        subtitle: subtitle(&[cell], &axis_value_texts(study, cell)),
         alt: format!("Messages in flight and queued over the time of one trial. Most: {said}."),
         caption: "One trial of each QoS, the first seed: messages that await an acknowledgement, \
                   and messages that wait for a window or a connection, over all nodes. Shaded is \

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Column, FieldKind, points, trials};
-use qoslab_study::testing;
+use super::{FieldKind, TableColumn, points, trials};
+use qoslab_study::fixtures;
 
 const INTRODUCTION: &str = "\
 # The columns of `trials.csv` and `points.csv`
@@ -15,7 +15,7 @@ it is `link.sensor.loss`. `qoslab sweep --export-parquet` writes the same column
 empty fields as null and `inf` as infinity.
 ";
 
-fn kind(kind: FieldKind) -> &'static str {
+fn kind_name(kind: FieldKind) -> &'static str {
     match kind {
         FieldKind::Text => "text",
         FieldKind::Whole => "whole number",
@@ -25,17 +25,18 @@ fn kind(kind: FieldKind) -> &'static str {
     }
 }
 
-fn section<R>(page: &mut String, heading: &str, columns: &[Column<'_, R>]) {
+fn section<R>(page: &mut String, heading: &str, columns: &[TableColumn<'_, R>]) {
     let _ = write!(page, "\n## {heading}\n\n| column | is | meaning |\n|---|---|---|\n");
     for column in columns {
-        let _ = writeln!(page, "| `{}` | {} | {} |", column.name, kind(column.kind), column.about);
+        let _ =
+            writeln!(page, "| `{}` | {} | {} |", column.name, kind_name(column.kind), column.about);
     }
 }
 
 /// Run with `QOSLAB_UPDATE=1` to write the page.
 #[test]
 fn the_dictionary_names_every_column() {
-    let study = testing::study(&[5], &[1]);
+    let study = fixtures::study(&[5], &[1]);
     let (points, trials) = (points(std::slice::from_ref(&study)), trials(&study));
     let mut page = INTRODUCTION.to_owned();
     section(&mut page, "`points.csv`: a row for each point and published QoS", &points.columns);

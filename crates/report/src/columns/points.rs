@@ -1,46 +1,52 @@
 //! `points.csv`: one row for each cell, point and published QoS, over all seeds, with both ends
 //! of every 95 % interval.
 
-use super::{Column, Field, FieldKind, Named, Table};
-use crate::describe::{self, Rules};
-use crate::figures::Figures;
-use crate::words;
+use super::{ColumnSpec, ColumnTable, FieldKind, FieldValue, TableColumn};
+use crate::describe::{self, ScenarioRules};
+use crate::labels;
+use crate::point_summary::PointSummary;
 use qoslab_core::base::time::Span;
-use qoslab_guarantee::metrics::{Counts, Purposes};
-use qoslab_study::needs::{Value, measure};
+use qoslab_guarantee::metrics::{BytesByPurpose, DeliveryCounts};
+use qoslab_study::needs::{MetricValue, measure_metric};
 use qoslab_study::result::{PointResult, Quantiles};
-use qoslab_study::scenario::MODEL;
+use qoslab_study::scenario::MODEL_VERSION;
 use qoslab_study::scenario::expect::Metric;
-use qoslab_study::statistics::Interval;
-use qoslab_study::sweep::{Cell, Study};
+use qoslab_study::statistics::ConfidenceInterval;
+use qoslab_study::sweep::{Study, StudyCell};
 
 /// One published QoS of one point of one cell.
 #[derive(Clone, Debug)]
-pub struct Line<'a> {
-    cell: &'a Cell,
+pub struct PointRow<'a> {
+    cell: &'a StudyCell,
     point: &'a PointResult,
-    rules: Rules,
-    figures: Figures,
+    rules: ScenarioRules,
+    summary: PointSummary,
 }
 
 /// The table of all points. The columns of parameters are the first study's: give studies
 /// together that vary the same.
 #[must_use]
-pub fn points(studies: &[Study]) -> Table<'_, Line<'_>> {
+pub fn points(studies: &[Study]) -> ColumnTable<'_, PointRow<'_>> {
     let cells = studies.iter().flat_map(|study| &study.cells);
     let rows = cells.flat_map(|cell| {
-        let rules = describe::rules(&cell.result.scenario);
+        let rules = describe::scenario_rules(&cell.result.scenario);
         let points = cell.result.points.iter();
-        let figures = points.flat_map(|point| Figures::of(point).map(move |it| (point, it)));
-        figures.map(move |(point, figures)| Line { cell, point, rules: rules.clone(), figures })
+        let figures =
+            points.flat_map(|point| PointSummary::for_point(point).map(move |it| (point, it)));
+        figures.map(move |(point, figures)| PointRow {
+            cell,
+            point,
+            rules: rules.clone(),
+            summary: figures,
+        })
     });
-    Table { rows: rows.collect(), columns: columns(studies.first()) }
+    ColumnTable { rows: rows.collect(), columns: columns(studies.first()) }
 }
 
-type OfCounts = fn(&Counts) -> u64;
+type CountGetter = fn(&DeliveryCounts) -> u64;
 
 /// Counts of messages and units: name, meaning, value.
-pub(super) const COUNTS: [Named<OfCounts>; 11] = [
+pub(super) const COUNTS: [ColumnSpec<CountGetter>; 11] = [
     ("messages", "calls to publish()", |counts| counts.messages),
     ("units", "messages times the subscribers to whom each is owed", |counts| counts.units),
     ("delivered", "units with at least one copy", |counts| counts.delivered),
@@ -69,8 +75,8 @@ pub(super) const STATISTICS: [(&str, &str); 4] = [
 ];
 
 /// One of [`STATISTICS`].
-pub(super) fn statistic(quantiles: Quantiles, name: &str) -> Field {
-    let never = |span: Option<Span>| span.map_or(Field::Never, Field::Time);
+pub(super) fn statistic_field(quantiles: Quantiles, name: &str) -> FieldValue {
+    let never = |span: Option<Span>| span.map_or(FieldValue::Never, FieldValue::Time);
     match name {
         "mean" => quantiles.mean.into(),
         "p50" => never(quantiles.p50),
@@ -80,81 +86,85 @@ pub(super) fn statistic(quantiles: Quantiles, name: &str) -> Field {
 }
 
 /// A column for each axis, with the cell's value in the axis's unit.
-pub(super) fn parameters<'a, R: 'a>(
+pub(super) fn parameter_columns<'a, R: 'a>(
     study: &'a Study,
-    cell: impl Fn(&R) -> &Cell + Copy + 'a,
-) -> impl Iterator<Item = Column<'a, R>> {
+    cell: impl Fn(&R) -> &StudyCell + Copy + 'a,
+) -> impl Iterator<Item = TableColumn<'a, R>> {
     study.axes.iter().enumerate().map(move |(nth, axis)| {
         let name = format!("parameter_{}{}", axis.path, axis.unit.column());
         let about = format!("the value of `{}`", axis.path);
-        Column::new(FieldKind::Number, name, about, move |row: &R| {
+        TableColumn::new(FieldKind::Number, name, about, move |row: &R| {
             cell(row).values.get(nth).map(|value| value.number).into()
         })
     })
 }
 
-fn columns<'a>(study: Option<&'a Study>) -> Vec<Column<'a, Line<'a>>> {
-    let mut columns = identity();
-    columns.extend(study.into_iter().flat_map(|study| parameters(study, |l: &Line<'_>| l.cell)));
+fn columns<'a>(study: Option<&'a Study>) -> Vec<TableColumn<'a, PointRow<'a>>> {
+    let mut columns = identity_columns();
+    columns.extend(
+        study.into_iter().flat_map(|study| parameter_columns(study, |l: &PointRow<'_>| l.cell)),
+    );
     columns.extend(COUNTS.into_iter().map(|(name, about, of)| {
         let about = format!("{about}, over all runs");
-        Column::new(FieldKind::Whole, name, about, move |line: &Line<'a>| {
-            of(&line.figures.totals).into()
+        TableColumn::new(FieldKind::Whole, name, about, move |line: &PointRow<'a>| {
+            of(&line.summary.totals).into()
         })
     }));
     let copies = "copies of each unit delivered, over all runs";
-    columns.push(Column::new(
+    columns.push(TableColumn::new(
         FieldKind::Number,
         "copies_per_delivered",
         copies,
-        |line: &Line<'a>| line.figures.copies.into(),
+        |line: &PointRow<'a>| line.summary.copies.into(),
     ));
-    for (name, about, of) in MEANS {
-        columns.extend(interval(name, about, of));
+    for (name, about, of) in ESTIMATES {
+        columns.extend(interval_columns(name, about, of));
     }
     for (what, about) in TIMES {
         columns.extend(STATISTICS.into_iter().map(|(name, words)| {
-            let value = move |line: &Line<'a>| {
-                let figures = &line.figures;
+            let value = move |line: &PointRow<'a>| {
+                let figures = &line.summary;
                 let times = if what == "latency" { figures.latency } else { figures.completion };
-                statistic(times, name)
+                statistic_field(times, name)
             };
             let about = format!("{about}, over all runs together: {words}");
-            Column::new(FieldKind::Time, format!("{what}_{name}_s"), about, value)
+            TableColumn::new(FieldKind::Time, format!("{what}_{name}_s"), about, value)
         }));
     }
-    columns.extend(of_points());
+    columns.extend(whole_point_columns());
     columns
 }
 
 /// What belongs to whole trials and so to the point: bytes by purpose, and radios.
-fn of_points<'a>() -> Vec<Column<'a, Line<'a>>> {
-    let purposes = Purposes::EACH.into_iter().enumerate().map(|(nth, (name, about, _))| {
+fn whole_point_columns<'a>() -> Vec<TableColumn<'a, PointRow<'a>>> {
+    let purposes = BytesByPurpose::EACH.into_iter().enumerate().map(|(nth, (name, about, _))| {
         let about = format!("wire bytes of the whole point for each message: {about}");
         let name = format!("all_{name}_bytes_per_message");
-        Column::new(FieldKind::Number, name, about, move |line: &Line<'a>| {
-            line.point.purposes().map(|all| all[nth]).into()
+        TableColumn::new(FieldKind::Number, name, about, move |line: &PointRow<'a>| {
+            line.point.bytes_by_purpose().map(|all| all[nth]).into()
         })
     });
-    let radios: [Named<Metric>; 3] = [
+    let radios: [ColumnSpec<Metric>; 3] = [
         ("energy_per_message_j", "joules of all clients' radios a message", Metric::Energy),
         ("radio_power_mw", "the mean power of one radio in milliwatts", Metric::Power),
         ("battery_years", "how long the radios' batteries last, in years", Metric::Battery),
     ];
     let radios = radios.into_iter().map(|(name, about, metric)| {
-        Column::new(FieldKind::Number, name, about, move |line: &Line<'a>| {
-            measure(line.point, line.figures.published, metric, false).map(Value::number).into()
+        TableColumn::new(FieldKind::Number, name, about, move |line: &PointRow<'a>| {
+            measure_metric(line.point, line.summary.published, metric, false)
+                .map(MetricValue::number)
+                .into()
         })
     });
     purposes.chain(radios).collect()
 }
 
-type OfFigures = fn(&Figures) -> Option<Interval>;
+type EstimateGetter = fn(&PointSummary) -> Option<ConfidenceInterval>;
 
-type OfInterval = fn(Interval) -> f64;
+type IntervalPart = fn(ConfidenceInterval) -> f64;
 
 /// Estimates with their intervals.
-const MEANS: [Named<OfFigures>; 6] = [
+const ESTIMATES: [ColumnSpec<EstimateGetter>; 6] = [
     ("delivered_share", "share of units delivered, 0 to 1", |figures| Some(figures.delivered)),
     ("lost_per_run", "units lost, the mean a run", |figures| Some(figures.lost)),
     ("duplicated_per_run", "units duplicated, the mean a run", |f| Some(f.duplicated)),
@@ -163,61 +173,74 @@ const MEANS: [Named<OfFigures>; 6] = [
     ("overhead", "wire bytes a payload byte delivered once, the mean a run", |f| f.overhead),
 ];
 
-fn interval<'a>(
+fn interval_columns<'a>(
     name: &'static str,
     about: &'static str,
-    of: OfFigures,
-) -> [Column<'a, Line<'a>>; 3] {
-    let ends: [Named<OfInterval>; 3] = [
+    getter: EstimateGetter,
+) -> [TableColumn<'a, PointRow<'a>>; 3] {
+    let ends: [ColumnSpec<IntervalPart>; 3] = [
         ("", "", |interval| interval.value),
         ("_low95", ": lower end of the 95 % interval", |interval| interval.low),
         ("_high95", ": upper end of the 95 % interval", |interval| interval.high),
     ];
     ends.map(|(end, words, pick)| {
-        let value = move |line: &Line<'a>| of(&line.figures).map(pick).into();
-        Column::new(FieldKind::Number, format!("{name}{end}"), format!("{about}{words}"), value)
+        let value = move |line: &PointRow<'a>| getter(&line.summary).map(pick).into();
+        TableColumn::new(
+            FieldKind::Number,
+            format!("{name}{end}"),
+            format!("{about}{words}"),
+            value,
+        )
     })
 }
 
 /// A column of the row itself.
-fn own<'a>(
+fn row_column<'a>(
     kind: FieldKind,
     name: &'static str,
     about: &'static str,
-    of: impl Fn(&Line<'a>) -> Field + 'a,
-) -> Column<'a, Line<'a>> {
-    Column::new(kind, name, about, of)
+    getter: impl Fn(&PointRow<'a>) -> FieldValue + 'a,
+) -> TableColumn<'a, PointRow<'a>> {
+    TableColumn::new(kind, name, about, getter)
 }
 
-fn identity<'a>() -> Vec<Column<'a, Line<'a>>> {
+fn identity_columns<'a>() -> Vec<TableColumn<'a, PointRow<'a>>> {
     use FieldKind::{Flag, Text, Whole};
     vec![
-        own(Text, "scenario", "the scenario's name", |line| {
+        row_column(Text, "scenario", "the scenario's name", |line| {
             line.cell.result.scenario.name.as_str().into()
         }),
-        own(Whole, "model", "the version of the model; others are not comparable", |_| {
-            u64::from(MODEL).into()
+        row_column(Whole, "model", "the version of the model; others are not comparable", |_| {
+            u64::from(MODEL_VERSION).into()
         }),
-        own(Text, "mqtt", "the version of MQTT", |line| line.rules.mqtt.as_str().into()),
-        own(Text, "transport", "how packets are carried", |line| {
+        row_column(Text, "mqtt", "the version of MQTT", |line| line.rules.mqtt.as_str().into()),
+        row_column(Text, "transport", "how packets are carried", |line| {
             line.rules.transport.as_str().into()
         }),
-        own(Text, "retry", "when a packet is sent again", |line| line.rules.retry.as_str().into()),
-        own(Text, "point", "the point of the scenario's axes of QoS", |line| {
-            line.figures.label.as_str().into()
+        row_column(Text, "retry", "when a packet is sent again", |line| {
+            line.rules.retry.as_str().into()
         }),
-        own(Whole, "published_qos", "the QoS of the messages that the row counts", |line| {
-            u64::from(line.figures.published.number()).into()
+        row_column(Text, "point", "the point of the scenario's axes of QoS", |line| {
+            line.summary.label.as_str().into()
         }),
-        own(Whole, "granted_qos", "the QoS asked for by subscribers, where it is an axis", |l| {
-            l.figures.granted.map(|qos| u64::from(qos.number())).into()
+        row_column(Whole, "published_qos", "the QoS of the messages that the row counts", |line| {
+            u64::from(line.summary.published.number()).into()
         }),
-        own(Whole, "runs", "how many trials", |line| line.figures.runs.into()),
-        own(Text, "verdict", "how the point stands: the worst of its trials", |line| {
-            words::verdict(line.figures.verdict).into()
+        row_column(
+            Whole,
+            "granted_qos",
+            "the QoS asked for by subscribers, where it is an axis",
+            |l| l.summary.granted.map(|qos| u64::from(qos.number())).into(),
+        ),
+        row_column(Whole, "runs", "how many trials", |line| line.summary.runs.into()),
+        row_column(Text, "verdict", "how the point stands: the worst of its trials", |line| {
+            labels::verdict(line.summary.verdict).into()
         }),
-        own(Flag, "partial", "whether the run was interrupted before all trials ran", |line| {
-            line.cell.result.is_partial().into()
-        }),
+        row_column(
+            Flag,
+            "partial",
+            "whether the run was interrupted before all trials ran",
+            |line| line.cell.result.is_partial().into(),
+        ),
     ]
 }

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use crate::words;
+use crate::labels;
 use qoslab_study::result::ScenarioResult;
-use qoslab_study::scenario::expect::Expected;
+use qoslab_study::scenario::expect::BreakTarget;
 
 #[derive(Serialize)]
-pub(super) struct Break {
+pub(super) struct DeclaredBreakJson {
     promise: Option<&'static str>,
     kind: Option<&'static str>,
     rule: Option<String>,
@@ -21,30 +21,31 @@ pub(super) struct Break {
 }
 
 /// Those that must occur.
-pub(super) fn expected(result: &ScenarioResult) -> Vec<Break> {
+pub(super) fn expected_breaks(result: &ScenarioResult) -> Vec<DeclaredBreakJson> {
     let all = result.expected.iter();
-    all.map(|(expected, count)| Break::new(&expected.what, &expected.why, *count)).collect()
+    all.map(|(expected, count)| DeclaredBreakJson::new(&expected.what, &expected.why, *count))
+        .collect()
 }
 
 /// Those that the gate knows.
-pub(super) fn known(result: &ScenarioResult) -> Vec<Break> {
-    let all = result.known.iter().map(|(known, count)| Break {
+pub(super) fn known_breaks(result: &ScenarioResult) -> Vec<DeclaredBreakJson> {
+    let all = result.known.iter().map(|(known, count)| DeclaredBreakJson {
         url: Some(known.url.clone()),
         expires: Some(known.expires.to_string()),
-        ..Break::new(&known.what, &known.why, *count)
+        ..DeclaredBreakJson::new(&known.what, &known.why, *count)
     });
     all.collect()
 }
 
-impl Break {
-    fn new(what: &Expected, why: &str, count: u64) -> Self {
+impl DeclaredBreakJson {
+    fn new(what: &BreakTarget, why: &str, count: u64) -> Self {
         let (promise, kind, rule, blame) = match what {
-            Expected::Promise(it) => {
-                (Some(words::promise(it.promise)), Some(words::breach(it.breach)), None, it.blame)
+            BreakTarget::Promise(it) => {
+                (Some(labels::promise(it.promise)), Some(labels::breach(it.breach)), None, it.blame)
             }
-            Expected::Rule(known) => (None, None, Some(known.rule.clone()), known.blame),
+            BreakTarget::Rule(known) => (None, None, Some(known.rule.clone()), known.blame),
         };
-        let (blame, why) = (words::blame(blame), why.to_owned());
+        let (blame, why) = (labels::blame(blame), why.to_owned());
         Self { promise, kind, rule, blame, why, url: None, expires: None, count }
     }
 }

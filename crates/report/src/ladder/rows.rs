@@ -2,70 +2,76 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Column, Judged, Mark, Row, Sign, Tone, words};
+use super::{LadderColumn, LadderRow, RowShape, RowStyle, Symbol, TrialFindings, wording};
 use crate::escape;
-use crate::words::promise;
-use qoslab_core::base::event::{Close, Dark, Phase};
-use qoslab_core::base::name::{ClientIndex, Node, Parts, StreamIndex};
+use crate::labels::promise;
+use qoslab_core::base::event::{CloseReason, Phase, SilentDeathCause};
+use qoslab_core::base::name::{ClientIndex, MessageId, Node, PublisherIndex};
 use qoslab_core::base::time::Time;
 use qoslab_core::network::settings::Transport;
-use qoslab_guarantee::story;
+use qoslab_guarantee::message_history;
 use qoslab_guarantee::verdict::{Breach, Finding};
 use qoslab_sim::trial::Setup;
-use qoslab_study::tape::{End, Flight, Moment, Scope, Tape, What};
+use qoslab_study::recording::{
+    PacketEnd, RecordedEvent, RecordedEventKind, RecordedPacket, RecordingFilter, TrialRecording,
+};
 
 /// Whose copy: the subscriber, the stream and the message.
-type Copy = (ClientIndex, StreamIndex, u32);
+type CopyKey = (ClientIndex, PublisherIndex, u32);
 
-struct Making<'a> {
-    tape: &'a Tape,
+struct RowBuilder<'a> {
+    recording: &'a TrialRecording,
     setup: &'a Setup,
     findings: Vec<&'a Finding>,
-    columns: &'a [Column],
+    columns: &'a [LadderColumn],
     /// Whether it is about more than one message.
-    is_whole: bool,
-    is_only_stream: bool,
-    copies: BTreeMap<Copy, u32>,
-    rows: Vec<Row>,
+    is_whole_trial: bool,
+    is_only_publisher: bool,
+    copies: BTreeMap<CopyKey, u32>,
+    rows: Vec<LadderRow>,
 }
 
 /// The rows, in order.
 pub(super) fn rows(
-    tape: &Tape,
-    scope: &Scope,
+    recording: &TrialRecording,
+    scope: &RecordingFilter,
     setup: &Setup,
-    judged: Judged<'_>,
-    columns: &[Column],
-) -> Vec<Row> {
-    let streams: BTreeSet<StreamIndex> =
-        tape.flights.iter().filter_map(|it| it.message).map(|message| message.stream).collect();
+    trial_findings: TrialFindings<'_>,
+    columns: &[LadderColumn],
+) -> Vec<LadderRow> {
+    let streams: BTreeSet<PublisherIndex> = recording
+        .packets
+        .iter()
+        .filter_map(|it| it.message)
+        .map(|message| message.publisher)
+        .collect();
     let is_shown = |it: &&Finding| {
         let route = scope.route.as_ref();
-        route.is_none_or(|route| (route.stream, route.sequence) == (it.stream, it.sequence))
+        route.is_none_or(|route| (route.stream, route.sequence) == (it.publisher, it.sequence))
     };
-    let mut rows = Making {
-        tape,
+    let mut rows = RowBuilder {
+        recording: recording,
         setup,
-        findings: judged.findings.iter().filter(is_shown).collect(),
+        findings: trial_findings.findings.iter().filter(is_shown).collect(),
         columns,
-        is_whole: scope.route.is_none(),
-        is_only_stream: streams.len() < 2,
+        is_whole_trial: scope.route.is_none(),
+        is_only_publisher: streams.len() < 2,
         copies: BTreeMap::new(),
         rows: Vec::new(),
     };
-    for (place, moment) in tape.moments.iter().enumerate() {
-        rows.moment(place, moment.at, moment.what);
+    for (place, moment) in recording.events.iter().enumerate() {
+        rows.add_event(place, moment.at, moment.kind);
     }
-    rows.broken_rules(scope, judged);
-    rows.never_came(scope);
-    rows.tell_late_arrivals();
-    rows.mark_what_broke_it();
+    rows.add_broken_rules(scope, trial_findings);
+    rows.add_missing_deliveries(scope);
+    rows.note_late_arrivals();
+    rows.mark_violating_packets();
     rows.rows
 }
 
-impl Making<'_> {
-    fn push(&mut self, at: Time, mark: Mark, note: impl Into<String>, tone: Tone) {
-        self.rows.push(Row { at, mark, note: note.into(), tone });
+impl RowBuilder<'_> {
+    fn push(&mut self, at: Time, mark: RowShape, note: impl Into<String>, row_style: RowStyle) {
+        self.rows.push(LadderRow { at, shape: mark, note: note.into(), row_style: row_style });
     }
 
     fn column(&self, node: Node) -> Option<usize> {
@@ -81,148 +87,221 @@ impl Making<'_> {
         }
     }
 
-    fn message(&self, message: &Parts) -> String {
-        words::message(message, self.setup, self.is_only_stream)
+    fn message_name(&self, message: &MessageId) -> String {
+        wording::message_name(message, self.setup, self.is_only_publisher)
     }
 
-    fn publisher(&self, message: &Parts) -> Node {
-        Node::Client(self.setup.streams[message.stream.index()].client)
+    fn publisher_node(&self, message: &MessageId) -> Node {
+        Node::Client(self.setup.publishers[message.publisher.index()].client)
     }
 
     /// A sign at a node that has a line.
-    fn at(&mut self, at: Time, node: Node, sign: Sign, note: String, tone: Tone) {
+    fn push_at_node(
+        &mut self,
+        at: Time,
+        node: Node,
+        symbol: Symbol,
+        note: String,
+        row_style: RowStyle,
+    ) {
         if let Some(column) = self.column(node) {
-            self.push(at, Mark::At(column, sign), note, tone);
+            self.push(at, RowShape::AtNode(column, symbol), note, row_style);
         }
     }
 
     /// A sign on the way between a client and the broker.
-    fn between(&mut self, at: Time, client: ClientIndex, sign: Sign, note: String, tone: Tone) {
+    fn push_between(
+        &mut self,
+        at: Time,
+        client: ClientIndex,
+        symbol: Symbol,
+        note: String,
+        row_style: RowStyle,
+    ) {
         let ends = [Node::Client(client), Node::Broker].map(|node| self.column(node));
         if let [Some(one), Some(other)] = ends {
-            self.push(at, Mark::Between(one.min(other), one.max(other), sign), note, tone);
+            self.push(
+                at,
+                RowShape::BetweenNodes(one.min(other), one.max(other), symbol),
+                note,
+                row_style,
+            );
         }
     }
 
-    fn moment(&mut self, place: usize, at: Time, what: What) {
-        match what {
-            What::Phase(phase) => self.phase(at, phase),
-            What::Submitted(it) => {
-                let note = format!("publishes {}, QoS {}", self.message(&it), it.qos);
-                self.at(at, self.publisher(&it), Sign::Publish, note, Tone::Plain);
+    fn add_event(&mut self, place: usize, at: Time, event: RecordedEventKind) {
+        match event {
+            RecordedEventKind::Phase(phase) => self.add_phase(at, phase),
+            RecordedEventKind::Submitted(it) => {
+                let note = format!("publishes {}, QoS {}", self.message_name(&it), it.qos);
+                self.push_at_node(
+                    at,
+                    self.publisher_node(&it),
+                    Symbol::Publish,
+                    note,
+                    RowStyle::Normal,
+                );
             }
-            What::WillPublished(it) => {
-                let whose = self.name(self.publisher(&it));
-                let note = format!("publishes the will of {whose}, {}", self.message(&it));
-                self.at(at, Node::Broker, Sign::Publish, note, Tone::Plain);
+            RecordedEventKind::WillPublished(it) => {
+                let whose = self.name(self.publisher_node(&it));
+                let note = format!("publishes the will of {whose}, {}", self.message_name(&it));
+                self.push_at_node(at, Node::Broker, Symbol::Publish, note, RowStyle::Normal);
             }
-            What::Completed(it) => {
-                let note = format!("{} is complete", self.message(&it));
-                self.at(at, self.publisher(&it), Sign::Complete, note, Tone::Good);
+            RecordedEventKind::Completed(it) => {
+                let note = format!("{} is complete", self.message_name(&it));
+                self.push_at_node(
+                    at,
+                    self.publisher_node(&it),
+                    Symbol::Complete,
+                    note,
+                    RowStyle::Delivery,
+                );
             }
-            What::Refused(it, why) => {
-                let note = format!("lets go of {}: {}", self.message(&it), story::reason(why));
-                self.at(at, self.publisher(&it), Sign::Gone, note, Tone::Bad);
+            RecordedEventKind::Refused(it, why) => {
+                let note = format!(
+                    "lets go of {}: {}",
+                    self.message_name(&it),
+                    message_history::drop_text(why)
+                );
+                self.push_at_node(
+                    at,
+                    self.publisher_node(&it),
+                    Symbol::MessageGone,
+                    note,
+                    RowStyle::LossOrFault,
+                );
             }
-            What::Dropped { client, message, why } => {
-                let (whose, what) = (self.name(Node::Client(client)), self.message(&message));
-                let note = format!("drops {what} for {whose}: {}", story::reason(why));
-                self.at(at, Node::Broker, Sign::Gone, note, Tone::Bad);
+            RecordedEventKind::Dropped { client, message, why } => {
+                let (whose, what) = (self.name(Node::Client(client)), self.message_name(&message));
+                let note = format!("drops {what} for {whose}: {}", message_history::drop_text(why));
+                self.push_at_node(
+                    at,
+                    Node::Broker,
+                    Symbol::MessageGone,
+                    note,
+                    RowStyle::LossOrFault,
+                );
             }
-            What::Sent(flight) => self.sent(flight),
-            What::Arrived(flight) | What::Unread(flight) => self.echo(at, flight),
-            What::Delivered { client, message, .. } => self.delivered(at, client, &message),
-            What::Closed { node, client, why, .. } => self.closed(place, at, (node, client), why),
-            What::WentDark { client, why, .. } => self.went_dark(at, client, why),
-            What::Hampered(client, how) => {
-                let note = words::hindrance(&self.name(Node::Client(client)), how, false);
-                self.between(at, client, Sign::Down, note, Tone::Bad);
+            RecordedEventKind::Sent(flight) => self.add_sent(flight),
+            RecordedEventKind::Arrived(flight) | RecordedEventKind::Discarded(flight) => {
+                self.add_duplicate_arrival(at, flight)
             }
-            What::Unhampered(client, how) => {
-                let note = words::hindrance(&self.name(Node::Client(client)), how, true);
-                self.between(at, client, Sign::Up, note, Tone::Plain);
+            RecordedEventKind::Delivered { client, message, .. } => {
+                self.add_delivery(at, client, &message)
             }
-            What::OutageBegan(client) => {
+            RecordedEventKind::Closed { node, client, why, .. } => {
+                self.add_close(place, at, (node, client), why)
+            }
+            RecordedEventKind::SilentlyDied { client, why, .. } => {
+                self.add_silent_death(at, client, why)
+            }
+            RecordedEventKind::ImpairmentBegan(client, how) => {
+                let note = wording::impairment_text(&self.name(Node::Client(client)), how, false);
+                self.push_between(at, client, Symbol::LinkDown, note, RowStyle::LossOrFault);
+            }
+            RecordedEventKind::ImpairmentEnded(client, how) => {
+                let note = wording::impairment_text(&self.name(Node::Client(client)), how, true);
+                self.push_between(at, client, Symbol::LinkUp, note, RowStyle::Normal);
+            }
+            RecordedEventKind::OutageBegan(client) => {
                 let note = format!("{}'s link goes down", self.name(Node::Client(client)));
-                self.between(at, client, Sign::Down, note, Tone::Bad);
+                self.push_between(at, client, Symbol::LinkDown, note, RowStyle::LossOrFault);
             }
-            What::OutageEnded(client) => {
+            RecordedEventKind::OutageEnded(client) => {
                 let note = format!("{}'s link is up again", self.name(Node::Client(client)));
-                self.between(at, client, Sign::Up, note, Tone::Plain);
+                self.push_between(at, client, Symbol::LinkUp, note, RowStyle::Normal);
             }
-            What::Crashed(node) => {
+            RecordedEventKind::Crashed(node) => {
                 let note = format!("{} crashes", self.name(node));
-                self.at(at, node, Sign::Crash, note, Tone::Bad);
+                self.push_at_node(at, node, Symbol::Crash, note, RowStyle::LossOrFault);
             }
-            What::Restarted(node) => {
+            RecordedEventKind::Restarted(node) => {
                 let note = format!("{} starts again", self.name(node));
-                self.at(at, node, Sign::Restart, note, Tone::Plain);
+                self.push_at_node(at, node, Symbol::Restart, note, RowStyle::Normal);
             }
-            What::SessionExpired(client) => {
+            RecordedEventKind::SessionExpired(client) => {
                 let note = format!("{}'s session expires", self.name(Node::Client(client)));
-                self.at(at, Node::Broker, Sign::Gone, note, Tone::Bad);
+                self.push_at_node(
+                    at,
+                    Node::Broker,
+                    Symbol::MessageGone,
+                    note,
+                    RowStyle::LossOrFault,
+                );
             }
             // The CONNECT that follows shows it.
-            What::Opened { .. } => {}
+            RecordedEventKind::Opened { .. } => {}
         }
     }
 
-    fn phase(&mut self, at: Time, phase: Phase) {
+    fn add_phase(&mut self, at: Time, phase: Phase) {
         let note = match phase {
-            Phase::CalmTwo => "every persistent session reconnects",
-            Phase::Traffic if self.is_whole => "traffic begins",
-            Phase::CalmOne if self.is_whole => "nothing more is published",
+            Phase::ReconnectDrain => "every persistent session reconnects",
+            Phase::Traffic if self.is_whole_trial => "traffic begins",
+            Phase::Drain if self.is_whole_trial => "nothing more is published",
             _ => return,
         };
-        self.push(at, Mark::Across, note, Tone::Plain);
+        self.push(at, RowShape::AllNodes, note, RowStyle::Normal);
     }
 
     // ---- packets ----
 
-    fn arrow(&self, flight: &Flight, arrives: Option<Time>, is_echo: bool) -> Option<Mark> {
-        let (from, to) = (self.column(flight.from())?, self.column(flight.to())?);
-        let message = flight.message.map_or_else(String::new, |it| self.message(&it));
-        Some(Mark::Arrow { from, to, label: words::label(flight, &message), arrives, is_echo })
+    fn packet_arrow(
+        &self,
+        flight: &RecordedPacket,
+        arrives: Option<Time>,
+        is_duplicate: bool,
+    ) -> Option<RowShape> {
+        let (from, to) = (self.column(flight.sender())?, self.column(flight.receiver())?);
+        let message = flight.message.map_or_else(String::new, |it| self.message_name(&it));
+        Some(RowShape::Arrow {
+            from,
+            to,
+            label: wording::packet_label(flight, &message),
+            arrives,
+            is_duplicate: is_duplicate,
+        })
     }
 
-    fn sent(&mut self, place: usize) {
-        let flight = &self.tape.flights[place];
-        let lost = flight.lost().is_some();
-        let read = flight.reads().first().copied();
-        let Some(mark) = self.arrow(flight, read, false) else { return };
+    fn add_sent(&mut self, place: usize) {
+        let flight = &self.recording.packets[place];
+        let lost = flight.loss_cause().is_some();
+        let read = flight.read_times().first().copied();
+        let Some(mark) = self.packet_arrow(flight, read, false) else { return };
         let version = self.setup.clients[flight.name.client.index()].settings.version;
-        let (from, to) = (self.name(flight.from()), self.name(flight.to()));
-        let note = words::packet(flight, version, &from, &to).join("; ");
+        let (from, to) = (self.name(flight.sender()), self.name(flight.receiver()));
+        let note = wording::packet_notes(flight, version, &from, &to).join("; ");
         let tone = if lost {
-            Tone::Bad
+            RowStyle::LossOrFault
         } else if flight.is_dup() || flight.is_resend() {
-            Tone::Again
+            RowStyle::Repeat
         } else {
-            Tone::Plain
+            RowStyle::Normal
         };
-        self.push(flight.sent, mark, note, tone);
+        self.push(flight.sent_at, mark, note, tone);
     }
 
     /// The second arrival of a packet that the network doubled.
-    fn echo(&mut self, at: Time, place: usize) {
-        let flight = &self.tape.flights[place];
+    fn add_duplicate_arrival(&mut self, at: Time, place: usize) {
+        let flight = &self.recording.packets[place];
         let [first, (second, end)] = flight.ends.as_slice() else { return };
-        let is_second = *second == at && (first.0 < at || *end == End::Read);
+        let is_second = *second == at && (first.0 < at || *end == PacketEnd::Read);
         if !is_second {
             return;
         }
-        let is_read = *end == End::Read;
-        let Some(mark) = self.arrow(flight, is_read.then_some(at), true) else { return };
+        let is_read = *end == PacketEnd::Read;
+        let Some(mark) = self.packet_arrow(flight, is_read.then_some(at), true) else { return };
         let note = "the network's second copy arrives";
         let note = if is_read { note.to_owned() } else { format!("{note}, and nobody reads it") };
-        self.push(at, mark, note, Tone::Again);
+        self.push(at, mark, note, RowStyle::Repeat);
     }
 
     /// Where other rows come between a packet's sending and its arrival, the latter is told.
-    fn tell_late_arrivals(&mut self) {
+    fn note_late_arrivals(&mut self) {
         let times: Vec<Time> = self.rows.iter().map(|row| row.at).collect();
         for row in &mut self.rows {
-            let Mark::Arrow { arrives: Some(arrives), is_echo: false, .. } = row.mark else {
+            let RowShape::Arrow { arrives: Some(arrives), is_duplicate: false, .. } = row.shape
+            else {
                 continue;
             };
             let later = times.partition_point(|at| *at <= row.at);
@@ -236,31 +315,31 @@ impl Making<'_> {
     }
 
     /// The packet that brought a delivery which broke a promise is marked as that.
-    fn mark_what_broke_it(&mut self) {
-        let broke = self.rows.iter().filter(|row| row.tone == Tone::Broken);
+    fn mark_violating_packets(&mut self) {
+        let broke = self.rows.iter().filter(|row| row.row_style == RowStyle::Violation);
         let broke: BTreeSet<(Time, usize)> = broke
-            .filter_map(|row| match row.mark {
-                Mark::At(column, Sign::Deliver) => Some((row.at, column)),
+            .filter_map(|row| match row.shape {
+                RowShape::AtNode(column, Symbol::Deliver) => Some((row.at, column)),
                 _ => None,
             })
             .collect();
         for row in &mut self.rows {
-            if let Mark::Arrow { to, arrives: Some(at), .. } = row.mark
+            if let RowShape::Arrow { to, arrives: Some(at), .. } = row.shape
                 && broke.contains(&(at, to))
             {
-                row.tone = Tone::Broken;
+                row.row_style = RowStyle::Violation;
             }
         }
     }
 
     // ---- deliveries ----
 
-    fn delivered(&mut self, at: Time, client: ClientIndex, message: &Parts) {
-        let copies = self.copies.entry((client, message.stream, message.sequence)).or_default();
+    fn add_delivery(&mut self, at: Time, client: ClientIndex, message: &MessageId) {
+        let copies = self.copies.entry((client, message.publisher, message.sequence)).or_default();
         *copies += 1;
         let is_first = *copies == 1;
         let finding = self.findings.iter().find(|it| {
-            let is_his = (it.stream, it.sequence) == (message.stream, message.sequence);
+            let is_his = (it.publisher, it.sequence) == (message.publisher, message.sequence);
             let breaks = match it.violation.breach {
                 Breach::Duplicated => it.deliveries.first().is_some_and(|first| *first < at),
                 Breach::Unexpected => it.deliveries.contains(&at),
@@ -270,23 +349,23 @@ impl Making<'_> {
             is_his && it.subscriber == Some(client) && breaks
         });
         let again = if is_first { "" } else { " again" };
-        let mut note = format!("delivers {}{again}", self.message(message));
-        let mut tone = if is_first { Tone::Good } else { Tone::Again };
+        let mut note = format!("delivers {}{again}", self.message_name(message));
+        let mut tone = if is_first { RowStyle::Delivery } else { RowStyle::Repeat };
         if let Some(finding) = finding {
             note += &format!(": {} broken", promise(finding.violation.promise));
-            tone = Tone::Broken;
+            tone = RowStyle::Violation;
         }
-        self.at(at, Node::Client(client), Sign::Deliver, note, tone);
+        self.push_at_node(at, Node::Client(client), Symbol::Deliver, note, tone);
     }
 
     /// What was owed and did not come, at the end.
-    fn never_came(&mut self, scope: &Scope) {
-        let at = self.tape.ended.at;
+    fn add_missing_deliveries(&mut self, scope: &RecordingFilter) {
+        let at = self.recording.ended.at;
         if at > scope.until {
             return;
         }
         for finding in self.findings.clone() {
-            let stream = &self.setup.streams[finding.stream.index()];
+            let stream = &self.setup.publishers[finding.publisher.index()];
             let subscriber = finding.subscriber.map(Node::Client);
             let (node, what) = match finding.violation.breach {
                 Breach::Lost => (subscriber, "never came"),
@@ -295,80 +374,93 @@ impl Making<'_> {
                 Breach::Duplicated | Breach::Unexpected | Breach::Reordered => continue,
             };
             let name = escape::terminal(&stream.name);
-            let message = if self.is_only_stream {
+            let message = if self.is_only_publisher {
                 format!("#{}", finding.sequence)
             } else {
                 format!("{name}#{}", finding.sequence)
             };
             let note = format!("{message} {what}: {} broken", promise(finding.violation.promise));
             let node = node.unwrap_or(Node::Client(stream.client));
-            self.at(at, node, Sign::Gone, note, Tone::Broken);
+            self.push_at_node(at, node, Symbol::MessageGone, note, RowStyle::Violation);
         }
     }
 
     // ---- connections ----
 
     /// Connections over datagrams carry nothing that a packet's own fate does not tell.
-    fn is_stream(&self, client: ClientIndex) -> bool {
+    fn is_tcp(&self, client: ClientIndex) -> bool {
         let transport = self.setup.clients[client.index()].link.transport;
         matches!(transport, Transport::Tcp(_))
     }
 
-    fn closed(&mut self, place: usize, at: Time, end: (Node, ClientIndex), why: Close) {
+    fn add_close(&mut self, place: usize, at: Time, end: (Node, ClientIndex), why: CloseReason) {
         let (node, client) = end;
-        if !self.is_stream(client) || matches!(why, Close::Asked | Close::Peer | Close::Crash) {
+        if !self.is_tcp(client)
+            || matches!(why, CloseReason::Requested | CloseReason::Peer | CloseReason::Crash)
+        {
             return;
         }
         // A cut strikes both ends at once, and is told once.
-        let is_end = |what: &What| {
-            matches!(what, What::Closed { client: whose, why: Close::Cut, .. } if *whose == client)
-                || matches!(what, What::WentDark { client: whose, .. } if *whose == client)
+        let is_end = |what: &RecordedEventKind| {
+            matches!(what, RecordedEventKind::Closed { client: whose, why: CloseReason::Cut, .. } if *whose == client)
+                || matches!(what, RecordedEventKind::SilentlyDied { client: whose, .. } if *whose == client)
         };
-        let now = |moment: &&Moment| moment.at == at;
-        let (before, after) = (&self.tape.moments[..place], &self.tape.moments[place + 1..]);
-        let is_cut = why == Close::Cut;
-        if is_cut && before.iter().rev().take_while(now).any(|it| is_end(&it.what)) {
+        let now = |moment: &&RecordedEvent| moment.at == at;
+        let (before, after) =
+            (&self.recording.events[..place], &self.recording.events[place + 1..]);
+        let is_cut = why == CloseReason::Cut;
+        if is_cut && before.iter().rev().take_while(now).any(|it| is_end(&it.kind)) {
             return;
         }
         let whose = self.name(Node::Client(client));
-        if is_cut && after.iter().take_while(now).any(|it| is_end(&it.what)) {
+        if is_cut && after.iter().take_while(now).any(|it| is_end(&it.kind)) {
             let note = format!("{whose}'s connection is cut");
-            self.between(at, client, Sign::Cut, note, Tone::Bad);
+            self.push_between(at, client, Symbol::ConnectionEnd, note, RowStyle::LossOrFault);
         } else {
-            let note = words::closed(&self.name(node), &whose, why);
-            self.at(at, node, Sign::Cut, note, Tone::Bad);
+            let note = wording::close_text(&self.name(node), &whose, why);
+            self.push_at_node(at, node, Symbol::ConnectionEnd, note, RowStyle::LossOrFault);
         }
     }
 
-    fn went_dark(&mut self, at: Time, client: ClientIndex, why: Dark) {
+    fn add_silent_death(&mut self, at: Time, client: ClientIndex, why: SilentDeathCause) {
         let whose = self.name(Node::Client(client));
         let dead = match why {
-            Dark::HalfOpen(node) => self.name(node),
-            Dark::NatForgot => String::new(),
+            SilentDeathCause::HalfOpen(node) => self.name(node),
+            SilentDeathCause::NatTimeout => String::new(),
         };
-        self.between(at, client, Sign::Cut, words::dark(why, &whose, &dead), Tone::Bad);
+        self.push_between(
+            at,
+            client,
+            Symbol::ConnectionEnd,
+            wording::silent_death_text(why, &whose, &dead),
+            RowStyle::LossOrFault,
+        );
     }
 
     // ---- rules ----
 
     /// What endpoints did against the standard: of one message, what its story tells.
-    fn broken_rules(&mut self, scope: &Scope, judged: Judged<'_>) {
-        let mut told: Vec<(Time, String)> = Vec::new();
+    fn add_broken_rules(&mut self, scope: &RecordingFilter, trial_findings: TrialFindings<'_>) {
+        let mut broken: Vec<(Time, String)> = Vec::new();
         if scope.route.is_none() {
-            told.extend(judged.rules.iter().map(|it| (it.at, it.sentence.clone())));
+            broken.extend(trial_findings.rules.iter().map(|it| (it.at, it.sentence.clone())));
         } else {
-            let lines = self.findings.iter().flat_map(|finding| &finding.story);
+            let lines = self.findings.iter().flat_map(|finding| &finding.history);
             let rules = lines.filter(|line| line.text.contains("[MQTT"));
-            told.extend(rules.map(|line| (line.at, line.text.clone())));
+            broken.extend(rules.map(|line| (line.at, line.text.clone())));
         }
-        told.retain(|(at, _)| (scope.from..=scope.until).contains(at));
-        told.dedup();
-        for (at, text) in told {
-            let says = |column: &Column| text.starts_with(&column.name);
+        broken.retain(|(at, _)| (scope.from..=scope.until).contains(at));
+        broken.dedup();
+        for (at, text) in broken {
+            let says = |column: &LadderColumn| text.starts_with(&column.name);
             let Some(column) = self.columns.iter().position(says) else { continue };
-            let mark = Mark::At(column, Sign::Rule);
-            let row =
-                Row { at, mark, note: escape::terminal(&text).into_owned(), tone: Tone::Broken };
+            let mark = RowShape::AtNode(column, Symbol::BrokenRule);
+            let row = LadderRow {
+                at,
+                shape: mark,
+                note: escape::terminal(&text).into_owned(),
+                row_style: RowStyle::Violation,
+            };
             let place = self.rows.partition_point(|other| other.at <= at);
             self.rows.insert(place, row);
         }

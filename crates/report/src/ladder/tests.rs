@@ -8,42 +8,50 @@ use super::*;
 use crate::style::Style;
 use qoslab_sim::EventEngine;
 use qoslab_sim::trial::Trial;
-use qoslab_study::judge::judge_trial;
-use qoslab_study::scenario::{Scenario, find};
-use qoslab_study::tape::{record, route};
+use qoslab_study::judge_trial::judge_trial;
+use qoslab_study::recording::{find_route, record_trial};
+use qoslab_study::scenario::{Scenario, find_scenarios};
 
-fn trial(text: &str, point: usize, seed: u64) -> Trial {
+fn parse_trial(text: &str, point: usize, seed: u64) -> Trial {
     let scenario = Scenario::parse("test.toml", text).unwrap_or_else(|errors| panic!("{errors}"));
     scenario.points[point].trial(seed)
 }
 
-fn example(name: &str) -> String {
+fn example_text(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/examples");
     std::fs::read_to_string(root.join(name)).unwrap()
 }
 
-fn whole(trial: &Trial, most: usize) -> Ladder {
-    ladder(trial, &Scope::WHOLE, most)
+fn whole_ladder(trial: &Trial, max_rows: usize) -> Ladder {
+    ladder(trial, &RecordingFilter::WHOLE_TRIAL, max_rows)
 }
 
-fn ladder(trial: &Trial, scope: &Scope, most: usize) -> Ladder {
+fn ladder(trial: &Trial, scope: &RecordingFilter, max_rows: usize) -> Ladder {
     let interrupt = AtomicBool::new(false);
     let outcome = judge_trial(&EventEngine, trial, &interrupt).unwrap();
-    let judged = Judged { findings: &outcome.findings, rules: &outcome.rule_findings };
-    Ladder::new(&record(&EventEngine, trial, scope, &interrupt), scope, &trial.setup, judged, most)
+    let trial_findings =
+        TrialFindings { findings: &outcome.findings, rules: &outcome.rule_findings };
+    Ladder::new(
+        &record_trial(&EventEngine, trial, scope, &interrupt),
+        scope,
+        &trial.setup,
+        trial_findings,
+        max_rows,
+    )
 }
 
-fn message(trial: &Trial, sequence: u32, to_the_end: bool) -> Ladder {
+fn message_ladder(trial: &Trial, sequence: u32, to_the_end: bool) -> Ladder {
     let route =
-        route(&EventEngine, trial, StreamIndex(0), sequence, &AtomicBool::new(false)).unwrap();
-    let route = qoslab_study::tape::Route { to_the_end, ..route };
-    ladder(trial, &Scope { route: Some(route), ..Scope::WHOLE }, MOST_ROWS)
+        find_route(&EventEngine, trial, PublisherIndex(0), sequence, &AtomicBool::new(false))
+            .unwrap();
+    let route = qoslab_study::recording::MessageRoute { keeps_later_events: to_the_end, ..route };
+    ladder(trial, &RecordingFilter { route: Some(route), ..RecordingFilter::WHOLE_TRIAL }, MAX_ROWS)
 }
 
 #[test]
 fn a_lost_puback_shows_its_cross_and_the_second_delivery() {
     insta::assert_snapshot!(text(
-        &message(&trial(&example("lost-puback.toml"), 0, 1), 0, false),
+        &message_ladder(&parse_trial(&example_text("lost-puback.toml"), 0, 1), 0, false),
         Style::PLAIN
     ));
 }
@@ -51,40 +59,45 @@ fn a_lost_puback_shows_its_cross_and_the_second_delivery() {
 #[test]
 fn a_lost_pubrec_shows_its_cross_and_the_repeat() {
     insta::assert_snapshot!(text(
-        &message(&trial(&example("lost-pubrec.toml"), 0, 1), 0, false),
+        &message_ladder(&parse_trial(&example_text("lost-pubrec.toml"), 0, 1), 0, false),
         Style::PLAIN
     ));
 }
 
 #[test]
 fn a_cut_takes_the_pubcomp_and_the_session_goes_on() {
-    let trial = trial(&example("cut-before-pubcomp.toml"), 0, 1);
-    insta::assert_snapshot!(text(&message(&trial, 0, false), Style::PLAIN));
+    let trial = parse_trial(&example_text("cut-before-pubcomp.toml"), 0, 1);
+    insta::assert_snapshot!(text(&message_ladder(&trial, 0, false), Style::PLAIN));
 }
 
 #[test]
 fn a_crash_shows_what_never_came() {
-    let trial = trial(&example("broker-crash.toml"), 0, 1);
-    insta::assert_snapshot!(text(&message(&trial, 0, true), Style::PLAIN));
+    let trial = parse_trial(&example_text("broker-crash.toml"), 0, 1);
+    insta::assert_snapshot!(text(&message_ladder(&trial, 0, true), Style::PLAIN));
 }
 
 #[test]
 fn the_delivery_that_breaks_the_promise_is_marked_with_the_rule_and_its_packet() {
-    let text = example("cut-before-pubcomp.toml").replace("PUBCOMP", "PUBREC");
+    let text = example_text("cut-before-pubcomp.toml").replace("PUBCOMP", "PUBREC");
     let text = text.split("[expect]").next().unwrap();
     let text = text.replace(
         "[[client]]\nname      = \"sensor\"",
         "[broker]\nquirks = [\"no_dedupe\"]\n[[client]]\nname      = \"sensor\"",
     );
-    let ladder = message(&trial(&text, 0, 1), 0, false);
-    let broken: Vec<&Row> = ladder.rows.iter().filter(|row| row.tone == Tone::Broken).collect();
-    let delivered = |row: &&&Row| matches!(row.mark, Mark::At(2, Sign::Deliver));
+    let ladder = message_ladder(&parse_trial(&text, 0, 1), 0, false);
+    let broken: Vec<&LadderRow> =
+        ladder.rows.iter().filter(|row| row.row_style == RowStyle::Violation).collect();
+    let delivered = |row: &&&LadderRow| matches!(row.shape, RowShape::AtNode(2, Symbol::Deliver));
     let deliveries: Vec<_> = broken.iter().filter(delivered).collect();
     assert_eq!(deliveries.len(), 1, "the first one was right: {broken:?}");
     assert_eq!(deliveries[0].note, "delivers #0 again: exactly-once broken");
-    let arrow = broken.iter().find(|row| matches!(row.mark, Mark::Arrow { from: 1, to: 2, .. }));
+    let arrow =
+        broken.iter().find(|row| matches!(row.shape, RowShape::Arrow { from: 1, to: 2, .. }));
     assert!(arrow.is_some(), "{broken:?}");
-    let rule = broken.iter().find(|row| matches!(row.mark, Mark::At(1, Sign::Rule))).unwrap();
+    let rule = broken
+        .iter()
+        .find(|row| matches!(row.shape, RowShape::AtNode(1, Symbol::BrokenRule)))
+        .unwrap();
     assert!(rule.note.contains("[MQTT-4.3.3-2]"), "{}", rule.note);
 }
 
@@ -92,11 +105,13 @@ fn the_delivery_that_breaks_the_promise_is_marked_with_the_rule_and_its_packet()
 #[test]
 fn every_ladder_fits_its_terminal_and_its_picture() {
     let mut ladders = 0;
-    for path in find(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios")).unwrap() {
+    for path in
+        find_scenarios(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios")).unwrap()
+    {
         let scenario = Scenario::load(&path).unwrap_or_else(|errors| panic!("{errors}"));
         let point = scenario.points.last().unwrap();
         let trial = point.trial(scenario.first_seed);
-        let ladder = whole(&trial, 120);
+        let ladder = whole_ladder(&trial, 120);
         let printed = text(&ladder, Style::PLAIN);
         for line in printed.lines() {
             assert!(line.chars().count() <= 80, "{}: {line}", path.display());
@@ -115,17 +130,17 @@ fn every_ladder_fits_its_terminal_and_its_picture() {
 #[test]
 fn many_nodes_and_rows_are_counted_where_they_are_left_out() {
     let fleet = include_str!("../../../../scenarios/fleet.toml");
-    let ladder = whole(&trial(fleet, 0, 1), 50);
-    assert_eq!(ladder.columns.len(), MOST_NODES);
+    let ladder = whole_ladder(&parse_trial(fleet, 0, 1), 50);
+    assert_eq!(ladder.columns.len(), MAX_NODES);
     assert_eq!(ladder.rows.len(), 50);
-    let [nodes, rows] = &ladder.left_out[..] else { panic!("{:?}", ladder.left_out) };
+    let [nodes, rows] = &ladder.omitted[..] else { panic!("{:?}", ladder.omitted) };
     assert!(nodes.starts_with("No room for ") && nodes.contains(" more"), "{nodes}");
     assert!(rows.starts_with("And ") && rows.ends_with(" more rows."), "{rows}");
 }
 
 #[test]
 fn colours_are_the_only_difference_they_make() {
-    let ladder = whole(&trial(&example("lost-pubrec.toml"), 0, 1), MOST_ROWS);
+    let ladder = whole_ladder(&parse_trial(&example_text("lost-pubrec.toml"), 0, 1), MAX_ROWS);
     let coloured = text(&ladder, Style { colour: true });
     let mut plain = String::new();
     for part in coloured.split('\u{1b}') {
@@ -139,11 +154,11 @@ fn colours_are_the_only_difference_they_make() {
 
 #[test]
 fn names_cannot_reach_the_terminal_or_the_markup() {
-    let mut trial = trial(&example("lost-pubrec.toml"), 0, 1);
+    let mut trial = parse_trial(&example_text("lost-pubrec.toml"), 0, 1);
     let setup = Arc::make_mut(&mut trial.setup);
     setup.clients[0].name = "\u{1b}]0;x\u{7}<script>".into();
-    setup.streams[0].name = "\u{1b}[2J&".into();
-    let ladder = message(&trial, 0, false);
+    setup.publishers[0].name = "\u{1b}[2J&".into();
+    let ladder = message_ladder(&trial, 0, false);
     assert!(!text(&ladder, Style::PLAIN).contains('\u{1b}'));
     let picture = svg(&ladder);
     assert!(!picture.contains('\u{1b}') && !picture.contains("<script"), "{picture}");

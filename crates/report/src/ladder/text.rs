@@ -1,6 +1,6 @@
 //! A ladder for a terminal of 80 columns.
 
-use super::{Ladder, Mark, Row, Sign, Tone};
+use super::{Ladder, LadderRow, RowShape, RowStyle, Symbol};
 use crate::style::Style;
 use crate::table::wrap;
 
@@ -8,30 +8,30 @@ const WIDTH: usize = 80;
 /// Before the times.
 const INDENT: usize = 2;
 /// What an arrow needs besides its label: a space on both sides, a shaft and a head.
-const ARROW: usize = 6;
+const ARROW_EXTRA_WIDTH: usize = 6;
 /// Notes that have less room beside the lines stand below them.
-const LEAST_NOTE: usize = 16;
+const MIN_NOTE_WIDTH: usize = 16;
 
 /// The ladder as lines of text, none wider than 80 columns.
 #[must_use]
 pub fn text(ladder: &Ladder, style: Style) -> String {
-    let layout = Layout::of(ladder);
+    let layout = TextLayout::new(ladder);
     let mut text = format!("  {}\n\n", style.strong(&ladder.title));
     text += &layout.header(ladder, style);
     let mut down = vec![false; ladder.columns.len()];
     for row in &ladder.rows {
         text += &layout.row(row, &mut down, style);
     }
-    for sentence in &ladder.left_out {
+    for sentence in &ladder.omitted {
         for line in wrap(sentence, WIDTH - INDENT) {
-            text += &format!("  {}\n", style.faint(&line));
+            text += &format!("  {}\n", style.muted(&line));
         }
     }
     text
 }
 
 /// Where everything stands.
-struct Layout {
+struct TextLayout {
     /// How wide times are.
     times: usize,
     /// Between the lines of two nodes.
@@ -41,42 +41,42 @@ struct Layout {
 
 /// A character and how it is painted.
 #[derive(Clone, Copy)]
-struct Cell(char, Paint);
+struct TextCell(char, CellColour);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Paint {
+enum CellColour {
     Plain,
     Faint,
     Good,
-    Again,
-    Bad,
+    Warning,
+    Error,
 }
 
-impl Layout {
-    fn of(ladder: &Ladder) -> Self {
+impl TextLayout {
+    fn new(ladder: &Ladder) -> Self {
         let width = |text: &str| text.chars().count();
-        let times = ladder.rows.iter().map(|row| width(&time(row))).max().unwrap_or(0).max(5);
+        let times = ladder.rows.iter().map(|row| width(&time_text(row))).max().unwrap_or(0).max(5);
         let columns = ladder.columns.len();
-        let labels = ladder.rows.iter().map(|row| match &row.mark {
-            Mark::Arrow { label, .. } => width(label),
+        let labels = ladder.rows.iter().map(|row| match &row.shape {
+            RowShape::Arrow { label, .. } => width(label),
             _ => 0,
         });
         let names = ladder.columns.iter().map(|column| width(&column.name));
-        let wanted = labels.max().unwrap_or(0).max(names.max().unwrap_or(0)) + ARROW;
+        let wanted = labels.max().unwrap_or(0).max(names.max().unwrap_or(0)) + ARROW_EXTRA_WIDTH;
         let room = WIDTH - INDENT - times - 3;
         let most = (room / columns.saturating_sub(1).max(1)).saturating_sub(1);
         Self { times, gap: wanted.min(most), columns }
     }
 
     /// Where a node's line is.
-    const fn line(&self, column: usize) -> usize {
+    const fn column_x(&self, column: usize) -> usize {
         INDENT + self.times + 2 + column * (self.gap + 1)
     }
 
     /// Where the notes begin; `None` where they stand below.
-    const fn notes(&self) -> Option<usize> {
-        let from = self.line(self.columns.saturating_sub(1)) + 3;
-        if from + LEAST_NOTE <= WIDTH { Some(from) } else { None }
+    const fn notes_column(&self) -> Option<usize> {
+        let from = self.column_x(self.columns.saturating_sub(1)) + 3;
+        if from + MIN_NOTE_WIDTH <= WIDTH { Some(from) } else { None }
     }
 
     fn header(&self, ladder: &Ladder, style: Style) -> String {
@@ -86,7 +86,7 @@ impl Layout {
             let name = shorten(&column.name, self.gap.saturating_sub(1));
             let half = if nth == 0 { 0 } else { name.chars().count() / 2 };
             let last = WIDTH.saturating_sub(name.chars().count());
-            let from = (self.line(nth) - half).min(last);
+            let from = (self.column_x(nth) - half).min(last);
             let gap = from.saturating_sub(line.chars().count());
             line.extend(std::iter::repeat_n(' ', gap));
             line += &name;
@@ -94,69 +94,88 @@ impl Layout {
         format!("{}\n", style.strong(&line))
     }
 
-    fn row(&self, row: &Row, down: &mut [bool], style: Style) -> String {
-        let mut cells = self.lines(down);
+    fn row(&self, row: &LadderRow, down: &mut [bool], style: Style) -> String {
+        let mut cells = self.column_lines(down);
         let mut note = row.note.clone();
-        match &row.mark {
-            Mark::Arrow { from, to, label, arrives, is_echo } => {
-                let label = if label.chars().count() + ARROW > self.gap {
+        match &row.shape {
+            RowShape::Arrow { from, to, label, arrives, is_duplicate: is_echo } => {
+                let label = if label.chars().count() + ARROW_EXTRA_WIDTH > self.gap {
                     note = if note.is_empty() { label.clone() } else { format!("{label}: {note}") };
                     label.split(' ').next().unwrap_or_default()
                 } else {
                     label
                 };
-                let ends = (self.line(*from), self.line(*to));
-                arrow(&mut cells, ends, label, (arrives.is_some(), *is_echo), paint(row.tone));
+                let ends = (self.column_x(*from), self.column_x(*to));
+                draw_arrow(
+                    &mut cells,
+                    ends,
+                    label,
+                    (arrives.is_some(), *is_echo),
+                    cell_colour(row.row_style),
+                );
             }
-            Mark::At(column, sign) => {
-                let place = self.line(*column);
-                cells[place] = Cell(character(*sign), paint(row.tone));
-                if row.tone == Tone::Broken && *sign == Sign::Deliver {
-                    cells[place + 1] = Cell('✗', Paint::Bad);
+            RowShape::AtNode(column, sign) => {
+                let place = self.column_x(*column);
+                cells[place] = TextCell(symbol_char(*sign), cell_colour(row.row_style));
+                if row.row_style == RowStyle::Violation && *sign == Symbol::Deliver {
+                    cells[place + 1] = TextCell('✗', CellColour::Error);
                 }
                 down[*column] = match sign {
-                    Sign::Crash => true,
-                    Sign::Restart => false,
+                    Symbol::Crash => true,
+                    Symbol::Restart => false,
                     _ => down[*column],
                 };
             }
-            Mark::Between(from, to, sign) => {
-                let (from, to) = (self.line(*from), self.line(*to));
-                cells[from + 1..to].fill(Cell('╌', paint(row.tone)));
-                if *sign == Sign::Cut {
-                    cells[from] = Cell('╳', Paint::Bad);
-                    cells[to] = Cell('╳', Paint::Bad);
+            RowShape::BetweenNodes(from, to, sign) => {
+                let (from, to) = (self.column_x(*from), self.column_x(*to));
+                cells[from + 1..to].fill(TextCell('╌', cell_colour(row.row_style)));
+                if *sign == Symbol::ConnectionEnd {
+                    cells[from] = TextCell('╳', CellColour::Error);
+                    cells[to] = TextCell('╳', CellColour::Error);
                 }
             }
-            Mark::Across => {
-                let (from, to) = (self.line(0), self.line(self.columns.saturating_sub(1)));
-                cells[from..=to].fill(Cell('┄', Paint::Faint));
+            RowShape::AllNodes => {
+                let (from, to) = (self.column_x(0), self.column_x(self.columns.saturating_sub(1)));
+                cells[from..=to].fill(TextCell('┄', CellColour::Faint));
             }
         }
-        let time =
-            format!("{:indent$}{:>times$}", "", time(row), indent = INDENT, times = self.times);
-        let lines = [style.faint(&time), painted(&cells[time.chars().count()..], style)].concat();
-        self.noted(&lines, &note, down, row.tone, style)
+        let time = format!(
+            "{:indent$}{:>times$}",
+            "",
+            time_text(row),
+            indent = INDENT,
+            times = self.times
+        );
+        let lines =
+            [style.muted(&time), render_cells(&cells[time.chars().count()..], style)].concat();
+        self.with_note(&lines, &note, down, row.row_style, style)
     }
 
     /// A line of nodes with its note beside or below it.
-    fn noted(&self, line: &str, note: &str, down: &[bool], tone: Tone, style: Style) -> String {
-        let said = |text: &str| match tone {
-            Tone::Broken => style.bad(text),
+    fn with_note(
+        &self,
+        line: &str,
+        note: &str,
+        down: &[bool],
+        row_style: RowStyle,
+        style: Style,
+    ) -> String {
+        let said = |text: &str| match row_style {
+            RowStyle::Violation => style.bad(text),
             _ => text.to_owned(),
         };
-        let Some(from) = self.notes() else {
+        let Some(from) = self.notes_column() else {
             let mut text = format!("{}\n", line.trim_end());
-            let from = self.line(0) + 2;
-            for part in broken(note, WIDTH - from) {
+            let from = self.column_x(0) + 2;
+            for part in wrap_hard(note, WIDTH - from) {
                 text += &format!("{:from$}{}\n", "", said(&part));
             }
             return text;
         };
         let mut text = String::new();
-        let parts = broken(note, WIDTH - from);
+        let parts = wrap_hard(note, WIDTH - from);
         for nth in 0..parts.len().max(1) {
-            let more = painted(&self.lines(down), style);
+            let more = render_cells(&self.column_lines(down), style);
             let line = if nth == 0 { line } else { &more };
             match parts.get(nth) {
                 Some(part) => text += &format!("{line}{}\n", said(part)),
@@ -167,89 +186,92 @@ impl Layout {
     }
 
     /// The lines of all nodes, up to where the notes begin.
-    fn lines(&self, down: &[bool]) -> Vec<Cell> {
-        let mut cells =
-            vec![Cell(' ', Paint::Plain); self.line(self.columns.saturating_sub(1)) + 3];
+    fn column_lines(&self, down: &[bool]) -> Vec<TextCell> {
+        let mut cells = vec![
+            TextCell(' ', CellColour::Plain);
+            self.column_x(self.columns.saturating_sub(1)) + 3
+        ];
         for (column, down) in down.iter().enumerate() {
-            cells[self.line(column)] = Cell(if *down { '┊' } else { '│' }, Paint::Faint);
+            cells[self.column_x(column)] =
+                TextCell(if *down { '┊' } else { '│' }, CellColour::Faint);
         }
         cells
     }
 }
 
 /// An arrow from one line to another; one that never arrives ends in a cross on its way.
-fn arrow(
-    cells: &mut [Cell],
+fn draw_arrow(
+    cells: &mut [TextCell],
     (from, to): (usize, usize),
     label: &str,
-    (arrives, is_echo): (bool, bool),
-    paint: Paint,
+    (arrives, is_duplicate): (bool, bool),
+    paint: CellColour,
 ) {
     let length = label.chars().count();
-    let stroke = Cell(if is_echo { '╌' } else { '─' }, paint);
+    let stroke = TextCell(if is_duplicate { '╌' } else { '─' }, paint);
     let (shaft, head, text) = if from < to {
         (from + length + 3..to - 1, to - 1, from + 2)
     } else {
         (to + 2..from - length - 2, to + 1, from - 1 - length)
     };
     for (nth, char) in label.chars().enumerate() {
-        cells[text + nth] = Cell(char, paint);
+        cells[text + nth] = TextCell(char, paint);
     }
     if arrives {
         cells[shaft].fill(stroke);
-        cells[head] = Cell(if from < to { '▶' } else { '◀' }, paint);
+        cells[head] = TextCell(if from < to { '▶' } else { '◀' }, paint);
         return;
     }
     let middle = shaft.start + shaft.len() / 2;
     let flown = if from < to { shaft.start..middle } else { middle + 1..shaft.end };
     cells[flown].fill(stroke);
-    cells[middle] = Cell('✗', paint);
+    cells[middle] = TextCell('✗', paint);
 }
 
-fn time(row: &Row) -> String {
+fn time_text(row: &LadderRow) -> String {
     row.at.to_string().trim_end_matches('s').to_owned()
 }
 
-const fn character(sign: Sign) -> char {
-    match sign {
-        Sign::Publish => '●',
-        Sign::Deliver => '■',
-        Sign::Complete => '✓',
-        Sign::Gone => '✗',
-        Sign::Cut | Sign::Crash => '╳',
-        Sign::Restart => '○',
-        Sign::Down | Sign::Up => '╌',
-        Sign::Rule => '!',
+const fn symbol_char(symbol: Symbol) -> char {
+    match symbol {
+        Symbol::Publish => '●',
+        Symbol::Deliver => '■',
+        Symbol::Complete => '✓',
+        Symbol::MessageGone => '✗',
+        Symbol::ConnectionEnd | Symbol::Crash => '╳',
+        Symbol::Restart => '○',
+        Symbol::LinkDown | Symbol::LinkUp => '╌',
+        Symbol::BrokenRule => '!',
     }
 }
 
-const fn paint(tone: Tone) -> Paint {
-    match tone {
-        Tone::Plain => Paint::Plain,
-        Tone::Good => Paint::Good,
-        Tone::Again => Paint::Again,
-        Tone::Bad | Tone::Broken => Paint::Bad,
+const fn cell_colour(row_style: RowStyle) -> CellColour {
+    match row_style {
+        RowStyle::Normal => CellColour::Plain,
+        RowStyle::Delivery => CellColour::Good,
+        RowStyle::Repeat => CellColour::Warning,
+        RowStyle::LossOrFault | RowStyle::Violation => CellColour::Error,
     }
 }
 
 /// Cells as text; those painted alike share their escape sequences.
-fn painted(cells: &[Cell], style: Style) -> String {
+fn render_cells(cells: &[TextCell], style: Style) -> String {
     let runs = cells.chunk_by(|one, next| one.1 == next.1);
     runs.map(|run| {
         let text: String = run.iter().map(|cell| cell.0).collect();
         match run[0].1 {
-            Paint::Plain => text,
-            Paint::Faint => style.faint(&text),
-            Paint::Good => style.good(&text),
-            Paint::Again => style.doubtful(&text),
-            Paint::Bad => style.bad(&text),
+            CellColour::Plain => text,
+            CellColour::Faint => style.muted(&text),
+            CellColour::Good => style.good(&text),
+            CellColour::Warning => style.warning(&text),
+            CellColour::Error => style.bad(&text),
         }
     })
     .collect()
 }
 
 /// A text in lines of at most this width; words that are longer are broken.
-fn broken(text: &str, width: usize) -> Vec<String> {
+fn wrap_hard(text: &str, width: usize) -> Vec<String> {
     let lines = wrap(text, width);
     let broken = lines.iter().flat_map(|line| {
         let chars: Vec<char> = line.chars().collect();
@@ -258,9 +280,9 @@ fn broken(text: &str, width: usize) -> Vec<String> {
     broken.collect()
 }
 
-fn shorten(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
+fn shorten(text: &str, max_width: usize) -> String {
+    if text.chars().count() <= max_width {
         return text.to_owned();
     }
-    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+    text.chars().take(max_width.saturating_sub(1)).chain(['…']).collect()
 }

@@ -2,32 +2,32 @@
 
 use maud::{Markup, html};
 
-use super::scrolling;
+use super::scrollable;
 use crate::number::counted;
 use crate::{comparison, escape};
 use qoslab_core::base::units::format_count;
-use qoslab_study::baseline::Comparison;
+use qoslab_study::baseline::BaselineComparison;
 
 /// At most so many points that differ are listed.
-const MOST_ROWS: usize = 200;
+const MAX_ROWS: usize = 200;
 
 /// The section about the baseline.
-pub(super) fn section(comparison: &Comparison) -> Markup {
+pub(super) fn section(comparison: &BaselineComparison) -> Markup {
     html! {
         section #baseline aria-labelledby="baseline-title" {
-            h2 #baseline-title { "Compared with " (escape::visible(&comparison.against)) }
-            @if let Some(model) = comparison.other_model {
-                p { (comparison::other_model(model)) }
+            h2 #baseline-title { "Compared with " (escape::multiline(&comparison.baseline_path)) }
+            @if let Some(model) = comparison.baseline_model {
+                p { (comparison::other_model_text(model)) }
             }
             p { (comparison::summary(comparison)) }
             @if !comparison.differences.is_empty() {
-                (scrolling("Points that differ", &table(comparison)))
+                (scrollable("Points that differ", &table(comparison)))
             }
         }
     }
 }
 
-fn table(comparison: &Comparison) -> Markup {
+fn table(comparison: &BaselineComparison) -> Markup {
     let differences = &comparison.differences;
     html! {
         table {
@@ -38,23 +38,23 @@ fn table(comparison: &Comparison) -> Markup {
                 th scope="col" { "metric: before, after" }
             } }
             tbody {
-                @for one in differences.iter().take(MOST_ROWS) {
+                @for one in differences.iter().take(MAX_ROWS) {
                     tr {
-                        th scope="row" { (escape::visible(&one.point)) }
+                        th scope="row" { (escape::multiline(&one.point)) }
                         td.number { (format_count(one.trials)) }
                         td {
                             @if one.metrics.is_empty() { "the same metrics by another way" }
                             @for (nth, metric) in one.metrics.iter().enumerate() {
                                 @if nth > 0 { br; }
-                                (comparison::metric(metric))
+                                (comparison::metric_text(metric))
                             }
                         }
                     }
                 }
             }
         }
-        @if differences.len() > MOST_ROWS {
-            p.note { "And " (counted((differences.len() - MOST_ROWS) as u64, "point")) " more." }
+        @if differences.len() > MAX_ROWS {
+            p.note { "And " (counted((differences.len() - MAX_ROWS) as u64, "point")) " more." }
         }
     }
 }

@@ -2,27 +2,28 @@
 
 use maud::{Markup, html};
 
-use super::{badge, cell_name, scrolling};
-use crate::{escape, number, summary, words};
+use super::{cell_name, scrollable, verdict_badge};
+use crate::{escape, labels, number, summary};
 use qoslab_core::base::units::format_count;
-use qoslab_guarantee::verdict::RuleBreak;
+use qoslab_guarantee::verdict::RuleViolationKind;
 use qoslab_study::needs::NeedResult;
 use qoslab_study::result::{ScenarioResult, Verdict};
-use qoslab_study::sweep::{Cell, Study};
+use qoslab_study::sweep::{Study, StudyCell};
 
 /// At most so many cells are listed; the rest is in points.csv.
-const MOST_CELLS: usize = 200;
+const MAX_CELLS: usize = 200;
 
 /// The section about what the scenario expects; empty if it expects nothing and no rule broke.
 pub(super) fn section(study: &Study) -> Markup {
-    let told: Vec<&Cell> = study.cells.iter().filter(|it| has_any(&it.result)).collect();
+    let cells: Vec<&StudyCell> =
+        study.cells.iter().filter(|it| has_expectations(&it.result)).collect();
     html! {
-        @if !told.is_empty() {
+        @if !cells.is_empty() {
             section #expectations aria-labelledby="expectations-title" {
                 h2 #expectations-title { "Needs and expectations" }
-                (scrolling("Needs and expectations", &table(study, &told)))
-                @if told.len() > MOST_CELLS {
-                    @let more = number::counted((told.len() - MOST_CELLS) as u64, "cell");
+                (scrollable("Needs and expectations", &table(study, &cells)))
+                @if cells.len() > MAX_CELLS {
+                    @let more = number::counted((cells.len() - MAX_CELLS) as u64, "cell");
                     p.note { "And " (more) " more." }
                 }
             }
@@ -30,14 +31,14 @@ pub(super) fn section(study: &Study) -> Markup {
     }
 }
 
-fn has_any(result: &ScenarioResult) -> bool {
-    !lines(result).is_empty()
+fn has_expectations(result: &ScenarioResult) -> bool {
+    !expectation_rows(result).is_empty()
 }
 
 /// One line: how it stands, what was expected, what was seen.
-type Line = (Option<Verdict>, String, String);
+type ExpectationRow = (Option<Verdict>, String, String);
 
-fn table(study: &Study, cells: &[&Cell]) -> Markup {
+fn table(study: &Study, cells: &[&StudyCell]) -> Markup {
     html! {
         table {
             caption { "What the scenario expects beyond the promises, and the rules that broke." }
@@ -47,57 +48,56 @@ fn table(study: &Study, cells: &[&Cell]) -> Markup {
                 th scope="col" { "expected" }
                 th scope="col" { "seen" }
             } }
-            tbody { @for cell in cells.iter().take(MOST_CELLS) {
-                @for (verdict, expected, seen) in lines(&cell.result) { tr {
+            tbody { @for cell in cells.iter().take(MAX_CELLS) {
+                @for (verdict, expected, seen) in expectation_rows(&cell.result) { tr {
                     @if !study.axes.is_empty() { td { (cell_name(study, cell)) } }
                     td { @match verdict {
-                        Some(verdict) => (badge(verdict)),
+                        Some(verdict) => (verdict_badge(verdict)),
                         None => span.badge { "not judged" },
                     } }
-                    th scope="row" { (escape::visible(&expected)) }
-                    td { (escape::visible(&seen)) }
+                    th scope="row" { (escape::multiline(&expected)) }
+                    td { (escape::multiline(&seen)) }
                 } }
             } }
         }
     }
 }
 
-fn lines(result: &ScenarioResult) -> Vec<Line> {
+fn expectation_rows(result: &ScenarioResult) -> Vec<ExpectationRow> {
     let times = |count: u64| match count {
         0 => "never".to_owned(),
         _ => number::counted(count, "time"),
     };
-    let needs = result
-        .needs
-        .iter()
-        .map(|need| (result.judged(need), format!("need {}", need.need.text), seen(need)));
-    let sometimes = result
-        .sometimes
-        .iter()
-        .map(|(name, count)| (result.happened(*count), format!("sometimes {name}"), times(*count)));
+    let needs = result.needs.iter().map(|need| {
+        (result.need_verdict(need), format!("need {}", need.need.text), measured_text(need))
+    });
+    let sometimes = result.sometimes.iter().map(|(name, count)| {
+        (result.occurrence_verdict(*count), format!("sometimes {name}"), times(*count))
+    });
     let expected = result.expected.iter().map(|(it, count)| {
-        let what = format!("expected break: {}", words::expected(&it.what));
-        (result.happened(*count), what, format!("{}: {}", times(*count), it.why))
+        let what = format!("expected break: {}", labels::expected_break(&it.what));
+        (result.occurrence_verdict(*count), what, format!("{}: {}", times(*count), it.why))
     });
     let known = result.known.iter().map(|(it, count)| {
-        let what = format!("known break: {}", words::expected(&it.what));
+        let what = format!("known break: {}", labels::expected_break(&it.what));
         let verdict = if *count == 0 { None } else { Some(Verdict::Holds) };
-        (verdict, what, format!("{}. {}", words::known_seen(it, *count), it.why))
+        (verdict, what, format!("{}. {}", labels::known_break_status(it, *count), it.why))
     });
-    let declared =
-        |broken: &RuleBreak| result.scenario.expect.declared().any(|it| it.is_rule(broken));
-    let rules = summary::rules(result).into_iter().map(|(broken, count)| {
+    let declared = |broken: &RuleViolationKind| {
+        result.scenario.expect.declared_breaks().any(|it| it.is_rule(broken))
+    };
+    let rules = summary::broken_rules(result).into_iter().map(|(broken, count)| {
         let bad = broken.is_violation() && !declared(&broken);
         let verdict = if bad { Verdict::Violated } else { Verdict::Holds };
         let note = if bad { "broken rule" } else { "broken rule, no failure" };
-        (Some(verdict), format!("{note}: {}", words::broken_rule(&broken)), format_count(count))
+        (Some(verdict), format!("{note}: {}", labels::broken_rule(&broken)), format_count(count))
     });
     needs.chain(sometimes).chain(expected).chain(known).chain(rules).collect()
 }
 
-fn seen(need: &NeedResult) -> String {
+fn measured_text(need: &NeedResult) -> String {
     need.worst.as_ref().map_or_else(
         || "could not be measured".to_owned(),
-        |worst| format!("{} at {}", number::measured(&need.need, worst), worst.label),
+        |worst| format!("{} at {}", number::format_measured(&need.need, worst), worst.label),
     )
 }

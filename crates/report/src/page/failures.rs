@@ -2,28 +2,28 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use super::{badge, cell_name, command, scrolling};
-use crate::commands::{argument, on_engine};
-use crate::failure::{headline, not_drained, reproduce, times};
-use crate::ladder::words::capital;
-use crate::ladder::{self, Ladder, MOST_ROWS};
+use super::{cell_name, command_details, scrollable, verdict_badge};
+use crate::commands::{engine_flag, quote_argument};
+use crate::failure::{delivery_times, headline, not_drained_text, reproduce_command};
+use crate::ladder::wording::capitalise;
+use crate::ladder::{self, Ladder, MAX_ROWS};
 use crate::number::counted;
-use crate::{escape, story, words};
+use crate::{escape, labels, minimal_failure};
 use qoslab_core::base::units::format_count;
 use qoslab_guarantee::verdict::{Finding, RuleFinding};
 use qoslab_sim::trial::Setup;
-use qoslab_study::result::{Cause, Failure, PointResult, ScenarioResult};
-use qoslab_study::sweep::{Cell, Study};
+use qoslab_study::result::{Failure, FailureCause, PointResult, ScenarioResult};
+use qoslab_study::sweep::{Study, StudyCell};
 
 /// At most so many failing trials are told.
-const MOST_FAILURES: usize = 50;
+const MAX_FAILURES: usize = 50;
 
 /// At most so many lines of a message's story.
-const MOST_LINES: usize = 200;
+const MAX_EVENT_LINES: usize = 200;
 
 /// The section about failing trials; empty without any.
 pub(super) fn section(study: &Study) -> Markup {
-    let all: Vec<(&Cell, &PointResult, &Failure)> = study
+    let all: Vec<(&StudyCell, &PointResult, &Failure)> = study
         .points()
         .flat_map(|(cell, point)| point.failures.iter().map(move |it| (cell, point, it)))
         .collect();
@@ -33,11 +33,11 @@ pub(super) fn section(study: &Study) -> Markup {
                 h2 #failures-title { "Failures" }
                 p { "The first few failing trials of each point, each with the command that \
                      runs it again." }
-                @for (cell, point, failure) in all.iter().take(MOST_FAILURES) {
-                    (article(study, cell, point, failure))
+                @for (cell, point, failure) in all.iter().take(MAX_FAILURES) {
+                    (failure_article(study, cell, point, failure))
                 }
-                @if all.len() > MOST_FAILURES {
-                    p.note { "And " (counted((all.len() - MOST_FAILURES) as u64, "failing trial"))
+                @if all.len() > MAX_FAILURES {
+                    p.note { "And " (counted((all.len() - MAX_FAILURES) as u64, "failing trial"))
                         " more; trials.csv lists them." }
                 }
             }
@@ -45,47 +45,52 @@ pub(super) fn section(study: &Study) -> Markup {
     }
 }
 
-fn article(study: &Study, cell: &Cell, point: &PointResult, failure: &Failure) -> Markup {
+fn failure_article(
+    study: &Study,
+    cell: &StudyCell,
+    point: &PointResult,
+    failure: &Failure,
+) -> Markup {
     let ScenarioResult { scenario, engine, .. } = &cell.result;
     let engine = *engine;
     let setup = &*scenario.points[point.index].setup;
     html! {
         article.failure {
             h3 {
-                (badge(failure.verdict)) " Trial " (failure.trial) ", seed " (failure.seed) ", "
+                (verdict_badge(failure.verdict)) " Trial " (failure.trial) ", seed " (failure.seed) ", "
                 (point.label)
                 @if !study.axes.is_empty() { ", " (cell_name(study, cell)) }
             }
-            (cause(failure, setup))
-            (command(&reproduce(scenario, engine, failure, "")))
-            @for (nth, own) in failure.stories.iter().enumerate() {
-                p { (capital(&story::sentence(own))) "." }
+            (cause_markup(failure, setup))
+            (command_details(&reproduce_command(scenario, engine, failure, "")))
+            @for (nth, own) in failure.minimal_failures.iter().enumerate() {
+                p { (capitalise(&minimal_failure::shrink_sentence(own))) "." }
                 (PreEscaped(ladder::svg(&Ladder {
                     id: format!("ladder-{}-{nth}", failure.trial),
-                    ..story::ladder(own, MOST_ROWS)
+                    ..minimal_failure::ladder(own, MAX_ROWS)
                 })))
                 @if let Some(folder) = &own.folder {
-                    (command(&format!("qoslab replay {}", argument(
-                        &format!("{folder}/{}", story::FAILURE)
-                    ) + &on_engine(engine))))
+                    (command_details(&format!("qoslab replay {}", quote_argument(
+                        &format!("{folder}/{}", minimal_failure::FAILURE_FILE)
+                    ) + &engine_flag(engine))))
                 }
             }
         }
     }
 }
 
-fn cause(failure: &Failure, setup: &Setup) -> Markup {
+fn cause_markup(failure: &Failure, setup: &Setup) -> Markup {
     html! { @match &failure.cause {
-        Cause::Broken { totals, findings, violations, rule_findings, rules } => {
-            @for it in findings { (finding(it, setup, failure.has_ladder(it))) }
-            @for it in rule_findings { (rule(it)) }
+        FailureCause::Broken { totals, findings, violations, rule_findings, rules } => {
+            @for it in findings { (finding_markup(it, setup, failure.has_ladder(it))) }
+            @for it in rule_findings { (rule_markup(it)) }
             ul {
                 @for (it, count) in violations { li {
-                    (format_count(*count)) ": promise " (words::promise(it.promise)) " broken ("
-                    (words::breach(it.breach)) "), blame " (words::blame(it.blame))
+                    (format_count(*count)) ": promise " (labels::promise(it.promise)) " broken ("
+                    (labels::breach(it.breach)) "), blame " (labels::blame(it.blame))
                 } }
                 @for (broken, count) in rules { li {
-                    (format_count(*count)) ": " (words::broken_rule(broken))
+                    (format_count(*count)) ": " (labels::broken_rule(broken))
                 } }
             }
             p { "The run: " (format_count(totals.messages)) " published, "
@@ -95,45 +100,45 @@ fn cause(failure: &Failure, setup: &Setup) -> Markup {
                 (format_count(totals.unexpected)) " unexpected, "
                 (format_count(totals.stuck)) " stuck." }
         }
-        Cause::NotDrained { ending, at } => p { (not_drained(*ending, *at).trim()) },
-        Cause::NotDeterministic { first, second } => p {
+        FailureCause::NotDrained { ending, at } => p { (not_drained_text(*ending, *at).trim()) },
+        FailureCause::NotDeterministic { first, second } => p {
             "The same trial gave the trace " (format!("{first:016x}")) ", then "
             (format!("{second:016x}")) "; this is a bug in qoslab."
         },
-        Cause::Panicked(message) => p {
-            "qoslab panicked: " (escape::visible(message)) "; this is a bug in qoslab."
+        FailureCause::Panicked(message) => p {
+            "qoslab panicked: " (escape::multiline(message)) "; this is a bug in qoslab."
         },
     } }
 }
 
-fn finding(finding: &Finding, setup: &Setup, has_ladder: bool) -> Markup {
+fn finding_markup(finding: &Finding, setup: &Setup, has_ladder: bool) -> Markup {
     // A ladder tells the same better.
-    let story = if has_ladder { &[][..] } else { &finding.story[..] };
+    let story = if has_ladder { &[][..] } else { &finding.history[..] };
     html! {
         h4 { (headline(finding, setup)) }
-        p { (times(finding)) "." }
-        p { strong { "Blame: " (words::blame(finding.violation.blame)) }
+        p { (delivery_times(finding)) "." }
+        p { strong { "Blame: " (labels::blame(finding.violation.blame)) }
             @if let Some(rule) = finding.rule { ", MUST [" (rule) "]" }
-            ": " (escape::visible(&finding.because)) "." }
+            ": " (escape::multiline(&finding.reason)) "." }
         @if !story.is_empty() {
-            (scrolling("The message's story", &html! { table.story {
+            (scrollable("The message's story", &html! { table.story {
                 caption { "What happened to the message." }
                 thead { tr { th.number scope="col" { "time" } th scope="col" { "what" } } }
-                tbody { @for line in story.iter().take(MOST_LINES) { tr {
+                tbody { @for line in story.iter().take(MAX_EVENT_LINES) { tr {
                     td.number { (line.at) }
-                    td { (escape::visible(&line.text)) }
+                    td { (escape::multiline(&line.text)) }
                 } } }
             } }))
         }
-        @if story.len() > MOST_LINES {
-            p.note { "And " (counted((story.len() - MOST_LINES) as u64, "line")) " more." }
+        @if story.len() > MAX_EVENT_LINES {
+            p.note { "And " (counted((story.len() - MAX_EVENT_LINES) as u64, "line")) " more." }
         }
     }
 }
 
-fn rule(finding: &RuleFinding) -> Markup {
+fn rule_markup(finding: &RuleFinding) -> Markup {
     html! {
-        h4 { (words::broken_rule(&finding.broken)) }
-        p { "At " (finding.at) ": " (escape::visible(&finding.sentence)) "." }
+        h4 { (labels::broken_rule(&finding.kind)) }
+        p { "At " (finding.at) ": " (escape::multiline(&finding.sentence)) "." }
     }
 }

@@ -6,13 +6,13 @@ use maud::{Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{Page, badge};
+use super::{Page, verdict_badge};
 use crate::{describe, escape, number};
 use qoslab_core::base::units::format_count;
 use qoslab_sim::EngineKind;
 use qoslab_study::result::{PointResult, Verdict};
-use qoslab_study::scenario::MODEL;
-use qoslab_study::sweep::{Cell, Study};
+use qoslab_study::scenario::MODEL_VERSION;
+use qoslab_study::sweep::{Study, StudyCell};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -30,17 +30,17 @@ pub(super) fn head(name: &str) -> Markup {
             meta name="viewport" content="width=device-width, initial-scale=1";
             meta name="color-scheme" content="light dark";
             meta name="referrer" content="no-referrer";
-            title { (escape::visible(name)) " · qoslab" }
+            title { (escape::multiline(name)) " · qoslab" }
             style { (PreEscaped(STYLE)) }
         }
     }
 }
 
 /// The verdict, the scenario and its facts.
-pub(super) fn banner(page: &Page, middle: &Cell) -> Markup {
+pub(super) fn banner(page: &Page, middle: &StudyCell) -> Markup {
     let scenario = &middle.result.scenario;
-    let verdict = verdict(page.study);
-    let rules = describe::rules(scenario);
+    let verdict = worst_verdict(page.study);
+    let rules = describe::scenario_rules(scenario);
     let facts = [
         ("Seeds", seeds(page.study)),
         ("MQTT", rules.mqtt),
@@ -52,14 +52,14 @@ pub(super) fn banner(page: &Page, middle: &Cell) -> Markup {
     html! {
         header {
             p.kind { "qoslab report" }
-            h1 { (escape::visible(&scenario.name)) }
-            @if !scenario.about.is_empty() { p.about { (escape::visible(&scenario.about)) } }
-            p.verdict { (badge(verdict)) " " strong { (sentence(page.study, verdict)) } }
+            h1 { (escape::multiline(&scenario.name)) }
+            @if !scenario.about.is_empty() { p.about { (escape::multiline(&scenario.about)) } }
+            p.verdict { (verdict_badge(verdict)) " " strong { (verdict_sentence(page.study, verdict)) } }
             dl.facts {
                 @for (name, fact) in facts { div { dt { (name) } dd { (fact) } } }
                 div.wide {
                     dt { "Command" }
-                    dd { code.command { (escape::visible(page.command)) } }
+                    dd { code.command { (escape::multiline(page.command)) } }
                 }
             }
         }
@@ -68,7 +68,7 @@ pub(super) fn banner(page: &Page, middle: &Cell) -> Markup {
 
 /// The version, and the engine where it is not the one that is used where nothing is said.
 fn version(study: &Study) -> String {
-    let version = format!("qoslab {}, model {MODEL}", env!("CARGO_PKG_VERSION"));
+    let version = format!("qoslab {}, model {MODEL_VERSION}", env!("CARGO_PKG_VERSION"));
     if study.engine() == EngineKind::default() {
         return version;
     }
@@ -76,12 +76,12 @@ fn version(study: &Study) -> String {
 }
 
 /// The worst verdict of all cells.
-fn verdict(study: &Study) -> Verdict {
-    study.cells.iter().map(|cell| stands(study, cell)).max().unwrap_or(Verdict::Inconclusive)
+fn worst_verdict(study: &Study) -> Verdict {
+    study.cells.iter().map(|cell| cell_verdict(study, cell)).max().unwrap_or(Verdict::Inconclusive)
 }
 
 /// How a cell stands. Whether a need is met is what a sweep is to find out, and no failure.
-fn stands(study: &Study, cell: &Cell) -> Verdict {
+fn cell_verdict(study: &Study, cell: &StudyCell) -> Verdict {
     if study.axes.is_empty() {
         return cell.result.verdict;
     }
@@ -89,7 +89,7 @@ fn stands(study: &Study, cell: &Cell) -> Verdict {
     points.max().unwrap_or(Verdict::Inconclusive)
 }
 
-fn sentence(study: &Study, verdict: Verdict) -> String {
+fn verdict_sentence(study: &Study, verdict: Verdict) -> String {
     let runs = study.cells.iter().map(|cell| cell.result.finished as u64).sum();
     let planned = study.cells.iter().map(|cell| cell.result.planned as u64).sum::<u64>();
     let runs = if runs < planned {
@@ -97,7 +97,7 @@ fn sentence(study: &Study, verdict: Verdict) -> String {
     } else {
         number::counted(runs, "run")
     };
-    let said = match verdict {
+    let conclusion = match verdict {
         Verdict::Holds if !study.axes.is_empty() => "Every promise holds",
         Verdict::Holds => "Every promise and need holds",
         Verdict::Inconclusive => "Nothing is broken, and not everything is proved",
@@ -106,15 +106,16 @@ fn sentence(study: &Study, verdict: Verdict) -> String {
         Verdict::NotDeterministic => "A trial was not the same the second time",
         Verdict::Bug => "qoslab itself has a bug",
     };
-    let failing = study.cells.iter().filter(|cell| stands(study, cell) != Verdict::Holds).count();
+    let failing =
+        study.cells.iter().filter(|cell| cell_verdict(study, cell) != Verdict::Holds).count();
     let cells = study.cells.len() as u64;
     if study.axes.is_empty() {
-        format!("{said}, over {runs}.")
+        format!("{conclusion}, over {runs}.")
     } else if failing == 0 {
-        format!("{said}, in all {} over {runs}.", number::counted(cells, "cell"))
+        format!("{conclusion}, in all {} over {runs}.", number::counted(cells, "cell"))
     } else {
         let failing = format_count(failing as u64);
-        format!("{said}, in {failing} of {} over {runs}.", number::counted(cells, "cell"))
+        format!("{conclusion}, in {failing} of {} over {runs}.", number::counted(cells, "cell"))
     }
 }
 

@@ -2,30 +2,30 @@
 
 use maud::{Markup, html};
 
-use super::{marker, points::MOST_ROWS, scrolling};
+use super::{points::MAX_ROWS, qos_marker, scrollable};
 use crate::charts::ChartOptions;
-use crate::number::value;
-use crate::{commands, words};
+use crate::number::format_value;
+use crate::{commands, labels};
 use qoslab_study::choose::{candidates, cheapest};
-use qoslab_study::needs::Value;
+use qoslab_study::needs::MetricValue;
 use qoslab_study::result::ScenarioResult;
 use qoslab_study::scenario::axis::Axis;
 use qoslab_study::scenario::expect::Need;
-use qoslab_study::sweep::{Cell, Study};
+use qoslab_study::sweep::{Study, StudyCell};
 
 /// The section with the map; empty but for studies of two axes.
 pub(super) fn section(study: &Study, options: &ChartOptions) -> Markup {
     let [down, across] = study.axes.as_slice() else { return html! {} };
-    let fits = study.cells.len() <= MOST_ROWS;
+    let fits = study.cells.len() <= MAX_ROWS;
     html! {
         section #map aria-labelledby="map-title" {
             h2 #map-title { "The cheapest QoS that is enough" }
             @if fits {
-                p { "In each cell the QoS with the least " (words::least(&options.objective))
+                p { "In each cell the QoS with the least " (labels::objective_phrase(&options.objective))
                      " of those whose promises hold and whose needs are met, with the command \
                      that shows it again." }
-                @let content = |cell: &Cell| content(cell, options.needs(study), options);
-                (scrolling("Map of the cheapest QoS", &table(study, down, across, content)))
+                @let content = |cell: &StudyCell| cell_content(cell, options.needs(study), options);
+                (scrollable("Map of the cheapest QoS", &table(study, down, across, content)))
             } @else {
                 p { "The map has more cells than a page can hold; points.csv has them all." }
             }
@@ -33,7 +33,12 @@ pub(super) fn section(study: &Study, options: &ChartOptions) -> Markup {
     }
 }
 
-fn table(study: &Study, down: &Axis, across: &Axis, content: impl Fn(&Cell) -> Markup) -> Markup {
+fn table(
+    study: &Study,
+    down: &Axis,
+    across: &Axis,
+    content: impl Fn(&StudyCell) -> Markup,
+) -> Markup {
     html! {
         table.map {
             caption { "Down: " code { (down.path) } ". Across: " code { (across.path) } "." }
@@ -54,20 +59,20 @@ fn table(study: &Study, down: &Axis, across: &Axis, content: impl Fn(&Cell) -> M
     }
 }
 
-fn content(cell: &Cell, needs: &[Need], options: &ChartOptions) -> Markup {
+fn cell_content(cell: &StudyCell, needs: &[Need], options: &ChartOptions) -> Markup {
     let ScenarioResult { scenario, engine, .. } = &cell.result;
     let all = candidates(&cell.result, needs, &options.objective);
     html! {
         @match cheapest(&all).map(|best| &all[best]) {
             Some(best) => {
-                strong { (marker(best.qos)) "QoS " (words::level(best.qos, best.granted)) }
-                " " span.range { (value(Value::Number(best.cost.value))) }
+                strong { (qos_marker(best.qos)) "QoS " (labels::level(best.qos, best.granted)) }
+                " " span.range { (format_value(MetricValue::Number(best.cost.value))) }
                 @let point = &cell.result.points[best.point];
-                (super::command(&commands::point(&cell.result, point, best.qos)))
+                (super::command_details(&commands::point(&cell.result, point, best.qos)))
             }
             None => {
                 strong { "none" }
-                (super::command(&commands::run(scenario, *engine, "")))
+                (super::command_details(&commands::run(scenario, *engine, "")))
             }
         }
     }

@@ -2,17 +2,17 @@
 
 use maud::{Markup, html};
 
-use super::{badge, command, marker, scrolling};
+use super::{command_details, qos_marker, scrollable, verdict_badge};
 use crate::commands;
-use crate::figures::Figures;
-use crate::number::{counted, time};
+use crate::number::{counted, format_time};
+use crate::point_summary::PointSummary;
 use qoslab_core::base::units::{format_count, format_share};
 use qoslab_study::result::PointResult;
-use qoslab_study::statistics::Interval;
-use qoslab_study::sweep::{Cell, Study};
+use qoslab_study::statistics::ConfidenceInterval;
+use qoslab_study::sweep::{Study, StudyCell};
 
 /// A page with more rows is slow to open.
-pub(super) const MOST_ROWS: usize = 2_000;
+pub(super) const MAX_ROWS: usize = 2_000;
 
 const COLUMNS: [&str; 9] = [
     "delivered",
@@ -28,13 +28,13 @@ const COLUMNS: [&str; 9] = [
 
 /// The section with the table of all points.
 pub(super) fn section(study: &Study) -> Markup {
-    let all = study.points().map(|(_, point)| point.levels().count()).sum::<usize>();
+    let all = study.points().map(|(_, point)| point.qos_levels().count()).sum::<usize>();
     html! {
         section #points aria-labelledby="points-title" {
             h2 #points-title { "All points" }
-            (scrolling("All points", &table(study)))
-            @if all > MOST_ROWS {
-                p.note { "These are the first " (format_count(MOST_ROWS as u64)) " of "
+            (scrollable("All points", &table(study)))
+            @if all > MAX_ROWS {
+                p.note { "These are the first " (format_count(MAX_ROWS as u64)) " of "
                     (counted(all as u64, "row")) "; points.csv has them all." }
             }
         }
@@ -42,9 +42,9 @@ pub(super) fn section(study: &Study) -> Markup {
 }
 
 fn table(study: &Study) -> Markup {
-    let rows = study
-        .points()
-        .flat_map(|(cell, point)| Figures::of(point).map(move |figures| (cell, point, figures)));
+    let rows = study.points().flat_map(|(cell, point)| {
+        PointSummary::for_point(point).map(move |figures| (cell, point, figures))
+    });
     html! {
         table {
             caption { span {
@@ -59,39 +59,39 @@ fn table(study: &Study) -> Markup {
                 th scope="col" { "again" }
             } }
             tbody {
-                @for (cell, point, figures) in rows.take(MOST_ROWS) { (row(cell, point, &figures)) }
+                @for (cell, point, figures) in rows.take(MAX_ROWS) { (row(cell, point, &figures)) }
             }
         }
     }
 }
 
-fn row(cell: &Cell, point: &PointResult, figures: &Figures) -> Markup {
+fn row(cell: &StudyCell, point: &PointResult, figures: &PointSummary) -> Markup {
     html! {
         tr {
             @for value in &cell.values { th scope="row" { (value.text) } }
-            th scope="row" { (marker(figures.published)) (figures.name()) }
+            th scope="row" { (qos_marker(figures.published)) (figures.name()) }
             @for text in numbers(figures) { td.number { (text) } }
-            td { (badge(figures.verdict)) }
-            td { (command(&commands::point(&cell.result, point, figures.published))) }
+            td { (verdict_badge(figures.verdict)) }
+            td { (command_details(&commands::point(&cell.result, point, figures.published))) }
         }
     }
 }
 
-fn numbers(figures: &Figures) -> [String; COLUMNS.len()] {
+fn numbers(figures: &PointSummary) -> [String; COLUMNS.len()] {
     [
         format_share(figures.delivered.value, 1),
-        with(figures.lost, 1),
-        with(figures.duplicated, 1),
-        with(figures.packets, 2),
-        with(figures.bytes, 0),
-        figures.overhead.map_or_else(|| "-".to_owned(), |overhead| with(overhead, 2)),
-        time(figures.latency.p50),
-        time(figures.latency.p99),
-        time(figures.latency.max),
+        with_half_width(figures.lost, 1),
+        with_half_width(figures.duplicated, 1),
+        with_half_width(figures.packets, 2),
+        with_half_width(figures.bytes, 0),
+        figures.overhead.map_or_else(|| "-".to_owned(), |overhead| with_half_width(overhead, 2)),
+        format_time(figures.latency.p50),
+        format_time(figures.latency.p99),
+        format_time(figures.latency.max),
     ]
 }
 
-fn with(interval: Interval, decimals: usize) -> String {
+fn with_half_width(interval: ConfidenceInterval, decimals: usize) -> String {
     let half = (interval.high - interval.low) / 2.0;
     if half.is_finite() {
         format!("{:.decimals$} ±{half:.decimals$}", interval.value)

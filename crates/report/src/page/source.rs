@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::scrolling;
+use super::scrollable;
 use crate::escape;
 use qoslab_study::scenario::axis::Axis;
 use qoslab_study::sweep::Study;
@@ -13,14 +13,14 @@ pub(super) fn section(study: &Study) -> Markup {
     let scenario = &cell.result.scenario;
     let values =
         |axis: &Axis| axis.values.iter().map(|it| it.text.as_str()).collect::<Vec<_>>().join(", ");
-    let text = html! { pre { code { (escape::visible(&scenario.source)) } } };
+    let text = html! { pre { code { (escape::multiline(&scenario.source)) } } };
     let is_axis = |path: &str| study.axes.iter().any(|axis| axis.path == path);
     let settings = scenario.settings.iter().filter(|it| !is_axis(&it.path));
-    let settings: Vec<_> = settings.map(|it| escape::visible(&it.to_string())).collect();
+    let settings: Vec<_> = settings.map(|it| escape::multiline(&it.to_string())).collect();
     html! {
         section #scenario aria-labelledby="scenario-title" {
             h2 #scenario-title { "Scenario" }
-            p { "As it stood in " code { (escape::visible(&scenario.path)) } "." }
+            p { "As it stood in " code { (escape::multiline(&scenario.path)) } "." }
             @if !settings.is_empty() {
                 p { "Set over the file:" }
                 ul { @for setting in settings { li { code { "--set " (setting) } } } }
@@ -32,7 +32,7 @@ pub(super) fn section(study: &Study) -> Markup {
                     (values(axis))
                 } } }
             }
-            (scrolling("The scenario's text", &text))
+            (scrollable("The scenario's text", &text))
         }
     }
 }

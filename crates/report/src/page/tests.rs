@@ -7,15 +7,15 @@ use super::*;
 use crate::chart::palette;
 use qoslab_sim::trial::Trial;
 use qoslab_study::choose::Objective;
-use qoslab_study::gate::Gate;
+use qoslab_study::fixtures::{broken_outcome, scenario, study};
 use qoslab_study::plan::{Selection, plan};
+use qoslab_study::runner::Runner;
 use qoslab_study::scenario::Scenario;
-use qoslab_study::testing::{broken_outcome, scenario, study};
 
 const HOSTILE: &str =
     "<script>alert(1)</script> \" onload=x ::error::y %0A =1+1 \x1b]0;z\x07 \u{202e}desrever";
 
-fn whole<'a>(study: &'a Study, charts: &'a [Chart]) -> Page<'a> {
+fn plain_page<'a>(study: &'a Study, charts: &'a [Chart]) -> Page<'a> {
     static OPTIONS: ChartOptions =
         ChartOptions { needs: Vec::new(), objective: Objective::Packets };
     let (options, command) = (&OPTIONS, "qoslab run swept.toml");
@@ -23,19 +23,19 @@ fn whole<'a>(study: &'a Study, charts: &'a [Chart]) -> Page<'a> {
 }
 
 /// A study of one cell in which QoS 2 breaks its promise.
-fn broken(change: impl Fn(&mut Scenario)) -> Study {
+fn violated_study(change: impl Fn(&mut Scenario)) -> Study {
     let mut scenario = scenario("need = [\"qos0.lost <= 5%\"]\nsometimes = [\"loss\"]");
     change(&mut scenario);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let plans = plan(vec![scenario], &Selection::default()).unwrap();
-    let gate = Gate { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+    let gate = Runner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
     let result = gate.run(plans, &|trial: &Trial| Ok(broken_outcome(trial)), &()).remove(0);
-    let cells = vec![Cell { values: Vec::new(), result }];
+    let cells = vec![StudyCell { values: Vec::new(), result }];
     Study { axes: Vec::new(), cells, timelines: Vec::new() }
 }
 
 fn hostile() -> Study {
-    broken(|scenario| {
+    violated_study(|scenario| {
         scenario.name = HOSTILE.to_owned();
         scenario.about = HOSTILE.to_owned();
         scenario.path = HOSTILE.to_owned();
@@ -58,28 +58,28 @@ fn chart() -> Chart {
 }
 
 #[test]
-fn a_small_page_reads_so() {
+fn a_small_page_matches_its_snapshot() {
     let study = study(&[0, 20], &[1]);
-    let text = page(&whole(&study, &[]));
+    let text = page(&plain_page(&study, &[]));
     let (_, body) = text.split_once("</head>").unwrap();
     insta::assert_snapshot!("page.html", body.replace("><", ">\n<"));
 }
 
 #[test]
-fn nothing_of_a_scenario_becomes_markup_or_moves_the_text() {
+fn scenario_text_is_never_markup_or_control_characters() {
     let study = hostile();
-    let text = page(&Page { command: HOSTILE, ..whole(&study, &[]) });
+    let text = page(&Page { command: HOSTILE, ..plain_page(&study, &[]) });
     assert!(!text.contains("<script") && text.contains("&lt;script&gt;alert(1)"), "{text}");
     assert!(text.chars().all(|char| !char.is_control() || matches!(char, '\n' | '\t')));
     assert!(!text.contains('\u{202e}') && text.contains(r"\u{202e}desrever"));
 }
 
 #[test]
-fn the_policy_names_the_style_that_is_there() {
+fn the_content_policy_has_the_hash_of_the_style() {
     use base64::Engine;
     use sha2::Digest;
     let study = study(&[0], &[1]);
-    let text = page(&whole(&study, &[]));
+    let text = page(&plain_page(&study, &[]));
     let (_, rest) = text.split_once("<style>").unwrap();
     let (style, _) = rest.split_once("</style>").unwrap();
     let hash = base64::engine::general_purpose::STANDARD.encode(sha2::Sha256::digest(style));
@@ -92,7 +92,7 @@ fn the_policy_names_the_style_that_is_there() {
 #[test]
 fn the_page_recolours_what_charts_are_drawn_in() {
     let style = include_str!("style.css");
-    let colours = [palette::INK, palette::FAINT, palette::MESH, palette::GROUND];
+    let colours = [palette::INK, palette::MUTED, palette::GRID, palette::BACKGROUND];
     for colour in colours.into_iter().chain(palette::QOS).map(palette::hex) {
         for what in ["fill", "stroke"] {
             let rule = format!(".picture [{what}=\"{colour}\" i] {{ {what}: ");
@@ -104,7 +104,7 @@ fn the_page_recolours_what_charts_are_drawn_in() {
 #[test]
 fn two_axes_make_a_map_of_commands() {
     let study = study(&[0, 20], &[1, 4]);
-    let text = page(&whole(&study, &[]));
+    let text = page(&plain_page(&study, &[]));
     let (_, map) = text.split_once("id=\"map\"").unwrap();
     let (map, _) = map.split_once("</section>").unwrap();
     assert_eq!(map.matches("qoslab run swept.toml --set link.sensor.loss=").count(), 4);
@@ -112,11 +112,14 @@ fn two_axes_make_a_map_of_commands() {
 }
 
 #[test]
-fn failures_and_baselines_are_told() {
-    let study = broken(|_| {});
-    let comparison =
-        Comparison { against: "last week".to_owned(), identical: 8, ..Comparison::default() };
-    let text = page(&Page { baseline: Some(&comparison), ..whole(&study, &[]) });
+fn failures_and_baselines_are_reported() {
+    let study = violated_study(|_| {});
+    let comparison = BaselineComparison {
+        baseline_path: "last week".to_owned(),
+        identical: 8,
+        ..BaselineComparison::default()
+    };
+    let text = page(&Page { baseline: Some(&comparison), ..plain_page(&study, &[]) });
     assert!(text.contains("exactly-once broken: message #7 of `sensor` delivered twice"));
     assert!(text.contains("MUST [MQTT-4.3.3-2]"));
     assert!(text.contains("qoslab run by-hand.toml --trial "));
@@ -138,12 +141,12 @@ fn pages_are_written_for_a_browser() {
     let studies = [
         ("sweep", study(&[0, 5, 20], &[1, 4])),
         ("run", study(&[5], &[1])),
-        ("broken", broken(|_| {})),
+        ("broken", violated_study(|_| {})),
         ("hostile", hostile()),
     ];
     for (name, study) in &studies {
         let charts = [chart()];
-        let told = Page { decision: Some(&decision), ..whole(study, &charts) };
-        std::fs::write(folder.join(format!("{name}.html")), page(&told)).unwrap();
+        let page_data = Page { decision: Some(&decision), ..plain_page(study, &charts) };
+        std::fs::write(folder.join(format!("{name}.html")), page(&page_data)).unwrap();
     }
 }

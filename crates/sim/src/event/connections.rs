@@ -2,32 +2,32 @@
 
 use serde::Serialize;
 
-use qoslab_core::base::draw::Key;
+use qoslab_core::base::draw::DrawKey;
 use qoslab_core::base::name::{ClientIndex, Connection, Node};
 use qoslab_core::base::time::Span;
 use qoslab_core::mqtt::settings::Backoff;
 
 /// A pause doubles at most so often.
-const MOST_DOUBLINGS: u32 = 20;
+const MAX_DOUBLINGS: u32 = 20;
 
 /// Every connection of the trial and what its two ends make of it. Over datagrams opening is local:
 /// a client has a connection at once; over TCP it has it after the handshake. The broker has it
 /// when its first CONNECT arrives.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
-    known: Vec<Ends>,
+    all: Vec<ConnectionEnds>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Ends {
+pub(super) struct ConnectionEnds {
     client: ClientIndex,
-    at_client: End,
-    at_broker: End,
+    at_client: EndState,
+    at_broker: EndState,
 }
 
 /// What one end makes of a connection. Once closed it stays closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) enum End {
+pub(super) enum EndState {
     /// It has not heard of it.
     Unknown,
     Open,
@@ -36,16 +36,19 @@ pub(super) enum End {
 
 impl Connections {
     /// A new connection, of which neither end has heard.
-    pub(super) fn add(&mut self, client: ClientIndex) -> Connection {
-        let number =
-            u32::try_from(self.known.len()).expect("an event each, and so fewer than 2^32");
-        self.known.push(Ends { client, at_client: End::Unknown, at_broker: End::Unknown });
+    pub(super) fn create(&mut self, client: ClientIndex) -> Connection {
+        let number = u32::try_from(self.all.len()).expect("an event each, and so fewer than 2^32");
+        self.all.push(ConnectionEnds {
+            client,
+            at_client: EndState::Unknown,
+            at_broker: EndState::Unknown,
+        });
         Connection(number)
     }
 
     /// What a node makes of a connection.
-    pub(super) fn at(&mut self, node: Node, connection: Connection) -> &mut End {
-        let ends = &mut self.known[connection.0 as usize];
+    pub(super) fn end_mut(&mut self, node: Node, connection: Connection) -> &mut EndState {
+        let ends = &mut self.all[connection.0 as usize];
         match node {
             Node::Broker => &mut ends.at_broker,
             Node::Client(_) => &mut ends.at_client,
@@ -53,28 +56,28 @@ impl Connections {
     }
 
     pub(super) fn is_open(&self, node: Node, connection: Connection) -> bool {
-        let ends = &self.known[connection.0 as usize];
+        let ends = &self.all[connection.0 as usize];
         let end = match node {
             Node::Broker => ends.at_broker,
             Node::Client(_) => ends.at_client,
         };
-        end == End::Open
+        end == EndState::Open
     }
 
     /// The connections that an end still has open, and those that something still travels on.
-    pub(super) fn alive(&self, travelled: &[Connection]) -> Vec<(Connection, &Ends)> {
-        let numbered = (0..).map(Connection).zip(&self.known);
+    pub(super) fn live(&self, in_transit: &[Connection]) -> Vec<(Connection, &ConnectionEnds)> {
+        let numbered = (0..).map(Connection).zip(&self.all);
         let alive = numbered.filter(|(connection, ends)| {
-            ends.at_client == End::Open
-                || ends.at_broker == End::Open
-                || travelled.contains(connection)
+            ends.at_client == EndState::Open
+                || ends.at_broker == EndState::Open
+                || in_transit.contains(connection)
         });
         alive.collect()
     }
 
     /// Whose link a connection is on.
-    pub(super) fn client(&self, connection: Connection) -> ClientIndex {
-        self.known[connection.0 as usize].client
+    pub(super) fn client_of(&self, connection: Connection) -> ClientIndex {
+        self.all[connection.0 as usize].client
     }
 }
 
@@ -82,13 +85,13 @@ impl Connections {
 /// not at all, then the shortest pause and twice as long each time up to the longest, of which a
 /// share from a half to all is drawn from the client's luck, so that a fleet does not come back in
 /// step.
-pub(super) fn pause(backoff: Backoff, luck: Key, attempt: u32, nth: u32) -> Span {
+pub(super) fn backoff_delay(backoff: Backoff, draw_key: DrawKey, attempt: u32, nth: u32) -> Span {
     if attempt == 0 {
         return Span::ZERO;
     }
-    let doublings = (attempt - 1).min(MOST_DOUBLINGS);
+    let doublings = (attempt - 1).min(MAX_DOUBLINGS);
     let longest = backoff.min.times(1 << doublings).min(backoff.max);
-    let [word, ..] = luck.draw([attempt, nth, 0, 0]);
+    let [word, ..] = draw_key.draw([attempt, nth, 0, 0]);
     let half = longest.as_nanos() / 2;
     let drawn = (u128::from(half) * u128::from(word)) >> 32;
     longest - Span::from_nanos(u64::try_from(drawn).unwrap_or(half))

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::Ended;
-use super::simulation::{Simulation, Terms};
+use super::RunSummary;
+use super::simulation::{RunContext, Simulation};
 use crate::trial::Trial;
 use qoslab_core::base::event::Observer;
 use qoslab_core::base::name::PacketName;
@@ -17,7 +17,7 @@ use qoslab_core::mqtt::client::Client;
 
 /// Until when a packet over datagrams is held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub enum Until {
+pub enum ReleaseWhen {
     /// The next packet that goes the same way on that link has arrived.
     NextPacket,
     /// The last acknowledgement of its message's handshake on that hop was read.
@@ -28,25 +28,25 @@ pub enum Until {
 
 /// How a packet is held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Hold {
+pub struct DelayRule {
     /// Until when. If that never comes, until nothing else is left to do.
-    pub until: Until,
+    pub release_when: ReleaseWhen,
     /// Whether the packet itself is plain, and a copy of it is held back.
-    pub copy: bool,
+    pub delays_copy: bool,
 }
 
 /// A trial between two happenings.
-pub struct Moment<'a> {
+pub struct PausedTrial<'a> {
     /// How many packets were sent since every fault met its packet.
     pub choices: usize,
-    pub(super) take: &'a mut dyn FnMut() -> u128,
+    pub(super) take_fingerprint: &'a mut dyn FnMut() -> u128,
 }
 
 /// A trial that was looked at.
 #[derive(Debug)]
 pub struct Explored<O> {
     /// How it ended; `None` if it was left before.
-    pub ended: Option<Ended>,
+    pub summary: Option<RunSummary>,
     /// What its observer saw.
     pub observer: O,
     /// When it ended or was left.
@@ -57,15 +57,15 @@ pub struct Explored<O> {
     pub delays: Vec<(PacketName, Span)>,
 }
 
-impl Moment<'_> {
+impl PausedTrial<'_> {
     /// The fingerprint of the state: where it is the same, all that follows is the same, and how
     /// it is judged.
     pub fn fingerprint(&mut self) -> u128 {
-        (self.take)()
+        (self.take_fingerprint)()
     }
 }
 
-impl fmt::Debug for Moment<'_> {
+impl fmt::Debug for PausedTrial<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Moment").field("choices", &self.choices).finish_non_exhaustive()
     }
@@ -81,12 +81,12 @@ impl fmt::Debug for Moment<'_> {
 pub fn explore<O: Observer + Serialize>(
     trial: &Trial,
     observer: O,
-    holds: &[(PacketName, Hold)],
-    between: &mut dyn FnMut(Moment<'_>) -> ControlFlow<()>,
+    delay_rules: &[(PacketName, DelayRule)],
+    at_pause: &mut dyn FnMut(PausedTrial<'_>) -> ControlFlow<()>,
 ) -> Explored<O> {
     let settings = trial.setup.clients.iter().map(|client| Arc::new(client.settings.clone()));
     let clients = settings.map(Client::new).collect();
     let broker = Broker::new(trial.setup.broker.clone());
-    let terms = Terms::<()>::default();
-    Simulation::new(trial, clients, broker, observer, terms).explore(holds, between)
+    let run_context = RunContext::<()>::default();
+    Simulation::new(trial, clients, broker, observer, run_context).explore(delay_rules, at_pause)
 }

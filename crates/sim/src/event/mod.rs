@@ -48,28 +48,28 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use self::simulation::{Simulation, Terms};
+use self::simulation::{RunContext, Simulation};
 use self::workload::Workload;
-use crate::schedule::Transcript;
+use crate::schedule::RecordedRun;
 use crate::trial::Trial;
 use qoslab_core::base::event::Observer;
 use qoslab_core::mqtt::broker::Broker;
 use qoslab_core::mqtt::client::Client;
 use qoslab_core::mqtt::packet::Packet;
-use qoslab_core::network::overrule::Overrule;
+use qoslab_core::network::fate_override::FateOverride;
 
-pub use qoslab_core::base::ending::Ended;
+pub use qoslab_core::base::ending::RunSummary;
 
 mod connections;
 pub mod explore;
 mod faults;
 mod host;
-mod lines;
-mod muster;
+mod links;
 mod queue;
+mod readiness;
+pub(crate) mod sim_handle;
 mod simulation;
-pub(crate) mod stage;
-mod streams;
+mod tcp_connection;
 #[cfg(test)]
 mod tests;
 mod workload;
@@ -78,36 +78,36 @@ mod workload;
 #[derive(Debug, Default)]
 pub struct Options<'a, R = ()> {
     /// Has the last word on single fates; `()` has none to say.
-    pub overrule: R,
+    pub fate_override: R,
     /// Once it is true the trial ends soon, as
     /// [`Ending::Interrupted`](qoslab_core::base::ending::Ending::Interrupted).
     pub interrupt: Option<&'a AtomicBool>,
     /// Where all that luck decided is written down.
-    pub transcript: Option<&'a mut Transcript>,
+    pub transcript: Option<&'a mut RecordedRun>,
     /// Sees each packet as a value.
-    pub tap: Option<Rc<dyn Tap>>,
+    pub packet_tap: Option<Rc<dyn PacketTap>>,
 }
 
 /// Sees packets as values, for who wants their bytes: observers are told plain facts.
-pub trait Tap: fmt::Debug {
+pub trait PacketTap: fmt::Debug {
     /// A packet that is about to be told as [`Sent`](qoslab_core::base::event::Event::Sent). Resets are
     /// no packets of MQTT's, and do not come.
-    fn tap(&self, packet: &Packet);
+    fn packet_sent(&self, packet: &Packet);
 }
 
 impl<'a> Options<'a> {
     /// With a way to end it soon.
     #[must_use]
-    pub const fn until(interrupt: &'a AtomicBool) -> Self {
-        Self { overrule: (), interrupt: Some(interrupt), transcript: None, tap: None }
+    pub const fn with_interrupt(interrupt: &'a AtomicBool) -> Self {
+        Self { fate_override: (), interrupt: Some(interrupt), transcript: None, packet_tap: None }
     }
 }
 
-impl<R: Overrule> Options<'_, R> {
+impl<R: FateOverride> Options<'_, R> {
     /// With somebody who has the last word on single fates.
     #[must_use]
-    pub const fn under(overrule: R) -> Self {
-        Self { overrule, interrupt: None, transcript: None, tap: None }
+    pub const fn with_fate_override(fate_override: R) -> Self {
+        Self { fate_override: fate_override, interrupt: None, transcript: None, packet_tap: None }
     }
 }
 
@@ -116,26 +116,27 @@ impl<R: Overrule> Options<'_, R> {
 /// # Panics
 /// On a bug in qoslab: an endpoint that breaks its contract, or with
 /// [`Setup::wire`](crate::trial::Setup::wire) a packet that its encoding changes.
-pub fn run<O: Observer, R: Overrule>(
+pub fn run<O: Observer, R: FateOverride>(
     trial: &Trial,
     observer: O,
     options: Options<'_, R>,
-) -> (Ended, O) {
+) -> (RunSummary, O) {
     let settings = trial.setup.clients.iter().map(|client| Arc::new(client.settings.clone()));
     let clients = settings.map(Client::new).collect();
     let broker = Broker::new(trial.setup.broker.clone());
-    let Options { overrule, interrupt, transcript: slot, tap } = options;
-    let transcript = slot.is_some().then(Transcript::default);
-    let terms = Terms { overrule, interrupt, transcript, tap };
-    let ran = Simulation::new(trial, clients, broker, observer, terms).run();
-    if let (Some(slot), Some(transcript)) = (slot, ran.transcript) {
+    let Options { fate_override: overrule, interrupt, transcript: slot, packet_tap: tap } = options;
+    let transcript = slot.is_some().then(RecordedRun::default);
+    let run_context =
+        RunContext { fate_override: overrule, interrupt, transcript, packet_tap: tap };
+    let result = Simulation::new(trial, clients, broker, observer, run_context).run();
+    if let (Some(slot), Some(transcript)) = (slot, result.transcript) {
         *slot = transcript;
     }
-    (ran.ended, ran.observer)
+    (result.summary, result.observer)
 }
 
 /// The trial with all that luck decided in a run of it, on whichever engine, and nothing left to
 /// luck.
-pub(super) fn without_luck(trial: &Trial, transcript: &Transcript) -> Trial {
-    trial.scheduled(transcript, Workload::timings(&trial.setup, trial.seed))
+pub(super) fn to_deterministic(trial: &Trial, transcript: &RecordedRun) -> Trial {
+    trial.to_deterministic(transcript, Workload::message_timings(&trial.setup, trial.seed))
 }

@@ -10,7 +10,7 @@ use qoslab_core::base::time::Time;
 /// Where a kind of happening stands among others of the same instant: lower goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(super) enum Class {
+pub(super) enum EventClass {
     /// A packet reaches a node.
     Arrival = 0,
     /// An application acts, or a client dials.
@@ -23,30 +23,30 @@ pub(super) enum Class {
 
 /// One thing that is to happen. The number says to whom or what, by position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) enum Happening {
+pub(super) enum QueuedEvent {
     /// A packet arrives: its place among those under way.
     Arrival(u32),
     /// Something is due on one direction of a TCP connection: twice the connection's number, and
     /// one more for the way down.
-    Stream(u32),
+    TcpDue(u32),
     /// A stream publishes its next message.
     Publish(u32),
     /// A client subscribes, unsubscribes, leaves or comes back: its place in the plan.
-    Act(u32),
+    ApplicationAction(u32),
     /// A client opens a connection.
-    Dial(u32),
+    Connect(u32),
     /// The traffic may begin.
-    Begin,
+    TrafficStart,
     /// A client's link goes down or comes up.
     Outage(u32),
     /// A fault befalls: its place in the trial's list.
     Fault(u32),
     /// What a fault did is over: its place among the engine's remedies.
-    Mend(u32),
+    FaultEnd(u32),
     /// A node's storage is written: the node's number.
     Snapshot(u32),
     /// A node wakes by its timer.
-    Wake(u32),
+    NodeTimer(u32),
 }
 
 /// The queue: ordered by time, then class, then insertion.
@@ -58,7 +58,7 @@ pub(super) enum Happening {
 /// So an entry goes to the back of a sorted run where it fits, and only otherwise into the heap;
 /// the next is the first of the runs' fronts and the heap's top.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(super) struct EventQueue {
     runs: [VecDeque<u128>; RUNS],
     heap: BinaryHeap<Reverse<u128>>,
     /// The first entry of each run and, last, of the heap; [`NONE`] where there is none.
@@ -69,7 +69,7 @@ pub(super) struct Queue {
 }
 
 /// After every entry.
-const NONE: u128 = u128::MAX;
+const NO_ENTRY: u128 = u128::MAX;
 
 /// A few links of different delays each fill a run; more would cost more than they save.
 const RUNS: usize = 4;
@@ -81,48 +81,48 @@ const NUMBER_BITS: u32 = 28;
 /// The highest number that a [`Happening`] can carry: so many packets under way, streams, clients.
 pub(super) const MAX_NUMBER: usize = (1 << NUMBER_BITS) - 1;
 
-impl Default for Queue {
+impl Default for EventQueue {
     fn default() -> Self {
         Self {
             runs: Default::default(),
             heap: BinaryHeap::new(),
-            fronts: [NONE; RUNS + 1],
+            fronts: [NO_ENTRY; RUNS + 1],
             backs: [0; RUNS],
             inserted: 0,
         }
     }
 }
 
-impl Queue {
+impl EventQueue {
     /// Adds a happening; one that is never to happen is not added.
     #[inline]
-    pub(super) fn push(&mut self, at: Time, happening: Happening) {
+    pub(super) fn push(&mut self, at: Time, event: QueuedEvent) {
         if at.as_nanos() >> TIME_BITS != 0 {
             return;
         }
-        let (class, which, number) = happening.unpack();
-        debug_assert!(number as usize <= MAX_NUMBER, "{happening:?} does not fit");
-        let moment = at.as_nanos() << 2 | u64::from(class as u8);
-        let rest = (self.inserted << 2 | which) << NUMBER_BITS | u64::from(number);
+        let (class, kind, number) = event.to_parts();
+        debug_assert!(number as usize <= MAX_NUMBER, "{event:?} does not fit");
+        let time_and_class = at.as_nanos() << 2 | u64::from(class as u8);
+        let order_kind_number = (self.inserted << 2 | kind) << NUMBER_BITS | u64::from(number);
         self.inserted += 1;
-        self.insert(u128::from(moment) << 64 | u128::from(rest));
+        self.insert(u128::from(time_and_class) << 64 | u128::from(order_kind_number));
     }
 
     /// Takes the next happening, unless it comes after `deadline`.
     #[inline]
-    pub(super) fn pop_until(&mut self, deadline: Time) -> Option<(Time, Happening)> {
-        let (entry, place) = self.first();
-        if entry == NONE || time_of(entry) > deadline {
+    pub(super) fn pop_until(&mut self, deadline: Time) -> Option<(Time, QueuedEvent)> {
+        let (entry, run) = self.earliest();
+        if entry == NO_ENTRY || time_of(entry) > deadline {
             return None;
         }
-        self.remove_front(place);
-        Some((time_of(entry), happening_of(entry)))
+        self.remove_front(run);
+        Some((time_of(entry), event_of(entry)))
     }
 
     /// When the next happening comes; [`Time::NEVER`] if there is none.
-    pub(super) fn next_time(&self) -> Time {
-        match self.first().0 {
-            NONE => Time::NEVER,
+    pub(super) fn next_event_time(&self) -> Time {
+        match self.earliest().0 {
+            NO_ENTRY => Time::NEVER,
             entry => time_of(entry),
         }
     }
@@ -130,13 +130,13 @@ impl Queue {
     /// Adds an entry behind the latest that it may follow.
     #[inline]
     fn insert(&mut self, entry: u128) {
-        let mut best = None;
+        let mut latest_run = None;
         for (place, &back) in self.backs.iter().enumerate() {
-            if back <= entry && best.is_none_or(|(latest, _)| back > latest) {
-                best = Some((back, place));
+            if back <= entry && latest_run.is_none_or(|(latest, _)| back > latest) {
+                latest_run = Some((back, place));
             }
         }
-        let Some((_, place)) = best else {
+        let Some((_, place)) = latest_run else {
             self.heap.push(Reverse(entry));
             self.fronts[RUNS] = self.fronts[RUNS].min(entry);
             return;
@@ -148,7 +148,7 @@ impl Queue {
 
     /// The first entry and where it is.
     #[inline]
-    fn first(&self) -> (u128, usize) {
+    fn earliest(&self) -> (u128, usize) {
         let mut first = (self.fronts[RUNS], RUNS);
         for (place, &front) in self.fronts[..RUNS].iter().enumerate() {
             let sooner = front < first.0;
@@ -159,25 +159,25 @@ impl Queue {
     }
 
     #[inline]
-    fn remove_front(&mut self, place: usize) {
-        let Some(run) = self.runs.get_mut(place) else {
+    fn remove_front(&mut self, run_index: usize) {
+        let Some(entries) = self.runs.get_mut(run_index) else {
             self.heap.pop();
-            self.fronts[RUNS] = self.heap.peek().map_or(NONE, |Reverse(entry)| *entry);
+            self.fronts[RUNS] = self.heap.peek().map_or(NO_ENTRY, |Reverse(entry)| *entry);
             return;
         };
-        run.pop_front();
-        self.fronts[place] = run.front().copied().unwrap_or(NONE);
-        if run.is_empty() {
-            self.backs[place] = 0;
+        entries.pop_front();
+        self.fronts[run_index] = entries.front().copied().unwrap_or(NO_ENTRY);
+        if entries.is_empty() {
+            self.backs[run_index] = 0;
         }
     }
 
     /// All that is to happen, in order.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (Time, Happening)> {
+    pub(super) fn sorted_events(&self) -> impl Iterator<Item = (Time, QueuedEvent)> {
         let heap = self.heap.iter().map(|Reverse(entry)| entry);
         let mut all: Vec<u128> = self.runs.iter().flatten().chain(heap).copied().collect();
         all.sort_unstable();
-        all.into_iter().map(|entry| (time_of(entry), happening_of(entry)))
+        all.into_iter().map(|entry| (time_of(entry), event_of(entry)))
     }
 
     /// Whether insertions can no longer be numbered: after 17 thousand million of them.
@@ -193,43 +193,43 @@ const fn time_of(entry: u128) -> Time {
 
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "takes an entry apart")]
-const fn happening_of(entry: u128) -> Happening {
+const fn event_of(entry: u128) -> QueuedEvent {
     let number = entry as u32 & MAX_NUMBER as u32;
     let which = (entry as u32 >> NUMBER_BITS) & 0b11;
     let class = (entry >> 64) as u8 & 0b11;
-    Happening::pack(class, which, number)
+    QueuedEvent::from_parts(class, which, number)
 }
 
-impl Happening {
-    const fn unpack(self) -> (Class, u64, u32) {
+impl QueuedEvent {
+    const fn to_parts(self) -> (EventClass, u64, u32) {
         match self {
-            Self::Arrival(n) => (Class::Arrival, 0, n),
-            Self::Stream(n) => (Class::Arrival, 1, n),
-            Self::Publish(n) => (Class::Application, 0, n),
-            Self::Act(n) => (Class::Application, 1, n),
-            Self::Dial(n) => (Class::Application, 2, n),
-            Self::Begin => (Class::Application, 3, 0),
-            Self::Outage(n) => (Class::Fault, 0, n),
-            Self::Fault(n) => (Class::Fault, 1, n),
-            Self::Mend(n) => (Class::Fault, 2, n),
-            Self::Snapshot(n) => (Class::Fault, 3, n),
-            Self::Wake(n) => (Class::Timer, 0, n),
+            Self::Arrival(n) => (EventClass::Arrival, 0, n),
+            Self::TcpDue(n) => (EventClass::Arrival, 1, n),
+            Self::Publish(n) => (EventClass::Application, 0, n),
+            Self::ApplicationAction(n) => (EventClass::Application, 1, n),
+            Self::Connect(n) => (EventClass::Application, 2, n),
+            Self::TrafficStart => (EventClass::Application, 3, 0),
+            Self::Outage(n) => (EventClass::Fault, 0, n),
+            Self::Fault(n) => (EventClass::Fault, 1, n),
+            Self::FaultEnd(n) => (EventClass::Fault, 2, n),
+            Self::Snapshot(n) => (EventClass::Fault, 3, n),
+            Self::NodeTimer(n) => (EventClass::Timer, 0, n),
         }
     }
 
-    const fn pack(class: u8, which: u32, number: u32) -> Self {
-        match (class, which) {
+    const fn from_parts(class: u8, kind: u32, number: u32) -> Self {
+        match (class, kind) {
             (0, 0) => Self::Arrival(number),
-            (0, _) => Self::Stream(number),
+            (0, _) => Self::TcpDue(number),
             (1, 0) => Self::Publish(number),
-            (1, 1) => Self::Act(number),
-            (1, 2) => Self::Dial(number),
-            (1, _) => Self::Begin,
+            (1, 1) => Self::ApplicationAction(number),
+            (1, 2) => Self::Connect(number),
+            (1, _) => Self::TrafficStart,
             (2, 0) => Self::Outage(number),
             (2, 1) => Self::Fault(number),
-            (2, 2) => Self::Mend(number),
+            (2, 2) => Self::FaultEnd(number),
             (2, _) => Self::Snapshot(number),
-            _ => Self::Wake(number),
+            _ => Self::NodeTimer(number),
         }
     }
 }
@@ -248,48 +248,48 @@ mod tests {
         assert!(Span::LIMIT.as_nanos() >> TIME_BITS == 0);
     }
 
-    fn happening(class: u8, number: u32) -> Happening {
-        Happening::pack(class >> 2, u32::from(class & 0b11), number)
+    fn event_from(class: u8, number: u32) -> QueuedEvent {
+        QueuedEvent::from_parts(class >> 2, u32::from(class & 0b11), number)
     }
 
     #[test]
     fn at_one_instant_arrivals_precede_applications_faults_and_timers() {
-        let mut queue = Queue::default();
+        let mut queue = EventQueue::default();
         let now = Time::from_nanos(5);
         let backwards = [
-            Happening::Wake(0),
-            Happening::Outage(1),
-            Happening::Dial(2),
-            Happening::Act(3),
-            Happening::Publish(4),
-            Happening::Arrival(5),
-            Happening::Arrival(4),
+            QueuedEvent::NodeTimer(0),
+            QueuedEvent::Outage(1),
+            QueuedEvent::Connect(2),
+            QueuedEvent::ApplicationAction(3),
+            QueuedEvent::Publish(4),
+            QueuedEvent::Arrival(5),
+            QueuedEvent::Arrival(4),
         ];
         for happening in backwards {
             queue.push(now, happening);
         }
-        queue.push(Time::from_nanos(4), Happening::Wake(9));
+        queue.push(Time::from_nanos(4), QueuedEvent::NodeTimer(9));
         let order: Vec<_> =
             std::iter::from_fn(|| queue.pop_until(Time::NEVER)).map(|(_, it)| it).collect();
         assert_eq!(
             order,
             [
-                Happening::Wake(9),
-                Happening::Arrival(5),
-                Happening::Arrival(4),
-                Happening::Dial(2),
-                Happening::Act(3),
-                Happening::Publish(4),
-                Happening::Outage(1),
-                Happening::Wake(0),
+                QueuedEvent::NodeTimer(9),
+                QueuedEvent::Arrival(5),
+                QueuedEvent::Arrival(4),
+                QueuedEvent::Connect(2),
+                QueuedEvent::ApplicationAction(3),
+                QueuedEvent::Publish(4),
+                QueuedEvent::Outage(1),
+                QueuedEvent::NodeTimer(0),
             ]
         );
     }
 
     #[test]
-    fn what_is_never_to_happen_is_not_kept() {
-        let mut queue = Queue::default();
-        queue.push(Time::NEVER, Happening::Wake(0));
+    fn an_event_at_time_never_is_not_queued() {
+        let mut queue = EventQueue::default();
+        queue.push(Time::NEVER, QueuedEvent::NodeTimer(0));
         assert_eq!(queue.pop_until(Time::NEVER), None);
     }
 
@@ -298,14 +298,14 @@ mod tests {
         fn the_order_is_time_then_class_then_insertion(
             pushes in prop::collection::vec((0..4_u64, 0..16_u8, 0..1_u32 << NUMBER_BITS), 0..60)
         ) {
-            let mut queue = Queue::default();
+            let mut queue = EventQueue::default();
             let mut expected = Vec::new();
             for (nanos, class, number) in pushes {
-                let (at, it) = (Time::from_nanos(nanos), happening(class, number));
+                let (at, it) = (Time::from_nanos(nanos), event_from(class, number));
                 queue.push(at, it);
                 expected.push((at, it));
             }
-            expected.sort_by_key(|(at, it)| (*at, it.unpack().0));
+            expected.sort_by_key(|(at, it)| (*at, it.to_parts().0));
             let order: Vec<_> = std::iter::from_fn(|| queue.pop_until(Time::NEVER)).collect();
             prop_assert_eq!(order, expected);
         }

@@ -6,89 +6,89 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::connections::{Connections, End};
+use super::connections::{Connections, EndState};
 use super::faults::Faults;
 use super::host::Host;
-use super::lines::{Envelope, Line, UnderWay, reset};
-use super::muster::Muster;
-use super::queue::{Class, Happening, Queue};
-use super::streams::Stream;
+use super::links::{ClientLink, PacketInFlight, PacketsInFlight, reset_meta};
+use super::queue::{EventClass, EventQueue, QueuedEvent};
+use super::readiness::Readiness;
+use super::tcp_connection::TcpConnection;
 use super::workload::Workload;
-use super::{Ended, Tap};
-use crate::schedule::{Outage, Transcript};
+use super::{PacketTap, RunSummary};
+use crate::schedule::{RecordedRun, ScheduledOutage};
 use crate::trace::TraceHash;
-use crate::trial::{Setup, StreamSetup, Trial};
-use doors::Doors;
-use held::Probe;
-use qoslab_core::base::draw::Key;
+use crate::trial::{PublisherSetup, Setup, Trial};
+use delayed::SearchHook;
+use inboxes::Inboxes;
+use qoslab_core::base::draw::DrawKey;
 use qoslab_core::base::ending::Ending;
-use qoslab_core::base::event::{Close, Event, Observer, Phase};
-use qoslab_core::base::name::{ClientIndex, Connection, Kind, Node, PacketName, Way};
+use qoslab_core::base::event::{CloseReason, Event, Observer, Phase};
+use qoslab_core::base::name::{ClientIndex, Connection, Direction, Node, PacketKind, PacketName};
 use qoslab_core::base::time::Time;
 use qoslab_core::mqtt::endpoint::{Endpoint, Input};
 use qoslab_core::mqtt::packet::Packet;
-use qoslab_core::mqtt::settings::Request;
-use qoslab_core::network::overrule::Overrule;
-use scripts::script_links;
+use qoslab_core::mqtt::settings::ClientRequest;
+use qoslab_core::network::fate_override::FateOverride;
+use recording::install_recorded_fates;
 
-mod actions;
+mod connection_lifecycle;
 mod crashes;
-mod dials;
-pub(crate) mod doors;
+mod delayed;
+mod endpoint_io;
 mod explore;
 mod faults;
-pub(crate) mod foreign;
-mod held;
+pub(crate) mod inboxes;
 mod phases;
-mod scripts;
-pub(crate) mod stage;
-mod streams;
+mod recording;
+pub(crate) mod sim_handle;
+pub(crate) mod sut_nodes;
+mod tcp;
 
 /// Everything of a running trial. Generic over the endpoints, so that tests can put others in.
 pub(crate) struct Simulation<'t, C, B, O, R> {
     setup: Arc<Setup>,
-    terms: Terms<'t, R>,
+    run_context: RunContext<'t, R>,
     now: Time,
     deadline: Time,
     phase: Phase,
-    queue: Queue,
+    queue: EventQueue,
     broker: Host<B>,
     clients: Vec<Host<C>>,
-    ways: Vec<WayOut>,
-    lines: Vec<Line>,
-    under_way: UnderWay,
+    connectors: Vec<Connector>,
+    links: Vec<ClientLink>,
+    in_flight: PacketsInFlight,
     connections: Connections,
     /// By connection number: those over TCP that are not over.
-    streams: Vec<Option<Box<Stream>>>,
+    tcp_connections: Vec<Option<Box<TcpConnection>>>,
     /// How many packets are in streams that quiescence waits for.
-    streaming: usize,
+    tcp_awaited: usize,
     /// How many nodes have messages in flight or queued.
-    owing: usize,
+    nodes_with_backlog: usize,
     /// A dead connection that one end still takes for alive, the last that was found.
-    unnoticed: Option<Connection>,
+    unnoticed_death: Option<Connection>,
     faults: Faults,
     /// How many crashed nodes are to start again.
-    restarting: usize,
+    restarts_pending: usize,
     /// How many more packets the node that is being told may send: it will crash.
-    may_send: Option<u32>,
+    sends_left: Option<u32>,
     /// The fault by which it will.
-    doom: Option<u32>,
+    pending_crash: Option<u32>,
     traffic_began: Time,
     /// When the traffic begins at the earliest, and whether a happening waits for that.
-    traffic_from: Time,
-    awaits_traffic: bool,
+    traffic_not_before: Time,
+    is_traffic_start_queued: bool,
     workload: Workload,
-    muster: Muster,
+    readiness: Readiness,
     /// How many nodes have a timer armed that quiescence waits for.
-    armed: usize,
+    nodes_with_timer: usize,
     /// How many clients are about to open a connection.
-    dialling: usize,
+    clients_connecting: usize,
     by_client_id: BTreeMap<Arc<str>, ClientIndex>,
     trace: TraceHash,
     /// What an explorer has it do, and sees of it.
-    probe: Option<Box<Probe>>,
+    search_hook: Option<Box<SearchHook>>,
     /// What waits for the nodes, where they are driven elsewhere.
-    doors: Option<Box<Doors>>,
+    inboxes: Option<Box<Inboxes>>,
     observer: O,
     events: u64,
     packets: u64,
@@ -96,104 +96,104 @@ pub(crate) struct Simulation<'t, C, B, O, R> {
 
 /// What a trial does not say about its run.
 #[derive(Default)]
-pub(crate) struct Terms<'t, R> {
-    pub(crate) overrule: R,
+pub(crate) struct RunContext<'t, R> {
+    pub(crate) fate_override: R,
     pub(crate) interrupt: Option<&'t AtomicBool>,
     /// Where all that luck decided is written down.
-    pub(crate) transcript: Option<Transcript>,
-    pub(crate) tap: Option<Rc<dyn Tap>>,
+    pub(crate) transcript: Option<RecordedRun>,
+    pub(crate) packet_tap: Option<Rc<dyn PacketTap>>,
 }
 
 /// A simulation that is over.
-pub(crate) struct Ran<O> {
-    pub(crate) ended: Ended,
+pub(crate) struct RunResult<O> {
+    pub(crate) summary: RunSummary,
     pub(crate) observer: O,
-    pub(crate) transcript: Option<Transcript>,
+    pub(crate) transcript: Option<RecordedRun>,
 }
 
 /// A client's way to a connection.
-struct WayOut {
-    current: Option<Connection>,
+struct Connector {
+    current_connection: Option<Connection>,
     /// When it opens the next; other such happenings in the queue are stale.
-    dials_at: Time,
+    connects_at: Time,
     /// How many it has opened.
-    dialled: u32,
+    connections_opened: u32,
     /// Whether its application wants it connected.
-    wanted: bool,
+    is_wanted: bool,
     /// What its application would have asked for while its node was down.
-    missed: Vec<Request>,
-    luck: Key,
+    missed_requests: Vec<ClientRequest>,
+    draw_key: DrawKey,
 }
 
 /// The broker's number among the nodes that wake up; a client's is one more than its index.
-const BROKER: u32 = 0;
+const BROKER_NUMBER: u32 = 0;
 /// The interrupt is looked at once in so many happenings; a power of two.
-const INTERRUPT_EVERY: u64 = 4096;
+const INTERRUPT_CHECK_INTERVAL: u64 = 4096;
 
 impl<'t, C, B, O, R> Simulation<'t, C, B, O, R>
 where
-    C: Endpoint<Request = Request> + Clone,
+    C: Endpoint<Request = ClientRequest> + Clone,
     B: Endpoint<Request = Infallible> + Clone,
     O: Observer,
-    R: Overrule,
+    R: FateOverride,
 {
     pub(super) fn new(
         trial: &Trial,
         clients: Vec<C>,
         broker: B,
         observer: O,
-        terms: Terms<'t, R>,
+        run_context: RunContext<'t, R>,
     ) -> Self {
         let setup = &trial.setup;
-        let root = Key::new(trial.seed);
-        let luck = root.child(b"client");
-        let ways = setup.clients.iter().map(|client| WayOut {
-            current: None,
-            dials_at: Time::NEVER,
-            dialled: 0,
-            wanted: true,
-            missed: Vec::new(),
-            luck: luck.child(client.name.as_bytes()),
+        let root = DrawKey::new(trial.seed);
+        let client_keys = root.child(b"client");
+        let connectors = setup.clients.iter().map(|client| Connector {
+            current_connection: None,
+            connects_at: Time::NEVER,
+            connections_opened: 0,
+            is_wanted: true,
+            missed_requests: Vec::new(),
+            draw_key: client_keys.child(client.name.as_bytes()),
         });
         let ids = (0..).zip(&setup.clients);
         let ids = ids.map(|(n, it)| (Arc::clone(&it.settings.client_id), ClientIndex(n)));
-        let mut lines: Vec<_> = setup.clients.iter().map(|it| Line::new(root, it)).collect();
-        script_links(setup, terms.transcript.is_some(), &mut lines);
+        let mut links: Vec<_> = setup.clients.iter().map(|it| ClientLink::new(root, it)).collect();
+        install_recorded_fates(setup, run_context.transcript.is_some(), &mut links);
         Self {
-            terms,
+            run_context: run_context,
             now: Time::ZERO,
             deadline: Time::ZERO + setup.deadline,
             phase: Phase::Connecting,
-            queue: Queue::default(),
+            queue: EventQueue::default(),
             broker: Host::new(broker, setup.broker_store),
             clients: clients
                 .into_iter()
                 .zip(&setup.clients)
                 .map(|(endpoint, client)| Host::new(endpoint, client.store))
                 .collect(),
-            ways: ways.collect(),
-            lines,
-            under_way: UnderWay::default(),
+            connectors: connectors.collect(),
+            links: links,
+            in_flight: PacketsInFlight::default(),
             connections: Connections::default(),
-            streams: Vec::new(),
-            streaming: 0,
-            owing: 0,
-            unnoticed: None,
+            tcp_connections: Vec::new(),
+            tcp_awaited: 0,
+            nodes_with_backlog: 0,
+            unnoticed_death: None,
             faults: Faults::new(setup, root),
-            restarting: 0,
-            may_send: None,
-            doom: None,
+            restarts_pending: 0,
+            sends_left: None,
+            pending_crash: None,
             traffic_began: Time::ZERO,
-            traffic_from: setup.schedule.as_ref().map_or(Time::ZERO, |it| it.traffic),
-            awaits_traffic: false,
+            traffic_not_before: setup.schedule.as_ref().map_or(Time::ZERO, |it| it.traffic_start),
+            is_traffic_start_queued: false,
             workload: Workload::new(setup, trial.seed),
-            muster: Muster::new(setup),
-            armed: 0,
-            dialling: 0,
+            readiness: Readiness::new(setup),
+            nodes_with_timer: 0,
+            clients_connecting: 0,
             by_client_id: ids.collect(),
             trace: TraceHash::new(),
-            probe: None,
-            doors: None,
+            search_hook: None,
+            inboxes: None,
             observer,
             events: 0,
             packets: 0,
@@ -202,10 +202,10 @@ where
     }
 
     /// Runs to the end.
-    pub(super) fn run(mut self) -> Ran<O> {
-        self.begin();
+    pub(super) fn run(mut self) -> RunResult<O> {
+        self.start();
         let ending = loop {
-            if let Some(ending) = self.step() {
+            if let Some(ending) = self.dispatch_next() {
                 break ending;
             }
         };
@@ -214,198 +214,204 @@ where
 
     /// Takes up one happening; how the trial ended, if there is none left.
     #[inline]
-    fn step(&mut self) -> Option<Ending> {
-        if self.advance() {
+    fn dispatch_next(&mut self) -> Option<Ending> {
+        if self.advance_phase() {
             return Some(Ending::Quiescent);
         }
         if self.events >= self.setup.max_events || self.queue.is_exhausted() {
             return Some(Ending::EventLimit);
         }
-        if self.events.is_multiple_of(INTERRUPT_EVERY) && self.is_interrupted() {
+        if self.events.is_multiple_of(INTERRUPT_CHECK_INTERVAL) && self.is_interrupted() {
             return Some(Ending::Interrupted);
         }
-        let Some((now, happening)) = self.queue.pop_until(self.deadline) else {
-            if self.release_all() {
+        let Some((now, event)) = self.queue.pop_until(self.deadline) else {
+            if self.release_all_delayed() {
                 return None;
             }
             self.now = self.deadline;
             return Some(Ending::Deadline);
         };
         self.now = now;
-        self.take_up(happening);
+        self.dispatch(event);
         None
     }
 
-    fn finish(mut self, ending: Ending) -> Ran<O> {
-        self.enter(Phase::Over);
-        self.write_links_down();
-        let Self { now, events, packets, trace, observer, terms, .. } = self;
-        let ended = Ended { ending, at: now, events, packets, trace_hash: trace.finish() };
-        Ran { ended, observer, transcript: terms.transcript }
+    fn finish(mut self, ending: Ending) -> RunResult<O> {
+        self.enter_phase(Phase::Over);
+        self.record_link_fates();
+        let Self { now, events, packets, trace, observer, run_context: terms, .. } = self;
+        let summary = RunSummary { ending, at: now, events, packets, trace_hash: trace.finish() };
+        RunResult { summary: summary, observer, transcript: terms.transcript }
     }
 
     fn is_interrupted(&self) -> bool {
-        self.terms.interrupt.is_some_and(|interrupt| interrupt.load(Ordering::Relaxed))
+        self.run_context.interrupt.is_some_and(|interrupt| interrupt.load(Ordering::Relaxed))
     }
 
     // ---- happenings ----
 
-    fn take_up(&mut self, happening: Happening) {
-        match happening {
-            Happening::Arrival(place) => self.arrive(place),
-            Happening::Stream(number) => self.stream_due(number),
-            Happening::Publish(stream) => self.publish(stream),
-            Happening::Act(planned) => {
-                self.turn(Class::Application);
-                let (client, request) = self.workload.act(planned);
-                self.act(client, request);
+    fn dispatch(&mut self, event: QueuedEvent) {
+        match event {
+            QueuedEvent::Arrival(place) => self.arrival_due(place),
+            QueuedEvent::TcpDue(number) => self.tcp_due(number),
+            QueuedEvent::Publish(stream) => self.publish_due(stream),
+            QueuedEvent::ApplicationAction(planned) => {
+                self.count_dispatch(EventClass::Application);
+                let (client, request) = self.workload.take_action(planned);
+                self.apply_application_request(client, request);
             }
-            Happening::Dial(client) => self.dial(ClientIndex(client)),
+            QueuedEvent::Connect(client) => self.open_connection(ClientIndex(client)),
             // The phase changes before the next happening.
-            Happening::Begin => {}
-            Happening::Outage(client) => self.change_outage(ClientIndex(client)),
-            Happening::Fault(fault) => self.fault_due(fault),
-            Happening::Mend(remedy) => self.mend(remedy),
-            Happening::Snapshot(node) => self.snapshot(node),
-            Happening::Wake(node) => self.wake(node),
+            QueuedEvent::TrafficStart => {}
+            QueuedEvent::Outage(client) => self.toggle_outage(ClientIndex(client)),
+            QueuedEvent::Fault(fault) => self.fault_due(fault),
+            QueuedEvent::FaultEnd(remedy) => self.end_fault(remedy),
+            QueuedEvent::Snapshot(node) => self.snapshot_due(node),
+            QueuedEvent::NodeTimer(node) => self.timer_due(node),
         }
     }
 
     /// A happening that is not stale is taken up.
-    fn turn(&mut self, class: Class) {
+    fn count_dispatch(&mut self, class: EventClass) {
         self.events += 1;
-        self.trace.turn(self.now, class as u8);
+        self.trace.record_dispatch(self.now, class as u8);
     }
 
-    fn publish(&mut self, stream: u32) {
-        let step = self.workload.step(stream);
-        if let Some(next) = step.next {
-            self.queue.push(next, Happening::Publish(stream));
+    fn publish_due(&mut self, publisher: u32) {
+        let step = self.workload.next_message(publisher);
+        if let Some(next) = step.next_time {
+            self.queue.push(next, QueuedEvent::Publish(publisher));
         }
         let Some(message) = step.publish else { return };
-        let message = self.marked(message);
-        let StreamSetup { client, qos, retain, expiry, .. } = self.setup.streams[stream as usize];
+        let message = self.with_payload_id(message);
+        let PublisherSetup { client, qos, retain, expiry, .. } =
+            self.setup.publishers[publisher as usize];
         // An application crashes with its client.
         if self.clients[client.index()].is_down {
             return;
         }
-        self.turn(Class::Application);
-        self.tell(&Event::Submitted { tag: message.tag });
-        self.ask_client(client, Request::Publish { message, qos, retain, expiry });
+        self.count_dispatch(EventClass::Application);
+        self.notify_observers(&Event::Submitted { tag: message.tag });
+        self.request_client(client, ClientRequest::Publish { message, qos, retain, expiry });
     }
 
-    fn wake(&mut self, node: u32) {
-        if node == BROKER {
-            if self.broker.woke(self.now, &mut self.queue, BROKER) {
-                self.turn(Class::Timer);
-                self.tell_broker(Input::Timeout);
-                self.timed_out(Node::Broker);
+    fn timer_due(&mut self, node: u32) {
+        if node == BROKER_NUMBER {
+            if self.broker.take_wakeup(self.now, &mut self.queue, BROKER_NUMBER) {
+                self.count_dispatch(EventClass::Timer);
+                self.handle_broker_input(Input::Timeout);
+                self.release_after_timeout(Node::Broker);
             }
             return;
         }
         let client = ClientIndex(node - 1);
-        if self.clients[client.index()].woke(self.now, &mut self.queue, node) {
-            self.turn(Class::Timer);
-            self.tell_client(client, Input::Timeout);
-            self.timed_out(Node::Client(client));
+        if self.clients[client.index()].take_wakeup(self.now, &mut self.queue, node) {
+            self.count_dispatch(EventClass::Timer);
+            self.handle_client_input(client, Input::Timeout);
+            self.release_after_timeout(Node::Client(client));
         }
     }
 
-    fn change_outage(&mut self, client: ClientIndex) {
+    fn toggle_outage(&mut self, client: ClientIndex) {
         if self.phase != Phase::Traffic {
             return;
         }
-        self.turn(Class::Fault);
-        let line = &mut self.lines[client.index()];
-        if line.link.is_down() {
-            line.link.set_down(false);
-            self.tell(&Event::OutageEnded { client });
-            self.plan_outage(client.index());
+        self.count_dispatch(EventClass::Fault);
+        let link = &mut self.links[client.index()];
+        if link.link_state.is_down() {
+            link.link_state.set_down(false);
+            self.notify_observers(&Event::OutageEnded { client });
+            self.schedule_outage(client.index());
         } else {
-            line.link.set_down(true);
-            let (at, lasts) =
-                (self.now.since(self.traffic_began), line.outage_ends.since(self.now));
-            if let Some(transcript) = &mut self.terms.transcript {
+            link.link_state.set_down(true);
+            let (at, duration) =
+                (self.now.since(self.traffic_began), link.outage_ends.since(self.now));
+            if let Some(transcript) = &mut self.run_context.transcript {
                 let outages = transcript.schedule.outages.entry(client).or_default();
-                outages.push(Outage { at, lasts });
+                outages.push(ScheduledOutage { at, lasts: duration });
             }
-            self.queue.push(line.outage_ends, Happening::Outage(client.0));
-            self.tell(&Event::OutageBegan { client });
+            self.queue.push(link.outage_ends, QueuedEvent::Outage(client.0));
+            self.notify_observers(&Event::OutageBegan { client });
         }
     }
 
-    fn plan_outage(&mut self, client: usize) {
-        let line = &mut self.lines[client];
-        if let Some((begins, ends)) = line.link.next_outage() {
-            line.outage_ends = ends;
-            self.queue.push(begins, Happening::Outage(client_index(client).0));
+    fn schedule_outage(&mut self, client: usize) {
+        let link = &mut self.links[client];
+        if let Some((begins, ends)) = link.link_state.next_outage() {
+            link.outage_ends = ends;
+            self.queue.push(begins, QueuedEvent::Outage(client_index(client).0));
         }
     }
 
-    fn arrive(&mut self, place: u32) {
-        self.turn(Class::Arrival);
-        let envelope = self.under_way.take(place);
-        let (name, connection) = (envelope.name, envelope.connection);
-        let node = receiver(name);
-        if envelope.packet.is_some() {
-            self.packet_arrived(node, envelope);
+    fn arrival_due(&mut self, slot: u32) {
+        self.count_dispatch(EventClass::Arrival);
+        let in_flight = self.in_flight.take(slot);
+        let (name, connection) = (in_flight.name, in_flight.connection);
+        let node = receiver_of(name);
+        if in_flight.packet.is_some() {
+            self.packet_arrived(node, in_flight);
             return;
         }
-        let open = *self.connections.at(node, connection) == End::Open;
+        let open = *self.connections.end_mut(node, connection) == EndState::Open;
         if open {
-            let line = &self.lines[name.client.index()];
-            let record = reset(name, line.headers);
-            self.tell(&Event::Arrived { node, connection, record: &record });
+            let link = &self.links[name.client.index()];
+            let record = reset_meta(name, link.headers);
+            self.notify_observers(&Event::Arrived { node, connection, packet: &record });
         }
-        self.hang(node, connection, Close::Reset);
+        self.close_end(node, connection, CloseReason::Reset);
     }
 
     /// A packet reached a node.
-    fn packet_arrived(&mut self, node: Node, envelope: Envelope) {
-        let Envelope { name, connection, .. } = envelope;
-        let end = *self.connections.at(node, connection);
+    fn packet_arrived(&mut self, node: Node, in_flight: PacketInFlight) {
+        let PacketInFlight { name, connection, .. } = in_flight;
+        let end = *self.connections.end_mut(node, connection);
         if self.is_down(node) {
-            self.nobody_reads(envelope);
-        } else if end == End::Unknown && name.kind == Kind::Connect {
-            *self.connections.at(node, connection) = End::Open;
+            self.discard(in_flight);
+        } else if end == EndState::Unknown && name.kind == PacketKind::Connect {
+            *self.connections.end_mut(node, connection) = EndState::Open;
             let client = name.client;
-            self.tell(&Event::Opened { node, connection, client });
-            self.tell_broker(Input::Opened(connection));
-            self.bring(node, envelope);
-        } else if end == End::Open {
-            self.bring(node, envelope);
+            self.notify_observers(&Event::Opened { node, connection, client });
+            self.handle_broker_input(Input::Opened(connection));
+            self.deliver_packet(node, in_flight);
+        } else if end == EndState::Open {
+            self.deliver_packet(node, in_flight);
         } else {
-            self.nobody_reads(envelope);
-            if !self.is_dark(connection) {
+            self.discard(in_flight);
+            if !self.is_silently_dead(connection) {
                 self.send_reset(node, name.client, connection);
             }
         }
     }
 
     /// A node's endpoint gets a packet.
-    fn read(&mut self, node: Node, envelope: Envelope) {
-        let fault = self.fault_on_arrival(&envelope.name);
-        if self.dies_before_reading(fault) {
-            self.nobody_reads(envelope);
-            self.crash_by(fault);
+    fn hand_to_endpoint(&mut self, node: Node, in_flight: PacketInFlight) {
+        let fault = self.trigger_faults_on_arrival(&in_flight.name);
+        if self.is_crash_before_reading(fault) {
+            self.discard(in_flight);
+            self.apply_crash_fault(fault);
             return;
         }
-        let Envelope { name, connection, transmission, serial, packet } = envelope;
+        let PacketInFlight { name, connection, transmission, serial, packet } = in_flight;
         let packet = packet.expect("a reset is read by no endpoint");
-        self.announce(node, connection, name, &packet, serial);
+        self.record_arrival(node, connection, name, &packet, serial);
         match node {
-            Node::Broker => self.tell_broker(Input::Packet { connection, packet, transmission }),
+            Node::Broker => {
+                self.handle_broker_input(Input::Packet { connection, packet, transmission })
+            }
             Node::Client(client) => {
-                self.tell_client(client, Input::Packet { connection, packet, transmission });
+                self.handle_client_input(
+                    client,
+                    Input::Packet { connection, packet, transmission },
+                );
             }
         }
-        self.was_read(&name);
-        self.crash_by(fault);
+        self.release_after_handshake(&name);
+        self.apply_crash_fault(fault);
     }
 
     /// A packet is about to be handled.
     #[inline]
-    fn announce(
+    fn record_arrival(
         &mut self,
         node: Node,
         connection: Connection,
@@ -413,36 +419,40 @@ where
         packet: &Packet,
         serial: u32,
     ) {
-        let line = &self.lines[name.client.index()];
-        let record = line.record(packet, name, self.length_of(serial));
-        self.tell(&Event::Arrived { node, connection, record: &record });
+        let link = &self.links[name.client.index()];
+        let record = link.describe(packet, name, self.sut_length(serial));
+        self.notify_observers(&Event::Arrived { node, connection, packet: &record });
         if let (Node::Client(client), Phase::Connecting) = (node, self.phase) {
-            self.muster.arrived(client, packet);
+            self.readiness.packet_arrived(client, packet);
         }
     }
 
     /// A packet is lost with its connection, or at a node that does not know it.
-    fn nobody_reads(&mut self, envelope: Envelope) {
-        let Envelope { name, connection, serial, packet, .. } = envelope;
+    fn discard(&mut self, in_flight: PacketInFlight) {
+        let PacketInFlight { name, connection, serial, packet, .. } = in_flight;
         if let Some(packet) = packet {
-            let line = &self.lines[name.client.index()];
-            let record = line.record(&packet, name, self.length_of(serial));
-            self.tell(&Event::Unread { node: receiver(name), connection, record: &record });
+            let link = &self.links[name.client.index()];
+            let record = link.describe(&packet, name, self.sut_length(serial));
+            self.notify_observers(&Event::Discarded {
+                node: receiver_of(name),
+                connection,
+                packet: &record,
+            });
         }
     }
 
     #[inline]
-    fn tell(&mut self, event: &Event<'_>) {
+    fn notify_observers(&mut self, event: &Event<'_>) {
         self.trace.observe(self.now, event);
         self.observer.observe(self.now, event);
     }
 }
 
 /// The node that a packet is for.
-const fn receiver(name: PacketName) -> Node {
-    match name.way {
-        Way::Up => Node::Broker,
-        Way::Down => Node::Client(name.client),
+const fn receiver_of(name: PacketName) -> Node {
+    match name.direction {
+        Direction::Up => Node::Broker,
+        Direction::Down => Node::Client(name.client),
     }
 }
 

@@ -2,6 +2,6 @@
 
 mod delivery;
 mod faults;
+mod fixtures;
 mod phases;
-mod streams;
-mod world;
+mod tcp;

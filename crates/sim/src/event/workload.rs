@@ -5,241 +5,251 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::queue::Happening;
-use crate::schedule::{Schedule, Timing};
-use crate::trial::{ClientSetup, PayloadSize, Setup, StreamSetup};
-use qoslab_core::base::draw::Key;
-use qoslab_core::base::name::{ClientIndex, StreamIndex, Tag};
+use super::queue::QueuedEvent;
+use crate::schedule::{MessageTiming, Schedule};
+use crate::trial::{ClientSetup, PayloadSize, PublisherSetup, Setup};
+use qoslab_core::base::draw::DrawKey;
+use qoslab_core::base::name::{ClientIndex, MessageTag, PublisherIndex};
 use qoslab_core::base::time::{Span, Time};
 use qoslab_core::mqtt::packet::{Message, Payload};
-use qoslab_core::mqtt::settings::Request;
-use qoslab_core::network::link::origin;
-use qoslab_core::network::settings::Interval;
+use qoslab_core::mqtt::settings::ClientRequest;
+use qoslab_core::network::link::publisher_key;
+use qoslab_core::network::settings::IntervalDistribution;
 
 /// All that the applications have yet to do once the traffic began.
 pub(super) struct Workload {
     setup: Arc<Setup>,
-    streams: Vec<Stream>,
-    plan: Vec<Planned>,
-    unfinished: usize,
+    publishers: Vec<PublisherState>,
+    planned_actions: Vec<PlannedAction>,
+    unfinished_count: usize,
 }
 
 /// One stream at its next message. A message's time and size are drawn by its stream's name and
 /// its sequence number, so leaving messages out moves no other.
-struct Stream {
-    index: StreamIndex,
+struct PublisherState {
+    index: PublisherIndex,
     /// The stream's luck, which its packets share on every link.
-    origin: Key,
+    draw_key: DrawKey,
     /// When the traffic began.
-    began: Time,
+    traffic_start: Time,
     /// The message that is next, or the last one of all, at which the stream ends.
     sequence: u32,
     /// The time of that message.
-    at: Time,
+    next_time: Time,
     /// How many of [`StreamSetup::only`] are below that message.
-    passed: usize,
+    only_passed: usize,
 }
 
 /// What a stream is set to do, and the schedule that says when its messages come and how long they
 /// are; without one its luck does.
 #[derive(Clone, Copy)]
-struct Score<'a> {
-    stream: &'a StreamSetup,
+struct PublisherPlan<'a> {
+    setup: &'a PublisherSetup,
     schedule: Option<&'a Schedule>,
 }
 
 /// Something that a client's application does once.
-struct Planned {
+struct PlannedAction {
     after: Span,
     client: ClientIndex,
-    act: Act,
+    action: ApplicationAction,
 }
 
 /// A subscription is told by its place.
 #[derive(Clone, Copy)]
-enum Act {
+enum ApplicationAction {
     Subscribe(usize),
     Unsubscribe(usize),
-    Leave,
-    Return,
+    Disconnect,
+    Connect,
 }
 
 /// What a stream does when its time comes.
-pub(super) struct Step {
+pub(super) struct PublishStep {
     /// The message to publish, unless it is left out.
     pub(super) publish: Option<Message>,
     /// When the stream's time comes again.
-    pub(super) next: Option<Time>,
+    pub(super) next_time: Option<Time>,
 }
 
 impl Workload {
     pub(super) fn new(setup: &Arc<Setup>, seed: u64) -> Self {
-        let root = Key::new(seed);
-        let streams = (0..).map(StreamIndex).zip(&setup.streams).map(|(index, stream)| Stream {
-            index,
-            origin: origin(root, &stream.name),
-            began: Time::ZERO,
-            sequence: 0,
-            at: Time::ZERO,
-            passed: 0,
+        let root = DrawKey::new(seed);
+        let publishers = (0..).map(PublisherIndex).zip(&setup.publishers).map(|(index, stream)| {
+            PublisherState {
+                index,
+                draw_key: publisher_key(root, &stream.name),
+                traffic_start: Time::ZERO,
+                sequence: 0,
+                next_time: Time::ZERO,
+                only_passed: 0,
+            }
         });
-        let publishing = setup.streams.iter().filter(|stream| stream.count > 0).count();
-        let plan: Vec<_> = (0..)
+        let publishing = setup.publishers.iter().filter(|stream| stream.count > 0).count();
+        let planned_actions: Vec<_> = (0..)
             .zip(&setup.clients)
-            .flat_map(|(n, client)| plan(ClientIndex(n), client))
+            .flat_map(|(n, client)| planned_actions(ClientIndex(n), client))
             .collect();
         Self {
-            streams: streams.collect(),
-            unfinished: publishing + plan.len(),
-            plan,
+            publishers: publishers.collect(),
+            unfinished_count: publishing + planned_actions.len(),
+            planned_actions: planned_actions,
             setup: Arc::clone(setup),
         }
     }
 
     /// When each message comes after the start of the traffic, and how long it is; the last one of
     /// a stream is told even where it is left out, for the stream ends then.
-    pub(super) fn timings(setup: &Arc<Setup>, seed: u64) -> BTreeMap<(StreamIndex, u32), Timing> {
+    pub(super) fn message_timings(
+        setup: &Arc<Setup>,
+        seed: u64,
+    ) -> BTreeMap<(PublisherIndex, u32), MessageTiming> {
         let mut timings = BTreeMap::new();
-        for mut stream in Self::new(setup, seed).streams {
-            let score = Score::of(stream.index, setup);
-            let mut next = (score.stream.count > 0).then(|| stream.begin(score, Time::ZERO));
+        for mut publisher in Self::new(setup, seed).publishers {
+            let plan = PublisherPlan::for_publisher(publisher.index, setup);
+            let mut next = (plan.setup.count > 0).then(|| publisher.start(plan, Time::ZERO));
             while next.is_some() {
-                let (at, payload) = (stream.at.since(Time::ZERO), stream.payload_len(score));
-                timings.insert((stream.index, stream.sequence), Timing { at, payload });
-                next = stream.step(score).next;
+                let (at, payload) =
+                    (publisher.next_time.since(Time::ZERO), publisher.payload_len(plan));
+                timings
+                    .insert((publisher.index, publisher.sequence), MessageTiming { at, payload });
+                next = publisher.next_message(plan).next_time;
             }
         }
         timings
     }
 
     /// The luck of a stream's messages.
-    pub(super) fn origin(&self, stream: StreamIndex) -> Key {
-        self.streams[stream.index()].origin
+    pub(super) fn draw_key_of(&self, publisher: PublisherIndex) -> DrawKey {
+        self.publishers[publisher.index()].draw_key
     }
 
     /// The traffic begins: when each stream's time first comes, and when each planned act is due.
-    pub(super) fn begin(&mut self, now: Time) -> Vec<(Time, Happening)> {
+    pub(super) fn start(&mut self, now: Time) -> Vec<(Time, QueuedEvent)> {
         let mut first = Vec::new();
-        for (n, stream) in (0..).zip(&mut self.streams) {
-            let score = Score::of(stream.index, &self.setup);
-            if score.stream.count > 0 {
-                first.push((stream.begin(score, now), Happening::Publish(n)));
+        for (n, publisher) in (0..).zip(&mut self.publishers) {
+            let score = PublisherPlan::for_publisher(publisher.index, &self.setup);
+            if score.setup.count > 0 {
+                first.push((publisher.start(score, now), QueuedEvent::Publish(n)));
             }
         }
-        let acts = (0..).zip(&self.plan);
-        first.extend(acts.map(|(n, act)| (now + act.after, Happening::Act(n))));
+        let actions = (0..).zip(&self.planned_actions);
+        first.extend(actions.map(|(n, act)| (now + act.after, QueuedEvent::ApplicationAction(n))));
         first
     }
 
     /// A stream's time has come.
-    pub(super) fn step(&mut self, stream: u32) -> Step {
-        let stream = &mut self.streams[stream as usize];
-        let step = stream.step(Score::of(stream.index, &self.setup));
-        self.unfinished -= usize::from(step.next.is_none());
+    pub(super) fn next_message(&mut self, publisher: u32) -> PublishStep {
+        let publisher = &mut self.publishers[publisher as usize];
+        let step =
+            publisher.next_message(PublisherPlan::for_publisher(publisher.index, &self.setup));
+        self.unfinished_count -= usize::from(step.next_time.is_none());
         step
     }
 
     /// A planned act is due.
-    pub(super) fn act(&mut self, planned: u32) -> (ClientIndex, Request) {
-        self.unfinished -= 1;
-        let Planned { client, act, .. } = self.plan[planned as usize];
-        (client, act.request(&self.setup.clients[client.index()]))
+    pub(super) fn take_action(&mut self, index: u32) -> (ClientIndex, ClientRequest) {
+        self.unfinished_count -= 1;
+        let PlannedAction { client, action: act, .. } = self.planned_actions[index as usize];
+        (client, act.to_request(&self.setup.clients[client.index()]))
     }
 
     /// What of it is still to come: the next message of each stream that has not ended, and how
     /// many of the chosen ones were before it. What is planned is in the queue.
-    pub(super) fn rest(&self) -> impl Serialize + use<> {
-        let streams = self.streams.iter();
-        let next: Vec<_> = streams.map(|it| (it.sequence, it.passed)).collect();
-        (next, self.unfinished)
+    pub(super) fn remaining_state(&self) -> impl Serialize + use<> {
+        let streams = self.publishers.iter();
+        let next: Vec<_> = streams.map(|it| (it.sequence, it.only_passed)).collect();
+        (next, self.unfinished_count)
     }
 
     /// Whether everything is published and every planned act done.
     pub(super) const fn is_done(&self) -> bool {
-        self.unfinished == 0
+        self.unfinished_count == 0
     }
 }
 
-impl<'a> Score<'a> {
-    fn of(stream: StreamIndex, setup: &'a Setup) -> Self {
-        Self { stream: &setup.streams[stream.index()], schedule: setup.schedule.as_deref() }
+impl<'a> PublisherPlan<'a> {
+    fn for_publisher(publisher: PublisherIndex, setup: &'a Setup) -> Self {
+        Self { setup: &setup.publishers[publisher.index()], schedule: setup.schedule.as_deref() }
     }
 }
 
-impl Stream {
-    fn begin(&mut self, score: Score<'_>, now: Time) -> Time {
-        let spread = Interval::Uniform(Span::ZERO, score.stream.spread);
-        self.began = now;
-        self.at = now + spread.nth(self.origin.child(b"spread"), 0);
-        let first = self.next_stop(score, 0).unwrap_or(0);
-        self.go_to(score, first);
-        self.at
+impl PublisherState {
+    fn start(&mut self, plan: PublisherPlan<'_>, now: Time) -> Time {
+        let spread = IntervalDistribution::Uniform(Span::ZERO, plan.setup.spread);
+        self.traffic_start = now;
+        self.next_time = now + spread.sample_at(self.draw_key.child(b"spread"), 0);
+        let first = self.next_sequence(plan, 0).unwrap_or(0);
+        self.advance_to(plan, first);
+        self.next_time
     }
 
-    fn step(&mut self, score: Score<'_>) -> Step {
-        let publish = self.is_chosen(score).then(|| self.message(score));
-        let stop = self.next_stop(score, self.sequence + 1);
-        let next = stop.map(|sequence| {
-            self.go_to(score, sequence);
-            self.at
+    fn next_message(&mut self, plan: PublisherPlan<'_>) -> PublishStep {
+        let publish = self.is_chosen(plan).then(|| self.message(plan));
+        let next_sequence = self.next_sequence(plan, self.sequence + 1);
+        let next = next_sequence.map(|sequence| {
+            self.advance_to(plan, sequence);
+            self.next_time
         });
-        Step { publish, next }
+        PublishStep { publish, next_time: next }
     }
 
     /// The first message from `sequence` on that is not left out. The last of all is a stop in
     /// any case: the workload ends when it always ended.
-    fn next_stop(&mut self, score: Score<'_>, sequence: u32) -> Option<u32> {
-        let last = score.stream.count - 1;
+    fn next_sequence(&mut self, plan: PublisherPlan<'_>, sequence: u32) -> Option<u32> {
+        let last = plan.setup.count - 1;
         if sequence > last {
             return None;
         }
-        let Some(only) = &score.stream.only else { return Some(sequence) };
-        while only.get(self.passed).is_some_and(|&chosen| chosen < sequence) {
-            self.passed += 1;
+        let Some(only) = &plan.setup.only_sequences else { return Some(sequence) };
+        while only.get(self.only_passed).is_some_and(|&chosen| chosen < sequence) {
+            self.only_passed += 1;
         }
-        Some(only.get(self.passed).map_or(last, |&chosen| chosen.min(last)))
+        Some(only.get(self.only_passed).map_or(last, |&chosen| chosen.min(last)))
     }
 
-    fn is_chosen(&self, score: Score<'_>) -> bool {
-        let only = score.stream.only.as_ref();
-        only.is_none_or(|only| only.get(self.passed) == Some(&self.sequence))
+    fn is_chosen(&self, plan: PublisherPlan<'_>) -> bool {
+        let only = plan.setup.only_sequences.as_ref();
+        only.is_none_or(|only| only.get(self.only_passed) == Some(&self.sequence))
     }
 
-    fn go_to(&mut self, score: Score<'_>, sequence: u32) {
+    fn advance_to(&mut self, plan: PublisherPlan<'_>, sequence: u32) {
         let messages = self.sequence..sequence;
-        match score.stream.every {
-            _ if let Some(schedule) = score.schedule => {
-                let timing = schedule.timing(self.index, score.stream, sequence);
+        match plan.setup.every {
+            _ if let Some(schedule) = plan.schedule => {
+                let timing = schedule.timing(self.index, plan.setup, sequence);
                 // Messages come in their order, whatever is listed.
-                self.at = self.at.max(self.began + timing.at);
+                self.next_time = self.next_time.max(self.traffic_start + timing.at);
             }
-            Interval::Fixed(every) => self.at += every.times(messages.len() as u64),
+            IntervalDistribution::Fixed(every) => {
+                self.next_time += every.times(messages.len() as u64)
+            }
             every => {
-                let luck = self.origin.child(b"interval");
-                for before in messages {
-                    self.at += every.nth(luck, u64::from(before));
+                let interval_key = self.draw_key.child(b"interval");
+                for sequence in messages {
+                    self.next_time += every.sample_at(interval_key, u64::from(sequence));
                 }
             }
         }
         self.sequence = sequence;
     }
 
-    fn message(&self, score: Score<'_>) -> Message {
+    fn message(&self, plan: PublisherPlan<'_>) -> Message {
         Message {
-            topic: Arc::clone(&score.stream.topic),
-            payload: Payload::Filler(self.payload_len(score)),
-            tag: Tag::new(self.index, self.sequence, score.stream.qos, self.at),
+            topic: Arc::clone(&plan.setup.topic),
+            payload: Payload::Filler(self.payload_len(plan)),
+            tag: MessageTag::new(self.index, self.sequence, plan.setup.qos, self.next_time),
         }
     }
 
-    fn payload_len(&self, score: Score<'_>) -> u32 {
-        if let Some(schedule) = score.schedule {
-            return schedule.timing(self.index, score.stream, self.sequence).payload;
+    fn payload_len(&self, plan: PublisherPlan<'_>) -> u32 {
+        if let Some(schedule) = plan.schedule {
+            return schedule.timing(self.index, plan.setup, self.sequence).payload;
         }
-        match score.stream.payload {
+        match plan.setup.payload {
             PayloadSize::Fixed(len) => len,
             PayloadSize::Uniform(low, high) => {
-                let [word, ..] = self.origin.child(b"payload").draw([self.sequence, 0, 0, 0]);
+                let [word, ..] = self.draw_key.child(b"payload").draw([self.sequence, 0, 0, 0]);
                 let lengths = u64::from(high.saturating_sub(low)) + 1;
                 low + ((u64::from(word) * lengths) >> 32) as u32
             }
@@ -247,27 +257,38 @@ impl Stream {
     }
 }
 
-fn plan(client: ClientIndex, setup: &ClientSetup) -> impl Iterator<Item = Planned> {
+fn planned_actions(
+    client: ClientIndex,
+    setup: &ClientSetup,
+) -> impl Iterator<Item = PlannedAction> {
     let subscriptions = setup.subscriptions.iter().enumerate().flat_map(|(n, subscription)| {
-        let from = subscription.from.map(|after| (after, Act::Subscribe(n)));
-        let until = subscription.until.map(|after| (after, Act::Unsubscribe(n)));
+        let from = subscription.from.map(|after| (after, ApplicationAction::Subscribe(n)));
+        let until = subscription.until.map(|after| (after, ApplicationAction::Unsubscribe(n)));
         from.into_iter().chain(until)
     });
-    let absences = setup
-        .absences
-        .iter()
-        .flat_map(|absence| [(absence.at, Act::Leave), (absence.at + absence.lasts, Act::Return)]);
-    subscriptions.chain(absences).map(move |(after, act)| Planned { after, client, act })
+    let absence_actions = setup.offline_periods.iter().flat_map(|absence| {
+        [
+            (absence.at, ApplicationAction::Disconnect),
+            (absence.at + absence.lasts, ApplicationAction::Connect),
+        ]
+    });
+    subscriptions.chain(absence_actions).map(move |(after, act)| PlannedAction {
+        after,
+        client,
+        action: act,
+    })
 }
 
-impl Act {
-    fn request(self, client: &ClientSetup) -> Request {
-        let asked = |n: usize| &client.subscriptions[n].request;
+impl ApplicationAction {
+    fn to_request(self, client: &ClientSetup) -> ClientRequest {
+        let request_at = |n: usize| &client.subscriptions[n].request;
         match self {
-            Self::Subscribe(n) => Request::Subscribe(vec![asked(n).clone()]),
-            Self::Unsubscribe(n) => Request::Unsubscribe(vec![Arc::clone(&asked(n).filter)]),
-            Self::Leave => Request::Disconnect,
-            Self::Return => Request::Connect,
+            Self::Subscribe(n) => ClientRequest::Subscribe(vec![request_at(n).clone()]),
+            Self::Unsubscribe(n) => {
+                ClientRequest::Unsubscribe(vec![Arc::clone(&request_at(n).filter)])
+            }
+            Self::Disconnect => ClientRequest::Disconnect,
+            Self::Connect => ClientRequest::Connect,
         }
     }
 }

@@ -10,117 +10,125 @@ use std::task::{Context, Poll};
 
 use turmoil::net::UdpSocket;
 
-use super::scene::{Label, Place, Scene};
+use super::sim_context::{ConnectionEnd, PacketTag, SimContext};
 use super::{BROKER_HOST, PORT};
-use crate::event::stage::Taken;
-use qoslab_core::base::event::Close;
+use crate::event::sim_handle::ReceivedItem;
+use qoslab_core::base::event::CloseReason;
 use qoslab_core::shell::Datagram;
 
 /// Where datagrams come to: at a client one for each connection, at the broker one for all.
-pub(super) struct Post {
+pub(super) struct DatagramIo {
     socket: UdpSocket,
     /// What turmoil has brought, by number, and from where.
-    brought: RefCell<BTreeMap<u32, (Vec<u8>, SocketAddr)>>,
+    received: RefCell<BTreeMap<u32, (Vec<u8>, SocketAddr)>>,
 }
 
 /// So many are kept for the case that the network repeats them.
-const KEPT: usize = 1 << 16;
+const MAX_KEPT: usize = 1 << 16;
 /// The largest datagram of IPv4, and the number in front.
-const LARGEST: usize = 65_507;
+const MAX_DATAGRAM: usize = 65_507;
 
-impl Post {
+impl DatagramIo {
     pub(super) async fn open(port: u16) -> io::Result<Rc<Self>> {
         let socket = UdpSocket::bind(("0.0.0.0", port)).await?;
-        Ok(Rc::new(Self { socket, brought: RefCell::default() }))
+        Ok(Rc::new(Self { socket, received: RefCell::default() }))
     }
 
     /// A datagram by its number, and from where it came.
-    fn fetch(&self, serial: u32) -> Option<(Vec<u8>, SocketAddr)> {
-        let mut brought = self.brought.borrow_mut();
-        let mut bytes = vec![0; LARGEST];
+    fn find_datagram(&self, serial: u32) -> Option<(Vec<u8>, SocketAddr)> {
+        let mut received = self.received.borrow_mut();
+        let mut bytes = vec![0; MAX_DATAGRAM];
         while let Ok((length, from)) = self.socket.try_recv_from(&mut bytes) {
             if let Some((serial, datagram)) = bytes[..length].split_first_chunk() {
-                brought.insert(u32::from_be_bytes(*serial), (datagram.to_vec(), from));
+                received.insert(u32::from_be_bytes(*serial), (datagram.to_vec(), from));
             }
-            if brought.len() > KEPT {
-                brought.pop_first();
+            if received.len() > MAX_KEPT {
+                received.pop_first();
             }
         }
-        brought.get(&serial).cloned()
+        received.get(&serial).cloned()
     }
 }
 
 /// One end of a connection over datagrams.
-pub(super) struct DatagramEnd {
-    place: Place,
-    post: Rc<Post>,
+pub(super) struct DatagramConnection {
+    end: ConnectionEnd,
+    datagram_io: Rc<DatagramIo>,
     /// Where the other end is; the broker knows once it has heard from there.
     peer: Option<SocketAddr>,
     /// The datagram that has come and that turmoil has not brought.
-    awaited: Option<u32>,
+    awaited_serial: Option<u32>,
     is_closed: bool,
 }
 
-impl DatagramEnd {
-    pub(super) const fn new(place: Place, post: Rc<Post>) -> Self {
-        Self { place, post, peer: None, awaited: None, is_closed: false }
+impl DatagramConnection {
+    pub(super) const fn new(end: ConnectionEnd, datagram_io: Rc<DatagramIo>) -> Self {
+        Self {
+            end: end,
+            datagram_io: datagram_io,
+            peer: None,
+            awaited_serial: None,
+            is_closed: false,
+        }
     }
 }
 
-impl Datagram for DatagramEnd {
+impl Datagram for DatagramConnection {
     fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
-        let Some(scene) = Scene::current() else { return Poll::Pending };
-        let Place { connection, node } = self.place;
-        if self.awaited.is_none() {
-            match scene.with(|stage| stage.take(node, connection, context)) {
+        let Some(sim_context) = SimContext::current() else { return Poll::Pending };
+        let ConnectionEnd { connection, node } = self.end;
+        if self.awaited_serial.is_none() {
+            match sim_context.with(|sim| sim.poll_receive(node, connection, context)) {
                 None => return Poll::Pending,
-                Some(Taken::Closed(_)) => {
+                Some(ReceivedItem::Closed(_)) => {
                     self.is_closed = true;
-                    scene.forget(self.place);
+                    sim_context.remove_end(self.end);
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                 }
-                Some(Taken::Packet { serial, packet, transmission }) => {
-                    scene.arrives(self.place, Label { packet, transmission });
-                    self.awaited = Some(serial);
+                Some(ReceivedItem::Packet { serial, packet, transmission }) => {
+                    sim_context.set_arrived(self.end, PacketTag { packet, transmission });
+                    self.awaited_serial = Some(serial);
                 }
             }
         }
-        let datagram = self.awaited.and_then(|serial| self.post.fetch(serial));
+        let datagram =
+            self.awaited_serial.and_then(|serial| self.datagram_io.find_datagram(serial));
         let Some((datagram, from)) = datagram else {
-            scene.wake_next_tick(context.waker());
+            sim_context.wake_next_tick(context.waker());
             return Poll::Pending;
         };
-        self.awaited = None;
+        self.awaited_serial = None;
         self.peer = Some(from);
         Poll::Ready(Ok(datagram))
     }
 
     fn poll_send(&mut self, _: &mut Context<'_>, datagram: &[u8]) -> Poll<io::Result<()>> {
-        let Some(scene) = Scene::current() else { return Poll::Pending };
-        let Place { connection, node } = self.place;
-        let Some(Label { packet, transmission }) = scene.leaving(self.place) else {
+        let Some(sim_context) = SimContext::current() else { return Poll::Pending };
+        let ConnectionEnd { connection, node } = self.end;
+        let Some(PacketTag { packet, transmission }) = sim_context.pop_outgoing(self.end) else {
             return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
         };
-        let written = scene.with(|stage| stage.write(node, connection, packet, transmission));
+        let written =
+            sim_context.with(|sim| sim.write_packet(node, connection, packet, transmission));
         let Some(serial) = written else { return Poll::Ready(Ok(())) };
-        let parcel = [&serial.to_be_bytes()[..], datagram].concat();
+        let frame = [&serial.to_be_bytes()[..], datagram].concat();
         let sent = match self.peer {
-            Some(peer) => self.post.socket.try_send_to(&parcel, peer),
-            None => self.post.socket.try_send_to(&parcel, (BROKER_HOST, PORT)),
+            Some(peer) => self.datagram_io.socket.try_send_to(&frame, peer),
+            None => self.datagram_io.socket.try_send_to(&frame, (BROKER_HOST, PORT)),
         };
         Poll::Ready(sent.map(|_| ()))
     }
 }
 
-impl Drop for DatagramEnd {
+impl Drop for DatagramConnection {
     fn drop(&mut self) {
         if self.is_closed {
             return;
         }
-        if let Some(scene) = Scene::current() {
-            let Place { connection, node } = self.place;
-            scene.with(|stage| stage.close(node, connection, Close::Asked));
-            scene.forget(self.place);
+        if let Some(sim_context) = SimContext::current() {
+            let ConnectionEnd { connection, node } = self.end;
+            sim_context.with(|sim| sim.close(node, connection, CloseReason::Requested));
+            sim_context.remove_end(self.end);
         }
     }
 }

@@ -25,30 +25,30 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-use self::scene::Scene;
-use self::world::World;
+use self::sim_context::SimContext;
+use self::turmoil_hosts::TurmoilHosts;
 use crate::Engine;
-use crate::event::stage::{Remotely, Stage, Terms, Watcher};
-use crate::event::{Ended, Options};
-use crate::mishap::Mishap;
-use crate::schedule::Transcript;
+use crate::event::sim_handle::{ProxySimulation, RunContext, SharedObserver, SimHandle};
+use crate::event::{Options, RunSummary};
+use crate::schedule::RecordedRun;
+use crate::sut_error::SutError;
 use crate::trial::Trial;
 use qoslab_core::base::ending::Ending;
 use qoslab_core::base::event::Observer;
 use qoslab_core::base::time::Time;
 
-pub use self::cast::{Cast, Ended as ProductEnded, Pulse};
-pub use self::seats::{BrokerSeat, ClientSeat, Wish};
+pub use self::handles::{AppCommand, BrokerHandle, ClientHandle};
+pub use self::node_factories::{NodeFactories, RunProgress, SutTaskResult as ProductEnded};
 pub use self::socket::Socket;
-pub use crate::carries::{NotCarried, TICK, check};
+pub use crate::turmoil_support::{TICK, Unsupported, check_support};
 
-mod cast;
 mod datagram;
-mod hosts;
-mod scene;
-mod seats;
+mod handles;
+mod node_factories;
+mod own_nodes;
+mod sim_context;
 mod socket;
-mod world;
+mod turmoil_hosts;
 
 /// The broker's host, and the port on which it listens.
 const BROKER_HOST: &str = "broker";
@@ -58,20 +58,25 @@ const PORT: u16 = 1883;
 ///
 /// # Panics
 /// On a bug in qoslab, as [`super::event::run`].
-pub fn run<O: Observer + 'static>(trial: &Trial, observer: O, options: Options<'_>) -> (Ended, O) {
-    let Performed { ended, observer, .. } = perform(trial, &Cast::default(), observer, options);
+pub fn run<O: Observer + 'static>(
+    trial: &Trial,
+    observer: O,
+    options: Options<'_>,
+) -> (RunSummary, O) {
+    let SutRun { summary: ended, observer, .. } =
+        run_with_sut(trial, &NodeFactories::default(), observer, options);
     (ended, observer)
 }
 
 /// A trial that was performed.
 #[derive(Debug)]
-pub struct Performed<O> {
+pub struct SutRun<O> {
     /// How it ended.
-    pub ended: Ended,
+    pub summary: RunSummary,
     /// Who watched.
     pub observer: O,
     /// What products did that no endpoint may, in order of time.
-    pub mishaps: Vec<Mishap>,
+    pub errors: Vec<SutError>,
 }
 
 /// Runs a trial with products in some of its parts.
@@ -79,91 +84,104 @@ pub struct Performed<O> {
 /// # Panics
 /// On a bug in qoslab. What products do is told as [`Mishap`]s; only code that never gives control
 /// back keeps this from returning.
-pub fn perform<O: Observer + 'static>(
+pub fn run_with_sut<O: Observer + 'static>(
     trial: &Trial,
-    cast: &Cast,
+    factories: &NodeFactories,
     observer: O,
     options: Options<'_>,
-) -> Performed<O> {
-    let watcher = Rc::new(RefCell::new(observer));
-    let (ended, mishaps) = act(trial, cast, Rc::<RefCell<O>>::clone(&watcher), options);
-    let observer = Rc::into_inner(watcher).expect("the stage is gone").into_inner();
-    Performed { ended, observer, mishaps }
+) -> SutRun<O> {
+    let shared_observer = Rc::new(RefCell::new(observer));
+    let (summary, errors) =
+        simulate(trial, factories, Rc::<RefCell<O>>::clone(&shared_observer), options);
+    let observer = Rc::into_inner(shared_observer).expect("the stage is gone").into_inner();
+    SutRun { summary: summary, observer, errors: errors }
 }
 
-fn act(trial: &Trial, cast: &Cast, watcher: Watcher, options: Options<'_>) -> (Ended, Vec<Mishap>) {
-    let Options { overrule, interrupt, transcript: slot, tap } = options;
-    let transcript = slot.is_some().then(Transcript::default);
-    let terms = Terms { overrule, interrupt: None, transcript, tap };
-    let under_test = cast.nodes(&trial.setup);
-    let leaves_out_ticks = under_test.is_empty();
-    let mut stage = Remotely::set(trial, watcher, terms);
+fn simulate(
+    trial: &Trial,
+    factories: &NodeFactories,
+    observer: SharedObserver,
+    options: Options<'_>,
+) -> (RunSummary, Vec<SutError>) {
+    let Options { fate_override: overrule, interrupt, transcript: slot, packet_tap: tap } = options;
+    let transcript = slot.is_some().then(RecordedRun::default);
+    let run_context =
+        RunContext { fate_override: overrule, interrupt: None, transcript, packet_tap: tap };
+    let under_test = factories.sut_nodes(&trial.setup);
+    let skips_idle_ticks = under_test.is_empty();
+    let mut sim = ProxySimulation::set(trial, observer, run_context);
     if !under_test.is_empty() {
-        stage.test(under_test);
+        sim.set_under_test(under_test);
     }
-    let stage = Rc::new(RefCell::new(stage));
-    let (scene, curtain) = Scene::set(Rc::<RefCell<Remotely>>::clone(&stage), cast.pulse());
-    let mut world = World::new(trial, cast);
+    let sim = Rc::new(RefCell::new(sim));
+    let (sim_context, guard) =
+        SimContext::enter(Rc::<RefCell<ProxySimulation>>::clone(&sim), factories.progress());
+    let mut hosts = TurmoilHosts::new(trial, factories);
     let is_interrupted = || interrupt.is_some_and(|flag| flag.load(Ordering::Relaxed));
     let mut now = Time::ZERO;
     // What a tick costs counts as an event, where it is not left out.
     let mut ticks = 0;
     let ending = loop {
-        scene.pulse.tell_time(now);
-        let ended = stage.borrow_mut().run_until(now);
-        run_errands(&stage, &mut world, now);
-        if let Some(ending) = ended.or(is_interrupted().then_some(Ending::Interrupted)) {
+        sim_context.progress.set_now(now);
+        let ending = sim.borrow_mut().run_until(now);
+        run_host_commands(&sim, &mut hosts, now);
+        if let Some(ending) = ending.or(is_interrupted().then_some(Ending::Interrupted)) {
             break ending;
         }
-        scene.wake_sleepers(now);
-        world.step();
-        if stage.borrow_mut().is_over() {
+        sim_context.wake_sleepers(now);
+        hosts.step();
+        if sim.borrow_mut().is_over() {
             break Ending::Quiescent;
         }
-        now = next_turn(&stage.borrow(), &scene, now, leaves_out_ticks);
-        ticks += u64::from(!leaves_out_ticks);
+        now = next_tick(&sim.borrow(), &sim_context, now, skips_idle_ticks);
+        ticks += u64::from(!skips_idle_ticks);
     };
-    drop(curtain);
-    drop(world);
-    drop(scene);
-    let stage = Rc::into_inner(stage).expect("the hosts are gone");
-    let (ran, mishaps) = stage.into_inner().end(ending);
-    if let (Some(slot), Some(transcript)) = (slot, ran.transcript) {
+    drop(guard);
+    drop(hosts);
+    drop(sim_context);
+    let sim = Rc::into_inner(sim).expect("the hosts are gone");
+    let (result, errors) = sim.into_inner().into_result(ending);
+    if let (Some(slot), Some(transcript)) = (slot, result.transcript) {
         *slot = transcript;
     }
-    let ended = Ended { events: ran.ended.events + ticks, ..ran.ended };
-    (ended, mishaps)
+    let summary = RunSummary { events: result.summary.events + ticks, ..result.summary };
+    (summary, errors)
 }
 
 /// The turmoil engine with a cast of products. What they do amiss is told by [`perform`] alone.
-impl Engine for Cast {
+impl Engine for NodeFactories {
     fn run<O: Observer + 'static>(
         &self,
         trial: &Trial,
         observer: O,
         options: Options<'_>,
-    ) -> (Ended, O) {
-        let Performed { ended, observer, .. } = perform(trial, self, observer, options);
+    ) -> (RunSummary, O) {
+        let SutRun { summary: ended, observer, .. } = run_with_sut(trial, self, observer, options);
         (ended, observer)
     }
 }
 
-fn run_errands(stage: &RefCell<Remotely>, world: &mut World, now: Time) {
-    let errands = stage.borrow_mut().take_errands();
-    for errand in errands {
-        if let Some((node, backlog)) = world.run(errand, now) {
-            stage.borrow_mut().settled(node, backlog);
+fn run_host_commands(sim: &RefCell<ProxySimulation>, hosts: &mut TurmoilHosts, now: Time) {
+    let commands = sim.borrow_mut().take_host_commands();
+    for command in commands {
+        if let Some((node, backlog)) = hosts.execute(command, now) {
+            sim.borrow_mut().set_backlog(node, backlog);
         }
     }
 }
 
 /// The next tick, or the next at which anybody has anything to do.
-fn next_turn(stage: &Remotely, scene: &Scene, now: Time, leaves_out_ticks: bool) -> Time {
+fn next_tick(
+    sim: &ProxySimulation,
+    sim_context: &SimContext,
+    now: Time,
+    skips_idle_ticks: bool,
+) -> Time {
     let following = now + TICK;
-    if !leaves_out_ticks || stage.waits() || scene.waits_for_turmoil() {
+    if !skips_idle_ticks || sim.has_waiting_items() || sim_context.is_waiting_for_turmoil() {
         return following;
     }
-    let due = stage.next_time().min(scene.next_wake()).as_nanos();
+    let due = sim.next_event_time().min(sim_context.next_wake()).as_nanos();
     let ticks = due.div_ceil(TICK.as_nanos());
     Time::from_nanos(ticks.saturating_mul(TICK.as_nanos())).max(following)
 }

@@ -14,204 +14,217 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::TcpStream;
 
-use super::scene::{Label, Place, Scene};
-use crate::event::stage::{Fared, Taken};
-use crate::mishap::MishapKind;
-use qoslab_core::base::event::Close;
+use super::sim_context::{ConnectionEnd, PacketTag, SimContext};
+use crate::event::sim_handle::{ReceivedItem, WriteOutcome};
+use crate::sut_error::SutErrorKind;
+use qoslab_core::base::event::CloseReason;
 use qoslab_core::base::name::Transmission;
 use qoslab_core::mqtt::packet::Packet;
 use qoslab_core::mqtt::wire;
-use qoslab_core::shell::Marks;
+use qoslab_core::shell::PacketHooks;
 
 /// One end of a connection between a client and the broker. It may be used on the host only that
 /// it was given to.
 pub struct Socket {
-    place: Place,
+    end: ConnectionEnd,
     /// Whether a product writes here, of whose packets nobody says what they are called.
-    is_foreign: bool,
+    is_sut: bool,
     /// Whether nothing more is taken from its writer.
     is_muted: bool,
     /// `None` once nothing more can be read, as after a crash of the peer's host.
     stream: Option<TcpStream>,
     /// How many ticks what was sent before that may still take; `None` while the peer is there.
-    left: Option<u32>,
+    ticks_left: Option<u32>,
     /// What turmoil has brought, by number.
-    brought: BTreeMap<u32, Vec<u8>>,
+    received_frames: BTreeMap<u32, Vec<u8>>,
     /// What it has brought of the next one.
-    half_brought: Vec<u8>,
+    partial_frame: Vec<u8>,
     /// The packet that has come and that turmoil has not brought.
-    awaited: Option<u32>,
+    awaited_serial: Option<u32>,
     /// What is left of the packet that is being read.
-    unread: Vec<u8>,
+    unread_bytes: Vec<u8>,
     /// The part of a packet that was written.
-    unsent: Vec<u8>,
+    unsent_bytes: Vec<u8>,
     /// Why nothing more will come.
-    closed: Option<Close>,
+    close_reason: Option<CloseReason>,
 }
 
 /// The number and the length in front of each packet.
 const HEADER: usize = 8;
 /// turmoil brings everything within so many ticks.
-const TICKS_TO_BRING: u32 = 3;
+const MAX_DELIVERY_TICKS: u32 = 3;
 /// No product under test has reason to write larger packets: scenarios are of messages.
-const LARGEST: u32 = 16 << 20;
+const MAX_FRAME: u32 = 16 << 20;
 
 impl Socket {
     /// An end at a product under test.
-    pub(super) const fn foreign(place: Place, stream: Option<TcpStream>) -> Self {
-        Self::at(place, stream, true)
+    pub(super) const fn for_sut(end: ConnectionEnd, stream: Option<TcpStream>) -> Self {
+        Self::new(end, stream, true)
     }
 
     /// An end at an endpoint of ours.
-    pub(super) const fn own(place: Place, stream: Option<TcpStream>) -> Self {
-        Self::at(place, stream, false)
+    pub(super) const fn for_endpoint(end: ConnectionEnd, stream: Option<TcpStream>) -> Self {
+        Self::new(end, stream, false)
     }
 
-    const fn at(place: Place, stream: Option<TcpStream>, is_foreign: bool) -> Self {
+    const fn new(end: ConnectionEnd, stream: Option<TcpStream>, is_sut: bool) -> Self {
         Self {
-            place,
-            is_foreign,
+            end: end,
+            is_sut: is_sut,
             is_muted: false,
             stream,
-            brought: BTreeMap::new(),
-            half_brought: Vec::new(),
-            awaited: None,
-            left: None,
-            unread: Vec::new(),
-            unsent: Vec::new(),
-            closed: None,
+            received_frames: BTreeMap::new(),
+            partial_frame: Vec::new(),
+            awaited_serial: None,
+            ticks_left: None,
+            unread_bytes: Vec::new(),
+            unsent_bytes: Vec::new(),
+            close_reason: None,
         }
     }
 
     // ---- writing ----
 
     /// Sends the packets that are whole.
-    fn send_whole(&mut self, scene: &Scene) {
-        while !self.is_muted && self.closed.is_none() {
-            let whole = match wire::frame_len(&self.unsent) {
-                Err(error) => return self.refuse(scene, error.to_string()),
-                Ok(Some(length)) if length > LARGEST => {
-                    return self.refuse(scene, format!("a packet of {length} bytes"));
+    fn send_complete_packets(&mut self, sim_context: &SimContext) {
+        while !self.is_muted && self.close_reason.is_none() {
+            let complete = match wire::frame_len(&self.unsent_bytes) {
+                Err(error) => return self.refuse_malformed(sim_context, error.to_string()),
+                Ok(Some(length)) if length > MAX_FRAME => {
+                    return self
+                        .refuse_malformed(sim_context, format!("a packet of {length} bytes"));
                 }
-                Ok(length) => length.and_then(|length| self.unsent.get(..length as usize)),
+                Ok(length) => length.and_then(|length| self.unsent_bytes.get(..length as usize)),
             };
-            let Some(frame) = whole.map(<[u8]>::to_vec) else { return };
-            self.unsent.drain(..frame.len());
-            self.send(scene, &frame);
+            let Some(frame) = complete.map(<[u8]>::to_vec) else { return };
+            self.unsent_bytes.drain(..frame.len());
+            self.send_frame(sim_context, &frame);
         }
     }
 
-    fn send(&mut self, scene: &Scene, frame: &[u8]) {
-        let Place { connection, node } = self.place;
-        let serial = if self.is_foreign {
-            match scene.with(|stage| stage.write_frame(node, connection, frame)) {
-                Fared::Carried(serial) => Some(serial),
-                Fared::Nowhere => None,
-                Fared::Refused => return self.end(Close::Protocol),
-                Fared::Muted => {
+    fn send_frame(&mut self, sim_context: &SimContext, frame: &[u8]) {
+        let ConnectionEnd { connection, node } = self.end;
+        let serial = if self.is_sut {
+            match sim_context.with(|sim| sim.write_frame(node, connection, frame)) {
+                WriteOutcome::Carried(serial) => Some(serial),
+                WriteOutcome::Discarded => None,
+                WriteOutcome::Malformed => return self.close_with(CloseReason::Protocol),
+                WriteOutcome::Muted => {
                     self.is_muted = true;
                     None
                 }
             }
         } else {
-            let Some(Label { packet, transmission }) = scene.leaving(self.place) else { return };
-            scene.with(|stage| stage.write(node, connection, packet, transmission))
+            let Some(PacketTag { packet, transmission }) = sim_context.pop_outgoing(self.end)
+            else {
+                return;
+            };
+            sim_context.with(|sim| sim.write_packet(node, connection, packet, transmission))
         };
-        if let (Some(serial), Some(stream), None) = (serial, &self.stream, self.left) {
+        if let (Some(serial), Some(stream), None) = (serial, &self.stream, self.ticks_left) {
             let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-            let parcel = [&serial.to_be_bytes()[..], &length.to_be_bytes(), frame].concat();
-            if stream.try_write(&parcel).is_err() {
+            let framed = [&serial.to_be_bytes()[..], &length.to_be_bytes(), frame].concat();
+            if stream.try_write(&framed).is_err() {
                 // Its peer is gone; how it learns of that, the simulation says. What came before is
                 // still there to be read.
-                self.left = Some(TICKS_TO_BRING);
+                self.ticks_left = Some(MAX_DELIVERY_TICKS);
             }
         }
     }
 
     /// What a product wrote can be no packet.
-    fn refuse(&mut self, scene: &Scene, why: String) {
-        scene.with(|stage| stage.mishap(self.place.node, MishapKind::Garbage(why)));
-        self.end(Close::Protocol);
+    fn refuse_malformed(&mut self, sim_context: &SimContext, why: String) {
+        sim_context
+            .with(|sim| sim.report_sut_error(self.end.node, SutErrorKind::MalformedPacket(why)));
+        self.close_with(CloseReason::Protocol);
     }
 
     // ---- reading ----
 
     /// Sees to it that there is something to be read, unless nothing more will come.
-    fn fill(&mut self, scene: &Scene, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let place = self.place;
-        if self.awaited.is_none() {
-            match scene.with(|stage| stage.take(place.node, place.connection, context)) {
+    fn fill_unread(
+        &mut self,
+        sim_context: &SimContext,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let end = self.end;
+        if self.awaited_serial.is_none() {
+            match sim_context.with(|sim| sim.poll_receive(end.node, end.connection, context)) {
                 None => return Poll::Pending,
-                Some(Taken::Closed(why)) => {
-                    self.closed = Some(why);
-                    scene.forget(place);
+                Some(ReceivedItem::Closed(why)) => {
+                    self.close_reason = Some(why);
+                    sim_context.remove_end(end);
                     return Poll::Ready(Ok(()));
                 }
-                Some(Taken::Packet { serial, packet, transmission }) => {
-                    if !self.is_foreign {
-                        scene.arrives(place, Label { packet, transmission });
+                Some(ReceivedItem::Packet { serial, packet, transmission }) => {
+                    if !self.is_sut {
+                        sim_context.set_arrived(end, PacketTag { packet, transmission });
                     }
-                    self.awaited = Some(serial);
+                    self.awaited_serial = Some(serial);
                 }
             }
         }
-        self.fetch(scene, context)
+        self.take_awaited(sim_context, context)
     }
 
     /// Takes the packet that has come from what turmoil has brought. It brings everything within a
     /// tick or two, and a packet may come sooner: where it skips the delay, or by much jitter.
-    fn fetch(&mut self, scene: &Scene, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(serial) = self.awaited else { return Poll::Ready(Ok(())) };
-        if !self.brought.contains_key(&serial) {
-            self.pump(context);
+    fn take_awaited(
+        &mut self,
+        sim_context: &SimContext,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Some(serial) = self.awaited_serial else { return Poll::Ready(Ok(())) };
+        if !self.received_frames.contains_key(&serial) {
+            self.read_stream(context);
         }
-        let Some(bytes) = self.brought.remove(&serial) else {
-            if self.stream.is_none() || self.left == Some(0) {
+        let Some(bytes) = self.received_frames.remove(&serial) else {
+            if self.stream.is_none() || self.ticks_left == Some(0) {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
-            self.left = self.left.map(|ticks| ticks - 1);
-            scene.wake_next_tick(context.waker());
+            self.ticks_left = self.ticks_left.map(|ticks| ticks - 1);
+            sim_context.wake_next_tick(context.waker());
             return Poll::Pending;
         };
         // Those before it were lost with what carried them.
-        self.brought = self.brought.split_off(&serial);
-        self.awaited = None;
-        self.unread = bytes;
+        self.received_frames = self.received_frames.split_off(&serial);
+        self.awaited_serial = None;
+        self.unread_bytes = bytes;
         Poll::Ready(Ok(()))
     }
 
     /// Reads all that turmoil has brought.
-    fn pump(&mut self, context: &mut Context<'_>) {
+    fn read_stream(&mut self, context: &mut Context<'_>) {
         let mut bytes = [0; 4096];
         while let Some(stream) = &mut self.stream {
             let mut buffer = ReadBuf::new(&mut bytes);
             match Pin::new(stream).poll_read(context, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    self.half_brought.extend_from_slice(buffer.filled());
+                    self.partial_frame.extend_from_slice(buffer.filled());
                 }
                 Poll::Ready(_) => self.stream = None,
                 Poll::Pending => break,
             }
         }
         while let Some((&[a, b, c, d, e, f, g, h], rest)) =
-            self.half_brought.split_first_chunk::<HEADER>()
+            self.partial_frame.split_first_chunk::<HEADER>()
         {
             let serial = u32::from_be_bytes([a, b, c, d]);
             let length = u32::from_be_bytes([e, f, g, h]) as usize;
             let Some(frame) = rest.get(..length) else { break };
-            self.brought.insert(serial, frame.to_vec());
-            self.half_brought.drain(..HEADER + length);
+            self.received_frames.insert(serial, frame.to_vec());
+            self.partial_frame.drain(..HEADER + length);
         }
     }
 
-    fn end(&mut self, why: Close) {
-        if self.closed.is_some() {
+    fn close_with(&mut self, why: CloseReason) {
+        if self.close_reason.is_some() {
             return;
         }
-        self.closed = Some(why);
-        if let Some(scene) = Scene::current() {
-            scene.with(|stage| stage.close(self.place.node, self.place.connection, why));
-            scene.forget(self.place);
+        self.close_reason = Some(why);
+        if let Some(sim_context) = SimContext::current() {
+            sim_context.with(|sim| sim.close(self.end.node, self.end.connection, why));
+            sim_context.remove_end(self.end);
         }
     }
 }
@@ -223,21 +236,24 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.unread.is_empty() && this.closed.is_none() {
-            let Some(scene) = Scene::current() else { return Poll::Pending };
-            std::task::ready!(this.fill(&scene, context))?;
+        if this.unread_bytes.is_empty() && this.close_reason.is_none() {
+            let Some(sim_context) = SimContext::current() else { return Poll::Pending };
+            std::task::ready!(this.fill_unread(&sim_context, context))?;
         }
-        if this.unread.is_empty() {
-            return Poll::Ready(match this.closed {
-                Some(Close::Cut | Close::Reset | Close::UserTimeout | Close::Crash) => {
-                    Err(io::ErrorKind::ConnectionReset.into())
-                }
+        if this.unread_bytes.is_empty() {
+            return Poll::Ready(match this.close_reason {
+                Some(
+                    CloseReason::Cut
+                    | CloseReason::Reset
+                    | CloseReason::UserTimeout
+                    | CloseReason::Crash,
+                ) => Err(io::ErrorKind::ConnectionReset.into()),
                 _ => Ok(()),
             });
         }
-        let count = this.unread.len().min(buffer.remaining());
-        buffer.put_slice(&this.unread[..count]);
-        this.unread.drain(..count);
+        let count = this.unread_bytes.len().min(buffer.remaining());
+        buffer.put_slice(&this.unread_bytes[..count]);
+        this.unread_bytes.drain(..count);
         Poll::Ready(Ok(()))
     }
 }
@@ -249,13 +265,13 @@ impl AsyncWrite for Socket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.closed.is_some() {
+        if this.close_reason.is_some() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let scene = Scene::current().filter(|_| !this.is_muted);
-        let Some(scene) = scene else { return Poll::Pending };
-        this.unsent.extend_from_slice(bytes);
-        this.send_whole(&scene);
+        let sim_context = SimContext::current().filter(|_| !this.is_muted);
+        let Some(sim_context) = sim_context else { return Poll::Pending };
+        this.unsent_bytes.extend_from_slice(bytes);
+        this.send_complete_packets(&sim_context);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -264,52 +280,52 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().end(Close::Asked);
+        self.get_mut().close_with(CloseReason::Requested);
         Poll::Ready(Ok(()))
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.end(Close::Asked);
+        self.close_with(CloseReason::Requested);
     }
 }
 
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Socket").field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("Socket").field("place", &self.end).finish_non_exhaustive()
     }
 }
 
 /// What packets of our own endpoints are called: they say so themselves.
-pub(super) struct Names(Place);
+pub(super) struct EndpointTags(ConnectionEnd);
 
-impl Names {
-    pub(super) const fn new(place: Place) -> Self {
-        Self(place)
+impl EndpointTags {
+    pub(super) const fn new(end: ConnectionEnd) -> Self {
+        Self(end)
     }
 }
 
-impl Marks for Names {
-    fn arrived(&mut self, packet: &mut Packet) -> Transmission {
-        let label = Scene::current().and_then(|scene| scene.arrived(self.0));
-        let Some(Label { packet: sent, transmission }) = label else {
+impl PacketHooks for EndpointTags {
+    fn on_receive(&mut self, packet: &mut Packet) -> Transmission {
+        let tag = SimContext::current().and_then(|sim_context| sim_context.take_arrived(self.0));
+        let Some(PacketTag { packet: sent, transmission }) = tag else {
             return Transmission::default();
         };
-        wire::restore(packet, &sent);
+        wire::restore_untransmitted(packet, &sent);
         assert!(*packet == sent, "carried as {sent:?} and read as {packet:?}");
         transmission
     }
 
-    fn leaves(&mut self, packet: &Packet, transmission: Transmission) {
-        if let Some(scene) = Scene::current() {
-            scene.leaves(self.0, Label { packet: packet.clone(), transmission });
+    fn on_send(&mut self, packet: &Packet, transmission: Transmission) {
+        if let Some(sim_context) = SimContext::current() {
+            sim_context.push_outgoing(self.0, PacketTag { packet: packet.clone(), transmission });
         }
     }
 
-    fn closes(&mut self, why: Close) {
-        if let Some(scene) = Scene::current() {
-            scene.with(|stage| stage.close(self.0.node, self.0.connection, why));
+    fn on_local_close(&mut self, why: CloseReason) {
+        if let Some(sim_context) = SimContext::current() {
+            sim_context.with(|sim| sim.close(self.0.node, self.0.connection, why));
         }
     }
 }

@@ -1,14 +1,14 @@
 //! One published QoS of one point: what it costs, and how it stands to each need.
 
-use super::doubt::{self, Doubt};
-use super::flips::Level;
+use super::confidence::{self, Confidence};
+use super::criteria::Objective;
+use super::crossovers::QosChoice;
 use super::money;
-use super::wanted::Objective;
-use crate::needs::{NeedResult, judge_level};
-use crate::result::{PointResult, ScenarioResult, TrialFacts, TrialRow, Verdict};
+use crate::needs::{NeedResult, judge_need_at};
+use crate::result::{PointResult, ScenarioResult, TrialRow, TrialSummary, Verdict};
 use crate::scenario::axis::AxisValue;
 use crate::scenario::expect::Need;
-use crate::statistics::{self, Interval};
+use crate::statistics::{self, ConfidenceInterval};
 use qoslab_core::base::qos::QoS;
 
 /// One published QoS of one point.
@@ -25,20 +25,20 @@ pub struct Candidate {
     /// The granted QoS where it is an axis.
     pub granted: Option<QoS>,
     /// Each need that binds this QoS, with what shows how sure it is.
-    pub needs: Vec<Judgement>,
+    pub needs: Vec<NeedJudgement>,
     /// The objective for each message published, by seed.
     pub costs: Vec<(u64, f64)>,
     /// Its mean over runs; NaN where it is not known.
-    pub cost: Interval,
+    pub cost: ConfidenceInterval,
     /// With a price for bytes, what a month costs; `None` where the scenario gives no rate.
-    pub month: Option<Month>,
+    pub monthly_cost: Option<MonthlyCost>,
     /// How its trials stand: whether they ended, and whether promises hold.
     pub verdict: Verdict,
 }
 
 /// What a fleet pays in a month of 30 days.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Month {
+pub struct MonthlyCost {
     /// How many devices publish.
     pub devices: u64,
     /// What they pay together.
@@ -47,31 +47,31 @@ pub struct Month {
 
 /// A need at one option.
 #[derive(Clone, Debug)]
-pub struct Judgement {
+pub struct NeedJudgement {
     /// What was measured.
     pub result: NeedResult,
     /// How sure it is.
-    pub doubt: Doubt,
+    pub confidence: Confidence,
 }
 
 impl Candidate {
     /// Whether it meets all needs by what was measured, and can be relied on: its trials ended,
     /// and no promise was broken in them but as declared.
     #[must_use]
-    pub fn meets(&self) -> bool {
+    pub fn is_acceptable(&self) -> bool {
         self.verdict == Verdict::Holds
             && self.cost.value.is_finite()
-            && self.missed().next().is_none()
+            && self.missed_needs().next().is_none()
     }
 
     /// The levels that it stands for.
     #[must_use]
-    pub const fn level(&self) -> Level {
-        Level { qos: self.qos, granted: self.granted }
+    pub const fn level(&self) -> QosChoice {
+        QosChoice { qos: self.qos, granted: self.granted }
     }
 
     /// The needs that it does not meet.
-    pub fn missed(&self) -> impl Iterator<Item = &Judgement> {
+    pub fn missed_needs(&self) -> impl Iterator<Item = &NeedJudgement> {
         self.needs.iter().filter(|need| need.result.verdict != Verdict::Holds)
     }
 }
@@ -79,7 +79,7 @@ impl Candidate {
 /// The position of the cheapest that meets all needs; of equals the lowest level, then the first.
 #[must_use]
 pub fn cheapest(options: &[Candidate]) -> Option<usize> {
-    let meeting = options.iter().enumerate().filter(|(_, option)| option.meets());
+    let meeting = options.iter().enumerate().filter(|(_, option)| option.is_acceptable());
     let best = meeting
         .min_by(|(_, a), (_, b)| a.cost.value.total_cmp(&b.cost.value).then(a.qos.cmp(&b.qos)));
     best.map(|(at, _)| at)
@@ -88,20 +88,24 @@ pub fn cheapest(options: &[Candidate]) -> Option<usize> {
 /// Every published QoS of every point of a cell. A need that speaks of one level binds that level
 /// alone.
 #[must_use]
-pub fn candidates(result: &ScenarioResult, needs: &[Need], by: &Objective) -> Vec<Candidate> {
+pub fn candidates(
+    result: &ScenarioResult,
+    needs: &[Need],
+    objective: &Objective,
+) -> Vec<Candidate> {
     let points = result.points.iter().enumerate();
-    let all = points.flat_map(|(nth, point)| point.levels().map(move |qos| (nth, point, qos)));
+    let all = points.flat_map(|(nth, point)| point.qos_levels().map(move |qos| (nth, point, qos)));
     all.map(|(nth, point, qos)| {
         let binding = needs.iter().filter(|need| need.qos.is_none_or(|wanted| wanted == qos));
         let judged = binding.map(|need| {
-            let result = judge_level(need, point, &result.points, qos);
-            let doubt = doubt::of(&result, point, qos);
-            Judgement { result, doubt }
+            let result = judge_need_at(need, point, &result.points, qos);
+            let doubt = confidence::need_confidence(&result, point, qos);
+            NeedJudgement { result, confidence: doubt }
         });
         let costs: Vec<(u64, f64)> = point
             .trials
             .iter()
-            .filter_map(|trial| Some((trial.seed, cost(trial, qos, by)?)))
+            .filter_map(|trial| Some((trial.seed, cost(trial, qos, objective)?)))
             .collect();
         let cost = statistics::mean(&costs.iter().map(|(_, cost)| *cost).collect::<Vec<_>>());
         Candidate {
@@ -111,7 +115,7 @@ pub fn candidates(result: &ScenarioResult, needs: &[Need], by: &Objective) -> Ve
             qos,
             granted: point.granted,
             needs: judged.collect(),
-            month: month(result, point, by, cost.value),
+            monthly_cost: monthly_cost(result, point, objective, cost.value),
             costs,
             cost,
             verdict: point.verdict(),
@@ -121,27 +125,32 @@ pub fn candidates(result: &ScenarioResult, needs: &[Need], by: &Objective) -> Ve
 }
 
 /// The cost of one message; `None` without facts, or of energy without a radio.
-fn cost(trial: &TrialRow, qos: QoS, by: &Objective) -> Option<f64> {
-    let facts = trial.facts.as_ref()?;
+fn cost(trial: &TrialRow, qos: QoS, objective: &Objective) -> Option<f64> {
+    let facts = trial.summary.as_ref()?;
     let row = trial.qos.iter().find(|row| row.qos == qos)?;
     let all = float(trial.qos.iter().map(|row| row.counts.messages).sum());
-    match by {
-        Objective::Packets => Some(float(row.sent().packets) / float(row.counts.messages)),
+    match objective {
+        Objective::Packets => Some(float(row.total_sent().packets) / float(row.counts.messages)),
         Objective::Bytes => Some(float(wire_bytes(facts)) / all),
         Objective::Energy => Some(facts.radio?.energy() / all),
         Objective::Money(money) => Some(float(wire_bytes(facts)) / all * money.per_megabyte / 1e6),
     }
 }
 
-fn month(result: &ScenarioResult, point: &PointResult, by: &Objective, cost: f64) -> Option<Month> {
-    let Objective::Money(money) = by else { return None };
+fn monthly_cost(
+    result: &ScenarioResult,
+    point: &PointResult,
+    objective: &Objective,
+    cost: f64,
+) -> Option<MonthlyCost> {
+    let Objective::Money(money) = objective else { return None };
     let setup = &result.scenario.points[point.index].setup;
-    let (messages, own) = money::a_month(setup)?;
+    let (messages, own) = money::messages_per_month(setup)?;
     let devices = money.fleet.unwrap_or(own);
-    Some(Month { devices, cost: cost * messages / float(own) * float(devices) })
+    Some(MonthlyCost { devices, cost: cost * messages / float(own) * float(devices) })
 }
 
-const fn wire_bytes(facts: &TrialFacts) -> u64 {
+const fn wire_bytes(facts: &TrialSummary) -> u64 {
     let it = &facts.bytes;
     it.payload + it.framing + it.acknowledgements + it.resends + it.keep_alive + it.connecting
 }

@@ -14,17 +14,17 @@ use crate::theory::rate;
 use qoslab_sim::trial::Setup;
 
 /// Seconds of a month of 30 days.
-const MONTH: f64 = 30.0 * 86_400.0;
+const SECONDS_PER_MONTH: f64 = 30.0 * 86_400.0;
 
 /// Nobody asks for more: the dearest satellite link costs a thousandth of it.
-const MOST: f64 = 1e6;
+const MAX_PRICE_PER_MEGABYTE: f64 = 1e6;
 
 /// A currency is its sign or its letters.
-const LONGEST_CURRENCY: usize = 8;
+const MAX_CURRENCY_CHARS: usize = 8;
 
 /// A price for bytes, and how many pay it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Money {
+pub struct BytePrice {
     /// The price of a megabyte, a million bytes; more than 0.
     pub per_megabyte: f64,
     /// What the price is in, as it was written: `EUR`.
@@ -33,7 +33,7 @@ pub struct Money {
     pub fleet: Option<u64>,
 }
 
-impl Money {
+impl BytePrice {
     /// Reads a price such as `0.40EUR/MB` or `$2/GB`.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl Money {
         let length = currency.chars().count();
         let is_word = !currency.contains(|char: char| !char.is_alphabetic() && char.is_ascii())
             || currency == "$";
-        if !(1..=LONGEST_CURRENCY).contains(&length) || !is_word {
+        if !(1..=MAX_CURRENCY_CHARS).contains(&length) || !is_word {
             let label = format!("`{currency}` is no currency");
             return Err(Problem::new("needs a currency", label).help(example));
         }
@@ -80,7 +80,7 @@ impl Money {
             return Err(Problem::new("is nothing", "all would cost the same")
                 .help("use --minimise bytes, which needs no price"));
         }
-        if per_megabyte > MOST {
+        if per_megabyte > MAX_PRICE_PER_MEGABYTE {
             let label = format!("this is more than 1,000,000 {currency} for a megabyte");
             return Err(Problem::new("is too much", label).help(example));
         }
@@ -90,11 +90,11 @@ impl Money {
 
 /// How many messages the scenario's publishers publish in a month, and how many they are; `None`
 /// where their number has no end or the scenario leaves some out.
-pub(super) fn a_month(setup: &Setup) -> Option<(f64, u64)> {
-    let streams = || setup.streams.iter().filter(|stream| !stream.will);
+pub(super) fn messages_per_month(setup: &Setup) -> Option<(f64, u64)> {
+    let streams = || setup.publishers.iter().filter(|stream| !stream.is_will);
     let devices = streams().map(|stream| stream.client).collect::<BTreeSet<_>>().len() as u64;
-    let messages = streams().map(rate).sum::<f64>() * MONTH;
-    let is_whole = streams().all(|stream| stream.only.is_none());
+    let messages = streams().map(rate).sum::<f64>() * SECONDS_PER_MONTH;
+    let is_whole = streams().all(|stream| stream.only_sequences.is_none());
     (is_whole && devices > 0 && messages.is_finite()).then_some((messages, devices))
 }
 
@@ -110,7 +110,8 @@ mod tests {
             ("1 kr / kB", 1000.0, "kr"),
             ("€0.5/MB", 0.5, "€"),
         ] {
-            let money = Money::parse(text, None).unwrap_or_else(|wrong| panic!("{text}: {wrong}"));
+            let money =
+                BytePrice::parse(text, None).unwrap_or_else(|wrong| panic!("{text}: {wrong}"));
             assert!((money.per_megabyte - price).abs() < 1e-12, "{text}: {money:?}");
             assert_eq!(money.currency, currency);
         }
@@ -129,8 +130,8 @@ mod tests {
             ("1e9EUR/MB", "needs a currency"),
             ("2000000EUR/MB", "is too much"),
         ] {
-            let wrong = Money::parse(text, None).unwrap_err();
-            assert_eq!(wrong.what, what, "{text}");
+            let wrong = BytePrice::parse(text, None).unwrap_err();
+            assert_eq!(wrong.message, what, "{text}");
             assert!(!wrong.help.is_empty());
         }
     }

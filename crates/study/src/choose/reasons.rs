@@ -6,10 +6,10 @@ use crate::sweep::Study;
 use qoslab_core::base::qos::QoS;
 use qoslab_sim::trial::Setup;
 
-use super::{Candidate, Judgement};
+use super::{Candidate, NeedJudgement};
 
 /// The reasons, each once, in the order of the options.
-pub(super) fn all(study: &Study, options: &[Candidate]) -> Vec<String> {
+pub(super) fn collect_reasons(study: &Study, options: &[Candidate]) -> Vec<String> {
     let mut reasons: Vec<String> = Vec::new();
     let mut add = |reason: String| {
         if !reasons.contains(&reason) {
@@ -20,8 +20,8 @@ pub(super) fn all(study: &Study, options: &[Candidate]) -> Vec<String> {
         let scenarios = study.cells.iter().map(|cell| &cell.result.scenario);
         scenarios.flat_map(|scenario| &scenario.points).map(|point| &*point.setup)
     };
-    for missed in options.iter().flat_map(Candidate::missed) {
-        setups().flat_map(|setup| caps(setup, missed)).for_each(&mut add);
+    for missed in options.iter().flat_map(Candidate::missed_needs) {
+        setups().flat_map(|setup| qos_cap_reasons(setup, missed)).for_each(&mut add);
     }
     for option in options {
         let qos = option.qos;
@@ -44,7 +44,7 @@ pub(super) fn all(study: &Study, options: &[Candidate]) -> Vec<String> {
 }
 
 /// What caps the received QoS, where it is what the need suffers from.
-fn caps(setup: &Setup, missed: &Judgement) -> Vec<String> {
+fn qos_cap_reasons(setup: &Setup, missed: &NeedJudgement) -> Vec<String> {
     let need = &missed.result.need;
     let zero = matches!(need.bound, Bound::Number(n) | Bound::Share(n) if n <= 0.0)
         && need.comparison == Comparison::AtMost;

@@ -1,37 +1,37 @@
 //! Exact expectations by going through every pattern of losses, without the formulas.
 
-use super::{Hop, Method, Packets};
+use super::{HopModel, PacketMeans, Qos2Delivery};
 use qoslab_core::base::qos::QoS;
 
 /// The losses of one pattern: those so far are given, further packets arrive.
-struct Fates {
+struct LossPattern {
     lost: Vec<bool>,
-    used: usize,
+    next: usize,
     weight: f64,
 }
 
-impl Fates {
+impl LossPattern {
     /// Whether the next packet is lost, which has this probability.
-    fn lost(&mut self, probability: f64) -> bool {
-        if self.used == self.lost.len() {
+    fn is_lost(&mut self, probability: f64) -> bool {
+        if self.next == self.lost.len() {
             self.lost.push(false);
         }
-        let lost = self.lost[self.used];
-        self.used += 1;
+        let lost = self.lost[self.next];
+        self.next += 1;
         self.weight *= if lost { probability } else { 1.0 - probability };
         lost
     }
 }
 
 /// Runs `story` once for every pattern of losses, and hands each outcome and its weight on.
-fn every_pattern<T>(story: impl Fn(&mut Fates) -> T, mut each: impl FnMut(f64, T)) {
+fn every_pattern<T>(simulate: impl Fn(&mut LossPattern) -> T, mut each: impl FnMut(f64, T)) {
     let mut lost = Vec::new();
     loop {
-        let mut fates = Fates { lost, used: 0, weight: 1.0 };
-        let outcome = story(&mut fates);
-        assert_eq!(fates.used, fates.lost.len(), "a prefix of a story is a story's prefix");
-        each(fates.weight, outcome);
-        lost = fates.lost;
+        let mut pattern = LossPattern { lost, next: 0, weight: 1.0 };
+        let outcome = simulate(&mut pattern);
+        assert_eq!(pattern.next, pattern.lost.len(), "a prefix of a story is a story's prefix");
+        each(pattern.weight, outcome);
+        lost = pattern.lost;
         // The next pattern: the last packet that arrived is lost instead.
         while lost.pop_if(|lost| *lost).is_some() {}
         match lost.last_mut() {
@@ -43,26 +43,30 @@ fn every_pattern<T>(story: impl Fn(&mut Fates) -> T, mut each: impl FnMut(f64, T
 
 /// What became of one message on one hop.
 #[derive(Default)]
-struct Story {
+struct MessageResult {
     /// When each copy reached the application.
     copies: Vec<f64>,
     /// When the handshake ended well.
     acknowledged: Option<f64>,
     held_id: bool,
-    packets: Packets,
+    packets: PacketMeans,
 }
 
 /// A request repeated until answered: when it arrived, and when its answer came.
-fn exchange(hop: &Hop, start: f64, fates: &mut Fates) -> (u32, Vec<f64>, Option<f64>) {
-    let limit = hop.transmissions.expect("only a limit makes the patterns finite");
+fn simulate_exchange(
+    hop: &HopModel,
+    start: f64,
+    pattern: &mut LossPattern,
+) -> (u32, Vec<f64>, Option<f64>) {
+    let limit = hop.max_transmissions.expect("only a limit makes the patterns finite");
     let mut arrivals = Vec::new();
     for sent in 0..limit {
-        let at = start + f64::from(sent) * hop.retry;
-        if fates.lost(hop.loss) {
+        let at = start + f64::from(sent) * hop.retry_interval;
+        if pattern.is_lost(hop.loss) {
             continue;
         }
         arrivals.push(at + hop.delay);
-        if !fates.lost(hop.answer_loss) {
+        if !pattern.is_lost(hop.answer_loss) {
             return (sent + 1, arrivals, Some(at + 2.0 * hop.delay));
         }
     }
@@ -70,44 +74,49 @@ fn exchange(hop: &Hop, start: f64, fates: &mut Fates) -> (u32, Vec<f64>, Option<
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a handful of packets")]
-fn story(hop: &Hop, qos: QoS, start: f64, fates: &mut Fates) -> Story {
-    let mut story = Story::default();
+fn simulate_message(
+    hop: &HopModel,
+    qos: QoS,
+    start: f64,
+    pattern: &mut LossPattern,
+) -> MessageResult {
+    let mut result = MessageResult::default();
     if qos == QoS::AtMostOnce {
-        story.packets.publish = 1.0;
-        story.acknowledged = Some(start);
-        if !fates.lost(hop.loss) {
-            story.copies.push(start + hop.delay);
+        result.packets.publish = 1.0;
+        result.acknowledged = Some(start);
+        if !pattern.is_lost(hop.loss) {
+            result.copies.push(start + hop.delay);
         }
-        return story;
+        return result;
     }
-    let (sent, arrivals, answered) = exchange(hop, start, fates);
-    story.packets.publish = f64::from(sent);
+    let (sent, arrivals, answered) = simulate_exchange(hop, start, pattern);
+    result.packets.publish = f64::from(sent);
     if qos == QoS::AtLeastOnce {
-        story.packets.puback = arrivals.len() as f64;
-        story.copies = arrivals;
-        story.acknowledged = answered;
-        return story;
+        result.packets.puback = arrivals.len() as f64;
+        result.copies = arrivals;
+        result.acknowledged = answered;
+        return result;
     }
-    story.packets.pubrec = arrivals.len() as f64;
-    story.held_id = !arrivals.is_empty();
-    if hop.method == Method::B {
-        story.copies.extend(arrivals.first());
+    result.packets.pubrec = arrivals.len() as f64;
+    result.held_id = !arrivals.is_empty();
+    if hop.qos2_delivery == Qos2Delivery::OnPublish {
+        result.copies.extend(arrivals.first());
     }
-    let Some(release) = answered else { return story };
-    let (sent, arrivals, answered) = exchange(hop, release, fates);
-    story.packets.pubrel = f64::from(sent);
-    story.packets.pubcomp = arrivals.len() as f64;
-    story.held_id = arrivals.is_empty();
-    if hop.method == Method::A {
-        story.copies.extend(arrivals.first());
+    let Some(release) = answered else { return result };
+    let (sent, arrivals, answered) = simulate_exchange(hop, release, pattern);
+    result.packets.pubrel = f64::from(sent);
+    result.packets.pubcomp = arrivals.len() as f64;
+    result.held_id = arrivals.is_empty();
+    if hop.qos2_delivery == Qos2Delivery::OnPubrel {
+        result.copies.extend(arrivals.first());
     }
-    story.acknowledged = answered;
-    story
+    result.acknowledged = answered;
+    result
 }
 
 /// Sums over all patterns; latency and completion are still to be divided by their shares.
 #[derive(Default)]
-struct Sums {
+struct PatternSums {
     weight: f64,
     delivered: f64,
     acknowledged: f64,
@@ -119,36 +128,36 @@ struct Sums {
     completion: f64,
 }
 
-fn first(copies: &[f64]) -> Option<f64> {
+fn earliest(copies: &[f64]) -> Option<f64> {
     copies.iter().copied().reduce(f64::min)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a handful of copies")]
-impl Sums {
-    fn add(&mut self, weight: f64, story: &Story) {
+impl PatternSums {
+    fn add(&mut self, weight: f64, result: &MessageResult) {
         self.weight += weight;
-        self.copies += weight * story.copies.len() as f64;
-        if let Some(latency) = first(&story.copies) {
+        self.copies += weight * result.copies.len() as f64;
+        if let Some(latency) = earliest(&result.copies) {
             self.delivered += weight;
             self.latency += weight * latency;
-            if story.acknowledged.is_none() {
+            if result.acknowledged.is_none() {
                 self.false_failure += weight;
             }
         }
-        if let Some(completion) = story.acknowledged {
+        if let Some(completion) = result.acknowledged {
             self.acknowledged += weight;
             self.completion += weight * completion;
         }
-        if story.held_id {
+        if result.held_id {
             self.held_id += weight;
         }
-        for (sum, count) in self.packets.iter_mut().zip(kinds(&story.packets)) {
+        for (sum, count) in self.packets.iter_mut().zip(counts_by_kind(&result.packets)) {
             *sum += weight * count;
         }
     }
 }
 
-fn kinds(packets: &Packets) -> [f64; 5] {
+fn counts_by_kind(packets: &PacketMeans) -> [f64; 5] {
     [packets.publish, packets.puback, packets.pubrec, packets.pubrel, packets.pubcomp]
 }
 
@@ -165,17 +174,21 @@ fn every_pattern_of_losses_on_one_hop_agrees() {
     for (p, q) in [(0.0, 0.0), (0.1, 0.1), (0.3, 0.05), (0.05, 0.4), (0.5, 0.5), (0.0, 0.9)] {
         for limit in 1..=6 {
             for (qos, method) in [
-                (QoS::AtMostOnce, Method::B),
-                (QoS::AtLeastOnce, Method::B),
-                (QoS::ExactlyOnce, Method::A),
-                (QoS::ExactlyOnce, Method::B),
+                (QoS::AtMostOnce, Qos2Delivery::OnPublish),
+                (QoS::AtLeastOnce, Qos2Delivery::OnPublish),
+                (QoS::ExactlyOnce, Qos2Delivery::OnPubrel),
+                (QoS::ExactlyOnce, Qos2Delivery::OnPublish),
             ] {
                 let transmissions = Some(limit);
-                let hop =
-                    Hop { answer_loss: q, transmissions, method, ..Hop::symmetric(p, 0.05, 1.0) };
-                let mut sums = Sums::default();
+                let hop = HopModel {
+                    answer_loss: q,
+                    max_transmissions: transmissions,
+                    qos2_delivery: method,
+                    ..HopModel::symmetric(p, 0.05, 1.0)
+                };
+                let mut sums = PatternSums::default();
                 every_pattern(
-                    |fates| story(&hop, qos, 0.0, fates),
+                    |pattern| simulate_message(&hop, qos, 0.0, pattern),
                     |weight, story| sums.add(weight, &story),
                 );
                 let expected = hop.expect(qos);
@@ -195,7 +208,9 @@ fn every_pattern_of_losses_on_one_hop_agrees() {
                 }
                 // Delivered by method A implies PUBREL's arrival, not PUBCOMP's.
                 assert_equal(&what("false failure"), sums.false_failure, expected.false_failure);
-                for (found, expected) in sums.packets.into_iter().zip(kinds(&expected.packets)) {
+                for (found, expected) in
+                    sums.packets.into_iter().zip(counts_by_kind(&expected.packets))
+                {
                     assert_equal(&what("packets"), found, expected);
                 }
             }
@@ -205,35 +220,36 @@ fn every_pattern_of_losses_on_one_hop_agrees() {
 
 #[test]
 fn every_pattern_of_losses_on_two_hops_agrees() {
-    use super::{Latency, two_hops};
-    for method in [Method::A, Method::B] {
-        let up = Hop {
+    use super::{ExpectedLatency, two_hops};
+    for method in [Qos2Delivery::OnPubrel, Qos2Delivery::OnPublish] {
+        let up = HopModel {
             answer_loss: 0.3,
-            transmissions: Some(3),
-            method,
-            ..Hop::symmetric(0.2, 0.05, 1.0)
+            max_transmissions: Some(3),
+            qos2_delivery: method,
+            ..HopModel::symmetric(0.2, 0.05, 1.0)
         };
-        let down = Hop {
+        let down = HopModel {
             answer_loss: 0.25,
-            transmissions: Some(2),
-            method,
-            ..Hop::symmetric(0.1, 0.02, 0.7)
+            max_transmissions: Some(2),
+            qos2_delivery: method,
+            ..HopModel::symmetric(0.1, 0.02, 0.7)
         };
         for published in QoS::ALL {
             for granted in QoS::ALL {
-                let mut sums = Sums::default();
-                let end_to_end = |fates: &mut Fates| {
-                    let mut whole = story(&up, published, 0.0, fates);
-                    let mut packets = kinds(&whole.packets).iter().sum::<f64>();
+                let mut sums = PatternSums::default();
+                let end_to_end = |pattern: &mut LossPattern| {
+                    let mut result = simulate_message(&up, published, 0.0, pattern);
+                    let mut packets = counts_by_kind(&result.packets).iter().sum::<f64>();
                     let mut copies = Vec::new();
-                    for arrival in &whole.copies {
-                        let onward = story(&down, published.min(granted), *arrival, fates);
-                        packets += kinds(&onward.packets).iter().sum::<f64>();
+                    for arrival in &result.copies {
+                        let onward =
+                            simulate_message(&down, published.min(granted), *arrival, pattern);
+                        packets += counts_by_kind(&onward.packets).iter().sum::<f64>();
                         copies.extend(onward.copies);
                     }
-                    whole.copies = copies;
-                    whole.packets = Packets { publish: packets, ..Packets::default() };
-                    whole
+                    result.copies = copies;
+                    result.packets = PacketMeans { publish: packets, ..PacketMeans::default() };
+                    result
                 };
                 every_pattern(end_to_end, |weight, story| sums.add(weight, &story));
                 let expected = two_hops(&up, &down, published, granted);
@@ -243,10 +259,10 @@ fn every_pattern_of_losses_on_two_hops_agrees() {
                 assert_equal(&what("copies"), sums.copies, expected.copies);
                 assert_equal(&what("packets"), sums.packets[0], expected.packets());
                 match expected.latency {
-                    Latency::Exact(latency) => {
+                    ExpectedLatency::Exact(latency) => {
                         assert_equal(&what("latency"), sums.latency / sums.delivered, latency);
                     }
-                    Latency::AtMost(_) | Latency::Open => {
+                    ExpectedLatency::AtMost(_) | ExpectedLatency::Unknown => {
                         assert!(published == QoS::AtLeastOnce && granted != QoS::AtMostOnce);
                     }
                 }

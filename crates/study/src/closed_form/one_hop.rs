@@ -1,11 +1,11 @@
 //! One hop, with unlimited or limited transmissions.
 
-use super::{any_succeeds, expected_attempts, expected_failures, power};
+use super::{expected_attempts, expected_failures, power, success_probability};
 use qoslab_core::base::qos::QoS;
 
 /// One hop: a sender, a receiver, and what the network between them does.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Hop {
+pub struct HopModel {
     /// `p`: the probability that a packet from sender to receiver is lost.
     pub loss: f64,
     /// `q`: the probability that an answer is lost.
@@ -13,27 +13,27 @@ pub struct Hop {
     /// The delay of each packet, one way, in seconds.
     pub delay: f64,
     /// The time from one transmission to the next, in seconds; longer than the round trip.
-    pub retry: f64,
+    pub retry_interval: f64,
     /// `N`: at most so many transmissions of one packet, the first included, at least 1; the
     /// PUBREL of QoS 2 has as many again. `None`: no limit.
-    pub transmissions: Option<u32>,
+    pub max_transmissions: Option<u32>,
     /// When a QoS 2 receiver delivers.
-    pub method: Method,
+    pub qos2_delivery: Qos2Delivery,
 }
 
 /// When a QoS 2 receiver hands the message on (MQTT 3.1.1, figure 4.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Method {
+pub enum Qos2Delivery {
     /// On PUBREL; until then it stores the message.
-    A,
+    OnPubrel,
     /// On the first PUBLISH; until PUBREL it stores the packet id.
     #[default]
-    B,
+    OnPublish,
 }
 
 /// What theory expects of one message on one hop.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Expected {
+pub struct HopExpectation {
     /// The probability that the receiving application sees the message.
     pub delivered: f64,
     /// The probability that the sender sees its handshake end well.
@@ -44,7 +44,7 @@ pub struct Expected {
     /// next message with that id is then taken for a repeat, and silently lost.
     pub held_id: f64,
     /// How many packets are sent.
-    pub packets: Packets,
+    pub packets: PacketMeans,
     /// The variance of the number of all packets; known for unlimited transmissions only.
     pub packets_variance: Option<f64>,
     /// How often the application sees the message.
@@ -61,7 +61,7 @@ pub struct Expected {
 /// How many packets of each kind are sent, with all repeats.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[expect(missing_docs, reason = "MQTT's own names")]
-pub struct Packets {
+pub struct PacketMeans {
     pub publish: f64,
     pub puback: f64,
     pub pubrec: f64,
@@ -69,7 +69,7 @@ pub struct Packets {
     pub pubcomp: f64,
 }
 
-impl Packets {
+impl PacketMeans {
     /// The length in bytes of each of the four acknowledgements.
     const ACK_BYTES: f64 = 4.0;
 
@@ -94,7 +94,7 @@ impl Packets {
 
     /// So many times as many of each.
     #[must_use]
-    pub fn times(&self, factor: f64) -> Self {
+    pub fn scaled(&self, factor: f64) -> Self {
         Self {
             publish: self.publish * factor,
             puback: self.puback * factor,
@@ -105,16 +105,23 @@ impl Packets {
     }
 }
 
-impl Hop {
+impl HopModel {
     /// A hop that loses as much each way and resends without limit.
     #[must_use]
     pub const fn symmetric(loss: f64, delay: f64, retry: f64) -> Self {
-        Self { loss, answer_loss: loss, delay, retry, transmissions: None, method: Method::B }
+        Self {
+            loss,
+            answer_loss: loss,
+            delay,
+            retry_interval: retry,
+            max_transmissions: None,
+            qos2_delivery: Qos2Delivery::OnPublish,
+        }
     }
 
     /// What theory expects of one message sent with `qos`.
     #[must_use]
-    pub fn expect(&self, qos: QoS) -> Expected {
+    pub fn expect(&self, qos: QoS) -> HopExpectation {
         match qos {
             QoS::AtMostOnce => self.at_most_once(),
             QoS::AtLeastOnce => self.at_least_once(),
@@ -124,7 +131,7 @@ impl Hop {
 
     /// `s`: the probability that one packet and its answer both get through.
     #[must_use]
-    pub fn round_trip(&self) -> f64 {
+    pub fn round_trip_probability(&self) -> f64 {
         (1.0 - self.loss) * (1.0 - self.answer_loss)
     }
 
@@ -142,7 +149,7 @@ impl Hop {
     #[must_use]
     pub fn copies_generating_function(&self, z: f64) -> f64 {
         let (p, q) = (self.loss, self.answer_loss);
-        match self.transmissions {
+        match self.max_transmissions {
             None => (1.0 - q) * z / (1.0 - q * z),
             Some(limit) => {
                 let goes_on = p + (1.0 - p) * q * z;
@@ -155,7 +162,7 @@ impl Hop {
     /// The probability that a message is delivered within the delay and `retries` timer periods,
     /// with QoS 1 or QoS 2 by method B: `1 - p^(k+1)`.
     #[must_use]
-    pub fn latency_within(&self, retries: u32) -> f64 {
+    pub fn delivered_within(&self, retries: u32) -> f64 {
         1.0 - power(self.loss, retries.saturating_add(1))
     }
 
@@ -167,24 +174,24 @@ impl Hop {
             return self.delay;
         }
         let transmissions = (libm::log(1.0 - share) / libm::log(self.loss)).ceil();
-        self.delay + self.retry * (transmissions - 1.0)
+        self.delay + self.retry_interval * (transmissions - 1.0)
     }
 
     /// When the sender gives up, in seconds after the first transmission, if nothing is answered;
     /// of QoS 2 each of the two exchanges has so long. `None` without a limit.
     #[must_use]
     pub fn gives_up_after(&self) -> Option<f64> {
-        self.transmissions.map(|limit| f64::from(limit) * self.retry)
+        self.max_transmissions.map(|limit| f64::from(limit) * self.retry_interval)
     }
 
-    fn at_most_once(&self) -> Expected {
+    fn at_most_once(&self) -> HopExpectation {
         let delivered = 1.0 - self.loss;
-        Expected {
+        HopExpectation {
             delivered,
             acknowledged: 1.0,
             false_failure: 0.0,
             held_id: 0.0,
-            packets: Packets { publish: 1.0, ..Packets::default() },
+            packets: PacketMeans { publish: 1.0, ..PacketMeans::default() },
             packets_variance: Some(0.0),
             copies: delivered,
             duplicates: 0.0,
@@ -193,61 +200,64 @@ impl Hop {
         }
     }
 
-    fn at_least_once(&self) -> Expected {
-        let exchange = Exchange::of(self);
-        let copies = exchange.answers;
-        Expected {
-            delivered: exchange.arrives,
-            acknowledged: exchange.answered,
-            false_failure: exchange.arrives - exchange.answered,
+    fn at_least_once(&self) -> HopExpectation {
+        let exchange = RetriedExchange::from_hop(self);
+        let copies = exchange.answers_sent;
+        HopExpectation {
+            delivered: exchange.arrival_probability,
+            acknowledged: exchange.answer_probability,
+            false_failure: exchange.arrival_probability - exchange.answer_probability,
             held_id: 0.0,
-            packets: Packets {
-                publish: exchange.requests,
-                puback: exchange.answers,
-                ..Packets::default()
+            packets: PacketMeans {
+                publish: exchange.requests_sent,
+                puback: exchange.answers_sent,
+                ..PacketMeans::default()
             },
             packets_variance: self.exchange_variance(),
             copies,
-            duplicates: copies - exchange.arrives,
-            latency: exchange.arrival,
-            completion: exchange.completion,
+            duplicates: copies - exchange.arrival_probability,
+            latency: exchange.arrival_time,
+            completion: exchange.completion_time,
         }
     }
 
-    fn exactly_once(&self) -> Expected {
-        let exchange = Exchange::of(self);
-        let Exchange { arrives, answered, .. } = exchange;
+    fn exactly_once(&self) -> HopExpectation {
+        let exchange = RetriedExchange::from_hop(self);
+        let RetriedExchange { arrival_probability: arrives, answer_probability: answered, .. } =
+            exchange;
         let both = answered * answered;
-        let (delivered, latency) = match self.method {
-            Method::A => (answered * arrives, exchange.completion + exchange.arrival),
-            Method::B => (arrives, exchange.arrival),
+        let (delivered, latency) = match self.qos2_delivery {
+            Qos2Delivery::OnPubrel => {
+                (answered * arrives, exchange.completion_time + exchange.arrival_time)
+            }
+            Qos2Delivery::OnPublish => (arrives, exchange.arrival_time),
         };
-        Expected {
+        HopExpectation {
             delivered,
             acknowledged: both,
             false_failure: delivered - both,
             held_id: (arrives - answered) + answered * (1.0 - arrives),
-            packets: Packets {
-                publish: exchange.requests,
+            packets: PacketMeans {
+                publish: exchange.requests_sent,
                 puback: 0.0,
-                pubrec: exchange.answers,
-                pubrel: answered * exchange.requests,
-                pubcomp: answered * exchange.answers,
+                pubrec: exchange.answers_sent,
+                pubrel: answered * exchange.requests_sent,
+                pubcomp: answered * exchange.answers_sent,
             },
             packets_variance: self.exchange_variance().map(|variance| 2.0 * variance),
             copies: delivered,
             duplicates: 0.0,
             latency,
-            completion: 2.0 * exchange.completion,
+            completion: 2.0 * exchange.completion_time,
         }
     }
 
     /// The variance of the number of packets of one request and its answers.
     fn exchange_variance(&self) -> Option<f64> {
-        if self.transmissions.is_some() {
+        if self.max_transmissions.is_some() {
             return None;
         }
-        let (p, s) = (self.loss, self.round_trip());
+        let (p, s) = (self.loss, self.round_trip_probability());
         let answer_lost = (1.0 - p) * self.answer_loss;
         let extra = (p + 2.0 * answer_lost) / s;
         Some((p + 4.0 * answer_lost) / s + extra * extra)
@@ -256,32 +266,33 @@ impl Hop {
 
 /// A request that is repeated until its answer comes: PUBLISH and PUBACK, PUBLISH and PUBREC, or
 /// PUBREL and PUBCOMP.
-struct Exchange {
+struct RetriedExchange {
     /// The probability that the request arrives at least once.
-    arrives: f64,
+    arrival_probability: f64,
     /// `a`: the probability that an answer arrives.
-    answered: f64,
+    answer_probability: f64,
     /// How often the request is sent.
-    requests: f64,
+    requests_sent: f64,
     /// How often an answer is sent, which is how often the request arrives.
-    answers: f64,
+    answers_sent: f64,
     /// The time to the request's first arrival, given one.
-    arrival: f64,
+    arrival_time: f64,
     /// The time to the answer's arrival, given one.
-    completion: f64,
+    completion_time: f64,
 }
 
-impl Exchange {
-    fn of(hop: &Hop) -> Self {
-        let (s, limit) = (hop.round_trip(), hop.transmissions);
+impl RetriedExchange {
+    fn from_hop(hop: &HopModel) -> Self {
+        let (s, limit) = (hop.round_trip_probability(), hop.max_transmissions);
         let requests = expected_attempts(1.0 - s, limit);
         Self {
-            arrives: any_succeeds(hop.loss, limit),
-            answered: any_succeeds(1.0 - s, limit),
-            requests,
-            answers: (1.0 - hop.loss) * requests,
-            arrival: hop.delay + hop.retry * expected_failures(hop.loss, limit),
-            completion: 2.0 * hop.delay + hop.retry * expected_failures(1.0 - s, limit),
+            arrival_probability: success_probability(hop.loss, limit),
+            answer_probability: success_probability(1.0 - s, limit),
+            requests_sent: requests,
+            answers_sent: (1.0 - hop.loss) * requests,
+            arrival_time: hop.delay + hop.retry_interval * expected_failures(hop.loss, limit),
+            completion_time: 2.0 * hop.delay
+                + hop.retry_interval * expected_failures(1.0 - s, limit),
         }
     }
 }

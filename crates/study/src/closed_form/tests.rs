@@ -24,7 +24,7 @@ fn the_worked_table_is_reproduced() {
         (0.5, 0.25, 6.0, 18.0, 1.0, 3.0, 12.0, 24.0, 1.05, 4.15),
     ];
     for (p, q0, q1, q1_two, dups, dups_two, q2, q2_two, latency_b, latency_a) in table {
-        let hop = Hop::symmetric(p, 0.05, 1.0);
+        let hop = HopModel::symmetric(p, 0.05, 1.0);
         let both = |qos| two_hops(&hop, &hop, qos, qos);
         assert_near(hop.expect(QoS::AtMostOnce).delivered, 1.0 - p, 1e-12);
         assert_near(both(QoS::AtMostOnce).delivered, q0, 1e-12);
@@ -36,15 +36,16 @@ fn the_worked_table_is_reproduced() {
         assert_near(both(QoS::ExactlyOnce).packets(), q2_two, 6e-4);
         assert_near(hop.expect(QoS::AtLeastOnce).latency, latency_b, 6e-5);
         assert_near(hop.expect(QoS::ExactlyOnce).latency, latency_b, 6e-5);
-        let stored = Hop { method: Method::A, ..hop };
+        let stored = HopModel { qos2_delivery: Qos2Delivery::OnPubrel, ..hop };
         assert_near(stored.expect(QoS::ExactlyOnce).latency, latency_a, 6e-5);
     }
 }
 
 #[test]
-fn a_limit_leaves_a_rest_of_losses_and_false_failures() {
+fn a_transmission_limit_leaves_some_losses_and_false_failures() {
     for (limit, lost, false_failure) in [(2, 1e-2, 2.6e-2), (4, 1e-4, 1.2e-3), (6, 1e-6, 4.6e-5)] {
-        let hop = Hop { transmissions: Some(limit), ..Hop::symmetric(0.1, 0.05, 1.0) };
+        let hop =
+            HopModel { max_transmissions: Some(limit), ..HopModel::symmetric(0.1, 0.05, 1.0) };
         let expected = hop.expect(QoS::AtLeastOnce);
         assert_near(1.0 - expected.delivered, lost, 1e-12);
         assert_near(expected.false_failure, false_failure, 0.03 * false_failure);
@@ -55,7 +56,7 @@ fn a_limit_leaves_a_rest_of_losses_and_false_failures() {
 #[test]
 fn on_a_symmetric_hop_qos_2_takes_twice_the_packets_of_qos_1() {
     for p in LOSSES {
-        let hop = Hop::symmetric(p, 0.05, 1.0);
+        let hop = HopModel::symmetric(p, 0.05, 1.0);
         let once = hop.expect(QoS::AtLeastOnce);
         assert_near(once.packets.total(), (2.0 - p) / ((1.0 - p) * (1.0 - p)), 1e-12);
         assert_near(
@@ -73,7 +74,7 @@ fn on_a_symmetric_hop_qos_2_takes_twice_the_packets_of_qos_1() {
 
 #[test]
 fn copies_depend_on_lost_answers_only_and_losses_on_lost_messages_only() {
-    let hop = |loss, answer_loss| Hop { answer_loss, ..Hop::symmetric(loss, 0.05, 1.0) };
+    let hop = |loss, answer_loss| HopModel { answer_loss, ..HopModel::symmetric(loss, 0.05, 1.0) };
     for p in LOSSES {
         assert_near(hop(p, 0.2).expect(QoS::AtLeastOnce).copies, 1.25, 1e-12);
         assert_near(hop(0.2, p).expect(QoS::AtMostOnce).delivered, 0.8, 0.0);
@@ -83,9 +84,13 @@ fn copies_depend_on_lost_answers_only_and_losses_on_lost_messages_only() {
 #[test]
 fn a_large_limit_is_no_limit() {
     for p in LOSSES {
-        for method in [Method::A, Method::B] {
-            let unlimited = Hop { answer_loss: 0.2, method, ..Hop::symmetric(p, 0.05, 1.0) };
-            let limited = Hop { transmissions: Some(2000), ..unlimited };
+        for method in [Qos2Delivery::OnPubrel, Qos2Delivery::OnPublish] {
+            let unlimited = HopModel {
+                answer_loss: 0.2,
+                qos2_delivery: method,
+                ..HopModel::symmetric(p, 0.05, 1.0)
+            };
+            let limited = HopModel { max_transmissions: Some(2000), ..unlimited };
             for qos in QoS::ALL {
                 let (a, b) = (limited.expect(qos), unlimited.expect(qos));
                 assert_near(a.delivered, b.delivered, 1e-12);
@@ -104,7 +109,7 @@ fn a_large_limit_is_no_limit() {
 
 #[test]
 fn one_transmission_of_qos_1_delivers_as_qos_0_does() {
-    let hop = Hop { transmissions: Some(1), ..Hop::symmetric(0.3, 0.05, 1.0) };
+    let hop = HopModel { max_transmissions: Some(1), ..HopModel::symmetric(0.3, 0.05, 1.0) };
     let (once, most) = (hop.expect(QoS::AtLeastOnce), hop.expect(QoS::AtMostOnce));
     assert_near(once.delivered, most.delivered, 1e-12);
     assert_near(once.latency, most.latency, 1e-12);
@@ -114,7 +119,11 @@ fn one_transmission_of_qos_1_delivers_as_qos_0_does() {
 fn the_generating_function_gives_total_mean_and_probabilities() {
     for transmissions in [None, Some(1), Some(3), Some(10)] {
         for p in LOSSES {
-            let hop = Hop { answer_loss: 0.35, transmissions, ..Hop::symmetric(p, 0.05, 1.0) };
+            let hop = HopModel {
+                answer_loss: 0.35,
+                max_transmissions: transmissions,
+                ..HopModel::symmetric(p, 0.05, 1.0)
+            };
             let at = |z| hop.copies_generating_function(z);
             assert_near(at(1.0), 1.0, 1e-12);
             assert_near(1.0 - at(0.0), hop.expect(QoS::AtLeastOnce).delivered, 1e-12);
@@ -122,7 +131,7 @@ fn the_generating_function_gives_total_mean_and_probabilities() {
             assert_near(slope, hop.expect(QoS::AtLeastOnce).copies, 1e-7);
         }
     }
-    let hop = Hop { answer_loss: 0.35, ..Hop::symmetric(0.2, 0.05, 1.0) };
+    let hop = HopModel { answer_loss: 0.35, ..HopModel::symmetric(0.2, 0.05, 1.0) };
     let sum = |z: f64| (0..200).map(|c| hop.copies_probability(c) * power(z, c)).sum::<f64>();
     assert_near(sum(1.0), 1.0, 1e-12);
     assert_near(sum(0.6), hop.copies_generating_function(0.6), 1e-12);
@@ -131,7 +140,7 @@ fn the_generating_function_gives_total_mean_and_probabilities() {
 #[test]
 fn the_variance_of_packets_is_that_of_the_distribution() {
     // Each failed attempt takes one packet or two, the last one two; summed term by term.
-    let hop = Hop { answer_loss: 0.2, ..Hop::symmetric(0.3, 0.05, 1.0) };
+    let hop = HopModel { answer_loss: 0.2, ..HopModel::symmetric(0.3, 0.05, 1.0) };
     let mut shares = vec![0.0; 2000];
     shares[0] = 1.0;
     let (mut mean, mut square) = (0.0, 0.0);
@@ -151,21 +160,21 @@ fn the_variance_of_packets_is_that_of_the_distribution() {
 
 #[test]
 fn latency_quantiles_invert_the_distribution() {
-    let hop = Hop::symmetric(0.1, 0.05, 1.0);
+    let hop = HopModel::symmetric(0.1, 0.05, 1.0);
     assert_near(hop.latency_quantile(0.5), 0.05, 0.0);
     assert_near(hop.latency_quantile(0.9), 0.05, 0.0);
     assert_near(hop.latency_quantile(0.95), 1.05, 1e-12);
     assert_near(hop.latency_quantile(0.995), 2.05, 1e-12);
-    assert_near(hop.latency_within(0), 0.9, 1e-12);
-    assert_near(hop.latency_within(2), 0.999, 1e-12);
-    assert_near(Hop::symmetric(0.0, 0.05, 1.0).latency_quantile(0.999), 0.05, 0.0);
+    assert_near(hop.delivered_within(0), 0.9, 1e-12);
+    assert_near(hop.delivered_within(2), 0.999, 1e-12);
+    assert_near(HopModel::symmetric(0.0, 0.05, 1.0).latency_quantile(0.999), 0.05, 0.0);
 }
 
 #[test]
 fn the_table_of_nine_pairs_is_reproduced() {
     let (p1, q1, p2, q2) = (0.1, 0.2, 0.3, 0.05);
-    let up = Hop { answer_loss: q1, ..Hop::symmetric(p1, 0.05, 1.0) };
-    let down = Hop { answer_loss: q2, ..Hop::symmetric(p2, 0.05, 1.0) };
+    let up = HopModel { answer_loss: q1, ..HopModel::symmetric(p1, 0.05, 1.0) };
+    let down = HopModel { answer_loss: q2, ..HopModel::symmetric(p2, 0.05, 1.0) };
     let (s1, s2) = (0.9 * 0.8, 0.7 * 0.95);
     let second = (2.0 - p2) / s2;
     let first = (2.0 - p1) / s1;
@@ -186,16 +195,17 @@ fn the_table_of_nine_pairs_is_reproduced() {
         assert_near(found.delivered, delivered, 1e-12);
         assert_near(found.packets(), packets, 1e-12);
     }
-    let hop = Hop::symmetric(0.2, 0.05, 1.0);
+    let hop = HopModel::symmetric(0.2, 0.05, 1.0);
     let twice = two_hops(&hop, &hop, QoS::AtLeastOnce, QoS::AtLeastOnce);
-    assert_eq!(twice.latency, Latency::AtMost(2.0 * hop.expect(QoS::AtLeastOnce).latency));
+    assert_eq!(twice.latency, ExpectedLatency::AtMost(2.0 * hop.expect(QoS::AtLeastOnce).latency));
 }
 
 #[test]
 fn a_timer_m_times_too_early_delivers_m_copies() {
     assert_near(early_timer(0.0, 0.0, 3.0, 1.0).copies, 6.0, 0.0);
     assert_near(early_timer(0.0, 0.0, 0.05, 0.1).publishes, 1.0, 0.0);
-    let late = Hop { answer_loss: 0.2, ..Hop::symmetric(0.1, 0.05, 1.0) }.expect(QoS::AtLeastOnce);
+    let late = HopModel { answer_loss: 0.2, ..HopModel::symmetric(0.1, 0.05, 1.0) }
+        .expect(QoS::AtLeastOnce);
     let early = early_timer(0.1, 0.2, 0.05, 1.0);
     assert_near(early.publishes, late.packets.publish, 1e-12);
     assert_near(early.copies, late.copies, 1e-12);
@@ -220,7 +230,7 @@ fn backoff_agrees_with_the_sum_over_transmissions() {
     assert_near(backoff_latency(0.1, 0.05, 1.0, 2.0, None), 0.05 + 0.1 / 0.8, 1e-12);
     assert_near(backoff_latency(0.1, 0.05, 1.0, 2.0, Some(60)), 0.05 + 0.1 / 0.8, 1e-12);
     assert!(backoff_latency(0.5, 0.05, 1.0, 2.0, None).is_infinite());
-    let hop = Hop::symmetric(0.3, 0.05, 1.0).expect(QoS::AtLeastOnce);
+    let hop = HopModel::symmetric(0.3, 0.05, 1.0).expect(QoS::AtLeastOnce);
     assert_near(backoff_latency(0.3, 0.05, 1.0, 1.0, None), hop.latency, 1e-12);
 }
 
@@ -230,7 +240,10 @@ fn a_network_that_never_duplicates_changes_nothing() {
     assert_near(plain.publishes, 1.0 / (0.9 * 0.8), 1e-12);
     assert_near(plain.copies, 1.0 / 0.8, 1e-12);
     // Every PUBLISH doubled and no loss: one PUBLISH, two copies.
-    assert_eq!(duplicating_network(0.0, 0.0, 1.0), Copies { publishes: 1.0, copies: 2.0 });
+    assert_eq!(
+        duplicating_network(0.0, 0.0, 1.0),
+        PublishesAndCopies { publishes: 1.0, copies: 2.0 }
+    );
 }
 
 #[test]
@@ -255,15 +268,15 @@ fn a_burst_seen_twice_as_often_is_the_same_burst() {
 }
 
 #[test]
-fn a_stream_without_cuts_in_flight_is_lossless() {
-    let stream = Stream { cut_rate: 0.01, outage: 5.0, delay: 0.0 };
+fn a_tcp_hop_without_cuts_in_flight_is_lossless() {
+    let stream = TcpHopModel { cut_rate: 0.01, outage: 5.0, delay: 0.0 };
     let expected = stream.expect();
     assert_near(expected.qos0_delivered, 1.0 / 1.05, 1e-12);
     assert_near(expected.copies, 1.0, 0.0);
     assert_near(expected.latency, 0.01 * 25.0 / 2.1, 1e-12);
     // The same as one hop whose packets are lost with the probability of a cut in flight.
-    let delayed = Stream { delay: 2.0, ..stream }.expect();
-    let hop = Hop::symmetric(1.0 - libm::exp(-0.02), 2.0, 5.0).expect(QoS::AtLeastOnce);
+    let delayed = TcpHopModel { delay: 2.0, ..stream }.expect();
+    let hop = HopModel::symmetric(1.0 - libm::exp(-0.02), 2.0, 5.0).expect(QoS::AtLeastOnce);
     assert_near(delayed.publishes, hop.packets.publish, 1e-12);
     assert_near(delayed.copies, hop.copies, 1e-12);
 }
@@ -274,7 +287,7 @@ fn bytes_grow_far_less_than_packets() {
     for (p, q0, q1, q2) in
         [(0.0, 88.0, 94.0, 102.0), (0.1, 88.0, 115.6, 124.9), (0.2, 88.0, 145.6, 156.9)]
     {
-        let hop = Hop::symmetric(p, 0.05, 1.0);
+        let hop = HopModel::symmetric(p, 0.05, 1.0);
         for (qos, expected) in QoS::ALL.into_iter().zip([q0, q1, q2]) {
             let publish = f64::from(publish_bytes(20, 64, qos, false));
             let packets = hop.expect(qos).packets;

@@ -5,7 +5,7 @@ use qoslab_core::base::qos::QoS;
 
 /// PUBLISH packets sent, and copies that the application sees, for one QoS 1 message.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Copies {
+pub struct PublishesAndCopies {
     /// PUBLISH packets sent.
     pub publishes: f64,
     /// Copies the application sees.
@@ -17,10 +17,10 @@ pub struct Copies {
 /// Every message is sent `m - 1` times more than needed, `m = ceil(2 delay / retry)`; without
 /// loss it is delivered exactly `m` times.
 #[must_use]
-pub fn early_timer(loss: f64, answer_loss: f64, delay: f64, retry: f64) -> Copies {
+pub fn early_timer(loss: f64, answer_loss: f64, delay: f64, retry: f64) -> PublishesAndCopies {
     let needless = (2.0 * delay / retry).ceil().max(1.0) - 1.0;
     let publishes = 1.0 / ((1.0 - loss) * (1.0 - answer_loss)) + needless;
-    Copies { publishes, copies: (1.0 - loss) * publishes }
+    PublishesAndCopies { publishes, copies: (1.0 - loss) * publishes }
 }
 
 /// The mean latency in seconds of a QoS 1 message, of those delivered, when each further interval
@@ -54,11 +54,11 @@ pub fn backoff_latency(
 /// QoS 1 over a network that doubles each PUBLISH that survives with probability `duplicate`.
 /// QoS 0 has `(1 - loss) (1 + duplicate)` copies, QoS 2 one, as long as the delay is constant.
 #[must_use]
-pub fn duplicating_network(loss: f64, answer_loss: f64, duplicate: f64) -> Copies {
+pub fn duplicating_network(loss: f64, answer_loss: f64, duplicate: f64) -> PublishesAndCopies {
     let answered =
         (1.0 - duplicate) * (1.0 - answer_loss) + duplicate * (1.0 - answer_loss * answer_loss);
     let publishes = 1.0 / ((1.0 - loss) * answered);
-    Copies { publishes, copies: (1.0 - loss) * (1.0 + duplicate) * publishes }
+    PublishesAndCopies { publishes, copies: (1.0 - loss) * (1.0 + duplicate) * publishes }
 }
 
 /// Loss in bursts: a chain of a good and a bad state, seen at attempts one timer period apart.
@@ -153,9 +153,9 @@ pub fn publish_bytes(topic_bytes: u32, payload_bytes: u32, qos: QoS, v5: bool) -
 /// After PUBCOMP a PUBLISH with the same id is a new message [MQTT-4.3.3-12], so a late repeat is
 /// delivered again and no endpoint is at fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Reordered {
+pub struct ReorderedDuplicates {
     /// The longest delay one way in seconds.
-    pub longest_delay: f64,
+    pub max_delay: f64,
     /// The share with a sender that takes no notice of a repeated PUBREC.
     pub first_pubrec_answered: f64,
     /// The share with a sender that answers every PUBREC with PUBREL [MQTT-4.3.3-4].
@@ -164,9 +164,21 @@ pub struct Reordered {
 
 /// Not formulas but estimates, by simulations that share no code with this one; good to 0.005. Up
 /// to half a second a round trip ends before the timer, and nothing is sent twice.
-pub const REORDERED_QOS2: [Reordered; 4] = [
-    Reordered { longest_delay: 0.5, first_pubrec_answered: 0.0, every_pubrec_answered: 0.0 },
-    Reordered { longest_delay: 1.0, first_pubrec_answered: 0.121, every_pubrec_answered: 0.125 },
-    Reordered { longest_delay: 2.0, first_pubrec_answered: 0.267, every_pubrec_answered: 0.282 },
-    Reordered { longest_delay: 4.0, first_pubrec_answered: 0.502, every_pubrec_answered: 0.552 },
+pub const REORDERED_QOS2: [ReorderedDuplicates; 4] = [
+    ReorderedDuplicates { max_delay: 0.5, first_pubrec_answered: 0.0, every_pubrec_answered: 0.0 },
+    ReorderedDuplicates {
+        max_delay: 1.0,
+        first_pubrec_answered: 0.121,
+        every_pubrec_answered: 0.125,
+    },
+    ReorderedDuplicates {
+        max_delay: 2.0,
+        first_pubrec_answered: 0.267,
+        every_pubrec_answered: 0.282,
+    },
+    ReorderedDuplicates {
+        max_delay: 4.0,
+        first_pubrec_answered: 0.502,
+        every_pubrec_answered: 0.552,
+    },
 ];

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::ThreadPool;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
-use super::alternative::{Alternative, Chosen};
-use super::ground::{End, Ground, Tried};
-use super::states::States;
-use super::{Counterexample, Level, Report, Result, Watching};
-use crate::scenario::expect::Expect;
+use super::packet_fault::{InjectedFault, PacketFault};
+use super::search_space::{Attempt, AttemptEnd, SearchSpace};
+use super::state_set::StateSet;
+use super::{Counterexample, ExploreReport, ExploreResult, SearchLevel, SearchListener};
+use crate::scenario::expect::Expectations;
 use qoslab_core::base::name::PacketName;
 
 /// So many schedules are tried at a time, and may know the states of all that were tried before.
@@ -21,9 +21,9 @@ const CHUNK: usize = 2048;
 #[derive(Debug)]
 pub struct Search<'a> {
     /// What is searched.
-    pub ground: &'a Ground,
+    pub space: &'a SearchSpace,
     /// Which broken promises are declared, and so no counterexamples.
-    pub expect: &'a Expect,
+    pub expect: &'a Expectations,
     /// At most so many faults in one schedule.
     pub faults: usize,
     /// With more schedules than these in sight it is given up.
@@ -35,33 +35,33 @@ pub struct Search<'a> {
 }
 
 /// A schedule that has children.
-struct Parent {
-    schedule: Vec<Link>,
+struct ParentSchedule {
+    schedule: Vec<FaultRef>,
     /// The packets at which its children differ from it.
-    choices: Vec<u32>,
+    choice_points: Vec<u32>,
 }
 
 /// A fault by the number of its packet's name.
 #[derive(Clone, Copy)]
-struct Link {
+struct FaultRef {
     packet: u32,
-    alternative: Alternative,
+    fault: PacketFault,
 }
 
 /// Packet names by number, so that a schedule is small.
 #[derive(Default)]
-struct Names {
+struct PacketNames {
     all: Vec<PacketName>,
-    numbers: BTreeMap<PacketName, u32>,
+    number_by_name: BTreeMap<PacketName, u32>,
 }
 
 /// Where a search stands.
-struct Standing {
-    names: Names,
-    known: States,
+struct SearchState {
+    names: PacketNames,
+    known: StateSet,
     /// By level: the schedules that have children.
-    parents: Vec<Vec<Parent>>,
-    report: Report,
+    parents: Vec<Vec<ParentSchedule>>,
+    report: ExploreReport,
 }
 
 impl Search<'_> {
@@ -69,27 +69,31 @@ impl Search<'_> {
     ///
     /// # Errors
     /// If a counterexample is none when it is run as an ordinary trial, which is a bug in qoslab.
-    pub fn run(&self, watching: &dyn Watching) -> Result<Report> {
-        let mut standing = Standing {
-            names: Names::default(),
-            known: States::default(),
+    pub fn run(&self, listener: &dyn SearchListener) -> ExploreResult<ExploreReport> {
+        let mut standing = SearchState {
+            names: PacketNames::default(),
+            known: StateSet::default(),
             parents: Vec::new(),
-            report: Report::default(),
+            report: ExploreReport::default(),
         };
-        self.pool.install(|| self.run_on(&mut standing, watching))?;
+        self.pool.install(|| self.run_levels(&mut standing, listener))?;
         Ok(standing.report)
     }
 
-    fn run_on(&self, standing: &mut Standing, watching: &dyn Watching) -> Result<()> {
+    fn run_levels(
+        &self,
+        search_state: &mut SearchState,
+        listener: &dyn SearchListener,
+    ) -> ExploreResult<()> {
         for level in 0..=self.faults {
-            let planned = self.planned(standing, level);
-            standing.report.levels.push(Level { planned, ..Level::default() });
-            standing.parents.push(Vec::new());
-            if let Some(estimate) = self.too_many(standing, level) {
-                standing.report.estimate = Some(estimate);
+            let planned = self.planned_count(search_state, level);
+            search_state.report.levels.push(SearchLevel { planned, ..SearchLevel::default() });
+            search_state.parents.push(Vec::new());
+            if let Some(estimate) = self.excess_estimate(search_state, level) {
+                search_state.report.estimate = Some(estimate);
                 return Ok(());
             }
-            if self.search(standing, level, watching)? {
+            if self.search_level(search_state, level, listener)? {
                 return Ok(());
             }
         }
@@ -97,68 +101,75 @@ impl Search<'_> {
     }
 
     /// Searches a level; whether the search ends there.
-    fn search(
+    fn search_level(
         &self,
-        standing: &mut Standing,
+        search_state: &mut SearchState,
         level: usize,
-        watching: &dyn Watching,
-    ) -> Result<bool> {
-        let mut place = Place::default();
+        listener: &dyn SearchListener,
+    ) -> ExploreResult<bool> {
+        let mut place = LevelCursor::default();
         loop {
-            let chunk = self.next_chunk(standing, level, &mut place);
+            let chunk = self.next_chunk(search_state, level, &mut place);
             if chunk.is_empty() {
                 return Ok(false);
             }
-            let tried = self.attempt_all(&chunk, standing);
+            let tried = self.try_chunk(&chunk, search_state);
             if self.interrupt.load(Ordering::Relaxed) {
-                standing.report.interrupted = true;
+                search_state.report.interrupted = true;
                 return Ok(true);
             }
             for (schedule, tried) in chunk.into_iter().zip(tried) {
-                if self.file(standing, level, schedule, tried)? {
+                if self.record_attempt(search_state, level, schedule, tried)? {
                     return Ok(true);
                 }
             }
-            watching.see(&standing.report);
+            listener.on_progress(&search_state.report);
         }
     }
 
-    fn attempt_all(&self, chunk: &[Vec<Link>], standing: &Standing) -> Vec<Option<Tried>> {
-        let (names, known) = (&standing.names, &standing.known);
+    fn try_chunk(
+        &self,
+        chunk: &[Vec<FaultRef>],
+        search_state: &SearchState,
+    ) -> Vec<Option<Attempt>> {
+        let (names, known) = (&search_state.names, &search_state.known);
         let tried = chunk.par_iter().map_init(
-            || (self.ground.desk(), Vec::new()),
+            || (self.space.new_worker(), Vec::new()),
             |(desk, schedule), links| {
                 if self.interrupt.load(Ordering::Relaxed) {
                     return None;
                 }
                 schedule.clear();
-                schedule.extend(names.chosen(links));
-                Some(self.ground.attempt(desk, schedule, known))
+                schedule.extend(names.injected_faults(links));
+                Some(self.space.try_schedule(desk, schedule, known))
             },
         );
         tried.collect()
     }
 
     /// Enters what became of a schedule; whether the search ends with it.
-    fn file(
+    fn record_attempt(
         &self,
-        standing: &mut Standing,
+        search_state: &mut SearchState,
         level: usize,
-        schedule: Vec<Link>,
-        tried: Option<Tried>,
-    ) -> Result<bool> {
-        let Some(Tried { choices, states, end }) = tried else { return Ok(false) };
-        let report = &mut standing.report;
+        schedule: Vec<FaultRef>,
+        attempt: Option<Attempt>,
+    ) -> ExploreResult<bool> {
+        let Some(Attempt { choice_points: choices, states, end }) = attempt else {
+            return Ok(false);
+        };
+        let report = &mut search_state.report;
         report.levels[level].schedules += 1;
         if level == 0 {
             report.packets = choices.len();
         }
         match end {
-            End::Known | End::Fine => {}
-            End::Inconclusive => report.inconclusive += 1,
-            End::Broken | End::Livelock => {
-                let chosen: Vec<_> = standing.names.chosen(&schedule).collect();
-                let found = Counterexample::of(self.ground, chosen, end == End::Livelock)?;
+            AttemptEnd::KnownState | AttemptEnd::Holds => {}
+            AttemptEnd::Inconclusive => report.inconclusive += 1,
+            AttemptEnd::Broken | AttemptEnd::Livelock => {
+                let chosen: Vec<_> = search_state.names.injected_faults(&schedule).collect();
+                let found =
+                    Counterexample::confirm(self.space, chosen, end == AttemptEnd::Livelock)?;
                 if found.is_declared(self.expect) {
                     report.declared += 1;
                 } else {
@@ -169,15 +180,16 @@ impl Search<'_> {
         }
         let mut free = choices.len();
         for (state, before) in states {
-            if !standing.known.insert(state) {
+            if !search_state.known.insert(state) {
                 free = before;
                 break;
             }
-            standing.report.levels[level].states += 1;
+            search_state.report.levels[level].states += 1;
         }
         if free > 0 && level < self.faults {
-            let choices = choices[..free].iter().map(|name| standing.names.number(name)).collect();
-            standing.parents[level].push(Parent { schedule, choices });
+            let choices =
+                choices[..free].iter().map(|name| search_state.names.number_of(name)).collect();
+            search_state.parents[level].push(ParentSchedule { schedule, choice_points: choices });
         }
         Ok(false)
     }
@@ -186,26 +198,35 @@ impl Search<'_> {
 
     /// The next schedules of a level, from `place` on. First come those with one fault more than a
     /// schedule of the level before, then those with a packet more that counts for two.
-    fn next_chunk(&self, standing: &Standing, level: usize, place: &mut Place) -> Vec<Vec<Link>> {
+    fn next_chunk(
+        &self,
+        search_state: &SearchState,
+        level: usize,
+        cursor: &mut LevelCursor,
+    ) -> Vec<Vec<FaultRef>> {
         let mut chunk = Vec::new();
-        if level == 0 && !std::mem::replace(&mut place.is_begun, true) {
+        if level == 0 && !std::mem::replace(&mut cursor.is_started, true) {
             chunk.push(Vec::new());
         }
-        while chunk.len() < CHUNK && place.cost < level.min(2) {
-            let cost = place.cost + 1;
-            let parents = &standing.parents[level - cost];
-            let Some(parent) = parents.get(place.parent) else {
-                *place = Place { cost, ..Place::default() };
+        while chunk.len() < CHUNK && cursor.fault_count < level.min(2) {
+            let cost = cursor.fault_count + 1;
+            let parents = &search_state.parents[level - cost];
+            let Some(parent) = parents.get(cursor.parent) else {
+                *cursor = LevelCursor { fault_count: cost, ..LevelCursor::default() };
                 continue;
             };
-            let Some(&packet) = parent.choices.get(place.choice) else {
-                *place = Place { cost: place.cost, parent: place.parent + 1, ..Place::default() };
+            let Some(&packet) = parent.choice_points.get(cursor.choice) else {
+                *cursor = LevelCursor {
+                    fault_count: cursor.fault_count,
+                    parent: cursor.parent + 1,
+                    ..LevelCursor::default()
+                };
                 continue;
             };
-            place.choice += 1;
-            let name = &standing.names.all[packet as usize];
-            for alternative in self.ground.menu.of(&self.ground.setup, name, cost) {
-                let last = Link { packet, alternative };
+            cursor.choice += 1;
+            let name = &search_state.names.all[packet as usize];
+            for alternative in self.space.fault_options.faults_for(&self.space.setup, name, cost) {
+                let last = FaultRef { packet, fault: alternative };
                 chunk.push(parent.schedule.iter().copied().chain([last]).collect());
             }
         }
@@ -213,22 +234,27 @@ impl Search<'_> {
     }
 
     /// How many schedules a level has.
-    fn planned(&self, standing: &Standing, level: usize) -> u64 {
+    fn planned_count(&self, search_state: &SearchState, level: usize) -> u64 {
         if level == 0 {
             return 1;
         }
         let of_cost = |cost: usize| -> u64 {
-            let choices = standing.parents[level - cost].iter().flat_map(|it| &it.choices);
-            let names = choices.map(|packet| &standing.names.all[*packet as usize]);
-            names.map(|it| self.ground.menu.of(&self.ground.setup, it, cost).len() as u64).sum()
+            let choices =
+                search_state.parents[level - cost].iter().flat_map(|it| &it.choice_points);
+            let names = choices.map(|packet| &search_state.names.all[*packet as usize]);
+            names
+                .map(|it| {
+                    self.space.fault_options.faults_for(&self.space.setup, it, cost).len() as u64
+                })
+                .sum()
         };
         (1..=level.min(2)).map(of_cost).sum()
     }
 
     /// How many schedules there would be, if that is too many: those of this level are counted,
     /// and each further one is taken to grow as this one did.
-    fn too_many(&self, standing: &Standing, level: usize) -> Option<u64> {
-        let levels = &standing.report.levels;
+    fn excess_estimate(&self, search_state: &SearchState, level: usize) -> Option<u64> {
+        let levels = &search_state.report.levels;
         let done: u64 = levels[..level].iter().map(|level| level.schedules).sum();
         let planned = levels[level].planned;
         let before = level.checked_sub(1).map_or(1, |before| levels[before].planned.max(1));
@@ -247,27 +273,29 @@ impl Search<'_> {
 
 /// The next schedule of a level: whose child it is, and at which packet.
 #[derive(Clone, Copy, Default)]
-struct Place {
-    is_begun: bool,
-    cost: usize,
+struct LevelCursor {
+    is_started: bool,
+    fault_count: usize,
     parent: usize,
     choice: usize,
 }
 
-impl Names {
-    fn number(&mut self, name: &PacketName) -> u32 {
+impl PacketNames {
+    fn number_of(&mut self, name: &PacketName) -> u32 {
         let next = u32::try_from(self.all.len()).expect("fewer names than schedules, and memory");
-        let number = *self.numbers.entry(*name).or_insert(next);
+        let number = *self.number_by_name.entry(*name).or_insert(next);
         if number == next {
             self.all.push(*name);
         }
         number
     }
 
-    fn chosen<'a>(&'a self, links: &'a [Link]) -> impl Iterator<Item = Chosen> + 'a {
-        links.iter().map(|link| Chosen {
-            packet: self.all[link.packet as usize],
-            alternative: link.alternative,
-        })
+    fn injected_faults<'a>(
+        &'a self,
+        links: &'a [FaultRef],
+    ) -> impl Iterator<Item = InjectedFault> + 'a {
+        links
+            .iter()
+            .map(|link| InjectedFault { packet: self.all[link.packet as usize], fault: link.fault })
     }
 }

@@ -2,31 +2,31 @@
 
 use std::ops::Range;
 
-use super::audience::Audience;
-use super::check_client::is_name_letter;
+use super::check_client::is_name_char;
 use super::client::ClientTable;
 use super::diagnostic::Diagnostics;
 use super::expect::{
-    Bound, Expect, Expected, ExpectedBreak, ExpectedRule, Metric, Need, SOMETIMES,
+    Bound, BreakTarget, Expectations, ExpectedBreak, ExpectedRule, Metric, Need, SOMETIMES,
 };
-use super::file::{BrokenTable, File};
-use super::nodes::Nodes;
-use super::possible::possible;
-use super::value::{Given, Levels};
+use super::file::{BrokenTable, ScenarioFile};
+use super::nodes::ExpandedNodes;
+use super::reachability::is_reachable;
+use super::subscribers::SubscriberGroups;
+use super::value::{Located, QosSetting};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Span;
-use qoslab_guarantee::rules::ALL;
+use qoslab_guarantee::rules::ALL_RULES;
 use qoslab_guarantee::verdict::{Blame, Breach, Promise, Violation};
 use qoslab_sim::trial::Setup;
 
 /// Checks the name, the deadline and the axes.
-pub(super) fn header(file: &File, errors: &mut Diagnostics) {
+pub(super) fn check_header(file: &ScenarioFile, errors: &mut Diagnostics) {
     let name = &file.name;
     let long = name.value.len() > 64;
     if name.value.is_empty()
         || long
         || name.value.starts_with('.')
-        || !name.value.chars().all(is_name_letter)
+        || !name.value.chars().all(is_name_char)
     {
         errors
             .error(&name.span, "the name cannot name a folder", "results are kept under it")
@@ -37,10 +37,10 @@ pub(super) fn header(file: &File, errors: &mut Diagnostics) {
     }
     let publishes = file.client.iter().flat_map(|client| &client.value.publish);
     let levels: Vec<_> = publishes.map(|publish| &publish.value.qos).collect();
-    axis(&levels, "publish", errors);
+    check_same_axis(&levels, "publish", errors);
     let subscribes = file.client.iter().flat_map(|client| &client.value.subscribe);
     let levels: Vec<_> = subscribes.map(|subscribe| &subscribe.value.qos).collect();
-    axis(&levels, "subscribe", errors);
+    check_same_axis(&levels, "subscribe", errors);
     let silent = |client: &ClientTable| client.publish.is_empty() && client.will.is_none();
     if file.client.iter().all(|client| silent(&client.value)) {
         let span = file.client.first().map_or(0..0, |client| client.value.name.span.clone());
@@ -51,8 +51,8 @@ pub(super) fn header(file: &File, errors: &mut Diagnostics) {
 }
 
 /// Lists are one axis: they move together, so they must be the same.
-fn axis(all: &[&Given<Levels>], which: &str, errors: &mut Diagnostics) {
-    let mut lists = all.iter().filter(|levels| matches!(levels.value, Levels::Axis(_)));
+fn check_same_axis(all: &[&Located<QosSetting>], which: &str, errors: &mut Diagnostics) {
+    let mut lists = all.iter().filter(|levels| matches!(levels.value, QosSetting::Axis(_)));
     let Some(first) = lists.next() else { return };
     for other in lists.filter(|other| other.value != first.value) {
         let title = format!("all lists of QoS on [[client.{which}]] must be the same");
@@ -63,13 +63,13 @@ fn axis(all: &[&Given<Levels>], which: &str, errors: &mut Diagnostics) {
 }
 
 /// Checks and takes over what is expected; `setups` are those of all points.
-pub(super) fn expect(
-    file: &File,
-    nodes: &Nodes,
+pub(super) fn read_expectations(
+    file: &ScenarioFile,
+    nodes: &ExpandedNodes,
     setups: &[&Setup],
     errors: &mut Diagnostics,
-) -> Expect {
-    let mut expect = Expect::default();
+) -> Expectations {
+    let mut expect = Expectations::default();
     for allow in &file.expect.allow {
         if allow.value != "queue-overflow" {
             let title = format!("allow cannot be `{}`", allow.value);
@@ -79,8 +79,8 @@ pub(super) fn expect(
     for word in &file.expect.sometimes {
         if !SOMETIMES.contains(&word.value.as_str()) {
             let title = format!("sometimes cannot be `{}`", word.value);
-            errors.error(&word.span, title, "unknown word").suggest(&word.value, &SOMETIMES);
-        } else if !setups.iter().any(|setup| possible(&word.value, setup)) {
+            errors.error(&word.span, title, "unknown word").suggest_name(&word.value, &SOMETIMES);
+        } else if !setups.iter().any(|setup| is_reachable(&word.value, setup)) {
             let title = format!("`{}` can never happen here", word.value);
             // The file may well cause it, as a sweep from zero on does: but not so.
             if errors.settings.is_empty() {
@@ -100,13 +100,13 @@ pub(super) fn expect(
             }
             Err(problem) => {
                 errors
-                    .error(&need.span, format!("the need {}", problem.what), problem.label)
+                    .error(&need.span, format!("the need {}", problem.message), problem.label)
                     .help(problem.help);
             }
         }
     }
     for broken in &file.expect.broken {
-        if let Some(what) = expected(broken, file, setups, errors) {
+        if let Some(what) = read_expected_break(broken, file, setups, errors) {
             expect.broken.push(ExpectedBreak { what, why: broken.value.why.clone() });
         }
     }
@@ -114,35 +114,38 @@ pub(super) fn expect(
 }
 
 /// Which promise or which rule is known to break, where it can break here.
-fn expected(
-    given: &Given<BrokenTable>,
-    file: &File,
+fn read_expected_break(
+    given: &Located<BrokenTable>,
+    file: &ScenarioFile,
     setups: &[&Setup],
     errors: &mut Diagnostics,
-) -> Option<Expected> {
-    let what = named(given, errors)?;
-    if let Expected::Promise(violation) = what {
-        check_break(violation, given, file, setups, errors);
+) -> Option<BreakTarget> {
+    let what = read_break(given, errors)?;
+    if let BreakTarget::Promise(violation) = what {
+        check_promised(violation, given, file, setups, errors);
     }
     Some(what)
 }
 
 /// Which promise or which rule a table names.
-pub(super) fn named(given: &Given<BrokenTable>, errors: &mut Diagnostics) -> Option<Expected> {
+pub(super) fn read_break(
+    given: &Located<BrokenTable>,
+    errors: &mut Diagnostics,
+) -> Option<BreakTarget> {
     let table = &given.value;
     let blame = Blame::from(table.blame);
     match (table.promise, table.kind, &table.rule) {
         (Some(promise), Some(kind), None) => {
             let (promise, breach) = (Promise::from(promise), Breach::from(kind));
             let violation = Violation { promise, breach, blame };
-            check_kind(violation, &given.span, errors).then_some(Expected::Promise(violation))
+            check_breach(violation, &given.span, errors).then_some(BreakTarget::Promise(violation))
         }
         (None, None, Some(rule)) => {
             check_rule(rule, blame, given, errors);
-            Some(Expected::Rule(ExpectedRule { rule: rule.clone(), blame }))
+            Some(BreakTarget::Rule(ExpectedRule { rule: rule.clone(), blame }))
         }
         // A misspelt word was told of already.
-        _ if !errors.list.is_empty() => None,
+        _ if !errors.errors.is_empty() => None,
         _ => {
             errors
                 .error(&given.span, "what breaks is not clear", "neither a promise nor a rule")
@@ -153,8 +156,8 @@ pub(super) fn named(given: &Given<BrokenTable>, errors: &mut Diagnostics) -> Opt
 }
 
 /// Whether there is such a rule, and whether such a node can break it.
-fn check_rule(rule: &str, blame: Blame, given: &Given<BrokenTable>, errors: &mut Diagnostics) {
-    if !ALL.iter().any(|known| known.is_called(rule)) {
+fn check_rule(rule: &str, blame: Blame, given: &Located<BrokenTable>, errors: &mut Diagnostics) {
+    if !ALL_RULES.iter().any(|known| known.is_named(rule)) {
         errors
             .error(&given.span, format!("no rule is called `{rule}`"), "nobody checks it")
             .help("docs/rules.md lists all, by id such as `MQTT-3.3.1-1` and by name");
@@ -165,15 +168,20 @@ fn check_rule(rule: &str, blame: Blame, given: &Given<BrokenTable>, errors: &mut
     }
 }
 
-fn check_need(need: &Need, given: &Given<String>, nodes: &Nodes, errors: &mut Diagnostics) {
+fn check_need(
+    need: &Need,
+    given: &Located<String>,
+    nodes: &ExpandedNodes,
+    errors: &mut Diagnostics,
+) {
     let has = |qos: QoS| {
-        nodes.published.iter().any(|levels| match levels {
-            Levels::One(one) => *one == qos,
-            Levels::Axis(list) => list.contains(&qos),
+        nodes.published_qos.iter().any(|levels| match levels {
+            QosSetting::Fixed(one) => *one == qos,
+            QosSetting::Axis(list) => list.contains(&qos),
         })
     };
     let other = match need.bound {
-        Bound::Times(_, qos) => Some(qos),
+        Bound::TimesOther(_, qos) => Some(qos),
         _ => None,
     };
     for qos in [need.qos, other].into_iter().flatten().filter(|qos| !has(*qos)) {
@@ -184,7 +192,12 @@ fn check_need(need: &Need, given: &Given<String>, nodes: &Nodes, errors: &mut Di
 }
 
 /// Energy is known only of radios, and how long a battery lasts only where there is one.
-fn check_radios(need: &Need, given: &Given<String>, nodes: &Nodes, errors: &mut Diagnostics) {
+fn check_radios(
+    need: &Need,
+    given: &Located<String>,
+    nodes: &ExpandedNodes,
+    errors: &mut Diagnostics,
+) {
     let mut radios = nodes.clients.iter().filter_map(|client| client.radio.as_ref()).peekable();
     if need.metric.is_of_radios() && radios.peek().is_none() {
         errors
@@ -198,7 +211,7 @@ fn check_radios(need: &Need, given: &Given<String>, nodes: &Nodes, errors: &mut 
 }
 
 /// Whether a promise can break so at all.
-fn check_kind(violation: Violation, span: &Range<usize>, errors: &mut Diagnostics) -> bool {
+fn check_breach(violation: Violation, span: &Range<usize>, errors: &mut Diagnostics) -> bool {
     let kinds: &[(Breach, &str)] = match violation.promise {
         Promise::AtMostOnce => &[(Breach::Duplicated, "duplicated")],
         Promise::AtLeastOnce => &[(Breach::Lost, "lost")],
@@ -218,10 +231,10 @@ fn check_kind(violation: Violation, span: &Range<usize>, errors: &mut Diagnostic
 }
 
 /// Whether anybody is promised it here.
-fn check_break(
+fn check_promised(
     violation: Violation,
-    given: &Given<BrokenTable>,
-    file: &File,
+    given: &Located<BrokenTable>,
+    file: &ScenarioFile,
     setups: &[&Setup],
     errors: &mut Diagnostics,
 ) {
@@ -229,7 +242,7 @@ fn check_break(
         errors
             .error(&given.span, "order is not promised here", "so it cannot break")
             .help("add `order = true` to [expect]");
-    } else if !setups.iter().any(|setup| promised(violation.promise, setup)) {
+    } else if !setups.iter().any(|setup| is_promised(violation.promise, setup)) {
         errors.error(
             &given.span,
             "nobody is promised this here",
@@ -239,7 +252,7 @@ fn check_break(
 }
 
 /// Whether some message falls under the promise.
-fn promised(promise: Promise, setup: &Setup) -> bool {
+fn is_promised(promise: Promise, setup: &Setup) -> bool {
     let falls = |published: QoS, granted: QoS| match promise {
         Promise::AtMostOnce => published.min(granted) == QoS::AtMostOnce && published.number() != 1,
         Promise::AtLeastOnce => published.min(granted) == QoS::AtLeastOnce,
@@ -247,12 +260,12 @@ fn promised(promise: Promise, setup: &Setup) -> bool {
         Promise::Acknowledged | Promise::OnlySubscribed | Promise::Ordered => true,
     };
     if promise == Promise::Acknowledged {
-        return setup.streams.iter().any(|one| one.qos > QoS::AtMostOnce);
+        return setup.publishers.iter().any(|one| one.qos > QoS::AtMostOnce);
     }
-    let audience = Audience::new(setup, |_| 0.0);
-    setup.streams.iter().any(|stream| {
+    let audience = SubscriberGroups::new(setup, |_| 0.0);
+    setup.publishers.iter().any(|stream| {
         let mut any = false;
-        audience.visit(&stream.topic, |group| any |= falls(stream.qos, group.granted));
+        audience.for_each_match(&stream.topic, |group| any |= falls(stream.qos, group.granted));
         any
     })
 }

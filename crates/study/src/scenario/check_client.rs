@@ -4,17 +4,17 @@ use std::ops::Range;
 
 use super::client::{ClientTable, PublishTable, SubscribeTable, WillTable};
 use super::diagnostic::Diagnostics;
-use super::endpoint::{check_seconds, only_v5};
-use super::file::{File, LinkTable};
-use super::nodes::{numbered, size};
-use super::value::{Either, Given};
-use super::words::TransportWord;
+use super::endpoint::{check_whole_seconds, require_v5};
+use super::file::{LinkTable, ScenarioFile};
+use super::keywords::TransportKeyword;
+use super::nodes::{fleet_size, with_fleet_number};
+use super::value::{Located, TextOrTable};
 use qoslab_core::base::time::Span;
 use qoslab_core::base::units::{format_count, format_span};
 use qoslab_core::mqtt::settings::Version;
 use qoslab_core::mqtt::topics;
-use qoslab_core::mqtt::wire::MAX_REMAINING;
-use qoslab_core::network::settings::Interval;
+use qoslab_core::mqtt::wire::MAX_REMAINING_LENGTH;
+use qoslab_core::network::settings::IntervalDistribution;
 use qoslab_sim::trial::PayloadSize;
 
 /// The largest UDP payload over IPv4 (RFC 768, RFC 791).
@@ -25,11 +25,15 @@ const LARGEST_DATAGRAM: usize = 65_507;
 const PUBLISH_FRAMING: usize = 10;
 
 /// Whether the name can be used at all.
-pub(super) fn check_name(table: &ClientTable, file: &File, errors: &mut Diagnostics) -> bool {
+pub(super) fn check_name(
+    table: &ClientTable,
+    file: &ScenarioFile,
+    errors: &mut Diagnostics,
+) -> bool {
     let name = &table.name;
     let plain = name.value.replace("{i}", "1");
-    let fleet = size(table) > 1;
-    if name.value.is_empty() || plain.chars().any(|c| !is_name_letter(c)) || plain == "broker" {
+    let fleet = fleet_size(table) > 1;
+    if name.value.is_empty() || plain.chars().any(|c| !is_name_char(c)) || plain == "broker" {
         let label = if plain == "broker" { "this is the broker's" } else { "not a name" };
         errors
             .error(&name.span, "a client needs a name of its own", label)
@@ -37,13 +41,13 @@ pub(super) fn check_name(table: &ClientTable, file: &File, errors: &mut Diagnost
         return false;
     }
     if fleet && !name.value.contains("{i}") {
-        let label = format!("{} clients would share it", format_count(size(table)));
+        let label = format!("{} clients would share it", format_count(fleet_size(table)));
         errors
             .error(&name.span, "a fleet needs `{i}` in its name", label)
             .help(format!("write `{}-{{i}}`", name.value));
         return false;
     }
-    let longest = numbered(&name.value, size(table)).len();
+    let longest = with_fleet_number(&name.value, fleet_size(table)).len();
     if Version::from(file.mqtt.value) == Version::V31 && longest > 23 {
         errors.error(&name.span, "MQTT 3.1 allows client ids of 23 characters", "this is longer");
     }
@@ -51,11 +55,11 @@ pub(super) fn check_name(table: &ClientTable, file: &File, errors: &mut Diagnost
 }
 
 /// The letters of names: harmless in terminals, file names and reports.
-pub(super) fn is_name_letter(c: char) -> bool {
+pub(super) fn is_name_char(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
 
-pub(super) fn check_client(table: &ClientTable, file: &File, errors: &mut Diagnostics) {
+pub(super) fn check_client(table: &ClientTable, file: &ScenarioFile, errors: &mut Diagnostics) {
     let keep_alive = &table.keep_alive;
     let nanos = keep_alive.value.0.as_nanos();
     if !nanos.is_multiple_of(1_000_000_000) || nanos / 1_000_000_000 > 65_535 {
@@ -82,10 +86,10 @@ pub(super) fn check_client(table: &ClientTable, file: &File, errors: &mut Diagno
 
 /// What of a client's sessions and connections goes together.
 fn check_session(table: &ClientTable, version: Version, errors: &mut Diagnostics) {
-    if let Either::Table(session) = &table.session.value {
+    if let TextOrTable::Table(session) = &table.session.value {
         let (expiry, span) = (session.expiry.0, &table.session.span);
-        only_v5("expiry", span, version, errors);
-        check_seconds("expiry", expiry, span, errors);
+        require_v5("expiry", span, version, errors);
+        check_whole_seconds("expiry", expiry, span, errors);
         if expiry == Span::ZERO {
             errors
                 .error(span, "this session ends with its connection", "it expires at once")
@@ -116,15 +120,15 @@ fn check_session(table: &ClientTable, version: Version, errors: &mut Diagnostics
 fn check_subscribe(
     subscribe: &SubscribeTable,
     table: &ClientTable,
-    file: &File,
+    file: &ScenarioFile,
     errors: &mut Diagnostics,
 ) {
     let filter = &subscribe.filter;
-    if let Err(error) = topics::validate_filter(&numbered(&filter.value, 1)) {
+    if let Err(error) = topics::validate_filter(&with_fleet_number(&filter.value, 1)) {
         let title = format!("the topic filter {error}");
         errors.error(&filter.span, title, "not a topic filter");
     }
-    check_number(filter, table, errors);
+    check_fleet_number(filter, table, errors);
     let shared = topics::split_shared(&filter.value).is_some();
     let version = file.mqtt.value.into();
     let options = [
@@ -135,7 +139,7 @@ fn check_subscribe(
     ];
     for (field, span) in options {
         if let Some(span) = span {
-            only_v5(field, span, version, errors);
+            require_v5(field, span, version, errors);
         }
     }
     if let Some(given) = subscribe.no_local.as_ref().filter(|given| given.value && shared) {
@@ -155,14 +159,21 @@ fn check_subscribe(
     }
 }
 
-fn check_will(will: &WillTable, table: &ClientTable, file: &File, errors: &mut Diagnostics) {
-    if let Err(error) = topics::validate_topic(&numbered(&will.topic.value, size(table))) {
+fn check_will(
+    will: &WillTable,
+    table: &ClientTable,
+    file: &ScenarioFile,
+    errors: &mut Diagnostics,
+) {
+    if let Err(error) =
+        topics::validate_topic(&with_fleet_number(&will.topic.value, fleet_size(table)))
+    {
         errors.error(&will.topic.span, format!("the topic {error}"), "not a topic name");
     }
-    check_number(&will.topic, table, errors);
+    check_fleet_number(&will.topic, table, errors);
     if let Some(delay) = &will.delay {
-        only_v5("delay", &delay.span, file.mqtt.value.into(), errors);
-        check_seconds("delay", delay.value.0, &delay.span, errors);
+        require_v5("delay", &delay.span, file.mqtt.value.into(), errors);
+        check_whole_seconds("delay", delay.value.0, &delay.span, errors);
     }
     // The length of a will's payload is written in two bytes (MQTT 3.1.1, section 3.1.3.3).
     if will.payload.value.0 > 65_535 {
@@ -171,7 +182,7 @@ fn check_will(will: &WillTable, table: &ClientTable, file: &File, errors: &mut D
     }
 }
 
-fn check_number(text: &Given<String>, table: &ClientTable, errors: &mut Diagnostics) {
+fn check_fleet_number(text: &Located<String>, table: &ClientTable, errors: &mut Diagnostics) {
     if text.value.contains("{i}") && table.count.is_none() {
         errors
             .error(&text.span, "`{i}` needs a fleet", "this client has no number")
@@ -210,14 +221,14 @@ fn check_deadline(time: Span, span: &Range<usize>, deadline: Span, errors: &mut 
 fn check_publish(
     table: &PublishTable,
     client: &ClientTable,
-    file: &File,
+    file: &ScenarioFile,
     errors: &mut Diagnostics,
 ) {
-    let topic = numbered(&table.topic.value, size(client));
+    let topic = with_fleet_number(&table.topic.value, fleet_size(client));
     if let Err(error) = topics::validate_topic(&topic) {
         errors.error(&table.topic.span, format!("the topic {error}"), "not a topic name");
     }
-    check_number(&table.topic, client, errors);
+    check_fleet_number(&table.topic, client, errors);
     let count = table.count.value.0;
     if let Some(only) = &table.only {
         let ascending = only.value.windows(2).all(|pair| pair[0] < pair[1]);
@@ -231,26 +242,28 @@ fn check_publish(
         }
     }
     let mean = match table.every.value.0 {
-        Interval::Fixed(span) | Interval::Exponential(span) => span,
-        Interval::Uniform(low, high) => Span::from_nanos(low.as_nanos() / 2 + high.as_nanos() / 2),
+        IntervalDistribution::Fixed(span) | IntervalDistribution::Exponential(span) => span,
+        IntervalDistribution::Uniform(low, high) => {
+            Span::from_nanos(low.as_nanos() / 2 + high.as_nanos() / 2)
+        }
     };
     let lasts = mean.times(u64::from(count) - 1) + table.spread.value.0;
     check_deadline(lasts, &table.every.span, file.deadline.value.0, errors);
     if let Some(expiry) = &table.expiry {
-        only_v5("expiry", &expiry.span, file.mqtt.value.into(), errors);
-        check_seconds("expiry", expiry.value.0, &expiry.span, errors);
+        require_v5("expiry", &expiry.span, file.mqtt.value.into(), errors);
+        check_whole_seconds("expiry", expiry.value.0, &expiry.span, errors);
     }
     check_length(table, &topic, file, errors);
 }
 
 /// Whether the longest message fits what carries it.
-fn check_length(table: &PublishTable, topic: &str, file: &File, errors: &mut Diagnostics) {
+fn check_length(table: &PublishTable, topic: &str, file: &ScenarioFile, errors: &mut Diagnostics) {
     let (PayloadSize::Fixed(longest) | PayloadSize::Uniform(_, longest)) = table.payload.value.0;
-    let datagram = |link: &LinkTable| link.transport.value == TransportWord::Datagram;
+    let datagram = |link: &LinkTable| link.transport.value == TransportKeyword::Datagram;
     let (carrier, most) = if file.link.iter().any(|link| datagram(&link.value)) {
         ("datagram", LARGEST_DATAGRAM)
     } else {
-        ("packet", MAX_REMAINING as usize)
+        ("packet", MAX_REMAINING_LENGTH as usize)
     };
     if topic.len() + longest as usize + PUBLISH_FRAMING > most {
         let title = format!("the message does not fit a {carrier}");

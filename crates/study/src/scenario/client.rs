@@ -3,14 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::file::{Retry, Store, default_inflight, default_store};
-use super::radio::{RadioTable, RadioWord};
-use super::texts::{Bytes, Duration, Every, Payload};
-use super::value::{Either, Given, Levels, Whole};
-use super::words::{
-    ConnectWord, DeliverOnWord, IdsWord, OnFullWord, Qos0Word, RepeatedPubrecWord,
-    RetainHandlingWord, SessionWord,
+use super::file::{RetrySetting, StoreSetting, default_inflight, default_store};
+use super::keywords::{
+    ConnectKeyword, DeliverOnKeyword, IdsKeyword, OnFullKeyword, Qos0Keyword,
+    RepeatedPubrecKeyword, RetainHandlingKeyword, SessionKeyword,
 };
+use super::quantities::{Bytes, Duration, IntervalValue, PayloadLength};
+use super::radio::{RadioKeyword, RadioTable};
+use super::value::{BoundedInt, Located, QosSetting, TextOrTable};
 use qoslab_core::base::time::Span;
 use qoslab_sim::trial::PayloadSize;
 
@@ -19,86 +19,86 @@ use qoslab_sim::trial::PayloadSize;
 #[serde(deny_unknown_fields)]
 pub(super) struct ClientTable {
     /// Its name; `{i}` stands for its number in the fleet, from 1.
-    pub name: Given<String>,
+    pub name: Located<String>,
     /// How many of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub count: Option<Given<Whole<1, 1_000_000>>>,
+    pub count: Option<Located<BoundedInt<1, 1_000_000>>>,
     /// A real product, dated, whose documented settings are the defaults here:
     /// `docs/profiles.md`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub profile: Option<Given<String>>,
+    pub profile: Option<Located<String>>,
     /// Whether the broker keeps its session while it is away: `"persistent"`, `"clean"` or, in
     /// 5.0, `{ expiry = "10m" }`.
     #[serde(default = "default_session")]
-    pub session: Given<Session>,
+    pub session: Located<SessionSetting>,
     /// What it keeps through a crash: `"durable"`, `"volatile"` or `{ snapshot = "30s" }`.
     #[serde(default = "default_store")]
-    pub store: Given<Store>,
+    pub store: Located<StoreSetting>,
     /// What its radio needs, if its energy is asked for: `"lte-m"`, `"nb-iot"`, `"wifi"`, `"ble"`
     /// or a table, as in `docs/radio.md`. It changes what is measured and nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub radio: Option<Given<Either<RadioWord, RadioTable>>>,
+    pub radio: Option<Located<TextOrTable<RadioKeyword, RadioTable>>>,
     /// When it is connected.
     #[serde(default)]
-    pub connect: Given<ConnectWord>,
+    pub connect: Located<ConnectKeyword>,
     /// How long an attempt to connect may take; 30 s over tcp. Over datagrams CONNECT is repeated
     /// instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connect_timeout: Option<Given<Duration>>,
+    pub connect_timeout: Option<Located<Duration>>,
     /// How it comes back after a connection was lost.
     #[serde(default)]
-    pub reconnect: Given<ReconnectTable>,
+    pub reconnect: Located<ReconnectTable>,
     /// Whether it subscribes again when the broker kept no session.
-    #[serde(default = "yes")]
+    #[serde(default = "default_true")]
     pub resubscribe: bool,
     /// Pings after so long without sending a packet, in whole seconds; `0s` for never. Without an
     /// answer for as long it closes the connection; the broker closes it after one and a half
     /// times as long without a packet.
     #[serde(default = "default_keep_alive")]
-    pub keep_alive: Given<Duration>,
+    pub keep_alive: Located<Duration>,
     /// When it sends again what was not acknowledged: `"reconnect"` over tcp, `"1s"` over
     /// datagrams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry: Option<Given<Retry>>,
+    pub retry: Option<Located<RetrySetting>>,
     /// How packet ids are given out.
     #[serde(default)]
-    pub ids: IdsWord,
+    pub ids: IdsKeyword,
     /// On which packet a QoS 2 message reaches the application.
     #[serde(default)]
-    pub deliver_on: DeliverOnWord,
+    pub deliver_on: DeliverOnKeyword,
     /// What it does when PUBREC comes again after its PUBREL.
     #[serde(default)]
-    pub repeated_pubrec: RepeatedPubrecWord,
+    pub repeated_pubrec: RepeatedPubrecKeyword,
     /// Messages it may have unacknowledged.
     #[serde(default = "default_inflight")]
-    pub max_inflight: Whole<1, 65_535>,
+    pub max_inflight: BoundedInt<1, 65_535>,
     /// What it does with messages that cannot leave yet.
     #[serde(default)]
     pub offline: OfflineTable,
     /// Messages that the broker may have unacknowledged with it (5.0); 65535 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub receive_maximum: Option<Given<Whole<0, 65_535>>>,
+    pub receive_maximum: Option<Located<BoundedInt<0, 65_535>>>,
     /// The largest packet it takes (5.0); no limit if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_packet_size: Option<Given<Bytes>>,
+    pub max_packet_size: Option<Located<Bytes>>,
     /// Topic aliases that the broker may use (5.0); none if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub topic_alias_maximum: Option<Given<Whole<0, 65_535>>>,
+    pub topic_alias_maximum: Option<Located<BoundedInt<0, 65_535>>>,
     /// Deviations from the standard: `docs/quirks.md`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub quirks: Vec<Given<String>>,
+    pub quirks: Vec<Located<String>>,
     /// What the broker publishes when its connection ends without DISCONNECT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub will: Option<Given<WillTable>>,
+    pub will: Option<Located<WillTable>>,
     /// When it disconnects and stays away, counted from the start of the traffic.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub away: Vec<Given<AwayTable>>,
+    pub away: Vec<Located<AwayTable>>,
     /// What it publishes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub publish: Vec<Given<PublishTable>>,
+    pub publish: Vec<Located<PublishTable>>,
     /// What it subscribes to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub subscribe: Vec<Given<SubscribeTable>>,
+    pub subscribe: Vec<Located<SubscribeTable>>,
 }
 
 /// What a client does with messages that cannot leave yet.
@@ -106,11 +106,11 @@ pub(super) struct ClientTable {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct OfflineTable {
     /// Whether QoS 0 messages wait for a connection.
-    pub qos0: Qos0Word,
+    pub qos0: Qos0Keyword,
     /// How many messages may wait.
-    pub max: Whole<1, 1_000_000_000>,
+    pub max: BoundedInt<1, 1_000_000_000>,
     /// What happens to one more.
-    pub on_full: Given<OnFullWord>,
+    pub on_full: Located<OnFullKeyword>,
 }
 
 /// A time in which a client is disconnected.
@@ -118,9 +118,9 @@ pub(super) struct OfflineTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct AwayTable {
     /// When it disconnects, after the start of the traffic.
-    pub at: Given<Duration>,
+    pub at: Located<Duration>,
     /// How long it stays away.
-    pub lasts: Given<Duration>,
+    pub lasts: Located<Duration>,
 }
 
 /// A workload.
@@ -128,28 +128,28 @@ pub(super) struct AwayTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct PublishTable {
     /// The topic; `{i}` stands for the client's number.
-    pub topic: Given<String>,
+    pub topic: Located<String>,
     /// The QoS; a list is an axis: one trial each.
-    pub qos: Given<Levels>,
+    pub qos: Located<QosSetting>,
     /// How many messages.
-    pub count: Given<Whole<1, 100_000_000>>,
+    pub count: Located<BoundedInt<1, 100_000_000>>,
     /// The time from one message to the next.
-    pub every: Given<Every>,
+    pub every: Located<IntervalValue>,
     /// The first message comes at a time drawn evenly from this span.
     #[serde(default = "default_spread")]
-    pub spread: Given<Duration>,
+    pub spread: Located<Duration>,
     /// How long the payloads are.
     #[serde(default = "default_payload")]
-    pub payload: Given<Payload>,
+    pub payload: Located<PayloadLength>,
     /// Whether the broker keeps the last message for later subscribers.
     #[serde(default)]
     pub retain: bool,
     /// How long a message is worth delivering (5.0), in whole seconds; for ever if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expiry: Option<Given<Duration>>,
+    pub expiry: Option<Located<Duration>>,
     /// Publish only the messages with these numbers, from 0; the others are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub only: Option<Given<Vec<u32>>>,
+    pub only: Option<Located<Vec<u32>>>,
 }
 
 /// A subscription.
@@ -157,31 +157,31 @@ pub(super) struct PublishTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct SubscribeTable {
     /// The topic filter; `{i}` stands for the client's number.
-    pub filter: Given<String>,
+    pub filter: Located<String>,
     /// The QoS asked for; a list is an axis: one trial each.
-    pub qos: Given<Levels>,
+    pub qos: Located<QosSetting>,
     /// Do not send the client's own messages back to it (5.0).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub no_local: Option<Given<bool>>,
+    pub no_local: Option<Located<bool>>,
     /// Keep the RETAIN flag as it was published (5.0).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retain_as_published: Option<Given<bool>>,
+    pub retain_as_published: Option<Located<bool>>,
     /// When retained messages answer the SUBSCRIBE (5.0).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retain_handling: Option<Given<RetainHandlingWord>>,
+    pub retain_handling: Option<Located<RetainHandlingKeyword>>,
     /// The Subscription Identifier (5.0).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub identifier: Option<Given<Whole<1, 268_435_455>>>,
+    pub identifier: Option<Located<BoundedInt<1, 268_435_455>>>,
     /// When, after the start of the traffic; before the traffic if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<Given<Duration>>,
+    pub at: Option<Located<Duration>>,
     /// When it unsubscribes; never if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Given<Duration>>,
+    pub until: Option<Located<Duration>>,
 }
 
 /// Whether the broker keeps a session, and how long.
-pub(super) type Session = Either<SessionWord, ExpiryTable>;
+pub(super) type SessionSetting = TextOrTable<SessionKeyword, ExpiryTable>;
 
 /// A session that ends some time after its connection.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -206,49 +206,49 @@ pub(super) struct ReconnectTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct WillTable {
     /// The topic; `{i}` stands for the client's number.
-    pub topic: Given<String>,
+    pub topic: Located<String>,
     /// The QoS.
-    pub qos: Whole<0, 2>,
+    pub qos: BoundedInt<0, 2>,
     /// How long its payload is.
     #[serde(default = "default_will_payload")]
-    pub payload: Given<Bytes>,
+    pub payload: Located<Bytes>,
     /// Whether the broker keeps it for later subscribers.
     #[serde(default)]
     pub retain: bool,
     /// How long after the connection it is published, if the client is not back by then (5.0); in
     /// whole seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delay: Option<Given<Duration>>,
+    pub delay: Option<Located<Duration>>,
 }
 
-const fn default_session() -> Given<Session> {
-    Given::assumed(Either::Text(SessionWord::Persistent))
+const fn default_session() -> Located<SessionSetting> {
+    Located::from_default(TextOrTable::Text(SessionKeyword::Persistent))
 }
 
-const fn default_keep_alive() -> Given<Duration> {
-    Given::assumed(Duration(Span::ZERO))
+const fn default_keep_alive() -> Located<Duration> {
+    Located::from_default(Duration(Span::ZERO))
 }
 
-const fn default_spread() -> Given<Duration> {
-    Given::assumed(Duration(Span::ZERO))
+const fn default_spread() -> Located<Duration> {
+    Located::from_default(Duration(Span::ZERO))
 }
 
-const fn default_payload() -> Given<Payload> {
-    Given::assumed(Payload(PayloadSize::Fixed(64)))
+const fn default_payload() -> Located<PayloadLength> {
+    Located::from_default(PayloadLength(PayloadSize::Fixed(64)))
 }
 
-const fn default_will_payload() -> Given<Bytes> {
-    Given::assumed(Bytes(64))
+const fn default_will_payload() -> Located<Bytes> {
+    Located::from_default(Bytes(64))
 }
 
-const fn yes() -> bool {
+const fn default_true() -> bool {
     true
 }
 
 impl Default for OfflineTable {
     fn default() -> Self {
-        let on_full = Given::assumed(OnFullWord::default());
-        Self { qos0: Qos0Word::default(), max: Whole(1_000), on_full }
+        let on_full = Located::from_default(OnFullKeyword::default());
+        Self { qos0: Qos0Keyword::default(), max: BoundedInt(1_000), on_full }
     }
 }
 

@@ -2,53 +2,53 @@
 
 use super::client::ClientTable;
 use super::diagnostic::Diagnostics;
-use super::file::{File, Retry, RetryWord};
-use super::links::{client_of, matches_name};
-use super::nodes::{CONNECT_TIMEOUT, MOST_CLIENTS, numbered, size};
-use super::texts::Duration;
-use super::value::{Either, Given};
-use super::words::TransportWord;
+use super::file::{RetryKeyword, RetrySetting, ScenarioFile};
+use super::keywords::TransportKeyword;
+use super::links::{client_end, matches_pattern};
+use super::nodes::{CONNECT_TIMEOUT, MAX_CLIENTS, fleet_size, with_fleet_number};
+use super::quantities::Duration;
+use super::value::{Located, TextOrTable};
 use qoslab_core::base::time::Span;
 
 /// What carries the packets of one or more links.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Carriers {
+struct TransportsUsed {
     tcp: bool,
     datagram: bool,
 }
 
-impl Carriers {
-    fn add(&mut self, word: TransportWord) {
+impl TransportsUsed {
+    fn add(&mut self, word: TransportKeyword) {
         match word {
-            TransportWord::Tcp => self.tcp = true,
-            TransportWord::Datagram => self.datagram = true,
+            TransportKeyword::Tcp => self.tcp = true,
+            TransportKeyword::Datagram => self.datagram = true,
         }
     }
 
-    const fn all_tcp(self) -> bool {
+    const fn is_all_tcp(self) -> bool {
         self.tcp && !self.datagram
     }
 
     /// Over tcp nothing is lost while a connection lasts, so its end is when to send again; over
     /// datagrams only a timer can know.
-    const fn retry(self) -> Option<Retry> {
+    const fn default_retry(self) -> Option<RetrySetting> {
         match (self.tcp, self.datagram) {
             (true, true) => None,
-            (true, false) => Some(Either::Text(RetryWord::Reconnect)),
-            (false, _) => Some(Either::Text(RetryWord::Every(Span::from_secs(1)))),
+            (true, false) => Some(TextOrTable::Text(RetryKeyword::Reconnect)),
+            (false, _) => Some(TextOrTable::Text(RetryKeyword::Every(Span::from_secs(1)))),
         }
     }
 }
 
 /// Fills in every default that another part of the file decides.
-pub(super) fn complete(file: &mut File, errors: &mut Diagnostics) {
-    let mut all = Carriers::default();
+pub(super) fn fill_defaults(file: &mut ScenarioFile, errors: &mut Diagnostics) {
+    let mut all = TransportsUsed::default();
     for link in &file.link {
         all.add(link.value.transport.value);
     }
-    file.expect.order.get_or_insert(all.all_tcp());
+    file.expect.order.get_or_insert(all.is_all_tcp());
     if file.broker.retry.is_none() {
-        file.broker.retry = all.retry().map(Given::assumed);
+        file.broker.retry = all.default_retry().map(Located::from_default);
         if file.broker.retry.is_none() {
             refuse_mixed_broker(file, errors);
         }
@@ -56,16 +56,17 @@ pub(super) fn complete(file: &mut File, errors: &mut Diagnostics) {
     let patterns: Vec<_> = file
         .link
         .iter()
-        .filter_map(|link| Some((client_of(&link.value.between.value)?.to_owned(), link)))
+        .filter_map(|link| Some((client_end(&link.value.between.value)?.to_owned(), link)))
         .map(|(pattern, link)| (pattern, link.value.transport.value))
         .collect();
     for client in &mut file.client {
-        complete_client(&mut client.value, &patterns, errors);
+        fill_client_defaults(&mut client.value, &patterns, errors);
     }
 }
 
-fn refuse_mixed_broker(file: &File, errors: &mut Diagnostics) {
-    let mut tcp = file.link.iter().filter(|link| link.value.transport.value == TransportWord::Tcp);
+fn refuse_mixed_broker(file: &ScenarioFile, errors: &mut Diagnostics) {
+    let mut tcp =
+        file.link.iter().filter(|link| link.value.transport.value == TransportKeyword::Tcp);
     let span = tcp.next().map_or(0..0, |link| link.value.transport.span.clone());
     errors
         .error(&span, "the broker needs a `retry`", "tcp here, and datagrams on another link")
@@ -76,20 +77,20 @@ fn refuse_mixed_broker(file: &File, errors: &mut Diagnostics) {
         );
 }
 
-fn complete_client(
+fn fill_client_defaults(
     table: &mut ClientTable,
-    links: &[(String, TransportWord)],
+    links: &[(String, TransportKeyword)],
     errors: &mut Diagnostics,
 ) {
-    let mut own = Carriers::default();
-    for number in 1..=size(table).min(MOST_CLIENTS) {
-        let name = numbered(&table.name.value, number);
-        for (_, word) in links.iter().filter(|(pattern, _)| matches_name(pattern, &name)) {
+    let mut own = TransportsUsed::default();
+    for number in 1..=fleet_size(table).min(MAX_CLIENTS) {
+        let name = with_fleet_number(&table.name.value, number);
+        for (_, word) in links.iter().filter(|(pattern, _)| matches_pattern(pattern, &name)) {
             own.add(*word);
         }
     }
     if table.retry.is_none() {
-        table.retry = own.retry().map(Given::assumed);
+        table.retry = own.default_retry().map(Located::from_default);
         if table.retry.is_none() {
             let title = format!("`{}` needs a `retry`", table.name.value);
             errors
@@ -100,7 +101,7 @@ fn complete_client(
         }
     }
     if let Some(given) =
-        table.connect_timeout.as_ref().filter(|given| !own.tcp && !given.is_assumed())
+        table.connect_timeout.as_ref().filter(|given| !own.tcp && !given.is_from_default())
     {
         errors
             .error(&given.span, "`connect_timeout` needs tcp", "over datagrams CONNECT is repeated")
@@ -109,7 +110,7 @@ fn complete_client(
     if !own.tcp {
         table.connect_timeout = None;
     }
-    if own.all_tcp() {
-        table.connect_timeout.get_or_insert(Given::assumed(Duration(CONNECT_TIMEOUT)));
+    if own.is_all_tcp() {
+        table.connect_timeout.get_or_insert(Located::from_default(Duration(CONNECT_TIMEOUT)));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::axis::{Axis, AxisValue};
 use super::problem::Problem;
-use super::vary::{MOST_CELLS, too_large};
+use super::vary::{MAX_CELLS, too_many_cells};
 
 /// Reads a design: the first row names fields by their paths, each further row has a value for
 /// each, as a scenario file writes it. Lines that begin with `#` are passed over. The axes have
@@ -11,7 +11,7 @@ use super::vary::{MOST_CELLS, too_large};
 /// # Errors
 /// If a column names no numeric field or stands there twice, a value is none, a row is too short,
 /// too long or stands there twice, or there are none or too many.
-pub fn design(text: &str) -> Result<(Vec<Axis>, Vec<Vec<AxisValue>>), Problem> {
+pub fn parse_design(text: &str) -> Result<(Vec<Axis>, Vec<Vec<AxisValue>>), Problem> {
     let mut reader = csv::ReaderBuilder::new()
         .comment(Some(b'#'))
         .trim(csv::Trim::All)
@@ -24,10 +24,11 @@ pub fn design(text: &str) -> Result<(Vec<Axis>, Vec<Vec<AxisValue>>), Problem> {
         let line = row.position().map_or(0, csv::Position::line);
         let mut cell = Vec::with_capacity(paths.len());
         for (nth, (path, text)) in paths.iter().zip(&row).enumerate() {
-            let one = Axis::new(path, text).map_err(|problem| at(line, path, problem))?;
+            let one =
+                Axis::new(path, text).map_err(|problem| with_location(line, path, problem))?;
             let [value] = one.values.as_slice() else {
                 let label = format!("`{text}` is more than one value");
-                return Err(at(line, path, Problem::new("has a range in a row", label)));
+                return Err(with_location(line, path, Problem::new("has a range in a row", label)));
             };
             match axes.get_mut(nth) {
                 Some(axis) if !axis.values.contains(value) => axis.values.push(value.clone()),
@@ -41,8 +42,8 @@ pub fn design(text: &str) -> Result<(Vec<Axis>, Vec<Vec<AxisValue>>), Problem> {
             return Err(Problem::new("has a row twice", label));
         }
         cells.push(cell);
-        if cells.len() > MOST_CELLS {
-            return Err(too_large(cells.len()));
+        if cells.len() > MAX_CELLS {
+            return Err(too_many_cells(cells.len()));
         }
     }
     for (nth, axis) in axes.iter().enumerate() {
@@ -63,7 +64,7 @@ fn unreadable(error: &csv::Error) -> Problem {
 }
 
 /// The same problem, with its place.
-fn at(line: u64, path: &str, problem: Problem) -> Problem {
+fn with_location(line: u64, path: &str, problem: Problem) -> Problem {
     let label = format!("line {line}, column `{path}`: {}", problem.label);
     Problem { label, ..problem }
 }
@@ -76,7 +77,7 @@ mod tests {
     fn rows_are_cells_and_columns_are_axes() {
         let text =
             "\u{feff}link.meter.loss, client.meter.keep_alive\n# by hand\n5%,1m\n0%,5m\n5%,5m\n";
-        let (axes, cells) = design(text).unwrap();
+        let (axes, cells) = parse_design(text).unwrap();
         let texts = |values: &[AxisValue]| -> Vec<String> {
             values.iter().map(|value| value.text.clone()).collect()
         };
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_design_is_told_with_its_line() {
+    fn an_invalid_design_is_reported_with_its_line() {
         for (text, told) in [
             ("", "no rows"),
             ("link.meter.loss\n", "no rows"),
@@ -101,8 +102,8 @@ mod tests {
             ("link.meter.loss,link.meter.loss\n5%,5%\n", "two columns"),
             ("link.meter.loss\n5%,1m\n", "CSV"),
         ] {
-            let problem = design(text).unwrap_err();
-            let all = format!("{} {} {}", problem.what, problem.label, problem.help);
+            let problem = parse_design(text).unwrap_err();
+            let all = format!("{} {} {}", problem.message, problem.label, problem.help);
             assert!(all.contains(told), "{text:?}: {all}");
         }
     }

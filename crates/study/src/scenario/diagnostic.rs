@@ -8,7 +8,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use super::axis::Setting;
 
 /// What stands before a setting where its place is shown.
-const SETTING: &str = "--set ";
+const SETTING_PREFIX: &str = "--set ";
 
 /// Everything that is wrong with one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Diagnostics {
     /// the source.
     pub settings: Vec<String>,
     /// What is wrong, in the order of the file.
-    pub list: Vec<Diagnostic>,
+    pub errors: Vec<Diagnostic>,
     /// What is right but surprising, in the order of the file.
     pub warnings: Vec<Diagnostic>,
 }
@@ -43,14 +43,14 @@ impl Diagnostics {
     /// Nothing wrong so far.
     pub(super) fn new(path: &str, source: &str) -> Self {
         let (path, source) = (path.to_owned(), source.to_owned());
-        Self { path, source, settings: Vec::new(), list: Vec::new(), warnings: Vec::new() }
+        Self { path, source, settings: Vec::new(), errors: Vec::new(), warnings: Vec::new() }
     }
 
     /// The places of the next setting's path and value, for spans.
-    pub(super) fn places(&mut self, setting: &Setting) -> (Range<usize>, Range<usize>) {
-        let line = format!("{SETTING}{setting}");
-        let start = self.start(self.settings.len());
-        let path = start + SETTING.len();
+    pub(super) fn add_setting(&mut self, setting: &Setting) -> (Range<usize>, Range<usize>) {
+        let line = format!("{SETTING_PREFIX}{setting}");
+        let start = self.setting_start(self.settings.len());
+        let path = start + SETTING_PREFIX.len();
         let value = path + setting.path.len() + 1;
         let end = start + line.len();
         self.settings.push(line);
@@ -58,16 +58,16 @@ impl Diagnostics {
     }
 
     /// Where a setting's line begins, counted on from the end of the source.
-    fn start(&self, nth: usize) -> usize {
+    fn setting_start(&self, nth: usize) -> usize {
         self.settings[..nth].iter().fold(self.source.len() + 1, |at, line| at + line.len() + 1)
     }
 
     /// The text in which a place is, what to call it, and the place in it.
-    fn shown(&self, span: &Range<usize>) -> (&str, &str, Range<usize>) {
-        let nth = (0..self.settings.len()).rev().find(|nth| self.start(*nth) <= span.start);
+    fn source_of(&self, span: &Range<usize>) -> (&str, &str, Range<usize>) {
+        let nth = (0..self.settings.len()).rev().find(|nth| self.setting_start(*nth) <= span.start);
         match nth {
             Some(nth) => {
-                let start = self.start(nth);
+                let start = self.setting_start(nth);
                 (&self.settings[nth], "command line", span.start - start..span.end - start)
             }
             None => (&self.source, &self.path, span.clone()),
@@ -75,10 +75,10 @@ impl Diagnostics {
     }
 
     /// One error about a file as a whole.
-    pub(super) fn whole(path: &str, title: impl Into<String>, help: impl Into<String>) -> Self {
+    pub(super) fn for_file(path: &str, title: impl Into<String>, help: impl Into<String>) -> Self {
         let mut all = Self::new(path, "");
         let (title, help) = (title.into(), help.into());
-        all.list.push(Diagnostic { title, span: None, label: String::new(), help });
+        all.errors.push(Diagnostic { title, span: None, label: String::new(), help });
         all
     }
 
@@ -89,7 +89,7 @@ impl Diagnostics {
         title: impl Into<String>,
         label: impl Into<String>,
     ) -> &mut Diagnostic {
-        push(&mut self.list, span, title.into(), label.into())
+        push(&mut self.errors, span, title.into(), label.into())
     }
 
     /// Adds a warning at a place.
@@ -105,7 +105,7 @@ impl Diagnostics {
     /// In the order of the file, none twice.
     pub(super) fn sorted(mut self) -> Self {
         let place = |one: &Diagnostic| one.span.as_ref().map_or(0, |span| span.start);
-        for list in [&mut self.list, &mut self.warnings] {
+        for list in [&mut self.errors, &mut self.warnings] {
             list.sort_by_key(place);
             list.dedup();
         }
@@ -117,13 +117,13 @@ impl Diagnostics {
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut text = String::new();
-        let errors = self.list.iter().map(|one| (Level::ERROR, one));
+        let errors = self.errors.iter().map(|one| (Level::ERROR, one));
         for (level, one) in errors.chain(self.warnings.iter().map(|one| (Level::WARNING, one))) {
             let title = printable(&one.title);
             let title = level.primary_title(title.as_str());
             let main = match &one.span {
                 Some(span) => {
-                    let (source, path, span) = self.shown(span);
+                    let (source, path, span) = self.source_of(span);
                     title.element(
                         Snippet::source(source)
                             .path(path)
@@ -178,8 +178,8 @@ impl Diagnostic {
     }
 
     /// Says which of the known names was perhaps meant, or names them all.
-    pub(super) fn suggest(&mut self, name: &str, known: &[&str]) -> &mut Self {
-        let help = match nearest(name, known) {
+    pub(super) fn suggest_name(&mut self, name: &str, known: &[&str]) -> &mut Self {
+        let help = match nearest_name(name, known) {
             Some(one) => format!("did you mean `{one}`?"),
             None if known.is_empty() => return self,
             None => format!("known here: {}", known.join(", ")),
@@ -189,14 +189,14 @@ impl Diagnostic {
 }
 
 /// The known name that was perhaps meant: at most a third of the letters differ.
-pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let (steps, one) = known.iter().map(|one| (distance(name, one), *one)).min()?;
+pub(super) fn nearest_name<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let (steps, one) = known.iter().map(|one| (edit_distance(name, one), *one)).min()?;
     (steps <= 1.max(name.chars().count() / 3)).then_some(one)
 }
 
 /// How many letters must be put in, left out, changed or swapped with the next to get from `a` to
 /// `b` (Damerau and Levenshtein's distance, restricted).
-fn distance(a: &str, b: &str) -> usize {
+fn edit_distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<_>, Vec<_>) = (a.chars().take(64).collect(), b.chars().collect());
     let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
     for i in 0..=a.len() {

@@ -4,58 +4,61 @@ use std::ops::Range;
 
 use super::client::ClientTable;
 use super::diagnostic::Diagnostics;
-use super::file::{self, BrokerTable, File, RetryWord};
-use super::texts::Bytes;
-use super::value::{Either, Given, Whole};
-use super::words::StoreWord;
+use super::file::{self, BrokerTable, RetryKeyword, ScenarioFile};
+use super::keywords::StoreKeyword;
+use super::quantities::Bytes;
+use super::value::{BoundedInt, Located, TextOrTable};
 use qoslab_core::base::time::Span;
 use qoslab_core::base::units::format_span;
-use qoslab_core::mqtt::quirks::{Quirk, Quirks, Side};
-use qoslab_core::mqtt::settings::{Limits, Retry, RetryTimer, Store, Version};
+use qoslab_core::mqtt::quirks::{Quirk, QuirkSide, Quirks};
+use qoslab_core::mqtt::settings::{ReceiverLimits, RetryRule, RetryTimer, StorePolicy, Version};
 
 /// Equal endpoints: the broker, a client or a fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
+pub struct EndpointGroup {
     /// `broker`, or the clients' name with `*` for the number in a fleet.
     pub name: String,
     /// The product whose documented settings they have.
     pub profile: Option<String>,
     /// What they keep through a crash.
-    pub store: Store,
+    pub store: StorePolicy,
     /// How they deviate from the standard.
     pub quirks: Quirks,
 }
 
 /// The groups of a file that was found right.
-pub(super) fn groups(file: &File) -> Vec<Group> {
+pub(super) fn endpoint_groups(file: &ScenarioFile) -> Vec<EndpointGroup> {
     // What is wrong with a store or a quirk was told before.
-    let mut none = Diagnostics::new("", "");
+    let mut ignored = Diagnostics::new("", "");
     let broker = &file.broker;
-    let mut groups = vec![Group {
+    let mut groups = vec![EndpointGroup {
         name: "broker".to_owned(),
         profile: broker.profile.as_ref().map(|given| given.value.clone()),
-        store: store(&broker.store, &mut none),
-        quirks: quirks(&broker.quirks, Side::Broker, &mut none),
+        store: read_store(&broker.store, &mut ignored),
+        quirks: read_quirks(&broker.quirks, QuirkSide::Broker, &mut ignored),
     }];
     for client in file.client.iter().map(|client| &client.value) {
-        groups.push(Group {
+        groups.push(EndpointGroup {
             name: client.name.value.replace("{i}", "*"),
             profile: client.profile.as_ref().map(|given| given.value.clone()),
-            store: store(&client.store, &mut none),
-            quirks: quirks(&client.quirks, Side::Client, &mut none),
+            store: read_store(&client.store, &mut ignored),
+            quirks: read_quirks(&client.quirks, QuirkSide::Client, &mut ignored),
         });
     }
     groups
 }
 
 /// When to send again, as endpoints want it.
-pub(super) fn retry(given: &Given<file::Retry>, errors: &mut Diagnostics) -> Retry {
+pub(super) fn read_retry(
+    given: &Located<file::RetrySetting>,
+    errors: &mut Diagnostics,
+) -> RetryRule {
     let timer = match &given.value {
-        Either::Text(RetryWord::Reconnect) => return Retry::Reconnect,
-        Either::Text(RetryWord::Every(every)) => {
+        TextOrTable::Text(RetryKeyword::Reconnect) => return RetryRule::Reconnect,
+        TextOrTable::Text(RetryKeyword::Every(every)) => {
             RetryTimer { every: *every, backoff: 1.0, max_transmissions: None }
         }
-        Either::Table(table) => RetryTimer {
+        TextOrTable::Table(table) => RetryTimer {
             every: table.every.0,
             backoff: table.backoff,
             max_transmissions: table.max.map(|max| max.0),
@@ -68,21 +71,22 @@ pub(super) fn retry(given: &Given<file::Retry>, errors: &mut Diagnostics) -> Ret
         let label = format!("this is {}", timer.backoff);
         errors.error(&given.span, "backoff must be from 1 to 100", label);
     }
-    Retry::Timer(timer)
+    RetryRule::Timer(timer)
 }
 
 /// Warns of a timer that the file, or a profile that it names, sets under 5.0. The default over
 /// datagrams is no such choice: there nothing else could repair a loss.
-pub(super) fn check_timer(
-    retry: &Given<file::Retry>,
-    profile: Option<&Given<String>>,
+pub(super) fn warn_of_timer(
+    retry: &Located<file::RetrySetting>,
+    profile: Option<&Located<String>>,
     version: Version,
     errors: &mut Diagnostics,
 ) {
-    if version != Version::V5 || retry.value == Either::Text(RetryWord::Reconnect) {
+    if version != Version::V5 || retry.value == TextOrTable::Text(RetryKeyword::Reconnect) {
         return;
     }
-    let span = if retry.is_assumed() { profile.map(|one| &one.span) } else { Some(&retry.span) };
+    let span =
+        if retry.is_from_default() { profile.map(|one| &one.span) } else { Some(&retry.span) };
     if let Some(span) = span {
         errors
             .warn(span, "MQTT 5.0 forbids to send again by a timer", "it is simulated all the same")
@@ -94,67 +98,74 @@ pub(super) fn check_timer(
 }
 
 /// What an endpoint keeps through a crash.
-pub(super) fn store(given: &Given<file::Store>, errors: &mut Diagnostics) -> Store {
+pub(super) fn read_store(
+    given: &Located<file::StoreSetting>,
+    errors: &mut Diagnostics,
+) -> StorePolicy {
     match &given.value {
-        Either::Text(StoreWord::Durable) => Store::Durable,
-        Either::Text(StoreWord::Volatile) => Store::Volatile,
-        Either::Table(table) => {
+        TextOrTable::Text(StoreKeyword::Durable) => StorePolicy::Durable,
+        TextOrTable::Text(StoreKeyword::Volatile) => StorePolicy::Volatile,
+        TextOrTable::Table(table) => {
             if table.snapshot.0 < Span::from_millis(1) {
                 errors
                     .error(&given.span, "a snapshot needs some time", "less than 1 ms")
                     .help("for a store that is never behind write \"durable\"");
             }
-            Store::Snapshot(table.snapshot.0)
+            StorePolicy::Snapshot(table.snapshot.0)
         }
     }
 }
 
 /// The quirks named, if they are known and can be set on this side.
-pub(super) fn quirks(names: &[Given<String>], here: Side, errors: &mut Diagnostics) -> Quirks {
+pub(super) fn read_quirks(
+    names: &[Located<String>],
+    side: QuirkSide,
+    errors: &mut Diagnostics,
+) -> Quirks {
     let mut quirks = Quirks::NONE;
     let known: Vec<_> =
-        Quirk::ALL.into_iter().filter(|quirk| can_be_on(*quirk, here)).map(Quirk::label).collect();
+        Quirk::ALL.into_iter().filter(|quirk| applies_to(*quirk, side)).map(Quirk::label).collect();
     for name in names {
         match Quirk::ALL.into_iter().find(|quirk| quirk.label() == name.value) {
-            Some(quirk) if can_be_on(quirk, here) => quirks = quirks.with(quirk),
+            Some(quirk) if applies_to(quirk, side) => quirks = quirks.with(quirk),
             Some(quirk) => {
-                let whose = owner(quirk.side());
+                let whose = side_text(quirk.side());
                 let title = format!("`{}` is a quirk of {whose}", name.value);
                 errors
-                    .error(&name.span, title, format!("this is {}", owner(here)))
+                    .error(&name.span, title, format!("this is {}", side_text(side)))
                     .help(format!("set it on {whose}"));
             }
             None => {
                 let title = format!("there is no quirk `{}`", name.value);
-                errors.error(&name.span, title, "unknown word").suggest(&name.value, &known);
+                errors.error(&name.span, title, "unknown word").suggest_name(&name.value, &known);
             }
         }
     }
     quirks
 }
 
-fn can_be_on(quirk: Quirk, here: Side) -> bool {
-    quirk.side() == Side::Either || quirk.side() == here
+fn applies_to(quirk: Quirk, side: QuirkSide) -> bool {
+    quirk.side() == QuirkSide::Either || quirk.side() == side
 }
 
-const fn owner(side: Side) -> &'static str {
+const fn side_text(side: QuirkSide) -> &'static str {
     match side {
-        Side::Client => "a client",
-        Side::Broker => "the broker",
-        Side::Either => "either end",
+        QuirkSide::Client => "a client",
+        QuirkSide::Broker => "the broker",
+        QuirkSide::Either => "either end",
     }
 }
 
 /// What an endpoint says that it takes.
-pub(super) struct Taken<'a> {
-    receive_maximum: Option<&'a Given<Whole<0, 65_535>>>,
-    max_packet_size: Option<&'a Given<Bytes>>,
-    topic_alias_maximum: Option<&'a Given<Whole<0, 65_535>>>,
+pub(super) struct AdvertisedLimits<'a> {
+    receive_maximum: Option<&'a Located<BoundedInt<0, 65_535>>>,
+    max_packet_size: Option<&'a Located<Bytes>>,
+    topic_alias_maximum: Option<&'a Located<BoundedInt<0, 65_535>>>,
     /// Where the standard speaks of this end's values.
     sections: [&'static str; 2],
 }
 
-impl<'a> Taken<'a> {
+impl<'a> AdvertisedLimits<'a> {
     pub(super) fn of_client(table: &'a ClientTable) -> Self {
         Self {
             receive_maximum: table.receive_maximum.as_ref(),
@@ -174,10 +185,10 @@ impl<'a> Taken<'a> {
     }
 
     /// The limits, if the version has them and they may be so.
-    pub(super) fn limits(&self, version: Version, errors: &mut Diagnostics) -> Limits {
-        let mut limits = Limits::NONE;
+    pub(super) fn limits(&self, version: Version, errors: &mut Diagnostics) -> ReceiverLimits {
+        let mut limits = ReceiverLimits::NONE;
         if let Some(given) = self.receive_maximum {
-            only_v5("receive_maximum", &given.span, version, errors);
+            require_v5("receive_maximum", &given.span, version, errors);
             limits.receive_maximum = u16::try_from(given.value.0).unwrap_or(u16::MAX);
             if given.value.0 == 0 {
                 let help = "with 0 nothing could ever be sent: write 1 to 65535";
@@ -185,7 +196,7 @@ impl<'a> Taken<'a> {
             }
         }
         if let Some(given) = self.max_packet_size {
-            only_v5("max_packet_size", &given.span, version, errors);
+            require_v5("max_packet_size", &given.span, version, errors);
             limits.max_packet_size = given.value.0;
             if given.value.0 == 0 {
                 let help = "leave it out for no limit";
@@ -193,7 +204,7 @@ impl<'a> Taken<'a> {
             }
         }
         if let Some(given) = self.topic_alias_maximum {
-            only_v5("topic_alias_maximum", &given.span, version, errors);
+            require_v5("topic_alias_maximum", &given.span, version, errors);
             limits.topic_alias_maximum = u16::try_from(given.value.0).unwrap_or(u16::MAX);
         }
         limits
@@ -213,7 +224,7 @@ fn refuse_zero(
 }
 
 /// Refuses what only MQTT 5.0 has.
-pub(super) fn only_v5(
+pub(super) fn require_v5(
     field: &str,
     span: &Range<usize>,
     version: Version,
@@ -227,7 +238,7 @@ pub(super) fn only_v5(
 }
 
 /// Refuses a time that 5.0 cannot write: it counts whole seconds in four bytes.
-pub(super) fn check_seconds(
+pub(super) fn check_whole_seconds(
     field: &str,
     time: Span,
     span: &Range<usize>,

@@ -1,26 +1,27 @@
 //! How large a trial will be, before it runs: an estimate from above, by the closed forms for
 //! resends, so that a slip in a file is refused and not waited for.
 
-use super::audience::Audience;
+use super::subscribers::SubscriberGroups;
 use super::{Point, Scenario};
 use qoslab_core::base::name::Node;
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Span;
 use qoslab_core::base::units::{format_bytes, format_count};
-use qoslab_core::mqtt::settings::{HopSettings, Retry};
+use qoslab_core::mqtt::settings::{HopSettings, RetryRule};
 use qoslab_core::network::settings::{
-    DirectionSettings, Interval, LinkSettings, LossModel, Outage, TcpSettings, Transport,
+    DirectionSettings, IntervalDistribution, LinkSettings, LossModel, OutageModel, TcpSettings,
+    Transport,
 };
-use qoslab_sim::trial::{Action, ClientSetup, Setup, StreamSetup, Trigger};
+use qoslab_sim::trial::{Action, ClientSetup, PublisherSetup, Setup, Trigger};
 
 /// Bytes that one client takes with its session, its link's state and its name.
 const CLIENT_BYTES: f64 = 3_000.0;
 
 /// Bytes that one message takes while it waits or is under way, with its packets and timer.
-const UNDER_WAY_BYTES: f64 = 250.0;
+const IN_FLIGHT_BYTES: f64 = 250.0;
 
 /// Bytes that the ledger keeps of one message and subscriber when they are done.
-const UNIT_BYTES: f64 = 2.0;
+const LEDGER_ENTRY_BYTES: f64 = 2.0;
 
 /// Bytes that one fault takes with its name and what the engine remembers of it.
 const FAULT_BYTES: f64 = 250.0;
@@ -43,14 +44,14 @@ pub struct Estimate {
 
 /// How large a trial may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct SizeLimits {
     /// Events of one trial.
     pub events: u64,
     /// Bytes of memory of all trials that run at once.
     pub memory: u64,
 }
 
-impl Default for Limits {
+impl Default for SizeLimits {
     /// A billion events, some minutes of one core, and 4 GB.
     fn default() -> Self {
         Self { events: 1_000_000_000, memory: 4_000_000_000 }
@@ -59,32 +60,32 @@ impl Default for Limits {
 
 /// A scenario that is larger than the limits allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TooLarge {
+pub enum SizeLimitError {
     /// One trial has too many events.
     #[error(
         "a trial of {point} needs about {} events, and the limit is {}",
-        format_count(*.needs),
+        format_count(*.required),
         format_count(*.limit)
     )]
     Events {
         /// The point's label.
         point: String,
         /// Events of one trial.
-        needs: u64,
+        required: u64,
         /// The limit.
         limit: u64,
     },
     /// The trials that run at once need too much memory.
     #[error(
         "{jobs} trials at once need about {}, and the limit is {}",
-        format_bytes(*.needs),
+        format_bytes(*.required),
         format_bytes(*.limit)
     )]
     Memory {
         /// How many trials run at once.
         jobs: u64,
         /// Bytes.
-        needs: u64,
+        required: u64,
         /// The limit.
         limit: u64,
     },
@@ -109,17 +110,21 @@ impl Scenario {
     ///
     /// # Errors
     /// The first limit that is exceeded.
-    pub fn check_size(&self, limits: &Limits, jobs: u64) -> Result<(), TooLarge> {
+    pub fn check_size(&self, limits: &SizeLimits, jobs: u64) -> Result<(), SizeLimitError> {
         for point in &self.points {
             let needs = point.estimate().events;
             if needs > limits.events {
                 let point = point.label();
-                return Err(TooLarge::Events { point, needs, limit: limits.events });
+                return Err(SizeLimitError::Events {
+                    point,
+                    required: needs,
+                    limit: limits.events,
+                });
             }
         }
         let needs = self.estimate(jobs).memory;
         if needs > limits.memory {
-            return Err(TooLarge::Memory { jobs, needs, limit: limits.memory });
+            return Err(SizeLimitError::Memory { jobs, required: needs, limit: limits.memory });
         }
         Ok(())
     }
@@ -129,7 +134,7 @@ impl Point {
     /// What one trial of this point needs.
     #[must_use]
     pub fn estimate(&self) -> Estimate {
-        trial(&self.worst())
+        estimate_trial(&self.worst_case())
     }
 }
 
@@ -139,29 +144,35 @@ impl Point {
     clippy::cast_precision_loss,
     reason = "an estimate; `as` saturates"
 )]
-fn trial(setup: &Setup) -> Estimate {
+fn estimate_trial(setup: &Setup) -> Estimate {
     let broker = setup.broker.hop;
     let second = |client: &ClientSetup| {
-        sendings(&broker, &client.link.down, &client.link.up, &client.link, setup.deadline)
+        mean_transmissions(
+            &broker,
+            &client.link.down,
+            &client.link.up,
+            &client.link,
+            setup.deadline,
+        )
     };
-    let audience = Audience::new(setup, second);
+    let audience = SubscriberGroups::new(setup, second);
     let (mut messages, mut packets, mut units, mut under_way) = (0.0, 0.0, 0.0, 0.0);
-    for stream in &setup.streams {
+    for stream in &setup.publishers {
         let client = &setup.clients[stream.client.index()];
         let hop = client.settings.hop;
         let link = &*client.link;
-        let first = sendings(&hop, &link.up, &link.down, link, setup.deadline);
-        let count = published(stream) as f64;
+        let first = mean_transmissions(&hop, &link.up, &link.down, link, setup.deadline);
+        let count = message_count(stream) as f64;
         messages += count;
-        packets += count * handshake(stream.qos, first);
+        packets += count * packets_per_message(stream.qos, first);
         if client.settings.on_demand {
             packets += count * CONNECTING_PACKETS;
         }
         let copies = if stream.qos == QoS::AtLeastOnce { first } else { 1.0 };
         let mut fan_out = 0.0;
-        audience.visit(&stream.topic, |group| {
+        audience.for_each_match(&stream.topic, |group| {
             let mean = group.weight / group.clients as f64;
-            let onward = handshake(stream.qos.min(group.granted), mean);
+            let onward = packets_per_message(stream.qos.min(group.granted), mean);
             packets += count * copies * group.clients as f64 * onward;
             fan_out += group.clients as f64;
         });
@@ -172,13 +183,17 @@ fn trial(setup: &Setup) -> Estimate {
     let clients = setup.clients.len() as f64;
     packets += clients * CONNECTING_PACKETS;
     let kept = clients * CLIENT_BYTES + setup.faults.len() as f64 * FAULT_BYTES;
-    let memory = kept + units * UNIT_BYTES + under_way * UNDER_WAY_BYTES;
-    let traffic = lasts(setup, 0.0);
-    packets += faults(setup, traffic, messages) + forgotten(setup, traffic);
-    let end = (lasts(setup, 2.0) + CALM).min(setup.deadline.as_secs_f64());
-    let pings: f64 = setup.clients.iter().map(|client| pings(client, end)).sum();
+    let memory = kept + units * LEDGER_ENTRY_BYTES + under_way * IN_FLIGHT_BYTES;
+    let traffic = traffic_seconds(setup, 0.0);
+    packets += fault_packets(setup, traffic, messages) + nat_reconnect_packets(setup, traffic);
+    let end = (traffic_seconds(setup, 2.0) + DRAIN_SECONDS).min(setup.deadline.as_secs_f64());
+    let pings: f64 = setup.clients.iter().map(|client| ping_packets(client, end)).sum();
     packets += pings;
-    let turns: f64 = setup.clients.iter().map(|client| traffic * turns(&client.link)).sum();
+    let turns: f64 = setup
+        .clients
+        .iter()
+        .map(|client| traffic * link_transitions_per_second(&client.link))
+        .sum();
     // Every packet arrives, and about every second one arms a timer that fires or is skipped; of a
     // ping and its answer both ends do.
     let events = packets * 1.5 + pings * 0.5 + messages + turns;
@@ -192,12 +207,12 @@ fn trial(setup: &Setup) -> Estimate {
 
 /// Seconds from the first message to the last. Random times add up to more than their mean in many
 /// a trial: by so many standard deviations of their sum.
-fn lasts(setup: &Setup, deviations: f64) -> f64 {
-    let ends = setup.streams.iter().map(|stream| {
+fn traffic_seconds(setup: &Setup, deviations: f64) -> f64 {
+    let ends = setup.publishers.iter().map(|stream| {
         let count = f64::from(stream.count);
         let chance = match stream.every {
-            Interval::Exponential(_) => deviations * count.sqrt(),
-            Interval::Fixed(_) | Interval::Uniform(..) => 0.0,
+            IntervalDistribution::Exponential(_) => deviations * count.sqrt(),
+            IntervalDistribution::Fixed(_) | IntervalDistribution::Uniform(..) => 0.0,
         };
         stream.spread.as_secs_f64() + (count + chance) * stream.every.mean().as_secs_f64()
     });
@@ -205,18 +220,18 @@ fn lasts(setup: &Setup, deviations: f64) -> f64 {
 }
 
 /// Seconds that the calm after the traffic takes, generously.
-const CALM: f64 = 600.0;
+const DRAIN_SECONDS: f64 = 600.0;
 
 /// Packets that faults bring about: each may make a client, or all of them, connect again and both
 /// ends resend a window, four packets a message.
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-fn faults(setup: &Setup, traffic: f64, messages: f64) -> f64 {
+fn fault_packets(setup: &Setup, traffic: f64, messages: f64) -> f64 {
     let window = f64::from(setup.broker.hop.max_inflight).min(messages);
     let each = CONNECTING_PACKETS + 2.0 * 4.0 * window;
     let of_one = setup.faults.iter().map(|fault| {
         let times = match fault.trigger {
             Trigger::Every(interval) => (traffic / interval.mean().as_secs_f64()).ceil(),
-            Trigger::At(_) | Trigger::Packet(_) | Trigger::Named(_) => 1.0,
+            Trigger::At(_) | Trigger::NthPacket(_) | Trigger::NamedPacket(_) => 1.0,
         };
         let clients = match fault.action {
             Action::Crash { node: Node::Broker, .. } => setup.clients.len() as f64,
@@ -227,48 +242,48 @@ fn faults(setup: &Setup, traffic: f64, messages: f64) -> f64 {
     of_one.sum()
 }
 
-fn published(stream: &StreamSetup) -> usize {
-    stream.only.as_ref().map_or(stream.count as usize, |only| only.len())
+fn message_count(stream: &PublisherSetup) -> usize {
+    stream.only_sequences.as_ref().map_or(stream.count as usize, |only| only.len())
 }
 
 /// Packets of one message on one hop whose sender sends each packet so often. Each repeated
 /// PUBREC of QoS 2 can bring about one PUBREL and PUBCOMP more.
-fn handshake(qos: QoS, sendings: f64) -> f64 {
+fn packets_per_message(qos: QoS, transmissions: f64) -> f64 {
     match qos {
         QoS::AtMostOnce => 1.0,
-        QoS::AtLeastOnce => 2.0 * sendings,
-        QoS::ExactlyOnce => 4.0 * sendings + 2.0 * (sendings - 1.0),
+        QoS::AtLeastOnce => 2.0 * transmissions,
+        QoS::ExactlyOnce => 4.0 * transmissions + 2.0 * (transmissions - 1.0),
     }
 }
 
 /// How often a packet is sent in the mean until it is acknowledged: 1 / ((1-p)(1-q)), and what an
 /// early timer adds, m - 1 with m = ceil(round trip / timer).
-fn sendings(
+fn mean_transmissions(
     hop: &HopSettings,
-    there: &DirectionSettings,
-    back: &DirectionSettings,
+    forward: &DirectionSettings,
+    backward: &DirectionSettings,
     link: &LinkSettings,
     deadline: Span,
 ) -> f64 {
-    let Retry::Timer(timer) = hop.retry else { return 2.0 };
+    let RetryRule::Timer(timer) = hop.retry else { return 2.0 };
     let down = link.outage.map_or(0.0, |outage| down_share(&outage));
-    let success = (1.0 - loss(there)) * (1.0 - loss(back)) * (1.0 - down);
-    let round_trip = slow(there) + slow(back);
+    let success = (1.0 - mean_loss(forward)) * (1.0 - mean_loss(backward)) * (1.0 - down);
+    let round_trip = max_delay_seconds(forward) + max_delay_seconds(backward);
     let early = (round_trip / timer.every.as_secs_f64()).ceil().max(1.0) - 1.0;
     let within_deadline = deadline.as_secs_f64() / timer.every.as_secs_f64() + 1.0;
     let most = timer.max_transmissions.map_or(within_deadline, f64::from).min(within_deadline);
-    let duplicates = (1.0 + there.duplicate.share()) * (1.0 + back.duplicate.share());
+    let duplicates = (1.0 + forward.duplicate.share()) * (1.0 + backward.duplicate.share());
     (1.0 / success + early).min(most) * duplicates
 }
 
-fn slow(way: &DirectionSettings) -> f64 {
-    (way.delay + way.jitter.times(2)).as_secs_f64()
+fn max_delay_seconds(direction: &DirectionSettings) -> f64 {
+    (direction.delay + direction.jitter.times(2)).as_secs_f64()
 }
 
 /// The share of packets lost in the mean.
-fn loss(way: &DirectionSettings) -> f64 {
+fn mean_loss(direction: &DirectionSettings) -> f64 {
     let mixed = |bad: f64, loss_bad: f64, loss_good: f64| bad * loss_bad + (1.0 - bad) * loss_good;
-    match way.loss {
+    match direction.loss {
         LossModel::Random(chance) => chance.share(),
         LossModel::GilbertElliott { p, r, loss_bad, loss_good } => {
             let sum = p.share() + r.share();
@@ -282,14 +297,14 @@ fn loss(way: &DirectionSettings) -> f64 {
     }
 }
 
-fn down_share(outage: &Outage) -> f64 {
+fn down_share(outage: &OutageModel) -> f64 {
     let (every, lasts) = (outage.every.mean().as_secs_f64(), outage.lasts.mean().as_secs_f64());
     lasts / (every + lasts)
 }
 
 /// Packets that NATs bring about which forget connections between two pings: each time the client
 /// connects again, and a message or two are sent again.
-fn forgotten(setup: &Setup, traffic: f64) -> f64 {
+fn nat_reconnect_packets(setup: &Setup, traffic: f64) -> f64 {
     let of_one = setup.clients.iter().map(|client| {
         let Transport::Tcp(TcpSettings { nat_idle: Some(idle), .. }) = client.link.transport else {
             return 0.0;
@@ -304,7 +319,7 @@ fn forgotten(setup: &Setup, traffic: f64) -> f64 {
 
 /// How often a second a link goes down, comes up, or turns from good to bad and back: a burst of
 /// a nanosecond is a slip that would otherwise never end.
-fn turns(link: &LinkSettings) -> f64 {
+fn link_transitions_per_second(link: &LinkSettings) -> f64 {
     let rate = |one: Span, other: Span| 2.0 / (one.as_secs_f64() + other.as_secs_f64()).max(1e-9);
     let bursts = [&link.up, &link.down].map(|way| match way.loss {
         LossModel::Burst { good, bad, .. } => rate(good, bad),
@@ -315,7 +330,7 @@ fn turns(link: &LinkSettings) -> f64 {
 }
 
 /// PINGREQ and PINGRESP of a client, for so many seconds.
-fn pings(client: &ClientSetup, lasts: f64) -> f64 {
+fn ping_packets(client: &ClientSetup, seconds: f64) -> f64 {
     let keep_alive = client.settings.keep_alive.as_secs_f64();
-    if keep_alive > 0.0 { 2.0 * lasts / keep_alive } else { 0.0 }
+    if keep_alive > 0.0 { 2.0 * seconds / keep_alive } else { 0.0 }
 }

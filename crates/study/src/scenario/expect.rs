@@ -2,17 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::known::Day;
+use super::known_bugs::Day;
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Span;
-use qoslab_guarantee::verdict::{Blame, RuleBreak, Violation};
+use qoslab_guarantee::verdict::{Blame, RuleViolationKind, Violation};
 
 /// The words that `sometimes` knows: counters of what makes a scenario interesting.
-pub use qoslab_guarantee::counters::WORDS as SOMETIMES;
+pub use qoslab_guarantee::counters::COUNTER_NAMES as SOMETIMES;
 
 /// The `[expect]` table, checked.
 #[derive(Clone, Debug, Default)]
-pub struct Expect {
+pub struct Expectations {
     /// Bounds on metrics; each must be met.
     pub needs: Vec<Need>,
     /// Counters that must not be zero, summed over all trials.
@@ -27,7 +27,7 @@ pub struct Expect {
 #[derive(Clone, Debug)]
 pub struct ExpectedBreak {
     /// Which.
-    pub what: Expected,
+    pub what: BreakTarget,
     /// Why it happens, for whoever reads the report.
     pub why: String,
 }
@@ -36,7 +36,7 @@ pub struct ExpectedBreak {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownBreak {
     /// What breaks.
-    pub what: Expected,
+    pub what: BreakTarget,
     /// Why it happens, for whoever reads the report.
     pub why: String,
     /// Where the bug is followed.
@@ -47,7 +47,7 @@ pub struct KnownBreak {
 
 /// What is known to break.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Expected {
+pub enum BreakTarget {
     /// A promise.
     Promise(Violation),
     /// A rule of the standard.
@@ -63,15 +63,15 @@ pub struct ExpectedRule {
     pub blame: Blame,
 }
 
-impl Expect {
+impl Expectations {
     /// What may break without a failure.
-    pub fn declared(&self) -> impl Iterator<Item = &Expected> {
+    pub fn declared_breaks(&self) -> impl Iterator<Item = &BreakTarget> {
         let expected = self.broken.iter().map(|it| &it.what);
         expected.chain(self.known.iter().map(|it| &it.what))
     }
 }
 
-impl Expected {
+impl BreakTarget {
     /// Whether it is this broken promise.
     #[must_use]
     pub fn is_promise(&self, violation: Violation) -> bool {
@@ -80,15 +80,15 @@ impl Expected {
 
     /// Whether it is this broken rule.
     #[must_use]
-    pub fn is_rule(&self, broken: &RuleBreak) -> bool {
-        matches!(self, Self::Rule(known) if known.is(broken))
+    pub fn is_rule(&self, broken: &RuleViolationKind) -> bool {
+        matches!(self, Self::Rule(known) if known.matches(broken))
     }
 }
 
 impl ExpectedRule {
     /// Whether this is what was broken.
     #[must_use]
-    pub fn is(&self, broken: &RuleBreak) -> bool {
+    pub fn matches(&self, broken: &RuleViolationKind) -> bool {
         let called = broken.id() == Some(&self.rule) || broken.rule.name() == self.rule;
         called && broken.blame == self.blame
     }
@@ -191,5 +191,5 @@ pub enum Bound {
     /// A length of time.
     Span(Span),
     /// So many times the same metric at another QoS: `1.35 x qos0`.
-    Times(f64, QoS),
+    TimesOther(f64, QoS),
 }

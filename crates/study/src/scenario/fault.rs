@@ -3,19 +3,21 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::texts::{Duration, Every};
-use super::value::{Either, Given, Whole};
-use super::words::{CrashPointWord, CutWord, DoWord, EndWord, PeersWord, WayWord};
+use super::keywords::{
+    ActionKeyword, CrashPointKeyword, CutKeyword, DirectionKeyword, EndKeyword, PeersKeyword,
+};
+use super::quantities::{Duration, IntervalValue};
+use super::value::{BoundedInt, Located, TextOrTable};
 use qoslab_core::base::time::Span;
-use qoslab_core::network::settings::Interval;
+use qoslab_core::network::settings::IntervalDistribution;
 
 mod action;
 mod expand;
 mod packet;
-mod written;
+mod table;
 
 pub(super) use expand::expand;
-pub(super) use written::written;
+pub(super) use table::fault_table;
 
 /// A fault: when it comes, whom it befalls, and what it does.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -23,20 +25,20 @@ pub(super) use written::written;
 pub(super) struct FaultTable {
     /// Once, so long after the start of the traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<Given<Duration>>,
+    pub at: Option<Located<Duration>>,
     /// Again and again, so long after one another, while the traffic lasts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub every: Option<Given<Every>>,
+    pub every: Option<Located<IntervalValue>>,
     /// At a packet, from the first CONNECT on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub when: Option<Given<WhenTable>>,
+    pub when: Option<Located<WhenTable>>,
     /// The client, with `*` for any letters, or `"broker"`. At a packet it befalls the link that
     /// the packet is on, and a crash its receiver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub on: Option<Given<String>>,
+    pub on: Option<Located<String>>,
     /// What it does.
     #[serde(rename = "do")]
-    pub action: Given<Do>,
+    pub action: Located<ActionSetting>,
 }
 
 /// A packet, by what it is and how many of its kind went that way before.
@@ -45,39 +47,39 @@ pub(super) struct FaultTable {
 pub(super) struct WhenTable {
     /// Its kind, such as `"PUBREC"`; or the whole name of one packet, such as
     /// `"sensor#7 / broker / 0 / PUBREC / 0"`, and then nothing else.
-    pub packet: Given<String>,
+    pub packet: Located<String>,
     /// Which of them on that link, from 1, counted from the start of the trial; resends count.
-    #[serde(default = "first", skip_serializing_if = "is_first")]
-    pub nth: Whole<1, 1_000_000_000>,
+    #[serde(default = "default_nth", skip_serializing_if = "is_default_nth")]
+    pub nth: BoundedInt<1, 1_000_000_000>,
     /// The client that the broker sends it to, with `*` for any letters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<Given<String>>,
+    pub to: Option<Located<String>>,
     /// The client that sends it to the broker, with `*` for any letters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<Given<String>>,
+    pub from: Option<Located<String>>,
 }
 
 /// What a fault does, in a word or with more to say.
-pub(super) type Do = Either<DoWord, DoTable>;
+pub(super) type ActionSetting = TextOrTable<ActionKeyword, ActionTable>;
 
 /// What a fault does, with its settings.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum DoTable {
+pub(super) enum ActionTable {
     /// Cuts the connection before or after the packet (tcp).
-    Cut(CutWord),
+    Cut(CutKeyword),
     /// The packet arrives so much later (datagram).
     Delay(Duration),
     /// The packet arrives again, so much later (datagram).
     Duplicate(Duration),
     /// This end forgets the connection, and the other is not told (tcp).
-    HalfOpen(EndWord),
+    HalfOpen(EndKeyword),
     /// For so long nothing gets through, and comes later (tcp).
-    Stall(Every),
+    Stall(IntervalValue),
     /// For a while nothing gets through one way or both, and is lost.
     Partition(PartitionTable),
     /// For so long nothing gets through either way, and is lost.
-    Outage(Every),
+    Outage(IntervalValue),
     /// The node crashes, and starts again with what its store kept.
     Crash(CrashTable),
     /// The client reads slowly for a while (tcp).
@@ -89,10 +91,10 @@ pub(super) enum DoTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct PartitionTable {
     /// How long.
-    pub lasts: Every,
+    pub lasts: IntervalValue,
     /// Which way.
     #[serde(default)]
-    pub way: WayWord,
+    pub way: DirectionKeyword,
 }
 
 /// How a node crashes.
@@ -100,12 +102,12 @@ pub(super) struct PartitionTable {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct CrashTable {
     /// How long it is down.
-    pub down: Every,
+    pub down: IntervalValue,
     /// What the other ends of its connections see.
-    pub peers: PeersWord,
+    pub peers: PeersKeyword,
     /// Where in its work on the packet; only with `when`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub point: Option<CrashPointWord>,
+    pub point: Option<CrashPointKeyword>,
 }
 
 /// How a client reads slowly.
@@ -115,21 +117,21 @@ pub(super) struct SlowTable {
     /// It reads at most one packet in this time.
     pub pace: Duration,
     /// How long.
-    pub lasts: Every,
+    pub lasts: IntervalValue,
 }
 
 impl Default for CrashTable {
     fn default() -> Self {
-        let down = Every(Interval::Fixed(Span::from_secs(3)));
-        Self { down, peers: PeersWord::default(), point: None }
+        let down = IntervalValue(IntervalDistribution::Fixed(Span::from_secs(3)));
+        Self { down, peers: PeersKeyword::default(), point: None }
     }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
-fn is_first(nth: &Whole<1, 1_000_000_000>) -> bool {
-    *nth == first()
+fn is_default_nth(nth: &BoundedInt<1, 1_000_000_000>) -> bool {
+    *nth == default_nth()
 }
 
-const fn first() -> Whole<1, 1_000_000_000> {
-    Whole(1)
+const fn default_nth() -> BoundedInt<1, 1_000_000_000> {
+    BoundedInt(1)
 }

@@ -8,35 +8,35 @@ use serde::{Deserialize, Serialize};
 use super::axis::Unit;
 use super::client::ClientTable;
 use super::fault::FaultTable;
-use super::link::{DelayTable, Direction, LossTable, ReorderTable};
+use super::keywords::{
+    BlameKeyword, BreachKeyword, DeliverOnKeyword, IdsKeyword, OnFullKeyword, PromiseKeyword,
+    RepeatedPubrecKeyword, StoreKeyword, TlsKeyword, TransportKeyword, VersionKeyword,
+};
+use super::link::{DelayTable, DirectionTable, LossTable, ReorderTable};
 use super::problem::Problem;
+use super::quantities::{Bytes, Duration, IntervalValue, Percent, Rate};
 use super::schedule_table::ScheduleTable;
 use super::swarm::SwarmTable;
-use super::texts::{Bytes, Duration, Every, Percent, Rate};
-use super::value::{Either, Given, Text, Whole};
-use super::words::{
-    BlameWord, BreachWord, DeliverOnWord, IdsWord, OnFullWord, PromiseWord, RepeatedPubrecWord,
-    StoreWord, TlsWord, TransportWord, VersionWord,
-};
+use super::value::{BoundedInt, Located, TextOrTable, TextValue};
 use qoslab_core::base::time::Span;
 
 /// A qoslab scenario: clients, a broker, the network between them, and what is expected.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct File {
+pub(super) struct ScenarioFile {
     /// The version of this format: 1.
-    pub schema: Given<Whole<1, 1>>,
+    pub schema: Located<BoundedInt<1, 1>>,
     /// The scenario's name: letters, digits, `-`, `_` and `.`; results are kept under it.
-    pub name: Given<String>,
+    pub name: Located<String>,
     /// What it is about.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub about: String,
     /// The version of MQTT that clients speak.
     #[serde(default = "default_mqtt")]
-    pub mqtt: Given<VersionWord>,
+    pub mqtt: Located<VersionKeyword>,
     /// When a trial is stopped though messages are still under way, in virtual time.
     #[serde(default = "default_deadline")]
-    pub deadline: Given<Duration>,
+    pub deadline: Located<Duration>,
     /// Which seeds, one trial each.
     #[serde(default)]
     pub seeds: SeedsTable,
@@ -44,19 +44,19 @@ pub(super) struct File {
     #[serde(default)]
     pub broker: BrokerTable,
     /// The clients.
-    pub client: Vec<Given<ClientTable>>,
+    pub client: Vec<Located<ClientTable>>,
     /// The links; every client has exactly one, to the broker.
     #[serde(default)]
-    pub link: Vec<Given<LinkTable>>,
+    pub link: Vec<Located<LinkTable>>,
     /// What befalls nodes, links and packets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub fault: Vec<Given<FaultTable>>,
+    pub fault: Vec<Located<FaultTable>>,
     /// Classes of faults that each seed switches on or off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub swarm: Option<Given<SwarmTable>>,
+    pub swarm: Option<Located<SwarmTable>>,
     /// What happens in place of luck, in a file that was written down from a trial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub schedule: Option<Given<ScheduleTable>>,
+    pub schedule: Option<Located<ScheduleTable>>,
     /// What is expected beyond the promises.
     #[serde(default)]
     pub expect: ExpectTable,
@@ -70,7 +70,7 @@ pub(super) struct File {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SweepTable {
     /// An axis each: `"link.meter.loss=0%..30%:5%"` or `"client.meter.keep_alive=1m,5m,20m"`.
-    pub vary: Vec<Given<String>>,
+    pub vary: Vec<Located<String>>,
 }
 
 impl SweepTable {
@@ -84,9 +84,9 @@ impl SweepTable {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SeedsTable {
     /// The first seed.
-    pub from: Whole<0, 4_000_000_000>,
+    pub from: BoundedInt<0, 4_000_000_000>,
     /// How many.
-    pub count: Whole<1, 1_000_000>,
+    pub count: BoundedInt<1, 1_000_000>,
 }
 
 /// The broker's settings.
@@ -96,48 +96,48 @@ pub(super) struct BrokerTable {
     /// A real product, dated, whose documented settings are the defaults here:
     /// `docs/profiles.md`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub profile: Option<Given<String>>,
+    pub profile: Option<Located<String>>,
     /// What it keeps through a crash: `"durable"`, `"volatile"` or `{ snapshot = "30s" }`.
-    pub store: Given<Store>,
+    pub store: Located<StoreSetting>,
     /// When it sends again what was not acknowledged: `"reconnect"` over tcp, `"1s"` over
     /// datagrams.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub retry: Option<Given<Retry>>,
+    pub retry: Option<Located<RetrySetting>>,
     /// Messages it may have unacknowledged with each client.
-    pub max_inflight: Whole<1, 65_535>,
+    pub max_inflight: BoundedInt<1, 65_535>,
     /// Messages that may wait for each client.
-    pub max_queued: Whole<1, 1_000_000_000>,
+    pub max_queued: BoundedInt<1, 1_000_000_000>,
     /// What happens to one more.
-    pub on_full: Given<OnFullWord>,
+    pub on_full: Located<OnFullKeyword>,
     /// Whether QoS 0 messages wait for a client that is away.
     pub queue_qos0: bool,
     /// How packet ids are given out.
-    pub ids: IdsWord,
+    pub ids: IdsKeyword,
     /// On which packet a QoS 2 message is passed on.
-    pub deliver_on: DeliverOnWord,
+    pub deliver_on: DeliverOnKeyword,
     /// What it does when PUBREC comes again after its PUBREL.
-    pub repeated_pubrec: RepeatedPubrecWord,
+    pub repeated_pubrec: RepeatedPubrecKeyword,
     /// The highest QoS that it grants.
-    pub max_qos: Whole<0, 2>,
+    pub max_qos: BoundedInt<0, 2>,
     /// Messages that a client may have unacknowledged with it (5.0); 65535 if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub receive_maximum: Option<Given<Whole<0, 65_535>>>,
+    pub receive_maximum: Option<Located<BoundedInt<0, 65_535>>>,
     /// The largest packet it takes (5.0); no limit if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_packet_size: Option<Given<Bytes>>,
+    pub max_packet_size: Option<Located<Bytes>>,
     /// Topic aliases that a client may use (5.0); none if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub topic_alias_maximum: Option<Given<Whole<0, 65_535>>>,
+    pub topic_alias_maximum: Option<Located<BoundedInt<0, 65_535>>>,
     /// Topic filters to which nobody may publish.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub deny: Vec<Given<String>>,
+    pub deny: Vec<Located<String>>,
     /// Deviations from the standard: `docs/quirks.md`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub quirks: Vec<Given<String>>,
+    pub quirks: Vec<Located<String>>,
 }
 
 /// What an endpoint keeps through a crash.
-pub(super) type Store = Either<StoreWord, SnapshotTable>;
+pub(super) type StoreSetting = TextOrTable<StoreKeyword, SnapshotTable>;
 
 /// A store that is written now and then.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -152,61 +152,61 @@ pub(super) struct SnapshotTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct LinkTable {
     /// Which client, with `*` for any letters, and `"broker"`.
-    pub between: Given<Vec<String>>,
+    pub between: Located<Vec<String>>,
     /// How packets are carried: each MQTT packet as a datagram of its own, or each connection as
     /// an ordered stream of bytes, in which a lost segment costs time.
     #[serde(default)]
-    pub transport: Given<TransportWord>,
+    pub transport: Located<TransportKeyword>,
     /// A known kind of network, from which the other fields differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub preset: Option<Given<String>>,
+    pub preset: Option<Located<String>>,
     /// Bytes that the transport adds to each packet or segment over IPv4 without options: 28 with
     /// UDP, 40 with TCP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<Bytes>,
     /// The most bytes of MQTT and TLS in one segment, from 1 to 65495; over tcp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mss: Option<Given<Whole<1, 65_495>>>,
+    pub mss: Option<Located<BoundedInt<1, 65_495>>>,
     /// TLS: `"1.2"`, `"1.3"` or `{ version = "1.3", resumption = false }`; over tcp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<Given<Either<TlsWord, TlsTable>>>,
+    pub tls: Option<Located<TextOrTable<TlsKeyword, TlsTable>>>,
     /// The least time until an unacknowledged segment is sent again; RFC 6298 says 1 s, Linux has
     /// 200 ms; over tcp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rto_min: Option<Given<Duration>>,
+    pub rto_min: Option<Located<Duration>>,
     /// How long a sent byte may stay unacknowledged before its sender gives the connection up.
     /// 924.6 s if not given: what Linux's `tcp_retries2` of 15 comes to with `rto_min` at 200 ms
     /// (tcp(7)); over tcp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_timeout: Option<Given<Duration>>,
+    pub user_timeout: Option<Located<Duration>>,
     /// A connection on which nothing was sent for so long is forgotten by a NAT on its way; never
     /// if not given; over tcp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nat_idle: Option<Given<Duration>>,
+    pub nat_idle: Option<Located<Duration>>,
     /// The delay, one way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delay: Option<Given<Either<Duration, DelayTable>>>,
+    pub delay: Option<Located<TextOrTable<Duration, DelayTable>>>,
     /// The share of packets lost, each way, or what loses them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub loss: Option<Given<Either<Percent, LossTable>>>,
+    pub loss: Option<Located<TextOrTable<Percent, LossTable>>>,
     /// The share of packets that arrive twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub duplicate: Option<Given<Percent>>,
+    pub duplicate: Option<Located<Percent>>,
     /// The share of packets that are sent on at once and so overtake others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reorder: Option<Given<Either<Percent, ReorderTable>>>,
+    pub reorder: Option<Located<TextOrTable<Percent, ReorderTable>>>,
     /// How fast bytes leave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
     /// How many packets may wait to leave; one more is dropped. Only with a rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub queue: Option<Given<Whole<1, 1_000_000_000>>>,
+    pub queue: Option<Located<BoundedInt<1, 1_000_000_000>>>,
     /// What is different from the client to the broker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub up: Option<Given<Direction>>,
+    pub up: Option<Located<DirectionTable>>,
     /// What is different from the broker to the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub down: Option<Given<Direction>>,
+    pub down: Option<Located<DirectionTable>>,
     /// Times in which nothing gets through, either way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outage: Option<OutageTable>,
@@ -217,9 +217,9 @@ pub(super) struct LinkTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct TlsTable {
     /// Which version.
-    pub version: TlsWord,
+    pub version: TlsKeyword,
     /// Whether a client resumes its TLS session when it connects again.
-    #[serde(default = "yes")]
+    #[serde(default = "default_true")]
     pub resumption: bool,
 }
 
@@ -228,9 +228,9 @@ pub(super) struct TlsTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct OutageTable {
     /// From the end of one to the next.
-    pub every: Every,
+    pub every: IntervalValue,
     /// How long one lasts.
-    pub lasts: Every,
+    pub lasts: IntervalValue,
 }
 
 /// What is expected.
@@ -241,14 +241,14 @@ pub(super) struct ExpectTable {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<bool>,
     /// Excuses that count: `"queue-overflow"`.
-    pub allow: Vec<Given<String>>,
+    pub allow: Vec<Located<String>>,
     /// What must happen at least once over all trials.
-    pub sometimes: Vec<Given<String>>,
+    pub sometimes: Vec<Located<String>>,
     /// Bounds that must hold, such as `"qos1.latency.p99 <= 2s"`.
-    pub need: Vec<Given<String>>,
+    pub need: Vec<Located<String>>,
     /// Promises and rules that are known to break, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub broken: Vec<Given<BrokenTable>>,
+    pub broken: Vec<Located<BrokenTable>>,
 }
 
 /// A promise or a rule that is known to break: `promise` and `kind`, or `rule`.
@@ -257,25 +257,25 @@ pub(super) struct ExpectTable {
 pub(super) struct BrokenTable {
     /// Which promise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub promise: Option<PromiseWord>,
+    pub promise: Option<PromiseKeyword>,
     /// How it breaks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<BreachWord>,
+    pub kind: Option<BreachKeyword>,
     /// Which rule of the standard, by its id or name in docs/rules.md.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
     /// Whose fault it is.
-    pub blame: BlameWord,
+    pub blame: BlameKeyword,
     /// Why it happens.
     pub why: String,
 }
 
 /// When an unacknowledged packet is sent again: `"reconnect"`, `"1s"`, or a table.
-pub(super) type Retry = Either<RetryWord, RetryTable>;
+pub(super) type RetrySetting = TextOrTable<RetryKeyword, RetryTable>;
 
 /// The retry rule in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RetryWord {
+pub(super) enum RetryKeyword {
     /// Only on a new connection.
     Reconnect,
     /// After a constant time.
@@ -293,49 +293,49 @@ pub(super) struct RetryTable {
     pub backoff: f64,
     /// At most so many transmissions of one packet; no limit if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max: Option<Whole<1, 1_000_000>>,
+    pub max: Option<BoundedInt<1, 1_000_000>>,
 }
 
-impl Text for RetryWord {
-    const WANTED: &'static str = "\"reconnect\" or a time such as \"1s\"";
+impl TextValue for RetryKeyword {
+    const EXPECTED: &'static str = "\"reconnect\" or a time such as \"1s\"";
     const PATTERN: &'static str = r"^(reconnect|\s*[0-9.]+.*)$";
     const UNIT: Option<Unit> = Some(Unit::Seconds);
 
-    fn read(text: &str) -> Result<Self, Problem> {
+    fn parse(text: &str) -> Result<Self, Problem> {
         match text {
             "reconnect" => Ok(Self::Reconnect),
-            _ => Duration::read(text).map(|every| Self::Every(every.0)).map_err(|problem| {
+            _ => Duration::parse(text).map(|every| Self::Every(every.0)).map_err(|problem| {
                 let help = format!("{}, or \"reconnect\"", problem.help);
                 problem.help(help)
             }),
         }
     }
 
-    fn write(&self) -> String {
+    fn to_text(&self) -> String {
         match self {
             Self::Reconnect => "reconnect".to_owned(),
-            Self::Every(span) => Duration(*span).write(),
+            Self::Every(span) => Duration(*span).to_text(),
         }
     }
 }
 
-const fn default_mqtt() -> Given<VersionWord> {
-    Given::assumed(VersionWord::V311)
+const fn default_mqtt() -> Located<VersionKeyword> {
+    Located::from_default(VersionKeyword::V311)
 }
 
-const fn default_deadline() -> Given<Duration> {
-    Given::assumed(Duration(Span::from_secs(3_600)))
+const fn default_deadline() -> Located<Duration> {
+    Located::from_default(Duration(Span::from_secs(3_600)))
 }
 
-pub(super) const fn default_store() -> Given<Store> {
-    Given::assumed(Either::Text(StoreWord::Durable))
+pub(super) const fn default_store() -> Located<StoreSetting> {
+    Located::from_default(TextOrTable::Text(StoreKeyword::Durable))
 }
 
-pub(super) const fn default_inflight() -> Whole<1, 65_535> {
-    Whole(20)
+pub(super) const fn default_inflight() -> BoundedInt<1, 65_535> {
+    BoundedInt(20)
 }
 
-const fn yes() -> bool {
+const fn default_true() -> bool {
     true
 }
 
@@ -345,7 +345,7 @@ const fn default_backoff() -> f64 {
 
 impl Default for SeedsTable {
     fn default() -> Self {
-        Self { from: Whole(1), count: Whole(100) }
+        Self { from: BoundedInt(1), count: BoundedInt(100) }
     }
 }
 
@@ -356,13 +356,13 @@ impl Default for BrokerTable {
             store: default_store(),
             retry: None,
             max_inflight: default_inflight(),
-            max_queued: Whole(1_000),
-            on_full: Given::assumed(OnFullWord::default()),
+            max_queued: BoundedInt(1_000),
+            on_full: Located::from_default(OnFullKeyword::default()),
             queue_qos0: false,
-            ids: IdsWord::default(),
-            deliver_on: DeliverOnWord::default(),
-            repeated_pubrec: RepeatedPubrecWord::default(),
-            max_qos: Whole(2),
+            ids: IdsKeyword::default(),
+            deliver_on: DeliverOnKeyword::default(),
+            repeated_pubrec: RepeatedPubrecKeyword::default(),
+            max_qos: BoundedInt(2),
             receive_maximum: None,
             max_packet_size: None,
             topic_alias_maximum: None,

@@ -4,13 +4,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::diagnostic::Diagnostics;
-use super::file::File;
+use super::file::ScenarioFile;
 use super::link;
 use qoslab_core::network::settings::LinkSettings;
 
 /// The links by the names they are for.
-pub(super) struct Links {
-    list: Vec<LinkEntry>,
+pub(super) struct LinksByName {
+    entries: Vec<LinkEntry>,
 }
 
 struct LinkEntry {
@@ -18,16 +18,16 @@ struct LinkEntry {
     settings: Arc<LinkSettings>,
     line: usize,
     span: Range<usize>,
-    used: bool,
+    is_used: bool,
 }
 
-impl Links {
-    pub(super) fn new(file: &File, errors: &mut Diagnostics) -> Self {
+impl LinksByName {
+    pub(super) fn new(file: &ScenarioFile, errors: &mut Diagnostics) -> Self {
         let mut list = Vec::new();
         for link in &file.link {
             let between = &link.value.between;
-            let settings = Arc::new(link::settings(&link.value, errors));
-            let Some(pattern) = client_of(&between.value) else {
+            let settings = Arc::new(link::link_settings(&link.value, errors));
+            let Some(pattern) = client_end(&between.value) else {
                 errors
                     .error(&between.span, "a link is between a client and the broker", "")
                     .help("write it as in `between = [\"sensor-*\", \"broker\"]`");
@@ -42,21 +42,21 @@ impl Links {
                 settings,
                 line,
                 span: between.span.clone(),
-                used: false,
+                is_used: false,
             });
         }
-        Self { list }
+        Self { entries: list }
     }
 
-    pub(super) fn of(
+    pub(super) fn link_for(
         &mut self,
         name: &str,
         span: &Range<usize>,
         errors: &mut Diagnostics,
     ) -> Option<Arc<LinkSettings>> {
         let mut found: Option<(usize, Arc<LinkSettings>)> = None;
-        for link in self.list.iter_mut().filter(|link| matches_name(&link.pattern, name)) {
-            link.used = true;
+        for link in self.entries.iter_mut().filter(|link| matches_pattern(&link.pattern, name)) {
+            link.is_used = true;
             if let Some((line, _)) = found {
                 let label = format!("the one at line {line} is for it too");
                 errors.error(&link.span, format!("`{name}` has two links"), label);
@@ -74,22 +74,29 @@ impl Links {
 
     /// A link that no client uses is told; where clients were refused it may be theirs, unless
     /// no client at all has such a name.
-    pub(super) fn check_used(&self, file: &File, complete: bool, errors: &mut Diagnostics) {
+    pub(super) fn check_all_used(
+        &self,
+        file: &ScenarioFile,
+        all_clients_valid: bool,
+        errors: &mut Diagnostics,
+    ) {
         let names = file.client.iter().map(|client| client.value.name.value.replace("{i}", "*"));
         let names: Vec<_> = names.collect();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
-        for link in self.list.iter().filter(|link| !link.used) {
-            let may_be = |name: &&str| name.contains('*') || matches_name(&link.pattern, name);
-            if complete || !names.iter().any(may_be) {
+        for link in self.entries.iter().filter(|link| !link.is_used) {
+            let may_be = |name: &&str| name.contains('*') || matches_pattern(&link.pattern, name);
+            if all_clients_valid || !names.iter().any(may_be) {
                 let title = format!("there is no client `{}`", link.pattern);
-                errors.error(&link.span, title, "a link to nobody").suggest(&link.pattern, &names);
+                errors
+                    .error(&link.span, title, "a link to nobody")
+                    .suggest_name(&link.pattern, &names);
             }
         }
     }
 }
 
 /// The end of a link that is not the broker.
-pub(super) fn client_of(between: &[String]) -> Option<&str> {
+pub(super) fn client_end(between: &[String]) -> Option<&str> {
     match between {
         [client, broker] | [broker, client] if broker == "broker" => Some(client),
         _ => None,
@@ -97,7 +104,7 @@ pub(super) fn client_of(between: &[String]) -> Option<&str> {
 }
 
 /// Whether a name fits a pattern in which `*` stands for any letters.
-pub(super) fn matches_name(pattern: &str, name: &str) -> bool {
+pub(super) fn matches_pattern(pattern: &str, name: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(mut name) = name.strip_prefix(head) else { return false };
     let mut parts: Vec<_> = rest.split('*').collect();

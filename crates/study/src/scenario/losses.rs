@@ -1,13 +1,13 @@
 //! Where a scenario loses packets, by the fields that say so.
 
 use super::diagnostic::Diagnostics;
-use super::links::client_of;
+use super::links::client_end;
 use super::{Scenario, link, read, setting};
 use qoslab_core::network::settings::LossModel;
 
 /// A field that says which share of a link's packets is lost, each on its own.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Loss {
+pub struct LinkLoss {
     /// The field: `link.sensor.loss`, or `link.sensor.up.loss` where a direction has its own.
     pub path: String,
     /// The share, from 0 to 1.
@@ -18,16 +18,16 @@ impl Scenario {
     /// The independent losses of all links, in the order of the file; links without any loss
     /// too, but not what loses in bursts.
     #[must_use]
-    pub fn losses(&self) -> Vec<Loss> {
-        let mut none = Diagnostics::new(&self.path, &self.source);
-        let file = read::file(&self.source, &self.settings, &mut none);
+    pub fn losses(&self) -> Vec<LinkLoss> {
+        let mut ignored = Diagnostics::new(&self.path, &self.source);
+        let file = read::read_file(&self.source, &self.settings, &mut ignored);
         let links = file.map(|file| file.link).unwrap_or_default();
-        let mut all: Vec<Loss> = Vec::new();
+        let mut all: Vec<LinkLoss> = Vec::new();
         for link in links.iter().map(|link| &link.value) {
-            let Some(name) = client_of(&link.between.value) else { continue };
-            let short = setting::short(name);
+            let Some(name) = client_end(&link.between.value) else { continue };
+            let short = setting::base_name(name);
             let name = if short.is_empty() { name } else { &short };
-            let settings = link::settings(link, &mut none);
+            let settings = link::link_settings(link, &mut ignored);
             for (way, own, direction) in
                 [("up.", &link.up, &settings.up), ("down.", &link.down, &settings.down)]
             {
@@ -35,7 +35,7 @@ impl Scenario {
                 let is_own = own.as_ref().is_some_and(|own| own.value.loss.is_some());
                 let path = format!("link.{name}.{}loss", if is_own { way } else { "" });
                 if all.iter().all(|known| known.path != path) {
-                    all.push(Loss { path, share: chance.share() });
+                    all.push(LinkLoss { path, share: chance.share() });
                 }
             }
         }
@@ -66,7 +66,7 @@ up = { loss = "1%" }
         for loss in losses {
             let setting =
                 crate::scenario::axis::Setting { path: loss.path.clone(), value: "9%".to_owned() };
-            let other = scenario.with(&[setting]).unwrap().losses();
+            let other = scenario.with_settings(&[setting]).unwrap().losses();
             let found = other.iter().find(|it| it.path == loss.path).unwrap();
             assert!((found.share - 0.09).abs() < 1e-8);
         }

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use qoslab_core::base::qos::QoS;
 use qoslab_sim::trial::{Setup, Trial};
 
-mod audience;
 pub mod axis;
 mod check;
 mod check_client;
@@ -21,37 +20,38 @@ pub mod diagnostic;
 mod endpoint;
 pub mod estimate;
 pub mod expect;
-mod failure;
 mod fault;
 mod file;
-pub mod known;
+mod keywords;
+pub mod known_bugs;
 mod link;
 mod links;
 mod losses;
-mod needs;
+mod need_parser;
 mod nodes;
 mod points;
-mod possible;
 pub mod problem;
 mod profiles;
+mod quantities;
 mod radio;
+mod reachability;
 mod read;
 mod schedule_table;
 mod schema;
 mod setting;
 mod show;
+mod subscribers;
 mod swarm;
-mod texts;
 mod transport;
+mod trial_file;
 mod value;
 mod vary;
-mod words;
 
-pub use design::design;
-pub use endpoint::Group;
-pub use losses::Loss;
-pub use needs::METRICS;
-pub use profiles::page as profiles_page;
+pub use design::parse_design;
+pub use endpoint::EndpointGroup;
+pub use losses::LinkLoss;
+pub use need_parser::METRIC_NAMES;
+pub use profiles::to_markdown as profiles_page;
 pub use schema::schema;
 pub use swarm::Swarm;
 pub use vary::grid;
@@ -60,7 +60,7 @@ use diagnostic::Diagnostics;
 
 /// The version of the model: it changes when draws or semantics do, and with it every trial's
 /// name, so that results of different models are never mistaken for each other.
-pub const MODEL: u32 = 3;
+pub const MODEL_VERSION: u32 = 3;
 
 /// A scenario file that was read and found right.
 #[derive(Clone, Debug)]
@@ -82,11 +82,11 @@ pub struct Scenario {
     /// How many seeds, from the first.
     pub seed_count: u32,
     /// What is expected.
-    pub expect: expect::Expect,
+    pub expect: expect::Expectations,
     /// What a sweep varies, as `[sweep]` says.
     pub axes: Vec<axis::Axis>,
     /// The broker, and each client or fleet, in the order of the file.
-    pub groups: Vec<Group>,
+    pub groups: Vec<EndpointGroup>,
     /// What is right but surprising: no errors, only warnings.
     pub warnings: Diagnostics,
 }
@@ -103,15 +103,15 @@ pub struct Point {
     /// Faults that each seed switches on or off.
     pub swarm: Option<Arc<Swarm>>,
     /// A hash of the setup and the model version, from which trials take their names.
-    pub content: u64,
+    pub content_hash: u64,
 }
 
 /// The scenario files at a path: itself, or all `.toml` files in and below a folder, by name.
 ///
 /// # Errors
 /// If a folder cannot be read or has no scenario in it. A single file is not opened.
-pub fn find(path: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
-    read::find(path)
+pub fn find_scenarios(path: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
+    read::find_scenario_files(path)
 }
 
 impl Scenario {
@@ -120,16 +120,19 @@ impl Scenario {
     /// # Errors
     /// All that is wrong with it, each with its place.
     pub fn load(path: &Path) -> Result<Self, Diagnostics> {
-        Self::load_with(path, &[])
+        Self::load_with_settings(path, &[])
     }
 
     /// Reads and checks a file with some of its fields set to other values.
     ///
     /// # Errors
     /// All that is wrong with it, each with its place, in the file or in a setting.
-    pub fn load_with(path: &Path, settings: &[axis::Setting]) -> Result<Self, Diagnostics> {
-        let text = read::text(path)?;
-        Self::parse_with(&path.display().to_string(), &text, settings)
+    pub fn load_with_settings(
+        path: &Path,
+        settings: &[axis::Setting],
+    ) -> Result<Self, Diagnostics> {
+        let text = read::read_text(path)?;
+        Self::parse_with_settings(&path.display().to_string(), &text, settings)
     }
 
     /// Checks the text of a file; `path` is only shown.
@@ -137,36 +140,36 @@ impl Scenario {
     /// # Errors
     /// All that is wrong with it, each with its place.
     pub fn parse(path: &str, text: &str) -> Result<Self, Diagnostics> {
-        Self::parse_with(path, text, &[])
+        Self::parse_with_settings(path, text, &[])
     }
 
     /// Checks the text of a file with some of its fields set to other values.
     ///
     /// # Errors
     /// All that is wrong with it, each with its place, in the file or in a setting.
-    pub fn parse_with(
+    pub fn parse_with_settings(
         path: &str,
         text: &str,
         settings: &[axis::Setting],
     ) -> Result<Self, Diagnostics> {
         let mut errors = Diagnostics::new(path, text);
-        let Some(mut file) = read::file(text, settings, &mut errors) else {
+        let Some(mut file) = read::read_file(text, settings, &mut errors) else {
             return Err(errors.sorted());
         };
-        defaults::complete(&mut file, &mut errors);
-        check::header(&file, &mut errors);
-        let nodes = nodes::expand(&file, &mut errors);
-        let points = points::points(&file, &nodes, &mut errors);
-        let setups: Vec<_> = points.iter().map(Point::worst).collect();
+        defaults::fill_defaults(&mut file, &mut errors);
+        check::check_header(&file, &mut errors);
+        let nodes = nodes::expand_nodes(&file, &mut errors);
+        let points = points::expand_points(&file, &nodes, &mut errors);
+        let setups: Vec<_> = points.iter().map(Point::worst_case).collect();
         let setups: Vec<_> = setups.iter().map(|setup| &**setup).collect();
-        let expect = check::expect(&file, &nodes, &setups, &mut errors);
-        let axes = vary::axes(&file.sweep, &mut errors);
+        let expect = check::read_expectations(&file, &nodes, &setups, &mut errors);
+        let axes = vary::read_axes(&file.sweep, &mut errors);
         let warnings = errors.sorted();
-        if !warnings.list.is_empty() {
+        if !warnings.errors.is_empty() {
             return Err(warnings);
         }
         Ok(Self {
-            groups: endpoint::groups(&file),
+            groups: endpoint::endpoint_groups(&file),
             name: file.name.value,
             about: file.about,
             path: path.to_owned(),
@@ -185,24 +188,24 @@ impl Scenario {
     ///
     /// # Errors
     /// All that is wrong with it then.
-    pub fn with(&self, settings: &[axis::Setting]) -> Result<Self, Diagnostics> {
+    pub fn with_settings(&self, settings: &[axis::Setting]) -> Result<Self, Diagnostics> {
         let all = [self.settings.as_slice(), settings].concat();
-        Self::parse_with(&self.path, &self.source, &all)
+        Self::parse_with_settings(&self.path, &self.source, &all)
     }
 
     /// The settings by which all workloads publish with QoS 0, 1 and 2, one point each. None if
     /// the scenario has such an axis already.
     #[must_use]
-    pub fn every_qos(&self) -> Vec<axis::Setting> {
-        let mut none = Diagnostics::new(&self.path, &self.source);
-        let file = read::file(&self.source, &self.settings, &mut none);
+    pub fn all_qos_settings(&self) -> Vec<axis::Setting> {
+        let mut ignored = Diagnostics::new(&self.path, &self.source);
+        let file = read::read_file(&self.source, &self.settings, &mut ignored);
         let clients = file.map(|file| file.client).unwrap_or_default();
         let publishers = clients.iter().filter(|client| !client.value.publish.is_empty());
         let levels = publishers.clone().flat_map(|client| &client.value.publish);
-        if levels.into_iter().any(|one| matches!(one.value.qos.value, value::Levels::Axis(_))) {
+        if levels.into_iter().any(|one| matches!(one.value.qos.value, value::QosSetting::Axis(_))) {
             return Vec::new();
         }
-        let setting = |client: &value::Given<client::ClientTable>| axis::Setting {
+        let setting = |client: &value::Located<client::ClientTable>| axis::Setting {
             path: format!("client.{}.publish.qos", client.value.name.value),
             value: "[0, 1, 2]".to_owned(),
         };
@@ -211,11 +214,11 @@ impl Scenario {
 
     /// The file as TOML with every assumed default written out: valid, and of the same meaning.
     #[must_use]
-    pub fn show(&self) -> String {
-        let mut none = Diagnostics::new(&self.path, &self.source);
-        let file = read::file(&self.source, &self.settings, &mut none).map(|mut file| {
-            defaults::complete(&mut file, &mut none);
-            show::show(&file)
+    pub fn to_full_toml(&self) -> String {
+        let mut ignored = Diagnostics::new(&self.path, &self.source);
+        let file = read::read_file(&self.source, &self.settings, &mut ignored).map(|mut file| {
+            defaults::fill_defaults(&mut file, &mut ignored);
+            show::to_toml(&file)
         });
         file.unwrap_or_default()
     }
@@ -225,19 +228,19 @@ impl Point {
     /// The trial of one seed.
     #[must_use]
     pub fn trial(&self, seed: u64) -> Trial {
-        let hash = xxhash_rust::xxh3::xxh3_64_with_seed(&self.content.to_le_bytes(), seed);
+        let hash = xxhash_rust::xxh3::xxh3_64_with_seed(&self.content_hash.to_le_bytes(), seed);
         let name = format!("{:08x}", hash >> 32);
         let setup = match &self.swarm {
-            Some(swarm) => Arc::new(swarm.of_seed(&self.setup, seed)),
+            Some(swarm) => Arc::new(swarm.for_seed(&self.setup, seed)),
             None => self.setup.clone(),
         };
         Trial { setup, seed, name }
     }
 
     /// The setup with all that a seed could switch on, as bad as it could be.
-    fn worst(&self) -> Arc<Setup> {
+    fn worst_case(&self) -> Arc<Setup> {
         match &self.swarm {
-            Some(swarm) => Arc::new(swarm.worst(&self.setup)),
+            Some(swarm) => Arc::new(swarm.worst_case(&self.setup)),
             None => self.setup.clone(),
         }
     }

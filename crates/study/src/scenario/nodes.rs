@@ -7,59 +7,61 @@ use super::check_client::{check_client, check_name};
 use super::client::{ClientTable, PublishTable, SubscribeTable, WillTable};
 use super::diagnostic::Diagnostics;
 use super::endpoint;
-use super::file::File;
-use super::links::Links;
+use super::file::ScenarioFile;
+use super::keywords::SessionKeyword;
+use super::links::LinksByName;
 use super::radio;
-use super::value::{Either, Given, Levels};
-use super::words::SessionWord;
+use super::value::{Located, QosSetting, TextOrTable};
 use qoslab_core::base::event::{RetainHandling, SubscriptionOptions, SubscriptionRequest};
-use qoslab_core::base::name::{ClientIndex, StreamIndex, Tag};
+use qoslab_core::base::name::{ClientIndex, MessageTag, PublisherIndex};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::{Span, Time};
 use qoslab_core::base::units::format_count;
 use qoslab_core::mqtt::packet::{Message, Payload};
-use qoslab_core::mqtt::quirks::Side;
+use qoslab_core::mqtt::quirks::QuirkSide;
 use qoslab_core::mqtt::settings::{
-    Backoff, ClientSettings, HopSettings, Retry, Store, Version, Will,
+    Backoff, ClientSettings, HopSettings, RetryRule, StorePolicy, Version, Will,
 };
 use qoslab_core::network::radio::RadioSettings;
-use qoslab_core::network::settings::{Interval, LinkSettings, Transport};
-use qoslab_sim::trial::{Absence, ClientSetup, PayloadSize, StreamSetup, SubscriptionSetup};
+use qoslab_core::network::settings::{IntervalDistribution, LinkSettings, Transport};
+use qoslab_sim::trial::{
+    ClientSetup, OfflinePeriod, PayloadSize, PublisherSetup, SubscriptionSetup,
+};
 
 /// More clients than this do not fit one trial.
-pub(super) const MOST_CLIENTS: u64 = 200_000;
+pub(super) const MAX_CLIENTS: u64 = 200_000;
 
 /// How long an attempt to connect may take over a stream.
 pub(super) const CONNECT_TIMEOUT: Span = Span::from_secs(30);
 
 /// The nodes with the levels that still depend on the point.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Nodes {
+pub(super) struct ExpandedNodes {
     /// Every client; where a level is an axis, a subscription asks for 0.
     pub clients: Vec<ClientSetup>,
     /// Every workload; where a level is an axis, it publishes with 0.
-    pub streams: Vec<StreamSetup>,
+    pub publishers: Vec<PublisherSetup>,
     /// The published level of each stream.
-    pub published: Vec<Levels>,
+    pub published_qos: Vec<QosSetting>,
     /// The level that each subscription of each client asks for.
-    pub granted: Vec<Vec<Levels>>,
+    pub granted_qos: Vec<Vec<QosSetting>>,
 }
 
 /// Writes out every client of the file.
-pub(super) fn expand(file: &File, errors: &mut Diagnostics) -> Nodes {
-    let mut nodes = Nodes::default();
-    let total: u64 = file.client.iter().map(|client| size(&client.value)).sum();
-    if total > MOST_CLIENTS || file.client.is_empty() {
+pub(super) fn expand_nodes(file: &ScenarioFile, errors: &mut Diagnostics) -> ExpandedNodes {
+    let mut nodes = ExpandedNodes::default();
+    let total: u64 = file.client.iter().map(|client| fleet_size(&client.value)).sum();
+    if total > MAX_CLIENTS || file.client.is_empty() {
         let span = file.client.last().map_or(0..0, |client| client.value.name.span.clone());
         let (title, label) = if total == 0 {
             ("a scenario needs a client", "there is none".to_owned())
         } else {
             ("these are too many clients", format!("{} in all", format_count(total)))
         };
-        errors.error(&span, title, label).help(format!("at most {}", format_count(MOST_CLIENTS)));
+        errors.error(&span, title, label).help(format!("at most {}", format_count(MAX_CLIENTS)));
         return nodes;
     }
-    let mut links = Links::new(file, errors);
+    let mut links = LinksByName::new(file, errors);
     let mut names: BTreeMap<Arc<str>, usize> = BTreeMap::new();
     let mut complete = true;
     for (position, client) in file.client.iter().enumerate() {
@@ -70,10 +72,11 @@ pub(super) fn expand(file: &File, errors: &mut Diagnostics) -> Nodes {
         }
         check_client(table, file, errors);
         let settings = client_settings(table, file.mqtt.value.into(), errors);
-        let store = endpoint::store(&table.store, errors);
-        let radio = table.radio.as_ref().map(|given| Arc::new(radio::settings(given, errors)));
-        for number in 1..=size(table) {
-            let name: Arc<str> = numbered(&table.name.value, number).into();
+        let store = endpoint::read_store(&table.store, errors);
+        let radio =
+            table.radio.as_ref().map(|given| Arc::new(radio::radio_settings(given, errors)));
+        for number in 1..=fleet_size(table) {
+            let name: Arc<str> = with_fleet_number(&table.name.value, number).into();
             if let Some(before) = names.insert(name.clone(), position) {
                 let other = &file.client[before].value.name;
                 let label = format!("`{}` also makes this name", other.value);
@@ -82,89 +85,102 @@ pub(super) fn expand(file: &File, errors: &mut Diagnostics) -> Nodes {
                 complete = false;
                 break;
             }
-            let Some(link) = links.of(&name, &table.name.span, errors) else {
+            let Some(link) = links.link_for(&name, &table.name.span, errors) else {
                 complete = false;
                 break;
             };
-            let settings = over(link.transport, table, &settings, name.clone());
+            let settings = settings_for_transport(link.transport, table, &settings, name.clone());
             let radio = radio.clone();
-            add(&mut nodes, table, number, ClientNode { name, settings, link, store, radio });
+            add_client(
+                &mut nodes,
+                table,
+                number,
+                ClientParts { name, settings, link, store, radio },
+            );
         }
     }
-    links.check_used(file, complete, errors);
+    links.check_all_used(file, complete, errors);
     nodes
 }
 
 /// What is a client's own, beside its table.
-struct ClientNode {
+struct ClientParts {
     name: Arc<str>,
     settings: ClientSettings,
     link: Arc<LinkSettings>,
-    store: Store,
+    store: StorePolicy,
     radio: Option<Arc<RadioSettings>>,
 }
 
-pub(super) fn size(client: &ClientTable) -> u64 {
+pub(super) fn fleet_size(client: &ClientTable) -> u64 {
     client.count.as_ref().map_or(1, |count| count.value.0.into())
 }
 
 /// A text with `{i}` replaced by the client's number in its fleet.
-pub(super) fn numbered(text: &str, number: u64) -> String {
+pub(super) fn with_fleet_number(text: &str, number: u64) -> String {
     text.replace("{i}", &number.to_string())
 }
 
-fn add(nodes: &mut Nodes, table: &ClientTable, number: u64, own: ClientNode) {
-    let ClientNode { name, mut settings, link, store, radio } = own;
+fn add_client(nodes: &mut ExpandedNodes, table: &ClientTable, number: u64, own: ClientParts) {
+    let ClientParts { name, mut settings, link, store, radio } = own;
     let client = ClientIndex(u32::try_from(nodes.clients.len()).expect("MOST_CLIENTS is below"));
     for (nth, publish) in table.publish.iter().enumerate() {
         let stream: Arc<str> =
             if nth == 0 { name.clone() } else { format!("{name}/{}", nth + 1).into() };
-        nodes.streams.push(stream_setup(&publish.value, stream, client, number));
-        nodes.published.push(publish.value.qos.value.clone());
+        nodes.publishers.push(publisher_setup(&publish.value, stream, client, number));
+        nodes.published_qos.push(publish.value.qos.value.clone());
     }
     if let Some(given) = &table.will {
-        let place = u32::try_from(nodes.streams.len()).expect("a file of 1 MB has fewer tables");
-        let will = will(&given.value, StreamIndex(place), number);
-        nodes.streams.push(will_stream(&will, &name, client));
-        nodes.published.push(Levels::One(will.qos));
+        let place = u32::try_from(nodes.publishers.len()).expect("a file of 1 MB has fewer tables");
+        let will = build_will(&given.value, PublisherIndex(place), number);
+        nodes.publishers.push(will_publisher(&will, &name, client));
+        nodes.published_qos.push(QosSetting::Fixed(will.qos));
         settings.will = Some(will);
     }
-    nodes.granted.push(table.subscribe.iter().map(|one| one.value.qos.value.clone()).collect());
+    nodes.granted_qos.push(table.subscribe.iter().map(|one| one.value.qos.value.clone()).collect());
     let subscriptions =
-        table.subscribe.iter().map(|one| subscription(&one.value, number)).collect();
-    let absences = absences(table);
-    nodes.clients.push(ClientSetup { name, settings, link, subscriptions, absences, store, radio });
+        table.subscribe.iter().map(|one| build_subscription(&one.value, number)).collect();
+    let absences = offline_periods(table);
+    nodes.clients.push(ClientSetup {
+        name,
+        settings,
+        link,
+        subscriptions,
+        offline_periods: absences,
+        store,
+        radio,
+    });
 }
 
-fn stream_setup(
+fn publisher_setup(
     table: &PublishTable,
     name: Arc<str>,
     client: ClientIndex,
     number: u64,
-) -> StreamSetup {
-    StreamSetup {
+) -> PublisherSetup {
+    PublisherSetup {
         name,
         client,
-        topic: numbered(&table.topic.value, number).into(),
-        qos: fixed(&table.qos.value),
+        topic: with_fleet_number(&table.topic.value, number).into(),
+        qos: fixed_qos(&table.qos.value),
         retain: table.retain,
         expiry: table.expiry.as_ref().map(|expiry| endpoint::whole_seconds(expiry.value.0)),
-        will: false,
+        is_will: false,
         count: table.count.value.0,
         every: table.every.value.0,
         spread: table.spread.value.0,
         payload: table.payload.value.0,
-        only: table.only.as_ref().map(|only| only.value.clone().into()),
+        only_sequences: table.only.as_ref().map(|only| only.value.clone().into()),
     }
 }
 
-fn will(table: &WillTable, stream: StreamIndex, number: u64) -> Will {
+fn build_will(table: &WillTable, stream: PublisherIndex, number: u64) -> Will {
     let qos = QoS::ALL[table.qos.0 as usize];
     Will {
         message: Message {
-            topic: numbered(&table.topic.value, number).into(),
+            topic: with_fleet_number(&table.topic.value, number).into(),
             payload: Payload::Filler(table.payload.value.0),
-            tag: Tag::new(stream, 0, qos, Time::ZERO),
+            tag: MessageTag::new(stream, 0, qos, Time::ZERO),
         },
         qos,
         retain: table.retain,
@@ -173,30 +189,30 @@ fn will(table: &WillTable, stream: StreamIndex, number: u64) -> Will {
 }
 
 /// A will is no workload: the broker publishes it, and nobody knows how often.
-fn will_stream(will: &Will, client_name: &str, client: ClientIndex) -> StreamSetup {
-    StreamSetup {
+fn will_publisher(will: &Will, client_name: &str, client: ClientIndex) -> PublisherSetup {
+    PublisherSetup {
         name: format!("{client_name}/will").into(),
         client,
         topic: will.message.topic.clone(),
         qos: will.qos,
         retain: will.retain,
         expiry: None,
-        will: true,
+        is_will: true,
         count: 0,
-        every: Interval::Fixed(Span::from_secs(1)),
+        every: IntervalDistribution::Fixed(Span::from_secs(1)),
         spread: Span::ZERO,
         payload: PayloadSize::Fixed(will.message.payload.len()),
-        only: None,
+        only_sequences: None,
     }
 }
 
-fn subscription(table: &SubscribeTable, number: u64) -> SubscriptionSetup {
-    let filter = numbered(&table.filter.value, number).into();
-    let on = |given: &Option<Given<bool>>| given.as_ref().is_some_and(|given| given.value);
+fn build_subscription(table: &SubscribeTable, number: u64) -> SubscriptionSetup {
+    let filter = with_fleet_number(&table.filter.value, number).into();
+    let on = |given: &Option<Located<bool>>| given.as_ref().is_some_and(|given| given.value);
     SubscriptionSetup {
         request: SubscriptionRequest {
             filter,
-            qos: fixed(&table.qos.value),
+            qos: fixed_qos(&table.qos.value),
             options: SubscriptionOptions {
                 no_local: on(&table.no_local),
                 retain_as_published: on(&table.retain_as_published),
@@ -212,18 +228,18 @@ fn subscription(table: &SubscribeTable, number: u64) -> SubscriptionSetup {
     }
 }
 
-fn fixed(levels: &Levels) -> QoS {
+fn fixed_qos(levels: &QosSetting) -> QoS {
     match levels {
-        Levels::One(qos) => *qos,
-        Levels::Axis(_) => QoS::AtMostOnce,
+        QosSetting::Fixed(qos) => *qos,
+        QosSetting::Axis(_) => QoS::AtMostOnce,
     }
 }
 
-fn absences(table: &ClientTable) -> Vec<Absence> {
+fn offline_periods(table: &ClientTable) -> Vec<OfflinePeriod> {
     let mut absences: Vec<_> = table
         .away
         .iter()
-        .map(|away| Absence { at: away.value.at.value.0, lasts: away.value.lasts.value.0 })
+        .map(|away| OfflinePeriod { at: away.value.at.value.0, lasts: away.value.lasts.value.0 })
         .collect();
     absences.sort_by_key(|absence| absence.at);
     absences
@@ -235,24 +251,24 @@ fn client_settings(
     version: Version,
     errors: &mut Diagnostics,
 ) -> ClientSettings {
-    let retry = table.retry.as_ref().map_or(Retry::Reconnect, |given| {
-        endpoint::check_timer(given, table.profile.as_ref(), version, errors);
-        endpoint::retry(given, errors)
+    let retry = table.retry.as_ref().map_or(RetryRule::Reconnect, |given| {
+        endpoint::warn_of_timer(given, table.profile.as_ref(), version, errors);
+        endpoint::read_retry(given, errors)
     });
     let session_expiry = match &table.session.value {
-        Either::Text(_) => u32::MAX,
-        Either::Table(table) => endpoint::whole_seconds(table.expiry.0),
+        TextOrTable::Text(_) => u32::MAX,
+        TextOrTable::Table(table) => endpoint::whole_seconds(table.expiry.0),
     };
     let reconnect = &table.reconnect.value;
     ClientSettings {
         version,
-        clean: table.session.value == Either::Text(SessionWord::Clean),
+        clean: table.session.value == TextOrTable::Text(SessionKeyword::Clean),
         session_expiry,
         keep_alive: table.keep_alive.value.0,
         reconnect: Backoff { min: reconnect.min.0, max: reconnect.max.0 },
         on_demand: table.connect.value.into(),
         resubscribe: table.resubscribe,
-        limits: endpoint::Taken::of_client(table).limits(version, errors),
+        limits: endpoint::AdvertisedLimits::of_client(table).limits(version, errors),
         hop: HopSettings {
             retry,
             ids: table.ids.into(),
@@ -262,7 +278,7 @@ fn client_settings(
             queue_qos0: table.offline.qos0.into(),
             deliver_on: table.deliver_on.into(),
             repeated_pubrec: table.repeated_pubrec.into(),
-            quirks: endpoint::quirks(&table.quirks, Side::Client, errors),
+            quirks: endpoint::read_quirks(&table.quirks, QuirkSide::Client, errors),
         },
         ..ClientSettings::new("".into())
     }
@@ -270,7 +286,7 @@ fn client_settings(
 
 /// The settings of one client, by what carries its packets: over datagrams requests are repeated,
 /// over a stream they are waited for.
-fn over(
+fn settings_for_transport(
     transport: Transport,
     table: &ClientTable,
     settings: &ClientSettings,
@@ -281,8 +297,8 @@ fn over(
             let given = table.connect_timeout.as_ref().map(|given| given.value.0);
             (None, Some(given.unwrap_or(CONNECT_TIMEOUT)))
         }
-        (Transport::Datagram { .. }, Retry::Timer(timer)) => (Some(timer.every), None),
-        (Transport::Datagram { .. }, Retry::Reconnect) => (Some(Span::from_secs(1)), None),
+        (Transport::Datagram { .. }, RetryRule::Timer(timer)) => (Some(timer.every), None),
+        (Transport::Datagram { .. }, RetryRule::Reconnect) => (Some(Span::from_secs(1)), None),
     };
     ClientSettings { client_id, request_retry, connect_timeout, ..settings.clone() }
 }

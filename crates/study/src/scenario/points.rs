@@ -5,14 +5,14 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::diagnostic::Diagnostics;
-use super::file::{ExpectTable, File, SeedsTable, SweepTable};
-use super::nodes::Nodes;
+use super::file::{ExpectTable, ScenarioFile, SeedsTable, SweepTable};
+use super::nodes::ExpandedNodes;
 use super::schedule_table::{self, ScheduleTable};
-use super::value::{Given, Levels};
-use super::{MODEL, Point, endpoint, fault, show, swarm};
+use super::value::{Located, QosSetting};
+use super::{MODEL_VERSION, Point, endpoint, fault, show, swarm};
 use qoslab_core::base::qos::QoS;
-use qoslab_core::mqtt::quirks::Side;
-use qoslab_core::mqtt::settings::{BrokerSettings, HopSettings, Retry};
+use qoslab_core::mqtt::quirks::QuirkSide;
+use qoslab_core::mqtt::settings::{BrokerSettings, HopSettings, RetryRule};
 use qoslab_core::mqtt::topics;
 use qoslab_core::network::settings::Transport;
 use qoslab_sim::trial::{JudgeSettings, Setup};
@@ -21,12 +21,16 @@ use qoslab_sim::trial::{JudgeSettings, Setup};
 const MAX_EVENTS: u64 = 1_000_000_000;
 
 /// All points in their fixed order: by published QoS, then by the QoS asked for.
-pub(super) fn points(file: &File, nodes: &Nodes, errors: &mut Diagnostics) -> Vec<Point> {
+pub(super) fn expand_points(
+    file: &ScenarioFile,
+    nodes: &ExpandedNodes,
+    errors: &mut Diagnostics,
+) -> Vec<Point> {
     let base = Setup {
-        broker: broker(file, nodes, errors),
-        broker_store: endpoint::store(&file.broker.store, errors),
+        broker: broker_settings(file, nodes, errors),
+        broker_store: endpoint::read_store(&file.broker.store, errors),
         clients: nodes.clients.clone(),
-        streams: nodes.streams.clone(),
+        publishers: nodes.publishers.clone(),
         faults: Vec::new(),
         deadline: file.deadline.value.0,
         max_events: MAX_EVENTS,
@@ -37,29 +41,30 @@ pub(super) fn points(file: &File, nodes: &Nodes, errors: &mut Diagnostics) -> Ve
         },
         schedule: None,
     };
-    let published = axis(&nodes.published.iter().collect::<Vec<_>>());
-    let granted = axis(&nodes.granted.iter().flatten().collect::<Vec<_>>());
+    let published = axis_values(&nodes.published_qos.iter().collect::<Vec<_>>());
+    let granted = axis_values(&nodes.granted_qos.iter().flatten().collect::<Vec<_>>());
     let levels = published.iter().flat_map(|one| granted.iter().map(move |two| (*one, *two)));
     let levels: Vec<_> = levels.collect();
     let mut setups: Vec<_> =
-        levels.iter().map(|(publish, grant)| with_levels(&base, nodes, *publish, *grant)).collect();
+        levels.iter().map(|(publish, grant)| with_qos(&base, nodes, *publish, *grant)).collect();
     let faults = fault::expand(file, &setups, errors);
     for setup in &mut setups {
         setup.faults.clone_from(&faults);
     }
     if let Some(given) = &file.schedule {
-        check_one(file, given, setups.len(), errors);
+        check_single_trial(file, given, setups.len(), errors);
         // Of several points, which are told of, the first speaks for all.
         for setup in setups.iter_mut().take(1) {
-            let schedule = schedule_table::schedule(given, setup, errors);
+            let schedule = schedule_table::read_schedule(given, setup, errors);
             setup.schedule = Some(Arc::new(schedule));
         }
     }
-    let swarm = file.swarm.as_ref().map(|given| Arc::new(swarm::check(given, &setups[0], errors)));
+    let swarm =
+        file.swarm.as_ref().map(|given| Arc::new(swarm::check_swarm(given, &setups[0], errors)));
     let point = |((publish, granted), setup): ((Option<QoS>, Option<QoS>), Setup)| Point {
-        published: publish.or_else(|| shared(&setup)),
+        published: publish.or_else(|| shared_qos(&setup)),
         granted,
-        content: content(file, publish, granted),
+        content_hash: content_hash(file, publish, granted),
         setup: Arc::new(setup),
         swarm: swarm.clone(),
     };
@@ -67,7 +72,12 @@ pub(super) fn points(file: &File, nodes: &Nodes, errors: &mut Diagnostics) -> Ve
 }
 
 /// A schedule is one trial's.
-fn check_one(file: &File, given: &Given<ScheduleTable>, points: usize, errors: &mut Diagnostics) {
+fn check_single_trial(
+    file: &ScenarioFile,
+    given: &Located<ScheduleTable>,
+    points: usize,
+    errors: &mut Diagnostics,
+) {
     let seeds = file.seeds.count.0;
     let several = [
         (points > 1, format!("the lists of QoS make {points} points of it"), "write one QoS each"),
@@ -80,48 +90,58 @@ fn check_one(file: &File, given: &Given<ScheduleTable>, points: usize, errors: &
 }
 
 /// The setup with the levels of a point.
-fn with_levels(base: &Setup, nodes: &Nodes, publish: Option<QoS>, grant: Option<QoS>) -> Setup {
+fn with_qos(
+    base: &Setup,
+    nodes: &ExpandedNodes,
+    publish: Option<QoS>,
+    grant: Option<QoS>,
+) -> Setup {
     let mut setup = base.clone();
-    for (stream, levels) in setup.streams.iter_mut().zip(&nodes.published) {
-        stream.qos = chosen(levels, publish);
+    for (stream, levels) in setup.publishers.iter_mut().zip(&nodes.published_qos) {
+        stream.qos = qos_at_point(levels, publish);
     }
-    for (client, levels) in setup.clients.iter_mut().zip(&nodes.granted) {
+    for (client, levels) in setup.clients.iter_mut().zip(&nodes.granted_qos) {
         for (subscription, levels) in client.subscriptions.iter_mut().zip(levels) {
-            subscription.request.qos = chosen(levels, grant);
+            subscription.request.qos = qos_at_point(levels, grant);
         }
     }
     setup
 }
 
 /// The values of an axis; one without a value if there is none.
-fn axis(all: &[&Levels]) -> Vec<Option<QoS>> {
+fn axis_values(all: &[&QosSetting]) -> Vec<Option<QoS>> {
     let list = all.iter().find_map(|levels| match levels {
-        Levels::Axis(list) => Some(list),
-        Levels::One(_) => None,
+        QosSetting::Axis(list) => Some(list),
+        QosSetting::Fixed(_) => None,
     });
     list.map_or_else(|| vec![None], |list| list.iter().map(|qos| Some(*qos)).collect())
 }
 
-fn chosen(levels: &Levels, point: Option<QoS>) -> QoS {
+fn qos_at_point(levels: &QosSetting, point: Option<QoS>) -> QoS {
     match levels {
-        Levels::One(qos) => *qos,
-        Levels::Axis(list) => point.unwrap_or(list[0]),
+        QosSetting::Fixed(qos) => *qos,
+        QosSetting::Axis(list) => point.unwrap_or(list[0]),
     }
 }
 
 /// The QoS that all workloads publish with; wills are none.
-fn shared(setup: &Setup) -> Option<QoS> {
-    let mut levels = setup.streams.iter().filter(|stream| !stream.will).map(|stream| stream.qos);
+fn shared_qos(setup: &Setup) -> Option<QoS> {
+    let mut levels =
+        setup.publishers.iter().filter(|stream| !stream.is_will).map(|stream| stream.qos);
     let first = levels.next()?;
     levels.all(|qos| qos == first).then_some(first)
 }
 
-fn broker(file: &File, nodes: &Nodes, errors: &mut Diagnostics) -> BrokerSettings {
+fn broker_settings(
+    file: &ScenarioFile,
+    nodes: &ExpandedNodes,
+    errors: &mut Diagnostics,
+) -> BrokerSettings {
     let table = &file.broker;
     let version = file.mqtt.value.into();
-    let retry = table.retry.as_ref().map_or(Retry::Reconnect, |given| {
-        endpoint::check_timer(given, table.profile.as_ref(), version, errors);
-        endpoint::retry(given, errors)
+    let retry = table.retry.as_ref().map_or(RetryRule::Reconnect, |given| {
+        endpoint::warn_of_timer(given, table.profile.as_ref(), version, errors);
+        endpoint::read_retry(given, errors)
     });
     for filter in &table.deny {
         if let Err(error) = topics::validate_filter(&filter.value) {
@@ -140,21 +160,21 @@ fn broker(file: &File, nodes: &Nodes, errors: &mut Diagnostics) -> BrokerSetting
             queue_qos0: table.queue_qos0,
             deliver_on: table.deliver_on.into(),
             repeated_pubrec: table.repeated_pubrec.into(),
-            quirks: endpoint::quirks(&table.quirks, Side::Broker, errors),
+            quirks: endpoint::read_quirks(&table.quirks, QuirkSide::Broker, errors),
         },
         max_qos: QoS::ALL[table.max_qos.0.min(2) as usize],
         datagram: links.any(|transport| matches!(transport, Transport::Datagram { .. })),
-        limits: endpoint::Taken::of_broker(table).limits(version, errors),
-        deny: table.deny.iter().map(|filter| filter.value.as_str().into()).collect(),
+        limits: endpoint::AdvertisedLimits::of_broker(table).limits(version, errors),
+        denied_filters: table.deny.iter().map(|filter| filter.value.as_str().into()).collect(),
     }
 }
 
 /// A hash of what decides a trial, besides its seed: the file with every default written out and
 /// the point's levels in place of the axes, without what is only said about it. So renaming a
 /// scenario, raising its seeds or narrowing an axis leaves the names of its trials alone.
-fn content(file: &File, published: Option<QoS>, granted: Option<QoS>) -> u64 {
+fn content_hash(file: &ScenarioFile, published: Option<QoS>, granted: Option<QoS>) -> u64 {
     let mut file = file.clone();
-    file.name = Given::default();
+    file.name = Located::default();
     file.about = String::new();
     file.seeds = SeedsTable::default();
     file.expect = ExpectTable::default();
@@ -162,12 +182,12 @@ fn content(file: &File, published: Option<QoS>, granted: Option<QoS>) -> u64 {
     for client in &mut file.client {
         for publish in &mut client.value.publish {
             let levels = &mut publish.value.qos.value;
-            *levels = Levels::One(chosen(levels, published));
+            *levels = QosSetting::Fixed(qos_at_point(levels, published));
         }
         for subscribe in &mut client.value.subscribe {
             let levels = &mut subscribe.value.qos.value;
-            *levels = Levels::One(chosen(levels, granted));
+            *levels = QosSetting::Fixed(qos_at_point(levels, granted));
         }
     }
-    xxh3_64(format!("model {MODEL}\n{}", show::show(&file)).as_bytes())
+    xxh3_64(format!("model {MODEL_VERSION}\n{}", show::to_toml(&file)).as_bytes())
 }

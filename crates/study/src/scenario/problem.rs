@@ -9,7 +9,7 @@ use qoslab_core::base::units::UnitError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Follows the field's name: `must be between 0 and 100 percent`.
-    pub what: String,
+    pub message: String,
     /// Stands under the value: `this is 120 %`.
     pub label: String,
     /// The cure; may be empty.
@@ -19,7 +19,7 @@ pub struct Problem {
 impl Problem {
     /// A problem whose label says enough.
     pub fn new(what: impl Into<String>, label: impl Into<String>) -> Self {
-        Self { what: what.into(), label: label.into(), help: String::new() }
+        Self { message: what.into(), label: label.into(), help: String::new() }
     }
 
     /// The same with a cure.
@@ -29,7 +29,7 @@ impl Problem {
     }
 
     /// A text that is no quantity.
-    pub fn of_unit(error: &UnitError) -> Self {
+    pub fn from_unit_error(error: &UnitError) -> Self {
         let text = error.to_string();
         let (label, help) = text.split_once(": ").unwrap_or((&text, ""));
         let what = match error {
@@ -54,6 +54,6 @@ const SEPARATOR: char = '\u{1f}';
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{SEPARATOR}{}{SEPARATOR}{}", self.what, self.label, self.help)
+        write!(f, "{}{SEPARATOR}{}{SEPARATOR}{}", self.message, self.label, self.help)
     }
 }

@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::Diagnostics;
-use qoslab_core::mqtt::quirks::Side;
+use qoslab_core::mqtt::quirks::QuirkSide;
 
 /// A product's documented settings.
 pub(super) struct Profile {
@@ -21,27 +21,31 @@ pub(super) struct Profile {
     /// When that version's manual was read.
     pub date: &'static str,
     /// Where it can be set.
-    pub side: Side,
+    pub side: QuirkSide,
     /// The settings.
-    pub settings: &'static [Setting],
+    pub settings: &'static [ProfileSetting],
     /// What of the product a scenario cannot say.
-    pub beyond: &'static str,
+    pub not_modelled: &'static str,
 }
 
 /// One setting.
-pub(super) struct Setting {
+pub(super) struct ProfileSetting {
     /// As a line of a scenario file.
-    pub ours: &'static str,
+    pub scenario_line: &'static str,
     /// In the product's own words.
-    pub theirs: &'static str,
+    pub product_term: &'static str,
     /// Where that is documented.
     pub source: &'static str,
     /// Whether only MQTT 5.0 has it.
-    pub only_v5: bool,
+    pub is_v5_only: bool,
 }
 
-const fn set(ours: &'static str, theirs: &'static str, source: &'static str) -> Setting {
-    Setting { ours, theirs, source, only_v5: false }
+const fn product_setting(
+    ours: &'static str,
+    theirs: &'static str,
+    source: &'static str,
+) -> ProfileSetting {
+    ProfileSetting { scenario_line: ours, product_term: theirs, source, is_v5_only: false }
 }
 
 const MOSQUITTO: &str = "mosquitto.conf(5)";
@@ -56,21 +60,29 @@ pub(super) const ALL: [Profile; 4] = [
         name: "mosquitto-2.0",
         product: "Eclipse Mosquitto 2.0.22",
         date: "2026-11-23",
-        side: Side::Broker,
+        side: QuirkSide::Broker,
         settings: &[
-            set("max_inflight = 20", "`max_inflight_messages 20`", MOSQUITTO),
-            set("max_queued = 1000", "`max_queued_messages 1000`", MOSQUITTO),
-            set("on_full = \"drop-newest\"", "what comes to a full queue is dropped", MOSQUITTO),
-            set("queue_qos0 = false", "`queue_qos0_messages false`", MOSQUITTO),
-            set("max_qos = 2", "`max_qos 2`", MOSQUITTO),
-            set("store = \"volatile\"", "`persistence false`", MOSQUITTO),
-            set("retry = \"reconnect\"", "timed retries were removed in 1.5", "ChangeLog, 1.5"),
-            Setting {
-                only_v5: true,
-                ..set("topic_alias_maximum = 10", "`max_topic_alias 10`", MOSQUITTO)
+            product_setting("max_inflight = 20", "`max_inflight_messages 20`", MOSQUITTO),
+            product_setting("max_queued = 1000", "`max_queued_messages 1000`", MOSQUITTO),
+            product_setting(
+                "on_full = \"drop-newest\"",
+                "what comes to a full queue is dropped",
+                MOSQUITTO,
+            ),
+            product_setting("queue_qos0 = false", "`queue_qos0_messages false`", MOSQUITTO),
+            product_setting("max_qos = 2", "`max_qos 2`", MOSQUITTO),
+            product_setting("store = \"volatile\"", "`persistence false`", MOSQUITTO),
+            product_setting(
+                "retry = \"reconnect\"",
+                "timed retries were removed in 1.5",
+                "ChangeLog, 1.5",
+            ),
+            ProfileSetting {
+                is_v5_only: true,
+                ..product_setting("topic_alias_maximum = 10", "`max_topic_alias 10`", MOSQUITTO)
             },
         ],
-        beyond: "With `persistence true` it writes its store every `autosave_interval`, 1800 s: \
+        not_modelled: "With `persistence true` it writes its store every `autosave_interval`, 1800 s: \
                  `store = { snapshot = \"30m\" }`. The Receive Maximum that it sends is not taken \
                  over: its manual gives no number.",
     },
@@ -78,25 +90,33 @@ pub(super) const ALL: [Profile; 4] = [
         name: "emqx-5.0",
         product: "EMQX 5.0",
         date: "2026-11-23",
-        side: Side::Broker,
+        side: QuirkSide::Broker,
         settings: &[
-            set("max_inflight = 32", "`mqtt.max_inflight = 32`", EMQX_SCHEMA),
-            set("max_queued = 1000", "`mqtt.max_mqueue_len = 1000`", EMQX_SCHEMA),
-            set("on_full = \"drop-oldest\"", "a full queue discards its oldest", EMQX_QUEUE),
-            set("queue_qos0 = true", "`mqtt.mqueue_store_qos0 = true`", EMQX_SCHEMA),
-            set("max_qos = 2", "`mqtt.max_qos_allowed = 2`", EMQX_SCHEMA),
-            set("retry = \"30s\"", "`mqtt.retry_interval = 30s`", EMQX_SCHEMA),
-            set(
+            product_setting("max_inflight = 32", "`mqtt.max_inflight = 32`", EMQX_SCHEMA),
+            product_setting("max_queued = 1000", "`mqtt.max_mqueue_len = 1000`", EMQX_SCHEMA),
+            product_setting(
+                "on_full = \"drop-oldest\"",
+                "a full queue discards its oldest",
+                EMQX_QUEUE,
+            ),
+            product_setting("queue_qos0 = true", "`mqtt.mqueue_store_qos0 = true`", EMQX_SCHEMA),
+            product_setting("max_qos = 2", "`mqtt.max_qos_allowed = 2`", EMQX_SCHEMA),
+            product_setting("retry = \"30s\"", "`mqtt.retry_interval = 30s`", EMQX_SCHEMA),
+            product_setting(
                 "store = \"volatile\"",
                 "regular sessions lie in memory and are lost when the node restarts",
                 "EMQX documentation, \"MQTT Durable Sessions\"",
             ),
-            Setting {
-                only_v5: true,
-                ..set("topic_alias_maximum = 65535", "`mqtt.max_topic_alias = 65535`", EMQX_SCHEMA)
+            ProfileSetting {
+                is_v5_only: true,
+                ..product_setting(
+                    "topic_alias_maximum = 65535",
+                    "`mqtt.max_topic_alias = 65535`",
+                    EMQX_SCHEMA,
+                )
             },
         ],
-        beyond: "At most 100 messages await PUBREL, each for 300 s (`max_awaiting_rel`, \
+        not_modelled: "At most 100 messages await PUBREL, each for 300 s (`max_awaiting_rel`, \
                  `await_rel_timeout`); the quirk `dedupe_ttl` forgets them sooner. A session of \
                  3.1.1 expires after 2 h (`session_expiry_interval`).",
     },
@@ -104,62 +124,84 @@ pub(super) const ALL: [Profile; 4] = [
         name: "esp-mqtt-5",
         product: "esp-mqtt of ESP-IDF 5",
         date: "2026-11-23",
-        side: Side::Client,
+        side: QuirkSide::Client,
         settings: &[
-            set(
+            product_setting(
                 "retry = { every = \"1s\", max = 30 }",
                 "`message_retransmit_timeout` 1 s; `MQTT_OUTBOX_EXPIRED_TIMEOUT_MS` 30000",
                 "ESP-IDF Programming Guide, \"MQTT Message Retransmission\", and its Kconfig",
             ),
-            set("keep_alive = \"120s\"", "`session.keepalive` 120 s", ESP),
-            set("session = \"clean\"", "`session.disable_clean_session` false", ESP),
-            set("reconnect.min = \"10s\"", "`network.reconnect_timeout_ms` 10 s", ESP),
-            set("reconnect.max = \"10s\"", "`network.reconnect_timeout_ms` 10 s, constant", ESP),
-            set("connect_timeout = \"10s\"", "`network.timeout_ms` 10 s", ESP),
-            set("store = \"volatile\"", "the outbox lies in memory", "ESP-IDF Programming Guide"),
-            set("max_inflight = 65535", "no limit but the ids", "ESP-IDF Programming Guide"),
-            set("offline.max = 1000000000", "`outbox.limit` 0: no limit", ESP),
-            set("offline.qos0 = \"drop\"", "QoS 0 does not enter the outbox", ESP),
+            product_setting("keep_alive = \"120s\"", "`session.keepalive` 120 s", ESP),
+            product_setting("session = \"clean\"", "`session.disable_clean_session` false", ESP),
+            product_setting("reconnect.min = \"10s\"", "`network.reconnect_timeout_ms` 10 s", ESP),
+            product_setting(
+                "reconnect.max = \"10s\"",
+                "`network.reconnect_timeout_ms` 10 s, constant",
+                ESP,
+            ),
+            product_setting("connect_timeout = \"10s\"", "`network.timeout_ms` 10 s", ESP),
+            product_setting(
+                "store = \"volatile\"",
+                "the outbox lies in memory",
+                "ESP-IDF Programming Guide",
+            ),
+            product_setting(
+                "max_inflight = 65535",
+                "no limit but the ids",
+                "ESP-IDF Programming Guide",
+            ),
+            product_setting("offline.max = 1000000000", "`outbox.limit` 0: no limit", ESP),
+            product_setting("offline.qos0 = \"drop\"", "QoS 0 does not enter the outbox", ESP),
         ],
-        beyond: "Its outbox deletes a message 30 s after it was queued, connected or not; a \
+        not_modelled: "Its outbox deletes a message 30 s after it was queued, connected or not; a \
                  scenario counts transmissions instead. It pings at half of its keep alive.",
     },
     Profile {
         name: "paho-python-2",
         product: "Eclipse Paho for Python (paho-mqtt) 2.1",
         date: "2026-11-23",
-        side: Side::Client,
+        side: QuirkSide::Client,
         settings: &[
-            set("max_inflight = 20", "`max_inflight_messages_set`: 20", PAHO),
-            set(
+            product_setting("max_inflight = 20", "`max_inflight_messages_set`: 20", PAHO),
+            product_setting(
                 "offline.max = 1000000000",
                 "`max_queued_messages_set`: 0, which is no limit",
                 PAHO,
             ),
-            set("keep_alive = \"60s\"", "`connect(keepalive=60)`", PAHO),
-            set("session = \"clean\"", "`clean_session` True, `clean_start` on the first", PAHO),
-            set("reconnect.min = \"1s\"", "`reconnect_delay_set(min_delay=1)`", PAHO),
-            set("reconnect.max = \"120s\"", "`reconnect_delay_set(max_delay=120)`", PAHO),
-            set("connect_timeout = \"5s\"", "`connect_timeout` 5.0", PAHO),
-            set("retry = \"reconnect\"", "there is no timed retry", PAHO),
-            set("store = \"volatile\"", "messages lie in memory", PAHO),
+            product_setting("keep_alive = \"60s\"", "`connect(keepalive=60)`", PAHO),
+            product_setting(
+                "session = \"clean\"",
+                "`clean_session` True, `clean_start` on the first",
+                PAHO,
+            ),
+            product_setting("reconnect.min = \"1s\"", "`reconnect_delay_set(min_delay=1)`", PAHO),
+            product_setting(
+                "reconnect.max = \"120s\"",
+                "`reconnect_delay_set(max_delay=120)`",
+                PAHO,
+            ),
+            product_setting("connect_timeout = \"5s\"", "`connect_timeout` 5.0", PAHO),
+            product_setting("retry = \"reconnect\"", "there is no timed retry", PAHO),
+            product_setting("store = \"volatile\"", "messages lie in memory", PAHO),
         ],
-        beyond: "Under 5.0 it asks for a clean start with the first connection only; a scenario's \
+        not_modelled: "Under 5.0 it asks for a clean start with the first connection only; a scenario's \
                  clean session asks each time. Applications subscribe again in `on_connect`: \
                  `resubscribe` stays true.",
     },
 ];
 
 /// Fills in what the broker's and the clients' tables leave to their profiles.
-pub(super) fn apply(root: &mut DeTable<'_>, errors: &mut Diagnostics) {
-    let v5 = text(root, "mqtt").is_some_and(|(version, _)| version == "5.0");
+pub(super) fn apply_profiles(root: &mut DeTable<'_>, errors: &mut Diagnostics) {
+    let v5 = string_field(root, "mqtt").is_some_and(|(version, _)| version == "5.0");
     for (key, value) in root.iter_mut() {
         match (key.get_ref().as_ref(), value.get_mut()) {
-            ("broker", DeValue::Table(table)) => apply_to(table, Side::Broker, v5, errors),
+            ("broker", DeValue::Table(table)) => {
+                apply_profile(table, QuirkSide::Broker, v5, errors)
+            }
             ("client", DeValue::Array(clients)) => {
                 for client in clients.iter_mut() {
                     if let DeValue::Table(table) = client.get_mut() {
-                        apply_to(table, Side::Client, v5, errors);
+                        apply_profile(table, QuirkSide::Client, v5, errors);
                     }
                 }
             }
@@ -168,18 +210,18 @@ pub(super) fn apply(root: &mut DeTable<'_>, errors: &mut Diagnostics) {
     }
 }
 
-fn apply_to(table: &mut DeTable<'_>, here: Side, v5: bool, errors: &mut Diagnostics) {
-    let Some((name, span)) = text(table, "profile") else { return };
-    let known = ALL.iter().filter(|profile| profile.side == here).map(|profile| profile.name);
+fn apply_profile(table: &mut DeTable<'_>, side: QuirkSide, v5: bool, errors: &mut Diagnostics) {
+    let Some((name, span)) = string_field(table, "profile") else { return };
+    let known = ALL.iter().filter(|profile| profile.side == side).map(|profile| profile.name);
     let known: Vec<_> = known.collect();
     match ALL.iter().find(|profile| profile.name == name) {
-        Some(profile) if profile.side == here => {
-            for setting in profile.settings.iter().filter(|setting| v5 || !setting.only_v5) {
-                merge(table, parsed(setting));
+        Some(profile) if profile.side == side => {
+            for setting in profile.settings.iter().filter(|setting| v5 || !setting.is_v5_only) {
+                merge(table, parse_setting(setting));
             }
         }
         Some(profile) => {
-            let whose = if here == Side::Broker { "a client" } else { "a broker" };
+            let whose = if side == QuirkSide::Broker { "a client" } else { "a broker" };
             let title = format!("`{}` is the profile of {whose}", profile.name);
             errors
                 .error(&span, title, "not of this end")
@@ -187,19 +229,19 @@ fn apply_to(table: &mut DeTable<'_>, here: Side, v5: bool, errors: &mut Diagnost
         }
         None => {
             let title = format!("there is no profile `{name}`");
-            errors.error(&span, title, "not a known product").suggest(&name, &known);
+            errors.error(&span, title, "not a known product").suggest_name(&name, &known);
         }
     }
 }
 
-fn text(table: &DeTable<'_>, field: &str) -> Option<(String, std::ops::Range<usize>)> {
+fn string_field(table: &DeTable<'_>, field: &str) -> Option<(String, std::ops::Range<usize>)> {
     let (_, value) = table.iter().find(|(key, _)| key.get_ref() == field)?;
     let DeValue::String(text) = value.get_ref() else { return None };
     Some((text.to_string(), value.span()))
 }
 
-fn parsed(setting: &Setting) -> DeTable<'static> {
-    DeTable::parse(setting.ours).expect("a test reads every setting").into_inner()
+fn parse_setting(setting: &ProfileSetting) -> DeTable<'static> {
+    DeTable::parse(setting.scenario_line).expect("a test reads every setting").into_inner()
 }
 
 /// Adds what is not there yet, as standing nowhere in the file.
@@ -214,7 +256,7 @@ fn merge(table: &mut DeTable<'_>, settings: DeTable<'static>) {
             }
             (Some(_), _) => {}
             (None, value) => {
-                table.insert(Spanned::new(0..0, key.into_inner()), nowhere(value));
+                table.insert(Spanned::new(0..0, key.into_inner()), without_span(value));
             }
         }
     }
@@ -226,12 +268,12 @@ fn is_group(field: &str) -> bool {
     matches!(field, "offline" | "reconnect")
 }
 
-fn nowhere(value: DeValue<'static>) -> Spanned<DeValue<'static>> {
+fn without_span(value: DeValue<'static>) -> Spanned<DeValue<'static>> {
     let value = match value {
         DeValue::Table(inner) => {
             let entries = inner.into_iter();
             let entries = entries.map(|(key, value)| {
-                (Spanned::new(0..0, key.into_inner()), nowhere(value.into_inner()))
+                (Spanned::new(0..0, key.into_inner()), without_span(value.into_inner()))
             });
             DeValue::Table(entries.collect())
         }
@@ -240,7 +282,7 @@ fn nowhere(value: DeValue<'static>) -> Spanned<DeValue<'static>> {
     Spanned::new(0..0, value)
 }
 
-const HEAD: &str = "\
+const PAGE_HEADER: &str = "\
 # Profiles
 
 `profile = \"NAME\"` on the broker or a client sets what the product's manual gives as its
@@ -250,10 +292,10 @@ not the product's code, and has none of its bugs. Add them as `quirks`.
 
 /// All profiles with their settings and sources, in Markdown: `docs/profiles.md`.
 #[must_use]
-pub fn page() -> String {
-    let mut text = HEAD.to_owned();
+pub fn to_markdown() -> String {
+    let mut text = PAGE_HEADER.to_owned();
     for profile in &ALL {
-        let side = if profile.side == Side::Broker { "broker" } else { "client" };
+        let side = if profile.side == QuirkSide::Broker { "broker" } else { "client" };
         let _ = write!(
             text,
             "\n## `{}`\n\n{}, for a {side}; read on {}.\n\n\
@@ -261,14 +303,14 @@ pub fn page() -> String {
             profile.name, profile.product, profile.date
         );
         for setting in profile.settings {
-            let only = if setting.only_v5 { " (5.0)" } else { "" };
+            let only = if setting.is_v5_only { " (5.0)" } else { "" };
             let _ = writeln!(
                 text,
                 "| `{}`{only} | {} | {} |",
-                setting.ours, setting.theirs, setting.source
+                setting.scenario_line, setting.product_term, setting.source
             );
         }
-        let _ = write!(text, "\n{}\n", profile.beyond);
+        let _ = write!(text, "\n{}\n", profile.not_modelled);
     }
     text
 }

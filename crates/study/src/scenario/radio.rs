@@ -8,21 +8,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::axis::Unit;
 use super::diagnostic::Diagnostics;
 use super::problem::Problem;
-use super::texts::{Duration, Percent, Rate};
-use super::value::{Either, Given, Text, TextVisitor, text_schema, text_value};
+use super::quantities::{Duration, Percent, Rate};
+use super::value::{Located, TextOrTable, TextValue, TextVisitor, impl_text_value, text_schema};
 use qoslab_core::base::time::Span;
 use qoslab_core::base::units;
 use qoslab_core::network::radio::{RadioSettings, presets};
 
 /// A known radio by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RadioWord(pub String);
+pub(super) struct RadioKeyword(pub String);
 
-impl Text for RadioWord {
-    const WANTED: &'static str = "a known radio: \"lte-m\", \"nb-iot\", \"wifi\" or \"ble\"";
+impl TextValue for RadioKeyword {
+    const EXPECTED: &'static str = "a known radio: \"lte-m\", \"nb-iot\", \"wifi\" or \"ble\"";
     const PATTERN: &'static str = r"^(lte-m|nb-iot|wifi|ble)$";
 
-    fn read(text: &str) -> Result<Self, Problem> {
+    fn parse(text: &str) -> Result<Self, Problem> {
         if presets::by_name(text).is_none() {
             let label = format!("there is no radio `{text}`");
             return Err(Problem::new("must be a known radio", label)
@@ -31,49 +31,49 @@ impl Text for RadioWord {
         Ok(Self(text.to_owned()))
     }
 
-    fn write(&self) -> String {
+    fn to_text(&self) -> String {
         self.0.clone()
     }
 }
-text_value!(RadioWord);
+impl_text_value!(RadioKeyword);
 
 /// A power in nanowatts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Power(pub u64);
 
-impl Text for Power {
-    const WANTED: &'static str = "a power such as \"220mW\" or \"10uW\"";
+impl TextValue for Power {
+    const EXPECTED: &'static str = "a power such as \"220mW\" or \"10uW\"";
     const PATTERN: &'static str = r"^\s*[0-9.]+\s*(nW|uW|µW|mW|W)\s*$";
     const UNIT: Option<Unit> = Some(Unit::Watts);
 
-    fn read(text: &str) -> Result<Self, Problem> {
-        units::parse_power(text).map(Self).map_err(|error| Problem::of_unit(&error))
+    fn parse(text: &str) -> Result<Self, Problem> {
+        units::parse_power(text).map(Self).map_err(|error| Problem::from_unit_error(&error))
     }
 
-    fn write(&self) -> String {
+    fn to_text(&self) -> String {
         units::write_power(self.0)
     }
 }
-text_value!(Power);
+impl_text_value!(Power);
 
 /// An energy in microjoules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Energy(pub u64);
 
-impl Text for Energy {
-    const WANTED: &'static str = "an energy such as \"5400mWh\" or \"20J\"";
+impl TextValue for Energy {
+    const EXPECTED: &'static str = "an energy such as \"5400mWh\" or \"20J\"";
     const PATTERN: &'static str = r"^\s*[0-9.]+\s*(uJ|µJ|mJ|J|mWh|Wh)\s*$";
     const UNIT: Option<Unit> = Some(Unit::Joules);
 
-    fn read(text: &str) -> Result<Self, Problem> {
-        units::parse_energy(text).map(Self).map_err(|error| Problem::of_unit(&error))
+    fn parse(text: &str) -> Result<Self, Problem> {
+        units::parse_energy(text).map(Self).map_err(|error| Problem::from_unit_error(&error))
     }
 
-    fn write(&self) -> String {
+    fn to_text(&self) -> String {
         units::write_energy(self.0)
     }
 }
-text_value!(Energy);
+impl_text_value!(Energy);
 
 /// A radio, or how it differs from a known one.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -81,7 +81,7 @@ text_value!(Energy);
 pub(super) struct RadioTable {
     /// A known radio, from which the other fields differ.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub preset: Option<RadioWord>,
+    pub preset: Option<RadioKeyword>,
     /// Power while it sends.
     pub transmit: Option<Power>,
     /// Power while it receives.
@@ -116,14 +116,14 @@ pub(super) struct RadioTable {
 }
 
 /// What a radio comes to; what is wrong with it goes to `errors`.
-pub(super) fn settings(
-    given: &Given<Either<RadioWord, RadioTable>>,
+pub(super) fn radio_settings(
+    given: &Located<TextOrTable<RadioKeyword, RadioTable>>,
     errors: &mut Diagnostics,
 ) -> RadioSettings {
-    let known = |word: &RadioWord| presets::by_name(&word.0).unwrap_or_default();
+    let known = |word: &RadioKeyword| presets::by_name(&word.0).unwrap_or_default();
     let table = match &given.value {
-        Either::Text(word) => return known(word),
-        Either::Table(table) => table,
+        TextOrTable::Text(word) => return known(word),
+        TextOrTable::Table(table) => table,
     };
     let mut own = table.preset.as_ref().map(known).unwrap_or_default();
     for (power, field) in [
@@ -167,7 +167,7 @@ pub(super) fn settings(
 }
 
 /// The table that comes to these settings, with everything written out.
-pub(super) fn written(settings: &RadioSettings) -> RadioTable {
+pub(super) fn radio_table(settings: &RadioSettings) -> RadioTable {
     let power = |nanowatts| Some(Power(nanowatts));
     let span = |span: Span| Some(Duration(span));
     RadioTable {
@@ -202,10 +202,10 @@ mod tests {
     }
 
     #[test]
-    fn a_shown_radio_is_whole_and_means_the_same() {
+    fn a_radio_written_in_full_means_the_same() {
         let own = "radio = { preset = \"lte-m\", tail = \"5s\", battery = \"5400mWh\" }";
         let read = Scenario::parse("radio.toml", &with(own, "\"battery >= 10\"")).unwrap();
-        let shown = read.show();
+        let shown = read.to_full_toml();
         let line = shown.lines().find(|line| line.starts_with("radio = ")).unwrap();
         assert!(!line.contains("preset") && line.contains("tail = \"5s\""), "{line}");
         let again = Scenario::parse("shown.toml", &shown).unwrap();
@@ -215,10 +215,10 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_known_of_a_radio_is_told_with_its_cure() {
+    fn an_unknowable_radio_property_is_reported_with_help() {
         let refused = |radio: &str, need: &str| {
             let errors = Scenario::parse("radio.toml", &with(radio, need)).unwrap_err();
-            errors.list.iter().map(|one| one.title.clone()).collect::<Vec<_>>().join("; ")
+            errors.errors.iter().map(|one| one.title.clone()).collect::<Vec<_>>().join("; ")
         };
         assert_eq!(refused("", "\"energy <= 1J\""), "no client has a radio");
         let plain = "radio = \"wifi\"";

@@ -14,16 +14,16 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::axis::Setting;
-use super::diagnostic::{Diagnostics, nearest};
-use super::file::File;
+use super::diagnostic::{Diagnostics, nearest_name};
+use super::file::ScenarioFile;
 use super::problem::Problem;
-use super::{known, profiles, setting};
+use super::{known_bugs, profiles, setting};
 
 /// No scenario that a person wrote is larger, in bytes.
-const LARGEST: u64 = 1_000_000;
+const MAX_FILE_BYTES: u64 = 1_000_000;
 
 /// After so many errors the rest would only be noise.
-const MOST_ERRORS: usize = 50;
+const MAX_ERRORS: usize = 50;
 
 /// What stands in for a refused value, so that its absence is not told as a second error.
 const STAND_INS: &str = r#"
@@ -56,7 +56,7 @@ const ONE_ENTRY: &str = "expected enum";
 ///
 /// # Errors
 /// If there is nothing at `path`, or nothing in it.
-pub(super) fn find(path: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
+pub(super) fn find_scenario_files(path: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
@@ -77,7 +77,7 @@ pub(super) fn find(path: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
     }
     if found.is_empty() {
         let title = "there is no scenario in this folder";
-        return Err(Diagnostics::whole(
+        return Err(Diagnostics::for_file(
             &path.display().to_string(),
             title,
             "scenarios are files that end in `.toml`",
@@ -90,7 +90,7 @@ pub(super) fn find(path: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
 /// Whether a file in a folder is a scenario, by its name alone.
 fn is_scenario(path: &Path) -> bool {
     let is_toml = path.extension().is_some_and(|extension| extension == "toml");
-    is_toml && path.file_name().is_none_or(|name| name != known::FILE_NAME)
+    is_toml && path.file_name().is_none_or(|name| name != known_bugs::KNOWN_FILE_NAME)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostics {
@@ -100,41 +100,49 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostics {
         _ => "",
     };
     let title = format!("failed to read the scenario: {error}");
-    Diagnostics::whole(&path.display().to_string(), title, help)
+    Diagnostics::for_file(&path.display().to_string(), title, help)
 }
 
 /// The text of a file, if it can be a scenario at all.
-pub(super) fn text(path: &Path) -> Result<String, Diagnostics> {
+pub(super) fn read_text(path: &Path) -> Result<String, Diagnostics> {
     let shown = path.display().to_string();
     let mut bytes = Vec::new();
     // One byte more than allowed tells a file that is too large from one that just fits; a
     // device that never ends is stopped too.
-    let read = fs::File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+    let read =
+        fs::File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
         return Err(unreadable(path, &error));
     }
-    if bytes.len() as u64 > LARGEST {
+    if bytes.len() as u64 > MAX_FILE_BYTES {
         let title = "this is larger than 1 MB: not a scenario";
-        return Err(Diagnostics::whole(&shown, title, "fleets are written with `count`"));
+        return Err(Diagnostics::for_file(&shown, title, "fleets are written with `count`"));
     }
     String::from_utf8(bytes).map_err(|_| {
         let title = "this is not text (UTF-8): not a scenario";
-        Diagnostics::whole(&shown, title, "a scenario is a TOML file")
+        Diagnostics::for_file(&shown, title, "a scenario is a TOML file")
     })
 }
 
 /// Reads the tables; what is wrong goes to `errors`. `None` if too little is left to look further.
-pub(super) fn file(text: &str, settings: &[Setting], errors: &mut Diagnostics) -> Option<File> {
-    let mut root = tables(text, errors)?;
-    setting::apply(root.get_mut(), settings, errors);
-    profiles::apply(root.get_mut(), errors);
-    value(&mut root, errors)
+pub(super) fn read_file(
+    text: &str,
+    settings: &[Setting],
+    errors: &mut Diagnostics,
+) -> Option<ScenarioFile> {
+    let mut root = parse_toml(text, errors)?;
+    setting::apply_settings(root.get_mut(), settings, errors);
+    profiles::apply_profiles(root.get_mut(), errors);
+    read_value(&mut root, errors)
 }
 
 /// Parses TOML; what is wrong goes to `errors`.
-pub(super) fn tables<'t>(text: &'t str, errors: &mut Diagnostics) -> Option<Spanned<DeTable<'t>>> {
+pub(super) fn parse_toml<'t>(
+    text: &'t str,
+    errors: &mut Diagnostics,
+) -> Option<Spanned<DeTable<'t>>> {
     let (root, syntax) = DeTable::parse_recoverable(text);
-    for error in syntax.iter().take(MOST_ERRORS) {
+    for error in syntax.iter().take(MAX_ERRORS) {
         let title = format!("this is not TOML: {}", error.message().replace('\n', ", "));
         errors.error(&error.span().unwrap_or(0..0), title, "");
     }
@@ -142,40 +150,44 @@ pub(super) fn tables<'t>(text: &'t str, errors: &mut Diagnostics) -> Option<Span
 }
 
 /// Reads parsed tables; what is wrong goes to `errors`. `None` if too little is left.
-pub(super) fn value<T: DeserializeOwned>(
+pub(super) fn read_value<T: DeserializeOwned>(
     root: &mut Spanned<DeTable<'_>>,
     errors: &mut Diagnostics,
 ) -> Option<T> {
-    let mut whole = true;
+    let mut is_complete = true;
     let mut refused: Vec<Range<usize>> = Vec::new();
     let mut taken_out: Vec<String> = Vec::new();
-    for _ in 0..MOST_ERRORS {
+    for _ in 0..MAX_ERRORS {
         let error = match T::deserialize(toml::Deserializer::from(root.clone())) {
-            Ok(value) => return whole.then_some(value),
+            Ok(value) => return is_complete.then_some(value),
             Err(error) => error,
         };
         let span = error.span().unwrap_or(0..0);
         let missing = error.message().strip_prefix("missing field `");
-        whole &= missing.is_none();
+        is_complete &= missing.is_none();
         // A stand-in that is refused too, in the same place, goes.
         let again = refused.contains(&span);
-        let key = repair(root.get_mut(), &span, missing.is_some() || again);
+        let key = replace_or_remove(root.get_mut(), &span, missing.is_some() || again);
         let within = |gone: &Range<usize>| span.start <= gone.start && gone.end <= span.end;
         let follows = missing
             .is_some_and(|field| taken_out.iter().any(|gone| field.trim_end_matches('`') == gone))
             || error.message().ends_with(ONE_ENTRY) && refused.iter().any(within);
         if !again && !follows {
-            tell(&error, &span, key.as_deref().unwrap_or("value"), errors);
+            report_error(&error, &span, key.as_deref().unwrap_or("value"), errors);
         }
         refused.push(span);
-        taken_out.extend(meant(error.message()).map(str::to_owned));
+        taken_out.extend(suggested_field(error.message()).map(str::to_owned));
         taken_out.push(key?);
     }
     None
 }
 
 /// Replaces what stands at `span` by a harmless value, or takes it out; returns its field's name.
-fn repair(table: &mut DeTable<'_>, span: &Range<usize>, take_out: bool) -> Option<String> {
+fn replace_or_remove(
+    table: &mut DeTable<'_>,
+    span: &Range<usize>,
+    is_removed: bool,
+) -> Option<String> {
     let mut at = None;
     for (position, (key, value)) in table.iter_mut().enumerate() {
         if key.span() == *span || value.span() == *span {
@@ -185,7 +197,7 @@ fn repair(table: &mut DeTable<'_>, span: &Range<usize>, take_out: bool) -> Optio
         let name = key.get_ref().to_string();
         match value.get_mut() {
             DeValue::Table(inner) => {
-                if let Some(key) = repair(inner, span, take_out) {
+                if let Some(key) = replace_or_remove(inner, span, is_removed) {
                     return Some(key);
                 }
             }
@@ -197,7 +209,7 @@ fn repair(table: &mut DeTable<'_>, span: &Range<usize>, take_out: bool) -> Optio
                 }
                 for one in list.iter_mut() {
                     if let DeValue::Table(inner) = one.get_mut()
-                        && let Some(key) = repair(inner, span, take_out)
+                        && let Some(key) = replace_or_remove(inner, span, is_removed)
                     {
                         return Some(key);
                     }
@@ -207,7 +219,7 @@ fn repair(table: &mut DeTable<'_>, span: &Range<usize>, take_out: bool) -> Optio
         }
     }
     let (position, name, is_key) = at?;
-    let stand_in = if take_out || is_key { None } else { stand_in(&name) };
+    let stand_in = if is_removed || is_key { None } else { stand_in(&name) };
     let key = table.keys().nth(position)?.clone();
     match stand_in {
         Some(value) => table.get_mut(&key)?.clone_from(&Spanned::new(span.clone(), value)),
@@ -222,28 +234,28 @@ fn stand_in(name: &str) -> Option<DeValue<'static>> {
 }
 
 /// The field that a misspelt one was perhaps meant to be: it is not missing too.
-fn meant(message: &str) -> Option<&str> {
-    let (named, known) = names(message.strip_prefix("unknown field ")?);
-    nearest(named, &known)
+fn suggested_field(message: &str) -> Option<&str> {
+    let (named, known) = quoted_names(message.strip_prefix("unknown field ")?);
+    nearest_name(named, &known)
 }
 
 /// The quoted names in serde's messages: the one that is wrong, and those that are known.
-fn names(message: &str) -> (&str, Vec<&str>) {
+fn quoted_names(message: &str) -> (&str, Vec<&str>) {
     let mut quoted = message.split('`').skip(1).step_by(2);
     (quoted.next().unwrap_or_default(), quoted.collect())
 }
 
 /// Puts serde's words into ours.
-fn tell(error: &toml::de::Error, span: &Range<usize>, key: &str, errors: &mut Diagnostics) {
+fn report_error(error: &toml::de::Error, span: &Range<usize>, key: &str, errors: &mut Diagnostics) {
     let message = error.message();
     if let Some(problem) = Problem::from_message(message) {
-        errors.error(span, format!("{key} {}", problem.what), problem.label).help(problem.help);
+        errors.error(span, format!("{key} {}", problem.message), problem.label).help(problem.help);
         return;
     }
-    let (named, known) = names(message);
+    let (named, known) = quoted_names(message);
     if message.starts_with("unknown field") {
         let title = format!("there is no field `{named}` here");
-        errors.error(span, title, "unknown field").suggest(named, &known);
+        errors.error(span, title, "unknown field").suggest_name(named, &known);
     } else if message.starts_with("unknown variant") {
         // A table's only entry is such a word too.
         let title = if key == named {
@@ -251,12 +263,12 @@ fn tell(error: &toml::de::Error, span: &Range<usize>, key: &str, errors: &mut Di
         } else {
             format!("{key} cannot be `{named}`")
         };
-        errors.error(span, title, "unknown word").suggest(named, &known);
+        errors.error(span, title, "unknown word").suggest_name(named, &known);
     } else if message.starts_with("missing field") {
         let title = format!("the field `{named}` is missing");
-        let told = errors.error(span, title, format!("`{named}` is needed here"));
+        let diagnostic = errors.error(span, title, format!("`{named}` is needed here"));
         if named == "schema" {
-            told.help("write `schema = 1`: the version of the format");
+            diagnostic.help("write `schema = 1`: the version of the format");
         }
     } else if message.ends_with(ONE_ENTRY) {
         errors

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::MODEL;
+use super::MODEL_VERSION;
 use super::diagnostic::Diagnostics;
-use super::texts::{Bytes, Duration};
-use super::value::{Given, Whole};
-use super::words::LossWord;
-use qoslab_core::base::name::{ClientIndex, StreamIndex};
+use super::keywords::LossKeyword;
+use super::quantities::{Bytes, Duration};
+use super::value::{BoundedInt, Located};
+use qoslab_core::base::name::{ClientIndex, PublisherIndex};
 use qoslab_core::base::time::{Span, Time};
-use qoslab_core::network::overrule::ForcedFate;
-use qoslab_core::network::script::Sending;
-use qoslab_sim::schedule::{Outage, Schedule, Timing};
-use qoslab_sim::trial::{Setup, StreamSetup};
+use qoslab_core::network::fate_override::ForcedFate;
+use qoslab_core::network::recorded_fates::SendAttempt;
+use qoslab_sim::schedule::{MessageTiming, Schedule, ScheduledOutage};
+use qoslab_sim::trial::{PublisherSetup, Setup};
 
 /// What happens in place of luck. Whatever is not listed is plain: a packet arrives once, after
 /// the delay; a client waits the longest pause before it connects again. Entries can be taken out
@@ -26,22 +26,22 @@ use qoslab_sim::trial::{Setup, StreamSetup};
 #[serde(deny_unknown_fields)]
 pub(super) struct ScheduleTable {
     /// The version of qoslab's model that wrote it down.
-    pub model: Given<Whole<1, 1_000_000>>,
+    pub model: Located<BoundedInt<1, 1_000_000>>,
     /// When the traffic begins at the earliest, from the start of the trial.
     #[serde(default)]
     pub traffic: Duration,
     /// Packets that do not arrive once and after the delay.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub fates: Vec<Given<FateTable>>,
+    pub fates: Vec<Located<FateTable>>,
     /// Times in which a link is down.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub outages: Vec<Given<OutageTimeTable>>,
+    pub outages: Vec<Located<OutageTimeTable>>,
     /// Pauses before a client connects again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub pauses: Vec<Given<PauseTable>>,
+    pub pauses: Vec<Located<PauseTable>>,
     /// Messages that do not come at their interval.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub messages: Vec<Given<MessageTable>>,
+    pub messages: Vec<Located<MessageTable>>,
 }
 
 /// What becomes of one packet, or over tcp of one sending of one of its segments.
@@ -49,7 +49,7 @@ pub(super) struct ScheduleTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct FateTable {
     /// The packet's name: `"sensor#7 / broker / 0 / PUBLISH / 0"` or `"sensor / CONNECT / 0"`.
-    pub packet: Given<String>,
+    pub packet: Located<String>,
     /// Which of its segments, from 0 (tcp).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub segment: u32,
@@ -58,7 +58,7 @@ pub(super) struct FateTable {
     pub resend: u32,
     /// It is lost, and this is said to be why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lost: Option<LossWord>,
+    pub lost: Option<LossKeyword>,
     /// It arrives so long after it was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Duration>,
@@ -72,7 +72,7 @@ pub(super) struct FateTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct OutageTimeTable {
     /// Whose link.
-    pub client: Given<String>,
+    pub client: Located<String>,
     /// When it begins, after the start of the traffic.
     pub at: Duration,
     /// How long it lasts.
@@ -84,7 +84,7 @@ pub(super) struct OutageTimeTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct PauseTable {
     /// Which client.
-    pub client: Given<String>,
+    pub client: Located<String>,
     /// Before which of its connections, from 0.
     pub connection: u32,
     /// After how many attempts that failed in a row.
@@ -98,7 +98,7 @@ pub(super) struct PauseTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct MessageTable {
     /// Which: `"sensor#7"`, or `"sensor/2#7"` of a client's second workload.
-    pub message: Given<String>,
+    pub message: Located<String>,
     /// When it is published, after the start of the traffic.
     pub at: Duration,
     /// The length of its payload.
@@ -111,21 +111,22 @@ const fn is_zero(number: &u32) -> bool {
 }
 
 /// The schedule of a setup, which has to be still.
-pub(super) fn schedule(
-    given: &Given<ScheduleTable>,
+pub(super) fn read_schedule(
+    given: &Located<ScheduleTable>,
     setup: &Setup,
     errors: &mut Diagnostics,
 ) -> Schedule {
     let table = &given.value;
     check_model(&table.model, errors);
-    check_still(&given.span, setup, errors);
-    let mut reader = Reader { setup, errors };
-    let mut schedule = Schedule { traffic: Time::ZERO + table.traffic.0, ..Schedule::default() };
-    let fates = table.fates.iter().filter_map(|fate| reader.fate(fate));
+    check_deterministic(&given.span, setup, errors);
+    let mut reader = ScheduleReader { setup, errors };
+    let mut schedule =
+        Schedule { traffic_start: Time::ZERO + table.traffic.0, ..Schedule::default() };
+    let fates = table.fates.iter().filter_map(|fate| reader.read_fate(fate));
     schedule.fates = Arc::new(fates.collect());
     for given in &table.outages {
-        let Some(client) = reader.client(&given.value.client) else { continue };
-        let outage = Outage { at: given.value.at.0, lasts: given.value.lasts.0 };
+        let Some(client) = reader.find_client(&given.value.client) else { continue };
+        let outage = ScheduledOutage { at: given.value.at.0, lasts: given.value.lasts.0 };
         schedule.outages.entry(client).or_default().push(outage);
     }
     for outages in schedule.outages.values_mut() {
@@ -133,17 +134,18 @@ pub(super) fn schedule(
     }
     for given in &table.pauses {
         let PauseTable { client, connection, failed, lasts } = &given.value;
-        let Some(client) = reader.client(client) else { continue };
+        let Some(client) = reader.find_client(client) else { continue };
         schedule.pauses.insert((client, *connection, *failed), lasts.0);
     }
-    schedule.messages = reader.messages(&table.messages);
+    schedule.messages = reader.read_messages(&table.messages);
     schedule
 }
 
-fn check_model(given: &Given<Whole<1, 1_000_000>>, errors: &mut Diagnostics) {
+fn check_model(given: &Located<BoundedInt<1, 1_000_000>>, errors: &mut Diagnostics) {
     let model = given.value.0;
-    if model != MODEL {
-        let title = format!("this schedule was written down by model {model}, and this is {MODEL}");
+    if model != MODEL_VERSION {
+        let title =
+            format!("this schedule was written down by model {model}, and this is {MODEL_VERSION}");
         errors
             .warn(&given.span, title, "packets may come in another order now")
             .help("look whether it still tells the same story, then write the new number");
@@ -151,35 +153,37 @@ fn check_model(given: &Given<Whole<1, 1_000_000>>, errors: &mut Diagnostics) {
 }
 
 /// Nothing may be left to luck beside a schedule.
-fn check_still(span: &Range<usize>, setup: &Setup, errors: &mut Diagnostics) {
-    let still = setup.still();
-    let mut tell = |what: String| {
+fn check_deterministic(span: &Range<usize>, setup: &Setup, errors: &mut Diagnostics) {
+    let deterministic = setup.deterministic();
+    let mut report = |what: String| {
         errors
             .error(span, "a schedule leaves nothing to luck", what)
             .help("leave the luck out, and list what it did in the schedule");
     };
-    let mut clients = setup.clients.iter().zip(&still.clients);
+    let mut clients = setup.clients.iter().zip(&deterministic.clients);
     if let Some((own, _)) = clients.find(|(own, still)| own.link != still.link) {
-        tell(format!("the link of `{}` has loss, jitter, duplication or outages", own.name));
+        report(format!("the link of `{}` has loss, jitter, duplication or outages", own.name));
     }
-    let timing = |it: &StreamSetup| (it.every, it.spread, it.payload);
-    let mut streams = setup.streams.iter().zip(&still.streams);
-    if let Some((own, _)) = streams.find(|(own, still)| timing(own) != timing(still)) {
-        tell(format!("the messages of `{}` come at random, or with random lengths", own.name));
+    let message_timing = |it: &PublisherSetup| (it.every, it.spread, it.payload);
+    let mut streams = setup.publishers.iter().zip(&deterministic.publishers);
+    if let Some((own, _)) =
+        streams.find(|(own, still)| message_timing(own) != message_timing(still))
+    {
+        report(format!("the messages of `{}` come at random, or with random lengths", own.name));
     }
-    let mut faults = setup.faults.iter().zip(&still.faults);
+    let mut faults = setup.faults.iter().zip(&deterministic.faults);
     if let Some((own, _)) = faults.find(|(own, still)| own != still) {
-        tell(format!("the fault `{}` comes, or lasts, at random", own.name));
+        report(format!("the fault `{}` comes, or lasts, at random", own.name));
     }
 }
 
-struct Reader<'a> {
+struct ScheduleReader<'a> {
     setup: &'a Setup,
     errors: &'a mut Diagnostics,
 }
 
-impl Reader<'_> {
-    fn fate(&mut self, given: &Given<FateTable>) -> Option<(Sending, ForcedFate)> {
+impl ScheduleReader<'_> {
+    fn read_fate(&mut self, given: &Located<FateTable>) -> Option<(SendAttempt, ForcedFate)> {
         let FateTable { packet, segment, resend, lost, after, again } = &given.value;
         let fate = match (lost, after, again) {
             (Some(why), None, None) => ForcedFate::Lost((*why).into()),
@@ -190,7 +194,7 @@ impl Reader<'_> {
                         .error(&given.span, "`again` comes before `after`", "")
                         .help("the first arrival is `after`, the second one `again`");
                 }
-                ForcedFate::Arrives { after: after.0, again }
+                ForcedFate::Arrives { delay: after.0, duplicate_delay: again }
             }
             _ => {
                 self.errors
@@ -199,8 +203,10 @@ impl Reader<'_> {
                 return None;
             }
         };
-        match self.setup.packet_named(&packet.value) {
-            Ok(name) => Some((Sending { packet: name, segment: *segment, attempt: *resend }, fate)),
+        match self.setup.parse_packet_name(&packet.value) {
+            Ok(name) => {
+                Some((SendAttempt { packet: name, segment: *segment, attempt: *resend }, fate))
+            }
             Err(wrong) => {
                 self.errors.error(&packet.span, "this names no packet", wrong);
                 None
@@ -208,7 +214,7 @@ impl Reader<'_> {
         }
     }
 
-    fn client(&mut self, given: &Given<String>) -> Option<ClientIndex> {
+    fn find_client(&mut self, given: &Located<String>) -> Option<ClientIndex> {
         let mut numbered = (0..).map(ClientIndex).zip(&self.setup.clients);
         let found = numbered.find(|(_, client)| *client.name == *given.value);
         if found.is_none() {
@@ -216,18 +222,21 @@ impl Reader<'_> {
             let title = format!("there is no client `{}`", given.value);
             self.errors
                 .error(&given.span, title, "nobody has such a name")
-                .suggest(&given.value, &names);
+                .suggest_name(&given.value, &names);
         }
         found.map(|(index, _)| index)
     }
 
-    fn messages(&mut self, all: &[Given<MessageTable>]) -> BTreeMap<(StreamIndex, u32), Timing> {
+    fn read_messages(
+        &mut self,
+        all: &[Located<MessageTable>],
+    ) -> BTreeMap<(PublisherIndex, u32), MessageTiming> {
         let mut timings = BTreeMap::new();
         for given in all {
             let MessageTable { message, at, payload } = &given.value;
-            match self.setup.message_named(&message.value) {
+            match self.setup.parse_message_name(&message.value) {
                 Ok(whose) => {
-                    let timing = Timing { at: at.0, payload: payload.0 };
+                    let timing = MessageTiming { at: at.0, payload: payload.0 };
                     timings.insert(whose, timing);
                 }
                 Err(wrong) => drop(self.errors.error(&message.span, "this is no message", wrong)),
@@ -238,17 +247,20 @@ impl Reader<'_> {
 }
 
 /// The table that stands for a schedule.
-pub(super) fn written(schedule: &Schedule, setup: &Setup) -> ScheduleTable {
-    let client =
-        |index: ClientIndex| Given::assumed(setup.clients[index.index()].name.as_ref().to_owned());
+pub(super) fn schedule_table(schedule: &Schedule, setup: &Setup) -> ScheduleTable {
+    let client = |index: ClientIndex| {
+        Located::from_default(setup.clients[index.index()].name.as_ref().to_owned())
+    };
     let fates = schedule.fates.iter().map(|(sending, fate)| {
         let (lost, after, again) = match *fate {
             ForcedFate::Lost(loss) => (Some(loss.into()), None, None),
-            ForcedFate::Plain => (None, None, None),
-            ForcedFate::Arrives { after, again } => (None, Some(after), again),
+            ForcedFate::Undisturbed => (None, None, None),
+            ForcedFate::Arrives { delay: after, duplicate_delay: again } => {
+                (None, Some(after), again)
+            }
         };
         FateTable {
-            packet: Given::assumed(setup.packet_text(&sending.packet)),
+            packet: Located::from_default(setup.format_packet_name(&sending.packet)),
             segment: sending.segment,
             resend: sending.attempt,
             lost,
@@ -270,17 +282,20 @@ pub(super) fn written(schedule: &Schedule, setup: &Setup) -> ScheduleTable {
         lasts: Duration(*lasts),
     });
     let messages = schedule.messages.iter().map(|(&(stream, sequence), timing)| MessageTable {
-        message: Given::assumed(format!("{}#{sequence}", setup.streams[stream.index()].name)),
+        message: Located::from_default(format!(
+            "{}#{sequence}",
+            setup.publishers[stream.index()].name
+        )),
         at: Duration(timing.at),
         payload: Bytes(timing.payload),
     });
     ScheduleTable {
-        model: Given::assumed(Whole(MODEL)),
-        traffic: Duration(schedule.traffic.since(Time::ZERO)),
-        fates: fates.map(Given::assumed).collect(),
-        outages: outages.map(Given::assumed).collect(),
-        pauses: pauses.map(Given::assumed).collect(),
-        messages: messages.map(Given::assumed).collect(),
+        model: Located::from_default(BoundedInt(MODEL_VERSION)),
+        traffic: Duration(schedule.traffic_start.since(Time::ZERO)),
+        fates: fates.map(Located::from_default).collect(),
+        outages: outages.map(Located::from_default).collect(),
+        pauses: pauses.map(Located::from_default).collect(),
+        messages: messages.map(Located::from_default).collect(),
     }
 }
 

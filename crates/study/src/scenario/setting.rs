@@ -13,7 +13,7 @@ use super::axis::Setting;
 use super::diagnostic::Diagnostics;
 
 /// Fields that are no part of a trial, with what to use instead.
-const NOT_SET: [(&str, &str); 6] = [
+const UNSETTABLE: [(&str, &str); 6] = [
     ("schema", "it is the version of the format"),
     ("name", "results are kept under it: copy the file"),
     ("about", "it changes nothing"),
@@ -26,37 +26,41 @@ const NOT_SET: [(&str, &str); 6] = [
 const SHORT_FORMS: [(&str, &str); 2] = [("delay", "time"), ("retry", "every")];
 
 /// Sets the fields, in order; what cannot be set goes to `errors`, at the setting's place.
-pub(super) fn apply<'i>(root: &mut DeTable<'i>, settings: &'i [Setting], errors: &mut Diagnostics) {
+pub(super) fn apply_settings<'i>(
+    root: &mut DeTable<'i>,
+    settings: &'i [Setting],
+    errors: &mut Diagnostics,
+) {
     for setting in settings {
-        let (path, value) = errors.places(setting);
-        let mut setter = Setter { setting, path, value, errors };
+        let (path, value) = errors.add_setting(setting);
+        let mut setter = SettingWriter { setting, path_span: path, value_span: value, errors };
         setter.set(root);
     }
 }
 
 /// One setting on its way to its place.
-struct Setter<'i, 'e> {
+struct SettingWriter<'i, 'e> {
     setting: &'i Setting,
     /// Where the path stands, for errors.
-    path: Range<usize>,
+    path_span: Range<usize>,
     /// Where the value stands.
-    value: Range<usize>,
+    value_span: Range<usize>,
     errors: &'e mut Diagnostics,
 }
 
-impl<'i> Setter<'i, '_> {
+impl<'i> SettingWriter<'i, '_> {
     fn set(&mut self, root: &mut DeTable<'i>) {
         let path = self.setting.path.as_str();
         let (first, rest) = path.split_once('.').unwrap_or((path, ""));
-        if let Some((name, cure)) = NOT_SET.iter().find(|(name, _)| *name == first) {
+        if let Some((name, cure)) = UNSETTABLE.iter().find(|(name, _)| *name == first) {
             let title = format!("`{name}` is no part of a trial");
-            self.errors.error(&self.path, title, "this cannot be set").help(*cure);
+            self.errors.error(&self.path_span, title, "this cannot be set").help(*cure);
             return;
         }
         if path.split('.').any(str::is_empty) {
             let title = "a path is names with dots between them";
             self.errors
-                .error(&self.path, title, "a name is missing here")
+                .error(&self.path_span, title, "a name is missing here")
                 .help("write it as in `link.meter.loss` or `broker.max_inflight`");
             return;
         }
@@ -73,8 +77,9 @@ impl<'i> Setter<'i, '_> {
         if let Some(DeValue::Array(list)) = entry(root, kind).map(Spanned::get_mut) {
             for one in list.iter_mut() {
                 let DeValue::Table(table) = one.get_mut() else { continue };
-                let names = names(table, kind);
-                let below = names.iter().find_map(|name| after(rest, name)).or(after(rest, "*"));
+                let names = entry_names(table, kind);
+                let below =
+                    names.iter().find_map(|name| after_name(rest, name)).or(after_name(rest, "*"));
                 known.extend(names);
                 if let Some(below) = below {
                     found += 1;
@@ -89,7 +94,7 @@ impl<'i> Setter<'i, '_> {
             let named = rest.split('.').next().unwrap_or_default();
             let known: Vec<_> = known.iter().map(String::as_str).collect();
             let title = format!("there is no {kind} `{named}`");
-            self.errors.error(&self.path, title, "unknown name").suggest(named, &known);
+            self.errors.error(&self.path_span, title, "unknown name").suggest_name(named, &known);
         }
     }
 
@@ -97,11 +102,11 @@ impl<'i> Setter<'i, '_> {
         let [name, below @ ..] = path else {
             let help = "write it as in `link.meter.loss`";
             let title = "the path names no field";
-            self.errors.error(&self.path, title, "something is missing after this").help(help);
+            self.errors.error(&self.path_span, title, "something is missing after this").help(help);
             return;
         };
         if entry(table, name).is_none() {
-            let key = Spanned::new(self.path.clone(), (*name).to_owned().into());
+            let key = Spanned::new(self.path_span.clone(), (*name).to_owned().into());
             let value = if below.is_empty() {
                 self.value()
             } else {
@@ -109,7 +114,7 @@ impl<'i> Setter<'i, '_> {
                 self.set_below(&mut inner, below);
                 DeValue::Table(inner)
             };
-            table.insert(key, Spanned::new(self.value.clone(), value));
+            table.insert(key, Spanned::new(self.value_span.clone(), value));
             return;
         }
         let Some(place) = entry(table, name) else { return };
@@ -119,7 +124,7 @@ impl<'i> Setter<'i, '_> {
                 (DeValue::Table(inner), Some((_, main))) if !self.value().is_table() => {
                     self.set_below(inner, &[main]);
                 }
-                _ => *place = Spanned::new(self.value.clone(), self.value()),
+                _ => *place = Spanned::new(self.value_span.clone(), self.value()),
             }
         } else {
             self.set_within(place, name, below);
@@ -159,7 +164,7 @@ impl<'i> Setter<'i, '_> {
         if let Some(number) = number.filter(|number| !(1..=count).contains(number)) {
             let title = format!("there is no `{name}` number {number}");
             let label = format!("they are numbered from 1 to {count}");
-            self.errors.error(&self.path, title, label);
+            self.errors.error(&self.path_span, title, label);
             return;
         }
         let below = if number.is_some() { &below[1..] } else { below };
@@ -180,7 +185,7 @@ impl<'i> Setter<'i, '_> {
         if !wrong.is_empty() || value.is_datetime() || text.is_empty() {
             value = DeValue::String(text.into());
         }
-        place(&mut value, &self.value);
+        set_span(&mut value, &self.value_span);
         value
     }
 }
@@ -192,7 +197,7 @@ fn entry<'t, 'i>(table: &'t mut DeTable<'i>, name: &str) -> Option<&'t mut Spann
 
 /// The names by which a client or link can be called: as it is written, and without what stands
 /// for its number.
-fn names(table: &mut DeTable<'_>, kind: &str) -> Vec<String> {
+fn entry_names(table: &mut DeTable<'_>, kind: &str) -> Vec<String> {
     let field = if kind == "client" { "name" } else { "between" };
     let written: Vec<String> = match entry(table, field).map(|value| value.get_ref()) {
         Some(DeValue::String(name)) => vec![name.to_string()],
@@ -203,36 +208,36 @@ fn names(table: &mut DeTable<'_>, kind: &str) -> Vec<String> {
         _ => Vec::new(),
     };
     let mut all: Vec<String> =
-        written.iter().map(|name| short(name)).filter(|name| !name.is_empty()).collect();
+        written.iter().map(|name| base_name(name)).filter(|name| !name.is_empty()).collect();
     all.extend(written);
     all.dedup();
     all
 }
 
 /// A name without what stands for its number; empty if nothing is left.
-pub(super) fn short(name: &str) -> String {
+pub(super) fn base_name(name: &str) -> String {
     let short = name.replace("{i}", "").replace('*', "");
     short.trim_end_matches(['-', '_', '.']).to_owned()
 }
 
 /// What follows a name and its dot; names may have dots of their own.
-fn after<'p>(path: &'p str, name: &str) -> Option<&'p str> {
+fn after_name<'p>(path: &'p str, name: &str) -> Option<&'p str> {
     let rest = path.strip_prefix(name)?;
     if rest.is_empty() { Some("") } else { rest.strip_prefix('.') }
 }
 
 /// Puts all parts of a value at one place.
-fn place(value: &mut DeValue<'_>, span: &Range<usize>) {
+fn set_span(value: &mut DeValue<'_>, span: &Range<usize>) {
     match value {
         DeValue::Array(list) => {
             for one in list.iter_mut() {
-                place(one.get_mut(), span);
+                set_span(one.get_mut(), span);
                 *one = Spanned::new(span.clone(), one.get_ref().clone());
             }
         }
         DeValue::Table(table) => {
             for (_, one) in table.iter_mut() {
-                place(one.get_mut(), span);
+                set_span(one.get_mut(), span);
                 *one = Spanned::new(span.clone(), one.get_ref().clone());
             }
         }

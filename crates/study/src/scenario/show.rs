@@ -6,32 +6,32 @@ use toml::Value;
 use toml::value::Table;
 
 use super::diagnostic::Diagnostics;
-use super::file::File;
-use super::value::{Either, Given};
+use super::file::ScenarioFile;
+use super::value::{Located, TextOrTable};
 use super::{link, radio};
 
 /// The file with every default written out.
-pub(super) fn show(file: &File) -> String {
+pub(super) fn to_toml(file: &ScenarioFile) -> String {
     let mut file = file.clone();
     for link in &mut file.link {
         // The links were found right before: nothing can be told here.
-        let settings = link::settings(&link.value, &mut Diagnostics::new("", ""));
-        *link = Given::assumed(link::written(&settings, &link.value.between));
+        let settings = link::link_settings(&link.value, &mut Diagnostics::new("", ""));
+        *link = Located::from_default(link::link_table(&settings, &link.value.between));
     }
     for client in &mut file.client {
         if let Some(given) = &mut client.value.radio {
-            let settings = radio::settings(given, &mut Diagnostics::new("", ""));
-            *given = Given::assumed(Either::Table(radio::written(&settings)));
+            let settings = radio::radio_settings(given, &mut Diagnostics::new("", ""));
+            *given = Located::from_default(TextOrTable::Table(radio::radio_table(&settings)));
         }
     }
     let value = Table::try_from(&file).expect("tables of texts and numbers can be TOML");
     let mut text = String::new();
-    section(&mut text, "", &value);
+    write_section(&mut text, "", &value);
     text.trim_start().to_owned()
 }
 
 /// Writes the plain values of a table first, then its sections.
-fn section(text: &mut String, path: &str, table: &Table) {
+fn write_section(text: &mut String, path: &str, table: &Table) {
     for (key, value) in table.iter().filter(|(key, value)| !is_section(path, key, value)) {
         match value {
             Value::Array(list) if path == "schedule" => {
@@ -50,12 +50,12 @@ fn section(text: &mut String, path: &str, table: &Table) {
             Value::Array(list) => {
                 for one in list.iter().filter_map(Value::as_table) {
                     let _ = writeln!(text, "\n[[{path}]]");
-                    section(text, &path, one);
+                    write_section(text, &path, one);
                 }
             }
             Value::Table(inner) => {
                 let _ = writeln!(text, "\n[{path}]");
-                section(text, &path, inner);
+                write_section(text, &path, inner);
             }
             _ => {}
         }

@@ -12,7 +12,7 @@ mod documents;
 mod errors;
 mod faults;
 mod schedules;
-mod varied;
+mod settings_and_axes;
 
 /// A scenario with nothing in it that could be left out.
 pub(super) const SMALL: &str = r#"
@@ -35,12 +35,12 @@ fn parse(text: &str) -> Scenario {
 
 fn shipped() -> Vec<Scenario> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let files = find(&root.join("scenarios")).unwrap();
+    let files = find_scenarios(&root.join("scenarios")).unwrap();
     files.iter().map(|file| Scenario::load(file).unwrap_or_else(|e| panic!("{e}"))).collect()
 }
 
 #[test]
-fn every_shipped_scenario_is_right_small_and_opens_with_a_comment() {
+fn every_shipped_scenario_is_valid_small_and_opens_with_a_comment() {
     let all = shipped();
     let names: Vec<_> = all.iter().map(|one| one.name.as_str()).collect();
     for wanted in [
@@ -61,18 +61,18 @@ fn every_shipped_scenario_is_right_small_and_opens_with_a_comment() {
         assert!(one.source.starts_with("# "), "{} says nothing about itself", one.path);
         assert!(one.source.contains("Look for:"), "{} gives no hint", one.path);
         assert!(one.path.ends_with(&format!("{}.toml", one.name)), "{}", one.path);
-        one.check_size(&estimate::Limits::default(), 2).unwrap();
+        one.check_size(&estimate::SizeLimits::default(), 2).unwrap();
         let events = one.estimate(2).events;
         assert!(events < 6_000_000, "{} needs {events} events", one.name);
     }
 }
 
 #[test]
-fn what_is_shown_is_valid_and_means_the_same() {
+fn the_full_toml_is_valid_and_means_the_same() {
     let mut all = shipped();
     all.push(parse(SMALL));
     for one in all {
-        let shown = one.show();
+        let shown = one.to_full_toml();
         let again = Scenario::parse("shown.toml", &shown).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(again.points.len(), one.points.len());
         for (point, same) in one.points.iter().zip(&again.points) {
@@ -80,14 +80,14 @@ fn what_is_shown_is_valid_and_means_the_same() {
             assert_eq!(point.trial(7).name, same.trial(7).name);
         }
         assert_eq!(format!("{:?}", one.expect), format!("{:?}", again.expect));
-        assert_eq!(again.show(), shown);
+        assert_eq!(again.to_full_toml(), shown);
     }
 }
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one snapshot of a whole file")]
 fn every_assumed_default_is_shown() {
-    insta::assert_snapshot!(parse(SMALL).show(), @r#"
+    insta::assert_snapshot!(parse(SMALL).to_full_toml(), @r#"
     schema = 1
     name = "small"
     mqtt = "3.1.1"
@@ -200,7 +200,7 @@ fn narrowing_an_axis_or_renaming_keeps_the_names_of_trials() {
     let one = parse(&SMALL.replace("[0, 1, 2]", "1").replace("small", "other"));
     assert_eq!(one.points.len(), 1);
     assert_eq!(one.points[0].trial(5).name, all.points[1].trial(5).name);
-    assert_eq!(one.points[0].content, all.points[1].content);
+    assert_eq!(one.points[0].content_hash, all.points[1].content_hash);
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn another_setting_or_seed_is_another_trial() {
 }
 
 #[test]
-fn a_fleet_is_written_out() {
+fn a_fleet_is_expanded() {
     let text = SMALL
         .replace("name = \"sensor\"", "name = \"s-{i}\"\ncount = 3")
         .replace("topic = \"t\"", "topic = \"t/{i}\"");
@@ -222,7 +222,7 @@ fn a_fleet_is_written_out() {
     let setup = &scenario.points[0].setup;
     let names: Vec<_> = setup.clients.iter().map(|client| &*client.name).collect();
     assert_eq!(names, ["s-1", "s-2", "s-3", "dashboard"]);
-    assert_eq!(&*setup.streams[2].topic, "t/3");
+    assert_eq!(&*setup.publishers[2].topic, "t/3");
     assert!(Arc::ptr_eq(&setup.clients[0].link, &setup.clients[2].link));
 }
 
@@ -253,10 +253,10 @@ fn an_estimate_is_near_the_closed_form_and_grows_with_the_fleet() {
     for (estimate, exact) in packets.iter().zip([190, 495, 938]) {
         assert!((exact..exact * 3 / 2 + 50).contains(estimate), "{estimate} for {exact}");
     }
-    let limits = estimate::Limits { events: 100, memory: 1_000_000_000 };
+    let limits = estimate::SizeLimits { events: 100, memory: 1_000_000_000 };
     assert!(matches!(
         scenario.check_size(&limits, 1),
-        Err(estimate::TooLarge::Events { limit: 100, .. })
+        Err(estimate::SizeLimitError::Events { limit: 100, .. })
     ));
 }
 
@@ -274,7 +274,7 @@ proptest! {
         which in 0..10_usize,
         damage in prop::collection::vec((0..4_000_usize, 0..6_usize, "[-0-9a-z\\[\\]{}\"%=,.*#\n]{0,6}"), 1..4),
     ) {
-        let files = find(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios").as_path()).unwrap();
+        let files = find_scenarios(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios").as_path()).unwrap();
         let mut text: Vec<char> = std::fs::read_to_string(&files[which]).unwrap().chars().collect();
         for (at, length, new) in damage {
             let from = at.min(text.len());
@@ -283,7 +283,7 @@ proptest! {
         }
         let text: String = text.into_iter().collect();
         if let Err(errors) = Scenario::parse("x.toml", &text) {
-            prop_assert!(!errors.list.is_empty());
+            prop_assert!(!errors.errors.is_empty());
             prop_assert!(!errors.render(false).is_empty());
         }
     }

@@ -2,14 +2,16 @@
 
 use super::diagnostic::Diagnostics;
 use super::file::{LinkTable, TlsTable};
-use super::link::Direction;
-use super::texts::{Bytes, Duration, Percent};
-use super::value::{Either, Given, Whole};
-use super::words::{TlsWord, TransportWord};
+use super::keywords::{TlsKeyword, TransportKeyword};
+use super::link::DirectionTable;
+use super::quantities::{Bytes, Duration, Percent};
+use super::value::{BoundedInt, Located, TextOrTable};
 use qoslab_core::base::draw::Chance;
 use qoslab_core::base::time::Span;
 use qoslab_core::network::presets::UDP_HEADERS;
-use qoslab_core::network::settings::{LinkSettings, TcpSettings, Tls, TlsVersion, Transport};
+use qoslab_core::network::settings::{
+    LinkSettings, TcpSettings, TlsSettings, TlsVersion, Transport,
+};
 
 /// IPv4 (RFC 791) and TCP (RFC 9293), both without options: 20 bytes each.
 const TCP_HEADERS: u32 = 40;
@@ -25,14 +27,18 @@ const RTO_MIN: Span = Span::from_millis(200);
 const USER_TIMEOUT: Span = Span::from_millis(924_600);
 
 /// Sets what carries the link's packets.
-pub(super) fn apply(link: &LinkTable, settings: &mut LinkSettings, errors: &mut Diagnostics) {
+pub(super) fn apply_transport(
+    link: &LinkTable,
+    settings: &mut LinkSettings,
+    errors: &mut Diagnostics,
+) {
     let headers = |assumed: u32| link.headers.map_or(assumed, |Bytes(headers)| headers);
-    if link.transport.value == TransportWord::Datagram {
+    if link.transport.value == TransportKeyword::Datagram {
         refuse_tcp_fields(link, errors);
         settings.transport = Transport::Datagram { headers: headers(UDP_HEADERS) };
         return;
     }
-    refuse_datagram_fates(link, errors);
+    refuse_datagram_fields(link, errors);
     // A preset's radio may duplicate; TCP keeps that from whoever reads.
     for way in [&mut settings.up, &mut settings.down] {
         (way.duplicate, way.reorder) = (Chance::NEVER, None);
@@ -47,7 +53,7 @@ pub(super) fn apply(link: &LinkTable, settings: &mut LinkSettings, errors: &mut 
             errors.error(&given.span, title, "this is no time at all");
         }
     }
-    let span = |given: &Option<Given<Duration>>| given.as_ref().map(|given| given.value.0);
+    let span = |given: &Option<Located<Duration>>| given.as_ref().map(|given| given.value.0);
     settings.transport = Transport::Tcp(TcpSettings {
         headers: headers(TCP_HEADERS),
         mss: link.mss.as_ref().map_or(MSS, |mss| mss.value.0),
@@ -75,18 +81,18 @@ fn refuse_tcp_fields(link: &LinkTable, errors: &mut Diagnostics) {
     }
 }
 
-fn refuse_datagram_fates(link: &LinkTable, errors: &mut Diagnostics) {
+fn refuse_datagram_fields(link: &LinkTable, errors: &mut Diagnostics) {
     let mut refuse = |field: &str, span: &std::ops::Range<usize>, cure: &str| {
         errors
             .error(span, format!("`{field}` cannot happen over tcp"), "TCP repairs this unseen")
             .help(format!("{cure}; or write `transport = \"datagram\"`"));
     };
-    let mut check = |duplicate: Option<&Given<Percent>>, own: Option<&Direction>| {
+    let mut check = |duplicate: Option<&Located<Percent>>, own: Option<&DirectionTable>| {
         let duplicate = own.map_or(duplicate, |own| own.duplicate.as_ref());
         if let Some(given) = duplicate.filter(|given| given.value.0 > 0.0) {
-            let cure = "to make endpoints repeat themselves, cut the connection: a [[fault]] with \
+            let help = "to make endpoints repeat themselves, cut the connection: a [[fault]] with \
                         `do = \"cut\"`";
-            refuse("duplicate", &given.span, cure);
+            refuse("duplicate", &given.span, help);
         }
     };
     check(link.duplicate.as_ref(), None);
@@ -97,8 +103,8 @@ fn refuse_datagram_fates(link: &LinkTable, errors: &mut Diagnostics) {
     let reorder = ways.into_iter().flatten().map(|way| way.reorder.as_ref());
     for given in reorder.chain([link.reorder.as_ref()]).flatten() {
         let percent = match &given.value {
-            Either::Text(percent) => *percent,
-            Either::Table(table) => table.percent,
+            TextOrTable::Text(percent) => *percent,
+            TextOrTable::Table(table) => table.percent,
         };
         if percent.0 > 0.0 {
             refuse("reorder", &given.span, "for a delay that varies, give it `jitter`");
@@ -106,41 +112,41 @@ fn refuse_datagram_fates(link: &LinkTable, errors: &mut Diagnostics) {
     }
 }
 
-const fn tls_settings(tls: &Either<TlsWord, TlsTable>) -> Tls {
+const fn tls_settings(tls: &TextOrTable<TlsKeyword, TlsTable>) -> TlsSettings {
     let (version, resumption) = match tls {
-        Either::Text(version) => (*version, true),
-        Either::Table(table) => (table.version, table.resumption),
+        TextOrTable::Text(version) => (*version, true),
+        TextOrTable::Table(table) => (table.version, table.resumption),
     };
     let version = match version {
-        TlsWord::V12 => TlsVersion::V12,
-        TlsWord::V13 => TlsVersion::V13,
+        TlsKeyword::V12 => TlsVersion::V12,
+        TlsKeyword::V13 => TlsVersion::V13,
     };
-    Tls { version, resumption }
+    TlsSettings { version, resumption }
 }
 
 /// The fields of a link that say what carries its packets.
-pub(super) struct Written {
-    pub word: TransportWord,
+pub(super) struct TransportFields {
+    pub keyword: TransportKeyword,
     pub headers: u32,
-    pub mss: Option<Given<Whole<1, 65_495>>>,
-    pub tls: Option<Given<Either<TlsWord, TlsTable>>>,
-    pub rto_min: Option<Given<Duration>>,
-    pub user_timeout: Option<Given<Duration>>,
-    pub nat_idle: Option<Given<Duration>>,
+    pub mss: Option<Located<BoundedInt<1, 65_495>>>,
+    pub tls: Option<Located<TextOrTable<TlsKeyword, TlsTable>>>,
+    pub rto_min: Option<Located<Duration>>,
+    pub user_timeout: Option<Located<Duration>>,
+    pub nat_idle: Option<Located<Duration>>,
 }
 
-impl Written {
-    pub(super) fn tcp(&self) -> bool {
-        self.word == TransportWord::Tcp
+impl TransportFields {
+    pub(super) fn is_tcp(&self) -> bool {
+        self.keyword == TransportKeyword::Tcp
     }
 }
 
 /// The fields that come to this transport, with everything written out.
-pub(super) fn written(transport: Transport) -> Written {
+pub(super) fn transport_fields(transport: Transport) -> TransportFields {
     let tcp = match transport {
         Transport::Datagram { headers } => {
-            return Written {
-                word: TransportWord::Datagram,
+            return TransportFields {
+                keyword: TransportKeyword::Datagram,
                 headers,
                 mss: None,
                 tls: None,
@@ -151,18 +157,18 @@ pub(super) fn written(transport: Transport) -> Written {
         }
         Transport::Tcp(tcp) => tcp,
     };
-    let span = |span| Given::assumed(Duration(span));
+    let span = |span| Located::from_default(Duration(span));
     let tls = tcp.tls.map(|tls| {
         let version = match tls.version {
-            TlsVersion::V12 => TlsWord::V12,
-            TlsVersion::V13 => TlsWord::V13,
+            TlsVersion::V12 => TlsKeyword::V12,
+            TlsVersion::V13 => TlsKeyword::V13,
         };
-        Given::assumed(Either::Table(TlsTable { version, resumption: tls.resumption }))
+        Located::from_default(TextOrTable::Table(TlsTable { version, resumption: tls.resumption }))
     });
-    Written {
-        word: TransportWord::Tcp,
+    TransportFields {
+        keyword: TransportKeyword::Tcp,
         headers: tcp.headers,
-        mss: Some(Given::assumed(Whole(tcp.mss))),
+        mss: Some(Located::from_default(BoundedInt(tcp.mss))),
         tls,
         rto_min: Some(span(tcp.rto_min)),
         user_timeout: Some(span(tcp.user_timeout)),

@@ -19,26 +19,26 @@ use qoslab_core::base::units;
 
 /// A value and where it stands in the file; an assumed default stands nowhere, at 0..0.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Given<T> {
+pub(super) struct Located<T> {
     /// The value.
     pub value: T,
     /// Its bytes in the file.
     pub span: Range<usize>,
 }
 
-impl<T> Given<T> {
+impl<T> Located<T> {
     /// A value that the file does not name.
-    pub(super) const fn assumed(value: T) -> Self {
+    pub(super) const fn from_default(value: T) -> Self {
         Self { value, span: 0..0 }
     }
 
     /// Whether the file does not name it.
-    pub(super) const fn is_assumed(&self) -> bool {
+    pub(super) const fn is_from_default(&self) -> bool {
         self.span.end == 0
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Given<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<T>::deserialize(deserializer)?;
         let span = spanned.span();
@@ -46,13 +46,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Given<T> {
     }
 }
 
-impl<T: Serialize> Serialize for Given<T> {
+impl<T: Serialize> Serialize for Located<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.value.serialize(serializer)
     }
 }
 
-impl<T: JsonSchema> JsonSchema for Given<T> {
+impl<T: JsonSchema> JsonSchema for Located<T> {
     fn inline_schema() -> bool {
         T::inline_schema()
     }
@@ -71,9 +71,9 @@ impl<T: JsonSchema> JsonSchema for Given<T> {
 }
 
 /// A value that is written as one text.
-pub(super) trait Text: Sized {
+pub(super) trait TextValue: Sized {
     /// What to write, for messages: `a time such as "40ms"`.
-    const WANTED: &'static str;
+    const EXPECTED: &'static str;
     /// A regular expression for editors.
     const PATTERN: &'static str;
     /// What its number counts, if it can be a number alone; then a sweep can vary it.
@@ -83,10 +83,10 @@ pub(super) trait Text: Sized {
     ///
     /// # Errors
     /// If it is not such a value.
-    fn read(text: &str) -> Result<Self, Problem>;
+    fn parse(text: &str) -> Result<Self, Problem>;
 
     /// Writes a text that reads as the same value.
-    fn write(&self) -> String;
+    fn to_text(&self) -> String;
 }
 
 /// Reads a [`Text`]; a number says that its unit is missing.
@@ -98,35 +98,35 @@ impl<T> Default for TextVisitor<T> {
     }
 }
 
-impl<T: Text> Visitor<'_> for TextVisitor<T> {
+impl<T: TextValue> Visitor<'_> for TextVisitor<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(T::WANTED)
+        f.write_str(T::EXPECTED)
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        T::read(text).map_err(E::custom)
+        T::parse(text).map_err(E::custom)
     }
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
-        Err(E::custom(bare_number::<T>(&number.to_string())))
+        Err(E::custom(missing_unit_problem::<T>(&number.to_string())))
     }
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
-        Err(E::custom(bare_number::<T>(&number.to_string())))
+        Err(E::custom(missing_unit_problem::<T>(&number.to_string())))
     }
 }
 
-fn bare_number<T: Text>(number: &str) -> Problem {
-    match T::read(number) {
+fn missing_unit_problem<T: TextValue>(number: &str) -> Problem {
+    match T::parse(number) {
         Err(problem) => problem,
         Ok(_) => Problem::new("must be a text in quotes", "this is a number"),
     }
 }
 
 /// Gives a [`Text`] its place in TOML and in the schema.
-macro_rules! text_value {
+macro_rules! impl_text_value {
     ($type:ty) => {
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -136,7 +136,7 @@ macro_rules! text_value {
 
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(&self.write())
+                serializer.serialize_str(&self.to_text())
             }
         }
 
@@ -155,15 +155,15 @@ macro_rules! text_value {
         }
     };
 }
-pub(super) use text_value;
+pub(super) use impl_text_value;
 
 /// The keyword of the schema that names a number's unit.
 pub(super) const UNIT_KEYWORD: &str = "x-unit";
 
 /// The schema of a [`Text`].
-pub(super) fn text_schema<T: Text>() -> Schema {
+pub(super) fn text_schema<T: TextValue>() -> Schema {
     let mut schema =
-        json_schema!({ "type": "string", "pattern": T::PATTERN, "description": T::WANTED });
+        json_schema!({ "type": "string", "pattern": T::PATTERN, "description": T::EXPECTED });
     if let Some(unit) = T::UNIT {
         schema.insert(UNIT_KEYWORD.to_owned(), unit.label().into());
     }
@@ -172,12 +172,12 @@ pub(super) fn text_schema<T: Text>() -> Schema {
 
 /// A whole number within bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Whole<const MIN: u32, const MAX: u32>(pub u32);
+pub(super) struct BoundedInt<const MIN: u32, const MAX: u32>(pub u32);
 
-struct WholeVisitor<const MIN: u32, const MAX: u32>;
+struct BoundedIntVisitor<const MIN: u32, const MAX: u32>;
 
-impl<const MIN: u32, const MAX: u32> Visitor<'_> for WholeVisitor<MIN, MAX> {
-    type Value = Whole<MIN, MAX>;
+impl<const MIN: u32, const MAX: u32> Visitor<'_> for BoundedIntVisitor<MIN, MAX> {
+    type Value = BoundedInt<MIN, MAX>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a whole number from {MIN} to {}", units::format_count(MAX.into()))
@@ -185,7 +185,7 @@ impl<const MIN: u32, const MAX: u32> Visitor<'_> for WholeVisitor<MIN, MAX> {
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
         match u32::try_from(number) {
-            Ok(number) if (MIN..=MAX).contains(&number) => Ok(Whole(number)),
+            Ok(number) if (MIN..=MAX).contains(&number) => Ok(BoundedInt(number)),
             _ => Err(E::custom(Problem::new(
                 format!("must be from {MIN} to {}", units::format_count(MAX.into())),
                 format!("this is {number}"),
@@ -194,19 +194,19 @@ impl<const MIN: u32, const MAX: u32> Visitor<'_> for WholeVisitor<MIN, MAX> {
     }
 }
 
-impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Whole<MIN, MAX> {
+impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for BoundedInt<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(WholeVisitor::<MIN, MAX>)
+        deserializer.deserialize_any(BoundedIntVisitor::<MIN, MAX>)
     }
 }
 
-impl<const MIN: u32, const MAX: u32> Serialize for Whole<MIN, MAX> {
+impl<const MIN: u32, const MAX: u32> Serialize for BoundedInt<MIN, MAX> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u32(self.0)
     }
 }
 
-impl<const MIN: u32, const MAX: u32> JsonSchema for Whole<MIN, MAX> {
+impl<const MIN: u32, const MAX: u32> JsonSchema for BoundedInt<MIN, MAX> {
     fn inline_schema() -> bool {
         true
     }
@@ -222,30 +222,30 @@ impl<const MIN: u32, const MAX: u32> JsonSchema for Whole<MIN, MAX> {
 
 /// One QoS, or a list of them: then an axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Levels {
+pub(super) enum QosSetting {
     /// The same in every trial.
-    One(QoS),
+    Fixed(QoS),
     /// One trial each, ascending.
     Axis(Vec<QoS>),
 }
 
-struct LevelsVisitor;
+struct QosSettingVisitor;
 
-impl<'de> Visitor<'de> for LevelsVisitor {
-    type Value = Levels;
+impl<'de> Visitor<'de> for QosSettingVisitor {
+    type Value = QosSetting;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("0, 1 or 2, or a list of them such as [0, 1, 2]")
     }
 
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Levels, E> {
-        level(number).map(Levels::One)
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<QosSetting, E> {
+        parse_qos(number).map(QosSetting::Fixed)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Levels, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<QosSetting, A::Error> {
         let mut levels = Vec::new();
         while let Some(number) = list.next_element::<i64>()? {
-            levels.push(level(number)?);
+            levels.push(parse_qos(number)?);
         }
         let count = levels.len();
         levels.sort_unstable();
@@ -254,33 +254,33 @@ impl<'de> Visitor<'de> for LevelsVisitor {
             let label = if levels.is_empty() { "this is empty" } else { "one stands here twice" };
             return Err(de::Error::custom(Problem::new("must name each QoS once", label)));
         }
-        Ok(Levels::Axis(levels))
+        Ok(QosSetting::Axis(levels))
     }
 }
 
-fn level<E: de::Error>(number: i64) -> Result<QoS, E> {
+fn parse_qos<E: de::Error>(number: i64) -> Result<QoS, E> {
     let level = u8::try_from(number).ok().and_then(QoS::from_number);
     level.ok_or_else(|| {
         E::custom(Problem::new("must be 0, 1 or 2", format!("there is no QoS {number}")))
     })
 }
 
-impl<'de> Deserialize<'de> for Levels {
+impl<'de> Deserialize<'de> for QosSetting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(LevelsVisitor)
+        deserializer.deserialize_any(QosSettingVisitor)
     }
 }
 
-impl Serialize for Levels {
+impl Serialize for QosSetting {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::One(qos) => serializer.serialize_u8(qos.number()),
+            Self::Fixed(qos) => serializer.serialize_u8(qos.number()),
             Self::Axis(list) => serializer.collect_seq(list.iter().map(|qos| qos.number())),
         }
     }
 }
 
-impl JsonSchema for Levels {
+impl JsonSchema for QosSetting {
     fn inline_schema() -> bool {
         true
     }
@@ -300,32 +300,32 @@ impl JsonSchema for Levels {
 
 /// A value in one text, or in a table that says more.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Either<T, M> {
+pub(super) enum TextOrTable<T, M> {
     /// As a text.
     Text(T),
     /// As a table.
     Table(M),
 }
 
-struct EitherVisitor<T, M>(std::marker::PhantomData<(T, M)>);
+struct TextOrTableVisitor<T, M>(std::marker::PhantomData<(T, M)>);
 
-impl<'de, T: Text, M: Deserialize<'de>> Visitor<'de> for EitherVisitor<T, M> {
-    type Value = Either<T, M>;
+impl<'de, T: TextValue, M: Deserialize<'de>> Visitor<'de> for TextOrTableVisitor<T, M> {
+    type Value = TextOrTable<T, M>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, or a table", T::WANTED)
+        write!(f, "{}, or a table", T::EXPECTED)
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        TextVisitor::default().visit_str(text).map(Either::Text)
+        TextVisitor::default().visit_str(text).map(TextOrTable::Text)
     }
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
-        TextVisitor::default().visit_i64(number).map(Either::Text)
+        TextVisitor::default().visit_i64(number).map(TextOrTable::Text)
     }
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
-        TextVisitor::default().visit_f64(number).map(Either::Text)
+        TextVisitor::default().visit_f64(number).map(TextOrTable::Text)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Self::Value, A::Error> {
@@ -335,26 +335,26 @@ impl<'de, T: Text, M: Deserialize<'de>> Visitor<'de> for EitherVisitor<T, M> {
             let problem = Problem::new("must say one thing", "there are several entries");
             return Err(de::Error::custom(problem.help("leave all but one out")));
         }
-        Ok(Either::Table(read))
+        Ok(TextOrTable::Table(read))
     }
 }
 
-impl<'de, T: Text, M: Deserialize<'de>> Deserialize<'de> for Either<T, M> {
+impl<'de, T: TextValue, M: Deserialize<'de>> Deserialize<'de> for TextOrTable<T, M> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(EitherVisitor(std::marker::PhantomData))
+        deserializer.deserialize_any(TextOrTableVisitor(std::marker::PhantomData))
     }
 }
 
-impl<T: Text, M: Serialize> Serialize for Either<T, M> {
+impl<T: TextValue, M: Serialize> Serialize for TextOrTable<T, M> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Text(text) => serializer.serialize_str(&text.write()),
+            Self::Text(text) => serializer.serialize_str(&text.to_text()),
             Self::Table(table) => table.serialize(serializer),
         }
     }
 }
 
-impl<T: Text, M: JsonSchema> JsonSchema for Either<T, M> {
+impl<T: TextValue, M: JsonSchema> JsonSchema for TextOrTable<T, M> {
     fn inline_schema() -> bool {
         true
     }

@@ -3,21 +3,21 @@
 use serde_json::Value;
 
 use super::axis::{Axis, AxisValue, Unit};
-use super::diagnostic::{Diagnostics, nearest};
+use super::diagnostic::{Diagnostics, nearest_name};
 use super::file::SweepTable;
 use super::problem::Problem;
 use super::schema::schema;
 use super::value::UNIT_KEYWORD;
-use qoslab_core::base::units::{Quantity, format_count, parse_smallest, write_smallest};
+use qoslab_core::base::units::{Quantity, format_count, parse_base_units, write_base_units};
 
 /// At most so many values of one axis.
-const MOST_VALUES: usize = 1_000;
+const MAX_VALUES: usize = 1_000;
 
 /// At most so many cells of one sweep.
-pub(super) const MOST_CELLS: usize = 10_000;
+pub(super) const MAX_CELLS: usize = 10_000;
 
 /// A plain number is read to a millionth.
-const PLAIN: u64 = 1_000_000;
+const PLAIN_SCALE: u64 = 1_000_000;
 
 impl Axis {
     /// Reads `PATH=VALUES`. Values are a list `1m,5m,20m`, in which each item may be a range with
@@ -38,27 +38,27 @@ impl Axis {
     /// # Errors
     /// As of [`Axis::parse`].
     pub fn new(path: &str, values: &str) -> Result<Self, Problem> {
-        let unit = unit(path)?;
+        let unit = unit_at_path(path)?;
         let mut numbers: Vec<u64> = Vec::new();
         for item in values.split(',').map(str::trim) {
             for number in item_values(item, unit)? {
                 if numbers.contains(&number) {
-                    let label = format!("{} stands there twice", write(number, unit));
+                    let label = format!("{} stands there twice", format_number(number, unit));
                     return Err(Problem::new("has a value twice", label));
                 }
                 numbers.push(number);
             }
-            if numbers.len() > MOST_VALUES {
-                return Err(too_many());
+            if numbers.len() > MAX_VALUES {
+                return Err(too_many_values());
             }
         }
-        let values = numbers.into_iter().map(|number| value(number, unit)).collect();
+        let values = numbers.into_iter().map(|number| axis_value(number, unit)).collect();
         Ok(Self { path: path.to_owned(), unit, values })
     }
 }
 
 /// The axes of a file; what is wrong with them goes to `errors`.
-pub(super) fn axes(table: &SweepTable, errors: &mut Diagnostics) -> Vec<Axis> {
+pub(super) fn read_axes(table: &SweepTable, errors: &mut Diagnostics) -> Vec<Axis> {
     let mut axes = Vec::new();
     for given in &table.vary {
         let axis = Axis::parse(&given.value).and_then(|axis| {
@@ -66,7 +66,7 @@ pub(super) fn axes(table: &SweepTable, errors: &mut Diagnostics) -> Vec<Axis> {
             grid(&axes).map(drop)
         });
         if let Err(problem) = axis {
-            let title = format!("the axis {}", problem.what);
+            let title = format!("the axis {}", problem.message);
             errors.error(&given.span, title, problem.label).help(problem.help);
         }
     }
@@ -86,8 +86,8 @@ pub fn grid(axes: &[Axis]) -> Result<Vec<Vec<AxisValue>>, Problem> {
         }
     }
     let cells = axes.iter().fold(1_usize, |cells, axis| cells.saturating_mul(axis.values.len()));
-    if cells > MOST_CELLS {
-        return Err(too_large(cells));
+    if cells > MAX_CELLS {
+        return Err(too_many_cells(cells));
     }
     let mut all: Vec<Vec<AxisValue>> = vec![Vec::new()];
     for axis in axes {
@@ -102,27 +102,27 @@ pub fn grid(axes: &[Axis]) -> Result<Vec<Vec<AxisValue>>, Problem> {
     Ok(all)
 }
 
-pub(super) fn too_large(cells: usize) -> Problem {
-    let (cells, most) = (format_count(cells as u64), format_count(MOST_CELLS as u64));
+pub(super) fn too_many_cells(cells: usize) -> Problem {
+    let (cells, most) = (format_count(cells as u64), format_count(MAX_CELLS as u64));
     let label = format!("these are {cells} cells, and at most {most} are possible");
     Problem::new("is too large", label).help("choose fewer values")
 }
 
 /// The value of a number in smallest units.
 #[expect(clippy::cast_precision_loss, reason = "for charts and columns; the text is exact")]
-fn value(number: u64, unit: Unit) -> AxisValue {
+fn axis_value(number: u64, unit: Unit) -> AxisValue {
     let scale = match unit {
         Unit::Plain | Unit::Percent | Unit::Joules => 1e6,
         Unit::Seconds | Unit::Watts => 1e9,
         Unit::Bytes | Unit::BitsPerSecond => 1.0,
     };
-    AxisValue { text: write(number, unit), number: number as f64 / scale }
+    AxisValue { text: format_number(number, unit), number: number as f64 / scale }
 }
 
 /// The values of `5%` or `0%..30%:5%`, in smallest units.
 fn item_values(item: &str, unit: Unit) -> Result<Vec<u64>, Problem> {
     let Some((first, rest)) = item.split_once("..") else {
-        return read(item, unit).map(|number| vec![number]);
+        return parse_number(item, unit).map(|number| vec![number]);
     };
     let Some((last, step)) = rest.split_once(':') else {
         return Err(Problem::new("has a range without a step", format!("`{item}` has no step"))
@@ -130,7 +130,7 @@ fn item_values(item: &str, unit: Unit) -> Result<Vec<u64>, Problem> {
                 "write it as in \"{item}:STEP\", or with a factor as in \"{item}:x2\""
             )));
     };
-    let (first, last) = (read(first, unit)?, read(last, unit)?);
+    let (first, last) = (parse_number(first, unit)?, parse_number(last, unit)?);
     if first > last {
         return Err(Problem::new("has an empty range", format!("`{item}` runs backwards")));
     }
@@ -145,7 +145,7 @@ fn item_values(item: &str, unit: Unit) -> Result<Vec<u64>, Problem> {
                 return Err(Problem::new("has an endless range", label).help(help));
             }
         },
-        None => match read(step, unit)? {
+        None => match parse_number(step, unit)? {
             0 => {
                 let label = format!("the step of `{item}` is 0");
                 return Err(Problem::new("has an endless range", label));
@@ -155,39 +155,39 @@ fn item_values(item: &str, unit: Unit) -> Result<Vec<u64>, Problem> {
     };
     let mut numbers = vec![first];
     while let Some(number) = numbers.last().map(|number| next(*number)).filter(|n| *n <= last) {
-        if numbers.len() >= MOST_VALUES {
-            return Err(too_many());
+        if numbers.len() >= MAX_VALUES {
+            return Err(too_many_values());
         }
         numbers.push(number);
     }
     Ok(numbers)
 }
 
-fn too_many() -> Problem {
-    let label = format!("more than {} values", format_count(MOST_VALUES as u64));
+fn too_many_values() -> Problem {
+    let label = format!("more than {} values", format_count(MAX_VALUES as u64));
     Problem::new("has too many values", label).help("choose a larger step")
 }
 
-fn read(text: &str, unit: Unit) -> Result<u64, Problem> {
+fn parse_number(text: &str, unit: Unit) -> Result<u64, Problem> {
     let text = text.trim();
     if text.is_empty() {
         return Err(Problem::new("has no values", "a value is missing"));
     }
     if let Some(quantity) = quantity(unit) {
-        return parse_smallest(text, quantity).map_err(|error| Problem::of_unit(&error));
+        return parse_base_units(text, quantity).map_err(|error| Problem::from_unit_error(&error));
     }
     // A plain number is a percentage without its sign: the same digits, to a millionth.
-    parse_smallest(&format!("{text}%"), Quantity::Percent).map_err(|_| {
+    parse_base_units(&format!("{text}%"), Quantity::Percent).map_err(|_| {
         Problem::new("has a value that is no number", format!("`{text}` is no plain number"))
     })
 }
 
-fn write(number: u64, unit: Unit) -> String {
+fn format_number(number: u64, unit: Unit) -> String {
     match quantity(unit) {
-        Some(quantity) => write_smallest(number, quantity),
-        None if number.is_multiple_of(PLAIN) => (number / PLAIN).to_string(),
+        Some(quantity) => write_base_units(number, quantity),
+        None if number.is_multiple_of(PLAIN_SCALE) => (number / PLAIN_SCALE).to_string(),
         None => {
-            let text = format!("{}.{:06}", number / PLAIN, number % PLAIN);
+            let text = format!("{}.{:06}", number / PLAIN_SCALE, number % PLAIN_SCALE);
             text.trim_end_matches('0').to_owned()
         }
     }
@@ -206,12 +206,13 @@ const fn quantity(unit: Unit) -> Option<Quantity> {
 }
 
 /// What the number at a path counts, as the schema of the file says.
-fn unit(path: &str) -> Result<Unit, Problem> {
+fn unit_at_path(path: &str) -> Result<Unit, Problem> {
     let schema: Value = serde_json::from_str(&schema()).expect("the schema is JSON");
     let mut at = vec![&schema];
     let mut parts = path.split('.').enumerate();
     while let Some((depth, part)) = parts.next() {
-        let fields: Vec<(&str, &Value)> = at.iter().flat_map(|one| fields(one, &schema)).collect();
+        let fields: Vec<(&str, &Value)> =
+            at.iter().flat_map(|one| schema_fields(one, &schema)).collect();
         let found: Vec<_> = fields.iter().filter(|(name, _)| *name == part).collect();
         if found.is_empty() && part.parse::<usize>().is_ok() {
             continue;
@@ -220,7 +221,7 @@ fn unit(path: &str) -> Result<Unit, Problem> {
             let mut known: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
             known.sort_unstable();
             known.dedup();
-            let help = nearest(part, &known).map_or_else(
+            let help = nearest_name(part, &known).map_or_else(
                 || format!("known here: {}", known.join(", ")),
                 |one| format!("did you mean `{one}`?"),
             );
@@ -233,14 +234,14 @@ fn unit(path: &str) -> Result<Unit, Problem> {
             parts.next();
         }
     }
-    at.iter().find_map(|one| unit_of(one, &schema)).ok_or_else(|| {
+    at.iter().find_map(|one| schema_unit(one, &schema)).ok_or_else(|| {
         Problem::new("is no number", format!("`{path}` cannot be counted up"))
             .help("only numbers can be varied; --set sets anything")
     })
 }
 
 /// The fields of what a schema describes, through references, lists and alternatives.
-fn fields<'s>(one: &'s Value, schema: &'s Value) -> Vec<(&'s str, &'s Value)> {
+fn schema_fields<'s>(one: &'s Value, schema: &'s Value) -> Vec<(&'s str, &'s Value)> {
     let mut all = Vec::new();
     for one in alternatives(one, schema) {
         if let Some(properties) = one["properties"].as_object() {
@@ -250,7 +251,7 @@ fn fields<'s>(one: &'s Value, schema: &'s Value) -> Vec<(&'s str, &'s Value)> {
     all
 }
 
-fn unit_of(one: &Value, schema: &Value) -> Option<Unit> {
+fn schema_unit(one: &Value, schema: &Value) -> Option<Unit> {
     alternatives(one, schema).into_iter().find_map(|one| {
         // What may be left out is of its type or null.
         let types =

@@ -11,14 +11,14 @@ pub(super) fn minimise<T: Copy>(all: &[T], holds: &mut impl FnMut(&[T]) -> bool)
     let mut size = kept.len().div_ceil(2);
     loop {
         let before = kept.len();
-        let mut place = 0;
-        while place < kept.len() && kept.len() > 1 {
-            let end = (place + size).min(kept.len());
-            let rest = [&kept[..place], &kept[end..]].concat();
+        let mut start = 0;
+        while start < kept.len() && kept.len() > 1 {
+            let end = (start + size).min(kept.len());
+            let rest = [&kept[..start], &kept[end..]].concat();
             if !rest.is_empty() && holds(&rest) {
                 kept = rest;
             } else {
-                place = end;
+                start = end;
             }
         }
         if size == 1 && kept.len() == before {
@@ -44,7 +44,7 @@ mod tests {
         }
 
         #[test]
-        fn of_several_ways_one_is_left_of_which_nothing_can_go(
+        fn the_result_is_one_minimal(
             ways in prop::collection::vec(prop::collection::btree_set(0..20_u32, 1..5), 1..4)
         ) {
             let all: Vec<_> = (0..20).collect();

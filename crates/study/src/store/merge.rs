@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::{Key, Next, Store, StoreError, Subject, encode};
+use super::{RecordKey, ReplacementFile, StoreError, TrialKey, TrialStore, encode};
 use crate::manifest::Manifest;
 use qoslab_core::base::units::format_count;
 
@@ -20,7 +20,7 @@ pub enum MergeError {
     Nothing,
     /// A store has trials and no study.
     #[error("{} does not say what was studied", .0.display())]
-    NoStudy(PathBuf),
+    NoManifest(PathBuf),
     /// Two stores are of two studies.
     #[error("{} and {} are not of one study: {what} differ", one.display(), other.display())]
     OtherStudy {
@@ -96,27 +96,27 @@ pub enum MergeError {
 pub fn merge(stores: &[PathBuf], to: &Path) -> Result<Manifest, MergeError> {
     let mut parts = Vec::with_capacity(stores.len());
     for path in stores {
-        let mut store = Store::read(path)?;
-        let manifest = store.manifest()?.ok_or_else(|| MergeError::NoStudy(path.clone()))?;
+        let mut store = TrialStore::read(path)?;
+        let manifest = store.manifest()?.ok_or_else(|| MergeError::NoManifest(path.clone()))?;
         parts.push((store, manifest));
     }
-    let whole = one_study(&parts)?;
-    let owners = owners(&parts)?;
-    nothing_missing(&whole, &owners)?;
-    let rank = whole.rank();
-    let mut order: Vec<Subject> = owners.keys().copied().collect();
-    order.sort_by_key(|subject| subject.rank(&rank));
-    let mut merged = Next::beside(to)?;
-    merged.add(&encode(Subject::Manifest, &whole))?;
+    let whole = common_manifest(&parts)?;
+    let owners = record_owners(&parts)?;
+    check_complete(&whole, &owners)?;
+    let rank = whole.trial_order();
+    let mut order: Vec<RecordKey> = owners.keys().copied().collect();
+    order.sort_by_key(|subject| subject.sort_key(&rank));
+    let mut merged = ReplacementFile::create_beside(to)?;
+    merged.add(&encode(RecordKey::Manifest, &whole))?;
     for subject in order {
-        merged.add(&parts[owners[&subject]].0.raw(subject)?)?;
+        merged.add(&parts[owners[&subject]].0.read_record(subject)?)?;
     }
     merged.replace()?;
     Ok(whole)
 }
 
 /// The study of which all parts are shards, each once.
-fn one_study(parts: &[(Store, Manifest)]) -> Result<Manifest, MergeError> {
+fn common_manifest(parts: &[(TrialStore, Manifest)]) -> Result<Manifest, MergeError> {
     let Some((first, manifest)) = parts.first() else { return Err(MergeError::Nothing) };
     let mut seen: BTreeMap<u32, &Path> = BTreeMap::new();
     let shards =
@@ -125,12 +125,13 @@ fn one_study(parts: &[(Store, Manifest)]) -> Result<Manifest, MergeError> {
     for (store, other) in parts {
         let (one, path) = (first.path.clone(), store.path.clone());
         if store.header != first.header {
-            let (first, second) = (first.qoslab().to_owned(), store.qoslab().to_owned());
+            let (first, second) =
+                (first.qoslab_version().to_owned(), store.qoslab_version().to_owned());
             return Err(MergeError::OtherVersion { one, first, other: path, second });
         }
         let (number, of) = shards(other);
         let what =
-            if of == count { manifest.difference(other) } else { Some("the shards' counts") };
+            if of == count { manifest.first_difference(other) } else { Some("the shards' counts") };
         if let Some(what) = what {
             return Err(MergeError::OtherStudy { one, other: path, what });
         }
@@ -151,11 +152,14 @@ fn one_study(parts: &[(Store, Manifest)]) -> Result<Manifest, MergeError> {
 }
 
 /// Which part has what.
-fn owners(parts: &[(Store, Manifest)]) -> Result<BTreeMap<Subject, usize>, MergeError> {
-    let mut owners: BTreeMap<Subject, usize> = BTreeMap::new();
+fn record_owners(
+    parts: &[(TrialStore, Manifest)],
+) -> Result<BTreeMap<RecordKey, usize>, MergeError> {
+    let mut owners: BTreeMap<RecordKey, usize> = BTreeMap::new();
     for (nth, (store, _)) in parts.iter().enumerate() {
-        for subject in store.places.keys() {
-            let (Subject::Trial(Key { seed, .. }) | Subject::Timeline(Key { seed, .. })) = *subject
+        for subject in store.locations.keys() {
+            let (RecordKey::Trial(TrialKey { seed, .. })
+            | RecordKey::Timeline(TrialKey { seed, .. })) = *subject
             else {
                 continue;
             };
@@ -168,11 +172,11 @@ fn owners(parts: &[(Store, Manifest)]) -> Result<BTreeMap<Subject, usize>, Merge
     Ok(owners)
 }
 
-fn nothing_missing(whole: &Manifest, owners: &BTreeMap<Subject, usize>) -> Result<(), MergeError> {
+fn check_complete(whole: &Manifest, owners: &BTreeMap<RecordKey, usize>) -> Result<(), MergeError> {
     if whole.precision.is_some() {
         return Ok(());
     }
-    let is_missing = |key: &Key| !owners.contains_key(&Subject::Trial(*key));
+    let is_missing = |key: &TrialKey| !owners.contains_key(&RecordKey::Trial(*key));
     let mut missing = whole.keys().filter(is_missing);
     let Some(key) = missing.next() else { return Ok(()) };
     let trials = 1 + missing.count() as u64;

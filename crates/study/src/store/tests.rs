@@ -8,16 +8,16 @@ use rayon::ThreadPoolBuilder;
 
 use super::*;
 use crate::baseline::compare;
-use crate::gate::Gate;
-use crate::judge::judge_trial;
+use crate::judge_trial::judge_trial;
 use crate::plan::{Seeds, Selection, SelectionError};
 use crate::precision::Precision;
+use crate::runner::Runner;
 use crate::scenario::Scenario;
 use crate::scenario::axis::{Axis, AxisValue, Unit};
 use crate::shard::Shard;
 use crate::sweep::{Study, StudyPlan};
 use qoslab_core::base::time::Time;
-use qoslab_guarantee::timeline::Step;
+use qoslab_guarantee::timeline::BacklogStep;
 use qoslab_sim::{EngineKind, EventEngine};
 
 const TEXT: &str = r#"
@@ -64,7 +64,7 @@ fn planned(losses: &[&str], selection: &Selection) -> (StudyPlan, Manifest) {
         values: losses.iter().map(value).collect(),
     };
     let cells = axis.values.iter().map(|value| {
-        let scenario = Scenario::parse_with("stored.toml", TEXT, &[axis.setting(value)]);
+        let scenario = Scenario::parse_with_settings("stored.toml", TEXT, &[axis.setting(value)]);
         (vec![value.clone()], scenario.unwrap_or_else(|wrong| panic!("{}", wrong.render(false))))
     });
     let plan = StudyPlan::new(vec![axis.clone()], cells.collect(), selection).unwrap();
@@ -72,15 +72,15 @@ fn planned(losses: &[&str], selection: &Selection) -> (StudyPlan, Manifest) {
     (plan, manifest)
 }
 
-fn whole() -> (StudyPlan, Manifest) {
+fn whole_study() -> (StudyPlan, Manifest) {
     planned(&["0%", "20%"], &Selection::default())
 }
 
 /// Runs what the store does not have; tells how many trials were simulated.
-fn run(store: &mut Store, plan: StudyPlan, jobs: usize) -> (Study, usize) {
+fn run_missing(store: &mut TrialStore, plan: StudyPlan, jobs: usize) -> (Study, usize) {
     let pool = ThreadPoolBuilder::new().num_threads(jobs).build().unwrap();
     let (never, count) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let gate = Gate { pool: &pool, fail_fast: true, interrupt: &never };
+    let gate = Runner { pool: &pool, fail_fast: true, interrupt: &never };
     let judge = |trial: &_| {
         count.fetch_add(1, Ordering::Relaxed);
         judge_trial(&EventEngine, trial, &never)
@@ -90,12 +90,12 @@ fn run(store: &mut Store, plan: StudyPlan, jobs: usize) -> (Study, usize) {
 }
 
 /// A finished store of the whole study, and what was found.
-fn finished(folder: &Path) -> (PathBuf, String) {
+fn finished_store(folder: &Path) -> (PathBuf, String) {
     let path = folder.join(FILE_NAME);
-    let (plan, manifest) = whole();
-    let mut store = Store::open(&path).unwrap();
-    store.put_manifest(&manifest).unwrap();
-    let (study, simulated) = run(&mut store, plan, 1);
+    let (plan, manifest) = whole_study();
+    let mut store = TrialStore::open(&path).unwrap();
+    store.write_manifest(&manifest).unwrap();
+    let (study, simulated) = run_missing(&mut store, plan, 1);
     assert_eq!(simulated, 18);
     store.finish().unwrap();
     (path, format!("{study:?}"))
@@ -104,11 +104,11 @@ fn finished(folder: &Path) -> (PathBuf, String) {
 #[test]
 fn a_study_from_the_store_is_the_study_that_was_run() {
     let folder = tempfile::tempdir().unwrap();
-    let (path, found) = finished(folder.path());
-    let mut store = Store::read(&path).unwrap();
+    let (path, found) = finished_store(folder.path());
+    let mut store = TrialStore::read(&path).unwrap();
     let plan = store.manifest().unwrap().unwrap().plan().unwrap();
     let pool = ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-    let gate = Gate { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+    let gate = Runner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
     let study = gate.load_study(plan, &mut store).unwrap();
     assert!(format!("{study:?}") == found, "another study");
     let broken = study.points().filter(|(_, point)| !point.violations.is_empty()).count();
@@ -118,15 +118,15 @@ fn a_study_from_the_store_is_the_study_that_was_run() {
 #[test]
 fn a_run_goes_on_from_any_prefix_to_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    let (path, found) = finished(folder.path());
+    let (path, found) = finished_store(folder.path());
     let bytes = fs::read(&path).unwrap();
     for (nth, cut) in (0..=bytes.len()).step_by(bytes.len() / 9).enumerate() {
         fs::write(&path, &bytes[..cut]).unwrap();
-        let (plan, manifest) = whole();
-        let mut store = Store::open(&path).unwrap();
-        store.put_manifest(&manifest).unwrap();
-        let had = store.trials().count();
-        let (study, simulated) = run(&mut store, plan, 1 + nth % 2);
+        let (plan, manifest) = whole_study();
+        let mut store = TrialStore::open(&path).unwrap();
+        store.write_manifest(&manifest).unwrap();
+        let had = store.trial_keys().count();
+        let (study, simulated) = run_missing(&mut store, plan, 1 + nth % 2);
         store.finish().unwrap();
         assert_eq!(simulated, 18 - had);
         assert!(format!("{study:?}") == found, "another study");
@@ -140,19 +140,19 @@ fn a_file_cut_off_at_any_byte_opens_with_what_came_before() {
     let path = folder.path().join(FILE_NAME);
     let seeds = Some(Seeds::Count(1));
     let (plan, manifest) = planned(&["20%"], &Selection { seeds, ..Selection::default() });
-    let mut store = Store::open(&path).unwrap();
-    store.put_manifest(&manifest).unwrap();
-    run(&mut store, plan, 1);
+    let mut store = TrialStore::open(&path).unwrap();
+    store.write_manifest(&manifest).unwrap();
+    run_missing(&mut store, plan, 1);
     store.finish().unwrap();
 
     let bytes = fs::read(&path).unwrap();
     let mut most = 0;
     for end in 0..bytes.len() {
         fs::write(&path, &bytes[..end]).unwrap();
-        let trials = Store::open(&path).unwrap().trials().count();
+        let trials = TrialStore::open(&path).unwrap().trial_keys().count();
         assert!((most..3).contains(&trials), "{trials} trials after {end} bytes");
         most = trials;
-        let is_torn = Store::open(&path).unwrap().torn() > 0;
+        let is_torn = TrialStore::open(&path).unwrap().truncated_bytes() > 0;
         assert!(!is_torn, "what was torn at {end} is cut off");
     }
     assert_eq!(most, 2);
@@ -161,12 +161,12 @@ fn a_file_cut_off_at_any_byte_opens_with_what_came_before() {
 #[test]
 fn a_flipped_bit_is_found() {
     let folder = tempfile::tempdir().unwrap();
-    let (path, _) = finished(folder.path());
+    let (path, _) = finished_store(folder.path());
     let mut bytes = fs::read(&path).unwrap();
     for at in (0..bytes.len()).step_by(7) {
         bytes[at] ^= 1 << (at % 8);
         fs::write(&path, &bytes).unwrap();
-        assert!(Store::open(&path).is_err(), "byte {at} of {}", bytes.len());
+        assert!(TrialStore::open(&path).is_err(), "byte {at} of {}", bytes.len());
         assert!(fs::read(&path).unwrap() == bytes, "a damaged file is left alone");
         bytes[at] ^= 1 << (at % 8);
     }
@@ -178,46 +178,46 @@ fn a_store_of_another_model_or_format_is_refused_and_left_alone() {
     let path = folder.path().join(FILE_NAME);
     let mut other = Header { model: 1, ..Header::current() }.encode();
     fs::write(&path, &other).unwrap();
-    let error = Store::open(&path).unwrap_err().to_string();
+    let error = TrialStore::open(&path).unwrap_err().to_string();
     assert!(error.contains("model 1") && error.contains("--fresh"), "{error}");
     assert_eq!(fs::read(&path).unwrap(), other);
-    assert_eq!(Store::read_any_model(&path).unwrap().model(), 1);
+    assert_eq!(TrialStore::read_any_model(&path).unwrap().model(), 1);
 
     other[8] = 99;
     let checked = other.len() - 8;
     let checksum = xxhash_rust::xxh3::xxh3_64(&other[..checked]).to_le_bytes();
     other[checked..].copy_from_slice(&checksum);
     fs::write(&path, &other).unwrap();
-    let error = Store::open(&path).unwrap_err().to_string();
+    let error = TrialStore::open(&path).unwrap_err().to_string();
     assert!(error.contains("format 99") && error.contains("format 3"), "{error}");
 
     fs::write(&path, "schema = 1").unwrap();
-    assert!(matches!(Store::open(&path), Err(StoreError::NotAStore(_))));
-    drop(Store::create(&path).unwrap());
-    assert_eq!(Store::open(&path).unwrap().trials().count(), 0);
+    assert!(matches!(TrialStore::open(&path), Err(StoreError::NotAStore(_))));
+    drop(TrialStore::create(&path).unwrap());
+    assert_eq!(TrialStore::open(&path).unwrap().trial_keys().count(), 0);
 }
 
 #[test]
-fn two_writers_are_one_too_many_and_readers_are_welcome() {
+fn a_second_writer_is_refused_and_a_reader_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE_NAME);
-    let first = Store::open(&path).unwrap();
-    assert!(matches!(Store::open(&path), Err(StoreError::InUse(_))));
-    assert!(matches!(Store::create(&path), Err(StoreError::InUse(_))));
-    assert!(Store::read(&path).is_ok());
+    let first = TrialStore::open(&path).unwrap();
+    assert!(matches!(TrialStore::open(&path), Err(StoreError::InUse(_))));
+    assert!(matches!(TrialStore::create(&path), Err(StoreError::InUse(_))));
+    assert!(TrialStore::read(&path).is_ok());
     drop(first);
-    assert!(Store::open(&path).is_ok());
+    assert!(TrialStore::open(&path).is_ok());
 }
 
 /// A disk with room for so many bytes.
-struct Full {
+struct FullDisk {
     written: Vec<u8>,
-    room: usize,
+    capacity: usize,
 }
 
-impl Write for Full {
+impl Write for FullDisk {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let fits = bytes.len().min(self.room - self.written.len());
+        let fits = bytes.len().min(self.capacity - self.written.len());
         if fits == 0 {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -233,43 +233,47 @@ impl Write for Full {
 #[test]
 fn what_a_full_disk_kept_can_be_read() {
     let folder = tempfile::tempdir().unwrap();
-    let (path, _) = finished(folder.path());
+    let (path, _) = finished_store(folder.path());
     let bytes = fs::read(&path).unwrap();
-    let mut disk = Full { written: Vec::new(), room: bytes.len() / 2 };
+    let mut disk = FullDisk { written: Vec::new(), capacity: bytes.len() / 2 };
     let error = disk.write_all(&bytes).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     fs::write(&path, &disk.written).unwrap();
-    let store = Store::open(&path).unwrap();
-    assert!((1..18).contains(&store.trials().count()));
-    assert!(store.torn() > 0);
+    let store = TrialStore::open(&path).unwrap();
+    assert!((1..18).contains(&store.trial_keys().count()));
+    assert!(store.truncated_bytes() > 0);
 }
 
 #[test]
 fn a_timeline_is_kept_beside_its_trial() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE_NAME);
-    let key =
-        Key { content: 7, seed: 3, judge: JudgeSettings::default(), engine: EngineKind::Event };
-    let step = Step { at: Time::from_nanos(5), in_flight: 2, queued: 1 };
+    let key = TrialKey {
+        content: 7,
+        seed: 3,
+        judge: JudgeSettings::default(),
+        engine: EngineKind::Event,
+    };
+    let step = BacklogStep { at: Time::from_nanos(5), in_flight: 2, queued: 1 };
     let timeline = Timeline { steps: vec![step], ..Timeline::default() };
-    let mut store = Store::open(&path).unwrap();
-    store.put_timeline(key, QoS::AtLeastOnce, &timeline).unwrap();
+    let mut store = TrialStore::open(&path).unwrap();
+    store.append_timeline(key, QoS::AtLeastOnce, &timeline).unwrap();
     store.finish().unwrap();
-    let mut store = Store::open(&path).unwrap();
+    let mut store = TrialStore::open(&path).unwrap();
     assert_eq!(store.timeline(key).unwrap(), Some((QoS::AtLeastOnce, timeline)));
-    assert!(!store.has(key));
+    assert!(!store.has_trial(key));
 }
 
 /// The finished stores of a study's shards.
 fn shards(folder: &Path, count: u32) -> Vec<PathBuf> {
     let shard = |number: u32| {
         let path = folder.join(format!("{number}-of-{count}.store"));
-        let (plan, mut manifest) = whole();
+        let (plan, mut manifest) = whole_study();
         manifest.shard = Some(Shard::new(number.into(), count).unwrap());
-        let plan = plan.limited(None, manifest.shard).unwrap();
-        let mut store = Store::open(&path).unwrap();
-        store.put_manifest(&manifest).unwrap();
-        run(&mut store, plan, 2);
+        let plan = plan.with_limits(None, manifest.shard).unwrap();
+        let mut store = TrialStore::open(&path).unwrap();
+        store.write_manifest(&manifest).unwrap();
+        run_missing(&mut store, plan, 2);
         store.finish().unwrap();
         path
     };
@@ -279,7 +283,7 @@ fn shards(folder: &Path, count: u32) -> Vec<PathBuf> {
 #[test]
 fn shards_make_the_store_of_one_machine() {
     let folder = tempfile::tempdir().unwrap();
-    let (path, _) = finished(folder.path());
+    let (path, _) = finished_store(folder.path());
     for count in [1, 2, 5, 20] {
         let mut stores = shards(folder.path(), count);
         stores.reverse();
@@ -312,22 +316,22 @@ fn shards_with_gaps_or_of_other_studies_are_not_merged() {
     let seeds = Some(Seeds::Count(2));
     let (_, mut manifest) = planned(&["0%", "20%"], &Selection { seeds, ..Selection::default() });
     manifest.shard = Some(Shard::new(2, 3).unwrap());
-    Store::open(&other).unwrap().put_manifest(&manifest).unwrap();
+    TrialStore::open(&other).unwrap().write_manifest(&manifest).unwrap();
     assert!(refused(&[one, &other, three]).contains("the seeds differ"));
 
     let empty = folder.path().join("empty.store");
-    let (_, mut manifest) = whole();
+    let (_, mut manifest) = whole_study();
     manifest.shard = Some(Shard::new(2, 3).unwrap());
-    Store::open(&empty).unwrap().put_manifest(&manifest).unwrap();
+    TrialStore::open(&empty).unwrap().write_manifest(&manifest).unwrap();
     let error = refused(&[one, &empty, three]);
     assert!(
         error.contains("6 of the trials") && error.contains("loss 0%, qos 0, seed 2"),
         "{error}"
     );
 
-    let mut again = Store::open(&empty).unwrap();
-    let plan = whole().0.limited(None, Shard::new(1, 3).ok()).unwrap();
-    run(&mut again, plan, 1);
+    let mut again = TrialStore::open(&empty).unwrap();
+    let plan = whole_study().0.with_limits(None, Shard::new(1, 3).ok()).unwrap();
+    run_missing(&mut again, plan, 1);
     drop(again);
     assert!(refused(&[one, &empty, three]).contains("both have the trial"));
 }
@@ -339,11 +343,11 @@ fn a_precision_stops_at_the_same_seed_for_any_jobs_and_after_a_resume() {
     let selection = Selection { seeds, ..Selection::default() };
     let plan = |share: f64| {
         let (plan, _) = planned(&["0%", "20%"], &selection);
-        plan.limited(Precision::new(share), None).unwrap()
+        plan.with_limits(Precision::new(share), None).unwrap()
     };
     let studied = |name: &str, share: f64, jobs: usize| {
-        let mut store = Store::open(&folder.path().join(name)).unwrap();
-        let (study, simulated) = run(&mut store, plan(share), jobs);
+        let mut store = TrialStore::open(&folder.path().join(name)).unwrap();
+        let (study, simulated) = run_missing(&mut store, plan(share), jobs);
         (format!("{study:?}"), study, simulated)
     };
     let (text, study, _) = studied("one", 0.1, 1);
@@ -361,13 +365,13 @@ fn a_precision_stops_at_the_same_seed_for_any_jobs_and_after_a_resume() {
 #[test]
 fn a_study_is_compared_with_an_earlier_one_trial_by_trial() {
     let folder = tempfile::tempdir().unwrap();
-    let (path, _) = finished(folder.path());
+    let (path, _) = finished_store(folder.path());
     let compared = |(plan, _): (StudyPlan, Manifest)| {
-        let mut own = Store::create(&folder.path().join("own.store")).unwrap();
-        let (study, _) = run(&mut own, plan, 1);
-        compare(&study, &mut Store::read(&path).unwrap()).unwrap()
+        let mut own = TrialStore::create(&folder.path().join("own.store")).unwrap();
+        let (study, _) = run_missing(&mut own, plan, 1);
+        compare(&study, &mut TrialStore::read(&path).unwrap()).unwrap()
     };
-    let same = compared(whole());
+    let same = compared(whole_study());
     assert!(same.is_identical());
     assert_eq!(same.identical, 18);
 
@@ -380,17 +384,17 @@ fn a_study_is_compared_with_an_earlier_one_trial_by_trial() {
 #[test]
 fn a_point_of_other_content_is_matched_by_its_cell_its_name_and_its_seed() {
     let folder = tempfile::tempdir().unwrap();
-    let (path, _) = finished(folder.path());
-    let (plan, _) = whole();
+    let (path, _) = finished_store(folder.path());
+    let (plan, _) = whole_study();
     let cells = plan.cells.into_iter().map(|(values, cell)| {
         let text = TEXT.replace("40ms", "50ms");
-        let scenario = Scenario::parse_with("stored.toml", &text, &cell.scenario.settings);
+        let scenario = Scenario::parse_with_settings("stored.toml", &text, &cell.scenario.settings);
         (values, scenario.unwrap())
     });
     let plan = StudyPlan::new(plan.axes, cells.collect(), &Selection::default()).unwrap();
-    let mut own = Store::create(&folder.path().join("own.store")).unwrap();
-    let (study, _) = run(&mut own, plan, 1);
-    let found = compare(&study, &mut Store::read(&path).unwrap()).unwrap();
+    let mut own = TrialStore::create(&folder.path().join("own.store")).unwrap();
+    let (study, _) = run_missing(&mut own, plan, 1);
+    let found = compare(&study, &mut TrialStore::read(&path).unwrap()).unwrap();
     assert_eq!((found.identical, found.added, found.missing), (0, 0, 0));
     assert_eq!(found.differences.len(), 6);
     let first = &found.differences[0];
@@ -402,6 +406,6 @@ fn a_point_of_other_content_is_matched_by_its_cell_its_name_and_its_seed() {
 
 #[test]
 fn a_shard_cannot_see_when_a_precision_is_reached() {
-    let limited = whole().0.limited(Precision::new(0.1), Shard::new(1, 2).ok());
-    assert!(matches!(limited, Err(SelectionError::PrecisionOfShard)));
+    let limited = whole_study().0.with_limits(Precision::new(0.1), Shard::new(1, 2).ok());
+    assert!(matches!(limited, Err(SelectionError::PrecisionWithShard)));
 }

@@ -3,7 +3,7 @@
 use serde::de::value::Error;
 use serde::ser::{self, Serialize, Serializer};
 
-use super::{Fingerprinter, Meaning};
+use super::{Encoding, Fingerprinter};
 
 impl Serializer for &mut Fingerprinter {
     type Ok = ();
@@ -21,19 +21,19 @@ impl Serializer for &mut Fingerprinter {
         name: &'static str,
         value: &T,
     ) -> Result<(), Error> {
-        self.next = match name {
-            "Time" if self.next == Meaning::Plain => Meaning::Time,
-            "Due" => Meaning::Due,
-            "Since" => Meaning::Since,
-            "Attempt" => Meaning::Attempt,
-            "Connection" => Meaning::Connection,
-            "Copy" => Meaning::Copy,
-            "Stamp" => Meaning::Stamp,
+        self.next_encoding = match name {
+            "Time" if self.next_encoding == Encoding::Plain => Encoding::Time,
+            "Due" => Encoding::FutureOnly,
+            "Since" => Encoding::ComparedWithNow,
+            "Attempt" => Encoding::Attempt,
+            "Connection" => Encoding::Connection,
+            "Copy" => Encoding::Copy,
+            "TimerGeneration" => Encoding::TimerGeneration,
             "Nth" => return Ok(()),
-            "Published" if !self.matters.published => return Ok(()),
-            "Transmissions" if !self.matters.transmissions => return Ok(()),
-            "History" if !self.matters.history => return Ok(()),
-            _ => self.next,
+            "Published" if !self.options.published => return Ok(()),
+            "Transmissions" if !self.options.transmissions => return Ok(()),
+            "History" if !self.options.loss_recovery => return Ok(()),
+            _ => self.next_encoding,
         };
         value.serialize(self)
     }
@@ -74,12 +74,12 @@ impl Serializer for &mut Fingerprinter {
     }
 
     fn serialize_u32(self, v: u32) -> Result<(), Error> {
-        self.number(v.into());
+        self.write_number(v.into());
         Ok(())
     }
 
     fn serialize_u64(self, v: u64) -> Result<(), Error> {
-        self.number(v);
+        self.write_number(v);
         Ok(())
     }
 
@@ -103,7 +103,7 @@ impl Serializer for &mut Fingerprinter {
     }
 
     fn serialize_bytes(self, v: &[u8]) -> Result<(), Error> {
-        self.length(v.len());
+        self.write_length(v.len());
         self.write(v);
         Ok(())
     }
@@ -149,7 +149,7 @@ impl Serializer for &mut Fingerprinter {
 
     fn serialize_seq(self, length: Option<usize>) -> Result<Self, Error> {
         let length = length.ok_or_else(|| ser::Error::custom("a sequence of unknown length"))?;
-        self.length(length);
+        self.write_length(length);
         Ok(self)
     }
 

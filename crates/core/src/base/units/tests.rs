@@ -20,7 +20,7 @@ fn spans_are_read_in_every_unit_and_as_sums() {
 }
 
 #[test]
-fn an_error_names_the_cure() {
+fn an_error_suggests_a_fix() {
     let errors = ["40", "40 parsecs", "fast", "", "-1s", "1e3s", "40000d", "1.2.3s", "1s 2"]
         .map(|text| parse_span(text).unwrap_err().to_string());
     insta::assert_snapshot!(errors.join("\n"), @r#"
@@ -54,7 +54,7 @@ fn other_quantities_are_read() {
 }
 
 #[test]
-fn numbers_for_people_are_short_and_never_round_over_a_unit() {
+fn formatted_numbers_are_short_and_never_round_over_a_unit() {
     let millis = |millis| format_span(Span::from_millis(millis));
     let spans = [0, 1, 41, 999, 1_300, 9_949, 9_950, 59_499, 59_500, 125_000, 3_599_600];
     assert_eq!(
@@ -83,7 +83,7 @@ fn a_share_never_pretends_to_be_all_or_nothing() {
 
 proptest! {
     #[test]
-    fn what_is_written_parses_to_the_same_value(
+    fn written_quantities_parse_to_the_same_value(
         nanos in prop_oneof![0..10_000_u64, 0..=Span::LIMIT.as_nanos()],
         unit in prop::sample::select(vec![1, 1_000, 1_000_000, 1_000_000_000, 60_000_000_000]),
         bytes in 0..=BYTES_LIMIT,
@@ -102,7 +102,7 @@ proptest! {
 
     /// Two digits at least are shown: the error is below 5 percent.
     #[test]
-    fn what_people_read_is_near_the_value(nanos in 1..=Span::LIMIT.as_nanos()) {
+    fn formatted_spans_are_near_the_value(nanos in 1..=Span::LIMIT.as_nanos()) {
         let shown = parse_span(&format_span(Span::from_nanos(nanos)).replace("36500d", "36499d"));
         let shown = shown.unwrap().as_nanos();
         prop_assert!(shown.abs_diff(nanos) <= nanos / 20, "{nanos} shown as {shown}");

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Broker, Retained};
-use crate::base::event::{Close, SubscriptionOptions};
+use super::{Broker, RetainedMessage};
+use crate::base::event::{CloseReason, SubscriptionOptions};
 use crate::base::name::{Connection, Transmission};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
-use crate::mqtt::inbound::Delivery;
-use crate::mqtt::outbound::Outgoing;
+use crate::mqtt::inbound::ReceivedMessage;
+use crate::mqtt::outbound::QueuedMessage;
 use crate::mqtt::packet::{Message, Publish};
 use crate::mqtt::quirks::{Quirk, Quirks};
 use crate::mqtt::settings::{OnFull, Version};
@@ -21,7 +21,7 @@ const NOT_AUTHORIZED: u8 = 0x87;
 /// 5.0's reason for a message that a subscriber's queue has no room for.
 const QUOTA_EXCEEDED: u8 = 0x97;
 /// Reason codes from here on refuse (MQTT 5.0, section 2.4).
-const FAILURE: u8 = 0x80;
+const FIRST_FAILURE_REASON: u8 = 0x80;
 
 /// What a session was granted with one filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -32,21 +32,21 @@ pub(super) struct Subscription {
 
 /// A session's share in the messages to one topic, over all its matching filters.
 #[derive(Clone, Debug)]
-pub(super) struct Route {
+pub(super) struct SessionRoute {
     session: u32,
     granted: QoS,
     retain_as_published: bool,
     subscription_ids: Vec<u32>,
-    whose: Whose,
+    senders: SenderFilter,
 }
 
 /// Whose messages a route takes. A session with a No Local filter among the matching ones has two
 /// routes: over all its filters, and for its own messages over the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whose {
-    Everybodys,
-    Others,
-    Own,
+enum SenderFilter {
+    Anyone,
+    OnlyOthers,
+    OnlyOwn,
 }
 
 impl Broker {
@@ -59,37 +59,42 @@ impl Broker {
         publish: Publish,
         arrival: Transmission,
     ) {
-        let refusal = self.refusal(now, index, &publish);
+        let refusal = self.refusal_reason(now, index, &publish);
         let session = &mut self.sessions[index as usize];
-        let (_, inbound, host) = session.split(now, index, &self.settings.hop, &mut self.outbox);
+        let (_, inbound, context) = session.split(now, index, &self.settings.hop, &mut self.outbox);
         let Some(reason) = refusal else {
-            let reaction = inbound.publish(&host, publish, arrival);
-            self.react(now, from, reaction, arrival);
+            let response = inbound.publish(&context, publish, arrival);
+            self.respond(now, from, response, arrival);
             return;
         };
-        let version = host.version;
-        let reaction = inbound.refuse(&host, &publish, reason);
-        let is_refused = reaction.answer.as_ref().is_some_and(|it| it.reason() >= FAILURE);
+        let version = context.version;
+        let response = inbound.refuse(&context, &publish, reason);
+        let is_refused =
+            response.answer.as_ref().is_some_and(|it| it.reason() >= FIRST_FAILURE_REASON);
         if is_refused && version != Version::V5 {
             // It cannot be said; without an acknowledgement the sender will try again.
-            self.hang_up(now, index, Close::Asked);
+            self.close_connection(now, index, CloseReason::Requested);
         } else {
-            self.react(now, from, reaction, arrival);
+            self.respond(now, from, response, arrival);
         }
     }
 
     /// Why the broker does not take a message, if so.
-    fn refusal(&mut self, now: Time, index: u32, publish: &Publish) -> Option<u8> {
+    fn refusal_reason(&mut self, now: Time, index: u32, publish: &Publish) -> Option<u8> {
         let version = self.sessions[index as usize].version;
         if version == Version::V5 && self.is_denied(&publish.message.topic) {
             return Some(NOT_AUTHORIZED);
         }
-        let must_fit = self.makes_promises() && publish.level.qos() != QoS::AtMostOnce;
-        if must_fit && !self.fits(now, index, publish) { Some(QUOTA_EXCEEDED) } else { None }
+        let must_fit = self.rejects_when_full() && publish.level.qos() != QoS::AtMostOnce;
+        if must_fit && !self.has_room_for(now, index, publish) {
+            Some(QUOTA_EXCEEDED)
+        } else {
+            None
+        }
     }
 
     /// Whether an acknowledgement says that there is room for the message.
-    pub(super) fn makes_promises(&self) -> bool {
+    pub(super) fn rejects_when_full(&self) -> bool {
         let hop = &self.settings.hop;
         // The quirk: acknowledged, and dropped where it does not fit.
         hop.on_full == OnFull::Reject && !hop.quirks.has(Quirk::AckThenDropOnFull)
@@ -97,34 +102,37 @@ impl Broker {
 
     /// Whether every subscriber has room for all its copies of a message, and for those of what was
     /// acknowledged by PUBREC and is not yet delivered.
-    fn fits(&mut self, now: Time, publisher: u32, publish: &Publish) -> bool {
+    fn has_room_for(&mut self, now: Time, publisher: u32, publish: &Publish) -> bool {
         self.find_routes(&publish.message.topic);
-        let routes = self.routes.iter().filter(|route| route.takes_from(publisher));
+        let routes = self.routes.iter().filter(|route| route.accepts_from(publisher));
         let plain = routes.map(|route| (route.session, route.granted));
         let sessions = &self.sessions;
         let is_connected = |index: u32| sessions[index as usize].connection.is_some();
         let groups = self.shared_routes.iter();
-        let turns = groups.filter_map(|filter| self.groups.turn(filter, is_connected));
+        let turns =
+            groups.filter_map(|filter| self.shared_groups.next_member(filter, is_connected));
         let shared = turns.map(|(session, it)| (session, it.granted));
         let (quirks, qos) = (self.settings.hop.quirks, publish.level.qos());
-        let in_need = plain.chain(shared).filter(|it| cap(quirks, qos, it.1) > QoS::AtMostOnce);
-        let mut copies: Vec<_> = in_need.map(|(session, _)| session).collect();
+        let need_queue_space =
+            plain.chain(shared).filter(|it| forwarded_qos(quirks, qos, it.1) > QoS::AtMostOnce);
+        let mut copies: Vec<_> = need_queue_space.map(|(session, _)| session).collect();
         copies.sort_unstable();
-        let are_any_reserved = sessions.iter().any(|it| it.inbound.undelivered().next().is_some());
+        let has_reserved_copies =
+            sessions.iter().any(|it| it.inbound.undelivered_topics().next().is_some());
         copies.chunk_by(|a, b| a == b).all(|copies| {
             let (index, needed) = (copies[0], copies.len());
             let session = &mut self.sessions[index as usize];
-            let (outbound, _, mut host) =
+            let (outbound, _, mut context) =
                 session.split(now, index, &self.settings.hop, &mut self.outbox);
-            let room = outbound.room(&mut host);
-            let reserved = if are_any_reserved { self.reserved(index) } else { 0 };
+            let room = outbound.capacity(&mut context);
+            let reserved = if has_reserved_copies { self.reserved_copies(index) } else { 0 };
             room >= needed + reserved
         })
     }
 
     /// How many copies of what was acknowledged by PUBREC, and is delivered on PUBREL, may come to
     /// a session: of a group's, each member is taken to be the one.
-    fn reserved(&self, index: u32) -> usize {
+    fn reserved_copies(&self, index: u32) -> usize {
         let filters = &self.sessions[index as usize].filters;
         let copies = |topic: &str| {
             let matching = |filter: &&Arc<str>| {
@@ -136,13 +144,13 @@ impl Broker {
             let plain = filters.iter().any(|it| !is_shared(&it) && matching(&it));
             shared + usize::from(plain)
         };
-        let undelivered = self.sessions.iter().flat_map(|it| it.inbound.undelivered());
+        let undelivered = self.sessions.iter().flat_map(|it| it.inbound.undelivered_topics());
         undelivered.map(copies).sum()
     }
 
     /// Whether nobody may publish to a topic.
     fn is_denied(&self, topic: &str) -> bool {
-        self.settings.deny.iter().any(|filter| topics::matches(filter, topic))
+        self.settings.denied_filters.iter().any(|filter| topics::matches(filter, topic))
     }
 
     /// Hands a message to every session with a matching subscription [MQTT-3.3.5-1]: one copy, at
@@ -153,19 +161,23 @@ impl Broker {
         &mut self,
         now: Time,
         publisher: u32,
-        delivery: Delivery,
-        is_promised: bool,
+        delivery: ReceivedMessage,
+        is_accepted: bool,
     ) {
-        let Delivery { mut message, qos, retain, expires, arrival } = delivery;
+        let ReceivedMessage { mut message, qos, retain, expires, arrival } = delivery;
         if self.is_denied(&message.topic) {
             return;
         }
         message.tag = message.tag.forwarded(arrival);
         self.find_routes(&message.topic);
         if retain {
-            self.retain(message.clone(), qos, expires);
+            self.store_retained(message.clone(), qos, expires);
         }
-        let outgoing = Outgoing { expires, is_promised, ..Outgoing::new(message, qos, retain) };
+        let outgoing = QueuedMessage {
+            expires,
+            is_accepted: is_accepted,
+            ..QueuedMessage::new(message, qos, retain)
+        };
         if !self.shared_routes.is_empty() {
             self.forward_shared(now, &outgoing);
         }
@@ -173,17 +185,17 @@ impl Broker {
         let sessions = &mut self.sessions;
         let outbox = &mut self.outbox;
         let hop = &self.settings.hop;
-        let mut forward = |route: &Route, mut outgoing: Outgoing| {
-            if route.takes_from(publisher) {
+        let mut forward = |route: &SessionRoute, mut outgoing: QueuedMessage| {
+            if route.accepts_from(publisher) {
                 let session = &mut sessions[route.session as usize];
-                let (outbound, _, mut host) = session.split(now, route.session, hop, outbox);
-                outgoing.qos = cap(hop.quirks, qos, route.granted);
+                let (outbound, _, mut context) = session.split(now, route.session, hop, outbox);
+                outgoing.qos = forwarded_qos(hop.quirks, qos, route.granted);
                 // RETAIN is 0 for a subscription that existed before [MQTT-3.3.1-9].
                 outgoing.retain &= route.retain_as_published;
                 if !route.subscription_ids.is_empty() {
                     outgoing.subscription_ids = route.subscription_ids.as_slice().into();
                 }
-                outbound.publish(&mut host, outgoing);
+                outbound.publish(&mut context, outgoing);
             }
         };
         for route in others {
@@ -193,33 +205,34 @@ impl Broker {
     }
 
     /// Hands a message to one member of each group that it reaches.
-    fn forward_shared(&mut self, now: Time, outgoing: &Outgoing) {
+    fn forward_shared(&mut self, now: Time, outgoing: &QueuedMessage) {
         for filter in &self.shared_routes {
             let sessions = &self.sessions;
             let is_connected = |index: u32| sessions[index as usize].connection.is_some();
-            let Some((index, subscription)) = self.groups.turn(filter, is_connected) else {
+            let Some((index, subscription)) = self.shared_groups.next_member(filter, is_connected)
+            else {
                 continue;
             };
-            self.groups.served(filter, index);
+            self.shared_groups.advance_turn(filter, index);
             let hop = &self.settings.hop;
-            let (outbound, _, mut host) =
+            let (outbound, _, mut context) =
                 self.sessions[index as usize].split(now, index, hop, &mut self.outbox);
-            let outgoing = Outgoing {
-                qos: cap(hop.quirks, outgoing.qos, subscription.granted),
+            let outgoing = QueuedMessage {
+                qos: forwarded_qos(hop.quirks, outgoing.qos, subscription.granted),
                 retain: outgoing.retain && subscription.options.retain_as_published,
-                subscription_ids: subscription.ids().collect(),
+                subscription_ids: subscription.identifiers().collect(),
                 ..outgoing.clone()
             };
-            outbound.publish(&mut host, outgoing);
+            outbound.publish(&mut context, outgoing);
         }
     }
 
     /// Fills `routes` and `shared_routes`.
     fn find_routes(&mut self, topic: &Arc<str>) {
-        if self.routed.as_ref().is_some_and(|routed| Arc::ptr_eq(routed, topic)) {
+        if self.routed_topic.as_ref().is_some_and(|routed| Arc::ptr_eq(routed, topic)) {
             return;
         }
-        let matching = &mut self.matching;
+        let matching = &mut self.matching_buffer;
         matching.clear();
         self.subscriptions.for_each_match(topic, |&session, &it| matching.push((session, it)));
         matching.sort_unstable_by_key(|&(session, _)| session);
@@ -229,62 +242,63 @@ impl Broker {
             let session = filters[0].0;
             let filters = filters.iter().map(|&(_, it)| it);
             let no_local = filters.clone().any(|it| it.options.no_local);
-            let all = if no_local { Whose::Others } else { Whose::Everybodys };
-            self.routes.extend(merge(session, filters.clone(), all, quirks));
+            let all = if no_local { SenderFilter::OnlyOthers } else { SenderFilter::Anyone };
+            self.routes.extend(merge_filters(session, filters.clone(), all, quirks));
             if no_local {
                 let others = filters.filter(|it| !it.options.no_local);
-                self.routes.extend(merge(session, others, Whose::Own, quirks));
+                self.routes.extend(merge_filters(session, others, SenderFilter::OnlyOwn, quirks));
             }
         }
         let shared = &mut self.shared_routes;
         shared.clear();
-        self.groups.for_each_match(topic, |filter| shared.push(Arc::clone(filter)));
-        self.routed = Some(Arc::clone(topic));
+        self.shared_groups.for_each_match(topic, |filter| shared.push(Arc::clone(filter)));
+        self.routed_topic = Some(Arc::clone(topic));
     }
 
     /// The last retained message of a topic; an empty payload removes it [MQTT-3.3.1-10].
-    fn retain(&mut self, message: Message, qos: QoS, expires: Time) {
+    fn store_retained(&mut self, message: Message, qos: QoS, expires: Time) {
         if message.payload.is_empty() {
             self.retained.remove(&message.topic);
         } else {
-            self.retained.insert(Arc::clone(&message.topic), Retained { message, qos, expires });
+            self.retained
+                .insert(Arc::clone(&message.topic), RetainedMessage { message, qos, expires });
         }
     }
 }
 
 impl Subscription {
     /// Its Subscription Identifier, if it has one.
-    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
+    pub(super) fn identifiers(&self) -> impl Iterator<Item = u32> {
         Some(self.options.identifier).into_iter().filter(|&id| id != 0)
     }
 }
 
-impl Route {
+impl SessionRoute {
     #[inline]
-    fn takes_from(&self, publisher: u32) -> bool {
-        match self.whose {
-            Whose::Everybodys => true,
-            Whose::Others => self.session != publisher,
-            Whose::Own => self.session == publisher,
+    fn accepts_from(&self, publisher: u32) -> bool {
+        match self.senders {
+            SenderFilter::Anyone => true,
+            SenderFilter::OnlyOthers => self.session != publisher,
+            SenderFilter::OnlyOwn => self.session == publisher,
         }
     }
 }
 
 /// One copy for all matching filters of a session, at the highest QoS granted among them
 /// [MQTT-3.3.5-1], with the Subscription Identifiers of all [MQTT-3.3.4-4].
-fn merge(
+fn merge_filters(
     session: u32,
     mut filters: impl Iterator<Item = Subscription>,
-    whose: Whose,
+    senders: SenderFilter,
     quirks: Quirks,
-) -> Option<Route> {
+) -> Option<SessionRoute> {
     let first = filters.next()?;
-    let mut route = Route {
+    let mut route = SessionRoute {
         session,
         granted: first.granted,
         retain_as_published: first.options.retain_as_published,
-        subscription_ids: first.ids().collect(),
-        whose,
+        subscription_ids: first.identifiers().collect(),
+        senders: senders,
     };
     // The quirk: the copy is sent at the lowest.
     let lowest = quirks.has(Quirk::OverlapMinQos);
@@ -292,12 +306,12 @@ fn merge(
         let (low, high) = (route.granted.min(other.granted), route.granted.max(other.granted));
         route.granted = if lowest { low } else { high };
         route.retain_as_published |= other.options.retain_as_published;
-        route.subscription_ids.extend(other.ids());
+        route.subscription_ids.extend(other.identifiers());
     }
     Some(route)
 }
 
 /// The QoS of a forwarded message.
-fn cap(quirks: Quirks, published: QoS, granted: QoS) -> QoS {
+fn forwarded_qos(quirks: Quirks, published: QoS, granted: QoS) -> QoS {
     if quirks.has(Quirk::NoQosCap) { published } else { published.min(granted) }
 }

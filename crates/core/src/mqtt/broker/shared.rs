@@ -13,8 +13,8 @@ use crate::mqtt::topics::{self, FilterTree};
 
 /// All groups, by their whole filters: `$share/GROUP/FILTER`.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Groups {
-    by_filter: BTreeMap<Arc<str>, Group>,
+pub(super) struct SharedGroups {
+    by_filter: BTreeMap<Arc<str>, SharedGroup>,
     /// Which groups a topic reaches.
     // Follows from the rest.
     #[serde(skip)]
@@ -22,29 +22,34 @@ pub(super) struct Groups {
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
-struct Group {
+struct SharedGroup {
     /// Sessions, in the order of joining.
     members: Vec<(u32, Subscription)>,
     /// Whose turn it is.
-    next: usize,
+    next_index: usize,
 }
 
-impl Groups {
+impl SharedGroups {
     pub(super) fn new() -> Self {
         Self { by_filter: BTreeMap::new(), tree: FilterTree::new() }
     }
 
     /// A session joins the filter's group, or subscribes to it again; whether it is new there.
-    pub(super) fn join(&mut self, filter: &Arc<str>, session: u32, what: Subscription) -> bool {
+    pub(super) fn join(
+        &mut self,
+        filter: &Arc<str>,
+        session: u32,
+        subscription: Subscription,
+    ) -> bool {
         if !self.by_filter.contains_key(filter) {
-            self.tree.insert(inner(filter), Arc::clone(filter), ());
+            self.tree.insert(inner_filter(filter), Arc::clone(filter), ());
         }
         let group = self.by_filter.entry(Arc::clone(filter)).or_default();
         let member = group.members.iter_mut().find(|(member, _)| *member == session);
         let is_new = member.is_none();
         match member {
-            Some((_, subscription)) => *subscription = what,
-            None => group.members.push((session, what)),
+            Some((_, previous)) => *previous = subscription,
+            None => group.members.push((session, subscription)),
         }
         is_new
     }
@@ -57,10 +62,10 @@ impl Groups {
         };
         group.members.remove(place);
         // The turn stays with whoever has it.
-        group.next -= usize::from(place < group.next);
+        group.next_index -= usize::from(place < group.next_index);
         if group.members.is_empty() {
             self.by_filter.remove(filter);
-            self.tree.remove(inner(filter), filter);
+            self.tree.remove(inner_filter(filter), filter);
         }
         true
     }
@@ -72,32 +77,32 @@ impl Groups {
 
     /// Who gets the group's next message: the next member that is connected, in turn; while none
     /// is, the next member of all, for whom it waits.
-    pub(super) fn turn(
+    pub(super) fn next_member(
         &self,
         filter: &str,
         is_connected: impl Fn(u32) -> bool,
     ) -> Option<(u32, Subscription)> {
         let group = self.by_filter.get(filter)?;
-        group.members.get(group.turn(is_connected)).copied()
+        group.members.get(group.next_member_index(is_connected)).copied()
     }
 
     /// The group's next message was given to a session: the turn is the next one's.
-    pub(super) fn served(&mut self, filter: &str, session: u32) {
+    pub(super) fn advance_turn(&mut self, filter: &str, session: u32) {
         let Some(group) = self.by_filter.get_mut(filter) else { return };
         let place = group.members.iter().position(|(member, _)| *member == session);
-        group.next = place.map_or(0, |place| (place + 1) % group.members.len());
+        group.next_index = place.map_or(0, |place| (place + 1) % group.members.len());
     }
 }
 
-impl Group {
-    fn turn(&self, is_connected: impl Fn(u32) -> bool) -> usize {
-        let start = self.next.min(self.members.len() - 1);
+impl SharedGroup {
+    fn next_member_index(&self, is_connected: impl Fn(u32) -> bool) -> usize {
+        let start = self.next_index.min(self.members.len() - 1);
         let mut in_turn = (start..self.members.len()).chain(0..start);
         in_turn.find(|&place| is_connected(self.members[place].0)).unwrap_or(start)
     }
 }
 
 /// The topic filter within a group's.
-fn inner(filter: &str) -> &str {
+fn inner_filter(filter: &str) -> &str {
     topics::split_shared(filter).map_or(filter, |(_, filter)| filter)
 }

@@ -8,7 +8,7 @@ use crate::base::event::{RetainHandling, SubscriptionRequest};
 use crate::base::name::Connection;
 use crate::base::qos::QoS;
 use crate::base::time::Time;
-use crate::mqtt::outbound::Outgoing;
+use crate::mqtt::outbound::QueuedMessage;
 use crate::mqtt::packet::{Packet, SubAck, Subscribe, UnsubAck, Unsubscribe};
 use crate::mqtt::settings::Version;
 use crate::mqtt::topics;
@@ -26,9 +26,13 @@ impl Broker {
         index: u32,
         subscribe: &Subscribe,
     ) {
-        let granted: Vec<_> =
-            subscribe.requests.iter().map(|request| self.grant(index, request)).collect();
-        let code = |it: &Option<Granted>| it.map_or(SUBSCRIPTION_REFUSED, |it| it.qos.number());
+        let granted: Vec<_> = subscribe
+            .requests
+            .iter()
+            .map(|request| self.add_subscription(index, request))
+            .collect();
+        let code =
+            |it: &Option<GrantedFilter>| it.map_or(SUBSCRIPTION_REFUSED, |it| it.qos.number());
         let codes = granted.iter().map(code).collect();
         let suback = SubAck { id: subscribe.id, codes };
         self.outbox.send_control(from, Packet::SubAck(Box::new(suback)));
@@ -41,7 +45,11 @@ impl Broker {
 
     /// Takes a subscription up; `None` if the filter is refused. The same filter again replaces
     /// the subscription [MQTT-3.8.4-3].
-    fn grant(&mut self, index: u32, request: &SubscriptionRequest) -> Option<Granted> {
+    fn add_subscription(
+        &mut self,
+        index: u32,
+        request: &SubscriptionRequest,
+    ) -> Option<GrantedFilter> {
         let filter = &request.filter;
         let is_shared = topics::split_shared(filter).is_some();
         // No Local on a shared subscription is an error [MQTT-3.8.3-4].
@@ -49,18 +57,18 @@ impl Broker {
         if is_wrong || topics::validate_filter(filter).is_err() {
             return None;
         }
-        self.routed = None;
+        self.routed_topic = None;
         let qos = request.qos.min(self.settings.max_qos);
         let subscription = Subscription { granted: qos, options: request.options };
         let is_new = if is_shared {
-            self.groups.join(filter, index, subscription)
+            self.shared_groups.join(filter, index, subscription)
         } else {
             self.subscriptions.insert(filter, index, subscription).is_none()
         };
         if is_new {
             self.sessions[index as usize].filters.push(Arc::clone(filter));
         }
-        Some(Granted { qos, is_new, is_shared })
+        Some(GrantedFilter { qos, is_new, is_shared })
     }
 
     /// Every filter of a SUBSCRIBE is answered by the retained messages it matches
@@ -71,11 +79,11 @@ impl Broker {
         now: Time,
         index: u32,
         request: &SubscriptionRequest,
-        granted: Granted,
+        granted: GrantedFilter,
     ) {
         let session = &mut self.sessions[index as usize];
-        session.filters_asked += 1;
-        let nth = session.filters_asked;
+        session.filters_requested += 1;
+        let nth = session.filters_requested;
         let wants = match request.options.retain_handling {
             RetainHandling::Send => true,
             RetainHandling::SendIfNew => granted.is_new,
@@ -84,21 +92,21 @@ impl Broker {
         if !wants || granted.is_shared {
             return;
         }
-        let (outbound, _, mut host) =
+        let (outbound, _, mut context) =
             session.split(now, index, &self.settings.hop, &mut self.outbox);
         let subscription = Subscription { granted: granted.qos, options: request.options };
         for retained in self.retained.values() {
             let is_wanted = topics::matches(&request.filter, &retained.message.topic);
             if retained.expires > now && is_wanted {
                 let mut message = retained.message.clone();
-                message.tag = message.tag.retained(nth);
+                message.tag = message.tag.for_retained(nth);
                 let qos = retained.qos.min(granted.qos);
-                let outgoing = Outgoing {
+                let outgoing = QueuedMessage {
                     expires: retained.expires,
-                    subscription_ids: subscription.ids().collect(),
-                    ..Outgoing::new(message, qos, true)
+                    subscription_ids: subscription.identifiers().collect(),
+                    ..QueuedMessage::new(message, qos, true)
                 };
-                outbound.publish(&mut host, outgoing);
+                outbound.publish(&mut context, outgoing);
             }
         }
     }
@@ -119,9 +127,9 @@ impl Broker {
 
     /// The session is not subscribed to the filter any more; whether it was.
     pub(super) fn remove_subscription(&mut self, index: u32, filter: &Arc<str>) -> bool {
-        self.routed = None;
+        self.routed_topic = None;
         if topics::split_shared(filter).is_some() {
-            self.groups.leave(filter, index)
+            self.shared_groups.leave(filter, index)
         } else {
             self.subscriptions.remove(filter, &index).is_some()
         }
@@ -130,7 +138,7 @@ impl Broker {
 
 /// A filter that the broker took up.
 #[derive(Clone, Copy)]
-struct Granted {
+struct GrantedFilter {
     qos: QoS,
     /// Whether the session was not subscribed to it before.
     is_new: bool,

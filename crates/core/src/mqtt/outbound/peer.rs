@@ -6,25 +6,25 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::Outgoing;
+use super::QueuedMessage;
 use crate::base::time::{Span, Time};
-use crate::mqtt::host::Host;
-use crate::mqtt::packet::{Alias, Level, Packet, PacketId, Publish, PublishProperties};
-use crate::mqtt::settings::{Limits, Retry, Version};
+use crate::mqtt::packet::{Packet, PacketId, Publish, PublishLevel, PublishProperties, TopicAlias};
+use crate::mqtt::session_context::SessionContext;
+use crate::mqtt::settings::{ReceiverLimits, RetryRule, Version};
 
 /// What a Topic Alias adds to a PUBLISH at most: the property's three bytes, and one byte more of
 /// the Property Length and of the Remaining Length each.
-const ALIAS_LEN: u32 = 3 + 1 + 1;
+const ALIAS_MAX_LEN: u32 = 3 + 1 + 1;
 
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Peer {
-    limits: Limits,
+    limits: ReceiverLimits,
     /// The topics that it was told a number for, on this connection.
     aliases: BTreeMap<Arc<str>, NonZeroU16>,
 }
 
 impl Peer {
-    pub(super) const fn new(limits: Limits) -> Self {
+    pub(super) const fn new(limits: ReceiverLimits) -> Self {
         Self { limits, aliases: BTreeMap::new() }
     }
 
@@ -37,69 +37,85 @@ impl Peer {
     /// Whether the message has no room in a packet that the peer takes [MQTT-3.1.2-24]: then it is
     /// let go of as if it had been sent [MQTT-3.1.2-25]. It is judged without a topic alias, so
     /// that its end does not depend on which messages came before.
-    pub(super) fn is_too_large(&self, host: &Host<'_>, outgoing: &Outgoing) -> bool {
-        self.is_too_large_with(0, host, outgoing)
+    pub(super) fn is_too_large(
+        &self,
+        context: &SessionContext<'_>,
+        outgoing: &QueuedMessage,
+    ) -> bool {
+        self.is_too_large_with(0, context, outgoing)
     }
 
     /// 5.0's properties for a PUBLISH that is sent now; `None` if there are none to say.
     #[inline]
     pub(super) fn properties(
         &mut self,
-        host: &Host<'_>,
-        outgoing: &Outgoing,
+        context: &SessionContext<'_>,
+        outgoing: &QueuedMessage,
     ) -> Option<Box<PublishProperties>> {
-        if host.version != Version::V5 {
+        if context.version != Version::V5 {
             return None;
         }
-        let alias = self.alias(host, outgoing);
-        let properties = PublishProperties { alias, ..plain_properties(host, outgoing) };
+        let alias = self.topic_alias(context, outgoing);
+        let properties = PublishProperties { alias, ..properties_without_alias(context, outgoing) };
         (properties != PublishProperties::default()).then(|| Box::new(properties))
     }
 
     /// The number for the topic: told with its first PUBLISH, used from its second on. Only where
     /// nothing that is sent gets lost: a number whose first PUBLISH is lost means nothing.
-    fn alias(&mut self, host: &Host<'_>, outgoing: &Outgoing) -> Option<Alias> {
+    fn topic_alias(
+        &mut self,
+        context: &SessionContext<'_>,
+        outgoing: &QueuedMessage,
+    ) -> Option<TopicAlias> {
         let maximum = self.limits.topic_alias_maximum;
-        if maximum == 0 || host.settings.retry != Retry::Reconnect {
+        if maximum == 0 || context.settings.retry != RetryRule::Reconnect {
             return None;
         }
         let topic = &outgoing.message.topic;
         if let Some(&number) = self.aliases.get(topic) {
-            return Some(Alias::Use(number));
+            return Some(TopicAlias::Use(number));
         }
         let next = u16::try_from(self.aliases.len() + 1).ok().and_then(NonZeroU16::new)?;
-        if next.get() > maximum || self.is_too_large_with(ALIAS_LEN, host, outgoing) {
+        if next.get() > maximum || self.is_too_large_with(ALIAS_MAX_LEN, context, outgoing) {
             return None;
         }
         self.aliases.insert(Arc::clone(topic), next);
-        Some(Alias::Set(next))
+        Some(TopicAlias::Set(next))
     }
 
-    fn is_too_large_with(&self, more: u32, host: &Host<'_>, outgoing: &Outgoing) -> bool {
+    fn is_too_large_with(
+        &self,
+        extra: u32,
+        context: &SessionContext<'_>,
+        outgoing: &QueuedMessage,
+    ) -> bool {
         let limit = self.limits.max_packet_size;
-        limit < u32::MAX && plain_len(host, outgoing).saturating_add(more) > limit
+        limit < u32::MAX && len_without_alias(context, outgoing).saturating_add(extra) > limit
     }
 }
 
 /// The length of a PUBLISH without a topic alias.
-fn plain_len(host: &Host<'_>, outgoing: &Outgoing) -> u32 {
+fn len_without_alias(context: &SessionContext<'_>, outgoing: &QueuedMessage) -> u32 {
     let level = match outgoing.qos.number() {
-        0 => Level::AtMostOnce,
-        _ => Level::AtLeastOnce(PacketId::MIN),
+        0 => PublishLevel::AtMostOnce,
+        _ => PublishLevel::AtLeastOnce(PacketId::MIN),
     };
-    let properties = match host.version {
+    let properties = match context.version {
         Version::V31 | Version::V311 => None,
-        Version::V5 => Some(Box::new(plain_properties(host, outgoing))),
+        Version::V5 => Some(Box::new(properties_without_alias(context, outgoing))),
     };
     let (retain, message) = (outgoing.retain, outgoing.message.clone());
     let packet = Packet::Publish(Publish { level, dup: false, retain, message, properties });
-    packet.encoded_len(host.version)
+    packet.encoded_len(context.version)
 }
 
 /// The properties without a topic alias.
-fn plain_properties(host: &Host<'_>, outgoing: &Outgoing) -> PublishProperties {
+fn properties_without_alias(
+    context: &SessionContext<'_>,
+    outgoing: &QueuedMessage,
+) -> PublishProperties {
     PublishProperties {
-        expiry: remaining(outgoing.expires, host.now),
+        expiry: remaining_secs(outgoing.expires, context.now),
         alias: None,
         subscription_ids: outgoing.subscription_ids.to_vec(),
     }
@@ -107,7 +123,7 @@ fn plain_properties(host: &Host<'_>, outgoing: &Outgoing) -> PublishProperties {
 
 /// The seconds that a message has left, rounded up, which is what a receiver is told
 /// [MQTT-3.3.2-6]. What expired after it was first sent has one left: it must still arrive.
-fn remaining(expires: Time, now: Time) -> Option<u32> {
+fn remaining_secs(expires: Time, now: Time) -> Option<u32> {
     if expires == Time::NEVER {
         return None;
     }

@@ -3,32 +3,32 @@
 
 use std::cmp::Reverse;
 
-use super::{InFlight, Outbound, Peer, State};
-use crate::base::event::Dropped;
+use super::{InFlight, InFlightState, Outbound, Peer};
+use crate::base::event::DropReason;
 use crate::base::time::Time;
-use crate::mqtt::host::Host;
 use crate::mqtt::packet::PacketId;
 use crate::mqtt::quirks::Quirk;
-use crate::mqtt::retry::Stamp;
-use crate::mqtt::settings::Limits;
+use crate::mqtt::retry::TimerGeneration;
+use crate::mqtt::session_context::SessionContext;
+use crate::mqtt::settings::ReceiverLimits;
 
 impl Outbound {
     /// A connection is up: everything unacknowledged again, in the original order and with the
     /// original ids [MQTT-4.4.0-1] [MQTT-4.6.0-1], then what waited. Also where the peer only says
     /// again that it is there, as over datagrams: then what was sent before on this connection
     /// keeps its place in the window.
-    pub(crate) fn resume(&mut self, host: &mut Host<'_>) {
-        let quirks = host.settings.quirks;
+    pub(crate) fn resume(&mut self, context: &mut SessionContext<'_>) {
+        let quirks = context.settings.quirks;
         // The quirk: a quota that belongs to the session instead of the connection, so what is
         // sent again is counted twice [MQTT-4.9.0-1].
         if quirks.has(Quirk::QuotaNotReset) {
-            self.leaked += self.in_flight.len();
+            self.lost_quota += self.in_flight.len();
         }
         // The quirk: only what was never sent is looked for when a session comes back.
         if quirks.has(Quirk::DropInflightOnResume) {
-            self.forget_in_flight(host);
+            self.clear_in_flight(context);
         }
-        self.drop_expired(host);
+        self.drop_expired(context);
         let entries = self.in_flight.iter_mut();
         let mut by_order: Vec<_> = entries.map(|(id, entry)| (entry.order, id)).collect();
         by_order.sort_unstable();
@@ -36,27 +36,27 @@ impl Outbound {
         if quirks.has(Quirk::ResendUnordered) {
             by_order.sort_unstable_by_key(|&(_, id)| Reverse(id));
         }
-        self.owed.clear();
+        self.resend_queue.clear();
         for (_, id) in by_order {
-            let Some(id) = self.prepare(host, id) else { continue };
-            let needs_place = self.in_flight.get(id).is_some_and(InFlight::needs_place);
-            if !needs_place || self.placed < self.peer.receive_maximum() {
-                self.resend(host, id);
+            let Some(id) = self.prepare_resume(context, id) else { continue };
+            let needs_place = self.in_flight.get(id).is_some_and(InFlight::needs_window_place);
+            if !needs_place || self.peer_window_used < self.peer.receive_maximum() {
+                self.resend(context, id);
             } else {
-                self.owed.push_back(id);
+                self.resend_queue.push_back(id);
             }
         }
-        self.fill(host);
+        self.fill_window(context);
     }
 
     /// The connection is gone: nothing is sent again before [`Outbound::resume`].
     pub(crate) fn suspend(&mut self) {
         for (_, entry) in self.in_flight.iter_mut() {
-            entry.timer = Stamp::DISARMED;
+            entry.timer = TimerGeneration::DISARMED;
         }
-        self.reserved.clear();
-        self.owed.clear();
-        self.peer = Peer::new(Limits::NONE);
+        self.request_ids.clear();
+        self.resend_queue.clear();
+        self.peer = Peer::new(ReceiverLimits::NONE);
     }
 
     /// The endpoint has crashed and starts again with what its store kept. How often each packet
@@ -66,72 +66,76 @@ impl Outbound {
     }
 
     /// The session is gone: what was in flight is forgotten.
-    pub(crate) fn end_session(&mut self, host: &mut Host<'_>) {
+    pub(crate) fn end_session(&mut self, context: &mut SessionContext<'_>) {
         let tags: Vec<_> = self.in_flight.iter_mut().map(|(_, entry)| entry.tag()).collect();
-        self.forget_in_flight(host);
-        self.leaked = 0;
+        self.clear_in_flight(context);
+        self.lost_quota = 0;
         for tag in tags {
-            host.give_up(tag, Dropped::SessionEnded);
+            context.report_dropped(tag, DropReason::SessionEnded);
         }
     }
 
     /// The session is gone, and what waited for it with it.
-    pub(crate) fn discard(&mut self, host: &mut Host<'_>) {
-        self.end_session(host);
-        while let Some(outgoing) = self.dequeue(host) {
-            host.give_up(outgoing.message.tag, Dropped::SessionEnded);
+    pub(crate) fn discard_all(&mut self, context: &mut SessionContext<'_>) {
+        self.end_session(context);
+        while let Some(outgoing) = self.dequeue(context) {
+            context.report_dropped(outgoing.message.tag, DropReason::SessionEnded);
         }
         self.next_expiry = Time::NEVER;
     }
 
     /// Sends what the window had no place for when the connection came.
-    pub(super) fn resend_owed(&mut self, host: &mut Host<'_>) {
-        while host.connection.is_some() && self.placed < self.peer.receive_maximum() {
-            let Some(id) = self.owed.pop_front() else { return };
-            self.resend(host, id);
+    pub(super) fn resend_from_queue(&mut self, context: &mut SessionContext<'_>) {
+        while context.connection.is_some() && self.peer_window_used < self.peer.receive_maximum() {
+            let Some(id) = self.resend_queue.pop_front() else { return };
+            self.resend(context, id);
         }
     }
 
-    fn resend(&mut self, host: &mut Host<'_>, id: PacketId) {
+    fn resend(&mut self, context: &mut SessionContext<'_>, id: PacketId) {
         let Some(entry) = self.in_flight.get_mut(id) else { return };
-        if entry.needs_place() {
-            entry.placed = true;
-            self.placed += 1;
+        if entry.needs_window_place() {
+            entry.is_in_peer_window = true;
+            self.peer_window_used += 1;
         }
         entry.attempt += 1;
-        entry.send(host, &mut self.peer, id);
+        entry.send(context, &mut self.peer, id);
     }
 
     /// Nothing was sent on this connection yet.
-    pub(super) fn free_places(&mut self) {
-        self.placed = 0;
+    pub(super) fn reset_peer_window(&mut self) {
+        self.peer_window_used = 0;
         for (_, entry) in self.in_flight.iter_mut() {
-            entry.placed = false;
+            entry.is_in_peer_window = false;
         }
     }
 
     /// Makes an exchange ready to be resumed; returns its id, or `None` if it is over.
-    fn prepare(&mut self, host: &mut Host<'_>, id: PacketId) -> Option<PacketId> {
-        let quirks = host.settings.quirks;
+    fn prepare_resume(
+        &mut self,
+        context: &mut SessionContext<'_>,
+        id: PacketId,
+    ) -> Option<PacketId> {
+        let quirks = context.settings.quirks;
         let entry = self.in_flight.get_mut(id)?;
         entry.transmissions = 0;
-        if entry.expires_in_flight(host) {
-            let entry = self.remove(host, id)?;
-            host.give_up(entry.tag(), Dropped::Expired);
+        if entry.is_expired_by_quirk(context) {
+            let entry = self.remove(context, id)?;
+            context.report_dropped(entry.tag(), DropReason::Expired);
             return None;
         }
         // The quirk: with PUBREC the message is deleted, and what is left of it is not loaded.
         if entry.is_released() && quirks.has(Quirk::DropOwedPubrel) {
-            let entry = self.remove(host, id)?;
-            host.complete(entry.tag());
+            let entry = self.remove(context, id)?;
+            context.report_complete(entry.tag());
             return None;
         }
-        entry.replay();
-        if let State::Publish(outgoing) = &entry.state
-            && self.peer.is_too_large(host, outgoing)
+        entry.return_to_publish();
+        if let InFlightState::Publish(outgoing) = &entry.state
+            && self.peer.is_too_large(context, outgoing)
         {
-            let entry = self.remove(host, id)?;
-            host.give_up(entry.tag(), Dropped::TooLarge);
+            let entry = self.remove(context, id)?;
+            context.report_dropped(entry.tag(), DropReason::TooLarge);
             return None;
         }
         // The quirk: each connection numbers what it sends anew.
@@ -150,15 +154,15 @@ impl Outbound {
     }
 
     /// Forgets what is in flight, and tells nobody.
-    fn forget_in_flight(&mut self, host: &mut Host<'_>) {
-        host.outbox.in_flight -= self.tally();
+    fn clear_in_flight(&mut self, context: &mut SessionContext<'_>) {
+        context.outbox.in_flight -= self.in_flight_count();
         self.in_flight.clear();
-        self.owed.clear();
-        self.placed = 0;
+        self.resend_queue.clear();
+        self.peer_window_used = 0;
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "at most 65,535 ids are in use")]
-    const fn tally(&self) -> u32 {
+    const fn in_flight_count(&self) -> u32 {
         self.in_flight.len() as u32
     }
 }

@@ -1,13 +1,13 @@
 //! When clients and the broker open connections, give them up, and stay without one.
 
-use super::world::{World, broker, client, stream_broker, stream_client};
+use super::mqtt_world::{MqttWorld, broker, client, stream_broker, stream_client};
 use crate::base::name::{Connection, Transmission};
 use crate::base::qos::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use crate::base::time::{Span, Time};
 use crate::mqtt::broker::Broker;
 use crate::mqtt::endpoint::{Endpoint, Input};
 use crate::mqtt::packet::{Connect, Packet};
-use crate::mqtt::settings::{Backoff, ClientSettings, Limits, Request, Version};
+use crate::mqtt::settings::{Backoff, ClientRequest, ClientSettings, ReceiverLimits, Version};
 
 const SECOND: Span = Span::from_secs(1);
 
@@ -19,15 +19,15 @@ fn on_demand(name: &str) -> ClientSettings {
     ClientSettings { on_demand: true, ..stream_client(name) }
 }
 
-fn alone(settings: ClientSettings) -> World {
-    let mut world = World::new(stream_broker(), vec![settings]);
+fn single_client(settings: ClientSettings) -> MqttWorld {
+    let mut world = MqttWorld::new(stream_broker(), vec![settings]);
     world.take_log();
     world
 }
 
 #[test]
 fn a_client_gives_up_a_connection_whose_pingresp_takes_as_long_as_keep_alive() {
-    let mut world = alone(kept_alive("a"));
+    let mut world = single_client(kept_alive("a"));
     world.lose(&["0 < PINGRESP"]);
     world.wait(SECOND.times(20) - Span::from_nanos(1));
     assert_eq!(world.take_log(), ["0 > PINGREQ", "0 < PINGRESP LOST"]);
@@ -39,14 +39,14 @@ fn a_client_gives_up_a_connection_whose_pingresp_takes_as_long_as_keep_alive() {
 
 #[test]
 fn an_answered_pingreq_is_no_reason_to_close() {
-    let mut world = alone(kept_alive("a"));
+    let mut world = single_client(kept_alive("a"));
     world.wait(SECOND.times(100));
     assert_eq!(world.take_log(), ["0 > PINGREQ", "0 < PINGRESP"].repeat(10));
 }
 
 #[test]
 fn the_broker_closes_a_connection_that_is_silent_for_one_and_a_half_times_keep_alive() {
-    let mut world = alone(kept_alive("a"));
+    let mut world = single_client(kept_alive("a"));
     world.wait(SECOND.times(9));
     world.publish(0, AtMostOnce);
     world.take_log();
@@ -59,8 +59,8 @@ fn the_broker_closes_a_connection_that_is_silent_for_one_and_a_half_times_keep_a
 }
 
 #[test]
-fn without_keep_alive_nobody_wakes_up() {
-    let mut world = alone(stream_client("a"));
+fn without_keep_alive_no_timeout_is_set() {
+    let mut world = single_client(stream_client("a"));
     assert_eq!(world.broker().next_timeout(), Time::NEVER);
     assert_eq!(world.client(0).next_timeout(), Time::NEVER);
     world.set_unreachable(true);
@@ -69,11 +69,11 @@ fn without_keep_alive_nobody_wakes_up() {
 }
 
 #[test]
-fn what_a_session_hears_arms_no_timer_of_its_own() {
+fn received_packets_arm_no_keep_alive_timer_of_their_own() {
     let mut broker = Broker::new(stream_broker());
     let connection = Connection(0);
     let transmission = Transmission::default();
-    let hear = |broker: &mut Broker, secs: u64, packet: Packet| {
+    let receive = |broker: &mut Broker, secs: u64, packet: Packet| {
         let now = Time::ZERO + SECOND.times(secs);
         broker.handle(now, Input::Packet { connection, packet, transmission });
         while broker.poll_output().is_some() {}
@@ -86,28 +86,28 @@ fn what_a_session_hears_arms_no_timer_of_its_own() {
         session_expiry: 0,
         keep_alive: 10,
         will: None,
-        limits: Limits::NONE,
+        limits: ReceiverLimits::NONE,
     };
     let first = Time::ZERO + SECOND.times(15);
-    assert_eq!(hear(&mut broker, 0, Packet::Connect(Box::new(connect))), first);
-    assert_eq!(hear(&mut broker, 14, Packet::PingReq), first);
+    assert_eq!(receive(&mut broker, 0, Packet::Connect(Box::new(connect))), first);
+    assert_eq!(receive(&mut broker, 14, Packet::PingReq), first);
     broker.handle(first, Input::Timeout);
     assert!(broker.poll_output().is_none());
     assert_eq!(broker.next_timeout(), Time::ZERO + SECOND.times(14 + 15));
-    assert!(!broker.backlog().armed, "keep alive is nothing to wait for");
+    assert!(!broker.backlog().has_armed_timer, "keep alive is nothing to wait for");
 }
 
 #[test]
 fn a_client_without_a_connack_closes_and_tries_again() {
     let settings = ClientSettings { connect_timeout: Some(SECOND.times(5)), ..stream_client("a") };
-    let mut world = World::new(stream_broker(), vec![settings]);
+    let mut world = MqttWorld::new(stream_broker(), vec![settings]);
     world.lose(&["0 < CONNACK"]);
-    world.ask(0, Request::Reconnect);
-    assert!(world.client(0).backlog().armed);
+    world.ask(0, ClientRequest::Reconnect);
+    assert!(world.client(0).backlog().has_armed_timer);
     world.take_log();
     world.wait(SECOND.times(5));
     assert_eq!(world.take_log()[..1], ["0 > CONNECT"]);
-    assert!(!world.client(0).backlog().armed);
+    assert!(!world.client(0).backlog().has_armed_timer);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_client_that_cannot_connect_waits_longer_each_time() {
         reconnect: Backoff { min: SECOND, max: SECOND.times(4) },
         ..stream_client("a")
     };
-    let mut world = alone(settings);
+    let mut world = single_client(settings);
     world.set_unreachable(true);
     world.cut(0);
     assert_eq!(world.take_log(), ["connect 0 after 1"]);
@@ -132,19 +132,19 @@ fn a_client_that_cannot_connect_waits_longer_each_time() {
 
 #[test]
 fn a_client_on_demand_connects_once_to_have_its_session() {
-    let mut world = World::new(stream_broker(), vec![on_demand("a")]);
+    let mut world = MqttWorld::new(stream_broker(), vec![on_demand("a")]);
     assert_eq!(world.take_log(), ["0 > CONNECT", "0 < CONNACK", "0 > DISCONNECT", "close 0"]);
-    assert!(!world.client(0).backlog().armed);
+    assert!(!world.client(0).backlog().has_armed_timer);
 }
 
 #[test]
-fn a_client_on_demand_comes_to_send_and_goes_when_all_is_acknowledged() {
+fn a_client_on_demand_connects_to_send_and_leaves_when_all_is_acknowledged() {
     for (qos, middle) in [
         (AtMostOnce, &["0 > PUBLISH #1 q0", "complete 0"][..]),
         (AtLeastOnce, &["0 > PUBLISH #1 q1 id1", "0 < PUBACK id1", "complete 0"][..]),
         (ExactlyOnce, &["0 > PUBLISH #1 q2 id1", "0 < PUBREC id1"][..]),
     ] {
-        let mut world = alone(on_demand("a"));
+        let mut world = single_client(on_demand("a"));
         world.publish(0, qos);
         let log = world.take_log();
         assert_eq!(log[..2], ["0 > CONNECT", "0 < CONNACK present"], "{qos}");
@@ -157,7 +157,7 @@ fn a_client_on_demand_comes_to_send_and_goes_when_all_is_acknowledged() {
 #[test]
 fn a_subscriber_on_demand_fetches_all_that_waits_for_it_when_it_comes() {
     let b = on_demand("b");
-    let mut world = World::new(stream_broker(), vec![stream_client("a"), b]);
+    let mut world = MqttWorld::new(stream_broker(), vec![stream_client("a"), b]);
     world.subscribe(1, "t", ExactlyOnce);
     assert_eq!(world.take_log().last(), Some(&"close 2".into()));
     for _ in 0..50 {
@@ -165,7 +165,7 @@ fn a_subscriber_on_demand_fetches_all_that_waits_for_it_when_it_comes() {
     }
     assert_eq!(world.broker().backlog().queued, 50);
     world.take_log();
-    world.ask(1, Request::Reconnect);
+    world.ask(1, ClientRequest::Reconnect);
     let log = world.take_log();
     assert_eq!(log.iter().filter(|line| line.starts_with("deliver 1")).count(), 50);
     assert_eq!(log.last(), Some(&"close 3".into()));
@@ -177,7 +177,7 @@ fn a_subscriber_on_demand_fetches_all_that_waits_for_it_when_it_comes() {
 fn over_datagrams_a_subscriber_on_demand_repeats_its_pingreq_and_goes() {
     for lost in ["0 > PINGREQ", "0 < PINGRESP"] {
         let settings = ClientSettings { on_demand: true, ..client("a") };
-        let mut world = World::new(broker(), vec![settings]);
+        let mut world = MqttWorld::new(broker(), vec![settings]);
         world.lose(&[lost, lost]);
         world.take_log();
         world.subscribe(0, "t", AtLeastOnce);
@@ -192,18 +192,18 @@ fn over_datagrams_a_subscriber_on_demand_repeats_its_pingreq_and_goes() {
 
 #[test]
 fn a_client_on_demand_that_was_told_to_leave_stays_away() {
-    let mut world = alone(on_demand("a"));
-    world.ask(0, Request::Disconnect);
+    let mut world = single_client(on_demand("a"));
+    world.ask(0, ClientRequest::Disconnect);
     world.publish(0, AtLeastOnce);
     assert!(world.take_log().is_empty());
     assert_eq!(world.client(0).backlog().queued, 1);
-    world.ask(0, Request::Connect);
+    world.ask(0, ClientRequest::Connect);
     assert!(world.take_log().contains(&"complete 0".into()));
 }
 
 #[test]
 fn a_client_on_demand_whose_connection_dies_comes_back_only_with_something_to_send() {
-    let mut world = alone(on_demand("a"));
+    let mut world = single_client(on_demand("a"));
     world.lose(&["0 > PUBLISH"]);
     world.publish(0, AtLeastOnce);
     world.take_log();

@@ -1,11 +1,11 @@
 //! Every pair of faults, at every two points between packets, over byte streams and with durable
 //! stores: what each QoS promises holds, and nothing stays behind.
 
-use super::world::{Fault, World, stream_broker, stream_client};
+use super::mqtt_world::{Fault, MqttWorld, stream_broker, stream_client};
 use crate::base::qos::QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce};
 use crate::mqtt::endpoint::Endpoint;
 use crate::mqtt::quirks::Quirk;
-use crate::mqtt::settings::{ClientSettings, DeliverOn, Request, Version};
+use crate::mqtt::settings::{ClientRequest, ClientSettings, DeliverOn, Version};
 
 const FAULTS: [Fault; 7] = [
     Fault::Cut(0),
@@ -20,16 +20,16 @@ const FAULTS: [Fault; 7] = [
 const MESSAGES: [QoS; 4] = [ExactlyOnce, AtLeastOnce, ExactlyOnce, AtMostOnce];
 
 #[derive(Clone, Copy, Debug)]
-struct Make {
+struct EndpointConfig {
     version: Version,
     deliver_on: DeliverOn,
     quirk: Option<Quirk>,
 }
 
 /// Every setting that a pair of correct endpoints can have here.
-fn correct() -> impl Iterator<Item = Make> {
+fn correct_configs() -> impl Iterator<Item = EndpointConfig> {
     [Version::V31, Version::V311, Version::V5].into_iter().flat_map(|version| {
-        [DeliverOn::Publish, DeliverOn::Release].map(|deliver_on| Make {
+        [DeliverOn::Publish, DeliverOn::Release].map(|deliver_on| EndpointConfig {
             version,
             deliver_on,
             quirk: None,
@@ -39,28 +39,28 @@ fn correct() -> impl Iterator<Item = Make> {
 
 /// Publishes everything under the faults, reconnects everybody, and says what was delivered and
 /// how many packets arrived since the last fault.
-fn run(make: Make, faults: &[(usize, Fault)]) -> (Vec<String>, usize) {
+fn run(config: EndpointConfig, faults: &[(usize, Fault)]) -> (Vec<String>, usize) {
     let mut hop = stream_client("a").hop;
-    hop.deliver_on = make.deliver_on;
-    if let Some(quirk) = make.quirk {
+    hop.deliver_on = config.deliver_on;
+    if let Some(quirk) = config.quirk {
         hop.quirks = quirk.into();
     }
-    let settings = |name| ClientSettings { version: make.version, hop, ..stream_client(name) };
+    let settings = |name| ClientSettings { version: config.version, hop, ..stream_client(name) };
     let mut broker = stream_broker();
     broker.hop = hop;
-    let mut world = World::new(broker, vec![settings("a"), settings("b")]);
+    let mut world = MqttWorld::new(broker, vec![settings("a"), settings("b")]);
     world.subscribe(1, "t", ExactlyOnce);
     world.take_log();
-    world.plan(faults);
+    world.plan_faults(faults);
     for qos in MESSAGES {
         world.publish(0, qos);
     }
     let arrived = world.arrived();
     for client in [0, 1] {
-        world.ask(client, Request::Reconnect);
+        world.ask(client, ClientRequest::Reconnect);
     }
     for backlog in [world.broker().backlog(), world.client(0).backlog()] {
-        assert_eq!((backlog.in_flight, backlog.queued), (0, 0), "{make:?} {faults:?}");
+        assert_eq!((backlog.in_flight, backlog.queued), (0, 0), "{config:?} {faults:?}");
     }
     (world.deliveries(), arrived)
 }
@@ -74,7 +74,7 @@ fn copies(delivered: &[String]) -> [usize; MESSAGES.len()] {
 }
 
 /// Whether every promise was kept.
-fn is_kept(delivered: &[String]) -> bool {
+fn keeps_promises(delivered: &[String]) -> bool {
     let copies = copies(delivered);
     let mut firsts: Vec<&String> = Vec::new();
     for line in delivered.iter().filter(|line| line.ends_with("q2")) {
@@ -92,15 +92,15 @@ fn is_kept(delivered: &[String]) -> bool {
 }
 
 /// Every trial with two faults, the second at most `reach` packets after the first.
-fn pairs(make: Make, reach: usize) -> impl Iterator<Item = [(usize, Fault); 2]> {
-    let (_, packets) = run(make, &[]);
+fn fault_pairs(config: EndpointConfig, reach: usize) -> impl Iterator<Item = [(usize, Fault); 2]> {
+    let (_, packets) = run(config, &[]);
     let at = move |within: usize| (0..=within).flat_map(|at| FAULTS.map(|fault| (at, fault)));
     at(packets).flat_map(move |first| at(reach).map(move |second| [first, second]))
 }
 
 #[test]
 fn without_a_fault_every_message_is_delivered_once() {
-    for make in correct() {
+    for make in correct_configs() {
         let (delivered, packets) = run(make, &[]);
         assert_eq!(copies(&delivered), [1; MESSAGES.len()], "{make:?}");
         assert_eq!(packets, 8 + 4 + 8 + 2, "{make:?}");
@@ -109,10 +109,10 @@ fn without_a_fault_every_message_is_delivered_once() {
 
 #[test]
 fn every_promise_is_kept_under_every_two_faults() {
-    for make in correct() {
-        for faults in pairs(make, 8) {
+    for make in correct_configs() {
+        for faults in fault_pairs(make, 8) {
             let (delivered, _) = run(make, &faults);
-            assert!(is_kept(&delivered), "{make:?} {faults:?}: {delivered:?}");
+            assert!(keeps_promises(&delivered), "{make:?} {faults:?}: {delivered:?}");
         }
     }
 }
@@ -125,9 +125,12 @@ fn some_two_faults_break_a_promise_of_each_endpoint_that_forgets() {
         Quirk::DropInflightOnResume,
         Quirk::AckBeforeStore,
     ] {
-        let make =
-            Make { version: Version::V311, deliver_on: DeliverOn::Publish, quirk: Some(quirk) };
-        let broken = pairs(make, 4).any(|faults| !is_kept(&run(make, &faults).0));
+        let make = EndpointConfig {
+            version: Version::V311,
+            deliver_on: DeliverOn::Publish,
+            quirk: Some(quirk),
+        };
+        let broken = fault_pairs(make, 4).any(|faults| !keeps_promises(&run(make, &faults).0));
         assert!(broken, "{quirk:?}");
     }
 }

@@ -1,17 +1,17 @@
 //! One message on its way, and what is said when a packet is lost.
 
-use super::world::{World, broker, client, hop};
+use super::mqtt_world::{MqttWorld, broker, client, hop};
 use crate::base::qos::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use crate::base::time::Span;
 use crate::mqtt::endpoint::Endpoint;
 use crate::mqtt::quirks::Quirk;
 use crate::mqtt::settings::{
-    ClientSettings, DeliverOn, HopSettings, OnFull, RepeatedPubrec, Retry, RetryTimer, Version,
+    ClientSettings, DeliverOn, HopSettings, OnFull, RepeatedPubrec, RetryRule, RetryTimer, Version,
 };
 
 const SECOND: Span = Span::from_secs(1);
 
-fn with(change: impl FnOnce(&mut HopSettings)) -> ClientSettings {
+fn client_with(change: impl FnOnce(&mut HopSettings)) -> ClientSettings {
     let mut hop = hop();
     change(&mut hop);
     ClientSettings { hop, ..client("a") }
@@ -19,7 +19,7 @@ fn with(change: impl FnOnce(&mut HopSettings)) -> ClientSettings {
 
 #[test]
 fn qos_0_is_one_packet_a_hop() {
-    let mut world = World::plain_pair();
+    let mut world = MqttWorld::plain_pair();
     world.publish(0, AtMostOnce);
     let expected = ["0 > PUBLISH #1 q0", "complete 0", "1 < PUBLISH #1 q0", "deliver 1 #1 q0"];
     assert_eq!(world.take_log(), expected);
@@ -27,7 +27,7 @@ fn qos_0_is_one_packet_a_hop() {
 
 #[test]
 fn qos_1_is_two_packets_a_hop() {
-    let mut world = World::plain_pair();
+    let mut world = MqttWorld::plain_pair();
     world.publish(0, AtLeastOnce);
     let expected = [
         "0 > PUBLISH #1 q1 id1",
@@ -42,7 +42,7 @@ fn qos_1_is_two_packets_a_hop() {
 
 #[test]
 fn qos_2_is_four_packets_a_hop_and_the_broker_forwards_on_publish() {
-    let mut world = World::plain_pair();
+    let mut world = MqttWorld::plain_pair();
     world.publish(0, ExactlyOnce);
     let expected = [
         "0 > PUBLISH #1 q2 id1",
@@ -63,7 +63,7 @@ fn qos_2_is_four_packets_a_hop_and_the_broker_forwards_on_publish() {
 fn a_receiver_that_delivers_on_pubrel_delivers_then_and_once() {
     let mut settings = broker();
     settings.hop.deliver_on = DeliverOn::Release;
-    let mut world = World::pair(settings, client("a"), ExactlyOnce);
+    let mut world = MqttWorld::pair(settings, client("a"), ExactlyOnce);
     world.lose(&["0 < PUBREC", "0 > PUBREL"]);
     world.publish(0, ExactlyOnce);
     assert!(world.deliveries().is_empty());
@@ -76,7 +76,7 @@ fn a_receiver_that_delivers_on_pubrel_delivers_then_and_once() {
 #[test]
 fn a_lost_publish_is_sent_again_with_dup_and_the_same_id() {
     for qos in [AtLeastOnce, ExactlyOnce] {
-        let mut world = World::plain_pair();
+        let mut world = MqttWorld::plain_pair();
         world.lose(&["0 > PUBLISH"]);
         world.publish(0, qos);
         assert_eq!(world.take_log(), [format!("0 > PUBLISH #1 q{qos} id1 LOST")]);
@@ -90,7 +90,7 @@ fn a_lost_publish_is_sent_again_with_dup_and_the_same_id() {
 
 #[test]
 fn a_lost_puback_makes_a_duplicate() {
-    let mut world = World::plain_pair();
+    let mut world = MqttWorld::plain_pair();
     world.lose(&["0 < PUBACK"]);
     world.publish(0, AtLeastOnce);
     world.wait(SECOND);
@@ -100,7 +100,7 @@ fn a_lost_puback_makes_a_duplicate() {
 
 #[test]
 fn a_lost_pubrec_is_answered_again() {
-    let mut world = World::plain_pair();
+    let mut world = MqttWorld::plain_pair();
     world.lose(&["0 < PUBREC"]);
     world.publish(0, ExactlyOnce);
     assert_eq!(world.deliveries(), ["1 #1 q2"]);
@@ -119,7 +119,7 @@ fn a_lost_pubrec_is_answered_again() {
 fn a_lost_pubrel_or_pubcomp_is_followed_by_another_pubrel() {
     for (lost, reason) in [("0 > PUBREL", "0x0"), ("0 < PUBCOMP", "0x92")] {
         let v5 = ClientSettings { version: Version::V5, ..client("a") };
-        let mut world = World::pair(broker(), v5, ExactlyOnce);
+        let mut world = MqttWorld::pair(broker(), v5, ExactlyOnce);
         world.lose(&[lost]);
         world.publish(0, ExactlyOnce);
         world.take_log();
@@ -132,7 +132,7 @@ fn a_lost_pubrel_or_pubcomp_is_followed_by_another_pubrel() {
 
 #[test]
 fn before_5_0_an_unknown_pubrel_is_answered_without_a_reason() {
-    let mut world = World::plain_pair();
+    let mut world = MqttWorld::plain_pair();
     world.lose(&["0 < PUBCOMP"]);
     world.publish(0, ExactlyOnce);
     world.take_log();
@@ -149,7 +149,7 @@ fn every_single_loss_on_either_hop_leaves_qos_2_exactly_once() {
             for deliver_on in [DeliverOn::Publish, DeliverOn::Release] {
                 let mut settings = broker();
                 settings.hop.deliver_on = deliver_on;
-                let mut world = World::pair(settings, client("a"), ExactlyOnce);
+                let mut world = MqttWorld::pair(settings, client("a"), ExactlyOnce);
                 world.lose(&[start.clone().leak()]);
                 world.publish(0, ExactlyOnce);
                 world.wait(SECOND.times(3));
@@ -167,7 +167,11 @@ fn every_single_loss_on_either_hop_leaves_qos_2_exactly_once() {
 #[test]
 fn the_timer_waits_its_interval_and_backs_off() {
     let timer = RetryTimer { every: SECOND, backoff: 2.0, max_transmissions: None };
-    let mut world = World::pair(broker(), with(|hop| hop.retry = Retry::Timer(timer)), AtLeastOnce);
+    let mut world = MqttWorld::pair(
+        broker(),
+        client_with(|hop| hop.retry = RetryRule::Timer(timer)),
+        AtLeastOnce,
+    );
     world.lose(&["0 > PUBLISH", "0 > PUBLISH", "0 > PUBLISH"]);
     world.publish(0, AtLeastOnce);
     for (wait, resends) in [(999, 0), (1, 1), (1_999, 0), (1, 1), (3_999, 0), (1, 1)] {
@@ -181,7 +185,11 @@ fn the_timer_waits_its_interval_and_backs_off() {
 #[test]
 fn a_limited_sender_gives_up_one_interval_after_its_last_transmission() {
     let timer = RetryTimer { every: SECOND, backoff: 1.0, max_transmissions: Some(2) };
-    let mut world = World::pair(broker(), with(|hop| hop.retry = Retry::Timer(timer)), ExactlyOnce);
+    let mut world = MqttWorld::pair(
+        broker(),
+        client_with(|hop| hop.retry = RetryRule::Timer(timer)),
+        ExactlyOnce,
+    );
     world.lose(&["0 < PUBREC", "0 < PUBREC"]);
     world.publish(0, ExactlyOnce);
     world.wait(SECOND);
@@ -190,12 +198,12 @@ fn a_limited_sender_gives_up_one_interval_after_its_last_transmission() {
     assert!(world.take_log().is_empty());
     world.wait(Span::from_millis(1));
     assert_eq!(world.take_log(), ["refuse 0 GaveUp"]);
-    assert!(!world.client(0).backlog().armed);
+    assert!(!world.client(0).backlog().has_armed_timer);
 }
 
 #[test]
 fn the_window_holds_back_what_is_beyond_it_and_lets_it_follow_in_order() {
-    let mut world = World::pair(broker(), with(|hop| hop.max_inflight = 2), AtLeastOnce);
+    let mut world = MqttWorld::pair(broker(), client_with(|hop| hop.max_inflight = 2), AtLeastOnce);
     world.lose(&["0 > PUBLISH", "0 > PUBLISH"]);
     for _ in 0..4 {
         world.publish(0, AtLeastOnce);
@@ -211,12 +219,12 @@ fn the_window_holds_back_what_is_beyond_it_and_lets_it_follow_in_order() {
 #[test]
 fn a_full_queue_drops_the_newest_or_the_oldest() {
     for (on_full, survivors) in [(OnFull::DropNewest, [1, 2, 3]), (OnFull::DropOldest, [1, 3, 4])] {
-        let settings = with(|hop| {
+        let settings = client_with(|hop| {
             hop.max_inflight = 1;
             hop.max_queued = 2;
             hop.on_full = on_full;
         });
-        let mut world = World::pair(broker(), settings, AtLeastOnce);
+        let mut world = MqttWorld::pair(broker(), settings, AtLeastOnce);
         world.lose(&["0 > PUBLISH"]);
         for _ in 0..4 {
             world.publish(0, AtLeastOnce);
@@ -232,8 +240,8 @@ fn a_full_queue_drops_the_newest_or_the_oldest() {
 fn a_repeated_pubrec_is_answered_unless_that_is_left_to_the_retry_rule() {
     for (answer, pubrels) in [(RepeatedPubrec::Answer, 2), (RepeatedPubrec::Ignore, 1)] {
         let mut world =
-            World::pair(broker(), with(|hop| hop.repeated_pubrec = answer), ExactlyOnce);
-        world.double(&["0 < PUBREC"]);
+            MqttWorld::pair(broker(), client_with(|hop| hop.repeated_pubrec = answer), ExactlyOnce);
+        world.duplicate(&["0 < PUBREC"]);
         world.publish(0, ExactlyOnce);
         let log = world.take_log();
         assert_eq!(log.iter().filter(|line| *line == "0 > PUBREL id1").count(), pubrels);
@@ -245,13 +253,13 @@ fn a_repeated_pubrec_is_answered_unless_that_is_left_to_the_retry_rule() {
 fn a_pubrec_of_a_finished_exchange_is_answered_so_that_the_receiver_may_forget() {
     for (version, pubcomp) in [(Version::V311, "0x0"), (Version::V5, "0x92")] {
         let settings = ClientSettings { version, ..client("a") };
-        let mut world = World::pair(broker(), settings, ExactlyOnce);
-        world.double(&["0 > PUBLISH"]);
+        let mut world = MqttWorld::pair(broker(), settings, ExactlyOnce);
+        world.duplicate(&["0 > PUBLISH"]);
         world.lose(&["0 < PUBREC"]);
         world.publish(0, ExactlyOnce);
         // The second PUBREC came after the first was lost; now one more comes after PUBCOMP.
         world.take_log();
-        world.stray_pubrec(0);
+        world.deliver_unknown_pubrec(0);
         let expected = ["0 > PUBREL id1".into(), format!("0 < PUBCOMP id1 {pubcomp}")];
         assert_eq!(world.take_log(), expected);
     }
@@ -259,8 +267,11 @@ fn a_pubrec_of_a_finished_exchange_is_answered_so_that_the_receiver_may_forget()
 
 #[test]
 fn each_quirk_breaks_the_rule_it_names() {
-    let mut no_dup =
-        World::pair(broker(), with(|hop| hop.quirks = Quirk::DupNeverSet.into()), AtLeastOnce);
+    let mut no_dup = MqttWorld::pair(
+        broker(),
+        client_with(|hop| hop.quirks = Quirk::DupNeverSet.into()),
+        AtLeastOnce,
+    );
     no_dup.lose(&["0 > PUBLISH"]);
     no_dup.publish(0, AtLeastOnce);
     no_dup.wait(SECOND);
@@ -268,7 +279,7 @@ fn each_quirk_breaks_the_rule_it_names() {
 
     let mut settings = broker();
     settings.hop.quirks = Quirk::NoDedupe.into();
-    let mut no_dedupe = World::pair(settings.clone(), client("a"), ExactlyOnce);
+    let mut no_dedupe = MqttWorld::pair(settings.clone(), client("a"), ExactlyOnce);
     no_dedupe.lose(&["0 < PUBREC"]);
     no_dedupe.publish(0, ExactlyOnce);
     no_dedupe.wait(SECOND);

@@ -2,14 +2,14 @@
 
 mod broker;
 mod connections;
-mod endings;
 mod faults;
 mod handshakes;
-mod hop;
+mod hop_world;
 mod limits;
+mod mqtt_world;
 mod options;
 mod quirks;
+mod random_hop;
 mod restart;
+mod session_endings;
 mod sessions;
-mod streams;
-mod world;

@@ -1,38 +1,38 @@
 //! What a broker grants, forwards and refuses: options of subscriptions, groups, limits.
 
-use super::world::{World, stream_broker, stream_client, will};
+use super::mqtt_world::{MqttWorld, stream_broker, stream_client, will};
 use crate::base::event::{RetainHandling, SubscriptionOptions, SubscriptionRequest};
 use crate::base::qos::QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce};
 use crate::mqtt::endpoint::Endpoint;
 use crate::mqtt::packet::Payload;
 use crate::mqtt::quirks::Quirk;
 use crate::mqtt::settings::{
-    BrokerSettings, ClientSettings, DeliverOn, Limits, OnFull, Request, Version,
+    BrokerSettings, ClientRequest, ClientSettings, DeliverOn, OnFull, ReceiverLimits, Version,
 };
 
 fn v5(name: &str) -> ClientSettings {
     ClientSettings { version: Version::V5, ..stream_client(name) }
 }
 
-fn pair_of(version: Version, settings: BrokerSettings) -> World {
+fn pair_of(version: Version, settings: BrokerSettings) -> MqttWorld {
     let clients = ["a", "b"].map(|name| ClientSettings { version, ..stream_client(name) });
-    let mut world = World::new(settings, clients.into());
+    let mut world = MqttWorld::new(settings, clients.into());
     world.take_log();
     world
 }
 
 fn subscribe(
-    world: &mut World,
+    world: &mut MqttWorld,
     client: usize,
     filter: &str,
     qos: QoS,
     options: SubscriptionOptions,
 ) {
     let request = SubscriptionRequest { options, ..SubscriptionRequest::new(filter.into(), qos) };
-    world.ask(client, Request::Subscribe(vec![request]));
+    world.ask(client, ClientRequest::Subscribe(vec![request]));
 }
 
-fn has(log: &[String], line: &str) -> bool {
+fn has_line(log: &[String], line: &str) -> bool {
     log.iter().any(|other| other == line)
 }
 
@@ -109,9 +109,9 @@ fn the_quirk_takes_the_lowest_qos_of_overlapping_filters() {
     assert_eq!(world.deliveries(), ["1 #1 q1"]);
 }
 
-fn group_of(names: &[&str]) -> World {
+fn group_of(names: &[&str]) -> MqttWorld {
     let clients = names.iter().map(|name| v5(name)).collect();
-    let mut world = World::new(stream_broker(), clients);
+    let mut world = MqttWorld::new(stream_broker(), clients);
     for member in 1..names.len() {
         world.subscribe(member, "$share/g/t", AtLeastOnce);
     }
@@ -126,7 +126,7 @@ fn a_group_takes_turns() {
         world.publish(0, AtLeastOnce);
     }
     assert_eq!(world.deliveries(), ["1 #1 q1", "2 #2 q1", "3 #3 q1", "1 #4 q1"]);
-    world.ask(2, Request::Unsubscribe(vec!["$share/g/t".into()]));
+    world.ask(2, ClientRequest::Unsubscribe(vec!["$share/g/t".into()]));
     for _ in 0..2 {
         world.publish(0, AtLeastOnce);
     }
@@ -134,24 +134,24 @@ fn a_group_takes_turns() {
 }
 
 #[test]
-fn a_groups_messages_go_to_who_is_connected_and_else_wait_for_one() {
+fn a_groups_messages_go_to_a_connected_member_or_wait_for_one() {
     let mut world = group_of(&["a", "b", "c"]);
-    world.ask(1, Request::Disconnect);
+    world.ask(1, ClientRequest::Disconnect);
     for _ in 0..2 {
         world.publish(0, AtLeastOnce);
     }
     assert_eq!(world.deliveries(), ["2 #1 q1", "2 #2 q1"]);
-    world.ask(2, Request::Disconnect);
+    world.ask(2, ClientRequest::Disconnect);
     world.publish(0, AtLeastOnce);
     assert_eq!(world.broker().backlog().queued, 1);
     world.take_log();
-    world.ask(1, Request::Connect);
-    world.ask(2, Request::Connect);
+    world.ask(1, ClientRequest::Connect);
+    world.ask(2, ClientRequest::Connect);
     assert_eq!(world.deliveries().len(), 1);
 }
 
 #[test]
-fn who_joins_a_group_gets_no_retained_messages() {
+fn a_new_group_member_gets_no_retained_messages() {
     let mut world = group_of(&["a", "b"]);
     world.publish_to(0, "u", Payload::Filler(7), AtLeastOnce, true);
     world.subscribe(1, "$share/g/u", AtLeastOnce);
@@ -160,14 +160,14 @@ fn who_joins_a_group_gets_no_retained_messages() {
 
 #[test]
 fn what_nobody_may_publish_is_refused_in_5_0_and_dropped_before() {
-    let settings = || BrokerSettings { deny: vec!["t/#".into()], ..stream_broker() };
+    let settings = || BrokerSettings { denied_filters: vec!["t/#".into()], ..stream_broker() };
     for qos in QoS::ALL {
         let mut world = pair_of(Version::V5, settings());
         world.subscribe(1, "#", ExactlyOnce);
         world.take_log();
         world.publish(0, qos);
         let log = world.take_log();
-        assert_eq!(has(&log, "refuse 0 Rejected"), qos > AtMostOnce, "{log:?}");
+        assert_eq!(has_line(&log, "refuse 0 Rejected"), qos > AtMostOnce, "{log:?}");
         assert!(!log.iter().any(|line| line.contains("deliver") || line.contains("PUBREL")));
     }
     for deliver_on in [DeliverOn::Publish, DeliverOn::Release] {
@@ -178,12 +178,12 @@ fn what_nobody_may_publish_is_refused_in_5_0_and_dropped_before() {
         world.take_log();
         world.publish(0, ExactlyOnce);
         let log = world.take_log();
-        assert!(has(&log, "complete 0"), "{log:?}");
+        assert!(has_line(&log, "complete 0"), "{log:?}");
         assert!(!log.iter().any(|line| line.contains("deliver")), "{log:?}");
     }
 }
 
-fn that_rejects(quirk: Option<Quirk>) -> BrokerSettings {
+fn rejecting_broker(quirk: Option<Quirk>) -> BrokerSettings {
     let mut settings = stream_broker();
     settings.hop.max_queued = 1;
     settings.hop.on_full = OnFull::Reject;
@@ -194,10 +194,10 @@ fn that_rejects(quirk: Option<Quirk>) -> BrokerSettings {
 }
 
 /// `b` is away, and one message waits for it.
-fn with_a_full_queue(version: Version, settings: BrokerSettings) -> World {
+fn with_a_full_queue(version: Version, settings: BrokerSettings) -> MqttWorld {
     let mut world = pair_of(version, settings);
     world.subscribe(1, "t", ExactlyOnce);
-    world.ask(1, Request::Disconnect);
+    world.ask(1, ClientRequest::Disconnect);
     world.publish(0, AtLeastOnce);
     world.take_log();
     world
@@ -206,33 +206,33 @@ fn with_a_full_queue(version: Version, settings: BrokerSettings) -> World {
 #[test]
 fn a_broker_refuses_in_5_0_what_a_full_queue_has_no_room_for() {
     for qos in [AtLeastOnce, ExactlyOnce] {
-        let mut world = with_a_full_queue(Version::V5, that_rejects(None));
+        let mut world = with_a_full_queue(Version::V5, rejecting_broker(None));
         world.publish(0, qos);
-        assert!(has(&world.take_log(), "refuse 0 Rejected"));
+        assert!(has_line(&world.take_log(), "refuse 0 Rejected"));
         assert_eq!(world.broker().backlog().queued, 1);
-        world.ask(1, Request::Connect);
+        world.ask(1, ClientRequest::Connect);
         assert_eq!(world.deliveries(), ["1 #1 q1"]);
     }
 }
 
 #[test]
 fn before_5_0_it_closes_the_connection_and_the_message_comes_again() {
-    let mut world = with_a_full_queue(Version::V311, that_rejects(None));
+    let mut world = with_a_full_queue(Version::V311, rejecting_broker(None));
     world.publish(0, ExactlyOnce);
     assert_eq!(world.take_log(), ["0 > PUBLISH #2 q2 id2", "close 0"]);
-    world.ask(1, Request::Connect);
+    world.ask(1, ClientRequest::Connect);
     assert_eq!(world.deliveries(), ["1 #1 q1"]);
     world.cut(0);
     assert_eq!(world.deliveries(), ["1 #2 q2"]);
 }
 
 /// `b` is away, and `a` has a QoS 2 message for it whose PUBREL is lost.
-fn with_an_unreleased_message(version: Version) -> World {
-    let mut settings = that_rejects(None);
+fn with_an_unreleased_message(version: Version) -> MqttWorld {
+    let mut settings = rejecting_broker(None);
     settings.hop.deliver_on = DeliverOn::Release;
     let mut world = pair_of(version, settings);
     world.subscribe(1, "t", ExactlyOnce);
-    world.ask(1, Request::Disconnect);
+    world.ask(1, ClientRequest::Disconnect);
     world.lose(&["0 > PUBREL"]);
     world.publish(0, ExactlyOnce);
     world.take_log();
@@ -244,10 +244,10 @@ fn what_is_acknowledged_by_pubrec_has_its_place_in_the_queue() {
     for qos in [AtLeastOnce, ExactlyOnce] {
         let mut world = with_an_unreleased_message(Version::V5);
         world.publish(0, qos);
-        assert!(has(&world.take_log(), "refuse 0 Rejected"));
-        world.ask(0, Request::Reconnect);
-        assert!(has(&world.take_log(), "complete 0"));
-        world.ask(1, Request::Connect);
+        assert!(has_line(&world.take_log(), "refuse 0 Rejected"));
+        world.ask(0, ClientRequest::Reconnect);
+        assert!(has_line(&world.take_log(), "complete 0"));
+        world.ask(1, ClientRequest::Connect);
         assert_eq!(world.deliveries(), ["1 #1 q2"]);
     }
 }
@@ -255,53 +255,53 @@ fn what_is_acknowledged_by_pubrec_has_its_place_in_the_queue() {
 #[test]
 fn what_is_acknowledged_by_pubrec_is_not_refused_when_it_comes_again() {
     for version in [Version::V311, Version::V5] {
-        let mut settings = that_rejects(None);
+        let mut settings = rejecting_broker(None);
         settings.hop.deliver_on = DeliverOn::Release;
         let mut world = pair_of(version, settings);
         world.subscribe(1, "t", ExactlyOnce);
-        world.ask(1, Request::Disconnect);
+        world.ask(1, ClientRequest::Disconnect);
         world.lose(&["0 < PUBREC"]);
         world.publish(0, ExactlyOnce);
-        world.ask(0, Request::Reconnect);
-        assert!(has(&world.take_log(), "complete 0"), "{version:?}");
-        world.ask(1, Request::Connect);
+        world.ask(0, ClientRequest::Reconnect);
+        assert!(has_line(&world.take_log(), "complete 0"), "{version:?}");
+        world.ask(1, ClientRequest::Connect);
         assert_eq!(world.deliveries(), ["1 #1 q2"]);
     }
 }
 
 #[test]
 fn what_is_acknowledged_by_pubrec_is_queued_though_a_will_has_taken_its_place() {
-    let mut settings = that_rejects(None);
+    let mut settings = rejecting_broker(None);
     settings.hop.deliver_on = DeliverOn::Release;
     let c = ClientSettings { will: Some(will(0)), ..v5("c") };
-    let mut world = World::new(settings, vec![v5("a"), v5("b"), c]);
+    let mut world = MqttWorld::new(settings, vec![v5("a"), v5("b"), c]);
     world.subscribe(1, "t", ExactlyOnce);
-    world.ask(1, Request::Disconnect);
+    world.ask(1, ClientRequest::Disconnect);
     world.lose(&["0 > PUBREL"]);
     world.publish(0, ExactlyOnce);
     world.cut_both(2);
-    world.ask(0, Request::Reconnect);
+    world.ask(0, ClientRequest::Reconnect);
     assert_eq!(world.broker().backlog().queued, 2);
     world.take_log();
-    world.ask(1, Request::Connect);
+    world.ask(1, ClientRequest::Connect);
     assert_eq!(world.deliveries(), ["1 #99 q1", "1 #1 q2"]);
 }
 
 #[test]
 fn a_session_that_a_message_reaches_twice_needs_two_places() {
     for (max_queued, refused, queued) in [(1, true, 0), (2, false, 2)] {
-        let mut settings = that_rejects(None);
+        let mut settings = rejecting_broker(None);
         settings.hop.max_queued = max_queued;
         let mut world = pair_of(Version::V5, settings);
         for filter in ["t", "$share/g/t"] {
             world.subscribe(1, filter, AtLeastOnce);
         }
-        world.ask(1, Request::Disconnect);
+        world.ask(1, ClientRequest::Disconnect);
         world.take_log();
         world.publish(0, AtLeastOnce);
         let log = world.take_log();
-        assert_eq!(has(&log, "refuse 0 Rejected"), refused, "{log:?}");
-        assert!(!has(&log, "drop b QueueFull"), "{log:?}");
+        assert_eq!(has_line(&log, "refuse 0 Rejected"), refused, "{log:?}");
+        assert!(!has_line(&log, "drop b QueueFull"), "{log:?}");
         assert_eq!(world.broker().backlog().queued, queued);
     }
 }
@@ -309,27 +309,27 @@ fn a_session_that_a_message_reaches_twice_needs_two_places() {
 #[test]
 fn the_quirk_acknowledges_what_it_drops() {
     let quirk = Some(Quirk::AckThenDropOnFull);
-    let mut world = with_a_full_queue(Version::V5, that_rejects(quirk));
+    let mut world = with_a_full_queue(Version::V5, rejecting_broker(quirk));
     world.publish(0, AtLeastOnce);
     let log = world.take_log();
-    assert!(has(&log, "complete 0") && has(&log, "drop b QueueFull"), "{log:?}");
+    assert!(has_line(&log, "complete 0") && has_line(&log, "drop b QueueFull"), "{log:?}");
 }
 
 #[test]
 fn each_side_keeps_to_the_others_receive_maximum() {
-    let limits = Limits { receive_maximum: 2, ..Limits::NONE };
+    let limits = ReceiverLimits { receive_maximum: 2, ..ReceiverLimits::NONE };
     for (version, expected) in [(Version::V5, 2), (Version::V311, 5)] {
         let a = ClientSettings { version, ..stream_client("a") };
         let b = ClientSettings { version, limits, ..stream_client("b") };
         let settings = BrokerSettings { limits, ..stream_broker() };
-        let mut world = World::new(settings, vec![a, b]);
+        let mut world = MqttWorld::new(settings, vec![a, b]);
         world.subscribe(1, "t", AtLeastOnce);
         world.lose(&["0 < PUBACK"; 5]);
         for _ in 0..5 {
             world.publish(0, AtLeastOnce);
         }
         assert_eq!(world.client(0).backlog().in_flight, expected, "{version:?}");
-        let mut world = World::new(
+        let mut world = MqttWorld::new(
             stream_broker(),
             vec![
                 ClientSettings { version, ..stream_client("a") },

@@ -1,23 +1,27 @@
 //! Each quirk of a hop breaks the rule that it names, and a correct hop keeps it.
 
-use super::hop::Hop;
-use crate::base::name::Tag;
+use super::hop_world::HopWorld;
+use crate::base::name::MessageTag;
 use crate::base::qos::QoS::{self, AtLeastOnce, ExactlyOnce};
-use crate::mqtt::packet::{Ack, PacketId};
+use crate::mqtt::packet::{PacketId, PublishAck};
 use crate::mqtt::quirks::Quirk;
-use crate::mqtt::settings::{DeliverOn, HopSettings, Limits, Retry, RetryTimer, Version};
+use crate::mqtt::settings::{
+    DeliverOn, HopSettings, ReceiverLimits, RetryRule, RetryTimer, Version,
+};
 
 /// What both a correct sender and one with a quirk say from the same state.
-fn senders(quirk: Quirk, story: impl Fn(&mut Hop) -> Vec<String>) -> [Vec<String>; 2] {
-    [Hop::plain(Version::V5), Hop::sender(quirk)].map(|mut hop| story(&mut hop))
+fn run_senders(quirk: Quirk, actions: impl Fn(&mut HopWorld) -> Vec<String>) -> [Vec<String>; 2] {
+    [HopWorld::plain(Version::V5), HopWorld::with_sender_quirk(quirk)]
+        .map(|mut hop| actions(&mut hop))
 }
 
-fn receivers(quirk: Quirk, story: impl Fn(&mut Hop) -> Vec<String>) -> [Vec<String>; 2] {
-    [Hop::plain(Version::V5), Hop::receiver(quirk)].map(|mut hop| story(&mut hop))
+fn run_receivers(quirk: Quirk, actions: impl Fn(&mut HopWorld) -> Vec<String>) -> [Vec<String>; 2] {
+    [HopWorld::plain(Version::V5), HopWorld::with_receiver_quirk(quirk)]
+        .map(|mut hop| actions(&mut hop))
 }
 
 /// Publishes one message, of which the packet is lost, and connects anew.
-fn resumed_after(hop: &mut Hop, qos: QoS, lost: &'static str) -> Vec<String> {
+fn resumed_after(hop: &mut HopWorld, qos: QoS, lost: &'static str) -> Vec<String> {
     hop.lose(&[lost]);
     hop.publish(qos);
     hop.take_log();
@@ -27,7 +31,7 @@ fn resumed_after(hop: &mut Hop, qos: QoS, lost: &'static str) -> Vec<String> {
 
 #[test]
 fn no_dedupe_delivers_every_repeat() {
-    let [plain, quirk] = receivers(Quirk::NoDedupe, |hop| {
+    let [plain, quirk] = run_receivers(Quirk::NoDedupe, |hop| {
         hop.lose(&["< PUBREC"]);
         hop.publish(ExactlyOnce);
         hop.reconnect();
@@ -40,7 +44,7 @@ fn no_dedupe_delivers_every_repeat() {
 #[test]
 fn dedupe_ttl_delivers_a_repeat_that_comes_five_seconds_later() {
     for (pause, copies) in [(4, [1, 1]), (5, [1, 2])] {
-        let delivered = receivers(Quirk::DedupeTtl, |hop| {
+        let delivered = run_receivers(Quirk::DedupeTtl, |hop| {
             hop.lose(&["< PUBREC"]);
             hop.publish(ExactlyOnce);
             hop.disconnect();
@@ -54,8 +58,8 @@ fn dedupe_ttl_delivers_a_repeat_that_comes_five_seconds_later() {
 
 #[test]
 fn dedupe_ttl_forgets_a_message_that_awaits_pubrel() {
-    let mut hop = Hop::receiver(Quirk::DedupeTtl);
-    hop.receiving.deliver_on = DeliverOn::Release;
+    let mut hop = HopWorld::with_receiver_quirk(Quirk::DedupeTtl);
+    hop.receiver_settings.deliver_on = DeliverOn::Release;
     hop.lose(&["> PUBREL"]);
     hop.publish(ExactlyOnce);
     hop.disconnect();
@@ -67,7 +71,7 @@ fn dedupe_ttl_forgets_a_message_that_awaits_pubrel() {
 
 #[test]
 fn dedupe_lost_on_restart_delivers_a_repeat_after_a_crash() {
-    let [plain, quirk] = receivers(Quirk::DedupeLostOnRestart, |hop| {
+    let [plain, quirk] = run_receivers(Quirk::DedupeLostOnRestart, |hop| {
         hop.lose(&["< PUBREC"]);
         hop.publish(ExactlyOnce);
         hop.crash_receiver();
@@ -80,20 +84,21 @@ fn dedupe_lost_on_restart_delivers_a_repeat_after_a_crash() {
 
 #[test]
 fn disconnect_on_unknown_pubrel_does_not_answer_it() {
-    let [plain, quirk] = receivers(Quirk::DisconnectOnUnknownPubrel, |hop| {
+    let [plain, quirk] = run_receivers(Quirk::DisconnectOnUnknownPubrel, |hop| {
         resumed_after(hop, ExactlyOnce, "< PUBC")
     });
     assert_eq!(plain, ["> PUBREL id1", "< PUBCOMP id1 0x92", "complete #1"]);
     assert_eq!(quirk, ["> PUBREL id1", "close"]);
-    let mut hop = Hop::receiver(Quirk::DisconnectOnUnknownPubrel);
+    let mut hop = HopWorld::with_receiver_quirk(Quirk::DisconnectOnUnknownPubrel);
     hop.publish(ExactlyOnce);
     assert!(!hop.take_log().contains(&"close".into()), "a known one is no reason");
 }
 
 #[test]
 fn replay_publish_after_pubrel_sends_the_message_once_more() {
-    let [plain, quirk] =
-        senders(Quirk::ReplayPublishAfterPubrel, |hop| resumed_after(hop, ExactlyOnce, "< PUBC"));
+    let [plain, quirk] = run_senders(Quirk::ReplayPublishAfterPubrel, |hop| {
+        resumed_after(hop, ExactlyOnce, "< PUBC")
+    });
     assert_eq!(plain[0], "> PUBREL id1");
     // The receiver has let go of the id: to it this is a new message [MQTT-4.3.3-12].
     assert_eq!(quirk[..2], ["> PUBLISH #1 q2 id1 dup", "deliver #1 q2"]);
@@ -101,33 +106,34 @@ fn replay_publish_after_pubrel_sends_the_message_once_more() {
 
 #[test]
 fn a_replayed_exchange_comes_to_its_end() {
-    let mut hop = Hop::sender(Quirk::ReplayPublishAfterPubrel);
+    let mut hop = HopWorld::with_sender_quirk(Quirk::ReplayPublishAfterPubrel);
     hop.lose(&["> PUBREL", "> PUBREL"]);
     hop.publish(ExactlyOnce);
     hop.reconnect();
     hop.reconnect();
-    assert_eq!(hop.take("complete"), ["#1"]);
+    assert_eq!(hop.take_lines("complete"), ["#1"]);
     assert_eq!(hop.backlog(), (0, 0));
 }
 
 #[test]
 fn drop_owed_pubrel_leaves_the_receiver_waiting() {
     let [plain, quirk] =
-        senders(Quirk::DropOwedPubrel, |hop| resumed_after(hop, ExactlyOnce, "> PUBREL"));
+        run_senders(Quirk::DropOwedPubrel, |hop| resumed_after(hop, ExactlyOnce, "> PUBREL"));
     assert_eq!(plain[0], "> PUBREL id1");
     assert_eq!(quirk, ["complete #1"]);
     // What had no PUBREC yet is sent again all the same.
-    let mut hop = Hop::sender(Quirk::DropOwedPubrel);
+    let mut hop = HopWorld::with_sender_quirk(Quirk::DropOwedPubrel);
     assert_eq!(resumed_after(&mut hop, ExactlyOnce, "> PUBLISH")[0], "> PUBLISH #1 q2 id1 dup");
 }
 
 #[test]
 fn drop_inflight_on_resume_tells_nobody() {
-    let [plain, quirk] =
-        senders(Quirk::DropInflightOnResume, |hop| resumed_after(hop, AtLeastOnce, "> PUBLISH"));
+    let [plain, quirk] = run_senders(Quirk::DropInflightOnResume, |hop| {
+        resumed_after(hop, AtLeastOnce, "> PUBLISH")
+    });
     assert_eq!(plain[0], "> PUBLISH #1 q1 id1 dup");
     assert!(quirk.is_empty());
-    let mut hop = Hop::sender(Quirk::DropInflightOnResume);
+    let mut hop = HopWorld::with_sender_quirk(Quirk::DropInflightOnResume);
     resumed_after(&mut hop, AtLeastOnce, "> PUBLISH");
     assert_eq!(hop.backlog(), (0, 0));
 }
@@ -135,7 +141,7 @@ fn drop_inflight_on_resume_tells_nobody() {
 #[test]
 fn dup_never_set_resends_as_if_for_the_first_time() {
     let [plain, quirk] =
-        senders(Quirk::DupNeverSet, |hop| resumed_after(hop, AtLeastOnce, "> PUBLISH"));
+        run_senders(Quirk::DupNeverSet, |hop| resumed_after(hop, AtLeastOnce, "> PUBLISH"));
     assert_eq!(plain[0], "> PUBLISH #1 q1 id1 dup");
     assert_eq!(quirk[0], "> PUBLISH #1 q1 id1");
 }
@@ -143,7 +149,7 @@ fn dup_never_set_resends_as_if_for_the_first_time() {
 #[test]
 fn new_ids_on_resume_makes_a_second_exchange_of_the_first() {
     let [plain, quirk] =
-        senders(Quirk::NewIdsOnResume, |hop| resumed_after(hop, ExactlyOnce, "< PUBREC"));
+        run_senders(Quirk::NewIdsOnResume, |hop| resumed_after(hop, ExactlyOnce, "< PUBREC"));
     assert_eq!(plain[..2], ["> PUBLISH #1 q2 id1 dup", "< PUBREC id1"]);
     assert_eq!(quirk[..2], ["> PUBLISH #1 q2 id2 dup", "deliver #1 q2"]);
 }
@@ -151,13 +157,16 @@ fn new_ids_on_resume_makes_a_second_exchange_of_the_first() {
 #[test]
 fn id_wrap_no_check_takes_an_id_in_use() {
     for (quirk, last) in [(false, "id2"), (true, "id1")] {
-        let mut hop =
-            if quirk { Hop::sender(Quirk::IdWrapNoCheck) } else { Hop::plain(Version::V5) };
+        let mut hop = if quirk {
+            HopWorld::with_sender_quirk(Quirk::IdWrapNoCheck)
+        } else {
+            HopWorld::plain(Version::V5)
+        };
         hop.lose(&["> PUBLISH"]);
         for _ in 0..65_536 {
             hop.publish(AtLeastOnce);
         }
-        let published = hop.take("> PUBLISH");
+        let published = hop.take_lines("> PUBLISH");
         assert!(published.last().expect("many").ends_with(last), "{:?}", published.last());
         assert_eq!(hop.backlog().0, u32::from(!quirk), "the first message is overwritten");
     }
@@ -166,9 +175,12 @@ fn id_wrap_no_check_takes_an_id_in_use() {
 #[test]
 fn quota_not_reset_shrinks_the_window_with_each_connection() {
     let in_flight = [false, true].map(|quirk| {
-        let mut hop =
-            if quirk { Hop::sender(Quirk::QuotaNotReset) } else { Hop::plain(Version::V5) };
-        hop.sending.max_inflight = 2;
+        let mut hop = if quirk {
+            HopWorld::with_sender_quirk(Quirk::QuotaNotReset)
+        } else {
+            HopWorld::plain(Version::V5)
+        };
+        hop.sender_settings.max_inflight = 2;
         hop.lose(&["> PUBLISH", "> PUBLISH"]);
         hop.publish(AtLeastOnce);
         hop.reconnect();
@@ -186,12 +198,16 @@ fn quota_leak_on_error_pubrec_shrinks_the_window_with_each_refusal() {
     for qos in [AtLeastOnce, ExactlyOnce] {
         let in_flight = [false, true].map(|quirk| {
             let leak = Quirk::QuotaLeakOnErrorPubrec;
-            let mut hop = if quirk { Hop::sender(leak) } else { Hop::plain(Version::V5) };
-            hop.sending.max_inflight = 1;
-            hop.refusing = Some(0x97);
+            let mut hop = if quirk {
+                HopWorld::with_sender_quirk(leak)
+            } else {
+                HopWorld::plain(Version::V5)
+            };
+            hop.sender_settings.max_inflight = 1;
+            hop.refuse_reason = Some(0x97);
             hop.publish(qos);
-            hop.refusing = None;
-            assert_eq!(hop.take("refuse"), ["#1 Rejected"]);
+            hop.refuse_reason = None;
+            assert_eq!(hop.take_lines("refuse"), ["#1 Rejected"]);
             hop.publish(qos);
             (hop.deliveries().len(), hop.backlog())
         });
@@ -201,7 +217,7 @@ fn quota_leak_on_error_pubrec_shrinks_the_window_with_each_refusal() {
 
 #[test]
 fn resend_unordered_sends_the_highest_id_first() {
-    let [plain, quirk] = senders(Quirk::ResendUnordered, |hop| {
+    let [plain, quirk] = run_senders(Quirk::ResendUnordered, |hop| {
         hop.lose(&["> PUBLISH", "> PUBLISH", "> PUBLISH"]);
         for _ in 0..3 {
             hop.publish(AtLeastOnce);
@@ -215,7 +231,7 @@ fn resend_unordered_sends_the_highest_id_first() {
 
 #[test]
 fn expire_inflight_qos2_never_sends_the_pubrel_of_an_expired_message() {
-    let [plain, quirk] = senders(Quirk::ExpireInflightQos2, |hop| {
+    let [plain, quirk] = run_senders(Quirk::ExpireInflightQos2, |hop| {
         hop.lose(&["> PUBREL"]);
         hop.publish_expiring(ExactlyOnce, 2);
         hop.disconnect();
@@ -227,7 +243,7 @@ fn expire_inflight_qos2_never_sends_the_pubrel_of_an_expired_message() {
     assert_eq!(plain[0], "> PUBREL id1");
     assert_eq!(quirk, ["refuse #1 Expired"]);
     // Also when PUBREC comes late.
-    let mut hop = Hop::sender(Quirk::ExpireInflightQos2);
+    let mut hop = HopWorld::with_sender_quirk(Quirk::ExpireInflightQos2);
     hop.lose(&["> PUBLISH"]);
     hop.publish_expiring(ExactlyOnce, 2);
     hop.wait(2);
@@ -240,7 +256,7 @@ fn expire_inflight_qos2_never_sends_the_pubrel_of_an_expired_message() {
 
 #[test]
 fn timer_resend_repeats_on_a_live_connection() {
-    let [plain, quirk] = senders(Quirk::TimerResend, |hop| {
+    let [plain, quirk] = run_senders(Quirk::TimerResend, |hop| {
         hop.lose(&["> PUBLISH"]);
         hop.publish(AtLeastOnce);
         hop.take_log();
@@ -253,14 +269,17 @@ fn timer_resend_repeats_on_a_live_connection() {
 
 #[test]
 fn timer_resend_leaves_a_timer_that_is_set_alone() {
-    let timer =
-        RetryTimer { every: super::hop::SECOND.times(3), backoff: 1.0, max_transmissions: None };
+    let timer = RetryTimer {
+        every: super::hop_world::SECOND.times(3),
+        backoff: 1.0,
+        max_transmissions: None,
+    };
     let sending = HopSettings {
-        retry: Retry::Timer(timer),
+        retry: RetryRule::Timer(timer),
         quirks: Quirk::TimerResend.into(),
         ..HopSettings::default()
     };
-    let mut hop = Hop::new(Version::V311, sending, HopSettings::default());
+    let mut hop = HopWorld::new(Version::V311, sending, HopSettings::default());
     hop.lose(&["> PUBLISH"]);
     hop.publish(AtLeastOnce);
     hop.wait(2);
@@ -273,9 +292,9 @@ fn timer_resend_leaves_a_timer_that_is_set_alone() {
 fn a_correct_hop_delivers_exactly_once_whatever_single_packet_a_cut_or_crash_takes() {
     for lost in ["> PUBLISH", "< PUBREC", "> PUBREL", "< PUBCOMP"] {
         for deliver_on in [DeliverOn::Publish, DeliverOn::Release] {
-            for crash in [Hop::disconnect, Hop::crash_sender, Hop::crash_receiver] {
+            for crash in [HopWorld::disconnect, HopWorld::crash_sender, HopWorld::crash_receiver] {
                 let receiving = HopSettings { deliver_on, ..HopSettings::default() };
-                let mut hop = Hop::new(Version::V5, HopSettings::default(), receiving);
+                let mut hop = HopWorld::new(Version::V5, HopSettings::default(), receiving);
                 hop.lose(&[lost]);
                 hop.publish(ExactlyOnce);
                 crash(&mut hop);
@@ -292,18 +311,18 @@ fn a_correct_hop_delivers_exactly_once_whatever_single_packet_a_cut_or_crash_tak
 
 #[test]
 fn an_unknown_pubrel_is_answered_without_a_reason_before_5_0() {
-    let stray = Ack { id: PacketId::MIN, reason: 0, tag: Tag::NONE };
+    let stray = PublishAck { id: PacketId::MIN, reason: 0, tag: MessageTag::NONE };
     for (version, answer) in [(Version::V311, "id1"), (Version::V5, "id1 0x92")] {
-        let mut hop = Hop::plain(version);
+        let mut hop = HopWorld::plain(version);
         assert_eq!(hop.receive_pubrel(stray), format!("< PUBCOMP {answer}"));
     }
 }
 
 #[test]
 fn a_session_that_ends_gives_lost_places_in_the_window_back() {
-    let mut hop = Hop::sender(Quirk::QuotaNotReset);
-    hop.sending.max_inflight = 1;
-    hop.limits = Limits::NONE;
+    let mut hop = HopWorld::with_sender_quirk(Quirk::QuotaNotReset);
+    hop.sender_settings.max_inflight = 1;
+    hop.limits = ReceiverLimits::NONE;
     hop.lose(&["> PUBLISH"]);
     hop.publish(AtLeastOnce);
     hop.reconnect();

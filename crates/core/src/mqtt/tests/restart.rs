@@ -1,17 +1,17 @@
 //! What is left of an endpoint that crashed and had a durable store.
 
-use super::world::{World, stream_broker, stream_client, will};
+use super::mqtt_world::{MqttWorld, stream_broker, stream_client, will};
 use crate::base::qos::QoS::{AtLeastOnce, ExactlyOnce};
 use crate::base::time::{Span, Time};
 use crate::mqtt::endpoint::Endpoint;
 use crate::mqtt::packet::Payload;
 use crate::mqtt::quirks::Quirk;
-use crate::mqtt::settings::{ClientSettings, Request, Version};
+use crate::mqtt::settings::{ClientRequest, ClientSettings, Version};
 
 const SECOND: Span = Span::from_secs(1);
 
-fn pair() -> World {
-    World::pair(stream_broker(), stream_client("a"), ExactlyOnce)
+fn pair() -> MqttWorld {
+    MqttWorld::pair(stream_broker(), stream_client("a"), ExactlyOnce)
 }
 
 #[test]
@@ -20,14 +20,14 @@ fn a_broker_keeps_sessions_subscriptions_messages_and_retained() {
     world.publish_to(0, "u", Payload::Filler(7), AtLeastOnce, true);
     world.lose(&["1 < PUBLISH #1"]);
     world.publish(0, ExactlyOnce);
-    world.ask(1, Request::Disconnect);
+    world.ask(1, ClientRequest::Disconnect);
     world.publish(0, AtLeastOnce);
     world.take_log();
     world.restart_broker();
     let backlog = world.broker().backlog();
-    assert_eq!((backlog.in_flight, backlog.queued, backlog.armed), (1, 1, false));
+    assert_eq!((backlog.in_flight, backlog.queued, backlog.has_armed_timer), (1, 1, false));
     assert_eq!(world.broker().next_timeout(), Time::NEVER);
-    world.ask(1, Request::Connect);
+    world.ask(1, ClientRequest::Connect);
     assert_eq!(world.deliveries(), ["1 #1 q2", "1 #2 q1"]);
     world.subscribe(1, "u", AtLeastOnce);
     assert_eq!(world.deliveries(), ["1 #7 q1 retained"]);
@@ -47,9 +47,9 @@ fn a_broker_remembers_the_ids_of_what_it_has_taken() {
 }
 
 #[test]
-fn clean_sessions_do_not_outlive_a_broker_and_nothing_is_said() {
+fn clean_sessions_do_not_outlive_a_broker_and_nothing_is_reported() {
     let b = ClientSettings { clean: true, ..stream_client("b") };
-    let mut world = World::new(stream_broker(), vec![stream_client("a"), b]);
+    let mut world = MqttWorld::new(stream_broker(), vec![stream_client("a"), b]);
     world.subscribe(1, "t", AtLeastOnce);
     world.lose(&["1 < PUBLISH"]);
     world.publish(0, AtLeastOnce);
@@ -63,7 +63,7 @@ fn clean_sessions_do_not_outlive_a_broker_and_nothing_is_said() {
 #[test]
 fn the_wills_of_connections_that_die_with_the_broker_are_not_published() {
     let b = ClientSettings { will: Some(will(0)), ..stream_client("b") };
-    let mut world = World::new(stream_broker(), vec![stream_client("a"), b]);
+    let mut world = MqttWorld::new(stream_broker(), vec![stream_client("a"), b]);
     world.subscribe(0, "t", AtLeastOnce);
     world.restart_broker();
     assert!(world.deliveries().is_empty());
@@ -77,14 +77,14 @@ fn the_time_until_a_session_expires_runs_on() {
         will: Some(will(40)),
         ..stream_client("b")
     };
-    let mut world = World::new(stream_broker(), vec![b]);
+    let mut world = MqttWorld::new(stream_broker(), vec![b]);
     world.set_unreachable(true);
     world.cut_both(0);
-    world.ask(0, Request::Disconnect);
+    world.ask(0, ClientRequest::Disconnect);
     world.wait(SECOND.times(30));
     world.take_log();
     world.restart_broker();
-    assert!(world.broker().backlog().armed);
+    assert!(world.broker().backlog().has_armed_timer);
     world.wait(SECOND.times(30));
     assert_eq!(world.take_log(), ["will 0 at 40.000s", "expired b"]);
 }
@@ -92,11 +92,11 @@ fn the_time_until_a_session_expires_runs_on() {
 #[test]
 fn a_session_whose_connection_died_with_the_broker_expires_from_then_on() {
     let b = ClientSettings { version: Version::V5, session_expiry: 60, ..stream_client("b") };
-    let mut world = World::new(stream_broker(), vec![b]);
+    let mut world = MqttWorld::new(stream_broker(), vec![b]);
     world.wait(SECOND.times(100));
     world.set_unreachable(true);
     world.restart_broker();
-    world.ask(0, Request::Disconnect);
+    world.ask(0, ClientRequest::Disconnect);
     world.take_log();
     world.wait(SECOND.times(59));
     assert!(world.take_log().is_empty());
@@ -108,13 +108,13 @@ fn a_session_whose_connection_died_with_the_broker_expires_from_then_on() {
 fn the_quirk_loses_what_the_broker_had_acknowledged() {
     let mut settings = stream_broker();
     settings.hop.quirks = Quirk::AckBeforeStore.into();
-    let mut world = World::pair(settings, stream_client("a"), ExactlyOnce);
-    world.ask(1, Request::Disconnect);
+    let mut world = MqttWorld::pair(settings, stream_client("a"), ExactlyOnce);
+    world.ask(1, ClientRequest::Disconnect);
     world.publish(0, AtLeastOnce);
     assert!(world.take_log().contains(&"complete 0".into()));
     world.restart_broker();
     assert_eq!(world.broker().backlog().queued, 0);
-    world.ask(1, Request::Connect);
+    world.ask(1, ClientRequest::Connect);
     let log = world.take_log();
     assert!(log.contains(&"1 < CONNACK present".into()), "its session is still there");
     assert!(!log.iter().any(|line| line.starts_with("deliver")), "{log:?}");
@@ -129,11 +129,11 @@ fn a_client_is_away_and_has_its_messages_still() {
     world.take_log();
     world.restart_client(0);
     let backlog = world.client(0).backlog();
-    assert_eq!((backlog.in_flight, backlog.armed), (2, false));
+    assert_eq!((backlog.in_flight, backlog.has_armed_timer), (2, false));
     assert_eq!(world.client(0).next_timeout(), Time::NEVER);
     world.publish(0, AtLeastOnce);
     assert!(world.take_log().is_empty());
-    world.ask(0, Request::Connect);
+    world.ask(0, ClientRequest::Connect);
     let log = world.take_log();
     let sent: Vec<_> = log.iter().filter(|line| line.starts_with("0 >")).collect();
     let resent = ["0 > CONNECT", "0 > PUBLISH #1 q1 id1 dup", "0 > PUBREL id2"];
@@ -148,16 +148,16 @@ fn a_client_remembers_what_it_was_granted_and_what_was_delivered() {
     world.publish(0, ExactlyOnce);
     assert_eq!(world.deliveries(), ["1 #1 q2"]);
     world.restart_client(1);
-    world.ask(1, Request::Connect);
+    world.ask(1, ClientRequest::Connect);
     let log = world.take_log();
     assert!(log.contains(&"1 < PUBLISH #1 q2 id1 dup".into()), "{log:?}");
     assert!(!log.iter().any(|line| line.starts_with("deliver") || line.contains("SUBSCRIBE")));
 }
 
 #[test]
-fn a_copy_from_before_knows_what_was_known_then() {
+fn a_cloned_broker_restarts_with_its_earlier_state() {
     let mut world = pair();
-    world.ask(1, Request::Disconnect);
+    world.ask(1, ClientRequest::Disconnect);
     world.publish(0, AtLeastOnce);
     let mut snapshot = world.broker().clone();
     world.publish(0, AtLeastOnce);

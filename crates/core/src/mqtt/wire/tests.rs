@@ -4,14 +4,14 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-mod foreign;
+mod lenient;
 
 use super::*;
 use crate::base::event::{RetainHandling, SubscriptionRequest};
-use crate::base::name::StreamIndex;
+use crate::base::name::PublisherIndex;
 use crate::base::time::Time;
 use crate::mqtt::packet::{
-    Ack, ConnAck, Connect, Publish, PublishProperties, SubAck, UnsubAck, Unsubscribe,
+    ConnAck, Connect, Publish, PublishAck, PublishProperties, SubAck, UnsubAck, Unsubscribe,
 };
 
 const VERSIONS: [Version; 3] = [Version::V31, Version::V311, Version::V5];
@@ -25,9 +25,9 @@ fn text() -> impl Strategy<Value = Arc<str>> {
     prop_oneof!["[a-z0-9/]{1,30}".prop_map(Arc::from), long.prop_map(Arc::from)]
 }
 
-fn tag() -> impl Strategy<Value = Tag> {
+fn tag() -> impl Strategy<Value = MessageTag> {
     (0..9_u32, 0..9_u32).prop_map(|(stream, sequence)| {
-        Tag::new(StreamIndex(stream), sequence, QoS::AtLeastOnce, Time::from_nanos(7))
+        MessageTag::new(PublisherIndex(stream), sequence, QoS::AtLeastOnce, Time::from_nanos(7))
     })
 }
 
@@ -39,13 +39,13 @@ fn payload() -> impl Strategy<Value = Payload> {
 }
 
 fn subscription_id() -> impl Strategy<Value = u32> {
-    prop_oneof![1..200_u32, 1..=MAX_REMAINING]
+    prop_oneof![1..200_u32, 1..=MAX_REMAINING_LENGTH]
 }
 
 fn properties() -> impl Strategy<Value = Option<Box<PublishProperties>>> {
     let alias = (1..=u16::MAX, any::<bool>()).prop_map(|(number, set)| {
         let number = NonZeroU16::new(number).expect("the range begins at 1");
-        if set { Alias::Set(number) } else { Alias::Use(number) }
+        if set { TopicAlias::Set(number) } else { TopicAlias::Use(number) }
     });
     let ids = prop_oneof![vec(subscription_id(), 0..3), vec(subscription_id(), 50..60)];
     let parts = (prop::option::of(any::<u32>()), prop::option::of(alias), ids);
@@ -58,23 +58,23 @@ fn properties() -> impl Strategy<Value = Option<Box<PublishProperties>>> {
 fn publish(version: Version) -> impl Strategy<Value = Packet> {
     let properties = if version == Version::V5 { properties().boxed() } else { Just(None).boxed() };
     let level = prop_oneof![
-        Just(Level::AtMostOnce),
-        id().prop_map(Level::AtLeastOnce),
-        id().prop_map(Level::ExactlyOnce),
+        Just(PublishLevel::AtMostOnce),
+        id().prop_map(PublishLevel::AtLeastOnce),
+        id().prop_map(PublishLevel::ExactlyOnce),
     ];
     (level, any::<bool>(), any::<bool>(), text(), payload(), tag(), properties).prop_map(
         |(level, dup, retain, topic, payload, tag, properties)| {
             // QoS 0 has no DUP [MQTT-3.3.1-2].
-            let dup = dup && level != Level::AtMostOnce;
+            let dup = dup && level != PublishLevel::AtMostOnce;
             let message = Message { topic, payload, tag };
             Packet::Publish(Publish { level, dup, retain, message, properties })
         },
     )
 }
 
-fn ack(version: Version, reasons: &'static [u8]) -> impl Strategy<Value = Ack> {
+fn ack(version: Version, reasons: &'static [u8]) -> impl Strategy<Value = PublishAck> {
     let reason = if version == Version::V5 { select(reasons).boxed() } else { Just(0).boxed() };
-    (id(), reason, tag()).prop_map(|(id, reason, tag)| Ack { id, reason, tag })
+    (id(), reason, tag()).prop_map(|(id, reason, tag)| PublishAck { id, reason, tag })
 }
 
 /// Only 5.0 has a number there, and 0 is not written.
@@ -86,15 +86,15 @@ fn seconds(version: Version) -> BoxedStrategy<u32> {
     }
 }
 
-fn limits(version: Version) -> BoxedStrategy<Limits> {
+fn limits(version: Version) -> BoxedStrategy<ReceiverLimits> {
     if version != Version::V5 {
-        return Just(Limits::NONE).boxed();
+        return Just(ReceiverLimits::NONE).boxed();
     }
     let window = prop_oneof![Just(u16::MAX), 1..=u16::MAX];
     let size = prop_oneof![Just(u32::MAX), 1..=u32::MAX];
     let limits = (window, size, prop_oneof![Just(0), any::<u16>()]);
     limits
-        .prop_map(|(receive_maximum, max_packet_size, topic_alias_maximum)| Limits {
+        .prop_map(|(receive_maximum, max_packet_size, topic_alias_maximum)| ReceiverLimits {
             receive_maximum,
             max_packet_size,
             topic_alias_maximum,
@@ -171,7 +171,8 @@ fn packet(version: Version) -> impl Strategy<Value = Packet> {
     ];
     let unsub_codes =
         if v5 { vec(select(&[0, 0x11][..]), 1..5).boxed() } else { Just(vec![]).boxed() };
-    let goodbyes: &'static [u8] = if v5 { &[0, 4, 0x82, 0x8D, 0x8E, 0x93, 0x95] } else { &[0] };
+    let disconnect_reasons: &'static [u8] =
+        if v5 { &[0, 4, 0x82, 0x8D, 0x8E, 0x93, 0x95] } else { &[0] };
     prop_oneof![
         6 => publish(version),
         1 => ack(version, publish_reasons).prop_map(Packet::PubAck),
@@ -194,31 +195,32 @@ fn packet(version: Version) -> impl Strategy<Value = Packet> {
         }),
         1 => Just(Packet::PingReq),
         1 => Just(Packet::PingResp),
-        1 => select(goodbyes).prop_map(Packet::Disconnect),
+        1 => select(disconnect_reasons).prop_map(Packet::Disconnect),
     ]
 }
 
-fn versioned() -> impl Strategy<Value = (Version, Packet)> {
+fn any_packet() -> impl Strategy<Value = (Version, Packet)> {
     select(&VERSIONS[..]).prop_flat_map(|version| (Just(version), packet(version)))
 }
 
-fn plain(bytes: u32, level: Level, topic: &str) -> Packet {
-    let message = Message { topic: topic.into(), payload: Payload::Filler(bytes), tag: Tag::NONE };
+fn plain_publish(bytes: u32, level: PublishLevel, topic: &str) -> Packet {
+    let message =
+        Message { topic: topic.into(), payload: Payload::Filler(bytes), tag: MessageTag::NONE };
     Packet::Publish(Publish { level, dup: false, retain: false, message, properties: None })
 }
 
-const ONE: PacketId = PacketId(NonZeroU16::MIN);
+const FIRST_ID: PacketId = PacketId(NonZeroU16::MIN);
 
 proptest! {
     #[test]
     fn every_packet_has_the_length_that_is_counted_and_comes_back(
-        (version, packet) in versioned(),
+        (version, packet) in any_packet(),
     ) {
         let bytes = encode(&packet, version).expect("the strategy makes packets of the version");
         prop_assert_eq!(bytes.len(), packet.encoded_len(version) as usize);
         prop_assert_eq!(bytes[0], packet.first_byte(version));
         let read = decode(&bytes, version).expect("what was written can be read");
-        prop_assert_eq!(read.tag(), Tag::NONE);
+        prop_assert_eq!(read.tag(), MessageTag::NONE);
         prop_assert_eq!(read.id(), packet.id());
         prop_assert_eq!(round_trip(&packet, version), Ok(packet));
     }
@@ -246,7 +248,7 @@ proptest! {
 
     #[test]
     fn one_changed_byte_never_panics(
-        (version, packet) in versioned(),
+        (version, packet) in any_packet(),
         place in any::<proptest::sample::Index>(),
         byte in any::<u8>(),
     ) {
@@ -262,16 +264,16 @@ fn lengths_are_those_of_the_closed_forms() {
     // Topic 20 B, payload 64 B: QoS 0 takes 88 B, QoS 1 with its PUBACK 94, QoS 2 in all 102.
     let topic = "plant/1234/line/temp";
     assert_eq!(topic.len(), 20);
-    let id = ONE;
-    let ack = Ack { id, reason: 0, tag: Tag::NONE };
+    let id = FIRST_ID;
+    let ack = PublishAck { id, reason: 0, tag: MessageTag::NONE };
     for (version, extra) in [(Version::V31, 0), (Version::V311, 0), (Version::V5, 1)] {
-        let bytes = |level| plain(64, level, topic).encoded_len(version);
-        assert_eq!(bytes(Level::AtMostOnce), 88 + extra);
+        let bytes = |level| plain_publish(64, level, topic).encoded_len(version);
+        assert_eq!(bytes(PublishLevel::AtMostOnce), 88 + extra);
         let acks = [Packet::PubRec(ack), Packet::PubRel(ack), Packet::PubComp(ack)];
         let acks: u32 = acks.iter().map(|packet| packet.encoded_len(version)).sum();
         let first_ack = Packet::PubAck(ack).encoded_len(version);
-        assert_eq!(bytes(Level::AtLeastOnce(id)) + first_ack, 94 + extra);
-        assert_eq!(bytes(Level::ExactlyOnce(id)) + acks, 102 + extra);
+        assert_eq!(bytes(PublishLevel::AtLeastOnce(id)) + first_ack, 94 + extra);
+        assert_eq!(bytes(PublishLevel::ExactlyOnce(id)) + acks, 102 + extra);
     }
 }
 
@@ -282,7 +284,7 @@ fn the_remaining_length_takes_a_byte_more_at_its_borders() {
         [(127, 1), (128, 2), (16_383, 2), (16_384, 3), (2_097_151, 3), (2_097_152, 4)]
     {
         // The topic "a" takes three bytes.
-        let packet = plain(remaining - 3, Level::AtMostOnce, "a");
+        let packet = plain_publish(remaining - 3, PublishLevel::AtMostOnce, "a");
         let whole = 1 + length + remaining;
         assert_eq!(packet.encoded_len(Version::V311), whole);
         assert_eq!(round_trip(&packet, Version::V311), Ok(packet));
@@ -298,20 +300,20 @@ fn an_mqtt_3_1_client_says_mqisdp() {
         session_expiry: 0,
         keep_alive: 60,
         will: None,
-        limits: Limits::NONE,
+        limits: ReceiverLimits::NONE,
     }));
     let bytes = encode(&connect, Version::V31).expect("valid");
     assert_eq!(bytes, b"\x10\x13\0\x06MQIsdp\x03\x02\0\x3C\0\x05meter");
     assert_eq!(decode(&bytes, Version::V31), Ok(connect.clone()));
     assert!(matches!(decode(&bytes, Version::V311), Err(WireError::Refused(_))));
     let what = "another protocol version";
-    assert_eq!(encode(&connect, Version::V5), Err(WireError::Unsayable { what }));
+    assert_eq!(encode(&connect, Version::V5), Err(WireError::Unrepresentable { what }));
 }
 
 #[test]
 fn only_mqtt_3_1_writes_the_dup_of_a_repeated_subscribe() {
     let requests = vec![SubscriptionRequest::new("a".into(), QoS::AtMostOnce)];
-    let repeat = Packet::Subscribe(Box::new(Subscribe { id: ONE, dup: true, requests }));
+    let repeat = Packet::Subscribe(Box::new(Subscribe { id: FIRST_ID, dup: true, requests }));
     let first = |version| encode(&repeat, version).expect("valid")[0];
     assert_eq!(first(Version::V31), 0x8A);
     assert_eq!(first(Version::V311), 0x82);
@@ -322,23 +324,25 @@ fn only_mqtt_3_1_writes_the_dup_of_a_repeated_subscribe() {
 }
 
 #[test]
-fn what_a_version_cannot_say_is_refused() {
-    let refused = Ack { id: ONE, reason: 0x97, tag: Tag::NONE };
+fn what_a_version_cannot_express_is_refused() {
+    let refused = PublishAck { id: FIRST_ID, reason: 0x97, tag: MessageTag::NONE };
     for packet in [Packet::PubAck(refused), Packet::PubRec(refused), Packet::Disconnect(4)] {
         let what = "a reason code";
-        assert_eq!(encode(&packet, Version::V311), Err(WireError::Unsayable { what }));
+        assert_eq!(encode(&packet, Version::V311), Err(WireError::Unrepresentable { what }));
         assert!(encode(&packet, Version::V5).is_ok());
     }
-    let present = Packet::ConnAck(ConnAck { session_present: true, code: 0, limits: Limits::NONE });
+    let present =
+        Packet::ConnAck(ConnAck { session_present: true, code: 0, limits: ReceiverLimits::NONE });
     let what = "Session Present";
-    assert_eq!(encode(&present, Version::V31), Err(WireError::Unsayable { what }));
+    assert_eq!(encode(&present, Version::V31), Err(WireError::Unrepresentable { what }));
     assert!(encode(&present, Version::V311).is_ok());
 }
 
 #[test]
 fn a_will_may_have_no_payload() {
     for version in [Version::V31, Version::V311, Version::V5] {
-        let message = Message { topic: "t".into(), payload: Payload::Filler(0), tag: Tag::NONE };
+        let message =
+            Message { topic: "t".into(), payload: Payload::Filler(0), tag: MessageTag::NONE };
         // With a Remaining Length of one byte and of two.
         for client_id in ["c".into(), "c".repeat(200)] {
             let connect = Packet::Connect(Box::new(Connect {
@@ -353,7 +357,7 @@ fn a_will_may_have_no_payload() {
                     retain: false,
                     delay: 0,
                 }),
-                limits: Limits::NONE,
+                limits: ReceiverLimits::NONE,
             }));
             assert_eq!(round_trip(&connect, version), Ok(connect));
         }
@@ -361,8 +365,9 @@ fn a_will_may_have_no_payload() {
 }
 
 #[test]
-fn what_only_5_0_can_say_is_refused_before() {
-    let message = || Message { topic: "t".into(), payload: Payload::Filler(1), tag: Tag::NONE };
+fn what_only_5_0_can_express_is_refused_before() {
+    let message =
+        || Message { topic: "t".into(), payload: Payload::Filler(1), tag: MessageTag::NONE };
     let plain = Connect {
         client_id: "c".into(),
         version: Version::V311,
@@ -370,9 +375,9 @@ fn what_only_5_0_can_say_is_refused_before() {
         session_expiry: 0,
         keep_alive: 0,
         will: None,
-        limits: Limits::NONE,
+        limits: ReceiverLimits::NONE,
     };
-    let limits = Limits { receive_maximum: 7, ..Limits::NONE };
+    let limits = ReceiverLimits { receive_maximum: 7, ..ReceiverLimits::NONE };
     let will = Will { message: message(), qos: QoS::AtLeastOnce, retain: false, delay: 5 };
     let long = Message { payload: Payload::Filler(65_536), ..message() };
     let long = Will { message: long, delay: 0, ..will.clone() };
@@ -387,7 +392,7 @@ fn what_only_5_0_can_say_is_refused_before() {
         (Packet::ConnAck(ConnAck { session_present: false, code: 0, limits }), "limits"),
         (
             Packet::Publish(Publish {
-                level: Level::AtMostOnce,
+                level: PublishLevel::AtMostOnce,
                 dup: false,
                 retain: false,
                 message: message(),
@@ -396,12 +401,16 @@ fn what_only_5_0_can_say_is_refused_before() {
             "properties",
         ),
         (
-            Packet::Subscribe(Box::new(Subscribe { id: ONE, dup: false, requests: vec![request] })),
+            Packet::Subscribe(Box::new(Subscribe {
+                id: FIRST_ID,
+                dup: false,
+                requests: vec![request],
+            })),
             "subscription options",
         ),
     ];
     for (packet, what) in cases {
-        assert_eq!(encode(&packet, Version::V311), Err(WireError::Unsayable { what }));
+        assert_eq!(encode(&packet, Version::V311), Err(WireError::Unrepresentable { what }));
     }
 }
 
@@ -409,30 +418,33 @@ fn what_only_5_0_can_say_is_refused_before() {
 fn a_subscribe_has_one_subscription_identifier() {
     let mut requests = ["a", "b"].map(|it| SubscriptionRequest::new(it.into(), QoS::AtMostOnce));
     requests[1].options.identifier = 7;
-    let subscribe = Subscribe { id: ONE, dup: false, requests: requests.into() };
+    let subscribe = Subscribe { id: FIRST_ID, dup: false, requests: requests.into() };
     let what = "filters with different Subscription Identifiers";
     let packet = Packet::Subscribe(Box::new(subscribe));
-    assert_eq!(encode(&packet, Version::V5), Err(WireError::Unsayable { what }));
+    assert_eq!(encode(&packet, Version::V5), Err(WireError::Unrepresentable { what }));
 }
 
 #[test]
 fn a_topic_that_its_alias_stands_for_costs_nothing() {
     let number = NonZeroU16::MIN;
-    let lengths = [None, Some(Alias::Set(number)), Some(Alias::Use(number))].map(|alias| {
-        let Packet::Publish(publish) = plain(64, Level::AtMostOnce, "plant/1234/line/temp") else {
-            unreachable!("it is one")
-        };
-        let properties = PublishProperties { alias, ..PublishProperties::default() };
-        let properties = Some(Box::new(properties));
-        Packet::Publish(Publish { properties, ..publish }).encoded_len(Version::V5)
-    });
+    let lengths =
+        [None, Some(TopicAlias::Set(number)), Some(TopicAlias::Use(number))].map(|alias| {
+            let Packet::Publish(publish) =
+                plain_publish(64, PublishLevel::AtMostOnce, "plant/1234/line/temp")
+            else {
+                unreachable!("it is one")
+            };
+            let properties = PublishProperties { alias, ..PublishProperties::default() };
+            let properties = Some(Box::new(properties));
+            Packet::Publish(Publish { properties, ..publish }).encoded_len(Version::V5)
+        });
     assert_eq!(lengths, [89, 92, 72]);
 }
 
 #[test]
-fn a_packet_that_mqtt_has_no_room_for_is_refused_before_it_is_written() {
-    for len in [MAX_REMAINING - 2, u32::MAX] {
-        let packet = plain(len, Level::AtMostOnce, "a");
+fn a_packet_larger_than_mqtt_allows_is_refused_before_it_is_written() {
+    for len in [MAX_REMAINING_LENGTH - 2, u32::MAX] {
+        let packet = plain_publish(len, PublishLevel::AtMostOnce, "a");
         assert_eq!(encode(&packet, Version::V311), Err(WireError::TooLarge));
     }
 }
@@ -444,7 +456,7 @@ fn frames_that_are_cut_or_too_long_or_padded_are_refused() {
     for frame in
         [&[][..], &[0xC0], &[0xC0, 0, 0], &[0xC0, 0x80, 0], &[0x30, 0xFF, 0xFF, 0xFF, 0xFF]]
     {
-        assert_eq!(decode(frame, Version::V311), Err(WireError::Frame), "{frame:?}");
+        assert_eq!(decode(frame, Version::V311), Err(WireError::MalformedFrame), "{frame:?}");
     }
     let what = "AUTH";
     assert_eq!(decode(&[0xF0, 0], Version::V5), Err(WireError::NotModelled { what }));

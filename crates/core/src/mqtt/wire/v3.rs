@@ -6,13 +6,16 @@ use flowsdk::mqtt_serde::mqttv3::{
     pubrecv3, pubrelv3, subackv3, subscribev3, unsubackv3, unsubscribev3,
 };
 
-use super::{Others, WireError, read_id, read_level, read_payload, read_qos, write_payload};
-use crate::base::event::{SubscriptionOptions, SubscriptionRequest};
-use crate::base::name::Tag;
-use crate::mqtt::packet::{
-    Ack, ConnAck, Connect, Message, Packet, Publish, SubAck, Subscribe, UnsubAck, Unsubscribe,
+use super::{
+    UnmodelledParts, WireError, read_id, read_level, read_payload, read_qos, write_payload,
 };
-use crate::mqtt::settings::{Limits, Version, Will};
+use crate::base::event::{SubscriptionOptions, SubscriptionRequest};
+use crate::base::name::MessageTag;
+use crate::mqtt::packet::{
+    ConnAck, Connect, Message, Packet, Publish, PublishAck, SubAck, Subscribe, UnsubAck,
+    Unsubscribe,
+};
+use crate::mqtt::settings::{ReceiverLimits, Version, Will};
 
 /// The protocol name and level that CONNECT announces: 3.1 has a name of its own.
 const fn protocol(version: Version) -> (&'static str, u8) {
@@ -22,7 +25,7 @@ const fn protocol(version: Version) -> (&'static str, u8) {
     }
 }
 
-pub(super) fn write(packet: &Packet, version: Version) -> MqttPacket {
+pub(super) fn to_codec(packet: &Packet, version: Version) -> MqttPacket {
     match packet {
         Packet::Connect(connect) => MqttPacket::Connect3(write_connect(connect, version)),
         Packet::ConnAck(ack) => {
@@ -84,19 +87,19 @@ fn write_connect(connect: &Connect, version: Version) -> connectv3::MqttConnect 
     }
 }
 
-pub(super) fn read(
+pub(super) fn from_codec(
     packet: MqttPacket,
     version: Version,
-    others: Others,
+    unmodelled: UnmodelledParts,
 ) -> Result<Packet, WireError> {
     Ok(match packet {
         MqttPacket::Connect3(connect) => {
-            Packet::Connect(Box::new(read_connect(connect, version, others)?))
+            Packet::Connect(Box::new(read_connect(connect, version, unmodelled)?))
         }
         MqttPacket::ConnAck3(ack) => Packet::ConnAck(ConnAck {
             session_present: ack.session_present,
             code: ack.return_code,
-            limits: Limits::NONE,
+            limits: ReceiverLimits::NONE,
         }),
         MqttPacket::Publish3(publish) => Packet::Publish(Publish {
             level: read_level(publish.qos, publish.message_id)?,
@@ -105,7 +108,7 @@ pub(super) fn read(
             message: Message {
                 topic: publish.topic_name.into(),
                 payload: read_payload(publish.payload),
-                tag: Tag::NONE,
+                tag: MessageTag::NONE,
             },
             properties: None,
         }),
@@ -152,17 +155,17 @@ pub(super) fn read(
 fn read_connect(
     connect: connectv3::MqttConnect,
     version: Version,
-    others: Others,
+    unmodelled: UnmodelledParts,
 ) -> Result<Connect, WireError> {
     if (connect.protocol_name.as_str(), connect.protocol_version) != protocol(version) {
         return Err(WireError::Refused("a CONNECT of another version".into()));
     }
     if connect.username.is_some() || connect.password.is_some() {
-        others.pass("credentials")?;
+        unmodelled.check_unmodelled("credentials")?;
     }
     let will = connect.will.map(|will| {
         let (topic, payload) = (will.topic.into(), read_payload(will.message));
-        let message = Message { topic, payload, tag: Tag::NONE };
+        let message = Message { topic, payload, tag: MessageTag::NONE };
         Ok(Will { message, qos: read_qos(will.qos)?, retain: will.retain, delay: 0 })
     });
     Ok(Connect {
@@ -172,10 +175,10 @@ fn read_connect(
         session_expiry: 0,
         keep_alive: connect.keep_alive,
         will: will.transpose()?,
-        limits: Limits::NONE,
+        limits: ReceiverLimits::NONE,
     })
 }
 
-fn read_ack(id: u16) -> Result<Ack, WireError> {
-    Ok(Ack { id: read_id(id)?, reason: 0, tag: Tag::NONE })
+fn read_ack(id: u16) -> Result<PublishAck, WireError> {
+    Ok(PublishAck { id: read_id(id)?, reason: 0, tag: MessageTag::NONE })
 }

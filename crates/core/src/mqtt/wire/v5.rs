@@ -13,23 +13,25 @@ use flowsdk::mqtt_serde::mqttv5::{
 };
 use flowsdk::mqtt_serde::parser::ParseOk;
 
-use super::{Others, WireError, read_id, read_level, read_payload, read_qos, write_payload};
-use crate::base::event::{RetainHandling, SubscriptionOptions, SubscriptionRequest};
-use crate::base::name::{Kind, Tag};
-use crate::mqtt::packet::{
-    Ack, Alias, ConnAck, Connect, Message, Packet, Publish, PublishProperties, SubAck, Subscribe,
-    UnsubAck, Unsubscribe,
+use super::{
+    UnmodelledParts, WireError, read_id, read_level, read_payload, read_qos, write_payload,
 };
-use crate::mqtt::settings::{Limits, Version, Will};
+use crate::base::event::{RetainHandling, SubscriptionOptions, SubscriptionRequest};
+use crate::base::name::{MessageTag, PacketKind};
+use crate::mqtt::packet::{
+    ConnAck, Connect, Message, Packet, Publish, PublishAck, PublishProperties, SubAck, Subscribe,
+    TopicAlias, UnsubAck, Unsubscribe,
+};
+use crate::mqtt::settings::{ReceiverLimits, Version, Will};
 
 /// The protocol level that CONNECT announces.
-const LEVEL: u8 = 5;
+const PROTOCOL_LEVEL: u8 = 5;
 /// What is said of a property that bears on nothing here.
-const OTHER_PROPERTY: &str = "a property";
+const UNMODELLED_PROPERTY: &str = "a property";
 
-pub(super) fn write(packet: &Packet) -> MqttPacket {
+pub(super) fn to_codec(packet: &Packet) -> MqttPacket {
     let none = Vec::new;
-    let parts = |ack: &Ack| (ack.id.0.get(), ack.reason);
+    let parts = |ack: &PublishAck| (ack.id.0.get(), ack.reason);
     match packet {
         Packet::Connect(connect) => MqttPacket::Connect5(write_connect(connect)),
         Packet::ConnAck(ack) => {
@@ -93,7 +95,7 @@ fn write_connect(connect: &Connect) -> connectv5::MqttConnect {
     });
     connectv5::MqttConnect {
         protocol_name: "MQTT".to_owned(),
-        protocol_version: LEVEL,
+        protocol_version: PROTOCOL_LEVEL,
         keep_alive: connect.keep_alive,
         client_id: connect.client_id.to_string(),
         will,
@@ -105,16 +107,16 @@ fn write_connect(connect: &Connect) -> connectv5::MqttConnect {
 }
 
 /// The limits that differ from what holds where nothing is said.
-fn write_limits(limits: Limits) -> Vec<Property> {
-    let Limits { receive_maximum, max_packet_size, topic_alias_maximum } = limits;
+fn write_limits(limits: ReceiverLimits) -> Vec<Property> {
+    let ReceiverLimits { receive_maximum, max_packet_size, topic_alias_maximum } = limits;
     let mut properties = Vec::new();
-    if receive_maximum != Limits::NONE.receive_maximum {
+    if receive_maximum != ReceiverLimits::NONE.receive_maximum {
         properties.push(Property::ReceiveMaximum(receive_maximum));
     }
-    if max_packet_size != Limits::NONE.max_packet_size {
+    if max_packet_size != ReceiverLimits::NONE.max_packet_size {
         properties.push(Property::MaximumPacketSize(max_packet_size));
     }
-    if topic_alias_maximum != Limits::NONE.topic_alias_maximum {
+    if topic_alias_maximum != ReceiverLimits::NONE.topic_alias_maximum {
         properties.push(Property::TopicAliasMaximum(topic_alias_maximum));
     }
     properties
@@ -123,17 +125,17 @@ fn write_limits(limits: Limits) -> Vec<Property> {
 fn write_publish(publish: &Publish) -> publishv5::MqttPublish {
     let mut topic_name = publish.message.topic.to_string();
     let mut properties = Vec::new();
-    if let Some(said) = &publish.properties {
-        properties.extend(said.expiry.map(Property::MessageExpiryInterval));
-        match said.alias {
+    if let Some(values) = &publish.properties {
+        properties.extend(values.expiry.map(Property::MessageExpiryInterval));
+        match values.alias {
             None => {}
-            Some(Alias::Set(number)) => properties.push(Property::TopicAlias(number.get())),
-            Some(Alias::Use(number)) => {
+            Some(TopicAlias::Set(number)) => properties.push(Property::TopicAlias(number.get())),
+            Some(TopicAlias::Use(number)) => {
                 topic_name.clear();
                 properties.push(Property::TopicAlias(number.get()));
             }
         }
-        let ids = said.subscription_ids.iter();
+        let ids = values.subscription_ids.iter();
         properties.extend(ids.map(|&id| Property::SubscriptionIdentifier(id)));
     }
     publishv5::MqttPublish {
@@ -174,41 +176,46 @@ fn write_subscribe(subscribe: &Subscribe) -> subscribev5::MqttSubscribe {
     subscribev5::MqttSubscribe::new(subscribe.id.0.get(), subscriptions.collect(), properties)
 }
 
-pub(super) fn read(packet: MqttPacket, others: Others) -> Result<Packet, WireError> {
+pub(super) fn from_codec(
+    packet: MqttPacket,
+    unmodelled: UnmodelledParts,
+) -> Result<Packet, WireError> {
     Ok(match packet {
-        MqttPacket::Connect5(connect) => Packet::Connect(Box::new(read_connect(connect, others)?)),
+        MqttPacket::Connect5(connect) => {
+            Packet::Connect(Box::new(read_connect(connect, unmodelled)?))
+        }
         MqttPacket::ConnAck5(ack) => {
             let properties = ack.properties.unwrap_or_default();
-            let mut limits = Limits::NONE;
+            let mut limits = ReceiverLimits::NONE;
             for property in &properties {
-                read_limit(&mut limits, property, others)?;
+                read_limit(&mut limits, property, unmodelled)?;
             }
             let session_present = ack.session_present;
             Packet::ConnAck(ConnAck { session_present, code: ack.reason_code, limits })
         }
-        MqttPacket::Publish5(publish) => Packet::Publish(read_publish(publish, others)?),
+        MqttPacket::Publish5(publish) => Packet::Publish(read_publish(publish, unmodelled)?),
         MqttPacket::PubAck5(ack) => {
-            Packet::PubAck(read_ack(ack.packet_id, ack.reason_code, &ack.properties, others)?)
+            Packet::PubAck(read_ack(ack.packet_id, ack.reason_code, &ack.properties, unmodelled)?)
         }
         MqttPacket::PubRec5(ack) => {
-            Packet::PubRec(read_ack(ack.packet_id, ack.reason_code, &ack.properties, others)?)
+            Packet::PubRec(read_ack(ack.packet_id, ack.reason_code, &ack.properties, unmodelled)?)
         }
         MqttPacket::PubRel5(ack) => {
-            Packet::PubRel(read_ack(ack.packet_id, ack.reason_code, &ack.properties, others)?)
+            Packet::PubRel(read_ack(ack.packet_id, ack.reason_code, &ack.properties, unmodelled)?)
         }
         MqttPacket::PubComp5(ack) => {
-            Packet::PubComp(read_ack(ack.packet_id, ack.reason_code, &ack.properties, others)?)
+            Packet::PubComp(read_ack(ack.packet_id, ack.reason_code, &ack.properties, unmodelled)?)
         }
         MqttPacket::Subscribe5(subscribe) => {
-            Packet::Subscribe(Box::new(read_subscribe(subscribe, others)?))
+            Packet::Subscribe(Box::new(read_subscribe(subscribe, unmodelled)?))
         }
         MqttPacket::SubAck5(ack) => {
-            check_none(&ack.properties, others)?;
+            check_no_properties(&ack.properties, unmodelled)?;
             let id = read_id(ack.packet_id)?;
             Packet::SubAck(Box::new(SubAck { id, codes: ack.reason_codes }))
         }
         MqttPacket::Unsubscribe5(unsubscribe) => {
-            check_none(&unsubscribe.properties, others)?;
+            check_no_properties(&unsubscribe.properties, unmodelled)?;
             Packet::Unsubscribe(Box::new(Unsubscribe {
                 id: read_id(unsubscribe.packet_id)?,
                 dup: false,
@@ -216,33 +223,36 @@ pub(super) fn read(packet: MqttPacket, others: Others) -> Result<Packet, WireErr
             }))
         }
         MqttPacket::UnsubAck5(ack) => {
-            check_none(&ack.properties, others)?;
+            check_no_properties(&ack.properties, unmodelled)?;
             let id = read_id(ack.packet_id)?;
             Packet::UnsubAck(Box::new(UnsubAck { id, codes: ack.reason_codes }))
         }
         MqttPacket::PingReq5(_) => Packet::PingReq,
         MqttPacket::PingResp5(_) => Packet::PingResp,
         MqttPacket::Disconnect5(disconnect) => {
-            check_none(&disconnect.properties, others)?;
+            check_no_properties(&disconnect.properties, unmodelled)?;
             Packet::Disconnect(disconnect.reason_code)
         }
         _ => return Err(WireError::Refused("a packet of another version".into())),
     })
 }
 
-fn read_connect(connect: connectv5::MqttConnect, others: Others) -> Result<Connect, WireError> {
-    if connect.protocol_version != LEVEL {
+fn read_connect(
+    connect: connectv5::MqttConnect,
+    unmodelled: UnmodelledParts,
+) -> Result<Connect, WireError> {
+    if connect.protocol_version != PROTOCOL_LEVEL {
         return Err(WireError::Refused("a CONNECT of another version".into()));
     }
     if connect.username.is_some() || connect.password.is_some() {
-        others.pass("credentials")?;
+        unmodelled.check_unmodelled("credentials")?;
     }
     let mut session_expiry = 0;
-    let mut limits = Limits::NONE;
+    let mut limits = ReceiverLimits::NONE;
     for property in &connect.properties {
         match property {
             Property::SessionExpiryInterval(seconds) => session_expiry = *seconds,
-            other => read_limit(&mut limits, other, others)?,
+            other => read_limit(&mut limits, other, unmodelled)?,
         }
     }
     Ok(Connect {
@@ -251,17 +261,21 @@ fn read_connect(connect: connectv5::MqttConnect, others: Others) -> Result<Conne
         clean: connect.clean_start,
         session_expiry,
         keep_alive: connect.keep_alive,
-        will: connect.will.map(|will| read_will(will, others)).transpose()?,
+        will: connect.will.map(|will| read_will(will, unmodelled)).transpose()?,
         limits,
     })
 }
 
-fn read_limit(limits: &mut Limits, property: &Property, others: Others) -> Result<(), WireError> {
+fn read_limit(
+    limits: &mut ReceiverLimits,
+    property: &Property,
+    unmodelled: UnmodelledParts,
+) -> Result<(), WireError> {
     match *property {
         Property::ReceiveMaximum(limit) => limits.receive_maximum = limit,
         Property::MaximumPacketSize(limit) => limits.max_packet_size = limit,
         Property::TopicAliasMaximum(limit) => limits.topic_alias_maximum = limit,
-        _ => others.pass(OTHER_PROPERTY)?,
+        _ => unmodelled.check_unmodelled(UNMODELLED_PROPERTY)?,
     }
     Ok(())
 }
@@ -269,15 +283,15 @@ fn read_limit(limits: &mut Limits, property: &Property, others: Others) -> Resul
 /// Reads a CONNECT whose will has no payload, which the codec refuses and MQTT 5.0 allows
 /// (section 3.1.3.4): with one byte more, which is taken away again. `None` if the frame is
 /// anything else. No user name comes after the will: none is modelled.
-pub(super) fn parse_empty_will(bytes: &[u8]) -> Option<MqttPacket> {
+pub(super) fn parse_connect_with_empty_will(bytes: &[u8]) -> Option<MqttPacket> {
     let (&first, rest) = bytes.split_first()?;
     let length = 1 + rest.iter().position(|byte| byte & 0x80 == 0)?;
     let body = rest.get(length..)?.strip_suffix(&[0, 0])?;
-    if first >> 4 != Kind::Connect as u8 {
+    if first >> 4 != PacketKind::Connect as u8 {
         return None;
     }
     let mut filled = vec![first];
-    write_length(&mut filled, body.len() + 3);
+    write_remaining_length(&mut filled, body.len() + 3);
     filled.extend(body);
     filled.extend([0, 1, 0]);
     let Ok(ParseOk::Packet(MqttPacket::Connect5(mut connect), consumed)) =
@@ -294,7 +308,7 @@ pub(super) fn parse_empty_will(bytes: &[u8]) -> Option<MqttPacket> {
 }
 
 /// Writes a Remaining Length as a variable byte integer (MQTT 5.0, section 1.5.5).
-fn write_length(bytes: &mut Vec<u8>, mut length: usize) {
+fn write_remaining_length(bytes: &mut Vec<u8>, mut length: usize) {
     while length > 0x7F {
         bytes.extend((length & 0x7F).to_le_bytes().first().map(|low| low | 0x80));
         length >>= 7;
@@ -302,23 +316,26 @@ fn write_length(bytes: &mut Vec<u8>, mut length: usize) {
     bytes.extend(length.to_le_bytes().first());
 }
 
-fn read_will(will: willv5::Will, others: Others) -> Result<Will, WireError> {
+fn read_will(will: willv5::Will, unmodelled: UnmodelledParts) -> Result<Will, WireError> {
     let delay = will.properties.will_delay_interval;
     let modelled =
         willv5::WillProperties { will_delay_interval: delay, ..willv5::WillProperties::default() };
     if will.properties != modelled {
-        others.pass(OTHER_PROPERTY)?;
+        unmodelled.check_unmodelled(UNMODELLED_PROPERTY)?;
     }
     let (topic, payload) = (will.will_topic.into(), read_payload(will.will_message));
     Ok(Will {
-        message: Message { topic, payload, tag: Tag::NONE },
+        message: Message { topic, payload, tag: MessageTag::NONE },
         qos: read_qos(will.will_qos)?,
         retain: will.will_retain,
         delay: delay.unwrap_or(0),
     })
 }
 
-fn read_publish(publish: publishv5::MqttPublish, others: Others) -> Result<Publish, WireError> {
+fn read_publish(
+    publish: publishv5::MqttPublish,
+    unmodelled: UnmodelledParts,
+) -> Result<Publish, WireError> {
     let mut properties = PublishProperties::default();
     for property in &publish.properties {
         match *property {
@@ -328,10 +345,11 @@ fn read_publish(publish: publishv5::MqttPublish, others: Others) -> Result<Publi
                 let number = NonZeroU16::new(number)
                     .ok_or_else(|| WireError::Refused("topic alias 0".into()))?;
                 let is_known = publish.topic_name.is_empty();
-                let alias = if is_known { Alias::Use(number) } else { Alias::Set(number) };
+                let alias =
+                    if is_known { TopicAlias::Use(number) } else { TopicAlias::Set(number) };
                 properties.alias = Some(alias);
             }
-            _ => others.pass(OTHER_PROPERTY)?,
+            _ => unmodelled.check_unmodelled(UNMODELLED_PROPERTY)?,
         }
     }
     Ok(Publish {
@@ -341,7 +359,7 @@ fn read_publish(publish: publishv5::MqttPublish, others: Others) -> Result<Publi
         message: Message {
             topic: publish.topic_name.into(),
             payload: read_payload(publish.payload),
-            tag: Tag::NONE,
+            tag: MessageTag::NONE,
         },
         properties: (properties != PublishProperties::default()).then(|| Box::new(properties)),
     })
@@ -349,13 +367,13 @@ fn read_publish(publish: publishv5::MqttPublish, others: Others) -> Result<Publi
 
 fn read_subscribe(
     subscribe: subscribev5::MqttSubscribe,
-    others: Others,
+    unmodelled: UnmodelledParts,
 ) -> Result<Subscribe, WireError> {
     let mut identifier = 0;
     for property in &subscribe.properties {
         match *property {
             Property::SubscriptionIdentifier(id) if identifier == 0 => identifier = id,
-            _ => others.pass(OTHER_PROPERTY)?,
+            _ => unmodelled.check_unmodelled(UNMODELLED_PROPERTY)?,
         }
     }
     let requests = subscribe.subscriptions.into_iter().map(|subscription| {
@@ -381,12 +399,15 @@ fn read_ack(
     id: u16,
     reason: u8,
     properties: &[Property],
-    others: Others,
-) -> Result<Ack, WireError> {
-    check_none(properties, others)?;
-    Ok(Ack { id: read_id(id)?, reason, tag: Tag::NONE })
+    unmodelled: UnmodelledParts,
+) -> Result<PublishAck, WireError> {
+    check_no_properties(properties, unmodelled)?;
+    Ok(PublishAck { id: read_id(id)?, reason, tag: MessageTag::NONE })
 }
 
-const fn check_none(properties: &[Property], others: Others) -> Result<(), WireError> {
-    if properties.is_empty() { Ok(()) } else { others.pass(OTHER_PROPERTY) }
+const fn check_no_properties(
+    properties: &[Property],
+    unmodelled: UnmodelledParts,
+) -> Result<(), WireError> {
+    if properties.is_empty() { Ok(()) } else { unmodelled.check_unmodelled(UNMODELLED_PROPERTY) }
 }

@@ -12,10 +12,11 @@ use super::RadioSettings;
 use crate::base::time::Span;
 
 /// A named preset.
-pub type Preset = (&'static str, fn() -> RadioSettings);
+pub type RadioPreset = (&'static str, fn() -> RadioSettings);
 
 /// Every preset by the name that scenarios use.
-pub const ALL: [Preset; 4] = [("lte-m", lte_m), ("nb-iot", nb_iot), ("wifi", wifi), ("ble", ble)];
+pub const ALL: [RadioPreset; 4] =
+    [("lte-m", lte_m), ("nb-iot", nb_iot), ("wifi", wifi), ("ble", ble)];
 
 /// The preset with this name.
 #[must_use]

@@ -40,8 +40,8 @@ fn assert_near(found: f64, expected: f64) {
 #[test]
 fn one_packet_pays_for_waking_up_the_tail_and_paging() {
     let mut radio = Radio::new(settings());
-    radio.sends(at(100), 8);
-    let used = radio.used(at(200));
+    radio.send(at(100), 8);
+    let used = radio.usage(at(200));
     // Asleep to 100, wakes to 102, sends to 103, tail to 113, paging to 133, asleep to 200.
     assert_eq!(millis(&used), [1_000, 0, 2_000, 10_000, 20_000, 167_000]);
     assert_near(used.energy(), 1.0 + 0.6 + 1.0 + 0.2 + 0.167);
@@ -52,11 +52,11 @@ fn one_packet_pays_for_waking_up_the_tail_and_paging() {
 #[test]
 fn a_packet_in_the_tail_begins_it_anew_and_one_while_it_is_paged_wakes_it_again() {
     let mut radio = Radio::new(settings());
-    radio.sends(at(0), 8);
-    radio.receives(at(8), 16);
+    radio.send(at(0), 8);
+    radio.receive(at(8), 16);
     // Tail from 3 to 8, receives to 10, tail to 20, paging to 25.
-    radio.sends(at(25), 8);
-    let used = radio.used(at(28));
+    radio.send(at(25), 8);
+    let used = radio.usage(at(28));
     assert_eq!(millis(&used), [2_000, 2_000, 4_000, 15_000, 5_000, 0]);
     assert_eq!(used.wakes, 2);
 }
@@ -64,27 +64,27 @@ fn a_packet_in_the_tail_begins_it_anew_and_one_while_it_is_paged_wakes_it_again(
 #[test]
 fn packets_at_one_time_follow_each_other() {
     let mut radio = Radio::new(settings());
-    radio.sends(at(0), 8);
-    radio.sends(at(0), 8);
-    radio.receives(at(1), 8);
-    let used = radio.used(at(3));
+    radio.send(at(0), 8);
+    radio.send(at(0), 8);
+    radio.receive(at(1), 8);
+    let used = radio.usage(at(3));
     assert_eq!(millis(&used), [2_000, 1_000, 2_000, 0, 0, 0], "begun is counted to its end");
     assert_eq!(used.wakes, 1);
 }
 
 #[test]
-fn what_was_before_the_restart_costs_nothing_and_keeps_the_radio_awake() {
+fn resetting_the_counters_drops_past_costs_and_keeps_the_radio_awake() {
     let mut radio = Radio::new(settings());
-    radio.sends(at(0), 8);
-    radio.restart(at(5));
-    radio.sends(at(6), 8);
-    let used = radio.used(at(7));
+    radio.send(at(0), 8);
+    radio.reset_counters(at(5));
+    radio.send(at(6), 8);
+    let used = radio.usage(at(7));
     assert_eq!(millis(&used), [1_000, 0, 0, 1_000, 0, 0]);
     assert_eq!(used.wakes, 0);
 }
 
 #[test]
-fn a_sleeper_that_listens_pays_for_it_and_a_battery_loses_charge_by_itself() {
+fn a_sleeping_radio_that_listens_pays_for_it_and_a_battery_self_discharges() {
     let listens = RadioSettings {
         listen_every: Span::from_secs(1),
         listen: Span::from_millis(100),
@@ -92,7 +92,7 @@ fn a_sleeper_that_listens_pays_for_it_and_a_battery_loses_charge_by_itself() {
         self_discharge: 0.02,
         ..settings()
     };
-    let used = Radio::new(listens).used(at(1_000));
+    let used = Radio::new(listens).usage(at(1_000));
     assert_near(used.watts().unwrap(), 0.001 + 0.499 * 0.1);
     let years = used.battery_years().unwrap();
     let year = 365.0 * 86_400.0;
@@ -104,10 +104,10 @@ fn a_ping_every_minute_costs_an_nb_iot_radio_more_than_a_message_every_hour() {
     let day = |every: u64| {
         let mut radio = Radio::new(presets::by_name("nb-iot").unwrap());
         for second in (0..86_400).step_by(usize::try_from(every).unwrap()) {
-            radio.sends(at(second), 42);
-            radio.receives(at(second + 2), 42);
+            radio.send(at(second), 42);
+            radio.receive(at(second + 2), 42);
         }
-        radio.used(at(86_400)).energy()
+        radio.usage(at(86_400)).energy()
     };
     assert!(day(60) > 40.0 * day(3_600), "{} and {}", day(60), day(3_600));
 }
@@ -117,24 +117,24 @@ fn presets_can_be_simulated() {
     for (name, settings) in presets::ALL {
         let settings = settings();
         assert!(settings.up > 0 && settings.down > 0, "{name}");
-        assert!(settings.watts(State::Sleep) < settings.watts(State::Receive), "{name}");
+        assert!(settings.watts(RadioState::Sleep) < settings.watts(RadioState::Receive), "{name}");
     }
 }
 
 /// One step of the walk: in which state each millisecond is, from the packets alone.
-fn walk(packets: &[(u64, bool, u32)], end: u64) -> ([u64; 6], u64) {
-    let it = settings();
+fn simulate_by_millisecond(packets: &[(u64, bool, u32)], end: u64) -> ([u64; 6], u64) {
+    let settings = settings();
     let millis = |span: Span| span.as_nanos() / 1_000_000;
-    let (mut busy, mut wakes): (Vec<(u64, State)>, u64) = (Vec::new(), 0);
+    let (mut busy, mut wakes): (Vec<(u64, RadioState)>, u64) = (Vec::new(), 0);
     for (at, up, bytes) in packets {
         let free = busy.last().map_or(0, |(last, _)| last + 1);
         let mut next = free.max(*at);
-        if busy.is_empty() || *at > free + millis(it.tail) {
+        if busy.is_empty() || *at > free + millis(settings.tail) {
             wakes += 1;
-            busy.extend((0..millis(it.wake)).map(|nth| (next + nth, State::Wake)));
-            next += millis(it.wake);
+            busy.extend((0..millis(settings.wake)).map(|nth| (next + nth, RadioState::Wake)));
+            next += millis(settings.wake);
         }
-        let state = if *up { State::Transmit } else { State::Receive };
+        let state = if *up { RadioState::Transmit } else { RadioState::Receive };
         busy.extend((0..u64::from(*bytes) * 125).map(|nth| (next + nth, state)));
     }
     let end = end.max(busy.last().map_or(0, |(last, _)| last + 1));
@@ -147,9 +147,11 @@ fn walk(packets: &[(u64, bool, u32)], end: u64) -> ([u64; 6], u64) {
                 quiet_since = Some(milli + 1);
                 state
             }
-            (None, Some(since)) if milli < since + millis(it.tail) => State::Tail,
-            (None, Some(since)) if milli < since + millis(it.tail + it.paging) => State::Paging,
-            (None, _) => State::Sleep,
+            (None, Some(since)) if milli < since + millis(settings.tail) => RadioState::Tail,
+            (None, Some(since)) if milli < since + millis(settings.tail + settings.paging) => {
+                RadioState::Paging
+            }
+            (None, _) => RadioState::Sleep,
         };
         sums[state as usize] += 1;
     }
@@ -160,7 +162,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn the_sums_are_those_of_a_walk_over_time(
+    fn the_sums_match_a_millisecond_by_millisecond_simulation(
         gaps in prop::collection::vec((0_u64..40_000, any::<bool>(), 1_u32..40), 0..12),
         rest in 0_u64..50_000,
     ) {
@@ -176,16 +178,16 @@ proptest! {
         let time = |millis: u64| Time::from_nanos(millis * 1_000_000);
         let mut radio = Radio::new(settings());
         for (at, up, bytes) in &packets {
-            if *up { radio.sends(time(*at), *bytes) } else { radio.receives(time(*at), *bytes) }
+            if *up { radio.send(time(*at), *bytes) } else { radio.receive(time(*at), *bytes) }
         }
-        let used = radio.used(time(end));
-        let (sums, wakes) = walk(&packets, end);
+        let used = radio.usage(time(end));
+        let (sums, wakes) = simulate_by_millisecond(&packets, end);
         prop_assert_eq!(millis(&used), sums);
         prop_assert_eq!(used.wakes, wakes);
         let span: u64 = sums.iter().sum();
         prop_assert!(span >= end);
         let joules: f64 =
-            State::ALL.iter().map(|s| settings().watts(*s) * float(sums[*s as usize]) / 1e3).sum();
+            RadioState::ALL.iter().map(|s| settings().watts(*s) * to_f64(sums[*s as usize]) / 1e3).sum();
         prop_assert!((used.energy() - joules).abs() < 1e-9);
     }
 }

@@ -10,34 +10,35 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::base::name::{Tag, Transmission};
+use crate::base::name::{MessageTag, Transmission};
 use crate::base::time::Span;
 use crate::mqtt::packet::{
-    Alias, Connect, Level, Message, Packet, PacketId, Payload, Publish, PublishProperties,
+    Connect, Message, Packet, PacketId, Payload, Publish, PublishLevel, PublishProperties,
+    TopicAlias,
 };
 use crate::mqtt::settings::Version;
 use crate::mqtt::wire::{self, WireError};
-use crate::shell::{Carrier, Framed, Gone, Limits};
+use crate::shell::{Framed, PacketTransport, TransportClosed, TransportLimits};
 
 /// What is written comes out again, in pieces: each read and write takes so many bytes, in turn,
 /// and none at all where that is 0.
 #[derive(Debug, Default)]
-struct Loop {
+struct Loopback {
     bytes: VecDeque<u8>,
     pieces: Vec<usize>,
     turn: usize,
     /// Whether nothing more comes, instead of nothing yet.
     has_ended: bool,
     /// How many bytes fit.
-    room: Option<usize>,
+    capacity: Option<usize>,
 }
 
-impl Loop {
-    fn of(bytes: &[u8]) -> Self {
+impl Loopback {
+    fn with_bytes(bytes: &[u8]) -> Self {
         Self { bytes: bytes.iter().copied().collect(), ..Self::default() }
     }
 
-    fn piece(&mut self, cx: &Context<'_>) -> Poll<usize> {
+    fn next_piece(&mut self, cx: &Context<'_>) -> Poll<usize> {
         self.turn += 1;
         match self.pieces.get(self.turn % self.pieces.len().max(1)) {
             None => Poll::Ready(usize::MAX),
@@ -50,13 +51,13 @@ impl Loop {
     }
 }
 
-impl AsyncRead for Loop {
+impl AsyncRead for Loopback {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Poll::Ready(piece) = self.piece(cx) else { return Poll::Pending };
+        let Poll::Ready(piece) = self.next_piece(cx) else { return Poll::Pending };
         if self.bytes.is_empty() && !self.has_ended {
             return Poll::Pending;
         }
@@ -67,14 +68,14 @@ impl AsyncRead for Loop {
     }
 }
 
-impl AsyncWrite for Loop {
+impl AsyncWrite for Loopback {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let Poll::Ready(piece) = self.piece(cx) else { return Poll::Pending };
-        let room = self.room.map_or(usize::MAX, |room| room - self.bytes.len());
+        let Poll::Ready(piece) = self.next_piece(cx) else { return Poll::Pending };
+        let room = self.capacity.map_or(usize::MAX, |room| room - self.bytes.len());
         if room == 0 {
             return Poll::Pending;
         }
@@ -93,42 +94,42 @@ impl AsyncWrite for Loop {
     }
 }
 
-fn limits() -> Limits {
-    Limits {
-        max_packet: 1000,
+fn limits() -> TransportLimits {
+    TransportLimits {
+        max_packet_size: 1000,
         topic_alias_maximum: 2,
-        pause_above: 20,
+        pause_reading_above: 20,
         close_above: 40,
-        ..Limits::default()
+        ..TransportLimits::default()
     }
 }
 
-fn client(stream: Loop) -> Framed<Loop> {
+fn client(stream: Loopback) -> Framed<Loopback> {
     Framed::of_client(stream, Version::V5, limits(), ())
 }
 
-fn broker(stream: Loop) -> Framed<Loop> {
+fn broker(stream: Loopback) -> Framed<Loopback> {
     Framed::of_broker(stream, limits(), ())
 }
 
-fn receive(carrier: &mut impl Carrier) -> Poll<Result<Packet, Gone>> {
+fn receive(carrier: &mut impl PacketTransport) -> Poll<Result<Packet, TransportClosed>> {
     let received = carrier.poll_receive(&mut Context::from_waker(Waker::noop()));
     received.map(|received| received.map(|(packet, _)| packet))
 }
 
-fn publish(topic: &str, payload: &[u8], alias: Option<Alias>) -> Packet {
+fn publish(topic: &str, payload: &[u8], alias: Option<TopicAlias>) -> Packet {
     let properties = alias.map(|alias| {
         Box::new(PublishProperties { alias: Some(alias), ..PublishProperties::default() })
     });
     let id = PacketId(NonZeroU16::new(7).unwrap());
     Packet::Publish(Publish {
-        level: Level::ExactlyOnce(id),
+        level: PublishLevel::ExactlyOnce(id),
         dup: false,
         retain: false,
         message: Message {
             topic: topic.into(),
             payload: Payload::Bytes(payload.into()),
-            tag: Tag::NONE,
+            tag: MessageTag::NONE,
         },
         properties,
     })
@@ -142,7 +143,7 @@ fn connect(version: Version) -> Packet {
         session_expiry: 0,
         keep_alive: 0,
         will: None,
-        limits: crate::mqtt::settings::Limits::NONE,
+        limits: crate::mqtt::settings::ReceiverLimits::NONE,
     }))
 }
 
@@ -158,8 +159,8 @@ proptest! {
     ) {
         prop_assume!(pieces.iter().any(|piece| *piece > 0));
         let pieces = [pieces, vec![1]].concat();
-        let wide = Limits { pause_above: usize::MAX, close_above: usize::MAX, ..limits() };
-        let stream = Loop { pieces, ..Loop::default() };
+        let wide = TransportLimits { pause_reading_above: usize::MAX, close_above: usize::MAX, ..limits() };
+        let stream = Loopback { pieces, ..Loopback::default() };
         let mut carrier = Framed::of_client(stream, Version::V5, wide, ());
         let mut expected: VecDeque<_> =
             payloads.iter().map(|payload| publish("t", payload, None)).collect();
@@ -181,22 +182,22 @@ fn a_frame_that_is_too_long_is_refused_by_its_header() {
     let mut bytes = bytes_of(&publish("t", &[1; 2000], None));
     let bytes_long = u32::try_from(bytes.len()).unwrap();
     bytes.truncate(3);
-    let too_large = Gone::TooLarge { bytes: bytes_long, limit: 1000 };
-    assert_eq!(receive(&mut client(Loop::of(&bytes))), Poll::Ready(Err(too_large)));
+    let too_large = TransportClosed::TooLarge { bytes: bytes_long, limit: 1000 };
+    assert_eq!(receive(&mut client(Loopback::with_bytes(&bytes))), Poll::Ready(Err(too_large)));
 }
 
 #[test]
 fn nothing_is_read_beyond_a_packet() {
     let two = [bytes_of(&Packet::PingResp), bytes_of(&publish("t", &[1; 50], None))].concat();
-    let mut carrier = client(Loop::of(&two));
+    let mut carrier = client(Loopback::with_bytes(&two));
     assert_eq!(receive(&mut carrier), Poll::Ready(Ok(Packet::PingResp)));
     assert_eq!(carrier.stream.bytes.len(), two.len() - 2);
 }
 
 #[test]
 fn memory_is_taken_for_what_came_and_not_for_what_a_header_claims() {
-    let wide = Limits { max_packet: u32::MAX, ..limits() };
-    let claims = Loop::of(&[0x30, 0xFF, 0xFF, 0xFF, 0x7F, 0, 1, b't']);
+    let wide = TransportLimits { max_packet_size: u32::MAX, ..limits() };
+    let claims = Loopback::with_bytes(&[0x30, 0xFF, 0xFF, 0xFF, 0x7F, 0, 1, b't']);
     let mut carrier = Framed::of_client(claims, Version::V5, wide, ());
     assert_eq!(receive(&mut carrier), Poll::Pending);
     assert!(carrier.frame.capacity() < 100, "{}", carrier.frame.capacity());
@@ -204,28 +205,31 @@ fn memory_is_taken_for_what_came_and_not_for_what_a_header_claims() {
 
 #[test]
 fn a_length_of_more_than_four_bytes_is_malformed() {
-    let malformed = Poll::Ready(Err(Gone::Malformed(WireError::Frame)));
+    let malformed = Poll::Ready(Err(TransportClosed::Malformed(WireError::MalformedFrame)));
     for length in [&[0x80, 0x80, 0x80, 0x80, 0x01][..], &[0x80, 0x00]] {
         let bytes = [&[0x30], length].concat();
-        assert_eq!(receive(&mut client(Loop::of(&bytes))), malformed);
+        assert_eq!(receive(&mut client(Loopback::with_bytes(&bytes))), malformed);
     }
-    let unfinished = Loop::of(&[0x30, 0x80, 0x80, 0x80]);
+    let unfinished = Loopback::with_bytes(&[0x30, 0x80, 0x80, 0x80]);
     assert_eq!(receive(&mut client(unfinished)), Poll::Pending);
 }
 
 #[test]
 fn garbage_is_malformed() {
     for bytes in [&[0xF0, 0x00][..], &[0x00, 0x00], &[0x32, 0x03, 0, 1, b't']] {
-        let received = receive(&mut client(Loop::of(bytes)));
-        assert!(matches!(received, Poll::Ready(Err(Gone::Malformed(_)))), "{bytes:?} {received:?}");
+        let received = receive(&mut client(Loopback::with_bytes(bytes)));
+        assert!(
+            matches!(received, Poll::Ready(Err(TransportClosed::Malformed(_)))),
+            "{bytes:?} {received:?}"
+        );
     }
 }
 
 #[test]
 fn an_end_between_packets_is_clean_and_within_one_is_not() {
-    let ended = |bytes: &[u8]| Loop { has_ended: true, ..Loop::of(bytes) };
-    assert_eq!(receive(&mut client(ended(&[]))), Poll::Ready(Err(Gone::Ended)));
-    let cut = Gone::Failed(io::ErrorKind::UnexpectedEof);
+    let ended = |bytes: &[u8]| Loopback { has_ended: true, ..Loopback::with_bytes(bytes) };
+    assert_eq!(receive(&mut client(ended(&[]))), Poll::Ready(Err(TransportClosed::PeerClosed)));
+    let cut = TransportClosed::Failed(io::ErrorKind::UnexpectedEof);
     assert_eq!(receive(&mut client(ended(&[0xD0]))), Poll::Ready(Err(cut)));
 }
 
@@ -234,7 +238,7 @@ fn a_broker_learns_the_version_from_connect() {
     for version in [Version::V31, Version::V311, Version::V5] {
         let connect = connect(version);
         let bytes = wire::encode(&connect, version).unwrap();
-        assert_eq!(receive(&mut broker(Loop::of(&bytes))), Poll::Ready(Ok(connect)));
+        assert_eq!(receive(&mut broker(Loopback::with_bytes(&bytes))), Poll::Ready(Ok(connect)));
     }
 }
 
@@ -243,26 +247,32 @@ fn a_first_packet_that_is_no_connect_is_malformed() {
     let mut unknown = bytes_of(&connect(Version::V5));
     unknown[8] = 9;
     for bytes in [bytes_of(&Packet::PingReq), bytes_of(&publish("t", b"1", None)), unknown] {
-        let received = receive(&mut broker(Loop::of(&bytes)));
-        assert!(matches!(received, Poll::Ready(Err(Gone::Malformed(_)))), "{bytes:?} {received:?}");
+        let received = receive(&mut broker(Loopback::with_bytes(&bytes)));
+        assert!(
+            matches!(received, Poll::Ready(Err(TransportClosed::Malformed(_)))),
+            "{bytes:?} {received:?}"
+        );
     }
 }
 
 #[test]
 fn endpoints_see_the_topics_that_aliases_stand_for() {
     let number = |number| NonZeroU16::new(number).unwrap();
-    let set = |topic, n| publish(topic, b"1", Some(Alias::Set(number(n))));
-    let uses = |topic, n| publish(topic, b"1", Some(Alias::Use(number(n))));
+    let set = |topic, n| publish(topic, b"1", Some(TopicAlias::Set(number(n))));
+    let uses = |topic, n| publish(topic, b"1", Some(TopicAlias::Use(number(n))));
     let sent = [set("a", 1), set("b", 2), uses("a", 1), set("c", 1), uses("c", 1), uses("b", 2)];
     let bytes: Vec<u8> = sent.iter().flat_map(bytes_of).collect();
-    let mut carrier = client(Loop::of(&bytes));
+    let mut carrier = client(Loopback::with_bytes(&bytes));
     for packet in sent {
         assert_eq!(receive(&mut carrier), Poll::Ready(Ok(packet)));
     }
     // Unknown; above the maximum.
     for packet in [uses("a", 1), set("a", 3)] {
-        let received = receive(&mut client(Loop::of(&bytes_of(&packet))));
-        assert!(matches!(received, Poll::Ready(Err(Gone::Malformed(_)))), "{received:?}");
+        let received = receive(&mut client(Loopback::with_bytes(&bytes_of(&packet))));
+        assert!(
+            matches!(received, Poll::Ready(Err(TransportClosed::Malformed(_)))),
+            "{received:?}"
+        );
     }
 }
 
@@ -272,19 +282,22 @@ fn a_topic_that_is_empty_and_has_no_alias_is_malformed() {
         let properties: &[u8] = if version == Version::V5 { &[0] } else { &[] };
         let body = [&[0, 0], properties].concat();
         let bytes = [&[0x30, u8::try_from(body.len()).unwrap()], &body[..]].concat();
-        let mut carrier = Framed::of_client(Loop::of(&bytes), version, limits(), ());
+        let mut carrier = Framed::of_client(Loopback::with_bytes(&bytes), version, limits(), ());
         let received = receive(&mut carrier);
-        assert!(matches!(received, Poll::Ready(Err(Gone::Malformed(_)))), "{received:?}");
+        assert!(
+            matches!(received, Poll::Ready(Err(TransportClosed::Malformed(_)))),
+            "{received:?}"
+        );
     }
 }
 
 #[test]
-fn reading_stops_above_the_mark_and_goes_on_below_it() {
-    let mut carrier = client(Loop::of(&bytes_of(&Packet::PingResp)));
-    carrier.stream.room = Some(2);
+fn reading_pauses_above_the_limit_and_resumes_below_it() {
+    let mut carrier = client(Loopback::with_bytes(&bytes_of(&Packet::PingResp)));
+    carrier.stream.capacity = Some(2);
     carrier.send(&publish("t", &[1; 30], None), Transmission::default()).unwrap();
     assert_eq!(receive(&mut carrier), Poll::Pending);
-    carrier.stream.room = Some(1000);
+    carrier.stream.capacity = Some(1000);
     let flushed = carrier.poll_flush(&mut Context::from_waker(Waker::noop()));
     assert_eq!(flushed, Poll::Ready(Ok(())));
     assert_eq!(receive(&mut carrier), Poll::Ready(Ok(Packet::PingResp)));
@@ -292,25 +305,25 @@ fn reading_stops_above_the_mark_and_goes_on_below_it() {
 
 #[test]
 fn too_much_unsent_is_a_slow_reader() {
-    let mut carrier = client(Loop { room: Some(0), ..Loop::default() });
+    let mut carrier = client(Loopback { capacity: Some(0), ..Loopback::default() });
     let packet = publish("t", &[1; 30], None);
     carrier.send(&packet, Transmission::default()).unwrap();
     carrier.send(&packet, Transmission::default()).unwrap();
     let unsent = 2 * bytes_of(&packet).len();
-    let slow = Gone::SlowReader { unsent };
+    let slow = TransportClosed::SlowReader { unsent };
     assert_eq!(carrier.send(&packet, Transmission::default()), Err(slow));
 }
 
 #[test]
-fn what_was_sent_goes_out_before_the_end() {
-    let mut carrier = client(Loop { room: Some(1), ..Loop::default() });
+fn sent_packets_are_written_before_the_close() {
+    let mut carrier = client(Loopback { capacity: Some(1), ..Loopback::default() });
     carrier.send(&Packet::PingReq, Transmission::default()).unwrap();
     let mut cx = Context::from_waker(Waker::noop());
     assert_eq!(carrier.poll_close(&mut cx), Poll::Pending);
     assert!(!carrier.stream.has_ended);
-    carrier.stream.room = Some(2);
+    carrier.stream.capacity = Some(2);
     assert_eq!(carrier.poll_close(&mut cx), Poll::Ready(()));
     assert_eq!(carrier.stream.bytes, bytes_of(&Packet::PingReq));
     assert!(carrier.stream.has_ended);
-    assert_eq!(carrier.linger(), Span::from_secs(10));
+    assert_eq!(carrier.close_timeout(), Span::from_secs(10));
 }

@@ -3,4 +3,4 @@
 mod delivery;
 mod driving;
 mod framing;
-mod world;
+mod shell_world;

@@ -1,13 +1,13 @@
 //! Connections and sessions.
 
-use super::super::wire::{HELLO, Hello, control, forward, publish};
-use super::Case;
+use super::super::rule_harness::{CONNECT_INFO, ConnectInfo, control, forward, publish};
+use super::RuleCase;
 use crate::rules::Rule;
-use qoslab_core::base::event::Close;
-use qoslab_core::base::name::{Kind, Node};
+use qoslab_core::base::event::CloseReason;
+use qoslab_core::base::name::{Node, PacketKind};
 
 /// The rules of connections and sessions.
-pub(super) const CONNECTIONS: [Case; 14] = [
+pub(super) const CONNECTIONS: [RuleCase; 14] = [
     (
         Rule::ConnectNotFirst,
         |wire| {
@@ -20,19 +20,19 @@ pub(super) const CONNECTIONS: [Case; 14] = [
         Rule::SecondConnect,
         |wire| {
             wire.connect(false);
-            wire.hello(HELLO);
+            wire.send_connect(CONNECT_INFO);
             wire.cut();
         },
         |wire| {
             wire.connect(false);
-            wire.resume();
+            wire.cut_and_resume();
         },
     ),
     (
         Rule::ConnAckNotFirst,
         |wire| {
             wire.open();
-            wire.hello(HELLO);
+            wire.send_connect(CONNECT_INFO);
             wire.down(forward(0, 1));
             wire.cut();
         },
@@ -45,22 +45,22 @@ pub(super) const CONNECTIONS: [Case; 14] = [
         Rule::SecondConnAck,
         |wire| {
             wire.connect(false);
-            wire.welcome(false);
+            wire.send_connack(false);
         },
         |wire| {
             wire.connect(false);
-            wire.resume();
+            wire.cut_and_resume();
         },
     ),
     (
         Rule::ConnectUnanswered,
         |wire| {
             wire.open();
-            wire.hello(HELLO);
+            wire.send_connect(CONNECT_INFO);
         },
         |wire| {
             wire.open();
-            wire.hello(HELLO);
+            wire.send_connect(CONNECT_INFO);
             wire.cut();
         },
     ),
@@ -69,10 +69,10 @@ pub(super) const CONNECTIONS: [Case; 14] = [
         |wire| {
             wire.connect(false);
             wire.cut();
-            wire.connect_as(Hello { clean: true, ..HELLO }, true);
+            wire.connect_with(ConnectInfo { clean: true, ..CONNECT_INFO }, true);
         },
         |wire| {
-            wire.connect_as(Hello { clean: true, ..HELLO }, false);
+            wire.connect_with(ConnectInfo { clean: true, ..CONNECT_INFO }, false);
             wire.cut();
             // A clean start begins a session that may be kept.
             wire.connect(true);
@@ -90,13 +90,13 @@ pub(super) const CONNECTIONS: [Case; 14] = [
     (
         Rule::SessionLost,
         |wire| {
-            wire.connect_as(Hello { session_expiry: 100, ..HELLO }, false);
+            wire.connect_with(ConnectInfo { session_expiry: 100, ..CONNECT_INFO }, false);
             wire.cut();
             wire.wait(90);
             wire.connect(false);
         },
         |wire| {
-            wire.connect_as(Hello { session_expiry: 100, ..HELLO }, false);
+            wire.connect_with(ConnectInfo { session_expiry: 100, ..CONNECT_INFO }, false);
             wire.cut();
             wire.wait(110);
             wire.connect(false);
@@ -111,39 +111,39 @@ pub(super) const CONNECTIONS: [Case; 14] = [
         |wire| {
             wire.connect(false);
             wire.open();
-            wire.hello(HELLO);
-            wire.welcome(true);
+            wire.send_connect(CONNECT_INFO);
+            wire.send_connack(true);
             // In the same instant.
-            wire.old_closes();
+            wire.close_old_connection();
         },
     ),
     (
         Rule::SentAfterDisconnect,
         |wire| {
             wire.connect(false);
-            wire.up(control(Kind::Disconnect));
+            wire.up(control(PacketKind::Disconnect));
             wire.up_lost(publish(0, 0));
         },
         |wire| {
             wire.connect(false);
             wire.up(publish(0, 0));
-            wire.up(control(Kind::Disconnect));
-            wire.close(Close::Asked);
+            wire.up(control(PacketKind::Disconnect));
+            wire.close(CloseReason::Requested);
             wire.connect(true);
         },
     ),
     (
         Rule::ClientSilent,
         |wire| {
-            wire.connect_as(Hello { keep_alive: 10, ..HELLO }, false);
+            wire.connect_with(ConnectInfo { keep_alive: 10, ..CONNECT_INFO }, false);
             wire.wait(12);
             wire.up(publish(0, 0));
         },
         |wire| {
-            wire.connect_as(Hello { keep_alive: 10, ..HELLO }, false);
+            wire.connect_with(ConnectInfo { keep_alive: 10, ..CONNECT_INFO }, false);
             wire.wait(10);
-            wire.up(control(Kind::PingReq));
-            wire.down(control(Kind::PingResp));
+            wire.up(control(PacketKind::PingReq));
+            wire.down(control(PacketKind::PingResp));
             wire.wait(10);
             wire.up(publish(0, 0));
         },
@@ -151,7 +151,7 @@ pub(super) const CONNECTIONS: [Case; 14] = [
     (
         Rule::SilenceIgnored,
         |wire| {
-            wire.connect_as(Hello { keep_alive: 10, ..HELLO }, false);
+            wire.connect_with(ConnectInfo { keep_alive: 10, ..CONNECT_INFO }, false);
             // What the client sends is lost, and the broker does not mind.
             for _ in 0..2 {
                 wire.wait(9);
@@ -160,41 +160,41 @@ pub(super) const CONNECTIONS: [Case; 14] = [
             wire.up(publish(0, 0));
         },
         |wire| {
-            wire.connect_as(Hello { keep_alive: 10, ..HELLO }, false);
+            wire.connect_with(ConnectInfo { keep_alive: 10, ..CONNECT_INFO }, false);
             wire.wait(9);
             wire.up_lost(publish(0, 0));
             wire.wait(5);
-            wire.close(Close::KeepAlive);
+            wire.close(CloseReason::KeepAlive);
         },
     ),
     (
         Rule::PingUnanswered,
         |wire| {
             wire.connect(false);
-            wire.up(control(Kind::PingReq));
+            wire.up(control(PacketKind::PingReq));
         },
         |wire| {
             wire.connect(false);
-            wire.up(control(Kind::PingReq));
+            wire.up(control(PacketKind::PingReq));
             wire.cut();
         },
     ),
     (
         Rule::PingUnheeded,
         |wire| {
-            wire.connect_as(Hello { keep_alive: 10, ..HELLO }, false);
+            wire.connect_with(ConnectInfo { keep_alive: 10, ..CONNECT_INFO }, false);
             for _ in 0..5 {
                 wire.wait(7);
-                wire.up_lost(control(Kind::PingReq));
+                wire.up_lost(control(PacketKind::PingReq));
                 // The broker hears something else.
                 wire.up(publish(0, 0));
             }
         },
         |wire| {
-            wire.connect_as(Hello { keep_alive: 10, ..HELLO }, false);
+            wire.connect_with(ConnectInfo { keep_alive: 10, ..CONNECT_INFO }, false);
             wire.wait(10);
-            wire.up(control(Kind::PingReq));
-            wire.down(control(Kind::PingResp));
+            wire.up(control(PacketKind::PingReq));
+            wire.down(control(PacketKind::PingResp));
             for _ in 0..3 {
                 wire.wait(9);
                 wire.up(publish(0, 0));

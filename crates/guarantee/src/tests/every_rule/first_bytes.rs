@@ -1,25 +1,25 @@
 //! First bytes and packet ids.
 
-use super::super::wire::{control, message, publish};
-use super::{Case, PLAIN, exchange, shake};
+use super::super::rule_harness::{control, message, publish};
+use super::{DEFAULT_OPTIONS, RuleCase, exchange, finish_qos2};
 use crate::rules::Rule;
-use qoslab_core::base::name::Kind::{self, PubAck, PubComp, PubRec, PubRel};
+use qoslab_core::base::name::PacketKind::{self, PubAck, PubComp, PubRec, PubRel};
 
 /// The rules of a PUBLISH's and other packets' first bytes and ids.
-pub(super) const FIRST_BYTES: [Case; 12] = [
+pub(super) const FIRST_BYTES: [RuleCase; 12] = [
     (
         Rule::ResendWithoutDup,
         |wire| {
             wire.connect(false);
             wire.up_lost(publish(1, 1));
-            wire.resume();
+            wire.cut_and_resume();
             wire.up(publish(1, 1));
             wire.down(message(PubAck, 1));
         },
         |wire| {
             wire.connect(false);
             exchange(wire, 1, 1);
-            wire.resume();
+            wire.cut_and_resume();
             // The id again, of another message.
             wire.up(publish(1, 2).id(1));
             wire.down(message(PubAck, 1));
@@ -35,7 +35,7 @@ pub(super) const FIRST_BYTES: [Case; 12] = [
         |wire| {
             wire.connect(false);
             // The first sending died in a crash, before anybody saw it.
-            wire.up(publish(1, 1).again());
+            wire.up(publish(1, 1).resent());
             wire.down(message(PubAck, 1));
         },
     ),
@@ -44,12 +44,12 @@ pub(super) const FIRST_BYTES: [Case; 12] = [
         |wire| {
             wire.connect(false);
             wire.up(publish(2, 1).flags(0b1100));
-            shake(wire, 1);
+            finish_qos2(wire, 1);
         },
         |wire| {
             wire.connect(false);
-            wire.up(publish(2, 1).again());
-            shake(wire, 1);
+            wire.up(publish(2, 1).resent());
+            finish_qos2(wire, 1);
         },
     ),
     (
@@ -93,26 +93,26 @@ pub(super) const FIRST_BYTES: [Case; 12] = [
         Rule::SubscribeFlags,
         |wire| {
             wire.connect(false);
-            wire.up(control(Kind::Subscribe).id(1).flags(0));
-            wire.down(control(Kind::SubAck).id(1).codes(0));
+            wire.up(control(PacketKind::Subscribe).id(1).flags(0));
+            wire.down(control(PacketKind::SubAck).id(1).codes(0));
         },
         |wire| {
             wire.connect(false);
-            wire.subscribe(1, &[PLAIN]);
-            wire.down(control(Kind::SubAck).id(1));
+            wire.subscribe(1, &[DEFAULT_OPTIONS]);
+            wire.down(control(PacketKind::SubAck).id(1));
         },
     ),
     (
         Rule::UnsubscribeFlags,
         |wire| {
             wire.connect(false);
-            wire.up(control(Kind::Unsubscribe).id(1).flags(0b1010));
-            wire.down(control(Kind::UnsubAck).id(1));
+            wire.up(control(PacketKind::Unsubscribe).id(1).flags(0b1010));
+            wire.down(control(PacketKind::UnsubAck).id(1));
         },
         |wire| {
             wire.connect(false);
-            wire.up(control(Kind::Unsubscribe).id(1));
-            wire.down(control(Kind::UnsubAck).id(1));
+            wire.up(control(PacketKind::Unsubscribe).id(1));
+            wire.down(control(PacketKind::UnsubAck).id(1));
         },
     ),
     (

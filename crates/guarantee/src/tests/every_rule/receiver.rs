@@ -1,22 +1,22 @@
 //! The receiver's half of a hop.
 
-use super::super::wire::{Told, Wire, forward, message, publish};
-use super::{Case, exchange, shake};
+use super::super::rule_harness::{PacketSpec, Wire, forward, message, publish};
+use super::{RuleCase, exchange, finish_qos2};
 use crate::rules::Rule;
-use qoslab_core::base::event::Close;
-use qoslab_core::base::name::Kind::{self, PubAck, PubComp, PubRec, PubRel};
+use qoslab_core::base::event::CloseReason;
+use qoslab_core::base::name::PacketKind::{self, PubAck, PubComp, PubRec, PubRel};
 
 /// The rules of a receiver.
-pub(super) const RECEIVER: [Case; 7] = [
+pub(super) const RECEIVER: [RuleCase; 7] = [
     (
         Rule::SecondDelivery,
         |wire| {
             wire.connect(false);
-            for told in [forward(2, 1), forward(2, 1).again()] {
-                wire.down(told);
-                wire.delivered(told);
-                wire.up_lost(answer(PubRec));
-                wire.resume();
+            for spec in [forward(2, 1), forward(2, 1).resent()] {
+                wire.down(spec);
+                wire.delivered(spec);
+                wire.up_lost(answer_to_forward(PubRec));
+                wire.cut_and_resume();
             }
             finish_second_hop(wire);
         },
@@ -24,8 +24,8 @@ pub(super) const RECEIVER: [Case; 7] = [
             wire.connect(false);
             wire.down(forward(2, 1));
             wire.delivered(forward(2, 1));
-            wire.up_lost(answer(PubRec));
-            wire.resume();
+            wire.up_lost(answer_to_forward(PubRec));
+            wire.cut_and_resume();
             finish_second_hop(wire);
         },
     ),
@@ -60,7 +60,7 @@ pub(super) const RECEIVER: [Case; 7] = [
             wire.up(publish(2, 1));
             wire.down(message(PubRec, 1));
             wire.up(message(PubRel, 1));
-            wire.close(Close::Protocol);
+            wire.close(CloseReason::Protocol);
         },
         |wire| {
             wire.connect(false);
@@ -70,7 +70,7 @@ pub(super) const RECEIVER: [Case; 7] = [
             wire.cut();
             wire.connect(true);
             // The receiver knows nothing of it any more, and answers all the same.
-            wire.up(message(PubRel, 1).again());
+            wire.up(message(PubRel, 1).resent());
             wire.down(message(PubComp, 1).refused());
         },
     ),
@@ -106,7 +106,7 @@ pub(super) const RECEIVER: [Case; 7] = [
             wire.up(publish(1, 2));
             // Other kinds have an order of their own.
             wire.down(message(PubAck, 2));
-            shake(wire, 1);
+            finish_qos2(wire, 1);
         },
     ),
     (
@@ -115,28 +115,28 @@ pub(super) const RECEIVER: [Case; 7] = [
             wire.connect(false);
             wire.up(publish(2, 1));
             wire.up(publish(2, 2));
-            shake(wire, 2);
-            shake(wire, 1);
+            finish_qos2(wire, 2);
+            finish_qos2(wire, 1);
         },
         |wire| {
             wire.connect(false);
             wire.up(publish(2, 1));
             wire.up(publish(2, 2));
-            shake(wire, 1);
-            shake(wire, 2);
+            finish_qos2(wire, 1);
+            finish_qos2(wire, 2);
         },
     ),
 ];
 
 /// The subscriber's answer to `forward(2, 1)`.
-fn answer(kind: Kind) -> Told {
+fn answer_to_forward(kind: PacketKind) -> PacketSpec {
     forward(2, 1).kind(kind)
 }
 
 /// The second hop of `forward(2, 1)`, from a resend on.
 fn finish_second_hop(wire: &mut Wire) {
-    wire.down(forward(2, 1).again());
-    wire.up(answer(PubRec));
-    wire.down(answer(PubRel));
-    wire.up(answer(PubComp));
+    wire.down(forward(2, 1).resent());
+    wire.up(answer_to_forward(PubRec));
+    wire.down(answer_to_forward(PubRel));
+    wire.up(answer_to_forward(PubComp));
 }

@@ -1,32 +1,32 @@
 //! The sender's half of a hop.
 
 use super::super::SENSOR;
-use super::super::wire::{HELLO, Hello, message, publish};
-use super::{Case, exchange, release_again, shake};
+use super::super::rule_harness::{CONNECT_INFO, ConnectInfo, message, publish};
+use super::{RuleCase, exchange, finish_qos2, resend_pubrels};
 use crate::rules::Rule;
-use qoslab_core::base::event::{Close, Dropped};
+use qoslab_core::base::event::{CloseReason, DropReason};
 use qoslab_core::base::name::{
-    Kind::{PubAck, PubComp, PubRec, PubRel},
     Node,
+    PacketKind::{PubAck, PubComp, PubRec, PubRel},
 };
 
 /// The rules of a sender.
-pub(super) const SENDER: [Case; 16] = [
+pub(super) const SENDER: [RuleCase; 16] = [
     (
         Rule::IdChanged,
         |wire| {
             wire.connect(false);
             wire.up_lost(publish(1, 1));
-            wire.resume();
-            wire.up(publish(1, 1).again().id(9));
+            wire.cut_and_resume();
+            wire.up(publish(1, 1).resent().id(9));
             wire.down(message(PubAck, 9));
         },
         |wire| {
             wire.connect(false);
             exchange(wire, 1, 1);
-            wire.resume();
+            wire.cut_and_resume();
             // The acknowledgement was lost in a crash of the sender: it begins again.
-            wire.up(publish(1, 1).again().id(9));
+            wire.up(publish(1, 1).resent().id(9));
             wire.down(message(PubAck, 9));
         },
     ),
@@ -37,16 +37,16 @@ pub(super) const SENDER: [Case; 16] = [
             wire.up(publish(2, 1));
             wire.down(message(PubRec, 1));
             wire.up_lost(message(PubRel, 1));
-            wire.resume();
-            wire.up(publish(2, 1).again());
-            shake(wire, 1);
+            wire.cut_and_resume();
+            wire.up(publish(2, 1).resent());
+            finish_qos2(wire, 1);
         },
         |wire| {
             wire.connect(false);
             wire.up_lost(publish(2, 1));
-            wire.resume();
-            wire.up(publish(2, 1).again());
-            shake(wire, 1);
+            wire.cut_and_resume();
+            wire.up(publish(2, 1).resent());
+            finish_qos2(wire, 1);
         },
     ),
     (
@@ -77,9 +77,9 @@ pub(super) const SENDER: [Case; 16] = [
             wire.up(publish(2, 1));
             wire.down(message(PubRec, 1));
             wire.crash(Node::Client(SENSOR));
-            wire.close(Close::Crash);
+            wire.close(CloseReason::Crash);
             wire.connect(true);
-            wire.up(message(PubRel, 1).again());
+            wire.up(message(PubRel, 1).resent());
             wire.down(message(PubComp, 1));
         },
     ),
@@ -88,7 +88,7 @@ pub(super) const SENDER: [Case; 16] = [
         |wire| {
             wire.connect(false);
             wire.up_lost(publish(1, 1));
-            wire.resume();
+            wire.cut_and_resume();
         },
         |wire| {
             wire.connect(false);
@@ -96,10 +96,10 @@ pub(super) const SENDER: [Case; 16] = [
             wire.up_lost(publish(1, 2));
             wire.cut();
             wire.open();
-            wire.hello(HELLO);
+            wire.send_connect(CONNECT_INFO);
             // The other one waits for a place in a smaller window.
-            wire.welcome_with(true, 1, u32::MAX);
-            wire.up_lost(publish(1, 1).again());
+            wire.send_connack_with(true, 1, u32::MAX);
+            wire.up_lost(publish(1, 1).resent());
             wire.cut();
         },
     ),
@@ -110,7 +110,7 @@ pub(super) const SENDER: [Case; 16] = [
             wire.up(publish(2, 1));
             wire.down(message(PubRec, 1));
             wire.up_lost(message(PubRel, 1));
-            wire.resume();
+            wire.cut_and_resume();
         },
         |wire| {
             wire.connect(false);
@@ -119,7 +119,7 @@ pub(super) const SENDER: [Case; 16] = [
             wire.up_lost(message(PubRel, 1));
             wire.cut();
             wire.connect(true);
-            wire.up(message(PubRel, 1).again());
+            wire.up(message(PubRel, 1).resent());
             wire.down(message(PubComp, 1));
         },
     ),
@@ -129,9 +129,9 @@ pub(super) const SENDER: [Case; 16] = [
             wire.connect(false);
             wire.up_lost(publish(1, 1));
             wire.up_lost(publish(1, 2));
-            wire.resume();
+            wire.cut_and_resume();
             for id in [2, 1] {
-                wire.up(publish(1, id).again());
+                wire.up(publish(1, id).resent());
                 wire.down(message(PubAck, id));
             }
         },
@@ -139,10 +139,10 @@ pub(super) const SENDER: [Case; 16] = [
             wire.connect(false);
             wire.up_lost(publish(1, 2));
             wire.up_lost(publish(1, 1));
-            wire.resume();
+            wire.cut_and_resume();
             // By the order of sending, not of ids.
             for id in [2, 1] {
-                wire.up(publish(1, id).again());
+                wire.up(publish(1, id).resent());
                 wire.down(message(PubAck, id));
             }
         },
@@ -174,15 +174,15 @@ pub(super) const SENDER: [Case; 16] = [
     ),
     (
         Rule::ReleaseResentOutOfOrder,
-        |wire| release_again(wire, [1, 2], [2, 1]),
-        |wire| release_again(wire, [1, 2], [1, 2]),
+        |wire| resend_pubrels(wire, [1, 2], [2, 1]),
+        |wire| resend_pubrels(wire, [1, 2], [1, 2]),
     ),
     (
         Rule::ResentAlive,
         |wire| {
             wire.connect(false);
             wire.up_lost(publish(1, 1));
-            wire.up(publish(1, 1).again());
+            wire.up(publish(1, 1).resent());
             wire.down(message(PubAck, 1));
         },
         |wire| {
@@ -190,11 +190,11 @@ pub(super) const SENDER: [Case; 16] = [
             wire.up(publish(2, 1));
             wire.down(message(PubRec, 1));
             wire.up_lost(message(PubRel, 1));
-            wire.resume();
-            wire.up(message(PubRel, 1).again());
+            wire.cut_and_resume();
+            wire.up(message(PubRel, 1).resent());
             wire.down(message(PubRec, 1));
             // Every PUBREC is answered.
-            wire.up(message(PubRel, 1).again().again());
+            wire.up(message(PubRel, 1).resent().resent());
             wire.down(message(PubComp, 1));
             wire.down(message(PubComp, 1));
         },
@@ -205,8 +205,8 @@ pub(super) const SENDER: [Case; 16] = [
             wire.connect(false);
             wire.up(publish(1, 1));
             wire.down(message(PubAck, 1).refused());
-            wire.resume();
-            wire.up(publish(1, 1).again());
+            wire.cut_and_resume();
+            wire.up(publish(1, 1).resent());
             wire.down(message(PubAck, 1));
         },
         |wire| {
@@ -220,25 +220,25 @@ pub(super) const SENDER: [Case; 16] = [
         Rule::ReceiveMaximumExceeded,
         |wire| {
             wire.open();
-            wire.hello(HELLO);
-            wire.welcome_with(false, 1, u32::MAX);
+            wire.send_connect(CONNECT_INFO);
+            wire.send_connack_with(false, 1, u32::MAX);
             wire.up(publish(1, 1));
             wire.up(publish(2, 2));
             wire.down(message(PubAck, 1));
-            shake(wire, 2);
+            finish_qos2(wire, 2);
         },
         |wire| {
             wire.open();
-            wire.hello(HELLO);
-            wire.welcome_with(false, 1, u32::MAX);
+            wire.send_connect(CONNECT_INFO);
+            wire.send_connack_with(false, 1, u32::MAX);
             exchange(wire, 1, 1);
             wire.up_lost(publish(1, 2));
             wire.cut();
             wire.open();
-            wire.hello(HELLO);
+            wire.send_connect(CONNECT_INFO);
             // A new connection counts anew.
-            wire.welcome_with(true, 1, u32::MAX);
-            wire.up(publish(1, 2).again());
+            wire.send_connack_with(true, 1, u32::MAX);
+            wire.up(publish(1, 2).resent());
             wire.up(publish(0, 0));
             wire.down(message(PubAck, 2));
             exchange(wire, 2, 3);
@@ -248,14 +248,14 @@ pub(super) const SENDER: [Case; 16] = [
         Rule::TooLarge,
         |wire| {
             wire.open();
-            wire.hello(HELLO);
-            wire.welcome_with(false, u16::MAX, 100);
+            wire.send_connect(CONNECT_INFO);
+            wire.send_connack_with(false, u16::MAX, 100);
             wire.up(publish(0, 0).size(101));
         },
         |wire| {
             wire.open();
-            wire.hello(Hello { max_packet_size: 50, ..HELLO });
-            wire.welcome_with(false, u16::MAX, 100);
+            wire.send_connect(ConnectInfo { max_packet_size: 50, ..CONNECT_INFO });
+            wire.send_connack_with(false, u16::MAX, 100);
             wire.up(publish(0, 0).size(100));
         },
     ),
@@ -266,27 +266,27 @@ pub(super) const SENDER: [Case; 16] = [
             wire.up(publish(2, 1));
             wire.down(message(PubRec, 1));
             wire.up_lost(message(PubRel, 1));
-            wire.refused(message(PubRel, 1), Dropped::Expired);
+            wire.refused(message(PubRel, 1), DropReason::Expired);
         },
         |wire| {
             wire.connect(false);
             // It expired while it waited.
-            wire.refused(message(PubRel, 1), Dropped::Expired);
+            wire.refused(message(PubRel, 1), DropReason::Expired);
         },
     ),
     (
         Rule::OldStateAfterReset,
         |wire| {
-            wire.connect_as(Hello { session_expiry: 10, ..HELLO }, false);
+            wire.connect_with(ConnectInfo { session_expiry: 10, ..CONNECT_INFO }, false);
             wire.up_lost(publish(1, 1));
             wire.cut();
             wire.wait(20);
             wire.connect(false);
-            wire.up(publish(1, 1).again());
+            wire.up(publish(1, 1).resent());
             wire.down(message(PubAck, 1));
         },
         |wire| {
-            wire.connect_as(Hello { session_expiry: 10, ..HELLO }, false);
+            wire.connect_with(ConnectInfo { session_expiry: 10, ..CONNECT_INFO }, false);
             wire.up_lost(publish(1, 1));
             wire.cut();
             wire.wait(20);
@@ -298,18 +298,30 @@ pub(super) const SENDER: [Case; 16] = [
     (
         Rule::OldStateAfterClean,
         |wire| {
-            wire.connect_as(Hello { clean: true, session_expiry: 0, ..HELLO }, false);
+            wire.connect_with(
+                ConnectInfo { clean: true, session_expiry: 0, ..CONNECT_INFO },
+                false,
+            );
             wire.up_lost(publish(1, 1));
             wire.cut();
-            wire.connect_as(Hello { clean: true, session_expiry: 0, ..HELLO }, false);
-            wire.up(publish(1, 1).again());
+            wire.connect_with(
+                ConnectInfo { clean: true, session_expiry: 0, ..CONNECT_INFO },
+                false,
+            );
+            wire.up(publish(1, 1).resent());
             wire.down(message(PubAck, 1));
         },
         |wire| {
-            wire.connect_as(Hello { clean: true, session_expiry: 0, ..HELLO }, false);
+            wire.connect_with(
+                ConnectInfo { clean: true, session_expiry: 0, ..CONNECT_INFO },
+                false,
+            );
             wire.up_lost(publish(1, 1));
             wire.cut();
-            wire.connect_as(Hello { clean: true, session_expiry: 0, ..HELLO }, false);
+            wire.connect_with(
+                ConnectInfo { clean: true, session_expiry: 0, ..CONNECT_INFO },
+                false,
+            );
             exchange(wire, 1, 1);
         },
     ),

@@ -1,22 +1,22 @@
 //! Subscriptions and what they bring.
 
-use super::super::wire::{control, forward, publish};
-use super::{Case, PLAIN};
+use super::super::rule_harness::{control, forward, publish};
+use super::{DEFAULT_OPTIONS, RuleCase};
 use crate::rules::Rule;
 use qoslab_core::base::event::{RetainHandling, SubscriptionOptions};
-use qoslab_core::base::name::Kind;
+use qoslab_core::base::name::PacketKind;
 
 /// The rules of subscriptions and of what they bring.
-pub(super) const SUBSCRIPTIONS: [Case; 9] = [
+pub(super) const SUBSCRIPTIONS: [RuleCase; 9] = [
     (
         Rule::SubscribeUnanswered,
         |wire| {
             wire.connect(false);
-            wire.subscribe(1, &[PLAIN]);
+            wire.subscribe(1, &[DEFAULT_OPTIONS]);
         },
         |wire| {
             wire.connect(false);
-            wire.subscribe(1, &[PLAIN]);
+            wire.subscribe(1, &[DEFAULT_OPTIONS]);
             wire.cut();
         },
     ),
@@ -24,24 +24,24 @@ pub(super) const SUBSCRIPTIONS: [Case; 9] = [
         Rule::SubackIncomplete,
         |wire| {
             wire.connect(false);
-            wire.subscribe(1, &[PLAIN, PLAIN]);
-            wire.down(control(Kind::SubAck).id(1).codes(1));
+            wire.subscribe(1, &[DEFAULT_OPTIONS, DEFAULT_OPTIONS]);
+            wire.down(control(PacketKind::SubAck).id(1).codes(1));
         },
         |wire| {
             wire.connect(false);
-            wire.subscribe(1, &[PLAIN, PLAIN]);
-            wire.down(control(Kind::SubAck).id(1).codes(2));
+            wire.subscribe(1, &[DEFAULT_OPTIONS, DEFAULT_OPTIONS]);
+            wire.down(control(PacketKind::SubAck).id(1).codes(2));
         },
     ),
     (
         Rule::UnsubscribeUnanswered,
         |wire| {
             wire.connect(false);
-            wire.up(control(Kind::Unsubscribe).id(1));
+            wire.up(control(PacketKind::Unsubscribe).id(1));
         },
         |wire| {
             wire.connect(false);
-            wire.up(control(Kind::Unsubscribe).id(1));
+            wire.up(control(PacketKind::Unsubscribe).id(1));
             wire.cut();
         },
     ),
@@ -49,12 +49,12 @@ pub(super) const SUBSCRIPTIONS: [Case; 9] = [
         Rule::RequestAnswerUnasked,
         |wire| {
             wire.connect(false);
-            wire.down(control(Kind::UnsubAck).id(7));
+            wire.down(control(PacketKind::UnsubAck).id(7));
         },
         |wire| {
             wire.connect(false);
-            wire.up(control(Kind::Unsubscribe).id(7));
-            wire.down(control(Kind::UnsubAck).id(7));
+            wire.up(control(PacketKind::Unsubscribe).id(7));
+            wire.down(control(PacketKind::UnsubAck).id(7));
         },
     ),
     (
@@ -65,8 +65,11 @@ pub(super) const SUBSCRIPTIONS: [Case; 9] = [
         },
         |wire| {
             wire.connect(false);
-            wire.subscribe(1, &[SubscriptionOptions { retain_as_published: true, ..PLAIN }]);
-            wire.down(control(Kind::SubAck).id(1));
+            wire.subscribe(
+                1,
+                &[SubscriptionOptions { retain_as_published: true, ..DEFAULT_OPTIONS }],
+            );
+            wire.down(control(PacketKind::SubAck).id(1));
             wire.down(forward(0, 1).retain());
         },
     ),
@@ -75,15 +78,15 @@ pub(super) const SUBSCRIPTIONS: [Case; 9] = [
         |wire| {
             let never = RetainHandling::DoNotSend;
             wire.connect(false);
-            wire.subscribe(1, &[SubscriptionOptions { retain_handling: never, ..PLAIN }]);
-            wire.down(control(Kind::SubAck).id(1));
+            wire.subscribe(1, &[SubscriptionOptions { retain_handling: never, ..DEFAULT_OPTIONS }]);
+            wire.down(control(PacketKind::SubAck).id(1));
             wire.down(forward(0, 1).retained(true));
         },
         |wire| {
             let new = RetainHandling::SendIfNew;
             wire.connect(false);
-            wire.subscribe(1, &[SubscriptionOptions { retain_handling: new, ..PLAIN }]);
-            wire.down(control(Kind::SubAck).id(1));
+            wire.subscribe(1, &[SubscriptionOptions { retain_handling: new, ..DEFAULT_OPTIONS }]);
+            wire.down(control(PacketKind::SubAck).id(1));
             wire.down(forward(0, 1).retained(true));
         },
     ),
@@ -91,14 +94,14 @@ pub(super) const SUBSCRIPTIONS: [Case; 9] = [
         Rule::ForwardedToItself,
         |wire| {
             wire.connect(false);
-            wire.subscribe(1, &[SubscriptionOptions { no_local: true, ..PLAIN }]);
-            wire.down(control(Kind::SubAck).id(1));
+            wire.subscribe(1, &[SubscriptionOptions { no_local: true, ..DEFAULT_OPTIONS }]);
+            wire.down(control(PacketKind::SubAck).id(1));
             wire.down(publish(0, 0));
         },
         |wire| {
             wire.connect(false);
-            wire.subscribe(1, &[SubscriptionOptions { no_local: true, ..PLAIN }]);
-            wire.down(control(Kind::SubAck).id(1));
+            wire.subscribe(1, &[SubscriptionOptions { no_local: true, ..DEFAULT_OPTIONS }]);
+            wire.down(control(PacketKind::SubAck).id(1));
             wire.down(forward(0, 1));
         },
     ),

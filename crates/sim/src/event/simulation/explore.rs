@@ -5,84 +5,88 @@ use std::ops::ControlFlow;
 
 use serde::{Serialize, Serializer};
 
-use super::held::{Held, Probe};
-use super::{Ran, Simulation, WayOut};
-use crate::event::explore::{Explored, Hold, Moment};
-use crate::event::faults::Remedy;
+use super::delayed::{DelayedPacket, SearchHook};
+use super::{Connector, RunResult, Simulation};
+use crate::event::explore::{DelayRule, Explored, PausedTrial};
+use crate::event::faults::FaultEnd;
 use crate::event::host::Host;
-use crate::event::lines::Envelope;
-use crate::event::queue::Happening;
-use crate::event::streams::{Item, numbered, side};
-use crate::trial::{Action, PeersSee, Setup};
+use crate::event::links::PacketInFlight;
+use crate::event::queue::QueuedEvent;
+use crate::event::tcp_connection::{TcpItem, direction_index, from_direction_number};
+use crate::trial::{Action, PeerVisibility, Setup};
 use qoslab_core::base::event::{Observer, Phase};
-use qoslab_core::base::fingerprint::{Fingerprinter, Matters, due};
-use qoslab_core::base::name::{Connection, PacketName, Way};
+use qoslab_core::base::fingerprint::{FingerprintOptions, Fingerprinter, future_only};
+use qoslab_core::base::name::{Connection, Direction, PacketName};
 use qoslab_core::base::time::Time;
 use qoslab_core::mqtt::endpoint::Endpoint;
-use qoslab_core::mqtt::settings::{HopSettings, Request, Retry};
-use qoslab_core::network::overrule::Overrule;
+use qoslab_core::mqtt::settings::{ClientRequest, HopSettings, RetryRule};
+use qoslab_core::network::fate_override::FateOverride;
 use qoslab_core::network::settings::{LinkSettings, Transport};
 
 impl<C, B, O, R> Simulation<'_, C, B, O, R>
 where
-    C: Endpoint<Request = Request> + Clone + Serialize,
+    C: Endpoint<Request = ClientRequest> + Clone + Serialize,
     B: Endpoint<Request = Infallible> + Clone + Serialize,
     O: Observer + Serialize,
-    R: Overrule,
+    R: FateOverride,
 {
     /// Runs until the end, or until `between` has seen enough; it is asked before each happening
     /// once every packet was sent that a fault waits for.
     pub(in crate::event) fn explore(
         mut self,
-        holds: &[(PacketName, Hold)],
-        between: &mut dyn FnMut(Moment<'_>) -> ControlFlow<()>,
+        delay_rules: &[(PacketName, DelayRule)],
+        at_pause: &mut dyn FnMut(PausedTrial<'_>) -> ControlFlow<()>,
     ) -> Explored<O> {
-        let holds = holds.iter().copied().collect();
-        self.probe = Some(Box::new(Probe { holds, ..Probe::default() }));
-        let mut fingerprinter = Fingerprinter::new(matters(&self.setup));
-        self.broker.be_exact();
-        self.clients.iter_mut().for_each(Host::be_exact);
-        self.begin();
+        let holds = delay_rules.iter().copied().collect();
+        self.search_hook =
+            Some(Box::new(SearchHook { delay_rules: holds, ..SearchHook::default() }));
+        let mut fingerprinter = Fingerprinter::new(relevant_state(&self.setup));
+        self.broker.require_exact_wakeups();
+        self.clients.iter_mut().for_each(Host::require_exact_wakeups);
+        self.start();
         // What no longer means anything changes nothing when its time comes.
-        let mut seen = None;
+        let mut last_events = None;
         let ending = loop {
-            if self.is_settled() && seen != Some(self.events) {
-                seen = Some(self.events);
-                let choices = self.probe.as_ref().map_or(0, |probe| probe.choices.len());
-                let mut take = || fingerprinter.of(self.now, &State(&self));
-                if between(Moment { choices, take: &mut take }).is_break() {
+            if self.has_reached_search_start() && last_events != Some(self.events) {
+                last_events = Some(self.events);
+                let choices =
+                    self.search_hook.as_ref().map_or(0, |search_hook| search_hook.choices.len());
+                let mut take = || fingerprinter.fingerprint(self.now, &FingerprintState(&self));
+                if at_pause(PausedTrial { choices, take_fingerprint: &mut take }).is_break() {
                     break None;
                 }
             }
-            if let Some(ending) = self.step() {
+            if let Some(ending) = self.dispatch_next() {
                 break Some(ending);
             }
         };
-        let probe = self.probe.take().map(|probe| *probe).unwrap_or_default();
-        let Probe { delays, choices, .. } = probe;
+        let search_hook =
+            self.search_hook.take().map(|search_hook| *search_hook).unwrap_or_default();
+        let SearchHook { delays, choices, .. } = search_hook;
         let at = self.now;
         match ending {
-            None => Explored { ended: None, observer: self.observer, at, choices, delays },
+            None => Explored { summary: None, observer: self.observer, at, choices, delays },
             Some(ending) => {
-                let Ran { ended, observer, .. } = self.finish(ending);
-                Explored { ended: Some(ended), observer, at, choices, delays }
+                let RunResult { summary: ended, observer, .. } = self.finish(ending);
+                Explored { summary: Some(ended), observer, at, choices, delays }
             }
         }
     }
 
     /// Whether every packet was sent that a fault waits for.
-    fn is_settled(&self) -> bool {
-        let is_free = self.probe.as_ref().is_none_or(|probe| probe.holds.is_empty());
-        is_free && self.faults.have_met_their_packets()
+    fn has_reached_search_start(&self) -> bool {
+        let is_free =
+            self.search_hook.as_ref().is_none_or(|search_hook| search_hook.delay_rules.is_empty());
+        is_free && self.faults.have_all_named_fired()
     }
 }
 
 /// What of a state matters in a trial of this setup.
-fn matters(setup: &Setup) -> Matters {
+fn relevant_state(setup: &Setup) -> FingerprintOptions {
     let hops = setup.clients.iter().map(|client| &client.settings.hop);
-    Matters {
+    FingerprintOptions {
         transmissions: hops.chain([&setup.broker.hop]).any(counts_transmissions),
-        history: setup.clients.iter().any(|client| may_lose_segments(&client.link))
+        loss_recovery: setup.clients.iter().any(|client| may_lose_segments(&client.link))
             || setup.faults.iter().any(|fault| loses_segments(&fault.action)),
         published: setup.clients.iter().any(|client| client.settings.will.is_some()),
     }
@@ -90,8 +94,8 @@ fn matters(setup: &Setup) -> Matters {
 
 fn counts_transmissions(hop: &HopSettings) -> bool {
     match hop.retry {
-        Retry::Timer(timer) => timer.backoff > 1.0 || timer.max_transmissions.is_some(),
-        Retry::Reconnect => false,
+        RetryRule::Timer(timer) => timer.backoff > 1.0 || timer.max_transmissions.is_some(),
+        RetryRule::Reconnect => false,
     }
 }
 
@@ -108,137 +112,155 @@ const fn may_lose_segments(link: &LinkSettings) -> bool {
 const fn loses_segments(action: &Action) -> bool {
     match action {
         Action::Packet(_) | Action::Cut { .. } => false,
-        Action::Crash { peers, .. } => matches!(peers, PeersSee::Silence),
-        Action::HalfOpen { .. } | Action::Hamper { .. } | Action::Outage { .. } => true,
+        Action::Crash { peers, .. } => matches!(peers, PeerVisibility::Silence),
+        Action::HalfOpen { .. } | Action::Impair { .. } | Action::Outage { .. } => true,
     }
 }
 
 /// All of a simulation on which depends what follows, and how it is judged.
-struct State<'s, 't, C, B, O, R>(&'s Simulation<'t, C, B, O, R>);
+struct FingerprintState<'s, 't, C, B, O, R>(&'s Simulation<'t, C, B, O, R>);
 
-impl<C, B, O, R> Serialize for State<'_, '_, C, B, O, R>
+impl<C, B, O, R> Serialize for FingerprintState<'_, '_, C, B, O, R>
 where
-    C: Endpoint<Request = Request> + Clone + Serialize,
+    C: Endpoint<Request = ClientRequest> + Clone + Serialize,
     B: Endpoint<Request = Infallible> + Clone + Serialize,
     O: Observer + Serialize,
-    R: Overrule,
+    R: FateOverride,
 {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let it = self.0;
-        let muster = (it.phase == Phase::Connecting).then_some(&it.muster);
-        let nodes = (it.phase, &it.broker, &it.clients, muster, it.ways());
-        let network = (&it.lines, it.streams_alive(), it.to_come(), it.held());
-        let connections = it.connections.alive(&it.travelled());
-        let rest = (it.workload.rest(), it.faults.awaited, it.fated(), it.began());
-        (nodes, network, connections, rest, &it.observer).serialize(to)
+        let sim = self.0;
+        let muster = (sim.phase == Phase::Connecting).then_some(&sim.readiness);
+        let nodes = (sim.phase, &sim.broker, &sim.clients, muster, sim.connector_state());
+        let network =
+            (&sim.links, sim.live_tcp_connections(), sim.pending_events(), sim.delayed_packets());
+        let connections = sim.connections.live(&sim.connections_in_transit());
+        let remaining = (
+            sim.workload.remaining_state(),
+            sim.faults.timed_pending,
+            sim.tcp_packets_with_faults(),
+            sim.relevant_traffic_start(),
+        );
+        (nodes, network, connections, remaining, &sim.observer).serialize(to)
     }
 }
 
 impl<C, B, O, R> Simulation<'_, C, B, O, R>
 where
-    C: Endpoint<Request = Request> + Clone,
+    C: Endpoint<Request = ClientRequest> + Clone,
     B: Endpoint<Request = Infallible> + Clone,
     O: Observer,
-    R: Overrule,
+    R: FateOverride,
 {
     /// How many connections a client has opened only names its wills.
-    fn ways(&self) -> impl Serialize {
-        let ways = self.ways.iter().zip(&self.setup.clients).map(|(way, client)| {
-            let WayOut { current, dials_at, dialled, wanted, .. } = *way;
+    fn connector_state(&self) -> impl Serialize {
+        let ways = self.connectors.iter().zip(&self.setup.clients).map(|(way, client)| {
+            let Connector {
+                current_connection: current,
+                connects_at: dials_at,
+                connections_opened: dialled,
+                is_wanted: wanted,
+                ..
+            } = *way;
             let named = client.settings.will.as_ref().map(|_| dialled);
-            (current, dials_at, named, wanted, &way.missed)
+            (current, dials_at, named, wanted, &way.missed_requests)
         });
         ways.collect::<Vec<_>>()
     }
 
-    fn streams_alive(&self) -> impl Serialize {
-        let numbered = (0..).map(Connection).zip(&self.streams);
+    fn live_tcp_connections(&self) -> impl Serialize {
+        let numbered = (0..).map(Connection).zip(&self.tcp_connections);
         let alive = numbered.filter_map(|(number, stream)| Some((number, stream.as_deref()?)));
         alive.collect::<Vec<_>>()
     }
 
     /// What is in the queue, but for what no longer means anything.
-    fn to_come(&self) -> impl Serialize {
-        let clients = self.clients.iter().map(|host| host.stale().to_vec());
+    fn pending_events(&self) -> impl Serialize {
+        let clients = self.clients.iter().map(|host| host.stale_wakeups().to_vec());
         let mut stale: Vec<_> =
-            std::iter::once(self.broker.stale().to_vec()).chain(clients).collect();
-        let mut is_stale = |at: Time, it: Happening| {
-            let Happening::Wake(node) = it else { return false };
+            std::iter::once(self.broker.stale_wakeups().to_vec()).chain(clients).collect();
+        let mut is_stale = |at: Time, it: QueuedEvent| {
+            let QueuedEvent::NodeTimer(node) = it else { return false };
             // Of several at one instant those that are stale were there first.
             let stale = &mut stale[node as usize];
-            let place = stale.iter().position(|other| *other == at);
-            place.is_some_and(|place| stale.swap_remove(place) == at)
+            let index = stale.iter().position(|other| *other == at);
+            index.is_some_and(|place| stale.swap_remove(place) == at)
         };
-        let entries = self.queue.entries().filter(|(at, it)| !is_stale(*at, *it));
-        entries.filter_map(|(at, it)| Some((at, self.coming(it)?))).collect::<Vec<_>>()
+        let entries = self.queue.sorted_events().filter(|(at, it)| !is_stale(*at, *it));
+        entries.filter_map(|(at, it)| Some((at, self.pending_event(it)?))).collect::<Vec<_>>()
     }
 
-    fn coming(&self, happening: Happening) -> Option<Coming<'_>> {
-        Some(match happening {
-            Happening::Arrival(place) => {
-                let (envelope, twice) = self.under_way.at(place)?;
-                Coming::Arrival(envelope, twice, self.awaiting(&envelope.name))
+    fn pending_event(&self, event: QueuedEvent) -> Option<PendingEvent<'_>> {
+        Some(match event {
+            QueuedEvent::Arrival(place) => {
+                let (envelope, twice) = self.in_flight.get(place)?;
+                PendingEvent::Arrival(envelope, twice, self.faults_on_arrival(&envelope.name))
             }
-            Happening::Stream(number) => {
-                let (connection, way) = numbered(number);
-                self.streams.get(connection.0 as usize)?.as_ref()?;
-                Coming::Stream(connection, way)
+            QueuedEvent::TcpDue(number) => {
+                let (connection, way) = from_direction_number(number);
+                self.tcp_connections.get(connection.0 as usize)?.as_ref()?;
+                PendingEvent::TcpDue(connection, way)
             }
-            Happening::Fault(fault) => Coming::Fault(self.faults.action(fault)),
-            Happening::Mend(place) => match self.faults.remedies[place as usize] {
-                Remedy::Done => return None,
-                remedy => Coming::Mend(remedy),
+            QueuedEvent::Fault(fault) => PendingEvent::Fault(self.faults.action(fault)),
+            QueuedEvent::FaultEnd(place) => match self.faults.fault_ends[place as usize] {
+                FaultEnd::Done => return None,
+                remedy => PendingEvent::FaultEnd(remedy),
             },
-            other => Coming::Other(other),
+            other => PendingEvent::Other(other),
         })
     }
 
-    fn held(&self) -> impl Serialize {
-        let held = self.probe.iter().flat_map(|probe| &probe.held);
-        let held = held.map(|Held { envelope, until, plain }| (envelope, until, Due(*plain)));
+    fn delayed_packets(&self) -> impl Serialize {
+        let delayed = self.search_hook.iter().flat_map(|search_hook| &search_hook.delayed);
+        let held = delayed.map(
+            |DelayedPacket { in_flight: envelope, release_when: until, due: plain }| {
+                (envelope, until, DueTime(*plain))
+            },
+        );
         held.collect::<Vec<_>>()
     }
 
     /// What faults wait for this packet's arrival.
-    fn awaiting(&self, name: &PacketName) -> Vec<&Action> {
-        let waiting = self.faults.on_arrival.get(name).into_iter().flatten();
+    fn faults_on_arrival(&self, name: &PacketName) -> Vec<&Action> {
+        let waiting = self.faults.by_arrival.get(name).into_iter().flatten();
         waiting.map(|fault| self.faults.action(*fault)).collect()
     }
 
     /// The packets in streams whose arrival faults wait for, by their places.
-    fn fated(&self) -> impl Serialize {
-        let mut fated = Vec::new();
-        if self.faults.on_arrival.is_empty() {
-            return fated;
+    fn tcp_packets_with_faults(&self) -> impl Serialize {
+        let mut packets = Vec::new();
+        if self.faults.by_arrival.is_empty() {
+            return packets;
         }
-        for (number, stream) in (0..).map(Connection).zip(&self.streams) {
+        for (number, stream) in (0..).map(Connection).zip(&self.tcp_connections) {
             let Some(stream) = stream else { continue };
-            for way in [Way::Up, Way::Down] {
-                for (place, item) in stream.pipes[side(way)].items().enumerate() {
-                    let Item::Packet(envelope) = item else { continue };
-                    let waiting = self.awaiting(&envelope.name);
+            for direction in [Direction::Up, Direction::Down] {
+                for (place, item) in
+                    stream.directions[direction_index(direction)].items().enumerate()
+                {
+                    let TcpItem::Packet(envelope) = item else { continue };
+                    let waiting = self.faults_on_arrival(&envelope.name);
                     if !waiting.is_empty() {
-                        fated.push((number, way, place, waiting));
+                        packets.push((number, direction, place, waiting));
                     }
                 }
             }
         }
-        fated
+        packets
     }
 
     /// The connections of all that is on its way.
-    fn travelled(&self) -> Vec<Connection> {
-        let in_streams = self.lines.iter().flat_map(|line| line.streams.iter().copied());
-        let held = self.probe.iter().flat_map(|probe| &probe.held);
-        let flying = self.queue.entries().filter_map(|(_, it)| match it {
-            Happening::Arrival(place) => self.under_way.at(place).map(|(it, _)| it.connection),
+    fn connections_in_transit(&self) -> Vec<Connection> {
+        let in_streams = self.links.iter().flat_map(|line| line.tcp_connections.iter().copied());
+        let delayed = self.search_hook.iter().flat_map(|search_hook| &search_hook.delayed);
+        let flying = self.queue.sorted_events().filter_map(|(_, it)| match it {
+            QueuedEvent::Arrival(place) => self.in_flight.get(place).map(|(it, _)| it.connection),
             _ => None,
         });
-        in_streams.chain(held.map(|held| held.envelope.connection)).chain(flying).collect()
+        in_streams.chain(delayed.map(|held| held.in_flight.connection)).chain(flying).collect()
     }
 
     /// When the traffic began, where anything is planned by that.
-    fn began(&self) -> Option<Time> {
+    fn relevant_traffic_start(&self) -> Option<Time> {
         let subscriptions = self.setup.clients.iter().flat_map(|client| &client.subscriptions);
         let planned = subscriptions.filter(|it| it.from.is_some() || it.until.is_some()).count();
         (planned > 0).then_some(self.traffic_began)
@@ -247,20 +269,20 @@ where
 
 /// A happening by what it is about.
 #[derive(Serialize)]
-enum Coming<'a> {
+enum PendingEvent<'a> {
     /// Of a packet, perhaps once more, and the faults that wait for it.
-    Arrival(&'a Envelope, bool, Vec<&'a Action>),
-    Stream(Connection, Way),
+    Arrival(&'a PacketInFlight, bool, Vec<&'a Action>),
+    TcpDue(Connection, Direction),
     Fault(&'a Action),
-    Mend(Remedy),
-    Other(Happening),
+    FaultEnd(FaultEnd),
+    Other(QueuedEvent),
 }
 
 /// An instant that only matters while it is to come.
-struct Due(Time);
+struct DueTime(Time);
 
-impl Serialize for Due {
+impl Serialize for DueTime {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        due(&self.0, to)
+        future_only(&self.0, to)
     }
 }

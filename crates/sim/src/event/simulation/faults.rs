@@ -3,63 +3,63 @@
 use std::convert::Infallible;
 
 use super::Simulation;
-use crate::event::connections::End;
-use crate::event::faults::Remedy;
-use crate::event::queue::{Class, Happening};
-use crate::event::streams::side;
+use crate::event::connections::EndState;
+use crate::event::faults::FaultEnd;
+use crate::event::queue::{EventClass, QueuedEvent};
+use crate::event::tcp_connection::direction_index;
 use crate::trial::{Action, CrashPoint, PacketAction};
-use qoslab_core::base::event::{Close, Dark, Event, Hindrance, Observer, Phase};
-use qoslab_core::base::name::{ClientIndex, Node, PacketName, Way};
+use qoslab_core::base::event::{CloseReason, Event, Impairment, Observer, Phase, SilentDeathCause};
+use qoslab_core::base::name::{ClientIndex, Direction, Node, PacketName};
 use qoslab_core::base::time::Span;
 use qoslab_core::mqtt::endpoint::Endpoint;
-use qoslab_core::mqtt::settings::Request;
-use qoslab_core::network::overrule::Overrule;
+use qoslab_core::mqtt::settings::ClientRequest;
+use qoslab_core::network::fate_override::FateOverride;
 
 impl<C, B, O, R> Simulation<'_, C, B, O, R>
 where
-    C: Endpoint<Request = Request> + Clone,
+    C: Endpoint<Request = ClientRequest> + Clone,
     B: Endpoint<Request = Infallible> + Clone,
     O: Observer,
-    R: Overrule,
+    R: FateOverride,
 {
     /// A fault comes, at its time or because of a packet.
     pub(super) fn fault_due(&mut self, fault: u32) {
         // Those that wait for a packet may come early or late; there are only so many.
-        let at_a_packet = self.faults.waits_for_a_packet(fault) && self.phase <= Phase::CalmOne;
-        if self.phase != Phase::Traffic && !at_a_packet {
+        let is_at_packet = self.faults.is_packet_triggered(fault) && self.phase <= Phase::Drain;
+        if self.phase != Phase::Traffic && !is_at_packet {
             return;
         }
-        self.turn(Class::Fault);
-        if !at_a_packet {
-            self.write_fault_down(fault, None);
+        self.count_dispatch(EventClass::Fault);
+        if !is_at_packet {
+            self.record_fault(fault, None);
         }
-        self.befall(fault);
-        self.faults.came(fault);
-        if let Some(at) = self.faults.next(fault, self.now) {
-            self.queue.push(at, Happening::Fault(fault));
+        self.apply_fault(fault);
+        self.faults.mark_fired(fault);
+        if let Some(at) = self.faults.next_time(fault, self.now) {
+            self.queue.push(at, QueuedEvent::Fault(fault));
         }
     }
 
-    fn befall(&mut self, fault: u32) {
+    fn apply_fault(&mut self, fault: u32) {
         match *self.faults.action(fault) {
             // Done where the packet is sent.
             Action::Packet(_) => {}
-            Action::Cut { client, .. } => self.cut(client),
-            Action::HalfOpen { client, dead } => self.half_open(client, dead),
-            Action::Hamper { client, how, lasts, pace } => {
-                let lasts = self.faults.lasts(fault, lasts);
-                self.hamper(client, how, lasts, pace);
+            Action::Cut { client, .. } => self.cut_connections(client),
+            Action::HalfOpen { client, dead_node: dead } => self.kill_one_end(client, dead),
+            Action::Impair { client, impairment: how, lasts, read_interval: pace } => {
+                let lasts = self.faults.draw_duration(fault, lasts);
+                self.impair(client, how, lasts, pace);
             }
             Action::Outage { client, lasts } => {
-                let lasts = self.faults.lasts(fault, lasts);
-                for way in [Way::Up, Way::Down] {
-                    self.part(client, way, true);
+                let lasts = self.faults.draw_duration(fault, lasts);
+                for direction in [Direction::Up, Direction::Down] {
+                    self.set_partition(client, direction, true);
                 }
-                self.tell(&Event::OutageBegan { client });
-                self.plan_mending(lasts, Remedy::Up(client));
+                self.notify_observers(&Event::OutageBegan { client });
+                self.schedule_fault_end(lasts, FaultEnd::LinkUp(client));
             }
             Action::Crash { node, down, peers, .. } => {
-                let down = self.faults.lasts(fault, down);
+                let down = self.faults.draw_duration(fault, down);
                 self.crash(node, down, peers);
             }
         }
@@ -68,154 +68,163 @@ where
     // ---- at packets ----
 
     /// A packet is about to be sent: what a fault makes of it.
-    pub(super) fn fault_on_sending(
+    pub(super) fn trigger_faults_on_send(
         &mut self,
         node: Node,
         name: &PacketName,
     ) -> Option<PacketAction> {
-        self.note_choice(name);
-        if !self.faults.watches_packets() || self.phase > Phase::CalmOne {
+        self.record_choice(name);
+        if !self.faults.has_packet_triggers() || self.phase > Phase::Drain {
             return None;
         }
-        let mut another = None;
-        for fault in self.faults.sent(name) {
-            self.write_fault_down(fault, Some(*name));
+        let mut packet_action = None;
+        for fault in self.faults.take_triggered(name) {
+            self.record_fault(fault, Some(*name));
             match *self.faults.action(fault) {
-                Action::Packet(action) => another = Some(action),
+                Action::Packet(action) => packet_action = Some(action),
                 Action::Crash { node: victim, .. } if victim == node => {
-                    self.doom = Some(fault);
-                    self.may_send = Some(0);
+                    self.pending_crash = Some(fault);
+                    self.sends_left = Some(0);
                 }
-                Action::Cut { after: true, .. } => self.watch_arrival(name, fault),
-                Action::Crash { point, .. } if point != CrashPoint::Idle => {
-                    self.watch_arrival(name, fault);
+                Action::Cut { after: true, .. } => self.trigger_on_arrival(name, fault),
+                Action::Crash { point, .. } if point != CrashPoint::BetweenEvents => {
+                    self.trigger_on_arrival(name, fault);
                 }
-                _ => self.queue.push(self.now, Happening::Fault(fault)),
+                _ => self.queue.push(self.now, QueuedEvent::Fault(fault)),
             }
         }
-        another
+        packet_action
     }
 
-    fn watch_arrival(&mut self, name: &PacketName, fault: u32) {
-        self.faults.on_arrival.entry(*name).or_default().push(fault);
+    fn trigger_on_arrival(&mut self, name: &PacketName, fault: u32) {
+        self.faults.by_arrival.entry(*name).or_default().push(fault);
     }
 
     /// A packet is about to be read: the fault that waits for that.
-    pub(super) fn fault_on_arrival(&mut self, name: &PacketName) -> Option<u32> {
-        if self.faults.on_arrival.is_empty() || self.phase > Phase::CalmOne {
+    pub(super) fn trigger_faults_on_arrival(&mut self, name: &PacketName) -> Option<u32> {
+        if self.faults.by_arrival.is_empty() || self.phase > Phase::Drain {
             return None;
         }
         let mut crash = None;
-        for fault in self.faults.on_arrival.remove(name)? {
-            crash = crash.or(self.comes_with_arrival(fault));
+        for fault in self.faults.by_arrival.remove(name)? {
+            crash = crash.or(self.trigger_on_this_arrival(fault));
         }
         crash
     }
 
     /// A fault that waited for an arrival: itself, if it is a crash that falls into the work on it.
-    fn comes_with_arrival(&mut self, fault: u32) -> Option<u32> {
+    fn trigger_on_this_arrival(&mut self, fault: u32) -> Option<u32> {
         if let Action::Crash { point, .. } = *self.faults.action(fault) {
-            self.may_send = match point {
+            self.sends_left = match point {
                 CrashPoint::AfterCommit => Some(0),
                 CrashPoint::BetweenSends => Some(1),
-                CrashPoint::Idle | CrashPoint::BeforeCommit => None,
+                CrashPoint::BetweenEvents | CrashPoint::BeforeCommit => None,
             };
             return Some(fault);
         }
-        self.queue.push(self.now, Happening::Fault(fault));
+        self.queue.push(self.now, QueuedEvent::Fault(fault));
         None
     }
 
     // ---- connections ----
 
     /// Both ends of a client's connection learn at once that it is gone.
-    pub(super) fn cut(&mut self, client: ClientIndex) {
-        for connection in self.lines[client.index()].streams.clone() {
-            self.lose(connection, Way::Up);
-            self.lose(connection, Way::Down);
-            self.hang(Node::Broker, connection, Close::Cut);
-            self.hang(Node::Client(client), connection, Close::Cut);
+    pub(super) fn cut_connections(&mut self, client: ClientIndex) {
+        for connection in self.links[client.index()].tcp_connections.clone() {
+            self.discard_in_flight(connection, Direction::Up);
+            self.discard_in_flight(connection, Direction::Down);
+            self.close_end(Node::Broker, connection, CloseReason::Cut);
+            self.close_end(Node::Client(client), connection, CloseReason::Cut);
         }
     }
 
     /// One end of a client's connection forgets it, and the other is not told.
-    fn half_open(&mut self, client: ClientIndex, dead: Node) {
-        for connection in self.lines[client.index()].streams.clone() {
-            if *self.connections.at(dead, connection) == End::Open {
-                self.darken(connection, Dark::HalfOpen(dead));
-                self.hang(dead, connection, Close::Cut);
+    fn kill_one_end(&mut self, client: ClientIndex, dead_node: Node) {
+        for connection in self.links[client.index()].tcp_connections.clone() {
+            if *self.connections.end_mut(dead_node, connection) == EndState::Open {
+                self.kill_silently(connection, SilentDeathCause::HalfOpen(dead_node));
+                self.close_end(dead_node, connection, CloseReason::Cut);
             }
         }
     }
 
     // ---- hindrances ----
 
-    fn hamper(&mut self, client: ClientIndex, how: Hindrance, lasts: Span, pace: Span) {
-        match how {
-            Hindrance::Partition(way) => self.part(client, way, true),
-            Hindrance::Stall => self.lines[client.index()].stalls += 1,
-            Hindrance::Slow => {
-                let line = &mut self.lines[client.index()];
-                line.slowed += 1;
-                line.pace = pace;
+    fn impair(
+        &mut self,
+        client: ClientIndex,
+        impairment: Impairment,
+        duration: Span,
+        slow_read_interval: Span,
+    ) {
+        match impairment {
+            Impairment::Partition(way) => self.set_partition(client, way, true),
+            Impairment::Stall => self.links[client.index()].stall_count += 1,
+            Impairment::Slow => {
+                let link = &mut self.links[client.index()];
+                link.slow_count += 1;
+                link.slow_read_interval = slow_read_interval;
             }
         }
-        self.tell(&Event::Hampered { client, how });
-        self.plan_mending(lasts, Remedy::Unhamper(client, how));
+        self.notify_observers(&Event::Impaired { client, impairment: impairment });
+        self.schedule_fault_end(duration, FaultEnd::ClearImpairment(client, impairment));
     }
 
-    fn part(&mut self, client: ClientIndex, way: Way, begins: bool) {
-        let line = &mut self.lines[client.index()];
-        let count = &mut line.partitions[side(way)];
-        *count = if begins { *count + 1 } else { *count - 1 };
-        line.link.set_partitioned(way, *count > 0);
+    fn set_partition(&mut self, client: ClientIndex, direction: Direction, is_partitioned: bool) {
+        let link = &mut self.links[client.index()];
+        let count = &mut link.partition_counts[direction_index(direction)];
+        *count = if is_partitioned { *count + 1 } else { *count - 1 };
+        link.link_state.set_partitioned(direction, *count > 0);
     }
 
-    pub(super) fn plan_mending(&mut self, after: Span, remedy: Remedy) {
-        let place = u32::try_from(self.faults.remedies.len()).expect("one an event at most");
-        self.faults.remedies.push(remedy);
-        self.queue.push(self.now + after, Happening::Mend(place));
+    pub(super) fn schedule_fault_end(&mut self, after: Span, fault_end: FaultEnd) {
+        let index = u32::try_from(self.faults.fault_ends.len()).expect("one an event at most");
+        self.faults.fault_ends.push(fault_end);
+        self.queue.push(self.now + after, QueuedEvent::FaultEnd(index));
     }
 
     /// What a fault did is over.
-    pub(super) fn mend(&mut self, place: u32) {
-        let remedy = std::mem::replace(&mut self.faults.remedies[place as usize], Remedy::Done);
-        match remedy {
-            Remedy::Done => return,
-            Remedy::Restart(_) | Remedy::Up(_) | Remedy::Unhamper(..) => self.turn(Class::Fault),
+    pub(super) fn end_fault(&mut self, index: u32) {
+        let fault_end =
+            std::mem::replace(&mut self.faults.fault_ends[index as usize], FaultEnd::Done);
+        match fault_end {
+            FaultEnd::Done => return,
+            FaultEnd::Restart(_) | FaultEnd::LinkUp(_) | FaultEnd::ClearImpairment(..) => {
+                self.count_dispatch(EventClass::Fault)
+            }
         }
-        self.remedy(remedy);
+        self.apply_fault_end(fault_end);
     }
 
     /// The first calm begins: links are as they should be. Crashed nodes start when they would.
-    pub(super) fn end_hindrances(&mut self) {
-        for place in 0..self.faults.remedies.len() {
-            let remedy = self.faults.remedies[place];
-            if matches!(remedy, Remedy::Up(_) | Remedy::Unhamper(..)) {
-                self.faults.remedies[place] = Remedy::Done;
-                self.remedy(remedy);
+    pub(super) fn end_impairments(&mut self) {
+        for place in 0..self.faults.fault_ends.len() {
+            let fault_end = self.faults.fault_ends[place];
+            if matches!(fault_end, FaultEnd::LinkUp(_) | FaultEnd::ClearImpairment(..)) {
+                self.faults.fault_ends[place] = FaultEnd::Done;
+                self.apply_fault_end(fault_end);
             }
         }
     }
 
-    fn remedy(&mut self, remedy: Remedy) {
+    fn apply_fault_end(&mut self, remedy: FaultEnd) {
         match remedy {
-            Remedy::Done => {}
-            Remedy::Restart(node) => self.restart(node),
-            Remedy::Up(client) => {
-                for way in [Way::Up, Way::Down] {
-                    self.part(client, way, false);
+            FaultEnd::Done => {}
+            FaultEnd::Restart(node) => self.restart(node),
+            FaultEnd::LinkUp(client) => {
+                for direction in [Direction::Up, Direction::Down] {
+                    self.set_partition(client, direction, false);
                 }
-                self.tell(&Event::OutageEnded { client });
+                self.notify_observers(&Event::OutageEnded { client });
             }
-            Remedy::Unhamper(client, how) => {
+            FaultEnd::ClearImpairment(client, how) => {
                 match how {
-                    Hindrance::Partition(way) => self.part(client, way, false),
-                    Hindrance::Stall => self.lines[client.index()].stalls -= 1,
-                    Hindrance::Slow => self.lines[client.index()].slowed -= 1,
+                    Impairment::Partition(way) => self.set_partition(client, way, false),
+                    Impairment::Stall => self.links[client.index()].stall_count -= 1,
+                    Impairment::Slow => self.links[client.index()].slow_count -= 1,
                 }
-                self.tell(&Event::Unhampered { client, how });
-                self.look_again(client.index());
+                self.notify_observers(&Event::ImpairmentEnded { client, impairment: how });
+                self.repoll_connections(client.index());
             }
         }
     }

@@ -4,11 +4,15 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::world::{Log, bad_link, client, link, pair, play, setup, stream, subscription};
+use super::fixtures::{
+    TrialLog, bad_link, client, link, pair, publisher, run_trial, setup, subscription,
+};
 use qoslab_core::base::draw::Chance;
 use qoslab_core::base::ending::Ending;
 use qoslab_core::base::event::{Fate, Phase};
-use qoslab_core::base::name::{Hop, Kind, PacketName, Parts, StreamIndex, Subject, Way};
+use qoslab_core::base::name::{
+    Direction, Hop, MessageId, PacketKind, PacketName, PacketSubject, PublisherIndex,
+};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Time;
 use qoslab_core::network::settings::LossModel;
@@ -22,7 +26,7 @@ fn all() -> Vec<u32> {
 #[test]
 fn without_loss_each_qos_takes_its_textbook_packets() {
     for (qos, packets) in QoS::ALL.into_iter().zip([2, 4, 8]) {
-        let (ended, log) = play(pair(&link(|_| {}), qos, COUNT), 1);
+        let (ended, log) = run_trial(pair(&link(|_| {}), qos, COUNT), 1);
         assert_eq!(ended.ending, Ending::Quiescent);
         assert_eq!(log.sequences(1), all());
         assert_eq!(log.completed.len(), COUNT as usize);
@@ -34,7 +38,7 @@ fn without_loss_each_qos_takes_its_textbook_packets() {
 
 #[test]
 fn without_loss_a_message_arrives_two_delays_after_it_was_published() {
-    let (_, log) = play(pair(&link(|_| {}), QoS::ExactlyOnce, COUNT), 1);
+    let (_, log) = run_trial(pair(&link(|_| {}), QoS::ExactlyOnce, COUNT), 1);
     for (_, parts, at) in log.delivered {
         assert_eq!(at.since(parts.published).as_nanos(), 80_000_000);
     }
@@ -46,19 +50,19 @@ fn on_a_bad_link_each_qos_keeps_its_promise() {
         let lossy = link(|direction| {
             direction.loss = LossModel::Random(Chance::from_share(0.2));
         });
-        let (_, zero) = play(pair(&lossy, QoS::AtMostOnce, COUNT), seed);
+        let (_, zero) = run_trial(pair(&lossy, QoS::AtMostOnce, COUNT), seed);
         let sequences = zero.sequences(1);
         assert!(sequences.len() < COUNT as usize);
         assert!(sequences.windows(2).all(|pair| pair[0] < pair[1]), "a duplicate");
 
-        let (ended, mut one) = play(pair(&bad_link(), QoS::AtLeastOnce, COUNT), seed);
+        let (ended, mut one) = run_trial(pair(&bad_link(), QoS::AtLeastOnce, COUNT), seed);
         assert_eq!(ended.ending, Ending::Quiescent);
         assert!(one.delivered.len() > COUNT as usize);
         one.delivered.dedup_by_key(|(_, parts, _)| parts.sequence);
         let distinct: BTreeSet<_> = one.sequences(1).into_iter().collect();
         assert_eq!(distinct.len(), COUNT as usize);
 
-        let (ended, two) = play(pair(&lossy, QoS::ExactlyOnce, COUNT), seed);
+        let (ended, two) = run_trial(pair(&lossy, QoS::ExactlyOnce, COUNT), seed);
         assert_eq!(ended.ending, Ending::Quiescent);
         assert_eq!(two.sequences(1), all());
         assert_eq!(two.completed.len(), COUNT as usize);
@@ -69,7 +73,7 @@ fn on_a_bad_link_each_qos_keeps_its_promise() {
 fn no_two_packets_share_a_name() {
     for qos in QoS::ALL {
         for seed in 0..5 {
-            let (_, log) = play(pair(&bad_link(), qos, COUNT), seed);
+            let (_, log) = run_trial(pair(&bad_link(), qos, COUNT), seed);
             let names: BTreeSet<_> = log.sent.iter().map(|(name, ..)| *name).collect();
             assert_eq!(names.len(), log.sent.len(), "{qos} {seed}");
         }
@@ -79,21 +83,21 @@ fn no_two_packets_share_a_name() {
 #[test]
 fn the_answers_to_a_duplicated_packet_have_names_of_their_own() {
     let twice = link(|direction| direction.duplicate = Chance::ALWAYS);
-    let (_, log) = play(pair(&twice, QoS::AtLeastOnce, 1), 1);
-    let acks = log.sent.iter().filter(|(name, ..)| name.kind == Kind::PubAck);
-    let up = acks.filter(|(name, ..)| name.way == Way::Down);
+    let (_, log) = run_trial(pair(&twice, QoS::AtLeastOnce, 1), 1);
+    let acks = log.sent.iter().filter(|(name, ..)| name.kind == PacketKind::PubAck);
+    let up = acks.filter(|(name, ..)| name.direction == Direction::Down);
     let echoes: Vec<_> = up
         .map(|(name, ..)| match name.subject {
-            Subject::Message { transmission, .. } => transmission.echo,
-            Subject::Control { .. } => panic!("{name:?}"),
+            PacketSubject::Message { transmission, .. } => transmission.duplicate_index,
+            PacketSubject::Control { .. } => panic!("{name:?}"),
         })
         .collect();
     assert_eq!(echoes, [0, 1]);
 }
 
 #[test]
-fn a_trial_is_its_seed() {
-    let run = |seed| play(pair(&bad_link(), QoS::ExactlyOnce, COUNT), seed).0;
+fn the_same_seed_gives_the_same_trial() {
+    let run = |seed| run_trial(pair(&bad_link(), QoS::ExactlyOnce, COUNT), seed).0;
     assert_eq!(run(7), run(7));
     assert_ne!(run(7).trace_hash, run(8).trace_hash);
 }
@@ -102,12 +106,15 @@ fn a_trial_is_its_seed() {
 fn the_trace_does_not_depend_on_encoding_packets() {
     let mut plain = pair(&bad_link(), QoS::ExactlyOnce, COUNT);
     plain.wire = false;
-    assert_eq!(play(plain, 7).0, play(pair(&bad_link(), QoS::ExactlyOnce, COUNT), 7).0);
+    assert_eq!(run_trial(plain, 7).0, run_trial(pair(&bad_link(), QoS::ExactlyOnce, COUNT), 7).0);
 }
 
 /// The packets of the traffic that `chosen` selects by name.
-fn fates(log: &Log, chosen: impl Fn(&PacketName) -> bool) -> Vec<(PacketName, Time, Fate)> {
-    let start = log.began(Phase::Traffic);
+fn traffic_fates(
+    log: &TrialLog,
+    chosen: impl Fn(&PacketName) -> bool,
+) -> Vec<(PacketName, Time, Fate)> {
+    let start = log.phase_start(Phase::Traffic);
     let sent = log.sent.iter().filter(|(name, at, _)| *at >= start && chosen(name));
     let mut fates: Vec<_> = sent.copied().collect();
     // Whom a packet overtakes is no part of its luck.
@@ -122,9 +129,9 @@ fn fates(log: &Log, chosen: impl Fn(&PacketName) -> bool) -> Vec<(PacketName, Ti
 
 fn is_first_hop_of(stream: u32, chosen: impl Fn(u32) -> bool) -> impl Fn(&PacketName) -> bool {
     move |name| match name.subject {
-        Subject::Message { stream: StreamIndex(it), sequence, hop: Hop::First, .. } => {
-            it == stream && chosen(sequence)
-        }
+        PacketSubject::Message {
+            publisher: PublisherIndex(it), sequence, hop: Hop::First, ..
+        } => it == stream && chosen(sequence),
         _ => false,
     }
 }
@@ -133,39 +140,39 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn leaving_messages_out_moves_no_other(
+    fn leaving_messages_out_changes_no_other_fate(
         seed: u64,
         only in prop::collection::btree_set(0..100_u32, 0..40),
     ) {
         let whole = pair(&bad_link(), QoS::ExactlyOnce, 100);
         let mut part = whole.clone();
-        part.streams[0].only = Some(only.iter().copied().collect());
-        let ((_, whole), (_, part)) = (play(whole, seed), play(part, seed));
-        let chosen = |parts: &Parts| only.contains(&parts.sequence);
+        part.publishers[0].only_sequences = Some(only.iter().copied().collect());
+        let ((_, whole), (_, part)) = (run_trial(whole, seed), run_trial(part, seed));
+        let chosen = |parts: &MessageId| only.contains(&parts.sequence);
         let submitted = whole.submitted.iter().filter(|(parts, _)| chosen(parts));
         prop_assert_eq!(submitted.copied().collect::<Vec<_>>(), part.submitted.clone());
-        prop_assert_eq!(whole.began(Phase::CalmOne), part.began(Phase::CalmOne));
+        prop_assert_eq!(whole.phase_start(Phase::Drain), part.phase_start(Phase::Drain));
         let is_chosen = |name: &PacketName| match name.subject {
-            Subject::Message { sequence, .. } => only.contains(&sequence),
-            Subject::Control { .. } => false,
+            PacketSubject::Message { sequence, .. } => only.contains(&sequence),
+            PacketSubject::Control { .. } => false,
         };
-        prop_assert_eq!(fates(&whole, is_chosen), fates(&part, is_chosen));
+        prop_assert_eq!(traffic_fates(&whole, is_chosen), traffic_fates(&part, is_chosen));
     }
 
     #[test]
-    fn another_client_moves_nobody(seed: u64) {
+    fn another_client_changes_no_fate(seed: u64) {
         let link = bad_link();
         let one = pair(&link, QoS::ExactlyOnce, 50);
         let mut two = one.clone();
         two.clients.insert(0, client("newcomer", &link));
         two.clients[0].subscriptions.push(subscription("#", QoS::AtLeastOnce));
-        two.streams.insert(0, stream(0, "newcomer", QoS::AtLeastOnce, 50));
-        two.streams[1].client.0 += 1;
-        let ((_, one), (_, two)) = (play(one, seed), play(two, seed));
-        let lost = |log: &Log, stream| {
-            let fates = fates(log, is_first_hop_of(stream, |_| true));
+        two.publishers.insert(0, publisher(0, "newcomer", QoS::AtLeastOnce, 50));
+        two.publishers[1].client.0 += 1;
+        let ((_, one), (_, two)) = (run_trial(one, seed), run_trial(two, seed));
+        let lost = |log: &TrialLog, stream| {
+            let fates = traffic_fates(log, is_first_hop_of(stream, |_| true));
             let lost = fates.into_iter().map(|(name, _, fate)| {
-                let of_name = (name.kind, name.counter(0));
+                let of_name = (name.kind, name.draw_counter(0));
                 (of_name, matches!(fate, Fate::Lost(_)))
             });
             lost.collect::<Vec<_>>()
@@ -175,12 +182,12 @@ proptest! {
 }
 
 #[test]
-fn all_qos_meet_the_same_luck() {
+fn all_qos_get_the_same_random_draws() {
     let lost = |qos| {
-        let (_, log) = play(pair(&bad_link(), qos, COUNT), 5);
-        let firsts = fates(&log, is_first_hop_of(0, |_| true)).into_iter();
-        let firsts =
-            firsts.filter(|(name, ..)| name.kind == Kind::Publish && name.counter(0)[1] == 0);
+        let (_, log) = run_trial(pair(&bad_link(), qos, COUNT), 5);
+        let firsts = traffic_fates(&log, is_first_hop_of(0, |_| true)).into_iter();
+        let firsts = firsts
+            .filter(|(name, ..)| name.kind == PacketKind::Publish && name.draw_counter(0)[1] == 0);
         firsts.map(|(.., fate)| matches!(fate, Fate::Lost(_))).collect::<Vec<_>>()
     };
     assert_eq!(lost(QoS::AtMostOnce), lost(QoS::AtLeastOnce));
@@ -189,20 +196,20 @@ fn all_qos_meet_the_same_luck() {
 }
 
 #[test]
-fn streams_of_one_client_and_many_subscribers_all_get_their_due() {
+fn publishers_of_one_client_reach_every_matching_subscriber() {
     let link = bad_link();
     let mut clients: Vec<_> = (0..5).map(|n| client(&format!("c{n}"), &link)).collect();
     for subscriber in &mut clients[1..] {
         subscriber.subscriptions.push(subscription("topic/c0/2", QoS::AtLeastOnce));
     }
     let names = ["c0", "c0/2"];
-    let streams = names.map(|name| stream(0, name, QoS::AtLeastOnce, 40)).to_vec();
-    let (ended, log) = play(setup(clients, streams), 2);
+    let streams = names.map(|name| publisher(0, name, QoS::AtLeastOnce, 40)).to_vec();
+    let (ended, log) = run_trial(setup(clients, streams), 2);
     assert_eq!(ended.ending, Ending::Quiescent);
     for client in 1..5 {
         let mut sequences = log.sequences(client);
         sequences.dedup();
         assert_eq!(sequences, (0..40).collect::<Vec<_>>());
     }
-    assert!(log.delivered.iter().all(|(_, parts, _)| parts.stream == StreamIndex(1)));
+    assert!(log.delivered.iter().all(|(_, parts, _)| parts.publisher == PublisherIndex(1)));
 }

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::world::{Log, bad_link, client, link, pair, play, play_under, setup, subscription};
+use super::fixtures::{
+    TrialLog, bad_link, client, link, pair, run_trial, run_with_override, setup, subscription,
+};
 use crate::event::{Options, run};
-use crate::trial::{Absence, Trial};
+use crate::trial::{OfflinePeriod, Trial};
 use qoslab_core::base::draw::Chance;
 use qoslab_core::base::ending::Ending;
-use qoslab_core::base::event::{Fate, Loss, Phase};
-use qoslab_core::base::name::{ClientIndex, Connection, Kind, Node, PacketName, Way};
+use qoslab_core::base::event::{Fate, LossReason, Phase};
+use qoslab_core::base::name::{ClientIndex, Connection, Direction, Node, PacketKind, PacketName};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::{Span, Time};
-use qoslab_core::network::overrule::ForcedFate;
-use qoslab_core::network::settings::{Interval, LinkSettings, LossModel, Outage};
+use qoslab_core::network::fate_override::ForcedFate;
+use qoslab_core::network::settings::{IntervalDistribution, LinkSettings, LossModel, OutageModel};
 
 fn millis(millis: u64) -> Time {
     Time::ZERO + Span::from_millis(millis)
@@ -21,14 +23,14 @@ fn millis(millis: u64) -> Time {
 
 #[test]
 fn a_trial_without_messages_passes_through_all_phases() {
-    let (ended, log) = play(pair(&link(|_| {}), QoS::AtLeastOnce, 0), 1);
+    let (ended, log) = run_trial(pair(&link(|_| {}), QoS::AtLeastOnce, 0), 1);
     assert_eq!(ended.ending, Ending::Quiescent);
     // CONNECT and CONNACK, SUBSCRIBE and SUBACK; then CONNECT and CONNACK again.
     let expected = [
         (Phase::Connecting, millis(0)),
         (Phase::Traffic, millis(160)),
-        (Phase::CalmOne, millis(160)),
-        (Phase::CalmTwo, millis(160)),
+        (Phase::Drain, millis(160)),
+        (Phase::ReconnectDrain, millis(160)),
         (Phase::Over, millis(240)),
     ];
     assert_eq!(log.phases, expected);
@@ -38,7 +40,7 @@ fn a_trial_without_messages_passes_through_all_phases() {
 
 #[test]
 fn a_trial_without_clients_is_over_at_once() {
-    let (ended, log) = play(setup(vec![], vec![]), 1);
+    let (ended, log) = run_trial(setup(vec![], vec![]), 1);
     assert_eq!((ended.ending, ended.at, ended.packets), (Ending::Quiescent, Time::ZERO, 0));
     assert_eq!(log.phases.len(), 5);
 }
@@ -46,21 +48,21 @@ fn a_trial_without_clients_is_over_at_once() {
 #[test]
 fn the_traffic_waits_for_lost_connects_and_subscribes() {
     let lose_first = |_: Time, name: &PacketName, _: Time| {
-        let lost = [Kind::Connect, Kind::SubAck];
-        let is_first = name.counter(0)[0] == 0 && lost.contains(&name.kind);
-        is_first.then_some(ForcedFate::Lost(Loss::Forced))
+        let lost = [PacketKind::Connect, PacketKind::SubAck];
+        let is_first = name.draw_counter(0)[0] == 0 && lost.contains(&name.kind);
+        is_first.then_some(ForcedFate::Lost(LossReason::Forced))
     };
-    let (ended, log) = play_under(pair(&link(|_| {}), QoS::AtMostOnce, 1), 1, lose_first);
+    let (ended, log) = run_with_override(pair(&link(|_| {}), QoS::AtMostOnce, 1), 1, lose_first);
     assert_eq!(ended.ending, Ending::Quiescent);
-    assert_eq!(log.began(Phase::Traffic), millis(1000 + 80 + 1000 + 80));
+    assert_eq!(log.phase_start(Phase::Traffic), millis(1000 + 80 + 1000 + 80));
 }
 
 #[test]
-fn nobody_there_is_inconclusive_at_the_deadline() {
+fn a_trial_in_which_nobody_connects_ends_at_the_deadline() {
     let dead = link(|direction| direction.loss = LossModel::Random(Chance::ALWAYS));
     let setup = pair(&dead, QoS::AtLeastOnce, 5);
     let deadline = Time::ZERO + setup.deadline;
-    let (ended, log) = play(setup, 1);
+    let (ended, log) = run_trial(setup, 1);
     assert_eq!((ended.ending, ended.at), (Ending::Deadline, deadline));
     let phases = [(Phase::Connecting, Time::ZERO), (Phase::Over, deadline)];
     assert_eq!(log.phases, phases);
@@ -70,7 +72,7 @@ fn nobody_there_is_inconclusive_at_the_deadline() {
 fn the_limit_of_events_ends_a_trial() {
     let mut setup = pair(&link(|_| {}), QoS::AtLeastOnce, 500);
     setup.max_events = 100;
-    let (ended, _) = play(setup, 1);
+    let (ended, _) = run_trial(setup, 1);
     assert_eq!((ended.ending, ended.events), (Ending::EventLimit, 100));
 }
 
@@ -79,17 +81,17 @@ fn an_interrupt_ends_a_trial() {
     let setup = Arc::new(pair(&link(|_| {}), QoS::AtLeastOnce, 5000));
     let trial = Trial { setup, seed: 1, name: "test".into() };
     let interrupt = AtomicBool::new(true);
-    let options = Options::until(&interrupt);
+    let options = Options::with_interrupt(&interrupt);
     assert_eq!(run(&trial, (), options).0.ending, Ending::Interrupted);
 }
 
 #[test]
-fn only_persistent_sessions_reconnect_in_the_second_calm() {
+fn only_persistent_sessions_reconnect_in_the_reconnect_drain() {
     let link = link(|_| {});
     let mut clean = client("c", &link);
     clean.settings.clean = true;
-    let (_, log) = play(setup(vec![clean, client("p", &link)], vec![]), 1);
-    let calm = log.began(Phase::CalmTwo);
+    let (_, log) = run_trial(setup(vec![clean, client("p", &link)], vec![]), 1);
+    let calm = log.phase_start(Phase::ReconnectDrain);
     let again = log.opened.iter().filter(|(node, _, at)| *at >= calm && *node != Node::Broker);
     let again: Vec<_> = again.map(|(node, ..)| *node).collect();
     assert_eq!(again, [Node::Client(ClientIndex(1))]);
@@ -99,45 +101,48 @@ fn only_persistent_sessions_reconnect_in_the_second_calm() {
 fn pings_do_not_keep_a_trial_from_ending() {
     let mut setup = pair(&bad_link(), QoS::ExactlyOnce, 20);
     setup.clients[1].settings.keep_alive = Span::from_secs(1);
-    setup.streams[0].every = Interval::Fixed(Span::from_secs(5));
-    let (ended, log) = play(setup, 3);
+    setup.publishers[0].every = IntervalDistribution::Fixed(Span::from_secs(5));
+    let (ended, log) = run_trial(setup, 3);
     assert_eq!(ended.ending, Ending::Quiescent);
-    assert!(log.sent_of(Kind::PingReq) > 0);
+    assert!(log.sent_count(PacketKind::PingReq) > 0);
 }
 
 #[test]
 fn an_unknown_connection_is_answered_by_a_reset() {
     let mut setup = pair(&link(|_| {}), QoS::AtLeastOnce, 1);
-    setup.streams[0].spread = Span::ZERO;
+    setup.publishers[0].spread = Span::ZERO;
     // The broker sends on at 40 ms; the subscriber, gone by then, gets it at 80 ms.
-    setup.clients[1].absences =
-        vec![Absence { at: Span::from_millis(60), lasts: Span::from_millis(940) }];
+    setup.clients[1].offline_periods =
+        vec![OfflinePeriod { at: Span::from_millis(60), lasts: Span::from_millis(940) }];
     let lose_disconnect = |_: Time, name: &PacketName, _: Time| {
-        (name.kind == Kind::Disconnect).then_some(ForcedFate::Lost(Loss::Forced))
+        (name.kind == PacketKind::Disconnect).then_some(ForcedFate::Lost(LossReason::Forced))
     };
-    let (ended, log) = play_under(setup, 1, lose_disconnect);
+    let (ended, log) = run_with_override(setup, 1, lose_disconnect);
     assert_eq!(ended.ending, Ending::Quiescent);
-    let start = log.began(Phase::Traffic);
-    let resets: Vec<_> = log.sent.iter().filter(|(name, ..)| name.kind == Kind::Reset).collect();
+    let start = log.phase_start(Phase::Traffic);
+    let resets: Vec<_> =
+        log.sent.iter().filter(|(name, ..)| name.kind == PacketKind::Reset).collect();
     let [(reset, sent_at, Fate::Arrives(arrival))] = resets[..] else { panic!("{resets:?}") };
-    assert_eq!((reset.way, *sent_at), (Way::Up, start + Span::from_millis(80)));
+    assert_eq!((reset.direction, *sent_at), (Direction::Up, start + Span::from_millis(80)));
     let old = Connection(1);
     assert!(log.closed.contains(&(Node::Broker, old, arrival.at)), "{:?}", log.closed);
     // It never reached the endpoint; it came again with the new connection.
-    let publishes =
-        log.arrived.iter().filter(|(it, _)| it.kind == Kind::Publish && it.way == Way::Down);
+    let publishes = log
+        .arrived
+        .iter()
+        .filter(|(it, _)| it.kind == PacketKind::Publish && it.direction == Direction::Down);
     let at: Vec<_> = publishes.map(|(_, at)| *at).collect();
     assert_eq!(at, [start + Span::from_millis(1080)]);
     assert_eq!(log.sequences(1), [0]);
 }
 
 #[test]
-fn a_client_that_was_reset_dials_again_after_a_pause() {
+fn a_client_that_was_reset_reconnects_after_a_backoff() {
     let mut setup = pair(&link(|_| {}), QoS::AtLeastOnce, 1);
     // Two clients of one id: the second takes the first's connection away.
     setup.clients[0].settings.client_id = "s".into();
     setup.deadline = Span::from_secs(20);
-    let (_, log) = play(setup, 1);
+    let (_, log) = run_trial(setup, 1);
     let node = Node::Client(ClientIndex(0));
     let closed = log.closed.iter().find(|(it, ..)| *it == node).unwrap().2;
     let again = log.opened.iter().find(|(it, _, at)| *it == node && *at > closed).unwrap().2;
@@ -147,40 +152,41 @@ fn a_client_that_was_reset_dials_again_after_a_pause() {
 
 #[test]
 fn outages_fill_the_traffic_and_end_with_it() {
-    let every = Interval::Fixed(Span::from_secs(2));
-    let outage = Some(Outage { every, lasts: Interval::Fixed(Span::from_secs(1)) });
+    let every = IntervalDistribution::Fixed(Span::from_secs(2));
+    let outage =
+        Some(OutageModel { every, lasts: IntervalDistribution::Fixed(Span::from_secs(1)) });
     let link = Arc::new(LinkSettings { outage, ..(*link(|_| {})).clone() });
     let mut setup = pair(&link, QoS::ExactlyOnce, 201);
-    setup.streams[0].every = Interval::Fixed(Span::from_millis(10));
-    setup.streams[0].spread = Span::ZERO;
-    setup.clients[1].link = super::world::link(|_| {});
-    setup.clients[1].absences =
-        vec![Absence { at: Span::from_millis(5100), lasts: Span::from_millis(400) }];
-    let (ended, log) = play(setup, 1);
+    setup.publishers[0].every = IntervalDistribution::Fixed(Span::from_millis(10));
+    setup.publishers[0].spread = Span::ZERO;
+    setup.clients[1].link = super::fixtures::link(|_| {});
+    setup.clients[1].offline_periods =
+        vec![OfflinePeriod { at: Span::from_millis(5100), lasts: Span::from_millis(400) }];
+    let (ended, log) = run_trial(setup, 1);
     assert_eq!(ended.ending, Ending::Quiescent);
-    let start = log.began(Phase::Traffic);
+    let start = log.phase_start(Phase::Traffic);
     let outages = [(true, 2000), (false, 3000), (true, 5000), (false, 5500)];
     assert_eq!(log.outages, outages.map(|(began, at)| (began, start + Span::from_millis(at))));
-    assert_eq!(log.began(Phase::CalmOne), start + Span::from_millis(5500));
+    assert_eq!(log.phase_start(Phase::Drain), start + Span::from_millis(5500));
     assert_eq!(log.sequences(1), (0..=200).collect::<Vec<_>>());
 }
 
 #[test]
-fn who_subscribes_late_gets_what_is_published_from_then_until_it_unsubscribes() {
+fn a_late_subscriber_gets_what_is_published_until_it_unsubscribes() {
     let mut setup = pair(&link(|_| {}), QoS::AtLeastOnce, 10);
-    setup.streams[0].every = Interval::Fixed(Span::from_secs(1));
-    setup.streams[0].spread = Span::ZERO;
+    setup.publishers[0].every = IntervalDistribution::Fixed(Span::from_secs(1));
+    setup.publishers[0].spread = Span::ZERO;
     let mut late = subscription("topic/+", QoS::AtLeastOnce);
     late.from = Some(Span::from_millis(2500));
     late.until = Some(Span::from_millis(6500));
     setup.clients[1].subscriptions = vec![late];
-    let (_, log) = play(setup, 1);
+    let (_, log) = run_trial(setup, 1);
     assert_eq!(log.sequences(1), [3, 4, 5, 6]);
 }
 
 #[test]
-fn a_backlog_is_told_when_it_changed() {
-    let (_, Log { backlog, .. }) = play(pair(&bad_link(), QoS::ExactlyOnce, 50), 1);
+fn a_backlog_is_reported_when_it_changes() {
+    let (_, TrialLog { backlog, .. }) = run_trial(pair(&bad_link(), QoS::ExactlyOnce, 50), 1);
     let of = |node| backlog.iter().filter(move |(it, ..)| *it == node);
     for node in [Node::Broker, Node::Client(ClientIndex(0))] {
         assert_eq!(of(node).next(), Some(&(node, 1, 0)));

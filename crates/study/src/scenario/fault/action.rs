@@ -1,63 +1,65 @@
 //! What a fault does to its node, if it can.
 
-use super::{CrashTable, Do, DoTable, PartitionTable, SlowTable};
+use super::{ActionSetting, ActionTable, CrashTable, PartitionTable, SlowTable};
+use crate::scenario::keywords::{ActionKeyword, EndKeyword};
 use crate::scenario::problem::Problem;
-use crate::scenario::value::Either;
-use crate::scenario::words::{DoWord, EndWord};
-use qoslab_core::base::event::Hindrance;
-use qoslab_core::base::name::{ClientIndex, Node, Way};
+use crate::scenario::value::TextOrTable;
+use qoslab_core::base::event::Impairment;
+use qoslab_core::base::name::{ClientIndex, Direction, Node};
 use qoslab_core::base::time::Span;
-use qoslab_core::network::settings::{Interval, Transport};
+use qoslab_core::network::settings::{IntervalDistribution, Transport};
 use qoslab_sim::trial::{Action, ClientSetup, CrashPoint, PacketAction, PacketTrigger};
 
 /// Whom a fault befalls, and at which packet.
 #[derive(Clone, Copy)]
-pub(super) struct Target {
+pub(super) struct FaultTarget {
     pub node: Node,
     pub packet: Option<PacketTrigger>,
 }
 
 /// The action, or why there is none.
-pub(super) fn action(
-    table: &Do,
-    target: Target,
+pub(super) fn build_action(
+    table: &ActionSetting,
+    target: FaultTarget,
     clients: &[ClientSetup],
 ) -> Result<Action, Problem> {
-    let own = || Own::of(target, clients);
+    let own = || LinkFault::new(target, clients);
     match table {
-        Either::Text(DoWord::Cut) => own()?.cut(false),
-        Either::Text(DoWord::Drop) => own()?.packet("drop", CUT, PacketAction::Drop),
-        Either::Text(DoWord::Crash) => crash(&CrashTable::default(), target),
-        Either::Table(DoTable::Cut(word)) => {
-            own()?.at_packet("cut")?;
-            own()?.cut((*word).into())
+        TextOrTable::Text(ActionKeyword::Cut) => own()?.cut_action(false),
+        TextOrTable::Text(ActionKeyword::Drop) => {
+            own()?.packet_action("drop", CUT_HELP, PacketAction::Drop)
         }
-        Either::Table(DoTable::Delay(by)) => {
-            positive(by.0)?;
-            own()?.packet("delay", STALL, PacketAction::Delay { by: by.0 })
+        TextOrTable::Text(ActionKeyword::Crash) => crash_action(&CrashTable::default(), target),
+        TextOrTable::Table(ActionTable::Cut(word)) => {
+            own()?.require_packet("cut")?;
+            own()?.cut_action((*word).into())
         }
-        Either::Table(DoTable::Duplicate(after)) => {
-            positive(after.0)?;
-            own()?.packet("duplicate", CUT, PacketAction::Duplicate { after: after.0 })
+        TextOrTable::Table(ActionTable::Delay(by)) => {
+            require_positive(by.0)?;
+            own()?.packet_action("delay", STALL_HELP, PacketAction::Delay { by: by.0 })
         }
-        Either::Table(DoTable::HalfOpen(end)) => own()?.half_open(*end),
-        Either::Table(DoTable::Stall(lasts)) => own()?.stall(lasts.0),
-        Either::Table(DoTable::Partition(table)) => Ok(own()?.partition(table)),
-        Either::Table(DoTable::Outage(lasts)) => {
+        TextOrTable::Table(ActionTable::Duplicate(after)) => {
+            require_positive(after.0)?;
+            own()?.packet_action("duplicate", CUT_HELP, PacketAction::Duplicate { after: after.0 })
+        }
+        TextOrTable::Table(ActionTable::HalfOpen(end)) => own()?.half_open_action(*end),
+        TextOrTable::Table(ActionTable::Stall(lasts)) => own()?.stall_action(lasts.0),
+        TextOrTable::Table(ActionTable::Partition(table)) => Ok(own()?.partition_action(table)),
+        TextOrTable::Table(ActionTable::Outage(lasts)) => {
             Ok(Action::Outage { client: own()?.client, lasts: lasts.0 })
         }
-        Either::Table(DoTable::Crash(table)) => crash(table, target),
-        Either::Table(DoTable::Slow(table)) => own()?.slow(table),
+        TextOrTable::Table(ActionTable::Crash(table)) => crash_action(table, target),
+        TextOrTable::Table(ActionTable::Slow(table)) => own()?.slow_action(table),
     }
 }
 
-const CUT: &str = "TCP repairs it unseen: use `do = \"cut\"`, or `transport = \"datagram\"`";
-const STALL: &str = "use `do = { stall = \"5s\" }`, or `transport = \"datagram\"`";
+const CUT_HELP: &str = "TCP repairs it unseen: use `do = \"cut\"`, or `transport = \"datagram\"`";
+const STALL_HELP: &str = "use `do = { stall = \"5s\" }`, or `transport = \"datagram\"`";
 
-fn crash(table: &CrashTable, target: Target) -> Result<Action, Problem> {
-    let receiver = target.packet.map(|packet| match packet.way {
-        Way::Up => Node::Broker,
-        Way::Down => Node::Client(packet.client),
+fn crash_action(table: &CrashTable, target: FaultTarget) -> Result<Action, Problem> {
+    let receiver = target.packet.map(|packet| match packet.direction {
+        Direction::Up => Node::Broker,
+        Direction::Down => Node::Client(packet.client),
     });
     if table.point.is_some() && receiver.is_none() {
         return Err(Problem::new(
@@ -74,19 +76,19 @@ fn crash(table: &CrashTable, target: Target) -> Result<Action, Problem> {
         node: target.node,
         down: table.down.0,
         peers: table.peers.into(),
-        point: table.point.map_or(CrashPoint::Idle, Into::into),
+        point: table.point.map_or(CrashPoint::BetweenEvents, Into::into),
     })
 }
 
 /// What befalls a client's link.
-struct Own {
+struct LinkFault {
     client: ClientIndex,
-    tcp: bool,
-    at_packet: bool,
+    is_tcp: bool,
+    is_at_packet: bool,
 }
 
-impl Own {
-    fn of(target: Target, clients: &[ClientSetup]) -> Result<Self, Problem> {
+impl LinkFault {
+    fn new(target: FaultTarget, clients: &[ClientSetup]) -> Result<Self, Problem> {
         let Node::Client(client) = target.node else {
             let help = "write a client's name, or `on = \"*\"` for all; the broker can crash";
             return Err(
@@ -94,84 +96,94 @@ impl Own {
             );
         };
         let tcp = matches!(clients[client.index()].link.transport, Transport::Tcp(_));
-        Ok(Self { client, tcp, at_packet: target.packet.is_some() })
+        Ok(Self { client, is_tcp: tcp, is_at_packet: target.packet.is_some() })
     }
 
-    fn at_packet(&self, word: &str) -> Result<(), Problem> {
-        if self.at_packet {
+    fn require_packet(&self, word: &str) -> Result<(), Problem> {
+        if self.is_at_packet {
             return Ok(());
         }
         Err(Problem::new(format!("`{word}` needs a packet here"), "there is only a time")
             .help("write `when = { packet = \"PUBREC\", to = \"meter-7\" }` in place of the time"))
     }
 
-    fn packet(&self, word: &str, cure: &str, action: PacketAction) -> Result<Action, Problem> {
-        if self.tcp {
+    fn packet_action(
+        &self,
+        word: &str,
+        help: &str,
+        action: PacketAction,
+    ) -> Result<Action, Problem> {
+        if self.is_tcp {
             let what = format!("`{word}` of one packet cannot happen over tcp");
-            return Err(Problem::new(what, "this is an ordered stream of bytes").help(cure));
+            return Err(Problem::new(what, "this is an ordered stream of bytes").help(help));
         }
-        self.at_packet(word)?;
+        self.require_packet(word)?;
         Ok(Action::Packet(action))
     }
 
-    fn over_tcp(&self, word: &str, cure: &str) -> Result<(), Problem> {
-        if self.tcp {
+    fn require_tcp(&self, word: &str, help: &str) -> Result<(), Problem> {
+        if self.is_tcp {
             return Ok(());
         }
         let what = format!("`{word}` needs a connection of tcp");
-        Err(Problem::new(what, "this link carries datagrams").help(cure))
+        Err(Problem::new(what, "this link carries datagrams").help(help))
     }
 
-    fn cut(&self, after: bool) -> Result<Action, Problem> {
-        let cure = if self.at_packet {
+    fn cut_action(&self, after: bool) -> Result<Action, Problem> {
+        let help = if self.is_at_packet {
             "use `do = \"drop\"`, or `transport = \"tcp\"`"
         } else {
             "use `do = { outage = \"30s\" }`, or `transport = \"tcp\"`"
         };
-        self.over_tcp("cut", cure)?;
+        self.require_tcp("cut", help)?;
         Ok(Action::Cut { client: self.client, after })
     }
 
-    fn half_open(&self, end: EndWord) -> Result<Action, Problem> {
-        self.over_tcp("half-open", "use `do = { outage = \"30s\" }`, or `transport = \"tcp\"`")?;
+    fn half_open_action(&self, end: EndKeyword) -> Result<Action, Problem> {
+        self.require_tcp("half-open", "use `do = { outage = \"30s\" }`, or `transport = \"tcp\"`")?;
         let dead = match end {
-            EndWord::Client => Node::Client(self.client),
-            EndWord::Broker => Node::Broker,
+            EndKeyword::Client => Node::Client(self.client),
+            EndKeyword::Broker => Node::Broker,
         };
-        Ok(Action::HalfOpen { client: self.client, dead })
+        Ok(Action::HalfOpen { client: self.client, dead_node: dead })
     }
 
-    fn stall(&self, lasts: Interval) -> Result<Action, Problem> {
-        let cure = "use `do = { outage = \"30s\" }` or, at a packet, `do = { delay = \"5s\" }`; or \
+    fn stall_action(&self, lasts: IntervalDistribution) -> Result<Action, Problem> {
+        let help = "use `do = { outage = \"30s\" }` or, at a packet, `do = { delay = \"5s\" }`; or \
                     `transport = \"tcp\"`";
-        self.over_tcp("stall", cure)?;
-        let how = Hindrance::Stall;
-        Ok(Action::Hamper { client: self.client, how, lasts, pace: Span::ZERO })
+        self.require_tcp("stall", help)?;
+        let how = Impairment::Stall;
+        Ok(Action::Impair {
+            client: self.client,
+            impairment: how,
+            lasts,
+            read_interval: Span::ZERO,
+        })
     }
 
     /// Both ways dead is an outage.
-    fn partition(&self, table: &PartitionTable) -> Action {
+    fn partition_action(&self, table: &PartitionTable) -> Action {
         let (client, lasts) = (self.client, table.lasts.0);
         match table.way.into() {
             None => Action::Outage { client, lasts },
             Some(way) => {
-                let how = Hindrance::Partition(way);
-                Action::Hamper { client, how, lasts, pace: Span::ZERO }
+                let how = Impairment::Partition(way);
+                Action::Impair { client, impairment: how, lasts, read_interval: Span::ZERO }
             }
         }
     }
 
-    fn slow(&self, table: &SlowTable) -> Result<Action, Problem> {
-        let cure = "a datagram that nobody reads is lost: use `do = { partition = { lasts = \
+    fn slow_action(&self, table: &SlowTable) -> Result<Action, Problem> {
+        let help = "a datagram that nobody reads is lost: use `do = { partition = { lasts = \
                     \"30s\", way = \"down\" } }`, or `transport = \"tcp\"`";
-        self.over_tcp("slow", cure)?;
-        positive(table.pace.0)?;
-        let (how, lasts, pace) = (Hindrance::Slow, table.lasts.0, table.pace.0);
-        Ok(Action::Hamper { client: self.client, how, lasts, pace })
+        self.require_tcp("slow", help)?;
+        require_positive(table.pace.0)?;
+        let (how, lasts, pace) = (Impairment::Slow, table.lasts.0, table.pace.0);
+        Ok(Action::Impair { client: self.client, impairment: how, lasts, read_interval: pace })
     }
 }
 
-fn positive(time: Span) -> Result<(), Problem> {
+fn require_positive(time: Span) -> Result<(), Problem> {
     if time > Span::ZERO {
         return Ok(());
     }

@@ -4,26 +4,26 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::action::{self, Target};
-use super::{DoTable, FaultTable, WhenTable, packet};
+use super::action::{self, FaultTarget};
+use super::{ActionTable, FaultTable, WhenTable, packet};
 use crate::scenario::diagnostic::Diagnostics;
-use crate::scenario::file::File;
-use crate::scenario::links::matches_name;
+use crate::scenario::file::ScenarioFile;
+use crate::scenario::keywords::ActionKeyword;
+use crate::scenario::links::matches_pattern;
 use crate::scenario::problem::Problem;
-use crate::scenario::value::{Either, Given};
-use crate::scenario::words::DoWord;
-use qoslab_core::base::name::{ClientIndex, Node, Way};
+use crate::scenario::value::{Located, TextOrTable};
+use qoslab_core::base::name::{ClientIndex, Direction, Node};
 use qoslab_core::base::time::Span;
 use qoslab_core::base::units::{format_count, format_span};
-use qoslab_core::network::settings::Interval;
+use qoslab_core::network::settings::IntervalDistribution;
 use qoslab_sim::trial::{Action, FaultSetup, PacketTrigger, Setup, Trigger};
 
 /// The most faults of a trial; one line befalls as many nodes as its names fit.
-const MOST: usize = 1_000_000;
+const MAX_FAULTS: usize = 1_000_000;
 
 /// Every fault of the file for the setups of all points, which differ in QoS only.
 pub(in crate::scenario) fn expand(
-    file: &File,
+    file: &ScenarioFile,
     setups: &[Setup],
     errors: &mut Diagnostics,
 ) -> Vec<FaultSetup> {
@@ -32,22 +32,22 @@ pub(in crate::scenario) fn expand(
     for given in &file.fault {
         let table = &given.value;
         check_when(given, file.deadline.value.0, errors);
-        for (trigger, target) in targets(given, setups, MOST - all.len(), errors) {
-            match action::action(&table.action.value, target, &setups[0].clients) {
+        for (trigger, target) in resolve_targets(given, setups, MAX_FAULTS - all.len(), errors) {
+            match action::build_action(&table.action.value, target, &setups[0].clients) {
                 Ok(action) => {
-                    let name = name(table, target.node, &setups[0]).into();
+                    let name = fault_name(table, target.node, &setups[0]).into();
                     all.push(FaultSetup { name, trigger, action });
                     places.push(&table.action.span);
                 }
                 // The others of a fleet would be refused for the same.
                 Err(problem) => {
-                    report(&problem, &table.action.span, errors);
+                    add_problem(&problem, &table.action.span, errors);
                     break;
                 }
             }
         }
     }
-    tell_apart(&mut all);
+    number_duplicates(&mut all);
     // What came may have come to a node that was down, and done nothing.
     if file.schedule.is_none() {
         check_crashes(&all, &places, errors);
@@ -55,16 +55,19 @@ pub(in crate::scenario) fn expand(
     all
 }
 
-fn report(problem: &Problem, span: &Range<usize>, errors: &mut Diagnostics) {
-    errors.error(span, problem.what.as_str(), problem.label.as_str()).help(problem.help.as_str());
+fn add_problem(problem: &Problem, span: &Range<usize>, errors: &mut Diagnostics) {
+    errors
+        .error(span, problem.message.as_str(), problem.label.as_str())
+        .help(problem.help.as_str());
 }
 
 /// Whether it says when, once, and in time.
-fn check_when(given: &Given<FaultTable>, deadline: Span, errors: &mut Diagnostics) {
+fn check_when(given: &Located<FaultTable>, deadline: Span, errors: &mut Diagnostics) {
     let table = &given.value;
-    let said = [table.at.is_some(), table.every.is_some(), table.when.is_some()];
-    if said.iter().filter(|said| **said).count() != 1 {
-        let label = if said.contains(&true) { "several are said" } else { "none is said" };
+    let given_triggers = [table.at.is_some(), table.every.is_some(), table.when.is_some()];
+    if given_triggers.iter().filter(|said| **said).count() != 1 {
+        let label =
+            if given_triggers.contains(&true) { "several are said" } else { "none is said" };
         errors.error(&given.span, "a fault comes in one way", label).help(
             "write one of `at = \"4m\"`, `every = \"exp 5m\"` and `when = { packet = \"PUBREC\", \
              nth = 3, to = \"meter-7\" }`",
@@ -72,8 +75,10 @@ fn check_when(given: &Given<FaultTable>, deadline: Span, errors: &mut Diagnostic
     }
     let at = table.at.as_ref().map(|at| (at.value.0, &at.span));
     let first = table.every.as_ref().and_then(|every| match every.value.0 {
-        Interval::Fixed(span) | Interval::Uniform(span, _) => Some((span, &every.span)),
-        Interval::Exponential(_) => None,
+        IntervalDistribution::Fixed(span) | IntervalDistribution::Uniform(span, _) => {
+            Some((span, &every.span))
+        }
+        IntervalDistribution::Exponential(_) => None,
     });
     for (time, span) in [at, first].into_iter().flatten().filter(|(time, _)| *time >= deadline) {
         let title = format!("this comes after the deadline of {}", format_span(deadline));
@@ -83,15 +88,15 @@ fn check_when(given: &Given<FaultTable>, deadline: Span, errors: &mut Diagnostic
 }
 
 /// When it comes, and whom it befalls; empty where that is wrong, or more than there is room for.
-fn targets(
-    given: &Given<FaultTable>,
+fn resolve_targets(
+    given: &Located<FaultTable>,
     setups: &[Setup],
     room: usize,
     errors: &mut Diagnostics,
-) -> Vec<(Trigger, Target)> {
+) -> Vec<(Trigger, FaultTarget)> {
     let table = &given.value;
     let trigger = match (&table.at, &table.every, &table.when) {
-        (None, None, Some(when)) => return at_packets(given, when, setups, room, errors),
+        (None, None, Some(when)) => return packet_targets(given, when, setups, room, errors),
         (Some(at), None, None) => Trigger::At(at.value.0),
         (None, Some(every), None) => Trigger::Every(every.value.0),
         _ => return Vec::new(),
@@ -102,28 +107,28 @@ fn targets(
             .help("write `on = \"broker\"`, or a client's name, with `*` for any letters");
         return Vec::new();
     };
-    let nodes = nodes(on, &setups[0], errors);
-    if !fits(given, nodes.len(), room, errors) {
+    let nodes = matching_nodes(on, &setups[0], errors);
+    if !check_room(given, nodes.len(), room, errors) {
         return Vec::new();
     }
-    let target = |node| Target { node, packet: None };
+    let target = |node| FaultTarget { node, packet: None };
     nodes.into_iter().map(|node| (trigger.clone(), target(node))).collect()
 }
 
-fn at_packets(
-    given: &Given<FaultTable>,
-    when: &Given<WhenTable>,
+fn packet_targets(
+    given: &Located<FaultTable>,
+    when: &Located<WhenTable>,
     setups: &[Setup],
     room: usize,
     errors: &mut Diagnostics,
-) -> Vec<(Trigger, Target)> {
+) -> Vec<(Trigger, FaultTarget)> {
     let table = &given.value;
     if when.value.packet.value.contains(" / ") {
-        return at_named(given, when, setups, errors);
+        return named_packet_target(given, when, setups, errors);
     }
     let (end, way) = match (&when.value.to, &when.value.from) {
-        (Some(to), None) => (to, Way::Down),
-        (None, Some(from)) => (from, Way::Up),
+        (Some(to), None) => (to, Direction::Down),
+        (None, Some(from)) => (from, Direction::Up),
         _ => {
             errors
                 .error(&when.span, "a packet goes one way", "`to` or `from` is needed, not both")
@@ -139,75 +144,80 @@ fn at_packets(
             .help("write `to` and a client for what the broker sends, `from` for what it is sent");
         return Vec::new();
     }
-    let kind = match packet::kind(&when.value.packet.value, way) {
+    let kind = match packet::parse_kind(&when.value.packet.value, way) {
         Ok(kind) => kind,
         Err(problem) => {
-            report(&problem, &when.value.packet.span, errors);
+            add_problem(&problem, &when.value.packet.span, errors);
             return Vec::new();
         }
     };
-    let clients = clients(end, &setups[0], errors);
-    let possible = |client: &ClientIndex| packet::is_possible(kind, way, *client, setups);
+    let clients = matching_clients(end, &setups[0], errors);
+    let possible = |client: &ClientIndex| packet::is_sendable(kind, way, *client, setups);
     if !clients.is_empty() && !clients.iter().any(possible) {
-        let problem = packet::never(kind, way, &end.value);
-        report(&problem, &when.value.packet.span, errors);
+        let problem = packet::never_sent(kind, way, &end.value);
+        add_problem(&problem, &when.value.packet.span, errors);
         return Vec::new();
     }
-    let Some(on) = crashing(table, setups, errors) else { return Vec::new() };
-    if !fits(given, clients.len().saturating_mul(on.len().max(1)), room, errors) {
+    let Some(on) = crashing_nodes(table, setups, errors) else { return Vec::new() };
+    if !check_room(given, clients.len().saturating_mul(on.len().max(1)), room, errors) {
         return Vec::new();
     }
     let nth = when.value.nth.0;
-    let trigger = |client| PacketTrigger { client, way, kind, nth };
+    let trigger = |client| PacketTrigger { client, direction: way, kind, nth };
     let each = clients.into_iter().flat_map(|client| {
-        let befallen =
+        let affected =
             if on.is_empty() { vec![default_node(table, client, way)] } else { on.clone() };
-        befallen.into_iter().map(move |node| (client, node))
+        affected.into_iter().map(move |node| (client, node))
     });
     each.map(|(client, node)| {
         let packet = Some(trigger(client));
-        (Trigger::Packet(trigger(client)), Target { node, packet })
+        (Trigger::NthPacket(trigger(client)), FaultTarget { node, packet })
     })
     .collect()
 }
 
 /// At the one packet of a name.
-fn at_named(
-    given: &Given<FaultTable>,
-    when: &Given<WhenTable>,
+fn named_packet_target(
+    given: &Located<FaultTable>,
+    when: &Located<WhenTable>,
     setups: &[Setup],
     errors: &mut Diagnostics,
-) -> Vec<(Trigger, Target)> {
+) -> Vec<(Trigger, FaultTarget)> {
     let WhenTable { packet, nth, to, from } = &when.value;
     if nth.0 != 1 || to.is_some() || from.is_some() {
         errors
             .error(&when.span, "a packet's name says it all", "there is more beside it")
             .help("leave `nth`, `to` and `from` out");
     }
-    let name = match setups[0].packet_named(&packet.value) {
+    let name = match setups[0].parse_packet_name(&packet.value) {
         Ok(name) => name,
         Err(wrong) => {
             errors.error(&packet.span, "this names no packet", wrong);
             return Vec::new();
         }
     };
-    let Some(on) = crashing(&given.value, setups, errors) else { return Vec::new() };
-    let default = [default_node(&given.value, name.client, name.way)];
-    let befallen = if on.is_empty() { &default[..] } else { &on[..] };
-    let (client, way, kind) = (name.client, name.way, name.kind);
-    let packet = Some(PacketTrigger { client, way, kind, nth: 1 });
-    let target = |node: &Node| Target { node: *node, packet };
-    befallen.iter().map(|node| (Trigger::Named(name), target(node))).collect()
+    let Some(on) = crashing_nodes(&given.value, setups, errors) else { return Vec::new() };
+    let default = [default_node(&given.value, name.client, name.direction)];
+    let affected = if on.is_empty() { &default[..] } else { &on[..] };
+    let (client, way, kind) = (name.client, name.direction, name.kind);
+    let packet = Some(PacketTrigger { client, direction: way, kind, nth: 1 });
+    let target = |node: &Node| FaultTarget { node: *node, packet };
+    affected.iter().map(|node| (Trigger::NamedPacket(name), target(node))).collect()
 }
 
 /// Whether there is room for so many faults more; that there is none is told.
-fn fits(given: &Given<FaultTable>, count: usize, room: usize, errors: &mut Diagnostics) -> bool {
+fn check_room(
+    given: &Located<FaultTable>,
+    count: usize,
+    room: usize,
+    errors: &mut Diagnostics,
+) -> bool {
     if count <= room {
         return true;
     }
     let number = |count: usize| format_count(count as u64);
-    let title = format!("a trial has at most {} faults", number(MOST));
-    let label = match MOST - room {
+    let title = format!("a trial has at most {} faults", number(MAX_FAULTS));
+    let label = match MAX_FAULTS - room {
         0 => format!("these are {}", number(count)),
         before => format!("these are {}, after {} before them", number(count), number(before)),
     };
@@ -222,10 +232,14 @@ fn fits(given: &Given<FaultTable>, count: usize, room: usize, errors: &mut Diagn
 
 /// The nodes that crash at a packet of somebody's; empty for its receiver. `None` where that is
 /// wrong.
-fn crashing(table: &FaultTable, setups: &[Setup], errors: &mut Diagnostics) -> Option<Vec<Node>> {
+fn crashing_nodes(
+    table: &FaultTable,
+    setups: &[Setup],
+    errors: &mut Diagnostics,
+) -> Option<Vec<Node>> {
     let Some(on) = &table.on else { return Some(Vec::new()) };
     if is_crash(table) {
-        let nodes = nodes(on, &setups[0], errors);
+        let nodes = matching_nodes(on, &setups[0], errors);
         return (!nodes.is_empty()).then_some(nodes);
     }
     errors
@@ -235,56 +249,66 @@ fn crashing(table: &FaultTable, setups: &[Setup], errors: &mut Diagnostics) -> O
 }
 
 const fn is_crash(table: &FaultTable) -> bool {
-    matches!(table.action.value, Either::Text(DoWord::Crash) | Either::Table(DoTable::Crash(_)))
+    matches!(
+        table.action.value,
+        TextOrTable::Text(ActionKeyword::Crash) | TextOrTable::Table(ActionTable::Crash(_))
+    )
 }
 
-const fn default_node(table: &FaultTable, client: ClientIndex, way: Way) -> Node {
-    match way {
-        Way::Up if is_crash(table) => Node::Broker,
-        Way::Up | Way::Down => Node::Client(client),
+const fn default_node(table: &FaultTable, client: ClientIndex, direction: Direction) -> Node {
+    match direction {
+        Direction::Up if is_crash(table) => Node::Broker,
+        Direction::Up | Direction::Down => Node::Client(client),
     }
 }
 
-fn nodes(on: &Given<String>, setup: &Setup, errors: &mut Diagnostics) -> Vec<Node> {
+fn matching_nodes(on: &Located<String>, setup: &Setup, errors: &mut Diagnostics) -> Vec<Node> {
     if on.value == "broker" {
         return vec![Node::Broker];
     }
-    clients(on, setup, errors).into_iter().map(Node::Client).collect()
+    matching_clients(on, setup, errors).into_iter().map(Node::Client).collect()
 }
 
 /// The clients whose names fit; that there is none is told.
-fn clients(pattern: &Given<String>, setup: &Setup, errors: &mut Diagnostics) -> Vec<ClientIndex> {
+fn matching_clients(
+    pattern: &Located<String>,
+    setup: &Setup,
+    errors: &mut Diagnostics,
+) -> Vec<ClientIndex> {
     let numbered = (0..).map(ClientIndex).zip(&setup.clients);
-    let fitting = numbered.filter(|(_, client)| matches_name(&pattern.value, &client.name));
+    let fitting = numbered.filter(|(_, client)| matches_pattern(&pattern.value, &client.name));
     let found: Vec<_> = fitting.map(|(index, _)| index).collect();
     if found.is_empty() {
         // More names than these would suggest nothing.
         let names = setup.clients.iter().take(1_000).map(|client| &*client.name);
         let names: Vec<_> = names.chain(["broker"]).collect();
         let title = format!("there is no client `{}`", pattern.value);
-        let told = errors.error(&pattern.span, title, "nobody has such a name");
+        let diagnostic = errors.error(&pattern.span, title, "nobody has such a name");
         if names.len() <= 20 {
-            told.suggest(&pattern.value, &names);
-        } else if let Some(one) = crate::scenario::diagnostic::nearest(&pattern.value, &names) {
-            told.help(format!("did you mean `{one}`?"));
+            diagnostic.suggest_name(&pattern.value, &names);
+        } else if let Some(one) = crate::scenario::diagnostic::nearest_name(&pattern.value, &names)
+        {
+            diagnostic.help(format!("did you mean `{one}`?"));
         }
     }
     found
 }
 
 /// What it does and to whom: stable when other faults come and go.
-fn name(table: &FaultTable, node: Node, setup: &Setup) -> String {
+fn fault_name(table: &FaultTable, node: Node, setup: &Setup) -> String {
     let verb = match &table.action.value {
-        Either::Text(DoWord::Cut) | Either::Table(DoTable::Cut(_)) => "cut",
-        Either::Text(DoWord::Drop) => "drop",
-        Either::Text(DoWord::Crash) | Either::Table(DoTable::Crash(_)) => "crash",
-        Either::Table(DoTable::Delay(_)) => "delay",
-        Either::Table(DoTable::Duplicate(_)) => "duplicate",
-        Either::Table(DoTable::HalfOpen(_)) => "half-open",
-        Either::Table(DoTable::Stall(_)) => "stall",
-        Either::Table(DoTable::Partition(_)) => "partition",
-        Either::Table(DoTable::Outage(_)) => "outage",
-        Either::Table(DoTable::Slow(_)) => "slow",
+        TextOrTable::Text(ActionKeyword::Cut) | TextOrTable::Table(ActionTable::Cut(_)) => "cut",
+        TextOrTable::Text(ActionKeyword::Drop) => "drop",
+        TextOrTable::Text(ActionKeyword::Crash) | TextOrTable::Table(ActionTable::Crash(_)) => {
+            "crash"
+        }
+        TextOrTable::Table(ActionTable::Delay(_)) => "delay",
+        TextOrTable::Table(ActionTable::Duplicate(_)) => "duplicate",
+        TextOrTable::Table(ActionTable::HalfOpen(_)) => "half-open",
+        TextOrTable::Table(ActionTable::Stall(_)) => "stall",
+        TextOrTable::Table(ActionTable::Partition(_)) => "partition",
+        TextOrTable::Table(ActionTable::Outage(_)) => "outage",
+        TextOrTable::Table(ActionTable::Slow(_)) => "slow",
     };
     let whose = match node {
         Node::Broker => "broker",
@@ -294,7 +318,7 @@ fn name(table: &FaultTable, node: Node, setup: &Setup) -> String {
 }
 
 /// Numbers those of one name.
-fn tell_apart(faults: &mut [FaultSetup]) {
+fn number_duplicates(faults: &mut [FaultSetup]) {
     let mut seen: BTreeMap<Arc<str>, u32> = BTreeMap::new();
     for fault in faults {
         let count = seen.entry(fault.name.clone()).or_insert(0);
@@ -310,16 +334,16 @@ fn check_crashes(faults: &[FaultSetup], places: &[&Range<usize>], errors: &mut D
     let mut crashes: Vec<(Node, Span, Span, &Range<usize>)> = Vec::new();
     for (fault, place) in faults.iter().zip(places) {
         let Action::Crash { node, down, .. } = fault.action else { continue };
-        let down = longest(down);
+        let down = longest_duration(down);
         match fault.trigger {
             Trigger::At(at) => crashes.push((node, at, at + down, place)),
-            Trigger::Every(Interval::Fixed(every)) if every <= down => {
+            Trigger::Every(IntervalDistribution::Fixed(every)) if every <= down => {
                 let label = format!("it would still be down, for {}", format_span(down));
                 errors
                     .error(place, "a node that is down cannot crash again", label)
                     .help(format!("make `every` longer than {}", format_span(down)));
             }
-            Trigger::Every(_) | Trigger::Packet(_) | Trigger::Named(_) => {}
+            Trigger::Every(_) | Trigger::NthPacket(_) | Trigger::NamedPacket(_) => {}
         }
     }
     crashes.sort_by_key(|(node, at, _, place)| (*node, *at, place.start));
@@ -339,8 +363,10 @@ fn check_crashes(faults: &[FaultSetup], places: &[&Range<usize>], errors: &mut D
 }
 
 /// The longest, or the mean where there is no longest.
-const fn longest(interval: Interval) -> Span {
+const fn longest_duration(interval: IntervalDistribution) -> Span {
     match interval {
-        Interval::Fixed(span) | Interval::Uniform(_, span) | Interval::Exponential(span) => span,
+        IntervalDistribution::Fixed(span)
+        | IntervalDistribution::Uniform(_, span)
+        | IntervalDistribution::Exponential(span) => span,
     }
 }

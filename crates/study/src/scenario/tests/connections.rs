@@ -1,11 +1,11 @@
 //! Transports, sessions and endpoints: what is assumed, and what is refused.
 
 use super::super::*;
-use super::errors::refused;
+use super::errors::error_text;
 use super::{SMALL, parse};
-use qoslab_core::base::name::Tag;
+use qoslab_core::base::name::MessageTag;
 use qoslab_core::base::time::{Span, Time};
-use qoslab_core::mqtt::settings::{Backoff, Retry, Store};
+use qoslab_core::mqtt::settings::{Backoff, RetryRule, StorePolicy};
 use qoslab_core::network::settings::Transport;
 
 const OPTIONS: &str = "qos = 2, no_local = true, retain_as_published = true, \
@@ -22,12 +22,12 @@ fn v5(text: &str) -> String {
 }
 
 /// Only what is wrong and where, without pictures: `LINE: TITLE [LABEL] (HELP)`.
-pub(super) fn told(text: &str) -> String {
+pub(super) fn error_lines(text: &str) -> String {
     let errors = Scenario::parse("test.toml", text).expect_err("this should be refused");
-    brief(&errors, &errors.list)
+    format_diagnostics(&errors, &errors.errors)
 }
 
-fn brief(all: &Diagnostics, list: &[diagnostic::Diagnostic]) -> String {
+fn format_diagnostics(all: &Diagnostics, list: &[diagnostic::Diagnostic]) -> String {
     let lines = list.iter().map(|one| {
         let place = one.span.as_ref().map_or("", |span| &all.source[span.clone()]);
         let place = place.lines().next().unwrap_or_default();
@@ -37,14 +37,14 @@ fn brief(all: &Diagnostics, list: &[diagnostic::Diagnostic]) -> String {
 }
 
 #[test]
-fn what_is_assumed_depends_on_the_transport() {
+fn defaults_depend_on_the_transport() {
     let datagram = parse(SMALL);
     let stream = parse(&tcp("", "", ""));
     let of = |scenario: &Scenario| {
         let setup = scenario.points[0].setup.clone();
         let settings = setup.clients[0].settings.clone();
         let timed = [setup.broker.hop.retry, settings.hop.retry]
-            .map(|retry| matches!(retry, Retry::Timer(_)));
+            .map(|retry| matches!(retry, RetryRule::Timer(_)));
         (
             timed,
             settings.request_retry,
@@ -75,9 +75,9 @@ fn a_preset_has_its_delays_with_either_transport_and_no_duplicates_over_tcp() {
 }
 
 #[test]
-fn what_cannot_apply_to_a_transport() {
+fn fields_of_the_other_transport_are_refused() {
     let text = tcp("", "", "duplicate = \"1%\"\nup = { reorder = \"2%\" }\nnat_idle = \"0s\"");
-    insta::assert_snapshot!(refused(&text), @r#"
+    insta::assert_snapshot!(error_text(&text), @r#"
     error: `duplicate` cannot happen over tcp
       --> test.toml:17:13
        |
@@ -102,26 +102,26 @@ fn what_cannot_apply_to_a_transport() {
     "#);
     let text =
         format!("{SMALL}mss = 1400\ntls = \"1.3\"\nrto_min = \"1s\"\nuser_timeout = \"1m\"\n");
-    insta::assert_snapshot!(told(&format!("{text}nat_idle = \"1m\"\n")), @r#"
+    insta::assert_snapshot!(error_lines(&format!("{text}nat_idle = \"1m\"\n")), @r#"
     1400: `mss` needs tcp [this link carries datagrams] (add `transport = "tcp"` to the link, or leave this out)
     "1.3": `tls` needs tcp [this link carries datagrams] (add `transport = "tcp"` to the link, or leave this out)
     "1s": `rto_min` needs tcp [this link carries datagrams] (add `transport = "tcp"` to the link, or leave this out)
     "1m": `user_timeout` needs tcp [this link carries datagrams] (add `transport = "tcp"` to the link, or leave this out)
     "1m": `nat_idle` needs tcp [this link carries datagrams] (add `transport = "tcp"` to the link, or leave this out)
     "#);
-    insta::assert_snapshot!(told(&tcp("", "", "tls = \"1.4\"\nmss = 0")), @r#"
+    insta::assert_snapshot!(error_lines(&tcp("", "", "tls = \"1.4\"\nmss = 0")), @r#"
     "1.4": tls cannot be `1.4` [unknown word] (did you mean `1.2`?)
     0: mss must be from 1 to 65,495 [this is 0] ()
     "#);
     let text = SMALL.replacen("[[client]]\n", "[[client]]\nconnect_timeout = \"1s\"\n", 1);
-    insta::assert_snapshot!(told(&text), @r#""1s": `connect_timeout` needs tcp [over datagrams CONNECT is repeated] (set `retry`, after which CONNECT is sent again, or leave this out)"#);
+    insta::assert_snapshot!(error_lines(&text), @r#""1s": `connect_timeout` needs tcp [over datagrams CONNECT is repeated] (set `retry`, after which CONNECT is sent again, or leave this out)"#);
 }
 
 #[test]
 fn mixed_transports_need_a_retry_that_is_written() {
     let mixed = SMALL.replace("\"*\"", "\"sensor\"")
         + "[[link]]\nbetween = [\"dashboard\", \"broker\"]\ndelay = \"1ms\"\ntransport = \"tcp\"\n";
-    insta::assert_snapshot!(refused(&mixed), @r#"
+    insta::assert_snapshot!(error_text(&mixed), @r#"
     error: the broker needs a `retry`
       --> test.toml:16:13
        |
@@ -133,12 +133,12 @@ fn mixed_transports_need_a_retry_that_is_written() {
     let scenario = parse(&mixed.replacen("[[client]]", "[broker]\nretry = \"1s\"\n[[client]]", 1));
     let setup = &scenario.points[0].setup;
     assert!(setup.broker.datagram && !setup.judge.order);
-    assert_eq!(setup.clients[1].settings.hop.retry, Retry::Reconnect);
+    assert_eq!(setup.clients[1].settings.hop.retry, RetryRule::Reconnect);
     let fleet = SMALL.replace("\"sensor\"", "\"s-{i}\"\ncount = 2").replace("\"*\"", "\"s-1\"")
         + "[[link]]\nbetween = [\"s-2\", \"broker\"]\ndelay = \"1ms\"\ntransport = \"tcp\"\n\
            [[link]]\nbetween = [\"dashboard\", \"broker\"]\ndelay = \"1ms\"\n";
     let fleet = fleet.replacen("[[client]]", "[broker]\nretry = \"1s\"\n[[client]]", 1);
-    insta::assert_snapshot!(told(&fleet), @r#""s-{i}": `s-{i}` needs a `retry` [some of these have tcp and some datagrams] (write `retry = "1s"` or `retry = "reconnect"`, or make two clients of it)"#);
+    insta::assert_snapshot!(error_lines(&fleet), @r#""s-{i}": `s-{i}` needs a `retry` [some of these have tcp and some datagrams] (write `retry = "1s"` or `retry = "reconnect"`, or make two clients of it)"#);
 }
 
 #[test]
@@ -154,38 +154,38 @@ fn sessions_stores_and_limits_reach_the_endpoints() {
     let setup = &scenario.points[2].setup;
     let own = &setup.clients[0];
     assert_eq!((own.settings.clean, own.settings.session_expiry), (false, 600));
-    assert_eq!(own.store, Store::Snapshot(Span::from_secs(30)));
+    assert_eq!(own.store, StorePolicy::Snapshot(Span::from_secs(30)));
     let backoff = Backoff { min: Span::from_secs(2), max: Span::from_secs(60) };
     assert_eq!(own.settings.reconnect, backoff);
     assert!(own.settings.on_demand && !own.settings.resubscribe);
     assert_eq!(own.settings.limits.receive_maximum, 5);
     assert_eq!(own.settings.hop.quirks.iter().count(), 2);
-    assert_eq!(setup.broker_store, Store::Volatile);
+    assert_eq!(setup.broker_store, StorePolicy::Volatile);
     assert_eq!(
         (setup.broker.limits.max_packet_size, setup.broker.limits.topic_alias_maximum),
         (1_000, 3)
     );
-    assert_eq!(setup.broker.deny.len(), 1);
+    assert_eq!(setup.broker.denied_filters.len(), 1);
     // The will is a stream of its own, and travels under its name.
     let will = own.settings.will.as_ref().unwrap();
-    let parts = will.message.tag.parts().unwrap();
-    let stream = &setup.streams[parts.stream.index()];
-    assert_eq!((&*stream.name, stream.will, stream.count), ("sensor/will", true, 0));
+    let parts = will.message.tag.message_id().unwrap();
+    let stream = &setup.publishers[parts.publisher.index()];
+    assert_eq!((&*stream.name, stream.is_will, stream.count), ("sensor/will", true, 0));
     assert_eq!((&stream.topic, stream.qos, stream.retain), (&will.message.topic, will.qos, true));
     assert_eq!((will.delay, will.message.payload.len()), (3, 9));
-    assert_eq!(will.message.tag, Tag::new(parts.stream, 0, will.qos, Time::ZERO));
+    assert_eq!(will.message.tag, MessageTag::new(parts.publisher, 0, will.qos, Time::ZERO));
     // And it does not make the QoS of a point doubtful.
     assert_eq!(scenario.points[2].label(), "qos 2");
 }
 
 #[test]
-fn what_only_mqtt_5_has() {
+fn fields_of_mqtt_5_are_refused_in_earlier_versions() {
     let sensor = "session = { expiry = \"10m\" }\nreceive_maximum = 5\n\
                   will = { topic = \"dead\", qos = 1, delay = \"3s\" }";
     let text = tcp("max_packet_size = \"1KB\"\ntopic_alias_maximum = 3", sensor, "")
         .replace("count = 3", "count = 3, expiry = \"5s\"")
         .replace("qos = 2 ", OPTIONS);
-    insta::assert_snapshot!(told(&text), @r#"
+    insta::assert_snapshot!(error_lines(&text), @r#"
     "1KB": `max_packet_size` needs MQTT 5.0 [earlier versions do not have it] (write `mqtt = "5.0"`, or leave it out)
     3: `topic_alias_maximum` needs MQTT 5.0 [earlier versions do not have it] (write `mqtt = "5.0"`, or leave it out)
     { expiry = "10m" }: `expiry` needs MQTT 5.0 [earlier versions do not have it] (write `mqtt = "5.0"`, or leave it out)
@@ -209,7 +209,7 @@ fn limits_of_zero_and_times_that_cannot_be_written() {
         v5(&tcp("receive_maximum = 0\nmax_packet_size = \"0B\"\ndeny = [\"a/#/b\"]", sensor, ""))
             .replace("count = 3", "count = 3, expiry = \"1.5s\"")
             .replace("\"t\", qos = 2", "\"$share/g\", qos = 2");
-    insta::assert_snapshot!(told(&text), @r#"
+    insta::assert_snapshot!(error_lines(&text), @r#"
     0: receive_maximum must not be 0 [a Protocol Error (MQTT 5.0, section 3.2.2.3.3)] (with 0 nothing could ever be sent: write 1 to 65535)
     "0B": max_packet_size must not be 0 [a Protocol Error (MQTT 5.0, section 3.2.2.3.6)] (leave it out for no limit)
     "a/#/b": the topic filter has a '#' that is not the whole of the last level [MQTT-4.7.1-2] [not a topic filter] ()
@@ -232,29 +232,29 @@ fn over_tcp_a_message_can_be_as_long_as_mqtt_allows() {
         tcp("", "", "").replace("count = 3", &format!("count = 3, payload = \"{payload}\""))
     };
     parse(&text("200MB"));
-    insta::assert_snapshot!(told(&text("268435450B")), @r#"
+    insta::assert_snapshot!(error_lines(&text("268435450B")), @r#"
     "268435450B": the message does not fit a packet [up to 268,435,450 bytes] (a PUBLISH can have 268,435,455 bytes in all)
     "#);
 }
 
 #[test]
-fn a_shared_subscription_cannot_leave_out_its_own() {
+fn a_shared_subscription_cannot_have_no_local() {
     let text =
         v5(&tcp("", "", "")).replace("\"t\", qos = 2", "\"$share/g/t\", qos = 2, no_local = true");
-    insta::assert_snapshot!(told(&text), @r"true: a shared subscription cannot have `no_local` [a Protocol Error] (see [MQTT-3.8.3-4])");
+    insta::assert_snapshot!(error_lines(&text), @r"true: a shared subscription cannot have `no_local` [a Protocol Error] (see [MQTT-3.8.3-4])");
 }
 
 #[test]
-fn a_client_that_comes_and_goes_by_itself_is_not_sent_away() {
+fn a_client_that_connects_per_report_cannot_be_away() {
     let text = tcp("", "connect = \"per-report\"\naway = [{ at = \"1s\", lasts = \"1s\" }]", "");
-    insta::assert_snapshot!(told(&text), @r#"{ at = "1s", lasts = "1s" }: a client that connects per report is away by itself [and here too] (leave `away` out, or write `connect = "always"`)"#);
+    insta::assert_snapshot!(error_lines(&text), @r#"{ at = "1s", lasts = "1s" }: a client that connects per report is away by itself [and here too] (leave `away` out, or write `connect = "always"`)"#);
 }
 
 #[test]
-fn unknown_words_and_what_was_perhaps_meant() {
+fn unknown_keywords_get_suggestions() {
     let text =
         tcp("store = \"durabel\"\non_full = \"drop\"", "session = 3\nconnect = \"allways\"", "");
-    insta::assert_snapshot!(told(&text), @r#"
+    insta::assert_snapshot!(error_lines(&text), @r#"
     "durabel": store cannot be `durabel` [unknown word] (did you mean `durable`?)
     "drop": on_full cannot be `drop` [unknown word] (known here: drop-newest, drop-oldest, reject)
     3: session cannot be `3` [unknown word] (known here: persistent, clean)
@@ -266,7 +266,7 @@ fn unknown_words_and_what_was_perhaps_meant() {
 fn quirks_and_profiles_of_the_other_side_or_unknown() {
     let broker = "quirks = [\"no_dedup\", \"ignore_session_present\"]\nprofile = \"paho-python-2\"";
     let sensor = "quirks = [\"no_qos_cap\"]\nprofile = \"esp-mqtt\"";
-    insta::assert_snapshot!(told(&tcp(broker, sensor, "")), @r#"
+    insta::assert_snapshot!(error_lines(&tcp(broker, sensor, "")), @r#"
     "no_dedup": there is no quirk `no_dedup` [unknown word] (did you mean `no_dedupe`?)
     "ignore_session_present": `ignore_session_present` is a quirk of a client [this is the broker] (set it on a client)
     "paho-python-2": `paho-python-2` is the profile of a client [not of this end] (known here: mosquitto-2.0, emqx-5.0)
@@ -288,7 +288,7 @@ fn a_timer_under_mqtt_5_is_warned_of_and_runs() {
     help: clients and servers must not resend messages but when a client reconnects [MQTT-4.4.0-1]: write `retry = "reconnect"`, or another version of MQTT
     "#);
     let profile = parse(&v5(&tcp("profile = \"emqx-5.0\"", "", "")));
-    insta::assert_snapshot!(brief(&profile.warnings, &profile.warnings.warnings), @r#""emqx-5.0": MQTT 5.0 forbids to send again by a timer [it is simulated all the same] (clients and servers must not resend messages but when a client reconnects [MQTT-4.4.0-1]: write `retry = "reconnect"`, or another version of MQTT)"#);
+    insta::assert_snapshot!(format_diagnostics(&profile.warnings, &profile.warnings.warnings), @r#""emqx-5.0": MQTT 5.0 forbids to send again by a timer [it is simulated all the same] (clients and servers must not resend messages but when a client reconnects [MQTT-4.4.0-1]: write `retry = "reconnect"`, or another version of MQTT)"#);
     // Where it is no choice, or where it is allowed, nothing is said.
     for text in [v5(SMALL), v5(&tcp("", "", "")), tcp("retry = \"1s\"", "", "")] {
         assert!(parse(&text).warnings.warnings.is_empty());

@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::SMALL;
-use super::errors::{refused, with};
+use super::errors::{error_after_replacing, error_text};
 
 /// Expectations that cannot apply, most of them not even with every QoS.
 const EXPECTATIONS: &str = r#"[expect]
@@ -22,9 +22,9 @@ why = "x"
 "#;
 
 #[test]
-fn links_that_lead_nowhere() {
+fn links_without_a_client_are_refused() {
     let text = SMALL.replace("[\"*\", \"broker\"]", "[\"senser\", \"broker\"]");
-    insta::assert_snapshot!(refused(&text), @r#"
+    insta::assert_snapshot!(error_text(&text), @r#"
     error: `sensor` has no link
      --> test.toml:5:8
       |
@@ -49,7 +49,7 @@ fn links_that_lead_nowhere() {
        |
     help: did you mean `sensor`?
     "#);
-    insta::assert_snapshot!(with("[\"*\", \"broker\"]", "[\"sensor\", \"dashboard\"]"), @r#"
+    insta::assert_snapshot!(error_after_replacing("[\"*\", \"broker\"]", "[\"sensor\", \"dashboard\"]"), @r#"
     error: `sensor` has no link
      --> test.toml:5:8
       |
@@ -79,7 +79,7 @@ fn links_that_lead_nowhere() {
 #[test]
 fn two_links_for_one_client() {
     let text = format!("{SMALL}[[link]]\nbetween = [\"sensor\", \"broker\"]\npreset = \"lann\"\n");
-    insta::assert_snapshot!(refused(&text), @r#"
+    insta::assert_snapshot!(error_text(&text), @r#"
     error: `sensor` has two links
       --> test.toml:14:11
        |
@@ -98,7 +98,7 @@ fn two_links_for_one_client() {
 
 #[test]
 fn a_link_without_a_delay_and_a_queue_without_a_rate() {
-    insta::assert_snapshot!(with("delay = \"20ms\"", "queue = 5"), @r#"
+    insta::assert_snapshot!(error_after_replacing("delay = \"20ms\"", "queue = 5"), @r#"
     error: a link needs a delay
       --> test.toml:11:11
        |
@@ -119,7 +119,7 @@ fn a_link_without_a_delay_and_a_queue_without_a_rate() {
 
 #[test]
 fn two_clients_of_one_name() {
-    insta::assert_snapshot!(with("\"dashboard\"", "\"sensor\""), @r#"
+    insta::assert_snapshot!(error_after_replacing("\"dashboard\"", "\"sensor\""), @r#"
     error: two clients have the name `sensor`
      --> test.toml:8:8
       |
@@ -128,7 +128,7 @@ fn two_clients_of_one_name() {
     "#);
     let text =
         SMALL.replace("\"sensor\"", "\"c-{i}\"\ncount = 3").replace("\"dashboard\"", "\"c-2\"");
-    insta::assert_snapshot!(refused(&text), @r#"
+    insta::assert_snapshot!(error_text(&text), @r#"
     error: two clients have the name `c-2`
      --> test.toml:9:8
       |
@@ -142,7 +142,7 @@ fn a_fleet_without_numbers_and_numbers_without_a_fleet() {
     let text = SMALL
         .replace("name = \"sensor\"", "name = \"sensor\"\ncount = 3")
         .replace("filter = \"t\"", "filter = \"t/{i}\"");
-    insta::assert_snapshot!(refused(&text), @r#"
+    insta::assert_snapshot!(error_text(&text), @r#"
     error: a fleet needs `{i}` in its name
      --> test.toml:5:8
       |
@@ -163,7 +163,7 @@ fn a_fleet_without_numbers_and_numbers_without_a_fleet() {
 
 #[test]
 fn an_unknown_qos_and_axes_that_differ() {
-    insta::assert_snapshot!(with("qos = 2", "qos = 3"), @r#"
+    insta::assert_snapshot!(error_after_replacing("qos = 2", "qos = 3"), @r#"
     error: qos must be 0, 1 or 2
      --> test.toml:9:36
       |
@@ -171,7 +171,7 @@ fn an_unknown_qos_and_axes_that_differ() {
       |                                    ^ there is no QoS 3
     "#);
     let second = "every = \"1s\" }, { topic = \"u\", qos = [0, 1], count = 1, every = \"1s\" }";
-    insta::assert_snapshot!(with("every = \"1s\" }", second), @r#"
+    insta::assert_snapshot!(error_after_replacing("every = \"1s\" }", second), @r#"
     error: all lists of QoS on [[client.publish]] must be the same
      --> test.toml:6:92
       |
@@ -183,7 +183,7 @@ fn an_unknown_qos_and_axes_that_differ() {
 }
 
 #[test]
-fn times_that_contradict_each_other() {
+fn contradictory_times_are_refused() {
     let text = SMALL
         .replace("filter = \"t\", qos = 2", "filter = \"t\", qos = 2, at = \"5s\", until = \"4s\"")
         .replace(
@@ -191,7 +191,7 @@ fn times_that_contradict_each_other() {
             "name = \"sensor\"\naway = [{ at = \"1m\", lasts = \"30s\" }, { at = \"50s\", lasts = \"20s\" }]",
         )
         .replace("count = 3, every = \"1s\"", "count = 3, only = [1, 3], every = \"1d\"");
-    insta::assert_snapshot!(refused(&text), @r#"
+    insta::assert_snapshot!(error_text(&text), @r#"
     error: two absences overlap
      --> test.toml:6:16
       |
@@ -221,7 +221,7 @@ fn times_that_contradict_each_other() {
 }
 
 #[test]
-fn what_needs_a_lost_connection_needs_somebody_away() {
+fn reconnect_counters_need_a_client_that_is_away() {
     let sometimes = |words: &str| format!("{SMALL}[expect]\nsometimes = [{words}]\n");
     let words = ["reconnect", "takeover", "offline-queued", "session-resumed"];
     let present = "name = \"dashboard\"\nkeep_alive = \"1s\"";
@@ -231,7 +231,7 @@ fn what_needs_a_lost_connection_needs_somebody_away() {
         let text = sometimes(&format!("\"{word}\""))
             .replace("delay", "outage = { every = \"5s\", lasts = \"1s\" }\ndelay");
         let client = |table: &str| text.replace("name = \"dashboard\"", table);
-        let told = refused(&client(present));
+        let told = error_text(&client(present));
         assert!(told.contains(&format!("`{word}` can never happen here")), "{told}");
         let with = |table: &str| Scenario::parse("test.toml", &client(table));
         with(away).unwrap_or_else(|errors| panic!("{word}: {errors}"));
@@ -242,7 +242,7 @@ fn what_needs_a_lost_connection_needs_somebody_away() {
 #[test]
 fn expectations_that_cannot_apply() {
     let text = SMALL.replace("qos = [0, 1, 2]", "qos = 1") + EXPECTATIONS;
-    insta::assert_snapshot!(refused(&text), @r#"
+    insta::assert_snapshot!(error_text(&text), @r#"
     error: `outage` can never happen here
       --> test.toml:14:14
        |
@@ -324,7 +324,7 @@ fn an_unknown_word_in_an_expected_break() {
     let (_, breaks) = EXPECTATIONS.split_once("[[expect.broken]]").unwrap();
     let text = format!("{SMALL}[[expect.broken]]{breaks}");
     let text = text.replace("at-least-once", "at-leats-once");
-    insta::assert_snapshot!(refused(&text), @r#"
+    insta::assert_snapshot!(error_text(&text), @r#"
     error: promise cannot be `at-leats-once`
       --> test.toml:19:11
        |
@@ -338,7 +338,7 @@ fn an_unknown_word_in_an_expected_break() {
 #[test]
 fn too_many_clients_and_nobody_who_publishes() {
     let text = SMALL.replace("name = \"sensor\"", "name = \"s-{i}\"\ncount = 999_999");
-    insta::assert_snapshot!(refused(&text), @r#"
+    insta::assert_snapshot!(error_text(&text), @r#"
     error: these are too many clients
      --> test.toml:9:8
       |
@@ -347,7 +347,7 @@ fn too_many_clients_and_nobody_who_publishes() {
       |
     help: at most 200,000
     "#);
-    insta::assert_snapshot!(with("publish = [{ topic = \"t\", qos = [0, 1, 2], count = 3, every = \"1s\" }]", ""), @r#"
+    insta::assert_snapshot!(error_after_replacing("publish = [{ topic = \"t\", qos = [0, 1, 2], count = 3, every = \"1s\" }]", ""), @r#"
     error: nobody publishes
      --> test.toml:5:8
       |
@@ -371,7 +371,7 @@ fn an_expected_break_of_a_rule() {
         ("rule = \"id-in-use\"\nkind = \"lost\"", "broker", "what breaks is not clear"),
         ("kind = \"lost\"", "broker", "give `promise` and `kind`, or `rule` alone"),
     ] {
-        let refused = refused(&text(keys, blame));
+        let refused = error_text(&text(keys, blame));
         assert!(refused.contains(told), "{refused}");
     }
 }

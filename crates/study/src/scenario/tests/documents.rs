@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::SMALL;
-use qoslab_core::mqtt::quirks::{Quirk, Side};
+use qoslab_core::mqtt::quirks::{Quirk, QuirkSide};
 
 fn page(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)
@@ -13,9 +13,9 @@ fn page(name: &str) -> PathBuf {
 fn the_page_of_profiles_is_that_of_the_code() {
     let path = page("profiles.md");
     if std::env::var_os("QOSLAB_UPDATE").is_some() {
-        std::fs::write(&path, profiles::page()).unwrap();
+        std::fs::write(&path, profiles::to_markdown()).unwrap();
     }
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), profiles::page());
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), profiles::to_markdown());
 }
 
 #[test]
@@ -30,9 +30,9 @@ fn the_page_of_quirks_has_a_row_with_evidence_for_each_in_order_and_no_other() {
     assert_eq!(names, Quirk::ALL.map(Quirk::label));
     for (row, quirk) in rows.iter().zip(Quirk::ALL) {
         let side = match quirk.side() {
-            Side::Client => "client",
-            Side::Broker => "broker",
-            Side::Either => "either",
+            QuirkSide::Client => "client",
+            QuirkSide::Broker => "broker",
+            QuirkSide::Either => "either",
         };
         assert_eq!(row[1], side, "{row:?}");
         let evident = row[3].contains('#') || row[3].contains("reproduced");
@@ -47,7 +47,7 @@ fn the_model_says_what_every_metric_is_and_no_other() {
     let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
     let names = rows.flat_map(|row| row.split('|').nth(1).unwrap().split(','));
     let names: Vec<_> = names.map(|name| name.trim().trim_matches('`')).collect();
-    assert_eq!(names, METRICS);
+    assert_eq!(names, METRIC_NAMES);
 }
 
 #[test]
@@ -57,25 +57,26 @@ fn every_profile_can_be_set_and_its_settings_are_those_that_are_simulated() {
             let line = format!("profile = \"{}\"\n", profile.name);
             let text = SMALL
                 .replace("name = \"small\"", &format!("name = \"small\"\nmqtt = \"{version}\""));
-            let text = if profile.side == Side::Broker {
+            let text = if profile.side == QuirkSide::Broker {
                 text.replacen("[[client]]", &format!("[broker]\n{line}[[client]]"), 1)
             } else {
                 text.replacen("[[client]]\n", &format!("[[client]]\n{line}"), 1)
             };
             let text = format!("{text}transport = \"tcp\"\n");
             let scenario = Scenario::parse("test.toml", &text).unwrap_or_else(|e| panic!("{e}"));
-            let shown: toml::Table = scenario.show().parse().unwrap();
-            let node = if profile.side == Side::Broker {
+            let shown: toml::Table = scenario.to_full_toml().parse().unwrap();
+            let node = if profile.side == QuirkSide::Broker {
                 shown["broker"].as_table().unwrap()
             } else {
                 shown["client"][0].as_table().unwrap()
             };
-            for setting in profile.settings.iter().filter(|one| version == "5.0" || !one.only_v5) {
-                let wanted: toml::Table = setting.ours.parse().unwrap();
+            for setting in profile.settings.iter().filter(|one| version == "5.0" || !one.is_v5_only)
+            {
+                let wanted: toml::Table = setting.scenario_line.parse().unwrap();
                 let (field, wanted) = wanted.iter().next().unwrap();
-                assert_set(wanted, &node[field], setting.ours);
+                assert_same_setting(wanted, &node[field], setting.scenario_line);
             }
-            let end = if profile.side == Side::Broker { "broker" } else { "sensor" };
+            let end = if profile.side == QuirkSide::Broker { "broker" } else { "sensor" };
             let group = scenario.groups.iter().find(|group| group.name == end).unwrap();
             assert_eq!(group.profile.as_deref(), Some(profile.name));
         }
@@ -83,12 +84,12 @@ fn every_profile_can_be_set_and_its_settings_are_those_that_are_simulated() {
 }
 
 /// Whether what was asked for is what is shown, where times may be written otherwise.
-fn assert_set(wanted: &toml::Value, shown: &toml::Value, setting: &str) {
+fn assert_same_setting(wanted: &toml::Value, shown: &toml::Value, setting: &str) {
     use qoslab_core::base::units::parse_span;
     match (wanted, shown) {
         (toml::Value::Table(wanted), toml::Value::Table(shown)) => {
             for (field, wanted) in wanted {
-                assert_set(wanted, &shown[field], setting);
+                assert_same_setting(wanted, &shown[field], setting);
             }
         }
         (toml::Value::String(wanted), toml::Value::String(shown)) => {
@@ -100,7 +101,7 @@ fn assert_set(wanted: &toml::Value, shown: &toml::Value, setting: &str) {
 }
 
 #[test]
-fn what_a_table_says_goes_before_its_profile() {
+fn a_table_overrides_its_profile() {
     let text = SMALL.replacen(
         "[[client]]",
         "[broker]\nprofile = \"emqx-5.0\"\nmax_queued = 7\nretry = { every = \"2s\" }\n[[client]]",
@@ -109,6 +110,6 @@ fn what_a_table_says_goes_before_its_profile() {
     let scenario = Scenario::parse("test.toml", &text).unwrap_or_else(|e| panic!("{e}"));
     let hop = scenario.points[0].setup.broker.hop;
     assert_eq!((hop.max_queued, hop.max_inflight), (7, 32));
-    let shown = scenario.show();
+    let shown = scenario.to_full_toml();
     assert!(shown.contains("retry = { every = \"2s\", backoff = 1.0 }"), "{shown}");
 }

@@ -3,19 +3,19 @@
 use super::super::*;
 use super::SMALL;
 
-pub(super) fn refused(text: &str) -> String {
+pub(super) fn error_text(text: &str) -> String {
     Scenario::parse("test.toml", text).expect_err("this should be refused").render(false)
 }
 
 /// The small scenario with one text replaced.
-pub(super) fn with(old: &str, new: &str) -> String {
+pub(super) fn error_after_replacing(old: &str, new: &str) -> String {
     assert!(SMALL.contains(old), "{old} is not in the scenario");
-    refused(&SMALL.replace(old, new))
+    error_text(&SMALL.replace(old, new))
 }
 
 #[test]
 fn values_out_of_range_or_without_a_unit() {
-    let all = with(
+    let all = error_after_replacing(
         "delay = \"20ms\"",
         "delay = 40\nloss = \"120%\"\nrate = \"0kbit/s\"\nduplicate = \"2\"",
     );
@@ -61,7 +61,7 @@ fn numbers_out_of_range() {
             "name = \"small\"",
             "name = \"small\"\nseeds = { count = -1 }\ndeadline = \"200000d\"",
         );
-    insta::assert_snapshot!(refused(&text), @r#"
+    insta::assert_snapshot!(error_text(&text), @r#"
     error: count must be from 1 to 1,000,000
      --> test.toml:4:19
       |
@@ -96,7 +96,7 @@ fn all_misspelt_fields_and_words_at_once() {
         .replace("delay =", "dealy =")
         .replace("filter =", "fliter =")
         .replace("name = \"dashboard\"", "name = \"dashboard\"\nsession = \"persistant\"\nids = 3");
-    insta::assert_snapshot!(refused(&text), @r#"
+    insta::assert_snapshot!(error_text(&text), @r#"
     error: session cannot be `persistant`
      --> test.toml:9:11
       |
@@ -130,8 +130,8 @@ fn all_misspelt_fields_and_words_at_once() {
 }
 
 #[test]
-fn no_toml() {
-    insta::assert_snapshot!(refused("schema = = 1\nname = \"x\nseeds"), @r#"
+fn invalid_toml_is_refused() {
+    insta::assert_snapshot!(error_text("schema = = 1\nname = \"x\nseeds"), @r#"
     error: this is not TOML: extra `=`, expected nothing
      --> test.toml:1:10
       |
@@ -160,7 +160,7 @@ fn no_toml() {
 
 #[test]
 fn an_empty_file_and_a_missing_field() {
-    insta::assert_snapshot!(refused(""), @r"
+    insta::assert_snapshot!(error_text(""), @r"
     error: the field `schema` is missing
      --> test.toml:1:1
       |
@@ -169,7 +169,7 @@ fn an_empty_file_and_a_missing_field() {
       |
     help: write `schema = 1`: the version of the format
     ");
-    insta::assert_snapshot!(with("topic = \"t\", ", ""), @r#"
+    insta::assert_snapshot!(error_after_replacing("topic = \"t\", ", ""), @r#"
     error: the field `topic` is missing
      --> test.toml:6:12
       |
@@ -179,9 +179,9 @@ fn an_empty_file_and_a_missing_field() {
 }
 
 #[test]
-fn names_that_would_not_do() {
+fn invalid_names_are_refused() {
     let text = SMALL.replace("\"small\"", "\"../up\"").replace("\"sensor\"", "\"broker\"");
-    insta::assert_snapshot!(refused(&text), @r#"
+    insta::assert_snapshot!(error_text(&text), @r#"
     error: the name cannot name a folder
      --> test.toml:3:8
       |
@@ -205,7 +205,7 @@ fn topics_against_the_rules() {
     let text = SMALL
         .replace("topic = \"t\"", "topic = \"t/#\"")
         .replace("filter = \"t\"", "filter = \"t+\"");
-    insta::assert_snapshot!(refused(&text), @r#"
+    insta::assert_snapshot!(error_text(&text), @r#"
     error: the topic contains a wildcard, which only a filter may [MQTT-4.7.1-1]
      --> test.toml:6:22
       |
@@ -222,7 +222,7 @@ fn topics_against_the_rules() {
 
 #[test]
 fn a_message_that_fits_no_datagram() {
-    insta::assert_snapshot!(with("count = 3,", "count = 3, payload = \"1MB\","), @r#"
+    insta::assert_snapshot!(error_after_replacing("count = 3,", "count = 3, payload = \"1MB\","), @r#"
     error: the message does not fit a datagram
      --> test.toml:6:65
       |
@@ -234,12 +234,12 @@ fn a_message_that_fits_no_datagram() {
 }
 
 #[test]
-fn a_timer_that_never_waits() {
+fn a_retry_timer_of_zero_is_refused() {
     let text = SMALL.replace(
         "name = \"sensor\"",
         "name = \"sensor\"\nretry = { every = \"0s\", backoff = 0.5 }\nkeep_alive = \"1.5s\"",
     );
-    insta::assert_snapshot!(refused(&text), @r#"
+    insta::assert_snapshot!(error_text(&text), @r#"
     error: a retry must wait for some time
      --> test.toml:6:9
       |
@@ -273,7 +273,7 @@ fn files_that_are_no_scenarios() {
         std::fs::write(&path, bytes).unwrap();
         shown(Scenario::load(&path).unwrap_err())
     };
-    insta::assert_snapshot!(shown(find(folder.path()).unwrap_err()), @r"
+    insta::assert_snapshot!(shown(find_scenarios(folder.path()).unwrap_err()), @r"
     error: there is no scenario in this folder
     --> FOLDER
      |
@@ -301,7 +301,8 @@ fn files_that_are_no_scenarios() {
 
 #[test]
 fn control_characters_do_not_reach_the_terminal() {
-    let shown = with("name = \"small\"", "name = \"\\u001b[31m\"\n\"\\u001b[2J\" = 1");
+    let shown =
+        error_after_replacing("name = \"small\"", "name = \"\\u001b[31m\"\n\"\\u001b[2J\" = 1");
     assert!(!shown.contains('\u{1b}'), "{shown:?}");
 }
 

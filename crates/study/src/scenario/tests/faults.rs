@@ -3,14 +3,14 @@
 use proptest::prelude::*;
 
 use super::super::*;
-use super::connections::told;
-use super::errors::refused;
+use super::connections::error_lines;
+use super::errors::error_text;
 use super::{SMALL, parse};
-use qoslab_core::base::event::Hindrance;
-use qoslab_core::base::name::{ClientIndex, Kind, Node, Way};
+use qoslab_core::base::event::Impairment;
+use qoslab_core::base::name::{ClientIndex, Direction, Node, PacketKind};
 use qoslab_core::base::time::Span;
-use qoslab_core::network::settings::{Interval, LossModel};
-use qoslab_sim::trial::{Action, CrashPoint, PacketAction, PacketTrigger, PeersSee, Trigger};
+use qoslab_core::network::settings::{IntervalDistribution, LossModel};
+use qoslab_sim::trial::{Action, CrashPoint, PacketAction, PacketTrigger, PeerVisibility, Trigger};
 
 fn fleet() -> String {
     SMALL
@@ -26,18 +26,21 @@ fn faults(text: &str) -> Vec<qoslab_sim::trial::FaultSetup> {
     parse(text).points[0].setup.faults.clone()
 }
 
-fn fault(base: &str, lines: &str) -> String {
+fn with_fault(base: &str, lines: &str) -> String {
     format!("{base}[[fault]]\n{lines}\n")
 }
 
 #[test]
 fn a_pattern_makes_one_fault_for_each_client() {
-    let text = fault(&tcp(), "every = \"exp 5m\"\non = \"s-*\"\ndo = \"cut\"");
-    let text = fault(&text, "at = \"4s\"\non = \"s-2\"\ndo = \"cut\"");
+    let text = with_fault(&tcp(), "every = \"exp 5m\"\non = \"s-*\"\ndo = \"cut\"");
+    let text = with_fault(&text, "at = \"4s\"\non = \"s-2\"\ndo = \"cut\"");
     let all = faults(&text);
     let names: Vec<_> = all.iter().map(|fault| &*fault.name).collect();
     assert_eq!(names, ["cut s-1", "cut s-2", "cut s-3", "cut s-2/2"]);
-    assert_eq!(all[2].trigger, Trigger::Every(Interval::Exponential(Span::from_secs(300))));
+    assert_eq!(
+        all[2].trigger,
+        Trigger::Every(IntervalDistribution::Exponential(Span::from_secs(300)))
+    );
     assert_eq!(all[2].action, Action::Cut { client: ClientIndex(2), after: false });
     assert_eq!(all[3].trigger, Trigger::At(Span::from_secs(4)));
 }
@@ -45,20 +48,23 @@ fn a_pattern_makes_one_fault_for_each_client() {
 #[test]
 fn a_packet_is_named_by_its_end_and_crashes_its_receiver() {
     let text =
-        fault(&tcp(), "when = { packet = \"PUBREC\", nth = 3, to = \"s-2\" }\ndo = \"crash\"");
-    let text = fault(
+        with_fault(&tcp(), "when = { packet = \"PUBREC\", nth = 3, to = \"s-2\" }\ndo = \"crash\"");
+    let text = with_fault(
         &text,
         "when = { packet = \"PUBLISH\", from = \"s-1\" }\n\
          do = { crash = { down = \"1s\", peers = \"silence\", point = \"after-commit\" } }",
     );
-    let text =
-        fault(&text, "when = { packet = \"PUBREL\", from = \"s-1\" }\ndo = { cut = \"after\" }");
+    let text = with_fault(
+        &text,
+        "when = { packet = \"PUBREL\", from = \"s-1\" }\ndo = { cut = \"after\" }",
+    );
     let all = faults(&text);
     let (client, second) = (ClientIndex(1), Span::from_secs(1));
-    let packet = PacketTrigger { client, way: Way::Down, kind: Kind::PubRec, nth: 3 };
-    assert_eq!(all[0].trigger, Trigger::Packet(packet));
+    let packet =
+        PacketTrigger { client, direction: Direction::Down, kind: PacketKind::PubRec, nth: 3 };
+    assert_eq!(all[0].trigger, Trigger::NthPacket(packet));
     assert!(matches!(all[0].action, Action::Crash { node: Node::Client(ClientIndex(1)), .. }));
-    let (down, peers) = (Interval::Fixed(second), PeersSee::Silence);
+    let (down, peers) = (IntervalDistribution::Fixed(second), PeerVisibility::Silence);
     let crash = Action::Crash { node: Node::Broker, down, peers, point: CrashPoint::AfterCommit };
     assert_eq!(all[1].action, crash);
     assert_eq!(all[2].action, Action::Cut { client: ClientIndex(0), after: true });
@@ -66,22 +72,22 @@ fn a_packet_is_named_by_its_end_and_crashes_its_receiver() {
 
 #[test]
 fn every_action_can_be_written() {
-    let at = |what: &str| fault(&tcp(), &format!("at = \"4s\"\non = \"s-1\"\ndo = {what}"));
+    let at = |what: &str| with_fault(&tcp(), &format!("at = \"4s\"\non = \"s-1\"\ndo = {what}"));
     let client = ClientIndex(0);
-    let lasts = Interval::Fixed(Span::from_secs(9));
-    let hamper = |how, pace| Action::Hamper { client, how, lasts, pace };
+    let lasts = IntervalDistribution::Fixed(Span::from_secs(9));
+    let hamper = |how, pace| Action::Impair { client, impairment: how, lasts, read_interval: pace };
     for (text, wanted) in [
-        ("{ half-open = \"broker\" }", Action::HalfOpen { client, dead: Node::Broker }),
-        ("{ stall = \"9s\" }", hamper(Hindrance::Stall, Span::ZERO)),
+        ("{ half-open = \"broker\" }", Action::HalfOpen { client, dead_node: Node::Broker }),
+        ("{ stall = \"9s\" }", hamper(Impairment::Stall, Span::ZERO)),
         ("{ outage = \"9s\" }", Action::Outage { client, lasts }),
         ("{ partition = { lasts = \"9s\" } }", Action::Outage { client, lasts }),
         (
             "{ partition = { lasts = \"9s\", way = \"up\" } }",
-            hamper(Hindrance::Partition(Way::Up), Span::ZERO),
+            hamper(Impairment::Partition(Direction::Up), Span::ZERO),
         ),
         (
             "{ slow = { pace = \"1s\", lasts = \"9s\" } }",
-            hamper(Hindrance::Slow, Span::from_secs(1)),
+            hamper(Impairment::Slow, Span::from_secs(1)),
         ),
     ] {
         assert_eq!(faults(&at(text))[0].action, wanted);
@@ -93,7 +99,7 @@ fn every_action_can_be_written() {
         ("{ delay = \"1s\" }", PacketAction::Delay { by: second }),
         ("{ duplicate = \"1s\" }", PacketAction::Duplicate { after: second }),
     ] {
-        let all = faults(&fault(&fleet(), &format!("{when}{text}")));
+        let all = faults(&with_fault(&fleet(), &format!("{when}{text}")));
         assert_eq!(all[0].action, Action::Packet(wanted));
     }
 }
@@ -101,14 +107,14 @@ fn every_action_can_be_written() {
 const BOTH: &str = "do = { stall = \"5s\", outage = \"5s\" }";
 
 #[test]
-fn a_fault_without_a_time_a_place_or_a_deed() {
-    let text = fault(&tcp(), "on = \"s-1\"\ndo = \"cut\"");
-    let text = fault(&text, "at = \"1s\"\nevery = \"1s\"\non = \"s-1\"\ndo = \"cut\"");
-    let text = fault(&text, "at = \"1s\"\ndo = \"cut\"");
-    let text = fault(&text, "at = \"2h\"\non = \"s-1\"\ndo = \"cut\"");
-    let text = fault(&text, "every = \"2h\"\non = \"sensor\"\ndo = \"cut\"");
-    let text = fault(&text, "at = \"1s\"\non = \"broker\"\ndo = \"cut\"");
-    insta::assert_snapshot!(refused(&text), @r#"
+fn a_fault_without_a_trigger_a_target_or_an_action_is_refused() {
+    let text = with_fault(&tcp(), "on = \"s-1\"\ndo = \"cut\"");
+    let text = with_fault(&text, "at = \"1s\"\nevery = \"1s\"\non = \"s-1\"\ndo = \"cut\"");
+    let text = with_fault(&text, "at = \"1s\"\ndo = \"cut\"");
+    let text = with_fault(&text, "at = \"2h\"\non = \"s-1\"\ndo = \"cut\"");
+    let text = with_fault(&text, "every = \"2h\"\non = \"sensor\"\ndo = \"cut\"");
+    let text = with_fault(&text, "at = \"1s\"\non = \"broker\"\ndo = \"cut\"");
+    insta::assert_snapshot!(error_text(&text), @r#"
     error: a fault comes in one way
       --> test.toml:16:1
        |
@@ -165,11 +171,12 @@ fn a_fault_without_a_time_a_place_or_a_deed() {
        |
     help: write a client's name, or `on = "*"` for all; the broker can crash
     "#);
-    let deeds =
+    let actions =
         ["do = \"cutt\"", "do = { cutt = \"before\" }", "do = { stall = 5 }", "", "do = {}", BOTH];
-    let deeds =
-        deeds.map(|deed| told(&fault(&tcp(), &format!("at = \"1s\"\non = \"s-1\"\n{deed}"))));
-    insta::assert_snapshot!(deeds.concat(), @r#"
+    let actions = actions.map(|deed| {
+        error_lines(&with_fault(&tcp(), &format!("at = \"1s\"\non = \"s-1\"\n{deed}")))
+    });
+    insta::assert_snapshot!(actions.concat(), @r#"
     "cutt": do cannot be `cutt` [unknown word] (did you mean `cut`?)
     cutt: there is no `cutt` here [unknown word] (did you mean `cut`?)
     5: stall needs a unit [`5` has no unit] (write "5ms" or "5s")
@@ -181,7 +188,7 @@ fn a_fault_without_a_time_a_place_or_a_deed() {
 
 #[test]
 fn packets_that_are_never_sent() {
-    let when = |text: &str| fault(&tcp(), &format!("when = {{ {text} }}\ndo = \"cut\""));
+    let when = |text: &str| with_fault(&tcp(), &format!("when = {{ {text} }}\ndo = \"cut\""));
     let all: String = [
         "packet = \"PUBREK\", to = \"s-1\"",
         "packet = \"CONNECT\", to = \"s-1\"",
@@ -195,7 +202,7 @@ fn packets_that_are_never_sent() {
         "packet = \"PUBREC\", to = \"broker\"",
         "packet = \"PUBREC\", to = \"s-9\"",
     ]
-    .map(|text| told(&when(text)))
+    .map(|text| error_lines(&when(text)))
     .concat();
     insta::assert_snapshot!(all, @r#"
     "PUBREK": there is no packet `PUBREK` [unknown kind] (did you mean `PUBREC`?)
@@ -217,18 +224,20 @@ fn packets_that_are_never_sent() {
 }
 
 #[test]
-fn what_cannot_happen_over_a_transport() {
+fn faults_impossible_over_a_transport_are_refused() {
     let packet = "when = { packet = \"PUBACK\", to = \"s-1\" }\ndo = ";
     let at = "at = \"1s\"\non = \"s-1\"\ndo = ";
     let over_tcp = ["\"drop\"", "{ delay = \"1s\" }", "{ duplicate = \"1s\" }"];
-    let over_tcp = over_tcp.map(|what| told(&fault(&tcp(), &format!("{packet}{what}"))));
+    let over_tcp =
+        over_tcp.map(|what| error_lines(&with_fault(&tcp(), &format!("{packet}{what}"))));
     let over_datagrams = [
         "\"cut\"",
         "{ half-open = \"client\" }",
         "{ stall = \"1s\" }",
         "{ slow = { pace = \"1s\", lasts = \"1s\" } }",
     ];
-    let over_datagrams = over_datagrams.map(|what| told(&fault(&fleet(), &format!("{at}{what}"))));
+    let over_datagrams =
+        over_datagrams.map(|what| error_lines(&with_fault(&fleet(), &format!("{at}{what}"))));
     insta::assert_snapshot!(over_tcp.concat() + &over_datagrams.concat(), @r#"
     "drop": `drop` of one packet cannot happen over tcp [this is an ordered stream of bytes] (TCP repairs it unseen: use `do = "cut"`, or `transport = "datagram"`)
     { delay = "1s" }: `delay` of one packet cannot happen over tcp [this is an ordered stream of bytes] (use `do = { stall = "5s" }`, or `transport = "datagram"`)
@@ -240,7 +249,7 @@ fn what_cannot_happen_over_a_transport() {
     "#);
     let lost = ["\"drop\"", "{ cut = \"after\" }"];
     let lost = lost.map(|what| {
-        told(&fault(
+        error_lines(&with_fault(
             if what.contains("cut") { tcp() } else { fleet() }.as_str(),
             &format!("{at}{what}"),
         ))
@@ -261,46 +270,50 @@ fn more_faults_than_a_trial_can_hold() {
         let named = format!("name = \"s-{{i}}\"\ncount = {count}");
         tcp().replace("name = \"s-{i}\"\ncount = 3", &named)
     };
-    let alone = told(&fault(&fleet(1_001), &squared));
-    let after_others = told(&fault(&fault(&fleet(1_000), &linear), &squared));
-    let too_many_lines = (0..11).fold(fleet(90_910), |text, _| fault(&text, &linear));
-    let told = format!("{alone}{after_others}{}", told(&too_many_lines));
-    insta::assert_snapshot!(told, @"
+    let alone = error_lines(&with_fault(&fleet(1_001), &squared));
+    let after_others = error_lines(&with_fault(&with_fault(&fleet(1_000), &linear), &squared));
+    let too_many_lines = (0..11).fold(fleet(90_910), |text, _| with_fault(&text, &linear));
+    let errors = format!("{alone}{after_others}{}", error_lines(&too_many_lines));
+    insta::assert_snapshot!(errors, @"
     [[fault]]: a trial has at most 1,000,000 faults [these are 1,002,001] (`on` befalls each of its nodes at each client's packet: name one client, or leave `on` out)
     [[fault]]: a trial has at most 1,000,000 faults [these are 1,000,000, after 1,000 before them] (`on` befalls each of its nodes at each client's packet: name one client, or leave `on` out)
     [[fault]]: a trial has at most 1,000,000 faults [these are 90,910, after 909,100 before them] (name fewer clients, or let a `[swarm]` choose what goes wrong)
     ");
-    assert_eq!(faults(&fault(&fleet(999), &squared)).len(), 999 * 999);
+    assert_eq!(faults(&with_fault(&fleet(999), &squared)).len(), 999 * 999);
 }
 
 #[test]
-fn who_connects_per_report_pings_to_fetch_what_waits_for_it() {
+fn a_client_that_connects_per_report_pings_for_waiting_messages() {
     let text =
         tcp().replace("name = \"dashboard\"", "name = \"dashboard\"\nconnect = \"per-report\"");
     let text =
-        fault(&text, "when = { packet = \"PINGREQ\", from = \"dashboard\" }\ndo = \"crash\"");
+        with_fault(&text, "when = { packet = \"PINGREQ\", from = \"dashboard\" }\ndo = \"crash\"");
     assert_eq!(faults(&text).len(), 1);
 }
 
 #[test]
 fn crashes_that_contradict_themselves() {
-    let text = fault(&tcp(), "at = \"1s\"\non = \"broker\"\ndo = { crash = { down = \"10s\" } }");
-    let text = fault(&text, "at = \"5s\"\non = \"broker\"\ndo = \"crash\"");
-    let text = fault(&text, "every = \"3s\"\non = \"s-1\"\ndo = \"crash\"");
     let text =
-        fault(&text, "at = \"5s\"\non = \"s-2\"\ndo = { crash = { point = \"before-commit\" } }");
+        with_fault(&tcp(), "at = \"1s\"\non = \"broker\"\ndo = { crash = { down = \"10s\" } }");
+    let text = with_fault(&text, "at = \"5s\"\non = \"broker\"\ndo = \"crash\"");
+    let text = with_fault(&text, "every = \"3s\"\non = \"s-1\"\ndo = \"crash\"");
+    let text = with_fault(
+        &text,
+        "at = \"5s\"\non = \"s-2\"\ndo = { crash = { point = \"before-commit\" } }",
+    );
     let when = "when = { packet = \"PUBACK\", to = \"s-1\" }\non = \"broker\"\n";
-    let text = fault(&text, &format!("{when}do = {{ crash = {{ point = \"before-commit\" }} }}"));
-    let text = fault(&text, &format!("{when}do = \"cut\""));
-    insta::assert_snapshot!(told(&text), @r#"
+    let text =
+        with_fault(&text, &format!("{when}do = {{ crash = {{ point = \"before-commit\" }} }}"));
+    let text = with_fault(&text, &format!("{when}do = \"cut\""));
+    insta::assert_snapshot!(error_lines(&text), @r#"
     "crash": two crashes of one node overlap [it crashed at 1 s and is down until 11 s] (let it crash again after 11 s)
     "crash": a node that is down cannot crash again [it would still be down, for 3 s] (make `every` longer than 3 s)
     { crash = { point = "before-commit" } }: a point in the work on a packet needs a packet [there is none] (write `when = { packet = .. }` in place of the time, or leave `point` out)
     { crash = { point = "before-commit" } }: only the receiver works on a packet [another node crashes] (leave `on` out, or leave `point` out)
     "broker": at a packet it is known whom a fault befalls [whose link it is on] (leave `on` out; only a crash can be another's than the receiver's)
     "#);
-    let text = fault(&tcp(), "at = \"1s\"\non = \"*\"\ndo = \"crash\"");
-    assert_eq!(faults(&fault(&text, "at = \"1s\"\non = \"broker\"\ndo = \"crash\"")).len(), 5);
+    let text = with_fault(&tcp(), "at = \"1s\"\non = \"*\"\ndo = \"crash\"");
+    assert_eq!(faults(&with_fault(&text, "at = \"1s\"\non = \"broker\"\ndo = \"crash\"")).len(), 5);
 }
 
 fn swarm() -> String {
@@ -312,11 +325,11 @@ fn swarm() -> String {
 }
 
 #[test]
-fn a_swarm_that_cannot_be() {
+fn impossible_swarms_are_refused() {
     let stream = ["", "duplicate = \"1%\"\njitter = \"1ms\"\ncut = \"0s\""];
-    let stream = stream.map(|lines| told(&format!("{}[swarm]\n{lines}\n", tcp())));
+    let stream = stream.map(|lines| error_lines(&format!("{}[swarm]\n{lines}\n", tcp())));
     let datagram = "cut = \"1s\"\nhalfopen = \"1s\"\nstall = \"1s\"";
-    let datagram = told(&format!("{}[swarm]\n{datagram}\n", fleet()));
+    let datagram = error_lines(&format!("{}[swarm]\n{datagram}\n", fleet()));
     insta::assert_snapshot!(stream.concat() + &datagram, @r#"
     [swarm]: a swarm needs a class of faults [there is none] (write for instance `loss = "20%"` or `crash-broker = "1m"`)
     "1%": `duplicate` needs datagrams [all links are tcp] (use `loss`, `stall` or `cut`, or `transport = "datagram"` on a link)
@@ -344,7 +357,9 @@ fn each_class_of_a_swarm_is_on_for_half_of_the_seeds_and_within_its_bounds() {
         both += u32::from(cut.is_some() && loss.is_possible());
         assert!(loss.share() <= 0.2);
         if let Some(cut) = cut {
-            let Trigger::Every(Interval::Exponential(mean)) = cut.trigger else { panic!() };
+            let Trigger::Every(IntervalDistribution::Exponential(mean)) = cut.trigger else {
+                panic!()
+            };
             means.push(mean.as_secs_f64());
         }
     }
@@ -364,8 +379,8 @@ fn a_swarm_is_part_of_the_name_and_of_the_worst_case() {
     assert_ne!(plain.points[0].trial(1).name, swarm.points[0].trial(1).name);
     assert!(swarm.points[0].setup.faults.is_empty());
     // Three sensors and a dashboard with five classes each, and the broker.
-    assert_eq!(swarm.points[0].worst().faults.len(), 4 * 5 + 1);
-    let again = parse(&swarm.show());
+    assert_eq!(swarm.points[0].worst_case().faults.len(), 4 * 5 + 1);
+    let again = parse(&swarm.to_full_toml());
     for seed in 1..20 {
         let (one, two) = (swarm.points[1].trial(seed), again.points[1].trial(seed));
         assert_eq!(one.name, two.name);
@@ -374,25 +389,25 @@ fn a_swarm_is_part_of_the_name_and_of_the_worst_case() {
 }
 
 #[test]
-fn faults_are_shown_as_they_are_meant() {
-    let text = fault(&swarm(), "at = \"4s\"\non = \"s-*\"\ndo = \"crash\"");
+fn faults_survive_being_written_in_full() {
+    let text = with_fault(&swarm(), "at = \"4s\"\non = \"s-*\"\ndo = \"crash\"");
     let text =
-        fault(&text, "when = { packet = \"PUBACK\", to = \"s-1\" }\ndo = { cut = \"after\" }");
+        with_fault(&text, "when = { packet = \"PUBACK\", to = \"s-1\" }\ndo = { cut = \"after\" }");
     let scenario = parse(&text);
-    let again = parse(&scenario.show());
+    let again = parse(&scenario.to_full_toml());
     assert_eq!(scenario.points[0].setup.faults, again.points[0].setup.faults);
-    assert_eq!(scenario.points[0].content, again.points[0].content);
+    assert_eq!(scenario.points[0].content_hash, again.points[0].content_hash);
 }
 
-const WHEN: &[&str] = &[
+const TRIGGERS: &[&str] = &[
     "at = \"1s\"",
     "every = \"exp 1s\"",
     "when = { packet = \"PUBREC\", to = \"s-1\" }",
     "when = { packet = \"SUBACK\", from = \"*\" }",
     "nth = 1",
 ];
-const ON: &[&str] = &["", "on = \"broker\"", "on = \"*\"", "on = \"x\"", "on = 1"];
-const DEEDS: &[&str] = &[
+const TARGETS: &[&str] = &["", "on = \"broker\"", "on = \"*\"", "on = \"x\"", "on = 1"];
+const ACTIONS: &[&str] = &[
     "\"cut\"",
     "\"crash\"",
     "\"drop\"",
@@ -411,15 +426,15 @@ proptest! {
     /// Whatever stands in a fault, it is read or refused.
     #[test]
     fn no_fault_makes_the_reader_panic(
-        when in prop::sample::select(WHEN),
-        on in prop::sample::select(ON),
-        what in prop::sample::select(DEEDS),
+        when in prop::sample::select(TRIGGERS),
+        on in prop::sample::select(TARGETS),
+        what in prop::sample::select(ACTIONS),
         tcp_link: bool,
     ) {
         let base = if tcp_link { tcp() } else { fleet() };
-        let text = fault(&base, &format!("{when}\n{on}\ndo = {what}"));
+        let text = with_fault(&base, &format!("{when}\n{on}\ndo = {what}"));
         if let Err(errors) = Scenario::parse("x.toml", &text) {
-            prop_assert!(!errors.list.is_empty());
+            prop_assert!(!errors.errors.is_empty());
             prop_assert!(!errors.render(false).is_empty());
         }
     }

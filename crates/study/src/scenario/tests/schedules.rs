@@ -1,6 +1,6 @@
 //! Schedules in files: what they say, and what can be wrong with them.
 
-use super::errors::refused;
+use super::errors::error_text;
 use super::{SMALL, parse};
 
 /// The small scenario for one trial, with more behind it.
@@ -10,8 +10,8 @@ fn with_schedule(more: &str) -> String {
 }
 
 #[test]
-fn nonsense_in_a_schedule_is_told_at_its_place() {
-    let all = refused(&with_schedule(
+fn errors_in_a_schedule_are_reported_at_their_places() {
+    let all = error_text(&with_schedule(
         r#"
 [[fault]]
 when = { packet = "nobody#1 / broker / 0 / PUBLISH / 0" }
@@ -40,14 +40,14 @@ messages = [{ message = "sensor", at = "1s", payload = "1B" }]
 }
 
 #[test]
-fn a_schedule_leaves_nothing_to_luck_and_is_of_one_trial() {
+fn a_schedule_is_deterministic_and_of_one_trial() {
     let text = SMALL.replace("delay = \"20ms\"", "delay = \"20ms\"\nloss = \"5%\"");
-    let all = refused(&format!("{text}\n[schedule]\nmodel = 3\n"));
+    let all = error_text(&format!("{text}\n[schedule]\nmodel = 3\n"));
     insta::assert_snapshot!(all);
 }
 
 #[test]
-fn a_schedule_of_another_model_is_warned_of() {
+fn a_schedule_of_another_model_gives_a_warning() {
     let text = with_schedule("\n[schedule]\nmodel = 1\n");
     insta::assert_snapshot!(parse(&text).warnings.render(false));
 }

@@ -1,0 +1,120 @@
+//! What the two halves of a hop need of the endpoint they live in.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::endpoint::{Backlog, Output};
+use super::packet::Packet;
+use super::retry::RetryTimers;
+use super::settings::{HopSettings, Version};
+use crate::base::event::{CloseReason, DropReason};
+use crate::base::name::{Connection, MessageTag, Transmission};
+use crate::base::time::Time;
+
+/// What one endpoint has to say, and the timers of all its sessions.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Outbox {
+    // Empty between two happenings.
+    #[serde(skip)]
+    outputs: VecDeque<Output>,
+    pub(crate) timers: RetryTimers,
+    pub(crate) in_flight: u32,
+    pub(crate) queued: u32,
+}
+
+impl Outbox {
+    pub(crate) const fn new(settings: &HopSettings) -> Self {
+        Self {
+            outputs: VecDeque::new(),
+            timers: RetryTimers::new(settings),
+            in_flight: 0,
+            queued: 0,
+        }
+    }
+
+    pub(crate) fn push(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Closes a connection, after what was sent on it.
+    pub(crate) fn close(&mut self, connection: Connection, why: CloseReason) {
+        self.push(Output::Close { connection, why });
+    }
+
+    /// The endpoint starts again after a crash: with its messages, but nothing to do.
+    pub(crate) fn restart(&mut self) {
+        self.outputs.clear();
+        self.timers.clear();
+    }
+
+    /// Whether anything is to be sent.
+    pub(crate) fn has_sends(&self) -> bool {
+        self.outputs.iter().any(|output| matches!(output, Output::Send { .. }))
+    }
+
+    /// Sends a packet that belongs to no message.
+    pub(crate) fn send_control(&mut self, connection: Connection, packet: Packet) {
+        self.send(connection, packet, Transmission::default());
+    }
+
+    pub(crate) fn send(&mut self, connection: Connection, packet: Packet, sending: Transmission) {
+        self.push(Output::Send { connection, packet, transmission: sending });
+    }
+
+    /// The backlog, but for timers that the endpoint keeps itself.
+    pub(crate) fn backlog(&self, has_other_timer: bool) -> Backlog {
+        Backlog {
+            in_flight: self.in_flight,
+            queued: self.queued,
+            has_armed_timer: has_other_timer || self.timers.next_deadline() != Time::NEVER,
+        }
+    }
+}
+
+/// One session's view of its endpoint during one call.
+pub(crate) struct SessionContext<'a> {
+    pub(crate) now: Time,
+    pub(crate) settings: &'a HopSettings,
+    /// What the session's connection speaks, or the last one did.
+    pub(crate) version: Version,
+    /// The session's connection, while it has one that carries messages.
+    pub(crate) connection: Option<Connection>,
+    pub(crate) outbox: &'a mut Outbox,
+    /// Which session of the endpoint; 0 at a client.
+    pub(crate) session: u32,
+    pub(crate) owner: SessionOwner<'a>,
+}
+
+/// On whose behalf a session sends.
+#[derive(Clone, Copy)]
+pub(crate) enum SessionOwner<'a> {
+    /// The client's application, which is told how each of its messages ends.
+    Application,
+    /// The broker, for the subscriber with this client id.
+    Subscriber(&'a Arc<str>),
+}
+
+impl SessionContext<'_> {
+    /// A message came to a good end.
+    pub(crate) fn report_complete(&mut self, tag: MessageTag) {
+        if let SessionOwner::Application = self.owner {
+            self.outbox.push(Output::Complete(tag));
+        }
+    }
+
+    /// A message came to a bad end.
+    pub(crate) fn report_dropped(&mut self, tag: MessageTag, why: DropReason) {
+        self.outbox.push(match self.owner {
+            SessionOwner::Application => Output::Refuse { tag, why },
+            SessionOwner::Subscriber(client_id) => {
+                Output::Drop { client_id: Arc::clone(client_id), tag, why }
+            }
+        });
+    }
+}

@@ -1,0 +1,72 @@
+//! Single fates put in place of what would have been drawn: exact enumeration of loss patterns,
+//! replays without randomness, and replays that take away what the network did to one message.
+//!
+//! A link asks for every packet and by its name; the packet has then already used the line and
+//! stepped the loss model, so a fate that is overruled shifts nobody else's.
+
+use std::collections::BTreeMap;
+
+use crate::base::event::LossReason;
+use crate::base::name::PacketName;
+use crate::base::time::{Span, Time};
+
+/// What happens to a packet instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForcedFate {
+    /// It is lost, and this is said to be why.
+    Lost(LossReason),
+    /// Nothing happens to it: one arrival, when the line and the mean delay bring it.
+    Undisturbed,
+    /// It arrives so long after it was sent, and perhaps again so long after it was sent.
+    Arrives {
+        /// From the sending to the arrival.
+        delay: Span,
+        /// From the sending to the duplicate's arrival, if there is one; not before the first.
+        duplicate_delay: Option<Span>,
+    },
+}
+
+/// Decides single fates. `()` decides none; a map decides by name; so does a closure:
+///
+/// ```
+/// use qoslab::base::name::{PacketName, Subject};
+/// use qoslab::base::time::Time;
+/// use qoslab::network::overrule::{ForcedFate, Overrule};
+///
+/// // A counterfactual: whatever the network does, message 7 is spared.
+/// let spare = |_: Time, name: &PacketName, _: Time| match name.subject {
+///     Subject::Message { sequence: 7, .. } => Some(ForcedFate::Plain),
+///     _ => None,
+/// };
+/// # fn overrules(_: impl Overrule) {}
+/// # overrules(spare);
+/// ```
+pub trait FateOverride {
+    /// The fate of the packet `name` sent at `now`; `None` leaves it to the link. `plain` is when
+    /// it would arrive if nothing happened to it. Resets are never asked about.
+    fn override_fate(
+        &mut self,
+        now: Time,
+        name: &PacketName,
+        undisturbed_arrival: Time,
+    ) -> Option<ForcedFate>;
+}
+
+impl FateOverride for () {
+    #[inline]
+    fn override_fate(&mut self, _: Time, _: &PacketName, _: Time) -> Option<ForcedFate> {
+        None
+    }
+}
+
+impl FateOverride for BTreeMap<PacketName, ForcedFate> {
+    fn override_fate(&mut self, _: Time, name: &PacketName, _: Time) -> Option<ForcedFate> {
+        self.get(name).copied()
+    }
+}
+
+impl<F: FnMut(Time, &PacketName, Time) -> Option<ForcedFate>> FateOverride for F {
+    fn override_fate(&mut self, now: Time, name: &PacketName, plain: Time) -> Option<ForcedFate> {
+        self(now, name, plain)
+    }
+}

@@ -1,0 +1,294 @@
+//! The first pass: the ledger, the metrics and the counters, for every event of a trial.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::counters::Counters;
+use super::evaluation;
+use super::ledger::Ledger;
+use super::metrics_collector::MetricsCollector;
+use super::pattern_counters::PatternCounters;
+use super::sessions::ConnackOutcome;
+use super::trial_facts::TrialFacts;
+use super::verdict::{Blame, Breach, Outcome, Promise, Violation};
+use qoslab_core::base::ending::RunSummary;
+use qoslab_core::base::event::{CloseReason, Event, Observer, PacketMeta, Phase};
+use qoslab_core::base::name::{
+    ClientIndex, Connection, Hop, Node, PacketKind, PacketSubject, PublisherIndex,
+};
+use qoslab_core::base::time::Time;
+
+/// Watches one trial with a byte for each message and a byte for each unit.
+#[derive(Clone, Debug, Serialize)]
+pub struct FirstPassObserver {
+    ledger: Ledger,
+    // For statistics and reports: decides nothing.
+    #[serde(skip)]
+    collector: MetricsCollector,
+    // For statistics and reports: decides nothing.
+    #[serde(skip)]
+    counters: Counters,
+    // For statistics and reports: decides nothing.
+    #[serde(skip)]
+    patterns: PatternCounters,
+    /// Whether packets, backlogs and counters still count: until the second calm begins.
+    counting: bool,
+}
+
+/// One broken promise that has no blame yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SuspectedViolation {
+    /// Who published.
+    pub publisher: PublisherIndex,
+    /// Which message of that stream.
+    pub sequence: u32,
+    /// The subscriber; `None` where only the publisher is concerned.
+    pub subscriber: Option<ClientIndex>,
+    /// What was promised.
+    pub promise: Promise,
+    /// How it was broken.
+    pub breach: Breach,
+    /// The trial was stopped before it was quiescent, so this is only what it looks like: it
+    /// counts if an endpoint is seen to have broken a rule, and else it is inconclusive.
+    pub provisional: bool,
+}
+
+/// What the first pass found.
+#[derive(Clone, Debug)]
+pub struct FirstPassResult {
+    /// Everything but violations and findings.
+    pub(super) outcome: Outcome,
+    /// What was broken, by message.
+    pub suspects: Vec<SuspectedViolation>,
+}
+
+impl FirstPassObserver {
+    /// Nothing seen yet.
+    #[must_use]
+    pub fn new(trial: &Arc<TrialFacts>) -> Self {
+        Self {
+            ledger: Ledger::new(trial),
+            collector: MetricsCollector::new(trial),
+            counters: Counters::default(),
+            patterns: PatternCounters::new(trial.clients.len()),
+            counting: true,
+        }
+    }
+
+    /// Judges what was seen.
+    #[must_use]
+    pub fn finish(mut self, summary: &RunSummary) -> FirstPassResult {
+        self.counters.offline_queued = self.ledger.offline_queued;
+        self.counters.duplicate_suppressed =
+            self.ledger.duplicates_suppressed + self.patterns.duplicates_suppressed;
+        self.counters.id_wrap = self.patterns.id_wraps;
+        self.counters.window_full = self.patterns.windows_full;
+        let MetricsCollector { mut metrics, .. } = self.collector;
+        let (suspects, excuses) = evaluation::evaluate(&self.ledger, summary.ending, &mut metrics);
+        let outcome = Outcome {
+            ending: summary.ending,
+            ended_at: summary.at,
+            events: summary.events,
+            packets: summary.packets,
+            trace_hash: summary.trace_hash,
+            metrics,
+            violations: BTreeMap::new(),
+            findings: Vec::new(),
+            rule_violations: BTreeMap::new(),
+            rule_findings: Vec::new(),
+            excuses,
+            counters: self.counters.by_name(),
+        };
+        FirstPassResult { outcome, suspects: suspects }
+    }
+
+    #[inline]
+    fn on_sent(&mut self, now: Time, node: Node, connection: Connection, packet: &PacketMeta<'_>) {
+        if self.counting {
+            self.collector.on_sent(now, node, packet);
+        }
+        match (packet.name.subject, node) {
+            (PacketSubject::Message { hop, .. }, _) => {
+                if self.counting {
+                    self.patterns.on_sent(now, node, packet);
+                }
+                if packet.kind() == PacketKind::Publish {
+                    match hop {
+                        Hop::First => self.ledger.on_sent_by_publisher(packet),
+                        Hop::Second => self.ledger.on_sent_by_broker(packet),
+                    }
+                }
+            }
+            (PacketSubject::Control { .. }, Node::Broker) => {
+                self.ledger.on_broker_answer(now, connection, packet);
+            }
+            (PacketSubject::Control { .. }, Node::Client(_)) => {}
+        }
+    }
+
+    #[inline]
+    fn on_arrived(
+        &mut self,
+        now: Time,
+        node: Node,
+        connection: Connection,
+        packet: &PacketMeta<'_>,
+    ) {
+        let client = packet.name.client;
+        if self.counting {
+            self.collector.on_arrived(now, node, packet);
+        }
+        if !self.ledger.open_connections.is_open(node, client, connection) {
+            return;
+        }
+        if self.counting {
+            self.patterns.on_arrived(now, node, packet, &self.ledger.trial);
+        }
+        match (packet.name.subject, node) {
+            (PacketSubject::Message { hop: Hop::First, .. }, Node::Broker) => {
+                self.ledger.on_reached_broker(now, packet);
+            }
+            // A client lets pass what overtook its CONNACK.
+            (PacketSubject::Message { .. }, Node::Client(_)) => {
+                if self.ledger.sessions[client.index()].connack_received_on == Some(connection) {
+                    self.ledger.on_ack_reached_publisher(packet);
+                }
+            }
+            (PacketSubject::Control { .. }, Node::Broker) => {
+                self.ledger.on_subscription_request(packet)
+            }
+            (PacketSubject::Control { .. }, Node::Client(_)) => {
+                if let Some(outcome) = self.ledger.on_connack_received(connection, packet) {
+                    self.on_connack(client, outcome);
+                }
+            }
+            (PacketSubject::Message { .. }, Node::Broker) => {}
+        }
+    }
+
+    fn on_connack(&mut self, client: ClientIndex, outcome: ConnackOutcome) {
+        if outcome != ConnackOutcome::Resumed {
+            self.patterns.on_session_lost(client);
+        }
+        if self.counting {
+            self.counters.session_resumed += u64::from(outcome == ConnackOutcome::Resumed);
+            self.counters.session_lost += u64::from(outcome == ConnackOutcome::Lost);
+        }
+    }
+
+    fn on_opened(&mut self, node: Node, client: ClientIndex, connection: Connection) {
+        let session = &self.ledger.sessions[client.index()];
+        let is_reconnect = matches!(node, Node::Client(_)) && session.connack_received_on.is_some();
+        let replaced = self.ledger.open_connections.on_opened(node, client, connection).is_some();
+        if self.counting {
+            self.counters.reconnect += u64::from(is_reconnect);
+            self.counters.takeover += u64::from(replaced && node == Node::Broker);
+        }
+    }
+
+    fn on_phase(&mut self, now: Time, phase: Phase) {
+        self.ledger.phase = phase;
+        self.ledger.phase_began = now;
+        if phase == Phase::ReconnectDrain {
+            self.ledger.on_reconnect_drain();
+        }
+        if phase == Phase::Traffic {
+            self.collector.on_traffic_began(now);
+        }
+        if self.counting && phase >= Phase::ReconnectDrain {
+            self.collector.stop_counting(now);
+        }
+        self.counting = phase < Phase::ReconnectDrain;
+    }
+}
+
+impl Observer for FirstPassObserver {
+    #[inline]
+    fn observe(&mut self, now: Time, event: &Event<'_>) {
+        if self.counting {
+            self.counters.count(event);
+        }
+        match *event {
+            Event::Sent { node, connection, packet: record, .. } => {
+                self.on_sent(now, node, connection, record);
+            }
+            Event::Arrived { node, connection, packet: record } => {
+                self.on_arrived(now, node, connection, record);
+            }
+            Event::Delivered { client, tag, qos, .. } => {
+                self.patterns.clear_pending();
+                if let Some(message_id) = tag.message_id() {
+                    self.ledger.on_delivered(now, client, &message_id, qos, &mut self.collector);
+                }
+            }
+            Event::Submitted { tag } => {
+                self.patterns.clear_pending();
+                if let Some(message_id) = tag.message_id() {
+                    self.collector.metrics.qos[message_id.qos.index()].counts.messages += 1;
+                    self.ledger.on_submitted(&message_id);
+                }
+            }
+            Event::Completed { tag } => self.ledger.on_completed(now, tag, &mut self.collector),
+            Event::Refused { tag, why } => {
+                if let Some(message_id) = tag.message_id() {
+                    self.collector.metrics.qos[message_id.qos.index()].counts.refused += 1;
+                }
+                self.ledger.on_refused(tag, why);
+            }
+            Event::Dropped { client, tag, why } => self.ledger.on_dropped(client, tag, why),
+            Event::Opened { node, connection, client } => self.on_opened(node, client, connection),
+            Event::Closed { node, connection, client, why } => {
+                self.ledger.on_connection_closed(node, client, connection);
+                if why == CloseReason::Cut {
+                    self.collector.on_instant_fault(now);
+                }
+            }
+            Event::Phase(phase) => self.on_phase(now, phase),
+            Event::Backlog { node, in_flight, queued } => {
+                if self.counting {
+                    self.collector.on_backlog(now, node, in_flight, queued);
+                }
+            }
+            Event::Discarded { .. } => {}
+            Event::Overhead { client, direction: way, purpose, bytes } => {
+                if self.counting {
+                    self.collector.on_overhead(now, (client, way), purpose, bytes);
+                }
+            }
+            Event::WillPublished { tag } => {
+                self.patterns.clear_pending();
+                self.ledger.on_will_published(tag, &mut self.collector);
+            }
+            Event::SessionExpired { client } => self.ledger.on_session_expired(client),
+            Event::Crashed { node } => {
+                self.ledger.on_crashed(node);
+                self.collector.on_fault_began();
+            }
+            Event::DiedSilently { connection, client, .. } => {
+                self.ledger.sessions[client.index()].silently_dead = Some(connection);
+                self.collector.on_instant_fault(now);
+            }
+            Event::OutageBegan { .. } | Event::Impaired { .. } => self.collector.on_fault_began(),
+            Event::OutageEnded { .. } | Event::ImpairmentEnded { .. } | Event::Restarted { .. } => {
+                self.collector.on_fault_ended(now);
+            }
+        }
+    }
+}
+
+impl FirstPassResult {
+    /// The outcome of a trial whose second pass is not needed or not wanted. What was broken, if
+    /// anything, is counted as [`Blame::Unexplained`], since nobody looked for a reason;
+    /// provisional offenders do not count.
+    #[must_use]
+    pub fn into_outcome(mut self) -> Outcome {
+        for suspect in self.suspects.iter().filter(|suspect| !suspect.provisional) {
+            let SuspectedViolation { promise, breach, .. } = *suspect;
+            let violation = Violation { promise, breach, blame: Blame::Unexplained };
+            *self.outcome.violations.entry(violation).or_default() += 1;
+        }
+        self.outcome
+    }
+}

@@ -1,0 +1,188 @@
+//! Packets, bytes and backlogs as they pass.
+
+use std::sync::Arc;
+
+use super::metrics::{Metrics, PacketCount};
+use super::trial_facts::TrialFacts;
+use qoslab_core::base::event::{OverheadPurpose, PacketMeta};
+use qoslab_core::base::name::{ClientIndex, Direction, Node, PacketKind, PacketSubject};
+use qoslab_core::base::time::Time;
+use qoslab_core::network::radio::{Radio, RadioSettings};
+
+/// Fills the parts of [`Metrics`] that need no ledger.
+#[derive(Clone, Debug)]
+pub(super) struct MetricsCollector {
+    pub(super) metrics: Metrics,
+    /// In flight and queued, of the broker and then of each client.
+    backlogs: Vec<[u32; 2]>,
+    in_flight: u64,
+    queued: u64,
+    /// Faults that last: outages, hindrances, crashed nodes.
+    active_faults: u32,
+    recovering_since: Option<Time>,
+    /// By client; empty where no client has one.
+    radios: Vec<Option<Box<Radio>>>,
+}
+
+impl MetricsCollector {
+    /// Nothing measured yet.
+    pub(super) fn new(trial: &TrialFacts) -> Self {
+        let clients = &trial.clients;
+        let radio = |settings: &Arc<RadioSettings>| Box::new(Radio::new((**settings).clone()));
+        let radios: Vec<_> = clients.iter().map(|it| it.radio.as_ref().map(radio)).collect();
+        Self {
+            metrics: Metrics::default(),
+            backlogs: vec![[0; 2]; clients.len() + 1],
+            radios: if radios.iter().any(Option::is_some) { radios } else { Vec::new() },
+
+            in_flight: 0,
+            queued: 0,
+            active_faults: 0,
+            recovering_since: None,
+        }
+    }
+
+    /// A packet was handed to the network.
+    #[inline]
+    pub(super) fn on_sent(&mut self, now: Time, node: Node, packet: &PacketMeta<'_>) {
+        let wire = u64::from(packet.wire_bytes());
+        if let Node::Client(client) = node
+            && let Some(radio) = self.radio(client)
+        {
+            radio.send(now, packet.wire_bytes());
+        }
+        let kind = packet.kind();
+        let (Some(message_id), PacketSubject::Message { hop, .. }) =
+            (packet.tag.message_id(), packet.name.subject)
+        else {
+            count_packet(&mut self.metrics.control[kind as usize], wire);
+            match kind {
+                PacketKind::PingReq | PacketKind::PingResp => self.metrics.bytes.keep_alive += wire,
+                _ => self.metrics.bytes.connecting += wire,
+            }
+            return;
+        };
+        let resend = packet.is_resend();
+        // Message kinds are numbered 3 to 7, and listed in that order.
+        let column = (kind as usize).wrapping_sub(PacketKind::Publish as usize);
+        let traffic = &mut self.metrics.qos[message_id.qos.index()].traffic[hop.index()];
+        if let Some(cell) = traffic.get_mut(column) {
+            count_packet(if resend { &mut cell.resent } else { &mut cell.first }, wire);
+        }
+        let bytes = &mut self.metrics.bytes;
+        if resend {
+            bytes.resends += wire;
+        } else if kind == PacketKind::Publish {
+            let payload = u64::from(packet.size.payload);
+            bytes.payload += payload;
+            bytes.framing += wire - payload;
+        } else {
+            bytes.acknowledgements += wire;
+        }
+    }
+
+    /// A packet reached a node.
+    #[inline]
+    pub(super) fn on_arrived(&mut self, now: Time, node: Node, packet: &PacketMeta<'_>) {
+        if let Node::Client(client) = node
+            && let Some(radio) = self.radio(client)
+        {
+            radio.receive(now, packet.wire_bytes());
+        }
+    }
+
+    /// The traffic begins: what is a mean over time counts from here on.
+    pub(super) fn on_traffic_began(&mut self, now: Time) {
+        for radio in self.radios.iter_mut().flatten() {
+            radio.reset_counters(now);
+        }
+    }
+
+    /// Nothing counts any more.
+    pub(super) fn stop_counting(&mut self, now: Time) {
+        if !self.radios.is_empty() {
+            let radios = std::mem::take(&mut self.radios).into_iter().flatten();
+            self.metrics.radio = Some(radios.map(|radio| radio.usage(now)).sum());
+        }
+    }
+
+    fn radio(&mut self, client: ClientIndex) -> Option<&mut Radio> {
+        self.radios.get_mut(client.index())?.as_deref_mut()
+    }
+
+    /// A node's backlog changed.
+    pub(super) fn on_backlog(&mut self, now: Time, node: Node, in_flight: u32, queued: u32) {
+        let place = match node {
+            Node::Broker => 0,
+            Node::Client(client) => client.index() + 1,
+        };
+        let [old_in_flight, old_queued] =
+            std::mem::replace(&mut self.backlogs[place], [in_flight, queued]);
+        self.in_flight = self.in_flight + u64::from(in_flight) - u64::from(old_in_flight);
+        self.queued = self.queued + u64::from(queued) - u64::from(old_queued);
+        self.metrics.in_flight_peak = self.metrics.in_flight_peak.max(self.in_flight);
+        self.metrics.queued_peak = self.metrics.queued_peak.max(self.queued);
+        self.check_recovery(now);
+    }
+
+    /// A stream transport sent something of its own. Nothing tells when it arrives, so a radio
+    /// receives it when it is sent.
+    pub(super) fn on_overhead(
+        &mut self,
+        now: Time,
+        (client, direction): (ClientIndex, Direction),
+        purpose: OverheadPurpose,
+        bytes: u32,
+    ) {
+        let wire = u64::from(bytes);
+        if let Some(radio) = self.radio(client) {
+            match direction {
+                Direction::Up => radio.send(now, bytes),
+                Direction::Down => radio.receive(now, bytes),
+            }
+        }
+        match purpose {
+            OverheadPurpose::Handshake => {
+                count_packet(&mut self.metrics.control[PacketKind::Handshake as usize], wire);
+                self.metrics.bytes.connecting += wire;
+            }
+            OverheadPurpose::Retransmission => self.metrics.bytes.resends += wire,
+        }
+    }
+
+    /// A fault began that lasts.
+    pub(super) const fn on_fault_began(&mut self) {
+        self.active_faults += 1;
+        self.recovering_since = None;
+        self.metrics.recovery = None;
+    }
+
+    /// A fault came and was over at once.
+    pub(super) fn on_instant_fault(&mut self, now: Time) {
+        self.on_fault_began();
+        self.on_fault_ended(now);
+    }
+
+    /// A fault is over. Recovery counts from the end of the last one.
+    pub(super) fn on_fault_ended(&mut self, now: Time) {
+        self.active_faults = self.active_faults.saturating_sub(1);
+        if self.active_faults == 0 {
+            self.recovering_since = Some(now);
+            self.check_recovery(now);
+        }
+    }
+
+    fn check_recovery(&mut self, now: Time) {
+        if self.in_flight + self.queued > 0 {
+            return;
+        }
+        if let Some(since) = self.recovering_since.take() {
+            self.metrics.recovery = Some(now.since(since));
+        }
+    }
+}
+
+const fn count_packet(count: &mut PacketCount, wire_bytes: u64) {
+    count.packets += 1;
+    count.bytes += wire_bytes;
+}

@@ -1,0 +1,214 @@
+//! Shared subscriptions: a message is owed to a group, whichever member gets it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::delivery_unit::{DeliveryState, DeliveryUnit};
+use super::metrics_collector::MetricsCollector;
+use qoslab_core::base::event::DropReason;
+use qoslab_core::base::name::{ClientIndex, MessageId, PublisherIndex};
+use qoslab_core::base::qos::QoS;
+use qoslab_core::base::time::Time;
+
+/// The groups of a trial, by their whole filter `$share/name/filter`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct SharedSubscriptions {
+    groups: BTreeMap<Arc<str>, ShareGroup>,
+    /// The filters of the groups that each stream's topic matches, in order.
+    filters_of_publisher: BTreeMap<PublisherIndex, Vec<Arc<str>>>,
+}
+
+/// Those who subscribe to one filter under one name.
+#[derive(Clone, Debug, Default, Serialize)]
+struct ShareGroup {
+    /// Who subscribes now, with the QoS granted.
+    members: BTreeMap<ClientIndex, QoS>,
+    /// Who ever did: a copy may still be on its way to somebody.
+    ever_members: Vec<ClientIndex>,
+    /// Whether the broker is known to have the subscriptions.
+    uncertain: bool,
+    units: BTreeMap<(PublisherIndex, u32), GroupUnit>,
+}
+
+/// One message and one group.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct GroupUnit {
+    pub(super) unit: DeliveryUnit,
+    /// To whom the broker began to send it.
+    recipient: Option<ClientIndex>,
+}
+
+/// The name and the topic filter of a shared subscription; `None` for any other filter.
+pub(super) fn parse_shared_filter(filter: &str) -> Option<(&str, &str)> {
+    filter.strip_prefix("$share/")?.split_once('/')
+}
+
+impl SharedSubscriptions {
+    /// A client joined the group of a filter.
+    pub(super) fn on_joined(
+        &mut self,
+        client: ClientIndex,
+        filter: &Arc<str>,
+        qos: QoS,
+        publishers: Vec<PublisherIndex>,
+    ) {
+        if !self.groups.contains_key(filter) {
+            for stream in publishers {
+                let filters = self.filters_of_publisher.entry(stream).or_default();
+                if let Err(place) = filters.binary_search(filter) {
+                    filters.insert(place, Arc::clone(filter));
+                }
+            }
+        }
+        let group = self.groups.entry(Arc::clone(filter)).or_default();
+        group.members.insert(client, qos);
+        group.uncertain = false;
+        if !group.ever_members.contains(&client) {
+            group.ever_members.push(client);
+        }
+    }
+
+    /// A client left the group of a filter. What the broker has not begun to send, it may have kept
+    /// for this member, and need not send any more.
+    pub(super) fn on_left(&mut self, client: ClientIndex, filter: &str) {
+        let Some(group) = self.groups.get_mut(filter) else { return };
+        group.members.remove(&client);
+        for GroupUnit { unit, .. } in group.units.values_mut() {
+            if unit.state() == DeliveryState::MustDeliver {
+                unit.set_state(DeliveryState::Withdrawn, unit.granted());
+            }
+        }
+    }
+
+    /// A session ended, or was forgotten.
+    pub(super) fn remove_client(&mut self, client: ClientIndex) {
+        for group in self.groups.values_mut() {
+            group.members.remove(&client);
+        }
+    }
+
+    /// The broker's store brought an older state back, or crashed while it was asked.
+    pub(super) fn mark_uncertain(&mut self) {
+        for group in self.groups.values_mut() {
+            group.uncertain = true;
+        }
+    }
+
+    /// A member's session turned out to go on.
+    pub(super) fn mark_certain(&mut self, client: ClientIndex) {
+        for group in self.groups.values_mut().filter(|it| it.members.contains_key(&client)) {
+            group.uncertain = false;
+        }
+    }
+
+    /// A message was taken by the broker.
+    #[inline]
+    pub(super) fn on_accepted_by_broker(&mut self, message_id: &MessageId, first: bool) {
+        let Self { groups, filters_of_publisher: of_stream } = self;
+        for filter in of_stream.get(&message_id.publisher).into_iter().flatten() {
+            let Some(group) = groups.get_mut(filter) else { continue };
+            // Nobody knows to whom it goes: the least that any member was granted is promised.
+            let Some(granted) = group.members.values().min().copied() else { continue };
+            let GroupUnit { unit, .. } =
+                group.units.entry((message_id.publisher, message_id.sequence)).or_default();
+            if first && !group.uncertain {
+                unit.set_state(DeliveryState::MustDeliver, granted);
+            } else if unit.state() < DeliveryState::MayDeliver {
+                unit.set_state(DeliveryState::MayDeliver, granted);
+            }
+        }
+    }
+
+    /// The broker began to send a message to a client.
+    #[inline]
+    pub(super) fn on_sending_began(&mut self, client: ClientIndex, message_id: &MessageId) {
+        if let Some(it) = self.find_unit(client, message_id, |_| true)
+            && matches!(it.unit.state(), DeliveryState::MustDeliver | DeliveryState::Withdrawn)
+        {
+            it.unit.set_state(DeliveryState::ForwardingStarted, it.unit.granted());
+            it.recipient = Some(client);
+        }
+    }
+
+    /// A client that may have it got a copy; `spare`: it has got its own already, or is owed none.
+    /// Says whether the copy counts as a group's.
+    pub(super) fn on_delivered(
+        &mut self,
+        now: Time,
+        client: ClientIndex,
+        message_id: &MessageId,
+        is_extra: bool,
+        collector: &mut MetricsCollector,
+    ) -> bool {
+        let is_owed = |it: &GroupUnit| {
+            it.unit.state() >= DeliveryState::MayDeliver && (is_extra || it.unit.copies() == 0)
+        };
+        let Some(it) = self.find_unit(client, message_id, is_owed) else { return false };
+        let metrics = &mut collector.metrics.qos[message_id.qos.index()];
+        if it.unit.copies() == 0 {
+            metrics.latency.record(now.since(message_id.published));
+        } else {
+            metrics.counts.extra_copies += 1;
+        }
+        it.unit.add_copy();
+        it.recipient = Some(client);
+        true
+    }
+
+    /// The broker dropped what it kept for a member: says how that is excused.
+    pub(super) fn on_dropped(
+        &mut self,
+        client: ClientIndex,
+        message_id: &MessageId,
+        why: DropReason,
+        excused_as: Option<DeliveryState>,
+    ) {
+        let standing = if why == DropReason::SessionEnded {
+            Some(DeliveryState::MemberSessionEnded)
+        } else {
+            excused_as
+        };
+        if let (Some(standing), Some(it)) = (standing, self.find_unit(client, message_id, |_| true))
+            && matches!(
+                it.unit.state(),
+                DeliveryState::MustDeliver | DeliveryState::ForwardingStarted
+            )
+            && it.recipient.is_none_or(|to| to == client)
+        {
+            it.unit.set_state(standing, it.unit.granted());
+            it.recipient = Some(client);
+        }
+    }
+
+    /// Every unit, with the member that stands for its group.
+    pub(super) fn units(
+        &self,
+    ) -> impl Iterator<Item = (PublisherIndex, u32, ClientIndex, DeliveryUnit)> {
+        self.groups.values().flat_map(|group| {
+            group.units.iter().filter_map(|((stream, sequence), it)| {
+                let member = it.recipient.or_else(|| group.ever_members.first().copied())?;
+                Some((*stream, *sequence, member, it.unit))
+            })
+        })
+    }
+
+    #[inline]
+    fn find_unit(
+        &mut self,
+        client: ClientIndex,
+        message_id: &MessageId,
+        test: impl Fn(&GroupUnit) -> bool,
+    ) -> Option<&mut GroupUnit> {
+        let key = (message_id.publisher, message_id.sequence);
+        let Self { groups, filters_of_publisher: of_stream } = self;
+        let mut filters = of_stream.get(&message_id.publisher)?.iter();
+        let filter = filters.find(|filter| {
+            groups.get(*filter).is_some_and(|group| {
+                group.units.get(&key).is_some_and(&test) && group.ever_members.contains(&client)
+            })
+        })?;
+        groups.get_mut(filter)?.units.get_mut(&key)
+    }
+}

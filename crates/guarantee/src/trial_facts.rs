@@ -1,0 +1,126 @@
+//! What the judge has to know of a trial before it begins.
+
+use std::sync::Arc;
+
+use qoslab_core::base::name::{ClientIndex, Node};
+use qoslab_core::base::qos::QoS;
+use qoslab_core::mqtt::settings::{StorePolicy, Version};
+use qoslab_core::network::radio::RadioSettings;
+
+/// Who takes part in a trial, and how it is judged: the facts that events do not tell.
+#[derive(Clone, Debug, Default)]
+pub struct TrialFacts {
+    /// The clients, by [`ClientIndex`].
+    pub clients: Vec<ClientFacts>,
+    /// The publishing workloads, by [`qoslab_core::base::name::StreamIndex`].
+    pub publishers: Vec<PublisherFacts>,
+    /// Whether the order of first copies is a promise too.
+    pub promises_order: bool,
+    /// Whether a message lost to a full queue is excused, because the scenario declares a
+    /// dropping policy and allows it.
+    pub allow_queue_overflow: bool,
+    /// Whether a limit of transmissions is declared, so that giving up is excused.
+    pub has_transmission_limit: bool,
+    /// Whether the broker sends again after a time, on the same connection.
+    pub broker_resends_by_timer: bool,
+    /// Whether the broker forwards a QoS 2 message on PUBREL and not on PUBLISH.
+    pub broker_delivers_on_pubrel: bool,
+    /// What the broker keeps through a crash.
+    pub broker_store: StorePolicy,
+    /// Whether the broker refuses a message for which a subscriber's queue has no room, so that it
+    /// never drops one that it has acknowledged.
+    pub broker_refuses_on_full: bool,
+}
+
+/// What the judge has to know of one client.
+#[derive(Clone, Debug)]
+pub struct ClientFacts {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whether its session ends with its connection: a clean session, or one of 5.0 without an
+    /// expiry interval.
+    pub clean_session: bool,
+    /// The protocol version it speaks, which decides how rules are cited.
+    pub version: Version,
+    /// Whether it sends again after a time, on the same connection.
+    pub resends_by_timer: bool,
+    /// Whether it delivers a QoS 2 message on PUBREL and not on PUBLISH.
+    pub delivers_on_pubrel: bool,
+    /// Whether its link is a byte stream, which loses nothing but with its connection.
+    pub over_tcp: bool,
+    /// Whether it notices by PINGREQ that a connection has died.
+    pub keep_alive: bool,
+    /// What it keeps through a crash.
+    pub store: StorePolicy,
+    /// Its radio, where its energy is asked for.
+    pub radio: Option<Arc<RadioSettings>>,
+}
+
+/// What the judge has to know of one publishing workload.
+#[derive(Clone, Debug)]
+pub struct PublisherFacts {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Who publishes.
+    pub client: ClientIndex,
+    /// The topic name.
+    pub topic: Arc<str>,
+    /// With which QoS.
+    pub qos: QoS,
+    /// With which RETAIN flag.
+    pub retain: bool,
+    /// How many messages at most.
+    pub count: u32,
+    /// Whether these are its client's wills, which the broker publishes.
+    pub will: bool,
+    /// Whether the payloads are empty, so that a retained one clears its topic.
+    pub empty_payload: bool,
+    /// Whether the broker is set to let nobody publish to the topic.
+    pub publish_denied: bool,
+}
+
+impl TrialFacts {
+    /// A client's name.
+    #[must_use]
+    pub fn client_name(&self, client: ClientIndex) -> &str {
+        &self.clients[client.index()].name
+    }
+
+    /// Whether a CONNACK that accepts a client carries its session on. MQTT 3.1 has no Session
+    /// Present flag: there, a session lives as long as the client asks for it.
+    #[must_use]
+    pub fn is_session_resumed(&self, client: ClientIndex, session_present: bool) -> bool {
+        let ClientFacts { clean_session: clean, version, .. } = self.clients[client.index()];
+        if version == Version::V31 { !clean } else { session_present }
+    }
+
+    /// What a node keeps through a crash.
+    #[must_use]
+    pub fn store(&self, node: Node) -> StorePolicy {
+        match node {
+            Node::Broker => self.broker_store,
+            Node::Client(client) => self.clients[client.index()].store,
+        }
+    }
+
+    /// Whether a node loses what it has acknowledged, or still has to send, when it crashes.
+    #[must_use]
+    pub fn loses_state_in_crash(&self, node: Node) -> bool {
+        self.store(node) != StorePolicy::Durable
+    }
+
+    /// Whether what a client publishes completes without anybody reconnecting: over a byte stream
+    /// a correct client needs no timer for that.
+    #[must_use]
+    pub fn is_reliable_up(&self, client: ClientIndex) -> bool {
+        let ClientFacts { over_tcp: over_stream, resends_by_timer, .. } =
+            self.clients[client.index()];
+        over_stream && !resends_by_timer
+    }
+
+    /// Whether the broker's copies for a client are so, too.
+    #[must_use]
+    pub fn is_reliable_down(&self, client: ClientIndex) -> bool {
+        self.clients[client.index()].over_tcp && !self.broker_resends_by_timer
+    }
+}

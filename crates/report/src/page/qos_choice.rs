@@ -1,0 +1,199 @@
+//! What each QoS gives and what it costs: a row and a sentence each.
+
+use maud::{Markup, html};
+
+use super::{Page, cell_name, qos_marker, scrollable};
+use crate::choice::Decision;
+use crate::escape;
+use crate::number::{format_time, format_value, percent_bound};
+use crate::point_summary::PointSummary;
+use qoslab_core::base::units::{format_count, format_share};
+use qoslab_study::needs::measure_metric;
+use qoslab_study::result::{PointResult, Verdict};
+use qoslab_study::scenario::expect::Metric;
+use qoslab_study::statistics::upper_bound_when_none;
+use qoslab_study::sweep::{Study, StudyCell};
+
+/// The section that answers the question.
+pub(super) fn section(page: &Page, middle: &StudyCell) -> Markup {
+    let rows: Vec<(&PointResult, PointSummary)> = middle
+        .result
+        .points
+        .iter()
+        .flat_map(|point| PointSummary::for_point(point).map(move |figures| (point, figures)))
+        .collect();
+    let plain = rows.iter().find(|(_, figures)| figures.published.number() == 0);
+    let plain = plain.map(|(_, figures)| figures);
+    html! {
+        section #choosing aria-labelledby="choosing-title" {
+            h2 #choosing-title { "Which QoS?" }
+            @if let Some(decision) = page.decision { (decision_section(decision)) }
+            (scrollable("What each QoS gives and costs", &table(page.study, middle, &rows)))
+            dl.sentences {
+                @for (_, figures) in &rows {
+                    dt { (qos_marker(figures.published)) "QoS " (figures.name()) }
+                    dd { (qos_sentence(figures, plain)) }
+                }
+            }
+        }
+    }
+}
+
+fn decision_section(decision: &Decision) -> Markup {
+    html! {
+        div.decision {
+            h3 { (escape::multiline(&decision.title)) }
+            @for paragraph in &decision.paragraphs { p { (escape::multiline(paragraph)) } }
+            @if !decision.rows.is_empty() {
+                (scrollable("What was compared", &html! { table {
+                    caption { "What was compared." }
+                    thead { tr { @for name in &decision.header { th scope="col" { (name) } } } }
+                    tbody { @for row in &decision.rows { tr {
+                        @for (nth, text) in row.iter().enumerate() {
+                            @if nth == 0 { th scope="row" { (escape::multiline(text)) } }
+                            @else { td { (escape::multiline(text)) } }
+                        }
+                    } } }
+                } }))
+            }
+        }
+    }
+}
+
+/// A column: its header, and the number of a row; `None` where there is none, infinite for never.
+type QosColumn = (&'static str, fn(&PointResult, &PointSummary) -> Option<f64>, fn(f64) -> String);
+
+const COLUMNS: [QosColumn; 7] = [
+    ("delivered", |_, row| Some(row.delivered.value), |share| format_share(share, 1)),
+    ("duplicates a run", |_, row| Some(row.duplicated.value), |number| format!("{number:.1}")),
+    ("packets a message", |_, row| Some(row.packets.value), |number| format!("{number:.2}")),
+    ("bytes a message", |_, row| Some(row.bytes.value), |number| format!("{number:.0}")),
+    ("p50", |_, row| Some(seconds(row.latency.p50)), format_seconds),
+    ("p99", |_, row| Some(seconds(row.latency.p99)), format_seconds),
+    (
+        "peak in flight",
+        |point, row| Some(measure_metric(point, row.published, Metric::InFlight, false)?.number()),
+        |number| format!("{number:.0}"),
+    ),
+];
+
+fn seconds(span: Option<qoslab_core::base::time::Span>) -> f64 {
+    span.map_or(f64::INFINITY, qoslab_core::base::time::Span::as_secs_f64)
+}
+
+fn format_seconds(seconds: f64) -> String {
+    format_value(qoslab_study::needs::MetricValue::Seconds(seconds))
+}
+
+fn table(study: &Study, middle: &StudyCell, rows: &[(&PointResult, PointSummary)]) -> Markup {
+    html! {
+        table {
+            caption { span {
+                "Means over all seeds"
+                @if !study.axes.is_empty() {
+                    " at " (cell_name(study, middle)) "; below them the range over all cells"
+                }
+                ". A share is of what was owed: one delivery for each message and each subscriber \
+                 to it. Latency is from publish() to the first delivery."
+            } }
+            thead { tr {
+                th scope="col" { "QoS" }
+                @for (name, ..) in COLUMNS { th.number scope="col" { (name) } }
+            } }
+            tbody { @for (point, row) in rows { tr {
+                th scope="row" { (qos_marker(row.published)) (row.name()) }
+                @for (_, number, told) in COLUMNS {
+                    td.number {
+                        (number(point, row).map_or_else(|| "-".to_owned(), told))
+                        @if !study.axes.is_empty() {
+                            span.range { (range(study, row, number, told)) }
+                        }
+                    }
+                }
+            } } }
+        }
+    }
+}
+
+/// From the least to the most over all cells.
+fn range(
+    study: &Study,
+    row: &PointSummary,
+    get_number: fn(&PointResult, &PointSummary) -> Option<f64>,
+    write_value: fn(f64) -> String,
+) -> String {
+    let of_cells = study.points().flat_map(|(_, point)| {
+        PointSummary::for_point(point)
+            .filter(|it| it.name() == row.name())
+            .filter_map(|it| get_number(point, &it))
+    });
+    let ends = of_cells.fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), number| {
+        (least.min(number), most.max(number))
+    });
+    let (least, most) = (write_value(ends.0), write_value(ends.1));
+    if least == most { least } else { format!("{least} to {most}") }
+}
+
+/// What a QoS gives, with its bound where a zero is claimed, and what it costs.
+fn qos_sentence(row: &PointSummary, qos0: Option<&PointSummary>) -> String {
+    if row.totals.units == 0 {
+        return "Nobody was owed a message.".to_owned();
+    }
+    let sentence = format!(
+        "{} {} {}",
+        delivery_sentence(row),
+        cost_sentence(row, qos0),
+        latency_sentence(row)
+    );
+    match row.verdict {
+        Verdict::Holds => sentence,
+        Verdict::Inconclusive => sentence + " Not every run was finished, so this proves nothing.",
+        _ => sentence + " It did not keep what was promised here: see the failures.",
+    }
+}
+
+fn delivery_sentence(row: &PointSummary) -> String {
+    let (totals, units) = (&row.totals, format_count(row.totals.units));
+    let bound = percent_bound(upper_bound_when_none(totals.units));
+    let proof = |what: &str| format!("(0 of {units} {what}, at most {bound} at 95 %)");
+    let share = |count: u64| format_count_share(count, totals.units);
+    match (totals.lost, totals.duplicated) {
+        (0, 0) => format!("Delivers each message exactly once {}", proof("lost or duplicated")),
+        (0, twice) => format!(
+            "Delivers each message {}, and {} of them more than once,",
+            proof("lost"),
+            share(twice)
+        ),
+        (lost, 0) => format!("Loses {} and repeats none {},", share(lost), proof("duplicated")),
+        (lost, twice) => format!("Loses {} and repeats {},", share(lost), share(twice)),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "display only")]
+fn format_count_share(count: u64, all: u64) -> String {
+    format_share(count as f64 / all as f64, 1)
+}
+
+fn cost_sentence(row: &PointSummary, qos0: Option<&PointSummary>) -> String {
+    let (packets, bytes) = (row.packets.value, row.bytes.value);
+    match qos0 {
+        Some(plain) if row.published != plain.published && plain.packets.value > 0.0 => format!(
+            "for {:.1} times the packets and {:.1} times the bytes of QoS 0.",
+            packets / plain.packets.value,
+            bytes / plain.bytes.value
+        ),
+        _ => format!("for {packets:.2} packets and {bytes:.0} bytes a message."),
+    }
+}
+
+fn latency_sentence(row: &PointSummary) -> String {
+    match (row.latency.p50, row.latency.p99) {
+        (Some(p50), Some(p99)) => format!("Half arrive within {p50}, 99 of 100 within {p99}."),
+        (Some(p50), None) => {
+            format!("Half arrive within {p50}; more than one in 100 never does.")
+        }
+        (None, _) => {
+            format!("The median time is {}: half or more never arrive.", format_time(None))
+        }
+    }
+}

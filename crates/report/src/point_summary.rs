@@ -1,0 +1,93 @@
+//! The figures of a table's row: means a run with their 95 % intervals, shares, times.
+
+use crate::labels;
+use qoslab_core::base::qos::QoS;
+use qoslab_guarantee::metrics::DeliveryCounts;
+use qoslab_study::result::{PointResult, QosRow, Quantiles, Verdict};
+use qoslab_study::statistics::{self, ConfidenceInterval};
+
+/// One row: one published QoS of one point, over all its seeds.
+#[derive(Clone, Debug)]
+pub struct PointSummary {
+    /// The point's name.
+    pub label: String,
+    /// The published QoS.
+    pub published: QoS,
+    /// The granted QoS where it is an axis.
+    pub granted: Option<QoS>,
+    /// How many runs there were.
+    pub runs: u64,
+    /// Messages and units over all runs.
+    pub totals: DeliveryCounts,
+    /// The share of units delivered, with the interval of [`statistics::share`].
+    pub delivered: ConfidenceInterval,
+    /// The share of units duplicated, with the interval of [`statistics::share`].
+    pub duplicated_share: ConfidenceInterval,
+    /// Units lost, the mean a run.
+    pub lost: ConfidenceInterval,
+    /// Units duplicated, the mean a run.
+    pub duplicated: ConfidenceInterval,
+    /// Copies of each unit delivered, over all runs; `None` if nothing was delivered.
+    pub copies: Option<f64>,
+    /// Packets for each message, the mean a run.
+    pub packets: ConfidenceInterval,
+    /// Wire bytes for each message, the mean a run.
+    pub bytes: ConfidenceInterval,
+    /// Wire bytes for each payload byte delivered once, the mean a run; `None` if a run
+    /// delivered none.
+    pub overhead: Option<ConfidenceInterval>,
+    /// From `publish()` to the first delivery, over all runs together.
+    pub latency: Quantiles,
+    /// From `publish()` to the end of the publisher's handshake, over all runs together.
+    pub completion: Quantiles,
+    /// How the point stands.
+    pub verdict: Verdict,
+}
+
+impl PointSummary {
+    /// The rows of a point, by published QoS.
+    pub fn for_point(point: &PointResult) -> impl Iterator<Item = Self> {
+        point.qos_levels().map(|qos| Self::for_level(point, qos))
+    }
+
+    /// The row's name in the table: `2`, or published and granted as `2/1`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        labels::level(self.published, self.granted)
+    }
+
+    fn for_level(point: &PointResult, qos: QoS) -> Self {
+        let means = |metric: &dyn Fn(&QosRow) -> f64| {
+            let values: Vec<f64> = point.rows(qos).map(metric).collect();
+            statistics::mean(&values)
+        };
+        let totals: DeliveryCounts = point.rows(qos).map(|row| row.counts).sum();
+        let times = &point.times[qos.index()];
+        let any_without = point.rows(qos).any(|row| row.delivered_payload <= 0.0);
+        Self {
+            label: point.label.clone(),
+            published: qos,
+            granted: point.granted,
+            runs: point.rows(qos).count() as u64,
+            totals,
+            delivered: statistics::delivered_share(point, qos),
+            duplicated_share: statistics::duplicated_share(point, qos),
+            lost: means(&|row| float(row.counts.lost)),
+            duplicated: means(&|row| float(row.counts.duplicated)),
+            copies: (totals.delivered > 0)
+                .then(|| float(totals.delivered + totals.extra_copies) / float(totals.delivered)),
+            packets: statistics::packets_per_message(point, qos),
+            bytes: statistics::bytes_per_message(point, qos),
+            overhead: (!any_without)
+                .then(|| means(&|row| float(row.total_sent().bytes) / row.delivered_payload)),
+            latency: Quantiles::new(&times.latency, totals.units),
+            completion: Quantiles::new(&times.completion, totals.messages),
+            verdict: point.verdict(),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "statistics and display only")]
+const fn float(count: u64) -> f64 {
+    count as f64
+}

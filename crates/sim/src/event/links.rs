@@ -1,0 +1,247 @@
+//! The links and what is under way on them.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::trial::ClientSetup;
+use qoslab_core::base::draw::DrawKey;
+use qoslab_core::base::event::{PacketBody, PacketMeta, PacketSize};
+use qoslab_core::base::name::{
+    ClientIndex, Connection, Direction, Hop, MessageTag, PacketKind, PacketName, PacketSubject,
+    Transmission,
+};
+use qoslab_core::base::time::{Span, Time};
+use qoslab_core::mqtt::packet::Packet;
+use qoslab_core::mqtt::settings::Version;
+use qoslab_core::network::link::{LinkKeys, LinkState};
+use qoslab_core::network::settings::{TcpSettings, Transport};
+use qoslab_core::network::tcp::{header_bytes, tls_bytes};
+
+/// One client's line to the broker.
+#[derive(Serialize)]
+pub(super) struct ClientLink {
+    pub(super) link_state: LinkState,
+    // The same in all states of a trial.
+    #[serde(skip)]
+    pub(super) version: Version,
+    /// The headers of a datagram; over TCP, those of a segment.
+    // The same in all states of a trial.
+    #[serde(skip)]
+    pub(super) headers: u32,
+    /// What TCP is set to do; `None` over datagrams.
+    // The same in all states of a trial.
+    #[serde(skip)]
+    pub(super) tcp: Option<TcpSettings>,
+    /// Whether the client has a TLS session to resume.
+    pub(super) has_tls_session: bool,
+    /// How many faults hold up the link, and how many slow down its client; the latter's pace.
+    pub(super) stall_count: u32,
+    pub(super) slow_count: u32,
+    pub(super) slow_read_interval: Span,
+    /// How many faults part each direction.
+    pub(super) partition_counts: [u32; 2],
+    /// The connections over TCP that are not over.
+    pub(super) tcp_connections: Vec<Connection>,
+    /// When the outage that is to come, or is on, ends.
+    // Nothing is left to luck where states are compared.
+    #[serde(skip)]
+    pub(super) outage_ends: Time,
+    /// How many control packets of each kind were sent, upwards and downwards.
+    // Gives names, and only grows.
+    #[serde(skip)]
+    control_sent: [[u32; PacketKind::ALL.len()]; 2],
+}
+
+impl ClientLink {
+    pub(super) fn new(root: DrawKey, client: &ClientSetup) -> Self {
+        let (headers, tcp) = match client.link.transport {
+            Transport::Datagram { headers } => (headers, None),
+            Transport::Tcp(tcp) => (tcp.headers, Some(tcp)),
+        };
+        Self {
+            link_state: LinkState::new(Arc::clone(&client.link), LinkKeys::new(root, &client.name)),
+            version: client.settings.version,
+            headers,
+            tcp,
+            has_tls_session: false,
+            stall_count: 0,
+            slow_count: 0,
+            slow_read_interval: Span::ZERO,
+            partition_counts: [0; 2],
+            tcp_connections: Vec::new(),
+            outage_ends: Time::NEVER,
+            control_sent: Default::default(),
+        }
+    }
+
+    /// A packet as an observer sees it; `length` is how long it is, where that is not how long we
+    /// would write it.
+    #[inline]
+    pub(super) fn describe<'p>(
+        &self,
+        packet: &'p Packet,
+        name: PacketName,
+        length: Option<u32>,
+    ) -> PacketMeta<'p> {
+        let mut record = packet.meta(self.version, name, 0);
+        record.size.mqtt = length.unwrap_or(record.size.mqtt);
+        record.size.headers = self.header_bytes_of(record.size.mqtt);
+        record
+    }
+
+    /// How many bytes the transport adds to a packet of so many.
+    #[inline]
+    fn header_bytes_of(&self, mqtt: u32) -> u32 {
+        self.tcp.as_ref().map_or(self.headers, |tcp| {
+            let tls = tls_bytes(tcp.tls, mqtt);
+            tls + header_bytes(tcp, mqtt + tls)
+        })
+    }
+
+    /// What a packet that is sent now is.
+    pub(super) fn next_packet_name(
+        &mut self,
+        client: ClientIndex,
+        direction: Direction,
+        kind: PacketKind,
+        tag: MessageTag,
+        transmission: Transmission,
+    ) -> PacketName {
+        let subject = match tag.message_id() {
+            Some(parts) => PacketSubject::Message {
+                publisher: parts.publisher,
+                sequence: parts.sequence,
+                hop: hop_of(direction, kind),
+                copy: parts.copy,
+                transmission,
+            },
+            None => PacketSubject::Control { nth: self.next_control_number(direction, kind) },
+        };
+        PacketName { client, direction: direction, kind, subject }
+    }
+
+    /// How many packets of this kind that belong to no message went this way before.
+    fn next_control_number(&mut self, direction: Direction, kind: PacketKind) -> u32 {
+        let sent = &mut self.control_sent[usize::from(direction == Direction::Down)][kind as usize];
+        *sent += 1;
+        *sent - 1
+    }
+}
+
+/// The publisher sends PUBLISH and PUBREL up, and is answered down; the broker sends them down to
+/// a subscriber, and is answered up.
+const fn hop_of(direction: Direction, kind: PacketKind) -> Hop {
+    match (direction, kind) {
+        (Direction::Up, PacketKind::Publish | PacketKind::PubRel)
+        | (Direction::Down, PacketKind::PubAck | PacketKind::PubRec | PacketKind::PubComp) => {
+            Hop::First
+        }
+        _ => Hop::Second,
+    }
+}
+
+/// A reset as an observer sees it: nothing but the transport's headers.
+pub(super) const fn reset_meta(name: PacketName, headers: u32) -> PacketMeta<'static> {
+    PacketMeta {
+        name,
+        tag: MessageTag::NONE,
+        first_byte: 0,
+        id: 0,
+        reason: 0,
+        size: PacketSize { mqtt: 0, payload: 0, headers },
+        body: PacketBody::None,
+    }
+}
+
+/// Packets on their way are many.
+const _: () = assert!(size_of::<PacketInFlight>() <= 136);
+
+/// A packet on its way.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct PacketInFlight {
+    pub(super) name: PacketName,
+    pub(super) connection: Connection,
+    pub(super) transmission: Transmission,
+    /// How many packets were written before it, where nodes are driven elsewhere.
+    #[serde(skip)]
+    pub(super) serial: u32,
+    /// `None` for a reset.
+    pub(super) packet: Option<Packet>,
+}
+
+/// The packets on their way, each in a place that is used again when it has arrived.
+#[derive(Default)]
+pub(super) struct PacketsInFlight {
+    slots: Vec<InFlightSlot>,
+    free_slots: Vec<u32>,
+    /// How many arrivals are to come that quiescence waits for.
+    awaited_arrivals: usize,
+}
+
+enum InFlightSlot {
+    Free,
+    Once(PacketInFlight),
+    Twice(PacketInFlight),
+}
+
+impl PacketsInFlight {
+    /// Takes a packet that arrives once or twice. The number of its place.
+    #[inline]
+    pub(super) fn insert(&mut self, in_flight: PacketInFlight, arrives_twice: bool) -> u32 {
+        self.awaited_arrivals += awaited_weight(&in_flight) * (1 + usize::from(arrives_twice));
+        let slot = if arrives_twice {
+            InFlightSlot::Twice(in_flight)
+        } else {
+            InFlightSlot::Once(in_flight)
+        };
+        if let Some(number) = self.free_slots.pop() {
+            self.slots[number as usize] = slot;
+            return number;
+        }
+        let number = u32::try_from(self.slots.len()).expect("2^32 packets are above any memory");
+        self.slots.push(slot);
+        number
+    }
+
+    /// Gives out a packet that arrives. The second of two is marked as an echo, so that what is
+    /// sent in answer to it has a name of its own.
+    #[inline]
+    pub(super) fn take(&mut self, number: u32) -> PacketInFlight {
+        let slot = &mut self.slots[number as usize];
+        let in_flight = match std::mem::replace(slot, InFlightSlot::Free) {
+            InFlightSlot::Once(envelope) => {
+                self.free_slots.push(number);
+                envelope
+            }
+            InFlightSlot::Twice(envelope) => {
+                let mut second = envelope.clone();
+                second.transmission.duplicate_index |= 1;
+                *slot = InFlightSlot::Once(second);
+                envelope
+            }
+            InFlightSlot::Free => unreachable!("each arrival in the queue has its packet"),
+        };
+        self.awaited_arrivals -= awaited_weight(&in_flight);
+        in_flight
+    }
+
+    /// A packet that arrives once or twice, by the number of its place; whether once more after
+    /// the next arrival.
+    pub(super) fn get(&self, number: u32) -> Option<(&PacketInFlight, bool)> {
+        match self.slots.get(number as usize)? {
+            InFlightSlot::Free => None,
+            InFlightSlot::Once(envelope) => Some((envelope, false)),
+            InFlightSlot::Twice(envelope) => Some((envelope, true)),
+        }
+    }
+
+    /// Whether nothing is under way but pings, which go on for ever.
+    pub(super) const fn is_drained(&self) -> bool {
+        self.awaited_arrivals == 0
+    }
+}
+
+fn awaited_weight(in_flight: &PacketInFlight) -> usize {
+    usize::from(!matches!(in_flight.name.kind, PacketKind::PingReq | PacketKind::PingResp))
+}

@@ -1,0 +1,293 @@
+//! Nodes under test: products that we did not write, and that write bytes.
+//!
+//! A [`Witness`] finds out what their packets are called. What they do that has no place in a
+//! trial, such as to panic or to send what is no packet, is a [`Mishap`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+
+use super::Simulation;
+use super::sim_handle::{ProxySimulation, SimHandle};
+use crate::event::connections::EndState;
+use crate::packet_tracker::{PacketTracker, PublishOutcome, payload_with_id};
+use crate::sut_error::{SutError, SutErrorKind};
+use qoslab_core::base::ending::Ending;
+use qoslab_core::base::event::{Event, Observer, Phase};
+use qoslab_core::base::name::{
+    ClientIndex, Connection, MessageTag, Node, PacketKind, Transmission,
+};
+use qoslab_core::base::qos::QoS;
+use qoslab_core::base::time::{Span, Time};
+use qoslab_core::mqtt::endpoint::Endpoint;
+use qoslab_core::mqtt::packet::{Message, Packet, Payload};
+use qoslab_core::mqtt::settings::ClientRequest;
+use qoslab_core::mqtt::wire;
+use qoslab_core::network::fate_override::FateOverride;
+
+/// After so long without anything but pings a product has nothing left to do.
+const IDLE_AFTER: Span = Span::from_secs(15);
+
+/// A node may write so many packets at one instant, and in a trial.
+const MAX_PACKETS_PER_INSTANT: u32 = 20_000;
+const MAX_PACKETS_PER_TRIAL: u64 = 100_000;
+
+/// The nodes under test, and what is known of them.
+pub(super) struct SutNodes {
+    nodes: BTreeSet<Node>,
+    pub(super) tracker: PacketTracker,
+    pub(super) errors: Vec<SutError>,
+    /// The lengths of packets that are written otherwise than our own, by number.
+    frame_lengths: BTreeMap<u32, u32>,
+    /// When anything but a ping last happened.
+    pub(super) last_activity: Time,
+    /// How many packets each has written, at this instant and in all.
+    packets_written: BTreeMap<Node, (Time, u32, u64)>,
+}
+
+/// What became of bytes that a node under test wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WriteOutcome {
+    /// They are a packet, carried under this number.
+    Carried(u32),
+    /// They are a packet that goes nowhere.
+    Discarded,
+    /// They are no packet: the connection is closed.
+    Malformed,
+    /// It is to write nothing more.
+    Muted,
+}
+
+impl SutNodes {
+    pub(super) fn new(nodes: BTreeSet<Node>, witness: PacketTracker) -> Self {
+        Self {
+            nodes,
+            tracker: witness,
+            errors: Vec::new(),
+            frame_lengths: BTreeMap::new(),
+            last_activity: Time::ZERO,
+            packets_written: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn contains(&self, node: Node) -> bool {
+        self.nodes.contains(&node)
+    }
+
+    /// How long a packet is that was written otherwise than our own.
+    pub(super) fn frame_length(&self, serial: u32) -> Option<u32> {
+        self.frame_lengths.get(&serial).copied()
+    }
+
+    /// Whether it is long enough that nothing happened.
+    pub(super) fn is_idle(&self, now: Time) -> bool {
+        now.since(self.last_activity) >= IDLE_AFTER
+    }
+
+    pub(super) fn mark_activity(&mut self, now: Time, kind: PacketKind) {
+        if !matches!(kind, PacketKind::PingReq | PacketKind::PingResp) {
+            self.last_activity = now;
+        }
+    }
+
+    /// A node writes one more packet; whether it may.
+    fn count_packet(&mut self, node: Node, now: Time) -> bool {
+        let (at, at_instant, all) = self.packets_written.entry(node).or_default();
+        *at_instant = if *at == now { *at_instant + 1 } else { 1 };
+        *at = now;
+        *all += 1;
+        *at_instant <= MAX_PACKETS_PER_INSTANT && *all <= MAX_PACKETS_PER_TRIAL
+    }
+}
+
+impl<C, B, O, R> Simulation<'_, C, B, O, R>
+where
+    C: Endpoint<Request = ClientRequest> + Clone,
+    B: Endpoint<Request = Infallible> + Clone,
+    O: Observer,
+    R: FateOverride,
+{
+    /// A message as it is published: where products are under test, by whomever it is, it must be
+    /// known by its payload.
+    pub(super) fn with_payload_id(&self, message: Message) -> Message {
+        if self.sut_nodes().is_none() {
+            return message;
+        }
+        let payload = payload_with_id(message.tag, message.payload.len());
+        Message { payload: Payload::Bytes(payload.into()), ..message }
+    }
+
+    /// Whether a client has no connection, or none yet, though its application wants one.
+    pub(super) fn is_missing_connection(&self, client: ClientIndex) -> bool {
+        let (node, way) = (Node::Client(client), &self.connectors[client.index()]);
+        let is_open = |connection| self.connections.is_open(node, connection);
+        way.is_wanted && !way.current_connection.is_some_and(is_open) && !self.is_down(node)
+    }
+}
+
+impl ProxySimulation {
+    /// These nodes are under test.
+    pub(crate) fn set_under_test(&mut self, nodes: BTreeSet<Node>) {
+        let tracker = PacketTracker::new(&self.setup);
+        if let Some(inboxes) = &mut self.inboxes {
+            inboxes.sut_nodes = Some(Box::new(SutNodes::new(nodes, tracker)));
+        }
+    }
+
+    pub(super) fn sut_of(&mut self, node: Node) -> Option<&mut SutNodes> {
+        self.sut_nodes_mut().filter(|sut| sut.contains(node))
+    }
+
+    pub(crate) fn take_sut_errors(&mut self) -> Vec<SutError> {
+        self.sut_nodes_mut().map(|sut| std::mem::take(&mut sut.errors)).unwrap_or_default()
+    }
+
+    pub(super) fn record_sut_error(&mut self, node: Node, kind: SutErrorKind) {
+        let at = self.now;
+        if let Some(sut) = self.sut_of(node) {
+            sut.errors.push(SutError { node, at, kind: kind });
+        }
+    }
+
+    /// The trial is over: who kept it from its end.
+    pub(super) fn attribute_ending(&mut self, ending: Ending) {
+        if ending == Ending::EventLimit {
+            let written = self.sut_nodes().into_iter().flat_map(|sut| &sut.packets_written);
+            let busiest = written.max_by_key(|(_, (_, _, all))| *all);
+            if let Some((&node, &(_, _, all))) = busiest {
+                self.record_sut_error(node, SutErrorKind::Flooded(all));
+            }
+        }
+        if ending == Ending::Deadline && self.phase != Phase::Connecting {
+            let clients = (0..).map(ClientIndex).take(self.connectors.len());
+            let missing: Vec<_> =
+                clients.filter(|client| self.is_missing_connection(*client)).collect();
+            for client in missing {
+                self.record_sut_error(Node::Client(client), SutErrorKind::NotConnected);
+            }
+        }
+        if self.phase != Phase::Connecting {
+            return;
+        }
+        let not_ready = self.readiness.not_ready();
+        for &client in &not_ready {
+            self.record_sut_error(Node::Client(client), SutErrorKind::NeverReady);
+        }
+        if not_ready.len() == self.setup.clients.len() {
+            self.record_sut_error(Node::Broker, SutErrorKind::NeverReady);
+        }
+    }
+
+    /// A node under test takes what its application asks for.
+    pub(super) fn request_taken(&mut self, client: ClientIndex, request: &ClientRequest) {
+        let now = self.now;
+        let Some(sut) = self.sut_of(Node::Client(client)) else { return };
+        sut.last_activity = now;
+        if let ClientRequest::Publish { message, .. } = request {
+            sut.tracker.message_submitted(message.tag);
+        }
+    }
+
+    /// A node under test took a packet.
+    pub(super) fn track_read(
+        &mut self,
+        node: Node,
+        connection: Connection,
+        packet: &Packet,
+        transmission: Transmission,
+    ) {
+        let (now, client) = (self.now, self.connections.client_of(connection));
+        let Some(sut) = self.sut_of(node) else { return };
+        sut.mark_activity(now, packet.kind());
+        let ended = sut.tracker.packet_read(node, client, connection, packet, transmission);
+        self.notify_publish_outcome(ended);
+        if self.phase == Phase::Connecting
+            && let Node::Client(client) = node
+        {
+            self.readiness.update(client, false);
+        }
+    }
+
+    fn notify_publish_outcome(&mut self, outcome: Option<PublishOutcome>) {
+        match outcome {
+            None => {}
+            Some(PublishOutcome::Completed(tag)) => {
+                self.notify_observers(&Event::Completed { tag })
+            }
+            Some(PublishOutcome::Refused(tag, why)) => {
+                self.notify_observers(&Event::Refused { tag, why })
+            }
+        }
+    }
+
+    pub(super) fn write_sut_frame(
+        &mut self,
+        node: Node,
+        connection: Connection,
+        frame: &[u8],
+    ) -> WriteOutcome {
+        if *self.connections.end_mut(node, connection) != EndState::Open {
+            return WriteOutcome::Discarded;
+        }
+        let (now, client) = (self.now, self.connections.client_of(connection));
+        self.events += 1;
+        let version = self.links[client.index()].version;
+        let decoded = wire::decode_lenient(frame, version);
+        let Some(sut) = self.sut_of(node) else { return WriteOutcome::Discarded };
+        if !sut.count_packet(node, now) {
+            let all = sut.packets_written.get(&node).map_or(0, |(_, _, all)| *all);
+            self.record_sut_error(node, SutErrorKind::Flooded(all));
+            return WriteOutcome::Muted;
+        }
+        let mut packet = match decoded {
+            Ok(packet) => packet,
+            Err(error) => {
+                self.record_sut_error(node, SutErrorKind::MalformedPacket(error.to_string()));
+                return WriteOutcome::Malformed;
+            }
+        };
+        sut.mark_activity(now, packet.kind());
+        let will = will_payload(&mut packet).cloned();
+        let written = sut.tracker.packet_written(now, node, client, connection, &mut packet);
+        // What is carried are the product's own bytes.
+        if let (Some(payload), Some(original)) = (will_payload(&mut packet), will) {
+            *payload = original;
+        }
+        let encoded_length = packet.encoded_len(version);
+        let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        if encoded_length != length
+            && let Some(inboxes) = &mut self.inboxes
+            && let Some(sut) = &mut inboxes.sut_nodes
+        {
+            sut.frame_lengths.insert(inboxes.packets_written + 1, length);
+        }
+        let serial = SimHandle::write_packet(self, node, connection, packet, written.transmission);
+        self.notify_publish_outcome(written.publish_outcome);
+        serial.map_or(WriteOutcome::Discarded, WriteOutcome::Carried)
+    }
+
+    pub(super) fn deliver_payload(
+        &mut self,
+        client: ClientIndex,
+        payload: &[u8],
+        qos: QoS,
+        retain: bool,
+    ) {
+        let (now, node) = (self.now, Node::Client(client));
+        if self.is_down(node) {
+            return;
+        }
+        let Some(sut) = self.sut_of(node) else { return };
+        sut.last_activity = now;
+        match sut.tracker.payload_delivered(client, payload, retain) {
+            Some(tag) if tag != MessageTag::NONE => {
+                self.notify_observers(&Event::Delivered { client, tag, qos, retain });
+            }
+            _ => self.record_sut_error(node, SutErrorKind::UnknownPayload),
+        }
+    }
+}
+
+fn will_payload(packet: &mut Packet) -> Option<&mut Payload> {
+    let Packet::Connect(connect) = packet else { return None };
+    connect.will.as_mut().map(|will| &mut will.message.payload)
+}

@@ -1,0 +1,215 @@
+//! The parts of a schedule that can be taken out one by one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{FaultOccurrence, Schedule, ScheduledOutage, single_occurrence};
+use crate::trial::{Setup, Trigger};
+use qoslab_core::base::name::ClientIndex;
+use qoslab_core::base::time::Span;
+use qoslab_core::network::fate_override::ForcedFate;
+use qoslab_core::network::recorded_fates::SendAttempt;
+use qoslab_core::network::settings::IntervalDistribution;
+
+/// One thing that was not plain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ScheduleElement {
+    /// A fault, by its place in [`Setup::faults`].
+    Fault(usize),
+    /// What became of a packet or segment.
+    Fate(SendAttempt),
+    /// An outage of a client's link, by its place in the list.
+    Outage(ClientIndex, usize),
+    /// A pause of a client before a connection; see [`Schedule::pauses`].
+    Pause(ClientIndex, u32, u32),
+}
+
+impl Setup {
+    /// All that is not plain.
+    #[must_use]
+    pub fn elements(&self) -> Vec<ScheduleElement> {
+        let mut pieces: Vec<_> = (0..self.faults.len()).map(ScheduleElement::Fault).collect();
+        if let Some(schedule) = &self.schedule {
+            let outages = schedule.outages.iter();
+            pieces.extend(outages.flat_map(|(client, list)| {
+                (0..list.len()).map(|n| ScheduleElement::Outage(*client, n))
+            }));
+            pieces.extend(schedule.fates.keys().map(|sending| ScheduleElement::Fate(*sending)));
+            let pauses = schedule.pauses.keys();
+            pieces.extend(
+                pauses.map(|&(client, nth, attempt)| ScheduleElement::Pause(client, nth, attempt)),
+            );
+        }
+        pieces
+    }
+
+    /// One of its [`Setup::pieces`] in words.
+    #[must_use]
+    pub fn element_text(&self, element: ScheduleElement) -> String {
+        let name = |client: ClientIndex| &self.clients[client.index()].name;
+        match element {
+            ScheduleElement::Fault(place) => match &self.faults[place].trigger {
+                Trigger::NamedPacket(packet) => {
+                    format!(
+                        "the fault `{}` at {}",
+                        self.faults[place].name,
+                        self.format_packet_name(packet)
+                    )
+                }
+                _ => format!("the fault `{}`", self.faults[place].name),
+            },
+            ScheduleElement::Fate(sending) => {
+                let packet = self.format_packet_name(&sending.packet);
+                match (sending.segment, sending.attempt) {
+                    (0, 0) => format!("the fate of {packet}"),
+                    (segment, resend) => {
+                        format!("the fate of {packet}, segment {segment}, resend {resend}")
+                    }
+                }
+            }
+            ScheduleElement::Outage(client, nth) => {
+                format!("outage {} of `{}`", nth + 1, name(client))
+            }
+            ScheduleElement::Pause(client, connection, failed) => format!(
+                "the pause of `{}` before its connection {connection}, after {failed} failed",
+                name(client)
+            ),
+        }
+    }
+
+    /// The same setup with only these of its [`Setup::pieces`].
+    #[must_use]
+    pub fn with_elements(&self, kept: &BTreeSet<ScheduleElement>) -> Self {
+        let mut setup = self.clone();
+        let faults =
+            (0..).zip(&self.faults).filter(|(n, _)| kept.contains(&ScheduleElement::Fault(*n)));
+        setup.faults = faults.map(|(_, fault)| fault.clone()).collect();
+        if let Some(schedule) = &mut setup.schedule {
+            let schedule = Arc::make_mut(schedule);
+            schedule.retain_elements(kept);
+        }
+        setup
+    }
+
+    /// The same setup with each coming of a fault as a fault of its own, and none that did not
+    /// come.
+    #[must_use]
+    pub fn with_fault_occurrences(&self, occurrences: &[FaultOccurrence]) -> Self {
+        let mut times = vec![0; self.faults.len()];
+        let faults = occurrences.iter().map(|came| {
+            let nth = &mut times[came.fault as usize];
+            *nth += 1;
+            single_occurrence(&self.faults[came.fault as usize], *nth, came)
+        });
+        Self { faults: faults.collect(), ..self.clone() }
+    }
+
+    /// The same setup with all that happens at a time so much earlier, as far as it goes.
+    #[must_use]
+    pub fn shifted_earlier(&self, by: Span) -> Self {
+        let mut setup = self.clone();
+        for fault in &mut setup.faults {
+            if let Trigger::At(at) = &mut fault.trigger {
+                *at = *at - by;
+            }
+        }
+        if let Some(schedule) = &self.schedule {
+            let mut moved = Schedule { messages: BTreeMap::new(), ..(**schedule).clone() };
+            for (stream, sequence) in self.messages() {
+                let own = &self.publishers[stream.index()];
+                let mut timing = schedule.timing(stream, own, sequence);
+                timing.at = timing.at - by;
+                if moved.timing(stream, own, sequence) != timing {
+                    moved.messages.insert((stream, sequence), timing);
+                }
+            }
+            for outage in moved.outages.values_mut().flatten() {
+                outage.at = outage.at - by;
+            }
+            setup.schedule = Some(Arc::new(moved));
+        }
+        setup
+    }
+
+    /// The same setup with all times of faults, fates, outages, messages and pauses rounded to a
+    /// multiple of `to`, lengths to one at least.
+    #[must_use]
+    pub fn with_rounded_times(&self, step: Span) -> Self {
+        let rounded = |span: Span| {
+            let unit = step.as_nanos().max(1);
+            Span::from_nanos(span.as_nanos().saturating_add(unit / 2) / unit * unit)
+        };
+        let length = |span: Span| if span == Span::ZERO { span } else { rounded(span).max(step) };
+        let mut setup = self.clone();
+        for fault in &mut setup.faults {
+            if let Trigger::At(at) = &mut fault.trigger {
+                *at = rounded(*at);
+            }
+            if let Some(IntervalDistribution::Fixed(lasts)) = fault.action.lasts_mut() {
+                *lasts = length(*lasts);
+            }
+        }
+        if let Some(schedule) = &mut setup.schedule {
+            let schedule = Arc::make_mut(schedule);
+            for fate in Arc::make_mut(&mut schedule.fates).values_mut() {
+                if let ForcedFate::Arrives { delay: after, duplicate_delay: again } = fate {
+                    *after = length(*after);
+                    *again = again.map(length);
+                }
+            }
+            schedule.pauses.values_mut().for_each(|pause| *pause = length(*pause));
+            schedule.messages.values_mut().for_each(|timing| timing.at = rounded(timing.at));
+            for outage in schedule.outages.values_mut().flatten() {
+                *outage = ScheduledOutage { at: rounded(outage.at), lasts: length(outage.lasts) };
+            }
+        }
+        setup
+    }
+
+    /// When the first message, fault or outage comes at its time, after the start of the traffic.
+    #[must_use]
+    pub fn first_event_time(&self) -> Span {
+        let schedule = self.schedule.as_deref();
+        let faults = self.faults.iter().filter_map(|fault| match fault.trigger {
+            Trigger::At(at) => Some(at),
+            Trigger::Every(_) | Trigger::NthPacket(_) | Trigger::NamedPacket(_) => None,
+        });
+        let outages = schedule.into_iter().flat_map(|it| it.outages.values().flatten());
+        let messages = self.messages().into_iter().filter_map(|(stream, sequence)| {
+            Some(schedule?.timing(stream, &self.publishers[stream.index()], sequence).at)
+        });
+        faults.chain(outages.map(|it| it.at)).chain(messages).min().unwrap_or(Span::ZERO)
+    }
+}
+
+impl Schedule {
+    fn retain_elements(&mut self, kept: &BTreeSet<ScheduleElement>) {
+        let fates = Arc::make_mut(&mut self.fates);
+        fates.retain(|sending, _| kept.contains(&ScheduleElement::Fate(*sending)));
+        for (client, list) in &mut self.outages {
+            let mut places = 0..;
+            list.retain(|_| {
+                places.next().is_some_and(|n| kept.contains(&ScheduleElement::Outage(*client, n)))
+            });
+        }
+        self.outages.retain(|_, list| !list.is_empty());
+        self.pauses.retain(|&(client, nth, attempt), _| {
+            kept.contains(&ScheduleElement::Pause(client, nth, attempt))
+        });
+    }
+
+    /// Of the entries of this schedule those that another, of a run of it, met too: the others
+    /// named what never came, or changed nothing.
+    #[must_use]
+    pub fn unused_elements(&self, used: &Self) -> Vec<ScheduleElement> {
+        let fates = self.fates.keys().filter(|it| !used.fates.contains_key(it));
+        let outages = self.outages.iter().flat_map(|(client, list)| {
+            let came = used.outages.get(client).map_or(0, Vec::len);
+            (came..list.len()).map(|n| ScheduleElement::Outage(*client, n))
+        });
+        let pauses = self.pauses.keys().filter(|it| !used.pauses.contains_key(it));
+        let pauses =
+            pauses.map(|&(client, nth, attempt)| ScheduleElement::Pause(client, nth, attempt));
+        fates.map(|it| ScheduleElement::Fate(*it)).chain(outages).chain(pauses).collect()
+    }
+}

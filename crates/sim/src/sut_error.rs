@@ -1,0 +1,49 @@
+//! What products under test do amiss that is no matter of MQTT's.
+
+use std::any::Any;
+
+use qoslab_core::base::name::Node;
+use qoslab_core::base::time::Time;
+
+/// Something that a node under test did and no MQTT endpoint may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SutError {
+    /// Which node.
+    pub node: Node,
+    /// When.
+    pub at: Time,
+    /// What it did.
+    pub kind: SutErrorKind,
+}
+
+/// What a node under test did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SutErrorKind {
+    /// Its code panicked, with this message.
+    Panicked(String),
+    /// Its code came to an end while the trial ran, perhaps with an error.
+    Exited(Option<String>),
+    /// It was not connected, or its subscriptions were not acknowledged, by the deadline; at a
+    /// broker: nobody was.
+    NeverReady,
+    /// It had no connection at the deadline, though its application wanted one.
+    NotConnected,
+    /// It wrote too many packets at one instant, or so many that the trial came to its limit of
+    /// events.
+    Flooded(u64),
+    /// It wrote what is no packet of MQTT.
+    MalformedPacket(String),
+    /// It handed its application a payload that nobody has published.
+    UnknownPayload,
+    /// Its code did not give control back to its runtime.
+    Hung,
+}
+
+/// What a panic that was caught says.
+#[must_use]
+pub fn panic_message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a message")
+        .to_owned()
+}

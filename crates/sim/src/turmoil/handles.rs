@@ -1,0 +1,202 @@
+//! Where products under test sit: what a client or a broker that we did not write finds around it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::own_nodes::{Acceptor, open_connection, poll_sim, stream_to_broker};
+use super::sim_context::{ConnectionEnd, SimContext};
+use super::socket::Socket;
+use crate::packet_tracker::payload_with_id;
+use crate::trial::Setup;
+use qoslab_core::base::name::{ClientIndex, Node};
+use qoslab_core::base::qos::QoS;
+use qoslab_core::mqtt::settings::{BrokerSettings, ClientRequest, ClientSettings};
+
+/// A client's place in a trial, from one start of its host to the next crash.
+#[derive(Clone, Debug)]
+pub struct ClientHandle {
+    client: ClientIndex,
+    setup: Arc<Setup>,
+    earlier_starts: u32,
+    application: Arc<Mutex<ApplicationQueue>>,
+}
+
+/// The application behind a client, as it was when the client last asked.
+#[derive(Debug, Default)]
+struct ApplicationQueue {
+    commands: VecDeque<AppCommand>,
+    /// Whether it wanted a connection before, which a client that starts has anyway.
+    has_connected: bool,
+}
+
+/// What the application behind a client wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppCommand {
+    /// That a message is published.
+    Publish {
+        /// The topic name.
+        topic: String,
+        /// The payload, by which the message is known: at least 12 bytes. It must arrive as it is.
+        payload: Vec<u8>,
+        /// With which QoS.
+        qos: QoS,
+        /// With which RETAIN flag.
+        retain: bool,
+        /// 5.0's Message Expiry Interval in seconds.
+        expiry: Option<u32>,
+    },
+    /// A subscription.
+    Subscribe {
+        /// The topic filter.
+        filter: String,
+        /// The highest QoS of what is to come.
+        qos: QoS,
+    },
+    /// That a subscription ends.
+    Unsubscribe {
+        /// The topic filter.
+        filter: String,
+    },
+    /// That the client sends DISCONNECT and stays away.
+    Disconnect,
+    /// That it connects again.
+    Connect,
+}
+
+impl ClientHandle {
+    pub(super) fn new(client: ClientIndex, setup: &Arc<Setup>, starts: u32) -> Self {
+        Self {
+            client,
+            setup: Arc::clone(setup),
+            earlier_starts: starts,
+            application: Arc::default(),
+        }
+    }
+
+    /// The client's name in the scenario.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.setup.clients[self.client.index()].name
+    }
+
+    /// What the scenario sets it to: client id, version, Clean Session, Session Expiry Interval,
+    /// keep alive, window (`hop.max_inflight`), limits.
+    #[must_use]
+    pub fn settings(&self) -> &ClientSettings {
+        &self.setup.clients[self.client.index()].settings
+    }
+
+    /// How often its host had started before: 0 at first, 1 after the first crash.
+    #[must_use]
+    pub const fn earlier_starts(&self) -> u32 {
+        self.earlier_starts
+    }
+
+    /// Opens a connection to the broker, which takes the time that it takes on the scenario's link.
+    /// A connection that is open, or being opened, is given up.
+    ///
+    /// # Errors
+    /// If the broker is down, or the link is for longer than TCP has patience.
+    pub async fn connect(&self) -> io::Result<Socket> {
+        let connection = open_connection(self.client, 0).await?;
+        let end = ConnectionEnd { connection, node: Node::Client(self.client) };
+        Ok(Socket::for_sut(end, stream_to_broker(connection).await))
+    }
+
+    /// The next thing that the application wants; waits for ever if there is nothing more. The
+    /// client wants a connection from its start, which is not told. May be dropped while it waits.
+    pub async fn next_command(&self) -> AppCommand {
+        loop {
+            if let Some(command) = self.with_application(|it| it.commands.pop_front()) {
+                return command;
+            }
+            let request = poll_sim(|sim_context, context| {
+                sim_context.with(|sim| sim.poll_request(self.client, context))
+            });
+            let request = request.await;
+            self.with_application(|application| application.push_request(request));
+        }
+    }
+
+    /// The client hands a message to its application. `retain` is the flag that it came with.
+    pub fn deliver(&self, payload: &[u8], qos: QoS, retain: bool) {
+        if let Some(sim_context) = SimContext::current() {
+            sim_context.with(|sim| sim.deliver_to_application(self.client, payload, qos, retain));
+        }
+    }
+
+    fn with_application<T>(&self, act: impl FnOnce(&mut ApplicationQueue) -> T) -> T {
+        act(&mut self.application.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl ApplicationQueue {
+    fn push_request(&mut self, request: ClientRequest) {
+        match request {
+            ClientRequest::Connect if !self.has_connected => self.has_connected = true,
+            ClientRequest::Connect | ClientRequest::Reconnect => {
+                self.commands.push_back(AppCommand::Connect)
+            }
+            ClientRequest::Disconnect => self.commands.push_back(AppCommand::Disconnect),
+            ClientRequest::Publish { message, qos, retain, expiry } => {
+                self.commands.push_back(AppCommand::Publish {
+                    topic: message.topic.to_string(),
+                    payload: payload_with_id(message.tag, message.payload.len()),
+                    qos,
+                    retain,
+                    expiry,
+                });
+            }
+            ClientRequest::Subscribe(requests) => self.commands.extend(
+                requests
+                    .into_iter()
+                    .map(|it| AppCommand::Subscribe { filter: it.filter.to_string(), qos: it.qos }),
+            ),
+            ClientRequest::Unsubscribe(filters) => {
+                let filters = filters.into_iter().map(|it| it.to_string());
+                self.commands.extend(filters.map(|filter| AppCommand::Unsubscribe { filter }));
+            }
+        }
+    }
+}
+
+/// The broker's place in a trial, from one start of its host to the next crash.
+#[derive(Clone, Debug)]
+pub struct BrokerHandle {
+    setup: Arc<Setup>,
+    earlier_starts: u32,
+    acceptor: Arc<tokio::sync::Mutex<Acceptor>>,
+}
+
+impl BrokerHandle {
+    pub(super) fn new(setup: &Arc<Setup>, starts: u32, acceptor: Acceptor) -> Self {
+        Self {
+            setup: Arc::clone(setup),
+            earlier_starts: starts,
+            acceptor: Arc::new(tokio::sync::Mutex::new(acceptor)),
+        }
+    }
+
+    /// What the scenario sets it to.
+    #[must_use]
+    pub fn settings(&self) -> &BrokerSettings {
+        &self.setup.broker
+    }
+
+    /// How often its host had started before: 0 at first, 1 after the first crash.
+    #[must_use]
+    pub const fn earlier_starts(&self) -> u32 {
+        self.earlier_starts
+    }
+
+    /// The next connection of a client, once its first packet has come. May be dropped while it
+    /// waits.
+    ///
+    /// # Errors
+    /// If turmoil's listener fails.
+    pub async fn accept(&self) -> io::Result<Socket> {
+        let (connection, stream) = self.acceptor.lock().await.accept().await?;
+        Ok(Socket::for_sut(ConnectionEnd { connection, node: Node::Broker }, stream))
+    }
+}

@@ -1,0 +1,100 @@
+//! How sure it is that a need is met or missed, and how many seeds would tell.
+
+use super::candidate::float;
+use crate::needs::NeedResult;
+use crate::result::{PointResult, QosRow};
+use crate::scenario::expect::{Bound, Metric};
+use crate::statistics::{self, ConfidenceInterval};
+use qoslab_core::base::qos::QoS;
+
+/// No answer is worth more seeds.
+const MAX_SEEDS: f64 = 1e6;
+
+/// How sure a judgement is at 95 % confidence.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Confidence {
+    /// The interval is on one side of the bound.
+    Settled(ConfidenceInterval),
+    /// The bound is within the interval: more seeds would tell.
+    Undecided {
+        /// What is known.
+        interval: ConfidenceInterval,
+        /// How many seeds would likely tell; `None` if no number in reach would.
+        seeds: Option<u64>,
+    },
+    /// None of so many units was seen, which proves at most this share.
+    NoneSeen(u64, f64),
+    /// The value has no interval: a quantile, a peak, or one run.
+    Unknown,
+}
+
+/// How sure a need is at one published QoS of a point.
+pub(super) fn need_confidence(result: &NeedResult, point: &PointResult, qos: QoS) -> Confidence {
+    let Some(worst) = &result.worst else { return Confidence::Unknown };
+    let count: Option<fn(&QosRow) -> u64> = match result.need.metric {
+        Metric::Delivered => Some(|row| row.counts.delivered),
+        Metric::Lost => Some(|row| row.counts.lost),
+        Metric::Duplicated => Some(|row| row.counts.duplicated),
+        Metric::Reordered => Some(|row| row.counts.reordered),
+        _ => None,
+    };
+    let runs = point.rows(qos).count();
+    let interval = match (count, result.need.metric) {
+        (Some(count), _) => {
+            let rows: Vec<(u64, u64)> =
+                point.rows(qos).map(|row| (count(row), row.counts.units)).collect();
+            let units = rows.iter().map(|(_, units)| units).sum();
+            if worst.bound <= 0.0 && rows.iter().all(|(hits, _)| *hits == 0) {
+                return Confidence::NoneSeen(units, statistics::upper_bound_when_none(units));
+            }
+            match result.need.bound {
+                Bound::Share(_) => statistics::share_over_runs(&rows),
+                _ => {
+                    statistics::mean(&rows.iter().map(|(hits, _)| float(*hits)).collect::<Vec<_>>())
+                }
+            }
+        }
+        (None, Metric::Packets) => statistics::packets_per_message(point, qos),
+        (None, Metric::Bytes) => statistics::bytes_per_message(point, qos),
+        _ => return Confidence::Unknown,
+    };
+    if runs < 2 {
+        Confidence::Unknown
+    } else if interval.low < worst.bound && worst.bound < interval.high {
+        Confidence::Undecided { interval, seeds: seeds_needed(runs, interval, worst.bound) }
+    } else {
+        Confidence::Settled(interval)
+    }
+}
+
+/// How many seeds would make the interval so narrow that the bound is outside of it, if the value
+/// stays what it is: an interval shrinks with the root of their number. To two digits, upwards.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to a million")]
+pub(super) fn seeds_needed(runs: usize, interval: ConfidenceInterval, bound: f64) -> Option<u64> {
+    let ConfidenceInterval { value, low, high } = interval;
+    let reach = if value > bound { value - low } else { high - value };
+    let times = reach / (value - bound).abs();
+    let seeds = float(runs as u64) * times * times;
+    if !(seeds.is_finite() && seeds <= MAX_SEEDS) {
+        return None;
+    }
+    let mut step = 1.0;
+    while seeds / step > 100.0 {
+        step *= 10.0;
+    }
+    Some(((seeds / step).ceil() * step) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_times_the_seeds_halve_an_interval() {
+        let interval = ConfidenceInterval { value: 1.0, low: 0.8, high: 1.2 };
+        assert_eq!(seeds_needed(100, interval, 1.1), Some(400));
+        assert_eq!(seeds_needed(10, interval, 0.93), Some(82));
+        assert_eq!(seeds_needed(100, interval, 1.0), None, "no number tells what is equal");
+        assert_eq!(seeds_needed(100, interval, 1.000_01), None, "beyond reach");
+    }
+}

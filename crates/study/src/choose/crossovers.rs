@@ -1,0 +1,239 @@
+//! Where the answer would be another: along the loss of the links.
+//!
+//! From the scenario's own value a search goes down to no loss and up to half of all packets until
+//! the choice changes, and halves the step in which it does. What the choice is at a value, the
+//! closed forms say where they hold, and a few trials otherwise.
+
+use super::candidate::{Candidate, candidates, cheapest};
+use super::criteria::ChoiceCriteria;
+use super::{Choice, closed_form_choice};
+use crate::plan::{Seeds, Selection};
+use crate::scenario::axis::Setting;
+use crate::scenario::expect::{Bound, Need};
+use crate::scenario::{LinkLoss, Scenario};
+use crate::statistics::upper_bound_when_none;
+use crate::store::StoreError;
+use crate::sweep::{Study, StudyPlan};
+use qoslab_core::base::qos::QoS;
+
+/// Along at most so many fields is looked.
+const MAX_FIELDS: usize = 2;
+/// The loss up to which is looked, in percent.
+const MAX_LOSS_PERCENT: f64 = 50.0;
+/// At most so many seeds a value are simulated.
+const MAX_SEEDS: u32 = 10;
+/// All simulated values of a field together have at most so many events, roughly: some ten
+/// seconds of one core.
+const MAX_EVENTS: u64 = 60_000_000;
+/// The steps down and up to which a simulation goes: those of [`steps`], and the halvings.
+const SIMULATED_VALUES: u64 = 12;
+
+/// A published QoS, with the granted one where that is an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QosChoice {
+    /// The published QoS.
+    pub qos: QoS,
+    /// The granted QoS where it is an axis.
+    pub granted: Option<QoS>,
+}
+
+/// Where the choice changes along one field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Crossovers {
+    /// The field: `link.sensor.loss`.
+    pub path: String,
+    /// The choice at the scenario's own value; `None` if no level meets the needs.
+    pub current: Option<QosChoice>,
+    /// The nearest change downwards.
+    pub below: Option<Crossover>,
+    /// The nearest change upwards.
+    pub above: Option<Crossover>,
+    /// From where to where was looked, in percent: to the changes, or as far as could be told.
+    pub searched_range: (f64, f64),
+    /// By which means.
+    pub method: SearchMethod,
+}
+
+/// The choice at one value: a level, or that none meets the needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ChosenQos(pub(super) Option<QosChoice>);
+
+/// One change.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Crossover {
+    /// Where, in percent.
+    pub percent: f64,
+    /// The choice beyond; `None` if no level meets the needs.
+    pub choice: Option<QosChoice>,
+}
+
+/// How a change was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SearchMethod {
+    /// By the closed forms: exact.
+    ClosedForm,
+    /// By trials of so many seeds at each value.
+    Simulation {
+        /// How many seeds.
+        seeds: u32,
+    },
+}
+
+/// Where the choice changes, along each loss that the best option's scenario has, or else along
+/// its first link's. Without a best option it is looked from the first one's cell.
+///
+/// `simulate` runs the trials of a plan; a study that it leaves unfinished ends the search there.
+///
+/// # Errors
+/// As `simulate` has them.
+pub fn find_crossovers(
+    study: &Study,
+    choice: &Choice,
+    criteria: &ChoiceCriteria,
+    selection: &Selection,
+    mut simulate: impl FnMut(StudyPlan) -> Result<Study, StoreError>,
+) -> Result<Vec<Crossovers>, StoreError> {
+    let cell = choice.options[choice.best.unwrap_or(0)].cell;
+    let scenario = &study.cells[cell].result.scenario;
+    let options: Vec<&Candidate> = choice.options.iter().filter(|it| it.cell == cell).collect();
+    let varied = |loss: &LinkLoss| study.axes.iter().any(|axis| axis.path == loss.path);
+    let mut losses: Vec<LinkLoss> =
+        scenario.losses().into_iter().filter(|it| !varied(it)).collect();
+    if losses.iter().any(|loss| loss.share > 0.0) {
+        losses.retain(|loss| loss.share > 0.0);
+        losses.truncate(MAX_FIELDS);
+    } else {
+        losses.truncate(1);
+    }
+    let mut all = Vec::new();
+    for loss in losses {
+        let by_theory = |percent: f64| {
+            Ok(scenario_with_loss(scenario, &loss, percent)
+                .and_then(|it| closed_form_choice::closed_form_choice(&it, &options, criteria)))
+        };
+        if let Some(found) = find_crossovers_along(&loss, SearchMethod::ClosedForm, by_theory)? {
+            all.push(found);
+            continue;
+        }
+        let seeds = affordable_seeds(scenario, selection);
+        if seeds == 0 {
+            continue;
+        }
+        let (first, _) = selection.seed_range(scenario);
+        let few = Selection {
+            seeds: Some(Seeds::Range { first, count: seeds }),
+            qos: selection.qos.clone(),
+            ..Selection::default()
+        };
+        let point = &study.cells[cell].result.points[options[0].point];
+        let units = point.rows(options[0].qos).map(|row| row.counts.units).sum::<u64>()
+            / (point.trials.len().max(1) as u64)
+            * u64::from(seeds);
+        let by_trials = |percent: f64| {
+            let Some(scenario) = scenario_with_loss(scenario, &loss, percent) else {
+                return Ok(None);
+            };
+            let Ok(plan) = StudyPlan::new(Vec::new(), vec![(Vec::new(), scenario)], &few) else {
+                return Ok(None);
+            };
+            let found = simulate(plan)?;
+            let result = &found.cells[0].result;
+            let options = candidates(result, &criteria.needs, &criteria.objective);
+            let level = ChosenQos(cheapest(&options).map(|best| options[best].level()));
+            Ok((!result.is_partial()).then_some(level))
+        };
+        let found = find_crossovers_along(&loss, SearchMethod::Simulation { seeds }, by_trials)?;
+        let of_none = criteria.needs.iter().any(is_zero_need);
+        let exact = |found| if of_none { snap_to_zero_loss(found, units) } else { found };
+        all.extend(found.map(exact));
+    }
+    Ok(all)
+}
+
+/// Whether a need is that something never happens.
+fn is_zero_need(need: &Need) -> bool {
+    matches!(need.bound, Bound::Number(bound) | Bound::Share(bound) if bound <= 0.0)
+}
+
+/// A change at a loss that so few units cannot tell from none, at 95 % confidence, is at none.
+fn snap_to_zero_loss(flips: Crossovers, units: u64) -> Crossovers {
+    let least = upper_bound_when_none(units) * 100.0;
+    let below = flips.below.map(|flip| {
+        // As much as the search went beyond the change, it was on this side of it.
+        let beyond = 2.0 * flip.percent - flips.searched_range.0;
+        if beyond <= least { Crossover { percent: 0.0, ..flip } } else { flip }
+    });
+    Crossovers { below, ..flips }
+}
+
+/// The scenario with another loss; `None` if it cannot have it.
+fn scenario_with_loss(scenario: &Scenario, loss: &LinkLoss, percent: f64) -> Option<Scenario> {
+    let value = format!("{percent:.6}%");
+    scenario.with_settings(&[Setting { path: loss.path.clone(), value }]).ok()
+}
+
+/// How many seeds a value can be simulated with.
+fn affordable_seeds(scenario: &Scenario, selection: &Selection) -> u32 {
+    let events = scenario.estimate(1).events / u64::from(scenario.seed_count.max(1));
+    let seeds = MAX_EVENTS / (SIMULATED_VALUES * events.max(1));
+    let (_, planned) = selection.seed_range(scenario);
+    u32::try_from(seeds).unwrap_or(u32::MAX).min(MAX_SEEDS).min(planned)
+}
+
+/// The values to try, downwards and upwards from the own one, and how often the last step is
+/// halved.
+fn search_steps(means: SearchMethod, own: f64) -> (Vec<f64>, Vec<f64>, usize) {
+    let most = MAX_LOSS_PERCENT.max(own);
+    match means {
+        SearchMethod::ClosedForm => {
+            let way = |to: f64| {
+                (1..=25).map(|nth| own + (to - own) * f64::from(nth) / 25.0).collect::<Vec<_>>()
+            };
+            (if own > 0.0 { way(0.0) } else { Vec::new() }, way(most), 24)
+        }
+        SearchMethod::Simulation { .. } => {
+            let first = if own > 0.0 { own } else { 1.0 };
+            let up = [2.0, 5.0, 15.0].iter().map(|times| first * times);
+            let up = up.filter(|loss| *loss < most).chain([most]).collect();
+            let down = if own > 0.0 { vec![own / 3.0, 0.0] } else { Vec::new() };
+            (down, up, 3)
+        }
+    }
+}
+
+/// The nearest changes of what `ask` says, which is `None` where it does not know; `None` if it
+/// does not even know the choice at the own value.
+fn find_crossovers_along(
+    loss: &LinkLoss,
+    means: SearchMethod,
+    mut choice_at: impl FnMut(f64) -> Result<Option<ChosenQos>, StoreError>,
+) -> Result<Option<Crossovers>, StoreError> {
+    let own = loss.share * 100.0;
+    let Some(here) = choice_at(own)? else { return Ok(None) };
+    let (down, up, halvings) = search_steps(means, own);
+    let mut ends = [own; 2];
+    let mut found = [None; 2];
+    for ((way, end), flip) in [down, up].into_iter().zip(&mut ends).zip(&mut found) {
+        for next in way {
+            let Some(mut beyond) = choice_at(next)? else { break };
+            if beyond == here {
+                *end = next;
+                continue;
+            }
+            let mut outside = next;
+            for _ in 0..halvings {
+                let middle = f64::midpoint(*end, outside);
+                match choice_at(middle)? {
+                    None => break,
+                    Some(choice) if choice == here => *end = middle,
+                    Some(choice) => (outside, beyond) = (middle, choice),
+                }
+            }
+            *flip = Some(Crossover { percent: f64::midpoint(*end, outside), choice: beyond.0 });
+            break;
+        }
+    }
+    let [below, above] = found;
+    let (path, here, range) = (loss.path.clone(), here.0, (ends[0], ends[1]));
+    Ok(Some(Crossovers { path, current: here, below, above, searched_range: range, method: means }))
+}

@@ -1,0 +1,62 @@
+//! One trial, run to its outcome.
+
+use std::sync::atomic::AtomicBool;
+
+use thiserror::Error;
+
+use super::trial_facts::trial_facts;
+use qoslab_core::base::ending::Ending;
+use qoslab_guarantee::evidence_recorder::EvidenceRecorder;
+use qoslab_guarantee::first_pass::FirstPassObserver;
+use qoslab_guarantee::monitor::Conformance;
+use qoslab_guarantee::verdict::Outcome;
+use qoslab_sim::Engine;
+use qoslab_sim::event::Options;
+use qoslab_sim::trial::Trial;
+
+/// Why a trial has no outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum JudgeError {
+    /// The second pass, which is to find who is to blame, was not the same trial.
+    #[error("the trial gave the trace {first:016x} and then {second:016x}")]
+    NotDeterministic {
+        /// The trace hash of the first pass.
+        first: u64,
+        /// The trace hash of the second.
+        second: u64,
+    },
+}
+
+/// Runs a trial on an engine and judges it. If promises were broken, runs it once more and watches
+/// the messages concerned, to tell what happened and whose fault it was. Once `interrupt` is true
+/// the outcome may end as [`Ending::Interrupted`], and then says nothing.
+///
+/// # Errors
+/// If the two passes differ, which is a bug in qoslab.
+pub fn judge_trial<E: Engine>(
+    engine: &E,
+    trial: &Trial,
+    interrupt: &AtomicBool,
+) -> Result<Outcome, JudgeError> {
+    let roster = trial_facts(&trial.setup);
+    let observers = (FirstPassObserver::new(&roster), Conformance::new(&roster));
+    let (ended, (watch, conformance)) =
+        engine.run(trial, observers, Options::with_interrupt(interrupt));
+    let first_pass = watch.finish(&ended);
+    if first_pass.suspects.is_empty() || ended.ending == Ending::Interrupted {
+        let mut outcome = first_pass.into_outcome();
+        conformance.add_to_outcome(&mut outcome);
+        return Ok(outcome);
+    }
+    let recorder = EvidenceRecorder::new(&roster, &first_pass.suspects);
+    let (again, recorder) = engine.run(trial, recorder, Options::with_interrupt(interrupt));
+    let mut outcome = recorder.into_outcome(first_pass);
+    conformance.add_to_outcome(&mut outcome);
+    if again.ending == Ending::Interrupted {
+        outcome.ending = Ending::Interrupted;
+    } else if again.trace_hash != ended.trace_hash {
+        let (first, second) = (ended.trace_hash, again.trace_hash);
+        return Err(JudgeError::NotDeterministic { first, second });
+    }
+    Ok(outcome)
+}

@@ -1,0 +1,91 @@
+//! One trial from its beginning to its end, moment by moment: for ladders, captures and raw events.
+//!
+//! The trial runs once more, the same to the last event, and what a [`Scope`] wants of it is kept.
+//! A packet is kept once, as a [`Flight`] with both its ends: over a stream its arrival is known
+//! only when it comes.
+
+use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
+
+use self::trial_recorder::{SentPacketSlot, TrialRecorder};
+use qoslab_core::base::event::{CloseReason, DropReason, Impairment, Phase, SilentDeathCause};
+use qoslab_core::base::name::{ClientIndex, Connection, MessageId, Node};
+use qoslab_core::base::qos::QoS;
+use qoslab_core::base::time::Time;
+use qoslab_sim::Engine;
+use qoslab_sim::event::{Options, RunSummary};
+use qoslab_sim::trial::Trial;
+
+pub use filter::{MessageRoute, RecordingFilter, find_route};
+pub use recorded_packet::{PacketEnd, PacketLossCause, RecordedPacket};
+
+mod filter;
+mod recorded_packet;
+#[cfg(test)]
+mod tests;
+mod trial_recorder;
+
+/// What was recorded of a trial.
+#[derive(Clone, Debug)]
+pub struct TrialRecording {
+    /// What happened, in order.
+    pub events: Vec<RecordedEvent>,
+    /// The packets that moments tell of, in the order of their sending.
+    pub packets: Vec<RecordedPacket>,
+    /// CONNECTs and CONNACKs from before the scope, of the connections that its packets use.
+    pub earlier_connects: Vec<RecordedPacket>,
+    /// How many more moments there were than the scope had room for.
+    pub omitted_events: u64,
+    /// How the trial ended.
+    pub ended: RunSummary,
+}
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordedEvent {
+    /// When.
+    pub at: Time,
+    /// What.
+    pub kind: RecordedEventKind,
+}
+
+/// What happened. Packets are told by their places in [`Tape::flights`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as the events of the same names")]
+pub enum RecordedEventKind {
+    Phase(Phase),
+    Submitted(MessageId),
+    Refused(MessageId, DropReason),
+    Completed(MessageId),
+    WillPublished(MessageId),
+    Sent(usize),
+    Arrived(usize),
+    Discarded(usize),
+    Delivered { client: ClientIndex, message: MessageId, qos: QoS, retain: bool },
+    Dropped { client: ClientIndex, message: MessageId, why: DropReason },
+    Opened { node: Node, connection: Connection, client: ClientIndex },
+    Closed { node: Node, connection: Connection, client: ClientIndex, why: CloseReason },
+    SilentlyDied { connection: Connection, client: ClientIndex, why: SilentDeathCause },
+    ImpairmentBegan(ClientIndex, Impairment),
+    ImpairmentEnded(ClientIndex, Impairment),
+    OutageBegan(ClientIndex),
+    OutageEnded(ClientIndex),
+    Crashed(Node),
+    Restarted(Node),
+    SessionExpired(ClientIndex),
+}
+
+/// Runs a trial on an engine and records it. Once `interrupt` is true, it ends early.
+#[must_use]
+pub fn record_trial<E: Engine>(
+    engine: &E,
+    trial: &Trial,
+    filter: &RecordingFilter,
+    interrupt: &AtomicBool,
+) -> TrialRecording {
+    let slot = Rc::new(SentPacketSlot::default());
+    let recorder = TrialRecorder::new(filter, &slot);
+    let options = Options { packet_tap: Some(slot), ..Options::with_interrupt(interrupt) };
+    let (ended, recorder) = engine.run(trial, recorder, options);
+    recorder.finish(ended)
+}

@@ -1,0 +1,122 @@
+//! What of a trial is recorded.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
+
+use qoslab_core::base::event::{Event, Observer};
+use qoslab_core::base::name::{ClientIndex, MessageTag, PublisherIndex};
+use qoslab_core::base::time::Time;
+use qoslab_guarantee::verdict::{Breach, Finding};
+use qoslab_sim::Engine;
+use qoslab_sim::event::Options;
+use qoslab_sim::trial::Trial;
+
+/// What of a trial is recorded.
+#[derive(Clone, Debug)]
+pub struct RecordingFilter {
+    /// Only this message, and what befell nodes and connections on its way.
+    pub route: Option<MessageRoute>,
+    /// Nothing before.
+    pub from: Time,
+    /// Nothing after.
+    pub until: Time,
+    /// At most so many moments; the first ones.
+    pub max_events: usize,
+}
+
+/// A message and its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageRoute {
+    /// Who publishes it.
+    pub stream: PublisherIndex,
+    /// Which message of that stream, from 0.
+    pub sequence: u32,
+    /// The clients on whose links it travelled, or should have.
+    pub links: BTreeSet<ClientIndex>,
+    /// Whether what befell those links after the message's last moment is kept too, for one that
+    /// never came.
+    pub keeps_later_events: bool,
+}
+
+impl RecordingFilter {
+    /// The most moments that anybody looks through.
+    pub const MAX_EVENTS: usize = 100_000;
+
+    /// The whole trial.
+    pub const WHOLE_TRIAL: Self =
+        Self { route: None, from: Time::ZERO, until: Time::NEVER, max_events: Self::MAX_EVENTS };
+
+    /// The message of a broken promise; `None` if nobody publishes it.
+    #[must_use]
+    pub fn for_finding<E: Engine>(
+        engine: &E,
+        trial: &Trial,
+        finding: &Finding,
+        interrupt: &AtomicBool,
+    ) -> Option<Self> {
+        let mut route = find_route(engine, trial, finding.publisher, finding.sequence, interrupt)?;
+        route.include_finding(finding);
+        Some(Self { route: Some(route), ..Self::WHOLE_TRIAL })
+    }
+}
+
+impl MessageRoute {
+    /// Takes in where a promise about the message broke: at a subscriber that it may never have
+    /// been sent to, and perhaps by what never came.
+    pub fn include_finding(&mut self, finding: &Finding) {
+        self.links.extend(finding.subscriber);
+        self.keeps_later_events |=
+            matches!(finding.violation.breach, Breach::Lost | Breach::Stuck | Breach::Stalled);
+    }
+
+    /// Whether a packet or an event with this tag is the message's.
+    pub(super) fn is_about(&self, tag: MessageTag) -> bool {
+        tag.message_id().is_some_and(|parts| (parts.publisher, parts.sequence) == self.message())
+    }
+
+    /// The stream and the sequence number.
+    pub(super) const fn message(&self) -> (PublisherIndex, u32) {
+        (self.stream, self.sequence)
+    }
+}
+
+/// The way of a message, found by running the trial on an engine; `None` if nobody publishes it.
+#[must_use]
+pub fn find_route<E: Engine>(
+    engine: &E,
+    trial: &Trial,
+    stream: PublisherIndex,
+    sequence: u32,
+    interrupt: &AtomicBool,
+) -> Option<MessageRoute> {
+    let route =
+        MessageRoute { stream, sequence, links: BTreeSet::new(), keeps_later_events: false };
+    let scout = RouteFinder { route, is_published: false };
+    let options = Options::with_interrupt(interrupt);
+    let (_, RouteFinder { mut route, is_published }) = engine.run(trial, scout, options);
+    route.links.insert(trial.setup.publishers.get(stream.index())?.client);
+    is_published.then_some(route)
+}
+
+/// Looks where a message goes.
+struct RouteFinder {
+    route: MessageRoute,
+    is_published: bool,
+}
+
+impl Observer for RouteFinder {
+    fn observe(&mut self, _: Time, event: &Event<'_>) {
+        match *event {
+            Event::Submitted { tag } | Event::WillPublished { tag } => {
+                self.is_published |= self.route.is_about(tag);
+            }
+            Event::Sent { packet: record, .. } if self.route.is_about(record.tag) => {
+                self.route.links.insert(record.name.client);
+            }
+            Event::Dropped { client, tag, .. } if self.route.is_about(tag) => {
+                self.route.links.insert(client);
+            }
+            _ => {}
+        }
+    }
+}

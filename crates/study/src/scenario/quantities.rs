@@ -1,0 +1,190 @@
+//! The texts with units: times, percentages, lengths, rates, and intervals that are drawn.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::axis::Unit;
+use super::problem::Problem;
+use super::value::{TextValue, TextVisitor, impl_text_value, text_schema};
+use qoslab_core::base::time::Span;
+use qoslab_core::base::units;
+use qoslab_core::network::settings::IntervalDistribution;
+use qoslab_sim::trial::PayloadSize;
+
+/// A length of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Duration(pub Span);
+
+impl TextValue for Duration {
+    const EXPECTED: &'static str = "a time such as \"40ms\", \"1.5s\", \"2m\", \"1h\" or \"3d\"";
+    const PATTERN: &'static str = r"^\s*([0-9.]+\s*(ns|us|µs|ms|s|m|min|h|d|w)\s*)+$";
+    const UNIT: Option<Unit> = Some(Unit::Seconds);
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        units::parse_span(text).map(Self).map_err(|error| Problem::from_unit_error(&error))
+    }
+
+    fn to_text(&self) -> String {
+        units::write_span(self.0)
+    }
+}
+impl_text_value!(Duration);
+
+/// A share in percent, from 0 to 100.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Percent(pub f64);
+
+impl Percent {
+    /// The share from 0 to 1.
+    pub(super) fn share(self) -> f64 {
+        self.0 / 100.0
+    }
+}
+
+impl TextValue for Percent {
+    const EXPECTED: &'static str = "a percentage such as \"2%\"";
+    const PATTERN: &'static str = r"^\s*[0-9.]+\s*%\s*$";
+    const UNIT: Option<Unit> = Some(Unit::Percent);
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        let percent =
+            units::parse_percent(text).map_err(|error| Problem::from_unit_error(&error))?;
+        if percent > 100.0 {
+            let label = format!("this is {percent} %");
+            return Err(Problem::new("must be between 0 and 100 percent", label));
+        }
+        Ok(Self(percent))
+    }
+
+    fn to_text(&self) -> String {
+        units::write_percent(self.0)
+    }
+}
+impl_text_value!(Percent);
+
+/// A length in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bytes(pub u32);
+
+impl TextValue for Bytes {
+    const EXPECTED: &'static str = "a number of bytes such as \"64B\" or \"1.5KB\"";
+    const PATTERN: &'static str = r"^\s*[0-9.]+\s*(B|kB|KB|KiB|MB)\s*$";
+    const UNIT: Option<Unit> = Some(Unit::Bytes);
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        units::parse_bytes(text).map(Self).map_err(|error| Problem::from_unit_error(&error))
+    }
+
+    fn to_text(&self) -> String {
+        units::write_bytes(self.0.into())
+    }
+}
+impl_text_value!(Bytes);
+
+/// A rate in bits a second; `None` for no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rate(pub Option<u64>);
+
+impl TextValue for Rate {
+    const EXPECTED: &'static str = "a rate such as \"256kbit/s\", or \"unlimited\"";
+    const PATTERN: &'static str = r"^\s*([0-9.]+\s*(bit|kbit|Mbit|Gbit)/s|unlimited)\s*$";
+    const UNIT: Option<Unit> = Some(Unit::BitsPerSecond);
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        if text == "unlimited" {
+            return Ok(Self(None));
+        }
+        match units::parse_rate(text).map_err(|error| Problem::from_unit_error(&error))? {
+            0 => Err(Problem::new("must be more than zero", "nothing would ever leave")
+                .help("write \"unlimited\" for no limit")),
+            rate => Ok(Self(Some(rate))),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        self.0.map_or_else(|| "unlimited".to_owned(), units::write_rate)
+    }
+}
+impl_text_value!(Rate);
+
+/// A length of time that repeats: `"10s"`, `"uniform 5s..15s"` or `"exp 10s"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct IntervalValue(pub IntervalDistribution);
+
+impl TextValue for IntervalValue {
+    const EXPECTED: &'static str =
+        "a time such as \"10s\", \"uniform 5s..15s\" (evenly) or \"exp 10s\" (at random)";
+    const PATTERN: &'static str = r"^\s*(exp |uniform )?\s*[0-9.]+.*$";
+    const UNIT: Option<Unit> = Some(Unit::Seconds);
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        let span = |text: &str| match Duration::parse(text)?.0 {
+            Span::ZERO => Err(Problem::new("must be more than zero", "this is no time at all")),
+            span => Ok(span),
+        };
+        let (word, rest) = text.trim().split_once(' ').unwrap_or(("", text));
+        match word {
+            "exp" => Ok(Self(IntervalDistribution::Exponential(span(rest)?))),
+            "uniform" => {
+                let (low, high) = split_range(rest)?;
+                let (low, high) = (Duration::parse(low)?.0, span(high)?);
+                if low > high {
+                    return Err(Problem::new("goes from a longer time to a shorter", "swap these"));
+                }
+                Ok(Self(IntervalDistribution::Uniform(low, high)))
+            }
+            _ => Ok(Self(IntervalDistribution::Fixed(span(text)?))),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        match self.0 {
+            IntervalDistribution::Fixed(span) => units::write_span(span),
+            IntervalDistribution::Uniform(low, high) => {
+                format!("uniform {}..{}", units::write_span(low), units::write_span(high))
+            }
+            IntervalDistribution::Exponential(mean) => format!("exp {}", units::write_span(mean)),
+        }
+    }
+}
+impl_text_value!(IntervalValue);
+
+fn split_range(text: &str) -> Result<(&str, &str), Problem> {
+    text.split_once("..").ok_or_else(|| {
+        Problem::new("needs two bounds", "there is no `..`")
+            .help("write \"uniform 5..15\", each with its unit")
+    })
+}
+
+/// Payload lengths: `"64B"` or `"uniform 20B..80B"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PayloadLength(pub PayloadSize);
+
+impl TextValue for PayloadLength {
+    const EXPECTED: &'static str = "a length such as \"64B\" or \"uniform 20B..80B\"";
+    const PATTERN: &'static str = r"^\s*(uniform )?\s*[0-9.]+.*B\s*$";
+    const UNIT: Option<Unit> = Some(Unit::Bytes);
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        let Some(rest) = text.trim().strip_prefix("uniform ") else {
+            return Ok(Self(PayloadSize::Fixed(Bytes::parse(text)?.0)));
+        };
+        let (low, high) = split_range(rest)?;
+        let (low, high) = (Bytes::parse(low)?.0, Bytes::parse(high)?.0);
+        if low > high {
+            return Err(Problem::new("goes from a longer length to a shorter", "swap these"));
+        }
+        Ok(Self(PayloadSize::Uniform(low, high)))
+    }
+
+    fn to_text(&self) -> String {
+        let bytes = |length: u32| units::write_bytes(length.into());
+        match self.0 {
+            PayloadSize::Fixed(length) => bytes(length),
+            PayloadSize::Uniform(low, high) => format!("uniform {}..{}", bytes(low), bytes(high)),
+        }
+    }
+}
+impl_text_value!(PayloadLength);

@@ -1,0 +1,79 @@
+//! From a trial's setup to what the judge has to know of it.
+
+use std::sync::Arc;
+
+use qoslab_core::base::time::Span;
+use qoslab_core::mqtt::settings::{
+    ClientSettings, DeliverOn, HopSettings, OnFull, RetryRule, Version,
+};
+use qoslab_core::mqtt::topics::matches;
+use qoslab_core::network::settings::Transport;
+use qoslab_guarantee::trial_facts::{ClientFacts, PublisherFacts, TrialFacts};
+use qoslab_sim::trial::{PayloadSize, Setup};
+
+/// The facts of a setup that the judge needs and events do not tell.
+#[must_use]
+pub fn trial_facts(setup: &Setup) -> Arc<TrialFacts> {
+    let clients = setup.clients.iter().map(|client| ClientFacts {
+        name: Arc::clone(&client.name),
+        clean_session: ends_with_connection(&client.settings),
+        version: client.settings.version,
+        resends_by_timer: resends_by_timer(&client.settings.hop),
+        delivers_on_pubrel: client.settings.hop.deliver_on == DeliverOn::Release,
+        over_tcp: is_stream(client.link.transport),
+        keep_alive: client.settings.keep_alive > Span::ZERO,
+        store: client.store,
+        radio: client.radio.clone(),
+    });
+    let streams = setup.publishers.iter().map(|stream| PublisherFacts {
+        name: Arc::clone(&stream.name),
+        client: stream.client,
+        topic: Arc::clone(&stream.topic),
+        qos: stream.qos,
+        retain: stream.retain,
+        count: stream.count,
+        will: stream.is_will,
+        empty_payload: stream.payload == PayloadSize::Fixed(0),
+        publish_denied: setup
+            .broker
+            .denied_filters
+            .iter()
+            .any(|filter| matches(filter, &stream.topic)),
+    });
+    let hops = setup.clients.iter().map(|client| &client.settings.hop);
+    Arc::new(TrialFacts {
+        clients: clients.collect(),
+        publishers: streams.collect(),
+        promises_order: setup.judge.order,
+        allow_queue_overflow: setup.judge.allow_queue_overflow,
+        has_transmission_limit: hops.chain([&setup.broker.hop]).any(has_transmission_limit),
+        broker_resends_by_timer: resends_by_timer(&setup.broker.hop),
+        broker_delivers_on_pubrel: setup.broker.hop.deliver_on == DeliverOn::Release,
+        broker_store: setup.broker_store,
+        broker_refuses_on_full: setup.broker.hop.on_full == OnFull::Reject,
+    })
+}
+
+/// A clean session does, and in 5.0 one whose expiry interval is 0.
+const fn ends_with_connection(settings: &ClientSettings) -> bool {
+    let at_once = matches!(settings.version, Version::V5) && settings.session_expiry == 0;
+    settings.clean || at_once
+}
+
+const fn resends_by_timer(hop: &HopSettings) -> bool {
+    matches!(hop.retry, RetryRule::Timer(_))
+}
+
+const fn has_transmission_limit(hop: &HopSettings) -> bool {
+    match hop.retry {
+        RetryRule::Timer(timer) => timer.max_transmissions.is_some(),
+        RetryRule::Reconnect => false,
+    }
+}
+
+const fn is_stream(transport: Transport) -> bool {
+    match transport {
+        Transport::Datagram { .. } => false,
+        Transport::Tcp(_) => true,
+    }
+}

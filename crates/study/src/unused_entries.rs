@@ -1,0 +1,33 @@
+//! What a schedule lists and nothing meets.
+
+use std::sync::atomic::AtomicBool;
+
+use qoslab_sim::Engine;
+use qoslab_sim::event::Options;
+use qoslab_sim::schedule::{RecordedRun, ScheduleElement};
+use qoslab_sim::trial::{Trial, Trigger};
+
+/// The entries of a trial's schedule that named what never came, or changed nothing, and the faults
+/// that waited for a packet by its name in vain, each in words. None for a trial of luck.
+#[must_use]
+pub fn unused_schedule_entries<E: Engine>(
+    engine: &E,
+    trial: &Trial,
+    interrupt: &AtomicBool,
+) -> Vec<String> {
+    let setup = &*trial.setup;
+    let is_named = |trigger: &Trigger| matches!(trigger, Trigger::NamedPacket(_));
+    if setup.schedule.is_none() && !setup.faults.iter().any(|fault| is_named(&fault.trigger)) {
+        return Vec::new();
+    }
+    let mut transcript = RecordedRun::default();
+    let options =
+        Options { transcript: Some(&mut transcript), ..Options::with_interrupt(interrupt) };
+    engine.run(trial, (), options);
+    let entries = setup.schedule.iter().flat_map(|it| it.unused_elements(&transcript.schedule));
+    let faults = (0..).zip(&setup.faults).filter(|(n, fault)| {
+        is_named(&fault.trigger) && !transcript.occurrences.iter().any(|came| came.fault == *n)
+    });
+    let faults = faults.map(|(n, _)| ScheduleElement::Fault(n as usize));
+    entries.chain(faults).map(|piece| setup.element_text(piece)).collect()
+}

@@ -1,0 +1,118 @@
+//! One trial of products, run to its outcome whatever they do.
+
+use std::panic;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use qoslab_core::base::ending::{Ending, RunSummary};
+use qoslab_core::base::name::Node;
+use qoslab_core::base::time::Time;
+use qoslab_guarantee::evidence_recorder::EvidenceRecorder;
+use qoslab_guarantee::first_pass::FirstPassObserver;
+use qoslab_guarantee::monitor::Conformance;
+use qoslab_guarantee::verdict::Outcome;
+use qoslab_sim::event::Options;
+use qoslab_sim::sut_error::{SutError, SutErrorKind};
+use qoslab_sim::trial::Trial;
+use qoslab_sim::turmoil::{NodeFactories, RunProgress, SutRun, run_with_sut};
+use qoslab_study::judge_trial::JudgeError;
+use qoslab_study::trial_facts::trial_facts;
+
+/// What there is to say of a trial beside its outcome.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SutNotes {
+    /// What products did that no endpoint may.
+    pub(super) errors: Vec<SutError>,
+    /// How many runs were made, and how many of them gave the trace of the one that is told.
+    pub(super) runs: usize,
+    pub(super) agreeing_runs: usize,
+}
+
+/// Real time in which virtual time must go on. It decides nothing but that code which never gives
+/// control back has hung.
+pub(super) const HANG_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Runs at most, where one after the other has other offenders.
+const MAX_RUNS: usize = 6;
+
+/// Judges a trial on a thread of its own, which is left behind if a product hangs.
+pub(super) fn judge_sut_trial(
+    factories: &NodeFactories,
+    trial: &Trial,
+    hang_timeout: Duration,
+) -> (Result<Outcome, JudgeError>, SutNotes) {
+    let pulse = Arc::new(RunProgress::default());
+    let (sender, receiver) = channel();
+    let (cast, trial_of_thread) = (factories.clone().with_progress(&pulse), trial.clone());
+    let name = thread::current().name().map(str::to_owned);
+    let thread = thread::Builder::new().name(name.unwrap_or_else(|| "trial".to_owned()));
+    let handle = thread
+        .spawn(move || {
+            // Nobody listens any more if it took too long.
+            let _ = sender.send(judge_on_this_thread(&cast, &trial_of_thread));
+        })
+        .expect("a thread can be started");
+    let mut last = Time::NEVER;
+    loop {
+        match receiver.recv_timeout(hang_timeout) {
+            Ok((outcome, notes)) => return (Ok(outcome), notes),
+            Err(RecvTimeoutError::Disconnected) => {
+                let panic = handle.join().expect_err("it sent nothing");
+                panic::resume_unwind(panic);
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let now = pulse.now();
+                if now == last {
+                    return hung_outcome(trial, pulse.node(), now);
+                }
+                last = now;
+            }
+        }
+    }
+}
+
+/// What is to be said of a trial in which a product's code does not come back.
+fn hung_outcome(trial: &Trial, node: Node, at: Time) -> (Result<Outcome, JudgeError>, SutNotes) {
+    let ended = RunSummary { ending: Ending::Deadline, at, events: 0, packets: 0, trace_hash: 0 };
+    let outcome = FirstPassObserver::new(&trial_facts(&trial.setup)).finish(&ended).into_outcome();
+    let mishaps = vec![SutError { node, at, kind: SutErrorKind::Hung }];
+    (Ok(outcome), SutNotes { errors: mishaps, runs: 1, agreeing_runs: 1 })
+}
+
+/// Runs a trial twice at least. Products may use luck of their own, so what broke in one run is
+/// explained by what was recorded in that very run: the next one records what broke in the last.
+fn judge_on_this_thread(factories: &NodeFactories, trial: &Trial) -> (Outcome, SutNotes) {
+    let roster = trial_facts(&trial.setup);
+    let mut expected = Vec::new();
+    let mut traces = Vec::new();
+    loop {
+        let observers = (
+            FirstPassObserver::new(&roster),
+            Conformance::new(&roster),
+            EvidenceRecorder::new(&roster, &expected),
+        );
+        let performed = run_with_sut(trial, factories, observers, Options::default());
+        let SutRun { summary: ended, observer: (watch, conformance, recorder), errors: mishaps } =
+            performed;
+        traces.push(ended.trace_hash);
+        let first_pass = watch.finish(&ended);
+        let is_recorded = first_pass.suspects.iter().all(|it| expected.contains(it));
+        let is_last = traces.len() == MAX_RUNS;
+        if (traces.len() > 1 && is_recorded) || is_last {
+            let mut outcome = if is_recorded {
+                recorder.into_outcome(first_pass)
+            } else {
+                first_pass.into_outcome()
+            };
+            conformance.add_to_outcome(&mut outcome);
+            let agree = traces.iter().filter(|trace| **trace == ended.trace_hash).count();
+            return (
+                outcome,
+                SutNotes { errors: mishaps, runs: traces.len(), agreeing_runs: agree },
+            );
+        }
+        expected = first_pass.suspects;
+    }
+}

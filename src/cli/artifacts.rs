@@ -1,0 +1,120 @@
+//! What a failure leaves behind: a file that repeats it, its ladder, its packets.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Context;
+use rayon::ThreadPool;
+
+use super::files::{PendingFile, writable_folder};
+use super::terminal::print_stderr;
+use crate::base::units::format_count;
+use crate::report::minimal_failure::{
+    CAPTURE_FILE, FAILURE_FILE, LADDER_SVG_FILE, LADDER_TEXT_FILE,
+};
+use crate::report::style::Style;
+use crate::report::{capture, failure, ladder, minimal_failure, number};
+use crate::scenario::Scenario;
+use crate::study::minimal_failures::{self, MinimalFailure};
+use crate::study::result::ScenarioResult;
+
+/// The folder of failures in a report's folder.
+pub(super) const FAILURES_FOLDER: &str = "failures";
+
+/// At most so many rows of a ladder in a file.
+const MAX_ROWS: usize = 500;
+
+/// Shrinks the first failure of each kind, and writes what it comes to into the report's folder,
+/// if there is one.
+///
+/// # Errors
+/// If a file cannot be written.
+pub(super) fn shrink_and_write(
+    result: &mut ScenarioResult,
+    folder: Option<&Path>,
+    pool: &ThreadPool,
+    flags: &str,
+    is_quiet: bool,
+    interrupt: &AtomicBool,
+) -> anyhow::Result<()> {
+    let folder = folder.map(|folder| folder.join(FAILURES_FOLDER));
+    if let Some(folder) = &folder {
+        remove_earlier_artifacts(folder)?;
+    }
+    let large = minimal_failures::too_large_count(result);
+    if large > 0 {
+        let trials = number::counted(large as u64, "failing trial");
+        let most = format_count(minimal_failures::MAX_TRIAL_EVENTS);
+        print_stderr(&format!("    Too large to shrink: {trials} of more than {most} events"));
+    }
+    let count = minimal_failures::shrinkable_count(result);
+    if count == 0 {
+        return Ok(());
+    }
+    if !is_quiet {
+        print_stderr(&format!(" Shrinking {}", number::counted(count as u64, "failure")));
+    }
+    let engine = result.engine;
+    minimal_failures::shrink_failures(&engine, result, pool, interrupt);
+    let Some(folder) = folder else { return Ok(()) };
+    let ScenarioResult { scenario, engine, points, .. } = result;
+    for failure in points.iter_mut().flat_map(|point| &mut point.failures) {
+        let command = failure::reproduce_command(scenario, *engine, failure, flags);
+        for (nth, minimal_failure) in (1..).zip(&mut failure.minimal_failures) {
+            let name = match nth {
+                1 => failure.trial.clone(),
+                nth => format!("{}-{nth}", failure.trial),
+            };
+            let own = folder.join(name);
+            write_artifacts(minimal_failure, scenario, &command, &own)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a story's files into a folder of its own; `command` is where it comes from.
+///
+/// # Errors
+/// If a file cannot be written.
+pub(super) fn write_artifacts(
+    failure: &mut MinimalFailure,
+    scenario: &Scenario,
+    command: &str,
+    folder: &Path,
+) -> anyhow::Result<()> {
+    writable_folder(folder)?;
+    failure.folder = Some(folder.display().to_string());
+    let put = |name: &str, bytes: &[u8]| PendingFile::open(&folder.join(name))?.write(bytes);
+    let ladder = minimal_failure::ladder(failure, MAX_ROWS);
+    put(FAILURE_FILE, minimal_failure::failure_toml(failure, scenario, command).as_bytes())?;
+    put(LADDER_TEXT_FILE, ladder::text(&ladder, Style::PLAIN).as_bytes())?;
+    put(LADDER_SVG_FILE, ladder::svg(&ladder).as_bytes())?;
+    match capture::capture(&failure.recording, &failure.shrunk.trial.setup) {
+        Ok(packets) => put(CAPTURE_FILE, &packets),
+        // The verdict does not hang on it.
+        Err(error) => {
+            print_stderr(&format!("warning: no {CAPTURE_FILE} of this failure: failed to {error}"));
+            Ok(())
+        }
+    }
+}
+
+/// Takes away what an earlier run left, and nothing that somebody else put there.
+fn remove_earlier_artifacts(folder: &Path) -> anyhow::Result<()> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries {
+        let own = entry.with_context(|| format!("failed to read `{}`", folder.display()))?.path();
+        for name in [FAILURE_FILE, LADDER_TEXT_FILE, LADDER_SVG_FILE, CAPTURE_FILE] {
+            let file = own.join(name);
+            if file.exists() {
+                fs::remove_file(&file)
+                    .with_context(|| format!("failed to remove `{}`", file.display()))?;
+            }
+        }
+        // Only an empty folder goes.
+        let _ = fs::remove_dir(&own);
+    }
+    let _ = fs::remove_dir(folder);
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! The engine as an option, and what one of them cannot run.
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use crate::report::escape;
+use crate::sim::EngineKind;
+use crate::study::plan::Plan;
+
+/// On what trials are run.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct EngineOption {
+    /// Which simulator runs the clients and the broker
+    #[arg(long, value_name = "ENGINE", value_parser = engines(),
+        default_value = "event", help_heading = "How to run",
+        hide_possible_values = true, long_help = LONG_HELP)]
+    pub engine: EngineKind,
+}
+
+const LONG_HELP: &str = "\
+Which simulator runs the clients and the broker: `event`, one queue of events, for all that counts
+and measures; or `turmoil`, async code on simulated hosts, to see what `event` found confirmed by
+other means: ten times slower, and only for links of 10 ms or more";
+
+/// The engines by name. One that was left out of this program says how to get it.
+fn engines() -> impl TypedValueParser<Value = EngineKind> {
+    PossibleValuesParser::new(["event", "turmoil"]).try_map(|name| match name.as_str() {
+        #[cfg(feature = "turmoil")]
+        "turmoil" => Ok(EngineKind::Turmoil),
+        #[cfg(not(feature = "turmoil"))]
+        "turmoil" => Err("this program was built without it: build it with `--features turmoil`"),
+        _ => Ok::<_, &str>(EngineKind::Event),
+    })
+}
+
+impl EngineOption {
+    /// Puts a plan on the engine, and takes out what it cannot run: a line for each point of that,
+    /// or one where it is the whole scenario.
+    pub(super) fn select_engine(self, plan: &mut Plan) -> Vec<String> {
+        let name = escape::terminal(&plan.scenario.name).into_owned();
+        let left_out = plan.retain_supported(self.engine);
+        let is_whole = plan.trials.is_empty();
+        let lines = left_out.iter().map(|(point, why)| {
+            let why = escape::terminal(&why.to_string()).into_owned();
+            if is_whole {
+                format!("SKIP {name}: {why}")
+            } else {
+                format!("SKIP {name}, {point}: {why}")
+            }
+        });
+        lines.take(if is_whole { 1 } else { usize::MAX }).collect()
+    }
+}

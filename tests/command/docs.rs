@@ -1,0 +1,227 @@
+//! What the documents show is what happens.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+
+use qoslab::guarantee::verdict::{Blame, Breach};
+use qoslab::scenario::Scenario;
+use qoslab::sim::EventEngine;
+use qoslab::study::judge_trial::judge_trial;
+
+const README: &str = include_str!("../../README.md");
+const LIMITS: &str = include_str!("../../docs/limits.md");
+const CI: &str = include_str!("../../docs/ci.md");
+const MODEL: &str = include_str!("../../docs/model.md");
+const REPLAY: &str = include_str!("../../docs/replay.md");
+const SWARM: &str = include_str!("../../docs/swarm.md");
+
+/// The fenced blocks of a document in this language.
+fn blocks(document: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    let starts = document.split(&fence).skip(1);
+    starts.map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+fn the_scenario_in(document: &str) -> Scenario {
+    read(&blocks(document, "toml")[0])
+}
+
+fn read(text: &str) -> Scenario {
+    Scenario::parse("document.toml", text).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// What the README's block with this command is followed by, and what the command prints.
+fn shown_and_printed(arguments: &[&str]) -> (String, String) {
+    let out = tempfile::tempdir().unwrap();
+    let run = Command::new(env!("CARGO_BIN_EXE_qoslab"))
+        .args(arguments)
+        .arg("--out")
+        .arg(out.path())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let quoted = arguments.iter().map(|argument| {
+        if argument.contains(' ') { format!("\"{argument}\"") } else { (*argument).to_owned() }
+    });
+    let command = format!("cargo run --release -- {}\n", quoted.collect::<Vec<_>>().join(" "));
+    let (_, after) = README.split_once(&command).unwrap_or_else(|| panic!("no {command}"));
+    let printed = String::from_utf8(run.stdout).unwrap();
+    (blocks(after, "text")[0].trim().to_owned(), printed.trim().to_owned())
+}
+
+#[test]
+fn the_tables_in_the_readme_are_what_their_commands_print() {
+    for arguments in [
+        &["run", "scenarios/lossy-uplink.toml"][..],
+        &["run", "scenarios/cable-pull.toml"],
+        &["choose", "scenarios/lossy-uplink.toml", "--need", "lost <= 1%"],
+    ] {
+        let (shown, printed) = shown_and_printed(arguments);
+        assert_eq!(shown, printed);
+    }
+}
+
+#[test]
+fn the_list_of_known_bugs_in_the_manual_can_be_read() {
+    let known = qoslab::scenario::known_bugs::parse("known.toml", &blocks(CI, "toml")[0]).unwrap();
+    assert_eq!(known.len(), 1);
+}
+
+#[test]
+fn the_failure_in_the_readme_is_what_reordering_prints_where_it_is_not_declared() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = include_str!("../../scenarios/reordering.toml");
+    let (undeclared, _) = text.split_once("[[expect.broken]]").unwrap();
+    fs::write(folder.path().join("reordering.toml"), undeclared).unwrap();
+    let run = Command::new(env!("CARGO_BIN_EXE_qoslab"))
+        .args(["run", "reordering.toml", "--seeds", "1"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(run.status.code(), Some(1));
+    let printed = String::from_utf8(run.stdout).unwrap();
+    let shown = blocks(README, "text").pop().unwrap();
+    assert!(printed.contains(shown.trim_end()), "{printed}");
+}
+
+#[test]
+fn the_scenario_in_the_readme_keeps_every_promise() {
+    let scenario = the_scenario_in(README);
+    assert_eq!(scenario.points.len(), 3);
+    for point in &scenario.points {
+        for seed in 1..=5 {
+            let outcome =
+                judge_trial(&EventEngine, &point.trial(seed), &AtomicBool::new(false)).unwrap();
+            assert!(outcome.violations.is_empty(), "{} seed {seed}", point.label());
+        }
+    }
+}
+
+#[test]
+fn the_faults_in_the_readme_can_be_added_to_a_scenario() {
+    let faults = &blocks(README, "toml")[1];
+    let scenario = read(&format!("{}\n{faults}", include_str!("../../scenarios/cable-pull.toml")));
+    assert_eq!(scenario.points[0].setup.faults.len(), 3);
+}
+
+#[test]
+fn the_readme_lists_every_scenario() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let (_, listed) = README.split_once("| scenario | what it shows |\n").unwrap();
+    let (listed, _) = listed.split_once("\n\n").unwrap();
+    for entry in fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let name = name.strip_suffix(".toml").unwrap_or(&name);
+        assert!(listed.contains(name), "{name} is missing");
+    }
+}
+
+/// The words that follow a text in a document, to the first character that ends a name.
+fn words_after<'a>(document: &'a str, text: &'a str) -> impl Iterator<Item = &'a str> {
+    let rests = document.split(text).skip(1);
+    rests.map(|rest| rest.split(['`', ' ', '\n', ')', '#']).next().unwrap())
+}
+
+#[test]
+fn every_file_named_in_the_documents_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut named = 0;
+    let mut assert_there = |path: String| {
+        assert!(root.join(&path).exists(), "{path}");
+        named += 1;
+    };
+    for document in [README, LIMITS, MODEL, SWARM] {
+        for test in words_after(document, "cargo test --test ") {
+            assert_there(format!("tests/{test}.rs"));
+        }
+        for command in ["cargo run --release -- run ", "`qoslab run "] {
+            let scenarios = words_after(document, command).filter(|it| it.starts_with("scen"));
+            scenarios.for_each(|path| assert_there(path.to_owned()));
+        }
+    }
+    words_after(README, "](").for_each(|path| assert_there(path.to_owned()));
+    assert!(named > 20, "{named}");
+}
+
+#[test]
+fn the_scenario_of_lowest_free_ids_loses_what_was_acknowledged() {
+    let scenario = the_scenario_in(LIMITS);
+    let outcome =
+        judge_trial(&EventEngine, &scenario.points[0].trial(1), &AtomicBool::new(false)).unwrap();
+    let kinds: Vec<_> = outcome.violations.keys().map(|it| (it.breach, it.blame)).collect();
+    assert_eq!(kinds, [(Breach::Lost, Blame::Network)]);
+}
+
+#[test]
+fn the_ladders_in_the_manual_are_what_their_commands_print_and_draw() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    let parts = REPLAY.split("```sh\ncargo run --release -- ").skip(1);
+    let mut drawn = 0;
+    for part in parts {
+        let (command, after) = part.split_once('\n').unwrap();
+        let (command, shown) = command.split_once(" --svg ").unwrap();
+        let picture = folder.path().join("ladder.svg");
+        let run = Command::new(env!("CARGO_BIN_EXE_qoslab"))
+            .args(command.split(' '))
+            .arg("--svg")
+            .arg(&picture)
+            .current_dir(root)
+            .output()
+            .unwrap();
+        let printed = String::from_utf8(run.stdout).unwrap();
+        assert_eq!(blocks(after, "text")[0].trim_end(), printed.trim_end(), "{command}");
+        let [shown, drawn_now] = [root.join(shown), picture].map(|it| fs::read(it).unwrap());
+        assert!(shown == drawn_now, "draw it again: {command}");
+        drawn += 1;
+    }
+    assert_eq!(drawn, 4);
+}
+
+/// The documents, each with its folder.
+fn documents() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let in_docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let others = ["README.md", "CONTRIBUTING.md", "reports/examples/README.md"];
+    let all = in_docs.chain(others.map(|path| root.join(path)));
+    let documents = all.filter(|path| path.extension().is_some_and(|it| it == "md"));
+    documents.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
+
+#[test]
+fn every_link_and_picture_of_the_documents_exists() {
+    let mut links = 0;
+    for (path, text) in documents() {
+        let named = text.split("](").skip(1).map(|rest| rest.split([')', ' ']).next().unwrap());
+        let pictures = text.split("src=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+        for link in named.chain(pictures) {
+            let file = link.split('#').next().unwrap();
+            if file.is_empty() || file.contains("://") {
+                continue;
+            }
+            links += 1;
+            let target = path.parent().unwrap().join(file);
+            assert!(target.exists(), "{}: {link}", path.display());
+        }
+    }
+    assert!(links > 50, "{links}");
+}
+
+#[test]
+fn every_scenario_in_a_documented_command_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut commands = 0;
+    for (path, text) in documents() {
+        for word in blocks(&text, "sh").iter().flat_map(|block| block.split_whitespace()) {
+            if word.starts_with("scenarios/") {
+                commands += 1;
+                assert!(root.join(word).exists(), "{}: {word}", path.display());
+            }
+        }
+    }
+    assert!(commands > 20, "{commands}");
+}

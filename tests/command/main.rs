@@ -1,0 +1,12 @@
+//! The command as a user meets it: a process with arguments, files and an exit code.
+
+mod choose;
+mod ci_gate;
+mod command_line;
+mod docs;
+mod engines;
+mod estimates;
+mod failures;
+mod files;
+mod replay;
+mod sweep;

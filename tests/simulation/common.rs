@@ -1,0 +1,202 @@
+//! What several tests share: trials from short scenario texts, an observer that counts.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use std::collections::BTreeMap;
+
+use qoslab::base::event::{Event, Observer, PacketMeta};
+use qoslab::base::name::{Hop, MessageId, Node, PacketKind, PacketSubject, PublisherIndex};
+use qoslab::base::time::{Span, Time};
+use qoslab::network::fate_override::FateOverride;
+use qoslab::scenario::Scenario;
+use qoslab::sim::event::{Options, RunSummary, run};
+use qoslab::sim::trial::Trial;
+
+/// One publisher `sensor` with its own link, and a subscriber `app` on a perfect one.
+pub(crate) struct TwoHopScenario<'a> {
+    pub(crate) published: u8,
+    pub(crate) granted: u8,
+    pub(crate) count: u32,
+    pub(crate) every: &'a str,
+    /// Further keys of `[broker]`.
+    pub(crate) broker: &'a str,
+    /// Further keys of the publisher.
+    pub(crate) sensor: &'a str,
+    /// Further keys of the subscriber.
+    pub(crate) app: &'a str,
+    /// Keys of the publisher's link.
+    pub(crate) first: &'a str,
+    /// Keys of the subscriber's link.
+    pub(crate) second: &'a str,
+}
+
+impl Default for TwoHopScenario<'_> {
+    fn default() -> Self {
+        Self {
+            published: 1,
+            granted: 2,
+            count: 1,
+            every: "1s",
+            broker: "retry = \"1s\"",
+            sensor: "",
+            app: "",
+            first: "delay = \"50ms\"",
+            second: "delay = \"1us\"",
+        }
+    }
+}
+
+impl TwoHopScenario<'_> {
+    pub(crate) fn text(&self) -> String {
+        let Self { published, granted, count, every, broker, sensor, app, first, second } = self;
+        format!(
+            r#"
+schema = 1
+name = "line"
+deadline = "100d"
+[broker]
+max_inflight = 65535
+{broker}
+[[client]]
+name = "sensor"
+max_inflight = 65535
+{sensor}
+[[client.publish]]
+topic = "t"
+qos = {published}
+count = {count}
+every = "{every}"
+payload = "64B"
+[[client]]
+name = "app"
+{app}
+[[client.subscribe]]
+filter = "t"
+qos = {granted}
+[[link]]
+between = ["sensor", "broker"]
+{first}
+[[link]]
+between = ["app", "broker"]
+{second}
+"#
+        )
+    }
+
+    pub(crate) fn trial(&self, seed: u64) -> Trial {
+        trial(&self.text(), seed)
+    }
+}
+
+/// The only point of a scenario text, with a seed.
+pub(crate) fn trial(text: &str, seed: u64) -> Trial {
+    let scenario = Scenario::parse("test.toml", text).unwrap_or_else(|errors| {
+        panic!("the test's scenario is wrong: {errors}\n{text}");
+    });
+    assert_eq!(scenario.points.len(), 1);
+    scenario.points[0].trial(seed)
+}
+
+/// Runs a trial under an observer.
+pub(crate) fn run_observed<O: Observer, R: FateOverride>(
+    trial: &Trial,
+    observer: O,
+    overrule: R,
+) -> (RunSummary, O) {
+    run(trial, observer, Options::with_fate_override(overrule))
+}
+
+/// Runs a trial and counts what became of its first stream.
+pub(crate) fn run_and_count(trial: &Trial) -> (RunSummary, MessageCounts) {
+    run_observed(trial, MessageCounts::default(), ())
+}
+
+/// Counts by message of the trial's first stream.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MessageCounts {
+    pub(crate) messages: Vec<MessageCount>,
+    pub(crate) refused: u64,
+    pub(crate) unacknowledged: u64,
+}
+
+/// What became of one message.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MessageCount {
+    /// Packets by hop and kind, from PUBLISH to PUBCOMP.
+    pub(crate) packets: [[u32; 5]; 2],
+    /// `PUBLISH`es and `PUBREL`s that reached the broker.
+    pub(crate) reached_broker: [u32; 2],
+    pub(crate) copies: u32,
+    pub(crate) latency: Option<Span>,
+    pub(crate) completion: Option<Span>,
+}
+
+impl MessageCount {
+    /// Message packets on both hops.
+    pub(crate) fn all_packets(&self) -> u32 {
+        self.packets.iter().flatten().sum()
+    }
+}
+
+fn message_entry<'t>(
+    tally: &'t mut MessageCounts,
+    parts: &MessageId,
+) -> Option<&'t mut MessageCount> {
+    if parts.publisher != PublisherIndex(0) {
+        return None;
+    }
+    let wanted = parts.sequence as usize + 1;
+    if tally.messages.len() < wanted {
+        tally.messages.resize_with(wanted, MessageCount::default);
+    }
+    Some(&mut tally.messages[wanted - 1])
+}
+
+const fn kind_index(kind: PacketKind) -> usize {
+    kind as usize - PacketKind::Publish as usize
+}
+
+fn packet_hop(record: &PacketMeta<'_>) -> Hop {
+    match record.name.subject {
+        PacketSubject::Message { hop, .. } => hop,
+        PacketSubject::Control { .. } => panic!("a control packet has no hop"),
+    }
+}
+
+impl Observer for MessageCounts {
+    fn observe(&mut self, now: Time, event: &Event<'_>) {
+        match event {
+            Event::Sent { packet: record, .. } => {
+                let Some(parts) = record.tag.message_id() else { return };
+                let Some(message) = message_entry(self, &parts) else { return };
+                message.packets[packet_hop(record) as usize][kind_index(record.kind())] += 1;
+            }
+            Event::Arrived { node: Node::Broker, packet: record, .. } => {
+                let Some(parts) = record.tag.message_id() else { return };
+                let Some(message) = message_entry(self, &parts) else { return };
+                match record.kind() {
+                    PacketKind::Publish => message.reached_broker[0] += 1,
+                    PacketKind::PubRel => message.reached_broker[1] += 1,
+                    _ => {}
+                }
+            }
+            Event::Submitted { tag } => {
+                let parts = tag.message_id().unwrap();
+                message_entry(self, &parts);
+            }
+            Event::Delivered { tag, .. } => {
+                let parts = tag.message_id().unwrap();
+                let Some(message) = message_entry(self, &parts) else { return };
+                message.copies += 1;
+                message.latency.get_or_insert(now.since(parts.published));
+            }
+            Event::Completed { tag } => {
+                let parts = tag.message_id().unwrap();
+                let Some(message) = message_entry(self, &parts) else { return };
+                message.completion = Some(now.since(parts.published));
+            }
+            Event::Refused { .. } => self.refused += 1,
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The simulation held to theory, to the standard, and to itself.
+
+mod blame;
+mod closed_forms;
+mod common;
+mod engine_parity;
+mod explore;
+mod false_alarms;
+mod limits;
+mod packet_tracker;
+mod planted_bugs;
+mod properties;
+mod quirks;
+mod random_draws;
+mod schedules;
+mod shrink;
+mod tcp_closed_forms;
+mod wire;

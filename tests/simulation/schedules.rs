@@ -1,0 +1,63 @@
+//! What luck decided can be written down, and then the same happens without luck.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use qoslab::scenario::{Scenario, find_scenarios};
+use qoslab::sim::event::{Options, run};
+use qoslab::sim::trial::Trial;
+use qoslab::sim::{EventEngine, record_trial};
+use rayon::prelude::*;
+
+/// Seeds of each point; `QOSLAB_SEEDS` asks for more.
+const SEEDS: u64 = 3;
+
+fn seeds() -> u64 {
+    std::env::var("QOSLAB_SEEDS").map_or(SEEDS, |seeds| seeds.parse().expect("a number of seeds"))
+}
+
+fn shipped() -> Vec<Scenario> {
+    let files = find_scenarios(Path::new("scenarios")).expect("scenarios are shipped");
+    files.iter().map(|file| Scenario::load(file).expect("shipped ones are right")).collect()
+}
+
+fn trace(trial: &Trial) -> u64 {
+    run(trial, (), Options::<()>::default()).0.trace_hash
+}
+
+#[test]
+fn the_file_that_stands_for_a_trial_is_read_as_the_same_trial() {
+    for scenario in shipped().iter().filter(|it| it.points[0].setup.clients.len() < 20) {
+        let point = scenario.points.last().unwrap();
+        let trial = point.trial(scenario.first_seed);
+        let Some(still) = record_trial(&EventEngine, &trial, None) else { unreachable!() };
+        let text = scenario.to_trial_file(&still);
+        let read = Scenario::parse("failure.toml", &text)
+            .unwrap_or_else(|wrong| panic!("{}: {}", scenario.name, wrong.render(false)));
+        let again = read.points[0].trial(read.first_seed);
+        assert_eq!(trace(&again), trace(&trial), "{}", scenario.name);
+    }
+}
+
+#[test]
+fn a_recorded_schedule_repeats_the_trial_without_random_draws() {
+    let scenarios = shipped();
+    let points = scenarios
+        .iter()
+        .flat_map(|scenario| scenario.points.iter().map(move |point| (scenario, point)));
+    let points: Vec<_> = points.collect();
+    let differing: Vec<_> = points
+        .par_iter()
+        .flat_map(|(scenario, point)| {
+            (0..seeds()).into_par_iter().map(move |n| (scenario, point, n))
+        })
+        .filter_map(|(scenario, point, n)| {
+            let trial = point.trial(scenario.first_seed + n);
+            let interrupt = AtomicBool::new(false);
+            let deterministic = record_trial(&EventEngine, &trial, Some(&interrupt)).unwrap();
+            (trace(&trial) != trace(&deterministic))
+                .then(|| format!("{} {} seed {}", scenario.name, point.label(), trial.seed))
+        })
+        .collect();
+    assert_eq!(differing, Vec::<String>::new());
+}
