@@ -166,10 +166,10 @@ fn handle_packet(application: &SutApplication, packet: &Packet) {
             );
         }
         Packet::V3_1_1Suback(_) | Packet::V5_0Suback(_) => {
-            application.on_subscription_acknowledged(true)
+            application.on_subscription_acknowledged(true);
         }
         Packet::V3_1_1Unsuback(_) | Packet::V5_0Unsuback(_) => {
-            application.on_subscription_acknowledged(false)
+            application.on_subscription_acknowledged(false);
         }
         _ => {}
     }

@@ -88,17 +88,17 @@ async fn drive_connection(application: &SutApplication, events: &mut EventLoop) 
         }
         match events.poll().await {
             Ok(Event::Incoming(Packet::ConnAck(ack))) => {
-                application.on_connected(ack.session_present)
+                application.on_connected(ack.session_present);
             }
             Ok(Event::Incoming(Packet::Publish(publish))) => {
                 let qos = QoS::from_number(publish.qos as u8).ok_or("a QoS above 2")?;
                 application.handle.deliver(&publish.payload, qos, publish.retain);
             }
             Ok(Event::Incoming(Packet::SubAck(_))) => {
-                application.on_subscription_acknowledged(true)
+                application.on_subscription_acknowledged(true);
             }
             Ok(Event::Incoming(Packet::UnsubAck(_))) => {
-                application.on_subscription_acknowledged(false)
+                application.on_subscription_acknowledged(false);
             }
             Ok(_) => {}
             Err(ConnectionError::RequestsDone) => {

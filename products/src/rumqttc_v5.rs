@@ -98,10 +98,10 @@ async fn drive_connection(application: &SutApplication, events: &mut EventLoop) 
                 application.handle.deliver(&publish.payload, qos, publish.retain);
             }
             Ok(Event::Incoming(Packet::SubAck(_))) => {
-                application.on_subscription_acknowledged(true)
+                application.on_subscription_acknowledged(true);
             }
             Ok(Event::Incoming(Packet::UnsubAck(_))) => {
-                application.on_subscription_acknowledged(false)
+                application.on_subscription_acknowledged(false);
             }
             Ok(_) => {}
             Err(ConnectionError::RequestsDone) => {

@@ -35,11 +35,11 @@ const ALL_ROLES: &[&str] = &[PUBLISHER, SUBSCRIBER, BROKER];
 const CLIENT_ROLES: &[&str] = &[PUBLISHER, SUBSCRIBER];
 
 const fn any_version(name: &'static str, roles: &'static [&'static str]) -> ScenarioCase {
-    ScenarioCase { name, roles: roles, only_v5: false }
+    ScenarioCase { name, roles, only_v5: false }
 }
 
 const fn v5_only(name: &'static str, roles: &'static [&'static str]) -> ScenarioCase {
-    ScenarioCase { name, roles: roles, only_v5: true }
+    ScenarioCase { name, roles, only_v5: true }
 }
 
 /// The broker under test keeps what it knows in memory, closes no topic to publishers, and lets

@@ -82,7 +82,7 @@ impl ProgressDisplay {
             bar: (shown && terminal).then(|| progress_bar(total)),
             prints_lines: shown && !terminal,
             quiet,
-            scenario_output: scenario_output,
+            scenario_output,
             style,
             clock: Mutex::new(ProgressClock { began: now, scenario_began: now, last_line: now }),
         }

@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
-use std::collections::BTreeMap;
-
 use qoslab::base::event::{Event, Observer, PacketMeta};
 use qoslab::base::name::{Hop, MessageId, Node, PacketKind, PacketSubject, PublisherIndex};
 use qoslab::base::time::{Span, Time};
@@ -116,7 +114,6 @@ pub(crate) fn run_and_count(trial: &Trial) -> (RunSummary, MessageCounts) {
 pub(crate) struct MessageCounts {
     pub(crate) messages: Vec<MessageCount>,
     pub(crate) refused: u64,
-    pub(crate) unacknowledged: u64,
 }
 
 /// What became of one message.

@@ -77,7 +77,7 @@ impl<'a> TrackerChecker<'a> {
     fn new(setup: &'a Arc<Setup>, sent_packets: &'a SentPackets) -> Self {
         Self {
             setup,
-            sent_packets: sent_packets,
+            sent_packets,
             tracker: PacketTracker::new(setup),
             in_flight: BTreeMap::new(),
             connect_counts: BTreeMap::new(),
@@ -182,7 +182,7 @@ impl Observer for TrackerChecker<'_> {
                 self.sent(now, node, connection, record);
             }
             Event::Arrived { node, connection, packet: record } => {
-                self.arrived(node, connection, record)
+                self.arrived(node, connection, record);
             }
             Event::Delivered { client, tag, retain, .. } => {
                 let said = self.tracker.payload_delivered(client, &payload_with_id(tag, 0), retain);
@@ -192,13 +192,13 @@ impl Observer for TrackerChecker<'_> {
                 });
             }
             Event::Completed { tag } => {
-                *self.ended.entry(PublishOutcome::Completed(tag)).or_default() += 1
+                *self.ended.entry(PublishOutcome::Completed(tag)).or_default() += 1;
             }
             Event::Refused { tag, why: why @ DropReason::Rejected } => {
                 *self.ended.entry(PublishOutcome::Refused(tag, why)).or_default() += 1;
             }
             Event::Closed { node, connection, .. } => {
-                self.tracker.connection_closed(node, connection)
+                self.tracker.connection_closed(node, connection);
             }
             Event::Opened { node: Node::Client(client), connection, .. } => {
                 self.opened.insert(client, connection);

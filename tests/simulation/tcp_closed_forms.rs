@@ -111,7 +111,7 @@ impl Observer for ConnectionLog {
         match *event {
             Event::Phase(phase) => self.phase = Some(phase),
             Event::Overhead { purpose: OverheadPurpose::Retransmission, .. } => {
-                self.retransmissions += 1
+                self.retransmissions += 1;
             }
             Event::Closed { node, why, .. } if is_traffic => {
                 self.closed += 1;

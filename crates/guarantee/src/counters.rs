@@ -114,14 +114,14 @@ impl Counters {
                 Impairment::Slow => self.slow += 1,
             },
             Event::DiedSilently { connection, why, .. } => {
-                self.count_silent_death(*connection, *why)
+                self.count_silent_death(*connection, *why);
             }
             Event::Closed { node, connection, why, .. } => {
-                self.count_close(*node, *connection, *why)
+                self.count_close(*node, *connection, *why);
             }
             Event::Crashed { .. } => self.crash += 1,
             Event::Overhead { purpose: OverheadPurpose::Retransmission, .. } => {
-                self.retransmission += 1
+                self.retransmission += 1;
             }
             Event::WillPublished { .. } => self.will += 1,
             Event::SessionExpired { .. } => self.session_expired += 1,

@@ -143,14 +143,8 @@ impl Evaluation {
     ) {
         // What has happened has happened; what has not might still have, had the trial gone on.
         let provisional = !self.quiescent && matches!(breach, Breach::Lost | Breach::Stuck);
-        let suspect = SuspectedViolation {
-            publisher: publisher,
-            sequence,
-            subscriber,
-            promise,
-            breach,
-            provisional,
-        };
+        let suspect =
+            SuspectedViolation { publisher, sequence, subscriber, promise, breach, provisional };
         self.suspects.push(suspect);
     }
 }

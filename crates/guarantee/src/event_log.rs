@@ -80,13 +80,13 @@ impl EventLog {
                 self.on_connection_died(now, client, connection);
             }
             Event::Impaired { client, impairment: how } => {
-                self.add_for_link(now, client, LoggedEvent::Impaired(how))
+                self.add_for_link(now, client, LoggedEvent::Impaired(how));
             }
             Event::ImpairmentEnded { client, impairment: how } => {
-                self.add_for_link(now, client, LoggedEvent::ImpairmentEnded(how))
+                self.add_for_link(now, client, LoggedEvent::ImpairmentEnded(how));
             }
             Event::SessionExpired { client } => {
-                self.add_for_link(now, client, LoggedEvent::SessionExpired)
+                self.add_for_link(now, client, LoggedEvent::SessionExpired);
             }
             Event::Crashed { node } => self.add_for_node(now, node, LoggedEvent::Crashed(node)),
             Event::Restarted { node } => self.add_for_node(now, node, LoggedEvent::Restarted(node)),

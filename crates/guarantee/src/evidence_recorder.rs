@@ -65,7 +65,7 @@ impl EvidenceRecorder {
             event_log: EventLog::new(watched),
             monitor: Monitor::new(trial),
             subscriptions: Subscriptions::new(trial),
-            evidence: evidence,
+            evidence,
             pending_arrivals: BTreeMap::new(),
             given_up: BTreeSet::new(),
             session_endings: SessionEndings::default(),
@@ -87,13 +87,8 @@ impl EvidenceRecorder {
                 (&self.trial, &self.session_endings, &self.event_log);
             add_missing_action(trial, evidence, suspect, event_log);
             add_below_granted(trial, evidence, suspect, event_log);
-            let decision = assign_blame(&BlameInput {
-                trial: trial,
-                evidence: evidence,
-                suspect: suspect,
-                session_endings: session_endings,
-                event_log: event_log,
-            });
+            let decision =
+                assign_blame(&BlameInput { trial, evidence, suspect, session_endings, event_log });
             let by_endpoint =
                 matches!(decision.blame, Blame::Publisher | Blame::Broker | Blame::Subscriber);
             if suspect.provisional && !by_endpoint {
@@ -335,7 +330,7 @@ impl EvidenceRecorder {
             evidence.damage.entry((link, hop)).or_default().discarded += 1;
             evidence.add_event(
                 now,
-                MessageEvent::Discarded { link, direction: direction, hop, kind: packet.kind() },
+                MessageEvent::Discarded { link, direction, hop, kind: packet.kind() },
             );
         }
     }
@@ -436,7 +431,7 @@ impl EvidenceRecorder {
             let arrivals = std::iter::once(arrival.at).chain(arrival.duplicate_at);
             pending.extend(arrivals.map(|arrives| PendingArrival {
                 arrives_at: arrives,
-                message: message,
+                message,
                 hop,
             }));
         }

@@ -101,7 +101,7 @@ impl FirstPassObserver {
             excuses,
             counters: self.counters.by_name(),
         };
-        FirstPassResult { outcome, suspects: suspects }
+        FirstPassResult { outcome, suspects }
     }
 
     #[inline]
@@ -157,7 +157,7 @@ impl FirstPassObserver {
                 }
             }
             (PacketSubject::Control { .. }, Node::Broker) => {
-                self.ledger.on_subscription_request(packet)
+                self.ledger.on_subscription_request(packet);
             }
             (PacketSubject::Control { .. }, Node::Client(_)) => {
                 if let Some(outcome) = self.ledger.on_connack_received(connection, packet) {

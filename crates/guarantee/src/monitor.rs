@@ -257,7 +257,7 @@ impl Monitor {
                 }
             }
             PacketKind::Unsubscribe => {
-                end.receiver.expect_answer(now, PacketKind::UnsubAck, packet)
+                end.receiver.expect_answer(now, PacketKind::UnsubAck, packet);
             }
             PacketKind::PingReq => end.receiver.expect_answer(now, PacketKind::PingResp, packet),
             _ => {}
@@ -413,7 +413,7 @@ impl Observer for Monitor {
         self.now = now;
         match *event {
             Event::Sent { node, connection, packet: record, .. } => {
-                self.on_sent(node, connection, record)
+                self.on_sent(node, connection, record);
             }
             Event::Arrived { node, connection, packet: record }
                 if self.is_read(node, connection, record) =>

@@ -76,10 +76,10 @@ impl PatternCounters {
         self.undelivered = None;
         match packet.kind() {
             PacketKind::PubAck | PacketKind::PubComp => {
-                self.window_freed = Some((now, node, client))
+                self.window_freed = Some((now, node, client));
             }
             PacketKind::PubRec if packet.reason >= 0x80 => {
-                self.window_freed = Some((now, node, client))
+                self.window_freed = Some((now, node, client));
             }
             PacketKind::Publish
                 if is_second_hop(packet) && packet.qos() == Some(QoS::ExactlyOnce) =>

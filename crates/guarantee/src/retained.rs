@@ -133,7 +133,7 @@ impl RetainedMessages {
             match owed.breach() {
                 Some(Breach::Lost) => self.excused += 1,
                 Some(breach) => {
-                    self.ended_session_breaches.push((key, owed.terms().promise, breach))
+                    self.ended_session_breaches.push((key, owed.terms().promise, breach));
                 }
                 None => {}
             }

@@ -25,7 +25,7 @@ impl Ledger {
         let client = packet.name.client;
         match packet.body {
             PacketBody::Subscribe(requests) => {
-                self.subscriptions.on_subscribe(client, packet.id, requests)
+                self.subscriptions.on_subscribe(client, packet.id, requests);
             }
             PacketBody::Unsubscribe(filters) => {
                 self.subscriptions.on_unsubscribe(client, packet.id, filters);
@@ -233,10 +233,10 @@ impl SubscriberLedger {
         for unit in old.map(|(_, unit)| unit).chain(new) {
             match unit.state() {
                 DeliveryState::Submitted => {
-                    unit.set_state(DeliveryState::UnsubscribedInTransit, unit.granted())
+                    unit.set_state(DeliveryState::UnsubscribedInTransit, unit.granted());
                 }
                 DeliveryState::MustDeliver => {
-                    unit.set_state(DeliveryState::Withdrawn, unit.granted())
+                    unit.set_state(DeliveryState::Withdrawn, unit.granted());
                 }
                 _ => {}
             }

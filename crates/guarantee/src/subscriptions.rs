@@ -223,7 +223,7 @@ impl Subscriptions {
 
     fn add_pending(&mut self, client: ClientIndex, id: u16, changes: Vec<SubscriptionChange>) {
         self.take_pending(client, id);
-        self.pending.push(PendingSubscriptionRequest { client, id, changes: changes });
+        self.pending.push(PendingSubscriptionRequest { client, id, changes });
     }
 
     fn take_pending(&mut self, client: ClientIndex, id: u16) -> Option<PendingSubscriptionRequest> {

@@ -126,7 +126,7 @@ impl TimelineObserver {
         // With buckets of some length, the level before counts for the bucket's beginning.
         let peak =
             if self.width == Span::ZERO { self.total } else { elementwise_max(before, self.total) };
-        push_bucket(&mut self.buckets, Bucket { at, peak: peak, final_level: self.total });
+        push_bucket(&mut self.buckets, Bucket { at, peak, final_level: self.total });
         if self.buckets.len() > MAX_STEPS {
             self.widen();
         }
@@ -213,19 +213,19 @@ impl Observer for TimelineObserver {
             Event::OutageBegan { .. } => self.on_fault_began(now, "outage"),
             Event::OutageEnded { .. } => self.on_fault_ended(now, "outage"),
             Event::Impaired { impairment: how, .. } => {
-                self.on_fault_began(now, impairment_name(how))
+                self.on_fault_began(now, impairment_name(how));
             }
             Event::ImpairmentEnded { impairment: how, .. } => {
-                self.on_fault_ended(now, impairment_name(how))
+                self.on_fault_ended(now, impairment_name(how));
             }
             Event::Crashed { .. } => self.on_fault_began(now, "crash"),
             Event::Restarted { .. } => self.on_fault_ended(now, "crash"),
             Event::Closed { why: CloseReason::Cut, .. } => self.on_instant_fault(now, "cut"),
             Event::DiedSilently { why: SilentDeathCause::HalfOpen(_), .. } => {
-                self.on_instant_fault(now, "half-open")
+                self.on_instant_fault(now, "half-open");
             }
             Event::DiedSilently { why: SilentDeathCause::NatTimeout, .. } => {
-                self.on_instant_fault(now, "nat-forgot")
+                self.on_instant_fault(now, "nat-forgot");
             }
             _ => {}
         }

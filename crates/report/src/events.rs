@@ -3,8 +3,6 @@
 //! Every line has `time_ns`, nanoseconds since the trial began, and `event`; the other fields are
 //! there where the event has them. Times are strings, as many readers keep numbers in 53 bits.
 
-#![expect(clippy::struct_field_names, reason = "field names are the file's")]
-
 use serde::Serialize;
 
 use super::ladder::wording;
@@ -14,7 +12,7 @@ use qoslab_core::base::time::Time;
 use qoslab_guarantee::message_history;
 use qoslab_sim::trial::Setup;
 use qoslab_study::recording::{
-    PacketEnd, PacketLossCause, RecordedEvent, RecordedEventKind, RecordedPacket, TrialRecording,
+    PacketEnd, RecordedEvent, RecordedEventKind as Kind, RecordedPacket, TrialRecording,
 };
 
 /// The moments of a tape, a line each.
@@ -99,69 +97,76 @@ impl<'a> EventLine<'a> {
         let packet =
             |what, place: usize| packet_line(event(what), &recording.packets[place], setup);
         match &recorded.kind {
-            RecordedEventKind::Phase(it) => Self { phase: Some(phase_name(*it)), ..event("phase") },
-            RecordedEventKind::Submitted(it) => {
-                Self { qos: Some(it.qos as u8), ..message("submitted", it) }
-            }
-            RecordedEventKind::Completed(it) => message("completed", it),
-            RecordedEventKind::WillPublished(it) => message("will-published", it),
-            RecordedEventKind::Refused(it, why) => Self {
+            Kind::Phase(it) => Self { phase: Some(phase_name(*it)), ..event("phase") },
+            Kind::Submitted(it) => Self { qos: Some(it.qos as u8), ..message("submitted", it) },
+            Kind::Completed(it) => message("completed", it),
+            Kind::WillPublished(it) => message("will-published", it),
+            Kind::Refused(it, why) => Self {
                 why: Some(message_history::drop_text(*why).to_owned()),
                 ..message("refused", it)
             },
-            RecordedEventKind::Sent(place) => packet("sent", *place),
-            RecordedEventKind::Arrived(place) => packet("arrived", *place),
-            RecordedEventKind::Discarded(place) => {
-                let flight = &recording.packets[*place];
-                let unread = flight.ends.iter().find_map(|(at, end)| match end {
-                    PacketEnd::Discarded(cause) if *at == recorded.at => Some(*cause),
-                    _ => None,
-                });
-                let (from, to) = (name(flight.sender()), name(flight.receiver()));
-                let why =
-                    unread.map(|cause: PacketLossCause| wording::loss_reason(cause, from, to));
-                Self { why, ..packet("unread", *place) }
+            Kind::Sent(place) => packet("sent", *place),
+            Kind::Arrived(place) => packet("arrived", *place),
+            Kind::Discarded(place) => {
+                let packet_record = &recording.packets[*place];
+                Self {
+                    why: discard_reason(packet_record, recorded.at, name),
+                    ..packet("unread", *place)
+                }
             }
-            RecordedEventKind::Delivered { client: whose, message: it, qos, retain } => Self {
+            Kind::Delivered { client: whose, message: it, qos, retain } => Self {
                 client: Some(client(*whose)),
                 qos: Some(*qos as u8),
                 retain: Some(*retain),
                 ..message("delivered", it)
             },
-            RecordedEventKind::Dropped { client: whose, message: it, why } => Self {
+            Kind::Dropped { client: whose, message: it, why } => Self {
                 client: Some(client(*whose)),
                 why: Some(message_history::drop_text(*why).to_owned()),
                 ..message("dropped", it)
             },
-            RecordedEventKind::Opened { node, connection, client } => Self {
+            Kind::Opened { node, connection, client } => Self {
                 node: Some(name(*node)),
                 connection: Some(connection.0),
                 ..link("opened", *client)
             },
-            RecordedEventKind::Closed { node, connection, client, why } => Self {
+            Kind::Closed { node, connection, client, why } => Self {
                 node: Some(name(*node)),
                 connection: Some(connection.0),
                 why: Some(close_reason(*why).to_owned()),
                 ..link("closed", *client)
             },
-            RecordedEventKind::SilentlyDied { connection, client, why } => Self {
+            Kind::SilentlyDied { connection, client, why } => Self {
                 connection: Some(connection.0),
                 why: Some(silent_death_reason(*why).to_owned()),
                 ..link("went-dark", *client)
             },
-            RecordedEventKind::ImpairmentBegan(it, how) => {
+            Kind::ImpairmentBegan(it, how) => {
                 Self { why: Some(impairment_name(*how)), ..link("hampered", *it) }
             }
-            RecordedEventKind::ImpairmentEnded(it, how) => {
+            Kind::ImpairmentEnded(it, how) => {
                 Self { why: Some(impairment_name(*how)), ..link("unhampered", *it) }
             }
-            RecordedEventKind::OutageBegan(it) => link("outage-began", *it),
-            RecordedEventKind::OutageEnded(it) => link("outage-ended", *it),
-            RecordedEventKind::Crashed(node) => node_of("crashed", *node),
-            RecordedEventKind::Restarted(node) => node_of("restarted", *node),
-            RecordedEventKind::SessionExpired(it) => link("session-expired", *it),
+            Kind::OutageBegan(it) => link("outage-began", *it),
+            Kind::OutageEnded(it) => link("outage-ended", *it),
+            Kind::Crashed(node) => node_of("crashed", *node),
+            Kind::Restarted(node) => node_of("restarted", *node),
+            Kind::SessionExpired(it) => link("session-expired", *it),
         }
     }
+}
+
+/// Why a packet that arrived was not read.
+fn discard_reason<'a>(
+    packet: &RecordedPacket,
+    at: Time,
+    name: impl Fn(Node) -> &'a str,
+) -> Option<String> {
+    let cause = packet.ends.iter().find_map(|(ended_at, end)| match end {
+        PacketEnd::Discarded(cause) if *ended_at == at => Some(*cause),
+        _ => None,
+    })?;
+    Some(wording::loss_reason(cause, name(packet.sender()), name(packet.receiver())))
 }
 
 fn packet_line<'a>(

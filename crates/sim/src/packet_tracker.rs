@@ -388,7 +388,7 @@ impl PacketTracker {
             Packet::PubComp(ack) => _ = session.sender.pubcomp_read(ack),
             Packet::Subscribe(subscribe) => self.forwards.record_subscribe(client, subscribe),
             Packet::Unsubscribe(unsubscribe) => {
-                self.forwards.record_unsubscribe(client, &unsubscribe.filters)
+                self.forwards.record_unsubscribe(client, &unsubscribe.filters);
             }
             _ => {}
         }

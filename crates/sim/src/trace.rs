@@ -149,7 +149,7 @@ impl Observer for TraceHash {
                 self.write_fate(fate);
             }
             Event::Arrived { connection, packet: record, .. } => {
-                self.write_name(2, connection, &record.name)
+                self.write_name(2, connection, &record.name);
             }
             Event::Delivered { client, tag, qos, retain } => {
                 let flags = u64::from(qos.number()) << 8 | u64::from(retain) << 16;

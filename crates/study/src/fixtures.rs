@@ -23,6 +23,9 @@ pub const UNDECLARED_VIOLATION: Violation =
     Violation { promise: Promise::ExactlyOnce, breach: Breach::Duplicated, blame: Blame::Broker };
 
 /// Two points, QoS 0 and 2, of 10 messages with 100 bytes of payload, with four seeds from 1.
+///
+/// # Panics
+/// If `expect` is no `[expect]`.
 pub fn scenario(expect: &str) -> Scenario {
     let text = format!(
         r#"
@@ -138,6 +141,9 @@ pub fn study(losses: &[u32], retries: &[u32]) -> Study {
 }
 
 /// A study without axes: all trials of one file.
+///
+/// # Panics
+/// If the text is no scenario.
 pub fn study_of(text: &str) -> Study {
     let scenario = Scenario::parse("study.toml", text);
     let scenario = scenario.unwrap_or_else(|wrong| panic!("{}", wrong.render(false)));
@@ -145,8 +151,10 @@ pub fn study_of(text: &str) -> Study {
 }
 
 fn run_cell(scenario: Scenario, values: Vec<AxisValue>) -> StudyCell {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    let plans = plan(vec![scenario], &Selection::default()).unwrap();
+    let pool =
+        rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread can be started");
+    let plans = plan(vec![scenario], &Selection::default());
+    let plans = plans.expect("all trials are selected");
     let gate = Runner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
     let judge = |trial: &Trial| judge_trial(&EventEngine, trial, &AtomicBool::new(false));
     StudyCell { values, result: gate.run(plans, &judge, &()).remove(0) }

@@ -81,7 +81,7 @@ pub fn shrink<E: Engine>(
     let outcome = outcome.filter(|outcome| broken.is_in(outcome))?;
     let mut shrinker = TrialShrinker {
         engine,
-        broken: broken,
+        broken,
         best: deterministic,
         outcome,
         events_left: max_events,
@@ -93,7 +93,7 @@ pub fn shrink<E: Engine>(
     let TrialShrinker { best, outcome, stopped_early, .. } = shrinker;
     let after = TrialSize::of(&best.setup);
     let is_interrupted = interrupt.load(Ordering::Relaxed);
-    let shrunk = ShrunkTrial { trial: best, outcome, broken: broken, before, after, stopped_early };
+    let shrunk = ShrunkTrial { trial: best, outcome, broken, before, after, stopped_early };
     (!is_interrupted).then_some(shrunk)
 }
 

@@ -210,7 +210,7 @@ impl MessageTag {
     /// Marks a message as it is handed to its publisher.
     #[must_use]
     pub const fn new(publisher: PublisherIndex, sequence: u32, qos: QoS, published: Time) -> Self {
-        Self(MessageId { publisher: publisher, sequence, copy: 0, qos, published })
+        Self(MessageId { publisher, sequence, copy: 0, qos, published })
     }
 
     /// The mark of what a broker forwards because of an arrival: each arrival of one message

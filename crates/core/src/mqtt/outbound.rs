@@ -357,7 +357,7 @@ impl Outbound {
         match self.in_flight.insert(id, entry) {
             None => context.outbox.in_flight += 1,
             Some(overwritten) => {
-                self.peer_window_used -= usize::from(overwritten.is_in_peer_window)
+                self.peer_window_used -= usize::from(overwritten.is_in_peer_window);
             }
         }
     }

@@ -26,7 +26,7 @@ pub(crate) struct Session {
     /// Whether there is any state to resume.
     pub(crate) has_state: bool,
     /// What the CONNACK of this connection said of an earlier session.
-    pub(crate) session_present: bool,
+    pub(crate) present_at_connect: bool,
     /// How many seconds it outlives its connection: 5.0's Session Expiry Interval. Before 5.0 that
     /// is 0 with Clean Session, and without it [`NEVER_EXPIRES`].
     pub(crate) expiry: u32,
@@ -54,7 +54,7 @@ impl Session {
             version: Version::V311,
             connection: None,
             has_state: false,
-            session_present: false,
+            present_at_connect: false,
             expiry: 0,
             will: None,
             max_silence: Span::ZERO,
@@ -71,7 +71,7 @@ impl Session {
         self.connection = Some(connection);
         self.version = connect.version;
         self.outbound.set_peer_limits(connect.limits);
-        self.session_present = self.has_state;
+        self.present_at_connect = self.has_state;
         self.has_state = true;
         self.expiry = match connect.version {
             Version::V31 | Version::V311 if connect.clean => 0,

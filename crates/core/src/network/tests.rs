@@ -220,7 +220,7 @@ fn clients_directions_publishers_and_seeds_draw_independent_fates() {
         let publisher_key = publisher_key(root, stream);
         (0..64)
             .map(|sequence| {
-                let name = PacketName { direction: direction, ..publish(sequence) };
+                let name = PacketName { direction, ..publish(sequence) };
                 link.fate(Time::ZERO, Some(publisher_key), &name, BYTES)
             })
             .collect::<Vec<_>>()

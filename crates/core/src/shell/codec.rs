@@ -23,7 +23,7 @@ pub(super) struct Codec<M> {
 
 impl<M: PacketHooks> Codec<M> {
     pub(super) const fn new(version: Option<Version>, limits: TransportLimits, hooks: M) -> Self {
-        Self { version, limits, hooks: hooks, aliases: BTreeMap::new() }
+        Self { version, limits, hooks, aliases: BTreeMap::new() }
     }
 
     /// Whether a packet of so many bytes may come.

@@ -64,7 +64,7 @@ impl<E: Endpoint, C: PacketTransport, K: Clock, A: OutputHandler> Connections<E,
         Self {
             endpoint,
             clock,
-            output_handler: output_handler,
+            output_handler,
             transports: BTreeMap::new(),
             next_connection: Connection(0),
             connect_attempt: None,
@@ -127,7 +127,7 @@ impl<E: Endpoint, C: PacketTransport, K: Clock, A: OutputHandler> Connections<E,
     pub(super) fn open(&mut self, transport: C) -> Connection {
         let connection = self.next_number();
         let line = ConnectionTransport {
-            transport: transport,
+            transport,
             state: TransportState::Open,
             task: Waker::noop().clone(),
         };

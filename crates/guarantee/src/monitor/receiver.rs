@@ -117,7 +117,7 @@ impl ReceiverMonitor {
         let kind = packet.kind();
         match self.find_owed(kind, packet.id) {
             Ok(nth) if self.owed_answers[nth].owed_count > 1 => {
-                self.owed_answers[nth].owed_count -= 1
+                self.owed_answers[nth].owed_count -= 1;
             }
             Ok(nth) => {
                 let due = self.owed_answers.remove(nth);
@@ -166,7 +166,7 @@ impl ReceiverMonitor {
                 log.report_receiver(context, Rule::AnswerUnasked, packet.tag);
             }
             PacketKind::SubAck | PacketKind::UnsubAck => {
-                log.report_endpoint(context, Rule::RequestAnswerUnasked)
+                log.report_endpoint(context, Rule::RequestAnswerUnasked);
             }
             _ => {}
         }

@@ -435,7 +435,7 @@ impl SenderMonitor {
 
     /// The session is over; `None` where nobody could know what was in it.
     pub(super) fn forget_session(&mut self, reason: Option<ForbiddenReason>) {
-        if reason.is_none() || self.exchanges.len() > 0 {
+        if reason.is_none() || !self.exchanges.is_empty() {
             self.forbidden.clear();
         }
         if let Some(because) = reason {

@@ -28,7 +28,7 @@ const fn must_rule(
 impl RuleFacts {
     /// What an endpoint did that broke it.
     const fn description(self, description: &'static str) -> Self {
-        Self { description: description, ..self }
+        Self { description, ..self }
     }
 
     /// MQTT 3.1 does not have it.

@@ -158,7 +158,7 @@ impl TestTrial<'_> {
         };
         let subject = PacketSubject::Control { nth: 0 };
         let packet = PacketMeta {
-            name: PacketName { client, direction: direction, kind, subject },
+            name: PacketName { client, direction, kind, subject },
             tag: MessageTag::NONE,
             first_byte: (kind as u8) << 4 | Self::reserved_flags(kind),
             id: 1,
@@ -184,9 +184,9 @@ impl TestTrial<'_> {
             Direction::Up => (Node::Client(client), Node::Broker),
             Direction::Down => (Node::Broker, Node::Client(client)),
         };
-        self.emit(&Event::Sent { node: from, connection, packet: packet, fate });
+        self.emit(&Event::Sent { node: from, connection, packet, fate });
         if matches!(fate, Fate::Arrives(_)) {
-            self.emit(&Event::Arrived { node: to, connection, packet: packet });
+            self.emit(&Event::Arrived { node: to, connection, packet });
         }
     }
 
@@ -346,7 +346,7 @@ impl TestTrial<'_> {
         let record_of = (DASHBOARD, Hop::Second, kind, tag, qos, id, 0);
         self.with_record(record_of, |trial, packet| {
             let (node, connection) = (Node::Client(DASHBOARD), trial.connections[1]);
-            trial.emit(&Event::Arrived { node, connection, packet: packet });
+            trial.emit(&Event::Arrived { node, connection, packet });
         });
     }
 
@@ -385,7 +385,7 @@ impl TestTrial<'_> {
         };
         let direction = if is_upward { Direction::Up } else { Direction::Down };
         let packet = PacketMeta {
-            name: PacketName { client, direction: direction, kind, subject },
+            name: PacketName { client, direction, kind, subject },
             tag,
             first_byte: (kind as u8) << 4 | u8::from(dup) << 3 | flags | retain,
             id: if qos == QoS::AtMostOnce { 0 } else { id },

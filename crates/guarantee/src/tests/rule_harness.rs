@@ -331,7 +331,7 @@ impl Wire {
             },
         };
         let packet = PacketMeta {
-            name: PacketName { client: SENSOR, direction: direction, kind: spec.kind, subject },
+            name: PacketName { client: SENSOR, direction, kind: spec.kind, subject },
             tag: spec.tag,
             first_byte: (spec.kind as u8) << 4 | spec.flags,
             id: spec.id,

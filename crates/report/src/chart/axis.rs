@@ -104,7 +104,7 @@ impl ChartAxis {
             AxisRange::UpToHundred => (floor_to_step(low, step), high),
             _ => (floor_to_step(low, step), (high / step - 1e-9).ceil() * step),
         };
-        Self { title, format: format, low, high, log: false, ticks: multiples(step, low, high) }
+        Self { title, format, low, high, log: false, ticks: multiples(step, low, high) }
     }
 
     fn logarithmic(
@@ -138,7 +138,7 @@ impl ChartAxis {
                 |tick: &f64| *tick >= low * (1.0 - 1e-9) && *tick <= high * (1.0 + 1e-9);
             ticks.filter(is_within).map(|tick| tick.clamp(low, high)).collect()
         };
-        Self { title, format: format, low, high, log: true, ticks }
+        Self { title, format, low, high, log: true, ticks }
     }
 
     /// The same axis without its title, where that stands elsewhere.

@@ -13,7 +13,8 @@ use qoslab_guarantee::message_history;
 use qoslab_guarantee::verdict::{Breach, Finding};
 use qoslab_sim::trial::Setup;
 use qoslab_study::recording::{
-    PacketEnd, RecordedEvent, RecordedEventKind, RecordedPacket, RecordingFilter, TrialRecording,
+    PacketEnd, RecordedEvent, RecordedEventKind as Kind, RecordedPacket, RecordingFilter,
+    TrialRecording,
 };
 
 /// Whose copy: the subscriber, the stream and the message.
@@ -50,7 +51,7 @@ pub(super) fn rows(
         route.is_none_or(|route| (route.stream, route.sequence) == (it.publisher, it.sequence))
     };
     let mut rows = RowBuilder {
-        recording: recording,
+        recording,
         setup,
         findings: trial_findings.findings.iter().filter(is_shown).collect(),
         columns,
@@ -71,7 +72,7 @@ pub(super) fn rows(
 
 impl RowBuilder<'_> {
     fn push(&mut self, at: Time, mark: RowShape, note: impl Into<String>, row_style: RowStyle) {
-        self.rows.push(LadderRow { at, shape: mark, note: note.into(), row_style: row_style });
+        self.rows.push(LadderRow { at, shape: mark, note: note.into(), row_style });
     }
 
     fn column(&self, node: Node) -> Option<usize> {
@@ -129,10 +130,10 @@ impl RowBuilder<'_> {
         }
     }
 
-    fn add_event(&mut self, place: usize, at: Time, event: RecordedEventKind) {
+    fn add_event(&mut self, place: usize, at: Time, event: Kind) {
         match event {
-            RecordedEventKind::Phase(phase) => self.add_phase(at, phase),
-            RecordedEventKind::Submitted(it) => {
+            Kind::Phase(phase) => self.add_phase(at, phase),
+            Kind::Submitted(it) => {
                 let note = format!("publishes {}, QoS {}", self.message_name(&it), it.qos);
                 self.push_at_node(
                     at,
@@ -142,12 +143,12 @@ impl RowBuilder<'_> {
                     RowStyle::Normal,
                 );
             }
-            RecordedEventKind::WillPublished(it) => {
+            Kind::WillPublished(it) => {
                 let whose = self.name(self.publisher_node(&it));
                 let note = format!("publishes the will of {whose}, {}", self.message_name(&it));
                 self.push_at_node(at, Node::Broker, Symbol::Publish, note, RowStyle::Normal);
             }
-            RecordedEventKind::Completed(it) => {
+            Kind::Completed(it) => {
                 let note = format!("{} is complete", self.message_name(&it));
                 self.push_at_node(
                     at,
@@ -157,7 +158,7 @@ impl RowBuilder<'_> {
                     RowStyle::Delivery,
                 );
             }
-            RecordedEventKind::Refused(it, why) => {
+            Kind::Refused(it, why) => {
                 let note = format!(
                     "lets go of {}: {}",
                     self.message_name(&it),
@@ -171,7 +172,7 @@ impl RowBuilder<'_> {
                     RowStyle::LossOrFault,
                 );
             }
-            RecordedEventKind::Dropped { client, message, why } => {
+            Kind::Dropped { client, message, why } => {
                 let (whose, what) = (self.name(Node::Client(client)), self.message_name(&message));
                 let note = format!("drops {what} for {whose}: {}", message_history::drop_text(why));
                 self.push_at_node(
@@ -182,44 +183,50 @@ impl RowBuilder<'_> {
                     RowStyle::LossOrFault,
                 );
             }
-            RecordedEventKind::Sent(flight) => self.add_sent(flight),
-            RecordedEventKind::Arrived(flight) | RecordedEventKind::Discarded(flight) => {
-                self.add_duplicate_arrival(at, flight)
+            Kind::Sent(flight) => self.add_sent(flight),
+            Kind::Arrived(flight) | Kind::Discarded(flight) => {
+                self.add_duplicate_arrival(at, flight);
             }
-            RecordedEventKind::Delivered { client, message, .. } => {
-                self.add_delivery(at, client, &message)
+            Kind::Delivered { client, message, .. } => {
+                self.add_delivery(at, client, &message);
             }
-            RecordedEventKind::Closed { node, client, why, .. } => {
-                self.add_close(place, at, (node, client), why)
+            Kind::Closed { node, client, why, .. } => {
+                self.add_close(place, at, (node, client), why);
             }
-            RecordedEventKind::SilentlyDied { client, why, .. } => {
-                self.add_silent_death(at, client, why)
+            Kind::SilentlyDied { client, why, .. } => {
+                self.add_silent_death(at, client, why);
             }
-            RecordedEventKind::ImpairmentBegan(client, how) => {
+            event => self.add_link_or_node_event(at, event),
+        }
+    }
+
+    fn add_link_or_node_event(&mut self, at: Time, event: Kind) {
+        match event {
+            Kind::ImpairmentBegan(client, how) => {
                 let note = wording::impairment_text(&self.name(Node::Client(client)), how, false);
                 self.push_between(at, client, Symbol::LinkDown, note, RowStyle::LossOrFault);
             }
-            RecordedEventKind::ImpairmentEnded(client, how) => {
+            Kind::ImpairmentEnded(client, how) => {
                 let note = wording::impairment_text(&self.name(Node::Client(client)), how, true);
                 self.push_between(at, client, Symbol::LinkUp, note, RowStyle::Normal);
             }
-            RecordedEventKind::OutageBegan(client) => {
+            Kind::OutageBegan(client) => {
                 let note = format!("{}'s link goes down", self.name(Node::Client(client)));
                 self.push_between(at, client, Symbol::LinkDown, note, RowStyle::LossOrFault);
             }
-            RecordedEventKind::OutageEnded(client) => {
+            Kind::OutageEnded(client) => {
                 let note = format!("{}'s link is up again", self.name(Node::Client(client)));
                 self.push_between(at, client, Symbol::LinkUp, note, RowStyle::Normal);
             }
-            RecordedEventKind::Crashed(node) => {
+            Kind::Crashed(node) => {
                 let note = format!("{} crashes", self.name(node));
                 self.push_at_node(at, node, Symbol::Crash, note, RowStyle::LossOrFault);
             }
-            RecordedEventKind::Restarted(node) => {
+            Kind::Restarted(node) => {
                 let note = format!("{} starts again", self.name(node));
                 self.push_at_node(at, node, Symbol::Restart, note, RowStyle::Normal);
             }
-            RecordedEventKind::SessionExpired(client) => {
+            Kind::SessionExpired(client) => {
                 let note = format!("{}'s session expires", self.name(Node::Client(client)));
                 self.push_at_node(
                     at,
@@ -229,8 +236,21 @@ impl RowBuilder<'_> {
                     RowStyle::LossOrFault,
                 );
             }
-            // The CONNECT that follows shows it.
-            RecordedEventKind::Opened { .. } => {}
+            // The CONNECT that follows an opened connection shows it.
+            Kind::Opened { .. } => {}
+            // Rows of their own, above.
+            Kind::Phase(_)
+            | Kind::Submitted(_)
+            | Kind::WillPublished(_)
+            | Kind::Completed(_)
+            | Kind::Refused(..)
+            | Kind::Dropped { .. }
+            | Kind::Sent(_)
+            | Kind::Arrived(_)
+            | Kind::Discarded(_)
+            | Kind::Delivered { .. }
+            | Kind::Closed { .. }
+            | Kind::SilentlyDied { .. } => {}
         }
     }
 
@@ -259,7 +279,7 @@ impl RowBuilder<'_> {
             to,
             label: wording::packet_label(flight, &message),
             arrives,
-            is_duplicate: is_duplicate,
+            is_duplicate,
         })
     }
 
@@ -401,9 +421,9 @@ impl RowBuilder<'_> {
             return;
         }
         // A cut strikes both ends at once, and is told once.
-        let is_end = |what: &RecordedEventKind| {
-            matches!(what, RecordedEventKind::Closed { client: whose, why: CloseReason::Cut, .. } if *whose == client)
-                || matches!(what, RecordedEventKind::SilentlyDied { client: whose, .. } if *whose == client)
+        let is_end = |what: &Kind| {
+            matches!(what, Kind::Closed { client: whose, why: CloseReason::Cut, .. } if *whose == client)
+                || matches!(what, Kind::SilentlyDied { client: whose, .. } if *whose == client)
         };
         let now = |moment: &&RecordedEvent| moment.at == at;
         let (before, after) =

@@ -96,7 +96,7 @@ pub(super) fn packet_notes(
         Some(true) => notes.push("session resumed".to_owned()),
         Some(false) if version != Version::V31 => notes.push("new session".to_owned()),
         _ if recorded.reason_code >= 0x80 => {
-            notes.push(format!("refused: code {:#x}", recorded.reason_code))
+            notes.push(format!("refused: code {:#x}", recorded.reason_code));
         }
         _ => {}
     }

@@ -43,7 +43,7 @@ impl<E: Endpoint + Clone> Host<E> {
         Self {
             endpoint,
             is_down: false,
-            stored: stored,
+            stored,
             next_wakeup: Time::NEVER,
             has_exact_wakeups: false,
             stale_wakeups: Vec::new(),

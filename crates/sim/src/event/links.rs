@@ -118,7 +118,7 @@ impl ClientLink {
             },
             None => PacketSubject::Control { nth: self.next_control_number(direction, kind) },
         };
-        PacketName { client, direction: direction, kind, subject }
+        PacketName { client, direction, kind, subject }
     }
 
     /// How many packets of this kind that belong to no message went this way before.

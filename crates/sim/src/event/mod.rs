@@ -107,7 +107,7 @@ impl<R: FateOverride> Options<'_, R> {
     /// With somebody who has the last word on single fates.
     #[must_use]
     pub const fn with_fate_override(fate_override: R) -> Self {
-        Self { fate_override: fate_override, interrupt: None, transcript: None, packet_tap: None }
+        Self { fate_override, interrupt: None, transcript: None, packet_tap: None }
     }
 }
 

@@ -160,7 +160,7 @@ where
         let mut links: Vec<_> = setup.clients.iter().map(|it| ClientLink::new(root, it)).collect();
         install_recorded_fates(setup, run_context.transcript.is_some(), &mut links);
         Self {
-            run_context: run_context,
+            run_context,
             now: Time::ZERO,
             deadline: Time::ZERO + setup.deadline,
             phase: Phase::Connecting,
@@ -172,7 +172,7 @@ where
                 .map(|(endpoint, client)| Host::new(endpoint, client.store))
                 .collect(),
             connectors: connectors.collect(),
-            links: links,
+            links,
             in_flight: PacketsInFlight::default(),
             connections: Connections::default(),
             tcp_connections: Vec::new(),
@@ -241,7 +241,7 @@ where
         self.record_link_fates();
         let Self { now, events, packets, trace, observer, run_context: terms, .. } = self;
         let summary = RunSummary { ending, at: now, events, packets, trace_hash: trace.finish() };
-        RunResult { summary: summary, observer, transcript: terms.transcript }
+        RunResult { summary, observer, transcript: terms.transcript }
     }
 
     fn is_interrupted(&self) -> bool {
@@ -396,7 +396,7 @@ where
         self.record_arrival(node, connection, name, &packet, serial);
         match node {
             Node::Broker => {
-                self.handle_broker_input(Input::Packet { connection, packet, transmission })
+                self.handle_broker_input(Input::Packet { connection, packet, transmission });
             }
             Node::Client(client) => {
                 self.handle_client_input(

@@ -93,7 +93,7 @@ impl Workload {
         Self {
             publishers: publishers.collect(),
             unfinished_count: publishing + planned_actions.len(),
-            planned_actions: planned_actions,
+            planned_actions,
             setup: Arc::clone(setup),
         }
     }
@@ -222,7 +222,7 @@ impl PublisherState {
                 self.next_time = self.next_time.max(self.traffic_start + timing.at);
             }
             IntervalDistribution::Fixed(every) => {
-                self.next_time += every.times(messages.len() as u64)
+                self.next_time += every.times(messages.len() as u64);
             }
             every => {
                 let interval_key = self.draw_key.child(b"interval");

@@ -63,13 +63,7 @@ pub(super) struct DatagramConnection {
 
 impl DatagramConnection {
     pub(super) const fn new(end: ConnectionEnd, datagram_io: Rc<DatagramIo>) -> Self {
-        Self {
-            end: end,
-            datagram_io: datagram_io,
-            peer: None,
-            awaited_serial: None,
-            is_closed: false,
-        }
+        Self { end, datagram_io, peer: None, awaited_serial: None, is_closed: false }
     }
 }
 

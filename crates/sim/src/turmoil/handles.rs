@@ -136,7 +136,7 @@ impl ApplicationQueue {
         match request {
             ClientRequest::Connect if !self.has_connected => self.has_connected = true,
             ClientRequest::Connect | ClientRequest::Reconnect => {
-                self.commands.push_back(AppCommand::Connect)
+                self.commands.push_back(AppCommand::Connect);
             }
             ClientRequest::Disconnect => self.commands.push_back(AppCommand::Disconnect),
             ClientRequest::Publish { message, qos, retain, expiry } => {

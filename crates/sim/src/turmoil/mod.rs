@@ -94,7 +94,7 @@ pub fn run_with_sut<O: Observer + 'static>(
     let (summary, errors) =
         simulate(trial, factories, Rc::<RefCell<O>>::clone(&shared_observer), options);
     let observer = Rc::into_inner(shared_observer).expect("the stage is gone").into_inner();
-    SutRun { summary: summary, observer, errors: errors }
+    SutRun { summary, observer, errors }
 }
 
 fn simulate(

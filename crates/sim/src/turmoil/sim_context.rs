@@ -73,8 +73,8 @@ impl SimContext {
         progress: Arc<RunProgress>,
     ) -> (Rc<Self>, ContextGuard) {
         let sim_context = Rc::new(Self {
-            sim: sim,
-            progress: progress,
+            sim,
+            progress,
             sleepers: RefCell::default(),
             sleeper_count: Cell::new(0),
             tasks_waiting_for_turmoil: Cell::new(0),

@@ -69,8 +69,8 @@ impl Socket {
 
     const fn new(end: ConnectionEnd, stream: Option<TcpStream>, is_sut: bool) -> Self {
         Self {
-            end: end,
-            is_sut: is_sut,
+            end,
+            is_sut,
             is_muted: false,
             stream,
             received_frames: BTreeMap::new(),

@@ -221,7 +221,7 @@ impl<E: Endpoint + Clone> StoredEndpoint<E> {
             StorePolicy::Durable => None,
             StorePolicy::Snapshot(_) | StorePolicy::Volatile => Some(endpoint.clone()),
         };
-        Self { endpoint: Rc::new(RefCell::new(endpoint)), stored: stored }
+        Self { endpoint: Rc::new(RefCell::new(endpoint)), stored }
     }
 
     fn save(&mut self) {

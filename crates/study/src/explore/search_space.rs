@@ -174,7 +174,7 @@ impl SearchSpace {
             match chosen.fault.delay_rule() {
                 Some(hold) => holds.push((chosen.packet, hold)),
                 None => {
-                    setup.faults.push(chosen.to_fault_setup(&self.fault_options, n, Span::ZERO))
+                    setup.faults.push(chosen.to_fault_setup(&self.fault_options, n, Span::ZERO));
                 }
             }
         }

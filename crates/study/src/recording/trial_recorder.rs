@@ -359,10 +359,10 @@ impl Observer for TrialRecorder {
                 self.record_sent(now, connection, record, *fate);
             }
             Event::Arrived { connection, packet: record, .. } => {
-                self.record_end(now, connection, record, true)
+                self.record_end(now, connection, record, true);
             }
             Event::Discarded { connection, packet: record, .. } => {
-                self.record_end(now, connection, record, false)
+                self.record_end(now, connection, record, false);
             }
             _ => self.record_other_event(now, event),
         }

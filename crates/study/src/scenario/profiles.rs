@@ -196,7 +196,7 @@ pub(super) fn apply_profiles(root: &mut DeTable<'_>, errors: &mut Diagnostics) {
     for (key, value) in root.iter_mut() {
         match (key.get_ref().as_ref(), value.get_mut()) {
             ("broker", DeValue::Table(table)) => {
-                apply_profile(table, QuirkSide::Broker, v5, errors)
+                apply_profile(table, QuirkSide::Broker, v5, errors);
             }
             ("client", DeValue::Array(clients)) => {
                 for client in clients.iter_mut() {

@@ -134,7 +134,7 @@ pub(super) fn check_swarm(
     let share = |given: &Option<Located<Percent>>| given.as_ref().map(|given| given.value.share());
     let (loss, duplicate) = (share(&table.loss), share(&table.duplicate));
     let jitter = table.jitter.as_ref().map(|given| given.value.0);
-    let swarm = Swarm { loss, duplicate, jitter, fault_arrivals: fault_arrivals };
+    let swarm = Swarm { loss, duplicate, jitter, fault_arrivals };
     if swarm == (Swarm { loss: None, duplicate: None, jitter: None, fault_arrivals: Vec::new() }) {
         errors
             .error(&given.span, "a swarm needs a class of faults", "there is none")

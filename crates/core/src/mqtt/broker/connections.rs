@@ -63,9 +63,9 @@ impl Broker {
     fn send_connack(&mut self, now: Time, to: Connection, index: u32) {
         let session = &mut self.sessions[index as usize];
         // MQTT 3.1 has no Session Present flag: the bit is reserved there.
-        let session_present = session.session_present && session.version != Version::V31;
+        let session_present = session.present_at_connect && session.version != Version::V31;
         // Only where CONNECT may come again is it answered again.
-        session.session_present &= self.settings.datagram;
+        session.present_at_connect &= self.settings.datagram;
         let limits = match session.version {
             Version::V31 | Version::V311 => ReceiverLimits::NONE,
             Version::V5 => self.settings.limits,

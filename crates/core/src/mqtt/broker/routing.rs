@@ -173,11 +173,8 @@ impl Broker {
         if retain {
             self.store_retained(message.clone(), qos, expires);
         }
-        let outgoing = QueuedMessage {
-            expires,
-            is_accepted: is_accepted,
-            ..QueuedMessage::new(message, qos, retain)
-        };
+        let outgoing =
+            QueuedMessage { expires, is_accepted, ..QueuedMessage::new(message, qos, retain) };
         if !self.shared_routes.is_empty() {
             self.forward_shared(now, &outgoing);
         }
@@ -298,7 +295,7 @@ fn merge_filters(
         granted: first.granted,
         retain_as_published: first.options.retain_as_published,
         subscription_ids: first.identifiers().collect(),
-        senders: senders,
+        senders,
     };
     // The quirk: the copy is sent at the lowest.
     let lowest = quirks.has(Quirk::OverlapMinQos);

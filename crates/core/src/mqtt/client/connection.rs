@@ -214,7 +214,7 @@ impl Client {
     pub(super) fn connect_or_leave_on_demand(&mut self, now: Time) {
         match self.connection_state {
             ConnectionState::Disconnected if self.should_connect && self.needs_connection() => {
-                self.request_connection(now, 0)
+                self.request_connection(now, 0);
             }
             ConnectionState::Connected(connection) if !self.needs_connection() => {
                 // What the broker has for a subscriber comes before the PINGRESP, so the client

@@ -81,11 +81,7 @@ where
             self.schedule_arrivals(fate, in_flight);
             self.add_delayed(DelayedPacket { in_flight: second, release_when: until, due: plain });
         } else {
-            self.add_delayed(DelayedPacket {
-                in_flight: in_flight,
-                release_when: until,
-                due: plain,
-            });
+            self.add_delayed(DelayedPacket { in_flight, release_when: until, due: plain });
         }
         None
     }

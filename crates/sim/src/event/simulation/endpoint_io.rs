@@ -88,7 +88,7 @@ where
                 }
             }
             Output::Close { connection, why } => {
-                self.close_local_end(Node::Broker, connection, why)
+                self.close_local_end(Node::Broker, connection, why);
             }
             Output::Will(tag) => self.notify_observers(&Event::WillPublished { tag }),
             Output::SessionExpired { client_id } => {

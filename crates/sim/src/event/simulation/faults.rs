@@ -166,7 +166,7 @@ where
                 link.slow_read_interval = slow_read_interval;
             }
         }
-        self.notify_observers(&Event::Impaired { client, impairment: impairment });
+        self.notify_observers(&Event::Impaired { client, impairment });
         self.schedule_fault_end(duration, FaultEnd::ClearImpairment(client, impairment));
     }
 
@@ -190,7 +190,7 @@ where
         match fault_end {
             FaultEnd::Done => return,
             FaultEnd::Restart(_) | FaultEnd::LinkUp(_) | FaultEnd::ClearImpairment(..) => {
-                self.count_dispatch(EventClass::Fault)
+                self.count_dispatch(EventClass::Fault);
             }
         }
         self.apply_fault_end(fault_end);

@@ -144,7 +144,7 @@ impl ProxySimulation {
     pub(super) fn record_sut_error(&mut self, node: Node, kind: SutErrorKind) {
         let at = self.now;
         if let Some(sut) = self.sut_of(node) {
-            sut.errors.push(SutError { node, at, kind: kind });
+            sut.errors.push(SutError { node, at, kind });
         }
     }
 
@@ -211,10 +211,10 @@ impl ProxySimulation {
         match outcome {
             None => {}
             Some(PublishOutcome::Completed(tag)) => {
-                self.notify_observers(&Event::Completed { tag })
+                self.notify_observers(&Event::Completed { tag });
             }
             Some(PublishOutcome::Refused(tag, why)) => {
-                self.notify_observers(&Event::Refused { tag, why })
+                self.notify_observers(&Event::Refused { tag, why });
             }
         }
     }

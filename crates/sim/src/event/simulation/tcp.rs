@@ -58,13 +58,13 @@ where
         );
         let bytes = flight.bytes + header_bytes(&tcp, flight.bytes);
         let (direction, purpose) = (flight.direction, OverheadPurpose::Handshake);
-        self.notify_observers(&Event::Overhead { client, direction: direction, purpose, bytes });
+        self.notify_observers(&Event::Overhead { client, direction, purpose, bytes });
         let item = TcpItem::Handshake(nth);
         if let Some(stream) = self.tcp_connections[connection.0 as usize].as_mut() {
             let ride = TcpContext {
                 link: &mut self.links[client.index()].link_state,
                 tcp: &tcp,
-                direction: direction,
+                direction,
             };
             stream.direction_mut(direction).send(self.now, ride, item, &name, None, flight.bytes);
         }
@@ -175,18 +175,12 @@ where
         let link = &mut self.links[client.index()];
         let Some(tcp) = link.tcp else { return false };
         let Some(stream) = &mut self.tcp_connections[connection.0 as usize] else { return false };
-        let outcome = stream.direction_mut(direction).wake(
-            self.now,
-            TcpContext { link: &mut link.link_state, tcp: &tcp, direction: direction },
-        );
+        let outcome = stream
+            .direction_mut(direction)
+            .wake(self.now, TcpContext { link: &mut link.link_state, tcp: &tcp, direction });
         if outcome.retransmitted > 0 {
             let (bytes, purpose) = (outcome.retransmitted, OverheadPurpose::Retransmission);
-            self.notify_observers(&Event::Overhead {
-                client,
-                direction: direction,
-                purpose,
-                bytes,
-            });
+            self.notify_observers(&Event::Overhead { client, direction, purpose, bytes });
             self.reset_from_restarted_host(connection, client, direction);
         }
         outcome.gave_up
@@ -333,14 +327,14 @@ where
             first_transmission,
         );
         let Some(stream) = &mut self.tcp_connections[connection.0 as usize] else { return };
-        let ride = TcpContext { link: &mut link.link_state, tcp: &tcp, direction: direction };
+        let ride = TcpContext { link: &mut link.link_state, tcp: &tcp, direction };
         stream.direction_mut(direction).send(self.now, ride, TcpItem::Fin, &name, None, 0);
         if !stream.is_silently_dead {
             stream.fin_awaited[direction_index(direction)] = true;
             self.tcp_awaited += 1;
         }
         let (bytes, purpose) = (tcp.headers, OverheadPurpose::Handshake);
-        self.notify_observers(&Event::Overhead { client, direction: direction, purpose, bytes });
+        self.notify_observers(&Event::Overhead { client, direction, purpose, bytes });
         self.schedule_tcp_wakeup(connection, direction);
     }
 
