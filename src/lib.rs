@@ -48,11 +48,11 @@
 //! written once, used by client and broker.
 //!
 //! # The way of a trial
-//! A file becomes a [`scenario::Scenario`], its points become [`scenario::trial::Trial`]s,
-//! an [`engine::Engine`] plays one and tells an [`base::event::Observer`] of each event,
-//! [`guarantee::watch::Watch`] keeps the books, and [`study::judge::judge_trial`] turns them into a
-//! [`guarantee::verdict::Outcome`]. Where a promise was broken the trial runs a second time, the
-//! same to the last event, and only the messages concerned are recorded.
+//! A file becomes a [`scenario::Scenario`], its points become [`scenario::trial::Trial`]s, an
+//! [`engine::Engine`] plays one and tells an [`base::event::Observer`] of each event,
+//! [`guarantee::watch::FirstPassObserver`] keeps the books, and [`study::judge::judge_trial`] turns
+//! them into a [`guarantee::verdict::Outcome`]. Where a promise was broken the trial runs a second
+//! time, the same to the last event, and only the messages concerned are recorded.
 //!
 //! What luck decided in a trial can be written down ([`engine::write_down`]): the same trial
 //! with nothing left to luck, of which parts can be taken out one by one ([`scenario::schedule`]).

@@ -1,6 +1,6 @@
 //! The simulation against theory: the same engine that users run must give what
-//! `qoslab::study::closed_form` says, exactly where every pattern of losses can be enumerated, and within
-//! 4.5 standard errors where it is sampled.
+//! `qoslab::study::closed_form` says, exactly where every pattern of losses can be enumerated, and
+//! within 4.5 standard errors where it is sampled.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 

@@ -3,8 +3,8 @@
 //! Both run each trial, and must agree on how it ends, on broken promises and rules with their
 //! counts and whose fault it was, on what is delivered to whom and how often, and on what is
 //! completed. First deliveries may come later on turmoil by as much as its ticks explain
-//! (`parity/lag.rs`), and not earlier. Whatever is otherwise stands in [`EXCEPTIONS`] with its
-//! reason, and must not stand there for nothing.
+//! (`parity/lag.rs`), and not earlier. Whatever is otherwise stands in [`KNOWN_DIFFERENCES`] with
+//! its reason, and must not stand there for nothing.
 //!
 //! With `QOSLAB_SEEDS=5` it is a survey: that many seeds of each point, and the long trials too.
 //! Where many clients meet at one broker, much is decided by which of two packets comes first, so

@@ -21,8 +21,8 @@ use qoslab::sim::event::{Options, PacketTap, run};
 use qoslab::sim::packet_tracker::{PacketTracker, PublishOutcome, payload_with_id};
 use qoslab::sim::trial::{Setup, Trial};
 
-/// Holds the packets that endpoints wanted to send and that were not yet told as sent: more than one
-/// where a fault takes the node away before it sends them.
+/// Holds the packets that endpoints wanted to send and that were not yet told as sent: more than
+/// one where a fault takes the node away before it sends them.
 #[derive(Debug, Default)]
 struct SentPackets(RefCell<Vec<Packet>>);
 

@@ -27,7 +27,8 @@ const NEAR_HOP_SECONDS: f64 = 1e-6;
 
 // ---- comparing ----
 
-/// The mean is within [`Z_MAX`] of theory's standard errors; where nothing varies, all are the same.
+/// The mean is within [`Z_MAX`] of theory's standard errors; where nothing varies, all are the
+/// same.
 fn assert_mean(what: &str, samples: &[f64], expected: DelayMoments) {
     let n = f64::from(u32::try_from(samples.len()).unwrap());
     let mean = samples.iter().sum::<f64>() / n;

@@ -17,12 +17,12 @@ pub(super) enum DeliveryState {
     UnsubscribedInTransit,
     /// Live at some instant of the take window, not through all of it.
     MayDeliver,
-    /// As `Must`, but an UNSUBSCRIBE came before the broker began to send it on: the broker may,
-    /// and need not, still deliver it [MQTT-3.10.4-3].
+    /// As `MustDeliver`, but an UNSUBSCRIBE came before the broker began to send it on: the broker
+    /// may, and need not, still deliver it [MQTT-3.10.4-3].
     Withdrawn,
     /// Live when the message first reached the broker.
     MustDeliver,
-    /// As `Must`, and the broker has begun to send it on.
+    /// As `MustDeliver`, and the broker has begun to send it on.
     ForwardingStarted,
     /// Would be owed, but the subscriber refused it.
     Rejected,

@@ -175,7 +175,7 @@ const fn count_unit(
     }
 }
 
-/// Judges one unit; `ended`: its epoch is over.
+/// Judges one unit; `epoch_over`: its epoch is over.
 const fn unit_verdict(
     unit: DeliveryUnit,
     progress: MessageProgress,

@@ -81,7 +81,7 @@ pub(super) struct SubscriberLedger {
     /// Whether the broker is known to have the subscription. After some crashes that shows only
     /// when it welcomes the client, or answers it; what it takes until then is not owed.
     pub(super) confirmed: bool,
-    /// Messages before this one belong to an earlier epoch, but for those in `reopened`.
+    /// Messages before this one belong to an earlier epoch, but for those in `readmitted`.
     pub(super) epoch_start: u32,
     /// For each QoS of delivery, the sequence number after the highest first copy.
     pub(super) next_sequence: [u32; 3],

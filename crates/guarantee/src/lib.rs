@@ -1,8 +1,9 @@
 //! What was owed, what happened, and whose fault it was.
 //!
-//! Two observers do the work. [`watch::Watch`] sees the first pass of a trial: it keeps a byte
-//! for each message and each unit, measures, and names the offenders. [`recorder::Recorder`] sees
-//! a second, identical pass if there are any, keeps the evidence for them alone, and blames.
+//! Two observers do the work. [`first_pass::FirstPassObserver`] sees the first pass of a trial: it
+//! keeps a byte for each message and each unit, measures, and names the offenders.
+//! [`evidence_recorder::EvidenceRecorder`] sees a second, identical pass if there are any, keeps
+//! the evidence for them alone, and blames.
 
 mod blame;
 pub mod counters;

@@ -132,8 +132,8 @@ impl SharedSubscriptions {
         }
     }
 
-    /// A client that may have it got a copy; `spare`: it has got its own already, or is owed none.
-    /// Says whether the copy counts as a group's.
+    /// A client that may have it got a copy; `is_extra`: it has got its own already, or is owed
+    /// none. Says whether the copy counts as a group's.
     pub(super) fn on_delivered(
         &mut self,
         now: Time,

@@ -12,7 +12,7 @@ use qoslab_core::network::radio::RadioSettings;
 pub struct TrialFacts {
     /// The clients, by [`ClientIndex`].
     pub clients: Vec<ClientFacts>,
-    /// The publishing workloads, by [`qoslab_core::base::name::StreamIndex`].
+    /// The publishing workloads, by [`qoslab_core::base::name::PublisherIndex`].
     pub publishers: Vec<PublisherFacts>,
     /// Whether the order of first copies is a promise too.
     pub promises_order: bool,

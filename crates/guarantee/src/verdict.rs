@@ -35,7 +35,7 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// Rules of the standard that endpoints were seen to break, whether or not a promise broke.
     pub rule_violations: BTreeMap<RuleViolationKind, u64>,
-    /// The first few of them, at most [`MAX_FINDINGS`] for each [`RuleBreak`], by time.
+    /// The first few of them, at most [`MAX_FINDINGS`] for each [`RuleViolationKind`], by time.
     pub rule_findings: Vec<RuleFinding>,
     /// Units that were owed but for a reason that the scenario or the standard accepts.
     pub excuses: BTreeMap<Excuse, u64>,

@@ -44,7 +44,7 @@ pub struct ChartText {
     pub title: String,
     /// What is held fixed.
     pub subtitle: String,
-    /// As of [`Chart::alt`].
+    /// As of [`Chart::alt_text`].
     pub alt: String,
     /// As of [`Chart::caption`].
     pub caption: String,

@@ -22,7 +22,7 @@ use qoslab_study::scenario::Scenario;
 /// At most so many lines of a message's story are printed.
 const MAX_EVENT_LINES: usize = 40;
 
-/// What was told in full already: each kind is, once; or `all` of them.
+/// What was told in full already: each kind is, once; or `report_all` of them.
 #[derive(Default)]
 struct AlreadyReported {
     violations: BTreeSet<Violation>,

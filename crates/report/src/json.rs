@@ -46,7 +46,7 @@ pub fn scenarios_json(results: &[ScenarioResult]) -> Vec<u8> {
     to_bytes(&results.iter().map(ScenarioJson::new).collect::<Vec<_>>())
 }
 
-/// All cells of a study; of a plain run, what [`scenario`] says.
+/// All cells of a study; of a plain run, what [`scenario_json`] says.
 #[must_use]
 pub fn study_json(study: &Study) -> Vec<u8> {
     match study.cells.as_slice() {

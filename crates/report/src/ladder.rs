@@ -1,7 +1,7 @@
 //! One trial, or one message of it, as a ladder: a line for each node, time downwards, an arrow
 //! for each packet.
 //!
-//! [`Ladder::new`] makes rows of a [`Tape`] and says in words what befell each packet; [`text()`]
+//! [`Ladder::new`] makes rows of a [`TrialRecording`] and says in words what befell each packet; [`text()`]
 //! and [`svg`] draw them.
 
 use std::collections::BTreeMap;
@@ -139,7 +139,7 @@ pub struct TrialFindings<'a> {
 }
 
 impl Ladder {
-    /// Makes a ladder of what was recorded in a scope, of at most `most` rows.
+    /// Makes a ladder of what was recorded in a scope, of at most `max_rows` rows.
     #[must_use]
     pub fn new(
         recording: &TrialRecording,

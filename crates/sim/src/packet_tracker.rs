@@ -1,8 +1,9 @@
 //! What a product would say if it were an endpoint of ours.
 //!
-//! Our endpoints carry a [`Tag`] beside each message and its acknowledgements and say which sending
-//! a packet is, so that it has a name ([`qoslab_core::base::name`]). A product writes bytes. A witness
-//! sees what it writes and reads, and a mark at the front of each payload, and finds out the same:
+//! Our endpoints carry a [`MessageTag`] beside each message and its acknowledgements and say which
+//! sending a packet is, so that it has a name ([`qoslab_core::base::name`]). A product writes
+//! bytes. A witness sees what it writes and reads, and a mark at the front of each payload, and
+//! finds out the same:
 //!
 //! | of | is known by |
 //! |---|---|
@@ -12,7 +13,7 @@
 //! | a PUBREL | its packet id, or the PUBREC that it answers |
 //! | a will | its client's connection |
 //!
-//! [`Witness::wrote`] and [`Witness::read`] are to be called in the order in which a node writes
+//! [`PacketTracker::packet_written`] and [`PacketTracker::packet_read`] are to be called in the order in which a node writes
 //! and reads. What cannot be seen from outside is guessed: a copy that the broker dropped unsent,
 //! what a store that is written now and then had kept, and whom of a group that was away a message
 //! waits for.

@@ -205,7 +205,7 @@ pub enum Action {
         impairment: Impairment,
         /// How long.
         lasts: IntervalDistribution,
-        /// With [`Hindrance::Slow`]: at most one packet is read in this time.
+        /// With [`Impairment::Slow`]: at most one packet is read in this time.
         read_interval: Span,
     },
     /// A link is down in both directions for a while.
@@ -223,7 +223,8 @@ pub enum Action {
         down: IntervalDistribution,
         /// What the other ends of its connections see.
         peers: PeerVisibility,
-        /// Where in the work on the triggering packet; at a time, always [`CrashPoint::Idle`].
+        /// Where in the work on the triggering packet; at a time, always
+        /// [`CrashPoint::BetweenEvents`].
         point: CrashPoint,
     },
 }

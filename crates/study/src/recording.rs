@@ -1,8 +1,8 @@
 //! One trial from its beginning to its end, moment by moment: for ladders, captures and raw events.
 //!
-//! The trial runs once more, the same to the last event, and what a [`Scope`] wants of it is kept.
-//! A packet is kept once, as a [`Flight`] with both its ends: over a stream its arrival is known
-//! only when it comes.
+//! The trial runs once more, the same to the last event, and what a [`RecordingFilter`] wants of it
+//! is kept. A packet is kept once, as a [`RecordedPacket`] with both its ends: over a stream its
+//! arrival is known only when it comes.
 
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
@@ -49,7 +49,7 @@ pub struct RecordedEvent {
     pub kind: RecordedEventKind,
 }
 
-/// What happened. Packets are told by their places in [`Tape::flights`].
+/// What happened. Packets are told by their places in [`TrialRecording::packets`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "as the events of the same names")]
 pub enum RecordedEventKind {

@@ -319,7 +319,7 @@ impl PointResult {
         self.trials.iter().flat_map(|trial| &trial.qos).filter(move |row| row.qos == qos)
     }
 
-    /// Wire bytes of each of [`Purposes::EACH`] for each message published, over all trials;
+    /// Wire bytes of each of [`BytesByPurpose::EACH`] for each message published, over all trials;
     /// `None` without messages. They belong to whole trials, with all their levels.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "statistics and display only")]

@@ -125,7 +125,7 @@ impl Runner<'_> {
     }
 
     /// Runs the trials of a study that the shelf does not have, and puts them there. As with
-    /// [`Gate::run`], the result is the same for any number of jobs, and whatever the shelf has.
+    /// [`Runner::run`], the result is the same for any number of jobs, and whatever the shelf has.
     ///
     /// # Errors
     /// If the shelf cannot be used.

@@ -66,7 +66,7 @@ pub const MAX_SHRINK_EVENTS: u64 = 20_000_000;
 /// Rounds in which everything is tried again; hardly ever more than three change anything.
 const MAX_ROUNDS: usize = 8;
 
-/// Shrinks a trial in which `bug` was found on this engine. `None` if it was interrupted, or if
+/// Shrinks a trial in which `broken` was found on this engine. `None` if it was interrupted, or if
 /// the bug does not come again, which would be a bug in qoslab.
 #[must_use]
 pub fn shrink<E: Engine>(

@@ -1,7 +1,8 @@
 //! Means and shares with their 95 % intervals.
 //!
-//! Shares have Wilson's interval, and over runs [`share`]'s. A share of which nothing was seen is
-//! told by its upper end alone, with all 5 % of doubt on that one side: see [`at_most_when_none`].
+//! Shares have Wilson's interval, and over runs [`share_over_runs`]'s. A share of which nothing was
+//! seen is told by its upper end alone, with all 5 % of doubt on that one side: see
+//! [`upper_bound_when_none`].
 
 use std::f64::consts::PI;
 

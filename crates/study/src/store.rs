@@ -1,10 +1,10 @@
 //! The trial store: what each trial of a study said, in one file that outlives a crash.
 //!
-//! An outcome is kept under what the trial *is* ([`Key`]) and before anything is expected of it,
-//! so a run that was stopped goes on where it ended, machines share a study, and reports are drawn
-//! again without a simulation. While a study runs the file only grows, a batch at a time; in the
-//! end [`Store::finish`] puts it in order, so that the same trials make the same bytes however
-//! they came together. Panics and interrupted trials are not kept: they are run again.
+//! An outcome is kept under what the trial *is* ([`TrialKey`]) and before anything is expected of
+//! it, so a run that was stopped goes on where it ended, machines share a study, and reports are
+//! drawn again without a simulation. While a study runs the file only grows, a batch at a time; in
+//! the end [`TrialStore::finish`] puts it in order, so that the same trials make the same bytes
+//! however they came together. Panics and interrupted trials are not kept: they are run again.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -79,7 +79,7 @@ impl TrialKey {
 
 impl TrialStore {
     /// Opens a file to read and to add to it, and makes it if there is none. What a killed process
-    /// left half written is cut off: see [`Store::torn`].
+    /// left half written is cut off: see [`TrialStore::truncated_bytes`].
     ///
     /// # Errors
     /// If it is no store, damaged, of another model or format, in use, or cannot be read; then it
@@ -116,7 +116,7 @@ impl TrialStore {
         Ok(store)
     }
 
-    /// Opens a file to read, whichever model its trials are of: see [`Store::model`].
+    /// Opens a file to read, whichever model its trials are of: see [`TrialStore::model`].
     ///
     /// # Errors
     /// If it is no store, damaged, of another format, or cannot be read.

@@ -1,7 +1,7 @@
 //! For the tests of clients and brokers: your async code under qoslab's scenarios and checks, from
 //! a plain `#[test]`.
 //!
-//! A [`Test`] is a scenario with products in some of its places; all others are qoslab's own
+//! A [`Harness`] is a scenario with products in some of its places; all others are qoslab's own
 //! endpoints. It runs on simulated hosts in virtual time ([`qoslab_sim::turmoil`]): what you use
 //! of tokio's time, tasks and channels works, sockets come from the seat, and nothing waits for a
 //! wall clock. Threads, real sockets and `spawn_blocking` do not work there.

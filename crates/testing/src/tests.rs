@@ -1,5 +1,5 @@
-//! Products that misbehave: each run ends, and says what happened and whose doing it was. Where they
-//! sleep it is in the virtual time of their hosts.
+//! Products that misbehave: each run ends, and says what happened and whose doing it was. Where
+//! they sleep it is in the virtual time of their hosts.
 
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};

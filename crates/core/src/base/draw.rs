@@ -113,7 +113,7 @@ pub fn uniform_open_unit(word: u32) -> f64 {
     (f64::from(word) + 0.5) / 4_294_967_296.0
 }
 
-/// The words of one decision as a generator; see [`Key::stream`].
+/// The words of one decision as a generator; see [`DrawKey::rng`].
 #[derive(Clone, Debug)]
 pub struct DrawRng {
     key: DrawKey,

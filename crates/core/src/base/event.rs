@@ -177,7 +177,7 @@ pub enum Event<'a> {
         /// How.
         impairment: Impairment,
     },
-    /// What [`Event::Hampered`] told of is over.
+    /// What [`Event::Impaired`] told of is over.
     ImpairmentEnded {
         /// Whose link.
         client: ClientIndex,

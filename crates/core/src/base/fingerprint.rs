@@ -7,14 +7,14 @@
 //! | name | what | how |
 //! |---|---|---|
 //! | `Time` | an instant | from now on, never stays never |
-//! | [`due`] | an instant that only matters while it is to come | the same, the past as now |
-//! | [`since`] | an instant that is only compared with now | whether it is now |
-//! | [`published`] | when a message was published | left out, unless [`Matters::published`] |
+//! | [`future_only`] | an instant that only matters while it is to come | the same, the past as now |
+//! | [`compared_with_now`] | an instant that is only compared with now | whether it is now |
+//! | [`published`] | when a message was published | left out, unless [`FingerprintOptions::published`] |
 //! | [`attempt`] | how often something was sent | whether it was |
 //! | [`transmissions`] | the same, for the retry rule | left out, unless it counts them |
-//! | [`name`] | what only gives names | left out |
-//! | [`history`] | what only lost segments wake | left out, unless some may get lost |
-//! | `Connection`, [`copy`], `Stamp` | what is only compared for equality | by first sight |
+//! | [`name_only`] | what only gives names | left out |
+//! | [`loss_recovery`] | what only lost segments wake | left out, unless some may get lost |
+//! | `Connection`, [`copy`], `TimerGeneration` | what is only compared for equality | by first sight |
 //!
 //! To write too much makes two states differ that are alike and costs time; to write too little
 //! would be an error. So in doubt it is written.

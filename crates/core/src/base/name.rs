@@ -176,18 +176,18 @@ pub struct Transmission {
 }
 
 /// The mark that travels beside a message and its acknowledgements. Endpoints carry it and cannot
-/// read it: only observers, the network and the engine open it with [`Tag::parts`].
+/// read it: only observers, the network and the engine open it with [`MessageTag::message_id`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct MessageTag(MessageId);
 
-/// What a [`Tag`] says.
+/// What a [`MessageTag`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct MessageId {
     /// Who published.
     pub publisher: PublisherIndex,
     /// Which message of that stream, from 0.
     pub sequence: u32,
-    /// Which forwarding by the broker; 0 on the first hop. See [`Tag::forwarded`].
+    /// Which forwarding by the broker; 0 on the first hop. See [`MessageTag::forwarded`].
     #[serde(serialize_with = "fingerprint::copy")]
     pub copy: u32,
     /// The QoS the application published with.
@@ -246,7 +246,7 @@ impl MessageTag {
         Self(MessageId { published: now, ..self.0 })
     }
 
-    /// What the mark says; `None` for [`Tag::NONE`].
+    /// What the mark says; `None` for [`MessageTag::NONE`].
     #[must_use]
     pub const fn message_id(self) -> Option<MessageId> {
         if self.0.publisher.0 == u32::MAX { None } else { Some(self.0) }
@@ -254,7 +254,7 @@ impl MessageTag {
 }
 
 impl MessageId {
-    /// Set in [`Parts::copy`] when the broker sent a retained message in answer to a SUBSCRIBE.
+    /// Set in [`MessageId::copy`] when the broker sent a retained message in answer to a SUBSCRIBE.
     pub const RETAINED: u32 = 1 << 31;
 
     /// Whether this copy was sent because of a SUBSCRIBE, with RETAIN=1.
@@ -303,7 +303,7 @@ pub enum PacketSubject {
 }
 
 impl PacketName {
-    /// The counter that names this packet's draws; see [`super::draw::Key::draw`]. `purpose`
+    /// The counter that names this packet's draws; see [`super::draw::DrawKey::draw`]. `purpose`
     /// separates independent decisions about one packet, below 2^16.
     #[must_use]
     pub const fn draw_counter(&self, purpose: u16) -> [u32; 4] {

@@ -12,7 +12,7 @@ use super::qos::QoS;
 pub struct PacketMeta<'a> {
     /// What the packet is.
     pub name: PacketName,
-    /// The message it carries or acknowledges; [`Tag::NONE`] for control packets.
+    /// The message it carries or acknowledges; [`MessageTag::NONE`] for control packets.
     pub tag: MessageTag,
     /// The first byte: type and flags.
     pub first_byte: u8,

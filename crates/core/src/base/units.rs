@@ -205,7 +205,7 @@ pub fn parse_base_units(text: &str, quantity: Quantity) -> Result<u64, UnitError
     parse(text, quantity)
 }
 
-/// Writes what [`parse_smallest`] read: parses to the same value.
+/// Writes what [`parse_base_units`] read: parses to the same value.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "at most 10^12, far below 2^53")]
 pub fn write_base_units(value: u64, quantity: Quantity) -> String {

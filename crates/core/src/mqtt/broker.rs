@@ -52,7 +52,7 @@ pub struct Broker {
     shared_groups: SharedGroups,
     retained: BTreeMap<Arc<str>, RetainedMessage>,
     outbox: Outbox,
-    /// Where messages to `routed` go: a topic that comes again, as a publisher's does, is not
+    /// Where messages to `routed_topic` go: a topic that comes again, as a publisher's does, is not
     /// looked up again.
     // Follows from the rest.
     #[serde(skip)]

@@ -111,8 +111,8 @@ pub enum Output {
     Close {
         /// Which.
         connection: Connection,
-        /// Why: [`Close::Asked`], [`Close::KeepAlive`], [`Close::TakenOver`] or
-        /// [`Close::Protocol`].
+        /// Why: [`CloseReason::Asked`], [`CloseReason::KeepAlive`], [`CloseReason::TakenOver`] or
+        /// [`CloseReason::Protocol`].
         why: CloseReason,
     },
     /// The broker publishes a will: told before it is routed.

@@ -27,7 +27,7 @@ impl Packet {
         }
     }
 
-    /// The message that it carries or acknowledges; [`Tag::NONE`] for control packets.
+    /// The message that it carries or acknowledges; [`MessageTag::NONE`] for control packets.
     #[must_use]
     pub const fn tag(&self) -> MessageTag {
         match self {

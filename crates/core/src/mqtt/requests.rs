@@ -23,7 +23,7 @@ pub(crate) struct SubscriptionRequests {
     unsubscribes: Vec<(Arc<str>, RequestProgress)>,
     /// Sent and not yet answered; all wait equally long, so the first is the first to be repeated.
     pending: VecDeque<PendingRequest>,
-    /// Whether any filter is [`Progress::Due`].
+    /// Whether any filter is [`RequestProgress::Due`].
     has_due: bool,
     /// `None` where the transport loses nothing.
     // The same in all states of a trial.
@@ -187,7 +187,8 @@ impl SubscriptionRequests {
         self.pending.front().map_or(Time::NEVER, |pending| pending.resend_at)
     }
 
-    /// Whether [`Requests::ask`] would send something, given a connection and an id.
+    /// Whether [`SubscriptionRequests::send_due`] would send something, given a connection and an
+    /// id.
     pub(crate) fn can_send(&self) -> bool {
         self.has_due && self.pending.is_empty()
     }

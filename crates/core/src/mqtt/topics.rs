@@ -196,7 +196,7 @@ impl<K: Ord, T> FilterTree<K, T> {
         self.root.remove(filter.split('/'), key)
     }
 
-    /// Calls `visit` with the key and value of every filter that matches `topic`.
+    /// Calls `visit_matches` with the key and value of every filter that matches `topic`.
     ///
     /// The order depends on what is stored, never on when: at every level first `#`, then the
     /// level by name, then `+`; equal filters by key. Allocates nothing.

@@ -100,7 +100,7 @@ enum UnmodelledParts {
     Ignore,
 }
 
-/// Reads exactly one packet. Its tag is [`Tag::NONE`], its payload [`Payload::Bytes`].
+/// Reads exactly one packet. Its tag is [`MessageTag::NONE`], its payload [`Payload::Bytes`].
 ///
 /// # Errors
 /// If `bytes` are not exactly one well-formed packet of `version`, or one with parts that the
@@ -199,7 +199,8 @@ pub fn connect_version(frame: &[u8]) -> Result<Version, WireError> {
 /// stands for, and outside MQTT 3.1 whether a SUBSCRIBE or UNSUBSCRIBE is a repeat.
 ///
 /// # Errors
-/// Those of [`encode`] and [`decode`], [`WireError::Miscounted`] and [`WireError::Changed`].
+/// Those of [`encode`] and [`decode`], [`WireError::Miscounted`] and
+/// [`WireError::RoundTripMismatch`].
 pub fn round_trip(packet: &Packet, version: Version) -> Result<Packet, WireError> {
     let bytes = encode(packet, version)?;
     let counted = packet.encoded_len(version);

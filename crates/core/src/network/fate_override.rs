@@ -42,8 +42,8 @@ pub enum ForcedFate {
 /// # overrules(spare);
 /// ```
 pub trait FateOverride {
-    /// The fate of the packet `name` sent at `now`; `None` leaves it to the link. `plain` is when
-    /// it would arrive if nothing happened to it. Resets are never asked about.
+    /// The fate of the packet `name` sent at `now`; `None` leaves it to the link. `undisturbed` is
+    /// when it would arrive if nothing happened to it. Resets are never asked about.
     fn override_fate(
         &mut self,
         now: Time,

@@ -16,7 +16,7 @@ use crate::base::event::{Arrival, Fate, LossReason};
 use crate::base::name::{Direction, PacketKind, PacketName};
 use crate::base::time::{Span, Time};
 
-/// Separates the two blocks of draws about one packet; see [`PacketName::counter`].
+/// Separates the two blocks of draws about one packet; see [`PacketName::draw_counter`].
 const FIRST_DRAWS: u16 = 0;
 const SECOND_DRAWS: u16 = 1;
 /// Draws the key of the luck of all segments of a packet but the first sending of the first one.
@@ -99,8 +99,9 @@ impl LinkState {
     }
 
     /// Decides what becomes of a packet handed over at `now` in the direction of its name.
-    /// `origin` is the luck of its message's stream ([`origin`]), and none for a control packet;
-    /// `wire_bytes` is its length with the transport's headers. Calls come in order of time.
+    /// `publisher_key` is the luck of its message's stream ([`publisher_key`]), and none for a
+    /// control packet; `wire_bytes` is its length with the transport's headers. Calls come in order
+    /// of time.
     ///
     /// A reset may not be lost: it keeps clear of the line, of loss and of outages, and is only
     /// delayed.
@@ -115,7 +116,7 @@ impl LinkState {
         self.fate_with_override(&mut (), now, publisher_key, name, wire_bytes)
     }
 
-    /// As [`Self::fate`], but `overrule` has the last word. The packet still uses the line and
+    /// As [`Self::fate`], but `fate_override` has the last word. The packet still uses the line and
     /// steps the loss model, so that no other packet's fate shifts.
     #[inline]
     pub fn fate_with_override<O: FateOverride + ?Sized>(

@@ -3,7 +3,7 @@
 //! A link has two directions, and each is two things in a row:
 //!
 //! 1. the **line**, at its head: packets leave one after the other at `rate` and wait in a
-//!    `queue`; one too many is dropped ([`mod@line`]);
+//!    `queue`; one too many is dropped ([`mod@tx_queue`]);
 //! 2. the **way** behind it, where a packet may be lost ([`loss`]), delayed ([`jitter`]),
 //!    duplicated, or hurry ahead of others (reorder).
 //!
@@ -27,7 +27,7 @@
 //! what is on its way then still arrives. Streams ride on links too: [`mod@tcp`]. What packets
 //! cost a client in energy is its [`mod@radio`]'s.
 //! [`link::LinkState`] is the state of one link and the only door to all this; a
-//! [`overrule::Overrule`] puts single fates in place of what was drawn.
+//! [`fate_override::FateOverride`] puts single fates in place of what was drawn.
 
 pub mod fate_override;
 pub mod interval;

@@ -211,7 +211,7 @@ const fn to_f64(number: u64) -> f64 {
 pub struct RadioUse {
     /// How many radios.
     pub clients: u64,
-    /// The time they spent in each state, by [`State::ALL`], in seconds.
+    /// The time they spent in each state, by [`RadioState::ALL`], in seconds.
     pub seconds: [f64; RadioState::ALL.len()],
     /// The energy they used in each state, in joules.
     pub joules: [f64; RadioState::ALL.len()],

@@ -74,7 +74,7 @@ pub struct TcpContext<'a> {
     pub direction: Direction,
 }
 
-/// What [`Pipe::wake`] did.
+/// What [`TcpDirection::wake`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wakeup {
     /// Bytes on the wire that were sent again, all headers included.
@@ -252,7 +252,7 @@ impl<T> TcpDirection<T> {
 
     /// When [`Self::wake`] or [`Self::pop_arrived`] has something to do: the front item arrives, an
     /// acknowledgement comes while something is lost, a timer expires. [`Time::NEVER`] if nothing;
-    /// after [`Self::go_dark`] it may lie in the past, which means at once.
+    /// after [`Self::die_silently`] it may lie in the past, which means at once.
     #[must_use]
     #[inline]
     pub fn next_wake(&self) -> Time {
@@ -480,7 +480,7 @@ impl<T> StreamItem<T> {
     }
 }
 
-/// Where a number stands in a queue whose front has the number `first`.
+/// Where a number stands in a queue whose front has the number `first_unacked`.
 #[expect(clippy::cast_possible_truncation, reason = "what is in memory fits a usize")]
 const fn queue_index(first: u64, number: u64) -> usize {
     (number - first) as usize

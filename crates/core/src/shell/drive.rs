@@ -1,8 +1,8 @@
 //! The two loops: a client's and a broker's.
 //!
-//! Each has a task of its own for each of its connections; see [`attend`]. What tokio does for
-//! fairness, streams and channels that now and then say there is nothing, is turned off: what is
-//! there is taken, and a packet for which there is room is written. Instead each task lets the
+//! Each has a task of its own for each of its connections; see [`run_connection`]. What tokio does
+//! for fairness, streams and channels that now and then say there is nothing, is turned off: what
+//! is there is taken, and a packet for which there is room is written. Instead each task lets the
 //! others have their turns after every packet, request and connection.
 
 use std::cell::RefCell;

@@ -14,7 +14,7 @@ use crate::mqtt::wire::WireError;
 /// One connection as the shell sees it: whole packets, in the order of their sending.
 pub trait PacketTransport: 'static {
     /// The next packet that came. While too much waits to be sent nothing is read; what ends that
-    /// is [`Carrier::poll_flush`].
+    /// is [`PacketTransport::poll_flush`].
     ///
     /// # Errors
     /// If the connection is no more, or must not go on.
@@ -24,7 +24,8 @@ pub trait PacketTransport: 'static {
     ) -> Poll<Result<(Packet, Transmission), TransportClosed>>;
 
     /// Takes a packet to be sent, and writes it at once where there is room. What is left, and a
-    /// transport that fails, is for [`Carrier::poll_flush`]: whoever polled last is woken for it.
+    /// transport that fails, is for [`PacketTransport::poll_flush`]: whoever polled last is woken
+    /// for it.
     ///
     /// # Errors
     /// If the packet cannot be written, or the peer reads too slowly.
@@ -36,14 +37,14 @@ pub trait PacketTransport: 'static {
     /// If the transport failed. What had come before may still be received.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportClosed>>;
 
-    /// This side closes the connection; told once, before [`Carrier::poll_close`], and not at all
-    /// if the other side or the transport ended it.
+    /// This side closes the connection; told once, before [`PacketTransport::poll_close`], and not
+    /// at all if the other side or the transport ended it.
     fn on_local_close(&mut self, why: CloseReason);
 
     /// Closes after what was sent, as far as that still gets out.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// How long [`Carrier::poll_close`] may take before the connection is dropped as it is.
+    /// How long [`PacketTransport::poll_close`] may take before the connection is dropped as it is.
     fn close_timeout(&self) -> Span;
 }
 
@@ -59,7 +60,7 @@ pub enum TransportClosed {
     /// What came is no packet that may come here, or what was to be sent cannot be said.
     #[error("a packet {0}")]
     Malformed(#[from] WireError),
-    /// A packet is larger than [`Limits::max_packet`].
+    /// A packet is larger than [`TransportLimits::max_packet_size`].
     #[error("a packet of {bytes} bytes came, of {limit} at most")]
     TooLarge {
         /// Its length, fixed header included.
@@ -67,7 +68,7 @@ pub enum TransportClosed {
         /// The limit.
         limit: u32,
     },
-    /// More waits to be sent than [`Limits::close_above`] allows.
+    /// More waits to be sent than [`TransportLimits::close_above`] allows.
     #[error("{unsent} bytes wait for a peer that does not read them")]
     SlowReader {
         /// So many bytes.

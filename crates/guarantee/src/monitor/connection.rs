@@ -202,7 +202,7 @@ impl SessionMonitor {
         self.replaced_connection = Some(old);
     }
 
-    /// A connection closed at the broker; `current` if it was the client's newest.
+    /// A connection closed at the broker; `is_current` if it was the client's newest.
     pub(super) fn on_closed(
         &mut self,
         context: EventContext,

@@ -1,7 +1,7 @@
 //! The one way to an axis: its range is checked, and what is not within it has no place.
 //!
 //! plotters would draw what is beyond an axis at its end, and what is no number at zero, and hang
-//! on an endless range; so its elements take no numbers here, but [`Place`]s.
+//! on an endless range; so its elements take no numbers here, but [`AxisPosition`]s.
 
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 

@@ -218,9 +218,9 @@ pub(super) fn gutter(axis: &ChartAxis) -> i32 {
     numbers.iter().map(|place| SMALL.width(&axis.format_ext(place))).max().unwrap_or(0) + 80
 }
 
-/// The mesh of the vertical axis with its numbers, of which there are not more than `most`.
+/// The mesh of the vertical axis with its numbers, of which there are not more than `max_width`.
 ///
-/// This and [`horizontal`] stand in for plotters' `configure_mesh`, which lets numbers overlap and
+/// This and [`draw_x_axis`] stand in for plotters' `configure_mesh`, which lets numbers overlap and
 /// leave the picture, turns the vertical axis's title, and draws the lines of both axes or of none.
 pub(super) fn draw_y_axis(panel: &Panel, max_labels: usize) -> DrawResult {
     let (axis, ends) = (panel.as_coord_spec().y_spec(), panel.get_x_range());

@@ -21,7 +21,7 @@ pub(super) struct Host<E> {
     /// Whether a wake-up never comes too early: an explorer would take what it does not change for
     /// something that happened.
     has_exact_wakeups: bool,
-    /// With [`Self::is_exact`]: the wake-ups in the queue that are stale.
+    /// With [`Self::has_exact_wakeups`]: the wake-ups in the queue that are stale.
     // What is stale is left out of the queue too.
     #[serde(skip)]
     stale_wakeups: Vec<Time>,

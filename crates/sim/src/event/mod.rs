@@ -29,11 +29,12 @@
 //!
 //! # Connections over TCP
 //! A client has its connection when the handshake is done, the broker when CONNECT arrives. Each
-//! direction is a [`Pipe`](qoslab_core::network::tcp::Pipe): nothing is lost or overtaken there, and what
-//! is lost on the link comes later. Only the end of a connection loses what is under way on it,
-//! told as [`Event::Unread`](qoslab_core::base::event::Event::Unread). An end that closes tells the other
-//! after all that it sent; one that crashes or gives up may not, and then what reaches it is
-//! answered by a reset, unless the connection is dark: dead without anybody's being told.
+//! direction is a [`Pipe`](qoslab_core::network::tcp::Pipe): nothing is lost or overtaken there,
+//! and what is lost on the link comes later. Only the end of a connection loses what is under way
+//! on it, told as [`Event::Discarded`](qoslab_core::base::event::Event::Unread). An end that closes
+//! tells the other after all that it sent; one that crashes or gives up may not, and then what
+//! reaches it is answered by a reset, unless the connection is dark: dead without anybody's being
+//! told.
 //!
 //! # Crashes
 //! A crash takes a node's connections and timers, and of its state all that its storage does not
@@ -90,8 +91,8 @@ pub struct Options<'a, R = ()> {
 
 /// Sees packets as values, for who wants their bytes: observers are told plain facts.
 pub trait PacketTap: fmt::Debug {
-    /// A packet that is about to be told as [`Sent`](qoslab_core::base::event::Event::Sent). Resets are
-    /// no packets of MQTT's, and do not come.
+    /// A packet that is about to be told as [`Sent`](qoslab_core::base::event::Event::Sent). Resets
+    /// are no packets of MQTT's, and do not come.
     fn packet_sent(&self, packet: &Packet);
 }
 

@@ -61,7 +61,7 @@ pub(super) enum QueuedEvent {
 pub(super) struct EventQueue {
     runs: [VecDeque<u128>; RUNS],
     heap: BinaryHeap<Reverse<u128>>,
-    /// The first entry of each run and, last, of the heap; [`NONE`] where there is none.
+    /// The first entry of each run and, last, of the heap; [`NO_ENTRY`] where there is none.
     fronts: [u128; RUNS + 1],
     /// The last entry of each run; 0 where there is none.
     backs: [u128; RUNS],
@@ -78,7 +78,8 @@ const TIME_BITS: u32 = 62;
 const INSERTION_BITS: u32 = 34;
 const NUMBER_BITS: u32 = 28;
 
-/// The highest number that a [`Happening`] can carry: so many packets under way, streams, clients.
+/// The highest number that a [`QueuedEvent`] can carry: so many packets under way, streams,
+/// clients.
 pub(super) const MAX_NUMBER: usize = (1 << NUMBER_BITS) - 1;
 
 impl Default for EventQueue {

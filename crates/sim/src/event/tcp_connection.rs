@@ -126,7 +126,7 @@ impl TcpConnection {
     }
 }
 
-/// The place of a direction in [`Stream::pipes`].
+/// The place of a direction in [`TcpConnection::directions`].
 pub(super) const fn direction_index(direction: Direction) -> usize {
     match direction {
         Direction::Up => 0,

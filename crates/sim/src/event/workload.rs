@@ -36,7 +36,7 @@ struct PublisherState {
     sequence: u32,
     /// The time of that message.
     next_time: Time,
-    /// How many of [`StreamSetup::only`] are below that message.
+    /// How many of [`PublisherSetup::only_sequences`] are below that message.
     only_passed: usize,
 }
 

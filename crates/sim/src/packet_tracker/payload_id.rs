@@ -10,8 +10,8 @@ pub const PAYLOAD_ID_LEN: usize = 12;
 /// What a mark begins with.
 const MAGIC: [u8; 2] = [0xA5, 0x7D];
 
-/// A payload of `len` bytes, or of [`MARK_LEN`] if that is more: a mark and then zeros. Without a
-/// mark for [`Tag::NONE`].
+/// A payload of `len` bytes, or of [`PAYLOAD_ID_LEN`] if that is more: a mark and then zeros.
+/// Without a mark for [`MessageTag::NONE`].
 #[must_use]
 pub fn payload_with_id(tag: MessageTag, len: u32) -> Vec<u8> {
     let len = usize::try_from(len).unwrap_or(usize::MAX).max(PAYLOAD_ID_LEN);

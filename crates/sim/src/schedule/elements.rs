@@ -43,7 +43,7 @@ impl Setup {
         pieces
     }
 
-    /// One of its [`Setup::pieces`] in words.
+    /// One of its [`Setup::elements`] in words.
     #[must_use]
     pub fn element_text(&self, element: ScheduleElement) -> String {
         let name = |client: ClientIndex| &self.clients[client.index()].name;
@@ -77,7 +77,7 @@ impl Setup {
         }
     }
 
-    /// The same setup with only these of its [`Setup::pieces`].
+    /// The same setup with only these of its [`Setup::elements`].
     #[must_use]
     pub fn with_elements(&self, kept: &BTreeSet<ScheduleElement>) -> Self {
         let mut setup = self.clone();
@@ -132,7 +132,7 @@ impl Setup {
     }
 
     /// The same setup with all times of faults, fates, outages, messages and pauses rounded to a
-    /// multiple of `to`, lengths to one at least.
+    /// multiple of `step`, lengths to one at least.
     #[must_use]
     pub fn with_rounded_times(&self, step: Span) -> Self {
         let rounded = |span: Span| {

@@ -82,8 +82,8 @@ pub struct SutRun<O> {
 /// Runs a trial with products in some of its parts.
 ///
 /// # Panics
-/// On a bug in qoslab. What products do is told as [`Mishap`]s; only code that never gives control
-/// back keeps this from returning.
+/// On a bug in qoslab. What products do is told as [`SutError`]s; only code that never gives
+/// control back keeps this from returning.
 pub fn run_with_sut<O: Observer + 'static>(
     trial: &Trial,
     factories: &NodeFactories,
@@ -148,7 +148,8 @@ fn simulate(
     (summary, errors)
 }
 
-/// The turmoil engine with a cast of products. What they do amiss is told by [`perform`] alone.
+/// The turmoil engine with a cast of products. What they do amiss is told by [`run_with_sut`]
+/// alone.
 impl Engine for NodeFactories {
     fn run<O: Observer + 'static>(
         &self,

@@ -25,7 +25,7 @@ const MAX_SEEDS: u32 = 10;
 /// All simulated values of a field together have at most so many events, roughly: some ten
 /// seconds of one core.
 const MAX_EVENTS: u64 = 60_000_000;
-/// The steps down and up to which a simulation goes: those of [`steps`], and the halvings.
+/// The steps down and up to which a simulation goes: those of [`search_steps`], and the halvings.
 const SIMULATED_VALUES: u64 = 12;
 
 /// A published QoS, with the granted one where that is an axis.
@@ -201,8 +201,8 @@ fn search_steps(means: SearchMethod, own: f64) -> (Vec<f64>, Vec<f64>, usize) {
     }
 }
 
-/// The nearest changes of what `ask` says, which is `None` where it does not know; `None` if it
-/// does not even know the choice at the own value.
+/// The nearest changes of what `choice_at` says, which is `None` where it does not know; `None` if
+/// it does not even know the choice at the own value.
 fn find_crossovers_along(
     loss: &LinkLoss,
     means: SearchMethod,

@@ -23,7 +23,7 @@ impl LossPattern {
     }
 }
 
-/// Runs `story` once for every pattern of losses, and hands each outcome and its weight on.
+/// Runs `simulate` once for every pattern of losses, and hands each outcome and its weight on.
 fn every_pattern<T>(simulate: impl Fn(&mut LossPattern) -> T, mut each: impl FnMut(f64, T)) {
     let mut lost = Vec::new();
     loop {

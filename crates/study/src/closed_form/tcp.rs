@@ -59,7 +59,7 @@ pub struct TcpHopModel {
     pub delay: f64,
 }
 
-/// What theory expects of a message published at a random time over a [`Stream`].
+/// What theory expects of a message published at a random time over a [`TcpHopModel`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TcpHopExpectation {
     /// The probability that a QoS 0 message is delivered, without an offline queue.

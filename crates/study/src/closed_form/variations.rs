@@ -147,7 +147,7 @@ pub fn publish_bytes(topic_bytes: u32, payload_bytes: u32, qos: QoS, v5: bool) -
 }
 
 /// QoS 2 over datagrams that overtake each other: how many messages are delivered more than once,
-/// with no loss, one message at a time on one hop, a delay uniform from 0 to `longest_delay` each
+/// with no loss, one message at a time on one hop, a delay uniform from 0 to `max_delay` each
 /// way and a timer of one second.
 ///
 /// After PUBCOMP a PUBLISH with the same id is a new message [MQTT-4.3.3-12], so a late repeat is

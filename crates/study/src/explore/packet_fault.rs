@@ -171,7 +171,7 @@ impl PacketFault {
 }
 
 impl InjectedFault {
-    /// As a fault of a trial. `late`: by how much a packet that is held back is late.
+    /// As a fault of a trial. `delay`: by how much a packet that is held back is late.
     #[must_use]
     pub fn to_fault_setup(&self, menu: &FaultOptions, nth: usize, delay: Span) -> FaultSetup {
         let PacketName { client, direction: way, .. } = self.packet;

@@ -196,7 +196,7 @@ impl Search<'_> {
 
     // ---- the order of a level ----
 
-    /// The next schedules of a level, from `place` on. First come those with one fault more than a
+    /// The next schedules of a level, from `cursor` on. First come those with one fault more than a
     /// schedule of the level before, then those with a packet more that counts for two.
     fn next_chunk(
         &self,

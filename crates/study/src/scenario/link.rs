@@ -195,7 +195,7 @@ fn lossless_link(delay: Span) -> LinkSettings {
     LinkSettings::datagram(way.clone(), way)
 }
 
-/// Overrides in `way` what `own` names.
+/// Overrides in `direction` what `fields` names.
 fn apply_direction(
     own: &DirectionTable,
     direction: &mut DirectionSettings,

@@ -1,5 +1,5 @@
-//! From bytes to a [`File`]: finding scenarios, refusing what is none, and telling all misspelt
-//! fields and malformed values at once.
+//! From bytes to a [`ScenarioFile`]: finding scenarios, refusing what is none, and telling all
+//! misspelt fields and malformed values at once.
 //!
 //! Serde stops at the first error. So a value that is refused is told, replaced or taken out of
 //! the parsed tables, and the file is read again, until it passes.

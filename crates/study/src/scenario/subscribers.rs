@@ -24,7 +24,7 @@ pub(super) struct SubscriberGroup {
 }
 
 impl SubscriberGroups {
-    /// Groups the subscriptions; `weigh` is summed over the clients of each group.
+    /// Groups the subscriptions; `client_weight` is summed over the clients of each group.
     pub(super) fn new(setup: &Setup, client_weight: impl Fn(&ClientSetup) -> f64) -> Self {
         let mut positions: BTreeMap<(&str, QoS), usize> = BTreeMap::new();
         let mut audience = Self { tree: FilterTree::new(), groups: Vec::new() };

@@ -89,7 +89,7 @@ pub(super) trait TextValue: Sized {
     fn to_text(&self) -> String;
 }
 
-/// Reads a [`Text`]; a number says that its unit is missing.
+/// Reads a [`TextValue`]; a number says that its unit is missing.
 pub(super) struct TextVisitor<T>(std::marker::PhantomData<T>);
 
 impl<T> Default for TextVisitor<T> {
@@ -125,7 +125,7 @@ fn missing_unit_problem<T: TextValue>(number: &str) -> Problem {
     }
 }
 
-/// Gives a [`Text`] its place in TOML and in the schema.
+/// Gives a [`TextValue`] its place in TOML and in the schema.
 macro_rules! impl_text_value {
     ($type:ty) => {
         impl<'de> Deserialize<'de> for $type {
@@ -160,7 +160,7 @@ pub(super) use impl_text_value;
 /// The keyword of the schema that names a number's unit.
 pub(super) const UNIT_KEYWORD: &str = "x-unit";
 
-/// The schema of a [`Text`].
+/// The schema of a [`TextValue`].
 pub(super) fn text_schema<T: TextValue>() -> Schema {
     let mut schema =
         json_schema!({ "type": "string", "pattern": T::PATTERN, "description": T::EXPECTED });

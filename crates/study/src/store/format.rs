@@ -95,7 +95,8 @@ impl Header {
     }
 }
 
-/// Adds a record to `bytes`, which begin `at` this place of the file without those that are there.
+/// Adds a record to `bytes`, which begin `offset` this place of the file without those that are
+/// there.
 pub(super) fn append_frame(at: u64, payload: &[u8], bytes: &mut Vec<u8>) -> RecordLocation {
     let length = u32::try_from(payload.len()).expect("a record is far below 4 GB").to_le_bytes();
     bytes.extend(length);
@@ -148,7 +149,7 @@ pub(super) fn read_contents(
     }))
 }
 
-/// The payload of the record at `at`; `None` at the end and where the file was cut off.
+/// The payload of the record at `offset`; `None` at the end and where the file was cut off.
 fn next_payload(
     path: &Path,
     from: &mut impl Read,

@@ -156,7 +156,7 @@ impl Broker {
     /// Hands a message to every session with a matching subscription [MQTT-3.3.5-1]: one copy, at
     /// the highest QoS granted among its matching filters. `publisher` is the session it came
     /// from. What may not be published goes nowhere, and before 5.0 its sender is not told
-    /// (MQTT 3.1.1, section 3.3.5.2). What `is_promised` is queued at any length.
+    /// (MQTT 3.1.1, section 3.3.5.2). What `is_accepted` is queued at any length.
     pub(super) fn route(
         &mut self,
         now: Time,

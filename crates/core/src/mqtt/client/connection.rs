@@ -260,7 +260,7 @@ impl Client {
         }
     }
 
-    /// When [`Client::watch_connection`] has something to do.
+    /// When [`Client::check_connection_timers`] has something to do.
     pub(super) fn next_connection_timeout(&self) -> Time {
         match self.connection_state {
             ConnectionState::Disconnected => Time::NEVER,

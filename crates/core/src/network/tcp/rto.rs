@@ -49,7 +49,7 @@ impl Rto {
         self.doublings = self.doublings.saturating_add(1);
     }
 
-    /// How long to wait now; never less than `least`.
+    /// How long to wait now; never less than `min`.
     pub(super) fn timeout(&self, min: Span) -> Span {
         let plain = self
             .srtt_and_variation

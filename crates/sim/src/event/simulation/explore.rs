@@ -30,7 +30,7 @@ where
     O: Observer + Serialize,
     R: FateOverride,
 {
-    /// Runs until the end, or until `between` has seen enough; it is asked before each happening
+    /// Runs until the end, or until `at_pause` has seen enough; it is asked before each happening
     /// once every packet was sent that a fault waits for.
     pub(in crate::event) fn explore(
         mut self,

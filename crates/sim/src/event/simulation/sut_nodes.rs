@@ -1,7 +1,7 @@
 //! Nodes under test: products that we did not write, and that write bytes.
 //!
-//! A [`Witness`] finds out what their packets are called. What they do that has no place in a
-//! trial, such as to panic or to send what is no packet, is a [`Mishap`].
+//! A [`PacketTracker`] finds out what their packets are called. What they do that has no place in a
+//! trial, such as to panic or to send what is no packet, is a [`SutError`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
