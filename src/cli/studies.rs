@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use clap::builder::{BoolValueParser, TypedValueParser};
 
 use super::files::{PendingFile, writable_folder};
 use super::github::GitHub;
@@ -15,7 +16,6 @@ use crate::base::units::format_count;
 use crate::report::charts::{ChartOptions, charts};
 use crate::report::choice::Decision;
 use crate::report::page::{self, Page};
-use crate::report::png::png;
 use crate::report::{columns, failure, json, number, table};
 use crate::sim::EngineKind;
 use crate::study::baseline::BaselineComparison;
@@ -35,9 +35,19 @@ const MAX_FAILED_CELLS: usize = 3;
 /// What is drawn of a study.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct DrawOptions {
-    /// Write each chart as PNG too
-    #[arg(long, help_heading = "Output")]
+    /// Write each chart as PNG too (needs a build with `--features png`)
+    #[arg(long, value_parser = png_flag(), help_heading = "Output")]
     pub png: bool,
+}
+
+/// The flag `--png`. A program without the feature says how to get it.
+fn png_flag() -> impl TypedValueParser<Value = bool> {
+    BoolValueParser::new().try_map(|wanted| {
+        if wanted && !cfg!(feature = "png") {
+            return Err("this program was built without it: build it with `--features png`");
+        }
+        Ok(wanted)
+    })
 }
 
 /// What the report of a study shows.
@@ -79,9 +89,10 @@ impl<'a> StudyReport<'a> {
         writable_folder(&folder.join("charts"))?;
         for chart in &charts {
             write(&format!("charts/{}.svg", chart.id), chart.svg.as_bytes())?;
+            #[cfg(feature = "png")]
             if drawing.png {
-                let picture =
-                    png(&chart.svg).with_context(|| format!("failed to draw {}", chart.id))?;
+                let picture = crate::report::png::png(&chart.svg)
+                    .with_context(|| format!("failed to draw {}", chart.id))?;
                 write(&format!("charts/{}.png", chart.id), &picture)?;
             }
         }

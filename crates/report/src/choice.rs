@@ -1,10 +1,12 @@
 //! A choice in words: the answer first, then why, how sure it is, where it would flip, and what
 //! no QoS gives.
 
+#[cfg(feature = "files")]
 mod decision_json;
 mod decision_text;
 mod explanations;
 
+#[cfg(feature = "files")]
 pub use decision_json::json;
 
 use super::escape;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+#[cfg(feature = "html")]
 use super::chart::{self, ChartText};
 use super::escape;
 use qoslab_core::base::name::{ClientIndex, Node, PublisherIndex};
@@ -182,6 +183,7 @@ impl Ladder {
 }
 
 /// The ladder as a picture: one `<svg>` element.
+#[cfg(feature = "html")]
 #[must_use]
 pub fn svg(ladder: &Ladder) -> String {
     let below = "Time runs downwards, not to scale; broken lines stand for time without events.";

@@ -6,34 +6,43 @@
 
 pub mod annotations;
 pub mod assumptions;
+#[cfg(feature = "files")]
 pub mod capture;
+#[cfg(feature = "html")]
 pub mod chart;
+#[cfg(feature = "html")]
 pub mod charts;
 pub mod choice;
+#[cfg(feature = "files")]
 pub mod columns;
 pub mod commands;
 pub mod comparison;
 pub mod describe;
 pub mod effects;
 pub mod escape;
+#[cfg(feature = "files")]
 pub mod events;
 pub mod explore;
 pub mod failure;
+#[cfg(feature = "files")]
 pub mod json;
+#[cfg(feature = "files")]
 pub mod junit;
 pub mod labels;
 pub mod ladder;
 pub mod markdown;
 pub mod minimal_failure;
 pub mod number;
+#[cfg(feature = "html")]
 pub mod page;
 #[cfg(feature = "parquet")]
 pub mod parquet;
+#[cfg(feature = "png")]
 pub mod png;
 pub mod point_summary;
 pub mod style;
 pub mod summary;
 pub mod table;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "files", feature = "html"))]
 mod tests;

@@ -12,7 +12,6 @@ use crate::chart::font::{Weight, width};
 use crate::chart::lines::{ChartLine, LinePanel, LinePoint, PlotValue, draw};
 use crate::chart::{Chart, ChartText, palette};
 use crate::columns;
-use crate::png::png;
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Span;
 use qoslab_guarantee::metrics::BytesByPurpose;
@@ -328,8 +327,11 @@ fn a_title_says_the_finding() {
     assert!(title.ends_with("; QoS 1 and 2 lose none of 60"), "{title}");
 }
 
+#[cfg(feature = "png")]
 #[test]
 fn a_chart_becomes_a_png_of_twice_its_size() {
+    use crate::png::png;
+
     let charts = charts(&study(&[0, 30], &[1]), &ChartOptions::default());
     let bytes = png(&find_chart(&charts, "delivered").svg).unwrap();
     let pixels = resvg::tiny_skia::Pixmap::decode_png(&bytes).unwrap();

@@ -1,11 +1,11 @@
-//! Every product through every scenario of `scenarios/` that it can be tested by, in each place
-//! that it can have there; qoslab's own endpoints have the others. What comes of it is the tables
-//! of `docs/products.md`: write them anew with `QOSLAB_UPDATE=1 cargo test -p qoslab-products`.
-//! What held there must hold, and what broke must break. How often it does is not compared, for
-//! some products have luck of their own.
+//! Every implementation through every scenario of `scenarios/` that it can be tested by, in each
+//! place that it can have there; qoslab's own endpoints have the others. What comes of it is the
+//! tables of `docs/interop.md`: write them anew with `QOSLAB_UPDATE=1 cargo test -p
+//! qoslab-interop`. What held there must hold, and what broke must break. How often it does is not
+//! compared, for some implementations have luck of their own.
 //!
 //! To see what is behind a cell, with the story of the first failure of each kind and its ladder:
-//! `QOSLAB_SHOW="00-cuts app" cargo test -p qoslab-products mqrstt -- --nocapture`.
+//! `QOSLAB_SHOW="00-cuts app" cargo test -p qoslab-interop mqrstt -- --nocapture`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -19,9 +19,9 @@ use qoslab::report::labels;
 use qoslab::sim::sut_error::SutErrorKind;
 use qoslab::study::result::Verdict;
 use qoslab::testing::{Harness, HarnessReport};
-use qoslab_products::{IMPLEMENTATIONS, Implementation, Role};
+use qoslab_interop::{IMPLEMENTATIONS, Implementation, Role};
 
-/// A scenario, and what of it a product can be asked.
+/// A scenario, and what of it an implementation can be asked.
 struct ScenarioCase {
     name: &'static str,
     roles: &'static [&'static str],
@@ -101,37 +101,41 @@ fn every_scenario_is_in_the_tables() {
     assert_eq!(files, SCENARIOS.map(|scenario| format!("{}.toml", scenario.name)));
 }
 
-/// Runs a product in all versions and places through all that fits it, and holds its table to what
-/// came of that; or shows what was asked for.
+/// Runs an implementation in all versions and places through all that fits it, and holds its table
+/// to what came of that; or shows what was asked for.
 fn test_in_every_scenario(name: &str) {
     let shown = std::env::var("QOSLAB_SHOW").ok();
-    let products = IMPLEMENTATIONS.iter().filter(|product| product.name == name);
-    let columns: Vec<(&Implementation, &str)> =
-        products.flat_map(|product| roles(product).iter().map(move |it| (product, *it))).collect();
+    let implementations =
+        IMPLEMENTATIONS.iter().filter(|implementation| implementation.name == name);
+    let columns: Vec<(&Implementation, &str)> = implementations
+        .flat_map(|implementation| {
+            roles(implementation).iter().map(move |it| (implementation, *it))
+        })
+        .collect();
     let mut table = table_head(&columns);
     for scenario in &SCENARIOS {
-        let cells = columns.iter().map(|(product, place)| {
+        let cells = columns.iter().map(|(implementation, place)| {
             let is_fit = scenario.roles.contains(place)
-                && (!scenario.only_v5 || product.mqtt_version == "5.0");
+                && (!scenario.only_v5 || implementation.mqtt_version == "5.0");
             let trial = format!("{} {place}", scenario.name);
             match &shown {
                 _ if !is_fit => String::new(),
                 None => {
-                    let tested = run(product, scenario, place);
+                    let tested = run(implementation, scenario, place);
                     let unsteady = tested.nondeterministic_trials().count();
                     if unsteady > 0 {
                         println!(
                             "{name} in {}, {trial}: {unsteady} not the same twice",
-                            product.mqtt_version
+                            implementation.mqtt_version
                         );
                     }
                     table_cell(&tested)
                 }
                 Some(wanted) if trial.starts_with(wanted) => {
-                    let tested = run(product, scenario, place).with_shrunk_failures();
+                    let tested = run(implementation, scenario, place).with_shrunk_failures();
                     println!(
                         "{name} in {}, {trial}: {}\n{tested}",
-                        product.mqtt_version,
+                        implementation.mqtt_version,
                         table_cell(&tested)
                     );
                     String::new()
@@ -149,22 +153,23 @@ fn test_in_every_scenario(name: &str) {
     }
 }
 
-const fn roles(product: &Implementation) -> &'static [&'static str] {
-    match product.role {
+const fn roles(implementation: &Implementation) -> &'static [&'static str] {
+    match implementation.role {
         Role::Client => CLIENT_ROLES,
         Role::Broker => &[BROKER],
     }
 }
 
-fn run(product: &Implementation, scenario: &ScenarioCase, role: &str) -> HarnessReport {
+fn run(implementation: &Implementation, scenario: &ScenarioCase, role: &str) -> HarnessReport {
     let folder = env!("CARGO_MANIFEST_DIR");
     let test = Harness::load(format!("{folder}/scenarios/{}.toml", scenario.name));
-    product.install(test, role).run()
+    implementation.install(test, role).run()
 }
 
 fn table_head(columns: &[(&Implementation, &str)]) -> String {
-    let titles =
-        columns.iter().map(|(product, place)| format!("{place}, {}", product.mqtt_version));
+    let titles = columns
+        .iter()
+        .map(|(implementation, place)| format!("{place}, {}", implementation.mqtt_version));
     let titles = titles.collect::<Vec<_>>().join(" | ");
     format!("| scenario | {titles} |\n|---|{}\n", "---|".repeat(columns.len()))
 }
@@ -231,11 +236,11 @@ const TABLE_END: &str = "<!-- to here -->";
 /// One test at a time writes to the page.
 static PAGE_LOCK: Mutex<()> = Mutex::new(());
 
-/// Holds a product's table to what was found, or writes it.
+/// Holds an implementation's table to what was found, or writes it.
 fn check_table(name: &str, table: &str) {
-    let begin = format!("<!-- {name}: written by products/tests/products.rs -->\n");
+    let begin = format!("<!-- {name}: written by interop/tests/implementations.rs -->\n");
     let _alone = PAGE_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/products.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/interop.md");
     let page = fs::read_to_string(&path).unwrap();
     let (before, rest) = page.split_once(&begin).unwrap();
     let (written, after) = rest.split_once(TABLE_END).unwrap();
@@ -245,7 +250,7 @@ fn check_table(name: &str, table: &str) {
         assert_eq!(
             without_counts(written),
             without_counts(table),
-            "docs/products.md says otherwise: look with QOSLAB_SHOW, write with QOSLAB_UPDATE=1\n\
+            "docs/interop.md says otherwise: look with QOSLAB_SHOW, write with QOSLAB_UPDATE=1\n\
              {table}"
         );
     }
