@@ -2,8 +2,7 @@
 
 use std::sync::LazyLock;
 
-use skrifa::instance::{LocationRef, Size};
-use skrifa::{FontRef, MetadataProvider};
+use ttf_parser::Face;
 
 use crate::escape;
 
@@ -28,33 +27,40 @@ pub enum Weight {
 #[must_use]
 pub fn width(text: &str, size: f64, weight: Weight) -> f64 {
     let face = face_of(weight);
-    let metrics = face.glyph_metrics(Size::new(1.0), LocationRef::default());
-    let letters = face.charmap();
-    let advance = |char: char| {
-        let glyph = letters.map(char)?;
-        metrics.advance_width(glyph).map(f64::from)
-    };
+    let advance = |char: char| face.glyph_hor_advance(face.glyph_index(char)?);
+    let advance = |char: char| advance(char).map(|units| em_share(units, face.units_per_em()));
     text.chars().map(|char| advance(char).unwrap_or(1.0)).sum::<f64>() * size
 }
 
 /// How high a line of text is, from its highest to its lowest letters, in the unit of `size`.
 #[must_use]
 pub fn height(size: f64, weight: Weight) -> f64 {
-    let metrics = face_of(weight).metrics(Size::new(1.0), LocationRef::default());
-    f64::from(metrics.ascent - metrics.descent) * size
+    let face = face_of(weight);
+    let scale = 1.0 / f32::from(face.units_per_em());
+    f64::from(f32::from(face.ascender()) * scale - f32::from(face.descender()) * scale) * size
 }
 
-fn face_of(weight: Weight) -> &'static FontRef<'static> {
-    static REGULAR_FACE: LazyLock<FontRef<'static>> = LazyLock::new(|| parse_face(REGULAR));
-    static SEMIBOLD_FACE: LazyLock<FontRef<'static>> = LazyLock::new(|| parse_face(SEMIBOLD));
+/// Font units as a share of the font's size: in 65,536ths, by a factor that is rounded first, as
+/// FreeType scales widths (FT_MulDiv in ftadvanc.c).
+fn em_share(units: u16, units_per_em: u16) -> f64 {
+    let units_per_em = i64::from(units_per_em);
+    let factor = ((64 << 16) + units_per_em / 2) / units_per_em;
+    let share = (i64::from(units) * factor + 32) / 64;
+    // At most 2^16 units times 2^22 divided by 2^6: exact in 53 bits.
+    share as f64 / 65_536.0
+}
+
+fn face_of(weight: Weight) -> &'static Face<'static> {
+    static REGULAR_FACE: LazyLock<Face<'static>> = LazyLock::new(|| parse_face(REGULAR));
+    static SEMIBOLD_FACE: LazyLock<Face<'static>> = LazyLock::new(|| parse_face(SEMIBOLD));
     match weight {
         Weight::Regular => &REGULAR_FACE,
         Weight::Semibold => &SEMIBOLD_FACE,
     }
 }
 
-fn parse_face(bytes: &'static [u8]) -> FontRef<'static> {
-    FontRef::new(bytes).expect("the font of this repository can be read")
+fn parse_face(bytes: &'static [u8]) -> Face<'static> {
+    Face::parse(bytes, 0).expect("the font of this repository can be read")
 }
 
 /// The text, or as much of its beginning as fits before an ellipsis; control characters are
@@ -105,9 +111,9 @@ mod tests {
     #[test]
     fn the_font_has_every_letter_that_charts_use() {
         for (bytes, name) in [(REGULAR, "regular"), (SEMIBOLD, "semibold")] {
-            let letters = parse_face(bytes).charmap();
+            let face = parse_face(bytes);
             for char in (' '..='~').chain("±µ×–≥≤·…°²∞→".chars()) {
-                assert!(letters.map(char).is_some(), "{name} has no {char}");
+                assert!(face.glyph_index(char).is_some(), "{name} has no {char}");
             }
         }
     }
