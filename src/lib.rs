@@ -3,15 +3,15 @@
 //! It simulates brokers, clients and the network between them in virtual time, lets the network
 //! lose, delay, duplicate and reorder packets, checks the at-most-once, at-least-once and
 //! exactly-once promises, and counts packets, bytes and time for each QoS. Most people use the
-//! command `qoslab`; this is the library behind it.
+//! command `qoslab`; this is the library behind it, all of it under one name.
 //!
 //! # Ten lines
 //! ```
 //! use std::sync::atomic::AtomicBool;
 //!
-//! use qoslab::sim::EventEngine;
 //! use qoslab::scenario::Scenario;
-//! use qoslab::study::judge::judge_trial;
+//! use qoslab::sim::EventEngine;
+//! use qoslab::study::judge_trial::judge_trial;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let text = include_str!("../scenarios/lossy-uplink.toml");
@@ -27,42 +27,38 @@
 //! ```
 //!
 //! # The map
-//! A floor uses only the floors below it.
+//! Each layer is a crate and depends only on those below it; this one has the command ([`cli`]) and
+//! gives the others under one name. Depend on the small one that you need.
 //!
-//! | floor | what happens there |
-//! |---|---|
-//! | [`cli`] | arguments, progress, exit codes, files |
-//! | [`testing`] | products that others wrote, in a scenario's places, from a `#[test]` |
-//! | [`report`] | numbers to people: tables, charts, pages, CSV, JSON, Markdown, `JUnit` |
-//! | [`study`] | many trials in parallel, with results in a fixed order |
-//! | [`engine`] | one trial in virtual time: one queue of what is to happen, or simulated hosts |
-//! | [`scenario`] | the file: what it may say, what is wrong with it, which trials it stands for |
-//! | [`guarantee`] | who is owed what, what came, whose fault it was |
-//! | [`network`] | what a link does to a packet |
-//! | [`mqtt`] | clients and brokers without sockets, clocks or luck |
-//! | [`base`] | time, units, names, draws, events |
+//! | crate | here | what it holds |
+//! |---|---|---|
+//! | `qoslab-testing` | `testing` | your client or broker in a scenario, from a `#[test]` |
+//! | `qoslab-report` | [`report`] | numbers to people: tables, ladders, charts, pages, files |
+//! | `qoslab-study` | [`study`], [`scenario`] | scenario files; many trials: run, sweep, choose, explore |
+//! | `qoslab-sim` | [`sim`] | one trial in virtual time: the engines |
+//! | `qoslab-guarantee` | [`guarantee`] | who is owed what, what arrived, which component is at fault |
+//! | `qoslab-core` | [`base`], [`mqtt`], [`network`], `shell` | time, names, draws; MQTT endpoints; links |
 //!
-//! Two rooms stand beside the stairs. [`closed_form`] is what theory says, and the tests hold the
-//! engine to it. [`shell`] puts the endpoints of [`mqtt`] on tokio's streams and datagrams. The
-//! heart is in two files, `mqtt/outbound.rs` and `mqtt/inbound.rs`: the two halves of a hop,
-//! written once, used by client and broker.
+//! The heart is in two files, `mqtt/outbound.rs` and `mqtt/inbound.rs` of `qoslab-core`: the two
+//! halves of a hop, written once, used by client and broker.
 //!
 //! # The way of a trial
-//! A file becomes a [`scenario::Scenario`], its points become [`scenario::trial::Trial`]s, an
-//! [`engine::Engine`] plays one and tells an [`base::event::Observer`] of each event,
-//! [`guarantee::watch::FirstPassObserver`] keeps the books, and [`study::judge::judge_trial`] turns
-//! them into a [`guarantee::verdict::Outcome`]. Where a promise was broken the trial runs a second
-//! time, the same to the last event, and only the messages concerned are recorded.
+//! A file becomes a [`scenario::Scenario`], its points become [`sim::trial::Trial`]s. An
+//! [`sim::Engine`] runs one and notifies a [`base::event::Observer`] of each event;
+//! [`guarantee::first_pass::FirstPassObserver`] records what was owed and what arrived, and
+//! [`study::judge_trial::judge_trial`] turns that into a [`guarantee::verdict::Outcome`]. Where a
+//! promise was broken the trial runs a second time, the same to the last event, and the messages
+//! concerned are recorded.
 //!
-//! What luck decided in a trial can be written down ([`engine::write_down`]): the same trial
-//! with nothing left to luck, of which parts can be taken out one by one ([`scenario::schedule`]).
-//! On that stand [`study::shrink`], failure files and replays.
+//! What was drawn at random in a trial can be recorded ([`sim::record_trial`]): the same trial with
+//! nothing left to chance, of which parts can be taken out one by one ([`sim::schedule`]). On that
+//! stand [`study::shrink`], failure files and replays.
 //!
 //! # Determinism
-//! The same [`scenario::MODEL`], scenario and seed give the same trace hash and the same bytes in
-//! every file, on any machine and with any number of jobs. Luck is drawn by what it is about
-//! ([`base::draw`]), never from a generator that something else uses too; nothing below [`study`]
-//! knows threads, wall clocks, hash order or the platform's `ln` and `exp`.
+//! The same [`scenario::MODEL_VERSION`], scenario and seed give the same trace hash and the same
+//! bytes in every file, on any machine and with any number of jobs. Each random draw is keyed by
+//! what it is about ([`base::draw`]) and never comes from a generator that something else uses too;
+//! nothing below [`study`] knows threads, wall clocks, hash order or the platform's `ln` and `exp`.
 
 pub use qoslab_core::{base, mqtt, network};
 pub use qoslab_guarantee as guarantee;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use qoslab::base::qos::QoS;
 use qoslab::base::time::Span;
-use qoslab::testing::{AppCommand, ClientHandle, Ran};
+use qoslab::testing::{AppCommand, ClientHandle, SutResult};
 use tokio::sync::Notify;
 
 /// How long an application waits after a lost connection or a failed dial.
@@ -34,13 +34,13 @@ pub(crate) trait SutClient {
     const RESENDS_SUBSCRIBE: bool;
 
     /// Takes a message; may wait until it has room for it. An error says that it did not take it.
-    async fn publish(&self, letter: &OutgoingMessage) -> Ran;
+    async fn publish(&self, letter: &OutgoingMessage) -> SutResult;
     /// Sends SUBSCRIBE.
-    async fn subscribe(&self, filter: &str, qos: QoS) -> Ran;
+    async fn subscribe(&self, filter: &str, qos: QoS) -> SutResult;
     /// Sends UNSUBSCRIBE.
-    async fn unsubscribe(&self, filter: &str) -> Ran;
+    async fn unsubscribe(&self, filter: &str) -> SutResult;
     /// Begins the orderly end of the connection.
-    async fn disconnect(&self) -> Ran;
+    async fn disconnect(&self) -> SutResult;
 }
 
 /// The state of an application. One task owns it: the half that passes wishes on and the half that
@@ -78,7 +78,7 @@ impl SutApplication {
     }
 
     /// Passes wishes on for ever, and does what a new connection makes necessary.
-    pub(crate) async fn run_commands<C: SutClient>(&self, client: &C) -> Ran {
+    pub(crate) async fn run_commands<C: SutClient>(&self, client: &C) -> SutResult {
         loop {
             tokio::select! {
                 biased;
@@ -140,7 +140,7 @@ impl SutApplication {
         }
     }
 
-    async fn handle_command<C: SutClient>(&self, client: &C, command: AppCommand) -> Ran {
+    async fn handle_command<C: SutClient>(&self, client: &C, command: AppCommand) -> SutResult {
         match command {
             AppCommand::Publish { topic, payload, qos, retain, expiry } => {
                 let letter = OutgoingMessage { topic, payload, qos, retain, expiry };
@@ -176,7 +176,7 @@ impl SutApplication {
         });
     }
 
-    async fn publish<C: SutClient>(&self, client: &C, letter: OutgoingMessage) -> Ran {
+    async fn publish<C: SutClient>(&self, client: &C, letter: OutgoingMessage) -> SutResult {
         let ready =
             self.wants_connection.get() && (C::QUEUES_WHILE_OFFLINE || self.connected.get());
         if !ready || !self.queued.borrow().is_empty() {
@@ -193,7 +193,7 @@ impl SutApplication {
         }
     }
 
-    async fn resume<C: SutClient>(&self, client: &C) -> Ran {
+    async fn resume<C: SutClient>(&self, client: &C) -> SutResult {
         if !self.connected.get() {
             return Ok(());
         }
@@ -212,7 +212,7 @@ impl SutApplication {
 
     /// Asks for what was not asked for yet. A connection that is lost meanwhile is no error: the
     /// next one asks again.
-    async fn send_pending_subscriptions<C: SutClient>(&self, client: &C) -> Ran {
+    async fn send_pending_subscriptions<C: SutClient>(&self, client: &C) -> SutResult {
         while let Some((filter, qos, wanted)) = self.next_unsent_filter() {
             let asked = if wanted {
                 client.subscribe(&filter, qos).await

@@ -17,7 +17,7 @@ use mqrstt::packets::{Packet, PublishProperties};
 use mqrstt::tokio::Network;
 use mqrstt::{AsyncEventHandler, ConnectOptions, MqttClient, NetworkBuilder, NetworkStatus};
 use qoslab::base::qos::QoS;
-use qoslab::testing::{ClientHandle, Ran, Socket};
+use qoslab::testing::{ClientHandle, Socket, SutResult};
 
 use crate::application::{
     OutgoingMessage, RECONNECT_DELAY, SutApplication, SutClient, to_std_duration,
@@ -27,7 +27,7 @@ use crate::application::{
 ///
 /// # Errors
 /// When it refuses its settings or a message.
-pub async fn run(handle: ClientHandle) -> Ran {
+pub async fn run(handle: ClientHandle) -> SutResult {
     let options = options(&handle)?;
     let application = Rc::new(SutApplication::new(handle));
     let (mut network, client) = NetworkBuilder::new_from_options(options).tokio_network();
@@ -60,7 +60,7 @@ fn options(handle: &ClientHandle) -> Result<ConnectOptions, Box<dyn std::error::
 async fn drive_connection(
     application: &Rc<SutApplication>,
     network: &mut Network<Handler, Socket>,
-) -> Ran {
+) -> SutResult {
     let mut handler = Handler(Rc::clone(application));
     let connect_timeout =
         application.handle.settings().connect_timeout.map_or(Duration::MAX, to_std_duration);
@@ -101,7 +101,7 @@ impl SutClient for MqttClient {
     const QUEUES_WHILE_OFFLINE: bool = true;
     const RESENDS_SUBSCRIBE: bool = false;
 
-    async fn publish(&self, letter: &OutgoingMessage) -> Ran {
+    async fn publish(&self, letter: &OutgoingMessage) -> SutResult {
         let properties = PublishProperties {
             message_expiry_interval: letter.expiry,
             ..PublishProperties::default()
@@ -111,15 +111,15 @@ impl SutClient for MqttClient {
         Ok(self.publish_with_properties(topic, qos, letter.retain, payload, properties).await?)
     }
 
-    async fn subscribe(&self, filter: &str, qos: QoS) -> Ran {
+    async fn subscribe(&self, filter: &str, qos: QoS) -> SutResult {
         Ok(Self::subscribe(self, (filter, to_sut_qos(qos))).await?)
     }
 
-    async fn unsubscribe(&self, filter: &str) -> Ran {
+    async fn unsubscribe(&self, filter: &str) -> SutResult {
         Ok(Self::unsubscribe(self, filter).await?)
     }
 
-    async fn disconnect(&self) -> Ran {
+    async fn disconnect(&self) -> SutResult {
         Ok(Self::disconnect(self).await?)
     }
 }

@@ -25,7 +25,7 @@ use mqtt5::broker::{
     ResourceMonitor,
 };
 use qoslab::mqtt::settings::BrokerSettings;
-use qoslab::testing::{BrokerHandle, Harness, Ran};
+use qoslab::testing::{BrokerHandle, Harness, SutResult};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::broadcast;
 
@@ -45,7 +45,7 @@ pub fn install(test: Harness) -> Harness {
 ///
 /// # Errors
 /// When no connection can be accepted any more.
-pub async fn run(handle: BrokerHandle) -> Ran {
+pub async fn run(handle: BrokerHandle) -> SutResult {
     let config = Arc::new(config(handle.settings()));
     let queues = QueueLimits {
         max_messages: usize::try_from(handle.settings().hop.max_queued)?,

@@ -24,7 +24,7 @@ use mqtt_endpoint_tokio::mqtt_ep::transport::{TransportError, TransportOps};
 use mqtt_endpoint_tokio::mqtt_ep::{self, ConnectionOption, Mode};
 use qoslab::base::qos::QoS;
 use qoslab::mqtt::settings::{ClientSettings, Version};
-use qoslab::testing::{ClientHandle, Ran, Socket};
+use qoslab::testing::{ClientHandle, Socket, SutResult};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
@@ -38,7 +38,7 @@ type BuildResult<T> = Result<T, Box<dyn Error>>;
 ///
 /// # Errors
 /// When it refuses its settings.
-pub async fn run(handle: ClientHandle) -> Ran {
+pub async fn run(handle: ClientHandle) -> SutResult {
     let version = handle.settings().version;
     let endpoint = VersionedEndpoint {
         inner: mqtt_ep::Endpoint::new(match version {
@@ -57,7 +57,7 @@ pub async fn run(handle: ClientHandle) -> Ran {
 }
 
 /// Connects again and again while the application wants to be connected.
-async fn drive_connection(application: &SutApplication, endpoint: &VersionedEndpoint) -> Ran {
+async fn drive_connection(application: &SutApplication, endpoint: &VersionedEndpoint) -> SutResult {
     let settings = application.handle.settings();
     let connect_timeout = settings.connect_timeout.map_or(Duration::MAX, to_std_duration);
     let options = ConnectionOption::builder()
@@ -179,7 +179,7 @@ impl SutClient for VersionedEndpoint {
     const QUEUES_WHILE_OFFLINE: bool = false;
     const RESENDS_SUBSCRIBE: bool = false;
 
-    async fn publish(&self, letter: &OutgoingMessage) -> Ran {
+    async fn publish(&self, letter: &OutgoingMessage) -> SutResult {
         let id = match letter.qos {
             QoS::AtMostOnce => None,
             QoS::AtLeastOnce | QoS::ExactlyOnce => Some(self.packet_id().await?),
@@ -191,7 +191,7 @@ impl SutClient for VersionedEndpoint {
         Ok(self.inner.send(packet).await?)
     }
 
-    async fn subscribe(&self, filter: &str, qos: QoS) -> Ran {
+    async fn subscribe(&self, filter: &str, qos: QoS) -> SutResult {
         let id = self.packet_id().await?;
         let options = SubOpts::new().set_qos(to_sut_qos(qos));
         let entries = vec![SubEntry::new(filter, options)?];
@@ -206,7 +206,7 @@ impl SutClient for VersionedEndpoint {
         Ok(self.inner.send(packet).await?)
     }
 
-    async fn unsubscribe(&self, filter: &str) -> Ran {
+    async fn unsubscribe(&self, filter: &str) -> SutResult {
         let id = self.packet_id().await?;
         let packet: Packet = match self.version {
             Version::V5 => {
@@ -221,7 +221,7 @@ impl SutClient for VersionedEndpoint {
         Ok(self.inner.send(packet).await?)
     }
 
-    async fn disconnect(&self) -> Ran {
+    async fn disconnect(&self) -> SutResult {
         let packet: Packet = match self.version {
             Version::V5 => v5_0::Disconnect::builder().build().map(Into::into),
             Version::V31 | Version::V311 => v3_1_1::Disconnect::builder().build().map(Into::into),

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use qoslab::base::qos::QoS;
-use qoslab::testing::{ClientHandle, Ran};
+use qoslab::testing::{ClientHandle, SutResult};
 use rumqttc_v4::{
     AsyncClient, Broker, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Packet,
     PersistedSession, PublishOptions, SessionStore, SessionStoreError, SessionStoreKey,
@@ -35,7 +35,7 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When it refuses its settings or a message.
-pub async fn run(handle: ClientHandle) -> Ran {
+pub async fn run(handle: ClientHandle) -> SutResult {
     let application = SutApplication::new(handle);
     let memory = Arc::new(SessionMemory::default());
     loop {
@@ -81,7 +81,7 @@ fn network_options(handle: &ClientHandle) -> NetworkOptions {
 }
 
 /// Polls until it has disconnected as it was asked to.
-async fn drive_connection(application: &SutApplication, events: &mut EventLoop) -> Ran {
+async fn drive_connection(application: &SutApplication, events: &mut EventLoop) -> SutResult {
     loop {
         if !application.is_connected() {
             application.wait_until_connection_wanted().await;
@@ -117,20 +117,20 @@ impl SutClient for AsyncClient {
     const QUEUES_WHILE_OFFLINE: bool = true;
     const RESENDS_SUBSCRIBE: bool = true;
 
-    async fn publish(&self, letter: &OutgoingMessage) -> Ran {
+    async fn publish(&self, letter: &OutgoingMessage) -> SutResult {
         let options = PublishOptions::new(to_sut_qos(letter.qos)).retain(letter.retain);
         Ok(Self::publish(self, &*letter.topic, letter.payload.clone(), options).await?)
     }
 
-    async fn subscribe(&self, filter: &str, qos: QoS) -> Ran {
+    async fn subscribe(&self, filter: &str, qos: QoS) -> SutResult {
         Ok(Self::subscribe(self, filter, to_sut_qos(qos)).await?)
     }
 
-    async fn unsubscribe(&self, filter: &str) -> Ran {
+    async fn unsubscribe(&self, filter: &str) -> SutResult {
         Ok(Self::unsubscribe(self, filter).await?)
     }
 
-    async fn disconnect(&self) -> Ran {
+    async fn disconnect(&self) -> SutResult {
         Ok(self.disconnect_with_timeout(DISCONNECT_TIMEOUT).await?)
     }
 }

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use qoslab::base::qos::QoS;
-use qoslab::testing::{ClientHandle, Ran};
+use qoslab::testing::{ClientHandle, SutResult};
 use rumqttc_v5::{
     AsyncClient, Broker, ConnectionError, Event, EventLoop, MqttOptions, Packet, PersistedSession,
     PublishOptions, PublishProperties, SessionStore, SessionStoreError, SessionStoreKey,
@@ -36,7 +36,7 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When it refuses its settings or a message.
-pub async fn run(handle: ClientHandle) -> Ran {
+pub async fn run(handle: ClientHandle) -> SutResult {
     let application = SutApplication::new(handle);
     let memory = Arc::new(SessionMemory::default());
     let mut options = options(&application.handle, &memory);
@@ -83,7 +83,7 @@ fn options(handle: &ClientHandle, memory: &Arc<SessionMemory>) -> MqttOptions {
 }
 
 /// Polls until it has disconnected as it was asked to.
-async fn drive_connection(application: &SutApplication, events: &mut EventLoop) -> Ran {
+async fn drive_connection(application: &SutApplication, events: &mut EventLoop) -> SutResult {
     loop {
         if !application.is_connected() {
             application.wait_until_connection_wanted().await;
@@ -120,7 +120,7 @@ impl SutClient for AsyncClient {
     const QUEUES_WHILE_OFFLINE: bool = true;
     const RESENDS_SUBSCRIBE: bool = true;
 
-    async fn publish(&self, letter: &OutgoingMessage) -> Ran {
+    async fn publish(&self, letter: &OutgoingMessage) -> SutResult {
         let mut options = PublishOptions::new(to_sut_qos(letter.qos)).retain(letter.retain);
         if letter.expiry.is_some() {
             options = options.properties(PublishProperties {
@@ -131,15 +131,15 @@ impl SutClient for AsyncClient {
         Ok(Self::publish(self, &*letter.topic, letter.payload.clone(), options).await?)
     }
 
-    async fn subscribe(&self, filter: &str, qos: QoS) -> Ran {
+    async fn subscribe(&self, filter: &str, qos: QoS) -> SutResult {
         Ok(Self::subscribe(self, filter, to_sut_qos(qos)).await?)
     }
 
-    async fn unsubscribe(&self, filter: &str) -> Ran {
+    async fn unsubscribe(&self, filter: &str) -> SutResult {
         Ok(Self::unsubscribe(self, filter).await?)
     }
 
-    async fn disconnect(&self) -> Ran {
+    async fn disconnect(&self) -> SutResult {
         Ok(self.disconnect_with_timeout(DISCONNECT_TIMEOUT).await?)
     }
 }

@@ -17,7 +17,7 @@ use qoslab_core::network::radio::RadioUse;
 pub struct Metrics {
     /// By the published QoS.
     pub qos: [QosMetrics; 3],
-    /// Control packets that belong to no message, by [`Kind`]'s number, and handshakes.
+    /// Control packets that belong to no message, by [`PacketKind`]'s number, and handshakes.
     pub control: [PacketCount; PacketKind::ALL.len()],
     /// All wire bytes by purpose.
     pub bytes: BytesByPurpose,
@@ -41,7 +41,7 @@ pub struct QosMetrics {
     pub latency: LatencyHistogram,
     /// From `publish()` to the end of the publisher's handshake.
     pub completion: LatencyHistogram,
-    /// Packets and wire bytes of these messages, by [`Hop`], by [`MESSAGE_KINDS`].
+    /// Packets and wire bytes of these messages, by [`Hop`](qoslab_core::base::name::Hop), by [`MESSAGE_KINDS`].
     pub traffic: [[KindTraffic; MESSAGE_KINDS.len()]; 2],
 }
 

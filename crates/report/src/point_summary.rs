@@ -19,9 +19,9 @@ pub struct PointSummary {
     pub runs: u64,
     /// Messages and units over all runs.
     pub totals: DeliveryCounts,
-    /// The share of units delivered, with the interval of [`statistics::share`].
+    /// The share of units delivered, with the interval of [`statistics::share_over_runs`].
     pub delivered: ConfidenceInterval,
-    /// The share of units duplicated, with the interval of [`statistics::share`].
+    /// The share of units duplicated, with the interval of [`statistics::share_over_runs`].
     pub duplicated_share: ConfidenceInterval,
     /// Units lost, the mean a run.
     pub lost: ConfidenceInterval,

@@ -3,7 +3,7 @@
 //! The simulation must reproduce these formulas, and charts draw them beside what was measured.
 //!
 //! # Model
-//! One [`Hop`] is a sender and a receiver. Each packet of the sender is lost independently with
+//! One [`HopModel`] is a sender and a receiver. Each packet of the sender is lost independently with
 //! probability `p`, each answer with `q`; a round trip succeeds with `s = (1-p)(1-q)`. Packets
 //! take a constant `delay`, the receiver answers at once, and the sender sends again `retry`
 //! seconds after each sending without an answer. Unless said otherwise `retry` is longer than
@@ -13,11 +13,11 @@
 //! of 1 and no limit of transmissions), results are infinite or NaN.
 //!
 //! ```
-//! use qoslab::base::qos::QoS;
-//! use qoslab::closed_form::Hop;
+//! use qoslab_core::base::qos::QoS;
+//! use qoslab_study::closed_form::HopModel;
 //!
 //! // A tenth of all packets lost each way, 50 ms of delay, sent again after a second.
-//! let hop = Hop::symmetric(0.1, 0.05, 1.0);
+//! let hop = HopModel::symmetric(0.1, 0.05, 1.0);
 //! assert_eq!(hop.expect(QoS::AtMostOnce).delivered, 0.9);
 //! assert!((hop.expect(QoS::AtLeastOnce).duplicates - 0.1111).abs() < 1e-4);
 //! assert!((hop.expect(QoS::ExactlyOnce).packets.total() - 4.691).abs() < 1e-3);

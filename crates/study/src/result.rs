@@ -142,7 +142,7 @@ pub struct TrialSummary {
     pub packets: u64,
     /// The hash of its trace.
     pub trace_hash: u64,
-    /// Control packets that belong to no message, by [`Kind`]'s number.
+    /// Control packets that belong to no message, by [`PacketKind`]'s number.
     pub control: [PacketCount; PacketKind::ALL.len()],
     /// Wire bytes by purpose.
     pub bytes: BytesByPurpose,

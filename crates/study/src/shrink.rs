@@ -1,6 +1,6 @@
 //! From a failing trial to the smallest story that still breaks the same promise.
 //!
-//! A failing trial is written down ([`write_down`]) and then loses whatever it can: messages,
+//! A failing trial is recorded ([`record_trial`]) and then loses whatever it can: messages,
 //! clients, faults, fates and time, while the same promise breaks in the same way by the same
 //! fault (delta debugging: Zeller and Hildebrandt, "Simplifying and isolating failure-inducing
 //! input", 2002). What is left is one-minimal but for time: nothing of it can be taken out alone.

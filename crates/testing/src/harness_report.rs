@@ -23,7 +23,7 @@ use qoslab_study::minimal_failures;
 use qoslab_study::result::{PointResult, ScenarioResult, Verdict};
 use qoslab_study::shrink::ShrunkTrial;
 
-/// What came of a [`Harness`](super::Test). Shown as text it is what `qoslab run` prints.
+/// What came of a [`Harness`](super::Harness). Shown as text it is what `qoslab run` prints.
 #[derive(Debug)]
 pub struct HarnessReport {
     factories: NodeFactories,

@@ -1,24 +1,25 @@
 //! For the tests of clients and brokers: your async code under qoslab's scenarios and checks, from
 //! a plain `#[test]`.
 //!
-//! A [`Harness`] is a scenario with products in some of its places; all others are qoslab's own
-//! endpoints. It runs on simulated hosts in virtual time ([`qoslab_sim::turmoil`]): what you use
-//! of tokio's time, tasks and channels works, sockets come from the seat, and nothing waits for a
-//! wall clock. Threads, real sockets and `spawn_blocking` do not work there.
+//! A [`Harness`] is a scenario in which your code (the system under test) takes the place of some
+//! clients or of the broker; all others are qoslab's own endpoints. It runs on simulated hosts in
+//! virtual time ([`qoslab_sim::turmoil`]): tokio's time, tasks and channels work, sockets come from
+//! the [`ClientHandle`] or [`BrokerHandle`], and nothing waits for a wall clock. Threads, real
+//! sockets and `spawn_blocking` do not work there.
 //!
 //! ```
-//! use qoslab::testing::{ClientSeat, Ran, Test, Wish};
+//! use qoslab_testing::{AppCommand, ClientHandle, Harness, SutResult};
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //!
 //! // A client that publishes with QoS 0 alone, and does not come back.
-//! async fn my_client(seat: ClientSeat) -> Ran {
-//!     let mut socket = seat.connect().await?;
+//! async fn my_client(handle: ClientHandle) -> SutResult {
+//!     let mut socket = handle.connect().await?;
 //!     socket.write_all(b"\x10\x11\x00\x04MQTT\x04\x02\x00\x00\x00\x05meter").await?;
 //!     let mut answer = [0; 4];
 //!     socket.read_exact(&mut answer).await?;
 //!     assert_eq!(answer, [0x20, 2, 0, 0], "CONNACK accepts");
 //!     loop {
-//!         if let Wish::Publish { topic, payload, .. } = seat.wish().await {
+//!         if let AppCommand::Publish { topic, payload, .. } = handle.next_command().await {
 //!             let length = u8::try_from(2 + topic.len() + payload.len())?;
 //!             let start = [0x30, length, 0, u8::try_from(topic.len())?];
 //!             socket.write_all(&[&start, topic.as_bytes(), &payload].concat()).await?;
@@ -50,7 +51,7 @@
 //! transport = "tcp"
 //! delay = "20ms"
 //! "#;
-//! Test::parse(scenario).seeds(1..=3).client("meter", my_client).run().assert_holds();
+//! Harness::parse(scenario).seeds(1..=3).client("meter", my_client).run().assert_holds();
 //! ```
 //!
 //! A test that fails prints what `qoslab run` prints, and how to run the one trial again.
@@ -79,7 +80,7 @@ use qoslab_study::scenario::axis::Setting;
 
 pub use self::harness_report::HarnessReport;
 pub use qoslab_sim::turmoil::{
-    AppCommand, BrokerHandle, ClientHandle, NodeFactories, ProductEnded as Ran, Socket,
+    AppCommand, BrokerHandle, ClientHandle, NodeFactories, Socket, SutResult,
 };
 
 mod harness_report;
@@ -164,7 +165,7 @@ impl Harness {
     pub fn client<F, R>(mut self, names: &str, start: F) -> Self
     where
         F: Fn(ClientHandle) -> R + Send + Sync + 'static,
-        R: Future<Output = Ran> + 'static,
+        R: Future<Output = SutResult> + 'static,
     {
         self.factories.client(names, start);
         self
@@ -174,7 +175,7 @@ impl Harness {
     pub fn broker<F, R>(mut self, start: F) -> Self
     where
         F: Fn(BrokerHandle) -> R + Send + Sync + 'static,
-        R: Future<Output = Ran> + 'static,
+        R: Future<Output = SutResult> + 'static,
     {
         self.factories.broker(start);
         self

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{AppCommand, BrokerHandle, ClientHandle, Harness, HarnessReport, Ran, Socket};
+use super::{AppCommand, BrokerHandle, ClientHandle, Harness, HarnessReport, Socket, SutResult};
 use qoslab_core::base::name::{ClientIndex, Node};
 use qoslab_core::base::qos::QoS;
 use qoslab_sim::sut_error::SutErrorKind;
@@ -51,7 +51,7 @@ async fn connect(seat: &ClientHandle) -> std::io::Result<Socket> {
 fn publisher<F, R>(start: F) -> Harness
 where
     F: Fn(ClientHandle) -> R + Send + Sync + 'static,
-    R: Future<Output = Ran> + 'static,
+    R: Future<Output = SutResult> + 'static,
 {
     Harness::parse(SCENARIO).seeds(1..=1).client("pub", start)
 }
@@ -68,7 +68,7 @@ fn assert_sut_error(tested: &HarnessReport, words: &str) -> SutErrorKind {
 }
 
 /// Sends each message and waits for its PUBACK.
-async fn publish_all(seat: ClientHandle) -> Ran {
+async fn publish_all(seat: ClientHandle) -> SutResult {
     let mut socket = connect(&seat).await?;
     let mut id = 0_u8;
     loop {
@@ -93,7 +93,7 @@ fn publish(wish: &AppCommand, id: u8) -> Vec<u8> {
 }
 
 /// Has a session, and comes back with the message that was not acknowledged.
-async fn reconnect_and_resend(seat: ClientHandle) -> Ran {
+async fn reconnect_and_resend(seat: ClientHandle) -> SutResult {
     let (mut id, mut owed) = (0, None);
     loop {
         let _lost = publish_until_it_ends(&seat, &mut id, &mut owed).await;

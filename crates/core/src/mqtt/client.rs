@@ -51,7 +51,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that is away until [`Request::Connect`].
+    /// A client that is away until [`ClientRequest::Connect`].
     #[must_use]
     pub fn new(mut settings: Arc<ClientSettings>) -> Self {
         if settings.on_demand {

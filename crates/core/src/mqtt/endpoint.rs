@@ -111,7 +111,7 @@ pub enum Output {
     Close {
         /// Which.
         connection: Connection,
-        /// Why: [`CloseReason::Asked`], [`CloseReason::KeepAlive`], [`CloseReason::TakenOver`] or
+        /// Why: [`CloseReason::Requested`], [`CloseReason::KeepAlive`], [`CloseReason::TakenOver`] or
         /// [`CloseReason::Protocol`].
         why: CloseReason,
     },

@@ -74,7 +74,7 @@ pub struct Connect {
     /// The will.
     pub will: Option<Will>,
     /// What the client takes; written only in 5.0, and there only what differs from
-    /// [`Limits::NONE`].
+    /// [`ReceiverLimits::NONE`].
     pub limits: ReceiverLimits,
 }
 
@@ -86,7 +86,7 @@ pub struct ConnAck {
     /// The return or reason code; 0 accepts.
     pub code: u8,
     /// What the broker takes; written only in 5.0, and there only what differs from
-    /// [`Limits::NONE`].
+    /// [`ReceiverLimits::NONE`].
     pub limits: ReceiverLimits,
 }
 

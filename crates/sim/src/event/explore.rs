@@ -74,7 +74,7 @@ impl fmt::Debug for PausedTrial<'_> {
 /// Runs a still trial, and asks `at_pause` before each happening whether to go on, once every
 /// packet was sent that a fault waits for by its name. Keep alive must be off: how long a
 /// connection has been idle is no part of a state. Faults at packets must all be by name, and
-/// nothing may be left to luck ([`Setup::deterministic`](crate::trial::Setup::still)).
+/// nothing may be left to luck ([`Setup::deterministic`](crate::trial::Setup::deterministic)).
 ///
 /// # Panics
 /// As [`super::run`].

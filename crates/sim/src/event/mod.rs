@@ -29,9 +29,9 @@
 //!
 //! # Connections over TCP
 //! A client has its connection when the handshake is done, the broker when CONNECT arrives. Each
-//! direction is a [`Pipe`](qoslab_core::network::tcp::Pipe): nothing is lost or overtaken there,
+//! direction is a [`TcpDirection`](qoslab_core::network::tcp::TcpDirection): nothing is lost or overtaken there,
 //! and what is lost on the link comes later. Only the end of a connection loses what is under way
-//! on it, told as [`Event::Discarded`](qoslab_core::base::event::Event::Unread). An end that closes
+//! on it, told as [`Event::Discarded`](qoslab_core::base::event::Event::Discarded). An end that closes
 //! tells the other after all that it sent; one that crashes or gives up may not, and then what
 //! reaches it is answered by a reset, unless the connection is dark: dead without anybody's being
 //! told.

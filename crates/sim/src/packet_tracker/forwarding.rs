@@ -278,7 +278,7 @@ fn arrival_bit(nth: usize) -> u8 {
     1 << nth.min(7)
 }
 
-/// What [`MessageTag::tag_forwarded`] makes of an arrival, without its tag.
+/// What [`MessageTag::forwarded`] makes of an arrival, without its tag.
 const fn copy_from_transmission(arrival: Transmission) -> u32 {
     arrival.attempt << 1 | arrival.duplicate_index as u32 & 1
 }

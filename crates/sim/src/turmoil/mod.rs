@@ -38,7 +38,7 @@ use qoslab_core::base::event::Observer;
 use qoslab_core::base::time::Time;
 
 pub use self::handles::{AppCommand, BrokerHandle, ClientHandle};
-pub use self::node_factories::{NodeFactories, RunProgress, SutTaskResult as ProductEnded};
+pub use self::node_factories::{NodeFactories, RunProgress, SutResult};
 pub use self::socket::Socket;
 pub use crate::turmoil_support::{TICK, Unsupported, check_support};
 

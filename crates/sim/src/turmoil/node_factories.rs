@@ -19,10 +19,10 @@ use qoslab_core::base::name::{ClientIndex, Node};
 use qoslab_core::base::time::Time;
 
 /// What a product's code comes to, if it does.
-pub type SutTaskResult = Result<(), Box<dyn Error>>;
+pub type SutResult = Result<(), Box<dyn Error>>;
 
 /// A product's code on its host.
-pub(super) type SutFuture = Pin<Box<dyn Future<Output = SutTaskResult>>>;
+pub(super) type SutFuture = Pin<Box<dyn Future<Output = SutResult>>>;
 pub(super) type ClientFactory = dyn Fn(ClientHandle) -> SutFuture + Send + Sync;
 pub(super) type BrokerFactory = dyn Fn(BrokerHandle) -> SutFuture + Send + Sync;
 
@@ -79,7 +79,7 @@ impl NodeFactories {
     pub fn client<F, R>(&mut self, names: &str, start: F)
     where
         F: Fn(ClientHandle) -> R + Send + Sync + 'static,
-        R: Future<Output = SutTaskResult> + 'static,
+        R: Future<Output = SutResult> + 'static,
     {
         let start = Arc::new(move |seat| Box::pin(start(seat)) as SutFuture);
         self.clients.push((names.to_owned(), start));
@@ -89,7 +89,7 @@ impl NodeFactories {
     pub fn broker<F, R>(&mut self, start: F)
     where
         F: Fn(BrokerHandle) -> R + Send + Sync + 'static,
-        R: Future<Output = SutTaskResult> + 'static,
+        R: Future<Output = SutResult> + 'static,
     {
         self.broker = Some(Arc::new(move |seat| Box::pin(start(seat)) as SutFuture));
     }

@@ -2,7 +2,7 @@
 //!
 //! A file is read ([`Scenario::load`]), checked as a whole so that all errors are told at once,
 //! each at its place ([`diagnostic::Diagnostics`]), and expanded into the [`Point`]s of its axes.
-//! A point and a seed make a [`trial::Trial`].
+//! A point and a seed make a [`Trial`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
