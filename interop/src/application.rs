@@ -7,9 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use qoslab::base::qos::QoS;
-use qoslab::base::time::Span;
-use qoslab::testing::{AppCommand, ClientHandle, SutResult};
+use qoslab_testing::{AppCommand, ClientHandle, QoS, Span, SutResult};
+
 use tokio::sync::Notify;
 
 /// How long an application waits after a lost connection or a failed dial.

@@ -12,7 +12,7 @@ pub mod rumqttc_v4;
 pub mod rumqttc_v5;
 mod sync_socket;
 
-use qoslab::testing::Harness;
+use qoslab_testing::Harness;
 
 /// A product, in one version of the protocol.
 #[derive(Clone, Copy, Debug)]

@@ -16,8 +16,7 @@ use std::time::Duration;
 use mqrstt::packets::{Packet, PublishProperties};
 use mqrstt::tokio::Network;
 use mqrstt::{AsyncEventHandler, ConnectOptions, MqttClient, NetworkBuilder, NetworkStatus};
-use qoslab::base::qos::QoS;
-use qoslab::testing::{ClientHandle, Socket, SutResult};
+use qoslab_testing::{ClientHandle, QoS, Socket, SutResult};
 
 use crate::application::{
     OutgoingMessage, RECONNECT_DELAY, SutApplication, SutClient, to_std_duration,

@@ -15,6 +15,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use qoslab_testing::{BrokerHandle, BrokerSettings, Harness, SutResult};
+
 use mqtt5::broker::client_handler::ClientHandler;
 use mqtt5::broker::router::MessageRouter;
 use mqtt5::broker::storage::QueueLimits;
@@ -24,8 +26,6 @@ use mqtt5::broker::{
     AllowAllAuthProvider, BrokerConfig, DynamicStorage, MemoryBackend, ResourceLimits,
     ResourceMonitor,
 };
-use qoslab::mqtt::settings::BrokerSettings;
-use qoslab::testing::{BrokerHandle, Harness, SutResult};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::broadcast;
 

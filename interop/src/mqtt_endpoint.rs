@@ -15,6 +15,8 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::time::Duration;
 
+use qoslab_testing::{ClientHandle, ClientSettings, QoS, Socket, SutResult, Version};
+
 use mqtt_endpoint_tokio::mqtt_ep::packet::{
     MessageExpiryInterval, Packet, Property, Qos, ReceiveMaximum, SessionExpiryInterval, SubEntry,
     SubOpts, v3_1_1, v5_0,
@@ -22,9 +24,6 @@ use mqtt_endpoint_tokio::mqtt_ep::packet::{
 use mqtt_endpoint_tokio::mqtt_ep::role;
 use mqtt_endpoint_tokio::mqtt_ep::transport::{TransportError, TransportOps};
 use mqtt_endpoint_tokio::mqtt_ep::{self, ConnectionOption, Mode};
-use qoslab::base::qos::QoS;
-use qoslab::mqtt::settings::{ClientSettings, Version};
-use qoslab::testing::{ClientHandle, Socket, SutResult};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 

@@ -17,8 +17,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use qoslab::base::qos::QoS;
-use qoslab::testing::{ClientHandle, SutResult};
+use qoslab_testing::{ClientHandle, QoS, SutResult};
+
 use rumqttc_v5::{
     AsyncClient, Broker, ConnectionError, Event, EventLoop, MqttOptions, Packet, PersistedSession,
     PublishOptions, PublishProperties, SessionStore, SessionStoreError, SessionStoreKey,

@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use qoslab::testing::Socket;
+use qoslab_testing::Socket;
+
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A socket that is also `Sync`, as rumqttc's and mqtt5's interfaces ask for. They never share it:

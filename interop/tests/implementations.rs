@@ -15,11 +15,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use qoslab::report::labels;
-use qoslab::sim::sut_error::SutErrorKind;
-use qoslab::study::result::Verdict;
-use qoslab::testing::{Harness, HarnessReport};
 use qoslab_interop::{IMPLEMENTATIONS, Implementation, Role};
+use qoslab_report::labels;
+use qoslab_testing::{Harness, HarnessReport, SutErrorKind, Verdict};
 
 /// A scenario, and what of it an implementation can be asked.
 struct ScenarioCase {

@@ -69,7 +69,6 @@ use rayon::ThreadPoolBuilder;
 
 use self::sut_trial::{HANG_TIMEOUT, SutNotes, judge_sut_trial};
 use qoslab_core::base::name::{ClientIndex, Node};
-use qoslab_core::base::qos::QoS;
 use qoslab_core::network::settings::Transport;
 use qoslab_sim::trial::{Setup, Trial};
 use qoslab_sim::turmoil;
@@ -79,9 +78,14 @@ use qoslab_study::scenario::Scenario;
 use qoslab_study::scenario::axis::Setting;
 
 pub use self::harness_report::HarnessReport;
+pub use qoslab_core::base::qos::QoS;
+pub use qoslab_core::base::time::Span;
+pub use qoslab_core::mqtt::settings::{BrokerSettings, ClientSettings, Version};
+pub use qoslab_sim::sut_error::{SutError, SutErrorKind};
 pub use qoslab_sim::turmoil::{
     AppCommand, BrokerHandle, ClientHandle, NodeFactories, Socket, SutResult,
 };
+pub use qoslab_study::result::{ScenarioResult, Verdict};
 
 mod harness_report;
 mod sut_trial;

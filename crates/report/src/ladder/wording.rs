@@ -20,12 +20,14 @@ pub(super) fn title(scope: &RecordingFilter, setup: &Setup) -> String {
 }
 
 /// The same with a capital letter.
+#[cfg(feature = "html")]
 pub(crate) fn capitalise(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// What a picture of a ladder shows, for who cannot see it.
+#[cfg(feature = "html")]
 pub(super) fn alt_text(ladder: &Ladder) -> String {
     let names: Vec<&str> = ladder.columns.iter().map(|column| column.name.as_str()).collect();
     let count = |wanted: &dyn Fn(&LadderRow) -> bool| {
@@ -177,6 +179,7 @@ pub(super) fn omitted_rows_text(rows: u64, events: u64) -> String {
 }
 
 /// What befell a packet, in one sentence without its name.
+#[cfg(feature = "files")]
 pub(crate) fn fate_text(recorded: &RecordedPacket, setup: &Setup) -> String {
     let name = |node| match node {
         Node::Broker => "broker",
