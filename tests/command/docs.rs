@@ -15,6 +15,8 @@ use qoslab::study::judge_trial::judge_trial;
 const README: &str = include_str!("../../README.md");
 const CABLE_PULL: &str = include_str!("../../scenarios/cable-pull.toml");
 const CI: &str = include_str!("../../docs/ci.md");
+const CONTRIBUTING: &str = include_str!("../../CONTRIBUTING.md");
+const INDEX: &str = include_str!("../../docs/README.md");
 const LIMITS: &str = include_str!("../../docs/limits.md");
 const OUTPUT: &str = include_str!("../../docs/output.md");
 const REPLAY: &str = include_str!("../../docs/replay.md");
@@ -242,4 +244,43 @@ fn every_scenario_in_a_documented_command_exists() {
         }
     }
     assert!(commands > 20, "{commands}");
+}
+
+#[test]
+fn the_index_lists_every_page() {
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.ends_with(".md") && name != "README.md" {
+            assert!(INDEX.contains(&format!("({name})")), "{name} is missing");
+        }
+    }
+}
+
+/// The hops of the walks through the code: the source file of each, and its function.
+fn walk_hops() -> impl Iterator<Item = (PathBuf, &'static str)> {
+    let rows = CONTRIBUTING.lines().filter(|line| {
+        let first = line.trim_start_matches('|').split('|').next().unwrap_or_default();
+        first.trim().parse::<u32>().is_ok()
+    });
+    rows.map(|row| {
+        let quoted: Vec<&str> = row.split('`').skip(1).step_by(2).take(3).collect();
+        let [layer, file, function] = quoted[..] else { panic!("{row}") };
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let layer = if layer == "qoslab" { root.into() } else { root.join("crates").join(layer) };
+        (layer.join("src").join(file), function.rsplit("::").next().unwrap())
+    })
+}
+
+#[test]
+fn every_hop_of_the_walks_through_the_code_exists() {
+    for (file, function) in walk_hops() {
+        let text = fs::read_to_string(&file).unwrap_or_else(|_| panic!("{}", file.display()));
+        let defined = [format!("fn {function}("), format!("fn {function}<")];
+        assert!(
+            defined.iter().any(|it| text.contains(it)),
+            "{} has no function `{function}`",
+            file.display()
+        );
+    }
+    assert_eq!(walk_hops().count(), 20);
 }
