@@ -22,6 +22,7 @@ pub mod estimate;
 pub mod expect;
 mod fault;
 mod file;
+mod from_toml;
 mod keywords;
 pub mod known_bugs;
 mod link;
