@@ -1,9 +1,10 @@
 //! The clients of a scenario file as they are written.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::file::{RetrySetting, StoreSetting, default_inflight, default_store};
+use super::from_toml::read_table;
 use super::keywords::{
     ConnectKeyword, DeliverOnKeyword, IdsKeyword, OnFullKeyword, Qos0Keyword,
     RepeatedPubrecKeyword, RetainHandlingKeyword, SessionKeyword,
@@ -15,7 +16,7 @@ use qoslab_core::base::time::Span;
 use qoslab_sim::trial::PayloadSize;
 
 /// A client, or a fleet of equal ones.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClientTable {
     /// Its name; `{i}` stands for its number in the fleet, from 1.
@@ -100,9 +101,19 @@ pub(super) struct ClientTable {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subscribe: Vec<Located<SubscribeTable>>,
 }
+read_table!(ClientTable {
+    name, count or "1" = None, profile = None, session = default_session(), store = default_store(),
+    radio = None, connect = Located::default(), connect_timeout = None,
+    reconnect = Located::default(), resubscribe = default_true(),
+    keep_alive = default_keep_alive(), retry = None, ids = IdsKeyword::default(),
+    deliver_on = DeliverOnKeyword::default(), repeated_pubrec = RepeatedPubrecKeyword::default(),
+    max_inflight = default_inflight(), offline = OfflineTable::default(), receive_maximum = None,
+    max_packet_size = None, topic_alias_maximum = None, quirks = Vec::new(), will = None,
+    away = Vec::new(), publish = Vec::new(), subscribe = Vec::new(),
+});
 
 /// What a client does with messages that cannot leave yet.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct OfflineTable {
     /// Whether QoS 0 messages wait for a connection.
@@ -112,9 +123,10 @@ pub(super) struct OfflineTable {
     /// What happens to one more.
     pub on_full: Located<OnFullKeyword>,
 }
+read_table!(OfflineTable or default { qos0, max, on_full });
 
 /// A time in which a client is disconnected.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AwayTable {
     /// When it disconnects, after the start of the traffic.
@@ -122,9 +134,10 @@ pub(super) struct AwayTable {
     /// How long it stays away.
     pub lasts: Located<Duration>,
 }
+read_table!(AwayTable { at, lasts or "'1s'" });
 
 /// A workload.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PublishTable {
     /// The topic; `{i}` stands for the client's number.
@@ -151,9 +164,13 @@ pub(super) struct PublishTable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<Located<Vec<u32>>>,
 }
+read_table!(PublishTable {
+    topic, qos, count or "1", every or "'1s'", spread = default_spread(),
+    payload = default_payload(), retain = false, expiry = None, only = None,
+});
 
 /// A subscription.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SubscribeTable {
     /// The topic filter; `{i}` stands for the client's number.
@@ -179,20 +196,25 @@ pub(super) struct SubscribeTable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Located<Duration>>,
 }
+read_table!(SubscribeTable {
+    filter, qos, no_local = None, retain_as_published = None, retain_handling = None,
+    identifier = None, at = None, until = None,
+});
 
 /// Whether the broker keeps a session, and how long.
 pub(super) type SessionSetting = TextOrTable<SessionKeyword, ExpiryTable>;
 
 /// A session that ends some time after its connection.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExpiryTable {
     /// How long after, in whole seconds.
     pub expiry: Duration,
 }
+read_table!(ExpiryTable { expiry });
 
 /// The pauses between attempts to connect, of which a share from a half to all is drawn.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ReconnectTable {
     /// The first; each further one is twice as long.
@@ -200,9 +222,10 @@ pub(super) struct ReconnectTable {
     /// The longest.
     pub max: Duration,
 }
+read_table!(ReconnectTable or default { min, max });
 
 /// A will: the messages `CLIENT/will`, one a connection.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WillTable {
     /// The topic; `{i}` stands for the client's number.
@@ -220,6 +243,9 @@ pub(super) struct WillTable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Located<Duration>>,
 }
+read_table!(WillTable {
+    topic, qos, payload = default_will_payload(), retain = false, delay = None,
+});
 
 const fn default_session() -> Located<SessionSetting> {
     Located::from_default(TextOrTable::Text(SessionKeyword::Persistent))

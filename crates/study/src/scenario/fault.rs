@@ -1,8 +1,9 @@
 //! The faults of a scenario file as they are written.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::from_toml::{FromToml, read_entry, read_table};
 use super::keywords::{
     ActionKeyword, CrashPointKeyword, CutKeyword, DirectionKeyword, EndKeyword, PeersKeyword,
 };
@@ -20,7 +21,7 @@ pub(super) use expand::expand;
 pub(super) use table::fault_table;
 
 /// A fault: when it comes, whom it befalls, and what it does.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FaultTable {
     /// Once, so long after the start of the traffic.
@@ -40,9 +41,13 @@ pub(super) struct FaultTable {
     #[serde(rename = "do")]
     pub action: Located<ActionSetting>,
 }
+read_table!(FaultTable {
+    at = None, every or "'1s'" = None, when = None, on = None,
+    action as "do" or "{ outage = '1s' }",
+});
 
 /// A packet, by what it is and how many of its kind went that way before.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WhenTable {
     /// Its kind, such as `"PUBREC"`; or the whole name of one packet, such as
@@ -58,12 +63,13 @@ pub(super) struct WhenTable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Located<String>>,
 }
+read_table!(WhenTable { packet or "'CONNECT'", nth = default_nth(), to = None, from = None });
 
 /// What a fault does, in a word or with more to say.
 pub(super) type ActionSetting = TextOrTable<ActionKeyword, ActionTable>;
 
 /// What a fault does, with its settings.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ActionTable {
     /// Cuts the connection before or after the packet (tcp).
@@ -85,9 +91,14 @@ pub(super) enum ActionTable {
     /// The client reads slowly for a while (tcp).
     Slow(SlowTable),
 }
+read_entry!(ActionTable {
+    "cut" => Cut, "delay" => Delay, "duplicate" => Duplicate, "half-open" => HalfOpen,
+    "stall" => Stall, "partition" => Partition, "outage" => Outage, "crash" => Crash,
+    "slow" => Slow,
+});
 
 /// How one direction of a link, or both, goes dead.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PartitionTable {
     /// How long.
@@ -96,9 +107,10 @@ pub(super) struct PartitionTable {
     #[serde(default)]
     pub way: DirectionKeyword,
 }
+read_table!(PartitionTable { lasts or "'1s'", way = DirectionKeyword::default() });
 
 /// How a node crashes.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct CrashTable {
     /// How long it is down.
@@ -109,9 +121,10 @@ pub(super) struct CrashTable {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub point: Option<CrashPointKeyword>,
 }
+read_table!(CrashTable or default { down, peers, point });
 
 /// How a client reads slowly.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SlowTable {
     /// It reads at most one packet in this time.
@@ -119,6 +132,7 @@ pub(super) struct SlowTable {
     /// How long.
     pub lasts: IntervalValue,
 }
+read_table!(SlowTable { pace or "'1s'", lasts or "'1s'" });
 
 impl Default for CrashTable {
     fn default() -> Self {

@@ -1,13 +1,15 @@
 //! The scenario file as it is written: one struct a table, which is at once what is read, what
 //! `check --show` writes, and what the JSON Schema says. Defaults stand here and nowhere else,
-//! except those of links, which a preset may give.
+//! except those of links, which a preset may give. What is behind a struct says how it is read: a
+//! test holds that to the schema.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::axis::Unit;
 use super::client::ClientTable;
 use super::fault::FaultTable;
+use super::from_toml::read_table;
 use super::keywords::{
     BlameKeyword, BreachKeyword, DeliverOnKeyword, IdsKeyword, OnFullKeyword, PromiseKeyword,
     RepeatedPubrecKeyword, StoreKeyword, TlsKeyword, TransportKeyword, VersionKeyword,
@@ -21,7 +23,7 @@ use super::value::{BoundedInt, Located, TextOrTable, TextValue};
 use qoslab_core::base::time::Span;
 
 /// A qoslab scenario: clients, a broker, the network between them, and what is expected.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ScenarioFile {
     /// The version of this format: 1.
@@ -64,14 +66,21 @@ pub(super) struct ScenarioFile {
     #[serde(default, skip_serializing_if = "SweepTable::is_empty")]
     pub sweep: SweepTable,
 }
+read_table!(ScenarioFile {
+    schema or "1", name, about = String::new(), mqtt = default_mqtt(),
+    deadline = default_deadline(), seeds = SeedsTable::default(), broker = BrokerTable::default(),
+    client, link = Vec::new(), fault = Vec::new(), swarm = None, schedule = None,
+    expect = ExpectTable::default(), sweep = SweepTable::default(),
+});
 
 /// What a sweep varies.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SweepTable {
     /// An axis each: `"link.meter.loss=0%..30%:5%"` or `"client.meter.keep_alive=1m,5m,20m"`.
     pub vary: Vec<Located<String>>,
 }
+read_table!(SweepTable or default { vary });
 
 impl SweepTable {
     const fn is_empty(&self) -> bool {
@@ -80,7 +89,7 @@ impl SweepTable {
 }
 
 /// A range of seeds.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SeedsTable {
     /// The first seed.
@@ -88,9 +97,10 @@ pub(super) struct SeedsTable {
     /// How many.
     pub count: BoundedInt<1, 1_000_000>,
 }
+read_table!(SeedsTable or default { from, count or "1" });
 
 /// The broker's settings.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct BrokerTable {
     /// A real product, dated, whose documented settings are the defaults here:
@@ -135,20 +145,25 @@ pub(super) struct BrokerTable {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub quirks: Vec<Located<String>>,
 }
+read_table!(BrokerTable or default {
+    profile, store, retry, max_inflight, max_queued, on_full, queue_qos0, ids, deliver_on,
+    repeated_pubrec, max_qos, receive_maximum, max_packet_size, topic_alias_maximum, deny, quirks,
+});
 
 /// What an endpoint keeps through a crash.
 pub(super) type StoreSetting = TextOrTable<StoreKeyword, SnapshotTable>;
 
 /// A store that is written now and then.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SnapshotTable {
     /// How often.
     pub snapshot: Duration,
 }
+read_table!(SnapshotTable { snapshot });
 
 /// A link, or the equal links of a fleet. Words as in tc-netem(8).
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LinkTable {
     /// Which client, with `*` for any letters, and `"broker"`.
@@ -211,9 +226,15 @@ pub(super) struct LinkTable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outage: Option<OutageTable>,
 }
+read_table!(LinkTable {
+    between, transport = Located::default(), preset = None, headers = None, mss = None, tls = None,
+    rto_min = None, user_timeout = None, nat_idle = None, delay or "'1s'" = None, loss = None,
+    duplicate = None, reorder = None, rate = None, queue = None, up = None, down = None,
+    outage = None,
+});
 
 /// TLS, in full.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TlsTable {
     /// Which version.
@@ -222,9 +243,10 @@ pub(super) struct TlsTable {
     #[serde(default = "default_true")]
     pub resumption: bool,
 }
+read_table!(TlsTable { version or "'1.3'", resumption = default_true() });
 
 /// Times in which a link is down.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OutageTable {
     /// From the end of one to the next.
@@ -232,9 +254,10 @@ pub(super) struct OutageTable {
     /// How long one lasts.
     pub lasts: IntervalValue,
 }
+read_table!(OutageTable { every or "'1s'", lasts or "'1s'" });
 
 /// What is expected.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ExpectTable {
     /// Whether messages must arrive in order: by default where all links are tcp.
@@ -250,9 +273,10 @@ pub(super) struct ExpectTable {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub broken: Vec<Located<BrokenTable>>,
 }
+read_table!(ExpectTable or default { order, allow, sometimes, need, broken });
 
 /// A promise or a rule that is known to break: `promise` and `kind`, or `rule`.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BrokenTable {
     /// Which promise.
@@ -269,6 +293,9 @@ pub(super) struct BrokenTable {
     /// Why it happens.
     pub why: String,
 }
+read_table!(BrokenTable {
+    promise or "'exactly-once'" = None, kind or "'duplicated'" = None, rule = None, blame, why,
+});
 
 /// When an unacknowledged packet is sent again: `"reconnect"`, `"1s"`, or a table.
 pub(super) type RetrySetting = TextOrTable<RetryKeyword, RetryTable>;
@@ -283,7 +310,7 @@ pub(super) enum RetryKeyword {
 }
 
 /// The timer rule's numbers.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RetryTable {
     /// From the first transmission to the second.
@@ -295,6 +322,7 @@ pub(super) struct RetryTable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<BoundedInt<1, 1_000_000>>,
 }
+read_table!(RetryTable { every or "'1s'", backoff = default_backoff(), max = None });
 
 impl TextValue for RetryKeyword {
     const EXPECTED: &'static str = "\"reconnect\" or a time such as \"1s\"";

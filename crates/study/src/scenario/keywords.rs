@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 use super::diagnostic::nearest_name;
+use super::from_toml::read_word;
 use super::problem::Problem;
-use super::value::{TextValue, TextVisitor, impl_text_value, text_schema};
+use super::value::{TextValue, impl_text_value, text_schema};
 use qoslab_core::base::event::{LossReason, RetainHandling};
 use qoslab_core::base::name::Direction;
 use qoslab_core::mqtt::settings::{DeliverOn, IdPolicy, OnFull, RepeatedPubrec, Version};
@@ -21,11 +22,12 @@ macro_rules! keywords {
         $($(#[$attribute:meta])* $variant:ident = $word:literal => $value:expr,)+
     }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
         #[schemars(inline)]
         pub(super) enum $name {
             $($(#[$attribute])* #[serde(rename = $word)] $variant,)+
         }
+        read_word!($name { $($variant = $word),+ });
 
         impl From<$name> for $target {
             fn from(word: $name) -> Self {
@@ -238,7 +240,7 @@ impl From<LossReason> for LossKeyword {
 }
 
 /// One end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub(super) enum EndKeyword {
@@ -247,6 +249,7 @@ pub(super) enum EndKeyword {
     /// The broker's.
     Broker,
 }
+read_word!(EndKeyword { Client = "client", Broker = "broker" });
 
 keywords! {
     /// The directions of a link; stands for the one, if it is not both.

@@ -24,6 +24,7 @@ use super::check;
 use super::diagnostic::Diagnostics;
 use super::expect::{BreakTarget, KnownBreak};
 use super::file::BrokenTable;
+use super::from_toml::{read_root, read_table};
 use super::keywords::{BlameKeyword, BreachKeyword, PromiseKeyword};
 use super::read;
 use super::value::{BoundedInt, Located};
@@ -51,18 +52,14 @@ pub struct KnownBug {
     pub broken: KnownBreak,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct KnownFile {
-    #[serde(rename = "schema")]
     _schema: BoundedInt<1, 1>,
-    #[serde(default)]
     known: Vec<Located<KnownTable>>,
 }
+read_table!(KnownFile { _schema as "schema" or "1", known = Vec::new() });
 
 /// As `[[expect.broken]]`, for one scenario and for a time.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone)]
 struct KnownTable {
     scenario: Located<String>,
     promise: Option<PromiseKeyword>,
@@ -73,6 +70,10 @@ struct KnownTable {
     url: Located<String>,
     expires: Located<Datetime>,
 }
+read_table!(KnownTable {
+    scenario, promise or "'exactly-once'" = None, kind or "'duplicated'" = None, rule = None,
+    blame, why, url, expires or "2000-01-01",
+});
 
 /// Reads a file of known bugs.
 ///
@@ -89,7 +90,7 @@ pub fn load(path: &Path) -> Result<Vec<KnownBug>, Diagnostics> {
 pub fn parse(path: &str, text: &str) -> Result<Vec<KnownBug>, Diagnostics> {
     let mut errors = Diagnostics::new(path, text);
     let file = read::parse_toml(text, &mut errors)
-        .and_then(|mut root| read::read_value::<KnownFile>(&mut root, &mut errors));
+        .and_then(|root| read_root::<KnownFile>(root, &mut errors));
     let all = file.map(|file| file.known).unwrap_or_default();
     let known: Vec<KnownBug> =
         all.iter().filter_map(|table| read_known_bug(table, &mut errors)).collect();

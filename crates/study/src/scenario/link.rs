@@ -1,10 +1,11 @@
 //! The links of a scenario file, and the settings that they and their presets come to.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::diagnostic::Diagnostics;
 use super::file::{LinkTable, OutageTable};
+use super::from_toml::{FromToml, read_entry, read_table};
 use super::keywords::DistributionKeyword;
 use super::quantities::{Bytes, Duration, IntervalValue, Percent, Rate};
 use super::transport;
@@ -17,7 +18,7 @@ use qoslab_core::network::settings::{
 };
 
 /// What one direction has of its own.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DirectionTable {
     /// The delay, one way.
@@ -39,9 +40,10 @@ pub(super) struct DirectionTable {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<Located<BoundedInt<1, 1_000_000_000>>>,
 }
+read_table!(DirectionTable or default { delay or "'1s'", loss, duplicate, reorder, rate, queue });
 
 /// A delay that varies.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DelayTable {
     /// The mean.
@@ -53,9 +55,12 @@ pub(super) struct DelayTable {
     #[serde(default)]
     pub distribution: DistributionKeyword,
 }
+read_table!(DelayTable {
+    time or "'1s'", jitter = default_jitter(), distribution = DistributionKeyword::default(),
+});
 
 /// What loses packets in bursts.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum LossTable {
     /// Gilbert and Elliott's model, stepped by each packet.
@@ -63,9 +68,10 @@ pub(super) enum LossTable {
     /// Good and bad times, the same for every QoS.
     Burst(BurstTable),
 }
+read_entry!(LossTable { "gemodel" => Gemodel, "burst" => Burst });
 
 /// netem's `loss gemodel`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct GemodelTable {
     /// The chance to go from good to bad, at each packet.
@@ -79,9 +85,13 @@ pub(super) struct GemodelTable {
     #[serde(rename = "1-k", default = "default_loss_good")]
     pub loss_good: Percent,
 }
+read_table!(GemodelTable {
+    p or "'1%'", r or "'1%'", loss_bad as "1-h" = default_loss_bad(),
+    loss_good as "1-k" = default_loss_good(),
+});
 
 /// Times of random length in which packets are lost.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BurstTable {
     /// The mean length of a good time.
@@ -95,9 +105,12 @@ pub(super) struct BurstTable {
     #[serde(default = "default_loss_good")]
     pub loss_good: Percent,
 }
+read_table!(BurstTable {
+    good or "'1s'", bad or "'1s'", loss = default_loss_bad(), loss_good = default_loss_good(),
+});
 
 /// netem's `reorder PERCENT gap N`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReorderTable {
     /// The share of those packets that may.
@@ -106,6 +119,7 @@ pub(super) struct ReorderTable {
     #[serde(default = "default_gap")]
     pub gap: BoundedInt<1, 1_000_000>,
 }
+read_table!(ReorderTable { percent, gap = default_gap() });
 
 const fn default_jitter() -> Duration {
     Duration(Span::ZERO)

@@ -2,7 +2,7 @@
 
 use super::diagnostic::Diagnostics;
 use super::links::client_end;
-use super::{Scenario, link, read, setting};
+use super::{Scenario, link, setting};
 use qoslab_core::network::settings::LossModel;
 
 /// A field that says which share of a link's packets is lost, each on its own.
@@ -20,10 +20,8 @@ impl Scenario {
     #[must_use]
     pub fn losses(&self) -> Vec<LinkLoss> {
         let mut ignored = Diagnostics::new(&self.path, &self.source);
-        let file = read::read_file(&self.source, &self.settings, &mut ignored);
-        let links = file.map(|file| file.link).unwrap_or_default();
         let mut all: Vec<LinkLoss> = Vec::new();
-        for link in links.iter().map(|link| &link.value) {
+        for link in self.file.link.iter().map(|link| &link.value) {
             let Some(name) = client_end(&link.between.value) else { continue };
             let short = setting::base_name(name);
             let name = if short.is_empty() { name } else { &short };

@@ -22,6 +22,7 @@ pub mod estimate;
 pub mod expect;
 mod fault;
 mod file;
+mod from_toml;
 mod keywords;
 pub mod known_bugs;
 mod link;
@@ -89,6 +90,8 @@ pub struct Scenario {
     pub groups: Vec<EndpointGroup>,
     /// What is right but surprising: no errors, only warnings.
     pub warnings: Diagnostics,
+    /// What was read, with its settings, profiles and defaults.
+    file: Arc<file::ScenarioFile>,
 }
 
 /// One combination of the axes' values.
@@ -170,8 +173,8 @@ impl Scenario {
         }
         Ok(Self {
             groups: endpoint::endpoint_groups(&file),
-            name: file.name.value,
-            about: file.about,
+            name: file.name.value.clone(),
+            about: file.about.clone(),
             path: path.to_owned(),
             source: text.to_owned(),
             settings: settings.to_vec(),
@@ -181,6 +184,7 @@ impl Scenario {
             expect,
             axes,
             warnings,
+            file: Arc::new(file),
         })
     }
 
@@ -197,10 +201,7 @@ impl Scenario {
     /// the scenario has such an axis already.
     #[must_use]
     pub fn all_qos_settings(&self) -> Vec<axis::Setting> {
-        let mut ignored = Diagnostics::new(&self.path, &self.source);
-        let file = read::read_file(&self.source, &self.settings, &mut ignored);
-        let clients = file.map(|file| file.client).unwrap_or_default();
-        let publishers = clients.iter().filter(|client| !client.value.publish.is_empty());
+        let publishers = self.file.client.iter().filter(|client| !client.value.publish.is_empty());
         let levels = publishers.clone().flat_map(|client| &client.value.publish);
         if levels.into_iter().any(|one| matches!(one.value.qos.value, value::QosSetting::Axis(_))) {
             return Vec::new();
@@ -215,12 +216,7 @@ impl Scenario {
     /// The file as TOML with every assumed default written out: valid, and of the same meaning.
     #[must_use]
     pub fn to_full_toml(&self) -> String {
-        let mut ignored = Diagnostics::new(&self.path, &self.source);
-        let file = read::read_file(&self.source, &self.settings, &mut ignored).map(|mut file| {
-            defaults::fill_defaults(&mut file, &mut ignored);
-            show::to_toml(&file)
-        });
-        file.unwrap_or_default()
+        show::to_toml(&self.file)
     }
 }
 

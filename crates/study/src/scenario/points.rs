@@ -61,10 +61,11 @@ pub(super) fn expand_points(
     }
     let swarm =
         file.swarm.as_ref().map(|given| Arc::new(swarm::check_swarm(given, &setups[0], errors)));
+    let mut content = trial_content(file);
     let point = |((publish, granted), setup): ((Option<QoS>, Option<QoS>), Setup)| Point {
         published: publish.or_else(|| shared_qos(&setup)),
         granted,
-        content_hash: content_hash(file, publish, granted),
+        content_hash: content_hash(&mut content, file, publish, granted),
         setup: Arc::new(setup),
         swarm: swarm.clone(),
     };
@@ -169,25 +170,37 @@ fn broker_settings(
     }
 }
 
-/// A hash of what decides a trial, besides its seed: the file with every default written out and
-/// the point's levels in place of the axes, without what is only said about it. So renaming a
-/// scenario, raising its seeds or narrowing an axis leaves the names of its trials alone.
-fn content_hash(file: &ScenarioFile, published: Option<QoS>, granted: Option<QoS>) -> u64 {
-    let mut file = file.clone();
+/// What decides the trials of a file, besides their seeds: the file with every default written
+/// out, without what is only said about it. So renaming a scenario, raising its seeds or narrowing
+/// an axis leaves the names of its trials alone.
+fn trial_content(file: &ScenarioFile) -> ScenarioFile {
+    let mut file = show::with_presets_written_out(file.clone());
     file.name = Located::default();
     file.about = String::new();
     file.seeds = SeedsTable::default();
     file.expect = ExpectTable::default();
     file.sweep = SweepTable::default();
-    for client in &mut file.client {
-        for publish in &mut client.value.publish {
-            let levels = &mut publish.value.qos.value;
-            *levels = QosSetting::Fixed(qos_at_point(levels, published));
+    file
+}
+
+/// A hash of what decides the trials of a point: the content of `file`, with the point's levels in
+/// place of its axes.
+fn content_hash(
+    content: &mut ScenarioFile,
+    file: &ScenarioFile,
+    published: Option<QoS>,
+    granted: Option<QoS>,
+) -> u64 {
+    for (client, given) in content.client.iter_mut().zip(&file.client) {
+        for (publish, given) in client.value.publish.iter_mut().zip(&given.value.publish) {
+            let qos = qos_at_point(&given.value.qos.value, published);
+            publish.value.qos.value = QosSetting::Fixed(qos);
         }
-        for subscribe in &mut client.value.subscribe {
-            let levels = &mut subscribe.value.qos.value;
-            *levels = QosSetting::Fixed(qos_at_point(levels, granted));
+        for (subscribe, given) in client.value.subscribe.iter_mut().zip(&given.value.subscribe) {
+            let qos = qos_at_point(&given.value.qos.value, granted);
+            subscribe.value.qos.value = QosSetting::Fixed(qos);
         }
     }
-    xxh3_64(format!("model {MODEL_VERSION}\n{}", show::to_toml(&file)).as_bytes())
+    let text = show::write_toml(content);
+    xxh3_64(format!("model {MODEL_VERSION}\n{text}").as_bytes())
 }

@@ -40,20 +40,11 @@ impl Problem {
         };
         Self::new(what, label).help(help)
     }
-
-    /// Reads back what [`fmt::Display`] wrote; `None` for any other text.
-    pub fn from_message(message: &str) -> Option<Self> {
-        let (what, rest) = message.split_once(SEPARATOR)?;
-        let (label, help) = rest.split_once(SEPARATOR)?;
-        Some(Self::new(what, label).help(help))
-    }
 }
 
-/// Serde carries an error only as one text: the parts are told apart by this.
-const SEPARATOR: char = '\u{1f}';
-
+/// In one line, without the cure.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{SEPARATOR}{}{SEPARATOR}{}", self.message, self.label, self.help)
+        write!(f, "{}: {}", self.message, self.label)
     }
 }

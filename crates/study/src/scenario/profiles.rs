@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::Diagnostics;
+use super::setting::with_span;
 use qoslab_core::mqtt::quirks::QuirkSide;
 
 /// A product's documented settings.
@@ -256,7 +257,7 @@ fn merge(table: &mut DeTable<'_>, settings: DeTable<'static>) {
             }
             (Some(_), _) => {}
             (None, value) => {
-                table.insert(Spanned::new(0..0, key.into_inner()), without_span(value));
+                table.insert(Spanned::new(0..0, key.into_inner()), with_span(value, &(0..0)));
             }
         }
     }
@@ -266,20 +267,6 @@ fn merge(table: &mut DeTable<'_>, settings: DeTable<'static>) {
 /// thing: the file's own stays as it is.
 fn is_group(field: &str) -> bool {
     matches!(field, "offline" | "reconnect")
-}
-
-fn without_span(value: DeValue<'static>) -> Spanned<DeValue<'static>> {
-    let value = match value {
-        DeValue::Table(inner) => {
-            let entries = inner.into_iter();
-            let entries = entries.map(|(key, value)| {
-                (Spanned::new(0..0, key.into_inner()), without_span(value.into_inner()))
-            });
-            DeValue::Table(entries.collect())
-        }
-        other => other,
-    };
-    Spanned::new(0..0, value)
 }
 
 const PAGE_HEADER: &str = "\

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 use super::axis::Unit;
 use super::problem::Problem;
-use super::value::{TextValue, TextVisitor, impl_text_value, text_schema};
+use super::value::{TextValue, impl_text_value, text_schema};
 use qoslab_core::base::time::Span;
 use qoslab_core::base::units;
 use qoslab_core::network::settings::IntervalDistribution;

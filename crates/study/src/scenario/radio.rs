@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 use super::axis::Unit;
 use super::diagnostic::Diagnostics;
+use super::from_toml::read_table;
 use super::problem::Problem;
 use super::quantities::{Duration, Percent, Rate};
-use super::value::{Located, TextOrTable, TextValue, TextVisitor, impl_text_value, text_schema};
+use super::value::{Located, TextOrTable, TextValue, impl_text_value, text_schema};
 use qoslab_core::base::time::Span;
 use qoslab_core::base::units;
 use qoslab_core::network::radio::{RadioSettings, presets};
@@ -76,7 +77,7 @@ impl TextValue for Energy {
 impl_text_value!(Energy);
 
 /// A radio, or how it differs from a known one.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RadioTable {
     /// A known radio, from which the other fields differ.
@@ -114,6 +115,10 @@ pub(super) struct RadioTable {
     /// The share of the full battery that is lost in a year without any load.
     pub self_discharge: Option<Percent>,
 }
+read_table!(RadioTable or default {
+    preset, transmit, receive, up, down, wake, wake_power, tail, tail_power, paging, paging_power,
+    sleep, listen_every, listen, battery, self_discharge,
+});
 
 /// What a radio comes to; what is wrong with it goes to `errors`.
 pub(super) fn radio_settings(

@@ -5,10 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::MODEL_VERSION;
 use super::diagnostic::Diagnostics;
+use super::from_toml::read_table;
 use super::keywords::LossKeyword;
 use super::quantities::{Bytes, Duration};
 use super::value::{BoundedInt, Located};
@@ -22,7 +23,7 @@ use qoslab_sim::trial::{PublisherSetup, Setup};
 /// What happens in place of luck. Whatever is not listed is plain: a packet arrives once, after
 /// the delay; a client waits the longest pause before it connects again. Entries can be taken out
 /// or changed one by one.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ScheduleTable {
     /// The version of qoslab's model that wrote it down.
@@ -43,9 +44,13 @@ pub(super) struct ScheduleTable {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<Located<MessageTable>>,
 }
+read_table!(ScheduleTable {
+    model, traffic = Duration::default(), fates = Vec::new(), outages = Vec::new(),
+    pauses = Vec::new(), messages = Vec::new(),
+});
 
 /// What becomes of one packet, or over tcp of one sending of one of its segments.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FateTable {
     /// The packet's name: `"sensor#7 / broker / 0 / PUBLISH / 0"` or `"sensor / CONNECT / 0"`.
@@ -66,9 +71,10 @@ pub(super) struct FateTable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<Duration>,
 }
+read_table!(FateTable { packet, segment = 0, resend = 0, lost = None, after = None, again = None });
 
 /// A time in which a client's link is down.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OutageTimeTable {
     /// Whose link.
@@ -78,9 +84,10 @@ pub(super) struct OutageTimeTable {
     /// How long it lasts.
     pub lasts: Duration,
 }
+read_table!(OutageTimeTable { client, at, lasts or "'1s'" });
 
 /// A pause before a client connects again.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PauseTable {
     /// Which client.
@@ -92,9 +99,10 @@ pub(super) struct PauseTable {
     /// How long.
     pub lasts: Duration,
 }
+read_table!(PauseTable { client, connection, failed, lasts or "'1s'" });
 
 /// One message of a workload.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MessageTable {
     /// Which: `"sensor#7"`, or `"sensor/2#7"` of a client's second workload.
@@ -104,6 +112,7 @@ pub(super) struct MessageTable {
     /// The length of its payload.
     pub payload: Bytes,
 }
+read_table!(MessageTable { message, at, payload });
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
 const fn is_zero(number: &u32) -> bool {

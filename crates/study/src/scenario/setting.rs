@@ -112,19 +112,20 @@ impl<'i> SettingWriter<'i, '_> {
             } else {
                 let mut inner = DeTable::new();
                 self.set_below(&mut inner, below);
-                DeValue::Table(inner)
+                Spanned::new(self.value_span.clone(), DeValue::Table(inner))
             };
-            table.insert(key, Spanned::new(self.value_span.clone(), value));
+            table.insert(key, value);
             return;
         }
         let Some(place) = entry(table, name) else { return };
         if below.is_empty() {
             let short = SHORT_FORMS.iter().find(|(field, _)| field == name);
+            let value = self.value();
             match (place.get_mut(), short) {
-                (DeValue::Table(inner), Some((_, main))) if !self.value().is_table() => {
+                (DeValue::Table(inner), Some((_, main))) if !value.get_ref().is_table() => {
                     self.set_below(inner, &[main]);
                 }
-                _ => *place = Spanned::new(self.value_span.clone(), self.value()),
+                _ => *place = value,
             }
         } else {
             self.set_within(place, name, below);
@@ -178,15 +179,14 @@ impl<'i> SettingWriter<'i, '_> {
     }
 
     /// The value as TOML says it; what is no TOML is a text.
-    fn value(&self) -> DeValue<'i> {
+    fn value(&self) -> Spanned<DeValue<'i>> {
         let text = self.setting.value.as_str();
         let (value, wrong) = DeValue::parse_recoverable(text);
         let mut value = value.into_inner();
         if !wrong.is_empty() || value.is_datetime() || text.is_empty() {
             value = DeValue::String(text.into());
         }
-        set_span(&mut value, &self.value_span);
-        value
+        with_span(value, &self.value_span)
     }
 }
 
@@ -226,21 +226,21 @@ fn after_name<'p>(path: &'p str, name: &str) -> Option<&'p str> {
     if rest.is_empty() { Some("") } else { rest.strip_prefix('.') }
 }
 
-/// Puts all parts of a value at one place.
-fn set_span(value: &mut DeValue<'_>, span: &Range<usize>) {
-    match value {
+/// The value with all its parts at one place.
+pub(super) fn with_span<'i>(value: DeValue<'i>, span: &Range<usize>) -> Spanned<DeValue<'i>> {
+    let value = match value {
         DeValue::Array(list) => {
-            for one in list.iter_mut() {
-                set_span(one.get_mut(), span);
-                *one = Spanned::new(span.clone(), one.get_ref().clone());
-            }
+            let items = list.into_iter().map(|item| with_span(item.into_inner(), span));
+            DeValue::Array(items.collect())
         }
         DeValue::Table(table) => {
-            for (_, one) in table.iter_mut() {
-                set_span(one.get_mut(), span);
-                *one = Spanned::new(span.clone(), one.get_ref().clone());
-            }
+            let entries = table.into_iter().map(|(key, value)| {
+                let key = Spanned::new(span.clone(), key.into_inner());
+                (key, with_span(value.into_inner(), span))
+            });
+            DeValue::Table(entries.collect())
         }
-        _ => {}
-    }
+        other => other,
+    };
+    Spanned::new(span.clone(), value)
 }

@@ -10,9 +10,13 @@ use super::file::ScenarioFile;
 use super::value::{Located, TextOrTable};
 use super::{link, radio};
 
-/// The file with every default written out.
+/// The file as TOML, with every default written out.
 pub(super) fn to_toml(file: &ScenarioFile) -> String {
-    let mut file = file.clone();
+    write_toml(&with_presets_written_out(file.clone()))
+}
+
+/// The file with what its presets stand for in their place.
+pub(super) fn with_presets_written_out(mut file: ScenarioFile) -> ScenarioFile {
     for link in &mut file.link {
         // The links were found right before: nothing can be told here.
         let settings = link::link_settings(&link.value, &mut Diagnostics::new("", ""));
@@ -24,7 +28,12 @@ pub(super) fn to_toml(file: &ScenarioFile) -> String {
             *given = Located::from_default(TextOrTable::Table(radio::radio_table(&settings)));
         }
     }
-    let value = Table::try_from(&file).expect("tables of texts and numbers can be TOML");
+    file
+}
+
+/// The file as TOML, as it is.
+pub(super) fn write_toml(file: &ScenarioFile) -> String {
+    let value = Table::try_from(file).expect("tables of texts and numbers can be TOML");
     let mut text = String::new();
     write_section(&mut text, "", &value);
     text.trim_start().to_owned()

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::diagnostic::Diagnostics;
+use super::from_toml::read_table;
 use super::quantities::{Duration, Percent};
 use super::value::Located;
 use qoslab_core::base::draw::{Chance, DrawKey, uniform_open_unit};
@@ -21,7 +22,7 @@ use qoslab_sim::trial::{Action, CrashPoint, FaultSetup, PeerVisibility, Setup, T
 /// What may go wrong, each with its worst rate. Every seed switches each of these on or off, one
 /// half each, and draws how bad it is: a share or a jitter evenly up to the one given, a mean time
 /// from the one given to ten times as long.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(super) struct SwarmTable {
     /// At most this share of packets or segments is lost, each way, in place of the links' own.
@@ -52,6 +53,10 @@ pub(super) struct SwarmTable {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crash_clients: Option<Located<Duration>>,
 }
+read_table!(SwarmTable or default {
+    loss, duplicate, jitter, cut, half_open as "half-open", stall, outage,
+    crash_broker as "crash-broker", crash_clients as "crash-clients",
+});
 
 /// The `[swarm]` table, checked.
 #[derive(Clone, Debug, PartialEq)]

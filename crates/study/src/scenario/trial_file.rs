@@ -18,11 +18,7 @@ impl Scenario {
     /// expected is left out: who keeps the file says that anew.
     #[must_use]
     pub fn to_trial_file(&self, trial: &Trial) -> String {
-        let mut ignored = Diagnostics::new(&self.path, &self.source);
-        let Some(mut file) = read::read_file(&self.source, &self.settings, &mut ignored) else {
-            return String::new();
-        };
-        defaults::fill_defaults(&mut file, &mut ignored);
+        let mut file = (*self.file).clone();
         let setup = &*trial.setup;
         file.seeds = SeedsTable {
             from: BoundedInt(

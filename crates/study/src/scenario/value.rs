@@ -4,15 +4,14 @@
 //! `qoslab check --show`, and describes itself for the JSON Schema.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
-use toml::Spanned;
+use toml::de::DeValue;
 
 use super::axis::Unit;
+use super::from_toml::{FromToml, Given, Reader, integer, number_text};
 use super::problem::Problem;
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::units;
@@ -38,11 +37,10 @@ impl<T> Located<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<T>::deserialize(deserializer)?;
-        let span = spanned.span();
-        Ok(Self { value: spanned.into_inner(), span })
+impl<T: FromToml> FromToml for Located<T> {
+    fn from_toml(given: &Given<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        let value = T::from_toml(given, reader)?;
+        Some(Self { value, span: given.span.clone() })
     }
 }
 
@@ -90,36 +88,20 @@ pub(super) trait TextValue: Sized {
 }
 
 /// Reads a [`TextValue`]; a number says that its unit is missing.
-pub(super) struct TextVisitor<T>(std::marker::PhantomData<T>);
-
-impl<T> Default for TextVisitor<T> {
-    fn default() -> Self {
-        Self(std::marker::PhantomData)
-    }
+pub(super) fn read_text<T: TextValue>(given: &Given<'_>, reader: &mut Reader<'_>) -> Option<T> {
+    let read = match given.value {
+        DeValue::String(text) => T::parse(text),
+        DeValue::Integer(_) | DeValue::Float(_) => Err(missing_unit::<T>(given.value)),
+        _ => {
+            reader.refuse_type(given, T::EXPECTED);
+            return None;
+        }
+    };
+    read.map_err(|problem| reader.refuse(given, problem)).ok()
 }
 
-impl<T: TextValue> Visitor<'_> for TextVisitor<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(T::EXPECTED)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        T::parse(text).map_err(E::custom)
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
-        Err(E::custom(missing_unit_problem::<T>(&number.to_string())))
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
-        Err(E::custom(missing_unit_problem::<T>(&number.to_string())))
-    }
-}
-
-fn missing_unit_problem<T: TextValue>(number: &str) -> Problem {
-    match T::parse(number) {
+fn missing_unit<T: TextValue>(number: &DeValue<'_>) -> Problem {
+    match T::parse(&number_text(number)) {
         Err(problem) => problem,
         Ok(_) => Problem::new("must be a text in quotes", "this is a number"),
     }
@@ -128,9 +110,12 @@ fn missing_unit_problem<T: TextValue>(number: &str) -> Problem {
 /// Gives a [`TextValue`] its place in TOML and in the schema.
 macro_rules! impl_text_value {
     ($type:ty) => {
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(TextVisitor::<Self>::default())
+        impl $crate::scenario::from_toml::FromToml for $type {
+            fn from_toml(
+                given: &$crate::scenario::from_toml::Given<'_>,
+                reader: &mut $crate::scenario::from_toml::Reader<'_>,
+            ) -> Option<Self> {
+                $crate::scenario::value::read_text(given, reader)
             }
         }
 
@@ -174,29 +159,20 @@ pub(super) fn text_schema<T: TextValue>() -> Schema {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BoundedInt<const MIN: u32, const MAX: u32>(pub u32);
 
-struct BoundedIntVisitor<const MIN: u32, const MAX: u32>;
-
-impl<const MIN: u32, const MAX: u32> Visitor<'_> for BoundedIntVisitor<MIN, MAX> {
-    type Value = BoundedInt<MIN, MAX>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a whole number from {MIN} to {}", units::format_count(MAX.into()))
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
-        match u32::try_from(number) {
-            Ok(number) if (MIN..=MAX).contains(&number) => Ok(BoundedInt(number)),
-            _ => Err(E::custom(Problem::new(
-                format!("must be from {MIN} to {}", units::format_count(MAX.into())),
-                format!("this is {number}"),
-            ))),
+impl<const MIN: u32, const MAX: u32> FromToml for BoundedInt<MIN, MAX> {
+    fn from_toml(given: &Given<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        let range = format!("from {MIN} to {}", units::format_count(MAX.into()));
+        let Some(number) = given.value.as_integer() else {
+            reader.refuse_type(given, &format!("a whole number {range}"));
+            return None;
+        };
+        let number = integer(number).and_then(|number| u32::try_from(number).ok());
+        let number = number.filter(|number| (MIN..=MAX).contains(number));
+        if number.is_none() {
+            let label = format!("this is {}", number_text(given.value));
+            reader.refuse(given, Problem::new(format!("must be {range}"), label));
         }
-    }
-}
-
-impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for BoundedInt<MIN, MAX> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(BoundedIntVisitor::<MIN, MAX>)
+        number.map(Self)
     }
 }
 
@@ -229,45 +205,46 @@ pub(super) enum QosSetting {
     Axis(Vec<QoS>),
 }
 
-struct QosSettingVisitor;
-
-impl<'de> Visitor<'de> for QosSettingVisitor {
-    type Value = QosSetting;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("0, 1 or 2, or a list of them such as [0, 1, 2]")
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<QosSetting, E> {
-        parse_qos(number).map(QosSetting::Fixed)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<QosSetting, A::Error> {
-        let mut levels = Vec::new();
-        while let Some(number) = list.next_element::<i64>()? {
-            levels.push(parse_qos(number)?);
+impl FromToml for QosSetting {
+    fn from_toml(given: &Given<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        match given.value {
+            DeValue::Integer(_) => QoS::from_toml(given, reader).map(Self::Fixed),
+            DeValue::Array(list) => {
+                let mut levels = Vec::<QoS>::from_toml(given, reader)?;
+                if levels.len() < list.len() {
+                    return None;
+                }
+                levels.sort_unstable();
+                levels.dedup();
+                if levels.is_empty() || levels.len() < list.len() {
+                    let label =
+                        if levels.is_empty() { "this is empty" } else { "one stands here twice" };
+                    reader.refuse(given, Problem::new("must name each QoS once", label));
+                    return None;
+                }
+                Some(Self::Axis(levels))
+            }
+            _ => {
+                reader.refuse_type(given, "0, 1 or 2, or a list of them such as [0, 1, 2]");
+                None
+            }
         }
-        let count = levels.len();
-        levels.sort_unstable();
-        levels.dedup();
-        if levels.is_empty() || levels.len() < count {
-            let label = if levels.is_empty() { "this is empty" } else { "one stands here twice" };
-            return Err(de::Error::custom(Problem::new("must name each QoS once", label)));
-        }
-        Ok(QosSetting::Axis(levels))
     }
 }
 
-fn parse_qos<E: de::Error>(number: i64) -> Result<QoS, E> {
-    let level = u8::try_from(number).ok().and_then(QoS::from_number);
-    level.ok_or_else(|| {
-        E::custom(Problem::new("must be 0, 1 or 2", format!("there is no QoS {number}")))
-    })
-}
-
-impl<'de> Deserialize<'de> for QosSetting {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(QosSettingVisitor)
+impl FromToml for QoS {
+    fn from_toml(given: &Given<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        let Some(number) = given.value.as_integer() else {
+            reader.refuse_type(given, "0, 1 or 2");
+            return None;
+        };
+        let level = integer(number).and_then(|number| u8::try_from(number).ok());
+        let level = level.and_then(Self::from_number);
+        if level.is_none() {
+            let label = format!("there is no QoS {}", number_text(given.value));
+            reader.refuse(given, Problem::new("must be 0, 1 or 2", label));
+        }
+        level
     }
 }
 
@@ -307,41 +284,18 @@ pub(super) enum TextOrTable<T, M> {
     Table(M),
 }
 
-struct TextOrTableVisitor<T, M>(std::marker::PhantomData<(T, M)>);
-
-impl<'de, T: TextValue, M: Deserialize<'de>> Visitor<'de> for TextOrTableVisitor<T, M> {
-    type Value = TextOrTable<T, M>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, or a table", T::EXPECTED)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        TextVisitor::default().visit_str(text).map(TextOrTable::Text)
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
-        TextVisitor::default().visit_i64(number).map(TextOrTable::Text)
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
-        TextVisitor::default().visit_f64(number).map(TextOrTable::Text)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Self::Value, A::Error> {
-        let read = M::deserialize(de::value::MapAccessDeserializer::new(&mut table))?;
-        // Where one entry of several is wanted, serde leaves the others unread.
-        if table.next_key::<de::IgnoredAny>()?.is_some() {
-            let problem = Problem::new("must say one thing", "there are several entries");
-            return Err(de::Error::custom(problem.help("leave all but one out")));
+impl<T: TextValue, M: FromToml> FromToml for TextOrTable<T, M> {
+    fn from_toml(given: &Given<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        match given.value {
+            DeValue::Table(_) => M::from_toml(given, reader).map(Self::Table),
+            DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) => {
+                read_text(given, reader).map(Self::Text)
+            }
+            _ => {
+                reader.refuse_type(given, &format!("{}, or a table", T::EXPECTED));
+                None
+            }
         }
-        Ok(TextOrTable::Table(read))
-    }
-}
-
-impl<'de, T: TextValue, M: Deserialize<'de>> Deserialize<'de> for TextOrTable<T, M> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextOrTableVisitor(std::marker::PhantomData))
     }
 }
 

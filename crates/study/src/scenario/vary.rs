@@ -6,7 +6,7 @@ use super::axis::{Axis, AxisValue, Unit};
 use super::diagnostic::{Diagnostics, nearest_name};
 use super::file::SweepTable;
 use super::problem::Problem;
-use super::schema::schema;
+use super::schema::SCHEMA;
 use super::value::UNIT_KEYWORD;
 use qoslab_core::base::units::{Quantity, format_count, parse_base_units, write_base_units};
 
@@ -63,7 +63,7 @@ pub(super) fn read_axes(table: &SweepTable, errors: &mut Diagnostics) -> Vec<Axi
     for given in &table.vary {
         let axis = Axis::parse(&given.value).and_then(|axis| {
             axes.push(axis);
-            grid(&axes).map(drop)
+            check_grid(&axes)
         });
         if let Err(problem) = axis {
             let title = format!("the axis {}", problem.message);
@@ -79,16 +79,7 @@ pub(super) fn read_axes(table: &SweepTable, errors: &mut Diagnostics) -> Vec<Axi
 /// # Errors
 /// If there are too many, or an axis stands there twice.
 pub fn grid(axes: &[Axis]) -> Result<Vec<Vec<AxisValue>>, Problem> {
-    for (nth, axis) in axes.iter().enumerate() {
-        if axes[..nth].iter().any(|other| other.path == axis.path) {
-            let label = format!("`{}` is varied twice", axis.path);
-            return Err(Problem::new("has one axis twice", label).help("name all its values once"));
-        }
-    }
-    let cells = axes.iter().fold(1_usize, |cells, axis| cells.saturating_mul(axis.values.len()));
-    if cells > MAX_CELLS {
-        return Err(too_many_cells(cells));
-    }
+    check_grid(axes)?;
     let mut all: Vec<Vec<AxisValue>> = vec![Vec::new()];
     for axis in axes {
         let longer = |cell: &Vec<AxisValue>| -> Vec<Vec<AxisValue>> {
@@ -100,6 +91,21 @@ pub fn grid(axes: &[Axis]) -> Result<Vec<Vec<AxisValue>>, Problem> {
         all = all.iter().flat_map(longer).collect();
     }
     Ok(all)
+}
+
+/// Whether the axes differ from one another and have not too many cells.
+fn check_grid(axes: &[Axis]) -> Result<(), Problem> {
+    for (nth, axis) in axes.iter().enumerate() {
+        if axes[..nth].iter().any(|other| other.path == axis.path) {
+            let label = format!("`{}` is varied twice", axis.path);
+            return Err(Problem::new("has one axis twice", label).help("name all its values once"));
+        }
+    }
+    let cells = axes.iter().fold(1_usize, |cells, axis| cells.saturating_mul(axis.values.len()));
+    if cells > MAX_CELLS {
+        return Err(too_many_cells(cells));
+    }
+    Ok(())
 }
 
 pub(super) fn too_many_cells(cells: usize) -> Problem {
@@ -207,12 +213,12 @@ const fn quantity(unit: Unit) -> Option<Quantity> {
 
 /// What the number at a path counts, as the schema of the file says.
 fn unit_at_path(path: &str) -> Result<Unit, Problem> {
-    let schema: Value = serde_json::from_str(&schema()).expect("the schema is JSON");
-    let mut at = vec![&schema];
+    let schema = SCHEMA.as_value();
+    let mut at = vec![schema];
     let mut parts = path.split('.').enumerate();
     while let Some((depth, part)) = parts.next() {
         let fields: Vec<(&str, &Value)> =
-            at.iter().flat_map(|one| schema_fields(one, &schema)).collect();
+            at.iter().flat_map(|one| schema_fields(one, schema)).collect();
         let found: Vec<_> = fields.iter().filter(|(name, _)| *name == part).collect();
         if found.is_empty() && part.parse::<usize>().is_ok() {
             continue;
@@ -234,7 +240,7 @@ fn unit_at_path(path: &str) -> Result<Unit, Problem> {
             parts.next();
         }
     }
-    at.iter().find_map(|one| schema_unit(one, &schema)).ok_or_else(|| {
+    at.iter().find_map(|one| schema_unit(one, schema)).ok_or_else(|| {
         Problem::new("is no number", format!("`{path}` cannot be counted up"))
             .help("only numbers can be varied; --set sets anything")
     })

@@ -106,6 +106,14 @@ fn errors_in_a_setting_are_shown_in_the_setting() {
     insta::assert_snapshot!("unknown_fields", text);
 }
 
+#[test]
+fn an_error_within_a_set_value_is_shown_in_the_setting() {
+    let text = error_text(&[("link.meter.loss", "{ burst = { god = \"9s\", bad = \"1s\" } }")]);
+    assert!(text.contains("there is no field `god` here"), "{text}");
+    assert!(text.contains("--> command line:1:23"), "{text}");
+    assert!(!text.contains("varied.toml"), "{text}");
+}
+
 fn value_texts(axis: &str) -> Vec<String> {
     let axis = Axis::parse(axis).unwrap_or_else(|problem| panic!("{problem:?}"));
     axis.values.into_iter().map(|value| value.text).collect()
