@@ -113,15 +113,15 @@ impl LinkState {
         name: &PacketName,
         wire_bytes: u32,
     ) -> Fate {
-        self.fate_with_override(&mut (), now, publisher_key, name, wire_bytes)
+        self.fate_with_override(None, now, publisher_key, name, wire_bytes)
     }
 
     /// As [`Self::fate`], but `fate_override` has the last word. The packet still uses the line and
     /// steps the loss model, so that no other packet's fate shifts.
     #[inline]
-    pub fn fate_with_override<O: FateOverride + ?Sized>(
+    pub fn fate_with_override(
         &mut self,
-        fate_override: &mut O,
+        fate_override: Option<&mut (dyn FateOverride + '_)>,
         now: Time,
         publisher_key: Option<DrawKey>,
         name: &PacketName,
@@ -289,13 +289,13 @@ impl DirectionState {
     }
 
     #[inline]
-    fn fate<O: FateOverride + ?Sized>(
+    fn fate(
         &mut self,
         settings: &DirectionSettings,
         recorded: &mut RecordedFates,
         is_blocked: bool,
         packet: &LinkPacket<'_>,
-        fate_override: &mut O,
+        fate_override: Option<&mut (dyn FateOverride + '_)>,
     ) -> PendingFate {
         let &LinkPacket { now, key, name, wire_bytes } = packet;
         // One word for one question, so that no answer shifts another.
@@ -312,7 +312,8 @@ impl DirectionState {
             if is_blocked { Ok(now) } else { self.tx_queue.enqueue(settings, now, wire_bytes) };
         let (Ok(leaves) | Err(leaves)) = left;
         let plain = leaves + settings.delay;
-        if let Some(forced) = fate_override.override_fate(now, name, plain) {
+        let overridden = fate_override.and_then(|it| it.override_fate(now, name, plain));
+        if let Some(forced) = overridden {
             return forced.to_pending_fate(now, plain);
         }
         if is_blocked {

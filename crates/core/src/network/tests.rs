@@ -54,17 +54,18 @@ fn link(up: DirectionSettings) -> LinkState {
 
 /// The fate of a PUBLISH of 100 bytes, sent at as many milliseconds as its sequence number.
 fn send(link: &mut LinkState, sequence: u32) -> Fate {
-    send_with_override(link, &mut (), sequence)
+    let publisher_key = publisher_key(DrawKey::new(1), "meter");
+    link.fate(millis(sequence), Some(publisher_key), &publish(sequence), BYTES)
 }
 
 fn send_with_override(
     link: &mut LinkState,
-    fate_override: &mut impl FateOverride,
+    fate_override: &mut dyn FateOverride,
     sequence: u32,
 ) -> Fate {
     let publisher_key = publisher_key(DrawKey::new(1), "meter");
     link.fate_with_override(
-        fate_override,
+        Some(fate_override),
         millis(sequence),
         Some(publisher_key),
         &publish(sequence),

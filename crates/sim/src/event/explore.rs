@@ -87,6 +87,6 @@ pub fn explore<O: Observer + Serialize>(
     let settings = trial.setup.clients.iter().map(|client| Arc::new(client.settings.clone()));
     let clients = settings.map(Client::new).collect();
     let broker = Broker::new(trial.setup.broker.clone());
-    let run_context = RunContext::<()>::default();
+    let run_context = RunContext::default();
     Simulation::new(trial, clients, broker, observer, run_context).explore(delay_rules, at_pause)
 }

@@ -45,9 +45,9 @@ pub(crate) mod sut_nodes;
 mod tcp;
 
 /// Everything of a running trial. Generic over the endpoints, so that tests can put others in.
-pub(crate) struct Simulation<'t, C, B, O, R> {
+pub(crate) struct Simulation<'t, C, B, O> {
     setup: Arc<Setup>,
-    run_context: RunContext<'t, R>,
+    run_context: RunContext<'t>,
     now: Time,
     deadline: Time,
     phase: Phase,
@@ -96,8 +96,8 @@ pub(crate) struct Simulation<'t, C, B, O, R> {
 
 /// What a trial does not say about its run.
 #[derive(Default)]
-pub(crate) struct RunContext<'t, R> {
-    pub(crate) fate_override: R,
+pub(crate) struct RunContext<'t> {
+    pub(crate) fate_override: Option<&'t mut dyn FateOverride>,
     pub(crate) interrupt: Option<&'t AtomicBool>,
     /// Where all that luck decided is written down.
     pub(crate) transcript: Option<RecordedRun>,
@@ -130,19 +130,18 @@ const BROKER_NUMBER: u32 = 0;
 /// The interrupt is looked at once in so many happenings; a power of two.
 const INTERRUPT_CHECK_INTERVAL: u64 = 4096;
 
-impl<'t, C, B, O, R> Simulation<'t, C, B, O, R>
+impl<'t, C, B, O> Simulation<'t, C, B, O>
 where
     C: Endpoint<Request = ClientRequest> + Clone,
     B: Endpoint<Request = Infallible> + Clone,
     O: Observer,
-    R: FateOverride,
 {
     pub(super) fn new(
         trial: &Trial,
         clients: Vec<C>,
         broker: B,
         observer: O,
-        run_context: RunContext<'t, R>,
+        run_context: RunContext<'t>,
     ) -> Self {
         let setup = &trial.setup;
         let root = DrawKey::new(trial.seed);

@@ -10,14 +10,12 @@ use qoslab_core::base::name::{ClientIndex, Connection, Node};
 use qoslab_core::base::time::Time;
 use qoslab_core::mqtt::endpoint::{Endpoint, Input};
 use qoslab_core::mqtt::settings::ClientRequest;
-use qoslab_core::network::fate_override::FateOverride;
 
-impl<C, B, O, R> Simulation<'_, C, B, O, R>
+impl<C, B, O> Simulation<'_, C, B, O>
 where
     C: Endpoint<Request = ClientRequest> + Clone,
     B: Endpoint<Request = Infallible> + Clone,
     O: Observer,
-    R: FateOverride,
 {
     /// An application does something that was planned.
     pub(super) fn apply_application_request(

@@ -13,14 +13,12 @@ use qoslab_core::base::name::{ClientIndex, Connection, Direction, Node};
 use qoslab_core::base::time::Span;
 use qoslab_core::mqtt::endpoint::Endpoint;
 use qoslab_core::mqtt::settings::{ClientRequest, StorePolicy};
-use qoslab_core::network::fate_override::FateOverride;
 
-impl<C, B, O, R> Simulation<'_, C, B, O, R>
+impl<C, B, O> Simulation<'_, C, B, O>
 where
     C: Endpoint<Request = ClientRequest> + Clone,
     B: Endpoint<Request = Infallible> + Clone,
     O: Observer,
-    R: FateOverride,
 {
     // ---- in the middle of a happening ----
 

@@ -18,7 +18,6 @@ use qoslab_core::base::name::{
 use qoslab_core::base::time::{Span, Time};
 use qoslab_core::mqtt::endpoint::Endpoint;
 use qoslab_core::mqtt::settings::ClientRequest;
-use qoslab_core::network::fate_override::FateOverride;
 
 /// So much later than what it waited for comes a packet that was held back.
 const RELEASE_DELAY: Span = Span::from_nanos(1);
@@ -45,12 +44,11 @@ pub(super) struct DelayedPacket {
     pub(super) due: Time,
 }
 
-impl<C, B, O, R> Simulation<'_, C, B, O, R>
+impl<C, B, O> Simulation<'_, C, B, O>
 where
     C: Endpoint<Request = ClientRequest> + Clone,
     B: Endpoint<Request = Infallible> + Clone,
     O: Observer,
-    R: FateOverride,
 {
     /// A packet is about to be sent: something may befall it.
     #[inline]

@@ -17,14 +17,12 @@ use qoslab_core::mqtt::endpoint::{Backlog, Endpoint, Input, Output};
 use qoslab_core::mqtt::packet::Packet;
 use qoslab_core::mqtt::settings::ClientRequest;
 use qoslab_core::mqtt::wire;
-use qoslab_core::network::fate_override::FateOverride;
 
-impl<C, B, O, R> Simulation<'_, C, B, O, R>
+impl<C, B, O> Simulation<'_, C, B, O>
 where
     C: Endpoint<Request = ClientRequest> + Clone,
     B: Endpoint<Request = Infallible> + Clone,
     O: Observer,
-    R: FateOverride,
 {
     // ---- endpoints ----
 
@@ -249,9 +247,8 @@ where
     ) -> Fate {
         let origin = self.publisher_key(tag);
         let link = &mut self.links[record.name.client.index()].link_state;
-        let fate_override = &mut self.run_context.fate_override;
         let fate = link.fate_with_override(
-            fate_override,
+            self.run_context.fate_override.as_deref_mut(),
             self.now,
             origin,
             &record.name,

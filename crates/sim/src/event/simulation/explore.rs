@@ -20,15 +20,13 @@ use qoslab_core::base::name::{Connection, Direction, PacketName};
 use qoslab_core::base::time::Time;
 use qoslab_core::mqtt::endpoint::Endpoint;
 use qoslab_core::mqtt::settings::{ClientRequest, HopSettings, RetryRule};
-use qoslab_core::network::fate_override::FateOverride;
 use qoslab_core::network::settings::{LinkSettings, Transport};
 
-impl<C, B, O, R> Simulation<'_, C, B, O, R>
+impl<C, B, O> Simulation<'_, C, B, O>
 where
     C: Endpoint<Request = ClientRequest> + Clone + Serialize,
     B: Endpoint<Request = Infallible> + Clone + Serialize,
     O: Observer + Serialize,
-    R: FateOverride,
 {
     /// Runs until the end, or until `at_pause` has seen enough; it is asked before each happening
     /// once every packet was sent that a fault waits for.
@@ -118,14 +116,13 @@ const fn loses_segments(action: &Action) -> bool {
 }
 
 /// All of a simulation on which depends what follows, and how it is judged.
-struct FingerprintState<'s, 't, C, B, O, R>(&'s Simulation<'t, C, B, O, R>);
+struct FingerprintState<'s, 't, C, B, O>(&'s Simulation<'t, C, B, O>);
 
-impl<C, B, O, R> Serialize for FingerprintState<'_, '_, C, B, O, R>
+impl<C, B, O> Serialize for FingerprintState<'_, '_, C, B, O>
 where
     C: Endpoint<Request = ClientRequest> + Clone + Serialize,
     B: Endpoint<Request = Infallible> + Clone + Serialize,
     O: Observer + Serialize,
-    R: FateOverride,
 {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let sim = self.0;
@@ -144,12 +141,11 @@ where
     }
 }
 
-impl<C, B, O, R> Simulation<'_, C, B, O, R>
+impl<C, B, O> Simulation<'_, C, B, O>
 where
     C: Endpoint<Request = ClientRequest> + Clone,
     B: Endpoint<Request = Infallible> + Clone,
     O: Observer,
-    R: FateOverride,
 {
     /// How many connections a client has opened only names its wills.
     fn connector_state(&self) -> impl Serialize {

@@ -13,14 +13,12 @@ use qoslab_core::base::name::{ClientIndex, Direction, Node, PacketName};
 use qoslab_core::base::time::Span;
 use qoslab_core::mqtt::endpoint::Endpoint;
 use qoslab_core::mqtt::settings::ClientRequest;
-use qoslab_core::network::fate_override::FateOverride;
 
-impl<C, B, O, R> Simulation<'_, C, B, O, R>
+impl<C, B, O> Simulation<'_, C, B, O>
 where
     C: Endpoint<Request = ClientRequest> + Clone,
     B: Endpoint<Request = Infallible> + Clone,
     O: Observer,
-    R: FateOverride,
 {
     /// A fault comes, at its time or because of a packet.
     pub(super) fn fault_due(&mut self, fault: u32) {

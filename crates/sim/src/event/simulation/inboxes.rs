@@ -21,7 +21,6 @@ use qoslab_core::base::name::{ClientIndex, Connection, Node, PacketKind};
 use qoslab_core::base::time::Time;
 use qoslab_core::mqtt::endpoint::{Backlog, Endpoint, Input, Output};
 use qoslab_core::mqtt::settings::ClientRequest;
-use qoslab_core::network::fate_override::FateOverride;
 
 /// What waits for nodes that are driven elsewhere, and what is to be done with them there.
 #[derive(Default)]
@@ -240,12 +239,11 @@ const fn inbox_key(node: Node, connection: Connection) -> (Connection, bool) {
     (connection, matches!(node, Node::Broker))
 }
 
-impl<C, B, O, R> Simulation<'_, C, B, O, R>
+impl<C, B, O> Simulation<'_, C, B, O>
 where
     C: Endpoint<Request = ClientRequest> + Clone,
     B: Endpoint<Request = Infallible> + Clone,
     O: Observer,
-    R: FateOverride,
 {
     /// The nodes under test, where there are any.
     #[inline]

@@ -9,14 +9,12 @@ use qoslab_core::base::event::{Event, Observer, Phase};
 use qoslab_core::base::name::{ClientIndex, Node};
 use qoslab_core::mqtt::endpoint::Endpoint;
 use qoslab_core::mqtt::settings::ClientRequest;
-use qoslab_core::network::fate_override::FateOverride;
 
-impl<C, B, O, R> Simulation<'_, C, B, O, R>
+impl<C, B, O> Simulation<'_, C, B, O>
 where
     C: Endpoint<Request = ClientRequest> + Clone,
     B: Endpoint<Request = Infallible> + Clone,
     O: Observer,
-    R: FateOverride,
 {
     pub(super) fn start(&mut self) {
         self.trace.record_dispatch(self.now, EventClass::Application as u8);

@@ -13,7 +13,6 @@ use qoslab_core::base::name::{ClientIndex, PacketName};
 use qoslab_core::base::time::Span;
 use qoslab_core::mqtt::endpoint::Endpoint;
 use qoslab_core::mqtt::settings::ClientRequest;
-use qoslab_core::network::fate_override::FateOverride;
 use qoslab_core::network::recorded_fates::RecordedFates;
 
 /// Gives every link its part of the schedule, if there is one, and something to write on.
@@ -35,12 +34,11 @@ pub(super) fn install_recorded_fates(setup: &Setup, is_recording: bool, links: &
     }
 }
 
-impl<C, B, O, R> Simulation<'_, C, B, O, R>
+impl<C, B, O> Simulation<'_, C, B, O>
 where
     C: Endpoint<Request = ClientRequest> + Clone,
     B: Endpoint<Request = Infallible> + Clone,
     O: Observer,
-    R: FateOverride,
 {
     /// The trial is over: what befell packets is written down.
     pub(super) fn record_link_fates(&mut self) {

@@ -92,13 +92,8 @@ pub(crate) enum ReceivedItem {
 
 /// A simulation whose nodes are driven elsewhere. It is compiled once, for whoever watches: such
 /// trials are not for statistics.
-pub(crate) type ProxySimulation = Simulation<
-    'static,
-    ProxyEndpoint<ClientRequest>,
-    ProxyEndpoint<Infallible>,
-    SharedObserver,
-    (),
->;
+pub(crate) type ProxySimulation =
+    Simulation<'static, ProxyEndpoint<ClientRequest>, ProxyEndpoint<Infallible>, SharedObserver>;
 
 /// Who watches, and is also held by who wants it back.
 pub(crate) type SharedObserver = Rc<RefCell<dyn Observer>>;
@@ -108,7 +103,7 @@ impl ProxySimulation {
     pub(crate) fn set(
         trial: &Trial,
         observer: SharedObserver,
-        run_context: RunContext<'static, ()>,
+        run_context: RunContext<'static>,
     ) -> Self {
         let inboxes = Inboxes::default();
         let clients = trial.setup.clients.iter().map(|_| inboxes.new_proxy()).collect();

@@ -22,7 +22,6 @@ use qoslab_core::mqtt::endpoint::Endpoint;
 use qoslab_core::mqtt::packet::{Message, Packet, Payload};
 use qoslab_core::mqtt::settings::ClientRequest;
 use qoslab_core::mqtt::wire;
-use qoslab_core::network::fate_override::FateOverride;
 
 /// After so long without anything but pings a product has nothing left to do.
 const IDLE_AFTER: Span = Span::from_secs(15);
@@ -99,12 +98,11 @@ impl SutNodes {
     }
 }
 
-impl<C, B, O, R> Simulation<'_, C, B, O, R>
+impl<C, B, O> Simulation<'_, C, B, O>
 where
     C: Endpoint<Request = ClientRequest> + Clone,
     B: Endpoint<Request = Infallible> + Clone,
     O: Observer,
-    R: FateOverride,
 {
     /// A message as it is published: where products are under test, by whomever it is, it must be
     /// known by its payload.

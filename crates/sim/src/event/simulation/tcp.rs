@@ -17,15 +17,13 @@ use qoslab_core::base::name::{
 use qoslab_core::base::time::{Span, Time};
 use qoslab_core::mqtt::endpoint::Endpoint;
 use qoslab_core::mqtt::settings::ClientRequest;
-use qoslab_core::network::fate_override::FateOverride;
 use qoslab_core::network::tcp::{TcpContext, header_bytes, tls_bytes};
 
-impl<C, B, O, R> Simulation<'_, C, B, O, R>
+impl<C, B, O> Simulation<'_, C, B, O>
 where
     C: Endpoint<Request = ClientRequest> + Clone,
     B: Endpoint<Request = Infallible> + Clone,
     O: Observer,
-    R: FateOverride,
 {
     // ---- opening ----
 
