@@ -46,7 +46,6 @@
 
 use std::fmt;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use self::simulation::{RunContext, Simulation};
@@ -54,8 +53,6 @@ use self::workload::Workload;
 use crate::schedule::RecordedRun;
 use crate::trial::Trial;
 use qoslab_core::base::event::Observer;
-use qoslab_core::mqtt::broker::Broker;
-use qoslab_core::mqtt::client::Client;
 use qoslab_core::mqtt::packet::Packet;
 use qoslab_core::network::fate_override::FateOverride;
 
@@ -66,13 +63,20 @@ pub mod explore;
 mod faults;
 mod host;
 mod links;
+mod network;
+mod node_driver;
+mod nodes;
 mod queue;
 mod readiness;
-pub(crate) mod sim_handle;
+#[cfg(feature = "turmoil")]
+pub(crate) mod remote;
+mod reporter;
+mod search_hook;
 mod simulation;
 mod tcp_connection;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod workload;
 
 /// What a trial does not say about its run.
@@ -129,13 +133,10 @@ fn simulate<'t, O: Observer>(
     options: Options<'t>,
     fate_override: Option<&'t mut dyn FateOverride>,
 ) -> (RunSummary, O) {
-    let settings = trial.setup.clients.iter().map(|client| Arc::new(client.settings.clone()));
-    let clients = settings.map(Client::new).collect();
-    let broker = Broker::new(trial.setup.broker.clone());
     let Options { interrupt, transcript: slot, packet_tap } = options;
     let transcript = slot.is_some().then(RecordedRun::default);
     let run_context = RunContext { fate_override, interrupt, transcript, packet_tap };
-    let result = Simulation::new(trial, clients, broker, observer, run_context).run();
+    let result = Simulation::of_endpoints(trial, observer, run_context).run();
     if let (Some(slot), Some(transcript)) = (slot, result.transcript) {
         *slot = transcript;
     }

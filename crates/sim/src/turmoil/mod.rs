@@ -28,7 +28,7 @@ use std::sync::atomic::Ordering;
 use self::sim_context::SimContext;
 use self::turmoil_hosts::TurmoilHosts;
 use crate::Engine;
-use crate::event::sim_handle::{ProxySimulation, RunContext, SharedObserver, SimHandle};
+use crate::event::remote::{ProxySimulation, RunContext, SharedObserver, SimHandle};
 use crate::event::{Options, RunSummary};
 use crate::schedule::RecordedRun;
 use crate::sut_error::SutError;
