@@ -1,8 +1,5 @@
 //! Single fates put in place of what would have been drawn: exact enumeration of loss patterns,
-//! replays without randomness, and replays that take away what the network did to one message.
-//!
-//! A link asks for every packet and by its name; the packet has then already used the line and
-//! stepped the loss model, so a fate that is overruled shifts nobody else's.
+//! and runs that take away what the network did to one message. [Who decides a fate](super::fate).
 
 use std::collections::BTreeMap;
 
@@ -26,24 +23,25 @@ pub enum ForcedFate {
     },
 }
 
-/// Decides single fates. `()` decides none; a map decides by name; so does a closure:
+/// A caller that decides single fates. `()` decides none; a map decides by name; so does a closure:
 ///
 /// ```
-/// use qoslab::base::name::{PacketName, Subject};
-/// use qoslab::base::time::Time;
-/// use qoslab::network::overrule::{ForcedFate, Overrule};
+/// use qoslab_core::base::name::{PacketName, PacketSubject};
+/// use qoslab_core::base::time::Time;
+/// use qoslab_core::network::fate_override::{FateOverride, ForcedFate};
 ///
 /// // A counterfactual: whatever the network does, message 7 is spared.
 /// let spare = |_: Time, name: &PacketName, _: Time| match name.subject {
-///     Subject::Message { sequence: 7, .. } => Some(ForcedFate::Plain),
+///     PacketSubject::Message { sequence: 7, .. } => Some(ForcedFate::Undisturbed),
 ///     _ => None,
 /// };
-/// # fn overrules(_: impl Overrule) {}
-/// # overrules(spare);
+/// # fn overrides(_: impl FateOverride) {}
+/// # overrides(spare);
 /// ```
 pub trait FateOverride {
-    /// The fate of the packet `name` sent at `now`; `None` leaves it to the link. `undisturbed` is
-    /// when it would arrive if nothing happened to it. Resets are never asked about.
+    /// The fate of the packet `name` sent at `now`; `None` leaves it to the link.
+    /// `undisturbed_arrival` is when it would arrive if nothing happened to it. Neither resets nor
+    /// segments of TCP are asked about.
     fn override_fate(
         &mut self,
         now: Time,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::fate::Interventions;
 use super::fate_override::{FateOverride, ForcedFate};
 use super::link::{LinkKeys, LinkState, publisher_key};
 use super::presets;
@@ -64,13 +65,8 @@ fn send_with_override(
     sequence: u32,
 ) -> Fate {
     let publisher_key = publisher_key(DrawKey::new(1), "meter");
-    link.fate_with_override(
-        Some(fate_override),
-        millis(sequence),
-        Some(publisher_key),
-        &publish(sequence),
-        BYTES,
-    )
+    let interventions = Interventions { fault: None, fate_override: Some(fate_override) };
+    link.fate_with(interventions, millis(sequence), Some(publisher_key), &publish(sequence), BYTES)
 }
 
 fn fates(up: DirectionSettings) -> Vec<Fate> {

@@ -1,14 +1,15 @@
-//! What becomes of a datagram: decided, told, and carried out.
+//! What becomes of a datagram: decided by [the chain](qoslab_core::network::fate), told, and
+//! carried out.
 
 use super::Simulation;
 use crate::event::explore::DelayRule;
 use crate::event::links::PacketInFlight;
 use crate::event::node_driver::NodeDriver;
 use crate::event::search_hook::DelayedPacket;
-use crate::trial::PacketAction;
 use qoslab_core::base::draw::DrawKey;
-use qoslab_core::base::event::{Arrival, Event, Fate, LossReason, Observer, PacketMeta};
+use qoslab_core::base::event::{Arrival, Event, Fate, Observer, PacketMeta};
 use qoslab_core::base::name::{Connection, MessageTag, Node};
+use qoslab_core::network::fate::{Interventions, PacketAction};
 
 impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     /// The network takes a packet over and decides what becomes of it.
@@ -19,18 +20,18 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         connection: Connection,
         tag: MessageTag,
         record: &PacketMeta<'_>,
-        action: Option<PacketAction>,
+        fault: Option<PacketAction>,
     ) -> Fate {
         let publisher_key = self.publisher_key(tag);
         let link = &mut self.network.link_mut(record.name.client).link_state;
-        let fate = link.fate_with_override(
-            self.run_context.fate_override.as_deref_mut(),
+        let fate_override = self.run_context.fate_override.as_deref_mut();
+        let fate = link.fate_with(
+            Interventions { fault, fate_override },
             self.timeline.now,
             publisher_key,
             &record.name,
             record.wire_bytes(),
         );
-        let fate = action.map_or(fate, |action| apply_packet_action(fate, action));
         self.reporter.packets += 1;
         self.notify_observers(&Event::Sent { node, connection, packet: record, fate: &fate });
         fate
@@ -42,7 +43,8 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         tag.message_id().map(|id| self.workload.draw_key_of(id.publisher))
     }
 
-    /// A packet goes its way, unless a search has it held back, or a copy of it.
+    /// A packet goes its way, unless a search has it held back, or a copy of it: the first rank of
+    /// the chain.
     #[inline]
     pub(super) fn carry_datagram(&mut self, fate: Fate, in_flight: PacketInFlight) {
         let Some(rule) = self.search_hook.take_rule(&in_flight.name) else {
@@ -70,20 +72,5 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     /// Nothing else is left to do: whether a search had anything held back, which comes now.
     pub(super) fn release_all_delayed(&mut self) -> bool {
         self.search_hook.release_all(&mut self.timeline, &mut self.network.in_flight)
-    }
-}
-
-/// The fate of a packet that a fault picks out. One that the link loses stays lost.
-fn apply_packet_action(fate: Fate, action: PacketAction) -> Fate {
-    match (fate, action) {
-        (Fate::Arrives(_), PacketAction::Drop) => Fate::Lost(LossReason::Forced),
-        (Fate::Arrives(arrival), PacketAction::Duplicate { after }) => {
-            Fate::Arrives(Arrival { duplicate_at: Some(arrival.at + after), ..arrival })
-        }
-        (Fate::Arrives(arrival), PacketAction::Delay { by }) => {
-            let again = arrival.duplicate_at.map(|again| again + by);
-            Fate::Arrives(Arrival { at: arrival.at + by, duplicate_at: again, ..arrival })
-        }
-        (fate, _) => fate,
     }
 }
