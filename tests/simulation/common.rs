@@ -7,7 +7,7 @@ use qoslab::base::name::{Hop, MessageId, Node, PacketKind, PacketSubject, Publis
 use qoslab::base::time::{Span, Time};
 use qoslab::network::fate_override::FateOverride;
 use qoslab::scenario::Scenario;
-use qoslab::sim::event::{Options, RunSummary, run};
+use qoslab::sim::event::{RunSummary, run_with_override};
 use qoslab::sim::trial::Trial;
 
 /// One publisher `sensor` with its own link, and a subscriber `app` on a perfect one.
@@ -96,12 +96,12 @@ pub(crate) fn trial(text: &str, seed: u64) -> Trial {
 }
 
 /// Runs a trial under an observer.
-pub(crate) fn run_observed<O: Observer, R: FateOverride>(
+pub(crate) fn run_observed<O: Observer>(
     trial: &Trial,
     observer: O,
-    overrule: R,
+    mut fate_override: impl FateOverride,
 ) -> (RunSummary, O) {
-    run(trial, observer, Options::with_fate_override(overrule))
+    run_with_override(trial, observer, &mut fate_override)
 }
 
 /// Runs a trial and counts what became of its first stream.

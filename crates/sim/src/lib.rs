@@ -126,12 +126,7 @@ pub fn record_trial<E: Engine>(
     interrupt: Option<&AtomicBool>,
 ) -> Option<Trial> {
     let mut transcript = RecordedRun::default();
-    let options = Options {
-        fate_override: (),
-        interrupt,
-        transcript: Some(&mut transcript),
-        packet_tap: None,
-    };
+    let options = Options { interrupt, transcript: Some(&mut transcript), packet_tap: None };
     let (ended, ()) = engine.run(trial, (), options);
     (ended.ending != Ending::Interrupted).then(|| event::to_deterministic(trial, &transcript))
 }

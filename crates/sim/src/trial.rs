@@ -14,6 +14,8 @@ use qoslab_core::network::settings::{IntervalDistribution, LinkSettings};
 
 use super::schedule::Schedule;
 
+pub use qoslab_core::network::fate::PacketAction;
+
 /// What an engine runs: a setup and the seed that decides the rest.
 #[derive(Clone, Debug)]
 pub struct Trial {
@@ -226,23 +228,6 @@ pub enum Action {
         /// Where in the work on the triggering packet; at a time, always
         /// [`CrashPoint::BetweenEvents`].
         point: CrashPoint,
-    },
-}
-
-/// Another fate for one packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum PacketAction {
-    /// It is lost.
-    Drop,
-    /// It arrives twice, the second time so long after the first.
-    Duplicate {
-        /// From the first arrival to the second.
-        after: Span,
-    },
-    /// It arrives so much later than it would.
-    Delay {
-        /// How much.
-        by: Span,
     },
 }
 

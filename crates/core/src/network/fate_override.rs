@@ -1,8 +1,5 @@
 //! Single fates put in place of what would have been drawn: exact enumeration of loss patterns,
-//! replays without randomness, and replays that take away what the network did to one message.
-//!
-//! A link asks for every packet and by its name; the packet has then already used the line and
-//! stepped the loss model, so a fate that is overruled shifts nobody else's.
+//! and runs that take away what the network did to one message. [Who decides a fate](super::fate).
 
 use std::collections::BTreeMap;
 
@@ -26,7 +23,7 @@ pub enum ForcedFate {
     },
 }
 
-/// Decides single fates. `()` decides none; a map decides by name; so does a closure:
+/// A caller that decides single fates. `()` decides none; a map decides by name; so does a closure:
 ///
 /// ```
 /// use qoslab_core::base::name::{PacketName, PacketSubject};
@@ -38,12 +35,13 @@ pub enum ForcedFate {
 ///     PacketSubject::Message { sequence: 7, .. } => Some(ForcedFate::Undisturbed),
 ///     _ => None,
 /// };
-/// # fn accepts(_: impl FateOverride) {}
-/// # accepts(spare);
+/// # fn overrides(_: impl FateOverride) {}
+/// # overrides(spare);
 /// ```
 pub trait FateOverride {
-    /// The fate of the packet `name` sent at `now`; `None` leaves it to the link. `undisturbed` is
-    /// when it would arrive if nothing happened to it. Resets are never asked about.
+    /// The fate of the packet `name` sent at `now`; `None` leaves it to the link.
+    /// `undisturbed_arrival` is when it would arrive if nothing happened to it. Neither resets nor
+    /// segments of TCP are asked about.
     fn override_fate(
         &mut self,
         now: Time,

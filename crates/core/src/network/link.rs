@@ -1,10 +1,11 @@
-//! The state of one link, and the doors to it: [`LinkState::fate`] for datagrams, and
+//! The state of one link, and the ways to use it: [`LinkState::fate`] for datagrams, and
 //! [`LinkState::segment_fate`] for the segments of a stream.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::fate::{Interventions, LinkPassage, PendingFate};
 use super::fate_override::{FateOverride, ForcedFate};
 use super::loss::LossState;
 use super::outage::Outages;
@@ -113,29 +114,29 @@ impl LinkState {
         name: &PacketName,
         wire_bytes: u32,
     ) -> Fate {
-        self.fate_with_override(&mut (), now, publisher_key, name, wire_bytes)
+        self.fate_with(Interventions::default(), now, publisher_key, name, wire_bytes)
     }
 
-    /// As [`Self::fate`], but `fate_override` has the last word. The packet still uses the line and
-    /// steps the loss model, so that no other packet's fate shifts.
+    /// As [`Self::fate`], where others may have a say too: [who decides](super::fate).
     #[inline]
-    pub fn fate_with_override<O: FateOverride + ?Sized>(
+    pub fn fate_with(
         &mut self,
-        fate_override: &mut O,
+        interventions: Interventions<'_, '_>,
         now: Time,
         publisher_key: Option<DrawKey>,
         name: &PacketName,
         wire_bytes: u32,
     ) -> Fate {
+        let Interventions { fault, fate_override } = interventions;
         let is_blocked = self.is_blocked(name.direction);
         let (settings, direction, recorded) = self.direction_mut(name.direction);
         let key = publisher_key.map_or(direction.key, |origin| direction.key.combined_with(origin));
         let packet = LinkPacket { now, key, name, wire_bytes };
-        let fate = direction.fate(settings, recorded, is_blocked, &packet, fate_override);
-        match fate {
+        let fate = match direction.fate(settings, recorded, is_blocked, &packet, fate_override) {
             PendingFate::Lost(loss) => Fate::Lost(loss),
             PendingFate::Arrives(at, again) => Fate::Arrives(direction.arrival(at, again)),
-        }
+        };
+        fault.map_or(fate, |action| action.apply_to(fate))
     }
 
     /// Decides what becomes of one segment of a stream, the `segment`-th of a packet, sent for the
@@ -164,19 +165,15 @@ impl LinkState {
         };
         let [loss, jitter, ..] = draw(FIRST_DRAWS);
         let missing = direction.loss.sample(&settings.loss, now, loss, || draw(SECOND_DRAWS)[0]);
-        if is_blocked {
-            return Fate::Lost(LossReason::Outage);
-        }
-        let Ok(leaves) = direction.tx_queue.enqueue(settings, now, wire_bytes) else {
-            return Fate::Lost(LossReason::QueueFull);
-        };
-        let plain = leaves + settings.delay;
-        let drawn = match missing {
+        let (leaves, obstacle) = direction.enter(settings, is_blocked, now, wire_bytes);
+        let undisturbed = leaves + settings.delay;
+        let passage = LinkPassage { now, undisturbed, obstacle };
+        let attempt = SendAttempt { packet: *name, segment, attempt };
+        let fate = passage.decide(attempt, None, recorded, || match missing {
             Some(loss) => PendingFate::Lost(loss),
             None => PendingFate::Arrives(leaves + settings.propagation_delay(jitter), None),
-        };
-        let sending = SendAttempt { packet: *name, segment, attempt };
-        match drawn.apply_recorded(recorded, sending, now, plain) {
+        });
+        match fate {
             PendingFate::Lost(loss) => Fate::Lost(loss),
             PendingFate::Arrives(at, _) => Fate::arriving_at(at),
         }
@@ -271,12 +268,6 @@ struct LinkPacket<'a> {
     wire_bytes: u32,
 }
 
-/// A fate before it is known whom the packet overtakes.
-enum PendingFate {
-    Lost(LossReason),
-    Arrives(Time, Option<Time>),
-}
-
 impl DirectionState {
     fn new(key: DrawKey) -> Self {
         Self {
@@ -289,47 +280,57 @@ impl DirectionState {
     }
 
     #[inline]
-    fn fate<O: FateOverride + ?Sized>(
+    fn fate(
         &mut self,
         settings: &DirectionSettings,
         recorded: &mut RecordedFates,
         is_blocked: bool,
         packet: &LinkPacket<'_>,
-        fate_override: &mut O,
+        fate_override: Option<&mut (dyn FateOverride + '_)>,
     ) -> PendingFate {
         let &LinkPacket { now, key, name, wire_bytes } = packet;
         // One word for one question, so that no answer shifts another.
         let [loss, jitter, duplicate, reorder] = key.draw(name.draw_counter(FIRST_DRAWS));
         let second = || key.draw(name.draw_counter(SECOND_DRAWS));
-        let sending = SendAttempt::first(*name);
+        let attempt = SendAttempt::first(*name);
         if name.kind == PacketKind::Reset {
-            let drawn = PendingFate::Arrives(now + settings.propagation_delay(jitter), None);
-            return drawn.apply_recorded(recorded, sending, now, now + settings.delay);
+            let undisturbed = now + settings.delay;
+            let passage = LinkPassage { now, undisturbed, obstacle: None };
+            let arrives = || PendingFate::Arrives(now + settings.propagation_delay(jitter), None);
+            return passage.decide(attempt, None, recorded, arrives);
         }
         let missing = self.loss.sample(&settings.loss, now, loss, || second()[0]);
         let ahead = settings.reorder.is_some_and(|rule| self.is_sent_ahead(rule, reorder));
-        let left =
-            if is_blocked { Ok(now) } else { self.tx_queue.enqueue(settings, now, wire_bytes) };
-        let (Ok(leaves) | Err(leaves)) = left;
-        let plain = leaves + settings.delay;
-        if let Some(forced) = fate_override.override_fate(now, name, plain) {
-            return forced.to_pending_fate(now, plain);
-        }
+        let (leaves, obstacle) = self.enter(settings, is_blocked, now, wire_bytes);
+        let passage = LinkPassage { now, undisturbed: leaves + settings.delay, obstacle };
+        passage.decide(attempt, fate_override, recorded, || {
+            if let Some(loss) = missing {
+                return PendingFate::Lost(loss);
+            }
+            let at = if ahead { leaves } else { leaves + settings.propagation_delay(jitter) };
+            let is_duplicated = settings.duplicate.hits(duplicate);
+            let again = is_duplicated.then(|| leaves + settings.propagation_delay(second()[1]));
+            PendingFate::Arrives(at, again)
+        })
+    }
+
+    /// The line takes a packet, unless it is blocked: when the packet leaves the line, or would,
+    /// and why it does not.
+    #[inline]
+    fn enter(
+        &mut self,
+        settings: &DirectionSettings,
+        is_blocked: bool,
+        now: Time,
+        wire_bytes: u32,
+    ) -> (Time, Option<LossReason>) {
         if is_blocked {
-            return PendingFate::Lost(LossReason::Outage);
+            return (now, Some(LossReason::Outage));
         }
-        if left.is_err() {
-            return PendingFate::Lost(LossReason::QueueFull);
+        match self.tx_queue.enqueue(settings, now, wire_bytes) {
+            Ok(leaves) => (leaves, None),
+            Err(leaves) => (leaves, Some(LossReason::QueueFull)),
         }
-        if let Some(loss) = missing {
-            return PendingFate::Lost(loss).apply_recorded(recorded, sending, now, plain);
-        }
-        let at = if ahead { leaves } else { leaves + settings.propagation_delay(jitter) };
-        let again = settings
-            .duplicate
-            .hits(duplicate)
-            .then(|| leaves + settings.propagation_delay(second()[1]));
-        PendingFate::Arrives(at, again).apply_recorded(recorded, sending, now, plain)
     }
 
     /// Whether a packet skips the delay, as tc-netem(8) has it: after one that did, the next
@@ -351,48 +352,5 @@ impl DirectionState {
         let overtakes = first < self.latest_arrival;
         self.latest_arrival = self.latest_arrival.max(again.unwrap_or(first));
         Arrival { at: first, duplicate_at: again, overtakes }
-    }
-}
-
-impl PendingFate {
-    /// What the script makes of a fate that was drawn: it is the one to be read, if one is, and it
-    /// is written down unless it is `plain`.
-    #[inline]
-    fn apply_recorded(
-        self,
-        recorded: &mut RecordedFates,
-        sending: SendAttempt,
-        now: Time,
-        plain: Time,
-    ) -> Self {
-        let due = recorded
-            .replayed_fate(&sending)
-            .map_or(self, |forced| forced.to_pending_fate(now, plain));
-        recorded.record_fate(sending, || due.to_forced_unless_plain(now, plain));
-        due
-    }
-
-    fn to_forced_unless_plain(&self, now: Time, plain: Time) -> Option<ForcedFate> {
-        match *self {
-            Self::Lost(loss) => Some(ForcedFate::Lost(loss)),
-            Self::Arrives(at, None) if at == plain => None,
-            Self::Arrives(at, again) => {
-                let first = again.map_or(at, |again| again.min(at));
-                let again = again.map(|again| again.max(at).since(now));
-                Some(ForcedFate::Arrives { delay: first.since(now), duplicate_delay: again })
-            }
-        }
-    }
-}
-
-impl ForcedFate {
-    fn to_pending_fate(self, now: Time, plain: Time) -> PendingFate {
-        match self {
-            Self::Lost(loss) => PendingFate::Lost(loss),
-            Self::Undisturbed => PendingFate::Arrives(plain, None),
-            Self::Arrives { delay: after, duplicate_delay: again } => {
-                PendingFate::Arrives(now + after, again.map(|again| now + again))
-            }
-        }
     }
 }

@@ -26,9 +26,10 @@
 //! Besides, a link may be down for a while ([`outage`]), or one of its directions (a partition);
 //! what is on its way then still arrives. Streams ride on links too: [`mod@tcp`]. What packets
 //! cost a client in energy is its [`mod@radio`]'s.
-//! [`link::LinkState`] is the state of one link and the only door to all this; a
-//! [`fate_override::FateOverride`] puts single fates in place of what was drawn.
+//! [`link::LinkState`] is the state of one link and the only way to all this. Who else may decide
+//! what becomes of a packet, and in which order, is said in [`mod@fate`].
 
+pub mod fate;
 pub mod fate_override;
 pub mod interval;
 pub mod jitter;

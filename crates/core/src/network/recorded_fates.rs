@@ -1,9 +1,9 @@
-//! Fates read from a script, and written into one.
+//! Fates read from a schedule, and recorded for one. [Who decides a fate](super::fate).
 //!
-//! A link that plays a script draws nothing that matters: its settings are without luck, and
-//! whatever is not in the script is plain, which is one arrival when the line and the mean delay
-//! bring it. A link that records writes down what was not plain and not the doing of the line or
-//! of an outage: those come again by themselves.
+//! A link that replays a schedule draws nothing that matters: its settings leave nothing to chance,
+//! and whatever is not in the schedule is undisturbed, which is one arrival when the line and the
+//! mean delay bring it. A link that records leaves out what is undisturbed, and what the line or an
+//! outage did: that comes again by itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,23 +33,23 @@ impl SendAttempt {
 /// Fates by what met them.
 pub type FateMap = BTreeMap<SendAttempt, ForcedFate>;
 
-/// What a link reads and writes.
+/// The fates that a link replays and records.
 #[derive(Clone, Debug, Default)]
 pub struct RecordedFates {
-    /// The fates to be met; `None` where they are drawn.
+    /// The fates to replay; `None` where they are drawn.
     pub replay: Option<Arc<FateMap>>,
-    /// Where fates that were met are written down.
+    /// Where fates are recorded.
     pub recording: Option<Vec<(SendAttempt, ForcedFate)>>,
 }
 
 impl RecordedFates {
-    /// The fate that is written, if one is.
+    /// The fate that the schedule has for a sending, if it has one.
     #[inline]
     pub(super) fn replayed_fate(&self, sending: &SendAttempt) -> Option<ForcedFate> {
         self.replay.as_ref()?.get(sending).copied()
     }
 
-    /// Writes down a fate; `None` for the plain one.
+    /// Records a fate; `None` is the undisturbed one.
     #[inline]
     pub(super) fn record_fate(
         &mut self,

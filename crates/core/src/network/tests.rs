@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::fate::Interventions;
 use super::fate_override::{FateOverride, ForcedFate};
 use super::link::{LinkKeys, LinkState, publisher_key};
 use super::presets;
@@ -54,22 +55,18 @@ fn link(up: DirectionSettings) -> LinkState {
 
 /// The fate of a PUBLISH of 100 bytes, sent at as many milliseconds as its sequence number.
 fn send(link: &mut LinkState, sequence: u32) -> Fate {
-    send_with_override(link, &mut (), sequence)
+    let publisher_key = publisher_key(DrawKey::new(1), "meter");
+    link.fate(millis(sequence), Some(publisher_key), &publish(sequence), BYTES)
 }
 
 fn send_with_override(
     link: &mut LinkState,
-    fate_override: &mut impl FateOverride,
+    fate_override: &mut dyn FateOverride,
     sequence: u32,
 ) -> Fate {
     let publisher_key = publisher_key(DrawKey::new(1), "meter");
-    link.fate_with_override(
-        fate_override,
-        millis(sequence),
-        Some(publisher_key),
-        &publish(sequence),
-        BYTES,
-    )
+    let interventions = Interventions { fault: None, fate_override: Some(fate_override) };
+    link.fate_with(interventions, millis(sequence), Some(publisher_key), &publish(sequence), BYTES)
 }
 
 fn fates(up: DirectionSettings) -> Vec<Fate> {

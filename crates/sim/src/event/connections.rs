@@ -47,6 +47,16 @@ impl Connections {
     }
 
     /// What a node makes of a connection.
+    #[inline]
+    pub(super) fn end(&self, node: Node, connection: Connection) -> EndState {
+        let ends = &self.all[connection.0 as usize];
+        match node {
+            Node::Broker => ends.at_broker,
+            Node::Client(_) => ends.at_client,
+        }
+    }
+
+    /// As [`Self::end`], to be changed.
     pub(super) fn end_mut(&mut self, node: Node, connection: Connection) -> &mut EndState {
         let ends = &mut self.all[connection.0 as usize];
         match node {
@@ -55,13 +65,9 @@ impl Connections {
         }
     }
 
+    #[inline]
     pub(super) fn is_open(&self, node: Node, connection: Connection) -> bool {
-        let ends = &self.all[connection.0 as usize];
-        let end = match node {
-            Node::Broker => ends.at_broker,
-            Node::Client(_) => ends.at_client,
-        };
-        end == EndState::Open
+        self.end(node, connection) == EndState::Open
     }
 
     /// The connections that an end still has open, and those that something still travels on.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -12,8 +11,6 @@ use crate::trial::Trial;
 use qoslab_core::base::event::Observer;
 use qoslab_core::base::name::PacketName;
 use qoslab_core::base::time::{Span, Time};
-use qoslab_core::mqtt::broker::Broker;
-use qoslab_core::mqtt::client::Client;
 
 /// Until when a packet over datagrams is held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -84,9 +81,6 @@ pub fn explore<O: Observer + Serialize>(
     delay_rules: &[(PacketName, DelayRule)],
     at_pause: &mut dyn FnMut(PausedTrial<'_>) -> ControlFlow<()>,
 ) -> Explored<O> {
-    let settings = trial.setup.clients.iter().map(|client| Arc::new(client.settings.clone()));
-    let clients = settings.map(Client::new).collect();
-    let broker = Broker::new(trial.setup.broker.clone());
-    let run_context = RunContext::<()>::default();
-    Simulation::new(trial, clients, broker, observer, run_context).explore(delay_rules, at_pause)
+    let run_context = RunContext::default();
+    Simulation::of_endpoints(trial, observer, run_context).explore(delay_rules, at_pause)
 }

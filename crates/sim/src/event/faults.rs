@@ -1,11 +1,13 @@
-//! Which faults are to come, and what is hampered meanwhile.
+//! Which faults are to come, at which packets, and when what they did is over.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::trial::{Action, FaultSetup, Setup, Trigger};
+use super::queue::QueuedEvent;
+use super::timeline::Timeline;
+use crate::trial::{Action, CrashPoint, FaultSetup, Setup, Trigger};
 use qoslab_core::base::draw::DrawKey;
 use qoslab_core::base::event::Impairment;
 use qoslab_core::base::name::{ClientIndex, Direction, Node, PacketKind, PacketName};
@@ -25,8 +27,12 @@ pub(super) struct Faults {
     /// Which faults wait for a packet of this name.
     by_packet_name: BTreeMap<PacketName, Vec<u32>>,
     /// Which faults come when a packet arrives.
-    pub(super) by_arrival: BTreeMap<PacketName, Vec<u32>>,
-    pub(super) fault_ends: Vec<FaultEnd>,
+    by_arrival: BTreeMap<PacketName, Vec<u32>>,
+    fault_ends: Vec<FaultEnd>,
+    /// The fault by which the node that handles something now will crash.
+    pending_crash: Option<u32>,
+    /// How many more packets that node may send.
+    sends_left: Option<u32>,
 }
 
 /// Packets of one kind that a fault waits for.
@@ -73,6 +79,8 @@ impl Faults {
             by_packet_name: named,
             by_arrival: BTreeMap::new(),
             fault_ends: Vec::new(),
+            pending_crash: None,
+            sends_left: None,
             setup: Arc::clone(setup),
         }
     }
@@ -137,6 +145,122 @@ impl Faults {
     /// Whether a fault waits for a packet.
     pub(super) fn is_packet_triggered(&self, fault: u32) -> bool {
         matches!(self.setup_of(fault).trigger, Trigger::NthPacket(_) | Trigger::NamedPacket(_))
+    }
+
+    // ---- at arrivals ----
+
+    /// A fault is to come when this packet arrives.
+    pub(super) fn trigger_on_arrival(&mut self, name: &PacketName, fault: u32) {
+        self.by_arrival.entry(*name).or_default().push(fault);
+    }
+
+    /// Whether any fault waits for an arrival.
+    #[inline]
+    pub(super) fn await_arrivals(&self) -> bool {
+        !self.by_arrival.is_empty()
+    }
+
+    /// What faults wait for this packet's arrival.
+    pub(super) fn actions_on_arrival(&self, name: &PacketName) -> Vec<&Action> {
+        let waiting = self.by_arrival.get(name).into_iter().flatten();
+        waiting.map(|fault| self.action(*fault)).collect()
+    }
+
+    /// A packet is about to be read: the crash that falls into the work on it. Other faults that
+    /// wait for it come next.
+    pub(super) fn take_arrival_triggers(
+        &mut self,
+        timeline: &mut Timeline,
+        name: &PacketName,
+    ) -> Option<u32> {
+        let mut crash = None;
+        for fault in self.by_arrival.remove(name)? {
+            if let Action::Crash { point, .. } = *self.action(fault) {
+                self.sends_left = match point {
+                    CrashPoint::AfterCommit => Some(0),
+                    CrashPoint::BetweenSends => Some(1),
+                    CrashPoint::BetweenEvents | CrashPoint::BeforeCommit => None,
+                };
+                crash = crash.or(Some(fault));
+            } else {
+                timeline.schedule_now(QueuedEvent::Fault(fault));
+            }
+        }
+        crash
+    }
+
+    // ---- crashes in the middle of an event ----
+
+    /// Whether a node crashes before it stores what follows from a packet.
+    pub(super) fn is_crash_before_reading(&self, fault: Option<u32>) -> bool {
+        fault.is_some_and(|fault| match self.action(fault) {
+            Action::Crash { point, .. } => *point == CrashPoint::BeforeCommit,
+            _ => false,
+        })
+    }
+
+    /// A node crashes instead of sending a packet.
+    pub(super) const fn crash_sender(&mut self, fault: u32) {
+        self.pending_crash = Some(fault);
+        self.sends_left = Some(0);
+    }
+
+    /// Whether a node crashes instead of sending the packet that it is about to send.
+    #[inline]
+    pub(super) const fn is_crash_before_sending(&self) -> bool {
+        self.pending_crash.is_some()
+    }
+
+    /// The fault by which a node crashes that has tried to send.
+    #[inline]
+    pub(super) const fn take_pending_crash(&mut self) -> Option<u32> {
+        self.pending_crash.take()
+    }
+
+    /// Whether the packet may still be sent by a node that is about to crash.
+    #[inline]
+    pub(super) fn take_send_permit(&mut self) -> bool {
+        let Some(left) = &mut self.sends_left else { return true };
+        let may = *left > 0;
+        *left = left.saturating_sub(1);
+        may
+    }
+
+    /// How many more packets a node may send that is about to crash; it may send all from now on.
+    pub(super) const fn take_sends_left(&mut self) -> Option<u32> {
+        self.sends_left.take()
+    }
+
+    // ---- ends ----
+
+    /// What a fault did is over after a while.
+    pub(super) fn schedule_end(
+        &mut self,
+        timeline: &mut Timeline,
+        after: Span,
+        fault_end: FaultEnd,
+    ) {
+        let index = u32::try_from(self.fault_ends.len()).expect("one an event at most");
+        self.fault_ends.push(fault_end);
+        timeline.schedule_after(after, QueuedEvent::FaultEnd(index));
+    }
+
+    /// What ends by the event of this number.
+    pub(super) fn fault_end(&self, index: u32) -> FaultEnd {
+        self.fault_ends[index as usize]
+    }
+
+    /// As [`Self::fault_end`], which comes now.
+    pub(super) fn take_end(&mut self, index: u32) -> FaultEnd {
+        std::mem::replace(&mut self.fault_ends[index as usize], FaultEnd::Done)
+    }
+
+    /// The ends of all that hampers links, which come now.
+    pub(super) fn take_link_ends(&mut self) -> Vec<FaultEnd> {
+        let of_links = self.fault_ends.iter_mut().filter(|fault_end| {
+            matches!(fault_end, FaultEnd::LinkUp(_) | FaultEnd::ClearImpairment(..))
+        });
+        of_links.map(|fault_end| std::mem::replace(fault_end, FaultEnd::Done)).collect()
     }
 
     fn setup_of(&self, fault: u32) -> &FaultSetup {

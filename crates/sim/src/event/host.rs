@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::queue::{EventQueue, QueuedEvent};
+use super::queue::QueuedEvent;
+use super::timeline::Timeline;
 use qoslab_core::base::time::Time;
 use qoslab_core::mqtt::endpoint::{Backlog, Endpoint};
 use qoslab_core::mqtt::settings::StorePolicy;
@@ -91,18 +92,18 @@ impl<E: Endpoint + Clone> Host<E> {
     /// its backlog.
     pub(super) fn sync_after_drain(
         &mut self,
-        now: Time,
-        queue: &mut EventQueue,
+        timeline: &mut Timeline,
         number: u32,
     ) -> Option<BacklogChange> {
-        self.schedule_wakeup(now, queue, number);
+        self.schedule_wakeup(timeline, number);
         let (before, after) = (self.backlog, self.endpoint.backlog());
         self.backlog = after;
         (before != after).then_some(BacklogChange { before, after })
     }
 
     /// A wake-up came: whether the endpoint is to be told.
-    pub(super) fn take_wakeup(&mut self, now: Time, queue: &mut EventQueue, number: u32) -> bool {
+    pub(super) fn take_wakeup(&mut self, timeline: &mut Timeline, number: u32) -> bool {
+        let now = timeline.now;
         if let Some(index) = self.stale_wakeups.iter().position(|stale| *stale == now) {
             self.stale_wakeups.swap_remove(index);
             return false;
@@ -114,7 +115,7 @@ impl<E: Endpoint + Clone> Host<E> {
         if self.endpoint.next_timeout() <= now {
             return true;
         }
-        self.schedule_wakeup(now, queue, number);
+        self.schedule_wakeup(timeline, number);
         false
     }
 
@@ -126,15 +127,15 @@ impl<E: Endpoint + Clone> Host<E> {
         }
     }
 
-    fn schedule_wakeup(&mut self, now: Time, queue: &mut EventQueue, number: u32) {
+    fn schedule_wakeup(&mut self, timeline: &mut Timeline, number: u32) {
         let due = self.endpoint.next_timeout();
         if due > self.next_wakeup {
             self.invalidate_wakeup();
         }
         if due < self.next_wakeup {
             self.invalidate_wakeup();
-            self.next_wakeup = due.max(now);
-            queue.push(self.next_wakeup, QueuedEvent::NodeTimer(number));
+            self.next_wakeup = due.max(timeline.now);
+            timeline.schedule(self.next_wakeup, QueuedEvent::NodeTimer(number));
         }
     }
 }

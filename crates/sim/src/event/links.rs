@@ -159,7 +159,7 @@ const _: () = assert!(size_of::<PacketInFlight>() <= 136);
 
 /// A packet on its way.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct PacketInFlight {
+pub(crate) struct PacketInFlight {
     pub(super) name: PacketName,
     pub(super) connection: Connection,
     pub(super) transmission: Transmission,

@@ -46,7 +46,6 @@
 
 use std::fmt;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use self::simulation::{RunContext, Simulation};
@@ -54,8 +53,6 @@ use self::workload::Workload;
 use crate::schedule::RecordedRun;
 use crate::trial::Trial;
 use qoslab_core::base::event::Observer;
-use qoslab_core::mqtt::broker::Broker;
-use qoslab_core::mqtt::client::Client;
 use qoslab_core::mqtt::packet::Packet;
 use qoslab_core::network::fate_override::FateOverride;
 
@@ -66,20 +63,25 @@ pub mod explore;
 mod faults;
 mod host;
 mod links;
+mod network;
+mod node_driver;
+mod nodes;
 mod queue;
 mod readiness;
-pub(crate) mod sim_handle;
+#[cfg(feature = "turmoil")]
+pub(crate) mod remote;
+mod reporter;
+mod search_hook;
 mod simulation;
 mod tcp_connection;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod workload;
 
 /// What a trial does not say about its run.
 #[derive(Debug, Default)]
-pub struct Options<'a, R = ()> {
-    /// Has the last word on single fates; `()` has none to say.
-    pub fate_override: R,
+pub struct Options<'a> {
     /// Once it is true the trial ends soon, as
     /// [`Ending::Interrupted`](qoslab_core::base::ending::Ending::Interrupted).
     pub interrupt: Option<&'a AtomicBool>,
@@ -100,15 +102,7 @@ impl<'a> Options<'a> {
     /// With a way to end it soon.
     #[must_use]
     pub const fn with_interrupt(interrupt: &'a AtomicBool) -> Self {
-        Self { fate_override: (), interrupt: Some(interrupt), transcript: None, packet_tap: None }
-    }
-}
-
-impl<R: FateOverride> Options<'_, R> {
-    /// With somebody who has the last word on single fates.
-    #[must_use]
-    pub const fn with_fate_override(fate_override: R) -> Self {
-        Self { fate_override, interrupt: None, transcript: None, packet_tap: None }
+        Self { interrupt: Some(interrupt), transcript: None, packet_tap: None }
     }
 }
 
@@ -117,19 +111,32 @@ impl<R: FateOverride> Options<'_, R> {
 /// # Panics
 /// On a bug in qoslab: an endpoint that breaks its contract, or with
 /// [`Setup::wire`](crate::trial::Setup::wire) a packet that its encoding changes.
-pub fn run<O: Observer, R: FateOverride>(
+pub fn run<O: Observer>(trial: &Trial, observer: O, options: Options<'_>) -> (RunSummary, O) {
+    simulate(trial, observer, options, None)
+}
+
+/// As [`run`], with a caller that decides the fates of single datagrams.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_with_override<O: Observer>(
     trial: &Trial,
     observer: O,
-    options: Options<'_, R>,
+    fate_override: &mut dyn FateOverride,
 ) -> (RunSummary, O) {
-    let settings = trial.setup.clients.iter().map(|client| Arc::new(client.settings.clone()));
-    let clients = settings.map(Client::new).collect();
-    let broker = Broker::new(trial.setup.broker.clone());
-    let Options { fate_override: overrule, interrupt, transcript: slot, packet_tap: tap } = options;
+    simulate(trial, observer, Options::default(), Some(fate_override))
+}
+
+fn simulate<'t, O: Observer>(
+    trial: &Trial,
+    observer: O,
+    options: Options<'t>,
+    fate_override: Option<&'t mut dyn FateOverride>,
+) -> (RunSummary, O) {
+    let Options { interrupt, transcript: slot, packet_tap } = options;
     let transcript = slot.is_some().then(RecordedRun::default);
-    let run_context =
-        RunContext { fate_override: overrule, interrupt, transcript, packet_tap: tap };
-    let result = Simulation::new(trial, clients, broker, observer, run_context).run();
+    let run_context = RunContext { fate_override, interrupt, transcript, packet_tap };
+    let result = Simulation::of_endpoints(trial, observer, run_context).run();
     if let (Some(slot), Some(transcript)) = (slot, result.transcript) {
         *slot = transcript;
     }

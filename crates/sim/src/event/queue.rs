@@ -120,7 +120,8 @@ impl EventQueue {
         Some((time_of(entry), event_of(entry)))
     }
 
-    /// When the next happening comes; [`Time::NEVER`] if there is none.
+    /// When the next event comes; [`Time::NEVER`] if there is none.
+    #[cfg(any(test, feature = "turmoil"))]
     pub(super) fn next_event_time(&self) -> Time {
         match self.earliest().0 {
             NO_ENTRY => Time::NEVER,

@@ -62,7 +62,8 @@ impl Readiness {
         *ready = is_ready;
     }
 
-    /// Who is not.
+    /// The clients that are not ready.
+    #[cfg(feature = "turmoil")]
     pub(super) fn not_ready(&self) -> Vec<ClientIndex> {
         let clients = (0..).map(ClientIndex).zip(&self.clients);
         clients.filter(|(_, it)| !it.ready).map(|(client, _)| client).collect()

@@ -12,7 +12,7 @@ use turmoil::net::UdpSocket;
 
 use super::sim_context::{ConnectionEnd, PacketTag, SimContext};
 use super::{BROKER_HOST, PORT};
-use crate::event::sim_handle::ReceivedItem;
+use crate::event::remote::ReceivedItem;
 use qoslab_core::base::event::CloseReason;
 use qoslab_core::shell::Datagram;
 

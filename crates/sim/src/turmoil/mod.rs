@@ -28,7 +28,7 @@ use std::sync::atomic::Ordering;
 use self::sim_context::SimContext;
 use self::turmoil_hosts::TurmoilHosts;
 use crate::Engine;
-use crate::event::sim_handle::{ProxySimulation, RunContext, SharedObserver, SimHandle};
+use crate::event::remote::{ProxySimulation, RunContext, SharedObserver, SimHandle};
 use crate::event::{Options, RunSummary};
 use crate::schedule::RecordedRun;
 use crate::sut_error::SutError;
@@ -103,10 +103,9 @@ fn simulate(
     observer: SharedObserver,
     options: Options<'_>,
 ) -> (RunSummary, Vec<SutError>) {
-    let Options { fate_override: overrule, interrupt, transcript: slot, packet_tap: tap } = options;
+    let Options { interrupt, transcript: slot, packet_tap } = options;
     let transcript = slot.is_some().then(RecordedRun::default);
-    let run_context =
-        RunContext { fate_override: overrule, interrupt: None, transcript, packet_tap: tap };
+    let run_context = RunContext { transcript, packet_tap, ..RunContext::default() };
     let under_test = factories.sut_nodes(&trial.setup);
     let skips_idle_ticks = under_test.is_empty();
     let mut sim = ProxySimulation::set(trial, observer, run_context);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use super::node_factories::RunProgress;
-use crate::event::sim_handle::SimHandle;
+use crate::event::remote::SimHandle;
 use qoslab_core::base::name::{Connection, Node, Transmission};
 use qoslab_core::base::time::{Span, Time};
 use qoslab_core::mqtt::packet::Packet;

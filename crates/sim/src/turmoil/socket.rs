@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::TcpStream;
 
 use super::sim_context::{ConnectionEnd, PacketTag, SimContext};
-use crate::event::sim_handle::{ReceivedItem, WriteOutcome};
+use crate::event::remote::{ReceivedItem, WriteOutcome};
 use crate::sut_error::SutErrorKind;
 use qoslab_core::base::event::CloseReason;
 use qoslab_core::base::name::Transmission;

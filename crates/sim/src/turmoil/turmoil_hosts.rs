@@ -12,7 +12,7 @@ use super::handles::{BrokerHandle, ClientHandle};
 use super::node_factories::{ClientFactory, NodeFactories, run_guarded};
 use super::own_nodes::{Acceptor, run_broker, run_client};
 use super::{BROKER_HOST, TICK};
-use crate::event::sim_handle::HostCommand;
+use crate::event::remote::HostCommand;
 use crate::trial::{Action, Setup, Trial};
 use qoslab_core::base::name::{ClientIndex, Node};
 use qoslab_core::base::time::Time;

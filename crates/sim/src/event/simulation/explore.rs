@@ -1,35 +1,26 @@
-//! A simulation under an explorer: it is stopped between two happenings, and its state is seen.
+//! A simulation under a search: it is paused between two events, and its state is seen.
 
-use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 use serde::{Serialize, Serializer};
 
-use super::delayed::{DelayedPacket, SearchHook};
-use super::{Connector, RunResult, Simulation};
+use super::{RunResult, Simulation};
 use crate::event::explore::{DelayRule, Explored, PausedTrial};
 use crate::event::faults::FaultEnd;
-use crate::event::host::Host;
 use crate::event::links::PacketInFlight;
+use crate::event::node_driver::DirectDriver;
 use crate::event::queue::QueuedEvent;
+use crate::event::search_hook::{DelayedPacket, SearchHook};
 use crate::event::tcp_connection::{TcpItem, direction_index, from_direction_number};
 use crate::trial::{Action, PeerVisibility, Setup};
 use qoslab_core::base::event::{Observer, Phase};
 use qoslab_core::base::fingerprint::{FingerprintOptions, Fingerprinter, future_only};
 use qoslab_core::base::name::{Connection, Direction, PacketName};
 use qoslab_core::base::time::Time;
-use qoslab_core::mqtt::endpoint::Endpoint;
-use qoslab_core::mqtt::settings::{ClientRequest, HopSettings, RetryRule};
-use qoslab_core::network::fate_override::FateOverride;
+use qoslab_core::mqtt::settings::{HopSettings, RetryRule};
 use qoslab_core::network::settings::{LinkSettings, Transport};
 
-impl<C, B, O, R> Simulation<'_, C, B, O, R>
-where
-    C: Endpoint<Request = ClientRequest> + Clone + Serialize,
-    B: Endpoint<Request = Infallible> + Clone + Serialize,
-    O: Observer + Serialize,
-    R: FateOverride,
-{
+impl<O: Observer + Serialize> Simulation<'_, DirectDriver, O> {
     /// Runs until the end, or until `at_pause` has seen enough; it is asked before each happening
     /// once every packet was sent that a fault waits for.
     pub(in crate::event) fn explore(
@@ -37,21 +28,18 @@ where
         delay_rules: &[(PacketName, DelayRule)],
         at_pause: &mut dyn FnMut(PausedTrial<'_>) -> ControlFlow<()>,
     ) -> Explored<O> {
-        let holds = delay_rules.iter().copied().collect();
-        self.search_hook =
-            Some(Box::new(SearchHook { delay_rules: holds, ..SearchHook::default() }));
+        self.search_hook = SearchHook::new(delay_rules);
         let mut fingerprinter = Fingerprinter::new(relevant_state(&self.setup));
-        self.broker.require_exact_wakeups();
-        self.clients.iter_mut().for_each(Host::require_exact_wakeups);
+        self.nodes.require_exact_wakeups();
         self.start();
         // What no longer means anything changes nothing when its time comes.
         let mut last_events = None;
         let ending = loop {
-            if self.has_reached_search_start() && last_events != Some(self.events) {
-                last_events = Some(self.events);
-                let choices =
-                    self.search_hook.as_ref().map_or(0, |search_hook| search_hook.choices.len());
-                let mut take = || fingerprinter.fingerprint(self.now, &FingerprintState(&self));
+            if self.has_reached_search_start() && last_events != Some(self.reporter.events) {
+                last_events = Some(self.reporter.events);
+                let choices = self.search_hook.choice_count();
+                let now = self.timeline.now;
+                let mut take = || fingerprinter.fingerprint(now, &FingerprintState(&self));
                 if at_pause(PausedTrial { choices, take_fingerprint: &mut take }).is_break() {
                     break None;
                 }
@@ -60,24 +48,23 @@ where
                 break Some(ending);
             }
         };
-        let search_hook =
-            self.search_hook.take().map(|search_hook| *search_hook).unwrap_or_default();
-        let SearchHook { delays, choices, .. } = search_hook;
-        let at = self.now;
+        let search = self.search_hook.take();
+        let (at, delays, choices) = (self.timeline.now, search.delays, search.choices);
         match ending {
-            None => Explored { summary: None, observer: self.observer, at, choices, delays },
+            None => {
+                let observer = self.reporter.observer;
+                Explored { summary: None, observer, at, choices, delays }
+            }
             Some(ending) => {
-                let RunResult { summary: ended, observer, .. } = self.finish(ending);
-                Explored { summary: Some(ended), observer, at, choices, delays }
+                let RunResult { summary, observer, .. } = self.finish(ending);
+                Explored { summary: Some(summary), observer, at, choices, delays }
             }
         }
     }
 
     /// Whether every packet was sent that a fault waits for.
     fn has_reached_search_start(&self) -> bool {
-        let is_free =
-            self.search_hook.as_ref().is_none_or(|search_hook| search_hook.delay_rules.is_empty());
-        is_free && self.faults.have_all_named_fired()
+        self.search_hook.have_all_rules_met() && self.faults.have_all_named_fired()
     }
 }
 
@@ -118,127 +105,99 @@ const fn loses_segments(action: &Action) -> bool {
 }
 
 /// All of a simulation on which depends what follows, and how it is judged.
-struct FingerprintState<'s, 't, C, B, O, R>(&'s Simulation<'t, C, B, O, R>);
+struct FingerprintState<'s, 't, O>(&'s Simulation<'t, DirectDriver, O>);
 
-impl<C, B, O, R> Serialize for FingerprintState<'_, '_, C, B, O, R>
-where
-    C: Endpoint<Request = ClientRequest> + Clone + Serialize,
-    B: Endpoint<Request = Infallible> + Clone + Serialize,
-    O: Observer + Serialize,
-    R: FateOverride,
-{
+impl<O: Observer + Serialize> Serialize for FingerprintState<'_, '_, O> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let sim = self.0;
-        let muster = (sim.phase == Phase::Connecting).then_some(&sim.readiness);
-        let nodes = (sim.phase, &sim.broker, &sim.clients, muster, sim.connector_state());
-        let network =
-            (&sim.links, sim.live_tcp_connections(), sim.pending_events(), sim.delayed_packets());
-        let connections = sim.connections.live(&sim.connections_in_transit());
+        let Simulation { timeline, nodes, network, faults, workload, reporter, .. } = self.0;
+        let readiness = (timeline.phase == Phase::Connecting).then_some(&nodes.readiness);
+        let connectors = self.connector_state();
+        let nodes = (timeline.phase, &nodes.broker, &nodes.clients, readiness, connectors);
+        let tcp_connections = network.live_tcp_connections().collect::<Vec<_>>();
+        let (events, delayed) = (self.pending_events(), self.delayed_packets());
+        let packets = (&network.links, tcp_connections, events, delayed);
+        let connections = network.connections.live(&self.connections_in_transit());
         let remaining = (
-            sim.workload.remaining_state(),
-            sim.faults.timed_pending,
-            sim.tcp_packets_with_faults(),
-            sim.relevant_traffic_start(),
+            workload.remaining_state(),
+            faults.timed_pending,
+            self.tcp_packets_with_faults(),
+            self.relevant_traffic_start(),
         );
-        (nodes, network, connections, remaining, &sim.observer).serialize(to)
+        (nodes, packets, connections, remaining, &reporter.observer).serialize(to)
     }
 }
 
-impl<C, B, O, R> Simulation<'_, C, B, O, R>
-where
-    C: Endpoint<Request = ClientRequest> + Clone,
-    B: Endpoint<Request = Infallible> + Clone,
-    O: Observer,
-    R: FateOverride,
-{
+impl<O: Observer> FingerprintState<'_, '_, O> {
     /// How many connections a client has opened only names its wills.
     fn connector_state(&self) -> impl Serialize {
-        let ways = self.connectors.iter().zip(&self.setup.clients).map(|(way, client)| {
-            let Connector {
-                current_connection: current,
-                connects_at: dials_at,
-                connections_opened: dialled,
-                is_wanted: wanted,
-                ..
-            } = *way;
-            let named = client.settings.will.as_ref().map(|_| dialled);
-            (current, dials_at, named, wanted, &way.missed_requests)
+        let connectors = self.0.nodes.connectors.iter().zip(&self.0.setup.clients);
+        let states = connectors.map(|(it, client)| {
+            let names_wills = client.settings.will.is_some();
+            let opened = names_wills.then_some(it.connections_opened);
+            (it.current_connection, it.connects_at, opened, it.is_wanted, &it.missed_requests)
         });
-        ways.collect::<Vec<_>>()
-    }
-
-    fn live_tcp_connections(&self) -> impl Serialize {
-        let numbered = (0..).map(Connection).zip(&self.tcp_connections);
-        let alive = numbered.filter_map(|(number, stream)| Some((number, stream.as_deref()?)));
-        alive.collect::<Vec<_>>()
+        states.collect::<Vec<_>>()
     }
 
     /// What is in the queue, but for what no longer means anything.
     fn pending_events(&self) -> impl Serialize {
-        let clients = self.clients.iter().map(|host| host.stale_wakeups().to_vec());
+        let Simulation { timeline, nodes, .. } = self.0;
+        let clients = nodes.clients.iter().map(|host| host.stale_wakeups().to_vec());
         let mut stale: Vec<_> =
-            std::iter::once(self.broker.stale_wakeups().to_vec()).chain(clients).collect();
-        let mut is_stale = |at: Time, it: QueuedEvent| {
-            let QueuedEvent::NodeTimer(node) = it else { return false };
+            std::iter::once(nodes.broker.stale_wakeups().to_vec()).chain(clients).collect();
+        let mut is_stale = |at: Time, event: QueuedEvent| {
+            let QueuedEvent::NodeTimer(node) = event else { return false };
             // Of several at one instant those that are stale were there first.
             let stale = &mut stale[node as usize];
             let index = stale.iter().position(|other| *other == at);
             index.is_some_and(|place| stale.swap_remove(place) == at)
         };
-        let entries = self.queue.sorted_events().filter(|(at, it)| !is_stale(*at, *it));
-        entries.filter_map(|(at, it)| Some((at, self.pending_event(it)?))).collect::<Vec<_>>()
+        let events = timeline.sorted_events().filter(|(at, event)| !is_stale(*at, *event));
+        events.filter_map(|(at, it)| Some((at, self.pending_event(it)?))).collect::<Vec<_>>()
     }
 
     fn pending_event(&self, event: QueuedEvent) -> Option<PendingEvent<'_>> {
+        let Simulation { network, faults, .. } = self.0;
         Some(match event {
-            QueuedEvent::Arrival(place) => {
-                let (envelope, twice) = self.in_flight.get(place)?;
-                PendingEvent::Arrival(envelope, twice, self.faults_on_arrival(&envelope.name))
+            QueuedEvent::Arrival(slot) => {
+                let (packet, twice) = network.in_flight.get(slot)?;
+                PendingEvent::Arrival(packet, twice, faults.actions_on_arrival(&packet.name))
             }
             QueuedEvent::TcpDue(number) => {
-                let (connection, way) = from_direction_number(number);
-                self.tcp_connections.get(connection.0 as usize)?.as_ref()?;
-                PendingEvent::TcpDue(connection, way)
+                let (connection, direction) = from_direction_number(number);
+                network.tcp_connection(connection)?;
+                PendingEvent::TcpDue(connection, direction)
             }
-            QueuedEvent::Fault(fault) => PendingEvent::Fault(self.faults.action(fault)),
-            QueuedEvent::FaultEnd(place) => match self.faults.fault_ends[place as usize] {
+            QueuedEvent::Fault(fault) => PendingEvent::Fault(faults.action(fault)),
+            QueuedEvent::FaultEnd(index) => match faults.fault_end(index) {
                 FaultEnd::Done => return None,
-                remedy => PendingEvent::FaultEnd(remedy),
+                fault_end => PendingEvent::FaultEnd(fault_end),
             },
             other => PendingEvent::Other(other),
         })
     }
 
     fn delayed_packets(&self) -> impl Serialize {
-        let delayed = self.search_hook.iter().flat_map(|search_hook| &search_hook.delayed);
-        let held = delayed.map(
-            |DelayedPacket { in_flight: envelope, release_when: until, due: plain }| {
-                (envelope, until, DueTime(*plain))
-            },
-        );
+        let held = self.0.search_hook.delayed().map(|held| {
+            let DelayedPacket { in_flight, release_when, due } = held;
+            (in_flight, release_when, DueTime(*due))
+        });
         held.collect::<Vec<_>>()
-    }
-
-    /// What faults wait for this packet's arrival.
-    fn faults_on_arrival(&self, name: &PacketName) -> Vec<&Action> {
-        let waiting = self.faults.by_arrival.get(name).into_iter().flatten();
-        waiting.map(|fault| self.faults.action(*fault)).collect()
     }
 
     /// The packets in streams whose arrival faults wait for, by their places.
     fn tcp_packets_with_faults(&self) -> impl Serialize {
+        let Simulation { network, faults, .. } = self.0;
         let mut packets = Vec::new();
-        if self.faults.by_arrival.is_empty() {
+        if !faults.await_arrivals() {
             return packets;
         }
-        for (number, stream) in (0..).map(Connection).zip(&self.tcp_connections) {
-            let Some(stream) = stream else { continue };
+        for (number, tcp_connection) in network.live_tcp_connections() {
             for direction in [Direction::Up, Direction::Down] {
-                for (place, item) in
-                    stream.directions[direction_index(direction)].items().enumerate()
-                {
-                    let TcpItem::Packet(envelope) = item else { continue };
-                    let waiting = self.faults_on_arrival(&envelope.name);
+                let items = tcp_connection.directions[direction_index(direction)].items();
+                for (place, item) in items.enumerate() {
+                    let TcpItem::Packet(in_flight) = item else { continue };
+                    let waiting = faults.actions_on_arrival(&in_flight.name);
                     if !waiting.is_empty() {
                         packets.push((number, direction, place, waiting));
                     }
@@ -250,24 +209,26 @@ where
 
     /// The connections of all that is on its way.
     fn connections_in_transit(&self) -> Vec<Connection> {
-        let in_streams = self.links.iter().flat_map(|line| line.tcp_connections.iter().copied());
-        let delayed = self.search_hook.iter().flat_map(|search_hook| &search_hook.delayed);
-        let flying = self.queue.sorted_events().filter_map(|(_, it)| match it {
-            QueuedEvent::Arrival(place) => self.in_flight.get(place).map(|(it, _)| it.connection),
+        let Simulation { timeline, network, search_hook, .. } = self.0;
+        let in_streams = network.links.iter().flat_map(|it| it.tcp_connections.iter().copied());
+        let delayed = search_hook.delayed().map(|held| held.in_flight.connection);
+        let flying = timeline.sorted_events().filter_map(|(_, event)| match event {
+            QueuedEvent::Arrival(slot) => network.in_flight.get(slot).map(|(it, _)| it.connection),
             _ => None,
         });
-        in_streams.chain(delayed.map(|held| held.in_flight.connection)).chain(flying).collect()
+        in_streams.chain(delayed).chain(flying).collect()
     }
 
     /// When the traffic began, where anything is planned by that.
     fn relevant_traffic_start(&self) -> Option<Time> {
-        let subscriptions = self.setup.clients.iter().flat_map(|client| &client.subscriptions);
+        let Simulation { setup, timeline, .. } = self.0;
+        let subscriptions = setup.clients.iter().flat_map(|client| &client.subscriptions);
         let planned = subscriptions.filter(|it| it.from.is_some() || it.until.is_some()).count();
-        (planned > 0).then_some(self.traffic_began)
+        (planned > 0).then_some(timeline.traffic_start)
     }
 }
 
-/// A happening by what it is about.
+/// An event in the queue by what it is about.
 #[derive(Serialize)]
 enum PendingEvent<'a> {
     /// Of a packet, perhaps once more, and the faults that wait for it.

@@ -1,25 +1,17 @@
 //! From one phase of a trial to the next.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::{Simulation, client_index};
-use crate::event::queue::{EventClass, QueuedEvent};
+use super::Simulation;
+use crate::event::node_driver::NodeDriver;
+use crate::event::queue::QueuedEvent;
 use qoslab_core::base::event::{Event, Observer, Phase};
 use qoslab_core::base::name::{ClientIndex, Node};
-use qoslab_core::mqtt::endpoint::Endpoint;
 use qoslab_core::mqtt::settings::ClientRequest;
-use qoslab_core::network::fate_override::FateOverride;
 
-impl<C, B, O, R> Simulation<'_, C, B, O, R>
-where
-    C: Endpoint<Request = ClientRequest> + Clone,
-    B: Endpoint<Request = Infallible> + Clone,
-    O: Observer,
-    R: FateOverride,
-{
-    pub(super) fn start(&mut self) {
-        self.trace.record_dispatch(self.now, EventClass::Application as u8);
+impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
+    pub(in crate::event) fn start(&mut self) {
+        self.reporter.record_start(self.timeline.now);
         self.notify_observers(&Event::Phase(Phase::Connecting));
         let setup = Arc::clone(&self.setup);
         for (n, client) in (0..).zip(&setup.clients) {
@@ -34,15 +26,17 @@ where
     }
 
     /// Enters as many phases as are due; whether the trial is over.
-    pub(super) fn advance_phase(&mut self) -> bool {
+    pub(in crate::event) fn advance_phase(&mut self) -> bool {
         loop {
-            let is_done = match self.phase {
-                Phase::Connecting => self.readiness.is_all_ready() && self.is_traffic_due(),
+            let is_done = match self.timeline.phase {
+                Phase::Connecting => {
+                    self.nodes.readiness.is_all_ready() && self.timeline.is_traffic_due()
+                }
                 Phase::Traffic => self.workload.is_done() && self.faults.timed_pending == 0,
                 Phase::Drain | Phase::ReconnectDrain => self.is_quiescent(),
                 Phase::Over => false,
             };
-            match self.phase {
+            match self.timeline.phase {
                 Phase::Connecting if is_done => self.begin_traffic(),
                 Phase::Traffic if is_done => self.begin_drain(),
                 Phase::Drain if is_done => self.begin_reconnect_drain(),
@@ -51,62 +45,46 @@ where
         }
     }
 
-    /// Whether it is time for the traffic to begin.
-    fn is_traffic_due(&mut self) -> bool {
-        let is_due = self.now >= self.traffic_not_before;
-        if !is_due && !self.is_traffic_start_queued {
-            self.is_traffic_start_queued = true;
-            self.queue.push(self.traffic_not_before, QueuedEvent::TrafficStart);
-        }
-        is_due
-    }
-
     fn is_quiescent(&mut self) -> bool {
-        let is_idle = self.in_flight.is_drained()
-            && self.tcp_awaited == 0
-            && self.nodes_with_timer == 0
-            && self.clients_connecting == 0
-            && self.restarts_pending == 0
-            && self.inboxes.as_ref().is_none_or(|inboxes| inboxes.is_empty())
-            && self.are_sut_nodes_idle()
-            && !(self.nodes_with_backlog > 0 && self.is_awaiting_keep_alive());
+        let is_idle = self.network.is_idle()
+            && self.nodes.is_idle(self.timeline.now, &self.network.connections)
+            && !(self.nodes.has_backlog() && self.network.is_awaiting_keep_alive(&self.setup));
         // What is held back for something that will not happen comes now.
         is_idle && !self.release_all_delayed()
     }
 
     pub(super) fn enter_phase(&mut self, phase: Phase) {
-        self.phase = phase;
+        self.timeline.phase = phase;
         self.notify_observers(&Event::Phase(phase));
     }
 
     fn begin_traffic(&mut self) {
         self.enter_phase(Phase::Traffic);
-        self.readiness.clear();
-        for (at, happening) in self.workload.start(self.now) {
-            self.queue.push(at, happening);
+        self.nodes.readiness.clear();
+        for (at, event) in self.workload.start(self.timeline.now) {
+            self.timeline.schedule(at, event);
         }
-        for client in 0..self.setup.clients.len() {
-            self.links[client].link_state.start_traffic(self.now);
-            self.schedule_outage(client);
+        for client in self.nodes.client_indices() {
+            self.network.start_traffic(&mut self.timeline, client);
         }
-        self.traffic_began = self.now;
+        self.timeline.traffic_start = self.timeline.now;
         if let Some(transcript) = &mut self.run_context.transcript {
-            transcript.schedule.traffic_start = self.now;
+            transcript.schedule.traffic_start = self.timeline.now;
         }
-        for (at, fault) in self.faults.first_times(self.now) {
-            self.queue.push(at, QueuedEvent::Fault(fault));
+        for (at, fault) in self.faults.first_times(self.timeline.now) {
+            self.timeline.schedule(at, QueuedEvent::Fault(fault));
         }
         self.schedule_snapshots();
     }
 
     fn begin_drain(&mut self) {
         self.enter_phase(Phase::Drain);
-        for n in 0..self.links.len() {
-            let link = &mut self.links[n].link_state;
+        for client in self.nodes.client_indices() {
+            let link = &mut self.network.link_mut(client).link_state;
             let was_down = link.is_down();
             link.end_faults();
             if was_down {
-                self.notify_observers(&Event::OutageEnded { client: client_index(n) });
+                self.notify_observers(&Event::OutageEnded { client });
             }
         }
         self.end_impairments();
@@ -114,12 +92,11 @@ where
 
     fn begin_reconnect_drain(&mut self) {
         self.enter_phase(Phase::ReconnectDrain);
-        for n in 0..self.clients.len() {
-            let client = client_index(n);
-            if self.setup.clients[n].settings.clean {
+        for client in self.nodes.client_indices() {
+            if self.setup.clients[client.index()].settings.clean {
                 continue;
             }
-            if self.is_sut(Node::Client(client)) {
+            if self.nodes.driver.is_sut(Node::Client(client)) {
                 // It connects again by itself.
                 self.cut_connections(client);
             } else {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::event::{Options, RunSummary, run};
+use crate::event::{self, RunSummary};
 use crate::trial::{
     ClientSetup, JudgeSettings, PayloadSize, PublisherSetup, Setup, SubscriptionSetup, Trial,
 };
@@ -171,10 +171,10 @@ pub(super) fn run_trial(setup: Setup, seed: u64) -> (RunSummary, TrialLog) {
 pub(super) fn run_with_override(
     setup: Setup,
     seed: u64,
-    fate_override: impl FateOverride,
+    mut fate_override: impl FateOverride,
 ) -> (RunSummary, TrialLog) {
     let trial = Trial { setup: Arc::new(setup), seed, name: "test".into() };
-    run(&trial, TrialLog::default(), Options::with_fate_override(fate_override))
+    event::run_with_override(&trial, TrialLog::default(), &mut fate_override)
 }
 
 /// All that was told.

@@ -1,30 +1,25 @@
-//! Nodes under test: products that we did not write, and that write bytes.
+//! Nodes under test: systems that we did not write, and that write bytes.
 //!
 //! A [`PacketTracker`] finds out what their packets are called. What they do that has no place in a
 //! trial, such as to panic or to send what is no packet, is a [`SutError`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
 
-use super::Simulation;
-use super::sim_handle::{ProxySimulation, SimHandle};
-use crate::event::connections::EndState;
-use crate::packet_tracker::{PacketTracker, PublishOutcome, payload_with_id};
+use super::{ProxySimulation, SimHandle};
+use crate::packet_tracker::{PacketTracker, PublishOutcome};
 use crate::sut_error::{SutError, SutErrorKind};
 use qoslab_core::base::ending::Ending;
-use qoslab_core::base::event::{Event, Observer, Phase};
+use qoslab_core::base::event::{Event, Phase};
 use qoslab_core::base::name::{
     ClientIndex, Connection, MessageTag, Node, PacketKind, Transmission,
 };
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::{Span, Time};
-use qoslab_core::mqtt::endpoint::Endpoint;
-use qoslab_core::mqtt::packet::{Message, Packet, Payload};
+use qoslab_core::mqtt::packet::{Packet, Payload};
 use qoslab_core::mqtt::settings::ClientRequest;
 use qoslab_core::mqtt::wire;
-use qoslab_core::network::fate_override::FateOverride;
 
-/// After so long without anything but pings a product has nothing left to do.
+/// After so long without anything but pings a system has nothing left to do.
 const IDLE_AFTER: Span = Span::from_secs(15);
 
 /// A node may write so many packets at one instant, and in a trial.
@@ -58,10 +53,10 @@ pub(crate) enum WriteOutcome {
 }
 
 impl SutNodes {
-    pub(super) fn new(nodes: BTreeSet<Node>, witness: PacketTracker) -> Self {
+    pub(super) fn new(nodes: BTreeSet<Node>, tracker: PacketTracker) -> Self {
         Self {
             nodes,
-            tracker: witness,
+            tracker,
             errors: Vec::new(),
             frame_lengths: BTreeMap::new(),
             last_activity: Time::ZERO,
@@ -99,50 +94,24 @@ impl SutNodes {
     }
 }
 
-impl<C, B, O, R> Simulation<'_, C, B, O, R>
-where
-    C: Endpoint<Request = ClientRequest> + Clone,
-    B: Endpoint<Request = Infallible> + Clone,
-    O: Observer,
-    R: FateOverride,
-{
-    /// A message as it is published: where products are under test, by whomever it is, it must be
-    /// known by its payload.
-    pub(super) fn with_payload_id(&self, message: Message) -> Message {
-        if self.sut_nodes().is_none() {
-            return message;
-        }
-        let payload = payload_with_id(message.tag, message.payload.len());
-        Message { payload: Payload::Bytes(payload.into()), ..message }
-    }
-
-    /// Whether a client has no connection, or none yet, though its application wants one.
-    pub(super) fn is_missing_connection(&self, client: ClientIndex) -> bool {
-        let (node, way) = (Node::Client(client), &self.connectors[client.index()]);
-        let is_open = |connection| self.connections.is_open(node, connection);
-        way.is_wanted && !way.current_connection.is_some_and(is_open) && !self.is_down(node)
-    }
-}
-
 impl ProxySimulation {
     /// These nodes are under test.
     pub(crate) fn set_under_test(&mut self, nodes: BTreeSet<Node>) {
         let tracker = PacketTracker::new(&self.setup);
-        if let Some(inboxes) = &mut self.inboxes {
-            inboxes.sut_nodes = Some(Box::new(SutNodes::new(nodes, tracker)));
-        }
+        self.nodes.driver.sut_nodes = Some(SutNodes::new(nodes, tracker));
     }
 
     pub(super) fn sut_of(&mut self, node: Node) -> Option<&mut SutNodes> {
-        self.sut_nodes_mut().filter(|sut| sut.contains(node))
+        self.nodes.driver.sut_nodes.as_mut().filter(|sut| sut.contains(node))
     }
 
     pub(crate) fn take_sut_errors(&mut self) -> Vec<SutError> {
-        self.sut_nodes_mut().map(|sut| std::mem::take(&mut sut.errors)).unwrap_or_default()
+        let sut = self.nodes.driver.sut_nodes.as_mut();
+        sut.map(|sut| std::mem::take(&mut sut.errors)).unwrap_or_default()
     }
 
     pub(super) fn record_sut_error(&mut self, node: Node, kind: SutErrorKind) {
-        let at = self.now;
+        let at = self.timeline.now;
         if let Some(sut) = self.sut_of(node) {
             sut.errors.push(SutError { node, at, kind });
         }
@@ -151,24 +120,23 @@ impl ProxySimulation {
     /// The trial is over: who kept it from its end.
     pub(super) fn attribute_ending(&mut self, ending: Ending) {
         if ending == Ending::EventLimit {
-            let written = self.sut_nodes().into_iter().flat_map(|sut| &sut.packets_written);
+            let written = self.nodes.driver.sut_nodes.iter().flat_map(|sut| &sut.packets_written);
             let busiest = written.max_by_key(|(_, (_, _, all))| *all);
             if let Some((&node, &(_, _, all))) = busiest {
                 self.record_sut_error(node, SutErrorKind::Flooded(all));
             }
         }
-        if ending == Ending::Deadline && self.phase != Phase::Connecting {
-            let clients = (0..).map(ClientIndex).take(self.connectors.len());
-            let missing: Vec<_> =
-                clients.filter(|client| self.is_missing_connection(*client)).collect();
-            for client in missing {
-                self.record_sut_error(Node::Client(client), SutErrorKind::NotConnected);
+        if ending == Ending::Deadline && self.timeline.phase != Phase::Connecting {
+            for client in self.nodes.client_indices() {
+                if self.nodes.is_missing_connection(client, &self.network.connections) {
+                    self.record_sut_error(Node::Client(client), SutErrorKind::NotConnected);
+                }
             }
         }
-        if self.phase != Phase::Connecting {
+        if self.timeline.phase != Phase::Connecting {
             return;
         }
-        let not_ready = self.readiness.not_ready();
+        let not_ready = self.nodes.readiness.not_ready();
         for &client in &not_ready {
             self.record_sut_error(Node::Client(client), SutErrorKind::NeverReady);
         }
@@ -179,7 +147,7 @@ impl ProxySimulation {
 
     /// A node under test takes what its application asks for.
     pub(super) fn request_taken(&mut self, client: ClientIndex, request: &ClientRequest) {
-        let now = self.now;
+        let now = self.timeline.now;
         let Some(sut) = self.sut_of(Node::Client(client)) else { return };
         sut.last_activity = now;
         if let ClientRequest::Publish { message, .. } = request {
@@ -195,15 +163,15 @@ impl ProxySimulation {
         packet: &Packet,
         transmission: Transmission,
     ) {
-        let (now, client) = (self.now, self.connections.client_of(connection));
+        let (now, client) = (self.timeline.now, self.network.connections.client_of(connection));
         let Some(sut) = self.sut_of(node) else { return };
         sut.mark_activity(now, packet.kind());
         let ended = sut.tracker.packet_read(node, client, connection, packet, transmission);
         self.notify_publish_outcome(ended);
-        if self.phase == Phase::Connecting
+        if self.timeline.phase == Phase::Connecting
             && let Node::Client(client) = node
         {
-            self.readiness.update(client, false);
+            self.nodes.readiness.update(client, false);
         }
     }
 
@@ -225,13 +193,14 @@ impl ProxySimulation {
         connection: Connection,
         frame: &[u8],
     ) -> WriteOutcome {
-        if *self.connections.end_mut(node, connection) != EndState::Open {
+        if !self.network.connections.is_open(node, connection) {
             return WriteOutcome::Discarded;
         }
-        let (now, client) = (self.now, self.connections.client_of(connection));
-        self.events += 1;
-        let version = self.links[client.index()].version;
+        let (now, client) = (self.timeline.now, self.network.connections.client_of(connection));
+        self.reporter.events += 1;
+        let version = self.network.link(client).version;
         let decoded = wire::decode_lenient(frame, version);
+        let number = self.nodes.driver.packets_written + 1;
         let Some(sut) = self.sut_of(node) else { return WriteOutcome::Discarded };
         if !sut.count_packet(node, now) {
             let all = sut.packets_written.get(&node).map_or(0, |(_, _, all)| *all);
@@ -248,17 +217,14 @@ impl ProxySimulation {
         sut.mark_activity(now, packet.kind());
         let will = will_payload(&mut packet).cloned();
         let written = sut.tracker.packet_written(now, node, client, connection, &mut packet);
-        // What is carried are the product's own bytes.
+        // What is carried are the system's own bytes.
         if let (Some(payload), Some(original)) = (will_payload(&mut packet), will) {
             *payload = original;
         }
         let encoded_length = packet.encoded_len(version);
         let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-        if encoded_length != length
-            && let Some(inboxes) = &mut self.inboxes
-            && let Some(sut) = &mut inboxes.sut_nodes
-        {
-            sut.frame_lengths.insert(inboxes.packets_written + 1, length);
+        if encoded_length != length {
+            sut.frame_lengths.insert(number, length);
         }
         let serial = SimHandle::write_packet(self, node, connection, packet, written.transmission);
         self.notify_publish_outcome(written.publish_outcome);
@@ -272,8 +238,8 @@ impl ProxySimulation {
         qos: QoS,
         retain: bool,
     ) {
-        let (now, node) = (self.now, Node::Client(client));
-        if self.is_down(node) {
+        let (now, node) = (self.timeline.now, Node::Client(client));
+        if self.nodes.is_down(node) {
             return;
         }
         let Some(sut) = self.sut_of(node) else { return };

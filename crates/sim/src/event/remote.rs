@@ -1,15 +1,13 @@
-//! The simulation as those see it who drive its nodes elsewhere.
+//! The simulation for engines that drive its nodes elsewhere, on hosts of their own.
 
 use std::cell::RefCell;
-use std::convert::Infallible;
 use std::rc::Rc;
 use std::task::Context;
 
-use super::inboxes::{HostCommand, InboxItem, Inboxes, PendingCrash, ProxyEndpoint};
-use super::sut_nodes::WriteOutcome;
-use super::{BROKER_NUMBER, RunContext, RunResult, Simulation};
-use crate::event::connections::EndState;
-use crate::event::links::PacketInFlight;
+use self::inboxes::{InboxItem, Inboxes, PendingCrash, ProxyEndpoint};
+use super::connections::EndState;
+use super::links::PacketInFlight;
+use super::simulation::{RunResult, Simulation};
 use crate::sut_error::{SutError, SutErrorKind};
 use crate::trial::Trial;
 use qoslab_core::base::ending::Ending;
@@ -20,6 +18,13 @@ use qoslab_core::base::time::Time;
 use qoslab_core::mqtt::endpoint::{Backlog, Output};
 use qoslab_core::mqtt::packet::Packet;
 use qoslab_core::mqtt::settings::ClientRequest;
+
+pub(crate) use self::sut_nodes::WriteOutcome;
+pub(crate) use super::node_driver::HostCommand;
+pub(crate) use super::simulation::RunContext;
+
+mod inboxes;
+mod sut_nodes;
 
 /// What a node that is driven elsewhere may ask of the simulation. Whatever is not there yet is
 /// `None`, and wakes the task of `context` when it comes.
@@ -92,13 +97,7 @@ pub(crate) enum ReceivedItem {
 
 /// A simulation whose nodes are driven elsewhere. It is compiled once, for whoever watches: such
 /// trials are not for statistics.
-pub(crate) type ProxySimulation = Simulation<
-    'static,
-    ProxyEndpoint<ClientRequest>,
-    ProxyEndpoint<Infallible>,
-    SharedObserver,
-    (),
->;
+pub(crate) type ProxySimulation = Simulation<'static, Inboxes, SharedObserver>;
 
 /// Who watches, and is also held by who wants it back.
 pub(crate) type SharedObserver = Rc<RefCell<dyn Observer>>;
@@ -108,13 +107,12 @@ impl ProxySimulation {
     pub(crate) fn set(
         trial: &Trial,
         observer: SharedObserver,
-        run_context: RunContext<'static, ()>,
+        run_context: RunContext<'static>,
     ) -> Self {
         let inboxes = Inboxes::default();
         let clients = trial.setup.clients.iter().map(|_| inboxes.new_proxy()).collect();
         let broker = inboxes.new_proxy();
-        let mut sim = Self::new(trial, clients, broker, observer, run_context);
-        sim.inboxes = Some(Box::new(inboxes));
+        let mut sim = Self::new(trial, (inboxes, clients, broker), observer, run_context);
         sim.start();
         sim
     }
@@ -126,17 +124,13 @@ impl ProxySimulation {
             if self.advance_phase() {
                 return Some(Ending::Quiescent);
             }
-            if self.events >= self.setup.max_events || self.queue.is_exhausted() {
+            if self.is_at_event_limit() {
                 return Some(Ending::EventLimit);
             }
-            let Some((now, happening)) = self.queue.pop_until(until.min(self.deadline)) else {
-                break;
-            };
-            self.now = now;
-            self.dispatch(happening);
+            let Some(event) = self.timeline.next_event_until(until) else { break };
+            self.dispatch(event);
         }
-        self.now = until.min(self.deadline);
-        (until >= self.deadline).then_some(Ending::Deadline)
+        self.timeline.advance_to(until).then_some(Ending::Deadline)
     }
 
     /// Enters the phases that are due; whether the trial is over.
@@ -147,20 +141,17 @@ impl ProxySimulation {
 
     /// What is to be done with nodes, in order.
     pub(crate) fn take_host_commands(&mut self) -> Vec<HostCommand> {
-        self.inboxes
-            .as_mut()
-            .map(|inboxes| std::mem::take(&mut inboxes.commands))
-            .unwrap_or_default()
+        std::mem::take(&mut self.nodes.driver.commands)
     }
 
     /// Whether anything waits for a node to take it.
     pub(crate) fn has_waiting_items(&self) -> bool {
-        self.inboxes.as_ref().is_some_and(|inboxes| !inboxes.is_empty())
+        !self.nodes.driver.is_empty()
     }
 
     /// When anything happens next that is not a node's own doing.
     pub(crate) fn next_event_time(&self) -> Time {
-        self.queue.next_event_time().min(self.deadline)
+        self.timeline.next_event_time()
     }
 
     /// The trial is over, which is to be told together with what nodes under test did amiss.
@@ -174,20 +165,20 @@ impl ProxySimulation {
     }
 
     fn client_proxy(&self, client: ClientIndex) -> &ProxyEndpoint<ClientRequest> {
-        &self.clients[client.index()].endpoint
+        &self.nodes.clients[client.index()].endpoint
     }
 
-    /// A node gets a packet that waited at its door.
+    /// A node gets a packet that waited in its inbox.
     fn receive_packet(&mut self, node: Node, in_flight: PacketInFlight) -> Option<ReceivedItem> {
-        self.events += 1;
+        self.reporter.events += 1;
         let fault = self.trigger_faults_on_arrival(&in_flight.name);
-        if self.is_crash_before_reading(fault) {
+        if self.faults.is_crash_before_reading(fault) {
             self.discard(in_flight);
             self.apply_crash_fault(fault);
             return None;
         }
         let PacketInFlight { name, connection, transmission, serial, packet } = in_flight;
-        let packet = packet.expect("a reset waits at no door");
+        let packet = packet.expect("a reset waits in no inbox");
         self.record_arrival(node, connection, name, &packet, serial);
         self.track_read(node, connection, &packet, transmission);
         if let Some(fault) = fault {
@@ -198,27 +189,21 @@ impl ProxySimulation {
 
     /// A node is to crash once its turn is over, and may send only so much until then.
     fn set_pending_crash(&mut self, node: Node, fault: u32) {
-        let may_send = self.sends_left.take().unwrap_or(u32::MAX);
-        if let Some(inboxes) = &mut self.inboxes {
-            inboxes.pending_crashes.push(PendingCrash { node, sends_left: may_send, fault });
-        }
+        let sends_left = self.faults.take_sends_left().unwrap_or(u32::MAX);
+        self.nodes.driver.pending_crashes.push(PendingCrash { node, sends_left, fault });
     }
 
-    /// Whether a node that is about to crash may send this packet too.
-    fn take_last_send_permit(&mut self, node: Node) -> bool {
-        let crashes = self.inboxes.iter_mut().flat_map(|inboxes| &mut inboxes.pending_crashes);
-        let mut is_permitted = true;
-        for dying in crashes.filter(|dying| dying.node == node) {
-            is_permitted &= dying.sends_left > 0;
-            dying.sends_left = dying.sends_left.saturating_sub(1);
+    /// The nodes that are about to crash have had their turn.
+    fn apply_pending_crashes(&mut self) {
+        for PendingCrash { fault, .. } in std::mem::take(&mut self.nodes.driver.pending_crashes) {
+            self.fault_due(fault);
         }
-        is_permitted
     }
 }
 
 impl SimHandle for ProxySimulation {
     fn now(&self) -> Time {
-        self.now
+        self.timeline.now
     }
 
     fn poll_request(
@@ -232,7 +217,7 @@ impl SimHandle for ProxySimulation {
     }
 
     fn connect(&mut self, client: ClientIndex, attempt: u32) {
-        if !self.is_down(Node::Client(client)) {
+        if !self.nodes.is_down(Node::Client(client)) {
             self.schedule_connect(client, attempt);
         }
     }
@@ -246,7 +231,7 @@ impl SimHandle for ProxySimulation {
     }
 
     fn poll_incoming(&mut self, context: &Context<'_>) -> Option<Connection> {
-        let called = self.broker.endpoint.poll_opened(context)?;
+        let called = self.nodes.broker.endpoint.poll_opened(context)?;
         Some(called.unwrap_or_else(|connection| connection))
     }
 
@@ -256,12 +241,11 @@ impl SimHandle for ProxySimulation {
         connection: Connection,
         context: &Context<'_>,
     ) -> Option<ReceivedItem> {
-        if *self.connections.end_mut(node, connection) == EndState::Closed {
+        if self.network.connections.end(node, connection) == EndState::Closed {
             return Some(ReceivedItem::Closed(CloseReason::Reset));
         }
-        let inboxes = self.inboxes.as_mut()?;
-        match inboxes.pop(node, connection, context)? {
-            InboxItem::Packet(envelope) => self.receive_packet(node, envelope),
+        match self.nodes.driver.pop(node, connection, context)? {
+            InboxItem::Packet(in_flight) => self.receive_packet(node, in_flight),
             InboxItem::Closed(why) => {
                 self.close_local_end(node, connection, why);
                 Some(ReceivedItem::Closed(why))
@@ -276,17 +260,14 @@ impl SimHandle for ProxySimulation {
         packet: Packet,
         transmission: Transmission,
     ) -> Option<u32> {
-        let is_open = *self.connections.end_mut(node, connection) == EndState::Open;
-        if !is_open || !self.take_last_send_permit(node) {
+        let is_open = self.network.connections.is_open(node, connection);
+        if !is_open || !self.nodes.driver.take_last_send_permit(node) {
             return None;
         }
-        let serial = {
-            let inboxes = self.inboxes.as_mut()?;
-            inboxes.packets_written += 1;
-            inboxes.packets_written
-        };
+        self.nodes.driver.packets_written += 1;
+        let serial = self.nodes.driver.packets_written;
         self.send_packet(node, connection, packet, transmission);
-        if let Some(fault) = self.pending_crash.take() {
+        if let Some(fault) = self.faults.take_pending_crash() {
             self.set_pending_crash(node, fault);
             return None;
         }
@@ -316,7 +297,7 @@ impl SimHandle for ProxySimulation {
     }
 
     fn apply_output(&mut self, node: Node, output: Output) {
-        if self.is_down(node) {
+        if self.nodes.is_down(node) {
             return;
         }
         match node {
@@ -326,29 +307,16 @@ impl SimHandle for ProxySimulation {
     }
 
     fn set_backlog(&mut self, node: Node, backlog: Backlog) {
-        if self.is_down(node) {
+        if self.nodes.is_down(node) {
             return;
         }
         match node {
-            Node::Broker => {
-                self.broker.endpoint.set_backlog(backlog);
-                if let Some(change) =
-                    self.broker.sync_after_drain(self.now, &mut self.queue, BROKER_NUMBER)
-                {
-                    self.backlog_changed(node, &change);
-                }
-            }
-            Node::Client(client) => {
-                self.client_proxy(client).set_backlog(backlog);
-                let host = &mut self.clients[client.index()];
-                if let Some(change) = host.sync_after_drain(self.now, &mut self.queue, client.0 + 1)
-                {
-                    self.backlog_changed(node, &change);
-                }
-                if self.phase == Phase::Connecting {
-                    self.readiness.update(client, backlog.has_armed_timer);
-                }
-            }
+            Node::Broker => self.nodes.broker.endpoint.set_backlog(backlog),
+            Node::Client(client) => self.client_proxy(client).set_backlog(backlog),
+        }
+        self.sync_after_drain(node);
+        if let (Node::Client(client), Phase::Connecting) = (node, self.timeline.phase) {
+            self.nodes.readiness.update(client, backlog.has_armed_timer);
         }
     }
 }

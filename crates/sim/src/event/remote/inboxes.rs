@@ -1,7 +1,7 @@
-//! Doors, for nodes that are not driven here: what reaches such a node waits at its door until the
-//! node takes it.
+//! Inboxes, for nodes that are not driven here: what reaches such a node waits in the inbox of its
+//! connection until the node takes it.
 //!
-//! The event engine tells an endpoint of a packet in the very happening that brings it. Code that
+//! The event engine tells an endpoint of a packet in the very event that brings it. Code that
 //! runs on a host of its own takes it when its turn comes, a tick later at most, and only then is
 //! it told as arrived: so observers see each node's acts in the order in which they follow from
 //! each other. All else, the links, faults, phases and crashes, is the same for both.
@@ -12,23 +12,24 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use super::Simulation;
 use super::sut_nodes::SutNodes;
-use crate::event::connections::EndState;
 use crate::event::links::PacketInFlight;
-use qoslab_core::base::event::{CloseReason, Observer};
+use crate::event::node_driver::{HostCommand, NodeDriver};
+use crate::packet_tracker::payload_with_id;
+use qoslab_core::base::event::CloseReason;
 use qoslab_core::base::name::{ClientIndex, Connection, Node, PacketKind};
 use qoslab_core::base::time::Time;
 use qoslab_core::mqtt::endpoint::{Backlog, Endpoint, Input, Output};
+use qoslab_core::mqtt::packet::{Message, Payload};
 use qoslab_core::mqtt::settings::ClientRequest;
-use qoslab_core::network::fate_override::FateOverride;
 
-/// What waits for nodes that are driven elsewhere, and what is to be done with them there.
+/// The driver of nodes that are driven elsewhere: what waits for them, and what is to be done with
+/// them there.
 #[derive(Default)]
-pub(super) struct Inboxes {
+pub(crate) struct Inboxes {
     /// By connection, whether it is the broker's end.
     by_end: BTreeMap<(Connection, bool), Inbox>,
-    /// How many things wait, at doors and as mail.
+    /// How many items wait, in inboxes and in the queues of nodes.
     waiting_count: Rc<Cell<usize>>,
     /// Nodes that crash once their turn is over.
     pub(super) pending_crashes: Vec<PendingCrash>,
@@ -36,7 +37,7 @@ pub(super) struct Inboxes {
     /// How many packets were written.
     pub(super) packets_written: u32,
     /// The nodes under test.
-    pub(super) sut_nodes: Option<Box<SutNodes>>,
+    pub(super) sut_nodes: Option<SutNodes>,
 }
 
 /// One end of a connection.
@@ -46,7 +47,7 @@ struct Inbox {
     waker: Option<Waker>,
 }
 
-/// What waits at a door, in the order in which it came.
+/// What waits in an inbox, in the order in which it came.
 pub(super) enum InboxItem {
     Packet(PacketInFlight),
     /// The connection is gone.
@@ -63,18 +64,7 @@ pub(super) struct PendingCrash {
     pub(super) fault: u32,
 }
 
-/// What is to be done with a node where it is driven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HostCommand {
-    /// It crashed: what its storage does not hold is gone.
-    Crash(Node),
-    /// It starts again.
-    Restart(Node),
-    /// Its storage is written.
-    Save(Node),
-}
-
-/// A node that is driven elsewhere, as the simulation knows it: what it is told waits as mail.
+/// A node that is driven elsewhere, as the simulation knows it: what it is told waits in queues.
 #[derive(Clone)]
 pub(crate) struct ProxyEndpoint<R> {
     queues: Rc<RefCell<NodeQueues<R>>>,
@@ -89,7 +79,7 @@ struct NodeQueues<R> {
     backlog: Backlog,
 }
 
-/// Letters of one kind, and who waits for them.
+/// Items of one kind, and who waits for them.
 struct WakerQueue<T> {
     items: VecDeque<T>,
     waker: Option<Waker>,
@@ -156,7 +146,7 @@ impl<R> Endpoint for ProxyEndpoint<R> {
             Input::Application(request) => queues.requests.push(request),
             Input::Opened(connection) => queues.opened.push(Ok(connection)),
             Input::Closed(connection) => queues.opened.push(Err(connection)),
-            Input::Packet { .. } => unreachable!("packets wait at doors"),
+            Input::Packet { .. } => unreachable!("packets wait in inboxes"),
             Input::Timeout => unreachable!("its timers are its own"),
         }
         self.waiting_count.set(self.waiting_count.get() + 1);
@@ -175,7 +165,7 @@ impl<R> Endpoint for ProxyEndpoint<R> {
         self.queues.borrow().backlog
     }
 
-    /// Mail of its last life is lost.
+    /// What waited for its last life is lost.
     fn restart(&mut self, _: Time) {
         let mut queues = self.queues.borrow_mut();
         let lost = queues.requests.items.len() + queues.opened.items.len();
@@ -192,7 +182,7 @@ impl Inboxes {
         ProxyEndpoint::new(&self.waiting_count)
     }
 
-    /// Whether nothing waits for anybody.
+    /// Whether nothing waits for any node.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting_count.get() == 0 && self.commands.is_empty() && self.pending_crashes.is_empty()
     }
@@ -207,7 +197,7 @@ impl Inboxes {
         self.waiting_count.set(self.waiting_count.get() + 1);
     }
 
-    /// The next thing at a door; `None` if the node has to wait, or is about to crash.
+    /// The next item of an inbox; `None` if the node has to wait, or is about to crash.
     pub(super) fn pop(
         &mut self,
         node: Node,
@@ -225,14 +215,14 @@ impl Inboxes {
         taken
     }
 
-    /// The door is shut: what waited there, and whoever waits there learns of it.
-    fn close(&mut self, node: Node, connection: Connection) -> VecDeque<InboxItem> {
-        let Some(mut inbox) = self.by_end.remove(&inbox_key(node, connection)) else {
-            return VecDeque::new();
-        };
-        wake(&mut inbox.waker);
-        self.waiting_count.set(self.waiting_count.get() - inbox.items.len());
-        inbox.items
+    /// How many packets a node that is about to crash may still send; whether this is one of them.
+    pub(super) fn take_last_send_permit(&mut self, node: Node) -> bool {
+        let mut is_permitted = true;
+        for dying in self.pending_crashes.iter_mut().filter(|dying| dying.node == node) {
+            is_permitted &= dying.sends_left > 0;
+            dying.sends_left = dying.sends_left.saturating_sub(1);
+        }
+        is_permitted
     }
 }
 
@@ -240,111 +230,81 @@ const fn inbox_key(node: Node, connection: Connection) -> (Connection, bool) {
     (connection, matches!(node, Node::Broker))
 }
 
-impl<C, B, O, R> Simulation<'_, C, B, O, R>
-where
-    C: Endpoint<Request = ClientRequest> + Clone,
-    B: Endpoint<Request = Infallible> + Clone,
-    O: Observer,
-    R: FateOverride,
-{
-    /// The nodes under test, where there are any.
-    #[inline]
-    pub(super) fn sut_nodes(&self) -> Option<&SutNodes> {
-        self.inboxes.as_ref()?.sut_nodes.as_deref()
+impl NodeDriver for Inboxes {
+    type Client = ProxyEndpoint<ClientRequest>;
+    type Broker = ProxyEndpoint<Infallible>;
+
+    fn accept_packet(&mut self, node: Node, packet: PacketInFlight) -> Option<PacketInFlight> {
+        self.push(node, packet.connection, InboxItem::Packet(packet));
+        None
     }
 
-    pub(super) fn sut_nodes_mut(&mut self) -> Option<&mut SutNodes> {
-        self.inboxes.as_mut()?.sut_nodes.as_deref_mut()
-    }
-
-    /// The number of the packet that is being written.
-    #[inline]
-    pub(super) fn written_serial(&self) -> u32 {
-        self.inboxes.as_ref().map_or(0, |inboxes| inboxes.packets_written)
-    }
-
-    /// How long a packet is, where we would write it otherwise.
-    #[inline]
-    pub(super) fn sut_length(&self, serial: u32) -> Option<u32> {
-        self.sut_nodes()?.frame_length(serial)
-    }
-
-    /// A node that has a connection open gets a packet, at once or when it takes it.
-    #[inline]
-    pub(super) fn deliver_packet(&mut self, node: Node, in_flight: PacketInFlight) {
-        match &mut self.inboxes {
-            None => self.hand_to_endpoint(node, in_flight),
-            Some(inboxes) => {
-                inboxes.push(node, in_flight.connection, InboxItem::Packet(in_flight));
-            }
-        }
-    }
-
-    /// A node with a door learns of the end of its connection when it gets there.
-    pub(super) fn deliver_close(
-        &mut self,
-        node: Node,
-        connection: Connection,
-        why: CloseReason,
-    ) -> bool {
-        let is_open = *self.connections.end_mut(node, connection) == EndState::Open;
-        let Some(inboxes) = self.inboxes.as_mut().filter(|_| is_open) else { return false };
-        inboxes.push(node, connection, InboxItem::Closed(why));
+    fn accept_close(&mut self, node: Node, connection: Connection, why: CloseReason) -> bool {
+        self.push(node, connection, InboxItem::Closed(why));
         true
     }
 
-    /// A node's end of a connection is gone: what waited at its door is read by nobody.
-    pub(super) fn close_inbox(&mut self, node: Node, connection: Connection) {
-        let Some(inboxes) = &mut self.inboxes else { return };
-        if let Some(sut) = inboxes.sut_nodes.as_mut().filter(|sut| sut.contains(node)) {
+    /// The inbox is gone, and whoever waits for it learns of that.
+    fn close_end(&mut self, node: Node, connection: Connection) -> VecDeque<PacketInFlight> {
+        if let Some(sut) = self.sut_nodes.as_mut().filter(|sut| sut.contains(node)) {
             sut.tracker.connection_closed(node, connection);
         }
-        for waiting in inboxes.close(node, connection) {
-            if let InboxItem::Packet(envelope) = waiting {
-                self.discard(envelope);
-            }
-        }
+        let Some(mut inbox) = self.by_end.remove(&inbox_key(node, connection)) else {
+            return VecDeque::new();
+        };
+        wake(&mut inbox.waker);
+        self.waiting_count.set(self.waiting_count.get() - inbox.items.len());
+        let packets = inbox.items.into_iter().filter_map(|item| match item {
+            InboxItem::Packet(packet) => Some(packet),
+            InboxItem::Closed(_) => None,
+        });
+        packets.collect()
     }
 
-    pub(super) fn push_host_command(&mut self, command: HostCommand) {
-        let Some(inboxes) = &mut self.inboxes else { return };
-        if let (HostCommand::Crash(node), Some(sut)) = (command, &mut inboxes.sut_nodes)
+    fn push_host_command(&mut self, command: HostCommand) {
+        if let (HostCommand::Crash(node), Some(sut)) = (command, &mut self.sut_nodes)
             && sut.contains(node)
         {
             sut.tracker.node_crashed(node);
         }
-        inboxes.commands.push(command);
+        self.commands.push(command);
     }
 
-    /// A client begins to open a connection.
-    pub(super) fn record_connect(&mut self, client: ClientIndex) {
-        let inboxes = self.inboxes.as_mut();
-        if let Some(sut) = inboxes.and_then(|inboxes| inboxes.sut_nodes.as_mut()) {
+    fn is_sut(&self, node: Node) -> bool {
+        self.sut_nodes.as_ref().is_some_and(|sut| sut.contains(node))
+    }
+
+    fn is_idle(&self, now: Time) -> bool {
+        self.is_empty() && self.sut_nodes.as_ref().is_none_or(|sut| sut.is_idle(now))
+    }
+
+    fn connect_started(&mut self, now: Time, client: ClientIndex) {
+        if let Some(sut) = &mut self.sut_nodes {
             sut.tracker.connect_started(client);
-            sut.mark_activity(self.now, PacketKind::Connect);
+            sut.mark_activity(now, PacketKind::Connect);
         }
     }
 
-    /// Whether every node under test has been quiet for long enough to be done, and none is away.
-    pub(super) fn are_sut_nodes_idle(&self) -> bool {
-        self.sut_nodes().is_none_or(|sut| {
-            let mut clients = (0..).map(ClientIndex).take(self.connectors.len());
-            let is_missing = |it| sut.contains(Node::Client(it)) && self.is_missing_connection(it);
-            sut.is_idle(self.now) && !clients.any(is_missing)
-        })
-    }
-
-    /// Whether a node is under test.
-    pub(super) fn is_sut(&self, node: Node) -> bool {
-        self.sut_nodes().is_some_and(|sut| sut.contains(node))
-    }
-
-    /// The nodes that are about to crash have had their turn.
-    pub(super) fn apply_pending_crashes(&mut self) {
-        let pending_crashes =
-            self.inboxes.as_mut().map(|inboxes| std::mem::take(&mut inboxes.pending_crashes));
-        for PendingCrash { fault, .. } in pending_crashes.into_iter().flatten() {
-            self.fault_due(fault);
+    fn connection_opened(&mut self, now: Time) {
+        if let Some(sut) = &mut self.sut_nodes {
+            sut.last_activity = now;
         }
+    }
+
+    /// Where systems are under test, every message must be known by its payload.
+    fn identified(&self, message: Message) -> Message {
+        if self.sut_nodes.is_none() {
+            return message;
+        }
+        let payload = payload_with_id(message.tag, message.payload.len());
+        Message { payload: Payload::Bytes(payload.into()), ..message }
+    }
+
+    fn packet_number(&self) -> u32 {
+        self.packets_written
+    }
+
+    fn frame_length(&self, number: u32) -> Option<u32> {
+        self.sut_nodes.as_ref()?.frame_length(number)
     }
 }
