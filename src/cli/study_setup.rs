@@ -99,7 +99,7 @@ pub(super) fn report_selection_error(error: &SelectionError) -> u8 {
     if matches!(error, SelectionError::Nothing(_)) { exit::NOTHING_TO_RUN } else { exit::USAGE }
 }
 
-/// What one job handles in a second on a machine of these years: README, "Speed".
+/// What one job handles in a second on a machine of these years: docs/speed.md.
 const EVENTS_PER_SECOND: u64 = 4_000_000;
 
 /// Tells how much a study would be.

@@ -405,7 +405,7 @@ fn survey(all: &[(ShippedScenario, Vec<(String, EngineComparison)>)]) -> Vec<Str
 
 /// Holds the table of the manual to what was found.
 fn compare_table(rows: &str) {
-    const BEGIN: &str = "<!-- written by tests/parity.rs -->\n";
+    const BEGIN: &str = "<!-- written by tests/simulation/engine_parity.rs -->\n";
     const END: &str = "<!-- to here -->";
     const HEAD: &str = "| scenario | points | carried | trials | units | later by up to, ms | \
                         what differs and why |\n|---|--:|---|--:|--:|--:|---|\n";

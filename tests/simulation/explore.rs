@@ -350,7 +350,7 @@ fn an_interrupt_ends_a_search_and_is_reported() {
 // ---- the page ----
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/explore.md");
-const TABLES_MARKER: &str = "<!-- The tables are written by tests/explore.rs. -->\n";
+const TABLES_MARKER: &str = "<!-- The tables are written by tests/simulation/explore.rs. -->\n";
 
 /// Run with `QOSLAB_UPDATE=1` to write the tables anew.
 #[test]
