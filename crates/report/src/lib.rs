@@ -14,7 +14,6 @@ pub mod columns;
 pub mod commands;
 pub mod comparison;
 pub mod describe;
-pub mod effects;
 pub mod escape;
 pub mod events;
 pub mod explore;
