@@ -10,8 +10,6 @@ use qoslab_study::statistics::{self, ConfidenceInterval, to_f64};
 /// One row: one published QoS of one point, over all its seeds.
 #[derive(Clone, Debug)]
 pub struct PointSummary {
-    /// The point's name.
-    pub label: String,
     /// The published QoS.
     pub published: QoS,
     /// The granted QoS where it is an axis.
@@ -89,7 +87,6 @@ impl PointSummary {
         let times = &point.times[qos.index()];
         let any_without = point.rows(qos).any(|row| row.delivered_payload <= 0.0);
         Self {
-            label: point.label.clone(),
             published: qos,
             granted: point.granted,
             runs: point.rows(qos).count() as u64,

@@ -27,7 +27,6 @@ use qoslab_sim::trial::Trial;
 pub use self::packet_fault::{FaultKind, FaultOptions, InjectedFault, PacketFault};
 pub use self::search::Search;
 pub use self::search_space::SearchSpace;
-pub use self::state_set::StateSet;
 
 mod packet_fault;
 mod search;
