@@ -13,9 +13,12 @@ use qoslab::base::qos::QoS;
 use qoslab::base::time::Time;
 use qoslab::network::fate_override::ForcedFate;
 use qoslab::study::closed_form::{
-    Burst, ExpectedLatency, HopExpectation, HopModel, Qos2Delivery, backoff_latency,
-    duplicating_network, early_timer, two_hops,
+    ExpectedLatency, HopExpectation, HopModel, Qos2Delivery, two_hops,
 };
+
+use self::variations::{Burst, backoff_latency, duplicating_network, early_timer};
+
+pub(crate) mod variations;
 
 /// No mean may be further from theory than so many standard errors.
 const Z_MAX: f64 = 4.5;

@@ -8,7 +8,6 @@ use qoslab::base::time::Span;
 use qoslab::guarantee::verdict::{Blame, Breach, Promise};
 use qoslab::mqtt::quirks::{Quirk, Quirks};
 use qoslab::mqtt::settings::{DeliverOn, StorePolicy};
-use qoslab::report::effects;
 use qoslab::scenario::Scenario;
 use qoslab::scenario::axis::Setting;
 use qoslab::scenario::expect::Expectations;
@@ -16,6 +15,8 @@ use qoslab::sim::trial::Setup;
 use qoslab::study::explore::{
     Counterexample, ExploreReport, FaultKind, FaultOptions, InjectedFault, Search, SearchSpace,
 };
+
+mod effects;
 
 const TCP: &str = "explore/two-hops";
 const DATAGRAMS: &str = "explore/two-hops-datagrams";
@@ -380,9 +381,9 @@ fn tables() -> String {
             let mut setup = setup(file, qos, &[]);
             setup.broker_store = store;
             setup.clients[0].store = store;
-            let effects = search_space(&setup, 1).effects().expect("each is what it is");
+            let table = effects::table(&search_space(&setup, 1)).expect("each is what it is");
             let heading = format!("\n### {title}: QoS {qos}\n\n");
-            text.extend([heading.as_str(), &effects::table(&effects)]);
+            text.extend([heading.as_str(), &table]);
         }
     }
     text

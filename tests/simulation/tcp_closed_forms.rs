@@ -17,7 +17,10 @@ use qoslab::base::name::{ClientIndex, Node, PacketKind};
 use qoslab::base::time::{Span, Time};
 use qoslab::network::settings::IntervalDistribution;
 use qoslab::sim::trial::{Action, FaultSetup, Trial, Trigger};
-use qoslab::study::closed_form::{DelayMoments, RtoOnlyTcp, TcpHopModel};
+
+use self::formulas::{DelayMoments, RtoOnlyTcp, TcpHopModel};
+
+mod formulas;
 
 /// No mean may be further from theory than so many standard errors.
 const Z_MAX: f64 = 4.5;

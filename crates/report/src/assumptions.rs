@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::describe;
 use super::number::counted;
-use qoslab_core::base::units::{write_energy, write_power};
+use qoslab_core::base::units::{format_share, write_energy, write_power};
 use qoslab_core::mqtt::settings::StorePolicy;
 use qoslab_core::network::radio::RadioSettings;
 use qoslab_core::network::settings::{
@@ -142,10 +142,10 @@ fn direction(settings: &DirectionSettings) -> String {
     }
     parts.push(loss(&settings.loss));
     if settings.duplicate.is_possible() {
-        parts.push(format!("{} duplicated", percent(settings.duplicate.share())));
+        parts.push(format!("{} duplicated", format_share(settings.duplicate.share(), 1)));
     }
     if let Some(reorder) = settings.reorder {
-        parts.push(format!("{} reordered", percent(reorder.chance.share())));
+        parts.push(format!("{} reordered", format_share(reorder.chance.share(), 1)));
     }
     if let Some(rate) = settings.rate {
         parts.push(qoslab_core::base::units::write_rate(rate));
@@ -159,16 +159,16 @@ fn direction(settings: &DirectionSettings) -> String {
 fn loss(loss: &LossModel) -> String {
     match loss {
         LossModel::Random(chance) if !chance.is_possible() => "no loss".to_owned(),
-        LossModel::Random(chance) => format!("{} lost", percent(chance.share())),
+        LossModel::Random(chance) => format!("{} lost", format_share(chance.share(), 1)),
         LossModel::GilbertElliott { loss_bad, loss_good, .. } => format!(
             "{} lost while bad and {} while good (Gilbert-Elliott)",
-            percent(loss_bad.share()),
-            percent(loss_good.share())
+            format_share(loss_bad.share(), 1),
+            format_share(loss_good.share(), 1)
         ),
         LossModel::Burst { good, bad, loss_bad, loss_good } => format!(
             "{} lost in bad times (mean {bad}) and {} in good ones (mean {good})",
-            percent(loss_bad.share()),
-            percent(loss_good.share())
+            format_share(loss_bad.share(), 1),
+            format_share(loss_good.share(), 1)
         ),
     }
 }
@@ -196,8 +196,4 @@ fn interval(interval: IntervalDistribution) -> String {
         IntervalDistribution::Uniform(least, most) => format!("{least} to {most}"),
         IntervalDistribution::Exponential(mean) => format!("{mean} (mean)"),
     }
-}
-
-fn percent(share: f64) -> String {
-    qoslab_core::base::units::format_share(share, 1)
 }

@@ -9,6 +9,7 @@ use ::csv::Writer;
 use super::escape;
 use qoslab_core::base::time::Span;
 
+mod identity;
 pub mod points;
 pub mod trials;
 

@@ -18,7 +18,6 @@ pub mod columns;
 pub mod commands;
 pub mod comparison;
 pub mod describe;
-pub mod effects;
 pub mod escape;
 #[cfg(feature = "files")]
 pub mod events;

@@ -1,7 +1,7 @@
 //! The tables as Markdown, for a pull request or a wiki.
 
 use super::describe::ScenarioRules;
-use super::number::{format_measured, format_time};
+use super::number::format_measured;
 use super::point_summary::PointSummary;
 use super::summary::broken_rules;
 use super::{comparison, describe, escape, labels};
@@ -9,7 +9,6 @@ use qoslab_core::base::units::{format_count, format_share};
 use qoslab_study::baseline::BaselineComparison;
 use qoslab_study::result::{ScenarioResult, Verdict};
 use qoslab_study::scenario::MODEL_VERSION;
-use qoslab_study::statistics::ConfidenceInterval;
 
 const HEADER: &str = "\
 | QoS | delivered | 95 % | lost/run | dup/run | packets/msg | bytes/msg | overhead \
@@ -95,27 +94,12 @@ fn section(result: &ScenarioResult) -> String {
 }
 
 fn row(figures: &PointSummary) -> String {
-    let with = |interval: ConfidenceInterval, decimals: usize| {
-        let half = (interval.high - interval.low) / 2.0;
-        if half.is_finite() {
-            format!("{:.decimals$} ±{half:.decimals$}", interval.value)
-        } else {
-            format!("{:.decimals$}", interval.value)
-        }
-    };
     let delivered = figures.delivered;
     let cells = [
         figures.name(),
         format_share(delivered.value, 1),
         format!("{} to {}", format_share(delivered.low, 2), format_share(delivered.high, 2)),
-        with(figures.lost, 1),
-        with(figures.duplicated, 1),
-        with(figures.packets, 2),
-        with(figures.bytes, 0),
-        figures.overhead.map_or_else(|| "-".to_owned(), |overhead| with(overhead, 2)),
-        format_time(figures.latency.p50),
-        format_time(figures.latency.p99),
-        format_time(figures.latency.max),
+        figures.texts(true).join(" | "),
         labels::verdict_mark(figures.verdict).to_owned(),
     ];
     format!("| {} |\n", cells.join(" | "))

@@ -4,6 +4,7 @@ use qoslab_core::base::time::Span;
 use qoslab_core::base::units::{format_count, format_share};
 use qoslab_study::needs::{MetricValue, NeedMeasurement};
 use qoslab_study::scenario::expect::{Bound, Need};
+use qoslab_study::statistics::ConfidenceInterval;
 
 /// A share from 0 to 1 in percent with two significant digits, for bounds: `0.003 %`.
 #[must_use]
@@ -22,6 +23,17 @@ pub fn percent_bound(share: f64) -> String {
 #[must_use]
 pub fn format_time(span: Option<Span>) -> String {
     span.map_or_else(|| "never".to_owned(), |span| span.to_string())
+}
+
+/// A mean with half the width of its interval, where that is known: `4.12 ±0.03`.
+#[must_use]
+pub fn format_interval(interval: ConfidenceInterval, decimals: usize) -> String {
+    let half = (interval.high - interval.low) / 2.0;
+    if half.is_finite() {
+        format!("{:.decimals$} ±{half:.decimals$}", interval.value)
+    } else {
+        format!("{:.decimals$}", interval.value)
+    }
 }
 
 /// A measured value with its unit.

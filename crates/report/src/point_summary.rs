@@ -1,16 +1,15 @@
 //! The figures of a table's row: means a run with their 95 % intervals, shares, times.
 
 use crate::labels;
+use crate::number::{format_interval, format_time};
 use qoslab_core::base::qos::QoS;
 use qoslab_guarantee::metrics::DeliveryCounts;
 use qoslab_study::result::{PointResult, QosRow, Quantiles, Verdict};
-use qoslab_study::statistics::{self, ConfidenceInterval};
+use qoslab_study::statistics::{self, ConfidenceInterval, to_f64};
 
 /// One row: one published QoS of one point, over all its seeds.
 #[derive(Clone, Debug)]
 pub struct PointSummary {
-    /// The point's name.
-    pub label: String,
     /// The published QoS.
     pub published: QoS,
     /// The granted QoS where it is an axis.
@@ -56,6 +55,29 @@ impl PointSummary {
         labels::level(self.published, self.granted)
     }
 
+    /// The texts of a table's row from what is lost on: units lost and duplicated a run, packets
+    /// and bytes a message, the overhead, and the latency; means with their intervals if asked.
+    #[must_use]
+    pub fn texts(&self, intervals: bool) -> [String; 8] {
+        let mean = |interval: ConfidenceInterval, decimals: usize| {
+            if intervals {
+                format_interval(interval, decimals)
+            } else {
+                format!("{:.decimals$}", interval.value)
+            }
+        };
+        [
+            mean(self.lost, 1),
+            mean(self.duplicated, 1),
+            mean(self.packets, 2),
+            mean(self.bytes, 0),
+            self.overhead.map_or_else(|| "-".to_owned(), |overhead| mean(overhead, 2)),
+            format_time(self.latency.p50),
+            format_time(self.latency.p99),
+            format_time(self.latency.max),
+        ]
+    }
+
     fn for_level(point: &PointResult, qos: QoS) -> Self {
         let means = |metric: &dyn Fn(&QosRow) -> f64| {
             let values: Vec<f64> = point.rows(qos).map(metric).collect();
@@ -65,29 +87,23 @@ impl PointSummary {
         let times = &point.times[qos.index()];
         let any_without = point.rows(qos).any(|row| row.delivered_payload <= 0.0);
         Self {
-            label: point.label.clone(),
             published: qos,
             granted: point.granted,
             runs: point.rows(qos).count() as u64,
             totals,
             delivered: statistics::delivered_share(point, qos),
             duplicated_share: statistics::duplicated_share(point, qos),
-            lost: means(&|row| float(row.counts.lost)),
-            duplicated: means(&|row| float(row.counts.duplicated)),
+            lost: means(&|row| to_f64(row.counts.lost)),
+            duplicated: means(&|row| to_f64(row.counts.duplicated)),
             copies: (totals.delivered > 0)
-                .then(|| float(totals.delivered + totals.extra_copies) / float(totals.delivered)),
+                .then(|| to_f64(totals.delivered + totals.extra_copies) / to_f64(totals.delivered)),
             packets: statistics::packets_per_message(point, qos),
             bytes: statistics::bytes_per_message(point, qos),
             overhead: (!any_without)
-                .then(|| means(&|row| float(row.total_sent().bytes) / row.delivered_payload)),
+                .then(|| means(&|row| to_f64(row.total_sent().bytes) / row.delivered_payload)),
             latency: Quantiles::new(&times.latency, totals.units),
             completion: Quantiles::new(&times.completion, totals.messages),
             verdict: point.verdict(),
         }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "statistics and display only")]
-const fn float(count: u64) -> f64 {
-    count as f64
 }

@@ -2,14 +2,14 @@
 
 use super::describe::ScenarioRules;
 use super::escape;
-use super::number::{format_time, percent_bound};
+use super::number::percent_bound;
 use super::point_summary::PointSummary;
 use super::style::Style;
 use super::{describe, labels};
 use qoslab_core::base::units::{format_count, format_share};
 use qoslab_study::result::{ScenarioResult, Verdict};
 use qoslab_study::scenario::axis::Axis;
-use qoslab_study::statistics::{ConfidenceInterval, upper_bound_when_none};
+use qoslab_study::statistics::{to_f64, upper_bound_when_none};
 use qoslab_study::sweep::Study;
 
 /// How a table is laid out.
@@ -170,34 +170,13 @@ fn lines(fields: &[&str], rows: &[TableRow<'_>], intervals: bool, style: Style) 
     lines
 }
 
-fn cells(row: &PointSummary, intervals: bool) -> [String; HEADERS.len()] {
-    let with = |interval: ConfidenceInterval, decimals: usize| {
-        let half = (interval.high - interval.low) / 2.0;
-        if intervals && half.is_finite() {
-            format!("{:.decimals$} ±{half:.decimals$}", interval.value)
-        } else {
-            format!("{:.decimals$}", interval.value)
-        }
-    };
-    let delivered = format_share(row.delivered.value, 1);
-    let delivered = if intervals {
+fn cells(row: &PointSummary, intervals: bool) -> Vec<String> {
+    let mut delivered = format_share(row.delivered.value, 1);
+    if intervals {
         let (low, high) = (row.delivered.low * 100.0, row.delivered.high * 100.0);
-        format!("{delivered} ({low:.2}..{high:.2})")
-    } else {
-        delivered
-    };
-    [
-        row.name(),
-        delivered,
-        with(row.lost, 1),
-        with(row.duplicated, 1),
-        with(row.packets, 2),
-        with(row.bytes, 0),
-        row.overhead.map_or_else(|| "-".to_owned(), |overhead| with(overhead, 2)),
-        format_time(row.latency.p50),
-        format_time(row.latency.p99),
-        format_time(row.latency.max),
-    ]
+        delivered += &format!(" ({low:.2}..{high:.2})");
+    }
+    [row.name(), delivered].into_iter().chain(row.texts(intervals)).collect()
 }
 
 fn widest(lines: &[String]) -> usize {
@@ -261,9 +240,8 @@ fn row_notes(row: &PointSummary) -> Vec<String> {
     zeros.into_iter().chain(copies).collect()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "display only")]
 fn copies_each(row: &PointSummary) -> f64 {
-    1.0 + row.totals.extra_copies as f64 / row.totals.duplicated as f64
+    1.0 + to_f64(row.totals.extra_copies) / to_f64(row.totals.duplicated)
 }
 
 /// Breaks text at spaces into lines of at most `width` characters; a longer word stands alone. A

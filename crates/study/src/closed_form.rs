@@ -3,11 +3,11 @@
 //! The simulation must reproduce these formulas, and charts draw them beside what was measured.
 //!
 //! # Model
-//! One [`HopModel`] is a sender and a receiver. Each packet of the sender is lost independently with
-//! probability `p`, each answer with `q`; a round trip succeeds with `s = (1-p)(1-q)`. Packets
-//! take a constant `delay`, the receiver answers at once, and the sender sends again `retry`
-//! seconds after each sending without an answer. Unless said otherwise `retry` is longer than
-//! the round trip. QoS 2 is two such exchanges, one after the other.
+//! One [`HopModel`] is a sender and a receiver. Each packet of the sender is lost independently
+//! with probability `p`, each answer with `q`; a round trip succeeds with `s = (1-p)(1-q)`.
+//! Packets take a constant `delay`, the receiver answers at once, and the sender sends again
+//! `retry` seconds after each sending without an answer. Unless said otherwise `retry` is longer
+//! than the round trip. QoS 2 is two such exchanges, one after the other.
 //!
 //! Times are in seconds, probabilities between 0 and 1. Where nothing can get through (`p` or `q`
 //! of 1 and no limit of transmissions), results are infinite or NaN.
@@ -24,9 +24,7 @@
 //! ```
 
 mod one_hop;
-mod tcp;
 mod two_hops;
-mod variations;
 
 #[cfg(test)]
 mod enumeration;
@@ -34,15 +32,11 @@ mod enumeration;
 mod tests;
 
 pub use one_hop::{HopExpectation, HopModel, PacketMeans, Qos2Delivery};
-pub use tcp::{DelayMoments, RtoOnlyTcp, TcpHopExpectation, TcpHopModel};
 pub use two_hops::{EndToEndExpectation, ExpectedLatency, two_hops};
-pub use variations::{
-    Burst, PublishesAndCopies, REORDERED_QOS2, ReorderedDuplicates, backoff_latency,
-    duplicating_network, early_timer, publish_bytes,
-};
 
 /// `base` to the power of `exponent`, by repeated squaring: the same on every machine.
-fn power(mut base: f64, mut exponent: u32) -> f64 {
+#[must_use]
+pub fn power(mut base: f64, mut exponent: u32) -> f64 {
     let mut result = 1.0;
     while exponent > 0 {
         if exponent & 1 == 1 {
@@ -64,7 +58,8 @@ fn expected_attempts(failure: f64, limit: Option<u32>) -> f64 {
 }
 
 /// `1 + ratio + ... + ratio^(terms-1)`; at a ratio of 1, the number of terms.
-fn geometric_sum(ratio: f64, terms: u32) -> f64 {
+#[must_use]
+pub fn geometric_sum(ratio: f64, terms: u32) -> f64 {
     if (1.0 - ratio).abs() < 1e-9 {
         f64::from(terms)
     } else {
@@ -74,7 +69,8 @@ fn geometric_sum(ratio: f64, terms: u32) -> f64 {
 
 /// How many attempts fail before the first success, given that one of at most `limit` succeeds:
 /// `f/(1-f) - N f^N / (1-f^N)`.
-fn expected_failures(failure: f64, limit: Option<u32>) -> f64 {
+#[must_use]
+pub fn expected_failures(failure: f64, limit: Option<u32>) -> f64 {
     let unlimited = failure / (1.0 - failure);
     limit.map_or(unlimited, |limit| {
         let all = power(failure, limit);

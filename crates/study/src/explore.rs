@@ -27,13 +27,10 @@ use qoslab_sim::trial::Trial;
 pub use self::packet_fault::{FaultKind, FaultOptions, InjectedFault, PacketFault};
 pub use self::search::Search;
 pub use self::search_space::SearchSpace;
-pub use self::single_faults::FaultEffect;
-pub use self::state_set::StateSet;
 
 mod packet_fault;
 mod search;
 mod search_space;
-mod single_faults;
 mod state_set;
 
 /// What a search came to.
@@ -132,8 +129,11 @@ impl ExploreReport {
 }
 
 impl Counterexample {
-    /// Makes a trial of a schedule that was seen to break something, and judges it.
-    fn confirm(
+    /// Makes a trial of a schedule that was tried, and judges it.
+    ///
+    /// # Errors
+    /// If the trial does not do the same as the schedule, or not the same twice.
+    pub fn confirm(
         ground: &SearchSpace,
         schedule: Vec<InjectedFault>,
         livelock: bool,

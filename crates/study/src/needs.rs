@@ -6,6 +6,7 @@ use qoslab_core::base::time::Span;
 
 use super::plan::Plan;
 use super::result::{MergedTimes, PointResult, QosRow, ScenarioResult, Verdict};
+use super::statistics::to_f64;
 use super::verdicts;
 
 /// A need and the value that comes nearest to breaking it.
@@ -254,12 +255,12 @@ pub fn measure_metric(
     as_share: bool,
 ) -> Option<MetricValue> {
     let runs = point.rows(qos).count();
-    let sum = |of: fn(&QosRow) -> u64| float(point.rows(qos).map(of).sum());
+    let sum = |of: fn(&QosRow) -> u64| to_f64(point.rows(qos).map(of).sum());
     let counted = |of: fn(&QosRow) -> u64, population: fn(&QosRow) -> u64| {
         if as_share {
             ratio(sum(of), sum(population)).map(MetricValue::Share)
         } else {
-            ratio(sum(of), float(runs as u64)).map(MetricValue::Number)
+            ratio(sum(of), to_f64(runs as u64)).map(MetricValue::Number)
         }
     };
     let times: &MergedTimes = &point.times[qos.index()];
@@ -295,10 +296,10 @@ pub fn measure_metric(
                 .map(MetricValue::Seconds)
         }
         Metric::InFlight => {
-            facts().map(|facts| facts.in_flight_peak).max().map(|n| MetricValue::Number(float(n)))
+            facts().map(|facts| facts.in_flight_peak).max().map(|n| MetricValue::Number(to_f64(n)))
         }
         Metric::Queued => {
-            facts().map(|facts| facts.queued_peak).max().map(|n| MetricValue::Number(float(n)))
+            facts().map(|facts| facts.queued_peak).max().map(|n| MetricValue::Number(to_f64(n)))
         }
         Metric::Recovery => {
             let worst = facts().filter_map(|facts| facts.recovery).max();
@@ -320,7 +321,7 @@ fn radio_metric(point: &PointResult, metric: Metric) -> Option<MetricValue> {
         Metric::Battery => radios.battery_years(),
         _ => {
             let rows = point.trials.iter().flat_map(|trial| &trial.qos);
-            ratio(radios.energy(), float(rows.map(|row| row.counts.messages).sum()))
+            ratio(radios.energy(), to_f64(rows.map(|row| row.counts.messages).sum()))
         }
     };
     number.map(MetricValue::Number)
@@ -346,9 +347,4 @@ fn time_statistic(
 
 fn ratio(part: f64, whole: f64) -> Option<f64> {
     (whole > 0.0).then(|| part / whole)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "statistics and display only")]
-const fn float(count: u64) -> f64 {
-    count as f64
 }

@@ -8,6 +8,7 @@ pub use super::minimal_failures::MinimalFailure;
 use super::needs::NeedResult;
 pub use super::quantiles::Quantiles;
 use super::shrink::BrokenGuarantee;
+use super::statistics::to_f64;
 use super::verdicts::{failure_cause, is_expected, trial_verdict};
 use crate::scenario::Scenario;
 use crate::scenario::expect::{Expectations, ExpectedBreak, KnownBreak};
@@ -322,7 +323,6 @@ impl PointResult {
     /// Wire bytes of each of [`BytesByPurpose::EACH`] for each message published, over all trials;
     /// `None` without messages. They belong to whole trials, with all their levels.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "statistics and display only")]
     pub fn bytes_by_purpose(&self) -> Option<[f64; BytesByPurpose::EACH.len()]> {
         let facts = || self.trials.iter().filter_map(|trial| trial.summary.as_ref());
         let rows = self.trials.iter().flat_map(|trial| &trial.qos);
@@ -330,7 +330,7 @@ impl PointResult {
         let bytes =
             |of: fn(&BytesByPurpose) -> u64| -> u64 { facts().map(|it| of(&it.bytes)).sum() };
         (messages > 0)
-            .then(|| BytesByPurpose::EACH.map(|(.., of)| bytes(of) as f64 / messages as f64))
+            .then(|| BytesByPurpose::EACH.map(|(.., of)| to_f64(bytes(of)) / to_f64(messages)))
     }
 
     /// The published QoS that had messages, ascending.
@@ -448,12 +448,11 @@ impl TrialSummary {
 }
 
 impl QosRow {
-    #[expect(clippy::cast_precision_loss, reason = "statistics and display only")]
     fn new(qos: QoS, metrics: &QosMetrics, payload_mean: f64) -> Self {
         Self {
             qos,
             counts: metrics.counts,
-            delivered_payload: metrics.counts.delivered as f64 * payload_mean,
+            delivered_payload: to_f64(metrics.counts.delivered) * payload_mean,
             latency: Quantiles::new(&metrics.latency, metrics.counts.units),
             completion: Quantiles::new(&metrics.completion, metrics.counts.messages),
             traffic: metrics.traffic,

@@ -3,6 +3,10 @@
 //! Shares have Wilson's interval, and over runs [`share_over_runs`]'s. A share of which nothing was
 //! seen is told by its upper end alone, with all 5 % of doubt on that one side: see
 //! [`upper_bound_when_none`].
+//!
+//! Student's quantile is our own and small: `statrs` and its like take `ln` and `exp` from the
+//! platform as soon as any crate turns on the `std` of num-traits, and those differ in the last bit
+//! from machine to machine.
 
 use std::f64::consts::PI;
 
@@ -169,9 +173,11 @@ fn t_expansion(degrees: f64) -> f64 {
     Z + (first + (second + third / degrees) / degrees) / degrees
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a statistic")]
-const fn to_f64(n: u64) -> f64 {
-    n as f64
+/// The count as a number to calculate with; exact up to 2^53.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "statistics and display only")]
+pub const fn to_f64(count: u64) -> f64 {
+    count as f64
 }
 
 #[cfg(test)]

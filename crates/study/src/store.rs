@@ -79,7 +79,7 @@ impl TrialKey {
 
 impl TrialStore {
     /// Opens a file to read and to add to it, and makes it if there is none. What a killed process
-    /// left half written is cut off: see [`TrialStore::truncated_bytes`].
+    /// left half written is cut off.
     ///
     /// # Errors
     /// If it is no store, damaged, of another model or format, in use, or cannot be read; then it
@@ -151,13 +151,6 @@ impl TrialStore {
         }
     }
 
-    /// How many bytes at its end were a record cut off while it was written, and count for
-    /// nothing.
-    #[must_use]
-    pub const fn truncated_bytes(&self) -> u64 {
-        self.truncated_bytes
-    }
-
     /// Where it is, as it was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -174,14 +167,6 @@ impl TrialStore {
     #[must_use]
     pub fn qoslab_version(&self) -> &str {
         &self.header.qoslab_version
-    }
-
-    /// The trials that it has, ascending.
-    pub fn trial_keys(&self) -> impl Iterator<Item = TrialKey> {
-        self.locations.keys().filter_map(|subject| match subject {
-            RecordKey::Trial(key) => Some(*key),
-            RecordKey::Manifest | RecordKey::Timeline(_) => None,
-        })
     }
 
     /// Whether it has this trial.

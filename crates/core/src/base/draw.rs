@@ -5,7 +5,6 @@
 //! decision. So adding a client, changing a rate or removing a message never shifts another
 //! packet's fate, and QoS 0, 1 and 2 meet the same luck.
 
-use rand::RngCore;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const ROUNDS: u32 = 10;
@@ -61,12 +60,6 @@ impl DrawKey {
     pub fn draw(self, counter: [u32; 4]) -> [u32; 4] {
         philox([self.0 as u32, (self.0 >> 32) as u32], counter)
     }
-
-    /// A generator for one decision that needs more words than four, for `rand`'s distributions.
-    #[must_use]
-    pub const fn rng(self, decision: [u32; 3]) -> DrawRng {
-        DrawRng { key: self, decision, block: 0, words: [0; 4], words_used: 4 }
-    }
 }
 
 /// A chance in 2^32, compared as `draw < threshold`: the same draw decides for every rate, so
@@ -111,41 +104,6 @@ impl Chance {
 #[must_use]
 pub fn uniform_open_unit(word: u32) -> f64 {
     (f64::from(word) + 0.5) / 4_294_967_296.0
-}
-
-/// The words of one decision as a generator; see [`DrawKey::rng`].
-#[derive(Clone, Debug)]
-pub struct DrawRng {
-    key: DrawKey,
-    decision: [u32; 3],
-    block: u32,
-    words: [u32; 4],
-    words_used: usize,
-}
-
-impl RngCore for DrawRng {
-    fn next_u32(&mut self) -> u32 {
-        if self.words_used == self.words.len() {
-            let [a, b, c] = self.decision;
-            self.words = self.key.draw([a, b, c, self.block]);
-            self.block = self.block.wrapping_add(1);
-            self.words_used = 0;
-        }
-        let word = self.words[self.words_used];
-        self.words_used += 1;
-        word
-    }
-
-    fn next_u64(&mut self) -> u64 {
-        u64::from(self.next_u32()) | (u64::from(self.next_u32()) << 32)
-    }
-
-    fn fill_bytes(&mut self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(4) {
-            let word = self.next_u32().to_le_bytes();
-            chunk.copy_from_slice(&word[..chunk.len()]);
-        }
-    }
 }
 
 #[cfg(test)]

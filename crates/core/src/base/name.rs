@@ -319,3 +319,39 @@ impl PacketName {
         }
     }
 }
+
+/// Whether a client's name fits a pattern in which `*` stands for any letters.
+#[must_use]
+pub fn matches_pattern(pattern: &str, name: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut name) = name.strip_prefix(head) else { return false };
+    let mut parts: Vec<_> = rest.split('*').collect();
+    let tail = parts.pop().unwrap_or_default();
+    // Taking each part at its first place leaves the most for those that follow.
+    for part in parts {
+        let Some(at) = name.find(part) else { return false };
+        name = &name[at + part.len()..];
+    }
+    name.ends_with(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_letters() {
+        let cases = [
+            ("meter-*", "meter-12", true),
+            ("meter-*", "meter", false),
+            ("*", "anything", true),
+            ("app", "app", true),
+            ("app", "apps", false),
+            ("a*c*e", "abcde", true),
+            ("a*c*e", "abde", false),
+        ];
+        for (pattern, name, matches) in cases {
+            assert_eq!(matches_pattern(pattern, name), matches, "{pattern} {name}");
+        }
+    }
+}

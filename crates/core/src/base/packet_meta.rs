@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::name::{MessageTag, PacketKind, PacketName, PacketSubject, PublisherIndex};
+use super::name::{MessageTag, PacketKind, PacketName, PacketSubject};
 use super::qos::QoS;
 
 /// A packet as an observer sees it: plain facts, filled from values or from raw frames.
@@ -171,14 +171,5 @@ impl PacketMeta<'_> {
     #[must_use]
     pub const fn wire_bytes(&self) -> u32 {
         self.size.mqtt + self.size.headers
-    }
-
-    /// The stream it belongs to, if it belongs to a message.
-    #[must_use]
-    pub const fn publisher(&self) -> Option<PublisherIndex> {
-        match self.name.subject {
-            PacketSubject::Message { publisher: stream, .. } => Some(stream),
-            PacketSubject::Control { .. } => None,
-        }
     }
 }

@@ -344,15 +344,16 @@ fn write_in_units(value: u64, coarse: &[(&str, u64)], fine: &[(&str, u64)]) -> S
         if value >= *factor && value.is_multiple_of(step) {
             let text = format!("{}.{:03}", value / factor, value % factor / step);
             let plain = if *factor < 1000 { value.to_string() } else { text };
-            let plain = if plain.contains('.') { trim_zeros(&plain) } else { &plain };
-            return format!("{plain}{name}");
+            return format!("{}{name}", trim_zeros(&plain));
         }
     }
     format!("{value}{}", fine.last().map_or("", |(name, _)| name))
 }
 
-fn trim_zeros(number: &str) -> &str {
-    number.trim_end_matches('0').trim_end_matches('.')
+/// A decimal number without the zeros at the end of its fraction: `4.30` is `4.3`.
+#[must_use]
+pub fn trim_zeros(number: &str) -> &str {
+    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }
 
 /// A time for people: `350 ns`, `41 ms`, `1.3 s`, `2m 5s`, `1h 30m`, `3d 4h`. Rounded.

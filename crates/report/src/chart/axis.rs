@@ -6,6 +6,7 @@
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 
 use qoslab_core::base::time::Span;
+use qoslab_core::base::units::trim_zeros;
 
 /// Numbers beyond this are no quantities of ours, and have no place on an axis.
 const MAX_MAGNITUDE: f64 = 1e15;
@@ -220,8 +221,7 @@ pub fn short_number(value: f64) -> String {
         _ => 0,
     };
     let text = format!("{scaled:.decimals$}");
-    let text =
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    let text = trim_zeros(&text);
     format!("{}{sign}", if text == "-0" { "0" } else { text })
 }
 

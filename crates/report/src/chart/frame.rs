@@ -72,6 +72,12 @@ impl TextSetting {
         font::width(text, self.size.into(), self.weight).ceil() as i32
     }
 
+    /// How high a line is.
+    #[expect(clippy::cast_possible_truncation, reason = "a line is about as high as the font")]
+    pub(super) fn height(self) -> i32 {
+        font::height(self.size.into(), self.weight).ceil() as i32
+    }
+
     /// The width of the widest of some texts; 0 for none.
     pub(super) fn widest<T: AsRef<str>>(self, texts: impl IntoIterator<Item = T>) -> i32 {
         texts.into_iter().map(|text| self.width(text.as_ref())).max().unwrap_or(0)

@@ -87,13 +87,11 @@ fn draw_cell(cell: &Canvas, choice: Option<&(QoS, String)>) -> DrawResult {
         SMALL.to_text_style(HPos::Center, VPos::Center),
     );
     let (name, digit) = (format!("QoS {qos}"), qos.to_string());
-    let ((wide, high), (wider, _)) =
-        (inner.estimate_text_size(&name, &bold)?, inner.estimate_text_size(number, &plain)?);
-    let (room, up) = inner.dim_in_pixel();
-    if wide.max(wider) + 60 <= room && 2 * high + 60 <= up {
+    let (wide, high) = (BOLD.width(&name).max(SMALL.width(number)), BOLD.height());
+    if wide + 60 <= width && 2 * high + 60 <= height {
         inner.draw_text(&name, &bold, (x, y - 80))?;
         inner.draw_text(number, &plain, (x, y + 80))
-    } else if high <= up && inner.estimate_text_size(&digit, &bold)?.0 + 60 <= room {
+    } else if high <= height && BOLD.width(&digit) + 60 <= width {
         inner.draw_text(&digit, &bold, (x, y))
     } else if width.min(height) > 90 {
         inner.draw(&point_marker(*qos, (x, y)))

@@ -182,22 +182,6 @@ impl DrawingBackend for SvgBackend {
             escape_text(text)
         ))
     }
-
-    /// As wide and high as the font sets it.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "neither is negative, and the largest number is as wide as any picture"
-    )]
-    fn estimate_text_size<T: BackendTextStyle>(
-        &self,
-        text: &str,
-        style: &T,
-    ) -> Result<(u32, u32), DrawingErrorKind<fmt::Error>> {
-        let weight = font_weight(style);
-        let width = font::width(&escape::terminal(text), style.size(), weight);
-        Ok((width.ceil() as u32, font::height(style.size(), weight).ceil() as u32))
-    }
 }
 
 /// plotters knows no weights between these.
@@ -356,19 +340,6 @@ mod tests {
                 ),
             ]
         );
-    }
-
-    #[test]
-    fn plotters_gets_the_real_size_of_a_text() {
-        let picture = SvgBackend::new((8_000, 4_000), &ChartText::default());
-        let size = |text, style| {
-            let set = text_style(120.0, style, HPos::Left, VPos::Top);
-            picture.estimate_text_size(text, &set).unwrap()
-        };
-        let wide = f64::from(size("µ±", FontStyle::Normal).0);
-        assert!((wide - font::width("µ±", 120.0, Weight::Regular)).abs() <= 1.0, "{wide}");
-        assert!(size("QoS", FontStyle::Bold).0 > size("QoS", FontStyle::Normal).0);
-        assert_eq!(size("", FontStyle::Normal), (0, 146));
     }
 
     #[test]

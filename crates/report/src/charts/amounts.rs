@@ -6,6 +6,7 @@ use crate::chart::axis::{AxisRange, ChartAxis, NumberFormat};
 use crate::chart::stacks::{self, Layer, StackGroup, Stacks};
 use crate::chart::{Chart, ChartText, palette};
 use qoslab_guarantee::metrics::{BytesByPurpose, MESSAGE_KINDS};
+use qoslab_study::statistics::to_f64;
 
 pub(super) fn packets_by_type(slice: &AxisSlice<'_>, series: &[Series<'_>]) -> Chart {
     let layers = MESSAGE_KINDS.iter().zip(palette::LAYERS).flat_map(|(kind, colour)| {
@@ -51,14 +52,14 @@ pub(super) fn packets_by_type(slice: &AxisSlice<'_>, series: &[Series<'_>]) -> C
 /// Packets a message: of each kind the first sendings, and then the resends.
 fn packet_counts(spot: &SeriesPoint<'_>) -> Vec<f64> {
     let rows = || spot.point.rows(spot.summary.published);
-    let messages = float(spot.summary.totals.messages.max(1));
+    let messages = to_f64(spot.summary.totals.messages.max(1));
     let kinds = (0..MESSAGE_KINDS.len()).flat_map(|kind| {
         let hops = || rows().flat_map(|row| &row.traffic).map(|hop| hop[kind]);
         let first: u64 = hops().map(|count| count.first.packets).sum();
         let resent: u64 = hops().map(|count| count.resent.packets).sum();
         [first, resent]
     });
-    kinds.map(|count| float(count) / messages).collect()
+    kinds.map(|count| to_f64(count) / messages).collect()
 }
 
 /// Packets a message that were sent again.
@@ -159,9 +160,4 @@ fn stacked_chart(
     let alt = format!("{title}, {}. {}", slice.place_name(), series_texts.collect::<String>());
     let words = ChartText { subtitle: slice.subtitle(), alt, ..words };
     stacks::draw(words, &Stacks { layers, x: slice.x_axis(), amount, groups })
-}
-
-#[expect(clippy::cast_precision_loss, reason = "display only")]
-const fn float(count: u64) -> f64 {
-    count as f64
 }

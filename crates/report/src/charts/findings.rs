@@ -2,7 +2,8 @@
 
 use super::series::{Series, SeriesPoint};
 use qoslab_core::base::time::Span;
-use qoslab_core::base::units::format_count;
+use qoslab_core::base::units::{format_count, trim_zeros};
+use qoslab_study::statistics::to_f64;
 
 /// What somebody does, and several do: `loses 3 in 100`, `lose 3 in 100`.
 pub(super) struct Claim {
@@ -12,9 +13,8 @@ pub(super) struct Claim {
 
 /// A share as people say it: `30 in 100`, `1 in 20`; `all` where it is just that, and none with how
 /// many there were: `none of 4,000`, for no more is known.
-#[expect(clippy::cast_precision_loss, reason = "display only")]
 pub(super) fn share_in_words(part: u64, whole: u64) -> String {
-    let share = part as f64 / whole.max(1) as f64;
+    let share = to_f64(part) / to_f64(whole.max(1));
     if part == 0 {
         format!("none of {}", format_count(whole))
     } else if part >= whole {
@@ -29,9 +29,8 @@ pub(super) fn share_in_words(part: u64, whole: u64) -> String {
 }
 
 /// How often what came more than once came: `twice`, or `3.9 times`.
-#[expect(clippy::cast_precision_loss, reason = "display only")]
 pub(super) fn times_in_words(extra_copies: u64, duplicated: u64) -> String {
-    let copies = 1.0 + extra_copies as f64 / duplicated.max(1) as f64;
+    let copies = 1.0 + to_f64(extra_copies) / to_f64(duplicated.max(1));
     if copies < 2.25 { "twice".to_owned() } else { format!("{copies:.1} times") }
 }
 
@@ -47,12 +46,7 @@ pub(super) fn format_mean(number: f64) -> String {
         10.0.. => 1,
         _ => 2,
     };
-    let text = format!("{number:.decimals$}");
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
-    }
+    trim_zeros(&format!("{number:.decimals$}")).to_owned()
 }
 
 /// What each QoS does, those together that do the same: `QoS 0 loses 1 in 20; QoS 1 and 2 lose

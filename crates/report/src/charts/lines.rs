@@ -8,9 +8,10 @@ use crate::chart::lines::{self, ChartLine, LinePanel, LinePoint, PlotValue};
 use crate::chart::{Chart, ChartText};
 use crate::number;
 use qoslab_core::base::time::Span;
+use qoslab_core::base::units::trim_zeros;
 use qoslab_study::needs::{MetricValue, measure_metric};
 use qoslab_study::scenario::expect::Metric;
-use qoslab_study::statistics::ConfidenceInterval;
+use qoslab_study::statistics::{ConfidenceInterval, to_f64};
 use qoslab_study::theory::Theory;
 
 /// One number of a spot, as it is drawn.
@@ -131,9 +132,8 @@ fn packets_per_delivered(spot: &SeriesPoint<'_>) -> Option<ConfidenceInterval> {
     (delivered > 0.0).then(|| ConfidenceInterval { value: by(value), low: by(low), high: by(high) })
 }
 
-#[expect(clippy::cast_precision_loss, reason = "display only")]
 fn units_per_message(spot: &SeriesPoint<'_>) -> f64 {
-    spot.summary.totals.units as f64 / spot.summary.totals.messages.max(1) as f64
+    to_f64(spot.summary.totals.units) / to_f64(spot.summary.totals.messages.max(1))
 }
 
 /// The closed forms are for one subscriber, so a message is one unit.
@@ -369,9 +369,8 @@ fn number_text(kind: NumberFormat, value: PlotValue, band: Option<(f64, f64)>) -
     }
 }
 
-fn format_digits(number: f64) -> String {
-    let text = format!("{number:.3}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+pub(super) fn format_digits(number: f64) -> String {
+    trim_zeros(&format!("{number:.3}")).to_owned()
 }
 
 /// The first and the last number of each QoS.

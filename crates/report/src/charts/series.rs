@@ -8,6 +8,7 @@ use crate::{describe, number};
 use qoslab_core::base::qos::QoS;
 use qoslab_study::result::PointResult;
 use qoslab_study::scenario::axis::{Axis, Unit};
+use qoslab_study::statistics::to_f64;
 use qoslab_study::sweep::{Study, StudyCell};
 use qoslab_study::theory::{Theory, theory};
 
@@ -159,12 +160,11 @@ pub(super) fn all_series<'a>(slice: &AxisSlice<'a>) -> Vec<Series<'a>> {
 
 impl SeriesPoint<'_> {
     /// So many units as a share of all.
-    #[expect(clippy::cast_precision_loss, reason = "display only")]
     pub(super) fn share_of_units(&self, count: u64) -> f64 {
         if self.summary.totals.units == 0 {
             0.0
         } else {
-            count as f64 / self.summary.totals.units as f64
+            to_f64(count) / to_f64(self.summary.totals.units)
         }
     }
 }

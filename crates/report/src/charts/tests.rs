@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use roxmltree::{Document, Node};
 
+use super::lines::format_digits;
 use super::{ChartOptions, charts};
 use crate::chart::axis::{AxisRange, ChartAxis, NumberFormat};
 use crate::chart::font::{Weight, width};
@@ -129,12 +130,6 @@ fn an_incomplete_grid_has_no_map() {
     let rest = charts(&study, &ChartOptions::default());
     assert!(rest.iter().all(|chart| chart.id != "map"));
     rest.iter().for_each(assert_readable);
-}
-
-/// A number as charts write it.
-fn format_digits(number: f64) -> String {
-    let text = format!("{number:.3}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The sentences of a decision, each made from its numbers.
 
 use crate::number::{self, counted, format_measured, percent_bound};
-use qoslab_core::base::units::{format_count, format_share};
+use qoslab_core::base::units::{format_count, format_share, trim_zeros};
 use qoslab_study::choose::{
     Candidate, Choice, Confidence, Crossover, Crossovers, NeedJudgement, Objective, QosChoice,
     SearchMethod,
@@ -341,8 +341,7 @@ fn join_and(all: &[String]) -> String {
 /// Percent with three digits that count, without zeros at the end.
 fn format_percent(percent: f64) -> String {
     let places = if percent >= 10.0 { 1 } else { 2 };
-    let text = format!("{percent:.places$}");
-    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+    format!("{} %", trim_zeros(&format!("{percent:.places$}")))
 }
 
 /// A number of any size with three digits that count.

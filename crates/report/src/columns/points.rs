@@ -1,15 +1,16 @@
 //! `points.csv`: one row for each cell, point and published QoS, over all seeds, with both ends
 //! of every 95 % interval.
 
+use super::identity::{IdentifiedRow, identity_columns, parameter_columns, partial_column};
 use super::{ColumnSpec, ColumnTable, FieldKind, FieldValue, TableColumn};
 use crate::describe::{self, ScenarioRules};
 use crate::labels;
 use crate::point_summary::PointSummary;
+use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Span;
 use qoslab_guarantee::metrics::{BytesByPurpose, DeliveryCounts};
 use qoslab_study::needs::{MetricValue, measure_metric};
 use qoslab_study::result::{PointResult, Quantiles};
-use qoslab_study::scenario::MODEL_VERSION;
 use qoslab_study::scenario::expect::Metric;
 use qoslab_study::statistics::ConfidenceInterval;
 use qoslab_study::sweep::{Study, StudyCell};
@@ -21,6 +22,24 @@ pub struct PointRow<'a> {
     point: &'a PointResult,
     rules: ScenarioRules,
     summary: PointSummary,
+}
+
+impl IdentifiedRow for PointRow<'_> {
+    fn cell(&self) -> &StudyCell {
+        self.cell
+    }
+
+    fn rules(&self) -> &ScenarioRules {
+        &self.rules
+    }
+
+    fn point(&self) -> &PointResult {
+        self.point
+    }
+
+    fn published(&self) -> Option<QoS> {
+        Some(self.summary.published)
+    }
 }
 
 /// The table of all points. The columns of parameters are the first study's: give studies
@@ -85,25 +104,11 @@ pub(super) fn statistic_field(quantiles: Quantiles, name: &str) -> FieldValue {
     }
 }
 
-/// A column for each axis, with the cell's value in the axis's unit.
-pub(super) fn parameter_columns<'a, R: 'a>(
-    study: &'a Study,
-    cell: impl Fn(&R) -> &StudyCell + Copy + 'a,
-) -> impl Iterator<Item = TableColumn<'a, R>> {
-    study.axes.iter().enumerate().map(move |(nth, axis)| {
-        let name = format!("parameter_{}{}", axis.path, axis.unit.column());
-        let about = format!("the value of `{}`", axis.path);
-        TableColumn::new(FieldKind::Number, name, about, move |row: &R| {
-            cell(row).values.get(nth).map(|value| value.number).into()
-        })
-    })
-}
-
 fn columns<'a>(study: Option<&'a Study>) -> Vec<TableColumn<'a, PointRow<'a>>> {
-    let mut columns = identity_columns();
-    columns.extend(
-        study.into_iter().flat_map(|study| parameter_columns(study, |l: &PointRow<'_>| l.cell)),
-    );
+    let mut columns = Vec::from(identity_columns());
+    columns.extend(summary_columns());
+    columns.push(partial_column());
+    columns.extend(study.into_iter().flat_map(parameter_columns));
     columns.extend(COUNTS.into_iter().map(|(name, about, of)| {
         let about = format!("{about}, over all runs");
         TableColumn::new(FieldKind::Whole, name, about, move |line: &PointRow<'a>| {
@@ -133,6 +138,18 @@ fn columns<'a>(study: Option<&'a Study>) -> Vec<TableColumn<'a, PointRow<'a>>> {
     }
     columns.extend(whole_point_columns());
     columns
+}
+
+fn summary_columns<'a>() -> [TableColumn<'a, PointRow<'a>>; 2] {
+    let verdict = "how the point stands: the worst of its trials";
+    [
+        TableColumn::new(FieldKind::Whole, "runs", "how many trials", |line: &PointRow<'a>| {
+            line.summary.runs.into()
+        }),
+        TableColumn::new(FieldKind::Text, "verdict", verdict, |line: &PointRow<'a>| {
+            labels::verdict(line.summary.verdict).into()
+        }),
+    ]
 }
 
 /// What belongs to whole trials and so to the point: bytes by purpose, and radios.
@@ -192,55 +209,4 @@ fn interval_columns<'a>(
             value,
         )
     })
-}
-
-/// A column of the row itself.
-fn row_column<'a>(
-    kind: FieldKind,
-    name: &'static str,
-    about: &'static str,
-    getter: impl Fn(&PointRow<'a>) -> FieldValue + 'a,
-) -> TableColumn<'a, PointRow<'a>> {
-    TableColumn::new(kind, name, about, getter)
-}
-
-fn identity_columns<'a>() -> Vec<TableColumn<'a, PointRow<'a>>> {
-    use FieldKind::{Flag, Text, Whole};
-    vec![
-        row_column(Text, "scenario", "the scenario's name", |line| {
-            line.cell.result.scenario.name.as_str().into()
-        }),
-        row_column(Whole, "model", "the version of the model; others are not comparable", |_| {
-            u64::from(MODEL_VERSION).into()
-        }),
-        row_column(Text, "mqtt", "the version of MQTT", |line| line.rules.mqtt.as_str().into()),
-        row_column(Text, "transport", "how packets are carried", |line| {
-            line.rules.transport.as_str().into()
-        }),
-        row_column(Text, "retry", "when a packet is sent again", |line| {
-            line.rules.retry.as_str().into()
-        }),
-        row_column(Text, "point", "the point of the scenario's axes of QoS", |line| {
-            line.summary.label.as_str().into()
-        }),
-        row_column(Whole, "published_qos", "the QoS of the messages that the row counts", |line| {
-            u64::from(line.summary.published.number()).into()
-        }),
-        row_column(
-            Whole,
-            "granted_qos",
-            "the QoS asked for by subscribers, where it is an axis",
-            |l| l.summary.granted.map(|qos| u64::from(qos.number())).into(),
-        ),
-        row_column(Whole, "runs", "how many trials", |line| line.summary.runs.into()),
-        row_column(Text, "verdict", "how the point stands: the worst of its trials", |line| {
-            labels::verdict(line.summary.verdict).into()
-        }),
-        row_column(
-            Flag,
-            "partial",
-            "whether the run was interrupted before all trials ran",
-            |line| line.cell.result.is_partial().into(),
-        ),
-    ]
 }

@@ -1,14 +1,16 @@
 //! `trials.csv`: one row for each trial and published QoS, in the fixed order of cells, points
 //! and seeds. A trial that crashed has one row without figures.
 
+use super::identity::{IdentifiedRow, identity_columns, parameter_columns, partial_column};
 use super::{ColumnTable, FieldKind, FieldValue, TableColumn, points};
 use crate::describe::{self, ScenarioRules};
 use crate::labels;
 use qoslab_core::base::name::PacketKind;
+use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Span;
 use qoslab_guarantee::metrics::{BytesByPurpose, DeliveryCounts, MESSAGE_KINDS};
 use qoslab_study::result::{PointResult, QosRow, TrialRow, TrialSummary};
-use qoslab_study::scenario::MODEL_VERSION;
+use qoslab_study::statistics::to_f64;
 use qoslab_study::sweep::{Study, StudyCell};
 
 /// One trial and one published QoS.
@@ -19,6 +21,24 @@ pub struct TrialQosRow<'a> {
     point: &'a PointResult,
     trial: &'a TrialRow,
     row: Option<&'a QosRow>,
+}
+
+impl IdentifiedRow for TrialQosRow<'_> {
+    fn cell(&self) -> &StudyCell {
+        self.cell
+    }
+
+    fn rules(&self) -> &ScenarioRules {
+        &self.rules
+    }
+
+    fn point(&self) -> &PointResult {
+        self.point
+    }
+
+    fn published(&self) -> Option<QoS> {
+        self.row.map(|row| row.qos).or(self.point.published)
+    }
 }
 
 /// The table of all trials.
@@ -48,8 +68,10 @@ fn trial_rows<'a>(
 }
 
 fn columns(study: &Study) -> Vec<TableColumn<'_, TrialQosRow<'_>>> {
-    let mut columns = identity_columns();
-    columns.extend(points::parameter_columns(study, |line: &TrialQosRow<'_>| line.cell));
+    let mut columns = Vec::from(identity_columns());
+    columns.extend(trial_columns());
+    columns.push(partial_column());
+    columns.extend(parameter_columns(study));
     columns.extend(fact_columns());
     columns.extend(count_columns());
     columns.extend(ratio_columns());
@@ -62,57 +84,23 @@ fn columns(study: &Study) -> Vec<TableColumn<'_, TrialQosRow<'_>>> {
     columns
 }
 
-/// A column of the row itself.
-fn row_column<'a>(
-    kind: FieldKind,
-    name: &'static str,
-    about: &'static str,
-    getter: impl Fn(&TrialQosRow<'a>) -> FieldValue + 'a,
-) -> TableColumn<'a, TrialQosRow<'a>> {
-    TableColumn::new(kind, name, about, getter)
-}
-
-fn identity_columns<'a>() -> Vec<TableColumn<'a, TrialQosRow<'a>>> {
-    use FieldKind::{Flag, Text, Whole};
-    vec![
-        row_column(Text, "scenario", "the scenario's name", |line| {
-            line.cell.result.scenario.name.as_str().into()
-        }),
-        row_column(Whole, "model", "the version of the model; others are not comparable", |_| {
-            u64::from(MODEL_VERSION).into()
-        }),
-        row_column(Text, "mqtt", "the version of MQTT", |line| line.rules.mqtt.as_str().into()),
-        row_column(Text, "transport", "how packets are carried", |line| {
-            line.rules.transport.as_str().into()
-        }),
-        row_column(Text, "retry", "when a packet is sent again", |line| {
-            line.rules.retry.as_str().into()
-        }),
-        row_column(Text, "point", "the point of the scenario's axes of QoS", |line| {
-            line.point.label.as_str().into()
-        }),
-        row_column(Whole, "published_qos", "the QoS of the messages that the row counts", |line| {
-            let published = line.row.map(|row| row.qos).or(line.point.published);
-            published.map(|qos| u64::from(qos.number())).into()
-        }),
-        row_column(
-            Whole,
-            "granted_qos",
-            "the QoS asked for by subscribers, where it is an axis",
-            |l| l.point.granted.map(|qos| u64::from(qos.number())).into(),
+fn trial_columns<'a>() -> [TableColumn<'a, TrialQosRow<'a>>; 3] {
+    let trial = "the trial's name: a hash of its content and seed";
+    [
+        TableColumn::new(
+            FieldKind::Whole,
+            "seed",
+            "the seed of all luck",
+            |line: &TrialQosRow<'a>| line.trial.seed.into(),
         ),
-        row_column(Whole, "seed", "the seed of all luck", |line| line.trial.seed.into()),
-        row_column(Text, "trial", "the trial's name: a hash of its content and seed", |line| {
+        TableColumn::new(FieldKind::Text, "trial", trial, |line: &TrialQosRow<'a>| {
             line.trial.name.as_str().into()
         }),
-        row_column(Text, "verdict", "how the trial stands", |line| {
-            labels::verdict(line.trial.verdict).into()
-        }),
-        row_column(
-            Flag,
-            "partial",
-            "whether the run was interrupted before all trials ran",
-            |line| line.cell.result.is_partial().into(),
+        TableColumn::new(
+            FieldKind::Text,
+            "verdict",
+            "how the trial stands",
+            |line: &TrialQosRow<'a>| labels::verdict(line.trial.verdict).into(),
         ),
     ]
 }
@@ -190,23 +178,22 @@ fn count_columns<'a>() -> impl Iterator<Item = TableColumn<'a, TrialQosRow<'a>>>
     })
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a ratio")]
 fn ratio_columns<'a>() -> Vec<TableColumn<'a, TrialQosRow<'a>>> {
     use FieldKind::Number;
     let ratio = |part: f64, whole: f64| (whole > 0.0).then(|| part / whole);
     vec![
         qos_column(Number, "copies_per_delivered", "copies of each unit delivered", move |row| {
             let DeliveryCounts { delivered, extra_copies, .. } = row.counts;
-            ratio((delivered + extra_copies) as f64, delivered as f64)
+            ratio(to_f64(delivered + extra_copies), to_f64(delivered))
         }),
         qos_column(Number, "packets_per_message", "message packets a message", move |row| {
-            ratio(row.total_sent().packets as f64, row.counts.messages as f64)
+            ratio(to_f64(row.total_sent().packets), to_f64(row.counts.messages))
         }),
         qos_column(Number, "bytes_per_message", "their bytes on the wire a message", move |row| {
-            ratio(row.total_sent().bytes as f64, row.counts.messages as f64)
+            ratio(to_f64(row.total_sent().bytes), to_f64(row.counts.messages))
         }),
         qos_column(Number, "overhead", "wire bytes a payload byte delivered once", move |row| {
-            ratio(row.total_sent().bytes as f64, row.delivered_payload)
+            ratio(to_f64(row.total_sent().bytes), row.delivered_payload)
         }),
     ]
 }

@@ -236,10 +236,10 @@ impl RowBuilder<'_> {
                     RowStyle::LossOrFault,
                 );
             }
-            // The CONNECT that follows an opened connection shows it.
-            Kind::Opened { .. } => {}
-            // Rows of their own, above.
-            Kind::Phase(_)
+            // The CONNECT that follows shows an opened connection; the others have rows of their
+            // own, above.
+            Kind::Opened { .. }
+            | Kind::Phase(_)
             | Kind::Submitted(_)
             | Kind::WillPublished(_)
             | Kind::Completed(_)

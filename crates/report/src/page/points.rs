@@ -4,11 +4,10 @@ use maud::{Markup, html};
 
 use super::{command_details, qos_marker, scrollable, verdict_badge};
 use crate::commands;
-use crate::number::{counted, format_time};
+use crate::number::counted;
 use crate::point_summary::PointSummary;
 use qoslab_core::base::units::{format_count, format_share};
 use qoslab_study::result::PointResult;
-use qoslab_study::statistics::ConfidenceInterval;
 use qoslab_study::sweep::{Study, StudyCell};
 
 /// A page with more rows is slow to open.
@@ -70,32 +69,10 @@ fn row(cell: &StudyCell, point: &PointResult, figures: &PointSummary) -> Markup 
         tr {
             @for value in &cell.values { th scope="row" { (value.text) } }
             th scope="row" { (qos_marker(figures.published)) (figures.name()) }
-            @for text in numbers(figures) { td.number { (text) } }
+            td.number { (format_share(figures.delivered.value, 1)) }
+            @for text in figures.texts(true) { td.number { (text) } }
             td { (verdict_badge(figures.verdict)) }
             td { (command_details(&commands::point(&cell.result, point, figures.published))) }
         }
-    }
-}
-
-fn numbers(figures: &PointSummary) -> [String; COLUMNS.len()] {
-    [
-        format_share(figures.delivered.value, 1),
-        with_half_width(figures.lost, 1),
-        with_half_width(figures.duplicated, 1),
-        with_half_width(figures.packets, 2),
-        with_half_width(figures.bytes, 0),
-        figures.overhead.map_or_else(|| "-".to_owned(), |overhead| with_half_width(overhead, 2)),
-        format_time(figures.latency.p50),
-        format_time(figures.latency.p99),
-        format_time(figures.latency.max),
-    ]
-}
-
-fn with_half_width(interval: ConfidenceInterval, decimals: usize) -> String {
-    let half = (interval.high - interval.low) / 2.0;
-    if half.is_finite() {
-        format!("{:.decimals$} ±{half:.decimals$}", interval.value)
-    } else {
-        format!("{:.decimals$}", interval.value)
     }
 }

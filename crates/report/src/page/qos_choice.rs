@@ -11,7 +11,7 @@ use qoslab_core::base::units::{format_count, format_share};
 use qoslab_study::needs::measure_metric;
 use qoslab_study::result::{PointResult, Verdict};
 use qoslab_study::scenario::expect::Metric;
-use qoslab_study::statistics::upper_bound_when_none;
+use qoslab_study::statistics::{to_f64, upper_bound_when_none};
 use qoslab_study::sweep::{Study, StudyCell};
 
 /// The section that answers the question.
@@ -169,9 +169,8 @@ fn delivery_sentence(row: &PointSummary) -> String {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "display only")]
 fn format_count_share(count: u64, all: u64) -> String {
-    format_share(count as f64 / all as f64, 1)
+    format_share(to_f64(count) / to_f64(all), 1)
 }
 
 fn cost_sentence(row: &PointSummary, qos0: Option<&PointSummary>) -> String {

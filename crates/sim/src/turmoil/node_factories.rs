@@ -15,7 +15,7 @@ use super::handles::{BrokerHandle, ClientHandle};
 use super::sim_context::SimContext;
 use crate::sut_error::{SutErrorKind, panic_message};
 use crate::trial::Setup;
-use qoslab_core::base::name::{ClientIndex, Node};
+use qoslab_core::base::name::{ClientIndex, Node, matches_pattern};
 use qoslab_core::base::time::Time;
 
 /// What a product's code comes to, if it does.
@@ -138,15 +138,6 @@ impl fmt::Debug for NodeFactories {
     }
 }
 
-/// Whether a name is one that a pattern means: `*` stands for any letters.
-fn matches_pattern(pattern: &str, name: &str) -> bool {
-    let Some((front, rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(name) = name.strip_prefix(front) else { return false };
-    (0..=name.len())
-        .filter(|at| name.is_char_boundary(*at))
-        .any(|at| matches_pattern(rest, &name[at..]))
-}
-
 /// Runs a product's code. A panic or an early end is told and does no harm; a host whose code has
 /// ended is up and silent.
 pub(super) async fn run_guarded(node: Node, start: impl FnOnce() -> SutFuture) -> Infallible {
@@ -175,26 +166,5 @@ async fn run_to_exit(node: Node, mut running: SutFuture) -> SutErrorKind {
         Ok(Ok(())) => SutErrorKind::Exited(None),
         Ok(Err(error)) => SutErrorKind::Exited(Some(error.to_string())),
         Err(panic) => SutErrorKind::Panicked(panic_message(panic.as_ref())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_stands_for_any_letters() {
-        let cases = [
-            ("meter-*", "meter-12", true),
-            ("meter-*", "meter", false),
-            ("*", "anything", true),
-            ("app", "app", true),
-            ("app", "apps", false),
-            ("a*c*e", "abcde", true),
-            ("a*c*e", "abde", false),
-        ];
-        for (pattern, name, is_meant) in cases {
-            assert_eq!(matches_pattern(pattern, name), is_meant, "{pattern} {name}");
-        }
     }
 }

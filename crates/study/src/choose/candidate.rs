@@ -8,7 +8,7 @@ use crate::needs::{NeedResult, judge_need_at};
 use crate::result::{PointResult, ScenarioResult, TrialRow, TrialSummary, Verdict};
 use crate::scenario::axis::AxisValue;
 use crate::scenario::expect::Need;
-use crate::statistics::{self, ConfidenceInterval};
+use crate::statistics::{self, ConfidenceInterval, to_f64};
 use qoslab_core::base::qos::QoS;
 
 /// One published QoS of one point.
@@ -128,12 +128,12 @@ pub fn candidates(
 fn cost(trial: &TrialRow, qos: QoS, objective: &Objective) -> Option<f64> {
     let facts = trial.summary.as_ref()?;
     let row = trial.qos.iter().find(|row| row.qos == qos)?;
-    let all = float(trial.qos.iter().map(|row| row.counts.messages).sum());
+    let all = to_f64(trial.qos.iter().map(|row| row.counts.messages).sum());
     match objective {
-        Objective::Packets => Some(float(row.total_sent().packets) / float(row.counts.messages)),
-        Objective::Bytes => Some(float(wire_bytes(facts)) / all),
+        Objective::Packets => Some(to_f64(row.total_sent().packets) / to_f64(row.counts.messages)),
+        Objective::Bytes => Some(to_f64(wire_bytes(facts)) / all),
         Objective::Energy => Some(facts.radio?.energy() / all),
-        Objective::Money(money) => Some(float(wire_bytes(facts)) / all * money.per_megabyte / 1e6),
+        Objective::Money(money) => Some(to_f64(wire_bytes(facts)) / all * money.per_megabyte / 1e6),
     }
 }
 
@@ -147,15 +147,10 @@ fn monthly_cost(
     let setup = &result.scenario.points[point.index].setup;
     let (messages, own) = money::messages_per_month(setup)?;
     let devices = money.fleet.unwrap_or(own);
-    Some(MonthlyCost { devices, cost: cost * messages / float(own) * float(devices) })
+    Some(MonthlyCost { devices, cost: cost * messages / to_f64(own) * to_f64(devices) })
 }
 
 const fn wire_bytes(facts: &TrialSummary) -> u64 {
     let it = &facts.bytes;
     it.payload + it.framing + it.acknowledgements + it.resends + it.keep_alive + it.connecting
-}
-
-#[expect(clippy::cast_precision_loss, reason = "statistics and display only")]
-pub(super) const fn float(count: u64) -> f64 {
-    count as f64
 }

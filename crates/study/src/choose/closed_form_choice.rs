@@ -1,11 +1,12 @@
 //! The choice that the closed forms make, without any trial.
 
-use super::candidate::{Candidate, float};
+use super::candidate::Candidate;
 use super::criteria::{ChoiceCriteria, Objective};
 use super::crossovers::{ChosenQos, QosChoice};
 use crate::needs::is_bound_met;
 use crate::scenario::expect::{Bound, Metric, Need, Statistic};
 use crate::scenario::{Point, Scenario};
+use crate::statistics::to_f64;
 use crate::theory::{Theory, theory};
 use qoslab_core::base::qos::QoS;
 
@@ -62,7 +63,7 @@ fn expected_value(metric: Metric, point: &Point, qos: QoS, as_share: bool) -> Op
     let theory: Theory = theory(point, qos)?;
     let streams = point.setup.publishers.iter().filter(|stream| stream.qos == qos);
     // Each stream has one subscription, as theory assumes: a unit for each message.
-    let units = float(streams.map(|stream| u64::from(stream.count)).sum());
+    let units = to_f64(streams.map(|stream| u64::from(stream.count)).sum());
     let counted = |share: f64| Some(if as_share { share } else { share * units });
     match metric {
         Metric::Delivered => counted(theory.delivered),

@@ -1,10 +1,9 @@
 //! How sure it is that a need is met or missed, and how many seeds would tell.
 
-use super::candidate::float;
 use crate::needs::NeedResult;
 use crate::result::{PointResult, QosRow};
 use crate::scenario::expect::{Bound, Metric};
-use crate::statistics::{self, ConfidenceInterval};
+use crate::statistics::{self, ConfidenceInterval, to_f64};
 use qoslab_core::base::qos::QoS;
 
 /// No answer is worth more seeds.
@@ -49,9 +48,9 @@ pub(super) fn need_confidence(result: &NeedResult, point: &PointResult, qos: QoS
             }
             match result.need.bound {
                 Bound::Share(_) => statistics::share_over_runs(&rows),
-                _ => {
-                    statistics::mean(&rows.iter().map(|(hits, _)| float(*hits)).collect::<Vec<_>>())
-                }
+                _ => statistics::mean(
+                    &rows.iter().map(|(hits, _)| to_f64(*hits)).collect::<Vec<_>>(),
+                ),
             }
         }
         (None, Metric::Packets) => statistics::packets_per_message(point, qos),
@@ -74,7 +73,7 @@ pub(super) fn seeds_needed(runs: usize, interval: ConfidenceInterval, bound: f64
     let ConfidenceInterval { value, low, high } = interval;
     let reach = if value > bound { value - low } else { high - value };
     let times = reach / (value - bound).abs();
-    let seeds = float(runs as u64) * times * times;
+    let seeds = to_f64(runs as u64) * times * times;
     if !(seeds.is_finite() && seeds <= MAX_SEEDS) {
         return None;
     }

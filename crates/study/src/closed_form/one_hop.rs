@@ -70,26 +70,10 @@ pub struct PacketMeans {
 }
 
 impl PacketMeans {
-    /// The length in bytes of each of the four acknowledgements.
-    const ACK_BYTES: f64 = 4.0;
-
     /// All packets.
     #[must_use]
     pub fn total(&self) -> f64 {
-        self.publish + self.acks()
-    }
-
-    /// All packets but PUBLISH.
-    #[must_use]
-    pub fn acks(&self) -> f64 {
-        self.puback + self.pubrec + self.pubrel + self.pubcomp
-    }
-
-    /// Their bytes: `publish_bytes` for each PUBLISH (see [`super::publish_bytes`]), four for
-    /// each other packet, and the transport's `header_bytes` for every one.
-    #[must_use]
-    pub fn bytes(&self, publish_bytes: f64, header_bytes: f64) -> f64 {
-        self.publish * publish_bytes + self.acks() * Self::ACK_BYTES + self.total() * header_bytes
+        self.publish + self.puback + self.pubrec + self.pubrel + self.pubcomp
     }
 
     /// So many times as many of each.
@@ -130,19 +114,8 @@ impl HopModel {
     }
 
     /// `s`: the probability that one packet and its answer both get through.
-    #[must_use]
-    pub fn round_trip_probability(&self) -> f64 {
+    fn round_trip_probability(&self) -> f64 {
         (1.0 - self.loss) * (1.0 - self.answer_loss)
-    }
-
-    /// The probability that the application sees a QoS 1 message exactly `copies` times, without
-    /// a limit of transmissions: `(1-q) q^(c-1)`.
-    #[must_use]
-    pub fn copies_probability(&self, copies: u32) -> f64 {
-        match copies.checked_sub(1) {
-            None => 0.0,
-            Some(more) => (1.0 - self.answer_loss) * power(self.answer_loss, more),
-        }
     }
 
     /// The probability generating function of a QoS 1 message's copies: the mean of `z^copies`.
@@ -159,13 +132,6 @@ impl HopModel {
         }
     }
 
-    /// The probability that a message is delivered within the delay and `retries` timer periods,
-    /// with QoS 1 or QoS 2 by method B: `1 - p^(k+1)`.
-    #[must_use]
-    pub fn delivered_within(&self, retries: u32) -> f64 {
-        1.0 - power(self.loss, retries.saturating_add(1))
-    }
-
     /// The latency in seconds that a share `share` of all messages does not exceed, with QoS 1 or
     /// QoS 2 by method B and no limit of transmissions; `share` below 1.
     #[must_use]
@@ -175,13 +141,6 @@ impl HopModel {
         }
         let transmissions = (libm::log(1.0 - share) / libm::log(self.loss)).ceil();
         self.delay + self.retry_interval * (transmissions - 1.0)
-    }
-
-    /// When the sender gives up, in seconds after the first transmission, if nothing is answered;
-    /// of QoS 2 each of the two exchanges has so long. `None` without a limit.
-    #[must_use]
-    pub fn gives_up_after(&self) -> Option<f64> {
-        self.max_transmissions.map(|limit| f64::from(limit) * self.retry_interval)
     }
 
     fn at_most_once(&self) -> HopExpectation {

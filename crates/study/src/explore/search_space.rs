@@ -112,6 +112,12 @@ impl SearchSpace {
         &self.fault_options
     }
 
+    /// The packets that are sent without any fault, in order.
+    #[must_use]
+    pub fn packets(&self) -> Vec<PacketName> {
+        self.try_schedule(&mut self.new_worker(), &[], &StateSet::default()).choice_points
+    }
+
     pub(super) fn new_worker(&self) -> Worker {
         Worker { trial: self.trial(Vec::new()), visited: StateSet::default() }
     }

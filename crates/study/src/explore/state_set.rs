@@ -3,33 +3,20 @@
 /// A set of fingerprints. They are hashes already: each is put at the place it says, or the next
 /// that is free.
 #[derive(Clone, Debug, Default)]
-pub struct StateSet {
+pub(super) struct StateSet {
     /// A power of two; 0 is no fingerprint.
     slots: Vec<u128>,
     len: usize,
 }
 
 impl StateSet {
-    /// How many there are.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// Whether a state was seen.
-    #[must_use]
-    pub fn contains(&self, state: u128) -> bool {
+    pub(super) fn contains(&self, state: u128) -> bool {
         !self.slots.is_empty() && self.slots[self.slot_index(state.max(1))] != 0
     }
 
     /// Adds a state; whether it is new.
-    pub fn insert(&mut self, state: u128) -> bool {
+    pub(super) fn insert(&mut self, state: u128) -> bool {
         let state = state.max(1);
         if self.slots.len() < 2 * (self.len + 1) {
             self.grow();
@@ -42,7 +29,7 @@ impl StateSet {
     }
 
     /// Forgets all, and keeps the room.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.slots.fill(0);
         self.len = 0;
     }
@@ -85,10 +72,10 @@ mod tests {
                 let state = (state + 1) << 7;
                 prop_assert_eq!(ours.contains(state), set.contains(&state));
                 prop_assert_eq!(ours.insert(state), set.insert(state));
-                prop_assert_eq!(ours.len(), set.len());
+                prop_assert_eq!(ours.len, set.len());
             }
             ours.clear();
-            prop_assert!(ours.is_empty() && !ours.contains(1 << 7));
+            prop_assert!(ours.len == 0 && !ours.contains(1 << 7));
         }
     }
 }

@@ -4,10 +4,11 @@ use super::client::ClientTable;
 use super::diagnostic::Diagnostics;
 use super::file::{RetryKeyword, RetrySetting, ScenarioFile};
 use super::keywords::TransportKeyword;
-use super::links::{client_end, matches_pattern};
+use super::links::client_end;
 use super::nodes::{CONNECT_TIMEOUT, MAX_CLIENTS, fleet_size, with_fleet_number};
 use super::quantities::Duration;
 use super::value::{Located, TextOrTable};
+use qoslab_core::base::name::matches_pattern;
 use qoslab_core::base::time::Span;
 
 /// What carries the packets of one or more links.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::diagnostic::Diagnostics;
 use super::file::ScenarioFile;
 use super::link;
+use qoslab_core::base::name::matches_pattern;
 use qoslab_core::network::settings::LinkSettings;
 
 /// The links by the names they are for.
@@ -101,18 +102,4 @@ pub(super) fn client_end(between: &[String]) -> Option<&str> {
         [client, broker] | [broker, client] if broker == "broker" => Some(client),
         _ => None,
     }
-}
-
-/// Whether a name fits a pattern in which `*` stands for any letters.
-pub(super) fn matches_pattern(pattern: &str, name: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(mut name) = name.strip_prefix(head) else { return false };
-    let mut parts: Vec<_> = rest.split('*').collect();
-    let tail = parts.pop().unwrap_or_default();
-    // Taking each part at its first place leaves the most for those that follow.
-    for part in parts {
-        let Some(at) = name.find(part) else { return false };
-        name = &name[at + part.len()..];
-    }
-    name.ends_with(tail)
 }

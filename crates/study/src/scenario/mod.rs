@@ -51,7 +51,6 @@ mod vary;
 pub use design::parse_design;
 pub use endpoint::EndpointGroup;
 pub use losses::LinkLoss;
-pub use need_parser::METRIC_NAMES;
 pub use profiles::to_markdown as profiles_page;
 pub use schema::schema;
 pub use swarm::Swarm;

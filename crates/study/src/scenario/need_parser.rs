@@ -7,7 +7,7 @@ use qoslab_core::base::qos::QoS;
 use qoslab_core::base::units;
 
 /// The metrics that a need can name, without their statistics.
-pub const METRIC_NAMES: [&str; 18] = [
+pub(super) const METRIC_NAMES: [&str; 18] = [
     "delivered",
     "lost",
     "duplicated",

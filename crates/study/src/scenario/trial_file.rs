@@ -3,11 +3,12 @@
 use super::client::ClientTable;
 use super::diagnostic::Diagnostics;
 use super::file::{ExpectTable, ScenarioFile, SeedsTable, SweepTable};
-use super::links::{client_end, matches_pattern};
+use super::links::client_end;
 use super::nodes::{fleet_size, with_fleet_number};
 use super::quantities::{Duration, IntervalValue, PayloadLength};
 use super::value::{BoundedInt, Located, QosSetting};
 use super::{Scenario, defaults, fault, link, read, schedule_table, show};
+use qoslab_core::base::name::matches_pattern;
 use qoslab_core::base::time::Span;
 use qoslab_sim::schedule::Schedule;
 use qoslab_sim::trial::{PublisherSetup, Setup, Trial};

@@ -1,5 +1,6 @@
 //! The pages that list what scenario files know are complete.
 
+use super::super::need_parser::METRIC_NAMES;
 use super::super::*;
 use super::SMALL;
 use qoslab_core::mqtt::quirks::{Quirk, QuirkSide};
