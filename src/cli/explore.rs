@@ -11,11 +11,12 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::Args;
 use indicatif::ProgressBar;
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::ThreadPool;
 
 use super::artifacts::write_artifacts;
-use super::options::{parse_qos, parse_setting};
+
 use super::progress::ProgressMode;
+use super::selection::{parse_qos, parse_setting};
 use super::terminal::{ColorMode, StandardOutput, print_stderr, style};
 use super::{exit, interrupt, load};
 use crate::base::qos::QoS;
@@ -30,6 +31,7 @@ use crate::study::explore::{
     ExploreReport, FaultKind, FaultOptions, Search, SearchListener, SearchSpace,
 };
 use crate::study::minimal_failures;
+use crate::study::runner::thread_pool;
 
 const HELP: &str = "\
 Examples:
@@ -121,9 +123,7 @@ pub(super) fn execute(arguments: &ExploreArguments) -> anyhow::Result<u8> {
         print_stderr("error: no point of the scenario publishes with that QoS");
         return Ok(exit::NOTHING_TO_RUN);
     }
-    let threads = arguments.jobs.map_or(0, usize::from);
-    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.context("failed to start threads")?;
+    let pool = thread_pool(arguments.jobs).context("failed to start threads")?;
     interrupt::install_handler();
     let mut output = StandardOutput::default();
     let mut codes = Vec::new();

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use rayon::ThreadPoolBuilder;
 
 use super::engine_option::EngineOption;
 use super::files::PendingFile;
-use super::options::{parse_qos, parse_setting, parse_trial_name};
-use super::terminal::{ColorMode, StandardOutput, print_stderr, style};
-use super::{exit, interrupt, load, unused_entries};
+use super::selection::{parse_qos, parse_setting, parse_trial_name, print_selection_error};
+use super::terminal::{ColorMode, StandardOutput, style};
+use super::unused_entries::warn_unused_entries;
+use super::{exit, interrupt, load};
 use crate::base::name::PublisherIndex;
 use crate::base::qos::QoS;
 use crate::base::time::{Span, Time};
@@ -27,10 +27,12 @@ use crate::scenario::axis::Setting;
 use crate::scenario::estimate::SizeLimits;
 use crate::sim::trial::{Setup, Trial};
 use crate::study::judge_trial::judge_trial;
-use crate::study::plan::{Plan, Seeds, Selection, SelectionError, plan};
+use crate::study::plan::{Plan, Seeds, Selection, plan};
 use crate::study::recording::{RecordingFilter, TrialRecording, find_route, record_trial};
 use crate::study::result::{FailureCause, ScenarioResult};
-use crate::study::runner::Runner;
+use crate::study::runner::thread_pool;
+use crate::study::trial_runner::TrialRunner;
+use crate::study::unused_entries::unused_schedule_entries;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -126,11 +128,7 @@ pub(super) fn execute(arguments: &ReplayArguments) -> anyhow::Result<u8> {
     scenario.check_size(&SizeLimits::default(), 1).context("the scenario is too large")?;
     let mut plan = match plan(vec![scenario], &arguments.selection()) {
         Ok(plans) => single_plan(plans)?,
-        Err(error @ (SelectionError::Nothing(_) | SelectionError::UnknownTrial(_))) => {
-            print_stderr(&format!("error: {error}"));
-            return Ok(exit::NOTHING_TO_RUN);
-        }
-        Err(error) => bail!("{error}"),
+        Err(error) => return Ok(print_selection_error(&error)),
     };
     let engine = arguments.engine_option.engine;
     if let Some(skipped) = arguments.engine_option.select_engine(&mut plan).pop() {
@@ -141,10 +139,9 @@ pub(super) fn execute(arguments: &ReplayArguments) -> anyhow::Result<u8> {
     let trial = plan.trial(plan.trials[0]);
     let interrupt = interrupt::install_handler();
     let judged = judge_trial(&engine, &trial, interrupt);
-    unused_entries::warn_unused_entries(engine, &trial, interrupt);
-    let pool =
-        ThreadPoolBuilder::new().num_threads(1).build().context("failed to start threads")?;
-    let gate = Runner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+    warn_unused_entries(&unused_schedule_entries(&engine, &trial, interrupt));
+    let pool = thread_pool(Some(1)).context("failed to start threads")?;
+    let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
     let mut results = gate.run(vec![plan], &|_| judged.clone(), &());
     let code = exit::code_of_results(&results);
     let result = results.pop().context("one trial has one result")?;

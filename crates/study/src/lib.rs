@@ -14,6 +14,7 @@ pub mod precision;
 mod quantiles;
 pub mod recording;
 pub mod result;
+mod run_output;
 pub mod runner;
 pub mod scenario;
 pub mod shard;
@@ -24,6 +25,7 @@ pub mod sweep;
 pub mod theory;
 pub mod timeline;
 pub mod trial_facts;
+pub mod trial_runner;
 pub mod unused_entries;
 mod verdicts;
 
