@@ -9,8 +9,9 @@ use super::decision::ChoiceReport;
 use super::files::writable_folder;
 use super::options::{PrintOptions, StudyOptions};
 use super::progress::StudyProgress;
-use super::selection::{print_selection_error, selection_flags};
+use super::selection::selection_flags;
 use super::studies::{self, DrawOptions, PAGE_NAME};
+use super::study_setup::Planned;
 use super::terminal::print_stderr;
 use super::{exit, interrupt, load, study_setup};
 use crate::report::{commands, escape};
@@ -20,7 +21,6 @@ use crate::scenario::expect::Need;
 use crate::study::choose::{BytePrice, ChoiceCriteria, Objective};
 use crate::study::runner::{RunError, Runner, StudyRun};
 use crate::study::store::FILE_NAME;
-use crate::study::sweep::StudyPlan;
 
 const HELP: &str = "\
 Examples:
@@ -105,24 +105,16 @@ pub(super) fn execute(arguments: &ChooseArguments) -> anyhow::Result<u8> {
     let axes = arguments.axes()?;
     let pool = options.trials.pool()?;
     let values = study_setup::axis_combinations(&axes)?;
-    let (color, trials) = (printing.color, &options.trials);
-    let Some(cells) = study_setup::checked_cells(&scenario, &axes, values, trials, color, &pool)?
-    else {
-        return Ok(exit::USAGE);
+    let no_limits = (None, None);
+    let planned = options.plan(&scenario, (axes, values), no_limits, printing.color, &pool)?;
+    let plan = match planned {
+        Planned::Study(plan) => plan,
+        Planned::Exit(code) => return Ok(code),
     };
-    let selection = options.selection.selection();
-    let plan = match StudyPlan::new(axes, cells, &selection) {
-        Ok(plan) => plan,
-        Err(error) => return Ok(print_selection_error(&error)),
-    };
-    if options.estimate {
-        study_setup::print_estimate(&scenario, &plan, &pool)?;
-        return Ok(exit::HOLDS);
-    }
     let folder = arguments.folder(&scenario);
     writable_folder(&folder)?;
     let path = folder.join(FILE_NAME);
-    let command = arguments.command();
+    let (command, selection) = (arguments.command(), options.selection.selection());
     let run = StudyRun::of_cells(plan, &scenario, &selection)
         .with_command(command.clone())
         .with_storage(options.storage(path.clone()));

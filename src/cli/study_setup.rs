@@ -6,17 +6,20 @@ use std::path::Path;
 use anyhow::bail;
 use rayon::ThreadPool;
 
-use super::load;
-use super::options::TrialOptions;
+use super::options::StudyOptions;
+use super::selection::print_selection_error;
 use super::terminal::{ColorMode, StandardOutput};
+use super::{exit, load};
 use crate::base::time::Span;
 use crate::base::units::format_bytes;
 use crate::report::{commands, escape, number};
 use crate::scenario::axis::{Axis, AxisValue, Setting};
 use crate::scenario::problem::Problem;
 use crate::scenario::{Scenario, grid};
+use crate::study::precision::Precision;
 use crate::study::runner::RunError;
-use crate::study::sweep::{CellScenario, StudyPlan, cell_scenarios};
+use crate::study::shard::Shard;
+use crate::study::sweep::{StudyPlan, cell_scenarios};
 
 /// Reads all texts of one option.
 ///
@@ -54,32 +57,51 @@ pub(super) fn axis_combinations(axes: &[Axis]) -> anyhow::Result<Vec<Vec<AxisVal
     grid(axes).map_err(|problem| anyhow::anyhow!("the study {}", problem_text(&problem)))
 }
 
-/// Each cell of a scenario; `None` if one is wrong, which has been printed by then.
-///
-/// # Errors
-/// If one is too large.
-pub(super) fn checked_cells(
-    scenario: &Scenario,
-    axes: &[Axis],
-    values: Vec<Vec<AxisValue>>,
-    trials: &TrialOptions,
-    color: ColorMode,
-    pool: &ThreadPool,
-) -> anyhow::Result<Option<Vec<CellScenario>>> {
-    let mut cells = Vec::with_capacity(values.len());
-    for cell in cell_scenarios(scenario, axes, values) {
-        match cell {
-            Ok((values, cell)) => {
-                trials.check_size_limits(&cell, pool)?;
-                cells.push((values, cell));
-            }
-            Err(diagnostics) => {
-                load::print_diagnostics(&diagnostics, color);
-                return Ok(None);
+/// A study that is to run, or the exit code where none is, of which the reason has been printed.
+#[derive(Debug)]
+pub(super) enum Planned {
+    Study(StudyPlan),
+    Exit(u8),
+}
+
+impl StudyOptions {
+    /// The plan of a scenario's cells: of each combination of the axes' values. Where only an
+    /// estimate is asked for, prints it.
+    ///
+    /// # Errors
+    /// If a cell is too large, or standard output cannot be written.
+    pub(super) fn plan(
+        &self,
+        scenario: &Scenario,
+        (axes, values): (Vec<Axis>, Vec<Vec<AxisValue>>),
+        (precision, shard): (Option<Precision>, Option<Shard>),
+        color: ColorMode,
+        pool: &ThreadPool,
+    ) -> anyhow::Result<Planned> {
+        let mut cells = Vec::with_capacity(values.len());
+        for cell in cell_scenarios(scenario, &axes, values) {
+            match cell {
+                Ok((values, cell)) => {
+                    self.trials.check_size_limits(&cell, pool)?;
+                    cells.push((values, cell));
+                }
+                Err(diagnostics) => {
+                    load::print_diagnostics(&diagnostics, color);
+                    return Ok(Planned::Exit(exit::USAGE));
+                }
             }
         }
+        let plan = StudyPlan::new(axes, cells, &self.selection.selection())
+            .and_then(|plan| plan.with_limits(precision, shard));
+        Ok(match plan {
+            Ok(plan) if self.estimate => {
+                print_estimate(scenario, &plan, pool)?;
+                Planned::Exit(exit::HOLDS)
+            }
+            Ok(plan) => Planned::Study(plan),
+            Err(error) => Planned::Exit(print_selection_error(&error)),
+        })
     }
-    Ok(Some(cells))
 }
 
 /// What one job handles in a second on a machine of these years: README, "Speed".
@@ -89,11 +111,7 @@ const EVENTS_PER_SECOND: u64 = 4_000_000;
 ///
 /// # Errors
 /// If standard output cannot be written.
-pub(super) fn print_estimate(
-    scenario: &Scenario,
-    plan: &StudyPlan,
-    pool: &ThreadPool,
-) -> anyhow::Result<()> {
+fn print_estimate(scenario: &Scenario, plan: &StudyPlan, pool: &ThreadPool) -> anyhow::Result<()> {
     let (mut packets, mut events, mut memory) = (0, 0, 0);
     for (_, cell) in &plan.cells {
         let estimate = cell.scenario.estimate(1);

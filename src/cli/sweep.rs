@@ -13,8 +13,9 @@ use super::files::PendingFile;
 use super::files::writable_folder;
 use super::options::{PrintOptions, StudyOptions};
 use super::progress::StudyProgress;
-use super::selection::{print_selection_error, selection_flags};
+use super::selection::selection_flags;
 use super::studies::{self, DrawOptions, PAGE_NAME, StudyReport};
+use super::study_setup::Planned;
 use super::terminal::{StandardOutput, print_stderr};
 use super::{exit, interrupt, load, study_setup};
 use crate::base::units::parse_percent;
@@ -27,7 +28,7 @@ use crate::study::precision::Precision;
 use crate::study::runner::{Runner, StudyResult, StudyRun};
 use crate::study::shard::{Shard, ShardError};
 use crate::study::store::FILE_NAME;
-use crate::study::sweep::{Study, StudyPlan};
+use crate::study::sweep::Study;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -99,30 +100,19 @@ pub(super) fn execute(arguments: &SweepArguments) -> anyhow::Result<u8> {
         return Ok(exit::USAGE);
     };
     let shard = arguments.shard()?;
-    let (axes, grid) = arguments.axes(&scenario)?;
+    let axes = arguments.axes(&scenario)?;
     let pool = options.trials.pool()?;
-    let (color, trials) = (printing.color, &options.trials);
-    let Some(cells) = study_setup::checked_cells(&scenario, &axes, grid, trials, color, &pool)?
-    else {
-        return Ok(exit::USAGE);
+    let limits = (arguments.precision, shard);
+    let plan = match options.plan(&scenario, axes, limits, printing.color, &pool)? {
+        Planned::Study(plan) => plan,
+        Planned::Exit(code) => return Ok(code),
     };
-    let selection = options.selection.selection();
-    let plan = StudyPlan::new(axes, cells, &selection)
-        .and_then(|plan| plan.with_limits(arguments.precision, shard));
-    let plan = match plan {
-        Ok(plan) => plan,
-        Err(error) => return Ok(print_selection_error(&error)),
-    };
-    if options.estimate {
-        study_setup::print_estimate(&scenario, &plan, &pool)?;
-        return Ok(exit::HOLDS);
-    }
     let folder = arguments.folder(&scenario, shard);
     writable_folder(&folder)?;
     let path = folder.join(FILE_NAME);
     let baseline = arguments.baseline.as_ref();
     let baseline = baseline.map(|it| baseline::open(it, Some(&path), plan.engine())).transpose()?;
-    let run = StudyRun::of_cells(plan, &scenario, &selection)
+    let run = StudyRun::of_cells(plan, &scenario, &options.selection.selection())
         .with_command(arguments.command())
         .with_storage(options.storage(path.clone()))
         .with_baseline(baseline);
