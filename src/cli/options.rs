@@ -41,7 +41,8 @@ pub(super) struct TrialOptions {
 #[derive(Debug, Args)]
 pub(super) struct StudyOptions {
     /// The scenario file
-    #[arg(value_name = "SCENARIO")]
+    // Not under the heading that the command gives to the selection.
+    #[arg(value_name = "SCENARIO", help_heading = None::<&str>)]
     pub scenario: PathBuf,
     #[command(flatten)]
     pub selection: SelectionOptions,

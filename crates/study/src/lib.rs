@@ -1,4 +1,7 @@
-//! Many trials: which ones, run in parallel, folded in a fixed order, judged together.
+//! Many trials: which ones, run in parallel, accumulated in a fixed order, judged together.
+//!
+//! [`runner`] is where to start: it does what the commands do, and its page shows how in a dozen
+//! lines.
 
 pub mod baseline;
 mod cell_accumulator;
