@@ -2,10 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
-use rayon::ThreadPool;
 
 use super::files::{PendingFile, writable_folder};
 use super::terminal::print_stderr;
@@ -16,8 +14,10 @@ use crate::report::minimal_failure::{
 use crate::report::style::Style;
 use crate::report::{capture, failure, ladder, minimal_failure, number};
 use crate::scenario::Scenario;
+use crate::sim::EngineKind;
 use crate::study::minimal_failures::{self, MinimalFailure};
-use crate::study::result::ScenarioResult;
+use crate::study::result::Failure;
+use crate::study::runner::ShrinkSize;
 
 /// The folder of failures in a report's folder.
 pub(super) const FAILURES_FOLDER: &str = "failures";
@@ -25,55 +25,55 @@ pub(super) const FAILURES_FOLDER: &str = "failures";
 /// At most so many rows of a ladder in a file.
 const MAX_ROWS: usize = 500;
 
-/// Shrinks the first failure of each kind, and writes what it comes to into the report's folder,
-/// if there is one.
+/// Takes earlier failures out of a report's folder, if there is one, and prints what is about to
+/// be shrunk.
 ///
 /// # Errors
-/// If a file cannot be written.
-pub(super) fn shrink_and_write(
-    result: &mut ScenarioResult,
-    folder: Option<&Path>,
-    pool: &ThreadPool,
-    flags: &str,
+/// If a file cannot be removed.
+pub(super) fn begin_failures(
+    report_folder: Option<&Path>,
+    size: ShrinkSize,
     is_quiet: bool,
-    interrupt: &AtomicBool,
 ) -> anyhow::Result<()> {
-    let folder = folder.map(|folder| folder.join(FAILURES_FOLDER));
-    if let Some(folder) = &folder {
-        remove_earlier_artifacts(folder)?;
+    if let Some(folder) = report_folder {
+        remove_earlier_artifacts(&folder.join(FAILURES_FOLDER))?;
     }
-    let large = minimal_failures::too_large_count(result);
-    if large > 0 {
-        let trials = number::counted(large as u64, "failing trial");
+    if size.too_large > 0 {
+        let trials = number::counted(size.too_large as u64, "failing trial");
         let most = format_count(minimal_failures::MAX_TRIAL_EVENTS);
         print_stderr(&format!("    Too large to shrink: {trials} of more than {most} events"));
     }
-    let count = minimal_failures::shrinkable_count(result);
-    if count == 0 {
-        return Ok(());
-    }
-    if !is_quiet {
-        print_stderr(&format!(" Shrinking {}", number::counted(count as u64, "failure")));
-    }
-    let engine = result.engine;
-    minimal_failures::shrink_failures(&engine, result, pool, interrupt);
-    let Some(folder) = folder else { return Ok(()) };
-    let ScenarioResult { scenario, engine, points, .. } = result;
-    for failure in points.iter_mut().flat_map(|point| &mut point.failures) {
-        let command = failure::reproduce_command(scenario, *engine, failure, flags);
-        for (nth, minimal_failure) in (1..).zip(&mut failure.minimal_failures) {
-            let name = match nth {
-                1 => failure.trial.clone(),
-                nth => format!("{}-{nth}", failure.trial),
-            };
-            let own = folder.join(name);
-            write_artifacts(minimal_failure, scenario, &command, &own)?;
-        }
+    if size.failures > 0 && !is_quiet {
+        print_stderr(&format!(" Shrinking {}", number::counted(size.failures as u64, "failure")));
     }
     Ok(())
 }
 
-/// Writes a story's files into a folder of its own; `command` is where it comes from.
+/// Writes what a failing trial was shrunk to into a report's folder, each kind of failure into a
+/// folder of its own.
+///
+/// # Errors
+/// If a file cannot be written.
+pub(super) fn write_failures(
+    report_folder: &Path,
+    scenario: &Scenario,
+    engine: EngineKind,
+    failure: &mut Failure,
+    flags: &str,
+) -> anyhow::Result<()> {
+    let command = failure::reproduce_command(scenario, engine, failure, flags);
+    for (nth, minimal_failure) in (1..).zip(&mut failure.minimal_failures) {
+        let name = match nth {
+            1 => failure.trial.clone(),
+            nth => format!("{}-{nth}", failure.trial),
+        };
+        let own = report_folder.join(FAILURES_FOLDER).join(name);
+        write_artifacts(minimal_failure, scenario, &command, &own)?;
+    }
+    Ok(())
+}
+
+/// Writes the files of a minimal failure into a folder; `command` is what found it.
 ///
 /// # Errors
 /// If a file cannot be written.

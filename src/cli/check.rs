@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::options::parse_setting;
+use super::selection::parse_setting;
 use super::terminal::{ColorMode, StandardOutput};
 use super::{exit, load};
 use crate::base::units::format_bytes;

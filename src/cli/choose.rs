@@ -1,32 +1,26 @@
 //! `qoslab choose`: the cheapest QoS that meets the needs.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 
 use super::decision::ChoiceReport;
 use super::files::writable_folder;
-use super::options::{
-    PrintOptions, RunOptions, parse_qos, parse_seeds, parse_setting, selection_flags,
-};
+use super::options::{PrintOptions, StudyOptions};
+use super::progress::StudyProgress;
+use super::selection::selection_flags;
 use super::studies::{self, DrawOptions, PAGE_NAME};
+use super::study_setup::Planned;
 use super::terminal::print_stderr;
 use super::{exit, interrupt, load, study_setup};
-use crate::base::qos::QoS;
 use crate::report::{commands, escape};
 use crate::scenario::Scenario;
-use crate::scenario::axis::{Axis, Setting};
+use crate::scenario::axis::Axis;
 use crate::scenario::expect::Need;
-use crate::sim::EventEngine;
 use crate::study::choose::{BytePrice, ChoiceCriteria, Objective};
-use crate::study::judge_trial::judge_trial;
-use crate::study::manifest::Manifest;
-use crate::study::plan::{Seeds, Selection};
-use crate::study::runner::Runner;
-use crate::study::store::{FILE_NAME, TrialStore};
-use crate::study::sweep::StudyPlan;
+use crate::study::runner::{RunError, Runner, StudyRun};
+use crate::study::store::FILE_NAME;
 
 const HELP: &str = "\
 Examples:
@@ -54,10 +48,6 @@ a trial did not drain; 130 interrupted; others as of qoslab run";
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(super) struct ChooseArguments {
-    /// The scenario file
-    #[arg(value_name = "SCENARIO")]
-    scenario: PathBuf,
-
     /// What must hold, such as "lost <= 1%"; again for another
     #[arg(long, value_name = "NEED", help_heading = "What is wanted")]
     need: Vec<String>,
@@ -76,26 +66,8 @@ pub(super) struct ChooseArguments {
     /// which are always compared
     #[arg(long, value_name = "PATH=VALUES", help_heading = "What to compare")]
     over: Vec<String>,
-    /// Compare these levels only: 1,2
-    #[arg(long, value_name = "QOS", value_delimiter = ',', value_parser = parse_qos,
-        help_heading = "What to compare")]
-    qos: Vec<QoS>,
-    /// Set a field of the file to another value
-    #[arg(long, value_name = "PATH=VALUE", value_parser = parse_setting,
-        help_heading = "What to compare")]
-    set: Vec<Setting>,
-    /// How many seeds, or which: 1000, or 1..50
-    #[arg(long, value_name = "N or A..B", value_parser = parse_seeds, help_heading = "What to compare")]
-    seeds: Option<Seeds>,
-
-    #[command(flatten)]
-    running: RunOptions,
-    /// Simulate all of it again, whatever the folder holds
-    #[arg(long, help_heading = "How to run")]
-    fresh: bool,
-    /// Only tell how many trials, events, bytes of memory and seconds it would take
-    #[arg(long, help_heading = "How to run")]
-    estimate: bool,
+    #[command(flatten, next_help_heading = "What to compare")]
+    study: StudyOptions,
 
     /// Where the results go [default: reports/SCENARIO/choose]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
@@ -124,59 +96,46 @@ enum Cost {
 /// # Errors
 /// If something cannot be read or written, or nothing can be chosen by.
 pub(super) fn execute(arguments: &ChooseArguments) -> anyhow::Result<u8> {
-    let (printing, running) = (&arguments.printing, &arguments.running);
-    let Some(scenario) = load::load_one(&arguments.scenario, &arguments.set, printing.color) else {
-        return Ok(exit::USAGE);
-    };
-    let wanted = arguments.criteria(&scenario)?;
-    let axes = arguments.axes()?;
-    let pool = running.pool()?;
-    let settings = [arguments.set.clone(), scenario.all_qos_settings()].concat();
-    let values = study_setup::axis_combinations(&axes)?;
-    let Some(cells) =
-        study_setup::cell_scenarios(&scenario, &axes, values, running, printing, &pool)?
+    let ChooseArguments { study: options, printing, .. } = arguments;
+    let Some(scenario) = load::load_one(&options.scenario, &options.selection.set, printing.color)
     else {
         return Ok(exit::USAGE);
     };
-    let (seeds, qos) = (arguments.seeds, arguments.qos.clone());
-    let selection = Selection { seeds, qos, ..Selection::default() };
-    let plan = match StudyPlan::new(axes, cells, &selection) {
-        Ok(plan) => plan,
-        Err(error) => return Ok(study_setup::report_selection_error(&error)),
+    let criteria = arguments.criteria(&scenario)?;
+    let axes = arguments.axes()?;
+    let pool = options.trials.pool()?;
+    let values = study_setup::axis_combinations(&axes)?;
+    let no_limits = (None, None);
+    let planned = options.plan(&scenario, (axes, values), no_limits, printing.color, &pool)?;
+    let plan = match planned {
+        Planned::Study(plan) => plan,
+        Planned::Exit(code) => return Ok(code),
     };
-    if arguments.estimate {
-        study_setup::print_estimate(&scenario, &plan, &pool)?;
-        return Ok(exit::HOLDS);
-    }
-    let own = || Path::new("reports").join(escape::file_name(&scenario.name)).join("choose");
-    let folder = arguments.out.clone().unwrap_or_else(own);
+    let folder = arguments.folder(&scenario);
     writable_folder(&folder)?;
     let path = folder.join(FILE_NAME);
-    let mut store =
-        if arguments.fresh { TrialStore::create(&path) } else { TrialStore::open(&path) }?;
-    let command = arguments.command();
-    let manifest = Manifest::new(&plan, settings, &selection, command.clone());
-    store.write_manifest(&Manifest { criteria: Some(wanted.clone()), ..manifest })?;
-    let stopped = || format!("the same command goes on where `{}` ends", path.display());
-    let (mut study, seconds) =
-        study_setup::simulate_study(plan, printing, &pool, &mut store).with_context(stopped)?;
-    studies::store_timelines(&mut study, &mut store)?;
-    let interrupt = interrupt::flag();
-    let gate = Runner { pool: &pool, fail_fast: false, interrupt };
-    let decided = ChoiceReport::new(&study, &wanted, &selection, |mut plan| {
-        plan.cells.iter_mut().for_each(|(_, plan)| running.apply_overrides(&mut plan.scenario));
-        gate.run_study(plan, &mut store, &|trial| judge_trial(&EventEngine, trial, interrupt), &())
-    });
-    store.finish()?;
-    if interrupt.load(Ordering::SeqCst) {
-        print_stderr(&format!("   Stopped before there is an answer: {}", stopped()));
-        return Ok(exit::INTERRUPTED);
-    }
-    let decided = decided?;
-    decided.write(&study, &wanted, &command, arguments.drawing, &folder)?;
-    decided.print()?;
-    studies::print_summary(&study, Some(seconds), &folder.join(PAGE_NAME));
-    Ok(decided.exit_code(&study))
+    let (command, selection) = (arguments.command(), options.selection.selection());
+    let run = StudyRun::of_cells(plan, &scenario, &selection)
+        .with_command(command.clone())
+        .with_storage(options.storage(path.clone()));
+    let overrides = options.trials.overrides();
+    let runner = Runner { overrides, ..Runner::new(&pool, interrupt::install_handler()) };
+    let mut progress = StudyProgress::new(printing);
+    let how_to_go_on = study_setup::how_to_go_on(&path);
+    let report = match runner.choose(run, &criteria, &selection, &mut progress) {
+        Err(RunError::Interrupted) => {
+            print_stderr(&format!("   Stopped before there is an answer: {how_to_go_on}"));
+            return Ok(exit::INTERRUPTED);
+        }
+        Err(error @ RunError::Stopped(_)) => {
+            return Err(study_setup::run_error(error, how_to_go_on));
+        }
+        chosen => ChoiceReport::new(chosen)?,
+    };
+    report.write(&criteria, &command, arguments.drawing, &folder)?;
+    report.print()?;
+    studies::print_summary(report.study(), Some(progress.seconds), &folder.join(PAGE_NAME));
+    Ok(report.exit_code())
 }
 
 impl ChooseArguments {
@@ -208,6 +167,12 @@ impl ChooseArguments {
         Ok(wanted)
     }
 
+    /// Where the results go.
+    fn folder(&self, scenario: &Scenario) -> PathBuf {
+        let own = || Path::new("reports").join(escape::file_name(&scenario.name)).join("choose");
+        self.out.clone().unwrap_or_else(own)
+    }
+
     /// What is compared beside the levels.
     fn axes(&self) -> anyhow::Result<Vec<Axis>> {
         let others: Vec<String> =
@@ -217,14 +182,14 @@ impl ChooseArguments {
             bail!("--over {levels}: all levels are compared; use --qos for some of them");
         }
         let axes = study_setup::parse_all("--over", &others, Axis::parse)?;
-        study_setup::refuse_set_axes(&axes, &self.set)?;
+        study_setup::refuse_set_axes(&axes, &self.study.selection.set)?;
         Ok(axes)
     }
 
     /// The command, without what is this machine's alone.
     fn command(&self) -> String {
         let mut command =
-            format!("qoslab choose {}", commands::quote_argument(&self.scenario.display()));
+            format!("qoslab choose {}", commands::quote_argument(&self.study.scenario.display()));
         let mut add = |option: &str, value: &dyn std::fmt::Display| {
             study_setup::push_option(&mut command, option, value);
         };
@@ -236,7 +201,7 @@ impl ChooseArguments {
         self.price.iter().for_each(|price| add("price", price));
         self.fleet.iter().for_each(|fleet| add("fleet", fleet));
         self.over.iter().for_each(|axis| add("over", axis));
-        self.set.iter().for_each(|setting| add("set", setting));
-        command + &selection_flags(self.seeds, &self.qos)
+        self.study.selection.set.iter().for_each(|setting| add("set", setting));
+        command + &selection_flags(&self.study.selection.selection())
     }
 }

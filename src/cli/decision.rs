@@ -10,36 +10,37 @@ use super::{exit, interrupt};
 use crate::report::charts::ChartOptions;
 use crate::report::choice::{self, Decision};
 use crate::report::escape;
-use crate::study::choose::{Choice, ChoiceCriteria, Crossovers, choose, find_crossovers};
-use crate::study::plan::Selection;
+use crate::study::choose::ChoiceCriteria;
 use crate::study::result::Verdict;
-use crate::study::store::StoreError;
-use crate::study::sweep::{Study, StudyPlan};
+use crate::study::runner::{ChoiceResult, RunError};
+use crate::study::sweep::Study;
 
-/// A choice, where it would flip, and the words for it.
+/// A choice and the words for it.
 #[derive(Debug)]
 pub(super) struct ChoiceReport {
-    choice: Choice,
-    crossovers: Vec<Crossovers>,
+    result: ChoiceResult,
     decision: Decision,
 }
 
 impl ChoiceReport {
-    /// Chooses; `simulate` runs the trials by which it is seen where the choice would flip.
+    /// The words for a choice.
     ///
     /// # Errors
-    /// If nothing can be chosen by, or the trials' store cannot be used.
-    pub(super) fn new(
-        study: &Study,
-        wanted: &ChoiceCriteria,
-        selection: &Selection,
-        simulate: impl FnMut(StudyPlan) -> Result<Study, StoreError>,
-    ) -> anyhow::Result<Self> {
-        let choice = choose(study, wanted)
-            .map_err(|error| anyhow::anyhow!("{}", escape::terminal(&error.to_string())))?;
-        let crossovers = find_crossovers(study, &choice, wanted, selection, simulate)?;
-        let decision = Decision::new(study, &choice, &crossovers);
-        Ok(Self { choice, crossovers, decision })
+    /// If there is none: what is wrong, with names as a terminal may show them.
+    pub(super) fn new(result: Result<ChoiceResult, RunError>) -> anyhow::Result<Self> {
+        let result = result.map_err(|error| match error {
+            RunError::Choose(error) => {
+                anyhow::anyhow!("{}", escape::terminal(&error.to_string()))
+            }
+            other => other.into(),
+        })?;
+        let decision = Decision::new(&result.study, &result.choice, &result.crossovers);
+        Ok(Self { result, decision })
+    }
+
+    /// What was compared.
+    pub(super) const fn study(&self) -> &Study {
+        &self.result.study
     }
 
     /// Writes the study's files with the decision on top of the page, and the choice for
@@ -49,18 +50,18 @@ impl ChoiceReport {
     /// If one cannot be written.
     pub(super) fn write(
         &self,
-        study: &Study,
-        wanted: &ChoiceCriteria,
+        criteria: &ChoiceCriteria,
         command: &str,
         drawing: DrawOptions,
         folder: &Path,
     ) -> anyhow::Result<()> {
-        let ChoiceCriteria { needs, objective } = wanted.clone();
+        let ChoiceResult { study, choice, crossovers } = &self.result;
+        let ChoiceCriteria { needs, objective } = criteria.clone();
         let options = ChartOptions { needs, objective };
         let decision = Some(&self.decision);
         StudyReport { options, decision, ..StudyReport::new(study, command, drawing) }
             .write(folder)?;
-        let json = choice::json(study, &self.choice, &self.crossovers);
+        let json = choice::json(study, choice, crossovers);
         PendingFile::open(&folder.join("choice.json"))?.write(&json)
     }
 
@@ -73,9 +74,9 @@ impl ChoiceReport {
     }
 
     /// The exit code: whether there is an answer.
-    pub(super) fn exit_code(&self, study: &Study) -> u8 {
-        let worst = study.points().map(|(_, point)| point.verdict()).max();
-        match (worst, self.choice.best) {
+    pub(super) fn exit_code(&self) -> u8 {
+        let worst = self.study().points().map(|(_, point)| point.verdict()).max();
+        match (worst, self.result.choice.best) {
             _ if interrupt::flag().load(Ordering::SeqCst) => exit::INTERRUPTED,
             (Some(Verdict::Bug), _) => exit::BUG,
             (Some(Verdict::NotDeterministic), _) => exit::NOT_DETERMINISTIC,

@@ -1,35 +1,33 @@
 //! `qoslab explore`: every schedule of up to so many faults.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-#[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
-use std::time::Instant;
 
 use anyhow::Context;
 use clap::Args;
-use indicatif::ProgressBar;
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::ThreadPool;
 
 use super::artifacts::write_artifacts;
-use super::options::{parse_qos, parse_setting};
+
 use super::progress::ProgressMode;
+use super::selection::{parse_qos, parse_setting};
 use super::terminal::{ColorMode, StandardOutput, print_stderr, style};
 use super::{exit, interrupt, load};
 use crate::base::qos::QoS;
 use crate::base::time::Span;
-use crate::base::units::{format_count, parse_span, write_span};
+use crate::base::units::{parse_span, write_span};
 use crate::report::commands;
 use crate::report::explore::ExploreSummary;
 use crate::scenario::axis::Setting;
 use crate::scenario::{Point, Scenario};
 use crate::sim::EventEngine;
-use crate::study::explore::{
-    ExploreReport, FaultKind, FaultOptions, Search, SearchListener, SearchSpace,
-};
-use crate::study::minimal_failures;
+use crate::study::explore::{ExploreReport, FaultKind, FaultOptions, Search, SearchSpace};
+use crate::study::minimal_failures::{self, MinimalFailure};
+use crate::study::runner::thread_pool;
+use search_progress::SearchProgress;
+
+mod search_progress;
 
 const HELP: &str = "\
 Examples:
@@ -45,9 +43,6 @@ said to be. docs/explore.md says what a bound proves, and what it does not.
 
 Exit codes: 0 proved; 1 a counterexample; 2 wrong arguments or scenario, or too many schedules;
 3 inconclusive; 130 interrupted: what was searched is told";
-
-/// From one line to the next where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Try every schedule of up to K faults: a proof within that bound, or the least counterexample.
 #[derive(Debug, Args)]
@@ -121,9 +116,7 @@ pub(super) fn execute(arguments: &ExploreArguments) -> anyhow::Result<u8> {
         print_stderr("error: no point of the scenario publishes with that QoS");
         return Ok(exit::NOTHING_TO_RUN);
     }
-    let threads = arguments.jobs.map_or(0, usize::from);
-    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.context("failed to start threads")?;
+    let pool = thread_pool(arguments.jobs).context("failed to start threads")?;
     interrupt::install_handler();
     let mut output = StandardOutput::default();
     let mut codes = Vec::new();
@@ -146,6 +139,7 @@ pub(super) fn execute(arguments: &ExploreArguments) -> anyhow::Result<u8> {
 }
 
 impl ExploreArguments {
+    /// Searches one point and prints what was found, to the exit code.
     fn search(
         &self,
         scenario: &Scenario,
@@ -155,25 +149,25 @@ impl ExploreArguments {
     ) -> anyhow::Result<u8> {
         let kinds =
             if self.kinds.is_empty() { FaultKind::ALL.to_vec() } else { self.kinds.clone() };
-        let menu = FaultOptions { kinds, crash_downtime: self.down };
-        let ground = SearchSpace::new(&point.setup, menu, self.messages, !self.no_fingerprint);
-        let setup = ground.setup();
+        let options = FaultOptions { kinds, crash_downtime: self.down };
+        let space = SearchSpace::new(&point.setup, options, self.messages, !self.no_fingerprint);
+        let setup = space.setup();
         if setup.messages().is_empty() && !setup.publishers.iter().any(|stream| stream.is_will) {
             print_stderr("error: nobody publishes anything, so there is nothing to prove");
             return Ok(exit::NOTHING_TO_RUN);
         }
         let faults = usize::from(self.faults);
         let search = Search {
-            space: &ground,
+            space: &space,
             expect: &scenario.expect,
             faults,
             max_schedules: self.max_schedules,
             pool,
             interrupt: interrupt::flag(),
         };
-        let meter = SearchProgress::start(self.progress);
-        let report = search.run(&meter);
-        meter.finish();
+        let progress = SearchProgress::start(self.progress);
+        let report = search.run(&progress);
+        progress.finish();
         let report = match report {
             Ok(report) => report,
             Err(error) => {
@@ -181,7 +175,28 @@ impl ExploreArguments {
                 return Ok(exit::BUG);
             }
         };
-        let mut story = report.counterexample.as_ref().and_then(|found| {
+        let minimal_failure = self.minimal_failure(scenario, point, &report)?;
+        let summary = ExploreSummary {
+            scenario,
+            point,
+            search_space: &space,
+            faults,
+            report: &report,
+            minimal_failure: minimal_failure.as_ref(),
+        };
+        output.print(&(summary.text(style(self.color, &io::stdout())) + "\n"))?;
+        Ok(exit_code(&report))
+    }
+
+    /// The counterexample that was found, written into a folder of its own where there is to be
+    /// one.
+    fn minimal_failure(
+        &self,
+        scenario: &Scenario,
+        point: &Point,
+        report: &ExploreReport,
+    ) -> anyhow::Result<Option<MinimalFailure>> {
+        let mut failure = report.counterexample.as_ref().and_then(|found| {
             minimal_failures::from_minimal_trial(
                 &EventEngine,
                 &found.trial,
@@ -189,25 +204,13 @@ impl ExploreArguments {
                 &AtomicBool::new(false),
             )
         });
-        if let (Some(story), Some(out)) = (&mut story, &self.out) {
+        if let (Some(failure), Some(out)) = (&mut failure, &self.out) {
             let level = point.published.map_or("mixed".to_owned(), |qos| format!("qos{qos}"));
-            write_artifacts(story, scenario, &self.command(scenario, point), &out.join(level))?;
+            write_artifacts(failure, scenario, &self.command(scenario, point), &out.join(level))?;
         }
-        let (ground, report, story) = (&ground, &report, story.as_ref());
-        let searched = ExploreSummary {
-            scenario,
-            point,
-            search_space: ground,
-            faults,
-            report,
-            minimal_failure: story,
-        };
-        output.print(&(searched.text(style(self.color, &io::stdout())) + "\n"))?;
-        Ok(exit_code(report))
+        Ok(failure)
     }
-}
 
-impl ExploreArguments {
     /// The command that finds the same.
     fn command(&self, scenario: &Scenario, point: &Point) -> String {
         let mut command = commands::explore(scenario, self.faults);
@@ -236,56 +239,6 @@ fn exit_code(report: &ExploreReport) -> u8 {
         exit::INCONCLUSIVE
     } else {
         exit::HOLDS
-    }
-}
-
-/// Shows how far a search is.
-struct SearchProgress {
-    bar: Option<ProgressBar>,
-    prints_lines: bool,
-    #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
-    last_line: Mutex<Instant>,
-}
-
-impl SearchProgress {
-    #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
-    fn start(mode: ProgressMode) -> Self {
-        let terminal = io::stderr().is_terminal();
-        let shown = mode == ProgressMode::Auto;
-        Self {
-            bar: (shown && terminal).then(ProgressBar::new_spinner),
-            prints_lines: shown && !terminal,
-            last_line: Mutex::new(Instant::now()),
-        }
-    }
-
-    fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-impl SearchListener for SearchProgress {
-    #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
-    fn on_progress(&self, report: &ExploreReport) {
-        let Some(level) = report.levels.last() else { return };
-        let text = format!(
-            "Exploring {} of {} with {} faults, {} states",
-            format_count(level.schedules),
-            format_count(level.planned),
-            report.levels.len() - 1,
-            format_count(report.states()),
-        );
-        if let Some(bar) = &self.bar {
-            bar.set_message(text);
-            bar.tick();
-        } else if let (true, Ok(mut last)) = (self.prints_lines, self.last_line.lock())
-            && last.elapsed() >= LINE_EVERY
-        {
-            *last = Instant::now();
-            print_stderr(&format!("   {text}"));
-        }
     }
 }
 

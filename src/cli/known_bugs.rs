@@ -12,7 +12,7 @@ use super::terminal::{ColorMode, print_stderr};
 use crate::report::number::counted;
 use crate::report::{escape, labels};
 use crate::scenario::Scenario;
-use crate::scenario::known_bugs::{self, Day, KnownBug};
+use crate::scenario::known_bugs::{self, Day, KnownBug, UnusedBugs};
 
 /// Tells each scenario which breaks are known on this day. Those that have expired are named, and
 /// count no more. `false` if the list is wrong, which has been told on standard error by then.
@@ -30,22 +30,14 @@ pub(super) fn apply_known_bugs(
         }
     };
     let today = today.unwrap_or_else(today_in_utc);
-    let mut elsewhere = 0;
-    for KnownBug { scenario: name, broken } in list {
-        let Some(scenario) = scenarios.iter_mut().find(|it| it.name == name) else {
-            elsewhere += 1;
-            continue;
-        };
-        if broken.expires < today {
-            let what = labels::expected_break(&broken.what);
-            let told = format!(
-                "warning: no longer known since {}: {name}: {what}: {}",
-                broken.expires, broken.url
-            );
-            print_stderr(&escape::terminal(&told));
-        } else {
-            scenario.expect.known.push(broken);
-        }
+    let UnusedBugs { expired, elsewhere } = known_bugs::apply(list, today, scenarios);
+    for KnownBug { scenario, broken } in expired {
+        let what = labels::expected_break(&broken.what);
+        let warning = format!(
+            "warning: no longer known since {}: {scenario}: {what}: {}",
+            broken.expires, broken.url
+        );
+        print_stderr(&escape::terminal(&warning));
     }
     if elsewhere > 0 {
         let entries = counted(elsewhere, "known bug");

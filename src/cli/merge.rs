@@ -1,20 +1,21 @@
 //! `qoslab merge` and `qoslab report`: studies that are simulated already.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use anyhow::bail;
 use clap::Args;
-use rayon::ThreadPoolBuilder;
 
-use super::artifacts::{self, shrink_and_write};
+use super::artifacts::{self, begin_failures, write_failures};
 use super::decision::ChoiceReport;
 use super::files::writable_folder;
 use super::options::PrintOptions;
 use super::studies::{self, DrawOptions, PAGE_NAME, StudyReport};
 use super::{exit, interrupt};
-use crate::study::runner::Runner;
-use crate::study::store::{FILE_NAME, TrialStore, merge};
+use crate::scenario::Scenario;
+use crate::sim::EngineKind;
+use crate::study::result::Failure;
+use crate::study::runner::{OutputError, RunOutput, Runner, ShrinkSize, thread_pool};
+use crate::study::store::{FILE_NAME, TrialStore};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,13 +68,7 @@ pub(super) fn execute_merge(arguments: &MergeArguments) -> anyhow::Result<u8> {
         bail!("`{}` is one of the shards: join them elsewhere", arguments.out.display());
     }
     writable_folder(&arguments.out)?;
-    merge(&stores, &joined)?;
-    let pool = ThreadPoolBuilder::new().num_threads(1).build()?;
-    let gate = Runner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
-    let mut store = TrialStore::open(&joined)?;
-    let (mut study, _) = studies::load_stored_study(&mut store, &gate)?;
-    studies::store_timelines(&mut study, &mut store)?;
-    store.finish()?;
+    Runner::new(&thread_pool(Some(1))?, interrupt::flag()).merge(&stores, &joined)?;
     write_report(&joined, &arguments.out, arguments.drawing, &arguments.printing)
 }
 
@@ -96,37 +91,53 @@ fn write_report(
     drawing: DrawOptions,
     printing: &PrintOptions,
 ) -> anyhow::Result<u8> {
-    let pool = ThreadPoolBuilder::new().num_threads(1).build()?;
-    let gate = Runner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
+    let pool = thread_pool(Some(1))?;
+    let runner = Runner::new(&pool, interrupt::flag());
     let folder = store.parent().unwrap_or(Path::new("."));
     let mut store = TrialStore::read(store)?;
-    let (mut study, manifest) = studies::load_stored_study(&mut store, &gate)?;
+    let (mut study, manifest) = runner.load(&mut store)?;
     let command = &manifest.command;
-    if let Some(wanted) = &manifest.criteria {
-        let load = |plan| gate.load_study(plan, &mut store);
-        let decided = ChoiceReport::new(&study, wanted, &manifest.selection(), load)?;
-        decided.write(&study, wanted, command, drawing, out)?;
-        decided.print()?;
-        studies::print_summary(&study, None, &out.join(PAGE_NAME));
-        return Ok(decided.exit_code(&study));
+    if let Some(criteria) = &manifest.criteria {
+        let chosen = runner.load_choice(study, &manifest, criteria, &mut store);
+        let report = ChoiceReport::new(chosen)?;
+        report.write(criteria, command, drawing, out)?;
+        report.print()?;
+        studies::print_summary(report.study(), None, &out.join(PAGE_NAME));
+        return Ok(report.exit_code());
     }
     // Where failures were shrunk, they are again: their ladders are not in the store.
     if let [cell] = &mut study.cells[..]
         && folder.join(artifacts::FAILURES_FOLDER).exists()
     {
-        shrink_and_write(
-            &mut cell.result,
-            Some(out),
-            &pool,
-            "",
-            printing.quiet,
-            interrupt::install_handler(),
-        )?;
+        interrupt::install_handler();
+        let mut failures = FailureOutput { report_folder: out, is_quiet: printing.quiet };
+        runner.shrink_failures(&mut cell.result, &mut failures)?;
     }
     StudyReport::new(&study, command, drawing).write(out)?;
     studies::print_tables(&study, printing, "")?;
     studies::print_summary(&study, None, &out.join(PAGE_NAME));
     Ok(exit::worst_code(study.points().map(|(_, point)| point.verdict())))
+}
+
+/// Output of failures that are shrunk once more.
+struct FailureOutput<'a> {
+    report_folder: &'a Path,
+    is_quiet: bool,
+}
+
+impl RunOutput for FailureOutput<'_> {
+    fn shrinking(&mut self, _: &Scenario, size: ShrinkSize) -> Result<(), OutputError> {
+        Ok(begin_failures(Some(self.report_folder), size, self.is_quiet)?)
+    }
+
+    fn failure_minimised(
+        &mut self,
+        scenario: &Scenario,
+        engine: EngineKind,
+        failure: &mut Failure,
+    ) -> Result<(), OutputError> {
+        Ok(write_failures(self.report_folder, scenario, engine, failure, "")?)
+    }
 }
 
 /// The store in a folder of results, or the path itself where it is a file.

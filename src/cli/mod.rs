@@ -24,6 +24,7 @@ mod progress;
 mod replay;
 mod run;
 mod schema;
+mod selection;
 mod studies;
 mod study_setup;
 mod sweep;

@@ -1,26 +1,24 @@
-//! Options that several commands share.
+//! Options that several commands share: how trials are run, and what is printed.
 
 use std::io;
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::ThreadPool;
 
 use super::progress::ProgressMode;
+use super::selection::SelectionOptions;
 use super::terminal::{ColorMode, style, width};
-use crate::base::qos::QoS;
-use crate::base::units::format_count;
 use crate::report::escape;
 use crate::report::table::TableLayout;
 use crate::scenario::Scenario;
-use crate::scenario::axis::Setting;
 use crate::scenario::estimate::SizeLimits;
-use crate::study::plan::Seeds;
+use crate::study::runner::{Storage, TrialOverrides, thread_pool};
 
 /// How trials are run.
 #[derive(Debug, Args)]
-pub(super) struct RunOptions {
+pub(super) struct TrialOptions {
     /// How many trials at a time [default: one a processor]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024),
         help_heading = "How to run")]
@@ -37,6 +35,32 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..),
         help_heading = "How to run")]
     max_memory: Option<u64>,
+}
+
+/// What a sweep and a choice are made of.
+#[derive(Debug, Args)]
+pub(super) struct StudyOptions {
+    /// The scenario file
+    // Not under the heading that the command gives to the selection.
+    #[arg(value_name = "SCENARIO", help_heading = None::<&str>)]
+    pub scenario: PathBuf,
+    #[command(flatten)]
+    pub selection: SelectionOptions,
+    #[command(flatten)]
+    pub trials: TrialOptions,
+    /// Simulate all of it again, whatever the folder holds
+    #[arg(long, help_heading = "How to run")]
+    fresh: bool,
+    /// Only tell how many trials, events, bytes of memory and seconds it would take
+    #[arg(long, help_heading = "How to run")]
+    pub estimate: bool,
+}
+
+impl StudyOptions {
+    /// How a file keeps the outcomes.
+    pub(super) fn storage(&self, file: PathBuf) -> Storage {
+        if self.fresh { Storage::Replace(file) } else { Storage::Resume(file) }
+    }
 }
 
 /// What is printed, and how.
@@ -56,24 +80,18 @@ pub(super) struct PrintOptions {
     pub progress: ProgressMode,
 }
 
-impl RunOptions {
+impl TrialOptions {
     /// The threads that trials run on.
     ///
     /// # Errors
     /// If they cannot be started.
     pub(super) fn pool(&self) -> anyhow::Result<ThreadPool> {
-        // Zero leaves the number to rayon: one a processor.
-        let threads = self.jobs.map_or(0, usize::from);
-        ThreadPoolBuilder::new().num_threads(threads).build().context("failed to start threads")
+        thread_pool(self.jobs).context("failed to start threads")
     }
 
-    /// The options that change what a trial is go over what the scenario says.
-    pub(super) fn apply_overrides(&self, scenario: &mut Scenario) {
-        for point in &mut scenario.points {
-            let setup = Arc::make_mut(&mut point.setup);
-            setup.wire |= self.wire;
-            setup.max_events = self.max_events.unwrap_or(setup.max_events);
-        }
+    /// What goes over the scenarios' own choices.
+    pub(super) const fn overrides(&self) -> TrialOverrides {
+        TrialOverrides { wire: self.wire, max_events: self.max_events }
     }
 
     /// Refuses a scenario that is larger than the limits.
@@ -119,93 +137,5 @@ impl PrintOptions {
     pub(super) fn layout(&self) -> TableLayout {
         let style = style(self.color, &io::stdout());
         TableLayout { width: width(), verbose: self.verbose, style }
-    }
-}
-
-/// Reads `1000` or `1..50`.
-///
-/// # Errors
-/// If it is neither, or none or too many.
-pub(super) fn parse_seeds(text: &str) -> Result<Seeds, String> {
-    let number = |text: &str| -> Result<u64, String> {
-        text.trim().parse().map_err(|_| format!("`{text}` is not a whole number from 0"))
-    };
-    let count = |count: u64| match u32::try_from(count) {
-        Ok(0) => Err("there must be at least one seed".to_owned()),
-        Ok(count) => Ok(count),
-        Err(_) => Err(format!("{} seeds are too many", format_count(count))),
-    };
-    let Some((first, last)) = text.split_once("..") else {
-        return Ok(Seeds::Count(count(number(text)?)?));
-    };
-    let (first, last) = (number(first)?, number(last)?);
-    let Some(span) = last.checked_sub(first) else {
-        return Err(format!("{first}..{last} runs backwards"));
-    };
-    Ok(Seeds::Range { first, count: count(span.saturating_add(1))? })
-}
-
-/// The options that select seeds and levels, each with a space before it; empty for all.
-pub(super) fn selection_flags(seeds: Option<Seeds>, qos: &[QoS]) -> String {
-    let mut options = match seeds {
-        None => String::new(),
-        Some(Seeds::Count(count)) => format!(" --seeds {count}"),
-        Some(Seeds::Range { first, count }) => {
-            let last = first.saturating_add(u64::from(count).saturating_sub(1));
-            format!(" --seeds {first}..{last}")
-        }
-    };
-    if !qos.is_empty() {
-        let levels: Vec<_> = qos.iter().map(ToString::to_string).collect();
-        options.extend([" --qos ", &levels.join(",")]);
-    }
-    options
-}
-
-/// Reads a level.
-///
-/// # Errors
-/// If it is none.
-pub(super) fn parse_qos(text: &str) -> Result<QoS, String> {
-    let level = text.parse().ok().and_then(QoS::from_number);
-    level.ok_or_else(|| "a QoS is 0, 1 or 2".to_owned())
-}
-
-/// Reads the beginning of a trial's name.
-///
-/// # Errors
-/// If it is none.
-pub(super) fn parse_trial_name(text: &str) -> Result<String, String> {
-    let is_name =
-        !text.is_empty() && text.len() <= 8 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    if is_name {
-        Ok(text.to_owned())
-    } else {
-        Err("a name is up to 8 hexadecimal digits".to_owned())
-    }
-}
-
-/// Reads `PATH=VALUE`.
-///
-/// # Errors
-/// If there is no `=`.
-pub(super) fn parse_setting(text: &str) -> Result<Setting, String> {
-    let (path, value) = text
-        .split_once('=')
-        .ok_or_else(|| "write it as PATH=VALUE, such as link.meter.loss=5%".to_owned())?;
-    Ok(Setting { path: path.trim().to_owned(), value: value.trim().to_owned() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seeds_are_a_count_or_a_range_with_both_ends() {
-        assert_eq!(parse_seeds("200"), Ok(Seeds::Count(200)));
-        assert_eq!(parse_seeds("3..5"), Ok(Seeds::Range { first: 3, count: 3 }));
-        assert_eq!(parse_seeds("7..7"), Ok(Seeds::Range { first: 7, count: 1 }));
-        let wrong = ["0", "5..3", "", "x", "-1", "1..", "0..18446744073709551615"];
-        assert!(wrong.iter().all(|text| parse_seeds(text).is_err()));
     }
 }

@@ -11,14 +11,16 @@ use std::time::Instant;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::terminal::print_stderr;
+use super::options::PrintOptions;
+use super::terminal::{print_stderr, style};
 use crate::base::units::format_count;
 use crate::report::labels;
+use crate::report::number::counted;
 use crate::report::style::Style;
 use crate::report::summary::scenario_line;
 use crate::report::table::coloured_verdict;
 use crate::study::result::{ScenarioResult, Verdict};
-use crate::study::runner::ProgressListener;
+use crate::study::runner::{RunOutput, RunSize};
 
 /// From one line to the next where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -33,15 +35,6 @@ pub(super) enum ProgressMode {
     Never,
 }
 
-/// What is told of each scenario when it is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ScenarioOutput {
-    /// A line.
-    Line,
-    /// Nothing: they are the cells of one sweep.
-    Nothing,
-}
-
 /// Shows how a run gets on.
 #[derive(Debug)]
 pub(super) struct ProgressDisplay {
@@ -50,7 +43,6 @@ pub(super) struct ProgressDisplay {
     bar: Option<ProgressBar>,
     prints_lines: bool,
     quiet: bool,
-    scenario_output: ScenarioOutput,
     style: Style,
     clock: Mutex<ProgressClock>,
 }
@@ -64,17 +56,20 @@ struct ProgressClock {
 }
 
 impl ProgressDisplay {
-    /// Starts the clock. `quiet`: no bar, and a line only for scenarios that fail.
+    /// Prints that a run starts, of so many of what `cell` names, and starts the clock. With
+    /// --quiet there is no bar, and a line only for scenarios that fail.
     #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
-    pub(super) fn start(
-        total: u64,
-        mode: ProgressMode,
-        quiet: bool,
-        scenario_output: ScenarioOutput,
-        style: Style,
-    ) -> Self {
+    pub(super) fn start(size: RunSize, cell: &str, printing: &PrintOptions) -> Self {
+        let quiet = printing.quiet;
+        let total = size.trials as u64;
+        if !quiet {
+            let runs = counted(total, "run");
+            let cells = counted(size.cells as u64, cell);
+            let jobs = counted(size.jobs as u64, "job");
+            print_stderr(&format!("  Starting {runs} of {cells} ({jobs})"));
+        }
         let terminal = io::stderr().is_terminal();
-        let shown = mode == ProgressMode::Auto && !quiet;
+        let shown = printing.progress == ProgressMode::Auto && !quiet;
         let now = Instant::now();
         Self {
             total,
@@ -82,8 +77,7 @@ impl ProgressDisplay {
             bar: (shown && terminal).then(|| progress_bar(total)),
             prints_lines: shown && !terminal,
             quiet,
-            scenario_output,
-            style,
+            style: style(printing.color, &io::stderr()),
             clock: Mutex::new(ProgressClock { began: now, scenario_began: now, last_line: now }),
         }
     }
@@ -102,11 +96,10 @@ impl ProgressDisplay {
             None => print_stderr(line),
         }
     }
-}
 
-impl ProgressListener for ProgressDisplay {
+    /// Counts a trial; called from any thread.
     #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
-    fn trial_done(&self, _: bool) {
+    pub(super) fn trial_done(&self) {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         if let Some(bar) = &self.bar {
             bar.set_position(done);
@@ -124,15 +117,14 @@ impl ProgressListener for ProgressDisplay {
         }
     }
 
+    /// Prints how a scenario stands.
     #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
-    fn scenario_done(&self, result: &ScenarioResult) {
+    pub(super) fn scenario_done(&self, result: &ScenarioResult) {
         let Ok(mut clock) = self.clock.lock() else { return };
         let took = clock.scenario_began.elapsed().as_secs_f64();
         clock.scenario_began = Instant::now();
         drop(clock);
-        if self.scenario_output == ScenarioOutput::Nothing
-            || self.quiet && result.verdict == Verdict::Holds
-        {
+        if self.quiet && result.verdict == Verdict::Holds {
             return;
         }
         // Colours are no columns, so the padding is counted from the bare word.
@@ -140,6 +132,36 @@ impl ProgressListener for ProgressDisplay {
             " ".repeat(10_usize.saturating_sub(labels::verdict_mark(result.verdict).len()));
         let verdict = coloured_verdict(result.verdict, self.style);
         self.print_line(&format!("{padding}{verdict} [{took:>6.2}s] {}", scenario_line(result)));
+    }
+}
+
+/// Output of a sweep or a choice while its trials run.
+#[derive(Debug)]
+pub(super) struct StudyProgress<'a> {
+    printing: &'a PrintOptions,
+    display: Option<ProgressDisplay>,
+    /// How long the trials took on this machine.
+    pub seconds: f64,
+}
+
+impl<'a> StudyProgress<'a> {
+    /// Before the trials start.
+    pub(super) const fn new(printing: &'a PrintOptions) -> Self {
+        Self { printing, display: None, seconds: 0.0 }
+    }
+}
+
+impl RunOutput for StudyProgress<'_> {
+    fn started(&mut self, size: RunSize) {
+        self.display = Some(ProgressDisplay::start(size, "cell", self.printing));
+    }
+
+    fn trial_done(&self, _: bool) {
+        self.display.iter().for_each(ProgressDisplay::trial_done);
+    }
+
+    fn trials_done(&mut self) {
+        self.seconds = self.display.as_ref().map_or(0.0, ProgressDisplay::finish);
     }
 }
 

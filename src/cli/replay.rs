@@ -7,30 +7,35 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use rayon::ThreadPoolBuilder;
 
 use super::engine_option::EngineOption;
-use super::files::PendingFile;
-use super::options::{parse_qos, parse_setting, parse_trial_name};
-use super::terminal::{ColorMode, StandardOutput, print_stderr, style};
-use super::{exit, interrupt, load, unused_entries};
-use crate::base::name::PublisherIndex;
+use super::selection::{parse_qos, parse_setting, parse_trial_name, print_selection_error};
+use super::terminal::{ColorMode, StandardOutput, style};
+use super::unused_entries::warn_unused_entries;
+use super::{exit, interrupt, load};
 use crate::base::qos::QoS;
 use crate::base::time::{Span, Time};
 use crate::base::units::parse_span;
-use crate::guarantee::verdict::{Finding, Outcome};
+use crate::guarantee::verdict::Outcome;
 use crate::report::ladder::{self, Ladder, MAX_ROWS, TrialFindings};
 use crate::report::style::Style;
-use crate::report::{capture, escape, events, failure, summary, table};
+use crate::report::{escape, failure, summary, table};
 use crate::scenario::Scenario;
 use crate::scenario::axis::Setting;
 use crate::scenario::estimate::SizeLimits;
-use crate::sim::trial::{Setup, Trial};
+use crate::sim::trial::Trial;
 use crate::study::judge_trial::judge_trial;
-use crate::study::plan::{Plan, Seeds, Selection, SelectionError, plan};
-use crate::study::recording::{RecordingFilter, TrialRecording, find_route, record_trial};
+use crate::study::plan::{Plan, Seeds, Selection, plan};
+use crate::study::recording::record_trial;
 use crate::study::result::{FailureCause, ScenarioResult};
-use crate::study::runner::Runner;
+use crate::study::runner::thread_pool;
+use crate::study::trial_runner::TrialRunner;
+use crate::study::unused_entries::unused_schedule_entries;
+use files::OutputFiles;
+use shown::recording_filter;
+
+mod files;
+mod shown;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -126,11 +131,7 @@ pub(super) fn execute(arguments: &ReplayArguments) -> anyhow::Result<u8> {
     scenario.check_size(&SizeLimits::default(), 1).context("the scenario is too large")?;
     let mut plan = match plan(vec![scenario], &arguments.selection()) {
         Ok(plans) => single_plan(plans)?,
-        Err(error @ (SelectionError::Nothing(_) | SelectionError::UnknownTrial(_))) => {
-            print_stderr(&format!("error: {error}"));
-            return Ok(exit::NOTHING_TO_RUN);
-        }
-        Err(error) => bail!("{error}"),
+        Err(error) => return Ok(print_selection_error(&error)),
     };
     let engine = arguments.engine_option.engine;
     if let Some(skipped) = arguments.engine_option.select_engine(&mut plan).pop() {
@@ -141,11 +142,11 @@ pub(super) fn execute(arguments: &ReplayArguments) -> anyhow::Result<u8> {
     let trial = plan.trial(plan.trials[0]);
     let interrupt = interrupt::install_handler();
     let judged = judge_trial(&engine, &trial, interrupt);
-    unused_entries::warn_unused_entries(engine, &trial, interrupt);
-    let pool =
-        ThreadPoolBuilder::new().num_threads(1).build().context("failed to start threads")?;
-    let gate = Runner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
-    let mut results = gate.run(vec![plan], &|_| judged.clone(), &());
+    warn_unused_entries(&unused_schedule_entries(&engine, &trial, interrupt));
+    let pool = thread_pool(Some(1)).context("failed to start threads")?;
+    let never = AtomicBool::new(false);
+    let runner = TrialRunner { pool: &pool, fail_fast: true, interrupt: &never };
+    let mut results = runner.run(vec![plan], &|_| judged.clone(), &());
     let code = exit::code_of_results(&results);
     let result = results.pop().context("one trial has one result")?;
     if interrupt.load(Ordering::SeqCst) {
@@ -166,20 +167,20 @@ fn show_trial(
 ) -> anyhow::Result<()> {
     let (findings, rules) =
         outcome.map_or((&[][..], &[][..]), |it| (&it.findings[..], &it.rule_findings[..]));
-    let (scope, why) = recording_filter(arguments, trial, findings, interrupt)?;
-    let tape = record_trial(&arguments.engine_option.engine, trial, &scope, interrupt);
+    let (filter, hint) = recording_filter(arguments, trial, findings, interrupt)?;
+    let recording = record_trial(&arguments.engine_option.engine, trial, &filter, interrupt);
     let judged = TrialFindings { findings, rules };
-    let ladder = Ladder::new(&tape, &scope, &trial.setup, judged, arguments.rows);
+    let ladder = Ladder::new(&recording, &filter, &trial.setup, judged, arguments.rows);
     if !arguments.prints_events() {
         let style = style(arguments.color, &io::stdout());
         let mut text = verdict_text(result, trial, &arguments.flags(), style);
         text.extend(["\n", &ladder::text(&ladder, style)]);
-        for line in why.iter().flat_map(|why| table::wrap(why, 78)) {
+        for line in hint.iter().flat_map(|hint| table::wrap(hint, 78)) {
             text.extend(["  ", &style.muted(&line), "\n"]);
         }
         StandardOutput::default().print(&text)?;
     }
-    files.write(&tape, &ladder, &trial.setup)
+    files.write(&recording, &ladder, &trial.setup)
 }
 
 /// What `run` prints of a failure, but for the stories, of which the ladder is one; or that all
@@ -198,74 +199,11 @@ fn verdict_text(result: &ScenarioResult, trial: &Trial, flags: &str, style: Styl
         return format!("{}\n", text.trim_end());
     }
     let label = result.points.first().map(|point| point.label.as_str()).unwrap_or_default();
-    let (gate, name) =
-        (table::coloured_verdict(result.verdict, style), escape::terminal(&result.scenario.name));
+    let verdict = table::coloured_verdict(result.verdict, style);
+    let name = escape::terminal(&result.scenario.name);
     let name = style.strong(&name);
-    format!("{gate} {name}  {label}  trial {} (seed {})\n", trial.name, trial.seed)
+    format!("{verdict} {name}  {label}  trial {} (seed {})\n", trial.name, trial.seed)
         + &summary::expectations(&result, style)
-}
-
-/// What is recorded, and a sentence on how to see more or less of it.
-fn recording_filter(
-    arguments: &ReplayArguments,
-    trial: &Trial,
-    findings: &[Finding],
-    interrupt: &AtomicBool,
-) -> anyhow::Result<(RecordingFilter, Option<String>)> {
-    let from = arguments.from.unwrap_or(Time::ZERO);
-    let until = arguments.until.unwrap_or(Time::NEVER);
-    let mut scope = RecordingFilter { from, until, ..RecordingFilter::WHOLE_TRIAL };
-    let is_free = !arguments.whole && arguments.from.is_none() && arguments.until.is_none();
-    let (message, why) = match (&arguments.message, findings.first().filter(|_| is_free)) {
-        (Some(text), _) => (find_message(text, &trial.setup)?, None),
-        (None, Some(first)) => {
-            let why = "Shown is the first message that broke a promise: --message shows another, \
-                       --whole everything."
-                .to_owned();
-            ((first.publisher, first.sequence), Some(why))
-        }
-        (None, None) => {
-            let why = "--message 7 shows one message, --from 8s --until 12s a time.".to_owned();
-            return Ok((scope, Some(why)));
-        }
-    };
-    let Some(mut route) =
-        find_route(&arguments.engine_option.engine, trial, message.0, message.1, interrupt)
-    else {
-        let name = escape::terminal(&trial.setup.publishers[message.0.index()].name);
-        bail!("nobody publishes message #{} of `{name}` in this trial", message.1);
-    };
-    for finding in findings.iter().filter(|it| (it.publisher, it.sequence) == message) {
-        route.include_finding(finding);
-    }
-    scope.route = Some(route);
-    Ok((scope, why))
-}
-
-/// The message that the user means.
-fn find_message(text: &str, setup: &Setup) -> anyhow::Result<(PublisherIndex, u32)> {
-    let (name, number) = text.rsplit_once('#').unwrap_or(("", text));
-    let sequence: u32 = number
-        .parse()
-        .map_err(|_| anyhow::anyhow!("`{text}` is no message: write sensor#7, or 7"))?;
-    let streams = (0..).map(PublisherIndex).zip(&setup.publishers);
-    let matching: Vec<_> = streams
-        .filter(|(_, stream)| if name.is_empty() { !stream.is_will } else { *stream.name == *name })
-        .map(|(index, _)| index)
-        .collect();
-    if let [stream] = matching[..] {
-        return Ok((stream, sequence));
-    }
-    let mut names: Vec<_> = setup.publishers.iter().map(|it| &*it.name).take(4).collect();
-    if setup.publishers.len() > names.len() {
-        names.push("..");
-    }
-    let names = names.join(", ");
-    let names = escape::terminal(&names);
-    if name.is_empty() {
-        bail!("several publish: write whose message it is, as in NAME#{sequence}: {names}");
-    }
-    bail!("nobody publishes as `{}`: there are {names}", escape::terminal(name));
 }
 
 /// The plan, if it is of one trial.
@@ -296,44 +234,6 @@ fn single_plan(mut plans: Vec<Plan>) -> anyhow::Result<Plan> {
 fn parse_time(text: &str) -> Result<Time, String> {
     let span: Span = parse_span(text).map_err(|error| error.to_string())?;
     Ok(Time::ZERO + span)
-}
-
-/// The files that will be written.
-struct OutputFiles {
-    svg: Option<PendingFile>,
-    pcapng: Option<PendingFile>,
-    json: Option<PendingFile>,
-    prints_events: bool,
-}
-
-impl OutputFiles {
-    fn open(arguments: &ReplayArguments) -> anyhow::Result<Self> {
-        let open = |path: &Option<PathBuf>| path.as_deref().map(PendingFile::open).transpose();
-        let prints_events = arguments.prints_events();
-        Ok(Self {
-            svg: open(&arguments.svg)?,
-            pcapng: open(&arguments.pcapng)?,
-            json: if prints_events { None } else { open(&arguments.json)? },
-            prints_events,
-        })
-    }
-
-    fn write(self, tape: &TrialRecording, ladder: &Ladder, setup: &Setup) -> anyhow::Result<()> {
-        if self.prints_events {
-            StandardOutput::default().print(&events::lines(tape, setup))?;
-        }
-        if let Some(file) = self.json {
-            file.write(events::lines(tape, setup).as_bytes())?;
-        }
-        if let Some(file) = self.svg {
-            file.write(ladder::svg(ladder).as_bytes())?;
-        }
-        if let Some(file) = self.pcapng {
-            let bytes = capture::capture(tape, setup);
-            file.write(&bytes.map_err(|error| anyhow::anyhow!("failed to {error}"))?)?;
-        }
-        Ok(())
-    }
 }
 
 impl ReplayArguments {

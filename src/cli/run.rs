@@ -1,40 +1,34 @@
 //! `qoslab run`: the gate.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
-use rayon::ThreadPool;
 
 use super::engine_option::EngineOption;
 use super::github::GitHub;
-use super::options::{
-    PrintOptions, RunOptions, parse_qos, parse_seeds, parse_setting, parse_trial_name,
-    selection_flags,
+use super::options::{PrintOptions, TrialOptions};
+use super::selection::{
+    SelectionOptions, parse_trial_name, print_selection_error, selection_flags,
 };
-use super::progress::{ProgressDisplay, ScenarioOutput};
-use super::studies::{DrawOptions, PAGE_NAME};
-use super::terminal::{print_stderr, style};
+use super::studies::DrawOptions;
 use super::{exit, interrupt, known_bugs, load};
-use crate::base::qos::QoS;
-use crate::base::units::format_count;
-use crate::report::{self, commands, comparison, escape, failure, summary, table};
+use crate::report::{self, commands, escape};
 use crate::scenario::Scenario;
-use crate::scenario::axis::Setting;
 use crate::scenario::known_bugs::Day;
 use crate::study::baseline::BaselineComparison;
-use crate::study::judge_trial::judge_trial;
-use crate::study::plan::{Plan, Seeds, Selection, SelectionError, plan};
-use crate::study::result::{ScenarioResult, Verdict};
-use crate::study::runner::{ProgressListener, Runner};
+use crate::study::plan::{Seeds, Selection, plan};
+use crate::study::result::ScenarioResult;
+use crate::study::runner::{RunOptions, Runner, StudyResult};
 use exports::ExportFiles;
-use folder::ReportFolders;
+use folder_output::FolderOutput;
 
 mod exports;
-mod folder;
+mod folder_output;
+mod study_runs;
+mod summary_text;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,22 +62,14 @@ pub(super) struct RunArguments {
     #[arg(required = true, value_name = "FILE or DIR")]
     paths: Vec<PathBuf>,
 
-    /// Set a field of the files to another value, such as link.meter.loss=5%
-    #[arg(long, value_name = "PATH=VALUE", value_parser = parse_setting, help_heading = "What to run")]
-    set: Vec<Setting>,
+    #[command(flatten, next_help_heading = "What to run")]
+    selection: SelectionOptions,
     /// Only this seed
     #[arg(long, value_name = "N", conflicts_with = "seeds", help_heading = "What to run")]
     seed: Option<u64>,
-    /// How many seeds, or which: 1000, or 1..50
-    #[arg(long, value_name = "N or A..B", value_parser = parse_seeds, help_heading = "What to run")]
-    seeds: Option<Seeds>,
     /// Only the trial whose name begins so
     #[arg(long, value_name = "NAME", value_parser = parse_trial_name, help_heading = "What to run")]
     trial: Option<String>,
-    /// Only points that publish with this QoS: 2, or 0,1
-    #[arg(long, value_name = "QOS", value_delimiter = ',', value_parser = parse_qos,
-        help_heading = "What to run")]
-    qos: Vec<QoS>,
 
     /// Go on with the next scenario after one that failed
     #[arg(long, help_heading = "How to run")]
@@ -104,7 +90,7 @@ pub(super) struct RunArguments {
     #[command(flatten)]
     engine_option: EngineOption,
     #[command(flatten)]
-    running: RunOptions,
+    trials: TrialOptions,
 
     /// Where the reports go [default: reports]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
@@ -149,69 +135,61 @@ fn concat_help() -> String {
 /// # Errors
 /// If something cannot be read or written, or arguments contradict each other.
 pub(super) fn execute(arguments: &RunArguments) -> anyhow::Result<u8> {
-    let Some(mut scenarios) =
-        load::load_all(&arguments.paths, &arguments.set, arguments.printing.color)
-    else {
-        return Ok(exit::USAGE);
-    };
-    for scenario in &mut scenarios {
-        arguments.running.apply_overrides(scenario);
-    }
-    refuse_duplicate_names(&scenarios)?;
-    if let Some(known) = &arguments.known
-        && !known_bugs::apply_known_bugs(
-            known,
-            arguments.today,
-            &mut scenarios,
-            arguments.printing.color,
-        )
-    {
-        return Ok(exit::USAGE);
-    }
-    let pool = arguments.running.pool()?;
+    let Some(scenarios) = load_scenarios(arguments)? else { return Ok(exit::USAGE) };
+    let pool = arguments.trials.pool()?;
     for scenario in &scenarios {
-        arguments.running.check_size_limits(scenario, &pool)?;
+        arguments.trials.check_size_limits(scenario, &pool)?;
     }
     let mut plans = match plan(scenarios, &arguments.selection()) {
         Ok(plans) => plans,
-        Err(error) => {
-            print_stderr(&format!("error: {error}"));
-            return Ok(match error {
-                SelectionError::Nothing(_) | SelectionError::UnknownTrial(_) => {
-                    exit::NOTHING_TO_RUN
-                }
-                SelectionError::TooMany { .. }
-                | SelectionError::PrecisionWithShard
-                | SelectionError::AmbiguousTrial { .. } => exit::USAGE,
-            });
-        }
+        Err(error) => return Ok(print_selection_error(&error)),
     };
     let skipped: Vec<String> =
         plans.iter_mut().flat_map(|plan| arguments.engine_option.select_engine(plan)).collect();
     plans.retain(|plan| !plan.trials.is_empty());
     let github = GitHub::from_environment();
     if plans.is_empty() {
-        github.print(&join_lines(&skipped))?;
+        github.print(&summary_text::join_lines(&skipped))?;
         return Ok(exit::NOTHING_TO_RUN);
     }
     let exports = ExportFiles::open(arguments)?;
-    let folders = ReportFolders::open(arguments, &plans)?;
     let planned = plans.len();
-    let found = RunResults { skipped, ..run_plans(arguments, &pool, plans, folders)? };
-    let flags = arguments.running.flags();
+    let runs = study_runs::study_runs(arguments, plans)?;
+    let overrides = arguments.trials.overrides();
+    let runner = Runner { overrides, ..Runner::new(&pool, interrupt::install_handler()) };
+    let mut output = FolderOutput::new(arguments);
+    let studies = runner.run(runs, arguments.run_options(), &mut output)?;
+    let found = RunResults::new(studies, skipped, output.seconds);
+    let flags = arguments.trials.flags();
     exports.write(&found, &flags)?;
-    github.print(&render_text(arguments, &found))?;
+    github.print(&summary_text::tables(arguments, &found))?;
     let is_lenient = arguments.inconclusive == InconclusivePolicy::Warn;
     github.annotate(&found.results, &flags, is_lenient)?;
     github.append_summary(|| found.markdown())?;
-    print_summary(arguments, &found, planned);
-    let verdicts = found.results.iter().map(|result| arguments.effective_verdict(result.verdict));
+    summary_text::print_summary(arguments, &found, planned);
+    let options = arguments.run_options();
+    let verdicts = found.results.iter().map(|result| options.effective_verdict(result.verdict));
     let interrupted = interrupt::flag().load(Ordering::SeqCst);
     Ok(if interrupted { exit::INTERRUPTED } else { exit::worst_code(verdicts) })
 }
 
+/// The scenarios, with the bugs that are known of them; `None` if anything is wrong with a file,
+/// which has been printed by then.
+fn load_scenarios(arguments: &RunArguments) -> anyhow::Result<Option<Vec<Scenario>>> {
+    let color = arguments.printing.color;
+    let Some(mut scenarios) = load::load_all(&arguments.paths, &arguments.selection.set, color)
+    else {
+        return Ok(None);
+    };
+    refuse_duplicate_names(&scenarios)?;
+    let is_right = arguments.known.as_ref().is_none_or(|known| {
+        known_bugs::apply_known_bugs(known, arguments.today, &mut scenarios, color)
+    });
+    Ok(is_right.then_some(scenarios))
+}
+
 /// What was found of each scenario, in order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct RunResults {
     results: Vec<ScenarioResult>,
     /// A line for each scenario or point that the engine cannot run.
@@ -223,6 +201,16 @@ struct RunResults {
 }
 
 impl RunResults {
+    fn new(studies: Vec<StudyResult>, skipped: Vec<String>, seconds: f64) -> Self {
+        let mut found = Self { results: Vec::new(), skipped, baselines: Vec::new(), seconds };
+        for StudyResult { study, baseline } in studies {
+            // Each scenario is a study of one cell.
+            found.results.extend(study.cells.into_iter().map(|cell| cell.result));
+            found.baselines.push(baseline);
+        }
+        found
+    }
+
     fn with_baselines(
         &self,
     ) -> impl Iterator<Item = (&ScenarioResult, Option<&BaselineComparison>)> {
@@ -232,48 +220,6 @@ impl RunResults {
     fn markdown(&self) -> String {
         report::markdown::document(self.with_baselines())
     }
-}
-
-/// Runs and judges every plan, and writes its report as soon as it is done.
-fn run_plans(
-    arguments: &RunArguments,
-    pool: &ThreadPool,
-    plans: Vec<Plan>,
-    mut folders: ReportFolders,
-) -> anyhow::Result<RunResults> {
-    let interrupt = interrupt::install_handler();
-    let total = plans.iter().map(|plan| plan.trials.len()).sum::<usize>() as u64;
-    let printing = &arguments.printing;
-    let style = style(printing.color, &io::stderr());
-    if !printing.quiet {
-        let runs = report::number::counted(total, "run");
-        let scenarios = report::number::counted(plans.len() as u64, "scenario");
-        let jobs = report::number::counted(pool.current_num_threads() as u64, "job");
-        print_stderr(&format!("  Starting {runs} of {scenarios} ({jobs})"));
-    }
-    let progress = ProgressDisplay::start(
-        total,
-        printing.progress,
-        printing.quiet,
-        ScenarioOutput::Line,
-        style,
-    );
-    let gate = Runner { pool, fail_fast: !arguments.no_fail_fast, interrupt };
-    let mut found = RunResults::default();
-    for plan in plans {
-        let last = found.results.last().map(|last| arguments.effective_verdict(last.verdict));
-        if gate.stops_after(last) {
-            break;
-        }
-        let judge = |trial: &_| judge_trial(&arguments.engine_option.engine, trial, interrupt);
-        let folder = folders.take_folder(&plan.scenario);
-        let (result, baseline) = folder.run(arguments, &gate, plan, &judge, &progress)?;
-        progress.scenario_done(&result);
-        found.results.push(result);
-        found.baselines.push(baseline);
-    }
-    found.seconds = progress.finish();
-    Ok(found)
 }
 
 /// Two scenarios of one name could not be told apart in any output, and would write one folder;
@@ -294,91 +240,23 @@ fn refuse_duplicate_names(scenarios: &[Scenario]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each on a line of its own.
-fn join_lines(skipped: &[String]) -> String {
-    skipped.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
-}
-
-/// What was skipped, tables and failures.
-fn render_text(arguments: &RunArguments, found: &RunResults) -> String {
-    let layout = arguments.printing.layout();
-    let style = layout.style;
-    let flags = arguments.running.flags();
-    let mut text = String::new();
-    if !arguments.printing.quiet {
-        text += &join_lines(&found.skipped);
-    }
-    for (result, baseline) in found.with_baselines() {
-        let is_same = baseline.is_none_or(BaselineComparison::is_identical);
-        if arguments.printing.quiet && result.verdict == Verdict::Holds && is_same {
-            continue;
-        }
-        text.push('\n');
-        text.push_str(&table::table(result, layout));
-        text.push_str(&summary::expectations(result, style));
-        text.push_str(&baseline.map(|it| comparison::text(it, style)).unwrap_or_default());
-        let failures = failure::failures(result, &flags, style);
-        if !failures.is_empty() {
-            text.push('\n');
-            text.push_str(&failures);
-        }
-    }
-    text
-}
-
-fn print_summary(arguments: &RunArguments, found: &RunResults, planned: usize) {
-    let results = &found.results;
-    print_stderr(&format!("\n   Summary [{:>6.2}s] {}", found.seconds, summary::counts(results)));
-    if let Some(partial) = results.iter().find(|result| result.is_partial()) {
-        let (done, all) = (partial.finished as u64, partial.planned as u64);
-        let name = escape::terminal(&partial.scenario.name);
-        let (done, all) = (format_count(done), format_count(all));
-        print_stderr(&format!(
-            "           partial: {name}, interrupted after {done} of {all} runs"
-        ));
-    }
-    if !found.skipped.is_empty() {
-        let skipped = format_count(found.skipped.len() as u64);
-        let engine = arguments.engine_option.engine.name();
-        print_stderr(&format!("           {skipped} skipped: the {engine} engine cannot run them"));
-    }
-    if results.len() < planned {
-        let left = report::number::counted((planned - results.len()) as u64, "scenario");
-        let why = if interrupt::flag().load(Ordering::SeqCst) {
-            "interrupted"
-        } else {
-            "one failed; --no-fail-fast goes on"
-        };
-        print_stderr(&format!("           {left} not run: {why}"));
-    }
-    if let Some(out) = arguments.reports_folder() {
-        let only = results.first().filter(|_| results.len() == 1);
-        match only.map(|it| escape::file_name(&it.scenario.name)) {
-            Some(name) => {
-                let page = out.join(name).join(PAGE_NAME);
-                print_stderr(&format!("           report: {}", page.display()));
-            }
-            None => print_stderr(&format!("           reports: {}", out.display())),
-        }
-    }
-}
-
 impl RunArguments {
     fn selection(&self) -> Selection {
+        let selection = self.selection.selection();
         let one = self.seed.map(|first| Seeds::Range { first, count: 1 });
         Selection {
-            seeds: one.or(self.seeds),
-            qos: self.qos.clone(),
+            seeds: one.or(selection.seeds),
             trial: self.trial.clone(),
             one_seed: self.seed.is_some(),
+            ..selection
         }
     }
 
-    /// How a verdict counts for the gate.
-    fn effective_verdict(&self, verdict: Verdict) -> Verdict {
-        match (verdict, self.inconclusive) {
-            (Verdict::Inconclusive, InconclusivePolicy::Warn) => Verdict::Holds,
-            _ => verdict,
+    fn run_options(&self) -> RunOptions {
+        RunOptions {
+            fail_fast: !self.no_fail_fast,
+            shrink: !self.no_shrink,
+            allow_inconclusive: self.inconclusive == InconclusivePolicy::Warn,
         }
     }
 
@@ -387,7 +265,7 @@ impl RunArguments {
         commands::run(
             scenario,
             self.engine_option.engine,
-            &(selection_flags(self.selection().seeds, &self.qos) + &self.running.flags()),
+            &(selection_flags(&self.selection()) + &self.trials.flags()),
         )
     }
 
@@ -399,6 +277,11 @@ impl RunArguments {
             (None, Some(_)) => None,
             (None, None) => Some(Path::new("reports")),
         }
+    }
+
+    /// The folder for the report of one scenario, where there is to be one.
+    fn report_folder(&self, scenario: &Scenario) -> Option<PathBuf> {
+        self.reports_folder().map(|folder| folder.join(escape::file_name(&scenario.name)))
     }
 }
 

@@ -1,15 +1,13 @@
 //! What the commands on studies share: the folder of a study, and what is printed of it.
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use clap::builder::{BoolValueParser, TypedValueParser};
 
 use super::files::{PendingFile, writable_folder};
 use super::github::GitHub;
-use super::interrupt;
 use super::options::PrintOptions;
 use super::terminal::print_stderr;
 use crate::base::units::format_count;
@@ -17,14 +15,9 @@ use crate::report::charts::{ChartOptions, charts};
 use crate::report::choice::Decision;
 use crate::report::page::{self, Page};
 use crate::report::{columns, failure, json, number, table};
-use crate::sim::EngineKind;
 use crate::study::baseline::BaselineComparison;
-use crate::study::manifest::Manifest;
 use crate::study::result::{ScenarioResult, Verdict};
-use crate::study::runner::Runner;
-use crate::study::store::{FILE_NAME, TrialKey, TrialStore};
 use crate::study::sweep::{Study, StudyCell};
-use crate::study::timeline::record_timelines;
 
 /// The page's name in a report's folder.
 pub(super) const PAGE_NAME: &str = "report.html";
@@ -101,58 +94,6 @@ impl<'a> StudyReport<'a> {
     }
 }
 
-/// Runs the few trials that are shown over time once more, and keeps how they went.
-///
-/// # Errors
-/// If the store cannot be written.
-pub(super) fn store_timelines(study: &mut Study, store: &mut TrialStore) -> anyhow::Result<()> {
-    // Of what was interrupted nobody knows how it goes on.
-    if interrupt::flag().load(Ordering::SeqCst) {
-        return Ok(());
-    }
-    let engine = study.engine();
-    study.timelines = record_timelines(&engine, study, interrupt::flag());
-    for it in &study.timelines {
-        let points = &study.cells[it.cell].result.scenario.points;
-        let point = points.iter().find(|point| point.label() == it.point);
-        let point = point.context("a timeline belongs to no point")?;
-        store.append_timeline(TrialKey::new(engine, point, it.seed), it.qos, &it.timeline)?;
-    }
-    Ok(())
-}
-
-/// The store of an earlier study on this engine, in its folder, or the store's own path; `own` is
-/// the store that will be written.
-///
-/// # Errors
-/// If it cannot be read, is of another engine, or is the one that will be written.
-pub(super) fn open_baseline(
-    path: &Path,
-    own: Option<&Path>,
-    engine: EngineKind,
-) -> anyhow::Result<TrialStore> {
-    let path = if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() };
-    if own.is_some_and(|own| same_file::is_same_file(own, &path).unwrap_or(false)) {
-        bail!(
-            "the baseline `{}` is what this would write: copy its folder first, or use --out",
-            path.display()
-        );
-    }
-    let failed = || format!("failed to read the baseline `{}`", path.display());
-    let mut store = TrialStore::read_any_model(&path).with_context(failed)?;
-    let other = store.manifest().with_context(failed)?.map(|manifest| manifest.engine);
-    if let Some(other) = other.filter(|other| *other != engine) {
-        bail!(
-            "the baseline `{}` is of the {} engine, and this run is on the {} engine: what differs \
-             would say nothing",
-            path.display(),
-            other.name(),
-            engine.name()
-        );
-    }
-    Ok(store)
-}
-
 /// Prints the table, and whatever failed.
 ///
 /// # Errors
@@ -198,17 +139,4 @@ pub(super) fn print_summary(study: &Study, took: Option<f64>, report: &Path) {
         ));
     }
     print_stderr(&format!("           report: {}", report.display()));
-}
-
-/// The study that a store keeps, without running anything.
-///
-/// # Errors
-/// If the store has none, or this version reads its scenario otherwise.
-pub(super) fn load_stored_study(
-    store: &mut TrialStore,
-    gate: &Runner<'_>,
-) -> anyhow::Result<(Study, Manifest)> {
-    let manifest = store.manifest()?.context("the store says nothing of what was studied")?;
-    let plan = manifest.plan()?;
-    Ok((gate.load_study(plan, store)?, manifest))
 }

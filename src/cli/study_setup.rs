@@ -1,30 +1,25 @@
-//! What `sweep` and `choose` share on the way from a scenario to a study: axes, cells, the plan,
-//! and running it.
+//! What `sweep` and `choose` share on the way from a scenario to a study: axes, cells, how much it
+//! would be, and how it goes on where it stopped.
 
-use std::io;
+use std::path::Path;
 
 use anyhow::bail;
 use rayon::ThreadPool;
 
-use super::options::{PrintOptions, RunOptions};
-use super::progress::{ProgressDisplay, ScenarioOutput};
-use super::terminal::{StandardOutput, print_stderr, style};
-use super::{exit, interrupt, load};
+use super::options::StudyOptions;
+use super::selection::print_selection_error;
+use super::terminal::{ColorMode, StandardOutput};
+use super::{exit, load};
 use crate::base::time::Span;
 use crate::base::units::format_bytes;
 use crate::report::{commands, escape, number};
 use crate::scenario::axis::{Axis, AxisValue, Setting};
 use crate::scenario::problem::Problem;
 use crate::scenario::{Scenario, grid};
-use crate::sim::EventEngine;
-use crate::study::judge_trial::judge_trial;
-use crate::study::plan::SelectionError;
-use crate::study::runner::Runner;
-use crate::study::store::TrialStore;
-use crate::study::sweep::{Study, StudyPlan};
-
-/// A cell's values and its scenario.
-pub(super) type CellScenario = (Vec<AxisValue>, Scenario);
+use crate::study::precision::Precision;
+use crate::study::runner::RunError;
+use crate::study::shard::Shard;
+use crate::study::sweep::{StudyPlan, cell_scenarios};
 
 /// Reads all texts of one option.
 ///
@@ -62,41 +57,51 @@ pub(super) fn axis_combinations(axes: &[Axis]) -> anyhow::Result<Vec<Vec<AxisVal
     grid(axes).map_err(|problem| anyhow::anyhow!("the study {}", problem_text(&problem)))
 }
 
-/// Each cell's values and scenario, which publishes at all levels; `None` if one is wrong, which
-/// has been told by then.
-///
-/// # Errors
-/// If one is too large.
-pub(super) fn cell_scenarios(
-    scenario: &Scenario,
-    axes: &[Axis],
-    values: Vec<Vec<AxisValue>>,
-    running: &RunOptions,
-    printing: &PrintOptions,
-    pool: &ThreadPool,
-) -> anyhow::Result<Option<Vec<CellScenario>>> {
-    let mut cells = Vec::with_capacity(values.len());
-    for values in values {
-        let mut settings = scenario.all_qos_settings();
-        settings.extend(axes.iter().zip(&values).map(|(axis, value)| axis.setting(value)));
-        let mut cell = match scenario.with_settings(&settings) {
-            Ok(cell) => cell,
-            Err(diagnostics) => {
-                load::print_diagnostics(&diagnostics, printing.color);
-                return Ok(None);
-            }
-        };
-        running.apply_overrides(&mut cell);
-        running.check_size_limits(&cell, pool)?;
-        cells.push((values, cell));
-    }
-    Ok(Some(cells))
+/// A study that is to run, or the exit code where none is, of which the reason has been printed.
+#[derive(Debug)]
+pub(super) enum Planned {
+    Study(StudyPlan),
+    Exit(u8),
 }
 
-/// Tells why there is no plan, to the exit code.
-pub(super) fn report_selection_error(error: &SelectionError) -> u8 {
-    print_stderr(&format!("error: {error}"));
-    if matches!(error, SelectionError::Nothing(_)) { exit::NOTHING_TO_RUN } else { exit::USAGE }
+impl StudyOptions {
+    /// The plan of a scenario's cells: of each combination of the axes' values. Where only an
+    /// estimate is asked for, prints it.
+    ///
+    /// # Errors
+    /// If a cell is too large, or standard output cannot be written.
+    pub(super) fn plan(
+        &self,
+        scenario: &Scenario,
+        (axes, values): (Vec<Axis>, Vec<Vec<AxisValue>>),
+        (precision, shard): (Option<Precision>, Option<Shard>),
+        color: ColorMode,
+        pool: &ThreadPool,
+    ) -> anyhow::Result<Planned> {
+        let mut cells = Vec::with_capacity(values.len());
+        for cell in cell_scenarios(scenario, &axes, values) {
+            match cell {
+                Ok((values, cell)) => {
+                    self.trials.check_size_limits(&cell, pool)?;
+                    cells.push((values, cell));
+                }
+                Err(diagnostics) => {
+                    load::print_diagnostics(&diagnostics, color);
+                    return Ok(Planned::Exit(exit::USAGE));
+                }
+            }
+        }
+        let plan = StudyPlan::new(axes, cells, &self.selection.selection())
+            .and_then(|plan| plan.with_limits(precision, shard));
+        Ok(match plan {
+            Ok(plan) if self.estimate => {
+                print_estimate(scenario, &plan, pool)?;
+                Planned::Exit(exit::HOLDS)
+            }
+            Ok(plan) => Planned::Study(plan),
+            Err(error) => Planned::Exit(print_selection_error(&error)),
+        })
+    }
 }
 
 /// What one job handles in a second on a machine of these years: docs/speed.md.
@@ -106,11 +111,7 @@ const EVENTS_PER_SECOND: u64 = 4_000_000;
 ///
 /// # Errors
 /// If standard output cannot be written.
-pub(super) fn print_estimate(
-    scenario: &Scenario,
-    plan: &StudyPlan,
-    pool: &ThreadPool,
-) -> anyhow::Result<()> {
+fn print_estimate(scenario: &Scenario, plan: &StudyPlan, pool: &ThreadPool) -> anyhow::Result<()> {
     let (mut packets, mut events, mut memory) = (0, 0, 0);
     for (_, cell) in &plan.cells {
         let estimate = cell.scenario.estimate(1);
@@ -136,42 +137,17 @@ pub(super) fn print_estimate(
     ))
 }
 
-/// Runs what the store does not have of a study, and tells how it gets on. The seconds that it
-/// took come with it.
-///
-/// # Errors
-/// If the store cannot be used.
-pub(super) fn simulate_study(
-    plan: StudyPlan,
-    printing: &PrintOptions,
-    pool: &ThreadPool,
-    store: &mut TrialStore,
-) -> anyhow::Result<(Study, f64)> {
-    let interrupt = interrupt::install_handler();
-    let total = plan.trials().len() as u64;
-    if !printing.quiet {
-        let runs = number::counted(total, "run");
-        let cells = number::counted(plan.cells.len() as u64, "cell");
-        let jobs = number::counted(pool.current_num_threads() as u64, "job");
-        print_stderr(&format!("  Starting {runs} of {cells} ({jobs})"));
+/// How a study goes on that stopped before its end.
+pub(super) fn how_to_go_on(store: &Path) -> String {
+    format!("the same command goes on where `{}` ends", store.display())
+}
+
+/// What stopped a study; of a store that failed while trials ran, with how to go on.
+pub(super) fn run_error(error: RunError, how_to_go_on: String) -> anyhow::Error {
+    match error {
+        RunError::Stopped(error) => anyhow::Error::from(error).context(how_to_go_on),
+        other => other.into(),
     }
-    let style = style(printing.color, &io::stderr());
-    let progress = ProgressDisplay::start(
-        total,
-        printing.progress,
-        printing.quiet,
-        ScenarioOutput::Nothing,
-        style,
-    );
-    let gate = Runner { pool, fail_fast: false, interrupt };
-    let study = gate.run_study(
-        plan,
-        store,
-        &|trial| judge_trial(&EventEngine, trial, interrupt),
-        &progress,
-    );
-    let seconds = progress.finish();
-    Ok((study?, seconds))
 }
 
 /// Adds an option to a command that is shown.

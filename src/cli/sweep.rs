@@ -11,26 +11,24 @@ use clap::Args;
 #[cfg(feature = "parquet")]
 use super::files::PendingFile;
 use super::files::writable_folder;
-use super::options::{
-    PrintOptions, RunOptions, parse_qos, parse_seeds, parse_setting, selection_flags,
-};
+use super::options::{PrintOptions, StudyOptions};
+use super::progress::StudyProgress;
+use super::selection::selection_flags;
 use super::studies::{self, DrawOptions, PAGE_NAME, StudyReport};
+use super::study_setup::Planned;
 use super::terminal::{StandardOutput, print_stderr};
 use super::{exit, interrupt, load, study_setup};
-use crate::base::qos::QoS;
 use crate::base::units::parse_percent;
 use crate::report::{commands, comparison, escape};
-use crate::scenario::axis::{Axis, AxisValue, Setting};
+use crate::scenario::axis::{Axis, AxisValue};
 use crate::scenario::problem::Problem;
 use crate::scenario::{Scenario, parse_design};
-use crate::sim::EngineKind;
-use crate::study::baseline::compare;
-use crate::study::manifest::Manifest;
-use crate::study::plan::{Seeds, Selection};
+use crate::study::baseline;
 use crate::study::precision::Precision;
+use crate::study::runner::{Runner, StudyResult, StudyRun};
 use crate::study::shard::{Shard, ShardError};
-use crate::study::store::{FILE_NAME, TrialStore};
-use crate::study::sweep::{Study, StudyPlan};
+use crate::study::store::FILE_NAME;
+use crate::study::sweep::Study;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,10 +52,6 @@ that publish with one level are compared at QoS 0, 1 and 2, on the same luck.";
 #[derive(Debug, Args)]
 #[command(after_help = concat_help())]
 pub(super) struct SweepArguments {
-    /// The scenario file
-    #[arg(value_name = "SCENARIO")]
-    scenario: PathBuf,
-
     /// Vary a numeric field: PATH=0%..30%:5%, or PATH=1m,5m,20m; again for another axis
     #[arg(long, value_name = "PATH=VALUES", help_heading = "What to run")]
     vary: Vec<String>,
@@ -65,16 +59,8 @@ pub(super) struct SweepArguments {
     /// link.sensor.loss, and a row for each cell
     #[arg(long, value_name = "FILE", conflicts_with = "vary", help_heading = "What to run")]
     points: Option<PathBuf>,
-    /// Set a field of the file to another value in all cells
-    #[arg(long, value_name = "PATH=VALUE", value_parser = parse_setting, help_heading = "What to run")]
-    set: Vec<Setting>,
-    /// How many seeds, or which: 1000, or 1..50
-    #[arg(long, value_name = "N or A..B", value_parser = parse_seeds, help_heading = "What to run")]
-    seeds: Option<Seeds>,
-    /// Publish with these levels only: 2, or 0,1
-    #[arg(long, value_name = "QOS", value_delimiter = ',', value_parser = parse_qos,
-        help_heading = "What to run")]
-    qos: Vec<QoS>,
+    #[command(flatten, next_help_heading = "What to run")]
+    study: StudyOptions,
     /// Add no more seeds to a cell when its 95 % intervals are this narrow, such as 1%
     #[arg(long, value_name = "PERCENT", value_parser = parse_precision, help_heading = "What to run")]
     precision: Option<Precision>,
@@ -82,15 +68,6 @@ pub(super) struct SweepArguments {
     /// indexed job of Kubernetes that sets `JOB_COMPLETIONS` it is read from the environment
     #[arg(long, value_name = "N/OF", help_heading = "What to run")]
     shard: Option<Shard>,
-
-    #[command(flatten)]
-    running: RunOptions,
-    /// Simulate all of it again, whatever the folder holds
-    #[arg(long, help_heading = "How to run")]
-    fresh: bool,
-    /// Only tell how many trials, events, bytes of memory and seconds it would take
-    #[arg(long, help_heading = "How to run")]
-    estimate: bool,
 
     /// Where the results go [default: reports/SCENARIO/sweep]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
@@ -117,76 +94,41 @@ fn concat_help() -> String {
 /// # Errors
 /// If something cannot be read or written, or an axis is none.
 pub(super) fn execute(arguments: &SweepArguments) -> anyhow::Result<u8> {
-    let printing = &arguments.printing;
-    let Some(scenario) = load::load_one(&arguments.scenario, &arguments.set, printing.color) else {
-        return Ok(exit::USAGE);
-    };
-    let shard = arguments.shard()?;
-    let (axes, grid) = arguments.axes(&scenario)?;
-    let pool = arguments.running.pool()?;
-    let settings = [arguments.set.clone(), scenario.all_qos_settings()].concat();
-    let running = &arguments.running;
-    let Some(cells) =
-        study_setup::cell_scenarios(&scenario, &axes, grid, running, printing, &pool)?
+    let SweepArguments { study: options, printing, .. } = arguments;
+    let Some(scenario) = load::load_one(&options.scenario, &options.selection.set, printing.color)
     else {
         return Ok(exit::USAGE);
     };
-    let selection = arguments.selection();
-    let plan = StudyPlan::new(axes, cells, &selection)
-        .and_then(|plan| plan.with_limits(arguments.precision, shard));
-    let plan = match plan {
-        Ok(plan) => plan,
-        Err(error) => return Ok(study_setup::report_selection_error(&error)),
+    let shard = arguments.shard()?;
+    let axes = arguments.axes(&scenario)?;
+    let pool = options.trials.pool()?;
+    let limits = (arguments.precision, shard);
+    let plan = match options.plan(&scenario, axes, limits, printing.color, &pool)? {
+        Planned::Study(plan) => plan,
+        Planned::Exit(code) => return Ok(code),
     };
-    if arguments.estimate {
-        study_setup::print_estimate(&scenario, &plan, &pool)?;
-        return Ok(exit::HOLDS);
-    }
     let folder = arguments.folder(&scenario, shard);
     writable_folder(&folder)?;
     let path = folder.join(FILE_NAME);
-    let baseline = arguments
-        .baseline
-        .as_ref()
-        .map(|it| studies::open_baseline(it, Some(&path), EngineKind::Event));
-    let baseline = baseline.transpose()?;
-    let mut store =
-        if arguments.fresh { TrialStore::create(&path) } else { TrialStore::open(&path) }?;
-    store.write_manifest(&Manifest::new(&plan, settings, &selection, arguments.command()))?;
-    let (study, seconds) = study_setup::simulate_study(plan, printing, &pool, &mut store)
-        .with_context(|| {
-            format!("the sweep stopped; the same command goes on where `{}` ends", path.display())
-        })?;
-    // A shard has not all of what the timelines are chosen from.
-    let mut study = study;
-    if shard.is_none() {
-        studies::store_timelines(&mut study, &mut store)?;
-    }
-    store.finish()?;
-    let baseline = baseline.map(|mut earlier| compare(&study, &mut earlier)).transpose()?;
-    if let Some(shard) = shard {
-        print_stderr(&format!(
-            "   Shard {shard} is in {}: `qoslab merge` joins them",
-            folder.display()
-        ));
-    } else {
-        let command = arguments.command();
-        let report = StudyReport::new(&study, &command, arguments.drawing);
-        StudyReport { baseline: baseline.as_ref(), ..report }.write(&folder)?;
-        arguments.export(&study)?;
-    }
-    studies::print_tables(&study, printing, &arguments.running.flags())?;
-    if let Some(baseline) = &baseline {
-        let style = printing.layout().style;
-        StandardOutput::default().print(&format!("\n{}", comparison::text(baseline, style)))?;
-    }
-    let shown = if shard.is_some() { path } else { folder.join(PAGE_NAME) };
-    studies::print_summary(&study, Some(seconds), &shown);
+    let baseline = arguments.baseline.as_ref();
+    let baseline = baseline.map(|it| baseline::open(it, Some(&path), plan.engine())).transpose()?;
+    let run = StudyRun::of_cells(plan, &scenario, &options.selection.selection())
+        .with_command(arguments.command())
+        .with_storage(options.storage(path.clone()))
+        .with_baseline(baseline);
+    let overrides = options.trials.overrides();
+    let runner = Runner { overrides, ..Runner::new(&pool, interrupt::install_handler()) };
+    let mut progress = StudyProgress::new(printing);
+    let result = runner.sweep(run, &mut progress).map_err(|error| {
+        let stopped = format!("the sweep stopped; {}", study_setup::how_to_go_on(&path));
+        study_setup::run_error(error, stopped)
+    })?;
+    arguments.report(&result, &folder, shard, progress.seconds)?;
     if interrupt::flag().load(Ordering::SeqCst) {
         return Ok(exit::INTERRUPTED);
     }
     // Whether a need is met is what a sweep is to find out; a broken promise is a failure.
-    Ok(exit::worst_code(study.points().map(|(_, point)| point.verdict())))
+    Ok(exit::worst_code(result.study.points().map(|(_, point)| point.verdict())))
 }
 
 impl SweepArguments {
@@ -199,7 +141,7 @@ impl SweepArguments {
             let cells = study_setup::axis_combinations(&axes)?;
             (axes, cells)
         };
-        study_setup::refuse_set_axes(&axes, &self.set)?;
+        study_setup::refuse_set_axes(&axes, &self.study.selection.set)?;
         Ok((axes, cells))
     }
 
@@ -214,8 +156,35 @@ impl SweepArguments {
         Ok(if given.is_empty() { scenario.axes.clone() } else { given })
     }
 
-    fn selection(&self) -> Selection {
-        Selection { seeds: self.seeds, qos: self.qos.clone(), ..Selection::default() }
+    /// Writes the files of the sweep and prints its tables.
+    fn report(
+        &self,
+        result: &StudyResult,
+        folder: &Path,
+        shard: Option<Shard>,
+        seconds: f64,
+    ) -> anyhow::Result<()> {
+        let StudyResult { study, baseline } = result;
+        let printing = &self.printing;
+        if let Some(shard) = shard {
+            print_stderr(&format!(
+                "   Shard {shard} is in {}: `qoslab merge` joins them",
+                folder.display()
+            ));
+        } else {
+            let command = self.command();
+            let report = StudyReport::new(study, &command, self.drawing);
+            StudyReport { baseline: baseline.as_ref(), ..report }.write(folder)?;
+            self.export(study)?;
+        }
+        studies::print_tables(study, printing, &self.study.trials.flags())?;
+        if let Some(baseline) = baseline {
+            let style = printing.layout().style;
+            StandardOutput::default().print(&format!("\n{}", comparison::text(baseline, style)))?;
+        }
+        let shown = if shard.is_some() { FILE_NAME } else { PAGE_NAME };
+        studies::print_summary(study, Some(seconds), &folder.join(shown));
+        Ok(())
     }
 
     /// Which part is to run: as asked for, or as a scheduler's environment says.
@@ -247,14 +216,14 @@ impl SweepArguments {
     /// The command, without what is this machine's alone.
     fn command(&self) -> String {
         let mut command =
-            format!("qoslab sweep {}", commands::quote_argument(&self.scenario.display()));
+            format!("qoslab sweep {}", commands::quote_argument(&self.study.scenario.display()));
         let mut add = |option: &str, value: &dyn std::fmt::Display| {
             study_setup::push_option(&mut command, option, value);
         };
         self.points.iter().for_each(|path| add("points", &path.display()));
         self.vary.iter().for_each(|axis| add("vary", axis));
-        self.set.iter().for_each(|setting| add("set", setting));
-        command.push_str(&selection_flags(self.seeds, &self.qos));
+        self.study.selection.set.iter().for_each(|setting| add("set", setting));
+        command.push_str(&selection_flags(&self.study.selection.selection()));
         if let Some(precision) = self.precision {
             let percent = precision.share() * 100.0;
             command.extend([" --precision ", &percent.to_string(), "%"]);

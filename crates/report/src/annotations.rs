@@ -134,7 +134,7 @@ mod tests {
     use qoslab_sim::trial::Trial;
     use qoslab_study::fixtures::{broken_outcome, scenario};
     use qoslab_study::plan::{Selection, plan};
-    use qoslab_study::runner::Runner;
+    use qoslab_study::trial_runner::TrialRunner;
 
     fn violated_result(expect: &str, path: &str, name: &str) -> ScenarioResult {
         let mut scenario = scenario(expect);
@@ -142,7 +142,7 @@ mod tests {
         name.clone_into(&mut scenario.name);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         let plans = plan(vec![scenario], &Selection::default()).unwrap();
-        let gate = Runner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+        let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
         gate.run(plans, &|trial: &Trial| Ok(broken_outcome(trial)), &()).remove(0)
     }
 

@@ -12,15 +12,15 @@ use qoslab_sim::trial::Trial;
 use qoslab_study::fixtures::{self, broken_outcome, outcome, scenario};
 use qoslab_study::plan::{Selection, plan};
 use qoslab_study::result::ScenarioResult;
-use qoslab_study::runner::Runner;
 use qoslab_study::sweep::Study;
+use qoslab_study::trial_runner::TrialRunner;
 
 fn result(name: &str) -> ScenarioResult {
     let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let mut scenario = scenario("need = [\"qos2.latency.p99 <= 2s\", \"qos0.lost <= 5%\"]");
     scenario.name = name.to_owned();
     let plans = plan(vec![scenario], &Selection::default()).unwrap();
-    let gate = Runner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+    let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
     let judge = |trial: &Trial| {
         let breaks = trial.seed == 3 && trial.setup.publishers[0].qos == QoS::ExactlyOnce;
         Ok(if breaks { broken_outcome(trial) } else { outcome(trial) })

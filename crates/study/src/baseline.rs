@@ -1,16 +1,20 @@
 //! What is different from an earlier study of the same scenario.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
 
 use super::manifest::Manifest;
 use super::needs::{self, MetricValue};
 use super::result::{PointResult, ScenarioResult, TrialResult, TrialRow};
-use super::store::{StoreError, TrialKey, TrialStore};
+use super::store::{FILE_NAME, StoreError, TrialKey, TrialStore};
 use super::sweep::{Study, StudyCell};
 use crate::scenario::axis::{Axis, AxisValue};
 use crate::scenario::expect::{Metric, Statistic};
 use crate::scenario::{MODEL_VERSION, Scenario};
 use qoslab_guarantee::verdict::Outcome;
+use qoslab_sim::EngineKind;
 
 /// A study beside an earlier one, trial by trial.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,6 +52,66 @@ impl BaselineComparison {
             && self.added == 0
             && self.missing == 0
             && self.differences.is_empty()
+    }
+}
+
+/// Why nothing can be compared with a baseline.
+#[derive(Debug, Error)]
+pub enum BaselineError {
+    /// It is what the run itself would write.
+    #[error(
+        "the baseline `{}` is what this would write: copy its folder first, or use --out",
+        .0.display()
+    )]
+    IsOwnStore(PathBuf),
+    /// It cannot be read.
+    #[error("failed to read the baseline `{}`", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
+    /// Its trials ran on another engine.
+    #[error(
+        "the baseline `{}` is of the {} engine, and this run is on the {} engine: what differs \
+         would say nothing",
+        path.display(),
+        baseline.name(),
+        current.name()
+    )]
+    OtherEngine {
+        /// Which file.
+        path: PathBuf,
+        /// Its engine.
+        baseline: EngineKind,
+        /// This run's.
+        current: EngineKind,
+    },
+}
+
+/// The store of an earlier study on this engine, in its folder, or the store's own path; `own` is
+/// the store that will be written.
+///
+/// # Errors
+/// If it cannot be read, is of another engine, or is the one that will be written.
+pub fn open(
+    path: &Path,
+    own: Option<&Path>,
+    engine: EngineKind,
+) -> Result<TrialStore, BaselineError> {
+    let path = if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() };
+    if own.is_some_and(|own| same_file::is_same_file(own, &path).unwrap_or(false)) {
+        return Err(BaselineError::IsOwnStore(path));
+    }
+    let unreadable = |source| BaselineError::Unreadable { path: path.clone(), source };
+    let mut store = TrialStore::read_any_model(&path).map_err(unreadable)?;
+    let manifest = store.manifest().map_err(unreadable)?;
+    match manifest.map(|manifest| manifest.engine) {
+        Some(baseline) if baseline != engine => {
+            Err(BaselineError::OtherEngine { path, baseline, current: engine })
+        }
+        _ => Ok(store),
     }
 }
 

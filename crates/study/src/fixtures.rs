@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 
 use super::judge_trial::judge_trial;
 use super::plan::{Selection, plan};
-use super::runner::Runner;
 use super::sweep::{Study, StudyCell};
+use super::trial_runner::TrialRunner;
 use crate::scenario::Scenario;
 use crate::scenario::axis::{Axis, AxisValue, Unit};
 use qoslab_core::base::ending::Ending;
@@ -155,7 +155,7 @@ fn run_cell(scenario: Scenario, values: Vec<AxisValue>) -> StudyCell {
         rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread can be started");
     let plans = plan(vec![scenario], &Selection::default());
     let plans = plans.expect("all trials are selected");
-    let gate = Runner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
+    let gate = TrialRunner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
     let judge = |trial: &Trial| judge_trial(&EventEngine, trial, &AtomicBool::new(false));
     StudyCell { values, result: gate.run(plans, &judge, &()).remove(0) }
 }

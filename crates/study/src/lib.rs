@@ -1,4 +1,7 @@
-//! Many trials: which ones, run in parallel, folded in a fixed order, judged together.
+//! Many trials: which ones, run in parallel, accumulated in a fixed order, judged together.
+//!
+//! [`runner`] is where to start: it does what the commands do, and its page shows how in a dozen
+//! lines.
 
 pub mod baseline;
 mod cell_accumulator;
@@ -14,6 +17,7 @@ pub mod precision;
 mod quantiles;
 pub mod recording;
 pub mod result;
+mod run_output;
 pub mod runner;
 pub mod scenario;
 pub mod shard;
@@ -24,6 +28,7 @@ pub mod sweep;
 pub mod theory;
 pub mod timeline;
 pub mod trial_facts;
+pub mod trial_runner;
 pub mod unused_entries;
 mod verdicts;
 

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use super::judge_trial::judge_trial;
 use super::plan::{Selection, plan};
 use super::result::{PointResult, ScenarioResult};
-use super::runner::Runner;
+use super::trial_runner::TrialRunner;
 use crate::needs::{MetricValue, measure_metric};
 use crate::scenario::Scenario;
 use crate::scenario::expect::Metric;
@@ -42,7 +42,7 @@ fn run(client: &str, link: &str) -> ScenarioResult {
     let scenario = Scenario::parse("energy.toml", &text).unwrap_or_else(|e| panic!("{e}"));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let plans = plan(vec![scenario], &Selection::default()).unwrap();
-    let gate = Runner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
+    let gate = TrialRunner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
     let judge = |trial: &Trial| judge_trial(&EventEngine, trial, &AtomicBool::new(false));
     gate.run(plans, &judge, &()).remove(0)
 }

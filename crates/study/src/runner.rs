@@ -1,290 +1,331 @@
-//! The gate: every trial of every plan, in parallel, judged in a fixed order.
+//! Runner of whole studies: all that `qoslab run`, `sweep` and `choose` do between the arguments
+//! and the output.
 //!
-//! Trials run in batches. A batch is collected in the order of its trials and folded before the
-//! next one starts, so the result is the same for any number of jobs, and only a batch of
-//! outcomes is in memory at a time.
+//! A study goes one way: its trials are simulated or taken from a store, judged, shrunk where they
+//! failed, and compared with a baseline; a [`RunOutput`] hears of each step. What `qoslab run`
+//! does to a file, on all processors and without a report, is this:
+//!
+//! ```
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use qoslab_study::plan::{Selection, plan};
+//! use qoslab_study::result::Verdict;
+//! use qoslab_study::runner::{
+//!     OutputError, RunOptions, RunOutput, Runner, StudyResult, StudyRun, thread_pool,
+//! };
+//! use qoslab_study::scenario::Scenario;
+//!
+//! /// Prints a line for each scenario.
+//! struct Lines;
+//!
+//! impl RunOutput for Lines {
+//!     fn study_done(&mut self, result: &StudyResult) -> Result<(), OutputError> {
+//!         let scenario = &result.study.cells[0].result;
+//!         println!("{}: {:?}", scenario.scenario.name, scenario.verdict);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let text = include_str!("../../../scenarios/lossy-uplink.toml");
+//! # let load = |path| Scenario::parse(path, text).map_err(|errors| errors.to_string());
+//! # let _ = Scenario::load;
+//! let scenario = load("lossy-uplink.toml")?; // or Scenario::load
+//! let (pool, interrupt) = (thread_pool(None)?, AtomicBool::new(false));
+//! let runner = Runner::new(&pool, &interrupt);
+//! let selection = Selection::default();
+//! let plans = plan(vec![scenario], &selection)?.into_iter();
+//! let runs = plans.map(|plan| StudyRun::of_scenario(plan, &selection)).collect();
+//! let results = runner.run(runs, RunOptions::default(), &mut Lines)?;
+//! assert_eq!(results[0].study.verdict(), Verdict::Holds);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! And this is `qoslab sweep lossy-uplink.toml --vary link.sensor.loss=0%..30%:10% --seeds 5`,
+//! with a store from which it goes on if it is stopped:
+//!
+//! ```
+//! # use std::sync::atomic::AtomicBool;
+//! # use qoslab_study::runner::{Runner, thread_pool};
+//! use qoslab_study::plan::{Seeds, Selection};
+//! use qoslab_study::runner::{Storage, StudyRun};
+//! use qoslab_study::scenario::{Scenario, axis::Axis, grid};
+//! use qoslab_study::sweep::{StudyPlan, cell_scenarios};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let text = include_str!("../../../scenarios/lossy-uplink.toml");
+//! # let scenario = Scenario::parse("lossy-uplink.toml", text).map_err(|it| it.to_string())?;
+//! # let folder = tempfile::tempdir()?;
+//! # let (pool, interrupt) = (thread_pool(None)?, AtomicBool::new(false));
+//! # let runner = Runner::new(&pool, &interrupt);
+//! let axes = vec![Axis::parse("link.sensor.loss=0%..30%:10%").map_err(|it| it.message)?];
+//! let values = grid(&axes).map_err(|problem| problem.message)?;
+//! let cells: Result<Vec<_>, _> = cell_scenarios(&scenario, &axes, values).collect();
+//! let selection = Selection { seeds: Some(Seeds::Count(5)), ..Selection::default() };
+//! let plan = StudyPlan::new(axes, cells.map_err(|errors| errors.to_string())?, &selection)?;
+//! let store = Storage::Resume(folder.path().join("trials.store"));
+//! let run = StudyRun::of_cells(plan, &scenario, &selection).with_storage(store);
+//! let study = runner.sweep(run, &mut ())?.study;
+//! for (cell, point) in study.points() {
+//!     println!("loss {}, {}: {} trials", cell.values[0].text, point.label, point.trials.len());
+//! }
+//! # assert_eq!(study.cells.len(), 4);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Trials of something that is not a scenario's own engine run on a
+//! [`TrialRunner`](super::trial_runner::TrialRunner), with a judge of one's own.
 
-use std::convert::Infallible;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rayon::ThreadPool;
-use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
-use super::cell_accumulator::CellAccumulator;
-use super::judge_trial::JudgeError;
-use super::plan::{Plan, PlannedTrial};
-use super::result::{ScenarioResult, TrialResult, Verdict};
+use super::baseline::compare;
+use super::judge_trial::judge_trial;
+use super::minimal_failures;
+use super::result::{ScenarioResult, Verdict};
 use super::store::{StoreError, TrialKey, TrialStore};
-use super::sweep::{Study, StudyPlan, TrialTimeline};
-use qoslab_core::base::ending::Ending;
-use qoslab_guarantee::verdict::Outcome;
-use qoslab_sim::sut_error::panic_message;
+use super::sweep::{Study, StudyPlan};
+use super::timeline::record_timelines;
+use super::trial_runner::TrialRunner;
+use super::unused_entries::unused_schedule_entries;
 use qoslab_sim::trial::Trial;
 
-/// Trials of a batch for each job: enough that no job waits long for the last one.
-const BATCH_PER_JOB: usize = 16;
+mod choice;
+mod error;
+mod overrides;
+mod stored;
+mod study_run;
 
-/// How the gate is run.
+pub use super::run_output::{OutputError, RunOutput, RunSize, ShrinkSize, StudyResult};
+pub use choice::ChoiceResult;
+pub use error::RunError;
+pub use overrides::TrialOverrides;
+pub use study_run::{Storage, StudyRun};
+
+/// Runner of studies.
 #[derive(Clone, Copy, Debug)]
 pub struct Runner<'a> {
-    /// The threads to run on.
+    /// The threads that trials run on: see [`thread_pool`].
     pub pool: &'a ThreadPool,
-    /// Whether to start the next scenario after one that failed. A scenario that began is always
-    /// finished, so that its table is whole and the same for any number of jobs.
-    pub fail_fast: bool,
-    /// Set by the user's Ctrl-C: what is finished is kept, nothing more is started.
+    /// Set by another thread to stop: what is finished is kept, nothing more is started.
     pub interrupt: &'a AtomicBool,
+    /// What goes over the scenarios' own choices.
+    pub overrides: TrialOverrides,
 }
 
-/// Told how the gate gets on.
-pub trait ProgressListener: Sync {
-    /// A trial is finished, in any order; or taken `from_store` without running it.
-    fn trial_done(&self, from_store: bool);
-    /// So many trials need not run: their cell is known as precisely as was asked for.
-    fn trials_skipped(&self, _count: usize) {}
-    /// A scenario is judged.
-    fn scenario_done(&self, result: &ScenarioResult);
+/// Options of [`Runner::run`]. The default is what `qoslab run` does unless told otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Whether a scenario that failed is the last one.
+    pub fail_fast: bool,
+    /// Whether the first failure of each kind is shrunk.
+    pub shrink: bool,
+    /// Whether a scenario that proves nothing counts as one that holds.
+    pub allow_inconclusive: bool,
 }
 
-impl ProgressListener for () {
-    fn trial_done(&self, _: bool) {}
-    fn scenario_done(&self, _: &ScenarioResult) {}
-}
-
-/// Where outcomes are kept from one run to the next.
-pub trait OutcomeCache {
-    /// Why it cannot be used.
-    type Error;
-
-    /// What a trial said before; `None` if it is to run.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    fn fetch(&mut self, key: TrialKey) -> Result<Option<Outcome>, Self::Error>;
-
-    /// Keeps what trials said.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    fn insert(&mut self, outcomes: &[(TrialKey, &Outcome)]) -> Result<(), Self::Error>;
-}
-
-/// Keeps nothing.
-impl OutcomeCache for () {
-    type Error = Infallible;
-
-    fn fetch(&mut self, _: TrialKey) -> Result<Option<Outcome>, Infallible> {
-        Ok(None)
-    }
-
-    fn insert(&mut self, _: &[(TrialKey, &Outcome)]) -> Result<(), Infallible> {
-        Ok(())
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self { fail_fast: true, shrink: true, allow_inconclusive: false }
     }
 }
 
-impl OutcomeCache for TrialStore {
-    type Error = StoreError;
-
-    fn fetch(&mut self, key: TrialKey) -> Result<Option<Outcome>, StoreError> {
-        self.outcome(key)
-    }
-
-    fn insert(&mut self, outcomes: &[(TrialKey, &Outcome)]) -> Result<(), StoreError> {
-        self.append_outcomes(outcomes)
-    }
-}
-
-impl Runner<'_> {
-    /// Runs the plans with `judge`, which runs one trial to its outcome. A panic in it is caught
-    /// and becomes a finding of its own.
-    pub fn run<J, S>(&self, plans: Vec<Plan>, judge: &J, listener: &S) -> Vec<ScenarioResult>
-    where
-        J: Fn(&Trial) -> Result<Outcome, JudgeError> + Sync,
-        S: ProgressListener,
-    {
-        let mut results: Vec<ScenarioResult> = Vec::with_capacity(plans.len());
-        for plan in plans {
-            if self.stops_after(results.last().map(|last| last.verdict)) {
-                break;
-            }
-            let Ok(study) = self.run_study(StudyPlan::from_plan(plan), &mut (), judge, listener);
-            for cell in study.cells {
-                listener.scenario_done(&cell.result);
-                results.push(cell.result);
-            }
-        }
-        results
-    }
-
-    /// Whether nothing more is to start after a scenario that stands so.
+impl RunOptions {
+    /// How a verdict counts under these options.
     #[must_use]
-    pub fn stops_after(&self, last: Option<Verdict>) -> bool {
-        let failed = last.is_some_and(|verdict| verdict != Verdict::Holds);
-        self.is_interrupted() || (failed && self.fail_fast)
+    pub const fn effective_verdict(self, verdict: Verdict) -> Verdict {
+        match verdict {
+            Verdict::Inconclusive if self.allow_inconclusive => Verdict::Holds,
+            _ => verdict,
+        }
+    }
+}
+
+/// Threads for trials: that many, or as many as there are processors.
+///
+/// # Errors
+/// If they cannot be started.
+pub fn thread_pool(jobs: Option<u16>) -> Result<ThreadPool, ThreadPoolBuildError> {
+    // Zero leaves the number to rayon: one a processor.
+    ThreadPoolBuilder::new().num_threads(jobs.map_or(0, usize::from)).build()
+}
+
+impl<'a> Runner<'a> {
+    /// A runner on these threads that stops when `interrupt` is set.
+    #[must_use]
+    pub fn new(pool: &'a ThreadPool, interrupt: &'a AtomicBool) -> Self {
+        Self { pool, interrupt, overrides: TrialOverrides::default() }
     }
 
-    /// Runs the trials of a study that the shelf does not have, and puts them there. As with
-    /// [`Runner::run`], the result is the same for any number of jobs, and whatever the shelf has.
+    /// Runs studies one after the other until one fails: what `qoslab run` does, each of whose
+    /// scenarios is a study of one cell. Those that did not start have no result. Timelines are
+    /// for the output alone, and are not kept.
     ///
     /// # Errors
-    /// If the shelf cannot be used.
-    pub fn run_study<J, S, K>(
+    /// If a store or the output fails.
+    pub fn run<O: RunOutput>(
         &self,
-        plan: StudyPlan,
-        cache: &mut K,
-        judge: &J,
-        listener: &S,
-    ) -> Result<Study, K::Error>
-    where
-        J: Fn(&Trial) -> Result<Outcome, JudgeError> + Sync,
-        S: ProgressListener,
-        K: OutcomeCache,
-    {
-        let judge = |trial: &Trial| {
-            let judged = self.judge_catching_panics(trial, judge);
-            listener.trial_done(false);
-            judged
-        };
-        self.accumulate_study(plan, cache, &judge, &|| listener.trial_done(true), &|spared| {
-            listener.trials_skipped(spared);
-        })
-    }
-
-    /// The study as far as the store has it, timelines included, without running anything.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn load_study(&self, plan: StudyPlan, store: &mut TrialStore) -> Result<Study, StoreError> {
-        let never = |_: &Trial| TrialResult::Interrupted;
-        let mut study = self.accumulate_study(plan, store, &never, &|| {}, &|_| {})?;
-        for (cell, found) in study.cells.iter().enumerate() {
-            for point in &found.result.points {
-                for row in &point.trials {
-                    let ScenarioResult { scenario, engine, .. } = &found.result;
-                    let key = TrialKey::new(*engine, &scenario.points[point.index], row.seed);
-                    let Some((qos, timeline)) = store.timeline(key)? else { continue };
-                    let (point, trial) = (point.label.clone(), row.name.clone());
-                    let seed = row.seed;
-                    study.timelines.push(TrialTimeline { cell, qos, point, trial, seed, timeline });
-                }
-            }
-        }
-        Ok(study)
-    }
-
-    fn accumulate_study<K: OutcomeCache>(
-        &self,
-        plan: StudyPlan,
-        cache: &mut K,
-        judge: &(impl Fn(&Trial) -> TrialResult + Sync),
-        on_cached: &impl Fn(),
-        on_skipped: &impl Fn(usize),
-    ) -> Result<Study, K::Error> {
-        let trials = plan.trials();
-        let precision = plan.precision();
-        let StudyPlan { axes, cells, .. } = plan;
-        let mut accumulators: Vec<CellAccumulator> =
-            cells.into_iter().map(CellAccumulator::new).collect();
-        let mut planned = vec![0; accumulators.len()];
-        if let Some(precision) = precision {
-            for (nth, planned) in planned.iter_mut().enumerate() {
-                for block in accumulators[nth].seed_blocks() {
-                    // After an interruption nobody knows whether more seeds are needed.
-                    let is_whole = accumulators[nth].finished() == *planned;
-                    if !is_whole
-                        || (*planned > 0 && precision.is_reached(&accumulators[nth].points))
-                    {
-                        break;
-                    }
-                    *planned += block.len();
-                    let block: Vec<_> = block.into_iter().map(|it| (nth, it)).collect();
-                    self.run_batches(&block, &mut accumulators, cache, judge, on_cached)?;
-                }
-                on_skipped(accumulators[nth].plan.trials.len() - *planned);
-            }
-        } else {
-            for (cell, _) in &trials {
-                planned[*cell] += 1;
-            }
-            self.run_batches(&trials, &mut accumulators, cache, judge, on_cached)?;
-        }
-        let cells = accumulators.into_iter().zip(planned);
-        let cells = cells.map(|(folding, planned)| folding.into_cell(planned, precision.is_none()));
-        Ok(Study { axes, cells: cells.collect(), timelines: Vec::new() })
-    }
-
-    fn run_batches<K: OutcomeCache>(
-        &self,
-        trials: &[(usize, PlannedTrial)],
-        accumulators: &mut [CellAccumulator],
-        cache: &mut K,
-        judge: &(impl Fn(&Trial) -> TrialResult + Sync),
-        on_cached: &impl Fn(),
-    ) -> Result<(), K::Error> {
-        for batch in trials.chunks(self.pool.current_num_threads() * BATCH_PER_JOB) {
-            if self.is_interrupted() {
+        runs: Vec<StudyRun>,
+        options: RunOptions,
+        output: &mut O,
+    ) -> Result<Vec<StudyResult>, RunError> {
+        output.started(self.size(&runs.iter().map(|run| &run.plan).collect::<Vec<_>>()));
+        let trials = self.trial_runner(options.fail_fast);
+        let mut results: Vec<StudyResult> = Vec::with_capacity(runs.len());
+        for run in runs {
+            let last = results.last().map(|last| options.effective_verdict(last.study.verdict()));
+            if trials.stops_after(last) {
                 break;
             }
-            let mut cached = Vec::with_capacity(batch.len());
-            for (cell, selected) in batch {
-                let (key, limit) = accumulators[*cell].key(*selected);
-                // Beyond the limit it would not have come to its end.
-                cached.push(cache.fetch(key)?.filter(|outcome| outcome.events <= limit));
-                if cached.last().is_some_and(Option::is_some) {
-                    on_cached();
-                }
+            let mut result = self.run_study(run, options.shrink, output)?;
+            output.study_done(&result)?;
+            result.study.timelines.clear();
+            results.push(result);
+        }
+        output.trials_done();
+        Ok(results)
+    }
+
+    fn run_study<O: RunOutput>(
+        &self,
+        mut run: StudyRun,
+        shrink: bool,
+        output: &mut O,
+    ) -> Result<StudyResult, RunError> {
+        self.overrides.apply_to_plan(&mut run.plan);
+        for (_, plan) in &run.plan.cells {
+            let Some(first) = plan.trials.first() else { continue };
+            let trial = plan.trial(*first);
+            let entries = unused_schedule_entries(&plan.engine, &trial, self.interrupt);
+            if !entries.is_empty() {
+                output.unused_entries(&entries);
             }
-            let is_new: Vec<bool> = cached.iter().map(Option::is_none).collect();
-            let plans: &[CellAccumulator] = accumulators;
-            let judged: Vec<(String, TrialResult)> = self.pool.install(|| {
-                let trials = batch.par_iter().zip(cached).with_max_len(1);
-                trials
-                    .map(|((cell, selected), shelved)| {
-                        let trial = plans[*cell].plan.trial(*selected);
-                        let judged = match shelved {
-                            Some(outcome) => TrialResult::Finished(Box::new(outcome)),
-                            None => judge(&trial),
-                        };
-                        (trial.name, judged)
-                    })
-                    .collect()
-            });
-            let finished = batch.iter().zip(&judged).zip(is_new).filter(|(_, is_new)| *is_new);
-            let new: Vec<(TrialKey, &Outcome)> = finished
-                .filter_map(|(((cell, selected), (_, judged)), _)| match judged {
-                    TrialResult::Finished(outcome) if outcome.ending != Ending::EventLimit => {
-                        Some((accumulators[*cell].key(*selected).0, &**outcome))
-                    }
-                    _ => None,
-                })
-                .collect();
-            cache.insert(&new)?;
-            for ((cell, selected), (name, judged)) in batch.iter().zip(judged) {
-                accumulators[*cell].add(*selected, name, judged);
+        }
+        let mut store = run.open_store()?;
+        let mut study = self.simulate(run.plan, &mut store, output).map_err(RunError::Stopped)?;
+        if let Some(mut store) = store {
+            self.record_timelines(&mut study, &mut store)?;
+            store.finish()?;
+        }
+        if shrink {
+            for cell in &mut study.cells {
+                self.shrink_failures(&mut cell.result, output)?;
             }
+        }
+        let baseline = run.baseline.map(|mut store| compare(&study, &mut store)).transpose()?;
+        Ok(StudyResult { study, baseline })
+    }
+
+    /// Runs what the store does not have of a study over parameters: what `qoslab sweep` does.
+    /// Failures stay as large as they are.
+    ///
+    /// # Errors
+    /// If a store or the output fails.
+    pub fn sweep<O: RunOutput>(
+        &self,
+        run: StudyRun,
+        output: &mut O,
+    ) -> Result<StudyResult, RunError> {
+        let mut store = run.open_store()?;
+        // A shard has not all of what the timelines are chosen from.
+        let is_whole = run.plan.shard().is_none();
+        let mut study = self.simulate_study(run.plan, &mut store, output)?;
+        if let Some(mut store) = store {
+            if is_whole {
+                self.record_timelines(&mut study, &mut store)?;
+            }
+            store.finish()?;
+        }
+        let baseline = run.baseline.map(|mut store| compare(&study, &mut store)).transpose()?;
+        let result = StudyResult { study, baseline };
+        output.study_done(&result)?;
+        Ok(result)
+    }
+
+    /// Shrinks the first failure of each kind, and hands the output what each comes to.
+    ///
+    /// # Errors
+    /// If the output fails.
+    pub fn shrink_failures<O: RunOutput>(
+        &self,
+        result: &mut ScenarioResult,
+        output: &mut O,
+    ) -> Result<(), RunError> {
+        let failures = minimal_failures::shrinkable_count(result);
+        let too_large = minimal_failures::too_large_count(result);
+        output.shrinking(&result.scenario, ShrinkSize { failures, too_large })?;
+        if failures == 0 {
+            return Ok(());
+        }
+        let engine = result.engine;
+        minimal_failures::shrink_failures(&engine, result, self.pool, self.interrupt);
+        let ScenarioResult { scenario, points, .. } = result;
+        for failure in points.iter_mut().flat_map(|point| &mut point.failures) {
+            output.failure_minimised(scenario, engine, failure)?;
         }
         Ok(())
     }
 
-    fn judge_catching_panics<J>(&self, trial: &Trial, judge: &J) -> TrialResult
-    where
-        J: Fn(&Trial) -> Result<Outcome, JudgeError> + Sync,
-    {
+    /// Runs one study from its start to the end of its trials, and tells the output so.
+    fn simulate_study<O: RunOutput>(
+        &self,
+        mut plan: StudyPlan,
+        store: &mut Option<TrialStore>,
+        output: &mut O,
+    ) -> Result<Study, RunError> {
+        self.overrides.apply_to_plan(&mut plan);
+        output.started(self.size(&[&plan]));
+        let study = self.simulate(plan, store, output);
+        output.trials_done();
+        study.map_err(RunError::Stopped)
+    }
+
+    /// Runs what the store does not have of a study.
+    fn simulate<O: RunOutput>(
+        &self,
+        plan: StudyPlan,
+        store: &mut Option<TrialStore>,
+        output: &O,
+    ) -> Result<Study, StoreError> {
+        let engine = plan.engine();
+        let judge = |trial: &Trial| judge_trial(&engine, trial, self.interrupt);
+        self.trial_runner(false).run_study(plan, store, &judge, output)
+    }
+
+    /// Runs the few trials that are shown over time once more, and keeps how they went.
+    fn record_timelines(&self, study: &mut Study, store: &mut TrialStore) -> Result<(), RunError> {
+        // Of what was interrupted nobody knows how it goes on.
         if self.is_interrupted() {
-            return TrialResult::Interrupted;
+            return Ok(());
         }
-        match catch_unwind(AssertUnwindSafe(|| judge(trial))) {
-            Ok(Ok(outcome)) if outcome.ending == Ending::Interrupted => TrialResult::Interrupted,
-            Ok(Ok(outcome)) => TrialResult::Finished(Box::new(outcome)),
-            Ok(Err(JudgeError::NotDeterministic { first, second })) => {
-                TrialResult::NotDeterministic(first, second)
-            }
-            Err(payload) => TrialResult::Panicked(panic_message(payload.as_ref())),
+        let engine = study.engine();
+        study.timelines = record_timelines(&engine, study, self.interrupt);
+        for recorded in &study.timelines {
+            let points = &study.cells[recorded.cell].result.scenario.points;
+            let point = points.iter().find(|point| point.label() == recorded.point);
+            let point = point.expect("a timeline is of a point of its cell's scenario");
+            let key = TrialKey::new(engine, point, recorded.seed);
+            store.append_timeline(key, recorded.qos, &recorded.timeline)?;
         }
+        Ok(())
+    }
+
+    fn size(&self, plans: &[&StudyPlan]) -> RunSize {
+        RunSize {
+            trials: plans.iter().map(|plan| plan.trials().len()).sum(),
+            cells: plans.iter().map(|plan| plan.cells.len()).sum(),
+            jobs: self.pool.current_num_threads(),
+        }
+    }
+
+    const fn trial_runner(&self, fail_fast: bool) -> TrialRunner<'a> {
+        TrialRunner { pool: self.pool, fail_fast, interrupt: self.interrupt }
     }
 
     fn is_interrupted(&self) -> bool {
-        self.interrupt.load(Ordering::Relaxed)
+        self.interrupt.load(Ordering::SeqCst)
     }
 }

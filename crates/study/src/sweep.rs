@@ -8,9 +8,31 @@ use qoslab_sim::EngineKind;
 
 use super::plan::{MAX_TRIALS, Plan, PlannedTrial, Selection, SelectionError, plan_each};
 use super::precision::Precision;
-use super::result::{PointResult, ScenarioResult};
+use super::result::{PointResult, ScenarioResult, Verdict};
 use super::shard::Shard;
 use crate::scenario::Scenario;
+use crate::scenario::diagnostic::Diagnostics;
+
+/// A cell's values and its scenario.
+pub type CellScenario = (Vec<AxisValue>, Scenario);
+
+/// Each cell of a scenario, which publishes at all levels: the scenario with one combination of
+/// the axes' values set.
+///
+/// # Errors
+/// In each item, what is wrong with the scenario at these values.
+pub fn cell_scenarios(
+    scenario: &Scenario,
+    axes: &[Axis],
+    values: Vec<Vec<AxisValue>>,
+) -> impl Iterator<Item = Result<CellScenario, Diagnostics>> {
+    let all_levels = scenario.all_qos_settings();
+    values.into_iter().map(move |values| {
+        let mut settings = all_levels.clone();
+        settings.extend(axes.iter().zip(&values).map(|(axis, value)| axis.setting(value)));
+        Ok((values, scenario.with_settings(&settings)?))
+    })
+}
 
 /// All that was found of one scenario.
 #[derive(Clone, Debug)]
@@ -69,7 +91,7 @@ impl StudyPlan {
     /// If no trial is left, if there are too many, or if the name of a trial fits none or several.
     pub fn new(
         axes: Vec<Axis>,
-        cells: Vec<(Vec<AxisValue>, Scenario)>,
+        cells: Vec<CellScenario>,
         selection: &Selection,
     ) -> Result<Self, SelectionError> {
         let (values, scenarios): (Vec<_>, Vec<_>) = cells.into_iter().unzip();
@@ -108,6 +130,12 @@ impl StudyPlan {
         Ok(Self { precision, shard, ..self })
     }
 
+    /// What runs its trials; the same for all cells.
+    #[must_use]
+    pub fn engine(&self) -> EngineKind {
+        self.cells.first().map(|(_, plan)| plan.engine).unwrap_or_default()
+    }
+
     /// How narrow the intervals shall be; `None` to run all seeds.
     #[must_use]
     pub const fn precision(&self) -> Option<Precision> {
@@ -136,6 +164,12 @@ impl Study {
     #[must_use]
     pub fn engine(&self) -> EngineKind {
         self.cells.first().map(|cell| cell.result.engine).unwrap_or_default()
+    }
+
+    /// How its cells stand: as the worst of them does.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.cells.iter().map(|cell| cell.result.verdict).max().unwrap_or_default()
     }
 
     /// A plain run: one cell without axes.

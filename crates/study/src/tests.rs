@@ -10,7 +10,7 @@ use super::judge_trial::JudgeError;
 use super::needs;
 use super::plan::{Seeds, Selection, SelectionError, plan};
 use super::result::{FailureCause, ScenarioResult, Verdict};
-use super::runner::Runner;
+use super::trial_runner::TrialRunner;
 use crate::scenario::expect::Metric;
 use qoslab_core::base::ending::Ending;
 use qoslab_core::base::qos::QoS;
@@ -29,7 +29,7 @@ fn run(
     let pool = ThreadPoolBuilder::new().num_threads(jobs).build().unwrap();
     let scenarios = expect.iter().map(|expect| scenario(expect)).collect();
     let plans = plan(scenarios, &Selection::default()).unwrap();
-    let gate = Runner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+    let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
     gate.run(plans, &judge, &())
 }
 
@@ -102,7 +102,7 @@ fn an_interruption_keeps_what_is_finished() {
     let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let plans = plan(vec![scenario("")], &Selection::default()).unwrap();
     let (interrupt, done) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let gate = Runner { pool: &pool, fail_fast: true, interrupt: &interrupt };
+    let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &interrupt };
     let judge = |trial: &Trial| {
         interrupt.store(done.fetch_add(1, Ordering::SeqCst) >= 2, Ordering::SeqCst);
         Ok(outcome(trial))
@@ -175,7 +175,7 @@ fn a_narrowed_run_judges_promises_and_not_what_only_the_whole_can_show() {
     let narrowed = |selection: Selection, judge: fn(&Trial) -> JudgeResult| {
         let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         let plans = plan(vec![scenario(expect)], &selection).unwrap();
-        let gate = Runner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+        let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
         gate.run(plans, &judge, &()).pop().unwrap().verdict
     };
     let trial = scenario(expect).points[1].trial(3).name;

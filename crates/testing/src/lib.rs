@@ -73,9 +73,9 @@ use qoslab_core::network::settings::Transport;
 use qoslab_sim::trial::{Setup, Trial};
 use qoslab_sim::turmoil;
 use qoslab_study::plan::{Plan, Seeds, Selection, plan};
-use qoslab_study::runner::Runner;
 use qoslab_study::scenario::Scenario;
 use qoslab_study::scenario::axis::Setting;
+use qoslab_study::trial_runner::TrialRunner;
 
 pub use self::harness_report::HarnessReport;
 pub use qoslab_core::base::qos::QoS;
@@ -197,7 +197,7 @@ impl Harness {
         }
         let pool = ThreadPoolBuilder::new().build().expect("threads can be started");
         let interrupt = AtomicBool::new(false);
-        let gate = Runner { pool: &pool, fail_fast: false, interrupt: &interrupt };
+        let gate = TrialRunner { pool: &pool, fail_fast: false, interrupt: &interrupt };
         let notes: Mutex<BTreeMap<String, SutNotes>> = Mutex::default();
         let judge = |trial: &Trial| {
             let (judged, noted) = judge_sut_trial(&self.factories, trial, self.hang_timeout);

@@ -9,8 +9,8 @@ use qoslab_sim::trial::Trial;
 use qoslab_study::choose::Objective;
 use qoslab_study::fixtures::{broken_outcome, scenario, study};
 use qoslab_study::plan::{Selection, plan};
-use qoslab_study::runner::Runner;
 use qoslab_study::scenario::Scenario;
+use qoslab_study::trial_runner::TrialRunner;
 
 const HOSTILE: &str =
     "<script>alert(1)</script> \" onload=x ::error::y %0A =1+1 \x1b]0;z\x07 \u{202e}desrever";
@@ -28,7 +28,7 @@ fn violated_study(change: impl Fn(&mut Scenario)) -> Study {
     change(&mut scenario);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let plans = plan(vec![scenario], &Selection::default()).unwrap();
-    let gate = Runner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+    let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
     let result = gate.run(plans, &|trial: &Trial| Ok(broken_outcome(trial)), &()).remove(0);
     let cells = vec![StudyCell { values: Vec::new(), result }];
     Study { axes: Vec::new(), cells, timelines: Vec::new() }

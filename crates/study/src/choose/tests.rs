@@ -6,9 +6,9 @@ use super::*;
 use crate::fixtures::{broken_outcome, outcome, scenario, study_of};
 use crate::judge_trial::judge_trial;
 use crate::plan::Selection;
-use crate::runner::Runner;
 use crate::scenario::Scenario;
 use crate::sweep::StudyPlan;
+use crate::trial_runner::TrialRunner;
 use qoslab_core::base::qos::QoS;
 use qoslab_guarantee::verdict::Outcome;
 use qoslab_sim::EventEngine;
@@ -41,7 +41,7 @@ fn criteria(needs: &[&str]) -> ChoiceCriteria {
 
 fn run(plan: StudyPlan, judge: impl Fn(&Trial) -> Outcome + Sync) -> Study {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    let gate = Runner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
+    let gate = TrialRunner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
     let Ok(study) = gate.run_study(plan, &mut (), &|trial: &Trial| Ok(judge(trial)), &());
     study
 }

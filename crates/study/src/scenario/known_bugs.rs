@@ -20,6 +20,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use toml::value::Datetime;
 
+use super::Scenario;
 use super::check;
 use super::diagnostic::Diagnostics;
 use super::expect::{BreakTarget, KnownBreak};
@@ -96,6 +97,28 @@ pub fn parse(path: &str, text: &str) -> Result<Vec<KnownBug>, Diagnostics> {
         all.iter().filter_map(|table| read_known_bug(table, &mut errors)).collect();
     let errors = errors.sorted();
     if errors.errors.is_empty() { Ok(known) } else { Err(errors) }
+}
+
+/// What a list of known bugs says of some scenarios and a day, but for what counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnusedBugs {
+    /// Those that have expired, in the order of the list.
+    pub expired: Vec<KnownBug>,
+    /// How many are of other scenarios.
+    pub elsewhere: u64,
+}
+
+/// Adds to each scenario the breaks that are known on this day; gives what is left.
+pub fn apply(list: Vec<KnownBug>, today: Day, scenarios: &mut [Scenario]) -> UnusedBugs {
+    let mut unused = UnusedBugs::default();
+    for bug in list {
+        match scenarios.iter_mut().find(|scenario| scenario.name == bug.scenario) {
+            None => unused.elsewhere += 1,
+            Some(_) if bug.broken.expires < today => unused.expired.push(bug),
+            Some(scenario) => scenario.expect.known.push(bug.broken),
+        }
+    }
+    unused
 }
 
 fn read_known_bug(given: &Located<KnownTable>, errors: &mut Diagnostics) -> Option<KnownBug> {

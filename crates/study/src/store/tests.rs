@@ -11,11 +11,11 @@ use crate::baseline::compare;
 use crate::judge_trial::judge_trial;
 use crate::plan::{Seeds, Selection, SelectionError};
 use crate::precision::Precision;
-use crate::runner::Runner;
 use crate::scenario::Scenario;
 use crate::scenario::axis::{Axis, AxisValue, Unit};
 use crate::shard::Shard;
 use crate::sweep::{Study, StudyPlan};
+use crate::trial_runner::TrialRunner;
 use qoslab_core::base::time::Time;
 use qoslab_guarantee::timeline::BacklogStep;
 use qoslab_sim::{EngineKind, EventEngine};
@@ -80,7 +80,7 @@ fn whole_study() -> (StudyPlan, Manifest) {
 fn run_missing(store: &mut TrialStore, plan: StudyPlan, jobs: usize) -> (Study, usize) {
     let pool = ThreadPoolBuilder::new().num_threads(jobs).build().unwrap();
     let (never, count) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let gate = Runner { pool: &pool, fail_fast: true, interrupt: &never };
+    let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &never };
     let judge = |trial: &_| {
         count.fetch_add(1, Ordering::Relaxed);
         judge_trial(&EventEngine, trial, &never)
@@ -112,7 +112,7 @@ fn a_study_from_the_store_is_the_study_that_was_run() {
     let mut store = TrialStore::read(&path).unwrap();
     let plan = store.manifest().unwrap().unwrap().plan().unwrap();
     let pool = ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-    let gate = Runner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+    let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
     let study = gate.load_study(plan, &mut store).unwrap();
     assert!(format!("{study:?}") == found, "another study");
     let broken = study.points().filter(|(_, point)| !point.violations.is_empty()).count();
