@@ -51,7 +51,7 @@ pub(super) struct ExploreArguments {
     /// The scenario file
     #[arg(value_name = "SCENARIO")]
     scenario: PathBuf,
-    /// At most so many faults in one schedule
+    /// The most faults in one schedule
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u8).range(0..=16))]
     faults: u8,
 

@@ -89,7 +89,7 @@ pub(super) struct ReplayArguments {
     /// All messages, also where a promise broke
     #[arg(long, conflicts_with = "message", help_heading = "What to show")]
     whole: bool,
-    /// At most so many rows of the ladder
+    /// The most rows of the ladder
     #[arg(long, value_name = "N", default_value_t = MAX_ROWS, help_heading = "What to show")]
     rows: usize,
 

@@ -54,7 +54,7 @@ pub fn workload_size(setup: &Setup) -> String {
         stream.only_sequences.as_ref().map_or(u64::from(stream.count), |only| only.len() as u64)
     });
     let clients = setup.clients.len() as u64;
-    format!("{} a run, {}", counted(messages.sum(), "message"), counted(clients, "client"))
+    format!("{} per run, {}", counted(messages.sum(), "message"), counted(clients, "client"))
 }
 
 /// What holds for a whole scenario, as its points differ in QoS only. Empty without points.

@@ -121,7 +121,7 @@ const HEADERS: [[&str; 2]; 10] = [
     ["", "dup"],
     ["packets", "/msg"],
     ["bytes", "/msg"],
-    ["over-", "head"],
+    ["", "overhead"],
     ["", "p50"],
     ["", "p99"],
     ["", "max"],
@@ -198,7 +198,7 @@ pub fn coloured_verdict(verdict: Verdict, style: Style) -> String {
 fn table_notes(rows: &[PointSummary], style: Style) -> String {
     let runs = rows.iter().map(|row| row.runs).max().unwrap_or(0);
     let over = super::number::counted(runs, "seed");
-    let mut legend = vec![format!("mean a run over {over}")];
+    let mut legend = vec![format!("mean per run over {over}")];
     if rows.iter().any(|row| row.granted.is_some()) {
         legend.push("QoS published/granted".to_owned());
     }

@@ -225,13 +225,13 @@ impl Harness {
             panic!("{}: {why}", self.path);
         }
         let under_test = self.factories.sut_nodes(setup);
-        assert!(!under_test.is_empty(), "{}: no client has the name of a product", self.path);
+        assert!(!under_test.is_empty(), "{}: no client has a name that the test gave", self.path);
         for (n, client) in (0..).zip(&setup.clients) {
             let is_stream = matches!(client.link.transport, Transport::Tcp(_));
             let concerns = [Node::Broker, Node::Client(ClientIndex(n))];
             assert!(
                 is_stream || !concerns.iter().any(|node| under_test.contains(node)),
-                "{}: the link of `{}` needs `transport = \"tcp\"`: products speak over streams",
+                "{}: the link of `{}` needs `transport = \"tcp\"`: systems under test use byte streams",
                 self.path,
                 client.name
             );

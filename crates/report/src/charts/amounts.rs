@@ -28,7 +28,7 @@ pub(super) fn packets_by_type(slice: &AxisSlice<'_>, series: &[Series<'_>]) -> C
         Some((most, resent)) if resent > 0.0 => {
             let all: f64 = packet_counts(most.last()).iter().sum();
             let (resent, all) = (findings::format_mean(resent), findings::format_mean(all));
-            format!("{resent} of {}'s {all} packets a message are sent again", most.name)
+            format!("{resent} of {}'s {all} packets per message are sent again", most.name)
         }
         _ => "nothing is sent again: each type of packet has its own share".to_owned(),
     };

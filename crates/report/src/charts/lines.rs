@@ -50,7 +50,7 @@ pub(super) fn delivered(slice: &AxisSlice<'_>, series: &[Series<'_>]) -> Chart {
         id: "delivered".into(),
         title: sentence_at(&slice.place_name(), &finding),
         caption: format!(
-            "Of 100 units (a message and a subscriber of it), so many arrive. {BAND_CAPTION}"
+            "Of 100 units (a message and a subscriber of it), how many arrive. {BAND_CAPTION}"
         ),
         ..ChartText::default()
     };
@@ -76,7 +76,7 @@ pub(super) fn duplicates(slice: &AxisSlice<'_>, series: &[Series<'_>]) -> Chart 
     let words = ChartText {
         id: "duplicates".into(),
         title: sentence_at(&slice.place_name(), &finding),
-        caption: format!("Of 100 units, so many arrive twice or more often. {BAND_CAPTION}"),
+        caption: format!("Of 100 units, how many arrive twice or more often. {BAND_CAPTION}"),
         ..ChartText::default()
     };
     let shown = PanelSpec {

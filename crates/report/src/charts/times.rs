@@ -164,7 +164,7 @@ pub(super) fn backlog(study: &Study) -> Option<Chart> {
     let said = said.collect::<Vec<_>>().join(", ");
     let words = ChartText {
         id: "backlog".into(),
-        title: format!("At most so many messages wait at one time: {said}"),
+        title: format!("The most messages that wait at one time: {said}"),
         subtitle: subtitle(&[cell], &axis_value_texts(study, cell)),
         alt: format!("Messages in flight and queued over the time of one trial. Most: {said}."),
         caption: "One trial of each QoS, the first seed: messages that await an acknowledgement, \

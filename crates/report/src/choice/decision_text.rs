@@ -108,7 +108,7 @@ impl DecisionText<'_> {
             && let Some(MetricValue::Share(share)) =
                 measure_metric(point, option.qos, result.need.metric, true)
         {
-            text += &format!(" a run ({})", format_share(share, 1));
+            text += &format!(" per run ({})", format_share(share, 1));
         }
         let times = worst.value.number() / worst.bound;
         let is_most = matches!(result.need.comparison, Comparison::AtMost | Comparison::Less);
@@ -244,10 +244,10 @@ impl DecisionText<'_> {
 
     fn cost_text(&self, cost: f64) -> String {
         match &self.choice.objective {
-            Objective::Packets => format!("{} packets a message", format_amount(cost)),
-            Objective::Bytes => format!("{} bytes a message", format_amount(cost)),
-            Objective::Energy => format!("{} J a message", format_amount(cost)),
-            Objective::Money(_) => format!("{} a message", self.money_text(cost)),
+            Objective::Packets => format!("{} packets per message", format_amount(cost)),
+            Objective::Bytes => format!("{} bytes per message", format_amount(cost)),
+            Objective::Energy => format!("{} J per message", format_amount(cost)),
+            Objective::Money(_) => format!("{} per message", self.money_text(cost)),
         }
     }
 

@@ -162,7 +162,7 @@ fn whole_point_columns<'a>() -> Vec<TableColumn<'a, PointRow<'a>>> {
         })
     });
     let radios: [ColumnSpec<Metric>; 3] = [
-        ("energy_per_message_j", "joules of all clients' radios a message", Metric::Energy),
+        ("energy_per_message_j", "joules of all clients' radios per message", Metric::Energy),
         ("radio_power_mw", "the mean power of one radio in milliwatts", Metric::Power),
         ("battery_years", "how long the radios' batteries last, in years", Metric::Battery),
     ];
@@ -183,11 +183,11 @@ type IntervalPart = fn(ConfidenceInterval) -> f64;
 /// Estimates with their intervals.
 const ESTIMATES: [ColumnSpec<EstimateGetter>; 6] = [
     ("delivered_share", "share of units delivered, 0 to 1", |figures| Some(figures.delivered)),
-    ("lost_per_run", "units lost, the mean a run", |figures| Some(figures.lost)),
-    ("duplicated_per_run", "units duplicated, the mean a run", |f| Some(f.duplicated)),
-    ("packets_per_message", "message packets a message, the mean a run", |f| Some(f.packets)),
-    ("bytes_per_message", "their wire bytes a message, the mean a run", |f| Some(f.bytes)),
-    ("overhead", "wire bytes a payload byte delivered once, the mean a run", |f| f.overhead),
+    ("lost_per_run", "units lost, the mean per run", |figures| Some(figures.lost)),
+    ("duplicated_per_run", "units duplicated, the mean per run", |f| Some(f.duplicated)),
+    ("packets_per_message", "message packets per message, the mean per run", |f| Some(f.packets)),
+    ("bytes_per_message", "their wire bytes per message, the mean per run", |f| Some(f.bytes)),
+    ("overhead", "wire bytes per payload byte delivered once, the mean per run", |f| f.overhead),
 ];
 
 fn interval_columns<'a>(

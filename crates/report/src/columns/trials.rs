@@ -90,7 +90,7 @@ fn trial_columns<'a>() -> [TableColumn<'a, TrialQosRow<'a>>; 3] {
         TableColumn::new(
             FieldKind::Whole,
             "seed",
-            "the seed of all luck",
+            "the seed of all random draws",
             |line: &TrialQosRow<'a>| line.trial.seed.into(),
         ),
         TableColumn::new(FieldKind::Text, "trial", trial, |line: &TrialQosRow<'a>| {
@@ -186,10 +186,10 @@ fn ratio_columns<'a>() -> Vec<TableColumn<'a, TrialQosRow<'a>>> {
             let DeliveryCounts { delivered, extra_copies, .. } = row.counts;
             ratio(to_f64(delivered + extra_copies), to_f64(delivered))
         }),
-        qos_column(Number, "packets_per_message", "message packets a message", move |row| {
+        qos_column(Number, "packets_per_message", "message packets per message", move |row| {
             ratio(to_f64(row.total_sent().packets), to_f64(row.counts.messages))
         }),
-        qos_column(Number, "bytes_per_message", "their bytes on the wire a message", move |row| {
+        qos_column(Number, "bytes_per_message", "their bytes on the wire per message", move |row| {
             ratio(to_f64(row.total_sent().bytes), to_f64(row.counts.messages))
         }),
         qos_column(Number, "overhead", "wire bytes a payload byte delivered once", move |row| {

@@ -65,9 +65,9 @@ type QosColumn = (&'static str, fn(&PointResult, &PointSummary) -> Option<f64>, 
 
 const COLUMNS: [QosColumn; 7] = [
     ("delivered", |_, row| Some(row.delivered.value), |share| format_share(share, 1)),
-    ("duplicates a run", |_, row| Some(row.duplicated.value), |number| format!("{number:.1}")),
-    ("packets a message", |_, row| Some(row.packets.value), |number| format!("{number:.2}")),
-    ("bytes a message", |_, row| Some(row.bytes.value), |number| format!("{number:.0}")),
+    ("duplicates per run", |_, row| Some(row.duplicated.value), |number| format!("{number:.1}")),
+    ("packets per message", |_, row| Some(row.packets.value), |number| format!("{number:.2}")),
+    ("bytes per message", |_, row| Some(row.bytes.value), |number| format!("{number:.0}")),
     ("p50", |_, row| Some(seconds(row.latency.p50)), format_seconds),
     ("p99", |_, row| Some(seconds(row.latency.p99)), format_seconds),
     (
@@ -137,7 +137,7 @@ fn range(
 /// What a QoS gives, with its bound where a zero is claimed, and what it costs.
 fn qos_sentence(row: &PointSummary, qos0: Option<&PointSummary>) -> String {
     if row.totals.units == 0 {
-        return "Nobody was owed a message.".to_owned();
+        return "No message was owed to anybody.".to_owned();
     }
     let sentence = format!(
         "{} {} {}",
@@ -181,7 +181,7 @@ fn cost_sentence(row: &PointSummary, qos0: Option<&PointSummary>) -> String {
             packets / plain.packets.value,
             bytes / plain.bytes.value
         ),
-        _ => format!("for {packets:.2} packets and {bytes:.0} bytes a message."),
+        _ => format!("for {packets:.2} packets and {bytes:.0} bytes per message."),
     }
 }
 

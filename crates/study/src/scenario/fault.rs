@@ -33,7 +33,7 @@ pub(super) struct FaultTable {
     /// At a packet, from the first CONNECT on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<Located<WhenTable>>,
-    /// The client, with `*` for any letters, or `"broker"`. At a packet it befalls the link that
+    /// The client, with `*` for any letters, or `"broker"`. At a packet it applies to the link that
     /// the packet is on, and a crash its receiver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<Located<String>>,

@@ -157,7 +157,7 @@ fn check_model(given: &Located<BoundedInt<1, 1_000_000>>, errors: &mut Diagnosti
             format!("this schedule was written down by model {model}, and this is {MODEL_VERSION}");
         errors
             .warn(&given.span, title, "packets may come in another order now")
-            .help("look whether it still tells the same story, then write the new number");
+            .help("look whether it still shows the same, then write the new number");
     }
 }
 
@@ -166,8 +166,8 @@ fn check_deterministic(span: &Range<usize>, setup: &Setup, errors: &mut Diagnost
     let deterministic = setup.deterministic();
     let mut report = |what: String| {
         errors
-            .error(span, "a schedule leaves nothing to luck", what)
-            .help("leave the luck out, and list what it did in the schedule");
+            .error(span, "a schedule leaves nothing to chance", what)
+            .help("leave the random part out, and list what it did in the schedule");
     };
     let mut clients = setup.clients.iter().zip(&deterministic.clients);
     if let Some((own, _)) = clients.find(|(own, still)| own.link != still.link) {

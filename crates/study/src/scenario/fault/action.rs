@@ -92,7 +92,7 @@ impl LinkFault {
         let Node::Client(client) = target.node else {
             let help = "write a client's name, or `on = \"*\"` for all; the broker can crash";
             return Err(
-                Problem::new("this befalls a link", "the broker has one to each client").help(help)
+                Problem::new("this applies to a link", "the broker has one to each client").help(help)
             );
         };
         let tcp = matches!(clients[client.index()].link.transport, Transport::Tcp(_));

@@ -102,7 +102,7 @@ fn resolve_targets(
     };
     let Some(on) = &table.on else {
         errors
-            .error(&given.span, "a fault befalls somebody", "`on` is needed here")
+            .error(&given.span, "a fault applies to a node or a link", "`on` is needed here")
             .help("write `on = \"broker\"`, or a client's name, with `*` for any letters");
         return Vec::new();
     };
@@ -221,7 +221,7 @@ fn check_room(
         before => format!("these are {}, after {} before them", number(count), number(before)),
     };
     let help = if given.value.when.is_some() && given.value.on.is_some() {
-        "`on` befalls each of its nodes at each client's packet: name one client, or leave `on` out"
+        "`on` applies to each of its nodes at each client's packet: name one client, or leave `on` out"
     } else {
         "name fewer clients, or let a `[swarm]` choose what goes wrong"
     };
@@ -242,7 +242,7 @@ fn crashing_nodes(
         return (!nodes.is_empty()).then_some(nodes);
     }
     errors
-        .error(&on.span, "at a packet it is known whom a fault befalls", "whose link it is on")
+        .error(&on.span, "at a packet it is known whom a fault applies to", "whose link it is on")
         .help("leave `on` out; only a crash can be another's than the receiver's");
     None
 }

@@ -310,7 +310,7 @@ fn crashes_that_contradict_themselves() {
     "crash": a node that is down cannot crash again [it would still be down, for 3 s] (make `every` longer than 3 s)
     { crash = { point = "before-commit" } }: a point in the work on a packet needs a packet [there is none] (write `when = { packet = .. }` in place of the time, or leave `point` out)
     { crash = { point = "before-commit" } }: only the receiver works on a packet [another node crashes] (leave `on` out, or leave `point` out)
-    "broker": at a packet it is known whom a fault befalls [whose link it is on] (leave `on` out; only a crash can be another's than the receiver's)
+    "broker": at a packet it is known whom a fault applies to [whose link it is on] (leave `on` out; only a crash can be another's than the receiver's)
     "#);
     let text = with_fault(&tcp(), "at = \"1s\"\non = \"*\"\ndo = \"crash\"");
     assert_eq!(faults(&with_fault(&text, "at = \"1s\"\non = \"broker\"\ndo = \"crash\"")).len(), 5);
