@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::counters::Counters;
 use super::evaluation;
 use super::ledger::Ledger;
@@ -19,22 +17,24 @@ use qoslab_core::base::name::{
     ClientIndex, Connection, Hop, Node, PacketKind, PacketSubject, PublisherIndex,
 };
 use qoslab_core::base::time::Time;
+use qoslab_core::impl_fingerprint;
 
 /// Watches one trial with a byte for each message and a byte for each unit.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct FirstPassObserver {
     ledger: Ledger,
-    // For statistics and reports: decides nothing.
-    #[serde(skip)]
     collector: MetricsCollector,
-    // For statistics and reports: decides nothing.
-    #[serde(skip)]
     counters: Counters,
-    // For statistics and reports: decides nothing.
-    #[serde(skip)]
     patterns: PatternCounters,
     /// Whether packets, backlogs and counters still count: until the second calm begins.
     counting: bool,
+}
+
+impl_fingerprint! {
+    struct FirstPassObserver {
+        plain ledger, counting;
+        skip collector, counters, patterns: "only for statistics and reports";
+    }
 }
 
 /// One broken promise that has no blame yet.

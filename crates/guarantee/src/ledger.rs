@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::delivery_unit::{DeliveryState, DeliveryUnit, HandshakeEnd, MessageProgress};
 use super::metrics_collector::MetricsCollector;
 use super::open_connections::OpenConnections;
@@ -15,26 +13,23 @@ use super::subscriptions::Subscriptions;
 use super::trial_facts::TrialFacts;
 use super::verdict::{Breach, Promise};
 use qoslab_core::base::event::{DropReason, PacketBody, PacketMeta, Phase};
-use qoslab_core::base::fingerprint;
 use qoslab_core::base::name::{
     ClientIndex, Connection, Hop, MessageId, MessageTag, Node, PacketKind, PacketSubject,
     PublisherIndex,
 };
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::{Span, Time};
+use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::settings::StorePolicy;
 
 /// At most so many messages of a stream get their room in advance; beyond, it grows.
 const MAX_RESERVED_MESSAGES: u32 = 1 << 16;
 
 /// A byte for each message and a byte for each unit, and what sessions are doing.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(super) struct Ledger {
-    // The same in all states of a trial.
-    #[serde(skip)]
     pub(super) trial: Arc<TrialFacts>,
     pub(super) phase: Phase,
-    #[serde(serialize_with = "fingerprint::published")]
     pub(super) phase_began: Time,
     pub(super) publishers: Vec<PublisherLedger>,
     pub(super) sessions: Vec<SessionLedger>,
@@ -50,30 +45,41 @@ pub(super) struct Ledger {
     /// QoS 2 messages to be retained whose PUBREL is awaited, by publisher and packet id.
     pub(super) retained_awaiting_pubrel: BTreeMap<(ClientIndex, u16), IncomingRetained>,
     /// Messages that had to wait because somebody was not connected.
-    // For statistics and reports: decides nothing.
-    #[serde(skip)]
     pub(super) offline_queued: u64,
     /// QoS 2 messages that came to the broker again and were not passed on again.
-    // For statistics and reports: decides nothing.
-    #[serde(skip)]
     pub(super) duplicates_suppressed: u64,
 }
 
+impl_fingerprint! {
+    struct Ledger {
+        plain phase, publishers, sessions, open_connections, subscriptions, retained,
+            shared, past_epoch_units, observed_breaches, retained_awaiting_pubrel;
+        published phase_began;
+        skip trial: "the same in all states of a trial";
+        skip offline_queued, duplicates_suppressed: "only for statistics and reports";
+    }
+}
+
 /// One publishing workload.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct PublisherLedger {
     /// By sequence number.
     pub(super) messages: Vec<MessageProgress>,
     /// Sorted by client: whoever ever had a live subscription to the topic.
     pub(super) subscribers: Vec<SubscriberLedger>,
     /// Every message before this one has reached its end on the first hop.
-    // Follows from the rest.
-    #[serde(skip)]
     pub(super) first_unfinished: u32,
 }
 
+impl_fingerprint! {
+    struct PublisherLedger {
+        plain messages, subscribers;
+        skip first_unfinished: "follows from the rest";
+    }
+}
+
 /// One subscriber of one stream.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(super) struct SubscriberLedger {
     pub(super) client: ClientIndex,
     /// The QoS granted now; `None` while not subscribed.
@@ -90,8 +96,14 @@ pub(super) struct SubscriberLedger {
     pub(super) units: Vec<DeliveryUnit>,
 }
 
+impl_fingerprint! {
+    struct SubscriberLedger {
+        plain client, granted, confirmed, epoch_start, next_sequence, readmitted, units;
+    }
+}
+
 /// One client's session.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct SessionLedger {
     /// The connection whose CONNACK the broker sent last.
     pub(super) connack_sent_on: Option<Connection>,
@@ -114,6 +126,14 @@ pub(super) struct SessionLedger {
     pub(super) matched_publishers: Vec<PublisherIndex>,
     /// The streams that it publishes.
     pub(super) own_publishers: Vec<PublisherIndex>,
+}
+
+impl_fingerprint! {
+    struct SessionLedger {
+        plain connack_sent_on, connack_received_on, ended_unknown_to_client,
+            forgotten_by_broker, forgotten_by_client, silently_dead, death_unnoticed,
+            matched_publishers, own_publishers;
+    }
 }
 
 impl Ledger {

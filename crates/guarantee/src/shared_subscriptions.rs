@@ -3,25 +3,30 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::delivery_unit::{DeliveryState, DeliveryUnit};
 use super::metrics_collector::MetricsCollector;
 use qoslab_core::base::event::DropReason;
 use qoslab_core::base::name::{ClientIndex, MessageId, PublisherIndex};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Time;
+use qoslab_core::impl_fingerprint;
 
 /// The groups of a trial, by their whole filter `$share/name/filter`.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct SharedSubscriptions {
     groups: BTreeMap<Arc<str>, ShareGroup>,
     /// The filters of the groups that each stream's topic matches, in order.
     filters_of_publisher: BTreeMap<PublisherIndex, Vec<Arc<str>>>,
 }
 
+impl_fingerprint! {
+    struct SharedSubscriptions {
+        plain groups, filters_of_publisher;
+    }
+}
+
 /// Those who subscribe to one filter under one name.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 struct ShareGroup {
     /// Who subscribes now, with the QoS granted.
     members: BTreeMap<ClientIndex, QoS>,
@@ -32,13 +37,21 @@ struct ShareGroup {
     units: BTreeMap<(PublisherIndex, u32), GroupUnit>,
 }
 
+impl_fingerprint! {
+    struct ShareGroup {
+        plain members, ever_members, uncertain, units;
+    }
+}
+
 /// One message and one group.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct GroupUnit {
     pub(super) unit: DeliveryUnit,
     /// To whom the broker began to send it.
     recipient: Option<ClientIndex>,
 }
+
+impl_fingerprint! { struct GroupUnit { plain unit, recipient; } }
 
 /// The name and the topic filter of a shared subscription; `None` for any other filter.
 pub(super) fn parse_shared_filter(filter: &str) -> Option<(&str, &str)> {

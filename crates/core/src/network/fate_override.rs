@@ -29,17 +29,17 @@ pub enum ForcedFate {
 /// Decides single fates. `()` decides none; a map decides by name; so does a closure:
 ///
 /// ```
-/// use qoslab::base::name::{PacketName, Subject};
-/// use qoslab::base::time::Time;
-/// use qoslab::network::overrule::{ForcedFate, Overrule};
+/// use qoslab_core::base::name::{PacketName, PacketSubject};
+/// use qoslab_core::base::time::Time;
+/// use qoslab_core::network::fate_override::{FateOverride, ForcedFate};
 ///
 /// // A counterfactual: whatever the network does, message 7 is spared.
 /// let spare = |_: Time, name: &PacketName, _: Time| match name.subject {
-///     Subject::Message { sequence: 7, .. } => Some(ForcedFate::Plain),
+///     PacketSubject::Message { sequence: 7, .. } => Some(ForcedFate::Undisturbed),
 ///     _ => None,
 /// };
-/// # fn overrules(_: impl Overrule) {}
-/// # overrules(spare);
+/// # fn overrides(_: impl FateOverride) {}
+/// # overrides(spare);
 /// ```
 pub trait FateOverride {
     /// The fate of the packet `name` sent at `now`; `None` leaves it to the link. `undisturbed` is

@@ -4,19 +4,19 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::RunSummary;
 use super::simulation::{RunContext, Simulation};
 use crate::trial::Trial;
 use qoslab_core::base::event::Observer;
+use qoslab_core::base::fingerprint::Fingerprint;
 use qoslab_core::base::name::PacketName;
 use qoslab_core::base::time::{Span, Time};
+use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::broker::Broker;
 use qoslab_core::mqtt::client::Client;
 
 /// Until when a packet over datagrams is held back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReleaseWhen {
     /// The next packet that goes the same way on that link has arrived.
     NextPacket,
@@ -25,6 +25,8 @@ pub enum ReleaseWhen {
     /// A time that its sender set has come.
     Timeout,
 }
+
+impl_fingerprint! { fieldless ReleaseWhen }
 
 /// How a packet is held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,7 +80,7 @@ impl fmt::Debug for PausedTrial<'_> {
 ///
 /// # Panics
 /// As [`super::run`].
-pub fn explore<O: Observer + Serialize>(
+pub fn explore<O: Observer + Fingerprint>(
     trial: &Trial,
     observer: O,
     delay_rules: &[(PacketName, DelayRule)],

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use crate::trial::{Action, FaultSetup, Setup, Trigger};
 use qoslab_core::base::draw::DrawKey;
 use qoslab_core::base::event::Impairment;
 use qoslab_core::base::name::{ClientIndex, Direction, Node, PacketKind, PacketName};
 use qoslab_core::base::time::{Span, Time};
+use qoslab_core::impl_fingerprint;
 use qoslab_core::network::settings::IntervalDistribution;
 
 /// The faults of a trial.
@@ -29,8 +28,19 @@ pub(super) struct Faults {
     pub(super) fault_ends: Vec<FaultEnd>,
 }
 
+impl_fingerprint! {
+    struct Faults {
+        plain timed_pending;
+        skip by_arrival, fault_ends: "counts with the packets and the queue that wait for it";
+        skip by_packet_name: "empty where states are compared";
+        skip packet_counters: "faults at packets are all by name where states are compared";
+        skip times_fired, draw_key: "nothing is drawn at random where states are compared";
+        skip setup: "the same in all states of a trial";
+    }
+}
+
 /// Packets of one kind that a fault waits for.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default)]
 struct WatchedPackets {
     sent_count: u32,
     /// Which of them, and which fault.
@@ -38,7 +48,7 @@ struct WatchedPackets {
 }
 
 /// What ends by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FaultEnd {
     /// A link is no longer hampered.
     ClearImpairment(ClientIndex, Impairment),
@@ -48,6 +58,15 @@ pub(super) enum FaultEnd {
     Restart(Node),
     /// It has come.
     Done,
+}
+
+impl_fingerprint! {
+    enum FaultEnd {
+        ClearImpairment(client, impairment),
+        LinkUp(client),
+        Restart(node),
+        Done,
+    }
 }
 
 impl Faults {

@@ -3,8 +3,6 @@
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 
-use serde::{Serialize, Serializer};
-
 use super::delayed::{DelayedPacket, SearchHook};
 use super::{Connector, RunResult, Simulation};
 use crate::event::explore::{DelayRule, Explored, PausedTrial};
@@ -15,9 +13,10 @@ use crate::event::queue::QueuedEvent;
 use crate::event::tcp_connection::{TcpItem, direction_index, from_direction_number};
 use crate::trial::{Action, PeerVisibility, Setup};
 use qoslab_core::base::event::{Observer, Phase};
-use qoslab_core::base::fingerprint::{FingerprintOptions, Fingerprinter, future_only};
+use qoslab_core::base::fingerprint::{Fingerprint, FingerprintOptions, Fingerprinter};
 use qoslab_core::base::name::{Connection, Direction, PacketName};
 use qoslab_core::base::time::Time;
+use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::endpoint::Endpoint;
 use qoslab_core::mqtt::settings::{ClientRequest, HopSettings, RetryRule};
 use qoslab_core::network::fate_override::FateOverride;
@@ -25,9 +24,9 @@ use qoslab_core::network::settings::{LinkSettings, Transport};
 
 impl<C, B, O, R> Simulation<'_, C, B, O, R>
 where
-    C: Endpoint<Request = ClientRequest> + Clone + Serialize,
-    B: Endpoint<Request = Infallible> + Clone + Serialize,
-    O: Observer + Serialize,
+    C: Endpoint<Request = ClientRequest> + Clone + Fingerprint,
+    B: Endpoint<Request = Infallible> + Clone + Fingerprint,
+    O: Observer + Fingerprint,
     R: FateOverride,
 {
     /// Runs until the end, or until `at_pause` has seen enough; it is asked before each happening
@@ -51,7 +50,7 @@ where
                 last_events = Some(self.events);
                 let choices =
                     self.search_hook.as_ref().map_or(0, |search_hook| search_hook.choices.len());
-                let mut take = || fingerprinter.fingerprint(self.now, &FingerprintState(&self));
+                let mut take = || fingerprinter.fingerprint_of(self.now, &self);
                 if at_pause(PausedTrial { choices, take_fingerprint: &mut take }).is_break() {
                     break None;
                 }
@@ -117,30 +116,65 @@ const fn loses_segments(action: &Action) -> bool {
     }
 }
 
-/// All of a simulation on which depends what follows, and how it is judged.
-struct FingerprintState<'s, 't, C, B, O, R>(&'s Simulation<'t, C, B, O, R>);
-
-impl<C, B, O, R> Serialize for FingerprintState<'_, '_, C, B, O, R>
+impl<C, B, O, R> Fingerprint for Simulation<'_, C, B, O, R>
 where
-    C: Endpoint<Request = ClientRequest> + Clone + Serialize,
-    B: Endpoint<Request = Infallible> + Clone + Serialize,
-    O: Observer + Serialize,
+    C: Endpoint<Request = ClientRequest> + Clone + Fingerprint,
+    B: Endpoint<Request = Infallible> + Clone + Fingerprint,
+    O: Observer + Fingerprint,
     R: FateOverride,
 {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let sim = self.0;
-        let muster = (sim.phase == Phase::Connecting).then_some(&sim.readiness);
-        let nodes = (sim.phase, &sim.broker, &sim.clients, muster, sim.connector_state());
-        let network =
-            (&sim.links, sim.live_tcp_connections(), sim.pending_events(), sim.delayed_packets());
-        let connections = sim.connections.live(&sim.connections_in_transit());
-        let remaining = (
-            sim.workload.remaining_state(),
-            sim.faults.timed_pending,
-            sim.tcp_packets_with_faults(),
-            sim.relevant_traffic_start(),
-        );
-        (nodes, network, connections, remaining, &sim.observer).serialize(to)
+    /// All on which depends what follows, and how it is judged.
+    fn fingerprint(&self, into: &mut Fingerprinter) {
+        let Self {
+            // What counts as it is.
+            phase,
+            broker,
+            clients,
+            links,
+            workload,
+            faults,
+            observer,
+            // What counts as far as it matters.
+            readiness,
+            connectors: _,
+            tcp_connections: _,
+            queue: _,
+            in_flight: _,
+            search_hook: _,
+            connections,
+            traffic_began: _,
+            // What follows from the rest.
+            tcp_awaited: _,
+            nodes_with_backlog: _,
+            nodes_with_timer: _,
+            clients_connecting: _,
+            restarts_pending: _,
+            unnoticed_death: _,
+            // What waits for the traffic is in the queue.
+            traffic_not_before: _,
+            is_traffic_start_queued: _,
+            // Set within an event alone.
+            sends_left: _,
+            pending_crash: _,
+            // The same in all states of a trial; nodes that are driven elsewhere are not explored.
+            setup: _,
+            run_context: _,
+            by_client_id: _,
+            inboxes: _,
+            // Limits that are reached leave a trial without a verdict, and the search says so.
+            now: _,
+            deadline: _,
+            events: _,
+            // Only for reports.
+            packets: _,
+            trace: _,
+        } = self;
+        let readiness = (*phase == Phase::Connecting).then_some(readiness);
+        into.plain(&(phase, broker, clients, readiness, self.connector_state()));
+        into.plain(&(links, self.live_tcp_connections(), self.pending_events()));
+        into.plain(&(self.delayed_packets(), connections.live(&self.connections_in_transit())));
+        into.plain(&(workload, faults, self.tcp_packets_with_faults()));
+        into.plain(&(self.relevant_traffic_start(), observer));
     }
 }
 
@@ -152,29 +186,32 @@ where
     R: FateOverride,
 {
     /// How many connections a client has opened only names its wills.
-    fn connector_state(&self) -> impl Serialize {
-        let ways = self.connectors.iter().zip(&self.setup.clients).map(|(way, client)| {
+    fn connector_state(&self) -> impl Fingerprint {
+        let connectors = self.connectors.iter().zip(&self.setup.clients);
+        let connectors = connectors.map(|(connector, client)| {
             let Connector {
-                current_connection: current,
-                connects_at: dials_at,
-                connections_opened: dialled,
-                is_wanted: wanted,
-                ..
-            } = *way;
-            let named = client.settings.will.as_ref().map(|_| dialled);
-            (current, dials_at, named, wanted, &way.missed_requests)
+                current_connection,
+                connects_at,
+                connections_opened,
+                is_wanted,
+                missed_requests,
+                // Nothing is drawn at random where states are compared.
+                draw_key: _,
+            } = connector;
+            let names_will = client.settings.will.as_ref().map(|_| connections_opened);
+            (current_connection, connects_at, names_will, is_wanted, missed_requests)
         });
-        ways.collect::<Vec<_>>()
+        connectors.collect::<Vec<_>>()
     }
 
-    fn live_tcp_connections(&self) -> impl Serialize {
+    fn live_tcp_connections(&self) -> impl Fingerprint {
         let numbered = (0..).map(Connection).zip(&self.tcp_connections);
         let alive = numbered.filter_map(|(number, stream)| Some((number, stream.as_deref()?)));
         alive.collect::<Vec<_>>()
     }
 
     /// What is in the queue, but for what no longer means anything.
-    fn pending_events(&self) -> impl Serialize {
+    fn pending_events(&self) -> impl Fingerprint {
         let clients = self.clients.iter().map(|host| host.stale_wakeups().to_vec());
         let mut stale: Vec<_> =
             std::iter::once(self.broker.stale_wakeups().to_vec()).chain(clients).collect();
@@ -209,7 +246,7 @@ where
         })
     }
 
-    fn delayed_packets(&self) -> impl Serialize {
+    fn delayed_packets(&self) -> impl Fingerprint {
         let delayed = self.search_hook.iter().flat_map(|search_hook| &search_hook.delayed);
         let held = delayed.map(
             |DelayedPacket { in_flight: envelope, release_when: until, due: plain }| {
@@ -226,7 +263,7 @@ where
     }
 
     /// The packets in streams whose arrival faults wait for, by their places.
-    fn tcp_packets_with_faults(&self) -> impl Serialize {
+    fn tcp_packets_with_faults(&self) -> impl Fingerprint {
         let mut packets = Vec::new();
         if self.faults.by_arrival.is_empty() {
             return packets;
@@ -268,7 +305,6 @@ where
 }
 
 /// A happening by what it is about.
-#[derive(Serialize)]
 enum PendingEvent<'a> {
     /// Of a packet, perhaps once more, and the faults that wait for it.
     Arrival(&'a PacketInFlight, bool, Vec<&'a Action>),
@@ -278,11 +314,21 @@ enum PendingEvent<'a> {
     Other(QueuedEvent),
 }
 
+impl Fingerprint for PendingEvent<'_> {
+    fn fingerprint(&self, into: &mut Fingerprinter) {
+        match self {
+            Self::Arrival(packet, arrives_again, faults) => {
+                into.plain(&("arrival", packet, arrives_again, faults));
+            }
+            Self::TcpDue(connection, direction) => into.plain(&("tcp due", connection, direction)),
+            Self::Fault(action) => into.plain(&("fault", action)),
+            Self::FaultEnd(end) => into.plain(&("fault end", end)),
+            Self::Other(event) => into.plain(&("other", event)),
+        }
+    }
+}
+
 /// An instant that only matters while it is to come.
 struct DueTime(Time);
 
-impl Serialize for DueTime {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        future_only(&self.0, to)
-    }
-}
+impl_fingerprint! { struct DueTime(time) { future_only time; } }
