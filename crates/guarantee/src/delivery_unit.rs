@@ -61,7 +61,7 @@ impl DeliveryState {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct DeliveryUnit(u8);
 
-impl_fingerprint! { struct DeliveryUnit(number) { plain number; } }
+impl_fingerprint! { struct DeliveryUnit(bits) { plain bits; } }
 
 /// The bits of the granted QoS, all set.
 const GRANT_RAISED: u8 = 0b1100_0000;
@@ -159,7 +159,7 @@ impl HandshakeEnd {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct MessageProgress(u8);
 
-impl_fingerprint! { struct MessageProgress(number) { plain number; } }
+impl_fingerprint! { struct MessageProgress(bits) { plain bits; } }
 
 impl MessageProgress {
     /// Its PUBLISH was sent at least once.

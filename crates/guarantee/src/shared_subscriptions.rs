@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::deliveries::DeliveredCopy;
 use super::delivery_unit::{DeliveryState, DeliveryUnit};
-use super::metrics_collector::MetricsCollector;
 use qoslab_core::base::event::DropReason;
 use qoslab_core::base::name::{ClientIndex, MessageId, PublisherIndex};
 use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Time;
 use qoslab_core::impl_fingerprint;
 
 /// The groups of a trial, by their whole filter `$share/name/filter`.
@@ -146,28 +145,21 @@ impl SharedSubscriptions {
     }
 
     /// A client that may have it got a copy; `is_extra`: it has got its own already, or is owed
-    /// none. Says whether the copy counts as a group's.
+    /// none. Gives which copy of a group's it is, if it counts as one.
     pub(super) fn on_delivered(
         &mut self,
-        now: Time,
         client: ClientIndex,
         message_id: &MessageId,
         is_extra: bool,
-        collector: &mut MetricsCollector,
-    ) -> bool {
+    ) -> Option<DeliveredCopy> {
         let is_owed = |it: &GroupUnit| {
             it.unit.state() >= DeliveryState::MayDeliver && (is_extra || it.unit.copies() == 0)
         };
-        let Some(it) = self.find_unit(client, message_id, is_owed) else { return false };
-        let metrics = &mut collector.metrics.qos[message_id.qos.index()];
-        if it.unit.copies() == 0 {
-            metrics.latency.record(now.since(message_id.published));
-        } else {
-            metrics.counts.extra_copies += 1;
-        }
-        it.unit.add_copy();
-        it.recipient = Some(client);
-        true
+        let group_unit = self.find_unit(client, message_id, is_owed)?;
+        let copy = DeliveredCopy::after(group_unit.unit.copies());
+        group_unit.unit.add_copy();
+        group_unit.recipient = Some(client);
+        Some(copy)
     }
 
     /// The broker dropped what it kept for a member: says how that is excused.

@@ -14,7 +14,7 @@
 //! | [`attempt`] | how often something was sent | whether it was |
 //! | [`transmissions`] | the same, by the retry rule's count | all or nothing, by an option |
 //! | [`loss_recovery`] | what only matters once segments are lost | all or nothing, by an option |
-//! | [`connection`], [`copy`], [`timer_generation`] | a number that names | where it is first seen |
+//! | [`connection`], [`copy`], [`timer_generation`] | a name | where it is first seen |
 //! | `with(function)` | anything | what the function writes |
 //! | `skip` | anything | nothing, for the reason that stands beside it |
 //!

@@ -206,7 +206,7 @@ impl_fingerprint! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageTag(MessageId);
 
-impl_fingerprint! { struct MessageTag(number) { plain number; } }
+impl_fingerprint! { struct MessageTag(message_id) { plain message_id; } }
 
 /// What a [`MessageTag`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -34,7 +34,7 @@ impl_fingerprint! {
 #[derive(Clone, Debug, Default)]
 pub(super) struct ExpiryTracker(BTreeMap<(PublisherIndex, u32), (Time, u32)>);
 
-impl_fingerprint! { struct ExpiryTracker(number) { plain number; } }
+impl_fingerprint! { struct ExpiryTracker(by_message) { plain by_message; } }
 
 impl CommonSubscribeOptions {
     pub(super) const NONE: Self = Self {
