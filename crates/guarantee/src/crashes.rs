@@ -5,10 +5,9 @@
 
 use super::delivery_unit::{HandshakeEnd, MessageProgress};
 use super::ledger::Ledger;
-use super::metrics_collector::MetricsCollector;
 use super::retained::IncomingRetained;
 use super::shared_subscriptions::parse_shared_filter;
-use qoslab_core::base::name::{ClientIndex, MessageId, MessageTag, Node, PublisherIndex};
+use qoslab_core::base::name::{ClientIndex, MessageId, Node, PublisherIndex};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Time;
 use qoslab_core::mqtt::settings::StorePolicy;
@@ -73,18 +72,18 @@ impl Ledger {
     }
 
     /// The broker published a will: it has taken it at this instant, and nobody awaits an
-    /// acknowledgement.
-    pub(super) fn on_will_published(&mut self, tag: MessageTag, collector: &mut MetricsCollector) {
-        let Some(message_id) = tag.message_id() else { return };
-        collector.metrics.qos[message_id.qos.index()].counts.messages += 1;
-        self.on_submitted(&message_id);
-        self.on_accepted_by_broker(&message_id);
+    /// acknowledgement. Gives how often the message or a copy has to wait because somebody is not
+    /// connected.
+    pub(super) fn on_will_published(&mut self, message_id: &MessageId) -> u64 {
+        let waits = self.on_submitted(message_id);
+        let copies_waiting = self.on_accepted_by_broker(message_id);
         let stream = &mut self.publishers[message_id.publisher.index()];
         if let Some(progress) = stream.messages.get_mut(message_id.sequence as usize) {
             progress.set(MessageProgress::ACKNOWLEDGED);
             progress.finish_handshake(HandshakeEnd::Completed);
         }
-        self.retain_will(&message_id);
+        self.retain_will(message_id);
+        u64::from(waits) + copies_waiting
     }
 
     fn retain_will(&mut self, message_id: &MessageId) {

@@ -2,30 +2,52 @@
 
 use super::delivery_unit::DeliveryState;
 use super::ledger::Ledger;
-use super::metrics_collector::MetricsCollector;
 use super::verdict::{Breach, Excuse, Promise};
 use qoslab_core::base::event::{DropReason, Phase};
 use qoslab_core::base::name::{ClientIndex, MessageId, MessageTag};
 use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Time;
+
+/// What one delivery was, as the ledger sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Delivery {
+    /// Which copy of what was owed; `None` if nothing was, and for a retained message.
+    pub(super) copy: Option<DeliveredCopy>,
+    /// It is the first copy, and that of a later message came before.
+    pub(super) is_reordered: bool,
+    /// Nobody subscribed to it, or not at this QoS.
+    pub(super) is_unexpected: bool,
+}
+
+/// Which copy of a message a subscriber, or a group of them, got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DeliveredCopy {
+    First,
+    Extra,
+}
+
+impl DeliveredCopy {
+    /// The one that follows so many.
+    pub(super) const fn after(copies: u8) -> Self {
+        if copies == 0 { Self::First } else { Self::Extra }
+    }
+}
 
 impl Ledger {
     /// A client's endpoint delivered a message.
     #[inline]
     pub(super) fn on_delivered(
         &mut self,
-        now: Time,
         client: ClientIndex,
         message_id: &MessageId,
         qos: QoS,
-        collector: &mut MetricsCollector,
-    ) {
+    ) -> Delivery {
         let ending = self.sessions[client.index()].ended_unknown_to_client;
         if message_id.is_retained_copy() {
-            if !self.retained.on_delivered(client, message_id, qos) && !ending {
-                self.record_unexpected(message_id, client, collector);
+            let is_unexpected = !self.retained.on_delivered(client, message_id, qos) && !ending;
+            if is_unexpected {
+                self.record_unexpected(message_id, client);
             }
-            return;
+            return Delivery { is_unexpected, ..Delivery::default() };
         }
         let found =
             self.publishers[message_id.publisher.index()].find_unit(client, message_id.sequence);
@@ -34,17 +56,18 @@ impl Ledger {
             !expired && slot.units[*index].state() >= DeliveryState::MayDeliver
         });
         let Some((subscriber, index)) = owed else {
-            if !self.shared.on_delivered(now, client, message_id, true, collector) {
-                self.record_unexpected(message_id, client, collector);
+            let copy = self.shared.on_delivered(client, message_id, true);
+            if copy.is_none() {
+                self.record_unexpected(message_id, client);
             }
-            return;
+            return Delivery { copy, is_unexpected: copy.is_none(), ..Delivery::default() };
         };
         let unit = &mut subscriber.units[index];
-        let first = unit.copies() == 0;
-        if !first && self.shared.on_delivered(now, client, message_id, false, collector) {
-            return;
+        let copy = DeliveredCopy::after(unit.copies());
+        let first = copy == DeliveredCopy::First;
+        if !first && let Some(copy) = self.shared.on_delivered(client, message_id, false) {
+            return Delivery { copy: Some(copy), ..Delivery::default() };
         }
-        let metrics = &mut collector.metrics.qos[message_id.qos.index()];
         let is_above_granted = qos > message_id.qos.min(unit.granted());
         let is_owed =
             matches!(unit.state(), DeliveryState::MustDeliver | DeliveryState::ForwardingStarted);
@@ -54,13 +77,9 @@ impl Ledger {
         if first {
             subscriber.next_sequence[qos.index()] =
                 subscriber.next_sequence[qos.index()].max(message_id.sequence + 1);
-            metrics.latency.record(now.since(message_id.published));
-        } else {
-            metrics.counts.extra_copies += 1;
         }
-        metrics.counts.reordered += u64::from(late);
         if is_above_granted {
-            self.record_unexpected(message_id, client, collector);
+            self.record_unexpected(message_id, client);
         }
         // What the broker had already taken before this subscription comes again by a resend alone.
         if late && is_owed && self.trial.promises_order {
@@ -70,6 +89,7 @@ impl Ledger {
         if owed_in_time && self.needs_no_reconnect(message_id, client) {
             self.record_breach(message_id, Some(client), terms.promise, Breach::Stalled);
         }
+        Delivery { copy: Some(copy), is_reordered: late, is_unexpected: is_above_granted }
     }
 
     /// The broker dropped a copy it owed.
@@ -116,13 +136,7 @@ impl Ledger {
         self.phase == Phase::ReconnectDrain && message_id.published < self.phase_began
     }
 
-    fn record_unexpected(
-        &mut self,
-        message_id: &MessageId,
-        client: ClientIndex,
-        collector: &mut MetricsCollector,
-    ) {
-        collector.metrics.qos[message_id.qos.index()].counts.unexpected += 1;
+    fn record_unexpected(&mut self, message_id: &MessageId, client: ClientIndex) {
         self.record_breach(message_id, Some(client), Promise::OnlySubscribed, Breach::Unexpected);
     }
 

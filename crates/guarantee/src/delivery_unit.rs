@@ -1,9 +1,8 @@
 //! What is kept of a message and of a unit: one byte each.
 
-use serde::Serialize;
-
 use super::promise::{DeliveryTerms, delivery_terms};
 use qoslab_core::base::qos::QoS;
+use qoslab_core::impl_fingerprint;
 
 /// What a unit is owed so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,8 +58,10 @@ impl DeliveryState {
 /// One message and one subscriber: standing in bits 0 to 3, copies in bits 4 and 5 (3 means three
 /// or more), the granted QoS in bits 6 and 7, where 3 means that it rose while the message was
 /// taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct DeliveryUnit(u8);
+
+impl_fingerprint! { struct DeliveryUnit(bits) { plain bits; } }
 
 /// The bits of the granted QoS, all set.
 const GRANT_RAISED: u8 = 0b1100_0000;
@@ -155,8 +156,10 @@ impl HandshakeEnd {
 
 /// What is known of a message on its first hop, in one byte: flags, and its end in the upper
 /// three bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct MessageProgress(u8);
+
+impl_fingerprint! { struct MessageProgress(bits) { plain bits; } }
 
 impl MessageProgress {
     /// Its PUBLISH was sent at least once.

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::counters::Counters;
 use super::evaluation;
 use super::ledger::Ledger;
@@ -16,25 +14,28 @@ use super::verdict::{Blame, Breach, Outcome, Promise, Violation};
 use qoslab_core::base::ending::RunSummary;
 use qoslab_core::base::event::{CloseReason, Event, Observer, PacketMeta, Phase};
 use qoslab_core::base::name::{
-    ClientIndex, Connection, Hop, Node, PacketKind, PacketSubject, PublisherIndex,
+    ClientIndex, Connection, Hop, MessageTag, Node, PacketKind, PacketSubject, PublisherIndex,
 };
+use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Time;
+use qoslab_core::impl_fingerprint;
 
 /// Watches one trial with a byte for each message and a byte for each unit.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct FirstPassObserver {
     ledger: Ledger,
-    // For statistics and reports: decides nothing.
-    #[serde(skip)]
     collector: MetricsCollector,
-    // For statistics and reports: decides nothing.
-    #[serde(skip)]
     counters: Counters,
-    // For statistics and reports: decides nothing.
-    #[serde(skip)]
     patterns: PatternCounters,
     /// Whether packets, backlogs and counters still count: until the second calm begins.
     counting: bool,
+}
+
+impl_fingerprint! {
+    struct FirstPassObserver {
+        plain ledger, counting;
+        skip collector, counters, patterns: "only for statistics and reports";
+    }
 }
 
 /// One broken promise that has no blame yet.
@@ -80,12 +81,10 @@ impl FirstPassObserver {
     /// Judges what was seen.
     #[must_use]
     pub fn finish(mut self, summary: &RunSummary) -> FirstPassResult {
-        self.counters.offline_queued = self.ledger.offline_queued;
-        self.counters.duplicate_suppressed =
-            self.ledger.duplicates_suppressed + self.patterns.duplicates_suppressed;
+        self.counters.duplicate_suppressed += self.patterns.duplicates_suppressed;
         self.counters.id_wrap = self.patterns.id_wraps;
         self.counters.window_full = self.patterns.windows_full;
-        let MetricsCollector { mut metrics, .. } = self.collector;
+        let mut metrics = self.collector.into_metrics();
         let (suspects, excuses) = evaluation::evaluate(&self.ledger, summary.ending, &mut metrics);
         let outcome = Outcome {
             ending: summary.ending,
@@ -148,7 +147,9 @@ impl FirstPassObserver {
         }
         match (packet.name.subject, node) {
             (PacketSubject::Message { hop: Hop::First, .. }, Node::Broker) => {
-                self.ledger.on_reached_broker(now, packet);
+                let acceptance = self.ledger.on_reached_broker(now, packet);
+                self.counters.offline_queued += acceptance.copies_waiting;
+                self.counters.duplicate_suppressed += u64::from(acceptance.is_suppressed_duplicate);
             }
             // A client lets pass what overtook its CONNACK.
             (PacketSubject::Message { .. }, Node::Client(_)) => {
@@ -165,6 +166,32 @@ impl FirstPassObserver {
                 }
             }
             (PacketSubject::Message { .. }, Node::Broker) => {}
+        }
+    }
+
+    #[inline]
+    fn on_submitted(&mut self, tag: MessageTag) {
+        self.patterns.clear_pending();
+        if let Some(message_id) = tag.message_id() {
+            self.collector.on_submitted(&message_id);
+            self.counters.offline_queued += u64::from(self.ledger.on_submitted(&message_id));
+        }
+    }
+
+    #[inline]
+    fn on_delivered(&mut self, now: Time, client: ClientIndex, tag: MessageTag, qos: QoS) {
+        self.patterns.clear_pending();
+        if let Some(message_id) = tag.message_id() {
+            let delivery = self.ledger.on_delivered(client, &message_id, qos);
+            self.collector.on_delivered(now, &message_id, delivery);
+        }
+    }
+
+    fn on_will_published(&mut self, tag: MessageTag) {
+        self.patterns.clear_pending();
+        if let Some(message_id) = tag.message_id() {
+            self.collector.on_submitted(&message_id);
+            self.counters.offline_queued += self.ledger.on_will_published(&message_id);
         }
     }
 
@@ -217,23 +244,16 @@ impl Observer for FirstPassObserver {
             Event::Arrived { node, connection, packet: record } => {
                 self.on_arrived(now, node, connection, record);
             }
-            Event::Delivered { client, tag, qos, .. } => {
-                self.patterns.clear_pending();
-                if let Some(message_id) = tag.message_id() {
-                    self.ledger.on_delivered(now, client, &message_id, qos, &mut self.collector);
+            Event::Delivered { client, tag, qos, .. } => self.on_delivered(now, client, tag, qos),
+            Event::Submitted { tag } => self.on_submitted(tag),
+            Event::Completed { tag } => {
+                if let Some(message_id) = self.ledger.on_completed(tag) {
+                    self.collector.on_completed(now, &message_id);
                 }
             }
-            Event::Submitted { tag } => {
-                self.patterns.clear_pending();
-                if let Some(message_id) = tag.message_id() {
-                    self.collector.metrics.qos[message_id.qos.index()].counts.messages += 1;
-                    self.ledger.on_submitted(&message_id);
-                }
-            }
-            Event::Completed { tag } => self.ledger.on_completed(now, tag, &mut self.collector),
             Event::Refused { tag, why } => {
                 if let Some(message_id) = tag.message_id() {
-                    self.collector.metrics.qos[message_id.qos.index()].counts.refused += 1;
+                    self.collector.on_refused(&message_id);
                 }
                 self.ledger.on_refused(tag, why);
             }
@@ -257,10 +277,7 @@ impl Observer for FirstPassObserver {
                     self.collector.on_overhead(now, (client, way), purpose, bytes);
                 }
             }
-            Event::WillPublished { tag } => {
-                self.patterns.clear_pending();
-                self.ledger.on_will_published(tag, &mut self.collector);
-            }
+            Event::WillPublished { tag } => self.on_will_published(tag),
             Event::SessionExpired { client } => self.ledger.on_session_expired(client),
             Event::Crashed { node } => {
                 self.ledger.on_crashed(node);

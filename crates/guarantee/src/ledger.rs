@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::delivery_unit::{DeliveryState, DeliveryUnit, HandshakeEnd, MessageProgress};
-use super::metrics_collector::MetricsCollector;
 use super::open_connections::OpenConnections;
 use super::retained::{IncomingRetained, RetainedMessages};
 use super::shared_subscriptions::SharedSubscriptions;
@@ -15,26 +12,23 @@ use super::subscriptions::Subscriptions;
 use super::trial_facts::TrialFacts;
 use super::verdict::{Breach, Promise};
 use qoslab_core::base::event::{DropReason, PacketBody, PacketMeta, Phase};
-use qoslab_core::base::fingerprint;
 use qoslab_core::base::name::{
     ClientIndex, Connection, Hop, MessageId, MessageTag, Node, PacketKind, PacketSubject,
     PublisherIndex,
 };
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::{Span, Time};
+use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::settings::StorePolicy;
 
 /// At most so many messages of a stream get their room in advance; beyond, it grows.
 const MAX_RESERVED_MESSAGES: u32 = 1 << 16;
 
 /// A byte for each message and a byte for each unit, and what sessions are doing.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(super) struct Ledger {
-    // The same in all states of a trial.
-    #[serde(skip)]
     pub(super) trial: Arc<TrialFacts>,
     pub(super) phase: Phase,
-    #[serde(serialize_with = "fingerprint::published")]
     pub(super) phase_began: Time,
     pub(super) publishers: Vec<PublisherLedger>,
     pub(super) sessions: Vec<SessionLedger>,
@@ -49,31 +43,37 @@ pub(super) struct Ledger {
         BTreeMap<(PublisherIndex, u32, Option<ClientIndex>, Breach), Promise>,
     /// QoS 2 messages to be retained whose PUBREL is awaited, by publisher and packet id.
     pub(super) retained_awaiting_pubrel: BTreeMap<(ClientIndex, u16), IncomingRetained>,
-    /// Messages that had to wait because somebody was not connected.
-    // For statistics and reports: decides nothing.
-    #[serde(skip)]
-    pub(super) offline_queued: u64,
-    /// QoS 2 messages that came to the broker again and were not passed on again.
-    // For statistics and reports: decides nothing.
-    #[serde(skip)]
-    pub(super) duplicates_suppressed: u64,
+}
+
+impl_fingerprint! {
+    struct Ledger {
+        plain phase, publishers, sessions, open_connections, subscriptions, retained,
+            shared, past_epoch_units, observed_breaches, retained_awaiting_pubrel;
+        published phase_began;
+        skip trial: "the same in all states of a trial";
+    }
 }
 
 /// One publishing workload.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct PublisherLedger {
     /// By sequence number.
     pub(super) messages: Vec<MessageProgress>,
     /// Sorted by client: whoever ever had a live subscription to the topic.
     pub(super) subscribers: Vec<SubscriberLedger>,
     /// Every message before this one has reached its end on the first hop.
-    // Follows from the rest.
-    #[serde(skip)]
     pub(super) first_unfinished: u32,
 }
 
+impl_fingerprint! {
+    struct PublisherLedger {
+        plain messages, subscribers;
+        skip first_unfinished: "follows from the rest";
+    }
+}
+
 /// One subscriber of one stream.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(super) struct SubscriberLedger {
     pub(super) client: ClientIndex,
     /// The QoS granted now; `None` while not subscribed.
@@ -90,8 +90,14 @@ pub(super) struct SubscriberLedger {
     pub(super) units: Vec<DeliveryUnit>,
 }
 
+impl_fingerprint! {
+    struct SubscriberLedger {
+        plain client, granted, confirmed, epoch_start, next_sequence, readmitted, units;
+    }
+}
+
 /// One client's session.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct SessionLedger {
     /// The connection whose CONNACK the broker sent last.
     pub(super) connack_sent_on: Option<Connection>,
@@ -116,6 +122,23 @@ pub(super) struct SessionLedger {
     pub(super) own_publishers: Vec<PublisherIndex>,
 }
 
+impl_fingerprint! {
+    struct SessionLedger {
+        plain connack_sent_on, connack_received_on, ended_unknown_to_client,
+            forgotten_by_broker, forgotten_by_client, silently_dead, death_unnoticed,
+            matched_publishers, own_publishers;
+    }
+}
+
+/// What the arrival of a packet at the broker made of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Acceptance {
+    /// A QoS 2 message came again and is not passed on again.
+    pub(super) is_suppressed_duplicate: bool,
+    /// How many copies have to wait because their subscribers are not connected.
+    pub(super) copies_waiting: u64,
+}
+
 impl Ledger {
     /// A ledger before anything happened.
     pub(super) fn new(trial: &Arc<TrialFacts>) -> Self {
@@ -136,20 +159,16 @@ impl Ledger {
             past_epoch_units: Vec::new(),
             observed_breaches: BTreeMap::new(),
             retained_awaiting_pubrel: BTreeMap::new(),
-            offline_queued: 0,
-            duplicates_suppressed: 0,
         }
     }
 
-    /// An application called `publish()`: a unit for each live subscription.
+    /// An application called `publish()`: a unit for each live subscription. Says whether the
+    /// message has to wait because the publisher is not connected.
     #[inline]
-    pub(super) fn on_submitted(&mut self, message_id: &MessageId) {
+    pub(super) fn on_submitted(&mut self, message_id: &MessageId) -> bool {
         let facts = &self.trial.publishers[message_id.publisher.index()];
-        if message_id.qos != QoS::AtMostOnce
-            && !self.open_connections.is_connected(Node::Client(facts.client), facts.client)
-        {
-            self.offline_queued += 1;
-        }
+        let waits = message_id.qos != QoS::AtMostOnce
+            && !self.open_connections.is_connected(Node::Client(facts.client), facts.client);
         let reserved = facts.count.min(MAX_RESERVED_MESSAGES) as usize;
         let stream = &mut self.publishers[message_id.publisher.index()];
         let end = message_id.sequence as usize + 1;
@@ -169,6 +188,7 @@ impl Ledger {
                 subscriber.units[end - 1].set_state(DeliveryState::Submitted, granted);
             }
         }
+        waits
     }
 
     /// The publisher's endpoint refused a message or gave it up.
@@ -186,28 +206,21 @@ impl Ledger {
         }
     }
 
-    /// The publisher's handshake ended well.
+    /// The publisher's handshake ended well. Gives the message that it completed, if it is known.
     #[inline]
-    pub(super) fn on_completed(
-        &mut self,
-        now: Time,
-        tag: MessageTag,
-        collector: &mut MetricsCollector,
-    ) {
-        let Some(message_id) = tag.message_id() else { return };
+    pub(super) fn on_completed(&mut self, tag: MessageTag) -> Option<MessageId> {
+        let message_id = tag.message_id()?;
         let publisher = self.trial.publishers[message_id.publisher.index()].client;
         let is_stalled = self.phase == Phase::ReconnectDrain
             && self.trial.is_reliable_up(publisher)
             && !self.sessions[publisher.index()].death_unnoticed;
-        let Some(progress) = self.progress(tag) else { return };
+        let progress = self.progress(tag)?;
         progress.set(MessageProgress::ACKNOWLEDGED);
         progress.finish_handshake(HandshakeEnd::Completed);
-        collector.metrics.qos[message_id.qos.index()]
-            .completion
-            .record(now.since(message_id.published));
         if is_stalled && message_id.qos != QoS::AtMostOnce {
             self.record_breach(&message_id, None, Promise::Acknowledged, Breach::Stalled);
         }
+        Some(message_id)
     }
 
     /// A client handed a PUBLISH of its own to the network.
@@ -241,13 +254,14 @@ impl Ledger {
     /// A packet of a publisher's hop reached the broker, on an open connection. Whoever is
     /// subscribed at that instant may get a copy because of it, and must if it is the first.
     #[inline]
-    pub(super) fn on_reached_broker(&mut self, now: Time, packet: &PacketMeta<'_>) {
-        let Some(message_id) = packet.tag.message_id() else { return };
+    pub(super) fn on_reached_broker(&mut self, now: Time, packet: &PacketMeta<'_>) -> Acceptance {
+        let mut acceptance = Acceptance::default();
+        let Some(message_id) = packet.tag.message_id() else { return acceptance };
         let on_pubrel = self.trial.broker_delivers_on_pubrel && message_id.qos == QoS::ExactlyOnce;
         match packet.kind() {
             PacketKind::Publish => {
-                self.duplicates_suppressed += u64::from(self.is_suppressed_duplicate(&message_id));
-                self.on_accepted_by_broker(&message_id);
+                acceptance.is_suppressed_duplicate = self.is_suppressed_duplicate(&message_id);
+                acceptance.copies_waiting = self.on_accepted_by_broker(&message_id);
                 if packet.is_retain() {
                     self.store_retained(now, &message_id, on_pubrel, packet);
                 }
@@ -257,7 +271,7 @@ impl Ledger {
                     progress.set(MessageProgress::PUBREL_REACHED_BROKER);
                 }
                 if on_pubrel {
-                    self.on_accepted_by_broker(&message_id);
+                    acceptance.copies_waiting = self.on_accepted_by_broker(&message_id);
                 }
                 // It releases what is held by its id, whatever its sender meant.
                 let held = self.retained_awaiting_pubrel.remove(&(packet.name.client, packet.id));
@@ -268,6 +282,7 @@ impl Ledger {
             }
             _ => {}
         }
+        acceptance
     }
 
     /// Whether a QoS 2 PUBLISH came again before its PUBREL, to a broker that still holds its id.
@@ -322,11 +337,14 @@ impl Ledger {
         }
     }
 
+    /// The broker took a message. Gives how many copies have to wait because their subscribers
+    /// are not connected.
     #[inline]
-    pub(super) fn on_accepted_by_broker(&mut self, message_id: &MessageId) {
+    pub(super) fn on_accepted_by_broker(&mut self, message_id: &MessageId) -> u64 {
+        let mut copies_waiting = 0;
         let stream = &mut self.publishers[message_id.publisher.index()];
         let Some(progress) = stream.messages.get_mut(message_id.sequence as usize) else {
-            return;
+            return copies_waiting;
         };
         let first = !progress.has_all(MessageProgress::REACHED_BROKER);
         progress.set(MessageProgress::REACHED_BROKER);
@@ -346,7 +364,7 @@ impl Ledger {
                 && waits
                 && !self.open_connections.is_connected(Node::Broker, subscriber.client)
             {
-                self.offline_queued += 1;
+                copies_waiting += 1;
             }
             if message_id.sequence < subscriber.epoch_start
                 && let Err(place) = subscriber.readmitted.binary_search(&message_id.sequence)
@@ -370,6 +388,7 @@ impl Ledger {
                 unit.mark_grant_raised();
             }
         }
+        copies_waiting
     }
 
     /// An acknowledgement reached the publisher. PUBREC hands the message over where the broker

@@ -23,7 +23,7 @@ mod metrics_collector;
 pub mod monitor;
 mod open_connections;
 mod pattern_counters;
-pub mod promise;
+mod promise;
 mod retained;
 pub mod rules;
 mod session_endings;

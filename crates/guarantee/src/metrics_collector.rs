@@ -1,18 +1,20 @@
-//! Packets, bytes and backlogs as they pass.
+//! The collector of metrics: packets, bytes and backlogs as they pass, and what the ledger says of
+//! messages.
 
 use std::sync::Arc;
 
+use super::deliveries::{DeliveredCopy, Delivery};
 use super::metrics::{Metrics, PacketCount};
 use super::trial_facts::TrialFacts;
 use qoslab_core::base::event::{OverheadPurpose, PacketMeta};
-use qoslab_core::base::name::{ClientIndex, Direction, Node, PacketKind, PacketSubject};
+use qoslab_core::base::name::{ClientIndex, Direction, MessageId, Node, PacketKind, PacketSubject};
 use qoslab_core::base::time::Time;
 use qoslab_core::network::radio::{Radio, RadioSettings};
 
-/// Fills the parts of [`Metrics`] that need no ledger.
+/// Fills [`Metrics`], but for what only the end of a trial shows.
 #[derive(Clone, Debug)]
 pub(super) struct MetricsCollector {
-    pub(super) metrics: Metrics,
+    metrics: Metrics,
     /// In flight and queued, of the broker and then of each client.
     backlogs: Vec<[u32; 2]>,
     in_flight: u64,
@@ -40,6 +42,41 @@ impl MetricsCollector {
             active_faults: 0,
             recovering_since: None,
         }
+    }
+
+    /// What was measured.
+    pub(super) fn into_metrics(self) -> Metrics {
+        self.metrics
+    }
+
+    /// A message was handed to its publisher, or a will to the broker's subscribers.
+    pub(super) const fn on_submitted(&mut self, message_id: &MessageId) {
+        self.metrics.qos[message_id.qos.index()].counts.messages += 1;
+    }
+
+    /// The publisher's endpoint refused a message or gave it up.
+    pub(super) const fn on_refused(&mut self, message_id: &MessageId) {
+        self.metrics.qos[message_id.qos.index()].counts.refused += 1;
+    }
+
+    /// The publisher's handshake ended well.
+    #[inline]
+    pub(super) fn on_completed(&mut self, now: Time, message_id: &MessageId) {
+        let completion = &mut self.metrics.qos[message_id.qos.index()].completion;
+        completion.record(now.since(message_id.published));
+    }
+
+    /// A client's endpoint delivered a message.
+    #[inline]
+    pub(super) fn on_delivered(&mut self, now: Time, message_id: &MessageId, delivery: Delivery) {
+        let metrics = &mut self.metrics.qos[message_id.qos.index()];
+        match delivery.copy {
+            Some(DeliveredCopy::First) => metrics.latency.record(now.since(message_id.published)),
+            Some(DeliveredCopy::Extra) => metrics.counts.extra_copies += 1,
+            None => {}
+        }
+        metrics.counts.reordered += u64::from(delivery.is_reordered);
+        metrics.counts.unexpected += u64::from(delivery.is_unexpected);
     }
 
     /// A packet was handed to the network.

@@ -6,8 +6,6 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use self::connection::{ConnectionMonitor, SessionMonitor};
 use self::forwarding::{CommonSubscribeOptions, ExpiryTracker};
 use self::receiver::ReceiverMonitor;
@@ -19,6 +17,7 @@ use qoslab_core::base::event::{CloseReason, Event, Observer, PacketBody, PacketM
 use qoslab_core::base::name::{ClientIndex, Connection, MessageTag, Node, PacketKind};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Time;
+use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::settings::Version;
 
 mod conformance;
@@ -33,46 +32,55 @@ pub use self::violation_log::RuleViolation;
 pub(super) use self::violation_log::message_key;
 
 /// Watches every connection of a trial. It remembers what is in flight and no more.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Monitor {
     /// By client: what the broker's end and the client's end of its link have seen.
     links: Vec<LinkMonitor>,
     /// The last packet that reached an endpoint: what it delivers now is because of it.
-    // Set anew before it is used.
-    #[serde(skip)]
     delivery_cause: Option<(Node, ClientIndex, u16)>,
-    // Set anew before it is used.
-    #[serde(skip)]
     message_to_pass_on: Option<MessageTag>,
-    // Set anew before it is used.
-    #[serde(skip)]
     acknowledged_message: Option<MessageTag>,
-    // Set anew before it is used.
-    #[serde(skip)]
     first_connack: bool,
     expiries: ExpiryTracker,
-    // Set anew before it is used.
-    #[serde(skip)]
     now: Time,
-    // Empty between two happenings.
-    #[serde(skip)]
     log: ViolationLog,
 }
 
+impl_fingerprint! {
+    struct Monitor {
+        plain links, expiries;
+        skip delivery_cause, message_to_pass_on, acknowledged_message, first_connack, now:
+            "set before each use";
+        skip log: "empty between two events";
+    }
+}
+
 /// The link of one client.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 struct LinkMonitor {
     ends: [EndMonitor; 2],
     session: SessionMonitor,
     common_options: CommonSubscribeOptions,
 }
 
+impl_fingerprint! {
+    struct LinkMonitor {
+        plain ends, session, common_options;
+    }
+}
+
 /// One end of a link.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 struct EndMonitor {
     connection: ConnectionMonitor,
     sender: SenderMonitor,
     receiver: ReceiverMonitor,
+}
+
+impl_fingerprint! {
+    struct EndMonitor {
+        plain connection, sender, receiver;
+    }
 }
 
 impl Monitor {

@@ -1,14 +1,15 @@
 //! Which connection is open at which end.
 
-use serde::Serialize;
-
 use qoslab_core::base::name::{ClientIndex, Connection, Node};
+use qoslab_core::impl_fingerprint;
 
 /// For each client, the connection that is open at its end and at the broker's, if any.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(super) struct OpenConnections {
     ends: Vec<[Option<Connection>; 2]>,
 }
+
+impl_fingerprint! { struct OpenConnections { plain ends; } }
 
 impl OpenConnections {
     /// Nobody is connected.

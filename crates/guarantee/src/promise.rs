@@ -5,13 +5,13 @@ use qoslab_core::base::qos::QoS;
 
 /// What a pair of published and granted QoS promises for one unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DeliveryTerms {
+pub(super) struct DeliveryTerms {
     /// Whether no copy at all is allowed.
-    pub may_lose: bool,
+    pub(super) may_lose: bool,
     /// Whether more copies than one are allowed.
-    pub may_repeat: bool,
+    pub(super) may_repeat: bool,
     /// The promise's name.
-    pub promise: Promise,
+    pub(super) promise: Promise,
 }
 
 /// The terms for a message published at one QoS to a subscription granted another.
@@ -20,7 +20,7 @@ pub struct DeliveryTerms {
 /// broker takes each resend for a new message, and forwards it without a guarantee
 /// [MQTT-3.8.4-6].
 #[must_use]
-pub const fn delivery_terms(published: QoS, granted: QoS) -> DeliveryTerms {
+pub(super) const fn delivery_terms(published: QoS, granted: QoS) -> DeliveryTerms {
     use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
     match (published, granted) {
         (AtMostOnce, _) | (ExactlyOnce, AtMostOnce) => {

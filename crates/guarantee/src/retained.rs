@@ -3,37 +3,41 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::promise::{DeliveryTerms, delivery_terms};
 use super::subscriptions::{GrantedSubscription, RetainedSend, matching_topics};
 use super::verdict::{Breach, Excuse, Promise};
 use qoslab_core::base::name::{ClientIndex, MessageId, PublisherIndex};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Time;
+use qoslab_core::impl_fingerprint;
 
 /// A subscriber and a message.
 pub(super) type RetainedCopyKey = (ClientIndex, PublisherIndex, u32);
 
 /// The retained messages at the broker, and the copies owed because of a SUBSCRIBE. These copies
 /// never count as duplicates of live ones.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct RetainedMessages {
     by_topic: BTreeMap<Arc<str>, RetainedEntry>,
     owed_copies: BTreeMap<RetainedCopyKey, OwedCopies>,
     /// What was broken in sessions that have ended.
     ended_session_breaches: Vec<(RetainedCopyKey, Promise, Breach)>,
     /// Copies that were owed and never came, because their session ended.
-    // For statistics and reports: decides nothing.
-    #[serde(skip)]
     pub(super) excused: u64,
     /// A store brought an older state back: which messages the broker retains is not known any
     /// more, so no copy of one is owed, and any may come.
     contents_unknown: bool,
 }
 
+impl_fingerprint! {
+    struct RetainedMessages {
+        plain by_topic, owed_copies, ended_session_breaches, contents_unknown;
+        skip excused: "only for statistics and reports";
+    }
+}
+
 /// A message with RETAIN=1 that reached the broker.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct IncomingRetained {
     pub(super) message_id: MessageId,
     /// Without a payload.
@@ -42,8 +46,14 @@ pub(super) struct IncomingRetained {
     pub(super) expires: Time,
 }
 
+impl_fingerprint! {
+    struct IncomingRetained {
+        plain message_id, empty_payload, expires;
+    }
+}
+
 /// A topic's retained message.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug)]
 struct RetainedEntry {
     publisher: PublisherIndex,
     sequence: u32,
@@ -51,8 +61,14 @@ struct RetainedEntry {
     expires: Time,
 }
 
+impl_fingerprint! {
+    struct RetainedEntry {
+        plain publisher, sequence, qos, expires;
+    }
+}
+
 /// What one subscriber is owed of one retained message, and got.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug)]
 struct OwedCopies {
     /// The most copies that may come: one a SUBSCRIBE and matching filter.
     max_copies: u32,
@@ -64,6 +80,12 @@ struct OwedCopies {
     may_repeat: bool,
     excuse: Option<Excuse>,
     withdrawn: bool,
+}
+
+impl_fingerprint! {
+    struct OwedCopies {
+        plain max_copies, copies, qos, granted, may_repeat, excuse, withdrawn;
+    }
 }
 
 impl RetainedMessages {

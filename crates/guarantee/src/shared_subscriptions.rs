@@ -3,25 +3,29 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
-
+use super::deliveries::DeliveredCopy;
 use super::delivery_unit::{DeliveryState, DeliveryUnit};
-use super::metrics_collector::MetricsCollector;
 use qoslab_core::base::event::DropReason;
 use qoslab_core::base::name::{ClientIndex, MessageId, PublisherIndex};
 use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Time;
+use qoslab_core::impl_fingerprint;
 
 /// The groups of a trial, by their whole filter `$share/name/filter`.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct SharedSubscriptions {
     groups: BTreeMap<Arc<str>, ShareGroup>,
     /// The filters of the groups that each stream's topic matches, in order.
     filters_of_publisher: BTreeMap<PublisherIndex, Vec<Arc<str>>>,
 }
 
+impl_fingerprint! {
+    struct SharedSubscriptions {
+        plain groups, filters_of_publisher;
+    }
+}
+
 /// Those who subscribe to one filter under one name.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 struct ShareGroup {
     /// Who subscribes now, with the QoS granted.
     members: BTreeMap<ClientIndex, QoS>,
@@ -32,13 +36,21 @@ struct ShareGroup {
     units: BTreeMap<(PublisherIndex, u32), GroupUnit>,
 }
 
+impl_fingerprint! {
+    struct ShareGroup {
+        plain members, ever_members, uncertain, units;
+    }
+}
+
 /// One message and one group.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct GroupUnit {
     pub(super) unit: DeliveryUnit,
     /// To whom the broker began to send it.
     recipient: Option<ClientIndex>,
 }
+
+impl_fingerprint! { struct GroupUnit { plain unit, recipient; } }
 
 /// The name and the topic filter of a shared subscription; `None` for any other filter.
 pub(super) fn parse_shared_filter(filter: &str) -> Option<(&str, &str)> {
@@ -133,28 +145,21 @@ impl SharedSubscriptions {
     }
 
     /// A client that may have it got a copy; `is_extra`: it has got its own already, or is owed
-    /// none. Says whether the copy counts as a group's.
+    /// none. Gives which copy of a group's it is, if it counts as one.
     pub(super) fn on_delivered(
         &mut self,
-        now: Time,
         client: ClientIndex,
         message_id: &MessageId,
         is_extra: bool,
-        collector: &mut MetricsCollector,
-    ) -> bool {
+    ) -> Option<DeliveredCopy> {
         let is_owed = |it: &GroupUnit| {
             it.unit.state() >= DeliveryState::MayDeliver && (is_extra || it.unit.copies() == 0)
         };
-        let Some(it) = self.find_unit(client, message_id, is_owed) else { return false };
-        let metrics = &mut collector.metrics.qos[message_id.qos.index()];
-        if it.unit.copies() == 0 {
-            metrics.latency.record(now.since(message_id.published));
-        } else {
-            metrics.counts.extra_copies += 1;
-        }
-        it.unit.add_copy();
-        it.recipient = Some(client);
-        true
+        let group_unit = self.find_unit(client, message_id, is_owed)?;
+        let copy = DeliveredCopy::after(group_unit.unit.copies());
+        group_unit.unit.add_copy();
+        group_unit.recipient = Some(client);
+        Some(copy)
     }
 
     /// The broker dropped what it kept for a member: says how that is excused.

@@ -4,48 +4,71 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::shared_subscriptions::parse_shared_filter;
 use super::trial_facts::{PublisherFacts, TrialFacts};
 use qoslab_core::base::event::{RetainHandling, SubscriptionRequest};
 use qoslab_core::base::name::{ClientIndex, PublisherIndex};
 use qoslab_core::base::qos::QoS;
+use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::topics::matches;
 
 /// The subscriptions of all sessions. They change at the instant at which the broker answers:
 /// SUBACK sent, UNSUBACK sent, session ended.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(super) struct Subscriptions {
     clients: Vec<Vec<HeldSubscription>>,
     pending: Vec<PendingSubscriptionRequest>,
-    // The same in all states of a trial.
-    #[serde(skip)]
     topics: BTreeMap<Arc<str>, Vec<PublisherIndex>>,
 }
 
+impl_fingerprint! {
+    struct Subscriptions {
+        plain clients, pending;
+        skip topics: "the same in all states of a trial";
+    }
+}
+
 /// A request that reached the broker and was not answered yet.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 struct PendingSubscriptionRequest {
     client: ClientIndex,
     id: u16,
     changes: Vec<SubscriptionChange>,
 }
 
+impl_fingerprint! {
+    struct PendingSubscriptionRequest {
+        plain client, id, changes;
+    }
+}
+
 /// One filter of a request: to subscribe to it as it says, or to end the subscription.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 enum SubscriptionChange {
     Subscribe(SubscriptionRequest),
     Unsubscribe(Arc<str>),
 }
 
+impl_fingerprint! {
+    enum SubscriptionChange {
+        Subscribe(request),
+        Unsubscribe(filter),
+    }
+}
+
 /// One subscription of a client.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 struct HeldSubscription {
     filter: Arc<str>,
     qos: QoS,
     no_local: bool,
     shared: bool,
+}
+
+impl_fingerprint! {
+    struct HeldSubscription {
+        plain filter, qos, no_local, shared;
+    }
 }
 
 /// A subscription that the broker has just granted.

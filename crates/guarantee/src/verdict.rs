@@ -12,6 +12,7 @@ use qoslab_core::base::ending::Ending;
 use qoslab_core::base::name::{ClientIndex, Node, PublisherIndex};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Time;
+use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::settings::Version;
 
 /// All that a finished trial says.
@@ -106,6 +107,8 @@ pub enum Promise {
     Ordered,
 }
 
+impl_fingerprint! { fieldless Promise }
+
 /// How a promise was broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Breach {
@@ -122,6 +125,8 @@ pub enum Breach {
     /// Out of order.
     Reordered,
 }
+
+impl_fingerprint! { fieldless Breach }
 
 /// Whose fault it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -209,6 +214,8 @@ pub enum Excuse {
     /// It was larger than its receiver's Maximum Packet Size [MQTT-3.1.2-25].
     TooLarge,
 }
+
+impl_fingerprint! { fieldless Excuse }
 
 /// Counters as they were written: each has one of the known names.
 fn deserialize_counters<'de, D: Deserializer<'de>>(

@@ -13,6 +13,7 @@ use qoslab_core::network::radio::RadioSettings;
 use qoslab_core::network::settings::{IntervalDistribution, LinkSettings};
 
 use super::schedule::Schedule;
+use qoslab_core::impl_fingerprint;
 
 pub use qoslab_core::network::fate::PacketAction;
 
@@ -180,7 +181,7 @@ pub struct PacketTrigger {
 }
 
 /// What a fault does.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// The packet that triggers it meets another fate; over datagrams only.
     Packet(PacketAction),
@@ -231,8 +232,19 @@ pub enum Action {
     },
 }
 
+impl_fingerprint! {
+    enum Action {
+        Packet(action),
+        Cut { client, after },
+        HalfOpen { client, dead_node },
+        Impair { client, impairment, lasts, read_interval },
+        Outage { client, lasts },
+        Crash { node, down, peers, point },
+    }
+}
+
 /// What the peers of a crashed node see.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PeerVisibility {
     /// Their connections are closed one delay later: its process died.
     #[default]
@@ -243,9 +255,11 @@ pub enum PeerVisibility {
     Silence,
 }
 
+impl_fingerprint! { fieldless PeerVisibility }
+
 /// Where a crash falls. One `handle` is a transaction: never between a delivery and the id that
 /// remembers it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CrashPoint {
     /// Between two happenings.
     #[default]
@@ -257,6 +271,8 @@ pub enum CrashPoint {
     /// What follows from it is stored, and of what is to be sent the first packet is.
     BetweenSends,
 }
+
+impl_fingerprint! { fieldless CrashPoint }
 
 /// How a trial is judged.
 #[derive(

@@ -3,11 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use serde::Serialize;
-
 use super::name::{ClientIndex, Connection, Direction, MessageTag, Node};
 use super::qos::QoS;
 use super::time::Time;
+use crate::impl_fingerprint;
 
 pub use super::packet_meta::{
     PacketBody, PacketMeta, PacketSize, RetainHandling, SubscriptionOptions, SubscriptionRequest,
@@ -226,7 +225,7 @@ pub enum Event<'a> {
 }
 
 /// The phases of a trial (`docs/model.md`, "Phases of a trial").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
     /// Clients connect and subscribe; nobody publishes yet.
     Connecting,
@@ -240,8 +239,10 @@ pub enum Phase {
     Over,
 }
 
+impl_fingerprint! { fieldless Phase }
+
 /// Why an endpoint let go of a message it did not see through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DropReason {
     /// The offline or in-flight queue was full.
     QueueFull,
@@ -301,7 +302,7 @@ pub enum SilentDeathCause {
 }
 
 /// A fault that lasts for a while and leaves connections open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Impairment {
     /// Nothing gets through in this direction, and it is lost.
     Partition(Direction),
@@ -309,6 +310,14 @@ pub enum Impairment {
     Stall,
     /// The client reads slowly.
     Slow,
+}
+
+impl_fingerprint! {
+    enum Impairment {
+        Partition(direction),
+        Stall,
+        Slow,
+    }
 }
 
 /// What the network does to one packet.

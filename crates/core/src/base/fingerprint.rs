@@ -1,30 +1,51 @@
-//! The fingerprint of a state: 128 bits that are the same where all that follows is the same.
+//! Fingerprints of states: 128 bits that are equal where all that follows is equal.
 //!
-//! What a state is made of derives [`Serialize`], so that whatever is not left out on purpose is
-//! part of it. A few things are written not as they are but as far as they matter, by the name of
-//! a newtype; any other serializer sees the plain number:
+//! Whatever is part of a state implements [`Fingerprint`], nearly always by
+//! [`impl_fingerprint!`](crate::impl_fingerprint), which takes a type apart without `..` and names
+//! for each field how it counts. So a field that is added does not compile until somebody has
+//! decided.
 //!
-//! | name | what | how |
+//! | encoding | of | what counts |
 //! |---|---|---|
-//! | `Time` | an instant | from now on, never stays never |
-//! | [`future_only`] | an instant that only matters while it is to come | the same, the past as now |
-//! | [`compared_with_now`] | an instant that is only compared with now | whether it is now |
-//! | [`published`] | when a message was published | left out, unless [`FingerprintOptions::published`] |
+//! | [`plain`] | anything | all of it; a [`Time`] counts from now on, and never stays never |
+//! | [`future_only`] | an instant that only matters while it is to come | the past as now |
+//! | [`compared_with_now`] | an instant that is only compared with now | whether it is past |
+//! | [`published`] | when a message was published | all or nothing, by an option |
 //! | [`attempt`] | how often something was sent | whether it was |
-//! | [`transmissions`] | the same, for the retry rule | left out, unless it counts them |
-//! | [`name_only`] | what only gives names | left out |
-//! | [`loss_recovery`] | what only lost segments wake | left out, unless some may get lost |
-//! | `Connection`, [`copy`], `TimerGeneration` | what is only compared for equality | by first sight |
+//! | [`transmissions`] | the same, by the retry rule's count | all or nothing, by an option |
+//! | [`loss_recovery`] | what only matters once segments are lost | all or nothing, by an option |
+//! | [`connection`], [`copy`], [`timer_generation`] | a name | where it is first seen |
+//! | `with(function)` | anything | what the function writes |
+//! | `skip` | anything | nothing, for the reason that stands beside it |
 //!
-//! To write too much makes two states differ that are alike and costs time; to write too little
-//! would be an error. So in doubt it is written.
+//! To count too much makes two states differ that are alike, and costs time; to count too little
+//! makes a false proof. So in doubt it counts.
+//!
+//! [`plain`]: Fingerprinter::plain
+//! [`future_only`]: Fingerprinter::future_only
+//! [`compared_with_now`]: Fingerprinter::compared_with_now
+//! [`published`]: Fingerprinter::published
+//! [`attempt`]: Fingerprinter::attempt
+//! [`transmissions`]: Fingerprinter::transmissions
+//! [`loss_recovery`]: Fingerprinter::loss_recovery
+//! [`connection`]: Fingerprinter::connection
+//! [`copy`]: Fingerprinter::copy
+//! [`timer_generation`]: Fingerprinter::timer_generation
 
-use serde::{Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::time::Time;
 
-mod serializer;
+mod implementations;
+mod macros;
+#[cfg(test)]
+mod tests;
+
+/// A part of a state.
+pub trait Fingerprint {
+    /// Writes what counts of it.
+    fn fingerprint(&self, into: &mut Fingerprinter);
+}
 
 /// What of a state matters in a trial.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,141 +58,121 @@ pub struct FingerprintOptions {
     pub published: bool,
 }
 
-/// Takes fingerprints. It keeps its room from one to the next.
+/// The writer of fingerprints. It reuses its buffers from one state to the next.
 #[derive(Clone, Debug, Default)]
 pub struct Fingerprinter {
     options: FingerprintOptions,
     now: Time,
     bytes: Vec<u8>,
-    next_encoding: Encoding,
     connections: Vec<u64>,
     copies: Vec<u64>,
     timer_generations: Vec<u64>,
 }
 
-/// How the next number is to be understood.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Encoding {
-    #[default]
-    Plain,
-    Time,
-    FutureOnly,
-    ComparedWithNow,
-    Attempt,
-    Connection,
-    Copy,
-    TimerGeneration,
-}
-
 impl Fingerprinter {
     /// For the states of one trial.
     #[must_use]
-    pub fn new(matters: FingerprintOptions) -> Self {
-        Self { options: matters, ..Self::default() }
+    pub fn new(options: FingerprintOptions) -> Self {
+        Self { options, ..Self::default() }
     }
 
     /// The fingerprint of a state at `now`.
-    ///
-    /// # Panics
-    /// If the state's [`Serialize`] fails, as no derived one does.
-    pub fn fingerprint<T: Serialize + ?Sized>(&mut self, now: Time, state: &T) -> u128 {
+    pub fn fingerprint_of<T: Fingerprint + ?Sized>(&mut self, now: Time, state: &T) -> u128 {
         self.now = now;
         self.bytes.clear();
         self.connections.clear();
         self.copies.clear();
         self.timer_generations.clear();
-        state.serialize(&mut *self).expect("nothing that is written here can fail");
+        state.fingerprint(self);
         xxh3_128(&self.bytes)
+    }
+
+    /// Counts all of a value.
+    pub fn plain<T: Fingerprint + ?Sized>(&mut self, value: &T) {
+        value.fingerprint(self);
+    }
+
+    /// Counts the items of a list, and how many there are.
+    pub fn list<T: Fingerprint>(&mut self, items: impl ExactSizeIterator<Item = T>) {
+        self.plain(&items.len());
+        items.for_each(|item| self.plain(&item));
+    }
+
+    /// Counts an instant that only matters while it is to come.
+    pub fn future_only(&mut self, time: &Time) {
+        self.plain(&(*time).max(self.now));
+    }
+
+    /// Counts an instant that is only compared with the present one.
+    pub fn compared_with_now(&mut self, time: &Time) {
+        self.plain(&(*time >= self.now));
+    }
+
+    /// Counts when a message was published.
+    pub fn published(&mut self, time: &Time) {
+        if self.options.published {
+            self.plain(time);
+        }
+    }
+
+    /// Counts whether something was sent before.
+    pub fn attempt(&mut self, attempt: &u32) {
+        self.plain(&(*attempt > 0));
+    }
+
+    /// Counts how often something was sent by the retry rule's count.
+    pub fn transmissions(&mut self, transmissions: &u32) {
+        if self.options.transmissions {
+            self.plain(transmissions);
+        }
+    }
+
+    /// Counts what matters after the loss of a segment alone.
+    pub fn loss_recovery<T: Fingerprint>(&mut self, value: &T) {
+        if self.options.loss_recovery {
+            self.plain(value);
+        }
+    }
+
+    /// Counts which connection a number names.
+    pub fn connection(&mut self, number: &u32) {
+        let index = first_seen_index(&mut self.connections, u64::from(*number));
+        self.plain(&index);
+    }
+
+    /// Counts which copy of a message a number names, and of which kind.
+    pub fn copy(&mut self, number: &u32) {
+        let index = first_seen_index(&mut self.copies, u64::from(*number & !COPY_KIND));
+        self.plain(&(index, *number & COPY_KIND != 0));
+    }
+
+    /// Counts which timer a number names; 0 is none.
+    pub fn timer_generation(&mut self, number: &u64) {
+        let timer = (*number > 0).then(|| first_seen_index(&mut self.timer_generations, *number));
+        self.plain(&timer);
+    }
+
+    fn time(&mut self, time: Time) {
+        let nanos = time.as_nanos();
+        // The past wraps round to high numbers, which no span of a trial reaches.
+        let from_now = nanos.wrapping_sub(self.now.as_nanos());
+        self.plain(if time == Time::NEVER { &nanos } else { &from_now });
     }
 
     fn write(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
-
-    fn write_length(&mut self, length: usize) {
-        self.write(&(length as u64).to_le_bytes());
-    }
-
-    fn write_number(&mut self, number: u64) {
-        let now = self.now.as_nanos();
-        let encoding = std::mem::take(&mut self.next_encoding);
-        let encoded = match encoding {
-            Encoding::Plain => number,
-            Encoding::Time | Encoding::FutureOnly if number == Time::NEVER.as_nanos() => number,
-            // The past wraps round to high numbers, which no span of a trial reaches.
-            Encoding::Time => number.wrapping_sub(now),
-            Encoding::FutureOnly => number.saturating_sub(now),
-            Encoding::ComparedWithNow => u64::from(number >= now),
-            Encoding::Attempt => number.min(1),
-            Encoding::Connection => first_seen_index(&mut self.connections, number),
-            Encoding::Copy => {
-                let kind = number & COPY_KIND;
-                first_seen_index(&mut self.copies, number & !COPY_KIND) | kind
-            }
-            // 0 is none.
-            Encoding::TimerGeneration if number == 0 => 0,
-            Encoding::TimerGeneration => 1 + first_seen_index(&mut self.timer_generations, number),
-        };
-        self.write(&encoded.to_le_bytes());
-    }
 }
 
 /// The bit of a copy's number that says which kind of copy it is.
-const COPY_KIND: u64 = 1 << 31;
+const COPY_KIND: u32 = 1 << 31;
 
 /// The place of a number among those seen, to which it is added.
-fn first_seen_index(seen: &mut Vec<u64>, number: u64) -> u64 {
-    let index = seen.iter().position(|it| *it == number).unwrap_or_else(|| {
+fn first_seen_index(seen: &mut Vec<u64>, number: u64) -> usize {
+    seen.iter().position(|other| *other == number).unwrap_or_else(|| {
         seen.push(number);
         seen.len() - 1
-    });
-    index as u64
-}
-
-macro_rules! define_encodings {
-    ($($(#[$about:meta])* $name:ident($type:ty) = $mark:literal;)+) => {$(
-        $(#[$about])*
-        ///
-        /// # Errors
-        /// What the serializer says.
-        pub fn $name<S: Serializer>(value: &$type, to: S) -> Result<S::Ok, S::Error> {
-            to.serialize_newtype_struct($mark, value)
-        }
-    )+};
-}
-
-define_encodings! {
-    /// An instant that only matters while it is to come.
-    future_only(Time) = "Due";
-    /// An instant that is only compared with the present one.
-    compared_with_now(Time) = "Since";
-    /// When a message was published.
-    published(Time) = "Published";
-    /// How often something was sent before: only whether it was is seen.
-    attempt(u32) = "Attempt";
-    /// How often something was sent by the retry rule's count.
-    transmissions(u32) = "Transmissions";
-    /// A number that gives names and nothing else.
-    name_only(u32) = "Nth";
-    /// Which copy something is.
-    copy(u32) = "Copy";
-}
-
-/// What only the loss of a segment makes tell in what follows.
-///
-/// # Errors
-/// What the serializer says.
-pub fn loss_recovery<T: Serialize, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_newtype_struct("History", value)
-}
-
-/// An instant that is only compared with the present one, where it is not a field of its own.
-pub struct ComparedWithNow(pub Time);
-
-impl Serialize for ComparedWithNow {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        compared_with_now(&self.0, to)
-    }
+    })
 }
 
 /// Ranks numbers that are only compared with each other and with 0.
@@ -179,88 +180,5 @@ pub fn ranks(numbers: impl Iterator<Item = u32>) -> impl Fn(u32) -> usize {
     let mut all: Vec<u32> = numbers.chain([0]).collect();
     all.sort_unstable();
     all.dedup();
-    move |number| all.partition_point(|it| *it < number)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::name::Connection;
-    use crate::base::time::Span;
-
-    #[derive(Serialize)]
-    struct State {
-        next: Time,
-        #[serde(serialize_with = "future_only")]
-        free: Time,
-        #[serde(serialize_with = "compared_with_now")]
-        resumed: Time,
-        open: Vec<Connection>,
-        #[serde(serialize_with = "attempt")]
-        attempt: u32,
-        #[serde(serialize_with = "loss_recovery")]
-        measured: Option<Span>,
-    }
-
-    fn state(shift: u64) -> State {
-        let at = |nanos: u64| Time::from_nanos(shift + nanos);
-        State {
-            next: at(20),
-            free: at(3),
-            resumed: at(4),
-            open: [7, 2, 7].map(|n| Connection(n + u32::try_from(shift).unwrap())).to_vec(),
-            attempt: 1,
-            measured: None,
-        }
-    }
-
-    fn fingerprint_of(shift: u64, state: &State) -> u128 {
-        Fingerprinter::new(FingerprintOptions::default())
-            .fingerprint(Time::from_nanos(shift + 10), state)
-    }
-
-    #[test]
-    fn a_state_is_the_same_later_and_on_other_connections() {
-        assert_eq!(fingerprint_of(0, &state(0)), fingerprint_of(1_000, &state(1_000)));
-    }
-
-    #[test]
-    fn what_matters_makes_another_state() {
-        let plain = fingerprint_of(0, &state(0));
-        let others = [
-            State { next: Time::from_nanos(21), ..state(0) },
-            State { next: Time::NEVER, ..state(0) },
-            State { free: Time::from_nanos(11), ..state(0) },
-            State { resumed: Time::from_nanos(10), ..state(0) },
-            State { open: vec![Connection(7), Connection(2), Connection(2)], ..state(0) },
-            State { attempt: 0, ..state(0) },
-        ];
-        assert!(others.iter().all(|other| fingerprint_of(0, other) != plain));
-    }
-
-    #[test]
-    fn what_does_not_matter_makes_no_other_state() {
-        let plain = fingerprint_of(0, &state(0));
-        let others = [
-            State { free: Time::from_nanos(9), ..state(0) },
-            State { resumed: Time::from_nanos(9), ..state(0) },
-            State { open: vec![Connection(1), Connection(9), Connection(1)], ..state(0) },
-            State { attempt: 2, ..state(0) },
-            State { measured: Some(Span::from_secs(1)), ..state(0) },
-        ];
-        assert!(others.iter().all(|other| fingerprint_of(0, other) == plain));
-        let mut all = Fingerprinter::new(FingerprintOptions {
-            loss_recovery: true,
-            ..FingerprintOptions::default()
-        });
-        let now = Time::from_nanos(10);
-        assert_ne!(all.fingerprint(now, &others[4]), all.fingerprint(now, &state(0)));
-    }
-
-    #[test]
-    fn ranks_keep_the_order_and_nothing_else() {
-        let rank = ranks([9, 3, 9].into_iter());
-        assert_eq!([0, 3, 9].map(&rank), [0, 1, 2]);
-        assert_eq!(ranks([0, 7].into_iter())(7), 1);
-    }
+    move |number| all.partition_point(|other| *other < number)
 }

@@ -5,17 +5,22 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fingerprint;
+use super::fingerprint::{Fingerprint, Fingerprinter};
 use super::qos::QoS;
 use super::time::Time;
+use crate::impl_fingerprint;
 
 /// A client's position in the trial's list of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ClientIndex(pub u32);
 
+impl_fingerprint! { struct ClientIndex(number) { plain number; } }
+
 /// One publishing workload of one client, by its position in the trial's list of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PublisherIndex(pub u32);
+
+impl_fingerprint! { struct PublisherIndex(number) { plain number; } }
 
 impl ClientIndex {
     /// The position as an index into a slice.
@@ -34,7 +39,7 @@ impl PublisherIndex {
 }
 
 /// One node of the simulated world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Node {
     /// The broker.
     Broker,
@@ -42,14 +47,23 @@ pub enum Node {
     Client(ClientIndex),
 }
 
+impl_fingerprint! {
+    enum Node {
+        Broker,
+        Client(client),
+    }
+}
+
 /// A direction of a client's link, named as netem scripts and modems do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// From the client to the broker.
     Up,
     /// From the broker to the client.
     Down,
 }
+
+impl_fingerprint! { fieldless Direction }
 
 impl Direction {
     /// The other direction.
@@ -63,13 +77,15 @@ impl Direction {
 }
 
 /// One of the two legs of a message's way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Hop {
     /// Publisher to broker.
     First,
     /// Broker to subscriber.
     Second,
 }
+
+impl_fingerprint! { fieldless Hop }
 
 impl Hop {
     /// The hop as an index into arrays of one value a hop.
@@ -83,13 +99,15 @@ impl Hop {
 }
 
 /// A transport connection, numbered over the whole trial; never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Connection(pub u32);
+
+impl_fingerprint! { struct Connection(number) { connection number; } }
 
 /// A kind of packet; the discriminants are MQTT's control packet types. 0 is a transport reset, the
 /// answer to a packet of an unknown connection. 15 would be AUTH, which is not modelled, and stands
 /// for what a stream transport sends to open a connection: TCP's and TLS's handshakes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "MQTT's own names")]
 pub enum PacketKind {
@@ -110,6 +128,8 @@ pub enum PacketKind {
     Disconnect = 14,
     Handshake = 15,
 }
+
+impl_fingerprint! { fieldless PacketKind }
 
 impl PacketKind {
     /// Every kind, by its number.
@@ -163,10 +183,9 @@ impl PacketKind {
 }
 
 /// Which sending of a packet this is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Transmission {
     /// How often the sender had sent it before. An answer takes the number of what it answers.
-    #[serde(serialize_with = "fingerprint::attempt")]
     pub attempt: u32,
     /// For an answer: which of the network's copies it answers, 0 for the original and 1 for the
     /// other. A PUBREL that belongs to no exchange any more has 2, with a count of its own as
@@ -175,26 +194,41 @@ pub struct Transmission {
     pub duplicate_index: u8,
 }
 
+impl_fingerprint! {
+    struct Transmission {
+        plain duplicate_index;
+        attempt attempt;
+    }
+}
+
 /// The mark that travels beside a message and its acknowledgements. Endpoints carry it and cannot
 /// read it: only observers, the network and the engine open it with [`MessageTag::message_id`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageTag(MessageId);
 
+impl_fingerprint! { struct MessageTag(message_id) { plain message_id; } }
+
 /// What a [`MessageTag`] says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId {
     /// Who published.
     pub publisher: PublisherIndex,
     /// Which message of that stream, from 0.
     pub sequence: u32,
     /// Which forwarding by the broker; 0 on the first hop. See [`MessageTag::forwarded`].
-    #[serde(serialize_with = "fingerprint::copy")]
     pub copy: u32,
     /// The QoS the application published with.
     pub qos: QoS,
     /// When the application called `publish()`.
-    #[serde(serialize_with = "fingerprint::published")]
     pub published: Time,
+}
+
+impl_fingerprint! {
+    struct MessageId {
+        plain publisher, sequence, qos;
+        copy copy;
+        published published;
+    }
 }
 
 impl MessageTag {
@@ -265,7 +299,7 @@ impl MessageId {
 }
 
 /// What a packet is. Two packets of a trial never share a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PacketName {
     /// The client on whose link it travels.
     pub client: ClientIndex,
@@ -277,8 +311,14 @@ pub struct PacketName {
     pub subject: PacketSubject,
 }
 
+impl_fingerprint! {
+    struct PacketName {
+        plain client, direction, kind, subject;
+    }
+}
+
 /// What a packet is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PacketSubject {
     /// One message: `publisher#sequence / hop / copy / kind / attempt`.
     Message {
@@ -289,7 +329,6 @@ pub enum PacketSubject {
         /// On which hop.
         hop: Hop,
         /// Which forwarding; 0 on the first hop.
-        #[serde(serialize_with = "fingerprint::copy")]
         copy: u32,
         /// Which transmission of it.
         transmission: Transmission,
@@ -297,9 +336,21 @@ pub enum PacketSubject {
     /// The connection: `client / kind / nth`.
     Control {
         /// How many of that kind went that way on this client's link before.
-        #[serde(serialize_with = "fingerprint::name_only")]
         nth: u32,
     },
+}
+
+impl Fingerprint for PacketSubject {
+    fn fingerprint(&self, into: &mut Fingerprinter) {
+        match self {
+            Self::Message { publisher, sequence, hop, copy, transmission } => {
+                into.plain(&(true, publisher, sequence, hop, transmission));
+                into.copy(copy);
+            }
+            // Its number gives a name alone.
+            Self::Control { nth: _ } => into.plain(&false),
+        }
+    }
 }
 
 impl PacketName {

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::name::{MessageTag, PacketKind, PacketName, PacketSubject};
 use super::qos::QoS;
+use crate::impl_fingerprint;
 
 /// A packet as an observer sees it: plain facts, filled from values or from raw frames.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +81,7 @@ pub enum PacketBody<'a> {
 }
 
 /// One topic filter of a SUBSCRIBE, with the QoS asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscriptionRequest {
     /// The topic filter.
     pub filter: Arc<str>,
@@ -90,6 +89,12 @@ pub struct SubscriptionRequest {
     pub qos: QoS,
     /// 5.0's options; the default outside 5.0.
     pub options: SubscriptionOptions,
+}
+
+impl_fingerprint! {
+    struct SubscriptionRequest {
+        plain filter, qos, options;
+    }
 }
 
 impl SubscriptionRequest {
@@ -107,7 +112,7 @@ impl SubscriptionRequest {
 }
 
 /// 5.0's Subscription Options and Subscription Identifier (MQTT 5.0, section 3.8).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SubscriptionOptions {
     /// Do not send the client's own messages back to it.
     pub no_local: bool,
@@ -119,8 +124,14 @@ pub struct SubscriptionOptions {
     pub identifier: u32,
 }
 
+impl_fingerprint! {
+    struct SubscriptionOptions {
+        plain no_local, retain_as_published, retain_handling, identifier;
+    }
+}
+
 /// When a SUBSCRIBE is answered by retained messages [MQTT-3.3.1-9] to [MQTT-3.3.1-11].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RetainHandling {
     /// Always.
     #[default]
@@ -130,6 +141,8 @@ pub enum RetainHandling {
     /// Never.
     DoNotSend,
 }
+
+impl_fingerprint! { fieldless RetainHandling }
 
 impl PacketMeta<'_> {
     /// The packet's kind.

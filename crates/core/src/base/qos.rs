@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::impl_fingerprint;
 use serde::{Deserialize, Serialize};
 
 /// An MQTT quality of service level (section 4.3 of both standards).
@@ -15,6 +16,8 @@ pub enum QoS {
     /// QoS 2: the four-packet handshake.
     ExactlyOnce = 2,
 }
+
+impl_fingerprint! { fieldless QoS }
 
 impl QoS {
     /// All levels, from 0 to 2.

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
-
 use super::deadlines::Deadlines;
 use super::endpoint::{Backlog, Endpoint, Input, Output};
 use super::inbound::Response;
@@ -15,9 +13,11 @@ use super::session_context::Outbox;
 use super::settings::BrokerSettings;
 use super::topics::FilterTree;
 use crate::base::event::CloseReason;
+use crate::base::fingerprint::Fingerprinter;
 use crate::base::name::{Connection, Transmission};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
+use crate::impl_fingerprint;
 use routing::{SessionRoute, Subscription};
 use shared::SharedGroups;
 
@@ -27,18 +27,13 @@ mod shared;
 mod subscribing;
 
 /// A sans-IO MQTT broker; see [`Endpoint`] for how to drive it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Broker {
-    // The same in all states of a trial.
-    #[serde(skip)]
     settings: BrokerSettings,
     /// Never shrinks: a client that comes back finds its place again.
     sessions: Vec<Session>,
-    // Follows from the rest.
-    #[serde(skip)]
     by_client_id: BTreeMap<Arc<str>, u32>,
     /// By connection number: whose session it carries, once CONNECT came.
-    #[serde(serialize_with = "in_use")]
     connections: Vec<Option<u32>>,
     /// When connected sessions have been silent for too long, at the earliest.
     keep_alive_deadlines: Deadlines,
@@ -54,35 +49,44 @@ pub struct Broker {
     outbox: Outbox,
     /// Where messages to `routed_topic` go: a topic that comes again, as a publisher's does, is not
     /// looked up again.
-    // Follows from the rest.
-    #[serde(skip)]
     routes: Vec<SessionRoute>,
     /// Which groups get one copy each.
-    // Follows from the rest.
-    #[serde(skip)]
     shared_routes: Vec<Arc<str>>,
     /// Room for looking routes up.
-    // Follows from the rest.
-    #[serde(skip)]
     matching_buffer: Vec<(u32, Subscription)>,
     /// `None` once a subscription has changed.
-    // Follows from the rest.
-    #[serde(skip)]
     routed_topic: Option<Arc<str>>,
 }
 
-/// The connections that carry a session. The numbers of the others never come back.
-fn in_use<S: Serializer>(connections: &[Option<u32>], to: S) -> Result<S::Ok, S::Error> {
-    let numbered = (0..).map(Connection).zip(connections);
-    let used: Vec<_> = numbered.filter(|(_, session)| session.is_some()).collect();
-    used.serialize(to)
+impl_fingerprint! {
+    struct Broker {
+        plain sessions, keep_alive_deadlines, session_expiries, wills, subscriptions,
+            shared_groups, retained, outbox;
+        with(write_used) connections;
+        skip settings: "the same in all states of a trial";
+        skip by_client_id, routes, shared_routes, matching_buffer, routed_topic:
+            "follows from the rest";
+    }
 }
 
-#[derive(Clone, Debug, Serialize)]
+/// Writes the connections that carry a session. The numbers of the others never come back.
+fn write_used(connections: &[Option<u32>], into: &mut Fingerprinter) {
+    let numbered = (0..).map(Connection).zip(connections);
+    let used: Vec<_> = numbered.filter(|(_, session)| session.is_some()).collect();
+    into.plain(&used);
+}
+
+#[derive(Clone, Debug)]
 struct RetainedMessage {
     message: Message,
     qos: QoS,
     expires: Time,
+}
+
+impl_fingerprint! {
+    struct RetainedMessage {
+        plain message, qos, expires;
+    }
 }
 
 impl Broker {

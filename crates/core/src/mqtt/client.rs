@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::endpoint::{Backlog, Endpoint, Input, Output};
 use super::inbound::{Inbound, Response};
 use super::outbound::{Outbound, QueuedMessage};
@@ -14,15 +12,14 @@ use super::settings::{ClientRequest, ClientSettings, Version};
 use crate::base::event::CloseReason;
 use crate::base::name::Transmission;
 use crate::base::time::{Span, Time};
+use crate::impl_fingerprint;
 use connection::{ConnectionState, PendingPing};
 
 mod connection;
 
 /// A sans-IO MQTT client; see [`Endpoint`] for how to drive it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Client {
-    // The same in all states of a trial.
-    #[serde(skip)]
     settings: Arc<ClientSettings>,
     connection_state: ConnectionState,
     outbound: Outbound,
@@ -30,8 +27,6 @@ pub struct Client {
     requests: SubscriptionRequests,
     outbox: Outbox,
     /// When it last sent anything, for keep alive.
-    // Matters to keep alive alone, which is off where states are compared.
-    #[serde(skip)]
     last_sent: Time,
     /// The PINGREQ that is not answered yet.
     pending_ping: Option<PendingPing>,
@@ -48,6 +43,16 @@ pub struct Client {
     connect_once: bool,
     /// Whether the last PINGREQ was answered and nothing came since it was sent.
     is_idle: bool,
+}
+
+impl_fingerprint! {
+    struct Client {
+        plain connection_state, outbound, inbound, requests, outbox, pending_ping,
+            failed_connects, has_connected, clean_start_next, should_connect, connect_once,
+            is_idle;
+        skip settings: "the same in all states of a trial";
+        skip last_sent: "only matters to keep alive, which is off where states are compared";
+    }
 }
 
 impl Client {

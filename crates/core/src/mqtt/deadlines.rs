@@ -2,17 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-
 use crate::base::time::Time;
+use crate::impl_fingerprint;
 
 /// Deadlines of one kind: at most one a session, and nothing kept for a session without one.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Deadlines {
     by_time: BTreeSet<(Time, u32)>,
-    // Follows from the rest.
-    #[serde(skip)]
     by_session: BTreeMap<u32, Time>,
+}
+
+impl_fingerprint! {
+    struct Deadlines {
+        plain by_time;
+        skip by_session: "follows from the rest";
+    }
 }
 
 impl Deadlines {

@@ -10,13 +10,12 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::packet::{Message, Packet};
 use crate::base::event::{CloseReason, DropReason};
 use crate::base::name::{Connection, MessageTag, Transmission};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
+use crate::impl_fingerprint;
 
 /// A sans-IO MQTT node: no clock, no socket, no randomness of its own.
 pub trait Endpoint {
@@ -125,7 +124,7 @@ pub enum Output {
 }
 
 /// What an endpoint still has to do, over all its sessions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
     /// QoS 1 and 2 messages that await an acknowledgement.
     pub in_flight: u32,
@@ -133,4 +132,10 @@ pub struct Backlog {
     pub queued: u32,
     /// Whether a timer other than keep alive is armed: a retry, a request, a reconnect.
     pub has_armed_timer: bool,
+}
+
+impl_fingerprint! {
+    struct Backlog {
+        plain in_flight, queued, has_armed_timer;
+    }
 }

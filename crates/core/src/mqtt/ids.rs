@@ -3,11 +3,10 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU16;
 
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
-
 use super::packet::PacketId;
 use super::settings::IdPolicy;
+use crate::base::fingerprint::{Fingerprint, Fingerprinter};
+use crate::impl_fingerprint;
 
 /// How many packet ids there are: 1 to 65,535.
 const PACKET_ID_COUNT: u32 = 65_535;
@@ -163,24 +162,28 @@ impl<T> IdRing<T> {
     }
 }
 
-impl<T: Serialize> Serialize for IdRing<T> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut map = to.serialize_map(Some(self.len))?;
-        for (id, value) in self.iter() {
-            map.serialize_entry(&id, value)?;
-        }
-        map.end()
+impl<T: Fingerprint> Fingerprint for IdRing<T> {
+    fn fingerprint(&self, into: &mut Fingerprinter) {
+        // What is in the slots is written by id, wherever the ring begins.
+        let Self { slots: _, first: _, len } = self;
+        into.plain(len);
+        self.iter().for_each(|entry| into.plain(&entry));
     }
 }
 
 /// Gives out packet ids.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct IdAllocator {
-    // The same in all states of a trial.
-    #[serde(skip)]
     policy: IdPolicy,
     /// Where the search for the next one starts.
     next: PacketId,
+}
+
+impl_fingerprint! {
+    struct IdAllocator {
+        plain next;
+        skip policy: "the same in all states of a trial";
+    }
 }
 
 impl IdAllocator {

@@ -13,8 +13,6 @@
 //! The DUP flag decides nothing: a receiver must not take it for a sign that it has seen the
 //! message before (MQTT 3.1.1, section 3.3.1.1).
 
-use serde::Serialize;
-
 use super::ids::IdRing;
 use super::outbound::ID_NOT_FOUND;
 use super::packet::{Message, Packet, PacketId, Publish, PublishAck, PublishLevel};
@@ -24,18 +22,21 @@ use super::settings::{DeliverOn, HopSettings, Version};
 use crate::base::name::Transmission;
 use crate::base::qos::QoS;
 use crate::base::time::{Span, Time};
+use crate::impl_fingerprint;
 
 /// How long a receiver with the quirk remembers an id.
 const QUIRK_DEDUPE_TTL: Span = Span::from_secs(5);
 
 /// One session's QoS 2 messages between PUBLISH and PUBREL.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Inbound {
     unreleased: IdRing<Qos2Exchange>,
 }
 
+impl_fingerprint! { struct Inbound { plain unreleased; } }
+
 /// A QoS 2 exchange that awaits its PUBREL.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 struct Qos2Exchange {
     /// When a receiver with the quirk forgets it.
     forget_at: Time,
@@ -43,8 +44,14 @@ struct Qos2Exchange {
     undelivered: Option<ReceivedMessage>,
 }
 
+impl_fingerprint! {
+    struct Qos2Exchange {
+        plain forget_at, undelivered;
+    }
+}
+
 /// A message to hand on.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct ReceivedMessage {
     pub(crate) message: Message,
     pub(crate) qos: QoS,
@@ -53,6 +60,12 @@ pub(crate) struct ReceivedMessage {
     pub(crate) expires: Time,
     /// Which sending of the PUBLISH brought it.
     pub(crate) arrival: Transmission,
+}
+
+impl_fingerprint! {
+    struct ReceivedMessage {
+        plain message, qos, retain, expires, arrival;
+    }
 }
 
 /// What to do about a packet: the delivery comes before the answer, because the answer tells the

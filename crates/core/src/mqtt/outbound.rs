@@ -17,8 +17,6 @@ mod resume;
 
 use std::collections::VecDeque;
 
-use serde::Serialize;
-
 use self::in_flight::{InFlight, InFlightState};
 use self::peer::Peer;
 use super::ids::{IdAllocator, IdRing};
@@ -28,10 +26,10 @@ use super::retry::TimerEntry;
 use super::session_context::SessionContext;
 use super::settings::{HopSettings, OnFull, ReceiverLimits, RepeatedPubrec, Version};
 use crate::base::event::DropReason;
-use crate::base::fingerprint;
 use crate::base::name::Transmission;
 use crate::base::qos::QoS;
 use crate::base::time::Time;
+use crate::impl_fingerprint;
 
 /// Reason codes from here on refuse (MQTT 5.0, section 2.4).
 const FIRST_FAILURE_REASON: u8 = 0x80;
@@ -44,14 +42,12 @@ const UNKNOWN_PUBREC_INDEX: u8 = 2;
 const PACKET_ID_COUNT: usize = 65_535;
 
 /// One session's messages on their way out.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Outbound {
-    #[serde(serialize_with = "in_flight::in_order")]
     in_flight: IdRing<InFlight>,
     /// What waits for a place in the window or for a connection, in order.
     send_queue: VecDeque<QueuedMessage>,
     /// Nothing that waits expires before this.
-    #[serde(serialize_with = "fingerprint::future_only")]
     next_expiry: Time,
     /// How many messages were sent on this connection and are unacknowledged: what the peer's
     /// Receive Maximum limits.
@@ -62,19 +58,26 @@ pub(crate) struct Outbound {
     ids: IdAllocator,
     /// Ids that SUBSCRIBE and UNSUBSCRIBE hold; they come from the same set [MQTT-2.3.1-2].
     request_ids: Vec<PacketId>,
-    // The order of what is in flight is written with it.
-    #[serde(skip)]
     next_order: u64,
     /// How many PUBRECs of no known exchange were answered, which names the answers.
-    #[serde(serialize_with = "fingerprint::name_only")]
     unknown_pubrecs: u32,
     peer: Peer,
     /// Places in the window that nobody has and nobody gets: quirks lose them.
     lost_quota: usize,
 }
 
+impl_fingerprint! {
+    struct Outbound {
+        plain send_queue, peer_window_used, resend_queue, ids, request_ids, peer, lost_quota;
+        with(in_flight::write_in_order) in_flight;
+        future_only next_expiry;
+        skip next_order: "what is in flight is written in its order";
+        skip unknown_pubrecs: "only gives names";
+    }
+}
+
 /// A message to send, and how.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct QueuedMessage {
     pub(crate) message: Message,
     pub(crate) qos: QoS,
@@ -86,6 +89,12 @@ pub(crate) struct QueuedMessage {
     /// Whether it was acknowledged to its publisher because there was room: then it is queued
     /// though what was room is none any more.
     pub(crate) is_accepted: bool,
+}
+
+impl_fingerprint! {
+    struct QueuedMessage {
+        plain message, qos, retain, expires, subscription_ids, is_accepted;
+    }
 }
 
 impl Outbound {

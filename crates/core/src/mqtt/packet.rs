@@ -3,22 +3,23 @@
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::settings::{ReceiverLimits, Version, Will};
 use crate::base::event::SubscriptionRequest;
 use crate::base::name::MessageTag;
 use crate::base::qos::QoS;
+use crate::impl_fingerprint;
 
 /// Packets and messages are copied wherever they are queued.
 const _: () = assert!(size_of::<Packet>() <= 80 && size_of::<Message>() <= 64);
 
 /// A packet identifier: 1 to 65,535 [MQTT-2.3.1-1].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PacketId(pub NonZeroU16);
 
+impl_fingerprint! { struct PacketId(number) { plain number; } }
+
 /// An application message: topic and payload, with the tag that travels beside it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// The topic name.
     pub topic: Arc<str>,
@@ -28,8 +29,10 @@ pub struct Message {
     pub tag: MessageTag,
 }
 
+impl_fingerprint! { struct Message { plain topic, payload, tag; } }
+
 /// A payload, shared and never copied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
     /// So many bytes whose content nobody reads; written as zeros.
     Filler(u32),
@@ -37,8 +40,15 @@ pub enum Payload {
     Bytes(Arc<[u8]>),
 }
 
+impl_fingerprint! {
+    enum Payload {
+        Filler(length),
+        Bytes(bytes),
+    }
+}
+
 /// A control packet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "MQTT's own names")]
 pub enum Packet {
     Connect(Box<Connect>),
@@ -58,8 +68,27 @@ pub enum Packet {
     Disconnect(u8),
 }
 
+impl_fingerprint! {
+    enum Packet {
+        Connect(packet),
+        ConnAck(packet),
+        Publish(packet),
+        PubAck(packet),
+        PubRec(packet),
+        PubRel(packet),
+        PubComp(packet),
+        Subscribe(packet),
+        SubAck(packet),
+        Unsubscribe(packet),
+        UnsubAck(packet),
+        PingReq,
+        PingResp,
+        Disconnect(reason),
+    }
+}
+
 /// CONNECT, without credentials.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connect {
     /// Who connects.
     pub client_id: Arc<str>,
@@ -78,8 +107,14 @@ pub struct Connect {
     pub limits: ReceiverLimits,
 }
 
+impl_fingerprint! {
+    struct Connect {
+        plain client_id, version, clean, session_expiry, keep_alive, will, limits;
+    }
+}
+
 /// CONNACK.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnAck {
     /// Whether the broker kept a session for this client.
     pub session_present: bool,
@@ -90,8 +125,14 @@ pub struct ConnAck {
     pub limits: ReceiverLimits,
 }
 
+impl_fingerprint! {
+    struct ConnAck {
+        plain session_present, code, limits;
+    }
+}
+
 /// PUBLISH.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publish {
     /// The level, with its packet id where the level has one.
     pub level: PublishLevel,
@@ -105,8 +146,14 @@ pub struct Publish {
     pub properties: Option<Box<PublishProperties>>,
 }
 
+impl_fingerprint! {
+    struct Publish {
+        plain level, dup, retain, message, properties;
+    }
+}
+
 /// 5.0's properties of a PUBLISH.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PublishProperties {
     /// The Message Expiry Interval, or what is left of it, in seconds.
     pub expiry: Option<u32>,
@@ -116,8 +163,14 @@ pub struct PublishProperties {
     pub subscription_ids: Vec<u32>,
 }
 
+impl_fingerprint! {
+    struct PublishProperties {
+        plain expiry, alias, subscription_ids;
+    }
+}
+
 /// A topic alias in a PUBLISH.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopicAlias {
     /// The topic name is written too, and the number stands for it from now on.
     Set(NonZeroU16),
@@ -125,8 +178,15 @@ pub enum TopicAlias {
     Use(NonZeroU16),
 }
 
+impl_fingerprint! {
+    enum TopicAlias {
+        Set(alias),
+        Use(alias),
+    }
+}
+
 /// A PUBLISH's QoS: an id exists exactly where the QoS is not 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the QoS's own names")]
 pub enum PublishLevel {
     AtMostOnce,
@@ -134,8 +194,16 @@ pub enum PublishLevel {
     ExactlyOnce(PacketId),
 }
 
+impl_fingerprint! {
+    enum PublishLevel {
+        AtMostOnce,
+        AtLeastOnce(id),
+        ExactlyOnce(id),
+    }
+}
+
 /// PUBACK, PUBREC, PUBREL or PUBCOMP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublishAck {
     /// Which exchange it belongs to.
     pub id: PacketId,
@@ -145,8 +213,10 @@ pub struct PublishAck {
     pub tag: MessageTag,
 }
 
+impl_fingerprint! { struct PublishAck { plain id, reason, tag; } }
+
 /// SUBSCRIBE.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscribe {
     /// The id that SUBACK repeats.
     pub id: PacketId,
@@ -156,8 +226,10 @@ pub struct Subscribe {
     pub requests: Vec<SubscriptionRequest>,
 }
 
+impl_fingerprint! { struct Subscribe { plain id, dup, requests; } }
+
 /// SUBACK.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubAck {
     /// The id of the SUBSCRIBE.
     pub id: PacketId,
@@ -165,8 +237,10 @@ pub struct SubAck {
     pub codes: Vec<u8>,
 }
 
+impl_fingerprint! { struct SubAck { plain id, codes; } }
+
 /// UNSUBSCRIBE.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsubscribe {
     /// The id that UNSUBACK repeats.
     pub id: PacketId,
@@ -176,14 +250,18 @@ pub struct Unsubscribe {
     pub filters: Vec<Arc<str>>,
 }
 
+impl_fingerprint! { struct Unsubscribe { plain id, dup, filters; } }
+
 /// UNSUBACK.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnsubAck {
     /// The id of the UNSUBSCRIBE.
     pub id: PacketId,
     /// 5.0 only: a reason code for each filter; empty before 5.0.
     pub codes: Vec<u8>,
 }
+
+impl_fingerprint! { struct UnsubAck { plain id, codes; } }
 
 impl Payload {
     /// Its length in bytes.

@@ -3,8 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::outbound::Outbound;
 use super::packet::{Packet, PacketId, Subscribe, Unsubscribe};
 use super::session_context::Outbox;
@@ -12,12 +10,13 @@ use super::settings::Version;
 use crate::base::event::SubscriptionRequest;
 use crate::base::name::Connection;
 use crate::base::time::{Span, Time};
+use crate::impl_fingerprint;
 
 /// SUBACK's codes from here on refuse a filter.
 const FIRST_FAILURE_CODE: u8 = 0x80;
 
 /// Which filters the application wants, whatever becomes of connections and sessions.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct SubscriptionRequests {
     subscriptions: Vec<WantedFilter>,
     unsubscribes: Vec<(Arc<str>, RequestProgress)>,
@@ -26,21 +25,26 @@ pub(crate) struct SubscriptionRequests {
     /// Whether any filter is [`RequestProgress::Due`].
     has_due: bool,
     /// `None` where the transport loses nothing.
-    // The same in all states of a trial.
-    #[serde(skip)]
     retry: Option<Span>,
-    // The same in all states of a trial.
-    #[serde(skip)]
     version: Version,
 }
 
-#[derive(Clone, Debug, Serialize)]
+impl_fingerprint! {
+    struct SubscriptionRequests {
+        plain subscriptions, unsubscribes, pending, has_due;
+        skip retry, version: "the same in all states of a trial";
+    }
+}
+
+#[derive(Clone, Debug)]
 struct WantedFilter {
     request: SubscriptionRequest,
     progress: RequestProgress,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+impl_fingerprint! { struct WantedFilter { plain request, progress; } }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RequestProgress {
     /// To be sent.
     Due,
@@ -49,11 +53,25 @@ enum RequestProgress {
     Acknowledged,
 }
 
-#[derive(Clone, Debug, Serialize)]
+impl_fingerprint! {
+    enum RequestProgress {
+        Due,
+        Sent(id),
+        Acknowledged,
+    }
+}
+
+#[derive(Clone, Debug)]
 struct PendingRequest {
     packet: Packet,
     id: PacketId,
     resend_at: Time,
+}
+
+impl_fingerprint! {
+    struct PendingRequest {
+        plain packet, id, resend_at;
+    }
 }
 
 impl SubscriptionRequests {

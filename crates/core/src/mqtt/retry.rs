@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-use serde::{Serialize, Serializer};
-
 use super::packet::PacketId;
 use super::quirks::Quirk;
 use super::settings::{HopSettings, RetryRule, RetryTimer};
+use crate::base::fingerprint::{Fingerprint, Fingerprinter};
 use crate::base::time::{Span, Time};
+use crate::impl_fingerprint;
 
 /// The timer of a sender that repeats on a live connection though it must not.
 const TIMER_RESEND_RULE: RetryTimer =
@@ -30,7 +30,7 @@ pub(crate) struct RetryTimers {
 }
 
 /// One timer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimerEntry {
     pub(crate) deadline: Time,
     /// Which session of the endpoint; 0 at a client.
@@ -40,9 +40,17 @@ pub(crate) struct TimerEntry {
     pub(crate) generation: TimerGeneration,
 }
 
+impl_fingerprint! {
+    struct TimerEntry {
+        plain deadline, session, id, generation;
+    }
+}
+
 /// The name of one arming.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TimerGeneration(u64);
+
+impl_fingerprint! { struct TimerGeneration(number) { timer_generation number; } }
 
 impl TimerGeneration {
     /// Of a packet whose timer is not armed.
@@ -136,14 +144,16 @@ impl RetryTimers {
     }
 }
 
-impl Serialize for RetryTimers {
-    /// The timers in the order in which they fire, each with its queue.
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let numbered = self.queues.iter().enumerate();
+impl Fingerprint for RetryTimers {
+    /// The timers in the order in which they fire, each with its queue. The rule and its intervals
+    /// are the same in all states of a trial, and the latest generation only names what follows.
+    fn fingerprint(&self, into: &mut Fingerprinter) {
+        let Self { rule: _, queues, intervals: _, generation: _ } = self;
+        let numbered = queues.iter().enumerate();
         let mut all: Vec<_> =
             numbered.flat_map(|(n, queue)| queue.iter().map(move |armed| (armed, n))).collect();
         all.sort_unstable_by_key(|(armed, _)| (armed.deadline, armed.generation));
-        all.serialize(to)
+        into.plain(&all);
     }
 }
 

@@ -2,22 +2,20 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::packet::Connect;
 use super::session_context::{Outbox, SessionContext, SessionOwner};
 use super::settings::{HopSettings, Version, Will};
-use crate::base::fingerprint;
 use crate::base::name::Connection;
 use crate::base::time::{Span, Time};
+use crate::impl_fingerprint;
 
 /// A Session Expiry Interval that has no end (MQTT 5.0, section 3.1.2.11.2).
 pub(crate) const NEVER_EXPIRES: u32 = u32::MAX;
 
 /// A session: both halves of a hop and the subscriptions, with or without a connection.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(crate) client_id: Arc<str>,
     /// The version that its last CONNECT named.
@@ -35,16 +33,22 @@ pub(crate) struct Session {
     /// How long its client may be silent; zero for ever.
     pub(crate) max_silence: Span,
     /// When its client was last heard of.
-    // Matters to keep alive alone, which is off where states are compared.
-    #[serde(skip)]
     pub(crate) last_heard: Time,
     pub(crate) outbound: Outbound,
     pub(crate) inbound: Inbound,
     /// The filters it subscribed to, for when it ends.
     pub(crate) filters: Vec<Arc<str>>,
     /// How many filters its SUBSCRIBEs had, which names the retained copies that answer them.
-    #[serde(serialize_with = "fingerprint::name_only")]
     pub(crate) filters_requested: u32,
+}
+
+impl_fingerprint! {
+    struct Session {
+        plain client_id, version, connection, has_state, present_at_connect, expiry, will,
+            max_silence, outbound, inbound, filters;
+        skip last_heard: "only matters to keep alive, which is off where states are compared";
+        skip filters_requested: "only gives names";
+    }
 }
 
 impl Session {

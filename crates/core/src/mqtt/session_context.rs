@@ -3,8 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::endpoint::{Backlog, Output};
 use super::packet::Packet;
 use super::retry::RetryTimers;
@@ -12,16 +10,22 @@ use super::settings::{HopSettings, Version};
 use crate::base::event::{CloseReason, DropReason};
 use crate::base::name::{Connection, MessageTag, Transmission};
 use crate::base::time::Time;
+use crate::impl_fingerprint;
 
 /// What one endpoint has to say, and the timers of all its sessions.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Outbox {
-    // Empty between two happenings.
-    #[serde(skip)]
     outputs: VecDeque<Output>,
     pub(crate) timers: RetryTimers,
     pub(crate) in_flight: u32,
     pub(crate) queued: u32,
+}
+
+impl_fingerprint! {
+    struct Outbox {
+        plain timers, in_flight, queued;
+        skip outputs: "empty between two events";
+    }
 }
 
 impl Outbox {

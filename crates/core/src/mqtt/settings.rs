@@ -9,6 +9,7 @@ use super::quirks::Quirks;
 use crate::base::event::SubscriptionRequest;
 use crate::base::qos::QoS;
 use crate::base::time::Span;
+use crate::impl_fingerprint;
 
 /// The version of the protocol that a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -20,6 +21,8 @@ pub enum Version {
     /// MQTT 5.0 (OASIS, 2019).
     V5,
 }
+
+impl_fingerprint! { fieldless Version }
 
 /// When an unacknowledged PUBLISH or PUBREL is sent again.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -147,7 +150,7 @@ pub enum StorePolicy {
 }
 
 /// A message that the broker publishes when a client's connection ends without DISCONNECT.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Will {
     /// What.
     pub message: Message,
@@ -159,8 +162,10 @@ pub struct Will {
     pub delay: u32,
 }
 
+impl_fingerprint! { struct Will { plain message, qos, retain, delay; } }
+
 /// What an endpoint is willing to take, as 5.0's CONNECT and CONNACK say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiverLimits {
     /// So many QoS 1 and 2 messages unacknowledged at a time, 1 to 65,535 (the default).
     pub receive_maximum: u16,
@@ -168,6 +173,12 @@ pub struct ReceiverLimits {
     pub max_packet_size: u32,
     /// Topic aliases from 1 to this; 0 for none.
     pub topic_alias_maximum: u16,
+}
+
+impl_fingerprint! {
+    struct ReceiverLimits {
+        plain receive_maximum, max_packet_size, topic_alias_maximum;
+    }
 }
 
 impl ReceiverLimits {
@@ -282,7 +293,7 @@ impl ClientSettings {
 }
 
 /// What an application asks its client to do.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub enum ClientRequest {
     /// Connect, and stay connected.
     Connect,
@@ -305,4 +316,15 @@ pub enum ClientRequest {
     Subscribe(Vec<SubscriptionRequest>),
     /// Unsubscribe from filters.
     Unsubscribe(Vec<Arc<str>>),
+}
+
+impl_fingerprint! {
+    enum ClientRequest {
+        Connect,
+        Disconnect,
+        Reconnect,
+        Publish { message, qos, retain, expiry },
+        Subscribe(requests),
+        Unsubscribe(filters),
+    }
 }

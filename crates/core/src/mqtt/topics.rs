@@ -3,11 +3,10 @@
 //!
 //! Rule ids are those of MQTT 3.1.1; 5.0 numbers some of them differently.
 
-use serde::Serialize;
-
 use std::collections::BTreeMap;
 use std::str::Split;
 
+use crate::impl_fingerprint;
 use thiserror::Error;
 
 /// The longest topic name or filter in bytes: its length is written in 16 bits [MQTT-4.7.3-3].
@@ -131,13 +130,15 @@ pub fn matches(filter: &str, topic: &str) -> bool {
 /// A filter holds one value for each key, such as a session's number. Looking up a topic walks
 /// its levels, each a search among the level's children, so it does not grow with the number of
 /// filters that do not match. Filters and topics must be valid.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct FilterTree<K, T> {
     root: FilterNode<K, T>,
 }
 
+impl_fingerprint! { struct FilterTree<K, T> { plain root; } }
+
 /// One level of the tree: what is subscribed here and below.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 struct FilterNode<K, T> {
     /// By the level's name.
     children: BTreeMap<Box<str>, Self>,
@@ -147,6 +148,12 @@ struct FilterNode<K, T> {
     exact: BTreeMap<K, T>,
     /// The values of this node's filter followed by `#`, which match here and below.
     multi_level: BTreeMap<K, T>,
+}
+
+impl_fingerprint! {
+    struct FilterNode<K, T> {
+        plain children, single_level, exact, multi_level;
+    }
 }
 
 impl<K, T> Default for FilterTree<K, T> {

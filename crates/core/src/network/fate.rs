@@ -21,15 +21,14 @@
 //! [`segment_fate`](super::link::LinkState::segment_fate), but for 1: until when a packet is held
 //! back depends on other packets, which only an engine sees.
 
-use serde::Serialize;
-
 use super::fate_override::{FateOverride, ForcedFate};
 use super::recorded_fates::{RecordedFates, SendAttempt};
 use crate::base::event::{Arrival, Fate, LossReason};
 use crate::base::time::{Span, Time};
+use crate::impl_fingerprint;
 
 /// What is to happen to one packet by a fault that picks it out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PacketAction {
     /// It is lost.
     Drop,
@@ -43,6 +42,14 @@ pub enum PacketAction {
         /// How much.
         by: Span,
     },
+}
+
+impl_fingerprint! {
+    enum PacketAction {
+        Drop,
+        Duplicate { after },
+        Delay { by },
+    }
 }
 
 /// Those outside the link who may have a say in a packet's fate: ranks 2 and 3 of

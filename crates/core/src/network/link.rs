@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::fate::{Interventions, LinkPassage, PendingFate};
 use super::fate_override::{FateOverride, ForcedFate};
 use super::loss::LossState;
@@ -16,6 +14,7 @@ use crate::base::draw::{DrawKey, philox};
 use crate::base::event::{Arrival, Fate, LossReason};
 use crate::base::name::{Direction, PacketKind, PacketName};
 use crate::base::time::{Span, Time};
+use crate::impl_fingerprint;
 
 /// Separates the two blocks of draws about one packet; see [`PacketName::draw_counter`].
 const FIRST_DRAWS: u16 = 0;
@@ -51,22 +50,24 @@ pub fn publisher_key(root: DrawKey, publisher: &str) -> DrawKey {
 }
 
 /// One link: what it is set to do, and where it stands.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct LinkState {
-    // The same in all states of a trial.
-    #[serde(skip)]
     settings: Arc<LinkSettings>,
     up: DirectionState,
     down: DirectionState,
-    // Nothing is left to luck where states are compared.
-    #[serde(skip)]
     outages: Outages,
     is_down: bool,
     /// Whether a partition blocks the way up, and the way down.
     partitioned: [bool; 2],
-    // The same in all states of a trial.
-    #[serde(skip)]
     recorded_fates: RecordedFates,
+}
+
+impl_fingerprint! {
+    struct LinkState {
+        plain up, down, is_down, partitioned;
+        skip settings, recorded_fates: "the same in all states of a trial";
+        skip outages: "nothing is drawn at random where states are compared";
+    }
 }
 
 impl LinkState {
@@ -245,19 +246,23 @@ impl LinkState {
 }
 
 /// Where one direction stands.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 struct DirectionState {
-    // Nothing is left to luck where states are compared.
-    #[serde(skip)]
     key: DrawKey,
     tx_queue: TxQueue,
     loss: LossState,
     /// Packets handed over since one was sent ahead.
     since_reordered: u32,
     /// The latest arrival so far.
-    // Told of a packet that overtakes, and decides nothing.
-    #[serde(skip)]
     latest_arrival: Time,
+}
+
+impl_fingerprint! {
+    struct DirectionState {
+        plain tx_queue, loss, since_reordered;
+        skip key: "nothing is drawn at random where states are compared";
+        skip latest_arrival: "only tells of a packet that overtakes";
+    }
 }
 
 /// A packet as a direction sees it.

@@ -12,20 +12,17 @@
 //!
 //! The two directions of a link have bursts of their own.
 
-use serde::Serialize;
-
 use super::interval::exponential;
 use super::settings::LossModel;
 use crate::base::draw::{DrawKey, uniform_open_unit};
 use crate::base::event::LossReason;
 use crate::base::time::{Span, Time};
+use crate::impl_fingerprint;
 
 /// Where the loss model of one direction stands.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct LossState {
     /// Whose luck the lengths of good and bad times are.
-    // Nothing is left to luck where states are compared.
-    #[serde(skip)]
     key: DrawKey,
     /// Whether the link is in its bad state.
     is_bad: bool,
@@ -33,6 +30,13 @@ pub struct LossState {
     sojourn: u32,
     /// When the present time ends, for `burst`.
     sojourn_ends: Time,
+}
+
+impl_fingerprint! {
+    struct LossState {
+        plain is_bad, sojourn, sojourn_ends;
+        skip key: "nothing is drawn at random where states are compared";
+    }
 }
 
 impl LossState {

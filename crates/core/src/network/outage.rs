@@ -1,16 +1,12 @@
 //! Times in which a link is down, drawn by their number.
 
-use serde::Serialize;
-
 use super::settings::OutageModel;
 use crate::base::draw::DrawKey;
 use crate::base::time::{Span, Time};
 
 /// Where the outages of one link stand.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Outages {
-    // Nothing is left to luck where states are compared.
-    #[serde(skip)]
     key: DrawKey,
     /// How many were told.
     generated: u64,

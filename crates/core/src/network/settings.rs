@@ -1,9 +1,8 @@
 //! What a link can be set to do, in the words of tc-netem(8).
 
-use serde::Serialize;
-
 use crate::base::draw::Chance;
 use crate::base::time::Span;
+use crate::impl_fingerprint;
 
 /// The two directions between a client and the broker.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,7 +147,7 @@ pub struct OutageModel {
 }
 
 /// A length of time that repeats, fixed or drawn anew each time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IntervalDistribution {
     /// Always the same.
     Fixed(Span),
@@ -156,4 +155,12 @@ pub enum IntervalDistribution {
     Uniform(Span, Span),
     /// Exponential with this mean: a Poisson process.
     Exponential(Span),
+}
+
+impl_fingerprint! {
+    enum IntervalDistribution {
+        Fixed(span),
+        Uniform(from, to),
+        Exponential(mean),
+    }
 }

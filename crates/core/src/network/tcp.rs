@@ -21,6 +21,8 @@
 //! | a segment that is only late | may be sent again needlessly | is not: the timer backs off |
 //! | small items | share a segment (Nagle, coalescing) | each has its own |
 
+use crate::impl_fingerprint;
+
 mod rto;
 #[cfg(test)]
 mod tests;
@@ -28,14 +30,11 @@ mod tests;
 use std::collections::VecDeque;
 use std::mem;
 
-use serde::Serialize;
-
 use self::rto::Rto;
 use super::link::LinkState;
 use super::settings::{TcpSettings, TlsSettings, TlsVersion};
 use crate::base::draw::DrawKey;
 use crate::base::event::Fate;
-use crate::base::fingerprint;
 use crate::base::name::{Direction, PacketName};
 use crate::base::time::{Span, Time};
 
@@ -88,38 +87,28 @@ pub struct Wakeup {
 /// The caller sends, and at [`Self::next_wake`] wakes the pipe and pops what has arrived. Calls
 /// come in order of time. Where nothing is lost, acknowledgements are read at the next sending
 /// only: they cost no events.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct TcpDirection<T> {
     /// What has not been popped, in order.
     items: VecDeque<StreamItem<T>>,
     /// How many items were popped: the number of the front one.
-    #[serde(serialize_with = "fingerprint::loss_recovery")]
     popped_items: u64,
     /// What the sender holds as unacknowledged, in order of the stream.
-    #[serde(serialize_with = "fingerprint::loss_recovery")]
     segments: VecDeque<Segment>,
     /// The number of the front segment; the first of all is 1.
-    #[serde(serialize_with = "fingerprint::loss_recovery")]
     first_unacked: u64,
     /// The segments of which every sending was lost so far, in order.
-    #[serde(serialize_with = "fingerprint::loss_recovery")]
     holes: Vec<u64>,
     /// The acknowledgements that are to come, in order of time.
-    #[serde(serialize_with = "fingerprint::loss_recovery")]
     acks: VecDeque<SegmentAck>,
     /// The three highest segments that were acknowledged while there were holes, highest first.
-    #[serde(serialize_with = "fingerprint::loss_recovery")]
     highest_acked: [u64; 3],
     /// When the latest of the acknowledged retransmissions was sent.
-    #[serde(serialize_with = "fingerprint::loss_recovery")]
     last_recovered_sent: Time,
-    #[serde(serialize_with = "fingerprint::loss_recovery")]
     rto: Rto,
     /// When the retransmission timer expires. It matters only while there are holes.
-    #[serde(serialize_with = "fingerprint::loss_recovery")]
     retransmit_at: Time,
     user_timeout: Span,
-    #[serde(serialize_with = "fingerprint::loss_recovery")]
     last_sent: Time,
     /// When the sender has something to do.
     next_due: Time,
@@ -127,23 +116,35 @@ pub struct TcpDirection<T> {
     gave_up: bool,
 }
 
+impl_fingerprint! {
+    struct TcpDirection<T> {
+        plain items, user_timeout, next_due, is_silently_dead, gave_up;
+        loss_recovery popped_items, segments, first_unacked, holes, acks, highest_acked,
+            last_recovered_sent, rto, retransmit_at, last_sent;
+    }
+}
+
 /// What travels, and what keeps it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 struct StreamItem<T> {
     value: T,
     /// How many of its segments are holes.
     lost_segments: u32,
     /// When the last of its other segments arrives.
-    #[serde(serialize_with = "fingerprint::future_only")]
     latest_arrival: Time,
 }
 
+impl_fingerprint! {
+    struct StreamItem<T> {
+        plain value, lost_segments;
+        future_only latest_arrival;
+    }
+}
+
 /// A segment that the sender has not seen the end of.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 struct Segment {
     name: PacketName,
-    // Nothing is left to luck where states are compared.
-    #[serde(skip)]
     origin: Option<DrawKey>,
     /// The number of the item it is of.
     item: u64,
@@ -157,12 +158,21 @@ struct Segment {
     is_acknowledged: bool,
 }
 
+impl_fingerprint! {
+    struct Segment {
+        plain name, item, index, wire_bytes, attempt, first_sent, last_sent, is_acknowledged;
+        skip origin: "nothing is drawn at random where states are compared";
+    }
+}
+
 /// The acknowledgement of one segment.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug)]
 struct SegmentAck {
     at: Time,
     segment: u64,
 }
+
+impl_fingerprint! { struct SegmentAck { plain at, segment; } }
 
 impl<T> Default for TcpDirection<T> {
     fn default() -> Self {

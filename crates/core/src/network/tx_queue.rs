@@ -2,20 +2,24 @@
 
 use std::collections::VecDeque;
 
-use serde::Serialize;
-
 use super::settings::DirectionSettings;
-use crate::base::fingerprint;
 use crate::base::time::{Span, Time};
+use crate::impl_fingerprint;
 
 /// The packets that wait to leave in one direction. Without a rate it is empty and free.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub struct TxQueue {
     /// When the last packet that was let in has left.
-    #[serde(serialize_with = "fingerprint::future_only")]
     free_at: Time,
     /// When each packet that was let in leaves, while it has not; kept only under a limit.
     departures: VecDeque<Time>,
+}
+
+impl_fingerprint! {
+    struct TxQueue {
+        plain departures;
+        future_only free_at;
+    }
 }
 
 impl TxQueue {

@@ -3,35 +3,37 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
-
 use super::{Monitor, RuleViolation};
 use crate::trial_facts::TrialFacts;
 use crate::verdict::{Blame, MAX_FINDINGS, Outcome, RuleFinding, RuleViolationKind};
 use qoslab_core::base::event::{Event, Observer};
+use qoslab_core::base::fingerprint::Fingerprinter;
 use qoslab_core::base::name::{Hop, Node};
 use qoslab_core::base::time::Time;
+use qoslab_core::impl_fingerprint;
 
 /// Counts broken rules, so that a trial in which one is broken a million times stays small.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Conformance {
     monitor: Monitor,
-    // The same in all states of a trial.
-    #[serde(skip)]
     trial: Arc<TrialFacts>,
-    #[serde(serialize_with = "serialize_any_violation")]
     counts: BTreeMap<RuleViolationKind, u64>,
-    // For statistics and reports: decides nothing.
-    #[serde(skip)]
     findings: Vec<RuleFinding>,
 }
 
-/// How often a rule was broken is for the report: what is still to come depends on none of it.
-fn serialize_any_violation<S: Serializer>(
-    counts: &BTreeMap<RuleViolationKind, u64>,
-    to: S,
-) -> Result<S::Ok, S::Error> {
-    counts.keys().any(RuleViolationKind::is_violation).serialize(to)
+impl_fingerprint! {
+    struct Conformance {
+        plain monitor;
+        with(write_any_violation) counts;
+        skip trial: "the same in all states of a trial";
+        skip findings: "only for statistics and reports";
+    }
+}
+
+/// Writes whether any rule was broken. How often is for the report: what is still to come depends
+/// on none of it.
+fn write_any_violation(counts: &BTreeMap<RuleViolationKind, u64>, into: &mut Fingerprinter) {
+    into.plain(&counts.keys().any(RuleViolationKind::is_violation));
 }
 
 impl Conformance {

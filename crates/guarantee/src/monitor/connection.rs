@@ -1,21 +1,19 @@
 //! One end of one client's connections: which is open, what may be said on it, and how long one
 //! may be silent.
 
-use serde::Serialize;
-
 use super::violation_log::{EventContext, ViolationLog};
 use crate::rules::Rule;
 use qoslab_core::base::event::{PacketBody, PacketMeta};
-use qoslab_core::base::fingerprint;
 use qoslab_core::base::name::{Connection, Node, PacketKind};
 use qoslab_core::base::time::{Span, Time};
+use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::settings::Version;
 
 /// How much later than due a timer may be seen to act: keep alive counts in whole seconds.
 const TOLERANCE: Span = Span::from_secs(1);
 
 /// What is known of the connection that is open at one end, if one is.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ConnectionMonitor {
     pub(super) open: Option<Connection>,
     /// The last connection whose CONNACK accepted it.
@@ -31,13 +29,19 @@ pub(super) struct ConnectionMonitor {
     /// What counts of it: 0 for none, before CONNACK, or once it was seen to be broken.
     keep_alive: u16,
     /// When a packet crossed last in the client's direction.
-    // Matters to keep alive alone, which is off where states are compared.
-    #[serde(skip)]
     last_heard: Time,
     /// When a client sent the PINGREQ that is not answered yet.
     ping_sent_at: Option<Time>,
     /// The peer's Maximum Packet Size; 0 for no limit.
     pub(super) max_packet_size: u32,
+}
+
+impl_fingerprint! {
+    struct ConnectionMonitor {
+        plain open, accepted_connection, connect_sent, connack_seen, disconnect_sent,
+            requested_keep_alive, keep_alive, ping_sent_at, max_packet_size;
+        skip last_heard: "only matters to keep alive, which is off where states are compared";
+    }
 }
 
 impl ConnectionMonitor {
@@ -161,7 +165,7 @@ impl ConnectionMonitor {
 }
 
 /// One life after the other of a client's session, as the broker has to know it.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct SessionMonitor {
     session: SessionPresence,
     /// What the CONNECT asked for that has no CONNACK yet: a clean start, and 5.0's expiry.
@@ -170,19 +174,25 @@ pub(super) struct SessionMonitor {
     /// 5.0's Session Expiry Interval in seconds; `u32::MAX` for never.
     expiry: u32,
     /// When it ends without a connection; never while it has one.
-    #[serde(serialize_with = "fingerprint::future_only")]
     expires_at: Time,
     /// The connection that the client had open when it opened another.
     replaced_connection: Option<Connection>,
     /// It, where the broker accepted the client before closing it, and since when.
     old_left_open: Option<Connection>,
-    // Only compared with the present time.
-    #[serde(skip)]
     old_left_open_at: Time,
 }
 
+impl_fingerprint! {
+    struct SessionMonitor {
+        plain session, pending_connect, ends_with_connection, expiry, replaced_connection,
+            old_left_open;
+        future_only expires_at;
+        skip old_left_open_at: "only compared with the present time";
+    }
+}
+
 /// Whether the broker has a session for a client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum SessionPresence {
     #[default]
     None,
@@ -190,6 +200,8 @@ enum SessionPresence {
     /// A crash may have lost it.
     Unknown,
 }
+
+impl_fingerprint! { fieldless SessionPresence }
 
 impl SessionMonitor {
     /// A CONNECT came.

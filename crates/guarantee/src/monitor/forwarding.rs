@@ -2,19 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use super::violation_log::{EventContext, ViolationLog};
 use crate::rules::Rule;
 use qoslab_core::base::event::{PacketBody, PacketMeta, RetainHandling, SubscriptionRequest};
 use qoslab_core::base::name::{MessageTag, PublisherIndex};
 use qoslab_core::base::time::Time;
+use qoslab_core::impl_fingerprint;
 
 /// Of at most so many messages it is remembered when they would expire.
 const MAX_TRACKED_EXPIRIES: usize = 10_000;
 
 /// What all SUBSCRIBEs of a client, in all its sessions, have in common.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct CommonSubscribeOptions {
     has_subscribed: bool,
     /// Some want RETAIN as it was published.
@@ -25,9 +24,17 @@ pub(super) struct CommonSubscribeOptions {
     no_retained: bool,
 }
 
+impl_fingerprint! {
+    struct CommonSubscribeOptions {
+        plain has_subscribed, retain_as_published, no_local, no_retained;
+    }
+}
+
 /// When messages that expire came to the broker, and with how many seconds to live.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ExpiryTracker(BTreeMap<(PublisherIndex, u32), (Time, u32)>);
+
+impl_fingerprint! { struct ExpiryTracker(by_message) { plain by_message; } }
 
 impl CommonSubscribeOptions {
     pub(super) const NONE: Self = Self {

@@ -1,15 +1,14 @@
 //! The receiver's half of a hop, judged by the ids that it holds, whatever its peer meant; and all
 //! other answers that an endpoint owes.
 
-use serde::{Serialize, Serializer};
-
 use super::violation_log::{EventContext, ViolationLog, packet_id};
 use crate::rules::Rule;
 use qoslab_core::base::event::{CloseReason, PacketBody, PacketMeta};
-use qoslab_core::base::fingerprint::ranks;
+use qoslab_core::base::fingerprint::{Fingerprint, Fingerprinter, ranks};
 use qoslab_core::base::name::{MessageTag, PacketKind};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Time;
+use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::ids::IdRing;
 
 /// What one end receives on one link.
@@ -30,6 +29,8 @@ struct HeldId {
     tag: MessageTag,
     deliveries: u32,
 }
+
+impl_fingerprint! { struct HeldId { plain tag, deliveries; } }
 
 /// An answer that an endpoint owes.
 #[derive(Clone, Copy, Debug)]
@@ -233,22 +234,33 @@ impl ReceiverMonitor {
     }
 }
 
-impl Serialize for ReceiverMonitor {
-    /// The numbers of arrivals are ranked: they would grow for ever. When an answer became due is
-    /// told, and decides nothing.
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let rank = ranks(self.owed_answers.iter().map(|due| due.arrival));
-        // Whatever arrives from now on is behind all that was answered.
-        let before =
-            |answered: u32| self.owed_answers.iter().filter(|due| due.arrival < answered).count();
-        let held: Vec<_> =
-            self.held_ids.iter().map(|(id, it)| (id, it.tag, it.deliveries)).collect();
-        let due = self.owed_answers.iter().map(|due| {
-            let OwedAnswer { tag, kind, id, owed_count: times, arrival, codes, .. } = *due;
-            (tag, kind, id, times, rank(arrival), codes)
+impl Fingerprint for ReceiverMonitor {
+    /// The numbers of arrivals are ranked: they would grow for ever.
+    fn fingerprint(&self, into: &mut Fingerprinter) {
+        let Self {
+            held_ids,
+            owed_answers,
+            last_answered,
+            // Whatever arrives from now on is behind all that was answered.
+            arrivals: _,
+        } = self;
+        let rank = ranks(owed_answers.iter().map(|due| due.arrival));
+        let owed_before =
+            |answered: u32| owed_answers.iter().filter(|due| due.arrival < answered).count();
+        let ranked = owed_answers.iter().map(|due| {
+            let OwedAnswer {
+                tag,
+                kind,
+                id,
+                owed_count,
+                arrival,
+                codes,
+                // Only for reports.
+                due_since: _,
+            } = due;
+            (tag, kind, id, owed_count, rank(*arrival), codes)
         });
-        let due: Vec<_> = due.collect();
-        (held, due, self.last_answered.map(before)).serialize(to)
+        into.plain(&(held_ids, ranked.collect::<Vec<_>>(), last_answered.map(owed_before)));
     }
 }
 

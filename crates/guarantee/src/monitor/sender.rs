@@ -1,17 +1,17 @@
 //! The sender's half of a hop, judged by the ids that it has in use *by what it was told*.
 
-use serde::{Serialize, Serializer};
-
 use super::violation_log::{EventContext, ViolationLog, packet_id};
 use crate::rules::Rule;
 use qoslab_core::base::event::{CloseReason, DropReason, PacketMeta};
-use qoslab_core::base::fingerprint::{ComparedWithNow, ranks};
 use qoslab_core::base::name::{MessageTag, PacketKind};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Time;
+use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::ids::IdRing;
 use qoslab_core::mqtt::packet::PacketId;
 use qoslab_core::mqtt::settings::Version;
+
+mod fingerprint;
 
 /// At most so many refused messages are remembered.
 const MAX_REFUSED: usize = 256;
@@ -67,15 +67,21 @@ struct OutgoingExchange {
 }
 
 /// An exchange that must not go on.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug)]
 struct ForbiddenExchange {
     id: u16,
     tag: MessageTag,
     reason: ForbiddenReason,
 }
 
+impl_fingerprint! {
+    struct ForbiddenExchange {
+        plain id, tag, reason;
+    }
+}
+
 /// Why an exchange must not go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ForbiddenReason {
     /// The receiver refused it.
     Refused,
@@ -84,6 +90,8 @@ pub(super) enum ForbiddenReason {
     /// The session began with a clean start.
     CleanStart,
 }
+
+impl_fingerprint! { fieldless ForbiddenReason }
 
 impl SenderMonitor {
     pub(super) const fn new() -> Self {
@@ -451,52 +459,6 @@ impl SenderMonitor {
         self.awaiting_resend = 0;
         self.awaiting_pubrel = 0;
         self.unacknowledged = 0;
-    }
-}
-
-impl Serialize for SenderMonitor {
-    /// The numbers that only give an order are ranked: they would grow for ever.
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Self {
-            exchanges: ref open,
-            forbidden: ref over,
-            last_resent_order: resent,
-            last_released_pubrec: released,
-            last_released_order: released_of,
-            ..
-        } = *self;
-        let Self {
-            awaiting_resend: owing,
-            awaiting_pubrel: due,
-            unacknowledged,
-            receive_maximum,
-            ..
-        } = *self;
-        let exchanges = || open.iter().map(|(_, exchange)| exchange);
-        let sent = ranks(exchanges().map(|it| it.send_order));
-        let recorded = ranks(exchanges().map(|it| it.pubrec_order));
-        // Whatever is sent or recorded from now on is behind all that was.
-        let resent = exchanges().filter(|it| it.send_order < resent).count();
-        let released = exchanges().filter(|it| it.pubrec_order < released).count();
-        let released_of = exchanges().filter(|it| it.send_order < released_of).count();
-        let written = open.iter().map(|(id, it)| {
-            let flags =
-                [it.pubrel_sent, it.uncertain, it.pubrel_due, it.sent_on_connection, it.in_window];
-            (
-                id,
-                it.tag,
-                it.qos,
-                flags,
-                it.repeated_pubrecs,
-                sent(it.send_order),
-                recorded(it.pubrec_order),
-            )
-        });
-        let written: Vec<_> = written.collect();
-        // Both times are only compared with the present one.
-        let times = (ComparedWithNow(self.pubrel_due_since), ComparedWithNow(self.resumed_at));
-        let counts = (owing, due, unacknowledged, receive_maximum);
-        (written, over, [resent, released, released_of], times, counts).serialize(to)
     }
 }
 

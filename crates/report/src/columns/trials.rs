@@ -189,9 +189,12 @@ fn ratio_columns<'a>() -> Vec<TableColumn<'a, TrialQosRow<'a>>> {
         qos_column(Number, "packets_per_message", "message packets per message", move |row| {
             ratio(to_f64(row.total_sent().packets), to_f64(row.counts.messages))
         }),
-        qos_column(Number, "bytes_per_message", "their bytes on the wire per message", move |row| {
-            ratio(to_f64(row.total_sent().bytes), to_f64(row.counts.messages))
-        }),
+        qos_column(
+            Number,
+            "bytes_per_message",
+            "their bytes on the wire per message",
+            move |row| ratio(to_f64(row.total_sent().bytes), to_f64(row.counts.messages)),
+        ),
         qos_column(Number, "overhead", "wire bytes a payload byte delivered once", move |row| {
             ratio(to_f64(row.total_sent().bytes), row.delivered_payload)
         }),

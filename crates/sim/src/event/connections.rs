@@ -1,10 +1,9 @@
 //! Connections: who believes them open.
 
-use serde::Serialize;
-
 use qoslab_core::base::draw::DrawKey;
 use qoslab_core::base::name::{ClientIndex, Connection, Node};
 use qoslab_core::base::time::Span;
+use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::settings::Backoff;
 
 /// A pause doubles at most so often.
@@ -18,21 +17,29 @@ pub(super) struct Connections {
     all: Vec<ConnectionEnds>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct ConnectionEnds {
     client: ClientIndex,
     at_client: EndState,
     at_broker: EndState,
 }
 
+impl_fingerprint! {
+    struct ConnectionEnds {
+        plain client, at_client, at_broker;
+    }
+}
+
 /// What one end makes of a connection. Once closed it stays closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EndState {
     /// It has not heard of it.
     Unknown,
     Open,
     Closed,
 }
+
+impl_fingerprint! { fieldless EndState }
 
 impl Connections {
     /// A new connection, of which neither end has heard.

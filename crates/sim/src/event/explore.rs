@@ -3,17 +3,17 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use serde::Serialize;
-
 use super::RunSummary;
 use super::simulation::{RunContext, Simulation};
 use crate::trial::Trial;
 use qoslab_core::base::event::Observer;
+use qoslab_core::base::fingerprint::Fingerprint;
 use qoslab_core::base::name::PacketName;
 use qoslab_core::base::time::{Span, Time};
+use qoslab_core::impl_fingerprint;
 
 /// Until when a packet over datagrams is held back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReleaseWhen {
     /// The next packet that goes the same way on that link has arrived.
     NextPacket,
@@ -22,6 +22,8 @@ pub enum ReleaseWhen {
     /// A time that its sender set has come.
     Timeout,
 }
+
+impl_fingerprint! { fieldless ReleaseWhen }
 
 /// How a packet is held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,7 +77,7 @@ impl fmt::Debug for PausedTrial<'_> {
 ///
 /// # Panics
 /// As [`super::run`].
-pub fn explore<O: Observer + Serialize>(
+pub fn explore<O: Observer + Fingerprint>(
     trial: &Trial,
     observer: O,
     delay_rules: &[(PacketName, DelayRule)],

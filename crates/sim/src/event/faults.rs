@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::queue::QueuedEvent;
 use super::timeline::Timeline;
 use crate::trial::{Action, CrashPoint, FaultSetup, Setup, Trigger};
@@ -12,6 +10,7 @@ use qoslab_core::base::draw::DrawKey;
 use qoslab_core::base::event::Impairment;
 use qoslab_core::base::name::{ClientIndex, Direction, Node, PacketKind, PacketName};
 use qoslab_core::base::time::{Span, Time};
+use qoslab_core::impl_fingerprint;
 use qoslab_core::network::settings::IntervalDistribution;
 
 /// The faults of a trial.
@@ -35,8 +34,20 @@ pub(super) struct Faults {
     sends_left: Option<u32>,
 }
 
+impl_fingerprint! {
+    struct Faults {
+        plain timed_pending;
+        skip by_arrival, fault_ends: "counts with the packets and the queue that wait for it";
+        skip by_packet_name: "empty where states are compared";
+        skip packet_counters: "faults at packets are all by name where states are compared";
+        skip times_fired, draw_key: "nothing is drawn at random where states are compared";
+        skip pending_crash, sends_left: "set within an event alone";
+        skip setup: "the same in all states of a trial";
+    }
+}
+
 /// Packets of one kind that a fault waits for.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default)]
 struct WatchedPackets {
     sent_count: u32,
     /// Which of them, and which fault.
@@ -44,7 +55,7 @@ struct WatchedPackets {
 }
 
 /// What ends by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FaultEnd {
     /// A link is no longer hampered.
     ClearImpairment(ClientIndex, Impairment),
@@ -54,6 +65,15 @@ pub(super) enum FaultEnd {
     Restart(Node),
     /// It has come.
     Done,
+}
+
+impl_fingerprint! {
+    enum FaultEnd {
+        ClearImpairment(client, impairment),
+        LinkUp(client),
+        Restart(node),
+        Done,
+    }
 }
 
 impl Faults {

@@ -1,15 +1,13 @@
 //! An endpoint and what the engine remembers of it.
 
-use serde::Serialize;
-
 use super::queue::QueuedEvent;
 use super::timeline::Timeline;
 use qoslab_core::base::time::Time;
+use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::endpoint::{Backlog, Endpoint};
 use qoslab_core::mqtt::settings::StorePolicy;
 
 /// One node: its endpoint, its one wake-up, its backlog when last asked, its storage.
-#[derive(Serialize)]
 pub(super) struct Host<E> {
     pub(super) endpoint: E,
     /// It has crashed and not started again.
@@ -23,10 +21,15 @@ pub(super) struct Host<E> {
     /// something that happened.
     has_exact_wakeups: bool,
     /// With [`Self::has_exact_wakeups`]: the wake-ups in the queue that are stale.
-    // What is stale is left out of the queue too.
-    #[serde(skip)]
     stale_wakeups: Vec<Time>,
     backlog: Backlog,
+}
+
+impl_fingerprint! {
+    struct Host<E> {
+        plain endpoint, is_down, stored, next_wakeup, has_exact_wakeups, backlog;
+        skip stale_wakeups: "stale wake-ups are left out of the queue too";
+    }
 }
 
 /// What changed in a [`Backlog`].

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use crate::trial::ClientSetup;
 use qoslab_core::base::draw::DrawKey;
 use qoslab_core::base::event::{PacketBody, PacketMeta, PacketSize};
@@ -12,6 +10,7 @@ use qoslab_core::base::name::{
     Transmission,
 };
 use qoslab_core::base::time::{Span, Time};
+use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::packet::Packet;
 use qoslab_core::mqtt::settings::Version;
 use qoslab_core::network::link::{LinkKeys, LinkState};
@@ -19,19 +18,12 @@ use qoslab_core::network::settings::{TcpSettings, Transport};
 use qoslab_core::network::tcp::{header_bytes, tls_bytes};
 
 /// One client's line to the broker.
-#[derive(Serialize)]
 pub(super) struct ClientLink {
     pub(super) link_state: LinkState,
-    // The same in all states of a trial.
-    #[serde(skip)]
     pub(super) version: Version,
     /// The headers of a datagram; over TCP, those of a segment.
-    // The same in all states of a trial.
-    #[serde(skip)]
     pub(super) headers: u32,
     /// What TCP is set to do; `None` over datagrams.
-    // The same in all states of a trial.
-    #[serde(skip)]
     pub(super) tcp: Option<TcpSettings>,
     /// Whether the client has a TLS session to resume.
     pub(super) has_tls_session: bool,
@@ -44,13 +36,19 @@ pub(super) struct ClientLink {
     /// The connections over TCP that are not over.
     pub(super) tcp_connections: Vec<Connection>,
     /// When the outage that is to come, or is on, ends.
-    // Nothing is left to luck where states are compared.
-    #[serde(skip)]
     pub(super) outage_ends: Time,
     /// How many control packets of each kind were sent, upwards and downwards.
-    // Gives names, and only grows.
-    #[serde(skip)]
     control_sent: [[u32; PacketKind::ALL.len()]; 2],
+}
+
+impl_fingerprint! {
+    struct ClientLink {
+        plain link_state, has_tls_session, stall_count, slow_count, slow_read_interval,
+            partition_counts, tcp_connections;
+        skip version, headers, tcp: "the same in all states of a trial";
+        skip outage_ends: "nothing is drawn at random where states are compared";
+        skip control_sent: "only gives names, and grows for ever";
+    }
 }
 
 impl ClientLink {
@@ -158,16 +156,22 @@ pub(super) const fn reset_meta(name: PacketName, headers: u32) -> PacketMeta<'st
 const _: () = assert!(size_of::<PacketInFlight>() <= 136);
 
 /// A packet on its way.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct PacketInFlight {
     pub(super) name: PacketName,
     pub(super) connection: Connection,
     pub(super) transmission: Transmission,
     /// How many packets were written before it, where nodes are driven elsewhere.
-    #[serde(skip)]
     pub(super) serial: u32,
     /// `None` for a reset.
     pub(super) packet: Option<Packet>,
+}
+
+impl_fingerprint! {
+    struct PacketInFlight {
+        plain name, connection, transmission, packet;
+        skip serial: "only counts where nodes are driven elsewhere";
+    }
 }
 
 /// The packets on their way, each in a place that is used again when it has arrived.

@@ -14,6 +14,7 @@ use qoslab_core::base::name::{
     ClientIndex, Connection, Direction, MessageTag, Node, PacketKind, PacketName, Transmission,
 };
 use qoslab_core::base::time::Span;
+use qoslab_core::impl_fingerprint;
 use qoslab_core::network::recorded_fates::RecordedFates;
 
 mod tcp;
@@ -29,6 +30,15 @@ pub(super) struct Network {
     tcp_awaited: usize,
     /// A dead connection that one end still takes for alive, the last that was found.
     unnoticed_death: Option<Connection>,
+}
+
+impl_fingerprint! {
+    struct Network {
+        plain links;
+        skip connections, tcp_connections: "count as far as they are alive";
+        skip in_flight: "counts with the queue, in which each packet is";
+        skip tcp_awaited, unnoticed_death: "follow from the connections";
+    }
 }
 
 impl Network {

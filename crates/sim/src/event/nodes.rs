@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use super::connections::Connections;
 use super::host::{BacklogChange, Host};
-use super::node_driver::NodeDriver;
+use super::node_driver::{DirectDriver, NodeDriver};
 use super::queue::QueuedEvent;
 use super::readiness::Readiness;
 use super::timeline::Timeline;
 use crate::trial::Setup;
 use qoslab_core::base::draw::DrawKey;
+use qoslab_core::base::fingerprint::{Fingerprint, Fingerprinter};
 use qoslab_core::base::name::{ClientIndex, Connection, Node};
 use qoslab_core::base::time::{Span, Time};
 use qoslab_core::mqtt::endpoint::Backlog;
@@ -35,6 +36,29 @@ pub(super) struct Nodes<D: NodeDriver> {
     clients_connecting: usize,
     /// How many crashed nodes are to start again.
     restarts_pending: usize,
+}
+
+impl Fingerprint for Nodes<DirectDriver> {
+    fn fingerprint(&self, into: &mut Fingerprinter) {
+        let Self {
+            broker,
+            clients,
+            // They count as far as the phase and the wills ask for them.
+            connectors: _,
+            readiness: _,
+            // Without a state.
+            driver: DirectDriver,
+            // The same in all states of a trial.
+            by_client_id: _,
+            // What follows from the rest.
+            with_backlog: _,
+            with_timer: _,
+            clients_connecting: _,
+            restarts_pending: _,
+        } = self;
+        into.plain(broker);
+        into.plain(clients);
+    }
 }
 
 /// A client's way to a connection.

@@ -3,9 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use serde::Serialize;
-
 use qoslab_core::base::time::Time;
+use qoslab_core::impl_fingerprint;
 
 /// Where a kind of happening stands among others of the same instant: lower goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +21,7 @@ pub(super) enum EventClass {
 }
 
 /// One thing that is to happen. The number says to whom or what, by position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum QueuedEvent {
     /// A packet arrives: its place among those under way.
     Arrival(u32),
@@ -47,6 +46,22 @@ pub(super) enum QueuedEvent {
     Snapshot(u32),
     /// A node wakes by its timer.
     NodeTimer(u32),
+}
+
+impl_fingerprint! {
+    enum QueuedEvent {
+        Arrival(number),
+        TcpDue(number),
+        Publish(number),
+        ApplicationAction(number),
+        Connect(number),
+        TrafficStart,
+        Outage(number),
+        Fault(number),
+        FaultEnd(number),
+        Snapshot(number),
+        NodeTimer(number),
+    }
 }
 
 /// The queue: ordered by time, then class, then insertion.

@@ -1,25 +1,36 @@
 //! Who is ready for the traffic to begin.
 
-use serde::Serialize;
-
 use crate::trial::Setup;
 use qoslab_core::base::name::ClientIndex;
+use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::packet::Packet;
 
 /// Counts the clients that are not connected yet, or whose subscriptions are not acknowledged.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Readiness {
     not_ready_count: usize,
     clients: Vec<ClientReadiness>,
 }
 
-#[derive(Debug, Serialize)]
+impl_fingerprint! {
+    struct Readiness {
+        plain not_ready_count, clients;
+    }
+}
+
+#[derive(Debug)]
 struct ClientReadiness {
     connected: bool,
     subscribed: bool,
     ready: bool,
     /// It leaves again of its own accord.
     is_on_demand: bool,
+}
+
+impl_fingerprint! {
+    struct ClientReadiness {
+        plain connected, subscribed, ready, is_on_demand;
+    }
 }
 
 impl Readiness {

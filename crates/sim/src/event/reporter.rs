@@ -6,6 +6,7 @@ use crate::trace::TraceHash;
 use qoslab_core::base::ending::Ending;
 use qoslab_core::base::event::{Event, Observer};
 use qoslab_core::base::time::Time;
+use qoslab_core::impl_fingerprint;
 
 /// The trace hash, the caller's observer, and the counts of what happened.
 pub(super) struct Reporter<O> {
@@ -13,6 +14,14 @@ pub(super) struct Reporter<O> {
     pub(super) observer: O,
     pub(super) events: u64,
     pub(super) packets: u64,
+}
+
+impl_fingerprint! {
+    struct Reporter<O> {
+        plain observer;
+        skip events: "a trial that reaches its limit has no verdict, and the search says so";
+        skip trace, packets: "only for reports";
+    }
 }
 
 impl<O: Observer> Reporter<O> {

@@ -15,6 +15,7 @@ use qoslab_core::base::name::{
     ClientIndex, Direction, Node, PacketKind, PacketName, PacketSubject,
 };
 use qoslab_core::base::time::{Span, Time};
+use qoslab_core::impl_fingerprint;
 
 /// So much later than what it waited for comes a packet that was held back.
 const RELEASE_DELAY: Span = Span::from_nanos(1);
@@ -22,6 +23,8 @@ const RELEASE_DELAY: Span = Span::from_nanos(1);
 /// The hook of a search into a simulation; without a search it does nothing.
 #[derive(Debug, Default)]
 pub(super) struct SearchHook(Option<Box<SearchState>>);
+
+impl_fingerprint! { struct SearchHook(state) { plain state; } }
 
 /// What a search has a simulation do, and sees of it.
 #[derive(Debug, Default)]
@@ -36,6 +39,14 @@ pub(super) struct SearchState {
     pub(super) choices: Vec<PacketName>,
 }
 
+impl_fingerprint! {
+    struct SearchState {
+        plain delayed;
+        skip delay_rules: "empty where states are compared";
+        skip delays, choices: "what the search has seen, not what follows";
+    }
+}
+
 /// A packet that is held back.
 #[derive(Debug)]
 pub(super) struct DelayedPacket {
@@ -43,6 +54,13 @@ pub(super) struct DelayedPacket {
     pub(super) release_when: ReleaseWhen,
     /// When it would have arrived.
     pub(super) due: Time,
+}
+
+impl_fingerprint! {
+    struct DelayedPacket {
+        plain in_flight, release_when;
+        future_only due;
+    }
 }
 
 impl SearchHook {

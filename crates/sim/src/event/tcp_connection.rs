@@ -1,16 +1,14 @@
 //! TCP connections: their two pipes, and the handshake that opens them.
 
-use serde::Serialize;
-
 use super::links::PacketInFlight;
-use qoslab_core::base::fingerprint;
 use qoslab_core::base::name::{ClientIndex, Connection, Direction, Node};
 use qoslab_core::base::time::Time;
+use qoslab_core::impl_fingerprint;
 use qoslab_core::network::settings::{TlsSettings, TlsVersion};
 use qoslab_core::network::tcp::TcpDirection;
 
 /// One TCP connection. It exists from the client's SYN until both ends are done with it.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct TcpConnection {
     pub(super) client: ClientIndex,
     /// Upwards and downwards.
@@ -22,7 +20,6 @@ pub(super) struct TcpConnection {
     /// Whether it died silently: nothing gets through any more, and nobody is told.
     pub(super) is_silently_dead: bool,
     /// When the client's end may read next, while it reads slowly.
-    #[serde(serialize_with = "fingerprint::future_only")]
     pub(super) next_read_at: Time,
     /// Whether the end of each direction is under way, and awaited.
     pub(super) fin_awaited: [bool; 2],
@@ -30,8 +27,16 @@ pub(super) struct TcpConnection {
     pub(super) powered_off_node: Option<Node>,
 }
 
+impl_fingerprint! {
+    struct TcpConnection {
+        plain client, directions, wakeup_times, handshake, is_silently_dead, fin_awaited,
+            powered_off_node;
+        future_only next_read_at;
+    }
+}
+
 /// What travels in a pipe.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(super) enum TcpItem {
     /// A flight of the handshake, by its place.
     Handshake(u8),
@@ -41,13 +46,23 @@ pub(super) enum TcpItem {
     Fin,
 }
 
+impl_fingerprint! {
+    enum TcpItem {
+        Handshake(flight),
+        Packet(packet),
+        Fin,
+    }
+}
+
 /// One flight of a handshake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HandshakeFlight {
     pub(super) direction: Direction,
     /// Bytes of TLS; 0 for TCP's own segments.
     pub(super) bytes: u32,
 }
+
+impl_fingerprint! { struct HandshakeFlight { plain direction, bytes; } }
 
 const fn up(bytes: u32) -> HandshakeFlight {
     HandshakeFlight { direction: Direction::Up, bytes }

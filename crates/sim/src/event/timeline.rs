@@ -4,6 +4,7 @@ use super::queue::{EventQueue, QueuedEvent};
 use crate::trial::Setup;
 use qoslab_core::base::event::Phase;
 use qoslab_core::base::time::{Span, Time};
+use qoslab_core::impl_fingerprint;
 
 /// The clock, the queue of events and the phase of a running trial.
 pub(super) struct Timeline {
@@ -17,6 +18,17 @@ pub(super) struct Timeline {
     /// When the traffic begins at the earliest, and whether an event waits for that.
     earliest_traffic_start: Time,
     is_traffic_start_queued: bool,
+}
+
+impl_fingerprint! {
+    struct Timeline {
+        plain phase;
+        skip queue: "counts without what is stale in it";
+        skip traffic_start: "counts where anything is planned by it";
+        skip earliest_traffic_start, is_traffic_start_queued: "an event in the queue waits for it";
+        skip now: "all instants count from it";
+        skip deadline: "a trial that reaches it has no verdict, and the search says so";
+    }
 }
 
 impl Timeline {

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::queue::QueuedEvent;
 use crate::schedule::{MessageTiming, Schedule};
 use crate::trial::{ClientSetup, PayloadSize, PublisherSetup, Setup};
 use qoslab_core::base::draw::DrawKey;
 use qoslab_core::base::name::{ClientIndex, MessageTag, PublisherIndex};
 use qoslab_core::base::time::{Span, Time};
+use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::packet::{Message, Payload};
 use qoslab_core::mqtt::settings::ClientRequest;
 use qoslab_core::network::link::publisher_key;
@@ -22,6 +21,15 @@ pub(super) struct Workload {
     publishers: Vec<PublisherState>,
     planned_actions: Vec<PlannedAction>,
     unfinished_count: usize,
+}
+
+// What is still to come of it.
+impl_fingerprint! {
+    struct Workload {
+        plain publishers, unfinished_count;
+        skip planned_actions: "what is planned is in the queue";
+        skip setup: "the same in all states of a trial";
+    }
 }
 
 /// One stream at its next message. A message's time and size are drawn by its stream's name and
@@ -38,6 +46,14 @@ struct PublisherState {
     next_time: Time,
     /// How many of [`PublisherSetup::only_sequences`] are below that message.
     only_passed: usize,
+}
+
+impl_fingerprint! {
+    struct PublisherState {
+        plain sequence, only_passed;
+        skip next_time, traffic_start: "the next message is in the queue";
+        skip index, draw_key: "the same in all states of a trial";
+    }
 }
 
 /// What a stream is set to do, and the schedule that says when its messages come and how long they
@@ -152,14 +168,6 @@ impl Workload {
         self.unfinished_count -= 1;
         let PlannedAction { client, action: act, .. } = self.planned_actions[index as usize];
         (client, act.to_request(&self.setup.clients[client.index()]))
-    }
-
-    /// What of it is still to come: the next message of each stream that has not ended, and how
-    /// many of the chosen ones were before it. What is planned is in the queue.
-    pub(super) fn remaining_state(&self) -> impl Serialize + use<> {
-        let streams = self.publishers.iter();
-        let next: Vec<_> = streams.map(|it| (it.sequence, it.only_passed)).collect();
-        (next, self.unfinished_count)
     }
 
     /// Whether everything is published and every planned act done.

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::{Broker, RetainedMessage};
 use crate::base::event::{CloseReason, SubscriptionOptions};
 use crate::base::name::{Connection, Transmission};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
+use crate::impl_fingerprint;
 use crate::mqtt::inbound::ReceivedMessage;
 use crate::mqtt::outbound::QueuedMessage;
 use crate::mqtt::packet::{Message, Publish};
@@ -24,11 +23,13 @@ const QUOTA_EXCEEDED: u8 = 0x97;
 const FIRST_FAILURE_REASON: u8 = 0x80;
 
 /// What a session was granted with one filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Subscription {
     pub(super) granted: QoS,
     pub(super) options: SubscriptionOptions,
 }
+
+impl_fingerprint! { struct Subscription { plain granted, options; } }
 
 /// A session's share in the messages to one topic, over all its matching filters.
 #[derive(Clone, Debug)]

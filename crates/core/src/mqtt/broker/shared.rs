@@ -6,28 +6,34 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::routing::Subscription;
+use crate::impl_fingerprint;
 use crate::mqtt::topics::{self, FilterTree};
 
 /// All groups, by their whole filters: `$share/GROUP/FILTER`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(super) struct SharedGroups {
     by_filter: BTreeMap<Arc<str>, SharedGroup>,
     /// Which groups a topic reaches.
-    // Follows from the rest.
-    #[serde(skip)]
     tree: FilterTree<Arc<str>, ()>,
 }
 
-#[derive(Clone, Debug, Default, Serialize)]
+impl_fingerprint! {
+    struct SharedGroups {
+        plain by_filter;
+        skip tree: "follows from the rest";
+    }
+}
+
+#[derive(Clone, Debug, Default)]
 struct SharedGroup {
     /// Sessions, in the order of joining.
     members: Vec<(u32, Subscription)>,
     /// Whose turn it is.
     next_index: usize,
 }
+
+impl_fingerprint! { struct SharedGroup { plain members, next_index; } }
 
 impl SharedGroups {
     pub(super) fn new() -> Self {

@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::Client;
 use crate::base::event::CloseReason;
 use crate::base::name::Connection;
 use crate::base::time::{Span, Time};
+use crate::impl_fingerprint;
 use crate::mqtt::endpoint::Output;
 use crate::mqtt::packet::{ConnAck, Connect, Packet};
 use crate::mqtt::quirks::Quirk;
 use crate::mqtt::settings::{ClientSettings, ReceiverLimits, Version};
 
 /// How far a client is with its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConnectionState {
     /// It wants no connection.
     Disconnected,
@@ -27,8 +26,17 @@ pub(super) enum ConnectionState {
     Connected(Connection),
 }
 
+impl_fingerprint! {
+    enum ConnectionState {
+        Disconnected,
+        Opening(asked_again_at),
+        Connecting(connection, answer_due),
+        Connected(connection),
+    }
+}
+
 /// A PINGREQ that waits for its PINGRESP.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct PendingPing {
     /// When the connection is taken for dead.
     answer_due: Time,
@@ -36,6 +44,12 @@ pub(super) struct PendingPing {
     repeat_due: Time,
     /// Whether anything else came meanwhile.
     had_traffic: bool,
+}
+
+impl_fingerprint! {
+    struct PendingPing {
+        plain answer_due, repeat_due, had_traffic;
+    }
 }
 
 impl Client {

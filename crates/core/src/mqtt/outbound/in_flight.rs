@@ -1,42 +1,45 @@
 //! One exchange that is not yet acknowledged.
 
-use serde::{Serialize, Serializer};
-
 use super::QueuedMessage;
 use super::peer::Peer;
-use crate::base::fingerprint;
+use crate::base::fingerprint::Fingerprinter;
 use crate::base::name::{MessageTag, Transmission};
 use crate::base::qos::QoS;
 use crate::base::time::Time;
+use crate::impl_fingerprint;
 use crate::mqtt::ids::IdRing;
 use crate::mqtt::packet::{Packet, PacketId, Publish, PublishAck, PublishLevel};
 use crate::mqtt::quirks::{Quirk, Quirks};
 use crate::mqtt::retry::TimerGeneration;
 use crate::mqtt::session_context::SessionContext;
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(super) struct InFlight {
     pub(super) state: InFlightState,
     /// How often the state's packet was sent before the last time.
-    #[serde(serialize_with = "fingerprint::attempt")]
     pub(super) attempt: u32,
     /// How often it was sent by the retry rule's count: since the last connect, and without
     /// repeats that a repeated PUBREC asked for.
-    #[serde(serialize_with = "fingerprint::transmissions")]
     pub(super) transmissions: u32,
     /// How many PUBRELs were sent before the PUBLISH was replayed, as only a quirk does.
-    #[serde(serialize_with = "fingerprint::attempt")]
     pubrels_sent: u32,
     /// Whether its PUBLISH was sent on this connection.
     pub(super) is_in_peer_window: bool,
     /// Its place in the original order.
-    // Written as an order: see `in_order`.
-    #[serde(skip)]
     pub(super) order: u64,
     pub(super) timer: TimerGeneration,
 }
 
-#[derive(Clone, Debug, Serialize)]
+impl_fingerprint! {
+    struct InFlight {
+        plain state, is_in_peer_window, timer;
+        attempt attempt, pubrels_sent;
+        transmissions transmissions;
+        skip order: "counts as an order: see `write_in_order`";
+    }
+}
+
+#[derive(Clone, Debug)]
 pub(super) enum InFlightState {
     Publish(QueuedMessage),
     Release {
@@ -47,22 +50,35 @@ pub(super) enum InFlightState {
     },
 }
 
+impl_fingerprint! {
+    enum InFlightState {
+        Publish(message),
+        Release { tag, expires, kept },
+    }
+}
+
 /// What a sender that replays after PUBREL has kept.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(super) struct KeptPublish {
     outgoing: QueuedMessage,
     /// How often its PUBLISH was sent before the last time.
-    #[serde(serialize_with = "fingerprint::attempt")]
     attempt: u32,
 }
 
-/// What is in flight, and besides in which order it was sent first: the numbers themselves grow for
-/// ever and say nothing more.
-pub(super) fn in_order<S: Serializer>(ring: &IdRing<InFlight>, to: S) -> Result<S::Ok, S::Error> {
+impl_fingerprint! {
+    struct KeptPublish {
+        plain outgoing;
+        attempt attempt;
+    }
+}
+
+/// Writes what is in flight, and besides in which order it was sent first: the numbers themselves
+/// grow for ever and say nothing more.
+pub(super) fn write_in_order(ring: &IdRing<InFlight>, into: &mut Fingerprinter) {
     let mut order: Vec<_> = ring.iter().map(|(id, entry)| (entry.order, id)).collect();
     order.sort_unstable();
     let order: Vec<PacketId> = order.into_iter().map(|(_, id)| id).collect();
-    (ring, order).serialize(to)
+    into.plain(&(ring, order));
 }
 
 impl InFlight {

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::QueuedMessage;
 use crate::base::time::{Span, Time};
+use crate::impl_fingerprint;
 use crate::mqtt::packet::{Packet, PacketId, Publish, PublishLevel, PublishProperties, TopicAlias};
 use crate::mqtt::session_context::SessionContext;
 use crate::mqtt::settings::{ReceiverLimits, RetryRule, Version};
@@ -16,12 +15,14 @@ use crate::mqtt::settings::{ReceiverLimits, RetryRule, Version};
 /// the Property Length and of the Remaining Length each.
 const ALIAS_MAX_LEN: u32 = 3 + 1 + 1;
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(super) struct Peer {
     limits: ReceiverLimits,
     /// The topics that it was told a number for, on this connection.
     aliases: BTreeMap<Arc<str>, NonZeroU16>,
 }
+
+impl_fingerprint! { struct Peer { plain limits, aliases; } }
 
 impl Peer {
     pub(super) const fn new(limits: ReceiverLimits) -> Self {

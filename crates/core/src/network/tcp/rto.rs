@@ -1,8 +1,7 @@
 //! How long a sender waits for an acknowledgement: RFC 6298.
 
-use serde::Serialize;
-
 use crate::base::time::Span;
+use crate::impl_fingerprint;
 
 /// Before any round trip was measured (RFC 6298, 2.1).
 const INITIAL_TIMEOUT: Span = Span::from_secs(1);
@@ -14,12 +13,18 @@ const MAX_TIMEOUT: Span = Span::from_secs(60);
 /// The clock is exact, so that the RFC's granularity `G` is nothing. An acknowledgement of new data
 /// ends the doubling at once, as it does where TCP has timestamps (RFC 7323), which every current
 /// system sends; without them the doubled timeout would stay until the next measurement.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Rto {
     /// The smoothed round trip and its variation.
     srtt_and_variation: Option<(Span, Span)>,
     /// How often it is doubled.
     doublings: u32,
+}
+
+impl_fingerprint! {
+    struct Rto {
+        plain srtt_and_variation, doublings;
+    }
 }
 
 impl Rto {

@@ -2,25 +2,24 @@
 
 use std::ops::ControlFlow;
 
-use serde::{Serialize, Serializer};
-
 use super::{RunResult, Simulation};
 use crate::event::explore::{DelayRule, Explored, PausedTrial};
 use crate::event::faults::FaultEnd;
 use crate::event::links::PacketInFlight;
 use crate::event::node_driver::DirectDriver;
+use crate::event::nodes::Connector;
 use crate::event::queue::QueuedEvent;
-use crate::event::search_hook::{DelayedPacket, SearchHook};
+use crate::event::search_hook::SearchHook;
 use crate::event::tcp_connection::{TcpItem, direction_index, from_direction_number};
 use crate::trial::{Action, PeerVisibility, Setup};
 use qoslab_core::base::event::{Observer, Phase};
-use qoslab_core::base::fingerprint::{FingerprintOptions, Fingerprinter, future_only};
+use qoslab_core::base::fingerprint::{Fingerprint, FingerprintOptions, Fingerprinter};
 use qoslab_core::base::name::{Connection, Direction, PacketName};
 use qoslab_core::base::time::Time;
 use qoslab_core::mqtt::settings::{HopSettings, RetryRule};
 use qoslab_core::network::settings::{LinkSettings, Transport};
 
-impl<O: Observer + Serialize> Simulation<'_, DirectDriver, O> {
+impl<O: Observer + Fingerprint> Simulation<'_, DirectDriver, O> {
     /// Runs until the end, or until `at_pause` has seen enough; it is asked before each happening
     /// once every packet was sent that a fault waits for.
     pub(in crate::event) fn explore(
@@ -38,8 +37,7 @@ impl<O: Observer + Serialize> Simulation<'_, DirectDriver, O> {
             if self.has_reached_search_start() && last_events != Some(self.reporter.events) {
                 last_events = Some(self.reporter.events);
                 let choices = self.search_hook.choice_count();
-                let now = self.timeline.now;
-                let mut take = || fingerprinter.fingerprint(now, &FingerprintState(&self));
+                let mut take = || fingerprinter.fingerprint_of(self.timeline.now, &self);
                 if at_pause(PausedTrial { choices, take_fingerprint: &mut take }).is_break() {
                     break None;
                 }
@@ -104,44 +102,54 @@ const fn loses_segments(action: &Action) -> bool {
     }
 }
 
-/// All of a simulation on which depends what follows, and how it is judged.
-struct FingerprintState<'s, 't, O>(&'s Simulation<'t, DirectDriver, O>);
-
-impl<O: Observer + Serialize> Serialize for FingerprintState<'_, '_, O> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Simulation { timeline, nodes, network, faults, workload, reporter, .. } = self.0;
+impl<O: Observer + Fingerprint> Fingerprint for Simulation<'_, DirectDriver, O> {
+    /// All on which depends what follows, and how it is judged.
+    fn fingerprint(&self, into: &mut Fingerprinter) {
+        let Self {
+            timeline,
+            nodes,
+            network,
+            faults,
+            workload,
+            search_hook,
+            reporter,
+            // The same in all states of a trial.
+            setup: _,
+            run_context: _,
+        } = self;
         let readiness = (timeline.phase == Phase::Connecting).then_some(&nodes.readiness);
-        let connectors = self.connector_state();
-        let nodes = (timeline.phase, &nodes.broker, &nodes.clients, readiness, connectors);
+        into.plain(&(timeline, nodes, readiness, self.connector_state()));
         let tcp_connections = network.live_tcp_connections().collect::<Vec<_>>();
-        let (events, delayed) = (self.pending_events(), self.delayed_packets());
-        let packets = (&network.links, tcp_connections, events, delayed);
-        let connections = network.connections.live(&self.connections_in_transit());
-        let remaining = (
-            workload.remaining_state(),
-            faults.timed_pending,
-            self.tcp_packets_with_faults(),
-            self.relevant_traffic_start(),
-        );
-        (nodes, packets, connections, remaining, &reporter.observer).serialize(to)
+        into.plain(&(network, tcp_connections, self.pending_events()));
+        into.plain(&(search_hook, network.connections.live(&self.connections_in_transit())));
+        into.plain(&(workload, faults, self.tcp_packets_with_faults()));
+        into.plain(&(self.relevant_traffic_start(), reporter));
     }
 }
 
-impl<O: Observer> FingerprintState<'_, '_, O> {
+impl<O: Observer> Simulation<'_, DirectDriver, O> {
     /// How many connections a client has opened only names its wills.
-    fn connector_state(&self) -> impl Serialize {
-        let connectors = self.0.nodes.connectors.iter().zip(&self.0.setup.clients);
-        let states = connectors.map(|(it, client)| {
-            let names_wills = client.settings.will.is_some();
-            let opened = names_wills.then_some(it.connections_opened);
-            (it.current_connection, it.connects_at, opened, it.is_wanted, &it.missed_requests)
+    fn connector_state(&self) -> impl Fingerprint {
+        let connectors = self.nodes.connectors.iter().zip(&self.setup.clients);
+        let connectors = connectors.map(|(connector, client)| {
+            let Connector {
+                current_connection,
+                connects_at,
+                connections_opened,
+                is_wanted,
+                missed_requests,
+                // Nothing is drawn at random where states are compared.
+                draw_key: _,
+            } = connector;
+            let names_will = client.settings.will.as_ref().map(|_| connections_opened);
+            (current_connection, connects_at, names_will, is_wanted, missed_requests)
         });
-        states.collect::<Vec<_>>()
+        connectors.collect::<Vec<_>>()
     }
 
     /// What is in the queue, but for what no longer means anything.
-    fn pending_events(&self) -> impl Serialize {
-        let Simulation { timeline, nodes, .. } = self.0;
+    fn pending_events(&self) -> impl Fingerprint {
+        let Simulation { timeline, nodes, .. } = self;
         let clients = nodes.clients.iter().map(|host| host.stale_wakeups().to_vec());
         let mut stale: Vec<_> =
             std::iter::once(nodes.broker.stale_wakeups().to_vec()).chain(clients).collect();
@@ -157,7 +165,7 @@ impl<O: Observer> FingerprintState<'_, '_, O> {
     }
 
     fn pending_event(&self, event: QueuedEvent) -> Option<PendingEvent<'_>> {
-        let Simulation { network, faults, .. } = self.0;
+        let Simulation { network, faults, .. } = self;
         Some(match event {
             QueuedEvent::Arrival(slot) => {
                 let (packet, twice) = network.in_flight.get(slot)?;
@@ -177,17 +185,9 @@ impl<O: Observer> FingerprintState<'_, '_, O> {
         })
     }
 
-    fn delayed_packets(&self) -> impl Serialize {
-        let held = self.0.search_hook.delayed().map(|held| {
-            let DelayedPacket { in_flight, release_when, due } = held;
-            (in_flight, release_when, DueTime(*due))
-        });
-        held.collect::<Vec<_>>()
-    }
-
     /// The packets in streams whose arrival faults wait for, by their places.
-    fn tcp_packets_with_faults(&self) -> impl Serialize {
-        let Simulation { network, faults, .. } = self.0;
+    fn tcp_packets_with_faults(&self) -> impl Fingerprint {
+        let Simulation { network, faults, .. } = self;
         let mut packets = Vec::new();
         if !faults.await_arrivals() {
             return packets;
@@ -209,7 +209,7 @@ impl<O: Observer> FingerprintState<'_, '_, O> {
 
     /// The connections of all that is on its way.
     fn connections_in_transit(&self) -> Vec<Connection> {
-        let Simulation { timeline, network, search_hook, .. } = self.0;
+        let Simulation { timeline, network, search_hook, .. } = self;
         let in_streams = network.links.iter().flat_map(|it| it.tcp_connections.iter().copied());
         let delayed = search_hook.delayed().map(|held| held.in_flight.connection);
         let flying = timeline.sorted_events().filter_map(|(_, event)| match event {
@@ -221,7 +221,7 @@ impl<O: Observer> FingerprintState<'_, '_, O> {
 
     /// When the traffic began, where anything is planned by that.
     fn relevant_traffic_start(&self) -> Option<Time> {
-        let Simulation { setup, timeline, .. } = self.0;
+        let Simulation { setup, timeline, .. } = self;
         let subscriptions = setup.clients.iter().flat_map(|client| &client.subscriptions);
         let planned = subscriptions.filter(|it| it.from.is_some() || it.until.is_some()).count();
         (planned > 0).then_some(timeline.traffic_start)
@@ -229,7 +229,6 @@ impl<O: Observer> FingerprintState<'_, '_, O> {
 }
 
 /// An event in the queue by what it is about.
-#[derive(Serialize)]
 enum PendingEvent<'a> {
     /// Of a packet, perhaps once more, and the faults that wait for it.
     Arrival(&'a PacketInFlight, bool, Vec<&'a Action>),
@@ -239,11 +238,16 @@ enum PendingEvent<'a> {
     Other(QueuedEvent),
 }
 
-/// An instant that only matters while it is to come.
-struct DueTime(Time);
-
-impl Serialize for DueTime {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        future_only(&self.0, to)
+impl Fingerprint for PendingEvent<'_> {
+    fn fingerprint(&self, into: &mut Fingerprinter) {
+        match self {
+            Self::Arrival(packet, arrives_again, faults) => {
+                into.plain(&("arrival", packet, arrives_again, faults));
+            }
+            Self::TcpDue(connection, direction) => into.plain(&("tcp due", connection, direction)),
+            Self::Fault(action) => into.plain(&("fault", action)),
+            Self::FaultEnd(end) => into.plain(&("fault end", end)),
+            Self::Other(event) => into.plain(&("other", event)),
+        }
     }
 }

@@ -91,9 +91,11 @@ impl LinkFault {
     fn new(target: FaultTarget, clients: &[ClientSetup]) -> Result<Self, Problem> {
         let Node::Client(client) = target.node else {
             let help = "write a client's name, or `on = \"*\"` for all; the broker can crash";
-            return Err(
-                Problem::new("this applies to a link", "the broker has one to each client").help(help)
-            );
+            return Err(Problem::new(
+                "this applies to a link",
+                "the broker has one to each client",
+            )
+            .help(help));
         };
         let tcp = matches!(clients[client.index()].link.transport, Transport::Tcp(_));
         Ok(Self { client, is_tcp: tcp, is_at_packet: target.packet.is_some() })
