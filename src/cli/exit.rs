@@ -61,11 +61,12 @@ mod tests {
     use crate::report::{failure, style::Style};
     use crate::study::fixtures::{outcome, scenario};
     use crate::study::plan::{Selection, plan};
+    use crate::study::thread_pool::ThreadPool;
     use crate::study::trial_runner::TrialRunner;
 
     #[test]
     fn a_panic_is_reported_as_a_bug_with_scenario_trial_and_command() {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let pool = ThreadPool::new(Some(1)).unwrap();
         let plans = plan(vec![scenario("")], &Selection::default()).unwrap();
         let trial = plans[0].scenario.points[1].trial(3).name;
         let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };

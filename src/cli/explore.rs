@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use clap::Args;
-use rayon::ThreadPool;
 
 use super::artifacts::write_artifacts;
 
@@ -24,7 +23,7 @@ use crate::scenario::{Point, Scenario};
 use crate::sim::EventEngine;
 use crate::study::explore::{ExploreReport, FaultKind, FaultOptions, Search, SearchSpace};
 use crate::study::minimal_failures::{self, MinimalFailure};
-use crate::study::runner::thread_pool;
+use crate::study::thread_pool::ThreadPool;
 use search_progress::SearchProgress;
 
 mod search_progress;
@@ -116,7 +115,7 @@ pub(super) fn execute(arguments: &ExploreArguments) -> anyhow::Result<u8> {
         print_stderr("error: no point of the scenario publishes with that QoS");
         return Ok(exit::NOTHING_TO_RUN);
     }
-    let pool = thread_pool(arguments.jobs).context("failed to start threads")?;
+    let pool = ThreadPool::new(arguments.jobs).context("failed to start threads")?;
     interrupt::install_handler();
     let mut output = StandardOutput::default();
     let mut codes = Vec::new();

@@ -14,8 +14,9 @@ use super::{exit, interrupt};
 use crate::scenario::Scenario;
 use crate::sim::EngineKind;
 use crate::study::result::Failure;
-use crate::study::runner::{OutputError, RunOutput, Runner, ShrinkSize, thread_pool};
+use crate::study::runner::{OutputError, RunOutput, Runner, ShrinkSize};
 use crate::study::store::{FILE_NAME, TrialStore};
+use crate::study::thread_pool::ThreadPool;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,7 +69,7 @@ pub(super) fn execute_merge(arguments: &MergeArguments) -> anyhow::Result<u8> {
         bail!("`{}` is one of the shards: join them elsewhere", arguments.out.display());
     }
     writable_folder(&arguments.out)?;
-    Runner::new(&thread_pool(Some(1))?, interrupt::flag()).merge(&stores, &joined)?;
+    Runner::new(&ThreadPool::new(Some(1))?, interrupt::flag()).merge(&stores, &joined)?;
     write_report(&joined, &arguments.out, arguments.drawing, &arguments.printing)
 }
 
@@ -91,7 +92,7 @@ fn write_report(
     drawing: DrawOptions,
     printing: &PrintOptions,
 ) -> anyhow::Result<u8> {
-    let pool = thread_pool(Some(1))?;
+    let pool = ThreadPool::new(Some(1))?;
     let runner = Runner::new(&pool, interrupt::flag());
     let folder = store.parent().unwrap_or(Path::new("."));
     let mut store = TrialStore::read(store)?;

@@ -3,9 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::study::thread_pool::ThreadPool;
 use anyhow::Context;
 use clap::Args;
-use rayon::ThreadPool;
 
 use super::progress::ProgressMode;
 use super::selection::SelectionOptions;
@@ -14,7 +14,7 @@ use crate::report::escape;
 use crate::report::table::TableLayout;
 use crate::scenario::Scenario;
 use crate::scenario::estimate::SizeLimits;
-use crate::study::runner::{Storage, TrialOverrides, thread_pool};
+use crate::study::runner::{Storage, TrialOverrides};
 
 /// How trials are run.
 #[derive(Debug, Args)]
@@ -86,7 +86,7 @@ impl TrialOptions {
     /// # Errors
     /// If they cannot be started.
     pub(super) fn pool(&self) -> anyhow::Result<ThreadPool> {
-        thread_pool(self.jobs).context("failed to start threads")
+        ThreadPool::new(self.jobs).context("failed to start threads")
     }
 
     /// What goes over the scenarios' own choices.
@@ -105,7 +105,7 @@ impl TrialOptions {
     ) -> anyhow::Result<()> {
         let path = escape::terminal(&scenario.path);
         scenario
-            .check_size(&self.limits(), pool.current_num_threads() as u64)
+            .check_size(&self.limits(), pool.jobs() as u64)
             .with_context(|| format!("`{path}` is larger than --max-events and --max-memory allow"))
     }
 

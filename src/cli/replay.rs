@@ -28,7 +28,7 @@ use crate::study::judge_trial::judge_trial;
 use crate::study::plan::{Plan, Seeds, Selection, plan};
 use crate::study::recording::record_trial;
 use crate::study::result::{FailureCause, ScenarioResult};
-use crate::study::runner::thread_pool;
+use crate::study::thread_pool::ThreadPool;
 use crate::study::trial_runner::TrialRunner;
 use crate::study::unused_entries::unused_schedule_entries;
 use files::OutputFiles;
@@ -69,7 +69,8 @@ pub(super) struct ReplayArguments {
     #[arg(long, value_name = "QOS", value_parser = parse_qos, help_heading = "Which trial")]
     qos: Option<QoS>,
     /// Set a field of the file to another value, such as link.meter.loss=5%
-    #[arg(long, value_name = "PATH=VALUE", value_parser = parse_setting, help_heading = "Which trial")]
+    #[arg(long, value_name = "PATH=VALUE", value_parser = parse_setting,
+        help_heading = "Which trial")]
     set: Vec<Setting>,
     /// Encode and decode every simulated packet on its way
     #[arg(long, help_heading = "Which trial")]
@@ -143,7 +144,7 @@ pub(super) fn execute(arguments: &ReplayArguments) -> anyhow::Result<u8> {
     let interrupt = interrupt::install_handler();
     let judged = judge_trial(&engine, &trial, interrupt);
     warn_unused_entries(&unused_schedule_entries(&engine, &trial, interrupt));
-    let pool = thread_pool(Some(1)).context("failed to start threads")?;
+    let pool = ThreadPool::new(Some(1)).context("failed to start threads")?;
     let never = AtomicBool::new(false);
     let runner = TrialRunner { pool: &pool, fail_fast: true, interrupt: &never };
     let mut results = runner.run(vec![plan], &|_| judged.clone(), &());

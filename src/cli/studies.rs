@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+#[cfg(feature = "png")]
 use anyhow::Context;
 use clap::Args;
 use clap::builder::{BoolValueParser, TypedValueParser};
@@ -11,6 +12,7 @@ use super::github::GitHub;
 use super::options::PrintOptions;
 use super::terminal::print_stderr;
 use crate::base::units::format_count;
+use crate::report::chart::Chart;
 use crate::report::charts::{ChartOptions, charts};
 use crate::report::choice::Decision;
 use crate::report::page::{self, Page};
@@ -33,14 +35,26 @@ pub(super) struct DrawOptions {
     pub png: bool,
 }
 
+/// What `--png` says in a program without the feature.
+const NO_PNG: &str = "this program was built without it: build it with `--features png`";
+
 /// The flag `--png`. A program without the feature says how to get it.
 fn png_flag() -> impl TypedValueParser<Value = bool> {
     BoolValueParser::new().try_map(|wanted| {
-        if wanted && !cfg!(feature = "png") {
-            return Err("this program was built without it: build it with `--features png`");
-        }
-        Ok(wanted)
+        if wanted && cfg!(not(feature = "png")) { Err(NO_PNG) } else { Ok(wanted) }
     })
+}
+
+/// A chart as PNG.
+#[cfg(feature = "png")]
+fn draw_png(chart: &Chart) -> anyhow::Result<Vec<u8>> {
+    crate::report::png::png(&chart.svg).with_context(|| format!("failed to draw {}", chart.id))
+}
+
+/// A chart as PNG, which the flag has refused before.
+#[cfg(not(feature = "png"))]
+fn draw_png(_: &Chart) -> anyhow::Result<Vec<u8>> {
+    anyhow::bail!(NO_PNG)
 }
 
 /// What the report of a study shows.
@@ -82,11 +96,8 @@ impl<'a> StudyReport<'a> {
         writable_folder(&folder.join("charts"))?;
         for chart in &charts {
             write(&format!("charts/{}.svg", chart.id), chart.svg.as_bytes())?;
-            #[cfg(feature = "png")]
             if drawing.png {
-                let picture = crate::report::png::png(&chart.svg)
-                    .with_context(|| format!("failed to draw {}", chart.id))?;
-                write(&format!("charts/{}.png", chart.id), &picture)?;
+                write(&format!("charts/{}.png", chart.id), &draw_png(chart)?)?;
             }
         }
         let page = Page { study, charts: &charts, options, command, decision, baseline };

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
+use crate::study::thread_pool::ThreadPool;
 use anyhow::bail;
-use rayon::ThreadPool;
 
 use super::options::StudyOptions;
 use super::selection::print_selection_error;
@@ -122,7 +122,7 @@ fn print_estimate(scenario: &Scenario, plan: &StudyPlan, pool: &ThreadPool) -> a
         events += share(estimate.events);
         memory = memory.max(estimate.memory);
     }
-    let jobs = pool.current_num_threads() as u64;
+    let jobs = pool.jobs() as u64;
     let seconds = events.div_ceil(EVENTS_PER_SECOND * jobs);
     StandardOutput::default().print(&format!(
         "{}: {} of {}; at most about {}, {}, {} a job, {} with {}\n",

@@ -15,6 +15,7 @@ use qoslab::sim::trial::Setup;
 use qoslab::study::explore::{
     Counterexample, ExploreReport, FaultKind, FaultOptions, InjectedFault, Search, SearchSpace,
 };
+use qoslab::study::thread_pool::ThreadPool;
 
 mod effects;
 
@@ -74,8 +75,8 @@ fn search(search_space: &SearchSpace, faults: usize) -> ExploreReport {
     search_on(search_space, faults, 2)
 }
 
-fn search_on(search_space: &SearchSpace, faults: usize, jobs: usize) -> ExploreReport {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build().expect("threads");
+fn search_on(search_space: &SearchSpace, faults: usize, jobs: u16) -> ExploreReport {
+    let pool = ThreadPool::new(Some(jobs)).expect("threads");
     let search = Search {
         space: search_space,
         expect: &Expectations::default(),
@@ -318,7 +319,7 @@ fn the_answer_is_the_same_with_any_number_of_jobs() {
 #[test]
 fn too_many_schedules_are_refused_with_an_estimate() {
     let search_space = search_space(&setup(TCP, QoS::ExactlyOnce, &[]), 1);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("threads");
+    let pool = ThreadPool::new(Some(1)).expect("threads");
     let (expect, interrupt) = (Expectations::default(), AtomicBool::new(false));
     let limited = |max_schedules| {
         let (search_space, expect, interrupt, pool) = (&search_space, &expect, &interrupt, &pool);
@@ -334,7 +335,7 @@ fn too_many_schedules_are_refused_with_an_estimate() {
 #[test]
 fn an_interrupt_ends_a_search_and_is_reported() {
     let search_space = search_space(&setup(TCP, QoS::ExactlyOnce, &[]), 1);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("threads");
+    let pool = ThreadPool::new(Some(1)).expect("threads");
     let (expect, interrupt) = (Expectations::default(), AtomicBool::new(true));
     let search = Search {
         space: &search_space,

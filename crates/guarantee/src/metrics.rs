@@ -41,7 +41,8 @@ pub struct QosMetrics {
     pub latency: LatencyHistogram,
     /// From `publish()` to the end of the publisher's handshake.
     pub completion: LatencyHistogram,
-    /// Packets and wire bytes of these messages, by [`Hop`](qoslab_core::base::name::Hop), by [`MESSAGE_KINDS`].
+    /// Packets and wire bytes of these messages, by [`Hop`](qoslab_core::base::name::Hop), by
+    /// [`MESSAGE_KINDS`].
     pub traffic: [[KindTraffic; MESSAGE_KINDS.len()]; 2],
 }
 

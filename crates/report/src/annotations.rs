@@ -134,13 +134,14 @@ mod tests {
     use qoslab_sim::trial::Trial;
     use qoslab_study::fixtures::{broken_outcome, scenario};
     use qoslab_study::plan::{Selection, plan};
+    use qoslab_study::thread_pool::ThreadPool;
     use qoslab_study::trial_runner::TrialRunner;
 
     fn violated_result(expect: &str, path: &str, name: &str) -> ScenarioResult {
         let mut scenario = scenario(expect);
         path.clone_into(&mut scenario.path);
         name.clone_into(&mut scenario.name);
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let pool = ThreadPool::new(Some(1)).unwrap();
         let plans = plan(vec![scenario], &Selection::default()).unwrap();
         let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
         gate.run(plans, &|trial: &Trial| Ok(broken_outcome(trial)), &()).remove(0)

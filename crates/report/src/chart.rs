@@ -1,9 +1,9 @@
 //! Charts: plain data in, SVG out. Every chart has the same look: a title that says the finding,
 //! what is held fixed under it, a light mesh, lines of two pixels and one colour a QoS.
 //!
-//! plotters draws them, in the coordinates of an [`axis::ChartAxis`] of ours that lets nothing be drawn
-//! beyond it, on a picture of ours that writes SVG with the font's true widths. Titles, legends,
-//! the numbers on axes and the labels of lines are set here, where they never overlap.
+//! plotters draws them, in the coordinates of an [`axis::ChartAxis`] of ours that lets nothing be
+//! drawn beyond it, on a picture of ours that writes SVG with the font's true widths. Titles,
+//! legends, the numbers on axes and the labels of lines are set here, where they never overlap.
 
 use std::borrow::Cow;
 

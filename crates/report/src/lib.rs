@@ -16,6 +16,7 @@ pub mod choice;
 #[cfg(feature = "files")]
 pub mod columns;
 pub mod commands;
+#[cfg(feature = "files")]
 pub mod comparison;
 pub mod describe;
 pub mod escape;
@@ -29,6 +30,7 @@ pub mod json;
 pub mod junit;
 pub mod labels;
 pub mod ladder;
+#[cfg(feature = "files")]
 pub mod markdown;
 pub mod minimal_failure;
 pub mod number;

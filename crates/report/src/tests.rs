@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use rayon::ThreadPoolBuilder;
+use qoslab_study::thread_pool::ThreadPool;
 
 use super::style::Style;
 use super::table::{TableLayout, sweep, table};
@@ -16,7 +16,7 @@ use qoslab_study::sweep::Study;
 use qoslab_study::trial_runner::TrialRunner;
 
 fn result(name: &str) -> ScenarioResult {
-    let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let pool = ThreadPool::new(Some(1)).unwrap();
     let mut scenario = scenario("need = [\"qos2.latency.p99 <= 2s\", \"qos0.lost <= 5%\"]");
     scenario.name = name.to_owned();
     let plans = plan(vec![scenario], &Selection::default()).unwrap();

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use serde::{Deserialize, Serialize};
 
 use self::event::{Options, RunSummary};
-pub use self::turmoil_support::Unsupported;
+pub use self::unsupported::Unsupported;
 use crate::schedule::RecordedRun;
 use crate::trial::{Setup, Trial};
 use qoslab_core::base::ending::Ending;
@@ -20,7 +20,7 @@ pub mod trace;
 pub mod trial;
 #[cfg(feature = "turmoil")]
 pub mod turmoil;
-mod turmoil_support;
+mod unsupported;
 
 /// Something that runs trials. The same engine runs the same trial always the same.
 pub trait Engine: Sync {
@@ -93,11 +93,15 @@ impl EngineKind {
     ///
     /// # Errors
     /// If it cannot: the first reason.
+    #[cfg_attr(
+        not(feature = "turmoil"),
+        expect(unused_variables, reason = "the event engine runs every setup")
+    )]
     pub fn check(self, setup: &Setup) -> Result<(), Unsupported> {
         match self {
             Self::Event => Ok(()),
             #[cfg(feature = "turmoil")]
-            Self::Turmoil => turmoil_support::check_support(setup),
+            Self::Turmoil => turmoil::check_support(setup),
         }
     }
 }

@@ -4,8 +4,8 @@ use super::needs;
 use super::plan::{Plan, PlannedTrial};
 use super::precision::{FIRST_SEEDS, MORE_SEEDS};
 use super::result::{PointResult, TrialResult};
-use super::store::TrialKey;
 use super::sweep::StudyCell;
+use super::trial_key::TrialKey;
 use crate::scenario::axis::AxisValue;
 
 /// A cell whose trials are folded into its points as they finish.

@@ -9,6 +9,7 @@ use super::sweep::{Study, StudyCell};
 use super::trial_runner::TrialRunner;
 use crate::scenario::Scenario;
 use crate::scenario::axis::{Axis, AxisValue, Unit};
+use crate::thread_pool::ThreadPool;
 use qoslab_core::base::ending::Ending;
 use qoslab_core::base::name::PublisherIndex;
 use qoslab_core::base::qos::QoS;
@@ -151,8 +152,7 @@ pub fn study_of(text: &str) -> Study {
 }
 
 fn run_cell(scenario: Scenario, values: Vec<AxisValue>) -> StudyCell {
-    let pool =
-        rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread can be started");
+    let pool = ThreadPool::new(Some(1)).expect("a thread can be started");
     let plans = plan(vec![scenario], &Selection::default());
     let plans = plans.expect("all trials are selected");
     let gate = TrialRunner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };

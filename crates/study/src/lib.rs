@@ -3,6 +3,7 @@
 //! [`runner`] is where to start: it does what the commands do, and its page shows how in a dozen
 //! lines.
 
+#[cfg(feature = "files")]
 pub mod baseline;
 mod cell_accumulator;
 pub mod choose;
@@ -17,17 +18,21 @@ pub mod precision;
 mod quantiles;
 pub mod recording;
 pub mod result;
-mod run_output;
+pub mod run_output;
+#[cfg(feature = "files")]
 pub mod runner;
 pub mod scenario;
 pub mod shard;
 pub mod shrink;
 pub mod statistics;
+#[cfg(feature = "files")]
 pub mod store;
 pub mod sweep;
 pub mod theory;
+pub mod thread_pool;
 pub mod timeline;
 pub mod trial_facts;
+pub mod trial_key;
 pub mod trial_runner;
 pub mod unused_entries;
 mod verdicts;

@@ -1,5 +1,6 @@
 //! What was studied: enough to plan the same study again without the scenario's file.
 
+#[cfg(feature = "files")]
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -9,8 +10,8 @@ use super::choose::ChoiceCriteria;
 use super::plan::{Plan, Seeds, Selection, SelectionError};
 use super::precision::Precision;
 use super::shard::Shard;
-use super::store::TrialKey;
 use super::sweep::StudyPlan;
+use super::trial_key::TrialKey;
 use crate::scenario::Scenario;
 use crate::scenario::axis::{Axis, AxisValue, Setting};
 use crate::scenario::expect::KnownBreak;
@@ -147,6 +148,7 @@ impl Manifest {
     }
 
     /// The position of each trial in that order.
+    #[cfg(feature = "files")]
     pub(super) fn trial_order(&self) -> BTreeMap<TrialKey, usize> {
         let mut rank = BTreeMap::new();
         for (nth, key) in self.keys().enumerate() {
@@ -156,6 +158,7 @@ impl Manifest {
     }
 
     /// A trial in words: its cell, its point and its seed.
+    #[cfg(feature = "files")]
     pub(super) fn describe(&self, key: TrialKey) -> String {
         let named = self
             .cells

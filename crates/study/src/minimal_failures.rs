@@ -3,12 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rayon::ThreadPool;
-use rayon::prelude::*;
-
 use super::recording::{RecordingFilter, TrialRecording, record_trial};
 use super::result::{Failure, FailureCause, PointResult, ScenarioResult};
 use super::shrink::{BrokenGuarantee, MAX_SHRINK_EVENTS, ShrunkTrial, TrialSize, shrink};
+use super::thread_pool::ThreadPool;
 use qoslab_guarantee::verdict::Outcome;
 use qoslab_sim::Engine;
 use qoslab_sim::trial::Trial;
@@ -46,7 +44,7 @@ pub fn shrink_failures<E: Engine>(
 ) {
     let jobs = shrink_jobs(result);
     let story = |job: &ShrinkJob| shrink_and_record(engine, &job.trial, job.broken, interrupt);
-    let stories: Vec<_> = pool.install(|| jobs.par_iter().map(story).collect());
+    let stories = pool.map(jobs.iter().collect(), story);
     for (job, story) in jobs.iter().zip(stories) {
         let (point, failure) = job.indices;
         result.points[point].failures[failure].minimal_failures.extend(story);

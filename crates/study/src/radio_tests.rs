@@ -9,6 +9,7 @@ use super::trial_runner::TrialRunner;
 use crate::needs::{MetricValue, measure_metric};
 use crate::scenario::Scenario;
 use crate::scenario::expect::Metric;
+use crate::thread_pool::ThreadPool;
 use qoslab_core::base::qos::QoS;
 use qoslab_sim::EventEngine;
 use qoslab_sim::trial::Trial;
@@ -40,7 +41,7 @@ fn run(client: &str, link: &str) -> ScenarioResult {
         "#
     );
     let scenario = Scenario::parse("energy.toml", &text).unwrap_or_else(|e| panic!("{e}"));
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let pool = ThreadPool::new(Some(1)).unwrap();
     let plans = plan(vec![scenario], &Selection::default()).unwrap();
     let gate = TrialRunner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
     let judge = |trial: &Trial| judge_trial(&EventEngine, trial, &AtomicBool::new(false));

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+#[cfg(feature = "files")]
 use super::baseline::BaselineComparison;
 use super::result::Failure;
 use super::sweep::Study;
@@ -97,5 +98,6 @@ pub struct StudyResult {
     /// What was found.
     pub study: Study,
     /// What is different from the baseline; `None` without one.
+    #[cfg(feature = "files")]
     pub baseline: Option<BaselineComparison>,
 }

@@ -11,8 +11,9 @@
 //! use qoslab_study::plan::{Selection, plan};
 //! use qoslab_study::result::Verdict;
 //! use qoslab_study::runner::{
-//!     OutputError, RunOptions, RunOutput, Runner, StudyResult, StudyRun, thread_pool,
+//!     OutputError, RunOptions, RunOutput, Runner, StudyResult, StudyRun,
 //! };
+//! use qoslab_study::thread_pool::ThreadPool;
 //! use qoslab_study::scenario::Scenario;
 //!
 //! /// Prints a line for each scenario.
@@ -31,7 +32,7 @@
 //! # let load = |path| Scenario::parse(path, text).map_err(|errors| errors.to_string());
 //! # let _ = Scenario::load;
 //! let scenario = load("lossy-uplink.toml")?; // or Scenario::load
-//! let (pool, interrupt) = (thread_pool(None)?, AtomicBool::new(false));
+//! let (pool, interrupt) = (ThreadPool::new(None)?, AtomicBool::new(false));
 //! let runner = Runner::new(&pool, &interrupt);
 //! let selection = Selection::default();
 //! let plans = plan(vec![scenario], &selection)?.into_iter();
@@ -47,7 +48,8 @@
 //!
 //! ```
 //! # use std::sync::atomic::AtomicBool;
-//! # use qoslab_study::runner::{Runner, thread_pool};
+//! # use qoslab_study::runner::Runner;
+//! # use qoslab_study::thread_pool::ThreadPool;
 //! use qoslab_study::plan::{Seeds, Selection};
 //! use qoslab_study::runner::{Storage, StudyRun};
 //! use qoslab_study::scenario::{Scenario, axis::Axis, grid};
@@ -57,7 +59,7 @@
 //! # let text = include_str!("../../../scenarios/lossy-uplink.toml");
 //! # let scenario = Scenario::parse("lossy-uplink.toml", text).map_err(|it| it.to_string())?;
 //! # let folder = tempfile::tempdir()?;
-//! # let (pool, interrupt) = (thread_pool(None)?, AtomicBool::new(false));
+//! # let (pool, interrupt) = (ThreadPool::new(None)?, AtomicBool::new(false));
 //! # let runner = Runner::new(&pool, &interrupt);
 //! let axes = vec![Axis::parse("link.sensor.loss=0%..30%:10%").map_err(|it| it.message)?];
 //! let values = grid(&axes).map_err(|problem| problem.message)?;
@@ -80,15 +82,15 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
-
 use super::baseline::compare;
 use super::judge_trial::judge_trial;
 use super::minimal_failures;
 use super::result::{ScenarioResult, Verdict};
-use super::store::{StoreError, TrialKey, TrialStore};
+use super::store::{StoreError, TrialStore};
 use super::sweep::{Study, StudyPlan};
+use super::thread_pool::ThreadPool;
 use super::timeline::record_timelines;
+use super::trial_key::TrialKey;
 use super::trial_runner::TrialRunner;
 use super::unused_entries::unused_schedule_entries;
 use qoslab_sim::trial::Trial;
@@ -108,7 +110,7 @@ pub use study_run::{Storage, StudyRun};
 /// Runner of studies.
 #[derive(Clone, Copy, Debug)]
 pub struct Runner<'a> {
-    /// The threads that trials run on: see [`thread_pool`].
+    /// The threads that trials run on: see [`ThreadPool::new`].
     pub pool: &'a ThreadPool,
     /// Set by another thread to stop: what is finished is kept, nothing more is started.
     pub interrupt: &'a AtomicBool,
@@ -142,15 +144,6 @@ impl RunOptions {
             _ => verdict,
         }
     }
-}
-
-/// Threads for trials: that many, or as many as there are processors.
-///
-/// # Errors
-/// If they cannot be started.
-pub fn thread_pool(jobs: Option<u16>) -> Result<ThreadPool, ThreadPoolBuildError> {
-    // Zero leaves the number to rayon: one a processor.
-    ThreadPoolBuilder::new().num_threads(jobs.map_or(0, usize::from)).build()
 }
 
 impl<'a> Runner<'a> {
@@ -317,7 +310,7 @@ impl<'a> Runner<'a> {
         RunSize {
             trials: plans.iter().map(|plan| plan.trials().len()).sum(),
             cells: plans.iter().map(|plan| plan.cells.len()).sum(),
-            jobs: self.pool.current_num_threads(),
+            jobs: self.pool.jobs(),
         }
     }
 

@@ -14,12 +14,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::manifest::Manifest;
-use crate::scenario::Point;
+use super::trial_key::TrialKey;
 use qoslab_core::base::qos::QoS;
 use qoslab_guarantee::timeline::Timeline;
 use qoslab_guarantee::verdict::Outcome;
-use qoslab_sim::EngineKind;
-use qoslab_sim::trial::JudgeSettings;
 
 mod error;
 mod format;
@@ -33,19 +31,6 @@ pub use merge::{MergeError, merge};
 
 /// The store's name in a report's folder.
 pub const FILE_NAME: &str = "trials.store";
-
-/// What a trial is: all that decides its outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct TrialKey {
-    /// The hash of the point's setup and the model version.
-    pub content: u64,
-    /// The seed.
-    pub seed: u64,
-    /// How it is judged, which the content says nothing of.
-    pub judge: JudgeSettings,
-    /// What runs it.
-    pub engine: EngineKind,
-}
 
 /// What a record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -67,14 +52,6 @@ pub struct TrialStore {
     end: u64,
     /// Bytes of a record that was cut off while it was written.
     truncated_bytes: u64,
-}
-
-impl TrialKey {
-    /// The key of a point's trial with this seed on an engine.
-    #[must_use]
-    pub fn new(engine: EngineKind, point: &Point, seed: u64) -> Self {
-        Self { content: point.content_hash, seed, judge: point.setup.judge, engine }
-    }
 }
 
 impl TrialStore {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use rayon::ThreadPoolBuilder;
+use crate::thread_pool::ThreadPool;
 
 use super::fixtures::{broken_outcome, outcome, scenario, study};
 use super::judge_trial::JudgeError;
@@ -23,10 +23,10 @@ type JudgeResult = Result<Outcome, JudgeError>;
 
 fn run(
     expect: &[&str],
-    jobs: usize,
+    jobs: u16,
     judge: impl Fn(&Trial) -> JudgeResult + Sync,
 ) -> Vec<ScenarioResult> {
-    let pool = ThreadPoolBuilder::new().num_threads(jobs).build().unwrap();
+    let pool = ThreadPool::new(Some(jobs)).unwrap();
     let scenarios = expect.iter().map(|expect| scenario(expect)).collect();
     let plans = plan(scenarios, &Selection::default()).unwrap();
     let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
@@ -99,7 +99,7 @@ fn two_different_passes_are_not_deterministic() {
 
 #[test]
 fn an_interruption_keeps_what_is_finished() {
-    let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let pool = ThreadPool::new(Some(1)).unwrap();
     let plans = plan(vec![scenario("")], &Selection::default()).unwrap();
     let (interrupt, done) = (AtomicBool::new(false), AtomicUsize::new(0));
     let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &interrupt };
@@ -173,7 +173,7 @@ fn a_selection_narrows_qos_seeds_and_trials() {
 fn a_narrowed_run_judges_promises_and_not_what_only_the_whole_can_show() {
     let expect = "sometimes = [\"duplicate\"]\nneed = [\"qos0.lost <= 50%\", \"lost <= 50%\"]";
     let narrowed = |selection: Selection, judge: fn(&Trial) -> JudgeResult| {
-        let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let pool = ThreadPool::new(Some(1)).unwrap();
         let plans = plan(vec![scenario(expect)], &selection).unwrap();
         let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
         gate.run(plans, &judge, &()).pop().unwrap().verdict

@@ -8,16 +8,18 @@ use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rayon::ThreadPool;
-use rayon::prelude::*;
-
 use super::cell_accumulator::CellAccumulator;
 use super::judge_trial::JudgeError;
 use super::plan::{Plan, PlannedTrial};
 use super::result::{ScenarioResult, TrialResult, Verdict};
 use super::run_output::RunOutput;
-use super::store::{StoreError, TrialKey, TrialStore};
-use super::sweep::{Study, StudyPlan, TrialTimeline};
+#[cfg(feature = "files")]
+use super::store::{StoreError, TrialStore};
+#[cfg(feature = "files")]
+use super::sweep::TrialTimeline;
+use super::sweep::{Study, StudyPlan};
+use super::thread_pool::ThreadPool;
+use super::trial_key::TrialKey;
 use qoslab_core::base::ending::Ending;
 use qoslab_guarantee::verdict::Outcome;
 use qoslab_sim::sut_error::panic_message;
@@ -83,6 +85,7 @@ impl<C: OutcomeCache> OutcomeCache for Option<C> {
     }
 }
 
+#[cfg(feature = "files")]
 impl OutcomeCache for TrialStore {
     type Error = StoreError;
 
@@ -153,6 +156,7 @@ impl TrialRunner<'_> {
     ///
     /// # Errors
     /// If the store cannot be read.
+    #[cfg(feature = "files")]
     pub fn load_study(&self, plan: StudyPlan, store: &mut TrialStore) -> Result<Study, StoreError> {
         let never = |_: &Trial| TrialResult::Interrupted;
         let mut study = self.accumulate_study(plan, store, &never, &|| {}, &|_| {})?;
@@ -220,7 +224,7 @@ impl TrialRunner<'_> {
         judge: &(impl Fn(&Trial) -> TrialResult + Sync),
         on_cached: &impl Fn(),
     ) -> Result<(), C::Error> {
-        for batch in trials.chunks(self.pool.current_num_threads() * BATCH_PER_JOB) {
+        for batch in trials.chunks(self.pool.jobs() * BATCH_PER_JOB) {
             if self.is_interrupted() {
                 break;
             }
@@ -235,19 +239,16 @@ impl TrialRunner<'_> {
             }
             let is_new: Vec<bool> = cached.iter().map(Option::is_none).collect();
             let plans: &[CellAccumulator] = accumulators;
-            let judged: Vec<(String, TrialResult)> = self.pool.install(|| {
-                let trials = batch.par_iter().zip(cached).with_max_len(1);
-                trials
-                    .map(|((cell, selected), in_cache)| {
-                        let trial = plans[*cell].plan.trial(*selected);
-                        let judged = match in_cache {
-                            Some(outcome) => TrialResult::Finished(Box::new(outcome)),
-                            None => judge(&trial),
-                        };
-                        (trial.name, judged)
-                    })
-                    .collect()
-            });
+            let trials = batch.iter().zip(cached).collect();
+            let judged: Vec<(String, TrialResult)> =
+                self.pool.map(trials, |((cell, selected), in_cache)| {
+                    let trial = plans[*cell].plan.trial(*selected);
+                    let judged = match in_cache {
+                        Some(outcome) => TrialResult::Finished(Box::new(outcome)),
+                        None => judge(&trial),
+                    };
+                    (trial.name, judged)
+                });
             let finished = batch.iter().zip(&judged).zip(is_new).filter(|(_, is_new)| *is_new);
             let new: Vec<(TrialKey, &Outcome)> = finished
                 .filter_map(|(((cell, selected), (_, judged)), _)| match judged {

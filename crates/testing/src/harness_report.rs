@@ -6,7 +6,7 @@ use std::mem::discriminant;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
-use rayon::ThreadPoolBuilder;
+use qoslab_study::thread_pool::ThreadPool;
 
 use super::TRIAL_VARIABLE;
 use super::sut_trial::SutNotes;
@@ -60,7 +60,7 @@ impl HarnessReport {
     pub fn with_shrunk_failures(mut self) -> Self {
         let hung = self.sut_errors().any(|(_, mishap)| mishap.kind == SutErrorKind::Hung);
         if !hung {
-            let pool = ThreadPoolBuilder::new().build().expect("threads can be started");
+            let pool = ThreadPool::new(None).expect("threads can be started");
             minimal_failures::shrink_failures(
                 &self.factories,
                 &mut self.result,

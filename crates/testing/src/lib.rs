@@ -65,7 +65,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rayon::ThreadPoolBuilder;
+use qoslab_study::thread_pool::ThreadPool;
 
 use self::sut_trial::{HANG_TIMEOUT, SutNotes, judge_sut_trial};
 use qoslab_core::base::name::{ClientIndex, Node};
@@ -195,7 +195,7 @@ impl Harness {
         for point in &plan.scenario.points {
             self.assert_supported(&point.setup);
         }
-        let pool = ThreadPoolBuilder::new().build().expect("threads can be started");
+        let pool = ThreadPool::new(None).expect("threads can be started");
         let interrupt = AtomicBool::new(false);
         let gate = TrialRunner { pool: &pool, fail_fast: false, interrupt: &interrupt };
         let notes: Mutex<BTreeMap<String, SutNotes>> = Mutex::default();

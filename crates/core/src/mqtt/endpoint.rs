@@ -110,8 +110,8 @@ pub enum Output {
     Close {
         /// Which.
         connection: Connection,
-        /// Why: [`CloseReason::Requested`], [`CloseReason::KeepAlive`], [`CloseReason::TakenOver`] or
-        /// [`CloseReason::Protocol`].
+        /// Why: [`CloseReason::Requested`], [`CloseReason::KeepAlive`], [`CloseReason::TakenOver`]
+        /// or [`CloseReason::Protocol`].
         why: CloseReason,
     },
     /// The broker publishes a will: told before it is routed.

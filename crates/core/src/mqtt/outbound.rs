@@ -9,7 +9,8 @@
 //! | `Release` | PUBREL | PUBCOMP | 2 |
 //!
 //! Whatever gets no answer is sent again by the retry rule, and by that alone: after a time
-//! ([`RetryRule::Timer`](super::settings::RetryRule::Timer)), or on reconnecting ([`Outbound::resume`]).
+//! ([`RetryRule::Timer`](super::settings::RetryRule::Timer)), or on reconnecting
+//! ([`Outbound::resume`]).
 
 mod in_flight;
 mod peer;

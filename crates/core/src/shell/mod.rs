@@ -17,9 +17,9 @@
 //! else is read from any connection. So a crash, which drops the future of the loop, falls between
 //! two inputs; the endpoint in its `Rc` is what storage keeps.
 //!
-//! A peer that does not read is not read from either ([`TransportLimits::pause_reading_above`]), and in the
-//! end it is closed ([`TransportLimits::close_above`]). One that sends what is no packet, or too large a
-//! one, is closed too. Neither disturbs others.
+//! A peer that does not read is not read from either ([`TransportLimits::pause_reading_above`]),
+//! and in the end it is closed ([`TransportLimits::close_above`]). One that sends what is no
+//! packet, or too large a one, is closed too. Neither disturbs others.
 //!
 //! Nothing here draws luck or reads a clock but through [`Clock`], and tasks take their turns in a
 //! fixed order: what happens is decided by what comes and when.

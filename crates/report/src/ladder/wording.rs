@@ -1,5 +1,6 @@
 //! What a ladder says in words.
 
+#[cfg(feature = "html")]
 use super::{Ladder, LadderRow, RowShape, Symbol};
 use crate::escape;
 use crate::number::counted;

@@ -10,6 +10,7 @@ use qoslab_study::choose::Objective;
 use qoslab_study::fixtures::{broken_outcome, scenario, study};
 use qoslab_study::plan::{Selection, plan};
 use qoslab_study::scenario::Scenario;
+use qoslab_study::thread_pool::ThreadPool;
 use qoslab_study::trial_runner::TrialRunner;
 
 const HOSTILE: &str =
@@ -26,7 +27,7 @@ fn plain_page<'a>(study: &'a Study, charts: &'a [Chart]) -> Page<'a> {
 fn violated_study(change: impl Fn(&mut Scenario)) -> Study {
     let mut scenario = scenario("need = [\"qos0.lost <= 5%\"]\nsometimes = [\"loss\"]");
     change(&mut scenario);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let pool = ThreadPool::new(Some(1)).unwrap();
     let plans = plan(vec![scenario], &Selection::default()).unwrap();
     let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
     let result = gate.run(plans, &|trial: &Trial| Ok(broken_outcome(trial)), &()).remove(0);

@@ -29,12 +29,12 @@
 //!
 //! # Connections over TCP
 //! A client has its connection when the handshake is done, the broker when CONNECT arrives. Each
-//! direction is a [`TcpDirection`](qoslab_core::network::tcp::TcpDirection): nothing is lost or overtaken there,
-//! and what is lost on the link comes later. Only the end of a connection loses what is under way
-//! on it, told as [`Event::Discarded`](qoslab_core::base::event::Event::Discarded). An end that closes
-//! tells the other after all that it sent; one that crashes or gives up may not, and then what
-//! reaches it is answered by a reset, unless the connection is dark: dead without anybody's being
-//! told.
+//! direction is a [`TcpDirection`](qoslab_core::network::tcp::TcpDirection): nothing is lost or
+//! overtaken there, and what is lost on the link comes later. Only the end of a connection loses
+//! what is under way on it, told as
+//! [`Event::Discarded`](qoslab_core::base::event::Event::Discarded). An end that closes tells the
+//! other after all that it sent; one that crashes or gives up may not, and then what reaches it is
+//! answered by a reset, unless the connection is dark: dead without anybody's being told.
 //!
 //! # Crashes
 //! A crash takes a node's connections and timers, and of its state all that its storage does not

@@ -40,7 +40,8 @@ use qoslab_core::base::time::Time;
 pub use self::handles::{AppCommand, BrokerHandle, ClientHandle};
 pub use self::node_factories::{NodeFactories, RunProgress, SutResult};
 pub use self::socket::Socket;
-pub use crate::turmoil_support::{TICK, Unsupported, check_support};
+pub use self::support::{TICK, check_support};
+pub use crate::unsupported::Unsupported;
 
 mod datagram;
 mod handles;
@@ -48,6 +49,7 @@ mod node_factories;
 mod own_nodes;
 mod sim_context;
 mod socket;
+mod support;
 mod turmoil_hosts;
 
 /// The broker's host, and the port on which it listens.

@@ -12,7 +12,6 @@ use crate::scenario::axis::Setting;
 use crate::scenario::expect::{Bound, Need};
 use crate::scenario::{LinkLoss, Scenario};
 use crate::statistics::upper_bound_when_none;
-use crate::store::StoreError;
 use crate::sweep::{Study, StudyPlan};
 use qoslab_core::base::qos::QoS;
 
@@ -86,13 +85,13 @@ pub enum SearchMethod {
 ///
 /// # Errors
 /// As `simulate` has them.
-pub fn find_crossovers(
+pub fn find_crossovers<E>(
     study: &Study,
     choice: &Choice,
     criteria: &ChoiceCriteria,
     selection: &Selection,
-    mut simulate: impl FnMut(StudyPlan) -> Result<Study, StoreError>,
-) -> Result<Vec<Crossovers>, StoreError> {
+    mut simulate: impl FnMut(StudyPlan) -> Result<Study, E>,
+) -> Result<Vec<Crossovers>, E> {
     let cell = choice.options[choice.best.unwrap_or(0)].cell;
     let scenario = &study.cells[cell].result.scenario;
     let options: Vec<&Candidate> = choice.options.iter().filter(|it| it.cell == cell).collect();
@@ -203,11 +202,11 @@ fn search_steps(means: SearchMethod, own: f64) -> (Vec<f64>, Vec<f64>, usize) {
 
 /// The nearest changes of what `choice_at` says, which is `None` where it does not know; `None` if
 /// it does not even know the choice at the own value.
-fn find_crossovers_along(
+fn find_crossovers_along<E>(
     loss: &LinkLoss,
     means: SearchMethod,
-    mut choice_at: impl FnMut(f64) -> Result<Option<ChosenQos>, StoreError>,
-) -> Result<Option<Crossovers>, StoreError> {
+    mut choice_at: impl FnMut(f64) -> Result<Option<ChosenQos>, E>,
+) -> Result<Option<Crossovers>, E> {
     let own = loss.share * 100.0;
     let Some(here) = choice_at(own)? else { return Ok(None) };
     let (down, up, halvings) = search_steps(means, own);

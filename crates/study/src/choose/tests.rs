@@ -1,5 +1,6 @@
 //! Choices by hand-made numbers, and flips against the closed forms.
 
+use std::convert::Infallible;
 use std::sync::atomic::AtomicBool;
 
 use super::*;
@@ -8,6 +9,7 @@ use crate::judge_trial::judge_trial;
 use crate::plan::Selection;
 use crate::scenario::Scenario;
 use crate::sweep::StudyPlan;
+use crate::thread_pool::ThreadPool;
 use crate::trial_runner::TrialRunner;
 use qoslab_core::base::qos::QoS;
 use qoslab_guarantee::verdict::Outcome;
@@ -40,7 +42,7 @@ fn criteria(needs: &[&str]) -> ChoiceCriteria {
 }
 
 fn run(plan: StudyPlan, judge: impl Fn(&Trial) -> Outcome + Sync) -> Study {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let pool = ThreadPool::new(Some(1)).unwrap();
     let gate = TrialRunner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
     let Ok(study) = gate.run_study(plan, &mut (), &|trial: &Trial| Ok(judge(trial)), &());
     study
@@ -56,7 +58,9 @@ fn crossovers_of(text: &str, needs: &[&str]) -> (Option<QoS>, Crossovers) {
     let (study, wanted) = (study_of(text), criteria(needs));
     let choice = choose(&study, &wanted).unwrap();
     let simulate = |plan| {
-        Ok(run(plan, |trial| judge_trial(&EventEngine, trial, &AtomicBool::new(false)).unwrap()))
+        Ok::<_, Infallible>(run(plan, |trial| {
+            judge_trial(&EventEngine, trial, &AtomicBool::new(false)).unwrap()
+        }))
     };
     let mut all =
         find_crossovers(&study, &choice, &wanted, &Selection::default(), simulate).unwrap();

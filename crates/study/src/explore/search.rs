@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rayon::ThreadPool;
-use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
-
 use super::packet_fault::{InjectedFault, PacketFault};
 use super::search_space::{Attempt, AttemptEnd, SearchSpace};
 use super::state_set::StateSet;
 use super::{Counterexample, ExploreReport, ExploreResult, SearchLevel, SearchListener};
 use crate::scenario::expect::Expectations;
+use crate::thread_pool::ThreadPool;
 use qoslab_core::base::name::PacketName;
 
 /// So many schedules are tried at a time, and may know the states of all that were tried before.
@@ -76,7 +74,7 @@ impl Search<'_> {
             parents: Vec::new(),
             report: ExploreReport::default(),
         };
-        self.pool.install(|| self.run_levels(&mut standing, listener))?;
+        self.run_levels(&mut standing, listener)?;
         Ok(standing.report)
     }
 
@@ -133,7 +131,8 @@ impl Search<'_> {
         search_state: &SearchState,
     ) -> Vec<Option<Attempt>> {
         let (names, known) = (&search_state.names, &search_state.known);
-        let tried = chunk.par_iter().map_init(
+        self.pool.map_with_state(
+            chunk,
             || (self.space.new_worker(), Vec::new()),
             |(desk, schedule), links| {
                 if self.interrupt.load(Ordering::Relaxed) {
@@ -143,8 +142,7 @@ impl Search<'_> {
                 schedule.extend(names.injected_faults(links));
                 Some(self.space.try_schedule(desk, schedule, known))
             },
-        );
-        tried.collect()
+        )
     }
 
     /// Enters what became of a schedule; whether the search ends with it.

@@ -1,5 +1,6 @@
 //! The clients of a scenario file as they are written.
 
+#[cfg(feature = "files")]
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -16,7 +17,8 @@ use qoslab_core::base::time::Span;
 use qoslab_sim::trial::PayloadSize;
 
 /// A client, or a fleet of equal ones.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClientTable {
     /// Its name; `{i}` stands for its number in the fleet, from 1.
@@ -113,7 +115,8 @@ read_table!(ClientTable {
 });
 
 /// What a client does with messages that cannot leave yet.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct OfflineTable {
     /// Whether QoS 0 messages wait for a connection.
@@ -126,7 +129,8 @@ pub(super) struct OfflineTable {
 read_table!(OfflineTable or default { qos0, max, on_full });
 
 /// A time in which a client is disconnected.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct AwayTable {
     /// When it disconnects, after the start of the traffic.
@@ -137,7 +141,8 @@ pub(super) struct AwayTable {
 read_table!(AwayTable { at, lasts or "'1s'" });
 
 /// A workload.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct PublishTable {
     /// The topic; `{i}` stands for the client's number.
@@ -170,7 +175,8 @@ read_table!(PublishTable {
 });
 
 /// A subscription.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct SubscribeTable {
     /// The topic filter; `{i}` stands for the client's number.
@@ -205,7 +211,8 @@ read_table!(SubscribeTable {
 pub(super) type SessionSetting = TextOrTable<SessionKeyword, ExpiryTable>;
 
 /// A session that ends some time after its connection.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExpiryTable {
     /// How long after, in whole seconds.
@@ -214,7 +221,8 @@ pub(super) struct ExpiryTable {
 read_table!(ExpiryTable { expiry });
 
 /// The pauses between attempts to connect, of which a share from a half to all is drawn.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ReconnectTable {
     /// The first; each further one is twice as long.
@@ -225,7 +233,8 @@ pub(super) struct ReconnectTable {
 read_table!(ReconnectTable or default { min, max });
 
 /// A will: the messages `CLIENT/will`, one a connection.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct WillTable {
     /// The topic; `{i}` stands for the client's number.

@@ -3,6 +3,7 @@
 //! except those of links, which a preset may give. What is behind a struct says how it is read: a
 //! test holds that to the schema.
 
+#[cfg(feature = "files")]
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -23,7 +24,8 @@ use super::value::{BoundedInt, Located, TextOrTable, TextValue};
 use qoslab_core::base::time::Span;
 
 /// A qoslab scenario: clients, a broker, the network between them, and what is expected.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct ScenarioFile {
     /// The version of this format: 1.
@@ -74,7 +76,8 @@ read_table!(ScenarioFile {
 });
 
 /// What a sweep varies.
-#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SweepTable {
     /// An axis each: `"link.meter.loss=0%..30%:5%"` or `"client.meter.keep_alive=1m,5m,20m"`.
@@ -89,7 +92,8 @@ impl SweepTable {
 }
 
 /// A range of seeds.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SeedsTable {
     /// The first seed.
@@ -100,7 +104,8 @@ pub(super) struct SeedsTable {
 read_table!(SeedsTable or default { from, count or "1" });
 
 /// The broker's settings.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct BrokerTable {
     /// A real product, dated, whose documented settings are the defaults here:
@@ -154,7 +159,8 @@ read_table!(BrokerTable or default {
 pub(super) type StoreSetting = TextOrTable<StoreKeyword, SnapshotTable>;
 
 /// A store that is written now and then.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct SnapshotTable {
     /// How often.
@@ -163,7 +169,8 @@ pub(super) struct SnapshotTable {
 read_table!(SnapshotTable { snapshot });
 
 /// A link, or the equal links of a fleet. Words as in tc-netem(8).
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct LinkTable {
     /// Which client, with `*` for any letters, and `"broker"`.
@@ -234,7 +241,8 @@ read_table!(LinkTable {
 });
 
 /// TLS, in full.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct TlsTable {
     /// Which version.
@@ -246,7 +254,8 @@ pub(super) struct TlsTable {
 read_table!(TlsTable { version or "'1.3'", resumption = default_true() });
 
 /// Times in which a link is down.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct OutageTable {
     /// From the end of one to the next.
@@ -257,7 +266,8 @@ pub(super) struct OutageTable {
 read_table!(OutageTable { every or "'1s'", lasts or "'1s'" });
 
 /// What is expected.
-#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ExpectTable {
     /// Whether messages must arrive in order: by default where all links are tcp.
@@ -276,7 +286,8 @@ pub(super) struct ExpectTable {
 read_table!(ExpectTable or default { order, allow, sometimes, need, broken });
 
 /// A promise or a rule that is known to break: `promise` and `kind`, or `rule`.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct BrokenTable {
     /// Which promise.
@@ -310,7 +321,8 @@ pub(super) enum RetryKeyword {
 }
 
 /// The timer rule's numbers.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct RetryTable {
     /// From the first transmission to the second.

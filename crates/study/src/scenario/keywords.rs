@@ -1,14 +1,18 @@
 //! The known words of a scenario file, and what each stands for.
 
+#[cfg(feature = "files")]
 use std::borrow::Cow;
 
+#[cfg(feature = "files")]
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 use super::diagnostic::nearest_name;
 use super::from_toml::read_word;
 use super::problem::Problem;
-use super::value::{TextValue, impl_text_value, text_schema};
+#[cfg(feature = "files")]
+use super::value::text_schema;
+use super::value::{TextValue, impl_text_value};
 use qoslab_core::base::event::{LossReason, RetainHandling};
 use qoslab_core::base::name::Direction;
 use qoslab_core::mqtt::settings::{DeliverOn, IdPolicy, OnFull, RepeatedPubrec, Version};
@@ -22,8 +26,9 @@ macro_rules! keywords {
         $($(#[$attribute:meta])* $variant:ident = $word:literal => $value:expr,)+
     }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-        #[schemars(inline)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+        #[cfg_attr(feature = "files", derive(JsonSchema))]
+        #[cfg_attr(feature = "files", schemars(inline))]
         pub(super) enum $name {
             $($(#[$attribute])* #[serde(rename = $word)] $variant,)+
         }
@@ -240,9 +245,10 @@ impl From<LossReason> for LossKeyword {
 }
 
 /// One end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(rename_all = "lowercase")]
-#[schemars(inline)]
+#[cfg_attr(feature = "files", schemars(inline))]
 pub(super) enum EndKeyword {
     /// The client's.
     Client,

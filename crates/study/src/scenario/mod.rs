@@ -15,6 +15,7 @@ mod check;
 mod check_client;
 mod client;
 mod defaults;
+#[cfg(feature = "files")]
 mod design;
 pub mod diagnostic;
 mod endpoint;
@@ -38,6 +39,7 @@ mod radio;
 mod reachability;
 mod read;
 mod schedule_table;
+#[cfg(feature = "files")]
 mod schema;
 mod setting;
 mod show;
@@ -46,14 +48,18 @@ mod swarm;
 mod transport;
 mod trial_file;
 mod value;
+#[cfg(feature = "files")]
 mod vary;
 
+#[cfg(feature = "files")]
 pub use design::parse_design;
 pub use endpoint::EndpointGroup;
 pub use losses::LinkLoss;
 pub use profiles::to_markdown as profiles_page;
+#[cfg(feature = "files")]
 pub use schema::schema;
 pub use swarm::Swarm;
+#[cfg(feature = "files")]
 pub use vary::grid;
 
 use diagnostic::Diagnostics;
@@ -165,7 +171,10 @@ impl Scenario {
         let setups: Vec<_> = points.iter().map(Point::worst_case).collect();
         let setups: Vec<_> = setups.iter().map(|setup| &**setup).collect();
         let expect = check::read_expectations(&file, &nodes, &setups, &mut errors);
+        #[cfg(feature = "files")]
         let axes = vary::read_axes(&file.sweep, &mut errors);
+        #[cfg(not(feature = "files"))]
+        let axes = Vec::new();
         let warnings = errors.sorted();
         if !warnings.errors.is_empty() {
             return Err(warnings);

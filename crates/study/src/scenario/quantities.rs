@@ -1,13 +1,17 @@
 //! The texts with units: times, percentages, lengths, rates, and intervals that are drawn.
 
+#[cfg(feature = "files")]
 use std::borrow::Cow;
 
+#[cfg(feature = "files")]
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 use super::axis::Unit;
 use super::problem::Problem;
-use super::value::{TextValue, impl_text_value, text_schema};
+#[cfg(feature = "files")]
+use super::value::text_schema;
+use super::value::{TextValue, impl_text_value};
 use qoslab_core::base::time::Span;
 use qoslab_core::base::units;
 use qoslab_core::network::settings::IntervalDistribution;

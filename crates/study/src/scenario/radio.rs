@@ -1,7 +1,9 @@
 //! The radio of a client as it is written, and the settings that it and its preset come to.
 
+#[cfg(feature = "files")]
 use std::borrow::Cow;
 
+#[cfg(feature = "files")]
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
@@ -10,7 +12,9 @@ use super::diagnostic::Diagnostics;
 use super::from_toml::read_table;
 use super::problem::Problem;
 use super::quantities::{Duration, Percent, Rate};
-use super::value::{Located, TextOrTable, TextValue, impl_text_value, text_schema};
+#[cfg(feature = "files")]
+use super::value::text_schema;
+use super::value::{Located, TextOrTable, TextValue, impl_text_value};
 use qoslab_core::base::time::Span;
 use qoslab_core::base::units;
 use qoslab_core::network::radio::{RadioSettings, presets};
@@ -77,7 +81,8 @@ impl TextValue for Energy {
 impl_text_value!(Energy);
 
 /// A radio, or how it differs from a known one.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RadioTable {
     /// A known radio, from which the other fields differ.

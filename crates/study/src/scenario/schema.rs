@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+#[cfg(feature = "files")]
 use schemars::Schema;
 
 use super::file::ScenarioFile;

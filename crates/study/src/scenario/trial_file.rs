@@ -15,8 +15,9 @@ use qoslab_sim::trial::{PublisherSetup, Setup, Trial};
 
 impl Scenario {
     /// The file that stands for a trial of this scenario with nothing left to luck, such as
-    /// [`Trial::to_deterministic`](qoslab_sim::trial::Trial::to_deterministic) makes: without the fields that say what is assumed anyway. What is
-    /// expected is left out: who keeps the file says that anew.
+    /// [`Trial::to_deterministic`](qoslab_sim::trial::Trial::to_deterministic) makes: without the
+    /// fields that say what is assumed anyway. What is expected is left out: who keeps the file
+    /// says that anew.
     #[must_use]
     pub fn to_trial_file(&self, trial: &Trial) -> String {
         let mut file = (*self.file).clone();

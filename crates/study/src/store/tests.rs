@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use rayon::ThreadPoolBuilder;
+use crate::thread_pool::ThreadPool;
 
 use super::*;
 use crate::baseline::compare;
@@ -18,6 +18,7 @@ use crate::sweep::{Study, StudyPlan};
 use crate::trial_runner::TrialRunner;
 use qoslab_core::base::time::Time;
 use qoslab_guarantee::timeline::BacklogStep;
+use qoslab_sim::trial::JudgeSettings;
 use qoslab_sim::{EngineKind, EventEngine};
 
 const TEXT: &str = r#"
@@ -77,8 +78,8 @@ fn whole_study() -> (StudyPlan, Manifest) {
 }
 
 /// Runs what the store does not have; tells how many trials were simulated.
-fn run_missing(store: &mut TrialStore, plan: StudyPlan, jobs: usize) -> (Study, usize) {
-    let pool = ThreadPoolBuilder::new().num_threads(jobs).build().unwrap();
+fn run_missing(store: &mut TrialStore, plan: StudyPlan, jobs: u16) -> (Study, usize) {
+    let pool = ThreadPool::new(Some(jobs)).unwrap();
     let (never, count) = (AtomicBool::new(false), AtomicUsize::new(0));
     let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &never };
     let judge = |trial: &_| {
@@ -111,7 +112,7 @@ fn a_study_from_the_store_is_the_study_that_was_run() {
     let (path, found) = finished_store(folder.path());
     let mut store = TrialStore::read(&path).unwrap();
     let plan = store.manifest().unwrap().unwrap().plan().unwrap();
-    let pool = ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    let pool = ThreadPool::new(Some(2)).unwrap();
     let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
     let study = gate.load_study(plan, &mut store).unwrap();
     assert!(format!("{study:?}") == found, "another study");
@@ -130,7 +131,7 @@ fn a_run_goes_on_from_any_prefix_to_the_same_bytes() {
         let mut store = TrialStore::open(&path).unwrap();
         store.write_manifest(&manifest).unwrap();
         let had = trial_count(&store);
-        let (study, simulated) = run_missing(&mut store, plan, 1 + nth % 2);
+        let (study, simulated) = run_missing(&mut store, plan, 1 + u16::try_from(nth % 2).unwrap());
         store.finish().unwrap();
         assert_eq!(simulated, 18 - had);
         assert!(format!("{study:?}") == found, "another study");
@@ -349,7 +350,7 @@ fn a_precision_stops_at_the_same_seed_for_any_jobs_and_after_a_resume() {
         let (plan, _) = planned(&["0%", "20%"], &selection);
         plan.with_limits(Precision::new(share), None).unwrap()
     };
-    let studied = |name: &str, share: f64, jobs: usize| {
+    let studied = |name: &str, share: f64, jobs: u16| {
         let mut store = TrialStore::open(&folder.path().join(name)).unwrap();
         let (study, simulated) = run_missing(&mut store, plan(share), jobs);
         (format!("{study:?}"), study, simulated)

@@ -1,27 +1,12 @@
 //! Which trials turmoil can carry.
 
-use thiserror::Error;
-
 use crate::trial::Setup;
+use crate::unsupported::Unsupported;
 use qoslab_core::base::time::Span;
 use qoslab_core::network::settings::DirectionSettings;
 
 /// How far turmoil goes in a step. tokio's timers know no shorter time.
 pub const TICK: Span = Span::from_millis(1);
-
-/// Why turmoil cannot carry a trial.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the link of `{client}` has a delay of {delay} {direction}: {reason}")]
-pub struct Unsupported {
-    /// Whose link it is.
-    pub client: String,
-    /// Its delay.
-    pub delay: Span,
-    /// `up` or `down`.
-    pub direction: &'static str,
-    /// What is wrong with it.
-    pub reason: &'static str,
-}
 
 /// Checks that a trial's delays are those of a clock that ticks: whole milliseconds, and at least
 /// ten of them, so that an error of a tick is small.
