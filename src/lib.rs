@@ -34,10 +34,10 @@
 //! |---|---|---|
 //! | `qoslab-testing` | `testing` | your client or broker in a scenario, from a `#[test]` |
 //! | `qoslab-report` | [`report`] | numbers to people: tables, ladders, charts, pages, files |
-//! | `qoslab-study` | [`study`], [`scenario`] | scenario files; many trials: run, sweep, choose, explore |
+//! | `qoslab-study` | [`study`], [`scenario`] | scenario files; studies of many trials |
 //! | `qoslab-sim` | [`sim`] | one trial in virtual time: the engines |
-//! | `qoslab-guarantee` | [`guarantee`] | who is owed what, what arrived, which component is at fault |
-//! | `qoslab-core` | [`base`], [`mqtt`], [`network`], `shell` | time, names, draws; MQTT endpoints; links |
+//! | `qoslab-guarantee` | [`guarantee`] | who is owed what, and which component is at fault |
+//! | `qoslab-core` | [`base`], [`mqtt`], [`network`], `shell` | names, draws, MQTT endpoints, links |
 //!
 //! The heart is in two files, `mqtt/outbound.rs` and `mqtt/inbound.rs` of `qoslab-core`: the two
 //! halves of a hop, written once, used by client and broker.

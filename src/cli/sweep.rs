@@ -62,7 +62,8 @@ pub(super) struct SweepArguments {
     #[command(flatten, next_help_heading = "What to run")]
     study: StudyOptions,
     /// Add no more seeds to a cell when its 95 % intervals are this narrow, such as 1%
-    #[arg(long, value_name = "PERCENT", value_parser = parse_precision, help_heading = "What to run")]
+    #[arg(long, value_name = "PERCENT", value_parser = parse_precision,
+        help_heading = "What to run")]
     precision: Option<Precision>,
     /// Run one part of several, such as 3/64, for `qoslab merge`; in an array job of Slurm or an
     /// indexed job of Kubernetes that sets `JOB_COMPLETIONS` it is read from the environment

@@ -71,8 +71,8 @@ pub fn summary(comparison: &BaselineComparison) -> String {
 #[must_use]
 pub fn other_model_text(model: u32) -> String {
     format!(
-        "The earlier study is of model {model}, this one of model {MODEL_VERSION}: draws or semantics \
-         changed between them, so all may differ."
+        "The earlier study is of model {model}, this one of model {MODEL_VERSION}: draws or \
+         semantics changed between them, so all may differ."
     )
 }
 

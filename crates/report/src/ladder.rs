@@ -1,8 +1,8 @@
 //! One trial, or one message of it, as a ladder: a line for each node, time downwards, an arrow
 //! for each packet.
 //!
-//! [`Ladder::new`] makes rows of a [`TrialRecording`] and says in words what befell each packet; [`text()`]
-//! and [`svg`] draw them.
+//! [`Ladder::new`] makes rows of a [`TrialRecording`] and says in words what happened to each
+//! packet; [`text()`] and [`svg`] draw them.
 
 use std::collections::BTreeMap;
 

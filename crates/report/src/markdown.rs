@@ -34,8 +34,8 @@ fn section(result: &ScenarioResult) -> String {
     let scenario = &result.scenario;
     let ScenarioRules { mqtt, transport, retry, endpoints } = describe::scenario_rules(scenario);
     let mut text = format!(
-        "## {}: {}\n\n{}\n\nMQTT {mqtt}, transport {transport}, retry {retry}, model {MODEL_VERSION}, \
-         {} of {} runs{}.\n\n",
+        "## {}: {}\n\n{}\n\nMQTT {mqtt}, transport {transport}, retry {retry}, \
+         model {MODEL_VERSION}, {} of {} runs{}.\n\n",
         escape::markdown(&scenario.name),
         labels::verdict(result.verdict),
         escape::markdown(&scenario.about),

@@ -31,18 +31,14 @@ impl Setup {
             PacketSubject::Message { publisher: stream, sequence, hop, copy, transmission } => {
                 let stream = &self.publishers[stream.index()].name;
                 let receiver = if hop == Hop::First { BROKER } else { client };
-                let Transmission { attempt, duplicate_index: duplicate_suffix } = transmission;
-                let duplicate_suffix = if duplicate_suffix == 0 {
-                    String::new()
-                } else {
-                    format!("+{duplicate_suffix}")
-                };
+                let Transmission { attempt, duplicate_index: suffix } = transmission;
+                let suffix = if suffix == 0 { String::new() } else { format!("+{suffix}") };
                 let (retained, copy) = match copy & MessageId::RETAINED {
                     0 => ("", copy),
                     bit => ("r", copy ^ bit),
                 };
                 format!(
-                    "{stream}#{sequence} / {receiver} / {retained}{copy} / {kind} / {attempt}{duplicate_suffix}"
+                    "{stream}#{sequence} / {receiver} / {retained}{copy} / {kind} / {attempt}{suffix}"
                 )
             }
             // What a transport sends goes either way under one label.
@@ -111,8 +107,7 @@ impl Setup {
         let (retained, number) =
             copy.strip_prefix('r').map_or((0, copy), |rest| (MessageId::RETAINED, rest));
         let copy: u32 = parse_integer(number)?;
-        let (attempt, duplicate_suffix) =
-            transmission.split_once('+').unwrap_or((transmission, "0"));
+        let (attempt, suffix) = transmission.split_once('+').unwrap_or((transmission, "0"));
         Ok(PacketName {
             client,
             direction: message_direction(hop, kind),
@@ -124,7 +119,7 @@ impl Setup {
                 copy: copy | retained,
                 transmission: Transmission {
                     attempt: parse_integer(attempt)?,
-                    duplicate_index: parse_integer(duplicate_suffix)?,
+                    duplicate_index: parse_integer(suffix)?,
                 },
             },
         })

@@ -96,7 +96,8 @@ mod tests {
             seed: u64, index: u64, low in 0..u64::MAX / 2, width in 0..u64::MAX / 2,
         ) {
             let (low, high) = (Span::from_nanos(low), Span::from_nanos(low + width));
-            let length = IntervalDistribution::Uniform(low, high).sample_at(DrawKey::new(seed), index);
+            let distribution = IntervalDistribution::Uniform(low, high);
+            let length = distribution.sample_at(DrawKey::new(seed), index);
             prop_assert!((low..=high).contains(&length));
         }
     }

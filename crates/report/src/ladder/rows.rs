@@ -422,8 +422,12 @@ impl RowBuilder<'_> {
         }
         // A cut strikes both ends at once, and is told once.
         let is_end = |what: &Kind| {
-            matches!(what, Kind::Closed { client: whose, why: CloseReason::Cut, .. } if *whose == client)
-                || matches!(what, Kind::SilentlyDied { client: whose, .. } if *whose == client)
+            let whose = match what {
+                Kind::Closed { client, why: CloseReason::Cut, .. }
+                | Kind::SilentlyDied { client, .. } => Some(*client),
+                _ => None,
+            };
+            whose == Some(client)
         };
         let now = |moment: &&RecordedEvent| moment.at == at;
         let (before, after) =

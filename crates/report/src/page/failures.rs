@@ -57,8 +57,8 @@ fn failure_article(
     html! {
         article.failure {
             h3 {
-                (verdict_badge(failure.verdict)) " Trial " (failure.trial) ", seed " (failure.seed) ", "
-                (point.label)
+                (verdict_badge(failure.verdict)) " Trial " (failure.trial) ", seed " (failure.seed)
+                ", " (point.label)
                 @if !study.axes.is_empty() { ", " (cell_name(study, cell)) }
             }
             (cause_markup(failure, setup))

@@ -54,7 +54,9 @@ pub(super) fn banner(page: &Page, middle: &StudyCell) -> Markup {
             p.kind { "qoslab report" }
             h1 { (escape::multiline(&scenario.name)) }
             @if !scenario.about.is_empty() { p.about { (escape::multiline(&scenario.about)) } }
-            p.verdict { (verdict_badge(verdict)) " " strong { (verdict_sentence(page.study, verdict)) } }
+            p.verdict {
+                (verdict_badge(verdict)) " " strong { (verdict_sentence(page.study, verdict)) }
+            }
             dl.facts {
                 @for (name, fact) in facts { div { dt { (name) } dd { (fact) } } }
                 div.wide {

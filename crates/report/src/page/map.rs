@@ -21,7 +21,8 @@ pub(super) fn section(study: &Study, options: &ChartOptions) -> Markup {
         section #map aria-labelledby="map-title" {
             h2 #map-title { "The cheapest QoS that is enough" }
             @if fits {
-                p { "In each cell the QoS with the least " (labels::objective_phrase(&options.objective))
+                p { "In each cell the QoS with the least "
+                     (labels::objective_phrase(&options.objective))
                      " of those whose promises hold and whose needs are met, with the command \
                      that shows it again." }
                 @let content = |cell: &StudyCell| cell_content(cell, options.needs(study), options);

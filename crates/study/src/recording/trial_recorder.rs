@@ -231,7 +231,10 @@ impl TrialRecorder {
         let ends = self.connection_ends.get(&flight.connection).map_or(&[][..], Vec::as_slice);
         let before = ends.iter().filter(|(ended, _)| *ended <= at).map(|(_, cause)| *cause);
         let closed_at = |node| {
-            let is_there = |cause: &PacketLossCause| matches!(cause, PacketLossCause::Closed(end, _) if *end == node);
+            let is_there = |cause: &PacketLossCause| match cause {
+                PacketLossCause::Closed(end, _) => *end == node,
+                _ => false,
+            };
             before.clone().find(is_there)
         };
         let dark = before.clone().find(|cause| matches!(cause, PacketLossCause::SilentlyDead(_)));

@@ -83,8 +83,8 @@ pub(super) const ALL: [Profile; 4] = [
                 ..product_setting("topic_alias_maximum = 10", "`max_topic_alias 10`", MOSQUITTO)
             },
         ],
-        not_modelled: "With `persistence true` it writes its store every `autosave_interval`, 1800 s: \
-                 `store = { snapshot = \"30m\" }`. The Receive Maximum that it sends is not taken \
+        not_modelled: "With `persistence true` it writes its store every `autosave_interval`, 1800 \
+                 s: `store = { snapshot = \"30m\" }`. The Receive Maximum that it sends is not taken \
                  over: its manual gives no number.",
     },
     Profile {
@@ -185,8 +185,8 @@ pub(super) const ALL: [Profile; 4] = [
             product_setting("retry = \"reconnect\"", "there is no timed retry", PAHO),
             product_setting("store = \"volatile\"", "messages lie in memory", PAHO),
         ],
-        not_modelled: "Under 5.0 it asks for a clean start with the first connection only; a scenario's \
-                 clean session asks each time. Applications subscribe again in `on_connect`: \
+        not_modelled: "Under 5.0 it asks for a clean start with the first connection only; a \
+                 scenario's clean session asks each time. Applications subscribe again in `on_connect`: \
                  `resubscribe` stays true.",
     },
 ];

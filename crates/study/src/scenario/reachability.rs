@@ -61,7 +61,10 @@ fn is_reachable_by_session(word: &str, setup: &Setup) -> bool {
             || any_crash(setup, |_| true)
     };
     let qos_two = || setup.publishers.iter().any(|stream| stream.qos == QoS::ExactlyOnce);
-    let gives_up = |retry: RetryRule| matches!(retry, RetryRule::Timer(timer) if timer.max_transmissions.is_some());
+    let gives_up = |retry: RetryRule| match retry {
+        RetryRule::Timer(timer) => timer.max_transmissions.is_some(),
+        RetryRule::Reconnect => false,
+    };
     match word {
         "keep-alive-expired" => {
             clients().any(|it| tcp_settings(it).is_some() && it.settings.keep_alive > Span::ZERO)

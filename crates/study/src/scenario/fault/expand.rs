@@ -221,7 +221,8 @@ fn check_room(
         before => format!("these are {}, after {} before them", number(count), number(before)),
     };
     let help = if given.value.when.is_some() && given.value.on.is_some() {
-        "`on` applies to each of its nodes at each client's packet: name one client, or leave `on` out"
+        "`on` applies to each of its nodes at each client's packet: name one client, or leave `on` \
+         out"
     } else {
         "name fewer clients, or let a `[swarm]` choose what goes wrong"
     };
