@@ -55,7 +55,7 @@ fn two_million_messages_unmonitored(bencher: Bencher<'_, '_>, qos: QoS) {
     let trial = publisher_and_subscriber(qos, 2_000_000);
     let facts = trial_facts(&trial.setup);
     let run_once = || {
-        let options = Options::<()>::default();
+        let options = Options::default();
         let (ended, watch) = run(&trial, FirstPassObserver::new(&facts), options);
         assert!(watch.finish(&ended).suspects.is_empty());
         ended.packets

@@ -28,8 +28,7 @@ fn shipped_scenarios_end_quietly_and_need_no_more_than_was_estimated() {
         for point in &scenario.points {
             let estimate = point.estimate();
             let trial = point.trial(scenario.first_seed);
-            let (ended, messages) =
-                run(&trial, SubmittedCount::default(), Options::<()>::default());
+            let (ended, messages) = run(&trial, SubmittedCount::default(), Options::default());
             let which = format!("{} {}", scenario.name, point.label());
             assert_eq!(ended.ending, Ending::Quiescent, "{which}");
             // An application that crashes with its client publishes nothing meanwhile.

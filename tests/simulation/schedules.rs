@@ -22,7 +22,7 @@ fn shipped() -> Vec<Scenario> {
 }
 
 fn trace(trial: &Trial) -> u64 {
-    run(trial, (), Options::<()>::default()).0.trace_hash
+    run(trial, (), Options::default()).0.trace_hash
 }
 
 #[test]
