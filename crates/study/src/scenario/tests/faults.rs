@@ -131,7 +131,7 @@ fn a_fault_without_a_trigger_a_target_or_an_action_is_refused() {
        |
     help: write one of `at = "4m"`, `every = "exp 5m"` and `when = { packet = "PUBREC", nth = 3, to = "meter-7" }`
 
-    error: a fault befalls somebody
+    error: a fault applies to a node or a link
       --> test.toml:24:1
        |
     24 | [[fault]]
@@ -163,7 +163,7 @@ fn a_fault_without_a_trigger_a_target_or_an_action_is_refused() {
        |
     help: known here: s-1, s-2, s-3, dashboard, broker
 
-    error: this befalls a link
+    error: this applies to a link
       --> test.toml:38:6
        |
     38 | do = "cut"
@@ -275,8 +275,8 @@ fn more_faults_than_a_trial_can_hold() {
     let too_many_lines = (0..11).fold(fleet(90_910), |text, _| with_fault(&text, &linear));
     let errors = format!("{alone}{after_others}{}", error_lines(&too_many_lines));
     insta::assert_snapshot!(errors, @"
-    [[fault]]: a trial has at most 1,000,000 faults [these are 1,002,001] (`on` befalls each of its nodes at each client's packet: name one client, or leave `on` out)
-    [[fault]]: a trial has at most 1,000,000 faults [these are 1,000,000, after 1,000 before them] (`on` befalls each of its nodes at each client's packet: name one client, or leave `on` out)
+    [[fault]]: a trial has at most 1,000,000 faults [these are 1,002,001] (`on` applies to each of its nodes at each client's packet: name one client, or leave `on` out)
+    [[fault]]: a trial has at most 1,000,000 faults [these are 1,000,000, after 1,000 before them] (`on` applies to each of its nodes at each client's packet: name one client, or leave `on` out)
     [[fault]]: a trial has at most 1,000,000 faults [these are 90,910, after 909,100 before them] (name fewer clients, or let a `[swarm]` choose what goes wrong)
     ");
     assert_eq!(faults(&with_fault(&fleet(999), &squared)).len(), 999 * 999);
