@@ -45,5 +45,6 @@ pub mod style;
 pub mod summary;
 pub mod table;
 
-#[cfg(all(test, feature = "files", feature = "html"))]
+#[cfg(test)]
+#[cfg(all(feature = "files", feature = "html"))]
 mod tests;

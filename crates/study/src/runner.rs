@@ -78,7 +78,7 @@
 //! ```
 //!
 //! Trials of something that is not a scenario's own engine run on a
-//! [`TrialRunner`](super::trial_runner::TrialRunner), with a judge of one's own.
+//! [`TrialRunner`], with a judge of one's own.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

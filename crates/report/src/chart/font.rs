@@ -41,13 +41,13 @@ pub fn height(size: f64, weight: Weight) -> f64 {
 }
 
 /// Font units as a share of the font's size: in 65,536ths, by a factor that is rounded first, as
-/// FreeType scales widths (FT_MulDiv in ftadvanc.c).
+/// `FreeType` scales widths (`FT_MulDiv` in `ftadvanc.c`).
 fn em_share(units: u16, units_per_em: u16) -> f64 {
-    let units_per_em = i64::from(units_per_em);
+    let units_per_em = u64::from(units_per_em);
     let factor = ((64 << 16) + units_per_em / 2) / units_per_em;
-    let share = (i64::from(units) * factor + 32) / 64;
-    // At most 2^16 units times 2^22 divided by 2^6: exact in 53 bits.
-    share as f64 / 65_536.0
+    let share = (u64::from(units) * factor + 32) / 64;
+    // No letter is 65,536 times as wide as high.
+    f64::from(u32::try_from(share).unwrap_or(u32::MAX)) / 65_536.0
 }
 
 fn face_of(weight: Weight) -> &'static Face<'static> {
