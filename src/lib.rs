@@ -37,7 +37,7 @@
 //! | `qoslab-study` | [`study`], [`scenario`] | scenario files; studies of many trials |
 //! | `qoslab-sim` | [`sim`] | one trial in virtual time: the engines |
 //! | `qoslab-guarantee` | [`guarantee`] | who is owed what, and which component is at fault |
-//! | `qoslab-core` | [`base`], [`mqtt`], [`network`], `shell` | names, draws, MQTT endpoints, links |
+//! | `qoslab-core` | [`base`], [`mqtt`], [`network`], `shell` | draws, MQTT endpoints, links |
 //!
 //! The heart is in two files, `mqtt/outbound.rs` and `mqtt/inbound.rs` of `qoslab-core`: the two
 //! halves of a hop, written once, used by client and broker.
