@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use qoslab_core::base::name::Node;
 use qoslab_core::mqtt::settings::Version;
 
+mod row;
 mod table;
 mod unchecked;
 

@@ -32,13 +32,13 @@ impl Setup {
                 let stream = &self.publishers[stream.index()].name;
                 let receiver = if hop == Hop::First { BROKER } else { client };
                 let Transmission { attempt, duplicate_index: suffix } = transmission;
-                let suffix = if suffix == 0 { String::new() } else { format!("+{suffix}") };
-                let (retained, copy) = match copy & MessageId::RETAINED {
+                let again = if suffix == 0 { String::new() } else { format!("+{suffix}") };
+                let (kept, copy) = match copy & MessageId::RETAINED {
                     0 => ("", copy),
                     bit => ("r", copy ^ bit),
                 };
                 format!(
-                    "{stream}#{sequence} / {receiver} / {retained}{copy} / {kind} / {attempt}{suffix}"
+                    "{stream}#{sequence} / {receiver} / {kept}{copy} / {kind} / {attempt}{again}"
                 )
             }
             // What a transport sends goes either way under one label.

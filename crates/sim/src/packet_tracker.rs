@@ -14,9 +14,9 @@
 //! | a will | its client's connection |
 //!
 //! [`PacketTracker::packet_written`] and [`PacketTracker::packet_read`] are to be called in the
-//! order in which a node writes and reads. What cannot be seen from outside is guessed: a copy that the broker dropped unsent,
-//! what a store that is written now and then had kept, and whom of a group that was away a message
-//! waits for.
+//! order in which a node writes and reads. What cannot be seen from outside is guessed: a copy that
+//! the broker dropped unsent, what a store that is written now and then had kept, and whom of a
+//! group that was away a message waits for.
 
 mod forwarding;
 mod payload_id;

@@ -231,7 +231,7 @@ impl Harness {
             let concerns = [Node::Broker, Node::Client(ClientIndex(n))];
             assert!(
                 is_stream || !concerns.iter().any(|node| under_test.contains(node)),
-                "{}: the link of `{}` needs `transport = \"tcp\"`: a system under test uses streams",
+                "{}: the link of `{}` needs `transport = \"tcp\"`: tested systems use streams",
                 self.path,
                 client.name
             );

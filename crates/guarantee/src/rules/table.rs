@@ -1,55 +1,9 @@
 //! The table: one row a rule.
 
 use super::CheckedAt::{Broker, Client, Either, Receiver, Sender};
-use super::Citation::{self, Both, NotInVersion, Sides, Unnumbered};
-use super::{CheckedAt, Rule, RuleFacts, Strength};
-
-/// A MUST of all three versions, wherever a wire can show it.
-const fn must_rule(
-    rule: Rule,
-    name: &'static str,
-    at: CheckedAt,
-    (v311, v5): (Citation, Citation),
-) -> RuleFacts {
-    RuleFacts {
-        rule,
-        name,
-        strength: Strength::Must,
-        checked_at: at,
-        in_v31: true,
-        v311,
-        v5,
-        tcp_only: false,
-        second_pass: false,
-        description: "",
-    }
-}
-
-impl RuleFacts {
-    /// What an endpoint did that broke it.
-    const fn description(self, description: &'static str) -> Self {
-        Self { description, ..self }
-    }
-
-    /// MQTT 3.1 does not have it.
-    const fn not_in_31(self) -> Self {
-        Self { in_v31: false, ..self }
-    }
-
-    /// Datagrams may break it with nobody at fault.
-    const fn tcp_only(self) -> Self {
-        Self { tcp_only: true, ..self }
-    }
-
-    /// Looked for only where a promise broke.
-    const fn in_second_pass(self) -> Self {
-        Self { second_pass: true, ..self }
-    }
-
-    const fn strength(self, strength: Strength) -> Self {
-        Self { strength, ..self }
-    }
-}
+use super::Citation::{Both, NotInVersion, Sides, Unnumbered};
+use super::row::must_rule;
+use super::{Rule, RuleFacts, Strength};
 
 pub(super) const RULE_TABLE: [RuleFacts; 64] = [
     must_rule(

@@ -35,8 +35,8 @@ struct PanelSpec<'a> {
 const ONE_OF_HUNDRED: Option<f64> = Some(1.0);
 
 const BAND_CAPTION: &str = "The band (or whisker) holds the true value with 95 % confidence over \
-                    the seeds; the thin grey line is what the closed form says, where its assumptions \
-                    hold.";
+                    the seeds; the thin grey line is what the closed form says, where its \
+                    assumptions hold.";
 
 pub(super) fn delivered(slice: &AxisSlice<'_>, series: &[Series<'_>]) -> Chart {
     let number = |spot: &SeriesPoint<'_>| {

@@ -84,8 +84,8 @@ pub(super) const ALL: [Profile; 4] = [
             },
         ],
         not_modelled: "With `persistence true` it writes its store every `autosave_interval`, 1800 \
-                 s: `store = { snapshot = \"30m\" }`. The Receive Maximum that it sends is not taken \
-                 over: its manual gives no number.",
+                 s: `store = { snapshot = \"30m\" }`. The Receive Maximum that it sends is not \
+                 taken over: its manual gives no number.",
     },
     Profile {
         name: "emqx-5.0",
@@ -186,8 +186,8 @@ pub(super) const ALL: [Profile; 4] = [
             product_setting("store = \"volatile\"", "messages lie in memory", PAHO),
         ],
         not_modelled: "Under 5.0 it asks for a clean start with the first connection only; a \
-                 scenario's clean session asks each time. Applications subscribe again in `on_connect`: \
-                 `resubscribe` stays true.",
+                 scenario's clean session asks each time. Applications subscribe again in \
+                 `on_connect`: `resubscribe` stays true.",
     },
 ];
 
