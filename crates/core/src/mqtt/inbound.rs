@@ -29,7 +29,7 @@ const QUIRK_DEDUPE_TTL: Span = Span::from_secs(5);
 
 /// One session's QoS 2 messages between PUBLISH and PUBREL.
 #[derive(Clone, Debug)]
-pub(crate) struct Inbound {
+pub struct Inbound {
     unreleased: IdRing<Qos2Exchange>,
 }
 
@@ -52,14 +52,17 @@ impl_fingerprint! {
 
 /// A message to hand on.
 #[derive(Clone, Debug)]
-pub(crate) struct ReceivedMessage {
-    pub(crate) message: Message,
-    pub(crate) qos: QoS,
-    pub(crate) retain: bool,
+pub struct ReceivedMessage {
+    /// The message.
+    pub message: Message,
+    /// The QoS of the PUBLISH that brought it.
+    pub qos: QoS,
+    /// Its RETAIN flag.
+    pub retain: bool,
     /// When it expires by 5.0's Message Expiry Interval; [`Time::NEVER`] if it has none.
-    pub(crate) expires: Time,
+    pub expires: Time,
     /// Which sending of the PUBLISH brought it.
-    pub(crate) arrival: Transmission,
+    pub arrival: Transmission,
 }
 
 impl_fingerprint! {
@@ -71,20 +74,29 @@ impl_fingerprint! {
 /// What to do about a packet: the delivery comes before the answer, because the answer tells the
 /// sender that the receiver has taken the message over [MQTT-4.3.2-2].
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Response {
-    pub(crate) deliver: Option<ReceivedMessage>,
-    pub(crate) answer: Option<Packet>,
+pub struct Response {
+    /// The message to hand on, if there is one.
+    pub deliver: Option<ReceivedMessage>,
+    /// The packet to answer with, if there is one.
+    pub answer: Option<Packet>,
     /// Whether to close the connection: the peer is taken to have broken the protocol.
-    pub(crate) close: bool,
+    pub close: bool,
+}
+
+impl Default for Inbound {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Inbound {
-    pub(crate) const fn new() -> Self {
+    /// A receiver that has seen nothing yet.
+    pub const fn new() -> Self {
         Self { unreleased: IdRing::new() }
     }
 
     /// A PUBLISH arrived.
-    pub(crate) fn publish(
+    pub fn publish(
         &mut self,
         context: &SessionContext<'_>,
         publish: Publish,
@@ -111,7 +123,7 @@ impl Inbound {
     /// A PUBLISH arrived that this endpoint does not take: `reason`, 0x80 or more, says why to
     /// the sender of QoS 1 or 2 (5.0). Its id is not held, and the next PUBLISH with it is a new
     /// message [MQTT-4.3.3-9]. A repeat of what was taken before is acknowledged as then.
-    pub(crate) fn refuse(
+    pub fn refuse(
         &mut self,
         context: &SessionContext<'_>,
         publish: &Publish,
@@ -127,7 +139,7 @@ impl Inbound {
     }
 
     /// A PUBREL arrived. Every one is answered, known or not: the PUBCOMP before may be lost.
-    pub(crate) fn pubrel(&mut self, context: &SessionContext<'_>, ack: PublishAck) -> Response {
+    pub fn pubrel(&mut self, context: &SessionContext<'_>, ack: PublishAck) -> Response {
         self.expire_held_ids(context);
         let held = self.unreleased.remove(ack.id);
         // The quirk: an id that is not in the receiver's books is a violation there, and a sender
@@ -145,18 +157,18 @@ impl Inbound {
     }
 
     /// The topics of the messages that were acknowledged by PUBREC and will be delivered on PUBREL.
-    pub(crate) fn undelivered_topics(&self) -> impl Iterator<Item = &str> {
+    pub fn undelivered_topics(&self) -> impl Iterator<Item = &str> {
         let held = self.unreleased.values().filter_map(|held| held.undelivered.as_ref());
         held.map(|delivery| &*delivery.message.topic)
     }
 
     /// The session is gone.
-    pub(crate) fn end_session(&mut self) {
+    pub fn end_session(&mut self) {
         self.unreleased.clear();
     }
 
     /// The endpoint has crashed and starts again with what its store kept.
-    pub(crate) fn restart(&mut self, settings: &HopSettings) {
+    pub fn restart(&mut self, settings: &HopSettings) {
         // The quirk: messages are stored and the ids of received ones are not.
         if settings.quirks.has(Quirk::DedupeLostOnRestart) {
             self.unreleased.clear();

@@ -35,7 +35,7 @@ use crate::impl_fingerprint;
 /// Reason codes from here on refuse (MQTT 5.0, section 2.4).
 const FIRST_FAILURE_REASON: u8 = 0x80;
 /// 5.0's "Packet Identifier not found".
-pub(crate) const ID_NOT_FOUND: u8 = 0x92;
+pub const ID_NOT_FOUND: u8 = 0x92;
 /// The echo of a PUBREL that answers a PUBREC of no known exchange, so that its name differs from
 /// those of the exchange's own PUBRELs.
 const UNKNOWN_PUBREC_INDEX: u8 = 2;
@@ -44,7 +44,7 @@ const PACKET_ID_COUNT: usize = 65_535;
 
 /// One session's messages on their way out.
 #[derive(Clone, Debug)]
-pub(crate) struct Outbound {
+pub struct Outbound {
     in_flight: IdRing<InFlight>,
     /// What waits for a place in the window or for a connection, in order.
     send_queue: VecDeque<QueuedMessage>,
@@ -79,17 +79,20 @@ impl_fingerprint! {
 
 /// A message to send, and how.
 #[derive(Clone, Debug)]
-pub(crate) struct QueuedMessage {
-    pub(crate) message: Message,
-    pub(crate) qos: QoS,
-    pub(crate) retain: bool,
+pub struct QueuedMessage {
+    /// The message.
+    pub message: Message,
+    /// The QoS to send it with.
+    pub qos: QoS,
+    /// The RETAIN flag to send it with.
+    pub retain: bool,
     /// From then on it is no longer worth sending for the first time; [`Time::NEVER`] for no end.
-    pub(crate) expires: Time,
+    pub expires: Time,
     /// 5.0's Subscription Identifiers of the subscriptions that it is sent for.
-    pub(crate) subscription_ids: Box<[u32]>,
+    pub subscription_ids: Box<[u32]>,
     /// Whether it was acknowledged to its publisher because there was room: then it is queued
     /// though what was room is none any more.
-    pub(crate) is_accepted: bool,
+    pub is_accepted: bool,
 }
 
 impl_fingerprint! {
@@ -99,7 +102,8 @@ impl_fingerprint! {
 }
 
 impl Outbound {
-    pub(crate) const fn new(settings: &HopSettings) -> Self {
+    /// A sender with nothing in flight.
+    pub const fn new(settings: &HopSettings) -> Self {
         Self {
             in_flight: IdRing::new(),
             send_queue: VecDeque::new(),
@@ -118,13 +122,13 @@ impl Outbound {
     /// A new connection is up, and this is what its other end takes. Called before
     /// [`Outbound::resume`]: limits, topic aliases and places in the window live as long as their
     /// connection [MQTT-3.3.2-7] [MQTT-4.9.0-1].
-    pub(crate) fn set_peer_limits(&mut self, limits: ReceiverLimits) {
+    pub fn set_peer_limits(&mut self, limits: ReceiverLimits) {
         self.peer = Peer::new(limits);
         self.reset_peer_window();
     }
 
     /// Takes a message: sends it, lets it wait, or refuses it.
-    pub(crate) fn publish(&mut self, context: &mut SessionContext<'_>, outgoing: QueuedMessage) {
+    pub fn publish(&mut self, context: &mut SessionContext<'_>, outgoing: QueuedMessage) {
         if outgoing.expires <= context.now {
             context.report_dropped(outgoing.message.tag, DropReason::Expired);
         } else if outgoing.qos == QoS::AtMostOnce {
@@ -137,7 +141,7 @@ impl Outbound {
     }
 
     /// How many messages more of QoS 1 or 2 there is room for, in the window and in the queue.
-    pub(crate) fn capacity(&mut self, context: &mut SessionContext<'_>) -> usize {
+    pub fn capacity(&mut self, context: &mut SessionContext<'_>) -> usize {
         let limit = context.settings.max_queued as usize;
         if self.send_queue.len() >= limit {
             self.drop_expired(context);
@@ -147,14 +151,14 @@ impl Outbound {
     }
 
     /// QoS 1 ends with PUBACK. Any other PUBACK is a stale one, and nothing waits for it.
-    pub(crate) fn puback(&mut self, context: &mut SessionContext<'_>, ack: PublishAck) {
+    pub fn puback(&mut self, context: &mut SessionContext<'_>, ack: PublishAck) {
         if self.is_awaiting_ack(ack.id, QoS::AtLeastOnce) {
             self.finish(context, ack);
         }
     }
 
     /// QoS 2's middle: store the id instead of the message, and answer with PUBREL [MQTT-4.3.3-1].
-    pub(crate) fn pubrec(&mut self, context: &mut SessionContext<'_>, ack: PublishAck) {
+    pub fn pubrec(&mut self, context: &mut SessionContext<'_>, ack: PublishAck) {
         if self.is_awaiting_ack(ack.id, QoS::ExactlyOnce) {
             if ack.reason >= FIRST_FAILURE_REASON {
                 // [MQTT-4.4.0-2]: refused counts as acknowledged, and there is no PUBREL.
@@ -186,7 +190,7 @@ impl Outbound {
     }
 
     /// QoS 2 ends with PUBCOMP.
-    pub(crate) fn pubcomp(&mut self, context: &mut SessionContext<'_>, ack: PublishAck) {
+    pub fn pubcomp(&mut self, context: &mut SessionContext<'_>, ack: PublishAck) {
         if self.in_flight.get(ack.id).is_some_and(InFlight::is_released) {
             // 5.0's only failure here, ID_NOT_FOUND, still ends the exchange: the receiver has
             // nothing of it left.
@@ -195,11 +199,7 @@ impl Outbound {
     }
 
     /// A retry timer fired: send again, or give up at the limit.
-    pub(crate) fn on_retry_timer(
-        &mut self,
-        context: &mut SessionContext<'_>,
-        timer_entry: &TimerEntry,
-    ) {
+    pub fn on_retry_timer(&mut self, context: &mut SessionContext<'_>, timer_entry: &TimerEntry) {
         let Some(entry) = self.in_flight.get_mut(timer_entry.id) else { return };
         if entry.timer != timer_entry.generation {
             return;
@@ -213,20 +213,20 @@ impl Outbound {
     }
 
     /// An id for a SUBSCRIBE or UNSUBSCRIBE; `None` if all are in use.
-    pub(crate) fn reserve_id(&mut self) -> Option<PacketId> {
+    pub fn reserve_id(&mut self) -> Option<PacketId> {
         let id = self.next_id(true)?;
         self.request_ids.push(id);
         Some(id)
     }
 
     /// The SUBACK or UNSUBACK came: its id is free, also for what waits.
-    pub(crate) fn free_id(&mut self, context: &mut SessionContext<'_>, id: PacketId) {
+    pub fn free_id(&mut self, context: &mut SessionContext<'_>, id: PacketId) {
         self.request_ids.retain(|&reserved| reserved != id);
         self.fill_window(context);
     }
 
     /// Whether a timer still means what it meant when it was armed.
-    pub(crate) fn is_live_timer(&self, timer_entry: &TimerEntry) -> bool {
+    pub fn is_live_timer(&self, timer_entry: &TimerEntry) -> bool {
         self.in_flight
             .get(timer_entry.id)
             .is_some_and(|entry| entry.timer == timer_entry.generation)
@@ -431,7 +431,7 @@ impl Outbound {
 
 impl QueuedMessage {
     /// A message that does not expire.
-    pub(crate) fn new(message: Message, qos: QoS, retain: bool) -> Self {
+    pub fn new(message: Message, qos: QoS, retain: bool) -> Self {
         let subscription_ids = Box::default();
         let expires = Time::NEVER;
         Self { message, qos, retain, expires, subscription_ids, is_accepted: false }

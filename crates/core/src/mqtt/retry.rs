@@ -20,7 +20,7 @@ const TIMER_RESEND_RULE: RetryTimer =
 /// timer stays in its queue until it gets to the front; [`RetryTimers::prune`] keeps the fronts
 /// alive, so the next deadline is known without a search.
 #[derive(Clone, Debug)]
-pub(crate) struct RetryTimers {
+pub struct RetryTimers {
     rule: Option<RetryTimer>,
     /// By the number of transmissions, less one; without backoff all share the first.
     queues: Vec<VecDeque<TimerEntry>>,
@@ -31,13 +31,15 @@ pub(crate) struct RetryTimers {
 
 /// One timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TimerEntry {
-    pub(crate) deadline: Time,
+pub struct TimerEntry {
+    /// When it fires.
+    pub deadline: Time,
     /// Which session of the endpoint; 0 at a client.
-    pub(crate) session: u32,
-    pub(crate) id: PacketId,
+    pub session: u32,
+    /// The packet id of the exchange that it belongs to.
+    pub id: PacketId,
     /// Names this arming: whoever armed it again or disarmed it has another.
-    pub(crate) generation: TimerGeneration,
+    pub generation: TimerGeneration,
 }
 
 impl_fingerprint! {
@@ -48,17 +50,18 @@ impl_fingerprint! {
 
 /// The name of one arming.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct TimerGeneration(u64);
+pub struct TimerGeneration(u64);
 
 impl_fingerprint! { struct TimerGeneration(number) { timer_generation number; } }
 
 impl TimerGeneration {
     /// Of a packet whose timer is not armed.
-    pub(crate) const DISARMED: Self = Self(0);
+    pub const DISARMED: Self = Self(0);
 }
 
 impl RetryTimers {
-    pub(crate) const fn new(settings: &HopSettings) -> Self {
+    /// No timers yet, by the retry rule of a hop.
+    pub const fn new(settings: &HopSettings) -> Self {
         let rule = match settings.retry {
             RetryRule::Timer(timer) => Some(timer),
             // The quirk: what MQTT 3.1 had for connections that lose packets is done on one that
@@ -72,7 +75,7 @@ impl RetryTimers {
     }
 
     /// Arms the timer after the `transmissions`-th sending of a packet, from 1.
-    pub(crate) fn arm(
+    pub fn arm(
         &mut self,
         now: Time,
         session: u32,
@@ -89,19 +92,19 @@ impl RetryTimers {
     }
 
     /// Whether a packet that was sent so often is given up instead of sent again.
-    pub(crate) fn is_exhausted(&self, transmissions: u32) -> bool {
+    pub fn is_exhausted(&self, transmissions: u32) -> bool {
         let limit = self.rule.and_then(|rule| rule.max_transmissions);
         limit.is_some_and(|limit| transmissions >= limit)
     }
 
     /// The earliest deadline.
-    pub(crate) fn next_deadline(&self) -> Time {
+    pub fn next_deadline(&self) -> Time {
         let fronts = self.queues.iter().filter_map(VecDeque::front);
         fronts.map(|armed| armed.deadline).min().unwrap_or(Time::NEVER)
     }
 
     /// Takes the earliest timer that is due, those of one instant in the order of arming.
-    pub(crate) fn pop_due(&mut self, now: Time) -> Option<TimerEntry> {
+    pub fn pop_due(&mut self, now: Time) -> Option<TimerEntry> {
         let fronts = self.queues.iter_mut().filter(|queue| !queue.is_empty());
         let earliest = fronts.min_by_key(|queue| (queue[0].deadline, queue[0].generation))?;
         if earliest[0].deadline > now {
@@ -111,14 +114,14 @@ impl RetryTimers {
     }
 
     /// Disarms all.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         for queue in &mut self.queues {
             queue.clear();
         }
     }
 
     /// Drops timers from the front that nobody waits for.
-    pub(crate) fn prune(&mut self, is_live: impl Fn(&TimerEntry) -> bool) {
+    pub fn prune(&mut self, is_live: impl Fn(&TimerEntry) -> bool) {
         for queue in &mut self.queues {
             while queue.front().is_some_and(|armed| !is_live(armed)) {
                 queue.pop_front();

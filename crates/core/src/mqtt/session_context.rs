@@ -14,11 +14,14 @@ use crate::impl_fingerprint;
 
 /// What one endpoint has to say, and the timers of all its sessions.
 #[derive(Clone, Debug)]
-pub(crate) struct Outbox {
+pub struct Outbox {
     outputs: VecDeque<Output>,
-    pub(crate) timers: RetryTimers,
-    pub(crate) in_flight: u32,
-    pub(crate) queued: u32,
+    /// The retry timers of all its sessions.
+    pub timers: RetryTimers,
+    /// How many messages are in flight.
+    pub in_flight: u32,
+    /// How many messages wait to be sent for the first time.
+    pub queued: u32,
 }
 
 impl_fingerprint! {
@@ -29,7 +32,8 @@ impl_fingerprint! {
 }
 
 impl Outbox {
-    pub(crate) const fn new(settings: &HopSettings) -> Self {
+    /// An empty one.
+    pub const fn new(settings: &HopSettings) -> Self {
         Self {
             outputs: VecDeque::new(),
             timers: RetryTimers::new(settings),
@@ -38,41 +42,44 @@ impl Outbox {
         }
     }
 
-    pub(crate) fn push(&mut self, output: Output) {
+    /// Adds an output.
+    pub fn push(&mut self, output: Output) {
         self.outputs.push_back(output);
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Output> {
+    /// Takes the oldest output.
+    pub fn pop(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
     /// Closes a connection, after what was sent on it.
-    pub(crate) fn close(&mut self, connection: Connection, why: CloseReason) {
+    pub fn close(&mut self, connection: Connection, why: CloseReason) {
         self.push(Output::Close { connection, why });
     }
 
     /// The endpoint starts again after a crash: with its messages, but nothing to do.
-    pub(crate) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.outputs.clear();
         self.timers.clear();
     }
 
     /// Whether anything is to be sent.
-    pub(crate) fn has_sends(&self) -> bool {
+    pub fn has_sends(&self) -> bool {
         self.outputs.iter().any(|output| matches!(output, Output::Send { .. }))
     }
 
     /// Sends a packet that belongs to no message.
-    pub(crate) fn send_control(&mut self, connection: Connection, packet: Packet) {
+    pub fn send_control(&mut self, connection: Connection, packet: Packet) {
         self.send(connection, packet, Transmission::default());
     }
 
-    pub(crate) fn send(&mut self, connection: Connection, packet: Packet, sending: Transmission) {
+    /// Sends a packet; `sending` says which transmission of it this is.
+    pub fn send(&mut self, connection: Connection, packet: Packet, sending: Transmission) {
         self.push(Output::Send { connection, packet, transmission: sending });
     }
 
     /// The backlog, but for timers that the endpoint keeps itself.
-    pub(crate) fn backlog(&self, has_other_timer: bool) -> Backlog {
+    pub fn backlog(&self, has_other_timer: bool) -> Backlog {
         Backlog {
             in_flight: self.in_flight,
             queued: self.queued,
@@ -82,22 +89,27 @@ impl Outbox {
 }
 
 /// One session's view of its endpoint during one call.
-pub(crate) struct SessionContext<'a> {
-    pub(crate) now: Time,
-    pub(crate) settings: &'a HopSettings,
+#[derive(Debug)]
+pub struct SessionContext<'a> {
+    /// The time of the call.
+    pub now: Time,
+    /// The settings of the hop.
+    pub settings: &'a HopSettings,
     /// What the session's connection speaks, or the last one did.
-    pub(crate) version: Version,
+    pub version: Version,
     /// The session's connection, while it has one that carries messages.
-    pub(crate) connection: Option<Connection>,
-    pub(crate) outbox: &'a mut Outbox,
+    pub connection: Option<Connection>,
+    /// Where outputs and timers go.
+    pub outbox: &'a mut Outbox,
     /// Which session of the endpoint; 0 at a client.
-    pub(crate) session: u32,
-    pub(crate) owner: SessionOwner<'a>,
+    pub session: u32,
+    /// On whose behalf it sends.
+    pub owner: SessionOwner<'a>,
 }
 
 /// On whose behalf a session sends.
-#[derive(Clone, Copy)]
-pub(crate) enum SessionOwner<'a> {
+#[derive(Clone, Copy, Debug)]
+pub enum SessionOwner<'a> {
     /// The client's application, which is told how each of its messages ends.
     Application,
     /// The broker, for the subscriber with this client id.
@@ -106,14 +118,14 @@ pub(crate) enum SessionOwner<'a> {
 
 impl SessionContext<'_> {
     /// A message came to a good end.
-    pub(crate) fn report_complete(&mut self, tag: MessageTag) {
+    pub fn report_complete(&mut self, tag: MessageTag) {
         if let SessionOwner::Application = self.owner {
             self.outbox.push(Output::Complete(tag));
         }
     }
 
     /// A message came to a bad end.
-    pub(crate) fn report_dropped(&mut self, tag: MessageTag, why: DropReason) {
+    pub fn report_dropped(&mut self, tag: MessageTag, why: DropReason) {
         self.outbox.push(match self.owner {
             SessionOwner::Application => Output::Refuse { tag, why },
             SessionOwner::Subscriber(client_id) => {

@@ -17,7 +17,7 @@ impl Outbound {
     /// original ids [MQTT-4.4.0-1] [MQTT-4.6.0-1], then what waited. Also where the peer only says
     /// again that it is there, as over datagrams: then what was sent before on this connection
     /// keeps its place in the window.
-    pub(crate) fn resume(&mut self, context: &mut SessionContext<'_>) {
+    pub fn resume(&mut self, context: &mut SessionContext<'_>) {
         let quirks = context.settings.quirks;
         // The quirk: a quota that belongs to the session instead of the connection, so what is
         // sent again is counted twice [MQTT-4.9.0-1].
@@ -50,7 +50,7 @@ impl Outbound {
     }
 
     /// The connection is gone: nothing is sent again before [`Outbound::resume`].
-    pub(crate) fn suspend(&mut self) {
+    pub fn suspend(&mut self) {
         for (_, entry) in self.in_flight.iter_mut() {
             entry.timer = TimerGeneration::DISARMED;
         }
@@ -61,12 +61,12 @@ impl Outbound {
 
     /// The endpoint has crashed and starts again with what its store kept. How often each packet
     /// was sent is kept with it, so that what is sent again has DUP=1 [MQTT-3.3.1-1].
-    pub(crate) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.suspend();
     }
 
     /// The session is gone: what was in flight is forgotten.
-    pub(crate) fn end_session(&mut self, context: &mut SessionContext<'_>) {
+    pub fn end_session(&mut self, context: &mut SessionContext<'_>) {
         let tags: Vec<_> = self.in_flight.iter_mut().map(|(_, entry)| entry.tag()).collect();
         self.clear_in_flight(context);
         self.lost_quota = 0;
@@ -76,7 +76,7 @@ impl Outbound {
     }
 
     /// The session is gone, and what waited for it with it.
-    pub(crate) fn discard_all(&mut self, context: &mut SessionContext<'_>) {
+    pub fn discard_all(&mut self, context: &mut SessionContext<'_>) {
         self.end_session(context);
         while let Some(outgoing) = self.dequeue(context) {
             context.report_dropped(outgoing.message.tag, DropReason::SessionEnded);
