@@ -146,19 +146,19 @@ impl VersionedEndpoint {
 
 /// What came from the broker.
 fn handle_packet(application: &SutApplication, packet: &Packet) {
-    let seat = &application.handle;
+    let handle = &application.handle;
     match packet {
         Packet::V3_1_1Connack(ack) => application.on_connected(ack.session_present()),
         Packet::V5_0Connack(ack) => application.on_connected(ack.session_present()),
         Packet::V3_1_1Publish(publish) => {
-            seat.deliver(
+            handle.deliver(
                 publish.payload().as_slice(),
                 from_sut_qos(publish.qos()),
                 publish.retain(),
             );
         }
         Packet::V5_0Publish(publish) => {
-            seat.deliver(
+            handle.deliver(
                 publish.payload().as_slice(),
                 from_sut_qos(publish.qos()),
                 publish.retain(),

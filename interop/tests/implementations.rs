@@ -185,9 +185,10 @@ fn table_head(columns: &[(&Implementation, &str)]) -> String {
 /// ids, and what no endpoint may do at all.
 fn table_cell(report: &HarnessReport) -> String {
     let trials: Vec<_> = report.result().points.iter().flat_map(|it| &it.trials).collect();
-    let mishaps: BTreeSet<&str> = report.sut_errors().map(|(trial, _)| trial).collect();
-    let failed =
-        trials.iter().filter(|row| row.verdict != Verdict::Holds || mishaps.contains(&*row.name));
+    let sut_errors: BTreeSet<&str> = report.sut_errors().map(|(trial, _)| trial).collect();
+    let failed = trials
+        .iter()
+        .filter(|row| row.verdict != Verdict::Holds || sut_errors.contains(&*row.name));
     if report.holds() {
         return "holds".to_owned();
     }
@@ -207,21 +208,22 @@ fn broken_guarantees(report: &HarnessReport) -> Vec<String> {
         }
     }
     let promises = promises.into_iter().map(|(it, count)| {
-        let (breach, promise) = (labels::breach(it.breach), labels::promise(it.promise));
-        format!("{count} {breach} ({promise}, {})", labels::blame(it.blame))
+        let (breach, promise) =
+            (labels::breach_keyword(it.breach), labels::promise_keyword(it.promise));
+        format!("{count} {breach} ({promise}, {})", labels::blame_keyword(it.blame))
     });
     let rules = rules.into_iter().map(|(it, count)| {
         let id = it.id().map_or_else(|| format!("{:?}", it.rule), |id| format!("[{id}]"));
-        format!("{id} {count} times ({})", labels::blame(it.blame))
+        format!("{id} {count} times ({})", labels::blame_keyword(it.blame))
     });
-    let mishaps: BTreeSet<_> =
-        report.sut_errors().map(|(_, mishap)| error_word(&mishap.kind)).collect();
-    let mishaps = mishaps.into_iter().map(str::to_owned);
+    let sut_errors: BTreeSet<_> =
+        report.sut_errors().map(|(_, sut_error)| error_word(&sut_error.kind)).collect();
+    let sut_errors = sut_errors.into_iter().map(str::to_owned);
     let needs = report.result().needs.iter().filter(|need| need.verdict != Verdict::Holds);
     let needs = needs.map(|need| format!("`{}` is not met", need.need.text));
     let never = report.result().sometimes.iter().filter(|(_, count)| *count == 0);
     let never = never.map(|(what, _)| format!("never {what}"));
-    promises.chain(rules).chain(mishaps).chain(needs).chain(never).collect()
+    promises.chain(rules).chain(sut_errors).chain(needs).chain(never).collect()
 }
 
 const fn error_word(kind: &SutErrorKind) -> &'static str {

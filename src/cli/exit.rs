@@ -69,8 +69,9 @@ mod tests {
         let pool = ThreadPool::new(Some(1)).unwrap();
         let plans = plan(vec![scenario("")], &Selection::default()).unwrap();
         let trial = plans[0].scenario.points[1].trial(3).name;
-        let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
-        let results = gate.run(
+        let runner =
+            TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+        let results = runner.run(
             plans,
             &|one| {
                 assert!(one.name != trial, "slipped on the third seed");

@@ -39,18 +39,18 @@ pub(super) struct BlameInput<'a> {
 /// setting; else an endpoint that did not do its part on a byte stream; else nobody knows.
 pub(super) fn assign_blame(input: &BlameInput<'_>) -> BlameDecision {
     let BlameInput {
-        trial: roster,
+        trial: facts,
         evidence: case,
         suspect: offender,
         session_endings: endings,
         ..
     } = *input;
     broken_rule(input)
-        .or_else(|| full_queue(roster, case, offender))
-        .or_else(|| id_collision(roster, case, offender))
+        .or_else(|| full_queue(facts, case, offender))
+        .or_else(|| id_collision(facts, case, offender))
         .or_else(|| lost_state(input))
-        .or_else(|| network_damage(roster, case, offender))
-        .or_else(|| configured_limit(roster, case, offender, endings))
+        .or_else(|| network_damage(facts, case, offender))
+        .or_else(|| configured_limit(facts, case, offender, endings))
         .or_else(|| unnoticed_dead_connection(input))
         .or_else(|| missing_action(input))
         .unwrap_or_else(|| BlameDecision {

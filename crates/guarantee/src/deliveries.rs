@@ -145,6 +145,8 @@ impl Ledger {
         let publisher = self.trial.publishers[message_id.publisher.index()].client;
         let unnoticed =
             [publisher, client].iter().any(|it| self.sessions[it.index()].death_unnoticed);
-        self.trial.is_reliable_up(publisher) && self.trial.is_reliable_down(client) && !unnoticed
+        self.trial.publish_needs_no_reconnect(publisher)
+            && self.trial.delivery_needs_no_reconnect(client)
+            && !unnoticed
     }
 }

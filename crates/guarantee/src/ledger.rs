@@ -212,7 +212,7 @@ impl Ledger {
         let message_id = tag.message_id()?;
         let publisher = self.trial.publishers[message_id.publisher.index()].client;
         let is_stalled = self.phase == Phase::ReconnectDrain
-            && self.trial.is_reliable_up(publisher)
+            && self.trial.publish_needs_no_reconnect(publisher)
             && !self.sessions[publisher.index()].death_unnoticed;
         let progress = self.progress(tag)?;
         progress.set(MessageProgress::ACKNOWLEDGED);

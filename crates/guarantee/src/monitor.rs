@@ -376,12 +376,12 @@ impl Monitor {
             if let Some(connection) = self.end(node, client).connection.open {
                 self.on_closed(node, client, connection, CloseReason::Crash);
             }
-            let roster = &self.log.trial;
+            let facts = &self.log.trial;
             let link = &mut self.links[n];
             if node == Node::Broker {
                 link.session.on_broker_crashed();
             }
-            if !roster.loses_state_in_crash(node) {
+            if !facts.loses_state_in_crash(node) {
                 continue;
             }
             if node == Node::Broker {

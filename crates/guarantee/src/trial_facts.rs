@@ -112,7 +112,7 @@ impl TrialFacts {
     /// Whether what a client publishes completes without anybody reconnecting: over a byte stream
     /// a correct client needs no timer for that.
     #[must_use]
-    pub fn is_reliable_up(&self, client: ClientIndex) -> bool {
+    pub fn publish_needs_no_reconnect(&self, client: ClientIndex) -> bool {
         let ClientFacts { over_tcp: over_stream, resends_by_timer, .. } =
             self.clients[client.index()];
         over_stream && !resends_by_timer
@@ -120,7 +120,7 @@ impl TrialFacts {
 
     /// Whether the broker's copies for a client are so, too.
     #[must_use]
-    pub fn is_reliable_down(&self, client: ClientIndex) -> bool {
+    pub fn delivery_needs_no_reconnect(&self, client: ClientIndex) -> bool {
         self.clients[client.index()].over_tcp && !self.broker_resends_by_timer
     }
 }

@@ -80,8 +80,9 @@ fn failure_summary(failure: &Failure) -> String {
     match &failure.cause {
         FailureCause::Broken { violations, rules, .. } => {
             let promises = violations.keys().map(|it| {
-                let (promise, breach) = (labels::promise(it.promise), labels::breach(it.breach));
-                format!("{promise} {breach}, blame {}", labels::blame(it.blame))
+                let (promise, breach) =
+                    (labels::promise_keyword(it.promise), labels::breach_keyword(it.breach));
+                format!("{promise} {breach}, blame {}", labels::blame_keyword(it.blame))
             });
             promises.chain(rules.keys().map(labels::broken_rule)).collect::<Vec<_>>().join("; ")
         }
@@ -143,8 +144,9 @@ mod tests {
         name.clone_into(&mut scenario.name);
         let pool = ThreadPool::new(Some(1)).unwrap();
         let plans = plan(vec![scenario], &Selection::default()).unwrap();
-        let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
-        gate.run(plans, &|trial: &Trial| Ok(broken_outcome(trial)), &()).remove(0)
+        let runner =
+            TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+        runner.run(plans, &|trial: &Trial| Ok(broken_outcome(trial)), &()).remove(0)
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl ExploreSummary<'_> {
 
     /// The sentence that can be quoted.
     #[must_use]
-    pub fn sentence(&self) -> String {
+    pub fn proof_sentence(&self) -> String {
         let Self { faults, report, .. } = *self;
         let declared = match report.declared {
             0 => String::new(),
@@ -87,7 +87,7 @@ impl ExploreSummary<'_> {
     }
 
     fn proof_text(&self) -> String {
-        paragraph(&self.sentence())
+        paragraph(&self.proof_sentence())
     }
 
     fn inconclusive_text(&self) -> String {
@@ -147,7 +147,7 @@ impl ExploreSummary<'_> {
         if let Some(own) = self.minimal_failure {
             text += &ladder::text(&minimal_failure::ladder(own, MAX_LADDER_ROWS), style);
             if let Some(folder) = &own.folder {
-                text.extend(["\n", &minimal_failure::replay_commands(folder, EngineKind::Event)]);
+                text.extend(["\n", &minimal_failure::inspect_commands(folder, EngineKind::Event)]);
             }
         }
         text

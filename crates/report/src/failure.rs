@@ -100,9 +100,9 @@ fn failure_block(
                 text += &format!(
                     "  {}: promise {} broken ({}), blame {}\n",
                     format_count(*count),
-                    labels::promise(violation.promise),
-                    labels::breach(violation.breach),
-                    labels::blame(violation.blame),
+                    labels::promise_keyword(violation.promise),
+                    labels::breach_keyword(violation.breach),
+                    labels::blame_keyword(violation.blame),
                 );
             }
             text += &format!(
@@ -154,7 +154,7 @@ fn rule_block(finding: &RuleFinding, style: Style) -> String {
     let id = broken.id().map(|id| format!(" [{id}]")).unwrap_or_default();
     let title = format!("{}{id} broken: {}", broken.rule.strength().label(), broken.rule.name());
     let mut text = format!("\n  {}\n", style.strong(&title));
-    let line = format!("at {at}, blame {}: {sentence}", labels::blame(broken.blame));
+    let line = format!("at {at}, blame {}: {sentence}", labels::blame_keyword(broken.blame));
     for line in wrap(&escape::terminal(&line), 76) {
         text += &format!("    {line}\n");
     }
@@ -173,7 +173,7 @@ pub(super) fn not_drained_text(ending: Ending, at: Time) -> String {
 fn finding_block(finding: &Finding, setup: &Setup, with_story: bool, style: Style) -> String {
     let mut text = format!("\n  {}\n", style.strong(&headline(finding, setup)));
     let rule = finding.rule.map(|rule| format!(", MUST [{rule}]")).unwrap_or_default();
-    let blame = labels::blame(finding.violation.blame);
+    let blame = labels::blame_keyword(finding.violation.blame);
     text += &format!("    {}\n", delivery_times(finding));
     let because = escape::terminal(&finding.reason);
     for line in wrap(&format!("blame: {blame}{rule}: {because}"), 76) {
@@ -220,7 +220,7 @@ pub(super) fn headline(finding: &Finding, setup: &Setup) -> String {
         Breach::Stalled => format!("not complete{subscriber} until everybody reconnected"),
         Breach::Reordered => format!("delivered{subscriber} after a later one"),
     };
-    format!("{} broken: {message} {what}", labels::promise(finding.violation.promise))
+    format!("{} broken: {message} {what}", labels::promise_keyword(finding.violation.promise))
 }
 
 pub(super) fn delivery_times(finding: &Finding) -> String {

@@ -241,7 +241,7 @@ impl SweepJson {
     fn new(study: &Study, cells: &[sweep::StudyCell]) -> Self {
         let axes = study.axes.iter().map(|axis| AxisJson {
             path: axis.path.clone(),
-            unit: axis.unit.sign(),
+            unit: axis.unit.symbol(),
             values: axis.values.iter().map(|value| value.number).collect(),
         });
         let cell = |cell: &sweep::StudyCell| {
@@ -343,9 +343,9 @@ impl PointJson {
 impl ViolationJson {
     const fn new(violation: Violation, count: u64) -> Self {
         Self {
-            promise: labels::promise(violation.promise),
-            kind: labels::breach(violation.breach),
-            blame: labels::blame(violation.blame),
+            promise: labels::promise_keyword(violation.promise),
+            kind: labels::breach_keyword(violation.breach),
+            blame: labels::blame_keyword(violation.blame),
             count,
         }
     }
@@ -357,7 +357,7 @@ impl BrokenRuleJson {
             rule: broken.rule.name(),
             id: broken.id(),
             strength: broken.rule.strength().label(),
-            blame: labels::blame(broken.blame),
+            blame: labels::blame_keyword(broken.blame),
             count,
         }
     }

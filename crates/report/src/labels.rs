@@ -54,7 +54,7 @@ pub const fn verdict_mark(verdict: Verdict) -> &'static str {
 
 /// A promise, as scenarios write it.
 #[must_use]
-pub const fn promise(promise: Promise) -> &'static str {
+pub const fn promise_keyword(promise: Promise) -> &'static str {
     match promise {
         Promise::AtMostOnce => "at-most-once",
         Promise::AtLeastOnce => "at-least-once",
@@ -67,7 +67,7 @@ pub const fn promise(promise: Promise) -> &'static str {
 
 /// A kind of breach, as scenarios write it.
 #[must_use]
-pub const fn breach(breach: Breach) -> &'static str {
+pub const fn breach_keyword(breach: Breach) -> &'static str {
     match breach {
         Breach::Lost => "lost",
         Breach::Duplicated => "duplicated",
@@ -80,7 +80,7 @@ pub const fn breach(breach: Breach) -> &'static str {
 
 /// Who is to blame, as scenarios write it.
 #[must_use]
-pub const fn blame(blame: Blame) -> &'static str {
+pub const fn blame_keyword(blame: Blame) -> &'static str {
     match blame {
         Blame::Publisher => "publisher",
         Blame::Broker => "broker",
@@ -111,11 +111,11 @@ pub fn expected_break(expected: &BreakTarget) -> String {
     match expected {
         BreakTarget::Promise(violation) => format!(
             "{} {}, blame {}",
-            promise(violation.promise),
-            breach(violation.breach),
-            blame(violation.blame)
+            promise_keyword(violation.promise),
+            breach_keyword(violation.breach),
+            blame_keyword(violation.blame)
         ),
-        BreakTarget::Rule(known) => format!("{}, blame {}", known.rule, blame(known.blame)),
+        BreakTarget::Rule(known) => format!("{}, blame {}", known.rule, blame_keyword(known.blame)),
     }
 }
 
@@ -135,7 +135,7 @@ pub fn known_break_status(known: &KnownBreak, count: u64) -> String {
 pub fn broken_rule(broken: &RuleViolationKind) -> String {
     let id = broken.id().map(|id| format!("{id} ")).unwrap_or_default();
     let (strength, name) = (broken.rule.strength().label(), broken.rule.name());
-    format!("{strength} {id}{name}, blame {}", blame(broken.blame))
+    format!("{strength} {id}{name}, blame {}", blame_keyword(broken.blame))
 }
 
 /// How a trial ended.

@@ -30,14 +30,14 @@ pub fn text(failure: &MinimalFailure, engine: EngineKind, style: Style) -> Strin
     let mut text = format!("\n  {}\n\n", shrink_sentence(failure));
     text += &ladder::text(&ladder(failure, MAX_LADDER_ROWS), style);
     if let Some(folder) = &failure.folder {
-        text.extend(["\n", &replay_commands(folder, engine)]);
+        text.extend(["\n", &inspect_commands(folder, engine)]);
     }
     text
 }
 
 /// The commands that show what a folder keeps of it.
 #[must_use]
-pub fn replay_commands(folder: &str, engine: EngineKind) -> String {
+pub fn inspect_commands(folder: &str, engine: EngineKind) -> String {
     let (file, packets) = (format!("{folder}/{FAILURE_FILE}"), format!("{folder}/{CAPTURE_FILE}"));
     let (file, packets) = (quote_argument(&file), quote_argument(&packets));
     let engine = engine_flag(engine);
@@ -85,11 +85,13 @@ pub fn failure_toml(failure: &MinimalFailure, scenario: &Scenario, command: &str
     let setup = &*shrunk.trial.setup;
     let broken = match (shrunk.broken, shrunk.finding()) {
         (BrokenGuarantee::Promise(_), Some(finding)) => failure::headline(finding, setup),
-        (BrokenGuarantee::Promise(it), None) => format!("{} broken", labels::promise(it.promise)),
+        (BrokenGuarantee::Promise(it), None) => {
+            format!("{} broken", labels::promise_keyword(it.promise))
+        }
         (BrokenGuarantee::Rule(broken), _) => labels::broken_rule(&broken),
     };
     let because = shrunk.finding().map(|finding| {
-        format!("blame: {}: {}", labels::blame(finding.violation.blame), finding.reason)
+        format!("blame: {}: {}", labels::blame_keyword(finding.violation.blame), finding.reason)
     });
     let lines = [
         broken,

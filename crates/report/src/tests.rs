@@ -20,12 +20,12 @@ fn result(name: &str) -> ScenarioResult {
     let mut scenario = scenario("need = [\"qos2.latency.p99 <= 2s\", \"qos0.lost <= 5%\"]");
     scenario.name = name.to_owned();
     let plans = plan(vec![scenario], &Selection::default()).unwrap();
-    let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+    let runner = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
     let judge = |trial: &Trial| {
         let breaks = trial.seed == 3 && trial.setup.publishers[0].qos == QoS::ExactlyOnce;
         Ok(if breaks { broken_outcome(trial) } else { outcome(trial) })
     };
-    gate.run(plans, &judge, &()).pop().unwrap()
+    runner.run(plans, &judge, &()).pop().unwrap()
 }
 
 #[test]

@@ -155,9 +155,9 @@ fn run_cell(scenario: Scenario, values: Vec<AxisValue>) -> StudyCell {
     let pool = ThreadPool::new(Some(1)).expect("a thread can be started");
     let plans = plan(vec![scenario], &Selection::default());
     let plans = plans.expect("all trials are selected");
-    let gate = TrialRunner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
+    let runner = TrialRunner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
     let judge = |trial: &Trial| judge_trial(&EventEngine, trial, &AtomicBool::new(false));
-    StudyCell { values, result: gate.run(plans, &judge, &()).remove(0) }
+    StudyCell { values, result: runner.run(plans, &judge, &()).remove(0) }
 }
 
 fn value(number: u32, sign: &str) -> AxisValue {

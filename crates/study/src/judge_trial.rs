@@ -38,8 +38,8 @@ pub fn judge_trial<E: Engine>(
     trial: &Trial,
     interrupt: &AtomicBool,
 ) -> Result<Outcome, JudgeError> {
-    let roster = trial_facts(&trial.setup);
-    let observers = (FirstPassObserver::new(&roster), Conformance::new(&roster));
+    let facts = trial_facts(&trial.setup);
+    let observers = (FirstPassObserver::new(&facts), Conformance::new(&facts));
     let (ended, (watch, conformance)) =
         engine.run(trial, observers, Options::with_interrupt(interrupt));
     let first_pass = watch.finish(&ended);
@@ -48,7 +48,7 @@ pub fn judge_trial<E: Engine>(
         conformance.add_to_outcome(&mut outcome);
         return Ok(outcome);
     }
-    let recorder = EvidenceRecorder::new(&roster, &first_pass.suspects);
+    let recorder = EvidenceRecorder::new(&facts, &first_pass.suspects);
     let (again, recorder) = engine.run(trial, recorder, Options::with_interrupt(interrupt));
     let mut outcome = recorder.into_outcome(first_pass);
     conformance.add_to_outcome(&mut outcome);

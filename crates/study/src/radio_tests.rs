@@ -43,9 +43,9 @@ fn run(client: &str, link: &str) -> ScenarioResult {
     let scenario = Scenario::parse("energy.toml", &text).unwrap_or_else(|e| panic!("{e}"));
     let pool = ThreadPool::new(Some(1)).unwrap();
     let plans = plan(vec![scenario], &Selection::default()).unwrap();
-    let gate = TrialRunner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
+    let runner = TrialRunner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
     let judge = |trial: &Trial| judge_trial(&EventEngine, trial, &AtomicBool::new(false));
-    gate.run(plans, &judge, &()).remove(0)
+    runner.run(plans, &judge, &()).remove(0)
 }
 
 fn measured(result: &ScenarioResult, qos: QoS, metric: Metric) -> Option<f64> {

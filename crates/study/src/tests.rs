@@ -29,8 +29,8 @@ fn run(
     let pool = ThreadPool::new(Some(jobs)).unwrap();
     let scenarios = expect.iter().map(|expect| scenario(expect)).collect();
     let plans = plan(scenarios, &Selection::default()).unwrap();
-    let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
-    gate.run(plans, &judge, &())
+    let runner = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+    runner.run(plans, &judge, &())
 }
 
 fn verdict(expect: &str, judge: impl Fn(&Trial) -> JudgeResult + Sync) -> Verdict {
@@ -102,12 +102,12 @@ fn an_interruption_keeps_what_is_finished() {
     let pool = ThreadPool::new(Some(1)).unwrap();
     let plans = plan(vec![scenario("")], &Selection::default()).unwrap();
     let (interrupt, done) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &interrupt };
+    let runner = TrialRunner { pool: &pool, fail_fast: true, interrupt: &interrupt };
     let judge = |trial: &Trial| {
         interrupt.store(done.fetch_add(1, Ordering::SeqCst) >= 2, Ordering::SeqCst);
         Ok(outcome(trial))
     };
-    let result = gate.run(plans, &judge, &()).pop().unwrap();
+    let result = runner.run(plans, &judge, &()).pop().unwrap();
     assert_eq!((result.finished, result.planned), (3, 8));
     assert_eq!(result.verdict, Verdict::Inconclusive);
 }
@@ -175,8 +175,9 @@ fn a_narrowed_run_judges_promises_and_not_what_only_the_whole_can_show() {
     let narrowed = |selection: Selection, judge: fn(&Trial) -> JudgeResult| {
         let pool = ThreadPool::new(Some(1)).unwrap();
         let plans = plan(vec![scenario(expect)], &selection).unwrap();
-        let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
-        gate.run(plans, &judge, &()).pop().unwrap().verdict
+        let runner =
+            TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+        runner.run(plans, &judge, &()).pop().unwrap().verdict
     };
     let trial = scenario(expect).points[1].trial(3).name;
     let seeds = Some(Seeds::Range { first: 3, count: 1 });

@@ -58,7 +58,7 @@ impl HarnessReport {
     /// If no threads can be started.
     #[must_use]
     pub fn with_shrunk_failures(mut self) -> Self {
-        let hung = self.sut_errors().any(|(_, mishap)| mishap.kind == SutErrorKind::Hung);
+        let hung = self.sut_errors().any(|(_, sut_error)| sut_error.kind == SutErrorKind::Hung);
         if !hung {
             let pool = ThreadPool::new(None).expect("threads can be started");
             minimal_failures::shrink_failures(
@@ -131,12 +131,12 @@ impl fmt::Display for HarnessReport {
         let mut told = String::new();
         for (point, trial, notes) in self.trials() {
             let setup = &*self.result.scenario.points[point.index].setup;
-            for mishap in first_error_of_each_kind(&notes.errors) {
+            for sut_error in first_error_of_each_kind(&notes.errors) {
                 writeln!(
                     told,
                     "FAIL {}  trial {trial}: {}",
                     point.label,
-                    error_sentence(mishap, setup)
+                    error_sentence(sut_error, setup)
                 )?;
                 writeln!(told, "  repeat: {}", rerun_command(trial))?;
             }

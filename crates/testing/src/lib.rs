@@ -197,14 +197,14 @@ impl Harness {
         }
         let pool = ThreadPool::new(None).expect("threads can be started");
         let interrupt = AtomicBool::new(false);
-        let gate = TrialRunner { pool: &pool, fail_fast: false, interrupt: &interrupt };
+        let runner = TrialRunner { pool: &pool, fail_fast: false, interrupt: &interrupt };
         let notes: Mutex<BTreeMap<String, SutNotes>> = Mutex::default();
         let judge = |trial: &Trial| {
             let (judged, noted) = judge_sut_trial(&self.factories, trial, self.hang_timeout);
             notes.lock().unwrap_or_else(PoisonError::into_inner).insert(trial.name.clone(), noted);
             judged
         };
-        let results = gate.run(vec![plan], &judge, &());
+        let results = runner.run(vec![plan], &judge, &());
         let notes = notes.into_inner().unwrap_or_else(PoisonError::into_inner);
         let result = results.into_iter().next().expect("one plan has one result");
         HarnessReport::new(self.factories, result, notes)

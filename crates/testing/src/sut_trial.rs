@@ -77,21 +77,21 @@ pub(super) fn judge_sut_trial(
 fn hung_outcome(trial: &Trial, node: Node, at: Time) -> (Result<Outcome, JudgeError>, SutNotes) {
     let ended = RunSummary { ending: Ending::Deadline, at, events: 0, packets: 0, trace_hash: 0 };
     let outcome = FirstPassObserver::new(&trial_facts(&trial.setup)).finish(&ended).into_outcome();
-    let mishaps = vec![SutError { node, at, kind: SutErrorKind::Hung }];
-    (Ok(outcome), SutNotes { errors: mishaps, runs: 1, agreeing_runs: 1 })
+    let sut_errors = vec![SutError { node, at, kind: SutErrorKind::Hung }];
+    (Ok(outcome), SutNotes { errors: sut_errors, runs: 1, agreeing_runs: 1 })
 }
 
 /// Runs a trial twice at least. Products may use luck of their own, so what broke in one run is
 /// explained by what was recorded in that very run: the next one records what broke in the last.
 fn judge_on_this_thread(factories: &NodeFactories, trial: &Trial) -> (Outcome, SutNotes) {
-    let roster = trial_facts(&trial.setup);
+    let facts = trial_facts(&trial.setup);
     let mut expected = Vec::new();
     let mut traces = Vec::new();
     loop {
         let observers = (
-            FirstPassObserver::new(&roster),
-            Conformance::new(&roster),
-            EvidenceRecorder::new(&roster, &expected),
+            FirstPassObserver::new(&facts),
+            Conformance::new(&facts),
+            EvidenceRecorder::new(&facts, &expected),
         );
         let performed = run_with_sut(trial, factories, observers, Options::default());
         let SutRun { summary: ended, observer: (watch, conformance, recorder), errors: mishaps } =

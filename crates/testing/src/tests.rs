@@ -39,8 +39,8 @@ delay = "20ms"
 
 const CONNECT: &[u8] = b"\x10\x0F\x00\x04MQTT\x04\x02\x00\x00\x00\x03pub";
 
-async fn connect(seat: &ClientHandle) -> std::io::Result<Socket> {
-    let mut socket = seat.connect().await?;
+async fn connect(handle: &ClientHandle) -> std::io::Result<Socket> {
+    let mut socket = handle.connect().await?;
     socket.write_all(CONNECT).await?;
     let mut answer = [0; 4];
     socket.read_exact(&mut answer).await?;
@@ -68,11 +68,11 @@ fn assert_sut_error(tested: &HarnessReport, words: &str) -> SutErrorKind {
 }
 
 /// Sends each message and waits for its PUBACK.
-async fn publish_all(seat: ClientHandle) -> SutResult {
-    let mut socket = connect(&seat).await?;
+async fn publish_all(handle: ClientHandle) -> SutResult {
+    let mut socket = connect(&handle).await?;
     let mut id = 0_u8;
     loop {
-        let wish = seat.next_command().await;
+        let wish = handle.next_command().await;
         id += 1;
         socket.write_all(&publish(&wish, id)).await?;
         let mut answer = [0; 4];
@@ -93,20 +93,20 @@ fn publish(wish: &AppCommand, id: u8) -> Vec<u8> {
 }
 
 /// Has a session, and comes back with the message that was not acknowledged.
-async fn reconnect_and_resend(seat: ClientHandle) -> SutResult {
+async fn reconnect_and_resend(handle: ClientHandle) -> SutResult {
     let (mut id, mut owed) = (0, None);
     loop {
-        let _lost = publish_until_it_ends(&seat, &mut id, &mut owed).await;
+        let _lost = publish_until_it_ends(&handle, &mut id, &mut owed).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
 async fn publish_until_it_ends(
-    seat: &ClientHandle,
+    handle: &ClientHandle,
     id: &mut u8,
     unacknowledged: &mut Option<Vec<u8>>,
 ) -> std::io::Result<()> {
-    let mut socket = seat.connect().await?;
+    let mut socket = handle.connect().await?;
     let mut connect = CONNECT.to_vec();
     connect[9] = 0;
     socket.write_all(&connect).await?;
@@ -122,7 +122,7 @@ async fn publish_until_it_ends(
         tokio::select! {
             biased;
             byte = socket.read_u8() => drop(byte?),
-            wish = seat.next_command() => {
+            wish = handle.next_command() => {
                 *id += 1;
                 *unacknowledged = Some(publish(&wish, *id));
             }
@@ -141,8 +141,8 @@ fn a_client_that_does_what_it_should_holds() {
 
 #[test]
 fn a_panic_is_reported_and_ends_nothing_else() {
-    let tested = publisher(async |seat| {
-        let _socket = connect(&seat).await?;
+    let tested = publisher(async |handle| {
+        let _socket = connect(&handle).await?;
         panic!("on purpose");
     })
     .run();
@@ -169,8 +169,8 @@ fn a_client_that_never_connects_keeps_nobody_waiting_after_the_deadline() {
 
 #[test]
 fn a_client_that_does_not_reconnect_is_reported() {
-    let tested = publisher(async |seat| {
-        let mut socket = connect(&seat).await?;
+    let tested = publisher(async |handle| {
+        let mut socket = connect(&handle).await?;
         socket.shutdown().await?;
         pending().await
     })
@@ -202,8 +202,8 @@ fn bytes_that_are_no_packet_are_reported_and_close_the_connection() {
     let endless: &[u8] = &[0x30, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F];
     let huge: &[u8] = &[0x30, 0xFF, 0xFF, 0xFF, 0x7F];
     for bytes in [reserved, endless, huge] {
-        let tested = publisher(async move |seat: ClientHandle| {
-            let mut socket = connect(&seat).await?;
+        let tested = publisher(async move |handle: ClientHandle| {
+            let mut socket = connect(&handle).await?;
             socket.write_all(bytes).await?;
             let mut rest = Vec::new();
             socket.read_to_end(&mut rest).await?;
@@ -218,8 +218,8 @@ fn bytes_that_are_no_packet_are_reported_and_close_the_connection() {
 
 #[test]
 fn a_flood_is_stopped() {
-    let tested = publisher(async |seat| {
-        let mut socket = connect(&seat).await?;
+    let tested = publisher(async |handle| {
+        let mut socket = connect(&handle).await?;
         loop {
             socket.write_all(&[0xC0, 0]).await?;
         }
@@ -231,8 +231,8 @@ fn a_flood_is_stopped() {
 
 #[test]
 fn a_steady_flood_is_stopped_too() {
-    let tested = publisher(async |seat| {
-        let mut socket = connect(&seat).await?;
+    let tested = publisher(async |handle| {
+        let mut socket = connect(&handle).await?;
         loop {
             for _ in 0..10_000 {
                 socket.write_all(&[0xC0, 0]).await?;
@@ -249,8 +249,8 @@ static STOP: AtomicBool = AtomicBool::new(false);
 
 #[test]
 fn code_that_never_yields_is_abandoned() {
-    let mut test = publisher(async |seat| {
-        let _socket = connect(&seat).await?;
+    let mut test = publisher(async |handle| {
+        let _socket = connect(&handle).await?;
         while !STOP.load(Ordering::Relaxed) {
             std::hint::spin_loop();
         }
@@ -265,9 +265,9 @@ fn code_that_never_yields_is_abandoned() {
 
 #[test]
 fn a_payload_that_nobody_published_is_reported() {
-    let tested = publisher(async |seat| {
-        let _socket = connect(&seat).await?;
-        seat.deliver(b"of my own making", QoS::AtMostOnce, false);
+    let tested = publisher(async |handle| {
+        let _socket = connect(&handle).await?;
+        handle.deliver(b"of my own making", QoS::AtMostOnce, false);
         pending().await
     })
     .run();

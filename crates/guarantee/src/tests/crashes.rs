@@ -12,9 +12,9 @@ fn with_broker_store(published: QoS, store: StorePolicy) -> TrialFacts {
 }
 
 fn with_client_store(published: QoS, client: ClientIndex, store: StorePolicy) -> TrialFacts {
-    let mut roster = over_tcp(trial_facts(published));
-    roster.clients[client.index()].store = store;
-    roster
+    let mut facts = over_tcp(trial_facts(published));
+    facts.clients[client.index()].store = store;
+    facts
 }
 
 /// The broker takes a message for a dashboard that is away, and crashes.
@@ -27,8 +27,8 @@ fn accepted_and_crashed(trial: &mut TestTrial<'_>) {
 
 #[test]
 fn what_a_volatile_broker_forgot_in_a_crash_is_lost_by_configuration() {
-    let roster = with_broker_store(AtLeastOnce, StorePolicy::Volatile);
-    let outcome = run_both_passes(roster, Ending::Quiescent, |trial| {
+    let facts = with_broker_store(AtLeastOnce, StorePolicy::Volatile);
+    let outcome = run_both_passes(facts, Ending::Quiescent, |trial| {
         accepted_and_crashed(trial);
         trial.connect(DASHBOARD, false);
         trial.subscribe("a", AtLeastOnce);
@@ -77,8 +77,8 @@ fn what_a_durable_broker_did_not_send_again_after_a_crash_is_its_own_fault() {
 
 #[test]
 fn after_a_crash_that_took_the_subscription_messages_are_owed_from_the_next_suback_on() {
-    let roster = with_broker_store(AtLeastOnce, StorePolicy::Volatile);
-    let outcome = run_both_passes(roster, Ending::Quiescent, |trial| {
+    let facts = with_broker_store(AtLeastOnce, StorePolicy::Volatile);
+    let outcome = run_both_passes(facts, Ending::Quiescent, |trial| {
         trial.connect_and_subscribe(AtLeastOnce);
         trial.crash(Node::Broker);
         trial.connect(SENSOR, false);

@@ -161,9 +161,9 @@ fn a_publisher_that_lost_its_session_owes_nothing() {
 
 #[test]
 fn each_subscribe_owes_one_retained_copy_that_is_no_duplicate() {
-    let retain = |mut roster: TrialFacts| {
-        roster.publishers[0].retain = true;
-        roster
+    let retain = |mut facts: TrialFacts| {
+        facts.publishers[0].retain = true;
+        facts
     };
     for (copies, breach) in [(0, Some(Breach::Lost)), (1, None), (2, Some(Breach::Duplicated))] {
         let found = violations(retain(trial_facts(ExactlyOnce)), |trial| {
@@ -184,9 +184,9 @@ fn each_subscribe_owes_one_retained_copy_that_is_no_duplicate() {
 #[test]
 fn a_retained_copy_may_repeat_if_one_of_its_filters_lets_it() {
     for (other, breach) in [(AtLeastOnce, None), (ExactlyOnce, Some(Breach::Duplicated))] {
-        let mut roster = trial_facts(ExactlyOnce);
-        roster.publishers[0].retain = true;
-        let found = violations(roster, |trial| {
+        let mut facts = trial_facts(ExactlyOnce);
+        facts.publishers[0].retain = true;
+        let found = violations(facts, |trial| {
             trial.connect_and_subscribe(ExactlyOnce);
             trial.first_hop(0);
             trial.second_hop(0, 0);

@@ -99,7 +99,7 @@ fn axis_title(axis: &Axis) -> (String, NumberFormat) {
     match axis.unit {
         Unit::Seconds => (axis.path.clone(), NumberFormat::Seconds),
         Unit::Plain => (axis.path.clone(), NumberFormat::Plain),
-        unit => (format!("{} ({})", axis.path, unit.sign()), NumberFormat::Plain),
+        unit => (format!("{} ({})", axis.path, unit.symbol()), NumberFormat::Plain),
     }
 }
 

@@ -40,12 +40,15 @@ pub(super) fn known_breaks(result: &ScenarioResult) -> Vec<DeclaredBreakJson> {
 impl DeclaredBreakJson {
     fn new(what: &BreakTarget, why: &str, count: u64) -> Self {
         let (promise, kind, rule, blame) = match what {
-            BreakTarget::Promise(it) => {
-                (Some(labels::promise(it.promise)), Some(labels::breach(it.breach)), None, it.blame)
-            }
+            BreakTarget::Promise(it) => (
+                Some(labels::promise_keyword(it.promise)),
+                Some(labels::breach_keyword(it.breach)),
+                None,
+                it.blame,
+            ),
             BreakTarget::Rule(known) => (None, None, Some(known.rule.clone()), known.blame),
         };
-        let (blame, why) = (labels::blame(blame), why.to_owned());
+        let (blame, why) = (labels::blame_keyword(blame), why.to_owned());
         Self { promise, kind, rule, blame, why, url: None, expires: None, count }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{LadderColumn, LadderRow, RowShape, RowStyle, Symbol, TrialFindings, wording};
 use crate::escape;
-use crate::labels::promise;
+use crate::labels::promise_keyword;
 use qoslab_core::base::event::{CloseReason, Phase, SilentDeathCause};
 use qoslab_core::base::name::{ClientIndex, MessageId, Node, PublisherIndex};
 use qoslab_core::base::time::Time;
@@ -372,7 +372,7 @@ impl RowBuilder<'_> {
         let mut note = format!("delivers {}{again}", self.message_name(message));
         let mut tone = if is_first { RowStyle::Delivery } else { RowStyle::Repeat };
         if let Some(finding) = finding {
-            note += &format!(": {} broken", promise(finding.violation.promise));
+            note += &format!(": {} broken", promise_keyword(finding.violation.promise));
             tone = RowStyle::Violation;
         }
         self.push_at_node(at, Node::Client(client), Symbol::Deliver, note, tone);
@@ -399,7 +399,8 @@ impl RowBuilder<'_> {
             } else {
                 format!("{name}#{}", finding.sequence)
             };
-            let note = format!("{message} {what}: {} broken", promise(finding.violation.promise));
+            let note =
+                format!("{message} {what}: {} broken", promise_keyword(finding.violation.promise));
             let node = node.unwrap_or(Node::Client(stream.client));
             self.push_at_node(at, node, Symbol::MessageGone, note, RowStyle::Violation);
         }

@@ -86,8 +86,9 @@ fn cause_markup(failure: &Failure, setup: &Setup) -> Markup {
             @for it in rule_findings { (rule_markup(it)) }
             ul {
                 @for (it, count) in violations { li {
-                    (format_count(*count)) ": promise " (labels::promise(it.promise)) " broken ("
-                    (labels::breach(it.breach)) "), blame " (labels::blame(it.blame))
+                    (format_count(*count)) ": promise " (labels::promise_keyword(it.promise))
+                    " broken (" (labels::breach_keyword(it.breach)) "), blame "
+                    (labels::blame_keyword(it.blame))
                 } }
                 @for (broken, count) in rules { li {
                     (format_count(*count)) ": " (labels::broken_rule(broken))
@@ -117,7 +118,7 @@ fn finding_markup(finding: &Finding, setup: &Setup, has_ladder: bool) -> Markup 
     html! {
         h4 { (headline(finding, setup)) }
         p { (delivery_times(finding)) "." }
-        p { strong { "Blame: " (labels::blame(finding.violation.blame)) }
+        p { strong { "Blame: " (labels::blame_keyword(finding.violation.blame)) }
             @if let Some(rule) = finding.rule { ", MUST [" (rule) "]" }
             ": " (escape::multiline(&finding.reason)) "." }
         @if !story.is_empty() {

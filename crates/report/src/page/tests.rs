@@ -29,8 +29,8 @@ fn violated_study(change: impl Fn(&mut Scenario)) -> Study {
     change(&mut scenario);
     let pool = ThreadPool::new(Some(1)).unwrap();
     let plans = plan(vec![scenario], &Selection::default()).unwrap();
-    let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
-    let result = gate.run(plans, &|trial: &Trial| Ok(broken_outcome(trial)), &()).remove(0);
+    let runner = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+    let result = runner.run(plans, &|trial: &Trial| Ok(broken_outcome(trial)), &()).remove(0);
     let cells = vec![StudyCell { values: Vec::new(), result }];
     Study { axes: Vec::new(), cells, timelines: Vec::new() }
 }

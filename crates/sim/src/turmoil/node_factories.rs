@@ -81,7 +81,7 @@ impl NodeFactories {
         F: Fn(ClientHandle) -> R + Send + Sync + 'static,
         R: Future<Output = SutResult> + 'static,
     {
-        let start = Arc::new(move |seat| Box::pin(start(seat)) as SutFuture);
+        let start = Arc::new(move |handle| Box::pin(start(handle)) as SutFuture);
         self.clients.push((names.to_owned(), start));
     }
 
@@ -91,7 +91,7 @@ impl NodeFactories {
         F: Fn(BrokerHandle) -> R + Send + Sync + 'static,
         R: Future<Output = SutResult> + 'static,
     {
-        self.broker = Some(Arc::new(move |seat| Box::pin(start(seat)) as SutFuture));
+        self.broker = Some(Arc::new(move |handle| Box::pin(start(handle)) as SutFuture));
     }
 
     /// Lets a run tell how it gets on.

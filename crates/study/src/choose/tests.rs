@@ -43,8 +43,8 @@ fn criteria(needs: &[&str]) -> ChoiceCriteria {
 
 fn run(plan: StudyPlan, judge: impl Fn(&Trial) -> Outcome + Sync) -> Study {
     let pool = ThreadPool::new(Some(1)).unwrap();
-    let gate = TrialRunner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
-    let Ok(study) = gate.run_study(plan, &mut (), &|trial: &Trial| Ok(judge(trial)), &());
+    let runner = TrialRunner { pool: &pool, fail_fast: false, interrupt: &AtomicBool::new(false) };
+    let Ok(study) = runner.run_study(plan, &mut (), &|trial: &Trial| Ok(judge(trial)), &());
     study
 }
 

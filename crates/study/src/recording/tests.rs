@@ -34,16 +34,17 @@ fn recording_changes_nothing() {
         let trial = trial(text);
         let interrupt = AtomicBool::new(false);
         let outcome = judge_trial(&EventEngine, &trial, &interrupt).unwrap();
-        let tape = record_trial(&EventEngine, &trial, &RecordingFilter::WHOLE_TRIAL, &interrupt);
-        assert_eq!(tape.ended.trace_hash, outcome.trace_hash);
-        assert_eq!(tape.packets.len() as u64, outcome.packets);
+        let recording =
+            record_trial(&EventEngine, &trial, &RecordingFilter::WHOLE_TRIAL, &interrupt);
+        assert_eq!(recording.ended.trace_hash, outcome.trace_hash);
+        assert_eq!(recording.packets.len() as u64, outcome.packets);
     }
 }
 
 #[test]
 fn a_packet_has_both_ends_over_tcp_too() {
-    let tape = record_scenario(CUT, &RecordingFilter::WHOLE_TRIAL);
-    for flight in tape.packets.iter().filter(|flight| flight.loss_cause().is_none()) {
+    let recording = record_scenario(CUT, &RecordingFilter::WHOLE_TRIAL);
+    for flight in recording.packets.iter().filter(|flight| flight.loss_cause().is_none()) {
         let [read] = flight.read_times()[..] else { panic!("{flight:?}") };
         assert_eq!(read.since(flight.sent_at).as_nanos(), 40_000_000, "{flight:?}");
         assert_eq!(flight.packet.as_ref().map(Packet::kind), Some(flight.name.kind));
@@ -52,8 +53,8 @@ fn a_packet_has_both_ends_over_tcp_too() {
 
 #[test]
 fn a_packet_in_transit_at_a_cut_is_lost_with_its_connection() {
-    let tape = record_scenario(CUT, &RecordingFilter::WHOLE_TRIAL);
-    let lost: Vec<_> = tape.packets.iter().filter(|it| it.loss_cause().is_some()).collect();
+    let recording = record_scenario(CUT, &RecordingFilter::WHOLE_TRIAL);
+    let lost: Vec<_> = recording.packets.iter().filter(|it| it.loss_cause().is_some()).collect();
     let [pubcomp] = lost[..] else { panic!("{lost:?}") };
     assert_eq!(pubcomp.name.kind, PacketKind::PubComp);
     let sensor = Node::Client(ClientIndex(0));
@@ -62,8 +63,8 @@ fn a_packet_in_transit_at_a_cut_is_lost_with_its_connection() {
 
 #[test]
 fn a_packet_in_transit_from_a_crashed_sender_is_lost() {
-    let tape = record_scenario(CRASH, &RecordingFilter::WHOLE_TRIAL);
-    let lost = tape.packets.iter().filter_map(|it| Some((it.name.kind, it.loss_cause()?)));
+    let recording = record_scenario(CRASH, &RecordingFilter::WHOLE_TRIAL);
+    let lost = recording.packets.iter().filter_map(|it| Some((it.name.kind, it.loss_cause()?)));
     let expected = (PacketKind::Publish, PacketLossCause::Closed(Node::Broker, CloseReason::Crash));
     assert_eq!(lost.collect::<Vec<_>>(), [expected]);
 }
@@ -72,14 +73,15 @@ fn a_packet_in_transit_from_a_crashed_sender_is_lost() {
 fn a_duplicated_packet_arrives_twice() {
     let text = LOSS.replace("do   = \"drop\"", "do   = { duplicate = \"30ms\" }");
     let text = text.split("[expect]").next().unwrap();
-    let tape = record_scenario(text, &RecordingFilter::WHOLE_TRIAL);
-    let twice: Vec<_> = tape.packets.iter().filter(|it| it.read_times().len() == 2).collect();
+    let recording = record_scenario(text, &RecordingFilter::WHOLE_TRIAL);
+    let twice: Vec<_> = recording.packets.iter().filter(|it| it.read_times().len() == 2).collect();
     let [pubrec] = twice[..] else { panic!("{twice:?}") };
     let [first, second] = pubrec.read_times()[..] else { panic!() };
     assert_eq!(pubrec.name.kind, PacketKind::PubRec);
     assert_eq!(second.since(first).as_nanos(), 30_000_000);
-    let arrivals = tape.events.iter().filter(|it| matches!(it.kind, RecordedEventKind::Arrived(_)));
-    let reads: usize = tape.packets.iter().map(|it| it.read_times().len()).sum();
+    let arrivals =
+        recording.events.iter().filter(|it| matches!(it.kind, RecordedEventKind::Arrived(_)));
+    let reads: usize = recording.packets.iter().map(|it| it.read_times().len()).sum();
     assert_eq!(arrivals.count(), reads);
 }
 
@@ -87,28 +89,33 @@ fn a_duplicated_packet_arrives_twice() {
 fn a_message_filter_keeps_its_packets_and_the_events_of_its_connections() {
     let text = CUT.replace("count = 1\nevery", "count = 3\nevery");
     let trial = trial(&text);
-    let tape =
+    let recording =
         record_trial(&EventEngine, &trial, &first_message_filter(&trial), &AtomicBool::new(false));
-    assert!(tape.packets.iter().all(|it| it.message.is_none_or(|it| it.sequence == 0)));
-    let own = tape.packets.iter().filter(|it| it.message.is_some()).count();
+    assert!(recording.packets.iter().all(|it| it.message.is_none_or(|it| it.sequence == 0)));
+    let own = recording.packets.iter().filter(|it| it.message.is_some()).count();
     assert_eq!(own, 10, "two handshakes, of which one ends twice");
-    let around = tape.packets.iter().filter(|it| it.message.is_none());
+    let around = recording.packets.iter().filter(|it| it.message.is_none());
     let around: Vec<PacketKind> = around.map(|it| it.name.kind).collect();
     assert_eq!(around, [PacketKind::Connect, PacketKind::ConnAck]);
     let opening =
         [PacketKind::Connect, PacketKind::Connect, PacketKind::ConnAck, PacketKind::ConnAck];
-    assert_eq!(packet_kinds(&tape.earlier_connects), opening, "they say which version is spoken");
-    let cuts = tape.events.iter().filter(|it| matches!(it.kind, RecordedEventKind::Closed { .. }));
+    assert_eq!(
+        packet_kinds(&recording.earlier_connects),
+        opening,
+        "they say which version is spoken"
+    );
+    let cuts =
+        recording.events.iter().filter(|it| matches!(it.kind, RecordedEventKind::Closed { .. }));
     assert_eq!(cuts.count(), 2);
-    assert!(matches!(tape.events.last().unwrap().kind, RecordedEventKind::Completed(_)));
+    assert!(matches!(recording.events.last().unwrap().kind, RecordedEventKind::Completed(_)));
 }
 
 #[test]
 fn a_time_filter_keeps_only_packets_sent_in_it() {
     let (from, until) = (Time::from_nanos(300_000_000), Time::from_nanos(850_000_000));
-    let tape =
+    let recording =
         record_scenario(CUT, &RecordingFilter { from, until, ..RecordingFilter::WHOLE_TRIAL });
-    assert!(tape.packets.iter().all(|it| (from..=until).contains(&it.sent_at)));
+    assert!(recording.packets.iter().all(|it| (from..=until).contains(&it.sent_at)));
     let all = [
         PacketKind::PubRec,
         PacketKind::PubRel,
@@ -116,10 +123,10 @@ fn a_time_filter_keeps_only_packets_sent_in_it() {
         PacketKind::PubComp,
         PacketKind::PubComp,
     ];
-    assert_eq!(packet_kinds(&tape.packets)[..5], all);
-    assert_eq!(packet_kinds(&tape.packets)[5..], [PacketKind::Connect]);
-    assert!(tape.earlier_connects.iter().all(|it| it.sent_at < from));
-    assert_eq!(tape.earlier_connects.len(), 4);
+    assert_eq!(packet_kinds(&recording.packets)[..5], all);
+    assert_eq!(packet_kinds(&recording.packets)[5..], [PacketKind::Connect]);
+    assert!(recording.earlier_connects.iter().all(|it| it.sent_at < from));
+    assert_eq!(recording.earlier_connects.len(), 4);
 }
 
 #[test]

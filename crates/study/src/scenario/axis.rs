@@ -89,7 +89,7 @@ impl Unit {
 
     /// The unit's name: `percent`.
     #[must_use]
-    pub const fn label(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Plain => "number",
             Self::Percent => "percent",
@@ -103,7 +103,7 @@ impl Unit {
 
     /// The unit as it stands behind a number on an axis: `%`, `s`; empty for a plain number.
     #[must_use]
-    pub const fn sign(self) -> &'static str {
+    pub const fn symbol(self) -> &'static str {
         match self {
             Self::Plain => "",
             Self::Percent => "%",

@@ -158,7 +158,7 @@ pub(super) fn text_schema<T: TextValue>() -> Schema {
     let mut schema =
         json_schema!({ "type": "string", "pattern": T::PATTERN, "description": T::EXPECTED });
     if let Some(unit) = T::UNIT {
-        schema.insert(UNIT_KEYWORD.to_owned(), unit.label().into());
+        schema.insert(UNIT_KEYWORD.to_owned(), unit.name().into());
     }
     schema
 }

@@ -263,8 +263,8 @@ fn schema_unit(one: &Value, schema: &Value) -> Option<Unit> {
         let types =
             one["type"].as_array().map_or(std::slice::from_ref(&one["type"]), Vec::as_slice);
         let is_plain = types.iter().any(|it| it == "integer" || it == "number");
-        let label = if is_plain { Unit::Plain.label() } else { one[UNIT_KEYWORD].as_str()? };
-        Unit::ALL.into_iter().find(|unit| unit.label() == label)
+        let label = if is_plain { Unit::Plain.name() } else { one[UNIT_KEYWORD].as_str()? };
+        Unit::ALL.into_iter().find(|unit| unit.name() == label)
     })
 }
 

@@ -81,12 +81,12 @@ fn whole_study() -> (StudyPlan, Manifest) {
 fn run_missing(store: &mut TrialStore, plan: StudyPlan, jobs: u16) -> (Study, usize) {
     let pool = ThreadPool::new(Some(jobs)).unwrap();
     let (never, count) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &never };
+    let runner = TrialRunner { pool: &pool, fail_fast: true, interrupt: &never };
     let judge = |trial: &_| {
         count.fetch_add(1, Ordering::Relaxed);
         judge_trial(&EventEngine, trial, &never)
     };
-    let study = gate.run_study(plan, store, &judge, &()).unwrap();
+    let study = runner.run_study(plan, store, &judge, &()).unwrap();
     (study, count.into_inner())
 }
 
@@ -113,8 +113,8 @@ fn a_study_from_the_store_is_the_study_that_was_run() {
     let mut store = TrialStore::read(&path).unwrap();
     let plan = store.manifest().unwrap().unwrap().plan().unwrap();
     let pool = ThreadPool::new(Some(2)).unwrap();
-    let gate = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
-    let study = gate.load_study(plan, &mut store).unwrap();
+    let runner = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+    let study = runner.load_study(plan, &mut store).unwrap();
     assert!(format!("{study:?}") == found, "another study");
     let broken = study.points().filter(|(_, point)| !point.violations.is_empty()).count();
     assert!(broken > 0, "a store of nothing but good days shows little");
