@@ -260,7 +260,7 @@ fn faults_impossible_over_a_transport_are_refused() {
     "#);
 }
 
-/// A line that befalls each of a fleet at each one's packet is quadratic.
+/// A line that applies to each of a fleet at each one's packet is quadratic.
 #[test]
 fn more_faults_than_a_trial_can_hold() {
     let each = "do = { crash = { down = \"1s\" } }";
