@@ -249,7 +249,7 @@ impl Point {
         }
     }
 
-    /// What tells it from the scenario's other points: `qos 1`, `qos 2, granted 1`.
+    /// What distinguishes it from the scenario's other points: `qos 1`, `qos 2, granted 1`.
     #[must_use]
     pub fn label(&self) -> String {
         match (self.published, self.granted) {

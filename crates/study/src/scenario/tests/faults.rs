@@ -423,7 +423,7 @@ const ACTIONS: &[&str] = &[
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Whatever stands in a fault, it is read or refused.
+    /// Any text in a fault is either read or refused.
     #[test]
     fn no_fault_makes_the_reader_panic(
         when in prop::sample::select(TRIGGERS),
