@@ -1,4 +1,4 @@
-//! Whose fault a broken promise was, as `docs/model.md` says under "Whose fault".
+//! The blame for a broken promise, as `docs/model.md` says under "Whose fault".
 
 use super::event_log::EventLog;
 use super::evidence::{Evidence, IdCollision, IdReleaseCause, NetworkDamage, StaleAck};
@@ -15,7 +15,7 @@ use qoslab_core::base::time::Time;
 use qoslab_core::base::units::format_span;
 use qoslab_core::mqtt::settings::{StorePolicy, Version};
 
-/// Who is to blame, by which rule, and why.
+/// The part to blame, the rule that it broke, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BlameDecision {
     pub(super) blame: Blame,
@@ -23,7 +23,7 @@ pub(super) struct BlameDecision {
     pub(super) reason: String,
 }
 
-/// What a judgement stands on.
+/// The facts that a judgement is based on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BlameInput<'a> {
     pub(super) trial: &'a TrialFacts,
@@ -33,10 +33,10 @@ pub(super) struct BlameInput<'a> {
     pub(super) event_log: &'a EventLog,
 }
 
-/// Blames the first endpoint, in causal order, whose broken rule concerns the message; else a
-/// full queue, if that is what dropped a lost message; else a store that forgot it, or its packet
-/// id; else the network, if it harmed a packet of that message on a datagram link; else another
-/// setting; else an endpoint that did not do its part on a byte stream; else nobody knows.
+/// Blames the first endpoint, in causal order, whose broken rule concerns the message; else a full
+/// queue, if that is what dropped a lost message; else a store that forgot it, or its packet id;
+/// else the network, if it harmed a packet of that message on a datagram link; else another
+/// setting; else an endpoint that did not do its part on a byte stream; else it stays unexplained.
 pub(super) fn assign_blame(input: &BlameInput<'_>) -> BlameDecision {
     let BlameInput {
         trial: facts,
@@ -73,7 +73,7 @@ fn broken_rule(input: &BlameInput<'_>) -> Option<BlameDecision> {
         Rule::ReleaseResentOutOfOrder => offender.breach == Breach::Reordered,
         _ => rule.strength() != Strength::Should,
     };
-    // Whatever a node does because its store forgot the message, the store is to blame for.
+    // The store is to blame for all that a node does because its store forgot the message.
     let is_at_fault = |broken: &RuleViolation| {
         let state_lost = chronicle.state_lost_since(roster, broken.node, published);
         is_cause(broken.rule) && state_lost.is_none_or(|at| at > broken.at)
@@ -90,8 +90,8 @@ fn broken_rule(input: &BlameInput<'_>) -> Option<BlameDecision> {
     Some(BlameDecision { blame, rule: id, reason: because })
 }
 
-/// A copy that a full queue dropped would have come but for the queue, whatever the network did
-/// to its other packets.
+/// A copy that a full queue dropped would have come but for the queue, regardless of what the
+/// network did to its other packets.
 fn full_queue(
     trial: &TrialFacts,
     evidence: &Evidence,
@@ -116,9 +116,9 @@ fn full_queue(
     })
 }
 
-/// A QoS 2 message that its receiver took for another was not passed on, whatever the network did
-/// to its own packets. Senders that keep the rules free an id early for two reasons only: they gave
-/// up, or an acknowledgement came that belonged to an older message of the same id.
+/// A QoS 2 message that its receiver took for another was not passed on, regardless of what the
+/// network did to its own packets. Senders that keep the rules free an id early for two reasons
+/// only: they gave up, or an acknowledgement came that belonged to an older message of the same id.
 fn id_collision(
     trial: &TrialFacts,
     evidence: &Evidence,
@@ -232,7 +232,7 @@ fn stale_ack(
     })
 }
 
-/// MQTT 5.0 lets nobody send again but on a new connection, and a datagram link cannot do without.
+/// MQTT 5.0 allows resends only on a new connection, and a datagram link cannot do without them.
 fn rules_kept_text(trial: &TrialFacts, suspect: &SuspectedViolation) -> &'static str {
     let publisher = trial.publishers[suspect.publisher.index()].client;
     let forbids = |client: ClientIndex| trial.clients[client.index()].version == Version::V5;
@@ -273,8 +273,8 @@ fn configured_limit(
     Some(BlameDecision { blame: Blame::Configuration, rule: None, reason: because })
 }
 
-/// A connection died without a word, and nothing was set to find out: an end believed in it until
-/// it was too late for the message.
+/// A connection died silently, and nothing was set to detect it: an end believed in it until it was
+/// too late for the message.
 fn unnoticed_dead_connection(input: &BlameInput<'_>) -> Option<BlameDecision> {
     let BlameInput {
         trial: roster, evidence: case, suspect: offender, event_log: chronicle, ..
@@ -295,8 +295,8 @@ fn unnoticed_dead_connection(input: &BlameInput<'_>) -> Option<BlameDecision> {
     Some(BlameDecision { blame: Blame::Configuration, rule: None, reason: because })
 }
 
-/// On a byte stream every message gets through if both ends do their part: whoever had it last and
-/// did not send it on, or again, is to blame.
+/// On a byte stream every message gets through if both ends do their part: the endpoint that had it
+/// last and did not send it on, or again, is to blame.
 fn missing_action(input: &BlameInput<'_>) -> Option<BlameDecision> {
     let BlameInput {
         trial: roster, evidence: case, suspect: offender, event_log: chronicle, ..
@@ -345,7 +345,7 @@ fn missing_action(input: &BlameInput<'_>) -> Option<BlameDecision> {
     Some(BlameDecision { blame, rule: Some(rule), reason: because })
 }
 
-/// When it was too late for what was not done; `None` where too much was.
+/// When it was too late for what was not done; `None` where too many things were not done.
 fn action_deadline(suspect: &SuspectedViolation, event_log: &EventLog) -> Option<Time> {
     match suspect.breach {
         Breach::Stalled => event_log.reconnect_drain_at(),

@@ -1,4 +1,4 @@
-//! Counters of the interesting things, so that a scenario can demand that they happened.
+//! Counters of notable events, so that a scenario can demand that they happened.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,7 @@ pub const COUNTER_NAMES: [&str; 35] = [
     "unsubscribe",
 ];
 
-/// How often the interesting things happened.
+/// How often the notable events happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counters {
     loss: u64,
@@ -61,7 +61,7 @@ pub(super) struct Counters {
     slow: u64,
     cut: u64,
     half_open: u64,
-    /// The connection of which the client's own end went last, and the other was not told.
+    /// The connection of which the client's own end went last, and the other end was not notified.
     client_end_lost_on: Option<Connection>,
     nat_forgot: u64,
     crash: u64,
@@ -169,7 +169,7 @@ impl Counters {
 
     fn count_close(&mut self, node: Node, connection: Connection, why: CloseReason) {
         match why {
-            // A client whose own end is gone is told that it was cut, too.
+            // A client whose own end is gone is notified that it was cut, too.
             CloseReason::Cut => {
                 let at_client = node != Node::Broker && self.client_end_lost_on != Some(connection);
                 self.cut += u64::from(at_client);

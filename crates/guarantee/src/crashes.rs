@@ -1,6 +1,6 @@
 //! What the ledger learns from crashes, from sessions that expire, and from wills.
 //!
-//! A store that forgets is no excuse: whatever was owed before the crash stays owed, in the same
+//! A store that forgets is no excuse: all that was owed before the crash stays owed, in the same
 //! epoch, until the session ends for a better reason. Copies that come again count as copies.
 
 use super::delivery_unit::{HandshakeEnd, MessageProgress};
@@ -58,7 +58,7 @@ impl Ledger {
         self.sessions[client.index()].forgotten_by_client = false;
     }
 
-    /// Everybody reconnects: notes who still believes in a connection that is dead.
+    /// All clients reconnect: notes which ends still believe in a connection that is dead.
     pub(super) fn on_reconnect_drain(&mut self) {
         for n in 0..self.sessions.len() {
             let client = client_index(n);
@@ -71,8 +71,8 @@ impl Ledger {
         }
     }
 
-    /// The broker published a will: it has taken it at this instant, and nobody awaits an
-    /// acknowledgement. Gives how often the message or a copy has to wait because somebody is not
+    /// The broker published a will: it has taken it at this instant, and no client awaits an
+    /// acknowledgement. Returns how often the message or a copy has to wait because a client is not
     /// connected.
     pub(super) fn on_will_published(&mut self, message_id: &MessageId) -> u64 {
         let waits = self.on_submitted(message_id);
@@ -104,7 +104,7 @@ impl Ledger {
     }
 
     fn on_broker_crashed(&mut self) {
-        // Whether these were stored before it crashed, nobody was told.
+        // Whether these were stored before it crashed was not reported.
         for (client, filter, asked) in self.subscriptions.take_unanswered() {
             if parse_shared_filter(&filter).is_some() {
                 self.shared.mark_uncertain();

@@ -7,14 +7,14 @@ use qoslab_core::base::event::{DropReason, Phase};
 use qoslab_core::base::name::{ClientIndex, MessageId, MessageTag};
 use qoslab_core::base::qos::QoS;
 
-/// What one delivery was, as the ledger sees it.
+/// The classification of one delivery, as the ledger sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Delivery {
     /// Which copy of what was owed; `None` if nothing was, and for a retained message.
     pub(super) copy: Option<DeliveredCopy>,
     /// It is the first copy, and that of a later message came before.
     pub(super) is_reordered: bool,
-    /// Nobody subscribed to it, or not at this QoS.
+    /// The client has no matching subscription, or none at this QoS.
     pub(super) is_unexpected: bool,
 }
 
@@ -26,7 +26,7 @@ pub(super) enum DeliveredCopy {
 }
 
 impl DeliveredCopy {
-    /// The one that follows so many.
+    /// An extra copy, after that many earlier ones.
     pub(super) const fn after(copies: u8) -> Self {
         if copies == 0 { Self::First } else { Self::Extra }
     }
@@ -130,7 +130,7 @@ impl Ledger {
         }
     }
 
-    /// Whether what happens to a message now only happens because everybody reconnects. A will may
+    /// Whether what happens to a message now happens only because all clients reconnect. A will may
     /// well be published then.
     fn is_stalled(&self, message_id: &MessageId) -> bool {
         self.phase == Phase::ReconnectDrain && message_id.published < self.phase_began
@@ -140,7 +140,7 @@ impl Ledger {
         self.record_breach(message_id, Some(client), Promise::OnlySubscribed, Breach::Unexpected);
     }
 
-    /// Whether a message needs nobody to reconnect on its way to a client.
+    /// Whether a message can reach a client without any reconnection.
     fn needs_no_reconnect(&self, message_id: &MessageId, client: ClientIndex) -> bool {
         let publisher = self.trial.publishers[message_id.publisher.index()].client;
         let unnoticed =

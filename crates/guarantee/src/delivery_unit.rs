@@ -1,4 +1,4 @@
-//! What is kept of a message and of a unit: one byte each.
+//! The state kept for a message and for a unit: one byte each.
 
 use super::promise::{DeliveryTerms, delivery_terms};
 use qoslab_core::base::qos::QoS;
@@ -127,7 +127,7 @@ pub(super) enum HandshakeEnd {
     NotSubmitted,
     /// The publisher still has it, for all that is known.
     Open,
-    /// Well.
+    /// Successfully.
     Completed,
     /// The publisher's endpoint refused it.
     Refused,

@@ -15,7 +15,7 @@ use qoslab_core::base::qos::QoS;
 
 type Excuses = BTreeMap<Excuse, u64>;
 
-/// What one unit comes to.
+/// The outcome of one unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UnitVerdict {
     /// As promised.
@@ -141,7 +141,8 @@ impl Evaluation {
         promise: Promise,
         breach: Breach,
     ) {
-        // What has happened has happened; what has not might still have, had the trial gone on.
+        // What has happened is final; what has not might still have happened, had the trial gone
+        // on.
         let provisional = !self.quiescent && matches!(breach, Breach::Lost | Breach::Stuck);
         let suspect =
             SuspectedViolation { publisher, sequence, subscriber, promise, breach, provisional };

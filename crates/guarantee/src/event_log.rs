@@ -1,4 +1,4 @@
-//! What befell nodes and connections: for the stories of the messages that travelled there, and for
+//! Events at nodes and connections: for the histories of the messages that travelled there, and for
 //! the blame.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,10 +9,10 @@ use qoslab_core::base::name::{ClientIndex, Connection, Node};
 use qoslab_core::base::time::Time;
 use qoslab_core::mqtt::settings::StorePolicy;
 
-/// At most so many moments of one link, or of the broker, are kept.
+/// The greatest number of events kept of one link, or of the broker.
 const MAX_LOGGED_EVENTS: usize = 10_000;
 
-/// The moments of the links that matter, in order.
+/// The events of the links that matter, in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct EventLog {
     watched: BTreeSet<ClientIndex>,
@@ -35,26 +35,26 @@ struct DeadConnection {
     believed_until: Option<Time>,
 }
 
-/// Something that befell a node or a connection.
+/// An event at a node or a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LoggedEvent {
     /// An end of a connection closed.
     Closed(Node, CloseReason),
     /// The client was welcomed, and its session resumed or not.
     Connected { resumed: bool },
-    /// The connection died, and nobody was told.
+    /// The connection died, and neither end was notified.
     DiedSilently(SilentDeathCause),
     /// The link stopped or slowed down.
     Impaired(Impairment),
-    /// It is as before.
+    /// The link works as before.
     ImpairmentEnded(Impairment),
     /// A node crashed.
     Crashed(Node),
-    /// It is back.
+    /// The node is running again.
     Restarted(Node),
     /// The broker ended a session that had expired.
     SessionExpired,
-    /// Everybody reconnects.
+    /// All clients reconnect.
     ReconnectDrain,
 }
 
@@ -64,7 +64,7 @@ impl EventLog {
         Self { watched, ..Self::default() }
     }
 
-    /// Keeps what an event tells of a link or a node.
+    /// Keeps what an event reports about a link or a node.
     pub(super) fn record(&mut self, now: Time, event: &Event<'_>) {
         match *event {
             Event::Opened { node, connection, client } if self.watched.contains(&client) => {
@@ -110,7 +110,7 @@ impl EventLog {
         }
     }
 
-    /// What befell the broker and these links, not before a time, in order.
+    /// The events at the broker and these links, not before a time, in order.
     pub(super) fn events_since(
         &self,
         time: Time,
@@ -183,7 +183,7 @@ impl EventLog {
             .any(|it| it.believed_until.is_none_or(lasted))
     }
 
-    /// When everybody reconnected.
+    /// When all clients reconnected.
     pub(super) const fn reconnect_drain_at(&self) -> Option<Time> {
         self.reconnect_drain_at
     }
@@ -218,7 +218,7 @@ impl EventLog {
         }
     }
 
-    /// Looks whether anybody still believes in the dead connections of a client.
+    /// Checks whether any end still believes in the dead connections of a client.
     fn update_believed_until(&mut self, now: Time, client: ClientIndex) {
         let Self { open, dead_connections: dead, .. } = self;
         let ends = [Node::Broker, Node::Client(client)].map(|end| open.get(&(client, end)));

@@ -1,4 +1,4 @@
-//! What is kept of one offending message in the second pass.
+//! The evidence kept for one suspected message in the second pass.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,20 +10,20 @@ use qoslab_core::base::name::{ClientIndex, Direction, Hop, Node, PacketKind, Pub
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Time;
 
-/// At most so many acts of one message are kept for its story.
+/// The greatest number of acts of one message that are kept for its history.
 const MAX_MESSAGE_EVENTS: usize = 200;
 
 /// How many delivery times are kept of one subscriber.
 const MAX_DELIVERY_TIMES: usize = 8;
 
-/// One offending message.
+/// One suspected message.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Evidence {
     /// The published QoS and time, once it was submitted.
     pub(super) published: Option<(QoS, Time)>,
     /// When its publisher's handshake was complete.
     pub(super) completed_at: Option<Time>,
-    /// The subscribers whose units are offenders.
+    /// The subscribers whose units are suspected violations.
     pub(super) subscribers: Vec<ClientIndex>,
     /// What happened, in order.
     pub(super) events: Vec<(Time, MessageEvent)>,
@@ -51,7 +51,7 @@ pub(super) struct Evidence {
     pub(super) second_hops: BTreeMap<ClientIndex, SecondHop>,
     /// The copies that the broker sent to each subscriber.
     pub(super) copies: BTreeSet<(ClientIndex, u32)>,
-    /// When its PUBLISH or PUBREL was sent, in order: all of them, where the story has the first.
+    /// When its PUBLISH or PUBREL was sent, in order: all of them, where the history has the first.
     sends: BTreeMap<(ClientIndex, Hop), Vec<Time>>,
 }
 
@@ -98,7 +98,7 @@ pub(super) struct IdCollision {
     pub(super) release_cause: IdReleaseCause,
 }
 
-/// Why a packet id is free at its sender while its receiver still holds it.
+/// The reason why a packet id is free at its sender while its receiver still holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IdReleaseCause {
     /// An acknowledgement came, perhaps of an older message of the same id.
@@ -124,13 +124,13 @@ pub(super) struct StaleAck {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct NetworkDamage {
     pub(super) lost: u32,
-    /// Nobody read them: their connection was gone when they came, or ended before.
+    /// No endpoint read them: their connection was gone when they came, or ended before.
     pub(super) discarded: u32,
     pub(super) duplicated: u32,
     pub(super) reordered: u32,
 }
 
-/// What one subscriber got.
+/// The copies that one subscriber got.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Deliveries {
     pub(super) times: Vec<Time>,
@@ -154,12 +154,12 @@ pub(super) struct SecondHop {
     pub(super) sent_retained: bool,
     /// It arrived and was new to the subscriber's endpoint.
     pub(super) received_as_new: bool,
-    /// When the subscriber's endpoint told the broker that it is done.
+    /// When the subscriber's endpoint reported to the broker that it is done.
     pub(super) acknowledged: Option<Time>,
 }
 
 impl Evidence {
-    /// Keeps an act for the story.
+    /// Keeps an act for the history.
     pub(super) fn add_event(&mut self, now: Time, event: MessageEvent) {
         if self.events.len() < MAX_MESSAGE_EVENTS {
             self.events.push((now, event));

@@ -1,4 +1,5 @@
-//! The second pass: the same trial again, with the evidence for what the first pass found.
+//! The second pass: runs the same trial again and keeps evidence for the suspected violations of
+//! the first pass.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,15 +24,15 @@ use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Time;
 use qoslab_core::mqtt::settings::StorePolicy;
 
-/// Keeps the evidence for the offending messages of one trial, and nothing of the others but what
-/// is in flight.
+/// Keeps the evidence for the suspected messages of one trial; of the others, only what is in
+/// flight.
 #[derive(Clone, Debug)]
 pub struct EvidenceRecorder {
     trial: Arc<TrialFacts>,
     monitor: Monitor,
     subscriptions: Subscriptions,
     evidence: BTreeMap<(PublisherIndex, u32), Evidence>,
-    /// Packets of offending messages under way: when they arrive and whose they are.
+    /// Packets of suspected messages in flight: when they arrive and which message they belong to.
     pending_arrivals: BTreeMap<(ClientIndex, Direction), Vec<PendingArrival>>,
     /// What senders gave up: the link on which, and the message.
     given_up: BTreeSet<(ClientIndex, PublisherIndex, u32)>,
@@ -39,7 +40,7 @@ pub struct EvidenceRecorder {
     event_log: EventLog,
 }
 
-/// A packet of an offending message that is under way.
+/// A packet of a suspected message that is in flight.
 #[derive(Clone, Copy, Debug)]
 struct PendingArrival {
     arrives_at: Time,
@@ -48,7 +49,7 @@ struct PendingArrival {
 }
 
 impl EvidenceRecorder {
-    /// Ready to watch the trial again.
+    /// A recorder ready to watch the trial again.
     #[must_use]
     pub fn new(trial: &Arc<TrialFacts>, suspects: &[SuspectedViolation]) -> Self {
         let mut evidence = BTreeMap::<_, Evidence>::new();
@@ -72,7 +73,7 @@ impl EvidenceRecorder {
         }
     }
 
-    /// Blames, counts and explains.
+    /// Assigns the blame, counts the violations and explains them.
     #[must_use]
     pub fn into_outcome(mut self, first_pass: FirstPassResult) -> Outcome {
         self.monitor.finish();
@@ -322,7 +323,7 @@ impl EvidenceRecorder {
         }
     }
 
-    /// Nobody read a packet: it died with its connection, and so the network lost it.
+    /// A packet was read by no endpoint: it died with its connection, so the network lost it.
     fn on_discarded(&mut self, now: Time, packet: &PacketMeta<'_>) {
         let PacketSubject::Message { hop, .. } = packet.name.subject else { return };
         let (link, direction) = (packet.name.client, packet.name.direction);
@@ -372,7 +373,7 @@ impl EvidenceRecorder {
         evidence.add_event(now, MessageEvent::WillPublished);
     }
 
-    /// A node crashed: what its store does not keep is no deed of its, nor an omission.
+    /// A node crashed: what its store does not keep is neither an act nor an omission of the node.
     fn on_crashed(&mut self, now: Time, node: Node) {
         if let Node::Client(client) = node {
             self.on_connection_ended(now, node, client);
@@ -411,7 +412,7 @@ impl EvidenceRecorder {
         }
     }
 
-    /// Watches for packets that overtake those of offending messages.
+    /// Watches for packets that overtake those of suspected messages.
     fn track_reordering(&mut self, now: Time, packet: &PacketMeta<'_>, fate: &Fate) {
         let Fate::Arrives(arrival) = fate else { return };
         let own_key = message_key(packet.tag).filter(|whose| self.evidence.contains_key(whose));

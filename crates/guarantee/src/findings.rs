@@ -1,4 +1,4 @@
-//! What is said of one broken promise.
+//! Findings: the full report of one broken promise.
 
 use super::blame::BlameDecision;
 use super::event_log::EventLog;
@@ -45,9 +45,9 @@ pub(super) fn build_finding(
     }
 }
 
-/// What an endpoint ought to have done and never did is seen only at the end.
+/// An endpoint's omission of a required act is seen only at the end.
 ///
-/// What a node's store forgot in a crash is no deed that it left undone.
+/// What a node's store forgot in a crash does not count as such an omission.
 pub(super) fn add_missing_action(
     trial: &TrialFacts,
     evidence: &mut Evidence,

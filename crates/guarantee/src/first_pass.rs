@@ -41,7 +41,7 @@ impl_fingerprint! {
 /// One broken promise that has no blame yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SuspectedViolation {
-    /// Who published.
+    /// The publisher.
     pub publisher: PublisherIndex,
     /// Which message of that stream.
     pub sequence: u32,
@@ -66,7 +66,7 @@ pub struct FirstPassResult {
 }
 
 impl FirstPassObserver {
-    /// Nothing seen yet.
+    /// An observer before any event.
     #[must_use]
     pub fn new(trial: &Arc<TrialFacts>) -> Self {
         Self {
@@ -297,8 +297,8 @@ impl Observer for FirstPassObserver {
 
 impl FirstPassResult {
     /// The outcome of a trial whose second pass is not needed or not wanted. What was broken, if
-    /// anything, is counted as [`Blame::Unexplained`], since nobody looked for a reason;
-    /// provisional offenders do not count.
+    /// anything, is counted as [`Blame::Unexplained`], since no reason was looked for; provisional
+    /// suspected violations do not count.
     #[must_use]
     pub fn into_outcome(mut self) -> Outcome {
         for suspect in self.suspects.iter().filter(|suspect| !suspect.provisional) {

@@ -1,4 +1,4 @@
-//! The ledger: who is owed which message, and how many copies came.
+//! The ledger: which client is owed which message, and how many copies came.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -21,7 +21,7 @@ use qoslab_core::base::time::{Span, Time};
 use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::settings::StorePolicy;
 
-/// At most so many messages of a stream get their room in advance; beyond, it grows.
+/// The number of messages of a stream for which room is reserved in advance; beyond, it grows.
 const MAX_RESERVED_MESSAGES: u32 = 1 << 16;
 
 /// A byte for each message and a byte for each unit, and what sessions are doing.
@@ -59,7 +59,7 @@ impl_fingerprint! {
 pub(super) struct PublisherLedger {
     /// By sequence number.
     pub(super) messages: Vec<MessageProgress>,
-    /// Sorted by client: whoever ever had a live subscription to the topic.
+    /// Sorted by client: every client that ever had a live subscription to the topic.
     pub(super) subscribers: Vec<SubscriberLedger>,
     /// Every message before this one has reached its end on the first hop.
     pub(super) first_unfinished: u32,
@@ -113,8 +113,8 @@ pub(super) struct SessionLedger {
     pub(super) forgotten_by_client: bool,
     /// A connection of it that died silently.
     pub(super) silently_dead: Option<Connection>,
-    /// When everybody reconnected an end still believed in such a connection, and its keep alive
-    /// would have shown it in time: what waits for that is late, and not held back by anybody.
+    /// When all clients reconnected, an end still believed in such a connection, and its keep alive
+    /// would have shown it in time: what waits for that is late, and no endpoint held it back.
     pub(super) death_unnoticed: bool,
     /// The streams that its subscriptions ever matched.
     pub(super) matched_publishers: Vec<PublisherIndex>,
@@ -251,7 +251,7 @@ impl Ledger {
         }
     }
 
-    /// A packet of a publisher's hop reached the broker, on an open connection. Whoever is
+    /// A packet of a publisher's hop reached the broker, on an open connection. Each client
     /// subscribed at that instant may get a copy because of it, and must if it is the first.
     #[inline]
     pub(super) fn on_reached_broker(&mut self, now: Time, packet: &PacketMeta<'_>) -> Acceptance {
@@ -392,7 +392,7 @@ impl Ledger {
     }
 
     /// An acknowledgement reached the publisher. PUBREC hands the message over where the broker
-    /// forwards on PUBLISH; every other end is told as a completion.
+    /// forwards on PUBLISH; every other end is reported as a completion.
     #[inline]
     pub(super) fn on_ack_reached_publisher(&mut self, packet: &PacketMeta<'_>) {
         let first_hop =

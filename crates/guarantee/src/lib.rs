@@ -1,9 +1,9 @@
-//! What was owed, what happened, and whose fault it was.
+//! Checks of the delivery guarantees: what was owed, what happened, and which part is to blame.
 //!
 //! Two observers do the work. [`first_pass::FirstPassObserver`] sees the first pass of a trial: it
-//! keeps a byte for each message and each unit, measures, and names the offenders.
+//! keeps a byte for each message and each unit, measures, and names the suspected violations.
 //! [`evidence_recorder::EvidenceRecorder`] sees a second, identical pass if there are any, keeps
-//! the evidence for them alone, and blames.
+//! the evidence for them alone, and assigns the blame.
 
 mod blame;
 pub mod counters;

@@ -1,4 +1,4 @@
-//! One message's life in lines of text.
+//! The history of one message in lines of text.
 
 use super::event_log::{EventLog, LoggedEvent};
 use super::evidence::{Evidence, IdCollision, MessageEvent, StaleAck, receiving_node};
@@ -10,10 +10,10 @@ use qoslab_core::base::event::{
 use qoslab_core::base::name::{ClientIndex, Direction, Hop, Node, PacketKind};
 use qoslab_core::base::time::Time;
 
-/// At most so many moments of nodes and connections are told with one message.
+/// The greatest number of events of nodes and connections reported with one message.
 const MAX_LINK_EVENTS: usize = 60;
 
-/// Tells what happened to a message on its way from its publisher to one subscriber.
+/// Describes what happened to a message on its way from its publisher to one subscriber.
 pub(super) fn history_lines(
     trial: &TrialFacts,
     evidence: &Evidence,
@@ -42,8 +42,8 @@ pub(super) fn history_lines(
     lines
 }
 
-/// What befell the nodes and connections on the message's way. Over datagrams a connection carries
-/// nothing that a packet's own fate does not tell.
+/// Events of nodes and connections on the message's way. Over datagrams a connection carries
+/// nothing that a packet's own fate does not show.
 fn link_event_lines(
     trial: &TrialFacts,
     evidence: &Evidence,
@@ -113,7 +113,7 @@ pub fn closed_text(who: &str, whose: &str, why: CloseReason) -> String {
     format!("{who} closes {whose}'s connection, {what}")
 }
 
-/// A hindrance, after whose it is.
+/// The impairment in words, to follow the name of its owner.
 #[must_use]
 pub const fn impairment_text(how: Impairment) -> &'static str {
     match how {

@@ -62,7 +62,7 @@ pub struct DeliveryCounts {
     pub duplicated: u64,
     /// Copies beyond the first, over all units.
     pub extra_copies: u64,
-    /// Deliveries to somebody who was not subscribed.
+    /// Deliveries to clients that were not subscribed.
     pub unexpected: u64,
     /// Units delivered though the publisher never learnt of it.
     pub recovered: u64,
@@ -95,7 +95,7 @@ pub struct KindTraffic {
 /// How many packets, with how many bytes on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PacketCount {
-    /// Packets sent, lost ones included; the network's duplicates are not sent by anybody.
+    /// Packets sent, lost ones included; the network's duplicates are not counted as sent.
     pub packets: u64,
     /// Their bytes on the wire, transport headers included.
     pub bytes: u64,

@@ -11,7 +11,7 @@ use qoslab_core::base::name::{ClientIndex, Direction, MessageId, Node, PacketKin
 use qoslab_core::base::time::Time;
 use qoslab_core::network::radio::{Radio, RadioSettings};
 
-/// Fills [`Metrics`], but for what only the end of a trial shows.
+/// Fills [`Metrics`], except for what only the end of a trial shows.
 #[derive(Clone, Debug)]
 pub(super) struct MetricsCollector {
     metrics: Metrics,
@@ -19,7 +19,7 @@ pub(super) struct MetricsCollector {
     backlogs: Vec<[u32; 2]>,
     in_flight: u64,
     queued: u64,
-    /// Faults that last: outages, hindrances, crashed nodes.
+    /// Faults that last: outages, impairments, crashed nodes.
     active_faults: u32,
     recovering_since: Option<Time>,
     /// By client; empty where no client has one.
@@ -27,7 +27,7 @@ pub(super) struct MetricsCollector {
 }
 
 impl MetricsCollector {
-    /// Nothing measured yet.
+    /// A collector before any event.
     pub(super) fn new(trial: &TrialFacts) -> Self {
         let clients = &trial.clients;
         let radio = |settings: &Arc<RadioSettings>| Box::new(Radio::new((**settings).clone()));
@@ -162,7 +162,7 @@ impl MetricsCollector {
         self.check_recovery(now);
     }
 
-    /// A stream transport sent something of its own. Nothing tells when it arrives, so a radio
+    /// A stream transport sent something of its own. No event reports when it arrives, so a radio
     /// receives it when it is sent.
     pub(super) fn on_overhead(
         &mut self,

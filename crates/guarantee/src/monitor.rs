@@ -1,8 +1,8 @@
-//! The monitor: every endpoint judged by what crossed its own interface, and by nothing else.
+//! The monitor: judges every endpoint by what crossed its own interface, and by nothing else.
 //!
 //! Over datagrams a correct endpoint may see packets that are late, repeated or out of order. So a
-//! sender is judged by the ids that it has in use *by what it was told*, and a receiver by the ids
-//! that it holds, whatever its peer meant. Which rules there are, [`super::rules`] says.
+//! sender is judged by the ids that it has in use *according to what it received*, and a receiver
+//! by the ids that it holds, regardless of what its peer meant. [`super::rules`] lists the rules.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub use self::conformance::Conformance;
 pub use self::violation_log::RuleViolation;
 pub(super) use self::violation_log::message_key;
 
-/// Watches every connection of a trial. It remembers what is in flight and no more.
+/// Watches every connection of a trial. It remembers only what is in flight.
 #[derive(Clone, Debug)]
 pub struct Monitor {
     /// By client: what the broker's end and the client's end of its link have seen.
@@ -84,7 +84,7 @@ impl_fingerprint! {
 }
 
 impl Monitor {
-    /// Nothing seen yet.
+    /// A monitor before any event.
     #[must_use]
     pub fn new(trial: &Arc<TrialFacts>) -> Self {
         let end = || EndMonitor {
@@ -366,7 +366,7 @@ impl Monitor {
         }
     }
 
-    /// A node crashed: what it forgets, it cannot be held to.
+    /// A node crashed: it cannot be held to what it forgets.
     fn on_crashed(&mut self, node: Node) {
         let clients = match node {
             Node::Broker => 0..self.links.len(),

@@ -1,4 +1,4 @@
-//! Which connection is open at which end.
+//! The connections that are open at each end.
 
 use qoslab_core::base::name::{ClientIndex, Connection, Node};
 use qoslab_core::impl_fingerprint;
@@ -12,7 +12,7 @@ pub(super) struct OpenConnections {
 impl_fingerprint! { struct OpenConnections { plain ends; } }
 
 impl OpenConnections {
-    /// Nobody is connected.
+    /// No open connections.
     pub(super) fn new(clients: usize) -> Self {
         Self { ends: vec![[None; 2]; clients] }
     }

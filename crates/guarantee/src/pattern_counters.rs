@@ -1,4 +1,4 @@
-//! Interesting things that take more than one event to see.
+//! Counters of notable events that take more than one event to see.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ pub(super) struct PatternCounters {
 }
 
 impl PatternCounters {
-    /// Nothing seen yet.
+    /// A counter before any event.
     pub(super) fn new(clients: usize) -> Self {
         Self {
             last_ids: vec![[0; 2]; clients],

@@ -67,7 +67,7 @@ impl_fingerprint! {
     }
 }
 
-/// What one subscriber is owed of one retained message, and got.
+/// The copies of one retained message that one subscriber is owed and has received.
 #[derive(Clone, Copy, Debug)]
 struct OwedCopies {
     /// The most copies that may come: one a SUBSCRIBE and matching filter.

@@ -112,7 +112,7 @@ enum CheckedAt {
     Either,
 }
 
-/// Where one version of the standard says it.
+/// The place in one version of the standard that states a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Citation {
     /// This version has no such rule, so it is not checked there.
@@ -125,7 +125,7 @@ enum Citation {
     Sides(&'static str, &'static str),
 }
 
-/// What is written about a rule.
+/// The description of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct RuleFacts {
     rule: Rule,

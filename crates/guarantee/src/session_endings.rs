@@ -1,4 +1,4 @@
-//! When sessions ended, as both ends of a link saw it.
+//! Times at which sessions ended, as both ends of a link saw it.
 
 use std::collections::BTreeMap;
 

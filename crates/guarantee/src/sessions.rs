@@ -8,7 +8,7 @@ use qoslab_core::base::name::{ClientIndex, Connection, Node, PacketKind, Publish
 use qoslab_core::base::time::Time;
 use qoslab_core::mqtt::topics::matches;
 
-/// What became of a client's session when the broker welcomed it.
+/// The state of a client's session when the broker accepted its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConnackOutcome {
     /// It has a new one, as it wished or for the first time.
@@ -168,8 +168,8 @@ impl Ledger {
         }
     }
 
-    /// A session ended at the broker: what it was owed and did not get is excused, and a later
-    /// copy of a message that it was sent is nobody's.
+    /// A session ended at the broker: copies owed and not delivered are excused, and a later copy
+    /// of a message already sent to it counts for no unit.
     pub(super) fn epoch_ended(&mut self, client: ClientIndex) {
         self.subscriptions.forget_client(client);
         self.shared.remove_client(client);
@@ -224,7 +224,7 @@ impl SubscriberLedger {
     /// The subscription ended. What the broker has not seen yet is not owed, unless it comes after
     /// a new subscription; what it has seen and not begun to send, it need not send.
     fn mark_unsubscribed(&mut self) {
-        // Of those before the floor, only the reopened ones are of this epoch.
+        // Of the messages before `floor`, only the reopened ones belong to this epoch.
         let Self { epoch_start: floor, readmitted: reopened, units, .. } = self;
         let middle = units.len().min(*floor as usize);
         let (old, new) = units.split_at_mut(middle);

@@ -24,12 +24,12 @@ impl_fingerprint! {
     }
 }
 
-/// Those who subscribe to one filter under one name.
+/// The clients that subscribe to one filter under one name.
 #[derive(Clone, Debug, Default)]
 struct ShareGroup {
-    /// Who subscribes now, with the QoS granted.
+    /// The current subscribers, with the QoS granted.
     members: BTreeMap<ClientIndex, QoS>,
-    /// Who ever did: a copy may still be on its way to somebody.
+    /// All past and current subscribers: a copy may still be on its way to one of them.
     ever_members: Vec<ClientIndex>,
     /// Whether the broker is known to have the subscriptions.
     uncertain: bool,
@@ -46,7 +46,7 @@ impl_fingerprint! {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct GroupUnit {
     pub(super) unit: DeliveryUnit,
-    /// To whom the broker began to send it.
+    /// The client to which the broker began to send it.
     recipient: Option<ClientIndex>,
 }
 
@@ -121,7 +121,7 @@ impl SharedSubscriptions {
         let Self { groups, filters_of_publisher: of_stream } = self;
         for filter in of_stream.get(&message_id.publisher).into_iter().flatten() {
             let Some(group) = groups.get_mut(filter) else { continue };
-            // Nobody knows to whom it goes: the least that any member was granted is promised.
+            // Which member gets it is unknown: the least that any member was granted is promised.
             let Some(granted) = group.members.values().min().copied() else { continue };
             let GroupUnit { unit, .. } =
                 group.units.entry((message_id.publisher, message_id.sequence)).or_default();

@@ -1,4 +1,4 @@
-//! Who subscribes to what at the broker: a mirror kept from the packets it handles and answers.
+//! The subscriptions at the broker: a mirror kept from the packets it handles and answers.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -90,7 +90,7 @@ pub(super) enum RetainedSend {
 }
 
 impl Subscriptions {
-    /// Nobody subscribes to anything.
+    /// No subscriptions yet.
     pub(super) fn new(trial: &TrialFacts) -> Self {
         let mut topics = BTreeMap::<Arc<str>, Vec<PublisherIndex>>::new();
         for (stream, facts) in (0..).map(PublisherIndex).zip(&trial.publishers) {

@@ -1,4 +1,4 @@
-//! How one trial went over time: its backlog, and the faults that befell it.
+//! The course of one trial over time: its backlog, and the faults that were applied.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,11 @@ use qoslab_core::base::event::{CloseReason, Event, Impairment, Observer, Phase, 
 use qoslab_core::base::name::Node;
 use qoslab_core::base::time::{Span, Time};
 
-/// At most so many steps are kept; of more, those near each other in time are told by the most.
+/// The greatest number of steps kept; beyond it, steps near each other in time are merged into
+/// their maximum.
 pub const MAX_STEPS: usize = 2_000;
-/// With so many troubles, what comes later only lengthens the last of its kind, if there is one.
+/// The greatest number of faults kept; a later one only lengthens the last of its kind, if there is
+/// one.
 pub const MAX_FAULTS: usize = 500;
 
 /// The backlog of one trial over time, in the order of time.
@@ -18,7 +20,7 @@ pub const MAX_FAULTS: usize = 500;
 pub struct Timeline {
     /// The backlog from each of these moments to the next.
     pub steps: Vec<BacklogStep>,
-    /// What befell nodes and links while it ran.
+    /// The faults of nodes and links during the trial.
     pub faults: Vec<FaultInterval>,
     /// When counting ended: with the first calm, or else with the trial.
     pub end: Time,
@@ -35,7 +37,7 @@ pub struct BacklogStep {
     pub queued: u32,
 }
 
-/// A fault that befell a node or a link.
+/// A fault of a node or a link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultInterval {
     /// When it began.
@@ -57,23 +59,23 @@ pub struct TimelineObserver {
     /// How long each bucket is; zero as long as each moment has its own.
     width: Span,
     faults: Vec<FaultInterval>,
-    /// By kind: how many go on, and the place of their trouble.
+    /// By kind: how many go on, and the place of their entry.
     ongoing: BTreeMap<&'static str, (u32, usize)>,
     end: Option<Time>,
 }
 
-/// A stretch of time.
+/// An interval of time.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     at: Time,
-    /// The most of each in it.
+    /// The maximum of each in it.
     peak: [u32; 2],
     /// The level at its end.
     final_level: [u32; 2],
 }
 
 impl TimelineObserver {
-    /// Nothing seen yet of a trial with so many clients.
+    /// A timeline before any event, for a trial with that many clients.
     #[must_use]
     pub fn new(clients: usize) -> Self {
         Self {
@@ -87,7 +89,7 @@ impl TimelineObserver {
         }
     }
 
-    /// What was seen of a trial that ended then.
+    /// Returns what was seen of a trial that ended then.
     #[must_use]
     pub fn finish(mut self, ended_at: Time) -> Timeline {
         let end = self.end.unwrap_or(ended_at);

@@ -1,4 +1,4 @@
-//! What the judge has to know of a trial before it begins.
+//! The facts about a trial that the judge has to know before it begins.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use qoslab_core::base::qos::QoS;
 use qoslab_core::mqtt::settings::{StorePolicy, Version};
 use qoslab_core::network::radio::RadioSettings;
 
-/// Who takes part in a trial, and how it is judged: the facts that events do not tell.
+/// The participants of a trial, and how it is judged: the facts that events do not report.
 #[derive(Clone, Debug, Default)]
 pub struct TrialFacts {
     /// The clients, by [`ClientIndex`].
@@ -32,7 +32,7 @@ pub struct TrialFacts {
     pub broker_refuses_on_full: bool,
 }
 
-/// What the judge has to know of one client.
+/// The facts about one client that the judge has to know.
 #[derive(Clone, Debug)]
 pub struct ClientFacts {
     /// Its name.
@@ -56,26 +56,26 @@ pub struct ClientFacts {
     pub radio: Option<Arc<RadioSettings>>,
 }
 
-/// What the judge has to know of one publishing workload.
+/// The facts about one publishing workload that the judge has to know.
 #[derive(Clone, Debug)]
 pub struct PublisherFacts {
     /// Its name.
     pub name: Arc<str>,
-    /// Who publishes.
+    /// The publishing client.
     pub client: ClientIndex,
     /// The topic name.
     pub topic: Arc<str>,
-    /// With which QoS.
+    /// The QoS of its messages.
     pub qos: QoS,
-    /// With which RETAIN flag.
+    /// The RETAIN flag of its messages.
     pub retain: bool,
-    /// How many messages at most.
+    /// The greatest number of messages.
     pub count: u32,
     /// Whether these are its client's wills, which the broker publishes.
     pub will: bool,
     /// Whether the payloads are empty, so that a retained one clears its topic.
     pub empty_payload: bool,
-    /// Whether the broker is set to let nobody publish to the topic.
+    /// Whether the broker is set to let no client publish to the topic.
     pub publish_denied: bool,
 }
 
@@ -109,8 +109,8 @@ impl TrialFacts {
         self.store(node) != StorePolicy::Durable
     }
 
-    /// Whether what a client publishes completes without anybody reconnecting: over a byte stream
-    /// a correct client needs no timer for that.
+    /// Whether what a client publishes completes without a reconnection: over a byte stream a
+    /// correct client needs no timer for that.
     #[must_use]
     pub fn publish_needs_no_reconnect(&self, client: ClientIndex) -> bool {
         let ClientFacts { over_tcp: over_stream, resends_by_timer, .. } =
@@ -118,7 +118,7 @@ impl TrialFacts {
         over_stream && !resends_by_timer
     }
 
-    /// Whether the broker's copies for a client are so, too.
+    /// Whether the broker's copies for a client also complete without a reconnection.
     #[must_use]
     pub fn delivery_needs_no_reconnect(&self, client: ClientIndex) -> bool {
         self.clients[client.index()].over_tcp && !self.broker_resends_by_timer

@@ -1,4 +1,4 @@
-//! The outcome of a trial: what was promised, what was broken, by whom.
+//! The outcome of a trial: what was promised, what was broken, and which part is to blame.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use qoslab_core::base::time::Time;
 use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::settings::Version;
 
-/// All that a finished trial says.
+/// The complete result of a finished trial.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
     /// How it ended.
@@ -40,7 +40,7 @@ pub struct Outcome {
     pub rule_findings: Vec<RuleFinding>,
     /// Units that were owed but for a reason that the scenario or the standard accepts.
     pub excuses: BTreeMap<Excuse, u64>,
-    /// How often the interesting things happened, by the names that `sometimes` uses.
+    /// How often the notable events happened, by the names that `sometimes` uses.
     #[serde(deserialize_with = "deserialize_counters")]
     pub counters: BTreeMap<&'static str, u64>,
 }
@@ -59,9 +59,9 @@ pub struct RuleViolationKind {
 /// One broken rule in full.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleFinding {
-    /// What kind.
+    /// The kind.
     pub kind: RuleViolationKind,
-    /// When; for what was never done, when it became due.
+    /// The time; for what was never done, when it became due.
     pub at: Time,
     /// One plain sentence: who did what, and of which message.
     pub sentence: String,
@@ -116,11 +116,11 @@ pub enum Breach {
     Lost,
     /// More copies than one.
     Duplicated,
-    /// A copy nobody was owed, or one above the granted QoS.
+    /// A copy that was not owed, or one above the granted QoS.
     Unexpected,
     /// Accepted and never acknowledged.
     Stuck,
-    /// Completed only when everybody reconnected.
+    /// Completed only when all clients reconnected.
     Stalled,
     /// Out of order.
     Reordered,
@@ -128,7 +128,7 @@ pub enum Breach {
 
 impl_fingerprint! { fieldless Breach }
 
-/// Whose fault it was.
+/// The part to blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Blame {
     /// The publisher's endpoint broke a rule.
@@ -163,7 +163,7 @@ pub type RuleId = &'static str;
 /// One broken promise in full.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Finding {
-    /// What kind.
+    /// The kind.
     pub violation: Violation,
     /// The rule that the blamed endpoint broke, such as `MQTT-4.3.3-2`; `None` if it is no
     /// endpoint's fault, or no single sentence of the standard says it.
@@ -189,16 +189,16 @@ pub struct Finding {
     pub history: Vec<HistoryLine>,
 }
 
-/// One line of a message's story.
+/// One line of a message's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryLine {
-    /// When.
+    /// The time.
     pub at: Time,
     /// What happened, in words, with node names.
     pub text: String,
 }
 
-/// Why a unit that would have been owed is not (`docs/model.md`, "What is owed").
+/// The reason why a unit that would have been owed is not (`docs/model.md`, "What is owed").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Excuse {
     /// The subscriber's session ended.

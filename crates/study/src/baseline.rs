@@ -1,4 +1,4 @@
-//! What is different from an earlier study of the same scenario.
+//! Differences from an earlier study of the same scenario.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::scenario::{MODEL_VERSION, Scenario};
 use qoslab_guarantee::verdict::Outcome;
 use qoslab_sim::EngineKind;
 
-/// A study beside an earlier one, trial by trial.
+/// A study beside an earlier one, compared trial by trial.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BaselineComparison {
     /// Where the earlier study was read from, as the user wrote it.
@@ -34,7 +34,7 @@ pub struct BaselineComparison {
     pub differences: Vec<PointDifference>,
 }
 
-/// A point of which at least one trial has another trace hash than before.
+/// A point with at least one trial whose trace hash differs from before.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PointDifference {
     /// The cell's values and the point's name: `loss 5%, qos 1`.
@@ -56,7 +56,7 @@ impl BaselineComparison {
     }
 }
 
-/// Why nothing can be compared with a baseline.
+/// The reason why nothing can be compared with a baseline.
 #[derive(Debug, Error)]
 pub enum BaselineError {
     /// It is what the run itself would write.
@@ -68,9 +68,9 @@ pub enum BaselineError {
     /// It cannot be read.
     #[error("failed to read the baseline `{}`", path.display())]
     Unreadable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: StoreError,
     },
     /// Its trials ran on another engine.
@@ -82,11 +82,11 @@ pub enum BaselineError {
         current.name()
     )]
     OtherEngine {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Its engine.
+        /// The file's engine.
         baseline: EngineKind,
-        /// This run's.
+        /// The engine of this run.
         current: EngineKind,
     },
 }
@@ -167,7 +167,7 @@ fn point_name(study: &Study, cell: &StudyCell, point: &PointResult) -> String {
     values.chain([point.label.clone()]).collect::<Vec<_>>().join(", ")
 }
 
-/// What an earlier study had.
+/// The results of an earlier study.
 struct BaselineIndex {
     /// The keys of points by the values of their cells and their names.
     points: BTreeMap<(Vec<(String, String)>, String), TrialKey>,
@@ -222,7 +222,7 @@ struct PairedTrials {
     before: PointResult,
     /// How many have another trace.
     differing_traces: u64,
-    /// How many have another value in a row, whatever their trace.
+    /// How many have another value in a row, regardless of their trace.
     differing_values: u64,
     /// How many trials this study has; with fewer in both, its times are not those of both.
     trial_count: usize,
@@ -241,7 +241,7 @@ impl PairedTrials {
         }
     }
 
-    /// Adds a trial; tells whether its trace is the same.
+    /// Adds a trial; returns whether its trace is the same.
     fn add(&mut self, row: &TrialRow, outcome: Outcome, scenario: &Scenario) -> bool {
         let before = outcome.trace_hash;
         let judged = TrialResult::Finished(Box::new(outcome));
@@ -281,7 +281,7 @@ impl PairedTrials {
     }
 }
 
-/// What is told of a point that differs: the name, the metric, and whether it is a share.
+/// The description of a point that differs: the name, the metric, and whether it is a share.
 const COMPARED_METRICS: [(&str, Metric, bool); 10] = [
     ("delivered", Metric::Delivered, true),
     ("lost", Metric::Lost, true),

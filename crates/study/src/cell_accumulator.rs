@@ -25,7 +25,7 @@ impl CellAccumulator {
         Self { values, plan, points }
     }
 
-    /// What a trial is, and the most events that it may have.
+    /// The identity of a trial, and the most events that it may have.
     pub(super) fn key(&self, selected: PlannedTrial) -> (TrialKey, u64) {
         let point = &self.plan.scenario.points[selected.point];
         (TrialKey::new(self.plan.engine, point, selected.seed), point.setup.max_events)
@@ -63,7 +63,7 @@ impl CellAccumulator {
         point.add_trial(name, selected.seed, result, expect);
     }
 
-    /// The cell's result, of which so many trials were to run; with fewer than the plan has it
+    /// The cell's result, of which that many trials were to run; with fewer than the plan has it
     /// `is_part` of the whole, or else shows all that the whole would.
     pub(super) fn into_cell(mut self, planned: usize, is_part: bool) -> StudyCell {
         self.plan.narrowed |= is_part && planned < self.plan.trials.len();

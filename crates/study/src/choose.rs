@@ -1,4 +1,4 @@
-//! The cheapest QoS that meets all needs, or why none does.
+//! Choice of the cheapest QoS that meets all needs, or the reasons why none does.
 
 use crate::scenario::expect::Need;
 
@@ -19,10 +19,10 @@ pub use criteria::{ChoiceCriteria, ChooseError, Objective};
 pub use crossovers::{Crossover, Crossovers, QosChoice, SearchMethod, find_crossovers};
 pub use money::BytePrice;
 
-/// What was compared, and what came out best.
+/// The options that were compared, and the best one.
 #[derive(Clone, Debug)]
 pub struct Choice {
-    /// What was minimised.
+    /// The objective that was minimised.
     pub objective: Objective,
     /// The needs, as they were written.
     pub needs: Vec<Need>,
@@ -30,19 +30,19 @@ pub struct Choice {
     pub options: Vec<Candidate>,
     /// The position of the best; `None` if no option meets all needs.
     pub best: Option<usize>,
-    /// Another that meets all needs and may be as cheap, as far as these runs tell.
+    /// Another that meets all needs and may be as cheap, as far as these runs show.
     pub close_alternative: Option<CloseAlternative>,
     /// Why none does, and what would help; empty with an answer. Names in it are as written in
     /// the scenario.
     pub reasons: Vec<String>,
 }
 
-/// An option whose cost is not told apart from the best one's at 95 % confidence.
+/// An option whose cost cannot be distinguished from the best one's at 95 % confidence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CloseAlternative {
     /// Its position.
     pub option: usize,
-    /// How many seeds would likely tell; `None` if no number in reach would.
+    /// How many seeds would likely decide; `None` if no number in reach would.
     pub seeds: Option<u64>,
 }
 
@@ -93,7 +93,7 @@ fn find_close_alternative(options: &[Candidate], best: usize) -> Option<CloseAlt
     Some(CloseAlternative { option, seeds })
 }
 
-/// How much more one costs than the other, on the same luck: the mean over seeds.
+/// The extra cost of one over the other, with the same random draws: the mean over seeds.
 fn cost_difference(one: &Candidate, other: &Candidate) -> ConfidenceInterval {
     let pairs = one.costs.iter().filter_map(|(seed, cost)| {
         let same = other.costs.iter().find(|(other, _)| other == seed)?;

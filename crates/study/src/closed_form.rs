@@ -1,4 +1,4 @@
-//! The oracle: what theory says that MQTT's QoS levels deliver and cost.
+//! The oracle: the predictions of theory for what MQTT's QoS levels deliver and cost.
 //!
 //! The simulation must reproduce these formulas, and charts draw them beside what was measured.
 //!

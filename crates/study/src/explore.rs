@@ -1,16 +1,16 @@
-//! The systematic search: every schedule of up to so many faults, tried.
+//! The systematic search: tries every schedule of up to a given number of faults.
 //!
-//! A schedule is a list of faults, each at one packet, on top of a setup in which nothing is left
-//! to luck. Running one is an ordinary trial. A trial's packets are its choice points: whatever may
-//! befall a packet that is sent after the last fault makes another schedule with one fault more.
+//! A schedule is a list of faults, each at one packet, on top of a deterministic setup. Running one
+//! is an ordinary trial. A trial's packets are its choice points: each fault that may happen to a
+//! packet sent after the last fault makes another schedule with one fault more.
 //!
 //! Schedules are tried level by level, by their number of faults, and within a level in one fixed
-//! order: by their parent's place, by the packet, by what befalls it. Two schedules that come to
-//! the same state go on alike, so the one that comes later is left there and has no children from
-//! there on: what it would find is found by the other, which has at least as many faults left. So
-//! the first counterexample is the least one, with or without that.
+//! order: by their parent's place, by the packet, by the packet's fault. Two schedules that reach
+//! the same state go on alike, so the later one is abandoned there and has no children from there
+//! on: what it would find is found by the other, which has at least as many faults left. So the
+//! first counterexample is the least one, with or without that.
 //!
-//! A state that a schedule comes back to after its last fault is a livelock: it would go on so for
+//! A state that a schedule comes back to after its last fault is a livelock: it would repeat for
 //! ever.
 
 use std::collections::BTreeMap;
@@ -33,18 +33,18 @@ mod search;
 mod search_space;
 mod state_set;
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Debug, Default)]
 pub struct ExploreReport {
     /// What was tried, by the number of faults.
     pub levels: Vec<SearchLevel>,
-    /// How many packets a trial without faults has at which something may befall it.
+    /// The number of packets of a trial without faults to which a fault may be applied.
     pub packets: usize,
     /// The least schedule that breaks anything.
     pub counterexample: Option<Box<Counterexample>>,
     /// How many schedules broke only what the scenario declares.
     pub declared: u64,
-    /// How many were not quiescent in time: of these nothing is known.
+    /// How many were not quiescent in time: their result is unknown.
     pub inconclusive: u64,
     /// It was interrupted.
     pub interrupted: bool,
@@ -68,18 +68,18 @@ pub struct SearchLevel {
 pub struct Counterexample {
     /// Its faults.
     pub schedule: Vec<InjectedFault>,
-    /// The same as a trial: what was held back is delayed by as much as that took.
+    /// The same as a trial: a packet that was held back is delayed by the time that it was held.
     pub trial: Trial,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
     /// Whether it goes on for ever.
     pub livelock: bool,
 }
 
-/// Why a search has no result: each is a bug in qoslab.
+/// The reason why a search has no result: each is a bug in qoslab.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ExploreError {
-    /// A counterexample is none when it is run as an ordinary trial.
+    /// A counterexample breaks nothing when it is run as an ordinary trial.
     #[error("the explored schedule {schedule:?} does not do the same as a trial: {difference}")]
     ReplayMismatch {
         /// The schedule.
@@ -92,12 +92,12 @@ pub enum ExploreError {
     Judge(#[from] JudgeError),
 }
 
-/// What a search says.
+/// The result of a search, or the reason why it has none.
 pub type ExploreResult<T> = Result<T, ExploreError>;
 
-/// Somebody who watches how far a search is.
+/// Progress observer of a search.
 pub trait SearchListener: Sync {
-    /// Told again and again.
+    /// Called repeatedly.
     fn on_progress(&self, report: &ExploreReport);
 }
 
@@ -165,7 +165,7 @@ impl Counterexample {
     }
 }
 
-/// What must be the same of a schedule as it was explored and of its trial.
+/// The facts that must be the same of a schedule as it was explored and of its trial.
 fn comparable_result(
     outcome: Outcome,
 ) -> (Ending, u64, BTreeMap<Violation, u64>, BTreeMap<RuleViolationKind, u64>) {

@@ -19,7 +19,7 @@ use qoslab_guarantee::verdict::{Blame, Breach, Finding, HistoryLine, Outcome, Pr
 use qoslab_sim::EventEngine;
 use qoslab_sim::trial::Trial;
 
-/// A violation that nobody declared.
+/// A violation that is not declared.
 pub const UNDECLARED_VIOLATION: Violation =
     Violation { promise: Promise::ExactlyOnce, breach: Breach::Duplicated, blame: Blame::Broker };
 

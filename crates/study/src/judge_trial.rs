@@ -1,4 +1,4 @@
-//! One trial, run to its outcome.
+//! Running of one trial to its outcome.
 
 use std::sync::atomic::AtomicBool;
 
@@ -14,10 +14,10 @@ use qoslab_sim::Engine;
 use qoslab_sim::event::Options;
 use qoslab_sim::trial::Trial;
 
-/// Why a trial has no outcome.
+/// The reason why a trial has no outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum JudgeError {
-    /// The second pass, which is to find who is to blame, was not the same trial.
+    /// The second pass, which is to assign the blame, was not the same trial.
     #[error("the trial gave the trace {first:016x} and then {second:016x}")]
     NotDeterministic {
         /// The trace hash of the first pass.
@@ -28,8 +28,8 @@ pub enum JudgeError {
 }
 
 /// Runs a trial on an engine and judges it. If promises were broken, runs it once more and watches
-/// the messages concerned, to tell what happened and whose fault it was. Once `interrupt` is true
-/// the outcome may end as [`Ending::Interrupted`], and then says nothing.
+/// the messages concerned, to report what happened and which part is to blame. Once `interrupt` is
+/// true the outcome may end as [`Ending::Interrupted`], and then says nothing.
 ///
 /// # Errors
 /// If the two passes differ, which is a bug in qoslab.

@@ -1,4 +1,4 @@
-//! What was studied: enough to plan the same study again without the scenario's file.
+//! Manifest of a study: enough to plan the same study again without the scenario's file.
 
 #[cfg(feature = "files")]
 use std::collections::BTreeMap;
@@ -18,20 +18,20 @@ use crate::scenario::expect::KnownBreak;
 use qoslab_core::base::qos::QoS;
 use qoslab_sim::EngineKind;
 
-/// What was studied, as the store keeps it.
+/// The manifest of a study, as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The scenario file's path, as the user wrote it.
     pub path: String,
     /// The scenario file's text.
     pub source: String,
-    /// What runs it.
+    /// The engine that runs it.
     pub engine: EngineKind,
     /// The command line as it is shown, without what is this machine's alone: shard and jobs.
     pub command: String,
     /// Fields set to other values than the file's, in all cells.
     pub settings: Vec<Setting>,
-    /// What was varied.
+    /// The axes that were varied.
     pub axes: Vec<Axis>,
     /// The cells, with their points.
     pub cells: Vec<CellKeys>,
@@ -43,13 +43,13 @@ pub struct Manifest {
     pub one_seed: bool,
     /// Only points that publish with nothing but these; empty for all.
     pub qos: Vec<QoS>,
-    /// How narrow the intervals were to be; `None` for all seeds.
+    /// The precision that was to be reached; `None` for all seeds.
     pub precision: Option<Precision>,
-    /// Which part of the study this is; `None` for the whole.
+    /// The part of the study that this is; `None` for the whole.
     pub shard: Option<Shard>,
     /// Breaks that the gate knew.
     pub known_breaks: Vec<KnownBreak>,
-    /// By what a QoS was to be chosen; `None` for a sweep.
+    /// The criteria by which a QoS was to be chosen; `None` for a sweep.
     pub criteria: Option<ChoiceCriteria>,
 }
 
@@ -62,10 +62,10 @@ pub struct CellKeys {
     pub points: Vec<(String, TrialKey)>,
 }
 
-/// Why a study cannot be planned again from its store.
+/// The reason why a study cannot be planned again from its store.
 #[derive(Debug, Error)]
 pub enum ManifestError {
-    /// This version of qoslab reads the scenario otherwise.
+    /// This version of qoslab reads the scenario differently.
     #[error("failed to read the scenario that the store keeps:\n{0}")]
     Scenario(String),
     /// Nothing is left to run.
@@ -77,7 +77,7 @@ pub enum ManifestError {
 }
 
 impl Manifest {
-    /// What a plan is made from. `settings` hold in all cells.
+    /// The sources of a plan. `settings` hold in all cells.
     #[must_use]
     pub fn new(
         plan: &StudyPlan,
@@ -173,7 +173,7 @@ impl Manifest {
         words.join(", ")
     }
 
-    /// What was chosen of all that the scenario stands for.
+    /// The selection that was made of all that the scenario stands for.
     #[must_use]
     pub fn selection(&self) -> Selection {
         let (first, count) = (self.first_seed, self.seed_count);
@@ -185,7 +185,7 @@ impl Manifest {
         }
     }
 
-    /// In what another study differs, but for the shard; `None` if it is the same.
+    /// The first difference to another study, but for the shard; `None` if it is the same.
     #[must_use]
     pub fn first_difference(&self, other: &Self) -> Option<&'static str> {
         let seeds = |it: &Self| (it.first_seed, it.seed_count, it.one_seed);

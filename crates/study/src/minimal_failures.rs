@@ -16,11 +16,11 @@ use qoslab_sim::trial::Trial;
 pub struct MinimalFailure {
     /// The trial.
     pub shrunk: ShrunkTrial,
-    /// What of it is shown.
+    /// The part of it that is shown.
     pub filter: RecordingFilter,
-    /// What happens in it.
+    /// The recording of it.
     pub recording: TrialRecording,
-    /// The folder that keeps it, as people would write it; `None` if nothing does.
+    /// The folder in which it is saved, as shown to users; `None` if it is not saved.
     pub folder: Option<String>,
 }
 
@@ -34,8 +34,8 @@ struct ShrinkJob {
     trial: Trial,
 }
 
-/// Gives the first failure of each kind its story, on the engine that found it. Nothing is said of
-/// what was interrupted.
+/// Shrinks the first failure of each kind to its minimal failures, on the engine that found it.
+/// Interrupted ones are left out.
 pub fn shrink_failures<E: Engine>(
     engine: &E,
     result: &mut ScenarioResult,
@@ -67,7 +67,7 @@ pub fn too_large_count(result: &ScenarioResult) -> usize {
     result.points.iter().map(failures).sum()
 }
 
-/// Writing down what luck decided takes memory for each packet.
+/// Recording the random draws takes memory for each packet.
 fn is_too_large(point: &PointResult, failure: &Failure) -> bool {
     let row = point.trials.iter().find(|row| row.seed == failure.seed);
     let facts = row.and_then(|row| row.summary.as_ref());
@@ -106,7 +106,7 @@ fn broken_guarantees(failure: &Failure) -> Vec<BrokenGuarantee> {
     }
 }
 
-/// The story of a trial that is as small as it gets, with what came of it. `None` if nothing broke.
+/// The minimal failure of a trial, with its outcome. `None` if nothing broke.
 #[must_use]
 pub fn from_minimal_trial<E: Engine>(
     engine: &E,

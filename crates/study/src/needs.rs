@@ -1,4 +1,4 @@
-//! What a scenario needs and expects, judged over all its trials.
+//! Needs and expectations of a scenario, judged over all its trials.
 
 use crate::scenario::expect::{Bound, BreakTarget, Comparison, Metric, Need, Statistic};
 use qoslab_core::base::qos::QoS;
@@ -65,10 +65,10 @@ impl MetricValue {
     }
 }
 
-/// Judges a scenario whose trials are all folded: needs, `sometimes` and expected breaks are
-/// taken over all points. In a narrowed run nothing is proved by a need without anybody to
-/// measure, a `sometimes` that never happened or a break that is absent: the whole run may well
-/// show them, so they are not judged. `planned` trials were to run.
+/// Judges a scenario whose trials are all folded: needs, `sometimes` and expected breaks are taken
+/// over all points. In a narrowed run nothing is proved by a need without anything to measure, a
+/// `sometimes` that never happened or a break that is absent: the whole run may well show them, so
+/// they are not judged. `planned` trials were to run.
 #[must_use]
 pub fn judge_scenario(plan: Plan, planned: usize, points: Vec<PointResult>) -> ScenarioResult {
     let Plan { scenario, narrowed, engine, .. } = plan;
@@ -125,13 +125,13 @@ impl ScenarioResult {
         self.finished < self.planned
     }
 
-    /// How a need stands; `None` if this narrowed run had nobody to measure.
+    /// The verdict on a need; `None` if this narrowed run had nothing to measure.
     #[must_use]
     pub fn need_verdict(&self, need: &NeedResult) -> Option<Verdict> {
         (!self.narrowed || need.worst.is_some()).then_some(need.verdict)
     }
 
-    /// How it stands that something expected happened so often; `None` if it never did, but this
+    /// The verdict on something expected that happened this often; `None` if it never did, but this
     /// narrowed run need not show it.
     #[must_use]
     pub fn occurrence_verdict(&self, count: u64) -> Option<Verdict> {
@@ -327,7 +327,7 @@ fn radio_metric(point: &PointResult, metric: Metric) -> Option<MetricValue> {
     number.map(MetricValue::Number)
 }
 
-/// Seconds; infinite where the quantile falls among what never came. `None` without anybody to
+/// Seconds; infinite where the quantile falls among what never came. `None` without anything to
 /// measure.
 fn time_statistic(
     times: &qoslab_guarantee::metrics::LatencyHistogram,

@@ -1,4 +1,4 @@
-//! Which trials of which scenarios are to run.
+//! Plans: the trials of scenarios that are to run.
 
 use thiserror::Error;
 
@@ -9,14 +9,14 @@ use qoslab_sim::EngineKind;
 use qoslab_sim::Unsupported;
 use qoslab_sim::trial::Trial;
 
-/// What the user chose of all that the scenarios stand for. The default is everything.
+/// The user's choice of points, seeds and trials. The default is everything.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// Other seeds than the scenario's own.
     pub seeds: Option<Seeds>,
     /// Only points that publish with nothing but these; empty for all.
     pub qos: Vec<QoS>,
-    /// Only the trial whose name begins so.
+    /// Only the trial whose name begins with this.
     pub trial: Option<String>,
     /// Whether the seeds were chosen to look at a part, and not as another size of the whole.
     pub one_seed: bool,
@@ -28,9 +28,9 @@ pub const MAX_TRIALS: u64 = 1_000_000;
 /// Seeds that replace a scenario's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seeds {
-    /// So many, from the scenario's first.
+    /// That many, from the scenario's first.
     Count(u32),
-    /// So many, from this one.
+    /// That many, from this one.
     Range {
         /// The first seed.
         first: u64,
@@ -48,7 +48,7 @@ pub struct Plan {
     pub trials: Vec<PlannedTrial>,
     /// Whether only a part of the scenario was asked for: one trial, one seed, or some levels.
     pub narrowed: bool,
-    /// What runs them.
+    /// The engine that runs them.
     pub engine: EngineKind,
 }
 
@@ -61,13 +61,13 @@ pub struct PlannedTrial {
     pub seed: u64,
 }
 
-/// Why nothing can run.
+/// The reason why nothing can run.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SelectionError {
     /// No point or seed is left.
     #[error("no trial is selected: {0}")]
     Nothing(String),
-    /// More trials than anybody has memory for.
+    /// More trials than memory can hold.
     #[error(
         "`{scenario}` would be {} runs, and at most {} are possible: choose fewer seeds",
         format_count(*.trials),
@@ -94,7 +94,7 @@ pub enum SelectionError {
     /// Several trials have such a name.
     #[error("`{prefix}` begins the names of {count} trials, such as {first} and {second}")]
     AmbiguousTrial {
-        /// What was asked for.
+        /// The name that was asked for.
         prefix: String,
         /// How many there are.
         count: usize,

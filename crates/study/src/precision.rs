@@ -1,4 +1,4 @@
-//! When enough seeds have run.
+//! The precision at which enough seeds have run.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +11,8 @@ pub(super) const FIRST_SEEDS: u32 = 20;
 /// Seeds that are added at a time.
 pub(super) const MORE_SEEDS: u32 = 10;
 
-/// How narrow the 95 % intervals shall be: at most so much to each side, absolute for shares of
-/// delivered and duplicated units, relative for packets and bytes a message.
+/// The width to which the 95 % intervals must narrow: at most that much to each side, absolute for
+/// shares of delivered and duplicated units, relative for packets and bytes a message.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Precision(f64);
 
@@ -29,7 +29,7 @@ impl Precision {
         self.0
     }
 
-    /// Whether every level of every point is known so well.
+    /// Whether every level of every point is known with this precision.
     pub(super) fn is_reached(self, points: &[PointResult]) -> bool {
         let levels =
             points.iter().flat_map(|point| point.qos_levels().map(move |qos| (point, qos)));

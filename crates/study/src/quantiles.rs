@@ -1,4 +1,4 @@
-//! The few numbers by which a distribution of times is told.
+//! Summary of a distribution of times: its mean, median, 99 % quantile and maximum.
 
 use qoslab_core::base::time::Span;
 use qoslab_guarantee::metrics::LatencyHistogram;

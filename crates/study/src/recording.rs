@@ -1,7 +1,7 @@
-//! One trial from its beginning to its end, moment by moment: for ladders, captures and raw events.
+//! Recording of one trial from its beginning to its end: for ladders, captures and raw events.
 //!
-//! The trial runs once more, the same to the last event, and what a [`RecordingFilter`] wants of it
-//! is kept. A packet is kept once, as a [`RecordedPacket`] with both its ends: over a stream its
+//! The trial runs once more, the same to the last event, and what a [`RecordingFilter`] selects is
+//! kept. A packet is kept once, as a [`RecordedPacket`] with both its ends: over a stream its
 //! arrival is known only when it comes.
 
 use std::rc::Rc;
@@ -30,7 +30,7 @@ mod trial_recorder;
 pub struct TrialRecording {
     /// What happened, in order.
     pub events: Vec<RecordedEvent>,
-    /// The packets that moments tell of, in the order of their sending.
+    /// The packets that moments refer to, in the order of their sending.
     pub packets: Vec<RecordedPacket>,
     /// CONNECTs and CONNACKs from before the scope, of the connections that its packets use.
     pub earlier_connects: Vec<RecordedPacket>,
@@ -43,13 +43,13 @@ pub struct TrialRecording {
 /// Something that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordedEvent {
-    /// When.
+    /// The time.
     pub at: Time,
-    /// What.
+    /// The event.
     pub kind: RecordedEventKind,
 }
 
-/// What happened. Packets are told by their places in [`TrialRecording::packets`].
+/// The event. Packets are referred to by their places in [`TrialRecording::packets`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "as the events of the same names")]
 pub enum RecordedEventKind {

@@ -1,4 +1,4 @@
-//! What many trials of a scenario found, small enough to keep.
+//! The results of many trials of a scenario, small enough to keep.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ use qoslab_guarantee::verdict::{
 use qoslab_sim::EngineKind;
 use qoslab_sim::trial::{PayloadSize, Setup};
 
-/// How a trial, a point or a scenario stands; the worst of many is the greatest. The order is
+/// The verdict on a trial, a point or a scenario; the worst of many is the greatest. The order is
 /// the precedence of the exit codes 0, 3, 1, 5, 70.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
@@ -44,15 +44,15 @@ pub enum Verdict {
     Bug,
 }
 
-/// At most so many failing trials of a point are kept in full.
+/// The greatest number of failing trials of a point that are kept in full.
 pub const MAX_FAILURES: usize = 3;
 
-/// All that is known of one scenario.
+/// The complete result of one scenario.
 #[derive(Clone, Debug)]
 pub struct ScenarioResult {
     /// The scenario.
     pub scenario: Scenario,
-    /// What ran its trials.
+    /// The engine that ran its trials.
     pub engine: EngineKind,
     /// How many trials were to run.
     pub planned: usize,
@@ -100,7 +100,7 @@ pub struct PointResult {
     pub sometimes: BTreeMap<&'static str, u64>,
     /// The first few failing trials in full, at most [`MAX_FAILURES`].
     pub failures: Vec<Failure>,
-    /// How many trials stand how.
+    /// The number of trials with each verdict.
     pub verdicts: BTreeMap<Verdict, usize>,
     /// The mean payload of a message in bytes, by published QoS.
     payload_mean: [f64; 3],
@@ -122,7 +122,7 @@ pub struct TrialRow {
     pub name: String,
     /// Its seed.
     pub seed: u64,
-    /// How it stands.
+    /// Its verdict.
     pub verdict: Verdict,
     /// What the engine and the ledger said; `None` where the trial crashed.
     pub summary: Option<TrialSummary>,
@@ -186,17 +186,17 @@ pub struct Failure {
     pub trial: String,
     /// Its seed.
     pub seed: u64,
-    /// How it stands.
+    /// Its verdict.
     pub verdict: Verdict,
     /// What went wrong.
     pub cause: FailureCause,
-    /// The smallest trials in which the same goes wrong, where somebody looked for them: of the
-    /// first failure of each kind.
+    /// The minimal failures in which the same goes wrong, where they were looked for: of the first
+    /// failure of each kind.
     pub minimal_failures: Vec<MinimalFailure>,
 }
 
 impl Failure {
-    /// Whether a story tells of what a finding tells of.
+    /// Whether a minimal failure shows the same violation as a finding.
     #[must_use]
     pub fn has_ladder(&self, finding: &Finding) -> bool {
         let bug = BrokenGuarantee::Promise(finding.violation);
@@ -224,7 +224,7 @@ pub enum FailureCause {
     NotDrained {
         /// How it ended.
         ending: Ending,
-        /// When.
+        /// The time.
         at: Time,
     },
     /// The second pass gave another trace.
@@ -238,7 +238,7 @@ pub enum FailureCause {
     Panicked(String),
 }
 
-/// How one trial went: what it said, or why it said nothing.
+/// The result of one trial: its outcome, or the reason why it has none.
 #[derive(Debug)]
 pub enum TrialResult {
     /// It ran to an end.
@@ -309,7 +309,7 @@ impl PointResult {
         facts.fold(0, |hash, facts| xxh3_64_with_seed(&facts.trace_hash.to_le_bytes(), hash))
     }
 
-    /// How many of its trials stand so.
+    /// How many of its trials have this verdict.
     #[must_use]
     pub fn verdict_count(&self, verdict: Verdict) -> usize {
         self.verdicts.get(&verdict).copied().unwrap_or(0)

@@ -1,4 +1,4 @@
-//! The output of a run: whoever shows, writes or counts what happens.
+//! The output of a run: shows, writes or counts what happens.
 
 use std::error::Error;
 
@@ -95,9 +95,9 @@ pub struct ShrinkSize {
 /// A finished study, and how it differs from its baseline.
 #[derive(Clone, Debug)]
 pub struct StudyResult {
-    /// What was found.
+    /// The result of the study.
     pub study: Study,
-    /// What is different from the baseline; `None` without one.
+    /// The differences from the baseline; `None` without one.
     #[cfg(feature = "files")]
     pub baseline: Option<BaselineComparison>,
 }

@@ -1,9 +1,9 @@
 //! Runner of whole studies: all that `qoslab run`, `sweep` and `choose` do between the arguments
 //! and the output.
 //!
-//! A study goes one way: its trials are simulated or taken from a store, judged, shrunk where they
-//! failed, and compared with a baseline; a [`RunOutput`] hears of each step. What `qoslab run`
-//! does to a file, on all processors and without a report, is this:
+//! Each study takes the same steps: its trials are simulated or taken from a store, judged, shrunk
+//! where they failed, and compared with a baseline; a [`RunOutput`] is notified of each step. What
+//! `qoslab run` does to a file, on all processors and without a report, is this:
 //!
 //! ```
 //! use std::sync::atomic::AtomicBool;
@@ -114,11 +114,11 @@ pub struct Runner<'a> {
     pub pool: &'a ThreadPool,
     /// Set by another thread to stop: what is finished is kept, nothing more is started.
     pub interrupt: &'a AtomicBool,
-    /// What goes over the scenarios' own choices.
+    /// Settings that override the scenarios' own choices.
     pub overrides: TrialOverrides,
 }
 
-/// Options of [`Runner::run`]. The default is what `qoslab run` does unless told otherwise.
+/// Options of [`Runner::run`]. The default is what `qoslab run` does without options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunOptions {
     /// Whether a scenario that failed is the last one.
@@ -238,7 +238,7 @@ impl<'a> Runner<'a> {
         Ok(result)
     }
 
-    /// Shrinks the first failure of each kind, and hands the output what each comes to.
+    /// Shrinks the first failure of each kind, and hands the output the result of each.
     ///
     /// # Errors
     /// If the output fails.
@@ -262,7 +262,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Runs one study from its start to the end of its trials, and tells the output so.
+    /// Runs one study from its start to the end of its trials, and notifies the output.
     fn simulate_study<O: RunOutput>(
         &self,
         mut plan: StudyPlan,
@@ -290,7 +290,7 @@ impl<'a> Runner<'a> {
 
     /// Runs the few trials that are shown over time once more, and keeps how they went.
     fn record_timelines(&self, study: &mut Study, store: &mut TrialStore) -> Result<(), RunError> {
-        // Of what was interrupted nobody knows how it goes on.
+        // How an interrupted trial would have gone on is unknown.
         if self.is_interrupted() {
             return Ok(());
         }

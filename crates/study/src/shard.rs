@@ -1,4 +1,4 @@
-//! A study cut into parts for several machines.
+//! Shards: the parts of a study that run on several machines.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,13 +9,13 @@ use thiserror::Error;
 /// One of the parts of a study: of all its trials in order, each `count`-th from the `index`-th.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Shard {
-    /// Which part, from 0.
+    /// The number of the part, from 0.
     index: u32,
     /// How many parts there are; at least one.
     count: u32,
 }
 
-/// Why a shard cannot be told.
+/// The reason why a shard cannot be determined.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ShardError {
     /// The text has another form.
@@ -24,7 +24,7 @@ pub enum ShardError {
     /// There is no such shard.
     #[error("there is no shard {number} of {count}: shards count from 1 to {count}")]
     OutOfRange {
-        /// Which was asked for, from 1.
+        /// The number that was asked for, from 1.
         number: u64,
         /// How many there are.
         count: u32,
@@ -48,7 +48,7 @@ pub enum ShardError {
 }
 
 impl Shard {
-    /// The shard with this number, from 1, of so many.
+    /// The shard with this number, from 1, of that many.
     ///
     /// # Errors
     /// If there is none.
@@ -58,10 +58,10 @@ impl Shard {
         index.map(|index| Self { index, count }).ok_or(ShardError::OutOfRange { number, count })
     }
 
-    /// The shard that a scheduler gives to this process, by its environment's variables: an
-    /// array job of Slurm (`SLURM_ARRAY_TASK_ID`, with `_MIN`, `_COUNT` and `_STEP`), or an
-    /// indexed job of Kubernetes (`JOB_COMPLETION_INDEX`; it does not tell the number of
-    /// completions, so `JOB_COMPLETIONS` is the user's to set).
+    /// The shard that a scheduler gives to this process, by its environment's variables: an array
+    /// job of Slurm (`SLURM_ARRAY_TASK_ID`, with `_MIN`, `_COUNT` and `_STEP`), or an indexed job
+    /// of Kubernetes (`JOB_COMPLETION_INDEX`; it does not give the number of completions, so
+    /// `JOB_COMPLETIONS` is the user's to set).
     ///
     /// # Errors
     /// If no scheduler's variables are set, or they make no shard.

@@ -1,11 +1,11 @@
-//! From a failing trial to the smallest story that still breaks the same promise.
+//! Shrinking of a failing trial to a minimal failure that still breaks the same promise.
 //!
-//! A failing trial is recorded ([`record_trial`]) and then loses whatever it can: messages,
-//! clients, faults, fates and time, while the same promise breaks in the same way by the same
-//! fault (delta debugging: Zeller and Hildebrandt, "Simplifying and isolating failure-inducing
-//! input", 2002). What is left is one-minimal but for time: nothing of it can be taken out alone.
-//! The effort is bounded by simulated events and not by a clock, so that the result is the same on
-//! any machine.
+//! A failing trial is recorded ([`record_trial`]) and then loses everything it can: messages,
+//! clients, faults, fates and time, while the same promise breaks in the same way by the same fault
+//! (delta debugging: Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input",
+//! 2002). What is left is one-minimal but for time: nothing of it can be taken out alone. The
+//! effort is bounded by simulated events and not by a clock, so that the result is the same on any
+//! machine.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ mod minimise;
 
 use minimise::minimise;
 
-/// What must stay broken while a trial shrinks.
+/// The violation that must stay while a trial shrinks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BrokenGuarantee {
     /// A promise, with the kind and the blame.
@@ -37,21 +37,21 @@ pub enum BrokenGuarantee {
 /// The smallest trial that was found.
 #[derive(Clone, Debug)]
 pub struct ShrunkTrial {
-    /// It, with nothing left to luck.
+    /// The trial, deterministic.
     pub trial: Trial,
-    /// What it comes to.
+    /// Its outcome.
     pub outcome: Outcome,
     /// What is still broken.
     pub broken: BrokenGuarantee,
-    /// How much there was.
+    /// The size before.
     pub before: TrialSize,
-    /// How much is left.
+    /// The size after.
     pub after: TrialSize,
     /// Whether the bound on the effort came before the end.
     pub stopped_early: bool,
 }
 
-/// How large a trial is.
+/// The size of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrialSize {
     /// Messages published.
@@ -98,7 +98,7 @@ pub fn shrink<E: Engine>(
 }
 
 impl TrialSize {
-    /// Of a setup with nothing left to luck.
+    /// The size of a deterministic setup.
     #[must_use]
     pub fn of(setup: &Setup) -> Self {
         Self { messages: setup.messages().len(), faults: setup.fault_count() }
@@ -116,7 +116,7 @@ impl BrokenGuarantee {
         outcome.violations.keys().copied().map(Self::Promise).collect()
     }
 
-    /// Whether an outcome has it.
+    /// Whether an outcome has this violation.
     #[must_use]
     pub fn is_in(&self, outcome: &Outcome) -> bool {
         match self {
@@ -220,7 +220,7 @@ impl<E: Engine> TrialShrinker<'_, E> {
         });
     }
 
-    /// The first message that the bug befell.
+    /// The first message that the bug applies to.
     fn first_affected_message(&self) -> Option<(PublisherIndex, u32)> {
         let BrokenGuarantee::Promise(violation) = self.broken else { return None };
         let mut findings = self.outcome.findings.iter();

@@ -1,7 +1,7 @@
 //! Means and shares with their 95 % intervals.
 //!
 //! Shares have Wilson's interval, and over runs [`share_over_runs`]'s. A share of which nothing was
-//! seen is told by its upper end alone, with all 5 % of doubt on that one side: see
+//! seen is reported by its upper end alone, with all 5 % of doubt on that one side: see
 //! [`upper_bound_when_none`].
 //!
 //! Student's quantile is our own and small: `statrs` and its like take `ln` and `exp` from the
@@ -271,7 +271,7 @@ mod tests {
         assert_near(uneven.value, 0.9, 1e-12);
         assert_near(uneven.low, 0.9 - 4.303 * 0.1 / 3.0_f64.sqrt(), 1e-4);
         assert_near(uneven.high, 1.0, 0.0);
-        // Runs that agree leave the doubt that so many units leave, and empty ones say nothing.
+        // Runs that agree leave as much doubt as that number of units, and empty ones say nothing.
         assert_eq!(share_over_runs(&[(100, 100); 4]), wilson(400, 400));
         assert_eq!(share_over_runs(&[(50, 100), (50, 100), (0, 0)]), wilson(100, 200));
         assert_eq!(share_over_runs(&[]), wilson(0, 0));

@@ -1,10 +1,11 @@
-//! The trial store: what each trial of a study said, in one file that outlives a crash.
+//! The trial store: the outcome of each trial of a study, in one file that outlives a crash.
 //!
 //! An outcome is kept under what the trial *is* ([`TrialKey`]) and before anything is expected of
 //! it, so a run that was stopped goes on where it ended, machines share a study, and reports are
 //! drawn again without a simulation. While a study runs the file only grows, a batch at a time; in
 //! the end [`TrialStore::finish`] puts it in order, so that the same trials make the same bytes
-//! however they came together. Panics and interrupted trials are not kept: they are run again.
+//! regardless of how they came together. Panics and interrupted trials are not kept: they are run
+//! again.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -32,7 +33,7 @@ pub use merge::{MergeError, merge};
 /// The store's name in a report's folder.
 pub const FILE_NAME: &str = "trials.store";
 
-/// What a record says.
+/// The contents of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum RecordKey {
     Manifest,
@@ -46,7 +47,7 @@ pub struct TrialStore {
     path: PathBuf,
     file: File,
     header: Header,
-    /// Where what is; of manifests the last one.
+    /// The places of the records by what they hold; of manifests the last one.
     locations: BTreeMap<RecordKey, RecordLocation>,
     /// Where the next record goes.
     end: u64,
@@ -75,7 +76,7 @@ impl TrialStore {
         Ok(store)
     }
 
-    /// Opens a file to add to it and throws away what it had, whatever that was.
+    /// Opens a file to add to it and throws away its earlier contents.
     ///
     /// # Errors
     /// If it is in use or cannot be written.
@@ -152,7 +153,7 @@ impl TrialStore {
         self.locations.contains_key(&RecordKey::Trial(key))
     }
 
-    /// What was studied; `None` if nothing was begun.
+    /// The study that was begun; `None` if there is none.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -160,7 +161,7 @@ impl TrialStore {
         self.read_value(RecordKey::Manifest)
     }
 
-    /// What a trial said; `None` if it is not there.
+    /// The outcome of a trial; `None` if it is not there.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -168,7 +169,7 @@ impl TrialStore {
         self.read_value(RecordKey::Trial(key))
     }
 
-    /// How a trial went over time, with its published QoS; `None` if it is not there.
+    /// The timeline of a trial, with its published QoS; `None` if it is not there.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -176,7 +177,7 @@ impl TrialStore {
         self.read_value(RecordKey::Timeline(key))
     }
 
-    /// Says what is studied from now on.
+    /// Records the study that follows.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -187,7 +188,7 @@ impl TrialStore {
         self.append(vec![(RecordKey::Manifest, encode(RecordKey::Manifest, manifest))])
     }
 
-    /// Keeps what trials said, all at once.
+    /// Keeps the outcomes of trials, all at once.
     ///
     /// # Errors
     /// If they cannot be written, as on a full disk: what was there before stays.
@@ -199,7 +200,7 @@ impl TrialStore {
         self.append(outcomes.iter().map(record).collect())
     }
 
-    /// Keeps how a trial went over time.
+    /// Keeps the timeline of a trial.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -279,7 +280,7 @@ impl TrialStore {
 }
 
 impl RecordKey {
-    /// Where it stands in a finished file, by the ranks of the planned trials.
+    /// The place of a record in a finished file, by the ranks of the planned trials.
     fn sort_key(&self, planned: &BTreeMap<TrialKey, usize>) -> (usize, usize, Self) {
         let nth = |key: &TrialKey| planned.get(key).copied().unwrap_or(usize::MAX);
         match self {
@@ -336,7 +337,7 @@ fn open_locked(path: &Path) -> Result<File, StoreError> {
             Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(path.to_owned())),
             Err(TryLockError::Error(error)) => return Err(StoreError::io_at(path)(error)),
         }
-        // Whoever held it before may have put another file in its place.
+        // The process that held it before may have put another file in its place.
         let locked = file.try_clone().and_then(same_file::Handle::from_file);
         let named = same_file::Handle::from_path(path);
         if locked.map_err(StoreError::io_at(path))? == named.map_err(StoreError::io_at(path))? {

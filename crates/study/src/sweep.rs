@@ -34,10 +34,10 @@ pub fn cell_scenarios(
     })
 }
 
-/// All that was found of one scenario.
+/// The complete result of one scenario.
 #[derive(Clone, Debug)]
 pub struct Study {
-    /// What was varied; empty for a plain run.
+    /// The axes that were varied; empty for a plain run.
     pub axes: Vec<Axis>,
     /// Every combination of the axes' values, the last axis fastest; at least one.
     pub cells: Vec<StudyCell>,
@@ -50,11 +50,11 @@ pub struct Study {
 pub struct StudyCell {
     /// One value for each axis.
     pub values: Vec<AxisValue>,
-    /// What was found there. Its scenario is the file with these values set.
+    /// The result there. Its scenario is the file with these values set.
     pub result: ScenarioResult,
 }
 
-/// How one trial went over time.
+/// The course of one trial over time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrialTimeline {
     /// The position in [`Study::cells`].
@@ -67,20 +67,20 @@ pub struct TrialTimeline {
     pub trial: String,
     /// Its seed.
     pub seed: u64,
-    /// What happened.
+    /// The timeline.
     pub timeline: Timeline,
 }
 
-/// What is to be studied: the trials of each cell.
+/// The plan of a study: the trials of each cell.
 #[derive(Clone, Debug)]
 pub struct StudyPlan {
-    /// What is varied; empty for a plain run.
+    /// The axes that are varied; empty for a plain run.
     pub axes: Vec<Axis>,
     /// The cells in order, each with one value for each axis and its trials.
     pub cells: Vec<(Vec<AxisValue>, Plan)>,
-    /// How narrow the intervals shall be; `None` to run all seeds.
+    /// The precision to reach; `None` to run all seeds.
     precision: Option<Precision>,
-    /// Which part is to run; `None` for the whole. Never beside a precision.
+    /// The part that is to run; `None` for the whole. Never beside a precision.
     shard: Option<Shard>,
 }
 
@@ -130,19 +130,19 @@ impl StudyPlan {
         Ok(Self { precision, shard, ..self })
     }
 
-    /// What runs its trials; the same for all cells.
+    /// The engine that runs its trials; the same for all cells.
     #[must_use]
     pub fn engine(&self) -> EngineKind {
         self.cells.first().map(|(_, plan)| plan.engine).unwrap_or_default()
     }
 
-    /// How narrow the intervals shall be; `None` to run all seeds.
+    /// The precision to reach; `None` to run all seeds.
     #[must_use]
     pub const fn precision(&self) -> Option<Precision> {
         self.precision
     }
 
-    /// Which part is to run; `None` for the whole.
+    /// The part that is to run; `None` for the whole.
     #[must_use]
     pub const fn shard(&self) -> Option<Shard> {
         self.shard
@@ -160,13 +160,13 @@ impl StudyPlan {
 }
 
 impl Study {
-    /// What ran its trials; the same for all cells.
+    /// The engine that ran its trials; the same for all cells.
     #[must_use]
     pub fn engine(&self) -> EngineKind {
         self.cells.first().map(|cell| cell.result.engine).unwrap_or_default()
     }
 
-    /// How its cells stand: as the worst of them does.
+    /// The verdict over its cells: the worst of theirs.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         self.cells.iter().map(|cell| cell.result.verdict).max().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What the closed forms say of a point, wherever all that they assume holds.
+//! Predictions of the closed forms for a point, wherever all that they assume holds.
 
 use crate::closed_form::{EndToEndExpectation, ExpectedLatency, HopModel, Qos2Delivery, two_hops};
 use crate::scenario::Point;
@@ -12,7 +12,7 @@ use qoslab_core::network::settings::{
 };
 use qoslab_sim::trial::{ClientSetup, PublisherSetup, Setup, SubscriptionSetup};
 
-/// What theory expects of one published QoS, end to end.
+/// The prediction of theory for one published QoS, end to end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Theory {
     /// The share of units delivered.
@@ -52,8 +52,8 @@ impl Theory {
     }
 }
 
-/// What theory says of the messages of a point published with `qos`; `None` if anything is not as
-/// it assumes, or nothing is published so.
+/// The prediction of theory for the messages of a point published with `qos`; `None` if anything is
+/// not as it assumes, or nothing is published so.
 ///
 /// Over datagrams it assumes constant delays, independent losses, no other faults, correct
 /// endpoints that stay connected, a constant retry timer longer than the round trip without a

@@ -11,14 +11,14 @@ pub struct ThreadPool {
     threads: rayon::ThreadPool,
 }
 
-/// Why there are no threads, in the system's words.
+/// The reason why there are no threads, in the system's words.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct ThreadPoolError(String);
 
 #[cfg(feature = "parallel")]
 impl ThreadPool {
-    /// That many threads, or as many as there are processors.
+    /// A pool of that many threads, or as many as there are processors.
     ///
     /// # Errors
     /// If they cannot be started.
@@ -29,13 +29,13 @@ impl ThreadPool {
         Ok(Self { threads })
     }
 
-    /// How many things run at one time.
+    /// The number of items that run at one time.
     #[must_use]
     pub fn jobs(&self) -> usize {
         self.threads.current_num_threads()
     }
 
-    /// What `f` makes of each item; each is taken by whichever thread is free.
+    /// Returns the results of `f` for all items; each is taken by a thread that is free.
     pub(crate) fn map<T, R>(&self, items: Vec<T>, f: impl Fn(T) -> R + Sync + Send) -> Vec<R>
     where
         T: Send,
@@ -64,7 +64,7 @@ impl ThreadPool {
 
 #[cfg(not(feature = "parallel"))]
 impl ThreadPool {
-    /// The caller's thread, whatever `jobs` says.
+    /// The caller's thread, regardless of `jobs`.
     ///
     /// # Errors
     /// None.
@@ -72,13 +72,13 @@ impl ThreadPool {
         Ok(Self {})
     }
 
-    /// How many things run at one time: one.
+    /// The number of items that run at one time: one.
     #[must_use]
     pub const fn jobs(&self) -> usize {
         1
     }
 
-    /// What `f` makes of each item.
+    /// Returns the results of `f` for all items.
     #[expect(clippy::unused_self, reason = "as with threads")]
     pub(crate) fn map<T, R>(&self, items: Vec<T>, f: impl Fn(T) -> R) -> Vec<R> {
         items.into_iter().map(f).collect()

@@ -1,4 +1,4 @@
-//! How a few trials go over time, for the chart of backlogs.
+//! Timelines of a few trials, for the chart of backlogs.
 
 use std::sync::atomic::AtomicBool;
 

@@ -1,4 +1,4 @@
-//! From a trial's setup to what the judge has to know of it.
+//! Facts about a trial that the judge needs, derived from its setup.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use qoslab_core::network::settings::Transport;
 use qoslab_guarantee::trial_facts::{ClientFacts, PublisherFacts, TrialFacts};
 use qoslab_sim::trial::{PayloadSize, Setup};
 
-/// The facts of a setup that the judge needs and events do not tell.
+/// The facts of a setup that the judge needs and events do not report.
 #[must_use]
 pub fn trial_facts(setup: &Setup) -> Arc<TrialFacts> {
     let clients = setup.clients.iter().map(|client| ClientFacts {

@@ -1,4 +1,4 @@
-//! What a trial is.
+//! Identity of a trial.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::scenario::Point;
 use qoslab_sim::EngineKind;
 use qoslab_sim::trial::JudgeSettings;
 
-/// What a trial is: all that decides its outcome.
+/// The identity of a trial: all that decides its outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TrialKey {
     /// The hash of the point's setup and the model version.
@@ -15,7 +15,7 @@ pub struct TrialKey {
     pub seed: u64,
     /// How it is judged, which the content says nothing of.
     pub judge: JudgeSettings,
-    /// What runs it.
+    /// The engine that runs it.
     pub engine: EngineKind,
 }
 

@@ -41,18 +41,18 @@ pub struct TrialRunner<'a> {
     pub interrupt: &'a AtomicBool,
 }
 
-/// Where outcomes are kept from one run to the next.
+/// A cache that keeps outcomes from one run to the next.
 pub trait OutcomeCache {
-    /// Why it cannot be used.
+    /// The reason why it cannot be used.
     type Error;
 
-    /// What a trial said before; `None` if it is to run.
+    /// The stored outcome of a trial; `None` if it is to run.
     ///
     /// # Errors
     /// If it cannot be read.
     fn fetch(&mut self, key: TrialKey) -> Result<Option<Outcome>, Self::Error>;
 
-    /// Keeps what trials said.
+    /// Stores the outcomes of trials.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -117,7 +117,7 @@ impl TrialRunner<'_> {
         results
     }
 
-    /// Whether nothing more is to start after a scenario that stands so.
+    /// Whether nothing more is to start after a scenario with this verdict.
     #[must_use]
     pub fn stops_after(&self, last: Option<Verdict>) -> bool {
         let failed = last.is_some_and(|verdict| verdict != Verdict::Holds);
@@ -192,7 +192,7 @@ impl TrialRunner<'_> {
         if let Some(precision) = precision {
             for (nth, planned) in planned.iter_mut().enumerate() {
                 for block in accumulators[nth].seed_blocks() {
-                    // After an interruption nobody knows whether more seeds are needed.
+                    // After an interruption it is unknown whether more seeds are needed.
                     let is_whole = accumulators[nth].finished() == *planned;
                     if !is_whole
                         || (*planned > 0 && precision.is_reached(&accumulators[nth].points))

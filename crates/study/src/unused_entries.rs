@@ -1,4 +1,4 @@
-//! What a schedule lists and nothing meets.
+//! Entries of a schedule that match nothing.
 
 use std::sync::atomic::AtomicBool;
 
@@ -8,7 +8,7 @@ use qoslab_sim::schedule::{RecordedRun, ScheduleElement};
 use qoslab_sim::trial::{Trial, Trigger};
 
 /// The entries of a trial's schedule that named what never came, or changed nothing, and the faults
-/// that waited for a packet by its name in vain, each in words. None for a trial of luck.
+/// that waited for a packet by its name in vain, each in words. None for a trial with random draws.
 #[must_use]
 pub fn unused_schedule_entries<E: Engine>(
     engine: &E,

@@ -1,4 +1,4 @@
-//! What was broken in a trial, and whether the scenario declares it.
+//! Verdicts on trials: what was broken, and whether the scenario declares it.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ pub(super) fn occurrences(
     }
 }
 
-/// How a trial stands: a broken promise or a broken MUST that nobody declared is a violation.
+/// The verdict on a trial: an undeclared broken promise or broken MUST is a violation.
 pub(super) fn trial_verdict(outcome: &Outcome, expect: &Expectations) -> Verdict {
     let drained = match outcome.ending {
         Ending::Quiescent => Verdict::Holds,

@@ -30,14 +30,14 @@ impl_fingerprint! {
     }
 }
 
-/// Writes whether any rule was broken. How often is for the report: what is still to come depends
-/// on none of it.
+/// Writes whether any rule was broken. How often is for the report only: the rest of the trial does
+/// not depend on it.
 fn write_any_violation(counts: &BTreeMap<RuleViolationKind, u64>, into: &mut Fingerprinter) {
     into.plain(&counts.keys().any(RuleViolationKind::is_violation));
 }
 
 impl Conformance {
-    /// Nothing seen yet.
+    /// A view before any event.
     #[must_use]
     pub fn new(trial: &Arc<TrialFacts>) -> Self {
         Self {

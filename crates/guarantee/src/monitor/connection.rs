@@ -1,4 +1,4 @@
-//! One end of one client's connections: which is open, what may be said on it, and how long one
+//! One end of one client's connections: which is open, what may be said on it, and how long an end
 //! may be silent.
 
 use super::violation_log::{EventContext, ViolationLog};
@@ -12,7 +12,7 @@ use qoslab_core::mqtt::settings::Version;
 /// How much later than due a timer may be seen to act: keep alive counts in whole seconds.
 const TOLERANCE: Span = Span::from_secs(1);
 
-/// What is known of the connection that is open at one end, if one is.
+/// The known state of the connection that is open at one end, if one is.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConnectionMonitor {
     pub(super) open: Option<Connection>,
@@ -26,7 +26,7 @@ pub(super) struct ConnectionMonitor {
     disconnect_sent: bool,
     /// What the client's CONNECT asked for, in seconds.
     requested_keep_alive: u16,
-    /// What counts of it: 0 for none, before CONNACK, or once it was seen to be broken.
+    /// The keep alive in force: 0 for none, before CONNACK, or once it was seen to be broken.
     keep_alive: u16,
     /// When a packet crossed last in the client's direction.
     last_heard: Time,
@@ -141,7 +141,8 @@ impl ConnectionMonitor {
         self.last_heard = now;
     }
 
-    /// Whether this end was silent, or bore silence, for too long by now; told once a connection.
+    /// Whether this end was silent, or tolerated silence, for too long by now; reported once a
+    /// connection.
     pub(super) fn check_silence(&mut self, context: EventContext, log: &mut ViolationLog) {
         if self.keep_alive == 0 || self.open.is_none() {
             return;
@@ -239,7 +240,7 @@ impl SessionMonitor {
             expiry => now + Span::from_secs(u64::from(expiry)),
         };
         if self.pending_connect.take().is_some() {
-            // Nobody said whether that CONNECT still began something.
+            // It is unknown whether that CONNECT still began something.
             self.session = SessionPresence::Unknown;
         } else if self.ends_with_connection {
             self.session = SessionPresence::None;
@@ -251,7 +252,7 @@ impl SessionMonitor {
         (self.replaced_connection, self.old_left_open) = (None, None);
     }
 
-    /// Whatever is left open now was not closed in time.
+    /// Any connection left open now was not closed in time.
     pub(super) fn report_left_open(&mut self, context: EventContext, log: &mut ViolationLog) {
         if self.old_left_open.take().is_some() {
             log.report_endpoint(

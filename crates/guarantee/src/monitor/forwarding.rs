@@ -1,4 +1,4 @@
-//! What the broker forwards to one client, by what that client asked for.
+//! The broker's forwarding to one client, judged by what that client asked for.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use qoslab_core::base::name::{MessageTag, PublisherIndex};
 use qoslab_core::base::time::Time;
 use qoslab_core::impl_fingerprint;
 
-/// Of at most so many messages it is remembered when they would expire.
+/// The greatest number of messages whose expiry time is remembered.
 const MAX_TRACKED_EXPIRIES: usize = 10_000;
 
-/// What all SUBSCRIBEs of a client, in all its sessions, have in common.
+/// The options that all SUBSCRIBEs of a client, in all its sessions, have in common.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CommonSubscribeOptions {
     has_subscribed: bool,

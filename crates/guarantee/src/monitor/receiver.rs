@@ -1,5 +1,5 @@
-//! The receiver's half of a hop, judged by the ids that it holds, whatever its peer meant; and all
-//! other answers that an endpoint owes.
+//! The receiver's half of a hop, judged by the ids that it holds, regardless of what its peer
+//! meant; and all other answers that an endpoint owes.
 
 use super::violation_log::{EventContext, ViolationLog, packet_id};
 use crate::rules::Rule;
@@ -81,7 +81,7 @@ impl ReceiverMonitor {
         self.held_message(packet.id)
     }
 
-    /// Something came that wants an answer of this kind.
+    /// A packet came that requires an answer of this kind.
     #[inline]
     pub(super) fn expect_answer(&mut self, now: Time, kind: PacketKind, packet: &PacketMeta<'_>) {
         self.arrivals += 1;
@@ -160,8 +160,8 @@ impl ReceiverMonitor {
         log: &mut ViolationLog,
     ) {
         match packet.kind() {
-            // Repeating a PUBREC for an id that is held is nobody's harm; some brokers do so
-            // when a client comes back.
+            // Repeating a PUBREC for an id that is held does no harm; some brokers do so when a
+            // client comes back.
             PacketKind::PubRec if self.held_message(packet.id).is_some() => {}
             PacketKind::PubAck | PacketKind::PubRec | PacketKind::PubComp => {
                 log.report_receiver(context, Rule::AnswerUnasked, packet.tag);
@@ -241,7 +241,7 @@ impl Fingerprint for ReceiverMonitor {
             held_ids,
             owed_answers,
             last_answered,
-            // Whatever arrives from now on is behind all that was answered.
+            // All that arrives from now on comes after all that was answered.
             arrivals: _,
         } = self;
         let rank = ranks(owed_answers.iter().map(|due| due.arrival));

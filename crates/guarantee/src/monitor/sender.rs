@@ -1,4 +1,5 @@
-//! The sender's half of a hop, judged by the ids that it has in use *by what it was told*.
+//! The sender's half of a hop, judged by the ids that it has in use *according to what it
+//! received*.
 
 use super::violation_log::{EventContext, ViolationLog, packet_id};
 use crate::rules::Rule;
@@ -13,7 +14,7 @@ use qoslab_core::mqtt::settings::Version;
 
 mod fingerprint;
 
-/// At most so many refused messages are remembered.
+/// The greatest number of refused messages that are remembered.
 const MAX_REFUSED: usize = 256;
 
 /// What one end sends on one link.
@@ -149,8 +150,8 @@ impl SenderMonitor {
         if is_repeat || self.awaiting_resend > 0 || !self.forbidden.is_empty() {
             self.on_new_exchange(context, id, packet, log);
         }
-        // A resend of what the sender was told is complete is no rule's business here: the id
-        // may have been freed by a stale acknowledgement of another message.
+        // A resend of what the sender was told is complete breaks no rule here: the id may have
+        // been freed by a stale acknowledgement of another message.
         self.first_sends += 1;
         let exchange = OutgoingExchange {
             tag: packet.tag,
@@ -441,7 +442,7 @@ impl SenderMonitor {
         }
     }
 
-    /// The session is over; `None` where nobody could know what was in it.
+    /// The session is over; `None` where it cannot be known what was in it.
     pub(super) fn forget_session(&mut self, reason: Option<ForbiddenReason>) {
         if reason.is_none() || !self.exchanges.is_empty() {
             self.forbidden.clear();

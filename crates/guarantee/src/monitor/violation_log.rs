@@ -1,4 +1,4 @@
-//! Where broken rules are written down.
+//! The log in which broken rules are recorded.
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use qoslab_core::mqtt::settings::Version;
 /// A rule that an endpoint broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuleViolation {
-    /// When; for an answer that never came, when it became due.
+    /// The time; for an answer that never came, when it became due.
     pub at: Time,
-    /// Who.
+    /// The endpoint that broke it.
     pub node: Node,
-    /// On whose link.
+    /// The client whose link it is.
     pub link: ClientIndex,
-    /// On which hop of the message; where it concerns none, the hop that the client is for.
+    /// The hop of the message; where it concerns none, the hop that the client is for.
     pub hop: Hop,
-    /// Which rule.
+    /// The rule.
     pub rule: Rule,
     /// The message it concerns, if it is one that is watched.
     pub message: Option<(PublisherIndex, u32)>,
@@ -36,7 +36,7 @@ pub(super) struct ViolationLog {
     pub(super) violations: Vec<RuleViolation>,
 }
 
-/// Who does what is judged, when, and on whose link.
+/// The endpoint that is judged, the time, and the link.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EventContext {
     pub(super) at: Time,
@@ -96,7 +96,7 @@ impl ViolationLog {
         self.report(context, hop, rule, tags.map(message_key));
     }
 
-    /// Writes it down, if the version has such a rule and the transport lets it be judged.
+    /// Records it, if the version has such a rule and the transport lets it be judged.
     fn report(
         &mut self,
         context: EventContext,

@@ -34,7 +34,7 @@ impl RuleFacts {
         Self { in_v31: false, ..self }
     }
 
-    /// Datagrams may break it with nobody at fault.
+    /// Over datagrams it may break without any endpoint at fault.
     pub(super) const fn tcp_only(self) -> Self {
         Self { tcp_only: true, ..self }
     }

@@ -1,4 +1,4 @@
-//! The table: one row a rule.
+//! The table of rules: one row for each rule.
 
 use super::CheckedAt::{Broker, Client, Either, Receiver, Sender};
 use super::Citation::{Both, NotInVersion, Sides, Unnumbered};

@@ -1,4 +1,4 @@
-//! What the monitor does not check.
+//! Rules that the monitor does not check.
 
 /// Rules of delivery that are not checked, and why.
 pub const UNCHECKED_RULES: [(&str, &str); 13] = [

@@ -1,5 +1,5 @@
-//! Connections that die without a word: by a NAT, or because a node crashed and its peer was not
-//! told.
+//! Connections that die silently: by a NAT, or because a node crashed and its peer was not
+//! notified.
 
 use super::*;
 use QoS::{AtLeastOnce, AtMostOnce};
@@ -8,7 +8,7 @@ use qoslab_core::base::event::SilentDeathCause;
 const STALLED: (Promise, Breach, Blame) =
     (Promise::AtLeastOnce, Breach::Stalled, Blame::Configuration);
 
-/// Over byte streams, where nobody has a keep alive.
+/// Over byte streams, where no end has a keep alive.
 fn without_keep_alive() -> TrialFacts {
     let mut facts = over_tcp(trial_facts(AtLeastOnce));
     for client in &mut facts.clients {
@@ -22,7 +22,7 @@ fn nat_forgets(trial: &mut TestTrial<'_>, client: ClientIndex) {
     trial.emit(&Event::DiedSilently { connection, client, why: SilentDeathCause::NatTimeout });
 }
 
-/// A node crashes and starts again, and the other ends of its connections are not told.
+/// A node crashes and starts again, and the other ends of its connections are not notified.
 fn crash_silently(trial: &mut TestTrial<'_>, node: Node) {
     let clients = [SENSOR, DASHBOARD].into_iter();
     let links: Vec<_> = clients

@@ -1,4 +1,4 @@
-//! Trials told by hand, event by event.
+//! Trials written by hand, event by event.
 
 use std::sync::Arc;
 
@@ -123,7 +123,7 @@ fn run_script(
     trial.now
 }
 
-/// Tells a trial's events to an observer; each step takes a millisecond.
+/// Reports a trial's events to an observer; each step takes a millisecond.
 struct TestTrial<'a> {
     observe: &'a mut dyn FnMut(Time, &Event<'_>),
     facts: Arc<TrialFacts>,
@@ -235,7 +235,7 @@ impl TestTrial<'_> {
         }
     }
 
-    /// A node crashes and starts again; nobody is connected to it any more.
+    /// A node crashes and starts again; no client is connected to it any more.
     fn crash(&mut self, node: Node) {
         self.emit(&Event::Crashed { node });
         for client in [SENSOR, DASHBOARD] {

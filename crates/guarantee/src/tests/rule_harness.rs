@@ -1,4 +1,4 @@
-//! Packets told to the monitor one by one, at either end of one client's link.
+//! Packets reported to the monitor one by one, at either end of one client's link.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub(super) struct Wire {
     requests: Vec<SubscriptionRequest>,
 }
 
-/// A packet to be told of.
+/// A packet to be reported.
 #[derive(Clone, Copy)]
 pub(super) struct PacketSpec {
     kind: PacketKind,
@@ -150,7 +150,7 @@ impl PacketSpec {
         Self { size, ..self }
     }
 
-    /// A SUBACK with so many codes.
+    /// A SUBACK with that many codes.
     pub(super) fn codes(self, codes: usize) -> Self {
         Self { codes, ..self }
     }

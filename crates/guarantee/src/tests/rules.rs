@@ -110,7 +110,7 @@ fn a_late_publish_after_pubcomp_is_a_new_message_and_nobody_broke_a_rule() {
         trial.second_hop(0, 0);
         let publish = trial.tag(0).forwarded(Transmission::default());
         let late = (publish, ExactlyOnce, 100);
-        // The network's duplicate: it arrives, though nobody sent it again.
+        // The network's duplicate: it arrives, though it was not sent again.
         trial.arrive_unsent(PacketKind::Publish, late);
         trial.deliver(0, 0);
         trial.second_hop_packet(PacketKind::PubRec, 0, 0, 0, &ARRIVES);

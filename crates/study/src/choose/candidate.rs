@@ -1,4 +1,4 @@
-//! One published QoS of one point: what it costs, and how it stands to each need.
+//! Candidates: one published QoS of one point, with its cost and its verdict on each need.
 
 use super::confidence::{self, Confidence};
 use super::criteria::Objective;
@@ -24,33 +24,33 @@ pub struct Candidate {
     pub qos: QoS,
     /// The granted QoS where it is an axis.
     pub granted: Option<QoS>,
-    /// Each need that binds this QoS, with what shows how sure it is.
+    /// Each need that binds this QoS, with its measured value and confidence.
     pub needs: Vec<NeedJudgement>,
     /// The objective for each message published, by seed.
     pub costs: Vec<(u64, f64)>,
     /// Its mean over runs; NaN where it is not known.
     pub cost: ConfidenceInterval,
-    /// With a price for bytes, what a month costs; `None` where the scenario gives no rate.
+    /// With a price for bytes, the cost of a month; `None` where the scenario gives no rate.
     pub monthly_cost: Option<MonthlyCost>,
-    /// How its trials stand: whether they ended, and whether promises hold.
+    /// The verdict over its trials: whether they ended, and whether promises hold.
     pub verdict: Verdict,
 }
 
-/// What a fleet pays in a month of 30 days.
+/// The monthly cost of a fleet, for 30 days.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MonthlyCost {
-    /// How many devices publish.
+    /// The number of devices that publish.
     pub devices: u64,
-    /// What they pay together.
+    /// The total that they pay.
     pub cost: f64,
 }
 
 /// A need at one option.
 #[derive(Clone, Debug)]
 pub struct NeedJudgement {
-    /// What was measured.
+    /// The measured value.
     pub result: NeedResult,
-    /// How sure it is.
+    /// The confidence in it.
     pub confidence: Confidence,
 }
 

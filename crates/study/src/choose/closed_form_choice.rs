@@ -57,8 +57,8 @@ fn is_met(need: &Need, scenario: &Scenario, point: &Point, level: QosChoice) -> 
     Some(is_bound_met(need.comparison, value(point, level.qos)?, bound))
 }
 
-/// What theory expects of a metric, in the unit in which it is measured; `None` where no form is
-/// known.
+/// The prediction of theory for a metric, in the unit in which it is measured; `None` where no form
+/// is known.
 fn expected_value(metric: Metric, point: &Point, qos: QoS, as_share: bool) -> Option<f64> {
     let theory: Theory = theory(point, qos)?;
     let streams = point.setup.publishers.iter().filter(|stream| stream.qos == qos);

@@ -1,4 +1,4 @@
-//! How sure it is that a need is met or missed, and how many seeds would tell.
+//! Confidence that a need is met or missed, and the number of seeds that would decide it.
 
 use crate::needs::NeedResult;
 use crate::result::{PointResult, QosRow};
@@ -6,28 +6,28 @@ use crate::scenario::expect::{Bound, Metric};
 use crate::statistics::{self, ConfidenceInterval, to_f64};
 use qoslab_core::base::qos::QoS;
 
-/// No answer is worth more seeds.
+/// The greatest number of seeds that is suggested.
 const MAX_SEEDS: f64 = 1e6;
 
-/// How sure a judgement is at 95 % confidence.
+/// The confidence of a judgement, at the 95 % level.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Confidence {
     /// The interval is on one side of the bound.
     Settled(ConfidenceInterval),
-    /// The bound is within the interval: more seeds would tell.
+    /// The bound is within the interval: more seeds would decide.
     Undecided {
         /// What is known.
         interval: ConfidenceInterval,
-        /// How many seeds would likely tell; `None` if no number in reach would.
+        /// How many seeds would likely decide; `None` if no number in reach would.
         seeds: Option<u64>,
     },
-    /// None of so many units was seen, which proves at most this share.
+    /// None of that many units was seen, which proves at most this share.
     NoneSeen(u64, f64),
     /// The value has no interval: a quantile, a peak, or one run.
     Unknown,
 }
 
-/// How sure a need is at one published QoS of a point.
+/// The confidence in a need at one published QoS of a point.
 pub(super) fn need_confidence(result: &NeedResult, point: &PointResult, qos: QoS) -> Confidence {
     let Some(worst) = &result.worst else { return Confidence::Unknown };
     let count: Option<fn(&QosRow) -> u64> = match result.need.metric {

@@ -1,4 +1,4 @@
-//! What is wanted of a QoS, and whether anything can be chosen by it.
+//! Criteria for the choice of a QoS, and whether anything can be chosen by them.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,16 +6,16 @@ use super::money::BytePrice;
 use crate::scenario::Scenario;
 use crate::scenario::expect::{Bound, Comparison, Metric, Need};
 
-/// By what a QoS is chosen.
+/// The criteria by which a QoS is chosen.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChoiceCriteria {
-    /// What must hold, whichever is chosen.
+    /// The needs that must hold, whichever is chosen.
     pub needs: Vec<Need>,
-    /// What the best has least of.
+    /// The objective, of which the best option has least.
     pub objective: Objective,
 }
 
-/// What the best option has least of, for each message published.
+/// The objective that the best option has least of, for each message published.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Objective {
     /// Message packets (PUBLISH to PUBCOMP) on both hops, resends included.
@@ -29,10 +29,10 @@ pub enum Objective {
     Money(BytePrice),
 }
 
-/// Why there is nothing to choose by.
+/// The reason why there is nothing to choose by.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChooseError {
-    /// Nothing says what is wanted.
+    /// No need is given.
     #[error("there is no need to choose by: use --need \"lost <= 0\", or write [expect] need")]
     NoNeed,
     /// A need that speaks of one level, which another option would meet by not being it.
@@ -50,7 +50,7 @@ pub enum ChooseError {
     /// A need that nothing measures.
     #[error("`{0}` has nothing to measure in this scenario: see that somebody subscribes")]
     Unmeasured(String),
-    /// Energy is asked for and nobody has any.
+    /// Energy is asked for and no client has a radio.
     #[error(
         "no client has a radio: write radio = \"lte-m\" or another profile to a client, or \
          minimise packets or bytes"

@@ -1,8 +1,8 @@
-//! Where the answer would be another: along the loss of the links.
+//! Crossovers: the losses of the links at which the choice changes.
 //!
 //! From the scenario's own value a search goes down to no loss and up to half of all packets until
-//! the choice changes, and halves the step in which it does. What the choice is at a value, the
-//! closed forms say where they hold, and a few trials otherwise.
+//! the choice changes, and halves the step in which it does. The closed forms give the choice at a
+//! value where they hold, and a few trials otherwise.
 
 use super::candidate::{Candidate, candidates, cheapest};
 use super::criteria::ChoiceCriteria;
@@ -15,14 +15,14 @@ use crate::statistics::upper_bound_when_none;
 use crate::sweep::{Study, StudyPlan};
 use qoslab_core::base::qos::QoS;
 
-/// Along at most so many fields is looked.
+/// The greatest number of fields that are searched.
 const MAX_FIELDS: usize = 2;
-/// The loss up to which is looked, in percent.
+/// The loss up to which is searched, in percent.
 const MAX_LOSS_PERCENT: f64 = 50.0;
-/// At most so many seeds a value are simulated.
+/// The greatest number of seeds simulated at a value.
 const MAX_SEEDS: u32 = 10;
-/// All simulated values of a field together have at most so many events, roughly: some ten
-/// seconds of one core.
+/// The greatest number of events, roughly, over all simulated values of a field: some ten seconds
+/// of one core.
 const MAX_EVENTS: u64 = 60_000_000;
 /// The steps down and up to which a simulation goes: those of [`search_steps`], and the halvings.
 const SIMULATED_VALUES: u64 = 12;
@@ -36,7 +36,7 @@ pub struct QosChoice {
     pub granted: Option<QoS>,
 }
 
-/// Where the choice changes along one field.
+/// The change of the choice along one field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Crossovers {
     /// The field: `link.sensor.loss`.
@@ -47,9 +47,9 @@ pub struct Crossovers {
     pub below: Option<Crossover>,
     /// The nearest change upwards.
     pub above: Option<Crossover>,
-    /// From where to where was looked, in percent: to the changes, or as far as could be told.
+    /// The range that was searched, in percent: to the changes, or as far as could be determined.
     pub searched_range: (f64, f64),
-    /// By which means.
+    /// The method.
     pub method: SearchMethod,
 }
 
@@ -60,18 +60,18 @@ pub(super) struct ChosenQos(pub(super) Option<QosChoice>);
 /// One change.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Crossover {
-    /// Where, in percent.
+    /// The loss, in percent.
     pub percent: f64,
     /// The choice beyond; `None` if no level meets the needs.
     pub choice: Option<QosChoice>,
 }
 
-/// How a change was found.
+/// The method by which a change was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SearchMethod {
     /// By the closed forms: exact.
     ClosedForm,
-    /// By trials of so many seeds at each value.
+    /// By trials of that many seeds at each value.
     Simulation {
         /// How many seeds.
         seeds: u32,
@@ -154,7 +154,8 @@ fn is_zero_need(need: &Need) -> bool {
     matches!(need.bound, Bound::Number(bound) | Bound::Share(bound) if bound <= 0.0)
 }
 
-/// A change at a loss that so few units cannot tell from none, at 95 % confidence, is at none.
+/// Moves a change to zero loss where its loss cannot be distinguished from zero with that number of
+/// units, at 95 % confidence.
 fn snap_to_zero_loss(flips: Crossovers, units: u64) -> Crossovers {
     let least = upper_bound_when_none(units) * 100.0;
     let below = flips.below.map(|flip| {

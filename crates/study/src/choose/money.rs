@@ -1,4 +1,4 @@
-//! What bytes cost: a price for each megabyte, and what a fleet pays in a month.
+//! Cost of bytes: a price for each megabyte, and what a fleet pays in a month.
 //!
 //! Counted are all wire bytes of a trial on all links: both hops, resends, keep alive, connecting
 //! and the transport's headers, as [`Objective::Bytes`](super::Objective::Bytes) counts them. So
@@ -16,20 +16,20 @@ use qoslab_sim::trial::Setup;
 /// Seconds of a month of 30 days.
 const SECONDS_PER_MONTH: f64 = 30.0 * 86_400.0;
 
-/// Nobody asks for more: the dearest satellite link costs a thousandth of it.
+/// The greatest price: the dearest satellite link costs a thousandth of it.
 const MAX_PRICE_PER_MEGABYTE: f64 = 1e6;
 
 /// A currency is its sign or its letters.
 const MAX_CURRENCY_CHARS: usize = 8;
 
-/// A price for bytes, and how many pay it.
+/// A price for bytes, and the number of devices that pay it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BytePrice {
     /// The price of a megabyte, a million bytes; more than 0.
     pub per_megabyte: f64,
-    /// What the price is in, as it was written: `EUR`.
+    /// The currency of the price, as it was written: `EUR`.
     pub currency: String,
-    /// How many devices publish; `None` for as many as the scenario has.
+    /// The number of devices that publish; `None` for the scenario's own number.
     pub fleet: Option<u64>,
 }
 

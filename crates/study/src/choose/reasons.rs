@@ -1,4 +1,4 @@
-//! Why no level meets the needs, from the setups and the numbers.
+//! Reasons why no level meets the needs, from the setups and the numbers.
 
 use crate::result::Verdict;
 use crate::scenario::expect::{Bound, Comparison, Metric};
@@ -43,7 +43,7 @@ pub(super) fn collect_reasons(study: &Study, options: &[Candidate]) -> Vec<Strin
     reasons
 }
 
-/// What caps the received QoS, where it is what the need suffers from.
+/// The limit on the received QoS, where it is the cause of the need's failure.
 fn qos_cap_reasons(setup: &Setup, missed: &NeedJudgement) -> Vec<String> {
     let need = &missed.result.need;
     let zero = matches!(need.bound, Bound::Number(n) | Bound::Share(n) if n <= 0.0)

@@ -41,7 +41,7 @@ fn every_pattern<T>(simulate: impl Fn(&mut LossPattern) -> T, mut each: impl FnM
     }
 }
 
-/// What became of one message on one hop.
+/// The outcome of one message on one hop.
 #[derive(Default)]
 struct MessageResult {
     /// When each copy reached the application.

@@ -14,7 +14,7 @@ pub struct HopModel {
     pub delay: f64,
     /// The time from one transmission to the next, in seconds; longer than the round trip.
     pub retry_interval: f64,
-    /// `N`: at most so many transmissions of one packet, the first included, at least 1; the
+    /// `N`: the greatest number of transmissions of one packet, the first included, at least 1; the
     /// PUBREL of QoS 2 has as many again. `None`: no limit.
     pub max_transmissions: Option<u32>,
     /// When a QoS 2 receiver delivers.
@@ -31,7 +31,7 @@ pub enum Qos2Delivery {
     OnPublish,
 }
 
-/// What theory expects of one message on one hop.
+/// The prediction of theory for one message on one hop.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HopExpectation {
     /// The probability that the receiving application sees the message.
@@ -76,7 +76,7 @@ impl PacketMeans {
         self.publish + self.puback + self.pubrec + self.pubrel + self.pubcomp
     }
 
-    /// So many times as many of each.
+    /// The numbers of each, multiplied by `factor`.
     #[must_use]
     pub fn scaled(&self, factor: f64) -> Self {
         Self {

@@ -1,9 +1,9 @@
-//! Publisher to broker to subscriber.
+//! Two hops, from publisher to broker to subscriber.
 
 use super::{HopModel, PacketMeans, expected_failures};
 use qoslab_core::base::qos::QoS;
 
-/// What theory expects of one message for one subscriber, from end to end.
+/// The prediction of theory for one message for one subscriber, from end to end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EndToEndExpectation {
     /// The probability that the subscriber's application sees the message.

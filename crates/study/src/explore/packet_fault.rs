@@ -1,4 +1,4 @@
-//! What may befall a packet, and in which order it is tried.
+//! Faults that may happen to a packet, and the order in which they are tried.
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl FaultKind {
     /// All kinds, in order.
     pub const ALL: [Self; 5] = [Self::Drop, Self::Duplicate, Self::Delay, Self::Cut, Self::Crash];
 
-    /// Its word.
+    /// Its keyword.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -50,7 +50,7 @@ impl fmt::Display for FaultKind {
     }
 }
 
-/// What befalls one packet.
+/// The fault that happens to one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PacketFault {
     /// It is lost.
@@ -72,12 +72,12 @@ pub enum PacketFault {
     CrashSender,
 }
 
-/// A packet, and what befalls it.
+/// A packet, and the fault that happens to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InjectedFault {
     /// The packet.
     pub packet: PacketName,
-    /// What befalls it.
+    /// The fault.
     pub fault: PacketFault,
 }
 
@@ -87,18 +87,18 @@ const RELEASE_CONDITIONS: [ReleaseWhen; 3] =
 const CRASH_POINTS: [CrashPoint; 3] =
     [CrashPoint::BeforeCommit, CrashPoint::AfterCommit, CrashPoint::BetweenSends];
 
-/// What is tried.
+/// The faults that are tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultOptions {
-    /// Which kinds of faults.
+    /// The kinds of faults.
     pub kinds: Vec<FaultKind>,
-    /// How long a crashed node is down.
+    /// The time for which a crashed node is down.
     pub crash_downtime: Span,
 }
 
 impl FaultOptions {
-    /// All that may befall a packet that costs so many faults, 1 or 2, in the order in which it
-    /// is tried.
+    /// All faults that may happen to a packet and cost that many faults, 1 or 2, in the order in
+    /// which they are tried.
     pub fn faults_for(&self, setup: &Setup, packet: &PacketName, cost: usize) -> Vec<PacketFault> {
         let client = &setup.clients[packet.client.index()];
         let is_datagram = matches!(client.link.transport, Transport::Datagram { .. });
@@ -135,7 +135,7 @@ fn is_release_possible(until: ReleaseWhen, setup: &Setup, packet: &PacketName) -
 }
 
 impl PacketFault {
-    /// How many faults it is.
+    /// The number of faults that it counts for.
     #[must_use]
     pub const fn fault_count(self) -> usize {
         match self {
@@ -144,7 +144,7 @@ impl PacketFault {
         }
     }
 
-    /// Which kinds of faults it is.
+    /// The kinds of faults that it consists of.
     #[must_use]
     pub const fn kinds(self) -> &'static [FaultKind] {
         match self {
@@ -171,7 +171,7 @@ impl PacketFault {
 }
 
 impl InjectedFault {
-    /// As a fault of a trial. `delay`: by how much a packet that is held back is late.
+    /// Returns it as a fault of a trial. `delay`: by how much a packet that is held back is late.
     #[must_use]
     pub fn to_fault_setup(&self, menu: &FaultOptions, nth: usize, delay: Span) -> FaultSetup {
         let PacketName { client, direction: way, .. } = self.packet;

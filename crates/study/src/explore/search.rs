@@ -11,18 +11,18 @@ use crate::scenario::expect::Expectations;
 use crate::thread_pool::ThreadPool;
 use qoslab_core::base::name::PacketName;
 
-/// So many schedules are tried at a time, and may know the states of all that were tried before.
-/// It is no matter of how many threads there are: the answer is the same for any number.
+/// The number of schedules tried at a time, which may know the states of all that were tried
+/// before. It does not depend on the number of threads: the answer is the same for any.
 const CHUNK: usize = 2048;
 
-/// How a search goes.
+/// The parameters of a search.
 #[derive(Debug)]
 pub struct Search<'a> {
-    /// What is searched.
+    /// The search space.
     pub space: &'a SearchSpace,
     /// Which broken promises are declared, and so no counterexamples.
     pub expect: &'a Expectations,
-    /// At most so many faults in one schedule.
+    /// The greatest number of faults in one schedule.
     pub faults: usize,
     /// With more schedules than these in sight it is given up.
     pub max_schedules: u64,
@@ -53,7 +53,7 @@ struct PacketNames {
     number_by_name: BTreeMap<PacketName, u32>,
 }
 
-/// Where a search stands.
+/// The progress of a search.
 struct SearchState {
     names: PacketNames,
     known: StateSet,
@@ -145,7 +145,7 @@ impl Search<'_> {
         )
     }
 
-    /// Enters what became of a schedule; whether the search ends with it.
+    /// Enters the result of a schedule; returns whether the search ends with it.
     fn record_attempt(
         &self,
         search_state: &mut SearchState,

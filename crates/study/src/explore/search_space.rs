@@ -1,4 +1,4 @@
-//! The ground that is searched: one setup with nothing left to luck, on which schedules are tried.
+//! The search space: one deterministic setup, on which schedules are tried.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use qoslab_sim::EventEngine;
 use qoslab_sim::event::explore::{DelayRule, Explored, PausedTrial, explore};
 use qoslab_sim::trial::{FaultSetup, Setup, Trial, Trigger};
 
-/// A trial that goes on for more events than this is left: a small scenario has a few hundred.
+/// A trial that goes on for more events than this is abandoned: a small scenario has a few hundred.
 const MAX_EVENTS: u64 = 200_000;
 
-/// What schedules are tried on.
+/// The setup on which schedules are tried.
 #[derive(Clone, Debug)]
 pub struct SearchSpace {
     pub(super) setup: Setup,
@@ -32,7 +32,7 @@ pub struct SearchSpace {
     pub(super) skips_known_states: bool,
 }
 
-/// What became of a schedule.
+/// The result of trying a schedule.
 #[derive(Clone, Debug)]
 pub(super) struct Attempt {
     /// The packets that were sent after the last fault's, before the state was a known one.
@@ -43,7 +43,7 @@ pub(super) struct Attempt {
     pub(super) end: AttemptEnd,
 }
 
-/// How a schedule ended.
+/// The ending of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AttemptEnd {
     /// In a state that is known: what follows was seen.
@@ -58,7 +58,7 @@ pub(super) enum AttemptEnd {
     Inconclusive,
 }
 
-/// What a worker needs to try schedules.
+/// The state that a worker needs to try schedules.
 #[derive(Debug)]
 pub(super) struct Worker {
     trial: Trial,
@@ -68,8 +68,8 @@ pub(super) struct Worker {
 type Observers = (FirstPassObserver, Conformance);
 
 impl SearchSpace {
-    /// The ground of a setup: still, without keep alive, without the faults that luck or a packet
-    /// brings, and with the first `messages` of each workload.
+    /// Makes the search space of a setup: deterministic, without keep alive, without faults drawn
+    /// at random or tied to a packet, and with the first `messages` of each workload.
     #[must_use]
     pub fn new(setup: &Setup, menu: FaultOptions, messages: Option<u32>, recognises: bool) -> Self {
         let mut setup = setup.deterministic();
@@ -100,13 +100,13 @@ impl SearchSpace {
         }
     }
 
-    /// The setup, with nothing left to luck and no fault but those of the scenario.
+    /// The deterministic setup, with no fault but those of the scenario.
     #[must_use]
     pub const fn setup(&self) -> &Setup {
         &self.setup
     }
 
-    /// What is tried on it.
+    /// The faults that are tried on it.
     #[must_use]
     pub const fn fault_options(&self) -> &FaultOptions {
         &self.fault_options
@@ -224,7 +224,7 @@ fn outcome_of(explored: Explored<Observers>) -> Option<Outcome> {
     Some(outcome)
 }
 
-/// How a trial stands, whoever is to blame.
+/// The verdict of a trial, regardless of which part is to blame.
 fn attempt_end(outcome: &Outcome) -> AttemptEnd {
     let broken = !outcome.violations.is_empty()
         || outcome.rule_violations.keys().any(RuleViolationKind::is_violation);

@@ -1,4 +1,4 @@
-//! The states that were seen.
+//! The set of states that were seen.
 
 /// A set of fingerprints. They are hashes already: each is put at the place it says, or the next
 /// that is free.

@@ -1,4 +1,4 @@
-//! What of a trial is recorded.
+//! Filter that selects what of a trial is recorded.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
@@ -11,42 +11,42 @@ use qoslab_sim::Engine;
 use qoslab_sim::event::Options;
 use qoslab_sim::trial::Trial;
 
-/// What of a trial is recorded.
+/// The part of a trial that is recorded.
 #[derive(Clone, Debug)]
 pub struct RecordingFilter {
-    /// Only this message, and what befell nodes and connections on its way.
+    /// Only this message, and what happened to nodes and connections on its way.
     pub route: Option<MessageRoute>,
-    /// Nothing before.
+    /// Nothing before this time.
     pub from: Time,
-    /// Nothing after.
+    /// Nothing after this time.
     pub until: Time,
-    /// At most so many moments; the first ones.
+    /// The greatest number of moments that are kept, from the first on.
     pub max_events: usize,
 }
 
 /// A message and its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageRoute {
-    /// Who publishes it.
+    /// The publisher.
     pub stream: PublisherIndex,
-    /// Which message of that stream, from 0.
+    /// The number of the message in that stream, from 0.
     pub sequence: u32,
     /// The clients on whose links it travelled, or should have.
     pub links: BTreeSet<ClientIndex>,
-    /// Whether what befell those links after the message's last moment is kept too, for one that
-    /// never came.
+    /// Whether what happened to those links after the message's last moment is kept too, for one
+    /// that never came.
     pub keeps_later_events: bool,
 }
 
 impl RecordingFilter {
-    /// The most moments that anybody looks through.
+    /// The greatest number of moments that is useful to a reader.
     pub const MAX_EVENTS: usize = 100_000;
 
     /// The whole trial.
     pub const WHOLE_TRIAL: Self =
         Self { route: None, from: Time::ZERO, until: Time::NEVER, max_events: Self::MAX_EVENTS };
 
-    /// The message of a broken promise; `None` if nobody publishes it.
+    /// The message of a broken promise; `None` if it has no publisher.
     #[must_use]
     pub fn for_finding<E: Engine>(
         engine: &E,
@@ -80,7 +80,7 @@ impl MessageRoute {
     }
 }
 
-/// The way of a message, found by running the trial on an engine; `None` if nobody publishes it.
+/// The way of a message, found by running the trial on an engine; `None` if it is not published.
 #[must_use]
 pub fn find_route<E: Engine>(
     engine: &E,

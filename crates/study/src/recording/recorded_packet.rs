@@ -1,4 +1,4 @@
-//! A packet from its sending to its arrival.
+//! The record of a packet from its sending to its arrival.
 
 use qoslab_core::base::event::{CloseReason, Fate, LossReason, SilentDeathCause};
 use qoslab_core::base::name::{
@@ -7,14 +7,14 @@ use qoslab_core::base::name::{
 use qoslab_core::base::time::Time;
 use qoslab_core::mqtt::packet::Packet;
 
-/// A packet that was sent, and what became of it.
+/// A packet that was sent, and its fate.
 #[derive(Clone, Debug)]
 pub struct RecordedPacket {
-    /// What it is.
+    /// The packet's kind.
     pub name: PacketName,
     /// The message that it carries or acknowledges.
     pub message: Option<MessageId>,
-    /// On which connection.
+    /// The connection.
     pub connection: Connection,
     /// The first byte: type and flags.
     pub first_byte: u8,
@@ -30,23 +30,23 @@ pub struct RecordedPacket {
     pub packet: Option<Packet>,
     /// When it was sent.
     pub sent_at: Time,
-    /// What the network decided when it was sent.
+    /// The network's decision when it was sent.
     pub fate: Fate,
     /// Where it ended and when: twice where the network doubled it, and not at all where it was
     /// lost on the way.
     pub ends: Vec<(Time, PacketEnd)>,
 }
 
-/// How a packet ended.
+/// The end of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PacketEnd {
     /// Its receiver read it.
     Read,
-    /// Nobody did.
+    /// It was not read.
     Discarded(PacketLossCause),
 }
 
-/// Why nobody read a packet.
+/// The reason why a packet was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PacketLossCause {
     /// The network lost it.
@@ -59,18 +59,18 @@ pub enum PacketLossCause {
     SilentlyDead(SilentDeathCause),
     /// Its receiver does not have the connection.
     UnknownConnection,
-    /// It was still on its way when the trial ended.
+    /// It was still in flight when the trial ended.
     InTransit,
 }
 
 impl RecordedPacket {
-    /// Who sent it.
+    /// The sender.
     #[must_use]
     pub const fn sender(&self) -> Node {
         end_node(&self.name, self.name.direction.reverse())
     }
 
-    /// Whom it is for.
+    /// The receiver.
     #[must_use]
     pub const fn receiver(&self) -> Node {
         end_node(&self.name, self.name.direction)
@@ -92,7 +92,7 @@ impl RecordedPacket {
         again && matches!(self.name.kind, PacketKind::Publish | PacketKind::PubRel)
     }
 
-    /// Why nobody read it, if nobody did.
+    /// The reason why it was not read, if it was not.
     #[must_use]
     pub fn loss_cause(&self) -> Option<PacketLossCause> {
         if let Fate::Lost(loss) = self.fate {
@@ -123,7 +123,7 @@ impl RecordedPacket {
         }
     }
 
-    /// A reset that refuses a connection reaches an end that has none, and is not told as read.
+    /// A reset that refuses a connection reaches an end that has none, and is not reported as read.
     fn is_arrived_reset(&self) -> bool {
         let is_reset = self.name.kind == PacketKind::Reset && self.ends.is_empty();
         is_reset && matches!(self.fate, Fate::Arrives(_))

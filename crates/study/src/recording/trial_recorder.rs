@@ -12,7 +12,7 @@ use qoslab_core::base::time::Time;
 use qoslab_core::mqtt::packet::Packet;
 use qoslab_sim::event::{PacketTap, RunSummary};
 
-/// Holds the packet that is about to be told as sent.
+/// Holds the packet that is about to be reported as sent.
 #[derive(Debug, Default)]
 pub(super) struct SentPacketSlot(RefCell<Option<Packet>>);
 
@@ -22,7 +22,7 @@ impl PacketTap for SentPacketSlot {
     }
 }
 
-/// Records what a scope wants.
+/// Records what a filter selects.
 pub(super) struct TrialRecorder {
     filter: RecordingFilter,
     slot: Rc<SentPacketSlot>,
@@ -36,14 +36,15 @@ pub(super) struct TrialRecorder {
     is_published: bool,
     /// The kept packets of which an end is to come.
     in_transit: BTreeMap<(Connection, PacketName), usize>,
-    /// What befell connections, in order.
+    /// What happened to connections, in order.
     connection_ends: BTreeMap<Connection, Vec<(Time, PacketLossCause)>>,
     nodes_down: BTreeSet<Node>,
-    /// Packets that were not read, with the place of that among their ends; why is seen later.
+    /// Packets that were not read, with the place of that among their ends; the reason is seen
+    /// later.
     unexplained_discards: Vec<(usize, usize)>,
 }
 
-/// Whom an event concerns.
+/// The message or link that an event concerns, or every one.
 #[derive(Clone, Copy)]
 enum EventSubject {
     Message(MessageId),
@@ -193,7 +194,7 @@ impl TrialRecorder {
         }
     }
 
-    /// A packet came to an end; of those that were kept, it is told.
+    /// A packet came to an end; if it was kept, the end is recorded.
     fn record_end(
         &mut self,
         now: Time,
@@ -225,8 +226,8 @@ impl TrialRecorder {
         self.record_event(now, what, is_own);
     }
 
-    /// Why nobody read a packet: what befell its connection in the same instant, or before. Its
-    /// receiver's end decides, and else its sender's.
+    /// The reason why a packet was not read: what happened to its connection in the same instant,
+    /// or before. Its receiver's end decides, and else its sender's.
     fn loss_cause(&self, flight: &RecordedPacket, at: Time) -> PacketLossCause {
         let ends = self.connection_ends.get(&flight.connection).map_or(&[][..], Vec::as_slice);
         let before = ends.iter().filter(|(ended, _)| *ended <= at).map(|(_, cause)| *cause);
@@ -259,7 +260,7 @@ impl TrialRecorder {
         }
     }
 
-    /// Remembers what befell connections and nodes, by which lost packets are explained.
+    /// Remembers what happened to connections and nodes, by which lost packets are explained.
     fn track_failures(&mut self, now: Time, event: &Event<'_>) {
         match *event {
             Event::Closed { node, connection, why, .. } => {
@@ -285,7 +286,7 @@ impl TrialRecorder {
     }
 }
 
-/// What is recorded of an event that is no packet's.
+/// The record of an event that is not about a packet.
 fn recorded_event(event: &Event<'_>) -> Option<(EventSubject, RecordedEventKind)> {
     let link = |node| match node {
         Node::Broker => EventSubject::Everyone,

@@ -9,16 +9,16 @@ use crate::sweep::{Study, StudyPlan};
 /// Choice among the options of a study.
 #[derive(Clone, Debug)]
 pub struct ChoiceResult {
-    /// What was compared.
+    /// The study whose options were compared.
     pub study: Study,
-    /// What came out best.
+    /// The best option.
     pub choice: Choice,
-    /// Where the choice changes.
+    /// The crossovers at which the choice changes.
     pub crossovers: Vec<Crossovers>,
 }
 
 impl ChoiceResult {
-    /// Chooses; `simulate` runs the trials by which it is seen where the choice would change.
+    /// Chooses; `simulate` runs the trials that show where the choice would change.
     pub(super) fn new(
         study: Study,
         criteria: &ChoiceCriteria,

@@ -1,4 +1,4 @@
-//! What can stop a run.
+//! Errors that stop a run.
 
 use thiserror::Error;
 
@@ -7,7 +7,7 @@ use crate::choose::ChooseError;
 use crate::manifest::ManifestError;
 use crate::store::{MergeError, StoreError};
 
-/// What can stop a run.
+/// Error that stops a run.
 #[derive(Debug, Error)]
 pub enum RunError {
     /// A store cannot be opened or finished, or a baseline cannot be read.
@@ -25,7 +25,7 @@ pub enum RunError {
     /// The interrupt flag was set before there was an answer: the same run goes on from its store.
     #[error("interrupted before there is an answer")]
     Interrupted,
-    /// A store keeps trials and not what they are of.
+    /// A store keeps trials but not the study that they belong to.
     #[error("the store says nothing of what was studied")]
     NoManifest,
     /// A study cannot be planned again from its store.

@@ -1,11 +1,11 @@
-//! Choices that go over those of scenarios.
+//! Overrides of the choices of scenarios.
 
 use std::sync::Arc;
 
 use crate::scenario::Scenario;
 use crate::sweep::StudyPlan;
 
-/// Choices that go over those of scenarios. They change no trial's name.
+/// Overrides of the choices of scenarios. They change no trial's name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrialOverrides {
     /// Whether every simulated packet is encoded and decoded on its way.
@@ -15,7 +15,7 @@ pub struct TrialOverrides {
 }
 
 impl TrialOverrides {
-    /// Puts them over a scenario's choices.
+    /// Overrides a scenario's choices.
     pub fn apply(self, scenario: &mut Scenario) {
         if self == Self::default() {
             return;
@@ -27,7 +27,7 @@ impl TrialOverrides {
         }
     }
 
-    /// Puts them over the choices of all cells of a plan.
+    /// Overrides the choices of all cells of a plan.
     pub fn apply_to_plan(self, plan: &mut StudyPlan) {
         for (_, plan) in &mut plan.cells {
             self.apply(&mut plan.scenario);

@@ -1,4 +1,4 @@
-//! One study for the runner: its trials, where they are kept, what they are compared with.
+//! One study for the runner: its trials, its storage, and its baseline.
 
 use std::path::PathBuf;
 
@@ -14,15 +14,15 @@ use crate::sweep::StudyPlan;
 pub struct StudyRun {
     /// The trials.
     pub plan: StudyPlan,
-    /// What was studied, as the store keeps it.
+    /// The manifest, as the store keeps it.
     pub manifest: Manifest,
-    /// Where outcomes are kept.
+    /// The storage of outcomes.
     pub storage: Storage,
     /// The store of an earlier study that this one is compared with.
     pub baseline: Option<TrialStore>,
 }
 
-/// Where outcomes are kept from one run to the next.
+/// The storage of outcomes from one run to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Storage {
     /// Nowhere.
@@ -35,7 +35,7 @@ pub enum Storage {
 }
 
 impl StudyRun {
-    /// A scenario without axes, whose plan was made by this selection. It is kept nowhere.
+    /// A scenario without axes, whose plan was made by this selection. It is not stored.
     #[must_use]
     pub fn of_scenario(plan: Plan, selection: &Selection) -> Self {
         let settings = plan.scenario.settings.clone();
@@ -43,7 +43,7 @@ impl StudyRun {
     }
 
     /// The [cells](crate::sweep::cell_scenarios) of a scenario, whose plan was made by this
-    /// selection. They are kept nowhere.
+    /// selection. They are not stored.
     #[must_use]
     pub fn of_cells(plan: StudyPlan, scenario: &Scenario, selection: &Selection) -> Self {
         let settings = [scenario.settings.clone(), scenario.all_qos_settings()].concat();
@@ -55,14 +55,14 @@ impl StudyRun {
         Self { plan, manifest, storage: Storage::Nowhere, baseline: None }
     }
 
-    /// The same study, shown as what this command found.
+    /// The same study, shown as found by this command.
     #[must_use]
     pub fn with_command(mut self, command: String) -> Self {
         self.manifest.command = command;
         self
     }
 
-    /// The same study, kept there.
+    /// The same study, kept in this storage.
     #[must_use]
     pub fn with_storage(self, storage: Storage) -> Self {
         Self { storage, ..self }
@@ -75,7 +75,7 @@ impl StudyRun {
         Self { baseline, ..self }
     }
 
-    /// Opens the store, if there is to be one, and writes into it what is studied.
+    /// Opens the store, if there is to be one, and writes the manifest into it.
     pub(super) fn open_store(&self) -> Result<Option<TrialStore>, StoreError> {
         let mut store = match &self.storage {
             Storage::Nowhere => return Ok(None),

@@ -1,4 +1,4 @@
-//! What a sweep varies: numeric fields of the file, each named by its path, and their values.
+//! Axes of a sweep: numeric fields of the file, each named by its path, and their values.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ impl fmt::Display for Setting {
 pub struct Axis {
     /// The field: `link.meter.loss`.
     pub path: String,
-    /// What the numbers count.
+    /// The unit of the numbers.
     pub unit: Unit,
     /// The values in the order given; at least one, none twice.
     pub values: Vec<AxisValue>,
@@ -40,7 +40,7 @@ pub struct AxisValue {
     pub number: f64,
 }
 
-/// What an axis counts.
+/// The unit of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unit {
     /// A plain number, such as `max_inflight`.

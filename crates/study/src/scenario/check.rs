@@ -1,4 +1,4 @@
-//! What the whole of a scenario must agree on: its axes and its expectations.
+//! Checks of a scenario as a whole: its axes and its expectations.
 
 use std::ops::Range;
 
@@ -144,7 +144,7 @@ pub(super) fn read_break(
             check_rule(rule, blame, given, errors);
             Some(BreakTarget::Rule(ExpectedRule { rule: rule.clone(), blame }))
         }
-        // A misspelt word was told of already.
+        // A misspelt word was reported already.
         _ if !errors.errors.is_empty() => None,
         _ => {
             errors
@@ -230,7 +230,7 @@ fn check_breach(violation: Violation, span: &Range<usize>, errors: &mut Diagnost
     can
 }
 
-/// Whether anybody is promised it here.
+/// Whether the promise is made to any client here.
 fn check_promised(
     violation: Violation,
     given: &Located<BrokenTable>,

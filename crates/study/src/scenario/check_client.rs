@@ -1,4 +1,4 @@
-//! What a client's table must agree on.
+//! Checks of a client's table as a whole.
 
 use std::ops::Range;
 
@@ -84,7 +84,7 @@ pub(super) fn check_client(table: &ClientTable, file: &ScenarioFile, errors: &mu
     }
 }
 
-/// What of a client's sessions and connections goes together.
+/// Checks which settings of a client's sessions and connections go together.
 fn check_session(table: &ClientTable, version: Version, errors: &mut Diagnostics) {
     if let TextOrTable::Table(session) = &table.session.value {
         let (expiry, span) = (session.expiry.0, &table.session.span);
@@ -256,7 +256,7 @@ fn check_publish(
     check_length(table, &topic, file, errors);
 }
 
-/// Whether the longest message fits what carries it.
+/// Whether the longest message fits the transport.
 fn check_length(table: &PublishTable, topic: &str, file: &ScenarioFile, errors: &mut Diagnostics) {
     let (PayloadSize::Fixed(longest) | PayloadSize::Uniform(_, longest)) = table.payload.value.0;
     let datagram = |link: &LinkTable| link.transport.value == TransportKeyword::Datagram;

@@ -1,4 +1,4 @@
-//! The defaults that depend on the rest of the file: above all on what carries the packets.
+//! Defaults that depend on the rest of the file: above all on the transport.
 
 use super::client::ClientTable;
 use super::diagnostic::Diagnostics;
@@ -11,7 +11,7 @@ use super::value::{Located, TextOrTable};
 use qoslab_core::base::name::matches_pattern;
 use qoslab_core::base::time::Span;
 
-/// What carries the packets of one or more links.
+/// The transport of one or more links.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct TransportsUsed {
     tcp: bool,

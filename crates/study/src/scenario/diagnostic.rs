@@ -1,4 +1,4 @@
-//! What is wrong with a scenario file, all of it, shown at the place in rustc's look.
+//! Diagnostics of a scenario file, all of them, shown at their places in the style of rustc.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,7 +7,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::axis::Setting;
 
-/// What stands before a setting where its place is shown.
+/// The text before a setting where its place is shown.
 const SETTING_PREFIX: &str = "--set ";
 
 /// Everything that is wrong with one file.
@@ -20,27 +20,27 @@ pub struct Diagnostics {
     /// The settings that came on top, each as `--set PATH=VALUE`; their places follow those of
     /// the source.
     pub settings: Vec<String>,
-    /// What is wrong, in the order of the file.
+    /// Errors, in the order of the file.
     pub errors: Vec<Diagnostic>,
-    /// What is right but surprising, in the order of the file.
+    /// Warnings about what is right but surprising, in the order of the file.
     pub warnings: Vec<Diagnostic>,
 }
 
-/// One thing that is wrong.
+/// One error or warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// What is wrong, as a fragment.
+    /// The error or warning, as a fragment.
     pub title: String,
-    /// Where: bytes of the source. `None`: the file as a whole.
+    /// The place: bytes of the source. `None`: the file as a whole.
     pub span: Option<Range<usize>>,
-    /// What to say at the place; may be empty.
+    /// The label at the place; may be empty.
     pub label: String,
-    /// What to do about it; may be empty.
+    /// The suggested cure; may be empty.
     pub help: String,
 }
 
 impl Diagnostics {
-    /// Nothing wrong so far.
+    /// No diagnostics so far.
     pub(super) fn new(path: &str, source: &str) -> Self {
         let (path, source) = (path.to_owned(), source.to_owned());
         Self { path, source, settings: Vec::new(), errors: Vec::new(), warnings: Vec::new() }
@@ -171,13 +171,13 @@ impl fmt::Display for Diagnostics {
 impl std::error::Error for Diagnostics {}
 
 impl Diagnostic {
-    /// Says what to do about it.
+    /// Adds the suggested cure.
     pub(super) fn help(&mut self, help: impl Into<String>) -> &mut Self {
         self.help = help.into();
         self
     }
 
-    /// Says which of the known names was perhaps meant, or names them all.
+    /// Suggests which of the known names was perhaps meant, or names them all.
     pub(super) fn suggest_name(&mut self, name: &str, known: &[&str]) -> &mut Self {
         let help = match nearest_name(name, known) {
             Some(one) => format!("did you mean `{one}`?"),
@@ -194,8 +194,8 @@ pub(super) fn nearest_name<'a>(name: &str, known: &[&'a str]) -> Option<&'a str>
     (steps <= 1.max(name.chars().count() / 3)).then_some(one)
 }
 
-/// How many letters must be put in, left out, changed or swapped with the next to get from `a` to
-/// `b` (Damerau and Levenshtein's distance, restricted).
+/// The number of letters to put in, leave out, change or swap with the next to get from `a` to `b`
+/// (Damerau and Levenshtein's distance, restricted).
 fn edit_distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<_>, Vec<_>) = (a.chars().take(64).collect(), b.chars().collect());
     let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];

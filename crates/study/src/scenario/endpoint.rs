@@ -1,4 +1,4 @@
-//! What the tables of the broker and of clients have in common.
+//! Parts that the tables of the broker and of clients have in common.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ use qoslab_core::mqtt::settings::{ReceiverLimits, RetryRule, RetryTimer, StorePo
 pub struct EndpointGroup {
     /// `broker`, or the clients' name with `*` for the number in a fleet.
     pub name: String,
-    /// The product whose documented settings they have.
+    /// The third-party implementation whose documented settings they have.
     pub profile: Option<String>,
     /// What they keep through a crash.
     pub store: StorePolicy,
@@ -28,7 +28,7 @@ pub struct EndpointGroup {
 
 /// The groups of a file that was found right.
 pub(super) fn endpoint_groups(file: &ScenarioFile) -> Vec<EndpointGroup> {
-    // What is wrong with a store or a quirk was told before.
+    // An invalid store or quirk was reported before.
     let mut ignored = Diagnostics::new("", "");
     let broker = &file.broker;
     let mut groups = vec![EndpointGroup {

@@ -206,7 +206,7 @@ fn estimate_trial(setup: &Setup) -> Estimate {
 }
 
 /// Seconds from the first message to the last. Random times add up to more than their mean in many
-/// a trial: by so many standard deviations of their sum.
+/// a trial: by that many standard deviations of their sum.
 fn traffic_seconds(setup: &Setup, deviations: f64) -> f64 {
     let ends = setup.publishers.iter().map(|stream| {
         let count = f64::from(stream.count);
@@ -329,7 +329,7 @@ fn link_transitions_per_second(link: &LinkSettings) -> f64 {
     bursts.into_iter().sum::<f64>() + outages
 }
 
-/// PINGREQ and PINGRESP of a client, for so many seconds.
+/// PINGREQ and PINGRESP of a client, for that many seconds.
 fn ping_packets(client: &ClientSetup, seconds: f64) -> f64 {
     let keep_alive = client.settings.keep_alive.as_secs_f64();
     if keep_alive > 0.0 { 2.0 * seconds / keep_alive } else { 0.0 }

@@ -28,7 +28,7 @@ pub struct Expectations {
 pub struct ExpectedBreak {
     /// Which.
     pub what: BreakTarget,
-    /// Why it happens, for whoever reads the report.
+    /// Why it happens, for readers of the report.
     pub why: String,
 }
 
@@ -37,7 +37,7 @@ pub struct ExpectedBreak {
 pub struct KnownBreak {
     /// What breaks.
     pub what: BreakTarget,
-    /// Why it happens, for whoever reads the report.
+    /// Why it happens, for readers of the report.
     pub why: String,
     /// Where the bug is followed.
     pub url: String,
@@ -121,7 +121,7 @@ pub enum Metric {
     Duplicated,
     /// Copies of each unit delivered: 1 without duplicates.
     Copies,
-    /// Deliveries to nobody's subscription.
+    /// Deliveries without a subscription.
     Unexpected,
     /// Messages never acknowledged.
     Stuck,
@@ -190,6 +190,6 @@ pub enum Bound {
     Share(f64),
     /// A length of time.
     Span(Span),
-    /// So many times the same metric at another QoS: `1.35 x qos0`.
+    /// That many times the same metric at another QoS: `1.35 x qos0`.
     TimesOther(f64, QoS),
 }

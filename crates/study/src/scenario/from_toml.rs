@@ -1,8 +1,8 @@
-//! How types read themselves from parsed TOML, so that one pass tells everything that is wrong.
+//! Reading of types from parsed TOML, so that one pass reports everything that is wrong.
 //!
-//! Serde's own readers stop at the first error. Here a refused value is told at once, in our words
-//! and at its place, and the reading goes on: without it, with the default, or with a stand-in
-//! where its absence would be told as a second error.
+//! Serde's own readers stop at the first error. Here a refused value is reported at once, in our
+//! words and at its place, and the reading goes on: without it, with the default, or with a
+//! stand-in where its absence would be reported as a second error.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use toml::value::Datetime;
 use super::diagnostic::{Diagnostic, Diagnostics, nearest_name};
 use super::problem::Problem;
 
-/// After so many errors the rest would only be noise.
+/// The number of errors after which the rest would only be noise.
 pub(super) const MAX_ERRORS: usize = 50;
 
 /// Longer numbers are not repeated in a message.
@@ -101,7 +101,7 @@ fn describe(value: &DeValue<'_>) -> String {
     kind.to_string()
 }
 
-/// A number's digits, if it is one, without those that nobody would read.
+/// A number's digits, if it is one, without those that no reader needs.
 pub(super) fn number_text(number: &DeValue<'_>) -> String {
     let text = match number {
         DeValue::Integer(number) => {
@@ -180,8 +180,8 @@ impl<'a, 'r, 'e> TableReader<'a, 'r, 'e> {
         })
     }
 
-    /// Tells the fields that nobody asked for, and a needed one that is not there: the first, for
-    /// who forgot one often forgot its section. A misspelt field is not missing too.
+    /// Reports unknown fields, and a needed one that is not there: only the first, since often its
+    /// whole section was forgotten. A misspelt field is not reported as missing too.
     pub(super) fn close(mut self) {
         for key in self.table.keys() {
             let name = key.get_ref().as_ref();

@@ -13,7 +13,8 @@
 //! expires  = 2027-03-01
 //! ```
 //!
-//! Unlike `[[expect.broken]]` it need not happen: that it no longer does is told and fails nothing.
+//! Unlike `[[expect.broken]]` it need not happen: that it no longer does is reported and fails
+//! nothing.
 
 use std::path::Path;
 

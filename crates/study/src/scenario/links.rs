@@ -1,4 +1,4 @@
-//! Which link is whose.
+//! Assignment of links to clients.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -73,8 +73,8 @@ impl LinksByName {
         found.map(|(_, settings)| settings)
     }
 
-    /// A link that no client uses is told; where clients were refused it may be theirs, unless
-    /// no client at all has such a name.
+    /// Reports links that no client uses; where clients were refused one may be theirs, unless no
+    /// client at all has such a name.
     pub(super) fn check_all_used(
         &self,
         file: &ScenarioFile,

@@ -1,11 +1,11 @@
-//! Where a scenario loses packets, by the fields that say so.
+//! Independent losses of a scenario, by the fields that set them.
 
 use super::diagnostic::Diagnostics;
 use super::links::client_end;
 use super::{Scenario, link, setting};
 use qoslab_core::network::settings::LossModel;
 
-/// A field that says which share of a link's packets is lost, each on its own.
+/// A field that sets which share of a link's packets is lost, each independently.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinkLoss {
     /// The field: `link.sensor.loss`, or `link.sensor.up.loss` where a direction has its own.

@@ -1,8 +1,8 @@
 //! Scenario files and the trials they stand for.
 //!
-//! A file is read ([`Scenario::load`]), checked as a whole so that all errors are told at once,
-//! each at its place ([`diagnostic::Diagnostics`]), and expanded into the [`Point`]s of its axes.
-//! A point and a seed make a [`Trial`].
+//! A file is read ([`Scenario::load`]), checked as a whole so that all errors are reported at once,
+//! each at its place ([`diagnostic::Diagnostics`]), and expanded into the [`Point`]s of its axes. A
+//! point and a seed make a [`Trial`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -249,7 +249,7 @@ impl Point {
         }
     }
 
-    /// What tells it from the scenario's other points: `qos 1`, `qos 2, granted 1`.
+    /// What distinguishes it from the scenario's other points: `qos 1`, `qos 2, granted 1`.
     #[must_use]
     pub fn label(&self) -> String {
         match (self.published, self.granted) {

@@ -182,7 +182,7 @@ fn parse_bound(text: &str, kind: MetricKind) -> Result<Bound, Problem> {
 /// Seconds of a year of 365 days.
 const SECONDS_PER_YEAR: f64 = 365.0 * 86_400.0;
 
-/// A quantity in another unit, so many of its own units each.
+/// A quantity in another unit, with the number of its own units in each.
 #[expect(clippy::cast_precision_loss, reason = "a bound of 15 digits at most")]
 fn scaled_bound(quantity: Result<u64, units::UnitError>, each: f64) -> Result<Bound, Problem> {
     let number = quantity.map_err(|error| Problem::from_unit_error(&error))?;

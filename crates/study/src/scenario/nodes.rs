@@ -103,7 +103,7 @@ pub(super) fn expand_nodes(file: &ScenarioFile, errors: &mut Diagnostics) -> Exp
     nodes
 }
 
-/// What is a client's own, beside its table.
+/// The settings that are a client's own, beside its table.
 struct ClientParts {
     name: Arc<str>,
     settings: ClientSettings,
@@ -188,7 +188,7 @@ fn build_will(table: &WillTable, stream: PublisherIndex, number: u64) -> Will {
     }
 }
 
-/// A will is no workload: the broker publishes it, and nobody knows how often.
+/// A will is no workload: the broker publishes it, and the number of times is not known.
 fn will_publisher(will: &Will, client_name: &str, client: ClientIndex) -> PublisherSetup {
     PublisherSetup {
         name: format!("{client_name}/will").into(),
@@ -284,8 +284,8 @@ fn client_settings(
     }
 }
 
-/// The settings of one client, by what carries its packets: over datagrams requests are repeated,
-/// over a stream they are waited for.
+/// The settings of one client, by its transport: over datagrams requests are repeated, over a
+/// stream they are waited for.
 fn settings_for_transport(
     transport: Transport,
     table: &ClientTable,

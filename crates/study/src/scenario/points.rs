@@ -1,4 +1,4 @@
-//! From a file that was found right to the points of its axes.
+//! Expansion of a file that was found right to the points of its axes.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use qoslab_core::mqtt::topics;
 use qoslab_core::network::settings::Transport;
 use qoslab_sim::trial::{JudgeSettings, Setup};
 
-/// After so many events a trial is stopped, whatever it is doing.
+/// The number of events after which a trial is stopped in any case.
 const MAX_EVENTS: u64 = 1_000_000_000;
 
 /// All points in their fixed order: by published QoS, then by the QoS asked for.
@@ -53,7 +53,7 @@ pub(super) fn expand_points(
     }
     if let Some(given) = &file.schedule {
         check_single_trial(file, given, setups.len(), errors);
-        // Of several points, which are told of, the first speaks for all.
+        // Several points are reported already: only the first is read.
         for setup in setups.iter_mut().take(1) {
             let schedule = schedule_table::read_schedule(given, setup, errors);
             setup.schedule = Some(Arc::new(schedule));

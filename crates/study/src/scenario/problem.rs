@@ -1,11 +1,11 @@
-//! What is wrong with one value, before it is known where the value stands.
+//! Problem with one value, before it is known where the value stands.
 
 use std::fmt;
 
 use qoslab_core::base::units::UnitError;
 
-/// What is wrong with a value: a fragment that follows the field's name, what to say under the
-/// value itself, and perhaps what to write instead.
+/// A problem with a value: a fragment that follows the field's name, a label for the value itself,
+/// and perhaps what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Follows the field's name: `must be between 0 and 100 percent`.
@@ -17,7 +17,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem whose label says enough.
+    /// A problem with a sufficient label and no cure.
     pub fn new(what: impl Into<String>, label: impl Into<String>) -> Self {
         Self { message: what.into(), label: label.into(), help: String::new() }
     }

@@ -1,8 +1,8 @@
-//! Real products as dated sets of their documented settings.
+//! Profiles of third-party implementations: dated sets of their documented settings.
 //!
-//! A profile says what a product does out of the box, as far as its manual says so and a scenario
-//! can say it. Its settings stand in for what a table leaves out; whatever the table says itself
-//! goes before. `docs/profiles.md` is this page as a table.
+//! A profile holds the defaults of an implementation, as far as its manual states them and a
+//! scenario can express them. Its settings replace what a table leaves out; what the table itself
+//! sets takes precedence. `docs/profiles.md` is this page as a table.
 
 use std::fmt::Write as _;
 
@@ -13,11 +13,11 @@ use super::diagnostic::Diagnostics;
 use super::setting::with_span;
 use qoslab_core::mqtt::quirks::QuirkSide;
 
-/// A product's documented settings.
+/// The documented settings of a third-party implementation.
 pub(super) struct Profile {
     /// Its name in scenario files.
     pub name: &'static str,
-    /// The product, and the version that the settings are of.
+    /// The implementation, and the version that the settings are of.
     pub product: &'static str,
     /// When that version's manual was read.
     pub date: &'static str,
@@ -25,7 +25,7 @@ pub(super) struct Profile {
     pub side: QuirkSide,
     /// The settings.
     pub settings: &'static [ProfileSetting],
-    /// What of the product a scenario cannot say.
+    /// The features of the implementation that a scenario cannot express.
     pub not_modelled: &'static str,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Profile {
 pub(super) struct ProfileSetting {
     /// As a line of a scenario file.
     pub scenario_line: &'static str,
-    /// In the product's own words.
+    /// In the implementation's own words.
     pub product_term: &'static str,
     /// Where that is documented.
     pub source: &'static str,

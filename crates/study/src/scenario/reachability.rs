@@ -1,4 +1,4 @@
-//! Which of the words of `sometimes` a setup can make true at all.
+//! Reachability of the counters of `sometimes`: those that a setup can make true at all.
 
 use qoslab_core::base::draw::Chance;
 use qoslab_core::base::event::Impairment;
@@ -9,7 +9,7 @@ use qoslab_core::mqtt::settings::{RetryRule, StorePolicy, Version};
 use qoslab_core::network::settings::{DirectionSettings, LossModel, TcpSettings, Transport};
 use qoslab_sim::trial::{Action, ClientSetup, PacketAction, PeerVisibility, Setup};
 
-/// Packet ids go from 1 to this; a word about their wrapping needs as many messages.
+/// Packet ids go from 1 to this; a counter of their wrapping needs as many messages.
 const MAX_PACKET_ID: u64 = 65_535;
 
 /// Whether anything in the setup can make this counter move.
@@ -51,7 +51,7 @@ pub(super) fn is_reachable(word: &str, setup: &Setup) -> bool {
     }
 }
 
-/// The words about clients, sessions and messages.
+/// The counters of clients, sessions and messages.
 fn is_reachable_by_session(word: &str, setup: &Setup) -> bool {
     let clients = || setup.clients.iter();
     let can_reconnect = |client: &ClientSetup| {

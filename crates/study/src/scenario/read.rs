@@ -1,5 +1,5 @@
-//! From bytes to a [`ScenarioFile`]: finding scenarios, refusing what is none, and parsing and
-//! reading each text once.
+//! Reading of bytes into a [`ScenarioFile`]: finds scenarios, refuses other files, and parses and
+//! reads each text once.
 
 use std::fs;
 use std::io::Read;
@@ -73,7 +73,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostics {
 pub(super) fn read_text(path: &Path) -> Result<String, Diagnostics> {
     let shown = path.display().to_string();
     let mut bytes = Vec::new();
-    // One byte more than allowed tells a file that is too large from one that just fits; a
+    // One byte more than allowed distinguishes a file that is too large from one that just fits; a
     // device that never ends is stopped too.
     let read =
         fs::File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));

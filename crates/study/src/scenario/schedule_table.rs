@@ -1,4 +1,4 @@
-//! The `[schedule]` of a scenario file: what happens in place of luck.
+//! The `[schedule]` of a scenario file: what happens in place of random draws.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -125,7 +125,7 @@ const fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// The schedule of a setup, which has to be still.
+/// Reads the schedule of a setup, which has to be deterministic.
 pub(super) fn read_schedule(
     given: &Located<ScheduleTable>,
     setup: &Setup,
@@ -167,7 +167,7 @@ fn check_model(given: &Located<BoundedInt<1, 1_000_000>>, errors: &mut Diagnosti
     }
 }
 
-/// Nothing may be left to luck beside a schedule.
+/// Checks that nothing is drawn at random beside a schedule.
 fn check_deterministic(span: &Range<usize>, setup: &Setup, errors: &mut Diagnostics) {
     let deterministic = setup.deterministic();
     let mut report = |what: String| {

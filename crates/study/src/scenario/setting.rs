@@ -38,12 +38,12 @@ pub(super) fn apply_settings<'i>(
     }
 }
 
-/// One setting on its way to its place.
+/// One setting while its place is looked for.
 struct SettingWriter<'i, 'e> {
     setting: &'i Setting,
-    /// Where the path stands, for errors.
+    /// The place of the path, for errors.
     path_span: Range<usize>,
-    /// Where the value stands.
+    /// The place of the value.
     value_span: Range<usize>,
     errors: &'e mut Diagnostics,
 }

@@ -18,7 +18,7 @@ pub(super) fn to_toml(file: &ScenarioFile) -> String {
 /// The file with what its presets stand for in their place.
 pub(super) fn with_presets_written_out(mut file: ScenarioFile) -> ScenarioFile {
     for link in &mut file.link {
-        // The links were found right before: nothing can be told here.
+        // The links were valid right before: no error can be reported here.
         let settings = link::link_settings(&link.value, &mut Diagnostics::new("", ""));
         *link = Located::from_default(link::link_table(&settings, &link.value.between));
     }

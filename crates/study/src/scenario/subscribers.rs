@@ -1,4 +1,4 @@
-//! Who subscribes to what, grouped so that fleets stay cheap to ask about.
+//! Subscriptions of a setup, grouped so that queries stay cheap for fleets.
 
 use std::collections::BTreeMap;
 
@@ -15,11 +15,11 @@ pub(super) struct SubscriberGroups {
 /// Equal subscriptions of several clients.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SubscriberGroup {
-    /// What the broker grants.
+    /// The QoS that the broker grants.
     pub granted: QoS,
-    /// How many clients.
+    /// The number of clients.
     pub clients: u64,
-    /// The sum over them of a weight that the asker chose.
+    /// The sum over them of a weight that the caller chose.
     pub weight: f64,
 }
 

@@ -1,4 +1,4 @@
-//! What carries the packets of a link: datagrams, or TCP with or without TLS.
+//! The transport of a link's packets: datagrams, or TCP with or without TLS.
 
 use super::diagnostic::Diagnostics;
 use super::file::{LinkTable, TlsTable};
@@ -39,7 +39,7 @@ pub(super) fn apply_transport(
         return;
     }
     refuse_datagram_fields(link, errors);
-    // A preset's radio may duplicate; TCP keeps that from whoever reads.
+    // A preset's radio may duplicate; TCP hides that from its reader.
     for way in [&mut settings.up, &mut settings.down] {
         (way.duplicate, way.reorder) = (Chance::NEVER, None);
     }

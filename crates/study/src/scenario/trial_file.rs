@@ -1,4 +1,4 @@
-//! One trial as a scenario file of its own, with nothing left to luck.
+//! Conversion of one trial to a deterministic scenario file of its own.
 
 use super::client::ClientTable;
 use super::diagnostic::Diagnostics;
@@ -14,10 +14,10 @@ use qoslab_sim::schedule::Schedule;
 use qoslab_sim::trial::{PublisherSetup, Setup, Trial};
 
 impl Scenario {
-    /// The file that stands for a trial of this scenario with nothing left to luck, such as
+    /// The file that stands for a deterministic trial of this scenario, such as
     /// [`Trial::to_deterministic`](qoslab_sim::trial::Trial::to_deterministic) makes: without the
-    /// fields that say what is assumed anyway. What is expected is left out: who keeps the file
-    /// says that anew.
+    /// fields that say what is assumed anyway. What is expected is left out: the user who keeps the
+    /// file adds that anew.
     #[must_use]
     pub fn to_trial_file(&self, trial: &Trial) -> String {
         let mut file = (*self.file).clone();
@@ -113,7 +113,7 @@ fn client_publishers<'a>(
     })
 }
 
-/// Files of more lines are not made shorter: nobody reads them, and it takes long.
+/// Files of more lines are not made shorter: that takes long, and such files are not read by hand.
 const MAX_TERSE_LINES: usize = 200;
 
 /// The file without what is assumed anyway: each field is left out that changes nothing.

@@ -10,10 +10,10 @@ use super::schema::SCHEMA;
 use super::value::UNIT_KEYWORD;
 use qoslab_core::base::units::{Quantity, format_count, parse_base_units, write_base_units};
 
-/// At most so many values of one axis.
+/// The greatest number of values of one axis.
 const MAX_VALUES: usize = 1_000;
 
-/// At most so many cells of one sweep.
+/// The greatest number of cells of one sweep.
 pub(super) const MAX_CELLS: usize = 10_000;
 
 /// A plain number is read to a millionth.
@@ -235,7 +235,7 @@ fn unit_at_path(path: &str) -> Result<Unit, Problem> {
             return Err(Problem::new("names no field", label).help(help));
         }
         at = found.into_iter().map(|(_, value)| *value).collect();
-        // After it comes a name; the scenario itself tells whether it is there.
+        // After it comes a name; the scenario itself decides whether it is there.
         if depth == 0 && matches!(part, "client" | "link") {
             parts.next();
         }

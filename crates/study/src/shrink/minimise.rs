@@ -1,8 +1,8 @@
 //! Delta debugging over a list.
 
-/// The fewest of the items for which `holds` is true, in their order: nothing, if it holds for
-/// nothing, and else a list of which no single item can be taken out. It is known to hold for all
-/// of them.
+/// Returns the fewest of the items for which `holds` is true, in their order: nothing, if it holds
+/// for nothing, and else a list of which no single item can be taken out. It is known to hold for
+/// all of them.
 pub(super) fn minimise<T: Copy>(all: &[T], holds: &mut impl FnMut(&[T]) -> bool) -> Vec<T> {
     if all.is_empty() || holds(&[]) {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! What can be wrong with a store.
+//! Errors of a store.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,15 +7,15 @@ use thiserror::Error;
 
 use super::format::FORMAT;
 
-/// What can be wrong with a store.
+/// Error of a store.
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// The file cannot be read or written.
     #[error("failed to use {}: {error}", path.display())]
     Io {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         error: io::Error,
     },
     /// It does not begin as a store does.
@@ -29,32 +29,32 @@ pub enum StoreError {
          or start again with --fresh", path.display()
     )]
     OtherFormat {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Its format.
         stored: u32,
     },
-    /// Its trials mean something else.
+    /// Its trials are of another model.
     #[error(
         "{} has trials of model {stored}, and this qoslab simulates model {current}, so they \
          cannot be mixed: choose another folder, or start again with --fresh", path.display()
     )]
     OtherModel {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Its model.
         stored: u32,
         /// This qoslab's.
         current: u32,
     },
-    /// Bytes are not as they were written.
+    /// Bytes are not as they were written: the file is damaged.
     #[error(
         "{} is damaged at byte {at}: restore it, or start again with --fresh", path.display()
     )]
     Damaged {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Where.
+        /// The place of the damage.
         at: u64,
     },
     /// Another process writes it.

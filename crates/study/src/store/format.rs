@@ -15,16 +15,16 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{RecordKey, StoreError};
 use crate::scenario::MODEL_VERSION;
 
-/// The version of what stands in the records.
+/// The version of the contents of the records.
 pub(super) const FORMAT: u32 = 3;
-/// Not text, and damaged by whatever takes it for text.
+/// Not text, and damaged by any tool that treats it as text.
 const MAGIC: [u8; 8] = *b"qoslab\r\n";
 /// Bytes before a payload.
 pub(super) const FRAME_HEADER_BYTES: usize = 16;
 /// No record is longer: a length beyond is damage even where its checksum is right.
 const MAX_PAYLOAD_BYTES: usize = 1 << 30;
 
-/// What a file says of itself first.
+/// The header of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) model: u32,
@@ -38,7 +38,7 @@ pub(super) struct RecordLocation {
     pub(super) length: usize,
 }
 
-/// What a file holds.
+/// The contents of a file.
 #[derive(Debug)]
 pub(super) struct StoreContents {
     pub(super) header: Header,
@@ -122,8 +122,8 @@ pub(super) fn is_contiguous(
     next == end
 }
 
-/// Reads a file through, checks every byte, and tells what it holds and where.
-/// `None` if it was cut off before its first record.
+/// Reads a file through, checks every byte, and returns what it holds and where. `None` if it was
+/// cut off before its first record.
 pub(super) fn read_contents(
     path: &Path,
     file: &mut File,

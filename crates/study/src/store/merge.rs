@@ -9,7 +9,7 @@ use super::{RecordKey, ReplacementFile, StoreError, TrialKey, TrialStore, encode
 use crate::manifest::Manifest;
 use qoslab_core::base::units::format_count;
 
-/// Why stores are not the shards of one study.
+/// The reason why stores are not the shards of one study.
 #[derive(Debug, Error)]
 pub enum MergeError {
     /// A store cannot be read, or the result not be written.
@@ -28,7 +28,7 @@ pub enum MergeError {
         one: PathBuf,
         /// One that differs.
         other: PathBuf,
-        /// In what.
+        /// The difference.
         what: &'static str,
     },
     /// Two stores are of two versions of qoslab.
@@ -53,7 +53,7 @@ pub enum MergeError {
         one: PathBuf,
         /// The other.
         other: PathBuf,
-        /// Which shard.
+        /// The number of the shard.
         shard: String,
     },
     /// A trial is there twice.
@@ -71,7 +71,7 @@ pub enum MergeError {
     MissingShards {
         /// How many shards there are.
         count: u32,
-        /// Which are missing.
+        /// The missing shards.
         missing: Vec<String>,
     },
     /// Trials are not there.
@@ -80,7 +80,7 @@ pub enum MergeError {
          where it ended", format_count(*.trials)
     )]
     MissingTrials {
-        /// How many.
+        /// The number of missing trials.
         trials: u64,
         /// One of them, in words.
         example: String,
@@ -151,7 +151,7 @@ fn common_manifest(parts: &[(TrialStore, Manifest)]) -> Result<Manifest, MergeEr
     }
 }
 
-/// Which part has what.
+/// Records which part holds each trial and timeline.
 fn record_owners(
     parts: &[(TrialStore, Manifest)],
 ) -> Result<BTreeMap<RecordKey, usize>, MergeError> {

@@ -77,7 +77,7 @@ fn whole_study() -> (StudyPlan, Manifest) {
     planned(&["0%", "20%"], &Selection::default())
 }
 
-/// Runs what the store does not have; tells how many trials were simulated.
+/// Runs what the store does not have; returns the number of trials that were simulated.
 fn run_missing(store: &mut TrialStore, plan: StudyPlan, jobs: u16) -> (Study, usize) {
     let pool = ThreadPool::new(Some(jobs)).unwrap();
     let (never, count) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -214,7 +214,7 @@ fn a_second_writer_is_refused_and_a_reader_is_not() {
     assert!(TrialStore::open(&path).is_ok());
 }
 
-/// A disk with room for so many bytes.
+/// A disk with room for that many bytes.
 struct FullDisk {
     written: Vec<u8>,
     capacity: usize,

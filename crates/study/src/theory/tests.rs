@@ -5,7 +5,7 @@ use crate::fixtures::{study, study_of};
 use crate::result::{PointResult, QosRow};
 use crate::scenario::Scenario;
 
-/// No mean may be further from theory than so many standard errors.
+/// No mean may be further from theory than this number of standard errors.
 const Z_MAX: f64 = 4.5;
 
 /// Mean and standard error of a number over trials agree with theory.

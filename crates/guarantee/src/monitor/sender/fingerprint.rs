@@ -1,5 +1,5 @@
-//! What of a sender's monitor makes its state. The numbers that only give an order are ranked: they
-//! would grow for ever.
+//! The part of a sender's monitor that makes up its state. The numbers that only give an order are
+//! ranked: they would grow for ever.
 
 use super::{OutgoingExchange, SenderMonitor};
 use qoslab_core::base::fingerprint::{Fingerprint, Fingerprinter, ranks};
@@ -18,7 +18,7 @@ impl Fingerprint for SenderMonitor {
             unacknowledged,
             receive_maximum,
             resumed_at,
-            // Whatever is sent or recorded from now on is behind all that was.
+            // All that is sent or recorded from now on comes after all that was.
             first_sends: _,
             pubrecs_received: _,
         } = self;

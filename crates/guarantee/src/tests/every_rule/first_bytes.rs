@@ -34,7 +34,7 @@ pub(super) const FIRST_BYTES: [RuleCase; 12] = [
         },
         |wire| {
             wire.connect(false);
-            // The first sending died in a crash, before anybody saw it.
+            // The first sending died in a crash, before any observer saw it.
             wire.up(publish(1, 1).resent());
             wire.down(message(PubAck, 1));
         },

@@ -85,7 +85,7 @@ pub(super) const RECEIVER: [RuleCase; 7] = [
             wire.connect(false);
             wire.up(publish(2, 1));
             wire.down(message(PubRec, 1));
-            // A repeat for an id that is held is nobody's harm.
+            // A repeat for an id that is held does no harm.
             wire.down(message(PubRec, 1));
             wire.up(message(PubRel, 1));
             wire.down(message(PubComp, 1));

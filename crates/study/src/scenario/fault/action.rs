@@ -1,4 +1,4 @@
-//! What a fault does to its node, if it can.
+//! The action of a fault on its node, if it is possible.
 
 use super::{ActionSetting, ActionTable, CrashTable, PartitionTable, SlowTable};
 use crate::scenario::keywords::{ActionKeyword, EndKeyword};
@@ -10,14 +10,14 @@ use qoslab_core::base::time::Span;
 use qoslab_core::network::settings::{IntervalDistribution, Transport};
 use qoslab_sim::trial::{Action, ClientSetup, CrashPoint, PacketAction, PacketTrigger};
 
-/// Whom a fault befalls, and at which packet.
+/// The node or link that a fault applies to, and the packet at which it comes.
 #[derive(Clone, Copy)]
 pub(super) struct FaultTarget {
     pub node: Node,
     pub packet: Option<PacketTrigger>,
 }
 
-/// The action, or why there is none.
+/// The action, or the reason why there is none.
 pub(super) fn build_action(
     table: &ActionSetting,
     target: FaultTarget,
@@ -80,7 +80,7 @@ fn crash_action(table: &CrashTable, target: FaultTarget) -> Result<Action, Probl
     })
 }
 
-/// What befalls a client's link.
+/// The fault of a client's link.
 struct LinkFault {
     client: ClientIndex,
     is_tcp: bool,

@@ -1,4 +1,4 @@
-//! From the faults of a file to those of a trial: one for each node that they befall.
+//! Expansion of the faults of a file to those of a trial: one for each node that they apply to.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,7 +17,7 @@ use qoslab_core::base::units::{format_count, format_span};
 use qoslab_core::network::settings::IntervalDistribution;
 use qoslab_sim::trial::{Action, FaultSetup, PacketTrigger, Setup, Trigger};
 
-/// The most faults of a trial; one line befalls as many nodes as its names fit.
+/// The most faults of a trial; one line applies to as many nodes as its names fit.
 const MAX_FAULTS: usize = 1_000_000;
 
 /// Every fault of the file for the setups of all points, which differ in QoS only.
@@ -86,7 +86,8 @@ fn check_when(given: &Located<FaultTable>, deadline: Span, errors: &mut Diagnost
     }
 }
 
-/// When it comes, and whom it befalls; empty where that is wrong, or more than there is room for.
+/// When it comes, and the nodes it applies to; empty where that is wrong, or more than there is
+/// room for.
 fn resolve_targets(
     given: &Located<FaultTable>,
     setups: &[Setup],
@@ -204,7 +205,7 @@ fn named_packet_target(
     affected.iter().map(|node| (Trigger::NamedPacket(name), target(node))).collect()
 }
 
-/// Whether there is room for so many faults more; that there is none is told.
+/// Whether there is room for that many faults more; if there is none, reports it.
 fn check_room(
     given: &Located<FaultTable>,
     count: usize,
@@ -230,7 +231,7 @@ fn check_room(
     false
 }
 
-/// The nodes that crash at a packet of somebody's; empty for its receiver. `None` where that is
+/// The nodes that crash at a packet of some client; empty for its receiver. `None` where that is
 /// wrong.
 fn crashing_nodes(
     table: &FaultTable,
@@ -269,7 +270,7 @@ fn matching_nodes(on: &Located<String>, setup: &Setup, errors: &mut Diagnostics)
     matching_clients(on, setup, errors).into_iter().map(Node::Client).collect()
 }
 
-/// The clients whose names fit; that there is none is told.
+/// The clients whose names fit; if there are none, reports it.
 fn matching_clients(
     pattern: &Located<String>,
     setup: &Setup,

@@ -1,4 +1,4 @@
-//! From the faults of a trial back to those of a file.
+//! Conversion of the faults of a trial back to those of a file.
 
 use super::{
     ActionSetting, ActionTable, CrashTable, FaultTable, PartitionTable, SlowTable, WhenTable,
@@ -33,7 +33,7 @@ pub(in crate::scenario) fn fault_table(fault: &FaultSetup, setup: &Setup) -> Fau
         }
     }
     let victim = fault_node(&fault.action);
-    // At a packet all but a crash befalls the packet's own link.
+    // At a packet every fault but a crash applies to the packet's own link.
     let is_said = when.is_none()
         || matches!(fault.action, Action::Crash { point: CrashPoint::BetweenEvents, .. });
     let on = victim.filter(|_| is_said).map(|node| Located::from_default(node_name(node, setup)));

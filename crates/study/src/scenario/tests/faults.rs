@@ -260,7 +260,7 @@ fn faults_impossible_over_a_transport_are_refused() {
     "#);
 }
 
-/// A line that befalls each of a fleet at each one's packet is quadratic.
+/// A line that applies to each of a fleet at each one's packet is quadratic.
 #[test]
 fn more_faults_than_a_trial_can_hold() {
     let each = "do = { crash = { down = \"1s\" } }";
@@ -423,7 +423,7 @@ const ACTIONS: &[&str] = &[
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Whatever stands in a fault, it is read or refused.
+    /// Any text in a fault is either read or refused.
     #[test]
     fn no_fault_makes_the_reader_panic(
         when in prop::sample::select(TRIGGERS),

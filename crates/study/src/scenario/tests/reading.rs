@@ -1,4 +1,4 @@
-//! What the reader needs and assumes is what the schema says, and refused values are told once.
+//! The reader needs and assumes what the schema says, and refused values are reported once.
 
 use serde_json::Value;
 
@@ -115,7 +115,7 @@ fn needed_fields_and_defaults_are_those_of_the_schema() {
     check(SCHEMA.as_value(), &written, &file, "", &written);
 }
 
-/// Each needed value is refused, and nothing is told of what stands in for it.
+/// Each needed value is refused, and nothing is reported of what stands in for it.
 #[test]
 fn a_stand_in_is_no_error_of_its_own() {
     let mut text =
