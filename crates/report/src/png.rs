@@ -29,8 +29,8 @@ pub enum PngError {
     Pack(String),
 }
 
-/// The picture as PNG, with the charts' own font: none of the machine's is looked at, so the same
-/// chart gives the same pixels.
+/// Renders the picture as PNG with the charts' own font. Fonts of the machine are not used, so the
+/// same chart gives the same pixels.
 ///
 /// # Errors
 /// If the text is no SVG, or its picture is too large for memory.
