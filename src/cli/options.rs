@@ -89,7 +89,7 @@ impl TrialOptions {
         ThreadPool::new(self.jobs).context("failed to start threads")
     }
 
-    /// What goes over the scenarios' own choices.
+    /// The settings that override the scenarios' own.
     pub(super) const fn overrides(&self) -> TrialOverrides {
         TrialOverrides { wire: self.wire, max_events: self.max_events }
     }
@@ -117,8 +117,7 @@ impl TrialOptions {
         }
     }
 
-    /// Those of the options that belong to a command which shows something again, as they were
-    /// given.
+    /// The options, as given, that belong to a command which reproduces a result.
     pub(super) fn flags(&self) -> String {
         let mut flags = String::new();
         if self.wire {

@@ -20,7 +20,7 @@ pub(super) struct FolderOutput<'a> {
 }
 
 impl<'a> FolderOutput<'a> {
-    /// Before the trials start.
+    /// The output before the trials start.
     pub(super) const fn new(arguments: &'a RunArguments) -> Self {
         Self { arguments, display: None, seconds: 0.0 }
     }

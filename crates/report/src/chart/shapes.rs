@@ -83,7 +83,7 @@ pub(super) fn point_marker<C: Clone + 'static>(
     }
 }
 
-/// plotters' own circle uses the platform's `sin` and `cos`.
+/// A triangle made without the platform's `sin` and `cos`, which plotters' own uses.
 pub(super) fn triangle<C: Clone + 'static>(
     at: C,
     colour: RGBColor,
