@@ -5,7 +5,7 @@ use qoslab::base::draw::{DrawKey, uniform_open_unit};
 use qoslab::base::qos::QoS;
 use qoslab::study::closed_form::{HopModel, expected_failures};
 
-/// A time in seconds that is left to chance.
+/// A random time in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct DelayMoments {
     /// Its mean.
@@ -14,8 +14,8 @@ pub(super) struct DelayMoments {
     pub(super) variance: f64,
 }
 
-/// A TCP connection so thin that nothing but the retransmission timer mends a loss: one segment at
-/// a time, and each timeout twice as long as the one before.
+/// A TCP connection with so little traffic that only the retransmission timer repairs a loss: one
+/// segment at a time, and each timeout twice as long as the one before.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct RtoOnlyTcp {
     /// The probability that a segment is lost.
@@ -137,7 +137,7 @@ impl TcpHopModel {
     }
 }
 
-// ---- held to what does without them ----
+// ---- formulas against simulation without them ----
 
 const MESSAGES: u32 = 200_000;
 
@@ -152,7 +152,7 @@ fn assert_moments(what: &str, samples: &[f64], expected: DelayMoments) {
     assert!((0.9..1.1).contains(&ratio), "{what}: a variance {ratio} times the expected one");
 }
 
-/// What became of one message, told step by step and without the formulas.
+/// The fate of one message, simulated step by step without the formulas.
 struct SimulatedMessage {
     publishes: f64,
     copies: f64,
