@@ -11,7 +11,7 @@ use qoslab_testing::{AppCommand, ClientHandle, QoS, Span, SutResult};
 
 use tokio::sync::Notify;
 
-/// How long an application waits after a lost connection or a failed dial.
+/// The pause of an application after a lost connection or a failed dial.
 pub(crate) const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
 /// A message to publish.

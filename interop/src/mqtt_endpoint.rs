@@ -305,7 +305,7 @@ impl TransportOps for SocketTransport {
 
     fn shutdown(&mut self, timeout: Duration) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            // Where it does not end in time, it ends by being dropped.
+            // If it does not end in time, dropping it ends it.
             let _ended = tokio::time::timeout(timeout, self.0.shutdown()).await;
         })
     }

@@ -29,7 +29,7 @@ use crate::application::{
 };
 use crate::sync_socket::SyncSocket;
 
-/// How long leaving waits for what is in flight.
+/// The time that leaving waits for what is in flight.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs it in the place of a client.

@@ -57,7 +57,7 @@ pub(super) struct StudyOptions {
 }
 
 impl StudyOptions {
-    /// How a file keeps the outcomes.
+    /// The storage of the outcomes in a file.
     pub(super) fn storage(&self, file: PathBuf) -> Storage {
         if self.fresh { Storage::Replace(file) } else { Storage::Resume(file) }
     }
@@ -132,7 +132,7 @@ impl TrialOptions {
 }
 
 impl PrintOptions {
-    /// How tables are laid out on standard output.
+    /// The layout of tables on standard output.
     pub(super) fn layout(&self) -> TableLayout {
         let style = style(self.color, &io::stdout());
         TableLayout { width: width(), verbose: self.verbose, style }

@@ -140,7 +140,7 @@ impl ProgressDisplay {
 pub(super) struct StudyProgress<'a> {
     printing: &'a PrintOptions,
     display: Option<ProgressDisplay>,
-    /// How long the trials took on this machine.
+    /// The time that the trials took on this machine.
     pub seconds: f64,
 }
 

@@ -196,7 +196,7 @@ struct RunResults {
     skipped: Vec<String>,
     /// The differences from the baseline, if there is one; one for each result.
     baselines: Vec<Option<BaselineComparison>>,
-    /// How long it took on this machine.
+    /// The time that it took on this machine.
     seconds: f64,
 }
 

@@ -178,7 +178,7 @@ proptest! {
     }
 }
 
-/// Runs a trial again without faults for the packets of one message.
+/// Runs a trial again with the packets of one message undisturbed.
 fn suspects_without_network_faults(trial: &Trial, finding: &Finding) -> Vec<SuspectedViolation> {
     let undo_faults = |_: Time, name: &PacketName, _: Time| match name.subject {
         PacketSubject::Message { publisher: stream, sequence, .. }

@@ -7,7 +7,7 @@
 //! there that does not occur is an error.
 //!
 //! With `QOSLAB_SEEDS=5` it is a survey: that many seeds of each point, and the long trials too.
-//! Where many clients meet at one broker, much is decided by which of two packets comes first, so
+//! Where many clients use one broker, much is decided by which of two packets comes first, so
 //! there only verdicts must be the same, and what else differs is printed.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
@@ -157,7 +157,7 @@ impl<E: Engine> Engine for ObservedEngine<'_, E> {
 /// A trial on both engines.
 #[derive(Debug, Default)]
 struct EngineComparison {
-    /// How many units were delivered.
+    /// The number of delivered units.
     units: usize,
     /// The largest delay of a first delivery, in nanoseconds, and the delay that was allowed.
     latest: (u64, u64),

@@ -58,7 +58,7 @@ fn assert_moments(what: &str, samples: &[f64], expected: DelayMoments) {
     assert_mean(&format!("{what}, variance"), &squares, spread);
 }
 
-/// Samples of independent times.
+/// The moments of a sum of independent times.
 fn sum_of_independent<const N: usize>(times: [DelayMoments; N]) -> DelayMoments {
     let (mean, variance) = times
         .iter()
@@ -75,7 +75,7 @@ fn geometric(mean: f64) -> DelayMoments {
     DelayMoments { mean, variance: mean * (mean - 1.0) }
 }
 
-/// Whether something happens, from its probability.
+/// The moments of an event count of 0 or 1 with this probability.
 fn bernoulli(mean: f64) -> DelayMoments {
     DelayMoments { mean, variance: mean * (1.0 - mean) }
 }
@@ -319,7 +319,7 @@ struct Expected {
 }
 
 impl Expected {
-    /// From PUBREC to PUBCOMP: as from publishing to PUBREC, but for a connection to begin with.
+    /// The time from PUBREC to PUBCOMP: as from publishing to PUBREC, but it begins connected.
     fn released(&self, stream: &TcpHopModel) -> DelayMoments {
         let on_average = TcpHopModel { outage: self.outage.mean, ..*stream };
         let acknowledged = on_average.time_to_acknowledgement();

@@ -46,7 +46,7 @@ pub enum CaptureError {
     Packet {
         /// Its name.
         packet: String,
-        /// What is wrong with it.
+        /// The error of the encoder.
         error: WireError,
     },
     /// The packets are too much for one file.

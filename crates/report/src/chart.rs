@@ -29,7 +29,7 @@ pub struct Chart {
     pub title: String,
     /// The alternative text: the axes, and each line's first and last numbers.
     pub alt: String,
-    /// How to read it, and what the band and the thin line are.
+    /// The explanation: how to read it, and what the band and the thin line are.
     pub caption: String,
     /// The picture: one `<svg>` element.
     pub svg: String,

@@ -35,7 +35,7 @@ pub struct ColumnTable<'a, R> {
 pub struct TableColumn<'a, R> {
     /// Its name, with its unit at the end.
     pub name: Cow<'static, str>,
-    /// What it means.
+    /// Its meaning.
     pub about: Cow<'static, str>,
     /// The type of its fields.
     pub kind: FieldKind,

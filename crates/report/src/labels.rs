@@ -138,7 +138,7 @@ pub fn broken_rule(broken: &RuleViolationKind) -> String {
     format!("{strength} {id}{name}, blame {}", blame(broken.blame))
 }
 
-/// How a trial ended.
+/// The name of a trial's end.
 #[must_use]
 pub const fn ending(ending: Ending) -> &'static str {
     match ending {

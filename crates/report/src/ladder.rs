@@ -34,11 +34,11 @@ pub const MAX_ROWS: usize = 200;
 pub struct Ladder {
     /// The id: letters, digits and hyphens; unique for each ladder on a page.
     pub id: String,
-    /// What it shows, in one line.
+    /// The title, in one line.
     pub title: String,
     /// The nodes from left to right: publishers, the broker, subscribers.
     pub columns: Vec<LadderColumn>,
-    /// What happened, in order.
+    /// The rows, in order.
     pub rows: Vec<LadderRow>,
     /// What was left out, in sentences.
     pub omitted: Vec<String>,
@@ -47,7 +47,7 @@ pub struct Ladder {
 /// A node's line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LadderColumn {
-    /// Which node.
+    /// The node.
     pub node: Node,
     /// Its name, without control characters.
     pub name: String,

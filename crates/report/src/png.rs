@@ -10,7 +10,7 @@ use super::chart::font;
 /// Pixels of the picture for each pixel of the chart.
 const SCALE: f32 = 2.0;
 
-/// Why there is no PNG.
+/// Errors in drawing a PNG.
 #[derive(Debug, Error)]
 pub enum PngError {
     /// It cannot be read as SVG.

@@ -14,7 +14,7 @@ pub struct PointSummary {
     pub published: QoS,
     /// The granted QoS where it is an axis.
     pub granted: Option<QoS>,
-    /// How many runs there were.
+    /// The number of runs.
     pub runs: u64,
     /// Messages and units over all runs.
     pub totals: DeliveryCounts,
@@ -35,9 +35,9 @@ pub struct PointSummary {
     /// Wire bytes for each payload byte delivered once, the mean per run; `None` if a run delivered
     /// none.
     pub overhead: Option<ConfidenceInterval>,
-    /// From `publish()` to the first delivery, over all runs together.
+    /// The time from `publish()` to the first delivery, over all runs together.
     pub latency: Quantiles,
-    /// From `publish()` to the end of the publisher's handshake, over all runs together.
+    /// The time from `publish()` to the end of the publisher's handshake, over all runs together.
     pub completion: Quantiles,
     /// The verdict on the point.
     pub verdict: Verdict,

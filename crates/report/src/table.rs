@@ -12,7 +12,7 @@ use qoslab_study::scenario::axis::Axis;
 use qoslab_study::statistics::{to_f64, upper_bound_when_none};
 use qoslab_study::sweep::Study;
 
-/// How a table is laid out.
+/// Layout of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct TableLayout {
     /// Columns of the terminal.

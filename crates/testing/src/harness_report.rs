@@ -37,7 +37,7 @@ pub struct HarnessReport {
 /// The width of the report in columns.
 const WIDTH: usize = 80;
 
-/// How often a trial that was shrunk is run again.
+/// The number of reruns of a shrunk trial.
 const RERUNS: usize = 5;
 
 impl HarnessReport {
@@ -107,7 +107,7 @@ impl HarnessReport {
     /// Fails the test unless everything holds.
     ///
     /// # Panics
-    /// With all that this shows as text.
+    /// Always when something does not hold, with the text of this report.
     #[track_caller]
     pub fn assert_holds(&self) {
         assert!(self.holds(), "\n{self}");

@@ -15,7 +15,7 @@ use crate::study::runner::{OutputError, RunOutput, RunSize, ShrinkSize, StudyRes
 pub(super) struct FolderOutput<'a> {
     arguments: &'a RunArguments,
     display: Option<ProgressDisplay>,
-    /// How long the run took on this machine.
+    /// The time that the run took on this machine.
     pub(super) seconds: f64,
 }
 

@@ -27,7 +27,7 @@ pub(super) struct RtoOnlyTcp {
 }
 
 impl RtoOnlyTcp {
-    /// How late a segment arrives: `delay + timeout (2^k - 1)` after `k` losses, which has the mean
+    /// The delay of a segment: `delay + timeout (2^k - 1)` after `k` losses, which has the mean
     /// `delay + timeout p / (1 - 2p)`.
     ///
     /// The mean is infinite from a loss of a half on, the variance from a quarter on; the minute at
@@ -61,7 +61,7 @@ pub(super) struct TcpHopModel {
     pub(super) delay: f64,
 }
 
-/// What theory expects of a message published at a random time over a [`TcpHopModel`].
+/// Theoretical values for a message published at a random time over a [`TcpHopModel`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct TcpHopExpectation {
     /// The probability that a QoS 0 message is delivered, without an offline queue.
@@ -79,7 +79,7 @@ pub(super) struct TcpHopExpectation {
 }
 
 impl TcpHopModel {
-    /// What theory expects.
+    /// Computes the theoretical values.
     pub(super) fn expect(&self) -> TcpHopExpectation {
         let Self { cut_rate, outage, delay } = *self;
         TcpHopExpectation {
@@ -106,7 +106,7 @@ impl TcpHopModel {
     /// mean `(e^(rate trip) - 1) (outage + 1/rate) + rate outage^2 / (2 (1 + rate outage))`.
     fn time_until_uncut_for(&self, trip: f64) -> DelayMoments {
         let Self { cut_rate, outage, .. } = *self;
-        // What is left of an outage at a random moment: nothing, or evenly up to all of it.
+        // The rest of an outage at a random moment: nothing, or evenly up to all of it.
         let share_down = cut_rate * outage / (1.0 + cut_rate * outage);
         let waiting = share_down * outage / 2.0;
         let waiting_squared = share_down * outage * outage / 3.0;

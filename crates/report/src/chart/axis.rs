@@ -14,7 +14,7 @@ const MAX_MAGNITUDE: f64 = 1e15;
 const MAX_LINEAR_RATIO: f64 = 100.0;
 /// On a logarithmic axis with a smaller ratio, numbers stand at equal steps.
 const MIN_LOG_TICK_RATIO: f64 = 4.0;
-/// In seconds.
+/// A day in seconds.
 const DAY: f64 = 86_400.0;
 /// Round steps of more than ten seconds, up to a day.
 const LONG_STEPS: [f64; 14] = [
@@ -25,7 +25,7 @@ const LONG_STEPS: [f64; 14] = [
 /// An axis of numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChartAxis {
-    /// What it counts, with its unit.
+    /// The quantity, with its unit.
     pub title: String,
     format: NumberFormat,
     low: f64,
@@ -38,11 +38,11 @@ pub struct ChartAxis {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AxisPosition {
     value: f64,
-    /// From 0 at the axis's low end to 1 at its high end.
+    /// The position: from 0 at the axis's low end to 1 at its high end.
     share: f64,
 }
 
-/// How numbers are written on an axis.
+/// The format of numbers on an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NumberFormat {
     /// As they are; the unit stands in the axis's title.
@@ -268,7 +268,7 @@ fn decade(format: NumberFormat, nth: f64) -> f64 {
     unit * libm::pow(10.0, nth - from)
 }
 
-/// Which decade begins at or below a value.
+/// The decade that begins at or below a value.
 fn decade_below(format: NumberFormat, value: f64) -> f64 {
     let nth = libm::floor(libm::log10(value) + 1e-9);
     if decade(format, nth + 1.0) <= value * (1.0 + 1e-9) { nth + 1.0 } else { nth }

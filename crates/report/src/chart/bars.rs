@@ -21,7 +21,7 @@ const TITLE_HEIGHT: i32 = 260;
 /// Bars on one axis.
 #[derive(Clone, Debug)]
 pub struct BarGroup {
-    /// What the group shows.
+    /// The title of the group.
     pub title: String,
     /// The axis.
     pub x: ChartAxis,

@@ -22,7 +22,7 @@ pub enum Weight {
     Semibold,
 }
 
-/// How wide the font sets a text, in the unit of `size`. A letter that the font does not have
+/// The width of a text in this font, in the unit of `size`. A letter that the font does not have
 /// counts as wide as the size, which none that may stand in for it exceeds.
 #[must_use]
 pub fn width(text: &str, size: f64, weight: Weight) -> f64 {
@@ -32,7 +32,7 @@ pub fn width(text: &str, size: f64, weight: Weight) -> f64 {
     text.chars().map(|char| advance(char).unwrap_or(1.0)).sum::<f64>() * size
 }
 
-/// How high a line of text is, from its highest to its lowest letters, in the unit of `size`.
+/// The height of a line of text, from its highest to its lowest letters, in the unit of `size`.
 #[must_use]
 pub fn height(size: f64, weight: Weight) -> f64 {
     let face = face_of(weight);

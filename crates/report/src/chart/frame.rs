@@ -42,7 +42,7 @@ pub(super) const BOLD: TextSetting =
 pub(super) const MUTED_TEXT: TextSetting =
     TextSetting { size: 120, weight: Weight::Regular, colour: MUTED };
 const TITLE: TextSetting = TextSetting { size: 170, weight: Weight::Semibold, colour: INK };
-/// From one small line of text to the next.
+/// The distance from one small line of text to the next.
 pub(super) const LEADING: i32 = 170;
 
 /// The style of a text.
@@ -72,7 +72,7 @@ impl TextSetting {
         font::width(text, self.size.into(), self.weight).ceil() as i32
     }
 
-    /// How high a line is.
+    /// The height of a line.
     #[expect(clippy::cast_possible_truncation, reason = "a line is about as high as the font")]
     pub(super) fn height(self) -> i32 {
         font::height(self.size.into(), self.weight).ceil() as i32
@@ -155,7 +155,7 @@ fn title_lines(words: &ChartText) -> (Vec<(TextSetting, i32, String)>, i32) {
     (lines, y + 100)
 }
 
-/// Where each key of a legend stands, and how high they are together.
+/// The positions of a legend's keys, and their total height.
 fn legend_positions(keys: &[(LegendKey, String)]) -> (Vec<(i32, i32)>, i32) {
     let (mut x, mut y) = (0, 0);
     let place = |(_, word): &(LegendKey, String)| {
@@ -277,7 +277,7 @@ pub(super) fn draw_x_title(area: &Canvas, title: &str) -> DrawResult {
     area.draw_text(&MUTED_TEXT.shorten(title, width), &style, (width / 2, height + 340))
 }
 
-/// How wide and high a part is.
+/// The width and height of a part.
 pub(super) fn size(part: &Canvas) -> (i32, i32) {
     let (width, height) = part.dim_in_pixel();
     (width.cast_signed(), height.cast_signed())

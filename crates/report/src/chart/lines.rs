@@ -189,7 +189,7 @@ fn draw_never_arrow(
     canvas.draw(&triangle((tip.0, top + 30), colour))
 }
 
-/// Where a line ends; `None` if it is nowhere.
+/// The end of a line; `None` if it has no points.
 fn line_end(panel: &Panel, line: &ChartLine) -> Option<BackendCoord> {
     let place = match line.points.last()?.y {
         PlotValue::Never => (panel.get_x_range().end, panel.get_y_range().end),

@@ -34,9 +34,9 @@ pub const LOST: RGBColor = RGBColor(0xA8, 0x20, 0x1A);
 /// Sent again, in ladders.
 pub const RESENT: RGBColor = RGBColor(0xB8, 0x6E, 0x00);
 
-/// How opaque a 95 % band is.
+/// The opacity of a 95 % band.
 pub(super) const BAND: f64 = 0.18;
-/// How opaque a layer's lighter tint is, which stands for resends.
+/// The opacity of a layer's lighter tint, which stands for resends.
 pub(super) const TINT: f64 = 0.4;
 
 /// A colour as SVG has it: `#4C72B0`.

@@ -16,7 +16,7 @@ use qoslab_study::theory::{Theory, theory};
 pub(super) struct AxisSlice<'a> {
     /// The axis; `None` if there is but one cell.
     pub(super) axis: Option<&'a Axis>,
-    /// From the least value to the greatest.
+    /// The cells, from the least value to the greatest.
     pub(super) cells: Vec<&'a StudyCell>,
     /// The fixed parameters: `client.sensor.retry 1s`.
     fixed_values: Vec<String>,
@@ -86,7 +86,7 @@ impl<'a> AxisSlice<'a> {
         Some(Scale::covering(title, kind, range, values))
     }
 
-    /// Where a finding was made: `at loss 30%`, the last value of the axis; empty without one.
+    /// The place of a finding: `at loss 30%`, the last value of the axis; empty without one.
     pub(super) fn place_name(&self) -> String {
         let last = self.axis.zip(self.cells.last());
         last.map(|(axis, cell)| format!("at {} {}", axis.field(), cell.values[0].text))

@@ -115,7 +115,7 @@ fn table(study: &Study, middle: &StudyCell, rows: &[(&PointResult, PointSummary)
     }
 }
 
-/// From the least to the most over all cells.
+/// The range from the least to the most over all cells.
 fn range(
     study: &Study,
     row: &PointSummary,
