@@ -1,4 +1,4 @@
-//! How fast the event engine runs: `cargo bench --bench engine`. Items are simulated packets.
+//! Speed of the event engine: `cargo bench --bench engine`. Items are simulated packets.
 //!
 //! Each case but `six_hundred_trials` runs on one core, with all that `qoslab run` has: ledger,
 //! metrics, trace hash. The rows below a case count its allocations and its memory.
@@ -49,7 +49,7 @@ fn two_million_messages(bencher: Bencher<'_, '_>, qos: QoS) {
     bench(bencher, &publisher_and_subscriber(qos, 2_000_000));
 }
 
-/// The same without the monitor: what it costs is the difference.
+/// The same without the monitor: the difference is the monitor's cost.
 #[divan::bench(args = QoS::ALL, sample_count = 3, sample_size = 1)]
 fn two_million_messages_unmonitored(bencher: Bencher<'_, '_>, qos: QoS) {
     let trial = publisher_and_subscriber(qos, 2_000_000);
@@ -89,7 +89,7 @@ fn hundred_thousand_reconnect(bencher: Bencher<'_, '_>) {
     bench(bencher, &reconnects);
 }
 
-/// Five times as many messages: look at the memory.
+/// Five times as many messages, to compare the memory.
 #[divan::bench(sample_count = 1, sample_size = 1)]
 fn ten_million_messages(bencher: Bencher<'_, '_>) {
     bench(bencher, &publisher_and_subscriber(QoS::AtLeastOnce, 10_000_000));
@@ -101,7 +101,7 @@ fn hundred_thousand_clients(bencher: Bencher<'_, '_>) {
     bench(bencher, &many_publishers(100_000, 10));
 }
 
-/// What a gate does: three levels of QoS, 200 seeds, 500 messages, on all cores. Items are trials.
+/// A typical gate: three levels of QoS, 200 seeds, 500 messages, on all cores. Items are trials.
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn six_hundred_trials(bencher: Bencher<'_, '_>) {
     let points: Vec<_> =

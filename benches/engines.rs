@@ -41,12 +41,12 @@ fn a_thousand_clients_for_ten_seconds(bencher: Bencher<'_, '_>, engine: EngineKi
     bench(bencher, engine, &BenchWorkload { publishers: 999, messages_each: 5, interval: "2s" });
 }
 
-/// What is published.
+/// The published messages.
 struct BenchWorkload {
     publishers: u32,
-    /// Messages of each.
+    /// The number of messages of each publisher.
     messages_each: u32,
-    /// From one to the next.
+    /// The interval from one to the next.
     interval: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! What deciding one packet's fate costs, and what carrying one over a stream.
+//! Cost of deciding one packet's fate, and of carrying one over a stream.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ fn main() {
     divan::main();
 }
 
-/// Random loss and a constant delay: the plainest network that is one.
+/// Random loss and a constant delay: the simplest network with both.
 #[divan::bench]
 fn loss_and_delay(bencher: Bencher<'_, '_>) {
     bench(bencher, &lossy());
@@ -118,7 +118,7 @@ const TCP: TcpSettings = TcpSettings {
     nat_idle: None,
 };
 
-/// Does what the pipe has to do before `until`.
+/// Runs the pipe's due work up to `until`.
 fn drain_until<T>(link: &mut LinkState, pipe: &mut TcpDirection<T>, until: Time) {
     while pipe.next_wake() < until {
         let now = pipe.next_wake();

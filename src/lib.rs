@@ -33,16 +33,16 @@
 //! | crate | here | what it holds |
 //! |---|---|---|
 //! | `qoslab-testing` | `testing` | your client or broker in a scenario, from a `#[test]` |
-//! | `qoslab-report` | [`report`] | numbers to people: tables, ladders, charts, pages, files |
+//! | `qoslab-report` | [`report`] | results for people: tables, ladders, charts, pages, files |
 //! | `qoslab-study` | [`study`], [`scenario`] | scenario files; studies of many trials |
 //! | `qoslab-sim` | [`sim`] | one trial in virtual time: the engines |
 //! | `qoslab-guarantee` | [`guarantee`] | who is owed what, and which component is at fault |
 //! | `qoslab-core` | [`base`], [`mqtt`], [`network`], `shell` | draws, MQTT endpoints, links |
 //!
-//! The heart is in two files, `mqtt/outbound.rs` and `mqtt/inbound.rs` of `qoslab-core`: the two
+//! The core is in two files, `mqtt/outbound.rs` and `mqtt/inbound.rs` of `qoslab-core`: the two
 //! halves of a hop, written once, used by client and broker.
 //!
-//! # The way of a trial
+//! # The course of a trial
 //! A file becomes a [`scenario::Scenario`], its points become [`sim::trial::Trial`]s. An
 //! [`sim::Engine`] runs one and notifies a [`base::event::Observer`] of each event;
 //! [`guarantee::first_pass::FirstPassObserver`] records what was owed and what arrived, and
@@ -50,9 +50,9 @@
 //! promise was broken the trial runs a second time, the same to the last event, and the messages
 //! concerned are recorded.
 //!
-//! What was drawn at random in a trial can be recorded ([`sim::record_trial`]): the same trial with
-//! nothing left to chance, of which parts can be taken out one by one ([`sim::schedule`]). On that
-//! stand [`study::shrink`], failure files and replays.
+//! What was drawn at random in a trial can be recorded ([`sim::record_trial`]): the same trial
+//! without random draws, of which parts can be taken out one by one ([`sim::schedule`]).
+//! [`study::shrink`], failure files and replays are built on that.
 //!
 //! # Determinism
 //! The same [`scenario::MODEL_VERSION`], scenario and seed give the same trace hash and the same

@@ -1,6 +1,6 @@
-//! What a careful application does around its MQTT client, whichever it is.
+//! The work of a careful application around any MQTT client.
 //!
-//! It passes on what is wished for, remembers its subscriptions so that it can ask for them again,
+//! It passes on the requested commands, remembers its subscriptions so that it can subscribe again,
 //! and keeps the messages that its client does not take.
 
 use std::cell::{Cell, RefCell};
@@ -11,7 +11,7 @@ use qoslab_testing::{AppCommand, ClientHandle, QoS, Span, SutResult};
 
 use tokio::sync::Notify;
 
-/// How long an application waits after a lost connection or a failed dial.
+/// The pause of an application after a lost connection or a failed dial.
 pub(crate) const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
 /// A message to publish.
@@ -24,7 +24,7 @@ pub(crate) struct OutgoingMessage {
     pub(crate) expiry: Option<u32>,
 }
 
-/// The side of a client that its application talks to.
+/// The interface of a client to its application.
 pub(crate) trait SutClient {
     /// Whether it takes messages while it has no connection, and sends them on the next.
     const QUEUES_WHILE_OFFLINE: bool;
@@ -32,7 +32,7 @@ pub(crate) trait SutClient {
     /// connection.
     const RESENDS_SUBSCRIBE: bool;
 
-    /// Takes a message; may wait until it has room for it. An error says that it did not take it.
+    /// Takes a message; may wait until it has room for it. An error means that it did not take it.
     async fn publish(&self, letter: &OutgoingMessage) -> SutResult;
     /// Sends SUBSCRIBE.
     async fn subscribe(&self, filter: &str, qos: QoS) -> SutResult;
@@ -42,8 +42,8 @@ pub(crate) trait SutClient {
     async fn disconnect(&self) -> SutResult;
 }
 
-/// The state of an application. One task owns it: the half that passes wishes on and the half that
-/// drives the connection take turns.
+/// The state of an application. One task owns it: the half that passes commands on and the half
+/// that drives the connection take turns.
 pub(crate) struct SutApplication {
     pub(crate) handle: ClientHandle,
     filters: RefCell<Vec<FilterState>>,
@@ -54,7 +54,7 @@ pub(crate) struct SutApplication {
     connection_wanted: Notify,
 }
 
-/// A filter, and how far the broker has been told.
+/// A filter, and the state of its request to the broker.
 struct FilterState {
     topic: String,
     qos: QoS,
@@ -76,7 +76,7 @@ impl SutApplication {
         }
     }
 
-    /// Passes wishes on for ever, and does what a new connection makes necessary.
+    /// Passes commands on for ever, and does what a new connection makes necessary.
     pub(crate) async fn run_commands<C: SutClient>(&self, client: &C) -> SutResult {
         loop {
             tokio::select! {
@@ -87,7 +87,7 @@ impl SutApplication {
         }
     }
 
-    /// Whether the application wants to be connected.
+    /// Whether the application is to be connected.
     pub(crate) const fn is_connection_wanted(&self) -> bool {
         self.wants_connection.get()
     }
@@ -97,14 +97,14 @@ impl SutApplication {
         self.connected.get()
     }
 
-    /// Waits until it does.
+    /// Waits until the application is to be connected.
     pub(crate) async fn wait_until_connection_wanted(&self) {
         while !self.wants_connection.get() {
             self.connection_wanted.notified().await;
         }
     }
 
-    /// CONNACK came.
+    /// Handles CONNACK.
     pub(crate) fn on_connected(&self, session_present: bool) {
         if !session_present && self.handle.settings().resubscribe {
             let mut filters = self.filters.borrow_mut();
@@ -117,7 +117,7 @@ impl SutApplication {
         self.connection_opened.notify_one();
     }
 
-    /// SUBACK or UNSUBACK came: the broker answers in the order in which it was asked.
+    /// Handles SUBACK or UNSUBACK: the broker answers in the order in which it was asked.
     pub(crate) fn on_subscription_acknowledged(&self, subscribed: bool) {
         let mut filters = self.filters.borrow_mut();
         let due = |filter: &&mut FilterState| {
@@ -129,7 +129,7 @@ impl SutApplication {
         filters.retain(|filter| filter.is_subscribe || !filter.is_acknowledged);
     }
 
-    /// The connection is lost, or none came about.
+    /// Handles a lost connection or a failed dial.
     pub(crate) fn on_disconnected<C: SutClient>(&self) {
         self.connected.set(false);
         if !C::RESENDS_SUBSCRIBE {
@@ -209,8 +209,8 @@ impl SutApplication {
         Ok(())
     }
 
-    /// Asks for what was not asked for yet. A connection that is lost meanwhile is no error: the
-    /// next one asks again.
+    /// Sends the requests that were not sent yet. A connection that is lost meanwhile is no error:
+    /// the next one sends them again.
     async fn send_pending_subscriptions<C: SutClient>(&self, client: &C) -> SutResult {
         while let Some((filter, qos, wanted)) = self.next_unsent_filter() {
             let asked = if wanted {
@@ -238,7 +238,7 @@ impl SutApplication {
     }
 }
 
-/// A span as the standard library's.
+/// A duration as the standard library's type.
 pub(crate) const fn to_std_duration(span: Span) -> Duration {
     Duration::from_nanos(span.as_nanos())
 }

@@ -1,8 +1,9 @@
-//! MQTT clients and a broker that other people wrote, put into qoslab's scenarios.
+//! Third-party MQTT clients and a broker in qoslab's scenarios.
 //!
-//! Each has a file, which is what a careful application around it would be, and says what is its
-//! own and what is the product's. Only public interfaces are used, with their defaults where the
-//! scenario does not say otherwise. Wills and connecting on demand are left out.
+//! Each has a file, which plays a careful application around it, and documents what is the
+//! application's own behaviour and what is the third-party implementation's. Only public interfaces
+//! are used, with their defaults unless the scenario sets a value. Wills and connecting on demand
+//! are left out.
 
 mod application;
 pub mod mqrstt;
@@ -14,7 +15,7 @@ mod sync_socket;
 
 use qoslab_testing::Harness;
 
-/// A product, in one version of the protocol.
+/// A third-party implementation, in one version of the protocol.
 #[derive(Clone, Copy, Debug)]
 pub struct Implementation {
     /// The crate's name.
@@ -23,12 +24,12 @@ pub struct Implementation {
     pub version: &'static str,
     /// The version of MQTT, as a scenario writes it.
     pub mqtt_version: &'static str,
-    /// What it can stand for.
+    /// The role that it can take.
     pub role: Role,
     install_fn: fn(Harness, &str) -> Harness,
 }
 
-/// What a product can stand for.
+/// The role that a third-party implementation can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Clients.
@@ -38,14 +39,14 @@ pub enum Role {
 }
 
 impl Implementation {
-    /// Puts it in the place of the clients whose names match, or of the broker, whatever `names`
-    /// says then.
+    /// Puts it in the place of the clients whose names match; a broker takes the broker's place,
+    /// and `names` is ignored.
     pub fn install(&self, test: Harness, names: &str) -> Harness {
         (self.install_fn)(test.set("mqtt", &format!("{:?}", self.mqtt_version)), names)
     }
 }
 
-/// All of them.
+/// All third-party implementations.
 pub const IMPLEMENTATIONS: [Implementation; 7] = [
     Implementation {
         name: "rumqttc-v4-next",

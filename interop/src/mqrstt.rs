@@ -1,7 +1,7 @@
 //! mqrstt, as an application with a careful author uses it.
 //!
 //! - **Acknowledging**: automatic, its only way. The handler gets the message before PUBACK or
-//!   PUBREC is written, which is where the seat is told of it.
+//!   PUBREC is written, which is when the handle is notified of it.
 //! - **Memory**: `Network` keeps the session from one connection to the next; it offers no
 //!   persistence.
 //! - **Reconnecting**: left to the application.
@@ -55,7 +55,7 @@ fn options(handle: &ClientHandle) -> Result<ConnectOptions, Box<dyn std::error::
     Ok(options)
 }
 
-/// Connects again and again while the application wants to be connected.
+/// Connects again and again while the application is to be connected.
 async fn drive_connection(
     application: &Rc<SutApplication>,
     network: &mut Network<Handler, Socket>,

@@ -31,11 +31,12 @@ use tokio::sync::broadcast;
 
 use crate::sync_socket::SyncSocket;
 
-/// Where clients seem to come from: it wants to know, and nothing depends on it.
+/// The address from which clients seem to connect: the broker requires one, and nothing depends on
+/// it.
 const PEER_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1883);
 
-/// Puts it in the place of the broker, with what its users have to know of it: it forgets all in a
-/// crash, and forwards a QoS 2 message on PUBREL.
+/// Puts it in the place of the broker, with the properties that its users must know: it forgets all
+/// in a crash, and forwards a QoS 2 message on PUBREL.
 pub fn install(test: Harness) -> Harness {
     let test = test.set("broker.store", "\"volatile\"").set("broker.deliver_on", "\"pubrel\"");
     test.broker(run)
@@ -83,7 +84,7 @@ fn config(settings: &BrokerSettings) -> BrokerConfig {
     config
 }
 
-/// A stream on which MQTT is spoken without WebSocket's frames.
+/// A stream that carries MQTT without WebSocket's frames.
 struct PlainStream(SyncSocket);
 
 impl WebSocketTransport for PlainStream {

@@ -1,7 +1,7 @@
 //! mqtt-endpoint-tokio, as an application with a careful author uses it, in both versions.
 //!
 //! - **Acknowledging**: automatic, its default. PUBACK and PUBREC are written before `recv()`
-//!   hands the message out, which is where the seat is told of it.
+//!   hands the message out, which is when the handle is notified of it.
 //! - **Memory**: the endpoint keeps the session from one connection to the next; what it offers to
 //!   store elsewhere is left out.
 //! - **Reconnecting**: left to the application.
@@ -33,7 +33,7 @@ use crate::application::{
 
 type BuildResult<T> = Result<T, Box<dyn Error>>;
 
-/// Runs it in the place of a client, in the version that the scenario says.
+/// Runs it in the place of a client, in the scenario's MQTT version.
 ///
 /// # Errors
 /// When it refuses its settings.
@@ -55,7 +55,7 @@ pub async fn run(handle: ClientHandle) -> SutResult {
     }
 }
 
-/// Connects again and again while the application wants to be connected.
+/// Connects again and again while the application is to be connected.
 async fn drive_connection(application: &SutApplication, endpoint: &VersionedEndpoint) -> SutResult {
     let settings = application.handle.settings();
     let connect_timeout = settings.connect_timeout.map_or(Duration::MAX, to_std_duration);
@@ -104,7 +104,7 @@ fn build_connect(settings: &ClientSettings) -> BuildResult<Packet> {
     Ok(connect.build()?.into())
 }
 
-/// The endpoint, and what it speaks.
+/// The endpoint, and its protocol version.
 struct VersionedEndpoint {
     inner: mqtt_ep::Endpoint<role::Client>,
     version: Version,
@@ -144,7 +144,7 @@ impl VersionedEndpoint {
     }
 }
 
-/// What came from the broker.
+/// Handles a packet from the broker.
 fn handle_packet(application: &SutApplication, packet: &Packet) {
     let handle = &application.handle;
     match packet {
@@ -305,7 +305,7 @@ impl TransportOps for SocketTransport {
 
     fn shutdown(&mut self, timeout: Duration) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            // Where it does not end in time, it ends by being dropped.
+            // If it does not end in time, dropping it ends it.
             let _ended = tokio::time::timeout(timeout, self.0.shutdown()).await;
         })
     }

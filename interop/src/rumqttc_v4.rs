@@ -1,7 +1,7 @@
 //! rumqttc-v4-next, as an application with a careful author uses it.
 //!
 //! - **Acknowledging**: automatic, its default. PUBACK and PUBREC are written before `poll()`
-//!   hands the message out, which is where the seat is told of it.
+//!   hands the message out, which is when the handle is notified of it.
 //! - **Memory**: it offers a store that outlives the process, which is left out. `disconnect()`
 //!   ends an `EventLoop` for good, so its session is handed to the next one by a [`SessionStore`]
 //!   that lives in the application's memory: a crash loses it.
@@ -28,7 +28,7 @@ use crate::application::{
 };
 use crate::sync_socket::SyncSocket;
 
-/// How long leaving waits for what is in flight.
+/// The time that leaving waits for what is in flight.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs it in the place of a client.
@@ -153,7 +153,7 @@ impl SessionMemory {
     }
 }
 
-/// What a store answers with.
+/// The future that a store returns.
 type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> + Send + 'a>>;
 
 impl SessionStore for SessionMemory {

@@ -1,4 +1,4 @@
-//! A socket as some products want it.
+//! A socket with the bounds that some third-party implementations require.
 
 use std::io;
 use std::pin::Pin;
@@ -9,8 +9,8 @@ use qoslab_testing::Socket;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A socket that is also `Sync`, as rumqttc's and mqtt5's interfaces ask for. They never share it:
-/// a mutex that is only opened by its owner costs nothing and cannot block.
+/// A socket that is also `Sync`, as rumqttc's and mqtt5's interfaces require. They never share it:
+/// a mutex that is only locked by its owner costs nothing and cannot block.
 #[derive(Debug)]
 pub(crate) struct SyncSocket(Mutex<Socket>);
 

@@ -1,4 +1,4 @@
-//! What a failure leaves behind: a file that repeats it, its ladder, its packets.
+//! The files of a failure: a scenario file that repeats it, its ladder, its packets.
 
 use std::fs;
 use std::path::Path;
@@ -22,11 +22,11 @@ use crate::study::runner::ShrinkSize;
 /// The folder of failures in a report's folder.
 pub(super) const FAILURES_FOLDER: &str = "failures";
 
-/// At most so many rows of a ladder in a file.
+/// The maximum number of rows of a ladder in a file.
 const MAX_ROWS: usize = 500;
 
-/// Takes earlier failures out of a report's folder, if there is one, and prints what is about to
-/// be shrunk.
+/// Removes earlier failures from a report's folder, if there is one, and prints what is about to be
+/// shrunk.
 ///
 /// # Errors
 /// If a file cannot be removed.
@@ -73,7 +73,7 @@ pub(super) fn write_failures(
     Ok(())
 }
 
-/// Writes the files of a minimal failure into a folder; `command` is what found it.
+/// Writes the files of a minimal failure into a folder; `command` is the command that found it.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -92,7 +92,7 @@ pub(super) fn write_artifacts(
     put(LADDER_SVG_FILE, ladder::svg(&ladder).as_bytes())?;
     match capture::capture(&failure.recording, &failure.shrunk.trial.setup) {
         Ok(packets) => put(CAPTURE_FILE, &packets),
-        // The verdict does not hang on it.
+        // The verdict does not depend on it.
         Err(error) => {
             print_stderr(&format!("warning: no {CAPTURE_FILE} of this failure: failed to {error}"));
             Ok(())
@@ -100,7 +100,7 @@ pub(super) fn write_artifacts(
     }
 }
 
-/// Takes away what an earlier run left, and nothing that somebody else put there.
+/// Removes the files of an earlier run, and no files of other origin.
 fn remove_earlier_artifacts(folder: &Path) -> anyhow::Result<()> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
     for entry in entries {
@@ -112,7 +112,7 @@ fn remove_earlier_artifacts(folder: &Path) -> anyhow::Result<()> {
                     .with_context(|| format!("failed to remove `{}`", file.display()))?;
             }
         }
-        // Only an empty folder goes.
+        // Only an empty folder is removed.
         let _ = fs::remove_dir(&own);
     }
     let _ = fs::remove_dir(folder);

@@ -91,10 +91,10 @@ enum Cost {
     Money,
 }
 
-/// Runs the trials and chooses, to the exit code.
+/// Runs the trials, chooses and returns the exit code.
 ///
 /// # Errors
-/// If something cannot be read or written, or nothing can be chosen by.
+/// If something cannot be read or written, or there are no criteria to choose by.
 pub(super) fn execute(arguments: &ChooseArguments) -> anyhow::Result<u8> {
     let ChooseArguments { study: options, printing, .. } = arguments;
     let Some(scenario) = load::load_one(&options.scenario, &options.selection.set, printing.color)
@@ -139,7 +139,7 @@ pub(super) fn execute(arguments: &ChooseArguments) -> anyhow::Result<u8> {
 }
 
 impl ChooseArguments {
-    /// By what to choose, checked as far as no trial is needed for it.
+    /// The criteria of the choice, checked as far as no trial is needed for it.
     fn criteria(&self, scenario: &Scenario) -> anyhow::Result<ChoiceCriteria> {
         let needs = study_setup::parse_all("--need", &self.need, Need::parse)?;
         let price: Vec<String> = self.price.iter().cloned().collect();
@@ -167,13 +167,13 @@ impl ChooseArguments {
         Ok(wanted)
     }
 
-    /// Where the results go.
+    /// The results folder.
     fn folder(&self, scenario: &Scenario) -> PathBuf {
         let own = || Path::new("reports").join(escape::file_name(&scenario.name)).join("choose");
         self.out.clone().unwrap_or_else(own)
     }
 
-    /// What is compared beside the levels.
+    /// The fields that are compared besides the levels.
     fn axes(&self) -> anyhow::Result<Vec<Axis>> {
         let others: Vec<String> =
             self.over.iter().filter(|axis| axis.trim() != "qos").cloned().collect();
@@ -186,7 +186,7 @@ impl ChooseArguments {
         Ok(axes)
     }
 
-    /// The command, without what is this machine's alone.
+    /// The command, without options that concern only this machine.
     fn command(&self) -> String {
         let mut command =
             format!("qoslab choose {}", commands::quote_argument(&self.study.scenario.display()));

@@ -1,4 +1,4 @@
-//! A choice made from a study, told and written: for `choose`, and for `report` on its folder.
+//! A choice made from a study, printed and written: for `choose`, and for `report` on its folder.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -38,7 +38,7 @@ impl ChoiceReport {
         Ok(Self { result, decision })
     }
 
-    /// What was compared.
+    /// The options that were compared.
     pub(super) const fn study(&self) -> &Study {
         &self.result.study
     }
@@ -81,7 +81,7 @@ impl ChoiceReport {
             (Some(Verdict::Bug), _) => exit::BUG,
             (Some(Verdict::NotDeterministic), _) => exit::NOT_DETERMINISTIC,
             (_, Some(_)) => exit::HOLDS,
-            // Trials that did not drain say nothing of what would meet the needs.
+            // Trials that did not drain are no evidence of what would meet the needs.
             (Some(Verdict::Inconclusive), None) => exit::INCONCLUSIVE,
             (_, None) => exit::VIOLATED,
         }

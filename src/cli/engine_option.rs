@@ -1,4 +1,4 @@
-//! The engine as an option, and what one of them cannot run.
+//! The engine as an option, and the points that an engine cannot run.
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -22,7 +22,7 @@ Which simulator runs the clients and the broker: `event`, one queue of events, f
 and measures; or `turmoil`, async code on simulated hosts, to see what `event` found confirmed by
 other means: ten times slower, and only for links of 10 ms or more";
 
-/// The engines by name. One that was left out of this program says how to get it.
+/// The engines by name. For one that was left out of this build, the error says how to get it.
 fn engines() -> impl TypedValueParser<Value = EngineKind> {
     PossibleValuesParser::new(["event", "turmoil"]).try_map(|name| match name.as_str() {
         #[cfg(feature = "turmoil")]
@@ -34,8 +34,8 @@ fn engines() -> impl TypedValueParser<Value = EngineKind> {
 }
 
 impl EngineOption {
-    /// Puts a plan on the engine, and takes out what it cannot run: a line for each point of that,
-    /// or one where it is the whole scenario.
+    /// Applies the engine to a plan, and removes what it cannot run: a line for each such point, or
+    /// one where it is the whole scenario.
     pub(super) fn select_engine(self, plan: &mut Plan) -> Vec<String> {
         let name = escape::terminal(&plan.scenario.name).into_owned();
         let left_out = plan.retain_supported(self.engine);

@@ -1,4 +1,4 @@
-//! `qoslab explore`: every schedule of up to so many faults.
+//! `qoslab explore`: every schedule of up to a given number of faults.
 
 use std::io;
 use std::path::PathBuf;
@@ -98,10 +98,10 @@ pub(super) struct ExploreArguments {
     progress: ProgressMode,
 }
 
-/// Searches each point of the scenario, to the exit code.
+/// Searches each point of the scenario and returns the exit code.
 ///
 /// # Errors
-/// If a counterexample is none, or standard output cannot be written.
+/// If a counterexample cannot be reproduced, or standard output cannot be written.
 pub(super) fn execute(arguments: &ExploreArguments) -> anyhow::Result<u8> {
     let Some(scenario) = load::load_one(&arguments.scenario, &arguments.set, arguments.color)
     else {
@@ -125,7 +125,7 @@ pub(super) fn execute(arguments: &ExploreArguments) -> anyhow::Result<u8> {
             break;
         }
     }
-    // What is sure comes before what is not.
+    // Certain results come before uncertain ones.
     let order = [
         exit::INTERRUPTED,
         exit::BUG,
@@ -138,7 +138,7 @@ pub(super) fn execute(arguments: &ExploreArguments) -> anyhow::Result<u8> {
 }
 
 impl ExploreArguments {
-    /// Searches one point and prints what was found, to the exit code.
+    /// Searches one point, prints the result and returns the exit code.
     fn search(
         &self,
         scenario: &Scenario,
@@ -187,8 +187,7 @@ impl ExploreArguments {
         Ok(exit_code(&report))
     }
 
-    /// The counterexample that was found, written into a folder of its own where there is to be
-    /// one.
+    /// The counterexample that was found, written into a folder of its own if one is requested.
     fn minimal_failure(
         &self,
         scenario: &Scenario,
@@ -210,7 +209,7 @@ impl ExploreArguments {
         Ok(failure)
     }
 
-    /// The command that finds the same.
+    /// The command that repeats the search.
     fn command(&self, scenario: &Scenario, point: &Point) -> String {
         let mut command = commands::explore(scenario, self.faults);
         if let Some(qos) = point.published {

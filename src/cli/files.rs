@@ -1,4 +1,4 @@
-//! Files that are written whole or not at all.
+//! Files that are written completely or not at all.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -24,7 +24,7 @@ enum WriteTarget {
 }
 
 impl PendingFile {
-    /// Opens the file that is to be written; what is there stays until then.
+    /// Opens the file that is to be written; its old content stays until then.
     ///
     /// # Errors
     /// If it could not be written.
@@ -47,7 +47,7 @@ impl PendingFile {
     /// Writes the whole file.
     ///
     /// # Errors
-    /// If it cannot be written, such as on a full disk; what was there is then still there.
+    /// If it cannot be written, such as on a full disk; the old content is then unchanged.
     pub(super) fn write(self, bytes: &[u8]) -> anyhow::Result<()> {
         let path = &self.path;
         let result = match self.target {
@@ -65,7 +65,7 @@ impl PendingFile {
 /// Makes a folder, and makes sure that files can be written into it.
 ///
 /// # Errors
-/// If they cannot.
+/// If either fails.
 pub(super) fn writable_folder(folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder)
         .and_then(|()| Builder::new().prefix(".qoslab-").tempfile_in(folder).map(drop))

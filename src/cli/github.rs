@@ -1,4 +1,4 @@
-//! What GitHub Actions shows of a run: remarks at the files, and the summary of the step
+//! Output for GitHub Actions: annotations at the files, and the summary of the step
 //! (docs.github.com, "Workflow commands for GitHub Actions").
 
 use std::borrow::Cow;
@@ -27,7 +27,7 @@ pub(super) struct GitHub {
 }
 
 impl GitHub {
-    /// As the environment says.
+    /// Reads the workflow from the environment.
     pub(super) fn from_environment() -> Self {
         let is_there = env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
         let summary = env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty());
@@ -35,7 +35,7 @@ impl GitHub {
     }
 
     /// Prints text on standard output. Nothing in it is taken for a command of the workflow: those
-    /// are off until a word comes that no text has which is hashed to make it.
+    /// are off until a token comes, which is a hash of the text and so not part of it.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -43,8 +43,8 @@ impl GitHub {
         StandardOutput::default().print(&self.with_commands_disabled(text))
     }
 
-    /// The same for standard error, which the workflow reads too; if that fails there is nobody to
-    /// tell.
+    /// Prints text on standard error, which the workflow reads too; a failure of that cannot be
+    /// reported and is ignored.
     pub(super) fn print_stderr(&self, text: &str) {
         print_stderr(&self.with_commands_disabled(text));
     }
@@ -57,8 +57,8 @@ impl GitHub {
         Cow::Owned(format!("::stop-commands::{word}\n{text}\n::{word}::\n"))
     }
 
-    /// Prints what failed as remarks at the files. With `is_lenient`, what proves nothing is only
-    /// a warning.
+    /// Prints failures as annotations at the files. With `is_lenient`, an inconclusive result is
+    /// only a warning.
     ///
     /// # Errors
     /// If standard output cannot be written.
@@ -74,8 +74,7 @@ impl GitHub {
         Ok(())
     }
 
-    /// Adds Markdown to the step's summary, where there is one; of one that is too large, that it
-    /// is.
+    /// Adds Markdown to the step's summary, if there is one; if it is too large, a note that it is.
     ///
     /// # Errors
     /// If the file cannot be written.

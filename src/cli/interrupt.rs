@@ -1,4 +1,4 @@
-//! Ctrl-C.
+//! Ctrl-C and other signals that stop a run.
 
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +13,8 @@ pub(super) const fn flag() -> &'static AtomicBool {
     &INTERRUPTED
 }
 
-/// Asks that Ctrl-C, SIGTERM and SIGHUP end the run cleanly: what runs is stopped, what is
-/// finished is kept. A second one ends the process at once. Gives the flag that says so.
+/// Makes Ctrl-C, SIGTERM and SIGHUP end the run cleanly: running trials are stopped, finished ones
+/// are kept. A second signal ends the process at once. Returns the flag that a signal sets.
 pub(super) fn install_handler() -> &'static AtomicBool {
     let watching = ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {

@@ -14,8 +14,8 @@ use crate::report::{escape, labels};
 use crate::scenario::Scenario;
 use crate::scenario::known_bugs::{self, Day, KnownBug, UnusedBugs};
 
-/// Tells each scenario which breaks are known on this day. Those that have expired are named, and
-/// count no more. `false` if the list is wrong, which has been told on standard error by then.
+/// Passes each scenario the breaks that are known on this day. Expired ones are printed and no
+/// longer count. `false` if the list is wrong, which has been reported on standard error by then.
 pub(super) fn apply_known_bugs(
     path: &Path,
     today: Option<Day>,

@@ -10,9 +10,9 @@ use crate::scenario::axis::Setting;
 use crate::scenario::diagnostic::Diagnostics;
 use crate::scenario::{self, Scenario};
 
-/// Every scenario of the files and folders, in their order; a file named twice comes once. What
-/// is surprising about them is told on standard error. Each has the settings set. `None`
-/// if anything is wrong with any of them: all of it has been told on standard error by then.
+/// Loads every scenario of the files and folders, in their order; a file named twice is loaded
+/// once. Warnings about them are printed on standard error. Each has the settings applied. `None`
+/// if anything is wrong with any of them: all errors have been printed on standard error by then.
 pub(super) fn load_all(
     paths: &[PathBuf],
     settings: &[Setting],
@@ -59,7 +59,7 @@ pub(super) fn load_one(path: &Path, settings: &[Setting], color: ColorMode) -> O
     load_all(&[path.to_owned()], settings, color)?.pop()
 }
 
-/// Tells on standard error what is wrong or surprising, with the lines of the file concerned.
+/// Prints errors and warnings on standard error, with the lines of the file concerned.
 pub(super) fn print_diagnostics(diagnostics: &Diagnostics, color: ColorMode) {
     let text = diagnostics.render(style(color, &io::stderr()).colour);
     GitHub::from_environment().print_stderr(&text);

@@ -1,4 +1,4 @@
-//! `qoslab merge` and `qoslab report`: studies that are simulated already.
+//! `qoslab merge` and `qoslab report`: studies that were simulated before.
 
 use std::path::{Path, PathBuf};
 
@@ -57,7 +57,7 @@ pub(super) struct ReportArguments {
     printing: PrintOptions,
 }
 
-/// Joins shards, to the exit code.
+/// Joins shards and returns the exit code.
 ///
 /// # Errors
 /// If they are not the shards of one sweep, or something cannot be read or written.
@@ -73,7 +73,7 @@ pub(super) fn execute_merge(arguments: &MergeArguments) -> anyhow::Result<u8> {
     write_report(&joined, &arguments.out, arguments.drawing, &arguments.printing)
 }
 
-/// Writes the files again, to the exit code.
+/// Writes the files again and returns the exit code.
 ///
 /// # Errors
 /// If the store cannot be read, or the files not be written.
@@ -106,7 +106,7 @@ fn write_report(
         studies::print_summary(report.study(), None, &out.join(PAGE_NAME));
         return Ok(report.exit_code());
     }
-    // Where failures were shrunk, they are again: their ladders are not in the store.
+    // Failures that were shrunk are shrunk again: their ladders are not in the store.
     if let [cell] = &mut study.cells[..]
         && folder.join(artifacts::FAILURES_FOLDER).exists()
     {

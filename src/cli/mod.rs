@@ -1,5 +1,5 @@
-//! The command line: arguments, progress, exit codes, files. Only here are terminals, the wall
-//! clock and `anyhow`.
+//! The command line: arguments, progress, exit codes, files. Terminals, the wall clock and `anyhow`
+//! are used only here.
 
 use std::panic::catch_unwind;
 use std::process::ExitCode;
@@ -52,7 +52,7 @@ enum Command {
     Schema(schema::SchemaArguments),
 }
 
-/// Runs the command that the process was started with, to its exit code.
+/// Runs the command that the process was started with and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = match CommandLine::try_parse() {

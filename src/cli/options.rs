@@ -57,7 +57,7 @@ pub(super) struct StudyOptions {
 }
 
 impl StudyOptions {
-    /// How a file keeps the outcomes.
+    /// The storage of the outcomes in a file.
     pub(super) fn storage(&self, file: PathBuf) -> Storage {
         if self.fresh { Storage::Replace(file) } else { Storage::Resume(file) }
     }
@@ -89,7 +89,7 @@ impl TrialOptions {
         ThreadPool::new(self.jobs).context("failed to start threads")
     }
 
-    /// What goes over the scenarios' own choices.
+    /// The settings that override the scenarios' own.
     pub(super) const fn overrides(&self) -> TrialOverrides {
         TrialOverrides { wire: self.wire, max_events: self.max_events }
     }
@@ -117,8 +117,7 @@ impl TrialOptions {
         }
     }
 
-    /// Those of the options that belong to a command which shows something again, as they were
-    /// given.
+    /// The options, as given, that belong to a command which reproduces a result.
     pub(super) fn flags(&self) -> String {
         let mut flags = String::new();
         if self.wire {
@@ -133,7 +132,7 @@ impl TrialOptions {
 }
 
 impl PrintOptions {
-    /// How tables are laid out on standard output.
+    /// The layout of tables on standard output.
     pub(super) fn layout(&self) -> TableLayout {
         let style = style(self.color, &io::stdout());
         TableLayout { width: width(), verbose: self.verbose, style }

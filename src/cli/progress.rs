@@ -1,5 +1,5 @@
-//! How far a run is: a bar on a terminal, now and then a line where there is none. All of it goes
-//! to standard error, and the wall clock is used for nothing else.
+//! Progress of a run: a bar on a terminal, periodic lines where there is none. All of it goes to
+//! standard error, and the wall clock is used for nothing else.
 
 use std::io::{self, IsTerminal};
 use std::sync::Mutex;
@@ -22,7 +22,7 @@ use crate::report::table::coloured_verdict;
 use crate::study::result::{ScenarioResult, Verdict};
 use crate::study::runner::{RunOutput, RunSize};
 
-/// From one line to the next where there is no terminal.
+/// The interval between lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// How a run's progress is shown.
@@ -35,7 +35,7 @@ pub(super) enum ProgressMode {
     Never,
 }
 
-/// Shows how a run gets on.
+/// Shows the progress of a run.
 #[derive(Debug)]
 pub(super) struct ProgressDisplay {
     total: u64,
@@ -56,8 +56,8 @@ struct ProgressClock {
 }
 
 impl ProgressDisplay {
-    /// Prints that a run starts, of so many of what `cell` names, and starts the clock. With
-    /// --quiet there is no bar, and a line only for scenarios that fail.
+    /// Prints that a run of the given number of what `cell` names starts, and starts the clock.
+    /// With --quiet there is no bar, and a line only for scenarios that fail.
     #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
     pub(super) fn start(size: RunSize, cell: &str, printing: &PrintOptions) -> Self {
         let quiet = printing.quiet;
@@ -82,7 +82,7 @@ impl ProgressDisplay {
         }
     }
 
-    /// Takes the bar away and gives the time since the start in seconds.
+    /// Removes the bar and returns the time since the start in seconds.
     pub(super) fn finish(&self) -> f64 {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -104,7 +104,7 @@ impl ProgressDisplay {
         if let Some(bar) = &self.bar {
             bar.set_position(done);
         }
-        // Whoever holds the clock is printing, so that a line is due from nobody else.
+        // The thread that holds the clock is printing, so no other thread has to print a line.
         if let (true, Ok(mut clock)) = (self.prints_lines, self.clock.try_lock())
             && clock.last_line.elapsed() >= LINE_EVERY
         {
@@ -117,7 +117,7 @@ impl ProgressDisplay {
         }
     }
 
-    /// Prints how a scenario stands.
+    /// Prints the verdict on a scenario.
     #[expect(clippy::disallowed_types, reason = "progress is for people, and reaches no result")]
     pub(super) fn scenario_done(&self, result: &ScenarioResult) {
         let Ok(mut clock) = self.clock.lock() else { return };
@@ -127,7 +127,7 @@ impl ProgressDisplay {
         if self.quiet && result.verdict == Verdict::Holds {
             return;
         }
-        // Colours are no columns, so the padding is counted from the bare word.
+        // Colour codes take no columns, so the padding is counted from the bare word.
         let padding =
             " ".repeat(10_usize.saturating_sub(labels::verdict_mark(result.verdict).len()));
         let verdict = coloured_verdict(result.verdict, self.style);
@@ -140,12 +140,12 @@ impl ProgressDisplay {
 pub(super) struct StudyProgress<'a> {
     printing: &'a PrintOptions,
     display: Option<ProgressDisplay>,
-    /// How long the trials took on this machine.
+    /// The time that the trials took on this machine.
     pub seconds: f64,
 }
 
 impl<'a> StudyProgress<'a> {
-    /// Before the trials start.
+    /// The output before the trials start.
     pub(super) const fn new(printing: &'a PrintOptions) -> Self {
         Self { printing, display: None, seconds: 0.0 }
     }

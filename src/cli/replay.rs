@@ -1,4 +1,4 @@
-//! `qoslab replay`: one trial, shown.
+//! `qoslab replay`: shows one trial.
 
 use std::io;
 use std::path::PathBuf;
@@ -112,10 +112,10 @@ fn concat_help() -> String {
     format!("{EXAMPLES}\n\n{}", exit::HELP)
 }
 
-/// Shows the trial, to the exit code of its verdict.
+/// Shows the trial and returns the exit code of its verdict.
 ///
 /// # Errors
-/// If something cannot be read or written, or no one trial or message is meant.
+/// If something cannot be read or written, or not exactly one trial or message is selected.
 pub(super) fn execute(arguments: &ReplayArguments) -> anyhow::Result<u8> {
     if let (Some(from), Some(until)) = (arguments.from, arguments.until)
         && from > until
@@ -184,8 +184,8 @@ fn show_trial(
     files.write(&recording, &ladder, &trial.setup)
 }
 
-/// What `run` prints of a failure, but for the stories, of which the ladder is one; or that all
-/// is well.
+/// The text that `run` prints of a failure, without the messages' histories, as the ladder shows
+/// one; or that all is well.
 fn verdict_text(result: &ScenarioResult, trial: &Trial, flags: &str, style: Style) -> String {
     let mut result = result.clone();
     for failure in result.points.iter_mut().flat_map(|point| &mut point.failures) {

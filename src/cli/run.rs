@@ -130,7 +130,7 @@ fn concat_help() -> String {
     format!("{EXAMPLES}\n\n{}", exit::HELP)
 }
 
-/// Runs the gate, to the exit code.
+/// Runs the gate and returns the exit code.
 ///
 /// # Errors
 /// If something cannot be read or written, or arguments contradict each other.
@@ -188,15 +188,15 @@ fn load_scenarios(arguments: &RunArguments) -> anyhow::Result<Option<Vec<Scenari
     Ok(is_right.then_some(scenarios))
 }
 
-/// What was found of each scenario, in order.
+/// The results of each scenario, in order.
 #[derive(Debug)]
 struct RunResults {
     results: Vec<ScenarioResult>,
     /// A line for each scenario or point that the engine cannot run.
     skipped: Vec<String>,
-    /// What is different from the baseline, where there is one; one for each result.
+    /// The differences from the baseline, if there is one; one for each result.
     baselines: Vec<Option<BaselineComparison>>,
-    /// How long it took on this machine.
+    /// The time that it took on this machine.
     seconds: f64,
 }
 
@@ -222,7 +222,7 @@ impl RunResults {
     }
 }
 
-/// Two scenarios of one name could not be told apart in any output, and would write one folder;
+/// Two scenarios of one name would be indistinguishable in any output, and would write one folder;
 /// names that differ by case alone are one folder on some systems.
 fn refuse_duplicate_names(scenarios: &[Scenario]) -> anyhow::Result<()> {
     let mut paths: BTreeMap<String, &str> = BTreeMap::new();
@@ -260,7 +260,7 @@ impl RunArguments {
         }
     }
 
-    /// The command for one scenario, without what is this machine's alone.
+    /// The command for one scenario, without options that concern only this machine.
     fn command(&self, scenario: &Scenario) -> String {
         commands::run(
             scenario,
@@ -269,8 +269,8 @@ impl RunArguments {
         )
     }
 
-    /// The folder for reports; a single trial is a look and not a result, and leaves none unless
-    /// it is told where.
+    /// The folder for reports; a single trial is only inspected, and writes no report unless a
+    /// folder is given.
     fn reports_folder(&self) -> Option<&Path> {
         match (&self.out, &self.trial) {
             (Some(out), _) => Some(out),
@@ -279,7 +279,7 @@ impl RunArguments {
         }
     }
 
-    /// The folder for the report of one scenario, where there is to be one.
+    /// The folder for the report of one scenario, if one is to be written.
     fn report_folder(&self, scenario: &Scenario) -> Option<PathBuf> {
         self.reports_folder().map(|folder| folder.join(escape::file_name(&scenario.name)))
     }

@@ -1,4 +1,4 @@
-//! Options by which trials are selected, and how their values are read.
+//! Options that select trials, and the parsers of their values.
 
 use clap::Args;
 
@@ -47,7 +47,7 @@ pub(super) fn selection_flags(selection: &Selection) -> String {
     options
 }
 
-/// Prints why there is no plan, and gives the exit code.
+/// Prints why there is no plan, and returns the exit code.
 pub(super) fn print_selection_error(error: &SelectionError) -> u8 {
     print_stderr(&format!("error: {error}"));
     match error {
@@ -81,10 +81,10 @@ pub(super) fn parse_seeds(text: &str) -> Result<Seeds, String> {
     Ok(Seeds::Range { first, count: count(span.saturating_add(1))? })
 }
 
-/// Reads a level.
+/// Reads a QoS level.
 ///
 /// # Errors
-/// If it is none.
+/// If it is not 0, 1 or 2.
 pub(super) fn parse_qos(text: &str) -> Result<QoS, String> {
     let level = text.parse().ok().and_then(QoS::from_number);
     level.ok_or_else(|| "a QoS is 0, 1 or 2".to_owned())
@@ -93,7 +93,7 @@ pub(super) fn parse_qos(text: &str) -> Result<QoS, String> {
 /// Reads the beginning of a trial's name.
 ///
 /// # Errors
-/// If it is none.
+/// If it is not 1 to 8 hexadecimal digits.
 pub(super) fn parse_trial_name(text: &str) -> Result<String, String> {
     let is_name =
         !text.is_empty() && text.len() <= 8 && text.bytes().all(|b| b.is_ascii_hexdigit());

@@ -1,4 +1,4 @@
-//! What the commands on studies share: the folder of a study, and what is printed of it.
+//! Parts that the commands on studies share: the folder of a study, and its printed results.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ use crate::study::sweep::{Study, StudyCell};
 /// The page's name in a report's folder.
 pub(super) const PAGE_NAME: &str = "report.html";
 
-/// At most so many cells tell their failures on a terminal.
+/// The maximum number of cells whose failures are printed on a terminal.
 const MAX_FAILED_CELLS: usize = 3;
 
 /// What is drawn of a study.
@@ -35,10 +35,10 @@ pub(super) struct DrawOptions {
     pub png: bool,
 }
 
-/// What `--png` says in a program without the feature.
+/// The message of `--png` in a build without the feature.
 const NO_PNG: &str = "this program was built without it: build it with `--features png`";
 
-/// The flag `--png`. A program without the feature says how to get it.
+/// The flag `--png`. In a build without the feature, its error says how to get it.
 fn png_flag() -> impl TypedValueParser<Value = bool> {
     BoolValueParser::new().try_map(|wanted| {
         if wanted && cfg!(not(feature = "png")) { Err(NO_PNG) } else { Ok(wanted) }
@@ -51,38 +51,38 @@ fn draw_png(chart: &Chart) -> anyhow::Result<Vec<u8>> {
     crate::report::png::png(&chart.svg).with_context(|| format!("failed to draw {}", chart.id))
 }
 
-/// A chart as PNG, which the flag has refused before.
+/// A chart as PNG; never called, as the flag was refused before.
 #[cfg(not(feature = "png"))]
 fn draw_png(_: &Chart) -> anyhow::Result<Vec<u8>> {
     anyhow::bail!(NO_PNG)
 }
 
-/// What the report of a study shows.
+/// The content of a study's report.
 #[derive(Clone, Debug)]
 pub(super) struct StudyReport<'a> {
-    /// What was found.
+    /// The results.
     pub study: &'a Study,
     /// The command that made it.
     pub command: &'a str,
-    /// What is drawn.
+    /// The options for drawing.
     pub drawing: DrawOptions,
-    /// By which the map chooses.
+    /// The criteria by which the map chooses.
     pub options: ChartOptions,
-    /// The setting that was chosen, where one was to be.
+    /// The setting that was chosen, if a choice was requested.
     pub decision: Option<&'a Decision>,
-    /// What is different from an earlier study, where one was given.
+    /// The differences from an earlier study, if one was given.
     pub baseline: Option<&'a BaselineComparison>,
 }
 
 impl<'a> StudyReport<'a> {
-    /// The report of a study alone.
+    /// The report of a study without a choice or an earlier study.
     pub(super) fn new(study: &'a Study, command: &'a str, drawing: DrawOptions) -> Self {
         let options = ChartOptions::default();
         Self { study, command, drawing, options, decision: None, baseline: None }
     }
 
-    /// Writes the files of a study into its folder, each whole or not at all: numbers, charts, and
-    /// the page with all of it.
+    /// Writes the files of a study into its folder, each completely or not at all: numbers, charts,
+    /// and the page with all of it.
     ///
     /// # Errors
     /// If one cannot be written.
@@ -105,7 +105,7 @@ impl<'a> StudyReport<'a> {
     }
 }
 
-/// Prints the table, and whatever failed.
+/// Prints the table, and all failures.
 ///
 /// # Errors
 /// If standard output cannot be written.
@@ -133,7 +133,7 @@ pub(super) fn print_tables(
     GitHub::from_environment().print(&text)
 }
 
-/// Says how many runs there were, and which file shows them.
+/// Prints the number of runs, and which file shows them.
 pub(super) fn print_summary(study: &Study, took: Option<f64>, report: &Path) {
     let count = |of: fn(&ScenarioResult) -> usize| -> u64 {
         study.cells.iter().map(|cell| of(&cell.result) as u64).sum()

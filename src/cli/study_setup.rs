@@ -1,5 +1,5 @@
-//! What `sweep` and `choose` share on the way from a scenario to a study: axes, cells, how much it
-//! would be, and how it goes on where it stopped.
+//! Steps that `sweep` and `choose` share from a scenario to a study: axes, cells, the size
+//! estimate, and how to resume where it stopped.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ use crate::study::sweep::{StudyPlan, cell_scenarios};
 /// Reads all texts of one option.
 ///
 /// # Errors
-/// What is wrong with the first wrong one, with its cure.
+/// Describes the first invalid text and how to fix it.
 pub(super) fn parse_all<T>(
     option: &str,
     texts: &[String],
@@ -38,7 +38,7 @@ pub(super) fn parse_all<T>(
     each.collect()
 }
 
-/// Refuses an axis whose field is set to one value too.
+/// Refuses an axis whose field is also set to one value.
 ///
 /// # Errors
 /// If there is one.
@@ -52,12 +52,12 @@ pub(super) fn refuse_set_axes(axes: &[Axis], set: &[Setting]) -> anyhow::Result<
 /// Every combination of the axes' values.
 ///
 /// # Errors
-/// If there are too many, or an axis stands there twice.
+/// If there are too many, or an axis is given twice.
 pub(super) fn axis_combinations(axes: &[Axis]) -> anyhow::Result<Vec<Vec<AxisValue>>> {
     grid(axes).map_err(|problem| anyhow::anyhow!("the study {}", problem_text(&problem)))
 }
 
-/// A study that is to run, or the exit code where none is, of which the reason has been printed.
+/// A study to run, or the exit code if there is none; the reason has then been printed.
 #[derive(Debug)]
 pub(super) enum Planned {
     Study(StudyPlan),
@@ -104,10 +104,10 @@ impl StudyOptions {
     }
 }
 
-/// What one job handles in a second on a machine of these years: docs/speed.md.
+/// Events that one job handles per second on a current machine: docs/speed.md.
 const EVENTS_PER_SECOND: u64 = 4_000_000;
 
-/// Tells how much a study would be.
+/// Prints the estimated size of a study.
 ///
 /// # Errors
 /// If standard output cannot be written.
@@ -137,12 +137,12 @@ fn print_estimate(scenario: &Scenario, plan: &StudyPlan, pool: &ThreadPool) -> a
     ))
 }
 
-/// How a study goes on that stopped before its end.
+/// The text on how to resume a study that stopped before its end.
 pub(super) fn how_to_go_on(store: &Path) -> String {
     format!("the same command goes on where `{}` ends", store.display())
 }
 
-/// What stopped a study; of a store that failed while trials ran, with how to go on.
+/// The error that stopped a study; if a store failed while trials ran, with how to resume.
 pub(super) fn run_error(error: RunError, how_to_go_on: String) -> anyhow::Error {
     match error {
         RunError::Stopped(error) => anyhow::Error::from(error).context(how_to_go_on),
@@ -156,7 +156,7 @@ pub(super) fn push_option(command: &mut String, option: &str, value: &dyn std::f
     command.extend([" --", option, " ", value.as_str()]);
 }
 
-/// A problem in one text, its cure on a line of its own.
+/// A problem in one text, with its fix on a line of its own.
 pub(super) fn problem_text(problem: &Problem) -> String {
     let help = if problem.help.is_empty() { String::new() } else { format!("\n{}", problem.help) };
     format!("{}: {}{help}", problem.message, problem.label)

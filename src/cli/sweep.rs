@@ -90,10 +90,10 @@ fn concat_help() -> String {
     format!("{EXAMPLES}\n\n{}", exit::HELP)
 }
 
-/// Runs the sweep, to the exit code.
+/// Runs the sweep and returns the exit code.
 ///
 /// # Errors
-/// If something cannot be read or written, or an axis is none.
+/// If something cannot be read or written, or an axis is invalid.
 pub(super) fn execute(arguments: &SweepArguments) -> anyhow::Result<u8> {
     let SweepArguments { study: options, printing, .. } = arguments;
     let Some(scenario) = load::load_one(&options.scenario, &options.selection.set, printing.color)
@@ -128,12 +128,12 @@ pub(super) fn execute(arguments: &SweepArguments) -> anyhow::Result<u8> {
     if interrupt::flag().load(Ordering::SeqCst) {
         return Ok(exit::INTERRUPTED);
     }
-    // Whether a need is met is what a sweep is to find out; a broken promise is a failure.
+    // Unmet needs are a result of a sweep; a broken promise is a failure.
     Ok(exit::worst_code(result.study.points().map(|(_, point)| point.verdict())))
 }
 
 impl SweepArguments {
-    /// What is varied, and each cell's values.
+    /// The axes, and each cell's values.
     fn axes(&self, scenario: &Scenario) -> anyhow::Result<(Vec<Axis>, Vec<Vec<AxisValue>>)> {
         let (axes, cells) = if let Some(path) = &self.points {
             read_design_table(path)?
@@ -188,7 +188,7 @@ impl SweepArguments {
         Ok(())
     }
 
-    /// Which part is to run: as asked for, or as a scheduler's environment says.
+    /// The shard to run: as asked for, or from a scheduler's environment.
     fn shard(&self) -> anyhow::Result<Option<Shard>> {
         let shard = match (self.shard, Shard::from_environment(|name| env::var(name).ok())) {
             (Some(shard), _) => shard,
@@ -202,7 +202,7 @@ impl SweepArguments {
         Ok(Some(shard))
     }
 
-    /// Where the results go: a shard alone has a folder of its own.
+    /// The results folder: a shard alone has a folder of its own.
     fn folder(&self, scenario: &Scenario, shard: Option<Shard>) -> PathBuf {
         if let Some(out) = &self.out {
             return out.clone();
@@ -214,7 +214,7 @@ impl SweepArguments {
         )
     }
 
-    /// The command, without what is this machine's alone.
+    /// The command, without options that concern only this machine.
     fn command(&self) -> String {
         let mut command =
             format!("qoslab sweep {}", commands::quote_argument(&self.study.scenario.display()));
@@ -240,7 +240,7 @@ impl SweepArguments {
         PendingFile::open(path)?.write(&crate::report::parquet::table(&points)?)
     }
 
-    /// There are no exports without their feature.
+    /// Without the feature there are no exports.
     #[cfg(not(feature = "parquet"))]
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as with the feature")]
     const fn export(&self, _: &Study) -> anyhow::Result<()> {

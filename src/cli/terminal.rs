@@ -47,8 +47,8 @@ pub(super) fn width() -> usize {
     size.map_or(DEFAULT_WIDTH, |(Width(columns), _)| usize::from(columns).max(40))
 }
 
-/// Standard output, which may be a pipe that its reader closes: then the rest is not printed,
-/// and all else goes on.
+/// Standard output, which may be a pipe that its reader closes: then the rest is not printed, and
+/// all else continues.
 #[derive(Debug, Default)]
 pub(super) struct StandardOutput {
     closed: bool,
@@ -74,7 +74,7 @@ impl StandardOutput {
     }
 }
 
-/// Prints a line on standard error; if even that fails there is nobody to tell.
+/// Prints a line on standard error; a failure of that cannot be reported and is ignored.
 pub(super) fn print_stderr(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }

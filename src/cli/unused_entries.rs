@@ -4,11 +4,11 @@ use super::terminal::print_stderr;
 use crate::base::units::format_count;
 use crate::report::escape;
 
-/// At most so many are named.
+/// The maximum number of entries that are listed.
 const MAX_LISTED: usize = 10;
 
 /// Warns on standard error of entries of a schedule that changed nothing, or that wait for packets
-/// which never came; of none there is nothing to say.
+/// which never came; prints nothing if there are none.
 pub(super) fn warn_unused_entries(entries: &[String]) {
     if entries.is_empty() {
         return;

@@ -1,4 +1,4 @@
-//! The recommendation as a user meets it, against what the textbooks say.
+//! `qoslab choose` from a user's point of view, against what the textbooks say.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -195,7 +195,7 @@ fn a_choice_is_the_same_on_any_jobs_resumed_and_drawn_again() {
         assert_eq!(again.stdout, first.stdout);
         assert!(files(&here.join("out")) == all_files, "with {kept} bytes of the store");
     }
-    // Nothing is simulated for it: the scenario is gone.
+    // No simulation is needed for it: the scenario is gone.
     fs::remove_file(here.join("s.toml")).unwrap();
     let report = run(here, &["report", "out", "--out", "drawn"]);
     assert_eq!(report.stdout, first.stdout, "{}", String::from_utf8_lossy(&report.stderr));

@@ -1,4 +1,4 @@
-//! What a CI job has of `qoslab run`: reports, known bugs, baselines, remarks on GitHub.
+//! `qoslab run` in a CI job: reports, known bugs, baselines, annotations on GitHub.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// A network that reorders makes QoS 2 deliver twice, and nobody has declared it.
+/// A network that reorders makes QoS 2 deliver twice, and the break is not declared.
 const BREAKS: &str = r#"
 schema = 1
 name   = "breaks"
@@ -119,7 +119,7 @@ fn a_wrong_list_of_known_bugs_is_a_usage_error_at_its_place() {
 #[test]
 fn an_inconclusive_run_fails_unless_configured_otherwise() {
     let folder = folder();
-    // Nobody loses one in a million of these few packets.
+    // A loss of one in a million affects none of these few packets.
     let idle = BREAKS.replace("delay   = \"1ms\"", "delay = \"1ms\"\nloss = \"0.0001%\"");
     let idle = idle + "[expect]\nsometimes = [\"loss\"]\n";
     fs::write(folder.path().join("idle.toml"), idle).unwrap();
@@ -143,7 +143,7 @@ fn github_gets_annotations_and_a_summary_and_no_injected_command() {
         [("GITHUB_ACTIONS", "true"), ("GITHUB_STEP_SUMMARY", summary.to_str().unwrap())];
     let (code, stdout, _) = qoslab(folder.path(), &["run", "breaks.toml"], &variables);
     assert_eq!(code, 1);
-    // As the runner reads it: commands begin a line, and are off up to the word.
+    // As the runner reads it: commands begin a line, and are off until the token.
     let mut word = None;
     let mut commands = Vec::new();
     for line in stdout.lines().map(str::trim_start).filter(|line| line.starts_with("::")) {
@@ -161,7 +161,7 @@ fn github_gets_annotations_and_a_summary_and_no_injected_command() {
     assert!(summary.starts_with("before\n# qoslab run\n"), "{summary}");
     assert!(summary.contains("## breaks: violated"), "{summary}");
 
-    // What is wrong with a file is shown with its lines, on standard error.
+    // Errors in a file are shown with its lines, on standard error.
     let wrong = BREAKS.replace("count = 20", "count = \"##[error]x\"");
     fs::write(folder.path().join("wrong.toml"), wrong).unwrap();
     let (code, _, stderr) = qoslab(folder.path(), &["run", "wrong.toml"], &variables);

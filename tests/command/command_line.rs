@@ -1,4 +1,4 @@
-//! The command as a user meets it: a process with arguments, files and an exit code.
+//! The command from a user's point of view: a process with arguments, files and an exit code.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -18,7 +18,7 @@ fn qoslab(folder: &Path, arguments: &[&str]) -> Output {
         .expect("the command was built")
 }
 
-/// Exit code, standard output and standard error.
+/// Returns exit code, standard output and standard error.
 fn run_in_empty_folder(arguments: &[&str]) -> (i32, String, String) {
     let folder = tempfile::tempdir().unwrap();
     exit_and_output(&qoslab(folder.path(), arguments))

@@ -1,4 +1,4 @@
-//! What the documents show is what happens.
+//! Checks that the documents show the real output and the real code.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 

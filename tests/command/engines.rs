@@ -1,5 +1,5 @@
-//! The engine as users choose it: what is skipped, what is the same twice, and that nobody takes
-//! one engine's results for the other's.
+//! The engine option from a user's point of view: what is skipped, what is the same twice, and that
+//! one engine's results are never taken for the other's.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// A network that reorders makes QoS 2 deliver twice, and nobody has declared it.
+/// A network that reorders makes QoS 2 deliver twice, and the break is not declared.
 const BREAKS: &str = r#"
 schema = 1
 name   = "breaks"
@@ -36,7 +36,7 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-/// Exit code, standard output and standard error.
+/// Returns exit code, standard output and standard error.
 fn qoslab(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     let run = Command::new(env!("CARGO_BIN_EXE_qoslab"))
         .args(arguments)

@@ -1,4 +1,4 @@
-//! What `check` says a trial will need, against what it then does need.
+//! The estimates of `check` for a trial, against what the trial then needs.
 
 use std::path::Path;
 
@@ -43,7 +43,7 @@ fn shipped_scenarios_end_quietly_and_need_no_more_than_was_estimated() {
                 "{which}: {} packets",
                 ended.packets
             );
-            // A fault is taken to find every window full, which it seldom does; and of a swarm the
+            // A fault is assumed to find every window full, which is rare; and for a swarm the
             // estimate is that of the worst trial.
             let above = if trial.setup.faults.is_empty() { 4 } else { 16 };
             assert!(

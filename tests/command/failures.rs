@@ -1,4 +1,4 @@
-//! What `qoslab run` leaves of a failure, and that each line it prints works word for word.
+//! The files that `qoslab run` leaves of a failure, and that each line it prints works verbatim.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("the folder is there, and all is text")
 }
 
-/// A folder with the scenario, and what a failing run of it printed there.
+/// A folder with the scenario, and the output of a failing run of it there.
 fn failing_run(more: &[&str]) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().expect("the folder is there, and all is text");
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(SCENARIO);

@@ -1,4 +1,4 @@
-//! What is in a folder of results.
+//! Lists the content of a results folder.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 

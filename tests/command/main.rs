@@ -1,4 +1,4 @@
-//! The command as a user meets it: a process with arguments, files and an exit code.
+//! The command from a user's point of view: a process with arguments, files and an exit code.
 
 mod choose;
 mod ci_gate;

@@ -1,4 +1,4 @@
-//! `qoslab replay` as a user meets it.
+//! `qoslab replay` from a user's point of view.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -18,7 +18,7 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Exit code, standard output and standard error.
+/// Returns exit code, standard output and standard error.
 fn replay(arguments: &[&str]) -> (i32, String, String) {
     exit_and_output(&command(arguments).output().unwrap())
 }

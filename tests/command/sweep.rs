@@ -1,5 +1,5 @@
-//! A sweep as a user meets it: its files are the same on any number of jobs, agree with theory,
-//! and its mistakes are told.
+//! `qoslab sweep` from a user's point of view: its files are the same on any number of jobs, agree
+//! with theory, and its mistakes are reported.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -52,7 +52,8 @@ fn number(row: &BTreeMap<String, String>, column: &str) -> f64 {
     row[column].parse().unwrap_or_else(|_| panic!("{column} is `{}`", row[column]))
 }
 
-/// Whether theory lies within the interval, widened from 1.96 to 4.5 standard errors.
+/// Whether the theoretical value lies within the interval, widened from 1.96 to 4.5 standard
+/// errors.
 fn is_within_interval(row: &BTreeMap<String, String>, column: &str, theory: f64) -> bool {
     let [low, high] = ["low95", "high95"].map(|end| number(row, &format!("{column}_{end}")));
     let spare = (high - low) / 2.0 * (4.5 / 1.96 - 1.0) + 1e-9;
@@ -234,7 +235,7 @@ fn a_sweep_that_was_cut_off_anywhere_ends_with_the_same_files() {
     assert!(sweep(folder.path(), &["--out", "whole"]).status.success());
     let all_files = files(&folder.path().join("whole"));
     let store = &all_files[Path::new("trials.store")];
-    // What a killed process leaves: some bytes of the store, and nothing else.
+    // The state that a killed process leaves: some bytes of the store, and nothing else.
     for share in [0, 3, 10, 50, 99] {
         let cut = folder.path().join(format!("cut-{share}"));
         fs::create_dir(&cut).unwrap();
@@ -261,7 +262,7 @@ fn a_killed_sweep_goes_on_and_ends_with_the_same_files() {
     while !begun() && child.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
-    // SIGKILL: nothing of it can be handled.
+    // SIGKILL cannot be handled.
     child.kill().unwrap();
     assert!(!child.wait().unwrap().success(), "it was to be killed before its end");
     let left: Vec<_> = files(&folder.path().join("killed")).into_keys().collect();

@@ -1,5 +1,5 @@
-//! Blame on random worlds: endpoints that keep every rule are never blamed, whatever the network
-//! and the settings do to their packets, and nothing is left without an explanation.
+//! Blame in random scenarios: endpoints that keep every rule are never blamed, whatever the network
+//! and the settings do to their packets, and no finding is left without an explanation.
 
 use std::sync::atomic::AtomicBool;
 
@@ -56,7 +56,7 @@ fn retry_key() -> impl Strategy<Value = String> {
     })
 }
 
-/// How one end keeps ids, windows and QoS 2 messages.
+/// The settings of one end for ids, windows and QoS 2 messages.
 fn hop_keys() -> impl Strategy<Value = String> {
     let ids = select(vec!["cyclic", "lowest-free"]);
     let deliver_on = select(vec!["publish", "pubrel"]);
@@ -65,7 +65,7 @@ fn hop_keys() -> impl Strategy<Value = String> {
     })
 }
 
-/// Absences and the kind of session.
+/// Offline periods and the kind of session.
 fn presence_keys() -> impl Strategy<Value = String> {
     let away = prop_oneof![
         2 => Just(String::new()),
@@ -80,7 +80,7 @@ fn presence_keys() -> impl Strategy<Value = String> {
     })
 }
 
-/// One subscription, sometimes late, sometimes given up.
+/// One subscription, sometimes late, sometimes cancelled.
 fn subscription() -> impl Strategy<Value = String> {
     let from = prop_oneof![3 => Just(None), 1 => (0..2_000_u32).prop_map(Some)];
     let until = prop_oneof![3 => Just(None), 1 => (2_000..5_000_u32).prop_map(Some)];
@@ -104,7 +104,7 @@ fn publishing() -> impl Strategy<Value = String> {
 }
 
 prop_compose! {
-    /// A whole world of a publisher and one or two subscribers with correct endpoints.
+    /// A whole scenario of a publisher and one or two subscribers with correct endpoints.
     fn random_scenario()(
         mqtt in select(vec!["3.1", "3.1.1", "5.0"]),
         broker in hop_keys(),
@@ -178,7 +178,7 @@ proptest! {
     }
 }
 
-/// Runs a trial again and spares the packets of one message.
+/// Runs a trial again with the packets of one message undisturbed.
 fn suspects_without_network_faults(trial: &Trial, finding: &Finding) -> Vec<SuspectedViolation> {
     let undo_faults = |_: Time, name: &PacketName, _: Time| match name.subject {
         PacketSubject::Message { publisher: stream, sequence, .. }

@@ -1,5 +1,5 @@
-//! The simulation against theory: the same engine that users run must give what
-//! `qoslab::study::closed_form` says, exactly where every pattern of losses can be enumerated, and
+//! The simulation against theory: the same engine that users run must agree with
+//! `qoslab::study::closed_form`, exactly where every pattern of losses can be enumerated, and
 //! within 4.5 standard errors where it is sampled.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
@@ -20,7 +20,7 @@ use self::variations::{Burst, backoff_latency, duplicating_network, early_timer}
 
 pub(crate) mod variations;
 
-/// No mean may be further from theory than so many standard errors.
+/// The maximum distance of a mean from theory, in standard errors.
 const Z_MAX: f64 = 4.5;
 const DELAY: f64 = 0.05;
 const RETRY: f64 = 1.0;
@@ -63,7 +63,7 @@ impl WeightedSums {
         let seconds = |span: Option<qoslab::base::time::Span>| {
             span.map_or(0.0, qoslab::base::time::Span::as_secs_f64)
         };
-        // The second hop's microsecond is no part of the first hop's latency.
+        // The second hop's microsecond is not part of the first hop's latency.
         self.latency += weight * (seconds(message.latency) - 1e-6 * delivered);
         self.completion += weight * seconds(message.completion);
     }
@@ -161,7 +161,7 @@ fn every_pattern_of_losses_weighs_what_theory_says() {
 
 // ---- sampling ----
 
-/// Numbers of which the mean is compared with theory.
+/// Samples whose mean is compared with theory.
 #[derive(Default)]
 struct MeanSample {
     count: f64,
@@ -233,7 +233,7 @@ fn hop_theory(loss: f64, answer_loss: f64) -> HopModel {
     }
 }
 
-/// Publishes, and compares everything that theory knows from end to end.
+/// Publishes, and compares all values that theory predicts from end to end.
 fn compare_with_theory(
     line: &TwoHopScenario<'_>,
     seed: u64,

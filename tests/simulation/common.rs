@@ -1,4 +1,4 @@
-//! What several tests share: trials from short scenario texts, an observer that counts.
+//! Helpers of several tests: trials from short scenario texts, an observer that counts.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -104,7 +104,7 @@ pub(crate) fn run_observed<O: Observer>(
     run_with_override(trial, observer, &mut fate_override)
 }
 
-/// Runs a trial and counts what became of its first stream.
+/// Runs a trial and counts the outcomes of its first stream.
 pub(crate) fn run_and_count(trial: &Trial) -> (RunSummary, MessageCounts) {
     run_observed(trial, MessageCounts::default(), ())
 }
@@ -116,7 +116,7 @@ pub(crate) struct MessageCounts {
     pub(crate) refused: u64,
 }
 
-/// What became of one message.
+/// The counts of one message.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MessageCount {
     /// Packets by hop and kind, from PUBLISH to PUBCOMP.

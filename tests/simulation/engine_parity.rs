@@ -1,13 +1,13 @@
-//! The two engines come to the same: every shipped scenario and point that turmoil can carry.
+//! The two engines give the same results: every shipped scenario and point that turmoil can carry.
 //!
 //! Both run each trial, and must agree on how it ends, on broken promises and rules with their
-//! counts and whose fault it was, on what is delivered to whom and how often, and on what is
-//! completed. First deliveries may come later on turmoil by as much as its ticks explain
-//! (`parity/lag.rs`), and not earlier. Whatever is otherwise stands in [`KNOWN_DIFFERENCES`] with
-//! its reason, and must not stand there for nothing.
+//! counts and blame, on what is delivered to whom and how often, and on what is completed. First
+//! deliveries may come later on turmoil by as much as its ticks explain (`parity/lag.rs`), and not
+//! earlier. Any other difference is listed in [`KNOWN_DIFFERENCES`] with its reason, and an entry
+//! there that does not occur is an error.
 //!
 //! With `QOSLAB_SEEDS=5` it is a survey: that many seeds of each point, and the long trials too.
-//! Where many clients meet at one broker, much is decided by which of two packets comes first, so
+//! Where many clients use one broker, much is decided by which of two packets comes first, so
 //! there only verdicts must be the same, and what else differs is printed.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
@@ -40,7 +40,7 @@ mod lag;
 /// A message for a subscriber.
 type UnitKey = (ClientIndex, PublisherIndex, u32);
 
-/// In what the engines may differ in a scenario of this name, and why.
+/// The differences that are allowed in a scenario of this name, and why.
 struct KnownDifference {
     scenario: &'static str,
     differences: &'static [Difference],
@@ -68,19 +68,19 @@ const KNOWN_DIFFERENCES: &[KnownDifference] = &[
     },
 ];
 
-/// Seeds of each point where nothing is said.
+/// The default number of seeds of each point.
 const SEEDS: u64 = 3;
 
 /// Trials of more events are compared only where `QOSLAB_SEEDS` asks for seeds: they take long.
 const MAX_EVENTS: u64 = 12_000;
 
-/// The same for all seeds but the first.
+/// The limit for all seeds but the first.
 const MAX_EVENTS_OTHER_SEEDS: u64 = 600;
 
 /// The delay of links that are too fast for turmoil.
 const SLOWED_DELAY: &str = "10ms";
 
-/// In what two runs of a trial can differ.
+/// The ways in which two runs of a trial can differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Difference {
     /// How it ended, which promises and rules were broken, by whom.
@@ -120,7 +120,7 @@ impl Observer for DeliveryObserver {
     }
 }
 
-/// What came of a trial on one engine.
+/// The result of a trial on one engine.
 struct EngineRun {
     outcome: Outcome,
     units: DeliveryObserver,
@@ -157,9 +157,9 @@ impl<E: Engine> Engine for ObservedEngine<'_, E> {
 /// A trial on both engines.
 #[derive(Debug, Default)]
 struct EngineComparison {
-    /// How many units were delivered.
+    /// The number of delivered units.
     units: usize,
-    /// The most that a first delivery came later, in nanoseconds, and by how much it might have.
+    /// The largest delay of a first delivery, in nanoseconds, and the delay that was allowed.
     latest: (u64, u64),
     differences: BTreeMap<Difference, String>,
 }
@@ -313,7 +313,7 @@ impl ShippedScenario {
         format!("| {name} | {points} | {carried} | {trials} | {units} | {later} | {differs} |\n")
     }
 
-    /// What differs and may not, and what may and does not.
+    /// The differences that are not allowed, and the allowed ones that do not occur.
     fn unexpected_differences(&self, compared: &[(String, EngineComparison)]) -> Vec<String> {
         let exception = KNOWN_DIFFERENCES.iter().find(|it| it.scenario == self.name);
         let excused = exception.map_or(&[][..], |it| it.differences);
@@ -383,7 +383,7 @@ fn both_engines_agree() {
     }
 }
 
-/// Prints what differs, and gives the verdicts that do.
+/// Prints the differences, and returns those in verdicts.
 fn survey(all: &[(ShippedScenario, Vec<(String, EngineComparison)>)]) -> Vec<String> {
     let (mut trials, mut differ, mut wrong) = (0, 0, Vec::new());
     for (shipped, (trial, compared)) in
@@ -403,7 +403,7 @@ fn survey(all: &[(ShippedScenario, Vec<(String, EngineComparison)>)]) -> Vec<Str
     wrong
 }
 
-/// Holds the table of the manual to what was found.
+/// Compares the table of the manual with the results.
 fn compare_table(rows: &str) {
     const BEGIN: &str = "<!-- written by tests/simulation/engine_parity.rs -->\n";
     const END: &str = "<!-- to here -->";

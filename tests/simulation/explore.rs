@@ -1,4 +1,4 @@
-//! The systematic search, on what is small enough to be searched in a test.
+//! The systematic search, on setups that are small enough to be searched in a test.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -144,7 +144,7 @@ fn a_volatile_broker_breaks_what_it_has_acknowledged() {
     {
         let setup = Setup { broker_store: StorePolicy::Volatile, ..setup(TCP, qos, &[]) };
         let search_space = search_space(&setup, 1);
-        // One crash is not enough: what the broker has written still arrives.
+        // One crash is not enough: what the broker has sent still arrives.
         let found = search(&search_space, 2).counterexample.expect("a crash loses a message");
         assert_eq!(found.faults(), 2, "{:?}", schedule_text(&search_space, &found));
         let crashes = found.schedule.iter().any(|it| it.fault.kinds() == [FaultKind::Crash]);
@@ -167,10 +167,11 @@ fn an_endless_reconnecting_is_a_livelock() {
 }
 
 /// The subscriber that ignores Session Present shows it by its second subscription, which comes
-/// with the 45th message: that is why its row has so many.
+/// with the 45th message: that is why its row has that many.
 ///
-/// A quirk, who has it, the scenario, its settings, how many messages, how many seconds a crashed
-/// node is down, and how many faults the least counterexample has.
+/// A quirk, the endpoint that has it, the scenario, its settings, the number of messages, the
+/// seconds for which a crashed node is down, and the number of faults of the smallest
+/// counterexample.
 type QuirkRow =
     (Quirk, Blame, &'static str, &'static [(&'static str, &'static str)], u32, u64, usize);
 
@@ -217,7 +218,7 @@ const QUIRKS: &[QuirkRow] = {
     ]
 };
 
-/// Packet ids that wrap round take 65,535 messages, which no search can bring.
+/// Packet ids that wrap round take 65,535 messages, which is too many for any search.
 #[test]
 fn every_quirk_but_one_has_a_least_counterexample_and_is_blamed() {
     let mut wrong = Vec::new();
@@ -263,7 +264,7 @@ fn without_its_quirk_no_bug_class_has_a_counterexample_of_one_fault() {
 
 // ---- the search itself ----
 
-/// Small grounds of all kinds.
+/// Small search spaces of all kinds.
 fn cases() -> Vec<(String, Setup)> {
     let mut cases = Vec::new();
     for qos in QoS::ALL {
@@ -301,7 +302,7 @@ fn equal_states_may_be_left_out_and_the_answer_is_the_same() {
         };
         let (with, without) = (answer(true), answer(false));
         assert_eq!((with.0, &with.1), (without.0, &without.1), "{name}");
-        // Something is left out, unless a counterexample comes too early.
+        // Some schedules are skipped, unless a counterexample comes too early.
         assert!(with.2 < without.2 || with.1.is_some(), "{name}: {} of {}", with.2, without.2);
     }
 }

@@ -1,5 +1,5 @@
-//! Endpoints that keep every rule are never accused: random worlds over every version, both
-//! transports and all classes of faults, in which no promise may break and no rule fire.
+//! Endpoints that keep every rule are never accused: random scenarios over every version, both
+//! transports and all classes of faults, in which no promise may break and no rule may be reported.
 //! `docs/swarm.md` holds the result of a hundred thousand of them.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
@@ -13,7 +13,7 @@ use qoslab::scenario::{Scenario, find_scenarios};
 use qoslab::sim::EventEngine;
 use qoslab::study::judge_trial::judge_trial;
 
-/// So many of each file; the documented command runs more.
+/// The number of trials of each file; the documented command runs more.
 const SEEDS: u64 = 40;
 
 fn swarms() -> Vec<Scenario> {
@@ -22,7 +22,7 @@ fn swarms() -> Vec<Scenario> {
     files.iter().map(|file| Scenario::load(file).unwrap_or_else(|e| panic!("{e}"))).collect()
 }
 
-/// Over datagrams QoS 0 comes twice with nobody at fault.
+/// Over datagrams QoS 0 is delivered twice though no endpoint is at fault.
 fn is_declared(scenario: &Scenario, broken: &BreakTarget) -> bool {
     scenario.expect.broken.iter().any(|declared| declared.what == *broken)
 }

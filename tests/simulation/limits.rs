@@ -1,4 +1,4 @@
-//! The known limits that `docs/limits.md` explains: they are there, and as large as said.
+//! The known limits that `docs/limits.md` explains: they exist, and are as large as documented.
 
 use std::sync::atomic::AtomicBool;
 

@@ -1,4 +1,4 @@
-//! The simulation held to theory, to the standard, and to itself.
+//! Tests of the simulation against theory, against the standard, and against itself.
 
 mod blame;
 mod closed_forms;

@@ -1,5 +1,5 @@
-//! What a witness finds out about packets whose tags were taken away, held against what our
-//! endpoints say of them.
+//! The packet tracker's findings on packets without tags, compared with what our endpoints report
+//! of them.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,8 +21,8 @@ use qoslab::sim::event::{Options, PacketTap, run};
 use qoslab::sim::packet_tracker::{PacketTracker, PublishOutcome, payload_with_id};
 use qoslab::sim::trial::{Setup, Trial};
 
-/// Holds the packets that endpoints wanted to send and that were not yet told as sent: more than
-/// one where a fault takes the node away before it sends them.
+/// Holds the packets that endpoints wanted to send and that were not yet reported as sent: more
+/// than one where a fault stops the node before it sends them.
 #[derive(Debug, Default)]
 struct SentPackets(RefCell<Vec<Packet>>);
 
@@ -32,27 +32,27 @@ impl PacketTap for SentPackets {
     }
 }
 
-/// Shows a witness what products would have written, and compares.
+/// Shows a packet tracker what a third-party implementation would have written, and compares.
 struct TrackerChecker<'a> {
     setup: &'a Setup,
     sent_packets: &'a SentPackets,
     tracker: PacketTracker,
-    /// What is under way as the witness says it is, and how often it arrived.
+    /// The packets in flight according to the tracker, and how often each arrived.
     in_flight: BTreeMap<(Connection, PacketName), (Packet, Transmission, u8)>,
     connect_counts: BTreeMap<ClientIndex, u32>,
     /// Each client's last connection.
     opened: BTreeMap<ClientIndex, Connection>,
-    /// How messages ended: more often in truth, or more often for the witness.
+    /// The outcomes of messages: positive if more frequent in truth, negative if for the tracker.
     ended: BTreeMap<PublishOutcome, i32>,
     score: Score,
 }
 
-/// How many answers of the witness were right.
+/// The number of right and wrong answers of the tracker.
 #[derive(Clone, Debug, Default)]
 struct Score {
     right: u32,
     wrong: u32,
-    /// The first that was wrong.
+    /// The first wrong answer.
     example: Option<String>,
 }
 
@@ -96,7 +96,7 @@ impl<'a> TrackerChecker<'a> {
         let mut packet = without_tags(&truth);
         let will = will_tag(&truth);
         if let Some(parts) = will.and_then(MessageTag::message_id) {
-            // An engine knows how often it dialled; observers are not told.
+            // An engine knows how often it dialled; observers are not notified.
             let dialled = self.connect_counts.entry(client).or_default();
             while *dialled <= parts.sequence {
                 self.tracker.connect_started(client);
@@ -135,7 +135,7 @@ impl<'a> TrackerChecker<'a> {
         }
     }
 
-    /// Whether a tag is the true one. Nobody tells the witness when a will is published: it sees
+    /// Whether a tag is the true one. The tracker is not notified when a will is published: it sees
     /// the first copy that is sent of it.
     fn agrees(&self, said: MessageTag, truth: MessageTag) -> bool {
         let is_will = |stream: PublisherIndex| self.setup.publishers[stream.index()].is_will;
@@ -148,7 +148,7 @@ impl<'a> TrackerChecker<'a> {
         }
     }
 
-    /// A node crashed. What a client wrote in its last moment has a number, though it was not sent.
+    /// Handles a crash. A client's last packet has a number, though it was not sent.
     fn crashed(&mut self, now: Time, node: Node) {
         for packet in self.sent_packets.0.take() {
             if let Node::Client(client) = node
@@ -216,7 +216,7 @@ fn will_tag(packet: &Packet) -> Option<MessageTag> {
     }
 }
 
-/// A packet as a product would have written it.
+/// A packet as a third-party implementation would have written it.
 fn without_tags(packet: &Packet) -> Packet {
     let marked =
         |tag, payload: &Payload| Payload::Bytes(payload_with_id(tag, payload.len()).into());
@@ -249,11 +249,11 @@ fn check_trial(trial: &Trial) -> Score {
     checker.finish()
 }
 
-/// At most so many messages a stream, and a trial.
+/// The maximum numbers of messages per stream and per trial.
 const MESSAGES: usize = 60;
 const MESSAGES_IN_ALL: usize = 1_000;
 
-/// What cannot be seen from outside: where, how many of 10,000 answers may be wrong, and why.
+/// Unobservable facts: the scenario, how many of 10,000 answers may be wrong, and why.
 const UNOBSERVABLE: [(&str, u32, &str); 3] = [
     ("broker-restart-snapshot", 5, "what the store had kept of what was sent"),
     ("swarm/datagrams-5.0", 15, "which member of a group that is away a message waits for"),

@@ -1,5 +1,5 @@
-//! Bugs planted one at a time: each turns a check with a name red, and the same trial without the
-//! bug is clean.
+//! Planted bugs, one at a time: each makes a named check fail, and the same trial without the bug
+//! is clean.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

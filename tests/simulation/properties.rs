@@ -1,4 +1,4 @@
-//! What must hold on every network that does not reorder, whatever else it does.
+//! Properties that must hold on every network that does not reorder, whatever else it does.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -108,7 +108,7 @@ impl Network {
 #[derive(Default)]
 struct NameAndIdChecker {
     names: BTreeSet<PacketName>,
-    /// By sender's link, direction and packet id: whose exchange holds the id.
+    /// The exchange that holds each id, by sender's link, direction and packet id.
     in_flight: BTreeMap<(u32, Direction, u16), MessageId>,
     granted: u8,
     violations: Vec<String>,

@@ -1,5 +1,5 @@
-//! Every quirk turns a check with a name red, in the scenario of its bug class, and whoever has it
-//! is blamed. Without it every seed of that scenario holds.
+//! Every quirk makes a named check fail, in the scenario of its bug class, and the endpoint that
+//! has it is blamed. Without it every seed of that scenario holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -15,7 +15,7 @@ use qoslab::sim::EventEngine;
 use qoslab::sim::trial::{Setup, Trial};
 use qoslab::study::judge_trial::judge_trial;
 
-/// A promise that breaks, and how.
+/// A promise that breaks, and the kind of break.
 type ExpectedBreach = Option<(Promise, Breach)>;
 
 const DUPLICATED: ExpectedBreach = Some((Promise::ExactlyOnce, Breach::Duplicated));
@@ -25,8 +25,8 @@ const REORDERED: ExpectedBreach = Some((Promise::Ordered, Breach::Reordered));
 const LOST_AT_LEAST_ONCE: ExpectedBreach = Some((Promise::AtLeastOnce, Breach::Lost));
 const ABOVE_GRANTED_QOS: ExpectedBreach = Some((Promise::OnlySubscribed, Breach::Unexpected));
 
-/// The quirk, who has it, the scenario, the promise that breaks and the rule that is cited for it
-/// or is broken by itself.
+/// The quirk, the endpoint that has it, the scenario, the promise that breaks and the rule that is
+/// cited for it or is broken by itself.
 const TABLE: [(Quirk, Blame, &str, ExpectedBreach, Option<&str>); 35] = {
     use Blame::{Broker, Publisher, Subscriber};
     use Quirk::*;
@@ -74,7 +74,7 @@ fn every_quirk_is_in_the_table_wherever_it_can_be_seen() {
     let sides: BTreeSet<_> = TABLE.iter().map(|row| (row.0, row.1 == Blame::Broker)).collect();
     for quirk in Quirk::ALL {
         let on_client = quirk.side() != QuirkSide::Broker;
-        // No client of qoslab refuses a message, so no broker can lose a place by that.
+        // No client of qoslab refuses a message, so no broker can lose a window slot by that.
         let on_broker = quirk.side() != QuirkSide::Client && quirk != Quirk::QuotaLeakOnErrorPubrec;
         assert_eq!(sides.contains(&(quirk, false)), on_client, "{}", quirk.label());
         assert_eq!(sides.contains(&(quirk, true)), on_broker, "{}", quirk.label());
@@ -162,8 +162,8 @@ fn has_failures(outcome: &Outcome) -> bool {
         || outcome.rule_violations.keys().any(RuleViolationKind::is_violation)
 }
 
-/// Whether this is what broke, by this rule if one is cited. A broken rule counts by itself where
-/// no promise has to break.
+/// Whether this broke, by this rule if one is cited. A broken rule counts by itself where no
+/// promise has to break.
 fn has_expected_break(
     outcome: &Outcome,
     blame: Blame,

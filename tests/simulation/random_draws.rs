@@ -1,4 +1,4 @@
-//! Luck belongs to names: what one changes in a scenario does not shift anybody else's.
+//! Random draws are keyed by names: a change in a scenario does not shift the draws of others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use qoslab::base::name::{PacketKind, PacketName, PacketSubject, PublisherIndex};
 use qoslab::base::time::{Span, Time};
 use qoslab::sim::trial::Trial;
 
-/// What became of each packet of the first client's stream: the time it took, or its loss.
+/// The fate of each packet of the first client's stream: the time it took, or its loss.
 #[derive(Default)]
 struct PacketFates(BTreeMap<PacketName, Option<Span>>);
 
@@ -47,7 +47,7 @@ fn two_hop_scenario(published: u8) -> TwoHopScenario<'static> {
     }
 }
 
-/// Both hold the same fate for every packet they share, and they share most.
+/// Asserts that both have the same fate for every packet they share, and that they share most.
 fn assert_same_draws(
     one: &BTreeMap<PacketName, Option<Span>>,
     other: &BTreeMap<PacketName, Option<Span>>,

@@ -1,4 +1,4 @@
-//! What luck decided can be written down, and then the same happens without luck.
+//! Random draws can be recorded as a schedule, and replaying it gives the same trial without them.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;

@@ -12,7 +12,7 @@ use qoslab::sim::trial::{Setup, Trial};
 use qoslab::study::judge_trial::judge_trial;
 use qoslab::study::shrink::{BrokenGuarantee, MAX_SHRINK_EVENTS, ShrunkTrial, shrink};
 
-/// A world in which a quirk shows, beyond what all of them have in common.
+/// A scenario in which a quirk shows: what differs from the common part.
 #[derive(Clone, Copy, Default)]
 struct QuirkScenario {
     broker: &'static str,
@@ -22,7 +22,7 @@ struct QuirkScenario {
     extra_tables: &'static str,
 }
 
-/// A quirk, who has it, and the world in which it shows.
+/// A quirk, the endpoint that has it, and the scenario in which it shows.
 fn quirk_scenarios() -> Vec<(Quirk, Blame, QuirkScenario)> {
     use Blame::{Broker, Publisher, Subscriber};
     use Quirk::*;
@@ -206,7 +206,7 @@ fn without_quirks(trial: &Trial, blamed: Blame) -> Trial {
     Trial { setup: Arc::new(setup), ..trial.clone() }
 }
 
-/// The first seed in which the endpoint with the quirk is blamed, shrunk.
+/// The first seed in which the endpoint with the quirk is blamed, after shrinking.
 fn shrink_first_failure(
     quirk: Quirk,
     blamed: Blame,
@@ -243,7 +243,7 @@ fn every_quirk_shrinks_to_two_messages_and_three_faults() {
         assert!(bug.is_in(&judge(&found.trial)), "{label}");
         let repaired = judge(&without_quirks(&found.trial, whom));
         assert_eq!(BrokenGuarantee::of(&repaired), [], "{label}");
-        // The file that stands for it says the same.
+        // The trial file fails in the same way.
         let text = scenario.to_trial_file(&found.trial);
         let read = Scenario::parse("failure.toml", &text)
             .unwrap_or_else(|wrong| panic!("{label}: {}\n{text}", wrong.render(false)));

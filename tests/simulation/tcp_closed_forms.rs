@@ -1,5 +1,5 @@
 //! The simulation over TCP against theory: loss costs time and nothing else, and connections that
-//! are cut lose and repeat what `qoslab::study::closed_form` says, within 4.5 standard errors.
+//! are cut lose and repeat as `qoslab::study::closed_form` predicts, within 4.5 standard errors.
 //!
 //! The standard errors are theory's own, so messages must be independent: they are published so
 //! far apart that hardly two of them meet the same cut or wait for the same segment.
@@ -22,7 +22,7 @@ use self::formulas::{DelayMoments, RtoOnlyTcp, TcpHopModel};
 
 mod formulas;
 
-/// No mean may be further from theory than so many standard errors.
+/// The maximum distance of a mean from theory, in standard errors.
 const Z_MAX: f64 = 4.5;
 const SENSOR: ClientIndex = ClientIndex(0);
 /// The subscriber's hop where only the publisher's is of interest, in seconds.
@@ -58,7 +58,7 @@ fn assert_moments(what: &str, samples: &[f64], expected: DelayMoments) {
     assert_mean(&format!("{what}, variance"), &squares, spread);
 }
 
-/// Independent times one after the other.
+/// The moments of a sum of independent times.
 fn sum_of_independent<const N: usize>(times: [DelayMoments; N]) -> DelayMoments {
     let (mean, variance) = times
         .iter()
@@ -70,12 +70,12 @@ fn shifted(time: DelayMoments, by: f64) -> DelayMoments {
     DelayMoments { mean: time.mean + by, ..time }
 }
 
-/// How often something happens until it first succeeds, from the mean of that.
+/// The moments of a geometric count with this mean.
 fn geometric(mean: f64) -> DelayMoments {
     DelayMoments { mean, variance: mean * (mean - 1.0) }
 }
 
-/// Whether something happens, from its probability.
+/// The moments of an event count of 0 or 1 with this probability.
 fn bernoulli(mean: f64) -> DelayMoments {
     DelayMoments { mean, variance: mean * (1.0 - mean) }
 }
@@ -95,14 +95,14 @@ fn message_seconds(
         .collect()
 }
 
-// ---- what the publisher's connection goes through ----
+// ---- the publisher's connections ----
 
-/// The life of the publisher's connections while there is traffic.
+/// The history of the publisher's connections while there is traffic.
 #[derive(Debug, Default)]
 struct ConnectionLog {
     phase: Option<Phase>,
     cut: Option<Time>,
-    /// From each cut to the next CONNACK, in seconds.
+    /// The times from each cut to the next CONNACK, in seconds.
     outages: Vec<f64>,
     /// Connections that closed for any reason, at either end and at either client.
     closed: u32,
@@ -229,7 +229,7 @@ fn no_loss_over_tcp_ever_loses_or_repeats_a_message() {
 struct CutScenario {
     /// The mean time from reconnecting to the next cut in seconds.
     mean_uptime: f64,
-    /// One way, in seconds.
+    /// The delay one way, in seconds.
     delay: f64,
     /// Round trips from a cut to CONNACK.
     round_trips: f64,
@@ -300,26 +300,26 @@ impl CutScenario {
         trial
     }
 
-    /// Cuts at exponential intervals, whatever there is to cut, as a scenario says it.
+    /// Cuts at exponential intervals, even during outages, as a scenario's fault does.
     fn cut_at_any_time(&self, qos: u8) -> Trial {
         let cut = format!("every = \"exp {}s\"\non = \"sensor\"\ndo = \"cut\"", self.mean_uptime);
         trial(&format!("{}[[fault]]\n{cut}\n", self.text(qos)), self.seed)
     }
 }
 
-/// What theory says of connections and of one message.
+/// The theoretical values for connections and for one message.
 struct Expected {
-    /// From a cut to CONNACK.
+    /// The time from a cut to CONNACK.
     outage: DelayMoments,
     qos0_delivered: f64,
-    /// To the first delivery.
+    /// The time to the first delivery.
     latency: DelayMoments,
-    /// To PUBACK or PUBREC.
+    /// The time to PUBACK or PUBREC.
     acknowledged: DelayMoments,
 }
 
 impl Expected {
-    /// From PUBREC to PUBCOMP: as from publishing to PUBREC, but for a connection to begin with.
+    /// The time from PUBREC to PUBCOMP: as from publishing to PUBREC, but it begins connected.
     fn released(&self, stream: &TcpHopModel) -> DelayMoments {
         let on_average = TcpHopModel { outage: self.outage.mean, ..*stream };
         let acknowledged = on_average.time_to_acknowledgement();

@@ -1,4 +1,4 @@
-//! Shipped scenarios with every packet written and read, in each version of MQTT.
+//! Shipped scenarios with every packet encoded and decoded, in each version of MQTT.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ fn trials_run_the_same_when_every_packet_is_written_and_read() {
     let files = find_scenarios(Path::new("scenarios")).expect("scenarios are shipped");
     for file in files {
         let text = std::fs::read_to_string(&file).expect("a scenario can be read");
-        // One that says its version needs what only that has.
+        // A scenario that sets its version uses features that only this version has.
         let has_version = text.lines().any(|line| line.starts_with("mqtt"));
         let versions = ["", "mqtt = \"3.1\"", "mqtt = \"3.1.1\"", "mqtt = \"5.0\""];
         for version in if has_version { &versions[..1] } else { &versions[1..] } {

@@ -1,4 +1,4 @@
-//! What failed, as GitHub's workflow commands: lines on standard output that become remarks at the
+//! Failures as GitHub's workflow commands: lines on standard output that become annotations at the
 //! scenario's file (docs.github.com, "Workflow commands for GitHub Actions").
 
 use super::escape::{workflow_message, workflow_property};
@@ -98,7 +98,7 @@ fn title(result: &ScenarioResult, what: &str) -> String {
     format!("{}: {what}", result.scenario.name)
 }
 
-/// A remark of a `kind` that GitHub knows: `error`, `warning` or `notice`.
+/// An annotation of a `kind` that GitHub knows: `error`, `warning` or `notice`.
 fn annotate(
     kind: &str,
     result: &ScenarioResult,
@@ -122,7 +122,7 @@ fn workload_line(result: &ScenarioResult, point: &PointResult) -> usize {
     lines.filter(|_| !setup.publishers.is_empty()).map_or(1, |at| at + 1)
 }
 
-/// The line in which a text stands, from 1; 1 where it stands nowhere as it is.
+/// The line in which a text stands, from 1; 1 if it is not found verbatim.
 fn line_of_text(result: &ScenarioResult, text: &str) -> usize {
     result.scenario.source.lines().position(|line| line.contains(text)).map_or(1, |at| at + 1)
 }

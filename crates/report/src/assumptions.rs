@@ -1,4 +1,4 @@
-//! All that a scenario assumes and a reader must know to judge its numbers, in words.
+//! All assumptions of a scenario that a reader needs to judge its numbers, in words.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use qoslab_core::network::settings::{
 use qoslab_sim::trial::{ClientSetup, Setup, Trigger};
 use qoslab_study::scenario::Scenario;
 
-/// At most so many different links or kinds of session are told one by one.
+/// The maximum number of different links or kinds of session that are listed one by one.
 const MAX_KINDS: usize = 12;
 
-/// What is assumed, a name and a text each, in a fixed order.
+/// The assumptions, a name and a text each, in a fixed order.
 #[must_use]
 pub fn assumptions(scenario: &Scenario) -> Vec<(&'static str, Vec<String>)> {
     let Some(point) = scenario.points.first() else { return Vec::new() };
@@ -47,7 +47,7 @@ pub fn assumptions(scenario: &Scenario) -> Vec<(&'static str, Vec<String>)> {
     all.into_iter().filter(|(_, lines)| !lines.is_empty()).collect()
 }
 
-/// A line for each different thing that clients have, with whose it is.
+/// One line for each distinct setting of the clients, with the clients that have it.
 fn grouped_by_text(
     setup: &Setup,
     describe_client: impl Fn(&ClientSetup) -> Option<String>,
@@ -119,7 +119,7 @@ fn link(link: &LinkSettings) -> String {
     text
 }
 
-/// What its energy is mostly made of; `qoslab check --show` has all of it.
+/// The main parameters of the energy model; `qoslab check --show` prints all of them.
 fn radio(radio: &RadioSettings) -> String {
     let mut text = format!(
         "transmits with {}, receives with {}, {} for {} after a packet, sleeps with {}",

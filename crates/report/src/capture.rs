@@ -2,7 +2,7 @@
 //!
 //! The format is pcapng (draft-ietf-opsawg-pcapng), written by `pcap-file`: a section header, one
 //! interface, names for the invented addresses of the nodes, and a block for each packet with a
-//! comment on what befell it.
+//! comment on what happened to it.
 //! There are no real headers below MQTT: link type 252 is Wireshark's own for exported packets,
 //! whose data begin with tags for the protocol, the addresses and the ports. Each connection has a
 //! port of its own at the client's end, so that each is a conversation. Times are those of sending,
@@ -31,14 +31,14 @@ use qoslab_core::mqtt::wire::{self, WireError};
 use qoslab_sim::trial::Setup;
 use qoslab_study::recording::{RecordedPacket, TrialRecording};
 
-/// No capture is longer: nobody opens one of more, and payloads may be large.
+/// The maximum size of a capture: larger files are impractical to open, and payloads may be large.
 const MAX_BYTES: usize = 1 << 30;
-/// Names are cut there; no resolver takes longer ones.
+/// The maximum length of names; no resolver takes longer ones.
 const MAX_NAME_BYTES: usize = 255;
-/// Why writing into memory never fails.
+/// The reason why writing into memory never fails.
 const IN_MEMORY: &str = "a vector takes every block, and the one interface is described first";
 
-/// Why there is no capture.
+/// Errors in writing a capture.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CaptureError {
     /// A packet cannot be written as bytes.
@@ -46,7 +46,7 @@ pub enum CaptureError {
     Packet {
         /// Its name.
         packet: String,
-        /// What is wrong with it.
+        /// The error of the encoder.
         error: WireError,
     },
     /// The packets are too much for one file.
@@ -54,8 +54,8 @@ pub enum CaptureError {
     TooLarge,
 }
 
-/// The packets of a recording as a capture file, with the CONNECTs that tell a dissector the
-/// version.
+/// The packets of a recording as a capture file, with the CONNECTs from which a dissector learns
+/// the version.
 ///
 /// # Errors
 /// If a packet cannot be encoded, or all are too long together.
@@ -152,7 +152,7 @@ fn packet_block(
     })
 }
 
-/// An address of the network 10.0.0.0/8, which is nobody's in public.
+/// An address of the private network 10.0.0.0/8.
 fn address(node: Node) -> [u8; 4] {
     let host = match node {
         Node::Broker => 1,
@@ -162,7 +162,7 @@ fn address(node: Node) -> [u8; 4] {
     [10, high, middle, low]
 }
 
-/// The broker's own port, or one of the ephemeral ones (RFC 6335), which comes again only after
+/// The broker's own port, or one of the ephemeral ports (RFC 6335), which is reused only after
 /// 16,384 connections.
 const fn port(node: Node, connection: Connection) -> u32 {
     match node {
@@ -179,7 +179,7 @@ fn tag(data: &mut Vec<u8>, tag: u16, value: &[u8]) {
     data.resize(data.len().next_multiple_of(4), 0);
 }
 
-/// A text without control characters, of at most so many bytes.
+/// A text without control characters, of at most the given number of bytes.
 fn truncate_text(text: &str, max_bytes: usize) -> String {
     let mut text = escape::terminal(text).into_owned();
     text.truncate(text.floor_char_boundary(max_bytes));

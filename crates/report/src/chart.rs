@@ -1,5 +1,5 @@
-//! Charts: plain data in, SVG out. Every chart has the same look: a title that says the finding,
-//! what is held fixed under it, a light mesh, lines of two pixels and one colour a QoS.
+//! Charts: plain data in, SVG out. Every chart has the same look: a title that states the finding,
+//! the fixed parameters below it, a light grid, lines of two pixels and one colour per QoS.
 //!
 //! plotters draws them, in the coordinates of an [`axis::ChartAxis`] of ours that lets nothing be
 //! drawn beyond it, on a picture of ours that writes SVG with the font's true widths. Titles,
@@ -27,26 +27,26 @@ pub struct Chart {
     pub id: String,
     /// The finding, in one sentence.
     pub title: String,
-    /// What it shows, for who cannot see it: the axes, and each line's first and last numbers.
+    /// The alternative text: the axes, and each line's first and last numbers.
     pub alt: String,
-    /// How to read it, and what the band and the thin line are.
+    /// The explanation: how to read it, and what the band and the thin line are.
     pub caption: String,
     /// The picture: one `<svg>` element.
     pub svg: String,
 }
 
-/// The words of a chart; texts of a scenario may be among them.
+/// The texts of a chart; texts of a scenario may be among them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChartText {
-    /// As of [`Chart::id`]: letters, digits and hyphens.
+    /// See [`Chart::id`]: letters, digits and hyphens.
     pub id: Cow<'static, str>,
-    /// As of [`Chart::title`].
+    /// See [`Chart::title`].
     pub title: String,
-    /// What is held fixed.
+    /// The fixed parameters.
     pub subtitle: String,
-    /// As of [`Chart::alt`].
+    /// See [`Chart::alt`].
     pub alt: String,
-    /// As of [`Chart::caption`].
+    /// See [`Chart::caption`].
     pub caption: String,
 }
 

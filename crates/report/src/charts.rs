@@ -1,4 +1,4 @@
-//! From a study to its charts: which there are, what they show, and what each one finds.
+//! Builds the charts of a study: which there are, what they show, and the finding of each.
 
 mod amounts;
 mod findings;
@@ -16,12 +16,12 @@ use qoslab_study::scenario::expect::Need;
 use qoslab_study::sweep::Study;
 use series::{AxisSlice, all_series};
 
-/// What the reader wants of a QoS, for the map.
+/// The reader's requirements for a QoS, for the map.
 #[derive(Clone, Debug, Default)]
 pub struct ChartOptions {
-    /// What the choice is to meet; empty for the needs of the scenario's `[expect]`.
+    /// The needs that the choice is to meet; empty for those of the scenario's `[expect]`.
     pub needs: Vec<Need>,
-    /// What is to be least.
+    /// The cost to minimise.
     pub objective: Objective,
 }
 
@@ -34,7 +34,7 @@ impl ChartOptions {
     }
 }
 
-/// All charts that a study has something for, in the order in which they are to be read.
+/// All charts for which a study has data, in the order in which they are to be read.
 ///
 /// With two axes, lines go along the first, with the others at their middle values. A chart of
 /// one cell shows the middle one.

@@ -1,5 +1,5 @@
-//! A choice in words: the answer first, then why, how sure it is, where it would flip, and what
-//! no QoS gives.
+//! A choice in words: the answer first, then the reasons, the confidence, where the choice would
+//! change, and the requirements that no QoS can meet.
 
 #[cfg(feature = "files")]
 mod decision_json;
@@ -17,24 +17,24 @@ use qoslab_study::sweep::Study;
 
 /// The columns of a terminal.
 const WIDTH: usize = 80;
-/// A terminal shows at most so many options.
+/// The maximum number of options that a terminal shows.
 const MAX_ROWS: usize = 12;
 
-/// What was chosen, in words and with a table. Its texts are not escaped.
+/// The choice in words and as a table. Its texts are not escaped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
     /// The decision in one sentence.
     pub title: String,
-    /// Why.
+    /// The reasons.
     pub paragraphs: Vec<String>,
     /// The columns of the table.
     pub header: Vec<String>,
-    /// What was compared, a row each.
+    /// The options that were compared, a row each.
     pub rows: Vec<Vec<String>>,
 }
 
 impl Decision {
-    /// The words for a choice of a study, with where it would flip.
+    /// The words for a choice of a study, with where it would change.
     #[must_use]
     pub fn new(study: &Study, choice: &Choice, flips: &[Crossovers]) -> Self {
         let names = DecisionText { study, choice };

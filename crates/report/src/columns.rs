@@ -1,6 +1,6 @@
-//! Tables for programs: each column is its name with its unit, what it means, and how a row
-//! fills it, said once. CSV, Parquet and the dictionary `docs/columns.md` are made from the same
-//! columns, so they cannot disagree.
+//! Tables for programs: each column is its name with its unit, its meaning, and how a row fills it,
+//! defined once. CSV, Parquet and the dictionary `docs/columns.md` are made from the same columns,
+//! so they cannot disagree.
 
 use std::borrow::Cow;
 
@@ -35,14 +35,14 @@ pub struct ColumnTable<'a, R> {
 pub struct TableColumn<'a, R> {
     /// Its name, with its unit at the end.
     pub name: Cow<'static, str>,
-    /// What it means.
+    /// Its meaning.
     pub about: Cow<'static, str>,
-    /// What its fields are.
+    /// The type of its fields.
     pub kind: FieldKind,
     value: Box<dyn Fn(&R) -> FieldValue + 'a>,
 }
 
-/// What the fields of a column are.
+/// The type of a column's fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldKind {
     /// A text.

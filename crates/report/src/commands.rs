@@ -1,4 +1,4 @@
-//! The commands that show something again, ready to be pasted into a shell.
+//! Commands that reproduce a result, ready to be pasted into a shell.
 
 use super::escape;
 use qoslab_core::base::qos::QoS;
@@ -13,8 +13,7 @@ pub fn run(scenario: &Scenario, engine: EngineKind, flags: &str) -> String {
     command_for(scenario, "run") + &engine_flag(engine) + flags
 }
 
-/// The option that chooses the engine, with a leading space; empty for the one that is used where
-/// nothing is said.
+/// The option that chooses the engine, with a leading space; empty for the default engine.
 #[must_use]
 pub fn engine_flag(engine: EngineKind) -> String {
     if engine == EngineKind::default() {

@@ -1,4 +1,4 @@
-//! What is different from an earlier study, in words: for a terminal and for Markdown.
+//! Differences from an earlier study, in words: for a terminal and for Markdown.
 
 use super::escape;
 use super::number::{counted, format_value};
@@ -9,7 +9,7 @@ use qoslab_study::baseline::{BaselineComparison, PointDifference};
 use qoslab_study::needs::MetricValue;
 use qoslab_study::scenario::MODEL_VERSION;
 
-/// At most so many points that differ are told, and so many of their metrics.
+/// The maximum number of differing points that are shown, and of metrics for each.
 const MAX_POINTS: usize = 10;
 const MAX_METRICS: usize = 4;
 
@@ -43,7 +43,7 @@ pub fn markdown(comparison: &BaselineComparison) -> String {
     text
 }
 
-/// How many trials are the same, and how many are not.
+/// The numbers of trials that are the same and that differ.
 #[must_use]
 pub fn summary(comparison: &BaselineComparison) -> String {
     let same = counted(comparison.identical, "trial");
@@ -67,7 +67,7 @@ pub fn summary(comparison: &BaselineComparison) -> String {
     }
 }
 
-/// That an earlier study is of another model.
+/// Text: the earlier study is of another model.
 #[must_use]
 pub fn other_model_text(model: u32) -> String {
     format!(

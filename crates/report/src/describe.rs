@@ -1,4 +1,4 @@
-//! What was simulated, in a few words that stand beside every number.
+//! Short descriptions of what was simulated, shown beside every number.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,8 +31,8 @@ const fn tls_text(tls: TlsSettings) -> &'static str {
     }
 }
 
-/// The retry rule of all who send messages, such as `timer 1 s`; where they differ, each with
-/// whose it is. A client that only subscribes has nothing of a message to send again.
+/// The retry rule of all nodes that send messages, such as `timer 1 s`; where they differ, each
+/// rule with its nodes. A client that only subscribes has no message to send again.
 #[must_use]
 pub fn retry(setup: &Setup) -> String {
     let broker = retry_text(setup.broker.hop.retry);
@@ -47,7 +47,7 @@ pub fn retry(setup: &Setup) -> String {
     }
 }
 
-/// How much a run is: `500 messages a run, 3 clients`.
+/// The size of a run: `500 messages a run, 3 clients`.
 #[must_use]
 pub fn workload_size(setup: &Setup) -> String {
     let messages = setup.publishers.iter().map(|stream| {
@@ -57,16 +57,17 @@ pub fn workload_size(setup: &Setup) -> String {
     format!("{} per run, {}", counted(messages.sum(), "message"), counted(clients, "client"))
 }
 
-/// What holds for a whole scenario, as its points differ in QoS only. Empty without points.
+/// Properties that hold for a whole scenario, as its points differ in QoS only. Empty without
+/// points.
 #[derive(Clone, Debug, Default)]
 pub struct ScenarioRules {
-    /// The version of MQTT that the clients speak, such as `3.1.1`.
+    /// The MQTT version of the clients, such as `3.1.1`.
     pub mqtt: String,
-    /// As of [`transport`].
+    /// See [`transport`].
     pub transport: String,
-    /// As of [`retry`].
+    /// See [`retry`].
     pub retry: String,
-    /// As of [`endpoints`].
+    /// See [`endpoints`].
     pub endpoints: String,
 }
 
@@ -85,8 +86,9 @@ pub fn scenario_rules(scenario: &Scenario) -> ScenarioRules {
     }
 }
 
-/// What is unlike a correct endpoint that keeps everything: profiles, stores and quirks, such as
-/// `broker: profile mosquitto-2.0, store volatile; meter-*: quirks no_dedupe`. Empty if nothing is.
+/// Differences from a correct endpoint that keeps everything: profiles, stores and quirks, such as
+/// `broker: profile mosquitto-2.0, store volatile; meter-*: quirks no_dedupe`. Empty if there are
+/// none.
 #[must_use]
 pub fn endpoints(scenario: &Scenario) -> String {
     let deviating = scenario.groups.iter().filter_map(|group| {

@@ -1,5 +1,4 @@
-//! Text from a scenario, made harmless for where it goes. JSON and XML are escaped by their
-//! writers.
+//! Escapes text from a scenario for its destination. JSON and XML are escaped by their writers.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -62,7 +61,7 @@ pub fn csv(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// For Markdown: whatever could begin markup, a table cell or HTML.
+/// For Markdown: escapes all that could begin markup, a table cell or HTML.
 #[must_use]
 pub fn markdown(text: &str) -> String {
     let mut safe = String::with_capacity(text.len() + 8);

@@ -1,4 +1,4 @@
-//! One trial as raw events: a JSON object a line, in order.
+//! One trial as raw events: one JSON object per line, in order.
 //!
 //! Every line has `time_ns`, nanoseconds since the trial began, and `event`; the other fields are
 //! there where the event has them. Times are strings, as many readers keep numbers in 53 bits.
@@ -15,7 +15,7 @@ use qoslab_study::recording::{
     PacketEnd, RecordedEvent, RecordedEventKind as Kind, RecordedPacket, TrialRecording,
 };
 
-/// The moments of a tape, a line each.
+/// The events of a recording, one line each.
 #[must_use]
 pub fn lines(recording: &TrialRecording, setup: &Setup) -> String {
     recording
@@ -56,7 +56,7 @@ struct EventLine<'a> {
     packet: Option<PacketFields<'a>>,
 }
 
-/// What a packet's line says of it.
+/// The fields of a packet's line.
 #[derive(Serialize)]
 struct PacketFields<'a> {
     packet: String,
@@ -70,10 +70,10 @@ struct PacketFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<u8>,
     bytes: u32,
-    /// Of a packet that is sent: what becomes of it.
+    /// For a packet that is sent: its fate.
     #[serde(skip_serializing_if = "Option::is_none")]
     fate: Option<&'static str>,
-    /// When it is read.
+    /// The time when it is read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     arrives_ns: Vec<String>,
 }
@@ -156,7 +156,7 @@ impl<'a> EventLine<'a> {
     }
 }
 
-/// Why a packet that arrived was not read.
+/// The reason why a packet that arrived was not read.
 fn discard_reason<'a>(
     packet: &RecordedPacket,
     at: Time,

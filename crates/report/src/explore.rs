@@ -1,4 +1,4 @@
-//! What a systematic search says, in words.
+//! Text output of a systematic search.
 
 use super::number::counted;
 use super::style::Style;
@@ -18,28 +18,28 @@ use qoslab_study::explore::{
 use qoslab_study::minimal_failures::MinimalFailure;
 use qoslab_study::scenario::{Point, Scenario};
 
-/// At most so many rows of a counterexample's ladder.
+/// The maximum number of rows of a counterexample's ladder.
 const MAX_LADDER_ROWS: usize = 100;
 
-/// A search that is over, and what was searched.
+/// A finished search, and what was searched.
 #[derive(Clone, Copy, Debug)]
 pub struct ExploreSummary<'a> {
     /// The scenario.
     pub scenario: &'a Scenario,
-    /// Which of its points.
+    /// The point of the scenario.
     pub point: &'a Point,
     /// The setup as it was searched.
     pub search_space: &'a SearchSpace,
-    /// At most so many faults in a schedule.
+    /// The maximum number of faults in a schedule.
     pub faults: usize,
-    /// What came of it.
+    /// The result of the search.
     pub report: &'a ExploreReport,
-    /// The story of the counterexample, where there is one.
+    /// The minimal failure of the counterexample, if there is one.
     pub minimal_failure: Option<&'a MinimalFailure>,
 }
 
 impl ExploreSummary<'_> {
-    /// All that is to be said.
+    /// The complete text of the result.
     #[must_use]
     pub fn text(&self, style: Style) -> String {
         let name = escape::terminal(&self.scenario.name);
@@ -61,7 +61,7 @@ impl ExploreSummary<'_> {
         text
     }
 
-    /// The sentence that can be quoted.
+    /// The result in one sentence that can be quoted.
     #[must_use]
     pub fn proof_sentence(&self) -> String {
         let Self { faults, report, .. } = *self;
@@ -190,7 +190,7 @@ impl ExploreSummary<'_> {
         parts.join(", ")
     }
 
-    /// The kinds of faults that can befall a packet here, of those that were asked for.
+    /// The requested kinds of faults that can apply to a packet here.
     fn possible_kinds(&self) -> String {
         let setup = self.search_space.setup();
         let any = |tcp: bool| setup.clients.iter().any(|it| is_tcp(&it.link.transport) == tcp);
@@ -243,7 +243,7 @@ fn store_text(setup: &Setup) -> &'static str {
     }
 }
 
-/// What befalls a packet of a counterexample.
+/// The fault applied to a packet of a counterexample.
 fn fault_text(chosen: &InjectedFault, found: &Counterexample) -> String {
     let setup = &*found.trial.setup;
     let packet = format!("`{}`", setup.format_packet_name(&chosen.packet));

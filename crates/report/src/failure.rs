@@ -1,5 +1,5 @@
-//! The failures of a scenario: what was promised, what happened, whose fault it was, and the one
-//! line that shows it again.
+//! The failures of a scenario: what was promised, what happened, which component was at fault, and
+//! the one-line command that reproduces it.
 
 use std::collections::BTreeSet;
 
@@ -19,10 +19,11 @@ use qoslab_sim::trial::Setup;
 use qoslab_study::result::{Failure, FailureCause, MAX_FAILURES, PointResult, ScenarioResult};
 use qoslab_study::scenario::Scenario;
 
-/// At most so many lines of a message's story are printed.
+/// The maximum number of lines of a message's history that are printed.
 const MAX_EVENT_LINES: usize = 40;
 
-/// What was told in full already: each kind is, once; or `report_all` of them.
+/// The kinds already reported in full: each kind is reported once; with `report_all`, each finding
+/// is.
 #[derive(Default)]
 struct AlreadyReported {
     violations: BTreeSet<Violation>,
@@ -42,9 +43,9 @@ impl AlreadyReported {
     }
 }
 
-/// All failures of a scenario; empty if there are none. `flags` are the options that change what
-/// a trial is, as the user gave them. Each kind of violation is told in full once, unless the run
-/// was of a single trial: then each finding is.
+/// All failures of a scenario; empty if there are none. `flags` are the options that change what a
+/// trial is, as the user gave them. Each kind of violation is reported in full once; for a run of a
+/// single trial, each finding is.
 #[must_use]
 pub fn failures(result: &ScenarioResult, flags: &str, style: Style) -> String {
     let mut text = String::new();
@@ -135,7 +136,7 @@ fn failure_block(
     text
 }
 
-/// All findings of one outcome in full, with or without the messages' stories.
+/// All findings of one outcome in full, with or without the messages' histories.
 pub(super) fn findings(
     outcome: &Outcome,
     setup: &Setup,

@@ -31,7 +31,7 @@ use breaks::DeclaredBreakJson;
 
 mod breaks;
 
-/// The shape of the file; counts up when a reader must change.
+/// The version of the file's schema; increases when a reader must change.
 const SCHEMA: u32 = 1;
 
 /// One scenario's results.
@@ -46,7 +46,7 @@ pub fn scenarios_json(results: &[ScenarioResult]) -> Vec<u8> {
     to_bytes(&results.iter().map(ScenarioJson::new).collect::<Vec<_>>())
 }
 
-/// All cells of a study; of a plain run, what [`scenario_json`] says.
+/// All cells of a study; for a plain run, the output of [`scenario_json`].
 #[must_use]
 pub fn study_json(study: &Study) -> Vec<u8> {
     match study.cells.as_slice() {
@@ -89,7 +89,7 @@ struct ScenarioJson {
     schema: u32,
     qoslab: &'static str,
     model: u32,
-    /// Where it is not the one that is used where nothing is said.
+    /// The engine, unless it is the default one.
     #[serde(skip_serializing_if = "Option::is_none")]
     engine: Option<&'static str>,
     scenario: String,

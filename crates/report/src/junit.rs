@@ -1,4 +1,4 @@
-//! `JUnit` XML: a suite a scenario, a case a point, a need and an expectation. No times and no
+//! `JUnit` XML: one suite per scenario; one case per point, need and expectation. No times and no
 //! dates: the same results give the same file.
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
@@ -59,7 +59,8 @@ fn test_suite(result: &ScenarioResult, flags: &str) -> TestSuite {
     }
     for (known, count) in &result.known {
         let name = format!("known break {}", labels::expected_break(&known.what));
-        // What is known is no success: most servers count a skipped case apart, with its message.
+        // A known break is not a success: most servers count a skipped case apart, with its
+        // message.
         let mut status = TestCaseStatus::skipped();
         status.set_message(labels::known_break_status(known, *count));
         suite.add_test_case(TestCase::new(name, status));

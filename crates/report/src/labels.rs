@@ -1,4 +1,4 @@
-//! The words of verdicts, one spelling in every output.
+//! Names of verdicts and other results, spelled the same in every output.
 
 use qoslab_core::base::ending::Ending;
 use qoslab_core::base::qos::QoS;
@@ -17,7 +17,7 @@ pub fn level(published: QoS, granted: Option<QoS>) -> String {
     }
 }
 
-/// What a choice has least of, after "least".
+/// The cost that a choice minimises, after "least".
 #[must_use]
 pub const fn objective_phrase(objective: &Objective) -> &'static str {
     match objective {
@@ -78,7 +78,7 @@ pub const fn breach_keyword(breach: Breach) -> &'static str {
     }
 }
 
-/// Who is to blame, as scenarios write it.
+/// The component to blame, as scenarios write it.
 #[must_use]
 pub const fn blame_keyword(blame: Blame) -> &'static str {
     match blame {
@@ -104,8 +104,8 @@ pub const fn excuse(excuse: Excuse) -> &'static str {
     }
 }
 
-/// What a scenario expects to break: `exactly-once duplicated, blame network`, or
-/// `MQTT-3.3.1-1, blame broker`.
+/// The break that a scenario expects: `exactly-once duplicated, blame network`, or `MQTT-3.3.1-1,
+/// blame broker`.
 #[must_use]
 pub fn expected_break(expected: &BreakTarget) -> String {
     match expected {
@@ -119,7 +119,7 @@ pub fn expected_break(expected: &BreakTarget) -> String {
     }
 }
 
-/// What became of a break that a gate knows: `12 seen, known until 2027-03-01: URL`.
+/// The status of a break that a gate knows: `12 seen, known until 2027-03-01: URL`.
 #[must_use]
 pub fn known_break_status(known: &KnownBreak, count: u64) -> String {
     let KnownBreak { url, expires, .. } = known;
@@ -138,7 +138,7 @@ pub fn broken_rule(broken: &RuleViolationKind) -> String {
     format!("{strength} {id}{name}, blame {}", blame_keyword(broken.blame))
 }
 
-/// How a trial ended.
+/// The name of a trial's end.
 #[must_use]
 pub const fn ending(ending: Ending) -> &'static str {
     match ending {

@@ -1,7 +1,7 @@
 //! One trial, or one message of it, as a ladder: a line for each node, time downwards, an arrow
 //! for each packet.
 //!
-//! [`Ladder::new`] makes rows of a [`TrialRecording`] and says in words what happened to each
+//! [`Ladder::new`] makes rows of a [`TrialRecording`] and describes in words what happened to each
 //! packet; [`text()`] and [`svg`] draw them.
 
 use std::collections::BTreeMap;
@@ -23,70 +23,70 @@ mod tests;
 mod text;
 pub(super) mod wording;
 
-/// At most so many nodes have a line, the broker among them.
+/// The maximum number of nodes that have a line, the broker among them.
 const MAX_NODES: usize = 5;
 
-/// At most so many rows are drawn, unless another limit is given.
+/// The maximum number of rows that are drawn, unless another limit is given.
 pub const MAX_ROWS: usize = 200;
 
-/// What is drawn.
+/// A ladder, ready to be drawn.
 #[derive(Clone, Debug)]
 pub struct Ladder {
-    /// Letters, digits and hyphens; another one for each ladder on a page.
+    /// The id: letters, digits and hyphens; unique for each ladder on a page.
     pub id: String,
-    /// What it shows, in one line.
+    /// The title, in one line.
     pub title: String,
     /// The nodes from left to right: publishers, the broker, subscribers.
     pub columns: Vec<LadderColumn>,
-    /// What happened, in order.
+    /// The rows, in order.
     pub rows: Vec<LadderRow>,
-    /// What is not shown, in sentences.
+    /// What was left out, in sentences.
     pub omitted: Vec<String>,
 }
 
 /// A node's line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LadderColumn {
-    /// Which node.
+    /// The node.
     pub node: Node,
     /// Its name, without control characters.
     pub name: String,
 }
 
-/// One thing that happened.
+/// One row of a ladder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LadderRow {
     /// When.
     pub at: Time,
     /// What is drawn.
     pub shape: RowShape,
-    /// What is to be said about it; may be empty.
+    /// A note about the row; may be empty.
     pub note: String,
-    /// How it went.
+    /// The outcome, which decides the colour.
     pub row_style: RowStyle,
 }
 
-/// What is drawn in a row. Columns are given by their places in [`Ladder::columns`].
+/// The content of a row. Columns are given by their indices in [`Ladder::columns`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowShape {
     /// A packet.
     Arrow {
-        /// Who sent it.
+        /// The sender.
         from: usize,
-        /// Whom it is for.
+        /// The receiver.
         to: usize,
-        /// What it is: `PUBLISH #7 p12 DUP`.
+        /// The label: `PUBLISH #7 p12 DUP`.
         label: String,
         /// When it arrived; `None` where it never did.
         arrives: Option<Time>,
         /// Whether it is the network's own second copy.
         is_duplicate: bool,
     },
-    /// Something at one node.
+    /// An event at one node.
     AtNode(usize, Symbol),
-    /// Something on the way between two nodes.
+    /// An event between two nodes.
     BetweenNodes(usize, usize, Symbol),
-    /// Something that concerns everybody.
+    /// An event that concerns all nodes.
     AllNodes,
 }
 
@@ -99,7 +99,7 @@ pub enum Symbol {
     Deliver,
     /// A handshake is over.
     Complete,
-    /// A message is let go of, or never came.
+    /// A message is discarded, or never came.
     MessageGone,
     /// A connection ends at a node, or between two.
     ConnectionEnd,
@@ -109,28 +109,28 @@ pub enum Symbol {
     Restart,
     /// A link stops or slows down.
     LinkDown,
-    /// It is as before.
+    /// The link is as before.
     LinkUp,
     /// A rule of the standard was broken.
     BrokenRule,
 }
 
-/// How something went.
+/// The outcome of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowStyle {
-    /// As it should.
+    /// Normal.
     Normal,
     /// A delivery.
     Delivery,
     /// Sent again.
     Repeat,
-    /// Lost, or a fault.
+    /// Lost, or affected by a fault.
     LossOrFault,
     /// It broke a promise.
     Violation,
 }
 
-/// What the judge said of the trial.
+/// The findings of the judge on the trial.
 #[derive(Clone, Copy, Debug)]
 pub struct TrialFindings<'a> {
     /// Promises that were broken.
@@ -140,7 +140,7 @@ pub struct TrialFindings<'a> {
 }
 
 impl Ladder {
-    /// Makes a ladder of what was recorded in a scope, of at most `max_rows` rows.
+    /// Builds the ladder of a recording within a scope, with at most `max_rows` rows.
     #[must_use]
     pub fn new(
         recording: &TrialRecording,
@@ -197,7 +197,7 @@ pub fn svg(ladder: &Ladder) -> String {
     chart::ladder::draw(words, ladder).svg
 }
 
-/// The nodes that take part, from left to right, and those for which there is no room.
+/// The participating nodes from left to right, and those for which there is no room.
 fn choose_nodes(
     recording: &TrialRecording,
     scope: &RecordingFilter,
@@ -225,7 +225,7 @@ fn choose_nodes(
             None => setup.publishers.iter().any(|stream| stream.client == *client),
         }
     };
-    // Whoever takes part most stays; of two alike, the first in the file. A publisher comes first.
+    // The most active nodes stay; ties go to the first in the file. A publisher comes first.
     let mut order: Vec<ClientIndex> = parts.keys().copied().collect();
     let rank = |client: &ClientIndex| std::cmp::Reverse(parts[client]);
     let (mut publishers, mut subscribers): (Vec<_>, Vec<_>) = {

@@ -1,6 +1,6 @@
-//! Numbers to people. Pure: results in, text out; the same results give the same bytes. Nothing
-//! here knows the time of day, a terminal or a file, and everything that comes from a scenario is
-//! escaped for where it goes.
+//! Presents results to people. Pure: results in, text out; the same results give the same bytes.
+//! Nothing here reads the time of day, a terminal or a file, and all text that comes from a
+//! scenario is escaped for its destination.
 
 #![expect(clippy::format_push_string, reason = "text is put together here, and memory is no file")]
 

@@ -1,5 +1,5 @@
-//! The smallest trial in which something breaks as it did: how small, its ladder, and the commands
-//! that show it again.
+//! The smallest trial that breaks in the same way: its size, its ladder, and the commands that
+//! reproduce it.
 
 use super::commands::{engine_flag, quote_argument};
 use super::ladder::{self, Ladder, TrialFindings};
@@ -12,10 +12,10 @@ use qoslab_study::minimal_failures::MinimalFailure;
 use qoslab_study::scenario::Scenario;
 use qoslab_study::shrink::{BrokenGuarantee, TrialSize};
 
-/// At most so many rows of a ladder beside a failure.
+/// The maximum number of rows of a ladder beside a failure.
 const MAX_LADDER_ROWS: usize = 60;
 
-/// The file in a story's folder that repeats it.
+/// The file in a minimal failure's folder that reproduces it.
 pub const FAILURE_FILE: &str = "failure.toml";
 /// The ladder as text.
 pub const LADDER_TEXT_FILE: &str = "ladder.txt";
@@ -24,7 +24,7 @@ pub const LADDER_SVG_FILE: &str = "ladder.svg";
 /// The packets, for Wireshark.
 pub const CAPTURE_FILE: &str = "packets.pcapng";
 
-/// What is printed of it below its failure, on the engine that found it.
+/// The text printed below its failure, for the engine that found it.
 #[must_use]
 pub fn text(failure: &MinimalFailure, engine: EngineKind, style: Style) -> String {
     let mut text = format!("\n  {}\n\n", shrink_sentence(failure));
@@ -35,7 +35,7 @@ pub fn text(failure: &MinimalFailure, engine: EngineKind, style: Style) -> Strin
     text
 }
 
-/// The commands that show what a folder keeps of it.
+/// The commands that show the files kept in a folder.
 #[must_use]
 pub fn inspect_commands(folder: &str, engine: EngineKind) -> String {
     let (file, packets) = (format!("{folder}/{FAILURE_FILE}"), format!("{folder}/{CAPTURE_FILE}"));
@@ -44,7 +44,7 @@ pub fn inspect_commands(folder: &str, engine: EngineKind) -> String {
     format!("  shrunk:    qoslab replay {file}{engine}\n  packets:   wireshark {packets}\n")
 }
 
-/// From how much to how little.
+/// The sizes before and after shrinking.
 #[must_use]
 pub fn shrink_sentence(failure: &MinimalFailure) -> String {
     let size = |size: &TrialSize| {
@@ -77,8 +77,8 @@ pub fn ladder(failure: &MinimalFailure, max_rows: usize) -> Ladder {
     )
 }
 
-/// The file that repeats it, with what it shows in its first lines; `command` runs the trial that
-/// it comes from.
+/// The file that reproduces it, with a summary in its first lines; `command` runs the original
+/// trial.
 #[must_use]
 pub fn failure_toml(failure: &MinimalFailure, scenario: &Scenario, command: &str) -> String {
     let shrunk = &failure.shrunk;
@@ -106,7 +106,7 @@ pub fn failure_toml(failure: &MinimalFailure, scenario: &Scenario, command: &str
     let comments = lines.iter().filter(|line| !line.is_empty());
     let comments = comments.flat_map(|line| {
         let line = escape::terminal(line);
-        // A command is to be copied.
+        // The command is meant to be copied.
         if line.starts_with("From: ") { vec![line.into_owned()] } else { wrap(&line, 96) }
     });
     let mut text = String::new();

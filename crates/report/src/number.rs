@@ -19,7 +19,7 @@ pub fn percent_bound(share: f64) -> String {
     format!("{percent:.decimals$} %")
 }
 
-/// A time, or `never`: what did not come counts as infinite.
+/// A time, or `never`: an event that did not occur has infinite time.
 #[must_use]
 pub fn format_time(span: Option<Span>) -> String {
     span.map_or_else(|| "never".to_owned(), |span| span.to_string())
@@ -51,8 +51,8 @@ pub fn format_value(value: MetricValue) -> String {
     }
 }
 
-/// What a need was judged by: the value, and beside it what it is of another QoS's, where the
-/// need compares the two: `753 (3.50 x qos0)`.
+/// The value by which a need was judged, and its ratio to another QoS's value where the need
+/// compares the two: `753 (3.50 x qos0)`.
 #[must_use]
 pub fn format_measured(need: &Need, worst: &NeedMeasurement) -> String {
     let text = format_value(worst.value);

@@ -1,8 +1,8 @@
 //! The report as one page of HTML that works offline and without scripts.
 //!
-//! Whatever comes from a scenario is escaped by maud, attributes too; only charts, which this
-//! program drew, are put in as they are. The content security policy forbids everything but the
-//! page's own style, by its hash.
+//! All text from a scenario is escaped by maud, attributes too; only charts, which this program
+//! drew, are inserted as they are. The content security policy forbids everything but the page's
+//! own style, by its hash.
 
 mod assumptions;
 mod baseline;
@@ -25,20 +25,20 @@ use qoslab_study::baseline::BaselineComparison;
 use qoslab_study::result::Verdict;
 use qoslab_study::sweep::{Study, StudyCell};
 
-/// What a page tells.
+/// The content of a page.
 #[derive(Clone, Copy, Debug)]
 pub struct Page<'a> {
-    /// What was found; a study without cells has nothing to tell.
+    /// The results; a study without cells has nothing to show.
     pub study: &'a Study,
     /// The charts, in their order.
     pub charts: &'a [Chart],
-    /// By which the map chooses.
+    /// The criteria by which the map chooses.
     pub options: &'a ChartOptions,
     /// The command that made all of it, as the user typed it.
     pub command: &'a str,
-    /// The setting that was chosen, where one was to be.
+    /// The setting that was chosen, if a choice was requested.
     pub decision: Option<&'a Decision>,
-    /// What is different from an earlier study, where one was given.
+    /// The differences from an earlier study, if one was given.
     pub baseline: Option<&'a BaselineComparison>,
 }
 
@@ -72,7 +72,7 @@ pub fn page(page: &Page) -> String {
     markup.into_string()
 }
 
-/// The cell in the middle of every axis, which stands for the study where one must.
+/// The cell in the middle of every axis, which represents the study where only one is shown.
 fn middle_cell(study: &Study) -> Option<&StudyCell> {
     let values = || study.axes.iter().map(|axis| &axis.values[(axis.values.len() - 1) / 2]);
     let in_the_middle = |cell: &&StudyCell| cell.values.iter().eq(values());

@@ -12,7 +12,7 @@ use parquet::schema::types::{Type, TypePtr};
 
 use super::columns::{ColumnTable, FieldKind, FieldValue, TableColumn};
 
-/// Rows of one row group: what is in memory a second time while it is written.
+/// Rows of one row group, which are held in memory a second time while they are written.
 const ROW_GROUP_SIZE: usize = 100_000;
 
 /// The table as a Parquet file.

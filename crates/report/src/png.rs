@@ -10,7 +10,7 @@ use super::chart::font;
 /// Pixels of the picture for each pixel of the chart.
 const SCALE: f32 = 2.0;
 
-/// Why there is no PNG.
+/// Errors in drawing a PNG.
 #[derive(Debug, Error)]
 pub enum PngError {
     /// It cannot be read as SVG.
@@ -29,8 +29,8 @@ pub enum PngError {
     Pack(String),
 }
 
-/// The picture as PNG, with the charts' own font: none of the machine's is looked at, so the same
-/// chart gives the same pixels.
+/// Renders the picture as PNG with the charts' own font. Fonts of the machine are not used, so the
+/// same chart gives the same pixels.
 ///
 /// # Errors
 /// If the text is no SVG, or its picture is too large for memory.

@@ -1,4 +1,4 @@
-//! The figures of a table's row: means a run with their 95 % intervals, shares, times.
+//! The figures of a table's row: means per run with their 95 % intervals, shares, times.
 
 use crate::labels;
 use crate::number::{format_interval, format_time};
@@ -14,7 +14,7 @@ pub struct PointSummary {
     pub published: QoS,
     /// The granted QoS where it is an axis.
     pub granted: Option<QoS>,
-    /// How many runs there were.
+    /// The number of runs.
     pub runs: u64,
     /// Messages and units over all runs.
     pub totals: DeliveryCounts,
@@ -22,24 +22,24 @@ pub struct PointSummary {
     pub delivered: ConfidenceInterval,
     /// The share of units duplicated, with the interval of [`statistics::share_over_runs`].
     pub duplicated_share: ConfidenceInterval,
-    /// Units lost, the mean a run.
+    /// Units lost, the mean per run.
     pub lost: ConfidenceInterval,
-    /// Units duplicated, the mean a run.
+    /// Units duplicated, the mean per run.
     pub duplicated: ConfidenceInterval,
     /// Copies of each unit delivered, over all runs; `None` if nothing was delivered.
     pub copies: Option<f64>,
-    /// Packets for each message, the mean a run.
+    /// Packets for each message, the mean per run.
     pub packets: ConfidenceInterval,
-    /// Wire bytes for each message, the mean a run.
+    /// Wire bytes for each message, the mean per run.
     pub bytes: ConfidenceInterval,
-    /// Wire bytes for each payload byte delivered once, the mean a run; `None` if a run
-    /// delivered none.
+    /// Wire bytes for each payload byte delivered once, the mean per run; `None` if a run delivered
+    /// none.
     pub overhead: Option<ConfidenceInterval>,
-    /// From `publish()` to the first delivery, over all runs together.
+    /// The time from `publish()` to the first delivery, over all runs together.
     pub latency: Quantiles,
-    /// From `publish()` to the end of the publisher's handshake, over all runs together.
+    /// The time from `publish()` to the end of the publisher's handshake, over all runs together.
     pub completion: Quantiles,
-    /// How the point stands.
+    /// The verdict on the point.
     pub verdict: Verdict,
 }
 

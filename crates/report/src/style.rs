@@ -11,31 +11,31 @@ impl Style {
     /// Text without colours.
     pub const PLAIN: Self = Self { colour: false };
 
-    /// What went well.
+    /// Style of success.
     #[must_use]
     pub fn good(self, text: &str) -> String {
         self.paint("32;1", text)
     }
 
-    /// What is broken.
+    /// Style of failure.
     #[must_use]
     pub fn bad(self, text: &str) -> String {
         self.paint("31;1", text)
     }
 
-    /// What proves nothing.
+    /// Style of inconclusive results.
     #[must_use]
     pub fn warning(self, text: &str) -> String {
         self.paint("33;1", text)
     }
 
-    /// Names.
+    /// Style of names.
     #[must_use]
     pub fn strong(self, text: &str) -> String {
         self.paint("1", text)
     }
 
-    /// What helps to read the rest.
+    /// Style of secondary text.
     #[must_use]
     pub fn muted(self, text: &str) -> String {
         self.paint("2", text)

@@ -73,7 +73,7 @@ fn need_line(result: &ScenarioResult, need: &NeedResult, width: usize, style: St
     let verdict = result.need_verdict(need);
     let measured = match (&need.worst, verdict) {
         (Some(worst), _) => {
-            // The bare values stand below each other, whatever follows them.
+            // The bare values are aligned below each other, regardless of what follows them.
             let bare = format_value(worst.value).chars().count();
             let padding = " ".repeat(9_usize.saturating_sub(bare));
             format!("{padding}{}   {}", number::format_measured(&need.need, worst), worst.label)
@@ -90,7 +90,7 @@ fn not_judged_note(verdict: Option<Verdict>) -> String {
     if verdict.is_none() { format!(" ({NOT_JUDGED})") } else { String::new() }
 }
 
-/// `✓`, `✗`, `?` for what proves nothing, or `-` for what is not judged.
+/// `✓`, `✗`, `?` for an inconclusive result, or `-` for what is not judged.
 fn verdict_sign(verdict: Option<Verdict>, style: Style) -> String {
     match verdict {
         None => style.muted("-"),

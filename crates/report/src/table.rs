@@ -12,7 +12,7 @@ use qoslab_study::scenario::axis::Axis;
 use qoslab_study::statistics::{to_f64, upper_bound_when_none};
 use qoslab_study::sweep::Study;
 
-/// How a table is laid out.
+/// Layout of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct TableLayout {
     /// Columns of the terminal.
@@ -38,7 +38,7 @@ pub fn table(result: &ScenarioResult, layout: TableLayout) -> String {
     text
 }
 
-/// At most so many cells of a sweep are printed; the files hold them all.
+/// The maximum number of cells of a sweep that are printed; the files hold them all.
 const MAX_CELLS: usize = 40;
 
 /// The header and the table of a sweep: one row for each cell and QoS.
@@ -127,8 +127,8 @@ const HEADERS: [[&str; 2]; 10] = [
     ["", "max"],
 ];
 
-/// Lines of right-aligned columns. Headers need one space between them, values two, which saves
-/// the columns that 80 have not.
+/// Lines of right-aligned columns. Headers need one space between them, values two, so that the
+/// table fits into 80 columns.
 fn grid(fields: &[&str], rows: &[TableRow<'_>], layout: TableLayout) -> String {
     let plain = lines(fields, rows, true, Style::PLAIN);
     let intervals = layout.verbose || widest(&plain) <= layout.width;
@@ -194,7 +194,7 @@ pub fn coloured_verdict(verdict: Verdict, style: Style) -> String {
     }
 }
 
-/// What the numbers mean, and how much their zeros prove.
+/// Notes on the meaning of the numbers, and how much their zeros prove.
 fn table_notes(rows: &[PointSummary], style: Style) -> String {
     let runs = rows.iter().map(|row| row.runs).max().unwrap_or(0);
     let over = super::number::counted(runs, "seed");
@@ -217,8 +217,8 @@ fn table_notes(rows: &[PointSummary], style: Style) -> String {
     text
 }
 
-/// What the columns cannot show: how much a zero proves, as it never stands alone, and how many
-/// copies a duplicate is.
+/// Notes that the columns cannot show: how much a zero proves, as it never stands alone, and the
+/// number of copies of a duplicated unit.
 fn row_notes(row: &PointSummary) -> Vec<String> {
     let totals = &row.totals;
     if totals.units == 0 {

@@ -1,4 +1,4 @@
-//! What came of a test, and how it is told.
+//! The result of a test, and how it is reported.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -23,21 +23,21 @@ use qoslab_study::minimal_failures;
 use qoslab_study::result::{PointResult, ScenarioResult, Verdict};
 use qoslab_study::shrink::ShrunkTrial;
 
-/// What came of a [`Harness`](super::Harness). Shown as text it is what `qoslab run` prints.
+/// The result of a [`Harness`](super::Harness). Its text form is what `qoslab run` prints.
 #[derive(Debug)]
 pub struct HarnessReport {
     factories: NodeFactories,
     result: ScenarioResult,
     /// By the names of trials.
     notes: BTreeMap<String, SutNotes>,
-    /// Of each trial that was shrunk: in how many reruns of it the same broke.
+    /// For each trial that was shrunk: the number of its reruns in which the same broke.
     rerun_breaks: Vec<usize>,
 }
 
-/// Columns of what is told.
+/// The width of the report in columns.
 const WIDTH: usize = 80;
 
-/// How often a trial that was shrunk is run again.
+/// The number of reruns of a shrunk trial.
 const RERUNS: usize = 5;
 
 impl HarnessReport {
@@ -49,10 +49,11 @@ impl HarnessReport {
         Self { factories: cast, result, notes, rerun_breaks: Vec::new() }
     }
 
-    /// Shrinks the first failure of each kind, product included, to the fewest messages and faults
-    /// that still fail the same: then its ladder is shown too, and in how many of 5 reruns of it
-    /// the same broke. It takes the time of some hundred trials. Where code has luck of its own,
-    /// what failed may not fail again, and is not shrunk then; nothing is where code hung.
+    /// Shrinks the first failure of each kind, system under test included, to the fewest messages
+    /// and faults that still fail the same: then its ladder is shown too, and in how many of 5
+    /// reruns of it the same broke. It takes the time of some hundred trials. Where code makes
+    /// random draws of its own, a failure may not recur, and is not shrunk then; nothing is shrunk
+    /// where code hung.
     ///
     /// # Panics
     /// If no threads can be started.
@@ -75,8 +76,8 @@ impl HarnessReport {
         self
     }
 
-    /// Whether every trial came to its end, kept all promises and rules, and no product did what no
-    /// endpoint may.
+    /// Whether every trial came to its end, kept all promises and rules, and no system under test
+    /// did what no endpoint may.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.result.verdict == Verdict::Holds
@@ -89,14 +90,15 @@ impl HarnessReport {
         &self.result
     }
 
-    /// What products did that no endpoint may, by the names of trials.
+    /// Forbidden actions of systems under test, by the names of trials.
     pub fn sut_errors(&self) -> impl Iterator<Item = (&str, &SutError)> {
         let notes = self.notes.iter();
         notes.flat_map(|(trial, notes)| notes.errors.iter().map(move |it| (&**trial, it)))
     }
 
-    /// The trials whose runs were not all the same: products there have luck of their own, such as
-    /// the order of a hash map, a `select!` that is not `biased`, or the wall clock.
+    /// The trials whose runs were not all the same: their systems under test have randomness of
+    /// their own, such as the order of a hash map, a `select!` that is not `biased`, or the wall
+    /// clock.
     pub fn nondeterministic_trials(&self) -> impl Iterator<Item = &str> {
         let unsteady = self.notes.iter().filter(|(_, notes)| notes.agreeing_runs < notes.runs);
         unsteady.map(|(trial, _)| &**trial)
@@ -105,7 +107,7 @@ impl HarnessReport {
     /// Fails the test unless everything holds.
     ///
     /// # Panics
-    /// With all that this shows as text.
+    /// Always when something does not hold, with the text of this report.
     #[track_caller]
     pub fn assert_holds(&self) {
         assert!(self.holds(), "\n{self}");
@@ -163,14 +165,14 @@ impl fmt::Display for HarnessReport {
     }
 }
 
-/// What a node does again and again is told once.
+/// Repeated actions of a node are reported once.
 fn first_error_of_each_kind(errors: &[SutError]) -> impl Iterator<Item = &SutError> {
     let kind = |it: &SutError| (it.node, discriminant(&it.kind));
     let is_new = move |n: &usize| errors[..*n].iter().all(|it| kind(it) != kind(&errors[*n]));
     (0..errors.len()).filter(is_new).map(|n| &errors[n])
 }
 
-/// Who did what, and when.
+/// The node, its action, and the time.
 fn error_sentence(error: &SutError, setup: &Setup) -> String {
     let who = match error.node {
         Node::Broker => "the broker under test".to_owned(),
@@ -213,15 +215,15 @@ fn rerun_command(trial: &str) -> String {
     format!("{TRIAL_VARIABLE}={trial} cargo test {test}").trim_end().to_owned()
 }
 
-/// In how many reruns of a trial that was shrunk the same breaks.
+/// The number of reruns of a shrunk trial in which the same breaks.
 fn count_rerun_breaks(factories: &NodeFactories, shrunk: &ShrunkTrial) -> usize {
     let never = AtomicBool::new(false);
     let reruns = (0..RERUNS).filter_map(|_| judge_trial(factories, &shrunk.trial, &never).ok());
     reruns.filter(|outcome| shrunk.broken.is_in(outcome)).count()
 }
 
-/// Commands for our own endpoints show nothing of a product: the test is what repeats a trial. What
-/// was shrunk is told with its reruns.
+/// Commands for our own endpoints show nothing of a system under test: the test is what repeats a
+/// trial. A shrunk trial is reported with its reruns.
 fn with_rerun_commands(failures: &str, rerun_breaks: &[usize]) -> String {
     let mut again = rerun_breaks.iter();
     let mut text = String::new();

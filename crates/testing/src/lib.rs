@@ -95,7 +95,7 @@ mod tests;
 /// The environment variable that picks one trial by the beginning of its name.
 const TRIAL_VARIABLE: &str = "QOSLAB_TRIAL";
 
-/// A scenario, and products in some of its places.
+/// A scenario in which systems under test take some of the places.
 #[derive(Debug)]
 #[must_use = "nothing happens before it runs"]
 pub struct Harness {
@@ -108,7 +108,7 @@ pub struct Harness {
 }
 
 impl Harness {
-    /// A test by a scenario file.
+    /// Creates a test from a scenario file.
     ///
     /// # Panics
     /// If the file cannot be read.
@@ -119,7 +119,7 @@ impl Harness {
         Self::new(path.display().to_string(), text)
     }
 
-    /// A test by a scenario that is written here.
+    /// Creates a test from the text of a scenario.
     pub fn parse(scenario: &str) -> Self {
         Self::new("scenario".to_owned(), scenario.to_owned())
     }
@@ -141,7 +141,7 @@ impl Harness {
         self
     }
 
-    /// Other seeds than the scenario's.
+    /// Replaces the scenario's seeds.
     ///
     /// # Panics
     /// If there is none in the range, or more than 2^32.
@@ -153,7 +153,7 @@ impl Harness {
         self
     }
 
-    /// Only points of the scenario that publish with these QoS.
+    /// Restricts the test to points of the scenario that publish with these QoS.
     ///
     /// # Panics
     /// If one is not 0, 1 or 2.
@@ -188,8 +188,8 @@ impl Harness {
     /// Runs every trial and judges it.
     ///
     /// # Panics
-    /// If the scenario has errors, which are told, if there is nothing to run, or if a trial cannot
-    /// run on simulated hosts.
+    /// If the scenario has errors, which the message lists, if there is nothing to run, or if a
+    /// trial cannot run on simulated hosts.
     pub fn run(self) -> HarnessReport {
         let plan = self.plan();
         for point in &plan.scenario.points {

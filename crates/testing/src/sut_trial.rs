@@ -1,4 +1,4 @@
-//! One trial of products, run to its outcome whatever they do.
+//! One trial of systems under test, run to its outcome whatever they do.
 
 use std::panic;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use qoslab_sim::turmoil::{NodeFactories, RunProgress, SutRun, run_with_sut};
 use qoslab_study::judge_trial::JudgeError;
 use qoslab_study::trial_facts::trial_facts;
 
-/// What there is to say of a trial beside its outcome.
+/// Findings on a trial besides its outcome.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SutNotes {
-    /// What products did that no endpoint may.
+    /// Forbidden actions of systems under test.
     pub(super) errors: Vec<SutError>,
-    /// How many runs were made, and how many of them gave the trace of the one that is told.
+    /// The number of runs, and how many of them gave the trace of the reported one.
     pub(super) runs: usize,
     pub(super) agreeing_runs: usize,
 }
@@ -34,10 +34,10 @@ pub(super) struct SutNotes {
 /// control back has hung.
 pub(super) const HANG_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Runs at most, where one after the other has other offenders.
+/// The maximum number of runs, if successive runs have different suspected violations.
 const MAX_RUNS: usize = 6;
 
-/// Judges a trial on a thread of its own, which is left behind if a product hangs.
+/// Judges a trial on a thread of its own, which is left behind if a system under test hangs.
 pub(super) fn judge_sut_trial(
     factories: &NodeFactories,
     trial: &Trial,
@@ -50,7 +50,7 @@ pub(super) fn judge_sut_trial(
     let thread = thread::Builder::new().name(name.unwrap_or_else(|| "trial".to_owned()));
     let handle = thread
         .spawn(move || {
-            // Nobody listens any more if it took too long.
+            // The receiver is gone if it took too long.
             let _ = sender.send(judge_on_this_thread(&cast, &trial_of_thread));
         })
         .expect("a thread can be started");
@@ -73,7 +73,7 @@ pub(super) fn judge_sut_trial(
     }
 }
 
-/// What is to be said of a trial in which a product's code does not come back.
+/// The findings for a trial in which the code of a system under test does not return.
 fn hung_outcome(trial: &Trial, node: Node, at: Time) -> (Result<Outcome, JudgeError>, SutNotes) {
     let ended = RunSummary { ending: Ending::Deadline, at, events: 0, packets: 0, trace_hash: 0 };
     let outcome = FirstPassObserver::new(&trial_facts(&trial.setup)).finish(&ended).into_outcome();
@@ -81,8 +81,9 @@ fn hung_outcome(trial: &Trial, node: Node, at: Time) -> (Result<Outcome, JudgeEr
     (Ok(outcome), SutNotes { errors: sut_errors, runs: 1, agreeing_runs: 1 })
 }
 
-/// Runs a trial twice at least. Products may use luck of their own, so what broke in one run is
-/// explained by what was recorded in that very run: the next one records what broke in the last.
+/// Runs a trial at least twice. Systems under test may have randomness of their own, so what broke
+/// in one run is explained by what was recorded in that very run: the next one records what broke
+/// in the last.
 fn judge_on_this_thread(factories: &NodeFactories, trial: &Trial) -> (Outcome, SutNotes) {
     let facts = trial_facts(&trial.setup);
     let mut expected = Vec::new();

@@ -1,5 +1,5 @@
-//! Products that misbehave: each run ends, and says what happened and whose doing it was. Where
-//! they sleep it is in the virtual time of their hosts.
+//! Systems under test that misbehave: each run ends, and reports what happened and which component
+//! was at fault. Sleeps are in the virtual time of their hosts.
 
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,7 +56,7 @@ where
     Harness::parse(SCENARIO).seeds(1..=1).client("pub", start)
 }
 
-/// What the publisher did, and that it is told.
+/// The publisher's action, and that it is reported.
 fn assert_sut_error(tested: &HarnessReport, words: &str) -> SutErrorKind {
     assert!(!tested.holds());
     let text = tested.to_string();

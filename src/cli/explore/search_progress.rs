@@ -1,4 +1,4 @@
-//! How far a search is: a spinner on a terminal, now and then a line where there is none.
+//! Progress of a search: a spinner on a terminal, periodic lines where there is none.
 
 use std::io::{self, IsTerminal};
 use std::sync::Mutex;
@@ -13,10 +13,10 @@ use crate::cli::progress::ProgressMode;
 use crate::cli::terminal::print_stderr;
 use crate::study::explore::{ExploreReport, SearchListener};
 
-/// From one line to the next where there is no terminal.
+/// The interval between lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Shows how far a search is.
+/// Shows the progress of a search.
 pub(super) struct SearchProgress {
     bar: Option<ProgressBar>,
     prints_lines: bool,
@@ -37,7 +37,7 @@ impl SearchProgress {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(super) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -34,7 +34,7 @@ impl OutputFiles {
         })
     }
 
-    /// Writes them, and the raw events where standard output is for those.
+    /// Writes them, and the raw events if standard output is requested for those.
     ///
     /// # Errors
     /// If one cannot be written.

@@ -1,4 +1,4 @@
-//! What of a trial is shown: one message's life, a time, or all of it.
+//! The part of a trial that is shown: one message's life, a time, or all of it.
 
 use std::sync::atomic::AtomicBool;
 
@@ -12,7 +12,7 @@ use crate::report::escape;
 use crate::sim::trial::{Setup, Trial};
 use crate::study::recording::{RecordingFilter, find_route};
 
-/// What is recorded, and a sentence on how to see more or less of it.
+/// The recording filter, and a sentence on how to see more or less of the trial.
 pub(super) fn recording_filter(
     arguments: &ReplayArguments,
     trial: &Trial,
@@ -49,7 +49,7 @@ pub(super) fn recording_filter(
     Ok((filter, hint))
 }
 
-/// The message that the user means.
+/// The message that the user selected.
 fn find_message(text: &str, setup: &Setup) -> anyhow::Result<(PublisherIndex, u32)> {
     let (name, number) = text.rsplit_once('#').unwrap_or(("", text));
     let sequence: u32 = number

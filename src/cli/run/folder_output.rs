@@ -15,12 +15,12 @@ use crate::study::runner::{OutputError, RunOutput, RunSize, ShrinkSize, StudyRes
 pub(super) struct FolderOutput<'a> {
     arguments: &'a RunArguments,
     display: Option<ProgressDisplay>,
-    /// How long the run took on this machine.
+    /// The time that the run took on this machine.
     pub(super) seconds: f64,
 }
 
 impl<'a> FolderOutput<'a> {
-    /// Before the trials start.
+    /// The output before the trials start.
     pub(super) const fn new(arguments: &'a RunArguments) -> Self {
         Self { arguments, display: None, seconds: 0.0 }
     }

@@ -1,5 +1,5 @@
-//! The studies that `run` is: a scenario each, its store in the folder of its report, compared
-//! with the report of an earlier run.
+//! The studies of `run`: one per scenario, its store in the folder of its report, compared with the
+//! report of an earlier run.
 
 use std::path::Path;
 
@@ -14,8 +14,8 @@ use crate::study::plan::Plan;
 use crate::study::runner::{Storage, StudyRun};
 use crate::study::store::{FILE_NAME, TrialStore};
 
-/// A study for each plan. Makes the folders of their reports, and opens what they are compared
-/// with.
+/// Creates a study for each plan. Makes the folders of their reports, and opens what they are
+/// compared with.
 ///
 /// # Errors
 /// If a folder cannot be written into, or nothing can be compared with the baseline.
@@ -34,8 +34,9 @@ pub(super) fn study_runs(
         let store = folder.map(|folder| folder.join(FILE_NAME));
         let baseline = open_baseline(arguments, scenario, store.as_deref())?;
         let command = arguments.command(scenario);
-        // One trial alone is a look: no store could say which of a scenario's it was. All others
-        // are simulated whatever the folder holds: a gate takes nobody's word.
+        // A single trial has no store: it could not record which trial of the scenario it was. All
+        // others are simulated regardless of the folder's content: a gate trusts no earlier
+        // results.
         let storage = match store {
             Some(store) if arguments.trial.is_none() => Storage::Replace(store),
             _ => Storage::Nowhere,

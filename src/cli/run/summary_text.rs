@@ -1,4 +1,4 @@
-//! What `run` prints when all is done: tables and failures, then a summary.
+//! The text that `run` prints at the end: tables and failures, then a summary.
 
 use std::sync::atomic::Ordering;
 
@@ -17,7 +17,7 @@ pub(super) fn join_lines(skipped: &[String]) -> String {
     skipped.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
 }
 
-/// What was skipped, tables and failures.
+/// The text of skipped scenarios, tables and failures.
 pub(super) fn tables(arguments: &RunArguments, found: &RunResults) -> String {
     let layout = arguments.printing.layout();
     let style = layout.style;
@@ -44,8 +44,8 @@ pub(super) fn tables(arguments: &RunArguments, found: &RunResults) -> String {
     text
 }
 
-/// Prints on standard error how many scenarios stand how, what did not run, and where the reports
-/// are.
+/// Prints on standard error the number of scenarios by verdict, what did not run, and where the
+/// reports are.
 pub(super) fn print_summary(arguments: &RunArguments, found: &RunResults, planned: usize) {
     let results = &found.results;
     print_stderr(&format!("\n   Summary [{:>6.2}s] {}", found.seconds, summary::counts(results)));

@@ -1,8 +1,8 @@
-//! How much later than in the event engine something can happen where nodes act at ticks.
+//! Bounds on how much later than in the event engine an event can occur if nodes act at ticks.
 //!
-//! What a node does follows from something at the same instant: a packet that arrived, a request of
-//! its application, a timer, a connection. It is late by as much as that, and up to a tick, for the
-//! node waits for the next one:
+//! What a node does follows from an event at the same instant: a packet that arrived, a request of
+//! its application, a timer, a connection. It is late by as much as that event, and up to a tick,
+//! for the node waits for the next one:
 //!
 //! | what | is late by up to |
 //! |---|---|
@@ -26,28 +26,28 @@ use qoslab::sim::trial::Setup;
 
 use super::UnitKey;
 
-/// Ticks.
+/// Bounds in ticks.
 pub(super) type Ticks = u64;
 
-/// Reckons the bounds from a run of the event engine.
+/// Computes the bounds from a run of the event engine.
 pub(super) struct LagBounds {
-    /// Which clients' links keep packets in order: byte streams, and those with a rate.
+    /// The clients whose links keep packets in order: byte streams, and links with a rate.
     in_order: Vec<bool>,
-    /// Who publishes each stream.
+    /// The publisher of each stream.
     publishers: Vec<ClientIndex>,
-    /// How late the phase can have begun.
+    /// The maximum delay of the phase's begin.
     phase: Ticks,
-    /// What a node is at: when, and how late that can be.
+    /// The event that a node handles now: its time, and its maximum delay.
     causes: BTreeMap<Node, (Time, Ticks)>,
-    /// The most of all that a node did for a client.
+    /// The maximum delay of all that a node did for a client.
     max_lags: BTreeMap<(Node, ClientIndex), Ticks>,
-    /// How late packets can have been sent.
+    /// The maximum delay of each packet's sending.
     sent: BTreeMap<PacketName, Ticks>,
-    /// The most of a direction of a connection, where packets stay in order.
+    /// The maximum delay in a direction of a connection, where packets stay in order.
     ordered_lags: BTreeMap<(Connection, Direction), Ticks>,
-    /// The last transmission that has to do with a message.
+    /// The maximum delay of the last transmission that concerns a message.
     messages: BTreeMap<(Node, ClientIndex, PublisherIndex, u32), Ticks>,
-    /// How late each unit can be delivered first.
+    /// The maximum delay of each unit's first delivery.
     pub(super) units: BTreeMap<UnitKey, Ticks>,
 }
 
@@ -72,7 +72,7 @@ impl LagBounds {
         }
     }
 
-    /// Something happens at a node, which can be so late.
+    /// Records an event at a node with its maximum delay.
     fn record(&mut self, now: Time, node: Node, client: ClientIndex, lag: Ticks) {
         let cause = self.causes.entry(node).or_insert((now, lag));
         *cause = if cause.0 == now { (now, cause.1.max(lag)) } else { (now, lag) };
@@ -84,7 +84,7 @@ impl LagBounds {
         self.max_lags.get(&(node, client)).copied().unwrap_or(0)
     }
 
-    /// How late a node can be at what it does now with regard to a client, and perhaps a message.
+    /// The maximum delay of a node's current action for a client, and perhaps a message.
     fn cause(&self, now: Time, node: Node, client: ClientIndex, subject: PacketSubject) -> Ticks {
         match self.causes.get(&node) {
             Some((at, lag)) if *at == now => *lag,
@@ -96,7 +96,7 @@ impl LagBounds {
     }
 }
 
-/// A message at a node, as what has to do with a client.
+/// A message at a node, with the client that it concerns.
 fn message_key(
     node: Node,
     client: ClientIndex,

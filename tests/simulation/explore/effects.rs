@@ -1,4 +1,4 @@
-//! What every single fault does to a message, as a table in Markdown.
+//! Effects of every single fault on a message, as a table in Markdown.
 
 use qoslab::base::name::{Hop, PacketName, PacketSubject, Transmission};
 use qoslab::base::time::Span;
@@ -10,7 +10,7 @@ use qoslab::study::explore::{
     Counterexample, ExploreResult, InjectedFault, PacketFault, SearchSpace,
 };
 
-/// What one fault at one packet does to the messages.
+/// The effect of one fault at one packet on the messages.
 struct FaultEffect {
     fault: InjectedFault,
     /// A message was never delivered.
@@ -100,7 +100,7 @@ fn counts(outcome: &Outcome) -> DeliveryCounts {
     outcome.metrics.qos.iter().map(|qos| qos.counts).sum()
 }
 
-/// The longest time to a first delivery, of those that came.
+/// The longest time to a first delivery, of those that occurred.
 fn max_latency(outcome: &Outcome) -> Option<Span> {
     let all = outcome.metrics.qos.iter().map(|qos| &qos.latency);
     all.filter_map(|latency| latency.quantile(1.0, latency.count())).max()
@@ -131,7 +131,7 @@ fn effect_text(effect: &FaultEffect) -> String {
     }
 }
 
-/// A fault in few words.
+/// A short description of a fault.
 const fn fault_text(alternative: PacketFault) -> &'static str {
     match alternative {
         PacketFault::Drop => "is lost",

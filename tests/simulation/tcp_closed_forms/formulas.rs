@@ -5,7 +5,7 @@ use qoslab::base::draw::{DrawKey, uniform_open_unit};
 use qoslab::base::qos::QoS;
 use qoslab::study::closed_form::{HopModel, expected_failures};
 
-/// A time in seconds that is left to chance.
+/// A random time in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct DelayMoments {
     /// Its mean.
@@ -14,8 +14,8 @@ pub(super) struct DelayMoments {
     pub(super) variance: f64,
 }
 
-/// A TCP connection so thin that nothing but the retransmission timer mends a loss: one segment at
-/// a time, and each timeout twice as long as the one before.
+/// A TCP connection with so little traffic that only the retransmission timer repairs a loss: one
+/// segment at a time, and each timeout twice as long as the one before.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct RtoOnlyTcp {
     /// The probability that a segment is lost.
@@ -27,7 +27,7 @@ pub(super) struct RtoOnlyTcp {
 }
 
 impl RtoOnlyTcp {
-    /// How late a segment arrives: `delay + timeout (2^k - 1)` after `k` losses, which has the mean
+    /// The delay of a segment: `delay + timeout (2^k - 1)` after `k` losses, which has the mean
     /// `delay + timeout p / (1 - 2p)`.
     ///
     /// The mean is infinite from a loss of a half on, the variance from a quarter on; the minute at
@@ -61,7 +61,7 @@ pub(super) struct TcpHopModel {
     pub(super) delay: f64,
 }
 
-/// What theory expects of a message published at a random time over a [`TcpHopModel`].
+/// Theoretical values for a message published at a random time over a [`TcpHopModel`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct TcpHopExpectation {
     /// The probability that a QoS 0 message is delivered, without an offline queue.
@@ -79,7 +79,7 @@ pub(super) struct TcpHopExpectation {
 }
 
 impl TcpHopModel {
-    /// What theory expects.
+    /// Computes the theoretical values.
     pub(super) fn expect(&self) -> TcpHopExpectation {
         let Self { cut_rate, outage, delay } = *self;
         TcpHopExpectation {
@@ -106,7 +106,7 @@ impl TcpHopModel {
     /// mean `(e^(rate trip) - 1) (outage + 1/rate) + rate outage^2 / (2 (1 + rate outage))`.
     fn time_until_uncut_for(&self, trip: f64) -> DelayMoments {
         let Self { cut_rate, outage, .. } = *self;
-        // What is left of an outage at a random moment: nothing, or evenly up to all of it.
+        // The rest of an outage at a random moment: nothing, or evenly up to all of it.
         let share_down = cut_rate * outage / (1.0 + cut_rate * outage);
         let waiting = share_down * outage / 2.0;
         let waiting_squared = share_down * outage * outage / 3.0;
@@ -137,7 +137,7 @@ impl TcpHopModel {
     }
 }
 
-// ---- held to what does without them ----
+// ---- formulas against simulation without them ----
 
 const MESSAGES: u32 = 200_000;
 
@@ -152,7 +152,7 @@ fn assert_moments(what: &str, samples: &[f64], expected: DelayMoments) {
     assert!((0.9..1.1).contains(&ratio), "{what}: a variance {ratio} times the expected one");
 }
 
-/// What became of one message, told step by step and without the formulas.
+/// The fate of one message, simulated step by step without the formulas.
 struct SimulatedMessage {
     publishes: f64,
     copies: f64,

@@ -1,4 +1,4 @@
-//! The one way to an axis: its range is checked, and what is not within it has no place.
+//! Axes: an axis checks its range, and a value outside it has no position.
 //!
 //! plotters would draw what is beyond an axis at its end, and what is no number at zero, and hang
 //! on an endless range; so its elements take no numbers here, but [`AxisPosition`]s.
@@ -8,13 +8,13 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, Value
 use qoslab_core::base::time::Span;
 use qoslab_core::base::units::trim_zeros;
 
-/// Numbers beyond this are no quantities of ours, and have no place on an axis.
+/// The largest absolute value that can be placed on an axis.
 const MAX_MAGNITUDE: f64 = 1e15;
 /// A positive range with a larger ratio than this gets a logarithmic axis.
 const MAX_LINEAR_RATIO: f64 = 100.0;
 /// On a logarithmic axis with a smaller ratio, numbers stand at equal steps.
 const MIN_LOG_TICK_RATIO: f64 = 4.0;
-/// In seconds.
+/// A day in seconds.
 const DAY: f64 = 86_400.0;
 /// Round steps of more than ten seconds, up to a day.
 const LONG_STEPS: [f64; 14] = [
@@ -25,7 +25,7 @@ const LONG_STEPS: [f64; 14] = [
 /// An axis of numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChartAxis {
-    /// What it counts, with its unit.
+    /// The quantity, with its unit.
     pub title: String,
     format: NumberFormat,
     low: f64,
@@ -38,11 +38,11 @@ pub struct ChartAxis {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AxisPosition {
     value: f64,
-    /// From 0 at the axis's low end to 1 at its high end.
+    /// The position: from 0 at the axis's low end to 1 at its high end.
     share: f64,
 }
 
-/// How numbers are written on an axis.
+/// The format of numbers on an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NumberFormat {
     /// As they are; the unit stands in the axis's title.
@@ -51,7 +51,7 @@ pub enum NumberFormat {
     Seconds,
 }
 
-/// Which range an axis has.
+/// The rule for the range of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AxisRange {
     /// From the least to the greatest value, and no further.
@@ -148,7 +148,7 @@ impl ChartAxis {
         Self { title: String::new(), ..self }
     }
 
-    /// Where a value stands; `None` off the axis and for what is no number.
+    /// The position of a value; `None` outside the axis and for NaN.
     #[must_use]
     pub fn position(&self, value: f64) -> Option<AxisPosition> {
         if !(value >= self.low && value <= self.high) {
@@ -163,8 +163,7 @@ impl ChartAxis {
         Some(AxisPosition { value, share: share.clamp(0.0, 1.0) })
     }
 
-    /// The nearest place on the axis, for the ends of a band that goes further; `None` for what is
-    /// no number.
+    /// The nearest position on the axis, for the ends of a band that goes further; `None` for NaN.
     #[must_use]
     pub fn clamped_position(&self, value: f64) -> Option<AxisPosition> {
         self.position(value.clamp(self.low, self.high))
@@ -269,7 +268,7 @@ fn decade(format: NumberFormat, nth: f64) -> f64 {
     unit * libm::pow(10.0, nth - from)
 }
 
-/// Which decade begins at or below a value.
+/// The decade that begins at or below a value.
 fn decade_below(format: NumberFormat, value: f64) -> f64 {
     let nth = libm::floor(libm::log10(value) + 1e-9);
     if decade(format, nth + 1.0) <= value * (1.0 + 1e-9) { nth + 1.0 } else { nth }

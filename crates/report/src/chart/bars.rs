@@ -1,4 +1,4 @@
-//! Horizontal bars, one for each QoS, in groups below each other: what a run without axes found.
+//! Horizontal bars, one per QoS, in groups below each other: the results of a run without axes.
 
 use plotters::coord::types::RangedCoordi32;
 use plotters::prelude::*;
@@ -15,32 +15,32 @@ use qoslab_core::base::qos::QoS;
 
 const ROW_HEIGHT: i32 = 340;
 const BAR_HEIGHT: i32 = 200;
-/// Above a group, for its title.
+/// The height above a group, for its title.
 const TITLE_HEIGHT: i32 = 260;
 
 /// Bars on one axis.
 #[derive(Clone, Debug)]
 pub struct BarGroup {
-    /// What the group shows.
+    /// The title of the group.
     pub title: String,
     /// The axis.
     pub x: ChartAxis,
-    /// From above.
+    /// The bars, from the top.
     pub bars: Vec<Bar>,
 }
 
 /// One bar.
 #[derive(Clone, Debug)]
 pub struct Bar {
-    /// Before it.
+    /// The label before it.
     pub label: String,
-    /// By which it has its colour.
+    /// The QoS that decides its colour.
     pub qos: QoS,
-    /// How long it is.
+    /// Its length.
     pub value: PlotValue,
     /// The 95 % interval.
     pub band: Option<(f64, f64)>,
-    /// What theory says, as a thin line.
+    /// The theoretical value, as a thin line.
     pub theory: Option<f64>,
     /// The number in words, behind it.
     pub text: String,

@@ -6,7 +6,7 @@ use ttf_parser::Face;
 
 use crate::escape;
 
-/// The font's family, with what stands in for it where it is not at hand.
+/// The font's family, with its replacements where it is not available.
 pub const FAMILY: &str = "Inter, 'Helvetica Neue', Arial, sans-serif";
 /// Weight 400, as an OpenType file; its licence stands beside it.
 pub const REGULAR: &[u8] = include_bytes!("font/Inter-Regular.otf");
@@ -22,7 +22,7 @@ pub enum Weight {
     Semibold,
 }
 
-/// How wide the font sets a text, in the unit of `size`. A letter that the font does not have
+/// The width of a text in this font, in the unit of `size`. A letter that the font does not have
 /// counts as wide as the size, which none that may stand in for it exceeds.
 #[must_use]
 pub fn width(text: &str, size: f64, weight: Weight) -> f64 {
@@ -32,7 +32,7 @@ pub fn width(text: &str, size: f64, weight: Weight) -> f64 {
     text.chars().map(|char| advance(char).unwrap_or(1.0)).sum::<f64>() * size
 }
 
-/// How high a line of text is, from its highest to its lowest letters, in the unit of `size`.
+/// The height of a line of text, from its highest to its lowest letters, in the unit of `size`.
 #[must_use]
 pub fn height(size: f64, weight: Weight) -> f64 {
     let face = face_of(weight);
@@ -78,8 +78,8 @@ pub fn shorten(text: &str, size: f64, weight: Weight, max_width: f64) -> String 
     format!("{}…", short.trim_end())
 }
 
-/// The text in lines of at most this width, broken at spaces. What does not fit into so many
-/// lines is left out at an ellipsis.
+/// Breaks the text at spaces into lines of at most this width. Text that exceeds the given number
+/// of lines is cut at an ellipsis.
 #[must_use]
 pub fn wrap(
     text: &str,

@@ -1,4 +1,4 @@
-//! What all charts have around their data: title and subtitle, legends, panels with their axes.
+//! The parts of all charts around their data: title and subtitle, legends, panels with their axes.
 //! All lengths are tenths of a pixel.
 
 use std::cell::RefCell;
@@ -35,17 +35,17 @@ pub(super) const AXIS_HEIGHT: i32 = 440;
 /// Numbers on axes and labels of lines.
 pub(super) const SMALL: TextSetting =
     TextSetting { size: 120, weight: Weight::Regular, colour: INK };
-/// What a panel shows.
+/// Titles of panels.
 pub(super) const BOLD: TextSetting =
     TextSetting { size: 120, weight: Weight::Semibold, colour: INK };
 /// Subtitles and the titles of axes.
 pub(super) const MUTED_TEXT: TextSetting =
     TextSetting { size: 120, weight: Weight::Regular, colour: MUTED };
 const TITLE: TextSetting = TextSetting { size: 170, weight: Weight::Semibold, colour: INK };
-/// From one small line of text to the next.
+/// The distance from one small line of text to the next.
 pub(super) const LEADING: i32 = 170;
 
-/// How a text is set.
+/// The style of a text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TextSetting {
     size: u16,
@@ -72,7 +72,7 @@ impl TextSetting {
         font::width(text, self.size.into(), self.weight).ceil() as i32
     }
 
-    /// How high a line is.
+    /// The height of a line.
     #[expect(clippy::cast_possible_truncation, reason = "a line is about as high as the font")]
     pub(super) fn height(self) -> i32 {
         font::height(self.size.into(), self.weight).ceil() as i32
@@ -83,12 +83,12 @@ impl TextSetting {
         texts.into_iter().map(|text| self.width(text.as_ref())).max().unwrap_or(0)
     }
 
-    /// As of [`font::shorten`].
+    /// See [`font::shorten`].
     pub(super) fn shorten(self, text: &str, max_width: i32) -> String {
         font::shorten(text, self.size.into(), self.weight, max_width.into())
     }
 
-    /// As of [`font::wrap`].
+    /// See [`font::wrap`].
     pub(super) fn wrap(self, text: &str, max_width: i32, max_lines: usize) -> Vec<String> {
         font::wrap(text, self.size.into(), self.weight, max_width.into(), max_lines)
     }
@@ -99,7 +99,7 @@ impl TextSetting {
     }
 }
 
-/// What stands before a word of a legend.
+/// The symbol before an entry of a legend.
 #[derive(Clone, Copy)]
 pub(super) enum LegendKey {
     Fill(ShapeStyle),
@@ -155,7 +155,7 @@ fn title_lines(words: &ChartText) -> (Vec<(TextSetting, i32, String)>, i32) {
     (lines, y + 100)
 }
 
-/// Where each key of a legend stands, and how high they are together.
+/// The positions of a legend's keys, and their total height.
 fn legend_positions(keys: &[(LegendKey, String)]) -> (Vec<(i32, i32)>, i32) {
     let (mut x, mut y) = (0, 0);
     let place = |(_, word): &(LegendKey, String)| {
@@ -201,7 +201,7 @@ pub(super) fn row_panel(part: &Canvas, x: &ChartAxis) -> Panel<RangedCoordi32> {
     part.apply_coord_spec(Cartesian2d::new(x.clone(), height..0, (across, down.end..down.start)))
 }
 
-/// What is said on both sides of a row.
+/// The labels on both sides of a row.
 pub(super) fn row_texts(
     panel: &Panel<RangedCoordi32>,
     middle: i32,
@@ -277,7 +277,7 @@ pub(super) fn draw_x_title(area: &Canvas, title: &str) -> DrawResult {
     area.draw_text(&MUTED_TEXT.shorten(title, width), &style, (width / 2, height + 340))
 }
 
-/// How wide and high a part is.
+/// The width and height of a part.
 pub(super) fn size(part: &Canvas) -> (i32, i32) {
     let (width, height) = part.dim_in_pixel();
     (width.cast_signed(), height.cast_signed())
@@ -288,12 +288,12 @@ pub(super) fn hairline(colour: RGBColor) -> ShapeStyle {
     colour.stroke_width(10)
 }
 
-/// So many times a length.
+/// A multiple of a length.
 pub(super) fn scaled_length(count: usize, length: i32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX).saturating_mul(length)
 }
 
-/// Moves the wished heights apart so that labels have `gap` between their middles and stay
+/// Moves the requested heights apart so that labels have `gap` between their middles and stay
 /// between `top` and `bottom`, in their order from above.
 pub(super) fn spread_labels(wanted_heights: &[i32], gap: i32, top: i32, bottom: i32) -> Vec<i32> {
     let mut order: Vec<usize> = (0..wanted_heights.len()).collect();

@@ -1,7 +1,7 @@
 //! A ladder of packets: a line for each node, time downwards.
 //!
-//! Time is not to scale: each thing that happens has its own height, in order, and where nothing
-//! happens for long the lines are broken.
+//! Time is not to scale: each event has its own height, in order, and long intervals without events
+//! are shown as breaks of the lines.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
@@ -17,22 +17,22 @@ use qoslab_core::base::time::Time;
 
 /// The room for times, left of the first line.
 const TIME_COLUMN_WIDTH: i32 = 780;
-/// The least and most from one line to the next.
+/// The minimum and maximum distance from one line to the next.
 const COLUMN_GAP_RANGE: (i32, i32) = (1_150, 2_250);
 /// The least room for notes, right of the last line.
 const NOTES_MIN_WIDTH: i32 = 1_900;
-/// Above the lines, for the names.
+/// The height above the lines, for the names.
 const HEADER_HEIGHT: i32 = 390;
-/// From one row to the next.
+/// The distance from one row to the next.
 const ROW_HEIGHT: i32 = 280;
-/// How far an arrow goes down at least, and how far a lost one gets.
+/// The minimum descent of an arrow, and how far a lost one gets.
 const ARROW_DROP: i32 = 120;
-/// Where nothing happens for long.
+/// The height of a long interval without events.
 const BREAK_HEIGHT: i32 = 300;
-/// So many times the usual distance is long.
+/// An interval is long from this multiple of the usual distance on.
 const LONG_GAP_FACTOR: u64 = 8;
 const LEADING: i32 = 150;
-/// At most so many lines of a note.
+/// The maximum number of lines of a note.
 const NOTE_LINES: usize = 5;
 /// Half the width of the shade over a node's line.
 const SHADE_HALF_WIDTH: i32 = 70;
@@ -57,21 +57,21 @@ pub fn draw(words: ChartText, ladder: &Ladder) -> Chart {
     })
 }
 
-/// Where everything stands.
+/// The layout: positions of all parts.
 struct LadderLayout {
     /// The heights of rows.
     rows: Vec<i32>,
     /// The heights at which arrows arrive.
     arrivals: Vec<i32>,
-    /// Where the lines are broken, and from when to when.
+    /// The breaks of the lines, with the times before and after each.
     breaks: Vec<(i32, Time, Time)>,
-    /// From one line to the next.
+    /// The distance from one line to the next.
     gap: i32,
     columns: usize,
     end: i32,
 }
 
-/// What has a height of its own: a row, or the arrival of an arrow.
+/// An element with a height of its own: a row, or the arrival of an arrow.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct LayoutSlot {
     at: Time,
@@ -162,7 +162,7 @@ fn layout_slots(ladder: &Ladder) -> Vec<LayoutSlot> {
     slots
 }
 
-/// The middle of the distances in time, in nanoseconds.
+/// The median of the distances in time, in nanoseconds.
 fn median_time_gap(slots: &[LayoutSlot]) -> u64 {
     let distances = slots.windows(2).map(|two| two[1].at.since(two[0].at).as_nanos());
     let mut distances: Vec<u64> = distances.filter(|nanos| *nanos > 0).collect();
@@ -212,14 +212,14 @@ fn draw_columns(canvas: &Canvas, ladder: &Ladder, layout: &LadderLayout) -> Draw
     Ok(())
 }
 
-/// From where to where a node was down, or its link was.
+/// The intervals in which a node or its link was down.
 fn down_intervals(ladder: &Ladder, layout: &LadderLayout, column: usize) -> Vec<(i32, i32)> {
     let mut found = Vec::new();
     let mut since = None;
     for (row, y) in ladder.rows.iter().zip(&layout.rows) {
         let sign = match row.shape {
             RowShape::AtNode(at, sign) if at == column => sign,
-            // A link's trouble is its client's: one of its ends is the broker.
+            // A link's fault is shown at its client: one of its ends is the broker.
             RowShape::BetweenNodes(one, other, sign)
                 if [one, other].contains(&column) && !ladder.is_broker(column) =>
             {
@@ -396,7 +396,7 @@ fn draw_row_text(
     Ok(())
 }
 
-/// The legend: what of it the ladder has.
+/// The legend: the entries that occur in the ladder.
 fn legend_keys(ladder: &Ladder) -> Vec<(LegendKey, String)> {
     let has = |wanted: &dyn Fn(&LadderRow) -> bool| ladder.rows.iter().any(wanted);
     let is_arrow = |row: &LadderRow| matches!(row.shape, RowShape::Arrow { .. });

@@ -11,11 +11,11 @@ use super::{Chart, ChartText, palette};
 use qoslab_core::base::qos::QoS;
 
 const HEIGHT: i32 = 2_700;
-/// Above a panel, for its title.
+/// The height above a panel, for its title.
 const TITLE_HEIGHT: i32 = 260;
-/// Between the middles of two labels.
+/// The distance between the middles of two labels.
 const LABEL_SPACING: i32 = 150;
-/// With more points than this, a line is told by itself and needs no marks.
+/// With more points than this, a line is recognisable without marks.
 const MAX_MARKED_POINTS: usize = 40;
 
 /// One panel.
@@ -32,13 +32,13 @@ pub struct LinePanel {
 /// One line.
 #[derive(Clone, Debug)]
 pub struct ChartLine {
-    /// What stands at its end.
+    /// The label at its end.
     pub label: String,
-    /// By which it has its colour, dashes and marks.
+    /// The QoS that decides its colour, dashes and marks.
     pub qos: QoS,
-    /// What was measured, from left to right.
+    /// The measured values, from left to right.
     pub points: Vec<LinePoint>,
-    /// What theory says, from left to right; empty without a closed form.
+    /// The theoretical values, from left to right; empty without a closed form.
     pub theory: Vec<(f64, f64)>,
     /// Whether it stays level from each point to the next, as a distribution does; then it has no
     /// marks.
@@ -48,7 +48,7 @@ pub struct ChartLine {
 /// One measured value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LinePoint {
-    /// Where on the horizontal axis.
+    /// The position on the horizontal axis.
     pub x: f64,
     /// The value.
     pub y: PlotValue,
@@ -56,12 +56,12 @@ pub struct LinePoint {
     pub band: Option<(f64, f64)>,
 }
 
-/// What was measured at one place.
+/// The measured value at one position.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum PlotValue {
-    /// This.
+    /// A finite value.
     Value(f64),
-    /// It takes for ever.
+    /// Infinite time: never.
     Never,
     /// Nothing was measured.
     Missing,
@@ -174,7 +174,7 @@ fn draw_line(panel: &Panel, line: &ChartLine) -> DrawResult {
     Ok(())
 }
 
-/// From a last finite value towards never, which is half the way to the next place.
+/// The segment from the last finite value towards never, which ends half way to the next position.
 fn draw_never_arrow(
     panel: &Panel,
     from: (AxisPosition, AxisPosition),
@@ -189,7 +189,7 @@ fn draw_never_arrow(
     canvas.draw(&triangle((tip.0, top + 30), colour))
 }
 
-/// Where a line ends; `None` if it is nowhere.
+/// The end of a line; `None` if it has no points.
 fn line_end(panel: &Panel, line: &ChartLine) -> Option<BackendCoord> {
     let place = match line.points.last()?.y {
         PlotValue::Never => (panel.get_x_range().end, panel.get_y_range().end),

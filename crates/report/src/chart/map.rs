@@ -1,4 +1,4 @@
-//! A grid over two axes: which QoS is the choice in each cell.
+//! A grid over two axes: the chosen QoS in each cell.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
@@ -9,20 +9,20 @@ use super::{Chart, ChartText, palette};
 use qoslab_core::base::qos::QoS;
 
 const HEIGHT: i32 = 3_000;
-/// Above the grid, for the title of its rows.
+/// The height above the grid, for the title of its rows.
 const TITLE_HEIGHT: i32 = 260;
 /// The widest names of a row and of a column.
 const MAX_ROW_NAME_WIDTH: i32 = 1_600;
 const MAX_COLUMN_NAME_WIDTH: i32 = 1_200;
-/// How opaque a cell is, so that ink can be read on it.
+/// The opacity of a cell, so that text can be read on it.
 const TINT: f64 = 0.45;
 
 /// The grid.
 #[derive(Clone, Debug)]
 pub struct ChoiceMap {
-    /// What the columns are.
+    /// The title of the columns.
     pub x_title: String,
-    /// What the rows are.
+    /// The title of the rows.
     pub y_title: String,
     /// The columns, from the left.
     pub columns: Vec<String>,
@@ -73,7 +73,7 @@ fn hatch_style() -> ShapeStyle {
 
 fn draw_cell(cell: &Canvas, choice: Option<&(QoS, String)>) -> DrawResult {
     let (width, height) = frame::size(cell);
-    // A slit between cells, unless they are too small for one.
+    // A gap between cells, unless they are too small for one.
     let slit = if width.min(height) > 80 { 10 } else { 0 };
     let inner = cell.margin(slit, slit, slit, slit);
     let (width, height) = frame::size(&inner);

@@ -1,4 +1,4 @@
-//! The colours of all charts, and what else tells a QoS from another.
+//! The colours of all charts, and the other marks that distinguish the QoS levels.
 //!
 //! A page may recolour a chart for a dark ground by attribute selectors such as
 //! `svg.chart [fill="#1F2328"]`: charts use no other colours than these, as `fill` and `stroke`.
@@ -9,11 +9,11 @@ use qoslab_core::base::qos::QoS;
 
 /// Text and axes.
 pub const INK: RGBColor = RGBColor(0x1F, 0x23, 0x28);
-/// Text of the second rank, closed forms, hatches and the shade of faults.
+/// Secondary text, closed forms, hatches and the shade of faults.
 pub const MUTED: RGBColor = RGBColor(0x59, 0x63, 0x6E);
-/// The lines of the mesh.
+/// The lines of the grid.
 pub const GRID: RGBColor = RGBColor(0xD8, 0xDE, 0xE4);
-/// What a chart is drawn on.
+/// The background of a chart.
 pub const BACKGROUND: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
 /// QoS 0, 1 and 2.
 pub const QOS: [RGBColor; 3] =
@@ -29,14 +29,14 @@ pub const LAYERS: [RGBColor; 6] = [
     RGBColor(0xAA, 0x44, 0x99),
 ];
 
-/// What was lost or broken, in ladders.
+/// Lost or broken, in ladders.
 pub const LOST: RGBColor = RGBColor(0xA8, 0x20, 0x1A);
-/// What was sent again, in ladders.
+/// Sent again, in ladders.
 pub const RESENT: RGBColor = RGBColor(0xB8, 0x6E, 0x00);
 
-/// How opaque a 95 % band is.
+/// The opacity of a 95 % band.
 pub(super) const BAND: f64 = 0.18;
-/// How opaque a layer's lighter tint is, which stands for resends.
+/// The opacity of a layer's lighter tint, which stands for resends.
 pub(super) const TINT: f64 = 0.4;
 
 /// A colour as SVG has it: `#4C72B0`.

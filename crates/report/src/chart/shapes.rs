@@ -1,4 +1,4 @@
-//! Elements that plotters does not have.
+//! Shapes that plotters does not have.
 
 use plotters::element::{Drawable, PointCollection};
 use plotters::prelude::*;
@@ -67,7 +67,7 @@ impl<C, DB: DrawingBackend> Drawable<DB> for HatchPattern<C> {
     }
 }
 
-/// The mark of a QoS's points, by which they are told apart without colours.
+/// The mark of a QoS's points, which distinguishes them without colours.
 pub(super) fn point_marker<C: Clone + 'static>(
     qos: QoS,
     at: C,
@@ -83,7 +83,7 @@ pub(super) fn point_marker<C: Clone + 'static>(
     }
 }
 
-/// plotters' own is of the platform's `sin` and `cos`.
+/// A triangle made without the platform's `sin` and `cos`, which plotters' own uses.
 pub(super) fn triangle<C: Clone + 'static>(
     at: C,
     colour: RGBColor,

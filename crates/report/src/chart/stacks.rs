@@ -12,13 +12,13 @@ use super::shapes::{Dashed, HatchPattern};
 use super::{Chart, ChartText, palette};
 
 const HEIGHT: i32 = 2_500;
-/// Above an area, for its name.
+/// The height above an area, for its name.
 const TITLE_HEIGHT: i32 = 300;
 const ROW_HEIGHT: i32 = 400;
 const BAR_HEIGHT: i32 = 260;
 /// The widest name of a bar.
 const MAX_NAME_WIDTH: i32 = 2_000;
-/// So many panels stand side by side.
+/// The number of panels side by side.
 const PANELS_PER_ROW: usize = 3;
 
 /// Stacks that share their layers and their scale.
@@ -26,7 +26,7 @@ const PANELS_PER_ROW: usize = 3;
 pub struct Stacks {
     /// The layers from below, or from the left.
     pub layers: Vec<Layer>,
-    /// What is stacked on: `None` for bars.
+    /// The axis of the areas: `None` for bars.
     pub x: Option<ChartAxis>,
     /// The amounts.
     pub amount: ChartAxis,

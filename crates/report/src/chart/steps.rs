@@ -1,5 +1,4 @@
-//! How something went over time, with what befell it shaded: panels below each other on one axis
-//! of time.
+//! Values over time, with the faults shaded: panels below each other on one time axis.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
@@ -13,25 +12,25 @@ use super::{Chart, ChartText, palette};
 use qoslab_core::base::qos::QoS;
 
 const HEIGHT: i32 = 960;
-/// Above a panel, for its title.
+/// The height above a panel, for its title.
 const TITLE_HEIGHT: i32 = 300;
-/// What strikes at once is shown so wide.
+/// The width at which an instantaneous fault is shown.
 const MIN_FAULT_WIDTH: i32 = 20;
-/// How opaque what is in flight is.
+/// The opacity of what is in flight.
 const IN_FLIGHT: f64 = 0.6;
 
 /// One panel.
 #[derive(Clone, Debug)]
 pub struct StepPanel {
-    /// Above it.
+    /// The title above it.
     pub title: String,
-    /// By which it has its colour.
+    /// The QoS that decides its colour.
     pub qos: QoS,
-    /// From when, in seconds: in flight, and queued.
+    /// The steps: start time in seconds, in flight, and queued.
     pub steps: Vec<(f64, f64, f64)>,
-    /// From when until when, in seconds, and what.
+    /// The faults: start and end in seconds, and the kind.
     pub faults: Vec<(f64, f64, String)>,
-    /// When it ends, in seconds.
+    /// The end time in seconds.
     pub end: f64,
 }
 

@@ -1,4 +1,4 @@
-//! The picture that plotters draws on, which writes SVG.
+//! The plotters backend that writes SVG.
 //!
 //! plotters counts in whole pixels; a pixel here is a tenth of one of the picture, so that nothing
 //! is seen to be rounded. All lengths of charts are such tenths. plotters' own SVG rounds to whole
@@ -18,17 +18,17 @@ use super::font::{self, Weight};
 use super::{ChartText, palette};
 use crate::escape;
 
-/// A picture in the making.
+/// A picture under construction.
 pub(super) struct SvgBackend {
     size: (u32, u32),
-    /// Whole once it is presented.
+    /// Complete once it is presented.
     pub(super) svg: String,
 }
 
 type BackendResult = Result<(), DrawingErrorKind<fmt::Error>>;
 
 impl SvgBackend {
-    /// Nothing yet but its name and description. The size is in tenths of a pixel.
+    /// A picture with only its name and description. The size is in tenths of a pixel.
     pub(super) fn new(size: (u32, u32), words: &ChartText) -> Self {
         let (width, height) = (pixels(size.0), pixels(size.1));
         let (id, family) = (&words.id, font::FAMILY);
@@ -146,9 +146,9 @@ impl DrawingBackend for SvgBackend {
         self.element(format_args!("<path d=\"{outline}Z\"{fill}/>"))
     }
 
-    /// A text in the charts' font, whatever family is asked for, and level. It hangs from its
-    /// point, is centred on it or stands on it by its capitals. Where the font is not at hand,
-    /// another one is to set it as wide.
+    /// A level text in the charts' font; the requested family is ignored. It hangs from its point,
+    /// is centred on it or stands on it by its capitals. Where the font is not available, a
+    /// replacement is scaled to the same width.
     fn draw_text<T: BackendTextStyle>(
         &mut self,
         text: &str,
@@ -201,7 +201,7 @@ fn pixels(tenths: impl Into<f64>) -> f64 {
     tenths.into() / 10.0
 }
 
-/// What a line looks like.
+/// The style of a line.
 fn stroke_attributes(style: &impl BackendStyle) -> String {
     let (colour, width) = (colour_attribute("stroke", style.color()), pixels(style.stroke_width()));
     format!(" fill=\"none\"{colour} stroke-width=\"{width}\" stroke-linejoin=\"round\"")

@@ -1,4 +1,4 @@
-//! Charts of what adds up: packets by type, and bytes by purpose.
+//! Charts of amounts that add up: packets by type, and bytes by purpose.
 
 use super::findings::{self, sentence_at};
 use super::series::{AxisSlice, Series, SeriesPoint};
@@ -68,7 +68,7 @@ fn resent_packets(spot: &SeriesPoint<'_>) -> f64 {
 }
 
 /// Wire bytes by purpose for each point; they belong to whole trials, so points of mixed QoS are
-/// told as a whole. `None` if no trial has any.
+/// shown as a whole. `None` if no trial has any.
 pub(super) fn bytes_by_purpose(slice: &AxisSlice<'_>) -> Option<Chart> {
     let mut labels: Vec<&str> = Vec::new();
     for point in slice.cells.iter().flat_map(|cell| &cell.result.points) {
@@ -138,7 +138,7 @@ fn stacked_chart(
         AxisRange::FromZero,
         sums.collect::<Vec<f64>>(),
     );
-    // What never happens has no place in the legend.
+    // Kinds that never occur are left out of the legend.
     let is_empty = |nth: usize| {
         groups.iter().flat_map(|group| &group.columns).all(|(_, amounts)| amounts[nth] <= 0.0)
     };

@@ -5,7 +5,7 @@ use qoslab_core::base::time::Span;
 use qoslab_core::base::units::{format_count, trim_zeros};
 use qoslab_study::statistics::to_f64;
 
-/// What somebody does, and several do: `loses 3 in 100`, `lose 3 in 100`.
+/// A verb phrase in singular and plural: `loses 3 in 100`, `lose 3 in 100`.
 pub(super) struct Claim {
     pub(super) singular: String,
     pub(super) plural: String,
@@ -28,7 +28,7 @@ pub(super) fn share_in_words(part: u64, whole: u64) -> String {
     }
 }
 
-/// How often what came more than once came: `twice`, or `3.9 times`.
+/// The mean number of copies of duplicated units: `twice`, or `3.9 times`.
 pub(super) fn times_in_words(extra_copies: u64, duplicated: u64) -> String {
     let copies = 1.0 + to_f64(extra_copies) / to_f64(duplicated.max(1));
     if copies < 2.25 { "twice".to_owned() } else { format!("{copies:.1} times") }
@@ -49,7 +49,7 @@ pub(super) fn format_mean(number: f64) -> String {
     trim_zeros(&format!("{number:.decimals$}")).to_owned()
 }
 
-/// What each QoS does, those together that do the same: `QoS 0 loses 1 in 20; QoS 1 and 2 lose
+/// The finding for each QoS, grouped where it is the same: `QoS 0 loses 1 in 20; QoS 1 and 2 lose
 /// none`.
 pub(super) fn claims_by_qos(
     series: &[Series<'_>],
@@ -58,7 +58,7 @@ pub(super) fn claims_by_qos(
     join_claims(series.iter().map(|one| (one.name.clone(), claim(one.last()))))
 }
 
-/// The same of names and what each does.
+/// The same for names and the finding for each.
 pub(super) fn join_claims(all: impl IntoIterator<Item = (String, Claim)>) -> String {
     let mut groups: Vec<(Vec<String>, Claim)> = Vec::new();
     for (name, deed) in all {

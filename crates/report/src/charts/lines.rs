@@ -31,7 +31,7 @@ struct PanelSpec<'a> {
     number: &'a dyn Fn(&SeriesPoint<'_>) -> PlotNumber,
 }
 
-/// Where nothing was seen, the interval of that alone would fill a chart, and look like much.
+/// Where no event was seen, its interval alone would fill a chart and look large.
 const ONE_OF_HUNDRED: Option<f64> = Some(1.0);
 
 const BAND_CAPTION: &str = "The band (or whisker) holds the true value with 95 % confidence over \
@@ -141,7 +141,7 @@ fn expected_packets(theory: Theory) -> f64 {
     theory.packets / theory.delivered
 }
 
-/// The ratio of what is sent to what was to be told; `None` if nothing is delivered anywhere.
+/// The ratio of bytes sent to payload delivered; `None` if nothing is delivered anywhere.
 pub(super) fn overhead(slice: &AxisSlice<'_>, series: &[Series<'_>]) -> Option<Chart> {
     let number = |spot: &SeriesPoint<'_>| {
         let overhead = spot.summary.overhead;
@@ -182,8 +182,8 @@ pub(super) fn overhead(slice: &AxisSlice<'_>, series: &[Series<'_>]) -> Option<C
     Some(number_chart(slice, series, words, &[shown]))
 }
 
-/// What the clients' radios need; `None` without radios. It belongs to whole trials, so the
-/// levels of a mixed point have one number.
+/// The energy of the clients' radios; `None` without radios. It belongs to whole trials, so the
+/// levels of a mixed point share one number.
 pub(super) fn energy(slice: &AxisSlice<'_>, series: &[Series<'_>]) -> Option<Chart> {
     let of = |metric: Metric, spot: &SeriesPoint<'_>| {
         measure_metric(spot.point, spot.summary.published, metric, false).map(MetricValue::number)
@@ -307,7 +307,7 @@ fn number_chart(
     }
 }
 
-/// What an axis must have room for.
+/// The values that an axis must have room for.
 fn extent<'a>(
     series: &'a [Series<'_>],
     shown: &'a PanelSpec<'_>,

@@ -65,7 +65,7 @@ fn cheapest_in_cell(
     Some((best.qos, MetricValue::Number(best.cost.value)))
 }
 
-/// In how many cells which QoS is the choice.
+/// The number of cells in which each QoS is the choice.
 fn finding(chosen: &[Option<(QoS, MetricValue)>]) -> String {
     let count = |of: Option<QoS>| chosen.iter().filter(|it| it.map(|(qos, _)| qos) == of).count();
     let all = chosen.len();

@@ -1,4 +1,4 @@
-//! What lines and bars are made of: the figures of each QoS along one axis.
+//! The data of lines and bars: the figures of each QoS along one axis.
 
 use std::collections::BTreeSet;
 
@@ -16,9 +16,9 @@ use qoslab_study::theory::{Theory, theory};
 pub(super) struct AxisSlice<'a> {
     /// The axis; `None` if there is but one cell.
     pub(super) axis: Option<&'a Axis>,
-    /// From the least value to the greatest.
+    /// The cells, from the least value to the greatest.
     pub(super) cells: Vec<&'a StudyCell>,
-    /// What is held: `client.sensor.retry 1s`.
+    /// The fixed parameters: `client.sensor.retry 1s`.
     fixed_values: Vec<String>,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Series<'a> {
 
 /// One QoS in one cell.
 pub(super) struct SeriesPoint<'a> {
-    /// Where on the axis, in its unit.
+    /// The position on the axis, in its unit.
     pub(super) x: f64,
     pub(super) point: &'a PointResult,
     pub(super) summary: PointSummary,
@@ -69,7 +69,7 @@ impl<'a> AxisSlice<'a> {
         Self { axis, cells, fixed_values: held }
     }
 
-    /// The subtitle: what holds for all of it.
+    /// The subtitle: the parameters that hold for the whole slice.
     pub(super) fn subtitle(&self) -> String {
         subtitle(&self.cells, &self.fixed_values)
     }
@@ -86,7 +86,7 @@ impl<'a> AxisSlice<'a> {
         Some(Scale::covering(title, kind, range, values))
     }
 
-    /// Where a finding was made: `at loss 30%`, the last value of the axis; empty without one.
+    /// The place of a finding: `at loss 30%`, the last value of the axis; empty without one.
     pub(super) fn place_name(&self) -> String {
         let last = self.axis.zip(self.cells.last());
         last.map(|(axis, cell)| format!("at {} {}", axis.field(), cell.values[0].text))
@@ -107,8 +107,8 @@ fn x_value(cell: &StudyCell) -> f64 {
     cell.values.first().map_or(0.0, |value| value.number)
 }
 
-/// What is held fixed over some cells: the scenario, and transport, retry rule and size where
-/// they are the same in all.
+/// The parameters that are fixed over some cells: the scenario, and transport, retry rule and size
+/// where they are the same in all.
 pub(super) fn subtitle(cells: &[&StudyCell], fixed_values: &[String]) -> String {
     let Some(first) = cells.first() else { return String::new() };
     let scenario = &first.result.scenario;
@@ -159,7 +159,7 @@ pub(super) fn all_series<'a>(slice: &AxisSlice<'a>) -> Vec<Series<'a>> {
 }
 
 impl SeriesPoint<'_> {
-    /// So many units as a share of all.
+    /// A number of units as a share of all.
     pub(super) fn share_of_units(&self, count: u64) -> f64 {
         if self.summary.totals.units == 0 {
             0.0

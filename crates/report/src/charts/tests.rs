@@ -1,5 +1,4 @@
-//! Charts of real studies and of absurd ones: what is drawn is what was found, and every text can
-//! be read.
+//! Charts of real studies and of extreme ones: they show the results, and every text is readable.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;

@@ -12,7 +12,7 @@ use qoslab_guarantee::timeline::Timeline;
 use qoslab_study::result::PointResult;
 use qoslab_study::sweep::{Study, StudyCell};
 
-/// Into so many steps a distribution is cut; its tail, into as many again.
+/// The number of steps into which a distribution is cut; its tail is cut into as many again.
 const CDF_STEPS: u32 = 200;
 
 /// The cell's values: `link.sensor.loss 5%`.
@@ -86,7 +86,7 @@ fn line_label(figures: &PointSummary) -> String {
     if figures.totals.lost == 0 {
         format!("QoS {name}")
     } else {
-        // No rounding makes all of what is not all.
+        // Rounding never turns a share below all into all.
         format!("QoS {name}: {:.1} %", (share * 10.0).floor() / 10.0)
     }
 }

@@ -1,4 +1,4 @@
-//! The choice for machines.
+//! The choice as JSON, for programs.
 
 use serde_json::{Value as Json, json};
 

@@ -11,10 +11,10 @@ use qoslab_study::result::Verdict;
 use qoslab_study::scenario::expect::{Comparison, Metric};
 use qoslab_study::sweep::Study;
 
-/// At most so many other options are told of in words.
+/// The maximum number of other options that are described in words.
 const MAX_OTHERS: usize = 4;
 
-/// A choice with the study that has the names of what it is about.
+/// A choice, with the study that has the names of its options.
 #[derive(Clone, Copy)]
 pub(super) struct DecisionText<'a> {
     pub(super) study: &'a Study,
@@ -31,7 +31,7 @@ impl DecisionText<'_> {
         format!("{}{at}", level_name(option.level()))
     }
 
-    /// Why the best is the best, and by how much each other is not.
+    /// The reasons why the best option is the best, and by how much each other one is not.
     pub(super) fn comparison(&self) -> String {
         let Some(best) = self.choice.best.map(|at| &self.choice.options[at]) else {
             let each = self.choice.options.iter().take(MAX_OTHERS);
@@ -57,7 +57,7 @@ impl DecisionText<'_> {
         }
         let mut others: Vec<&Candidate> =
             self.choice.options.iter().filter(|it| !std::ptr::eq(*it, best)).collect();
-        // What is told in words: the other levels in the same place, then the cheapest.
+        // Options described in words: the other levels in the same place, then the cheapest.
         others.sort_by(|a, b| {
             let place = |it: &Candidate| it.cell != best.cell;
             place(a).cmp(&place(b)).then(a.cost.value.total_cmp(&b.cost.value))
@@ -82,7 +82,7 @@ impl DecisionText<'_> {
         }
     }
 
-    /// What an option misses: `misses `lost <= 1%` with 4.6 %, 4.6 times the bound`.
+    /// The need that an option misses: `misses `lost <= 1%` with 4.6 %, 4.6 times the bound`.
     fn missed_needs(&self, option: &Candidate) -> String {
         if option.verdict != Verdict::Holds {
             return "cannot be relied on".to_owned();
@@ -94,7 +94,7 @@ impl DecisionText<'_> {
         if missed.is_empty() { "meets them".to_owned() } else { missed.join(" and ") }
     }
 
-    /// What was measured, with its share where a count was, and how many times the bound it is.
+    /// The measured value, with its share for a count, and its ratio to the bound.
     fn measured_value(&self, option: &Candidate, need: &NeedJudgement) -> String {
         let result = &need.result;
         let Some(worst) = &result.worst else { return "nothing to measure".to_owned() };
@@ -118,8 +118,8 @@ impl DecisionText<'_> {
         text
     }
 
-    /// How sure it is that the best meets the needs, that what is cheaper misses them, and that
-    /// it is the cheapest.
+    /// The confidence that the best option meets the needs, that cheaper options miss them, and
+    /// that it is the cheapest.
     pub(super) fn certainty(&self) -> String {
         let options = &self.choice.options;
         let best = self.choice.best.map(|at| &options[at]);
@@ -172,7 +172,7 @@ impl DecisionText<'_> {
         sentences.join(" ")
     }
 
-    /// Where the choice would be another.
+    /// The parameter values at which the choice would change.
     pub(super) fn flips(&self, flips: &[Crossovers]) -> String {
         let best = self.choice.best.map(|at| self.choice.options[at].level());
         let each = flips.iter().map(|it| {
@@ -222,7 +222,7 @@ impl DecisionText<'_> {
         each.collect::<Vec<_>>().join(" ")
     }
 
-    /// What the cost is, and what all numbers rest on.
+    /// The definition of the cost, and the assumptions behind all numbers.
     pub(super) fn cost_note(&self) -> String {
         let what = match &self.choice.objective {
             Objective::Packets => {
@@ -258,7 +258,7 @@ impl DecisionText<'_> {
         }
     }
 
-    /// How long the batteries last, where energy is what counts.
+    /// The battery life, where energy is the cost.
     fn battery_life(&self, option: &Candidate) -> Option<String> {
         let point = &self.study.cells[option.cell].result.points[option.point];
         let is_asked = self.choice.objective == Objective::Energy;
@@ -273,7 +273,7 @@ impl DecisionText<'_> {
     }
 }
 
-/// What an option misses, for a table.
+/// The needs that an option misses, for a table.
 pub(super) fn missed_summary(option: &Candidate) -> String {
     if option.verdict != Verdict::Holds {
         return "not reliable".to_owned();

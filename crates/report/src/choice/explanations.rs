@@ -1,5 +1,5 @@
-//! What no QoS gives, and the rules behind the numbers, where the scenario and its needs touch
-//! them.
+//! Requirements that no QoS can meet, and the rules behind the numbers, where the scenario and its
+//! needs concern them.
 
 use crate::describe;
 use qoslab_core::base::name::Node;
@@ -11,10 +11,10 @@ use qoslab_study::choose::Choice;
 use qoslab_study::scenario::expect::{Metric, Need};
 use qoslab_study::sweep::Study;
 
-/// More would not be read.
+/// The maximum number of sentences; more would not be read.
 const MAX_EXPLANATIONS: usize = 2;
 
-/// The sentences that the scenario's facts call for, what matters most first.
+/// The sentences that apply to the scenario's facts, the most important first.
 pub(super) fn explanations(study: &Study, choice: &Choice) -> Vec<String> {
     let at = &choice.options[choice.best.unwrap_or(0)];
     let result = &study.cells[at.cell].result;
@@ -45,7 +45,7 @@ fn any_need_about(needs: &[Need], is_about: fn(Metric) -> bool) -> bool {
     needs.iter().any(|need| is_about(need.metric))
 }
 
-/// What the sentences are made from.
+/// The facts from which the sentences are made.
 struct ScenarioFacts<'a> {
     setup: &'a Setup,
     best: Option<QoS>,

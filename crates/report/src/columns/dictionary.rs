@@ -1,4 +1,4 @@
-//! `docs/columns.md`: what each column means, made from the columns themselves.
+//! `docs/columns.md`: the meaning of each column, generated from the columns themselves.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! The columns that say where a row comes from, the same in both tables.
+//! The columns that identify where a row comes from, the same in both tables.
 
 use super::{FieldKind, TableColumn};
 use crate::describe::ScenarioRules;

@@ -152,7 +152,7 @@ fn summary_columns<'a>() -> [TableColumn<'a, PointRow<'a>>; 2] {
     ]
 }
 
-/// What belongs to whole trials and so to the point: bytes by purpose, and radios.
+/// Figures that belong to whole trials and so to the point: bytes by purpose, and radios.
 fn whole_point_columns<'a>() -> Vec<TableColumn<'a, PointRow<'a>>> {
     let purposes = BytesByPurpose::EACH.into_iter().enumerate().map(|(nth, (name, about, _))| {
         let about = format!("wire bytes of the whole point for each message: {about}");

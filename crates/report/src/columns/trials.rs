@@ -105,7 +105,7 @@ fn trial_columns<'a>() -> [TableColumn<'a, TrialQosRow<'a>>; 3] {
     ]
 }
 
-/// A column of what is known of the whole trial.
+/// A column of data about the whole trial.
 fn fact_column<'a, F: Into<FieldValue>>(
     kind: FieldKind,
     name: &'static str,
@@ -162,7 +162,7 @@ fn fact_columns<'a>() -> Vec<TableColumn<'a, TrialQosRow<'a>>> {
     ]
 }
 
-/// A column of what was measured of one published QoS.
+/// A column measured for one published QoS.
 fn qos_column<'a, F: Into<FieldValue>>(
     kind: FieldKind,
     name: impl Into<std::borrow::Cow<'static, str>>,

@@ -1,4 +1,4 @@
-//! Breaks that are declared, with how often they were seen.
+//! Declared breaks, with how often they were seen.
 
 use serde::Serialize;
 
@@ -20,14 +20,14 @@ pub(super) struct DeclaredBreakJson {
     count: u64,
 }
 
-/// Those that must occur.
+/// Breaks that must occur.
 pub(super) fn expected_breaks(result: &ScenarioResult) -> Vec<DeclaredBreakJson> {
     let all = result.expected.iter();
     all.map(|(expected, count)| DeclaredBreakJson::new(&expected.what, &expected.why, *count))
         .collect()
 }
 
-/// Those that the gate knows.
+/// Known breaks that the gate accepts.
 pub(super) fn known_breaks(result: &ScenarioResult) -> Vec<DeclaredBreakJson> {
     let all = result.known.iter().map(|(known, count)| DeclaredBreakJson {
         url: Some(known.url.clone()),

@@ -1,4 +1,4 @@
-//! From what was recorded to the rows of a ladder.
+//! Builds the rows of a ladder from a recording.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use qoslab_study::recording::{
     TrialRecording,
 };
 
-/// Whose copy: the subscriber, the stream and the message.
+/// Identifies a copy: the subscriber, the stream and the message.
 type CopyKey = (ClientIndex, PublisherIndex, u32);
 
 struct RowBuilder<'a> {
@@ -25,7 +25,7 @@ struct RowBuilder<'a> {
     setup: &'a Setup,
     findings: Vec<&'a Finding>,
     columns: &'a [LadderColumn],
-    /// Whether it is about more than one message.
+    /// Whether it covers more than one message.
     is_whole_trial: bool,
     is_only_publisher: bool,
     copies: BTreeMap<CopyKey, u32>,
@@ -316,7 +316,7 @@ impl RowBuilder<'_> {
         self.push(at, mark, note, RowStyle::Repeat);
     }
 
-    /// Where other rows come between a packet's sending and its arrival, the latter is told.
+    /// Adds a row for a packet's arrival if other rows come between its sending and its arrival.
     fn note_late_arrivals(&mut self) {
         let times: Vec<Time> = self.rows.iter().map(|row| row.at).collect();
         for row in &mut self.rows {
@@ -334,7 +334,7 @@ impl RowBuilder<'_> {
         }
     }
 
-    /// The packet that brought a delivery which broke a promise is marked as that.
+    /// Marks the packet that brought a delivery which broke a promise.
     fn mark_violating_packets(&mut self) {
         let broke = self.rows.iter().filter(|row| row.row_style == RowStyle::Violation);
         let broke: BTreeSet<(Time, usize)> = broke
@@ -378,7 +378,7 @@ impl RowBuilder<'_> {
         self.push_at_node(at, Node::Client(client), Symbol::Deliver, note, tone);
     }
 
-    /// What was owed and did not come, at the end.
+    /// Deliveries that were owed and did not come, at the end.
     fn add_missing_deliveries(&mut self, scope: &RecordingFilter) {
         let at = self.recording.ended.at;
         if at > scope.until {
@@ -408,7 +408,7 @@ impl RowBuilder<'_> {
 
     // ---- connections ----
 
-    /// Connections over datagrams carry nothing that a packet's own fate does not tell.
+    /// Connections over datagrams add nothing to what each packet's own fate shows.
     fn is_tcp(&self, client: ClientIndex) -> bool {
         let transport = self.setup.clients[client.index()].link.transport;
         matches!(transport, Transport::Tcp(_))
@@ -421,7 +421,7 @@ impl RowBuilder<'_> {
         {
             return;
         }
-        // A cut strikes both ends at once, and is told once.
+        // A cut affects both ends at once, and is shown once.
         let is_end = |what: &Kind| {
             let whose = match what {
                 Kind::Closed { client, why: CloseReason::Cut, .. }
@@ -464,7 +464,7 @@ impl RowBuilder<'_> {
 
     // ---- rules ----
 
-    /// What endpoints did against the standard: of one message, what its story tells.
+    /// Broken rules of the standard: for one message, those in its history.
     fn add_broken_rules(&mut self, scope: &RecordingFilter, trial_findings: TrialFindings<'_>) {
         let mut broken: Vec<(Time, String)> = Vec::new();
         if scope.route.is_none() {

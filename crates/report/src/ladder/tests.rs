@@ -101,7 +101,7 @@ fn the_delivery_that_breaks_the_promise_is_marked_with_the_rule_and_its_packet()
     assert!(rule.note.contains("[MQTT-4.3.3-2]"), "{}", rule.note);
 }
 
-/// Ladders of what ships: the first trial of each point.
+/// Ladders of the shipped scenarios: the first trial of each point.
 #[test]
 fn every_ladder_fits_its_terminal_and_its_picture() {
     let mut ladders = 0;

@@ -5,11 +5,11 @@ use crate::style::Style;
 use crate::table::wrap;
 
 const WIDTH: usize = 80;
-/// Before the times.
+/// Margin before the times.
 const INDENT: usize = 2;
-/// What an arrow needs besides its label: a space on both sides, a shaft and a head.
+/// The width of an arrow besides its label: a space on both sides, a shaft and a head.
 const ARROW_EXTRA_WIDTH: usize = 6;
-/// Notes that have less room beside the lines stand below them.
+/// The minimum width for notes beside the lines; with less room they stand below them.
 const MIN_NOTE_WIDTH: usize = 16;
 
 /// The ladder as lines of text, none wider than 80 columns.
@@ -30,16 +30,16 @@ pub fn text(ladder: &Ladder, style: Style) -> String {
     text
 }
 
-/// Where everything stands.
+/// The layout: positions of all parts.
 struct TextLayout {
-    /// How wide times are.
+    /// The width of the times.
     times: usize,
-    /// Between the lines of two nodes.
+    /// The distance between the lines of two nodes.
     gap: usize,
     columns: usize,
 }
 
-/// A character and how it is painted.
+/// A character and its style.
 #[derive(Clone, Copy)]
 struct TextCell(char, CellColour);
 
@@ -68,12 +68,12 @@ impl TextLayout {
         Self { times, gap: wanted.min(most), columns }
     }
 
-    /// Where a node's line is.
+    /// The column of a node's line.
     const fn column_x(&self, column: usize) -> usize {
         INDENT + self.times + 2 + column * (self.gap + 1)
     }
 
-    /// Where the notes begin; `None` where they stand below.
+    /// The column where the notes begin; `None` where they stand below.
     const fn notes_column(&self) -> Option<usize> {
         let from = self.column_x(self.columns.saturating_sub(1)) + 3;
         if from + MIN_NOTE_WIDTH <= WIDTH { Some(from) } else { None }

@@ -1,4 +1,4 @@
-//! What a ladder says in words.
+//! Texts of a ladder.
 
 #[cfg(feature = "html")]
 use super::{Ladder, LadderRow, RowShape, Symbol};
@@ -12,7 +12,7 @@ use qoslab_guarantee::message_history;
 use qoslab_sim::trial::Setup;
 use qoslab_study::recording::{PacketLossCause, RecordedPacket, RecordingFilter};
 
-/// What a ladder shows.
+/// The title of a ladder.
 pub(super) fn title(scope: &RecordingFilter, setup: &Setup) -> String {
     let Some(route) = &scope.route else { return "the whole trial".to_owned() };
     let stream = &setup.publishers[route.stream.index()];
@@ -20,14 +20,14 @@ pub(super) fn title(scope: &RecordingFilter, setup: &Setup) -> String {
     format!("message #{} of {name}, published with QoS {qos}", route.sequence)
 }
 
-/// The same with a capital letter.
+/// The same text with a capital first letter.
 #[cfg(feature = "html")]
 pub(crate) fn capitalise(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
-/// What a picture of a ladder shows, for who cannot see it.
+/// The alternative text of a ladder's picture, for readers who cannot see it.
 #[cfg(feature = "html")]
 pub(super) fn alt_text(ladder: &Ladder) -> String {
     let names: Vec<&str> = ladder.columns.iter().map(|column| column.name.as_str()).collect();
@@ -50,7 +50,7 @@ pub(super) fn alt_text(ladder: &Ladder) -> String {
     )
 }
 
-/// A message: its number, and whose it is where several publish.
+/// A message: its number, and its publisher where there are several.
 pub(super) fn message_name(message: &MessageId, setup: &Setup, is_only_publisher: bool) -> String {
     if is_only_publisher {
         return format!("#{}", message.sequence);
@@ -59,7 +59,7 @@ pub(super) fn message_name(message: &MessageId, setup: &Setup, is_only_publisher
     format!("{}#{}", escape::terminal(stream), message.sequence)
 }
 
-/// What a packet is: `PUBLISH #7 p12 DUP`.
+/// The label of a packet: `PUBLISH #7 p12 DUP`.
 pub(super) fn packet_label(recorded: &RecordedPacket, message: &str) -> String {
     let mut label = recorded.name.kind.label().to_owned();
     if recorded.message.is_some() {
@@ -74,7 +74,7 @@ pub(super) fn packet_label(recorded: &RecordedPacket, message: &str) -> String {
     label
 }
 
-/// What is to be said of a packet besides what its arrow shows.
+/// The note on a packet, besides what its arrow shows.
 pub(super) fn packet_notes(
     recorded: &RecordedPacket,
     version: Version,
@@ -109,7 +109,7 @@ pub(super) fn packet_notes(
     notes
 }
 
-/// Why nobody read a packet.
+/// The reason why a packet was not read.
 pub(crate) fn loss_reason(cause: PacketLossCause, from: &str, to: &str) -> String {
     match cause {
         PacketLossCause::Network(LossReason::Forced) => "a fault took it".to_owned(),
@@ -136,13 +136,13 @@ fn is_sender(node: Node, to: &str) -> bool {
     (node == Node::Broker) != (to == "broker")
 }
 
-/// That a connection ended at a node.
+/// Text: a connection ended at a node.
 pub(super) fn close_text(who: &str, whose: &str, why: CloseReason) -> String {
     let own = usize::from(who == whose);
     message_history::closed_text(who, whose, why).replacen(&format!("{whose}'s"), "its", own)
 }
 
-/// That a connection died silently.
+/// Text: a connection died silently.
 pub(super) fn silent_death_text(why: SilentDeathCause, whose: &str, dead: &str) -> String {
     match why {
         SilentDeathCause::NatTimeout => {
@@ -154,13 +154,13 @@ pub(super) fn silent_death_text(why: SilentDeathCause, whose: &str, dead: &str) 
     }
 }
 
-/// That a link stops or slows down.
+/// Text: a link stops or slows down.
 pub(super) fn impairment_text(whose: &str, impairment: Impairment, is_over: bool) -> String {
     let over = if is_over { " is over" } else { "" };
     format!("{whose}'s {}{over}", message_history::impairment_text(impairment))
 }
 
-/// Which nodes have no line.
+/// Text: the nodes that have no line.
 pub(super) fn omitted_nodes_text(names: &[String], count: usize) -> String {
     let named = names.join(", ");
     let rest = match count - names.len() {
@@ -170,7 +170,7 @@ pub(super) fn omitted_nodes_text(names: &[String], count: usize) -> String {
     format!("No room for {named}{rest}.")
 }
 
-/// How many rows are missing.
+/// Text: the number of omitted rows.
 pub(super) fn omitted_rows_text(rows: u64, events: u64) -> String {
     let rows = (rows > 0).then(|| counted(rows, "more row"));
     let moments =
@@ -179,7 +179,7 @@ pub(super) fn omitted_rows_text(rows: u64, events: u64) -> String {
     format!("And {}.", both.join(", and "))
 }
 
-/// What befell a packet, in one sentence without its name.
+/// What happened to a packet, in one sentence without its name.
 #[cfg(feature = "files")]
 pub(crate) fn fate_text(recorded: &RecordedPacket, setup: &Setup) -> String {
     let name = |node| match node {

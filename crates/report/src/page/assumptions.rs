@@ -1,4 +1,4 @@
-//! What was assumed.
+//! The assumptions behind the numbers.
 
 use maud::{Markup, html};
 

@@ -1,4 +1,4 @@
-//! What is different from an earlier study.
+//! Differences from an earlier study.
 
 use maud::{Markup, html};
 
@@ -8,7 +8,7 @@ use crate::{comparison, escape};
 use qoslab_core::base::units::format_count;
 use qoslab_study::baseline::BaselineComparison;
 
-/// At most so many points that differ are listed.
+/// The maximum number of differing points that are listed.
 const MAX_ROWS: usize = 200;
 
 /// The section about the baseline.

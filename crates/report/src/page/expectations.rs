@@ -1,4 +1,4 @@
-//! Needs, what must happen at least once, and breaks that are declared.
+//! Needs, events that must occur at least once, and declared breaks.
 
 use maud::{Markup, html};
 
@@ -10,10 +10,10 @@ use qoslab_study::needs::NeedResult;
 use qoslab_study::result::{ScenarioResult, Verdict};
 use qoslab_study::sweep::{Study, StudyCell};
 
-/// At most so many cells are listed; the rest is in points.csv.
+/// The maximum number of cells that are listed; the rest is in points.csv.
 const MAX_CELLS: usize = 200;
 
-/// The section about what the scenario expects; empty if it expects nothing and no rule broke.
+/// The section about expectations; empty if the scenario expects nothing and no rule was broken.
 pub(super) fn section(study: &Study) -> Markup {
     let cells: Vec<&StudyCell> =
         study.cells.iter().filter(|it| has_expectations(&it.result)).collect();
@@ -35,7 +35,7 @@ fn has_expectations(result: &ScenarioResult) -> bool {
     !expectation_rows(result).is_empty()
 }
 
-/// One line: how it stands, what was expected, what was seen.
+/// One line: the status, what was expected, what was seen.
 type ExpectationRow = (Option<Verdict>, String, String);
 
 fn table(study: &Study, cells: &[&StudyCell]) -> Markup {

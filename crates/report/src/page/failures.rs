@@ -1,4 +1,4 @@
-//! Trials that failed: what was promised, what happened, whose fault it was.
+//! Failed trials: what was promised, what happened, and which component was at fault.
 
 use maud::{Markup, PreEscaped, html};
 
@@ -15,10 +15,10 @@ use qoslab_sim::trial::Setup;
 use qoslab_study::result::{Failure, FailureCause, PointResult, ScenarioResult};
 use qoslab_study::sweep::{Study, StudyCell};
 
-/// At most so many failing trials are told.
+/// The maximum number of failing trials that are shown.
 const MAX_FAILURES: usize = 50;
 
-/// At most so many lines of a message's story.
+/// The maximum number of lines of a message's history.
 const MAX_EVENT_LINES: usize = 200;
 
 /// The section about failing trials; empty without any.
@@ -113,7 +113,7 @@ fn cause_markup(failure: &Failure, setup: &Setup) -> Markup {
 }
 
 fn finding_markup(finding: &Finding, setup: &Setup, has_ladder: bool) -> Markup {
-    // A ladder tells the same better.
+    // A ladder shows the same more clearly.
     let story = if has_ladder { &[][..] } else { &finding.history[..] };
     html! {
         h4 { (headline(finding, setup)) }

@@ -1,4 +1,4 @@
-//! What comes first: the verdict, and all that is needed to get it again.
+//! The head of the page: the verdict, and all that is needed to reproduce it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -68,7 +68,7 @@ pub(super) fn banner(page: &Page, middle: &StudyCell) -> Markup {
     }
 }
 
-/// The version, and the engine where it is not the one that is used where nothing is said.
+/// The version, and the engine unless it is the default one.
 fn version(study: &Study) -> String {
     let version = format!("qoslab {}, model {MODEL_VERSION}", env!("CARGO_PKG_VERSION"));
     if study.engine() == EngineKind::default() {
@@ -82,7 +82,7 @@ fn worst_verdict(study: &Study) -> Verdict {
     study.cells.iter().map(|cell| cell_verdict(study, cell)).max().unwrap_or(Verdict::Inconclusive)
 }
 
-/// How a cell stands. Whether a need is met is what a sweep is to find out, and no failure.
+/// The status of a cell. Unmet needs are a result of a sweep, not a failure.
 fn cell_verdict(study: &Study, cell: &StudyCell) -> Verdict {
     if study.axes.is_empty() {
         return cell.result.verdict;

@@ -1,4 +1,4 @@
-//! Over two axes: the cheapest QoS that is enough, in each cell.
+//! Map over two axes: the cheapest QoS that is sufficient, in each cell.
 
 use maud::{Markup, html};
 

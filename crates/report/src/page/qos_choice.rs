@@ -1,4 +1,4 @@
-//! What each QoS gives and what it costs: a row and a sentence each.
+//! Benefit and cost of each QoS: a row and a sentence each.
 
 use maud::{Markup, html};
 
@@ -60,7 +60,7 @@ fn decision_section(decision: &Decision) -> Markup {
     }
 }
 
-/// A column: its header, and the number of a row; `None` where there is none, infinite for never.
+/// A column: its header, and the value for a row; `None` for no value, infinite for never.
 type QosColumn = (&'static str, fn(&PointResult, &PointSummary) -> Option<f64>, fn(f64) -> String);
 
 const COLUMNS: [QosColumn; 7] = [
@@ -115,7 +115,7 @@ fn table(study: &Study, middle: &StudyCell, rows: &[(&PointResult, PointSummary)
     }
 }
 
-/// From the least to the most over all cells.
+/// The range from the least to the most over all cells.
 fn range(
     study: &Study,
     row: &PointSummary,
@@ -134,7 +134,7 @@ fn range(
     if least == most { least } else { format!("{least} to {most}") }
 }
 
-/// What a QoS gives, with its bound where a zero is claimed, and what it costs.
+/// Describes what a QoS delivers, with the bound where zero is claimed, and what it costs.
 fn qos_sentence(row: &PointSummary, qos0: Option<&PointSummary>) -> String {
     if row.totals.units == 0 {
         return "No message was owed to anybody.".to_owned();

@@ -128,7 +128,7 @@ fn failures_and_baselines_are_reported() {
     assert!(text.contains("A promise or rule is broken"));
 }
 
-/// Pages for the browser check of `tests/page`, where the environment says where they go.
+/// Writes pages for the browser check of `tests/page` to the folder that the environment names.
 #[test]
 fn pages_are_written_for_a_browser() {
     let Some(folder) = std::env::var_os("QOSLAB_PAGES").map(PathBuf::from) else { return };
