@@ -1,4 +1,4 @@
-//! Packet names as text: what is printed, and what a file says to name one packet.
+//! Packet names as text: printed in output, and written in files to name one packet.
 //!
 //! ```text
 //! sensor#7 / broker / 0 / PUBLISH / 0       message 7 of `sensor` on its way to the broker
@@ -173,7 +173,7 @@ fn parse_integer<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("`{text}` is not a whole number that fits here"))
 }
 
-/// The kinds that say nothing about their way.
+/// Returns whether a kind of packet does not imply its direction.
 const fn is_bidirectional(kind: PacketKind) -> bool {
     matches!(kind, PacketKind::Reset | PacketKind::Handshake | PacketKind::Disconnect)
 }

@@ -1,9 +1,9 @@
-//! What a product would say if it were an endpoint of ours.
+//! Names packets of a system under test as if it were one of our own endpoints.
 //!
 //! Our endpoints carry a [`MessageTag`] beside each message and its acknowledgements and say which
-//! sending a packet is, so that it has a name ([`qoslab_core::base::name`]). A product writes
-//! bytes. A witness sees what it writes and reads, and a mark at the front of each payload, and
-//! finds out the same:
+//! sending a packet is, so that it has a name ([`qoslab_core::base::name`]). A system under test
+//! writes bytes. A packet tracker sees what it writes and reads, and a mark at the front of each
+//! payload, and finds out the same:
 //!
 //! | of | is known by |
 //! |---|---|
@@ -77,7 +77,7 @@ struct TrackedClient {
     connections_started: u32,
 }
 
-/// What a witness knows of a packet that was written, beside its tags.
+/// The tracker's data on a packet that was written, beside its tags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrackedPacket {
     /// Which sending of it this is.

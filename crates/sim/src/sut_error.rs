@@ -1,11 +1,11 @@
-//! What products under test do amiss that is no matter of MQTT's.
+//! Errors of systems under test that have nothing to do with MQTT's rules.
 
 use std::any::Any;
 
 use qoslab_core::base::name::Node;
 use qoslab_core::base::time::Time;
 
-/// Something that a node under test did and no MQTT endpoint may.
+/// An act of a node under test that is forbidden to any MQTT endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SutError {
     /// Which node.
@@ -16,7 +16,7 @@ pub struct SutError {
     pub kind: SutErrorKind,
 }
 
-/// What a node under test did.
+/// Kind of error of a node under test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SutErrorKind {
     /// Its code panicked, with this message.
@@ -39,7 +39,7 @@ pub enum SutErrorKind {
     Hung,
 }
 
-/// What a panic that was caught says.
+/// Returns the message of a panic that was caught.
 #[must_use]
 pub fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied();

@@ -17,7 +17,7 @@ use qoslab_core::impl_fingerprint;
 
 pub use qoslab_core::network::fate::PacketAction;
 
-/// What an engine runs: a setup and the seed that decides the rest.
+/// Input of an engine: a setup and the seed that decides the rest.
 #[derive(Clone, Debug)]
 pub struct Trial {
     /// Everything but luck; shared by all seeds of a point.
@@ -28,7 +28,7 @@ pub struct Trial {
     pub name: String,
 }
 
-/// Everything of a trial but its luck.
+/// Everything in a trial but its seed.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The broker.
@@ -83,7 +83,7 @@ pub struct SubscriptionSetup {
     pub until: Option<Span>,
 }
 
-/// A time in which a client has sent DISCONNECT and stays away.
+/// A period in which a client has sent DISCONNECT and stays away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OfflinePeriod {
     /// When it disconnects, after the start of the traffic.
@@ -154,7 +154,7 @@ pub struct FaultSetup {
     pub action: Action,
 }
 
-/// When a fault comes.
+/// The condition for a fault to occur.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Trigger {
     /// Once, so long after the start of the traffic.
@@ -167,7 +167,7 @@ pub enum Trigger {
     NamedPacket(PacketName),
 }
 
-/// One packet of one link, by what it is and how many such packets went that way before it.
+/// One packet of one link, by its kind and the number of such packets that went that way before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PacketTrigger {
     /// On whose link.
@@ -180,7 +180,7 @@ pub struct PacketTrigger {
     pub nth: u32,
 }
 
-/// What a fault does.
+/// The effect of a fault.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// The packet that triggers it meets another fate; over datagrams only.
@@ -243,7 +243,7 @@ impl_fingerprint! {
     }
 }
 
-/// What the peers of a crashed node see.
+/// What the peers of a crashed node observe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PeerVisibility {
     /// Their connections are closed one delay later: its process died.
@@ -257,8 +257,8 @@ pub enum PeerVisibility {
 
 impl_fingerprint! { fieldless PeerVisibility }
 
-/// Where a crash falls. One `handle` is a transaction: never between a delivery and the id that
-/// remembers it.
+/// The point at which a crash falls. One `handle` is a transaction: never between a delivery and
+/// the id that remembers it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CrashPoint {
     /// Between two happenings.
@@ -274,7 +274,7 @@ pub enum CrashPoint {
 
 impl_fingerprint! { fieldless CrashPoint }
 
-/// How a trial is judged.
+/// The rule by which a trial is judged.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

@@ -1,10 +1,10 @@
-//! What an engine cannot run.
+//! Error for trials that an engine cannot run.
 
 use thiserror::Error;
 
 use qoslab_core::base::time::Span;
 
-/// Why turmoil cannot carry a trial.
+/// Reason why turmoil cannot carry a trial.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the link of `{client}` has a delay of {delay} {direction}: {reason}")]
 pub struct Unsupported {

@@ -1,4 +1,4 @@
-//! Which faults are to come, at which packets, and when what they did is over.
+//! Faults to come, the packets they wait for, and the ends of their effects.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ struct WatchedPackets {
     faults: Vec<(u32, u32)>,
 }
 
-/// What ends by itself.
+/// An effect of a fault that ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FaultEnd {
     /// A link is no longer hampered.

@@ -1,4 +1,4 @@
-//! An endpoint and what the engine remembers of it.
+//! An endpoint and the engine's state for it.
 
 use super::queue::QueuedEvent;
 use super::timeline::Timeline;
@@ -32,7 +32,7 @@ impl_fingerprint! {
     }
 }
 
-/// What changed in a [`Backlog`].
+/// Change in a [`Backlog`].
 pub(super) struct BacklogChange {
     pub(super) before: Backlog,
     pub(super) after: Backlog,

@@ -1,4 +1,4 @@
-//! The links and what is under way on them.
+//! The links and the packets in transit on them.
 
 use std::sync::Arc;
 
@@ -139,7 +139,7 @@ const fn hop_of(direction: Direction, kind: PacketKind) -> Hop {
     }
 }
 
-/// A reset as an observer sees it: nothing but the transport's headers.
+/// Returns a reset as an observer sees it: nothing but the transport's headers.
 pub(super) const fn reset_meta(name: PacketName, headers: u32) -> PacketMeta<'static> {
     PacketMeta {
         name,
@@ -152,7 +152,7 @@ pub(super) const fn reset_meta(name: PacketName, headers: u32) -> PacketMeta<'st
     }
 }
 
-/// Packets on their way are many.
+/// Packets in transit are many, so they are kept small.
 const _: () = assert!(size_of::<PacketInFlight>() <= 136);
 
 /// A packet on its way.

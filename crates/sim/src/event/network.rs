@@ -1,4 +1,4 @@
-//! The network of a trial: links, connections, and what is under way.
+//! The network of a trial: links, connections, and the packets in transit.
 
 use std::sync::Arc;
 
@@ -155,7 +155,7 @@ impl Network {
     }
 }
 
-/// Gives a link its part of the schedule, and something to write on.
+/// Gives a link its part of the schedule, and a place to record fates.
 fn install_recorded_fates(
     setup: &Setup,
     client: ClientIndex,

@@ -13,7 +13,7 @@ use qoslab_core::mqtt::endpoint::Endpoint;
 use qoslab_core::mqtt::packet::Message;
 use qoslab_core::mqtt::settings::ClientRequest;
 
-/// What stands between a simulation and its nodes. Every method but the types has a default: what
+/// Interface between a simulation and its nodes. Every method but the types has a default, which is
 /// is right for endpoints that the simulation calls itself.
 pub(crate) trait NodeDriver {
     /// A client, as the simulation knows it.
@@ -95,7 +95,7 @@ impl NodeDriver for DirectDriver {
     type Broker = Broker;
 }
 
-/// What is to be done with a node where it is driven.
+/// Work to be done on a node where it is driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HostCommand {
     /// It crashed: what its storage does not hold is gone.

@@ -1,4 +1,4 @@
-//! What is to happen, in order.
+//! The queue of future events, in order.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -6,7 +6,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use qoslab_core::base::time::Time;
 use qoslab_core::impl_fingerprint;
 
-/// Where a kind of happening stands among others of the same instant: lower goes first.
+/// The rank of a kind of event among others of the same instant: lower goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum EventClass {
@@ -20,7 +20,7 @@ pub(super) enum EventClass {
     Timer = 3,
 }
 
-/// One thing that is to happen. The number says to whom or what, by position.
+/// One event to come. The number gives its subject, by position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum QueuedEvent {
     /// A packet arrives: its place among those under way.
@@ -67,7 +67,7 @@ impl_fingerprint! {
 /// The queue: ordered by time, then class, then insertion.
 ///
 /// An entry is one word of 128 bits that compares in that order: time (62 bits), class (2),
-/// insertion (34), which happening of its class (2), its number (28).
+/// insertion (34), kind of event within its class (2), its number (28).
 ///
 /// Most arrivals are added in the order in which they come: on a link of constant delay all are.
 /// So an entry goes to the back of a sorted run where it fits, and only otherwise into the heap;
@@ -83,7 +83,7 @@ pub(super) struct EventQueue {
     inserted: u64,
 }
 
-/// After every entry.
+/// Compares greater than every entry.
 const NO_ENTRY: u128 = u128::MAX;
 
 /// A few links of different delays each fill a run; more would cost more than they save.
@@ -93,8 +93,8 @@ const TIME_BITS: u32 = 62;
 const INSERTION_BITS: u32 = 34;
 const NUMBER_BITS: u32 = 28;
 
-/// The highest number that a [`QueuedEvent`] can carry: so many packets under way, streams,
-/// clients.
+/// The highest number that a [`QueuedEvent`] can carry: it limits the packets in transit, streams
+/// and clients.
 pub(super) const MAX_NUMBER: usize = (1 << NUMBER_BITS) - 1;
 
 impl Default for EventQueue {

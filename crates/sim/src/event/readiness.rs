@@ -1,4 +1,4 @@
-//! Who is ready for the traffic to begin.
+//! Readiness barrier before the traffic begins.
 
 use crate::trial::Setup;
 use qoslab_core::base::name::ClientIndex;

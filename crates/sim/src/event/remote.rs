@@ -26,7 +26,7 @@ pub(crate) use super::simulation::RunContext;
 mod inboxes;
 mod sut_nodes;
 
-/// What a node that is driven elsewhere may ask of the simulation. Whatever is not there yet is
+/// What a node that is driven elsewhere may ask of the simulation. Anything not available yet is
 /// `None`, and wakes the task of `context` when it comes.
 pub(crate) trait SimHandle {
     /// The time of the simulation.
@@ -79,7 +79,7 @@ pub(crate) trait SimHandle {
     fn set_backlog(&mut self, node: Node, backlog: Backlog);
 }
 
-/// What a node took from its end of a connection.
+/// Input that a node took from its end of a connection.
 #[derive(Debug)]
 pub(crate) enum ReceivedItem {
     /// A packet.
@@ -95,11 +95,11 @@ pub(crate) enum ReceivedItem {
     Closed(CloseReason),
 }
 
-/// A simulation whose nodes are driven elsewhere. It is compiled once, for whoever watches: such
+/// A simulation whose nodes are driven elsewhere. It is compiled once for all observers: such
 /// trials are not for statistics.
 pub(crate) type ProxySimulation = Simulation<'static, Inboxes, SharedObserver>;
 
-/// Who watches, and is also held by who wants it back.
+/// The observer, shared with the caller that wants it back.
 pub(crate) type SharedObserver = Rc<RefCell<dyn Observer>>;
 
 impl ProxySimulation {

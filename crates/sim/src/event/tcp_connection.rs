@@ -35,7 +35,7 @@ impl_fingerprint! {
     }
 }
 
-/// What travels in a pipe.
+/// Contents of a pipe.
 #[derive(Clone, Debug)]
 pub(super) enum TcpItem {
     /// A flight of the handshake, by its place.
@@ -141,7 +141,7 @@ impl TcpConnection {
     }
 }
 
-/// The place of a direction in [`TcpConnection::directions`].
+/// Returns the index of a direction in [`TcpConnection::directions`].
 pub(super) const fn direction_index(direction: Direction) -> usize {
     match direction {
         Direction::Up => 0,
@@ -149,12 +149,12 @@ pub(super) const fn direction_index(direction: Direction) -> usize {
     }
 }
 
-/// The number under which the queue knows one direction of a connection.
+/// Returns the number of one direction of a connection in the queue.
 pub(super) const fn direction_number(connection: Connection, direction: Direction) -> u32 {
     connection.0 << 1 | matches!(direction, Direction::Down) as u32
 }
 
-/// The connection and direction of a number.
+/// Returns the connection and direction of a number.
 pub(super) const fn from_direction_number(number: u32) -> (Connection, Direction) {
     let direction = if number & 1 == 0 { Direction::Up } else { Direction::Down };
     (Connection(number >> 1), direction)

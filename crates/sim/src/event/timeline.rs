@@ -1,4 +1,4 @@
-//! The clock of a trial, what is to happen, and the phase.
+//! The clock of a trial, its future events, and its phase.
 
 use super::queue::{EventQueue, QueuedEvent};
 use crate::trial::Setup;

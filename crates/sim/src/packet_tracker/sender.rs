@@ -13,7 +13,7 @@ use qoslab_core::mqtt::settings::RepeatedPubrec;
 
 /// Reason codes from here on refuse (MQTT 5.0, section 2.4).
 pub(super) const FIRST_FAILURE_REASON: u8 = 0x80;
-/// The echo of what belongs to no exchange; see [`Transmission::duplicate_index`].
+/// Marks the answer to a packet of no exchange; see [`Transmission::duplicate_index`].
 pub(super) const UNMATCHED: u8 = 2;
 
 /// One session's messages on their way out.

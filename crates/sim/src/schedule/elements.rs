@@ -11,7 +11,7 @@ use qoslab_core::network::fate_override::ForcedFate;
 use qoslab_core::network::recorded_fates::SendAttempt;
 use qoslab_core::network::settings::IntervalDistribution;
 
-/// One thing that was not plain.
+/// One deviation from the plain course.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ScheduleElement {
     /// A fault, by its place in [`Setup::faults`].

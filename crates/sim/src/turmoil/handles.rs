@@ -1,4 +1,4 @@
-//! Where products under test sit: what a client or a broker that we did not write finds around it.
+//! Handles for systems under test: the environment of a third-party client or broker.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +13,7 @@ use qoslab_core::base::name::{ClientIndex, Node};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::mqtt::settings::{BrokerSettings, ClientRequest, ClientSettings};
 
-/// A client's place in a trial, from one start of its host to the next crash.
+/// A client's handle to a trial, from one start of its host to the next crash.
 #[derive(Clone, Debug)]
 pub struct ClientHandle {
     client: ClientIndex,
@@ -30,7 +30,7 @@ struct ApplicationQueue {
     has_connected: bool,
 }
 
-/// What the application behind a client wants.
+/// Request of the application behind a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppCommand {
     /// That a message is published.
@@ -161,7 +161,7 @@ impl ApplicationQueue {
     }
 }
 
-/// The broker's place in a trial, from one start of its host to the next crash.
+/// The broker's handle to a trial, from one start of its host to the next crash.
 #[derive(Clone, Debug)]
 pub struct BrokerHandle {
     setup: Arc<Setup>,

@@ -1,7 +1,7 @@
-//! What tasks on simulated hosts find around them: the simulation, and a clock.
+//! Simulation context of tasks on simulated hosts: the simulation, and a clock.
 //!
-//! A product may want its socket to be `Send`, and no simulation is. So a socket holds names
-//! alone, and looks the scene of its thread up when it is used, as turmoil's own sockets do.
+//! A system under test may need its socket to be `Send`, and no simulation is. So a socket holds
+//! names alone, and looks up its thread's context when it is used, as turmoil's own sockets do.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -22,7 +22,7 @@ thread_local! {
     static CURRENT: RefCell<Option<Rc<SimContext>>> = const { RefCell::new(None) };
 }
 
-/// What the tasks of one trial share.
+/// State that the tasks of one trial share.
 pub(super) struct SimContext {
     sim: Rc<RefCell<dyn SimHandle>>,
     pub(super) progress: Arc<RunProgress>,
@@ -44,7 +44,7 @@ pub(super) struct ConnectionEnd {
     pub(super) node: Node,
 }
 
-/// What a packet was where it was sent.
+/// Data of a packet where it was sent.
 #[derive(Clone, Debug)]
 pub(super) struct PacketTag {
     pub(super) packet: Packet,
@@ -57,7 +57,7 @@ struct PacketTags {
     arrived: Option<PacketTag>,
 }
 
-/// Takes the scene down.
+/// Removes the thread's context when dropped.
 pub(super) struct ContextGuard(());
 
 impl Drop for ContextGuard {
@@ -168,7 +168,7 @@ impl SimContext {
     }
 }
 
-/// Waits for something of turmoil's.
+/// Waits for an operation of turmoil's.
 pub(super) async fn wait_for_turmoil<T>(future: impl Future<Output = T>) -> T {
     struct WaitGuard;
     impl Drop for WaitGuard {
@@ -188,7 +188,7 @@ pub(super) async fn wait_for_turmoil<T>(future: impl Future<Output = T>) -> T {
     future.await
 }
 
-/// The time of the simulation, for those whose timers are known to it.
+/// The simulation's time, for code whose timers are known to it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SimClock;
 

@@ -1,6 +1,6 @@
-//! Sockets of simulated hosts: turmoil carries the bytes, and the simulation says when they come.
+//! Sockets of simulated hosts: turmoil carries the bytes, the simulation decides when they arrive.
 //!
-//! What is written is cut into packets. Each is told to the simulation, which decides its fate by
+//! What is written is cut into packets. The simulation learns of each, decides its fate by
 //! its name as it would in the event engine, and goes out on a turmoil stream at once, behind the
 //! number that it was given. The other end gives its bytes out when the simulation has brought the
 //! packet there: later than turmoil by all that the link does, one packet at a time, or never.
@@ -23,7 +23,7 @@ use qoslab_core::mqtt::packet::Packet;
 use qoslab_core::mqtt::wire;
 use qoslab_core::shell::PacketHooks;
 
-/// One end of a connection between a client and the broker. It may be used on the host only that
+/// One end of a connection between a client and the broker. It may be used only on the host that
 /// it was given to.
 pub struct Socket {
     end: ConnectionEnd,
@@ -51,9 +51,9 @@ pub struct Socket {
 
 /// The number and the length in front of each packet.
 const HEADER: usize = 8;
-/// turmoil brings everything within so many ticks.
+/// turmoil delivers everything within this number of ticks.
 const MAX_DELIVERY_TICKS: u32 = 3;
-/// No product under test has reason to write larger packets: scenarios are of messages.
+/// No system under test has reason to write larger packets: scenarios are of messages.
 const MAX_FRAME: u32 = 16 << 20;
 
 impl Socket {
@@ -297,7 +297,7 @@ impl fmt::Debug for Socket {
     }
 }
 
-/// What packets of our own endpoints are called: they say so themselves.
+/// Names of packets of our own endpoints, which the endpoints give themselves.
 pub(super) struct EndpointTags(ConnectionEnd);
 
 impl EndpointTags {

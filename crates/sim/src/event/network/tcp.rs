@@ -1,4 +1,4 @@
-//! What the network does with TCP connections. What is to be told of it is given back.
+//! The network's part in TCP connections. Methods return what is to be reported.
 
 use super::Network;
 use crate::event::connections::EndState;

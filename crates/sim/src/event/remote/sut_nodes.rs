@@ -1,7 +1,7 @@
-//! Nodes under test: systems that we did not write, and that write bytes.
+//! Nodes under test: third-party systems that write bytes.
 //!
-//! A [`PacketTracker`] finds out what their packets are called. What they do that has no place in a
-//! trial, such as to panic or to send what is no packet, is a [`SutError`].
+//! A [`PacketTracker`] finds out the names of their packets. An act that has no place in a
+//! trial, such as a panic or bytes that are no packet, is a [`SutError`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,14 +19,14 @@ use qoslab_core::mqtt::packet::{Packet, Payload};
 use qoslab_core::mqtt::settings::ClientRequest;
 use qoslab_core::mqtt::wire;
 
-/// After so long without anything but pings a system has nothing left to do.
+/// A system that sends nothing but pings for this long has nothing left to do.
 const IDLE_AFTER: Span = Span::from_secs(15);
 
-/// A node may write so many packets at one instant, and in a trial.
+/// Limit of packets that a node may write at one instant, and in a trial.
 const MAX_PACKETS_PER_INSTANT: u32 = 20_000;
 const MAX_PACKETS_PER_TRIAL: u64 = 100_000;
 
-/// The nodes under test, and what is known of them.
+/// The nodes under test, and their state.
 pub(super) struct SutNodes {
     nodes: BTreeSet<Node>,
     pub(super) tracker: PacketTracker,
@@ -39,7 +39,7 @@ pub(super) struct SutNodes {
     packets_written: BTreeMap<Node, (Time, u32, u64)>,
 }
 
-/// What became of bytes that a node under test wrote.
+/// Outcome of bytes that a node under test wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WriteOutcome {
     /// They are a packet, carried under this number.

@@ -1,4 +1,4 @@
-//! What endpoints are told, and what they want done.
+//! Input to endpoints, and handling of their outputs.
 
 use std::convert::Infallible;
 

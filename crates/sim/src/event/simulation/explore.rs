@@ -1,4 +1,4 @@
-//! A simulation under a search: it is paused between two events, and its state is seen.
+//! A simulation under a search: paused between two events, with its state visible.
 
 use std::ops::ControlFlow;
 
@@ -66,7 +66,7 @@ impl<O: Observer + Fingerprint> Simulation<'_, DirectDriver, O> {
     }
 }
 
-/// What of a state matters in a trial of this setup.
+/// Returns the part of a state that matters in a trial of this setup.
 fn relevant_state(setup: &Setup) -> FingerprintOptions {
     let hops = setup.clients.iter().map(|client| &client.settings.hop);
     FingerprintOptions {
@@ -84,7 +84,7 @@ fn counts_transmissions(hop: &HopSettings) -> bool {
     }
 }
 
-/// Whether a still link may lose a segment by itself: at a full queue, or when a NAT forgets.
+/// Whether a deterministic link may lose a segment: at a full queue, or when a NAT forgets.
 const fn may_lose_segments(link: &LinkSettings) -> bool {
     let forgets = match link.transport {
         Transport::Datagram { .. } => false,
@@ -228,7 +228,7 @@ impl<O: Observer> Simulation<'_, DirectDriver, O> {
     }
 }
 
-/// An event in the queue by what it is about.
+/// A queued event, by its subject.
 enum PendingEvent<'a> {
     /// Of a packet, perhaps once more, and the faults that wait for it.
     Arrival(&'a PacketInFlight, bool, Vec<&'a Action>),

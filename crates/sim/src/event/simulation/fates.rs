@@ -1,4 +1,4 @@
-//! What becomes of a datagram: decided by [the chain](qoslab_core::network::fate), told, and
+//! The fate of a datagram: decided by [the chain](qoslab_core::network::fate), reported, and
 //! carried out.
 
 use super::Simulation;

@@ -1,4 +1,4 @@
-//! What faults do.
+//! Effects of faults.
 
 use super::Simulation;
 use crate::event::faults::FaultEnd;

@@ -1,4 +1,4 @@
-//! What stands in place of luck, and what luck decided.
+//! Scheduled values in place of random draws, and recording of what was drawn.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What happens on TCP connections.
+//! Events on TCP connections.
 
 use super::{Simulation, receiver_of};
 use crate::event::connections::EndState;
@@ -207,7 +207,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     }
 }
 
-/// Whether an end that closed so tells the other end in order.
+/// Whether an end that closes for this reason notifies the other end in order.
 const fn sends_fin(why: CloseReason) -> bool {
     matches!(
         why,
