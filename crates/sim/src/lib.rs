@@ -24,7 +24,7 @@ mod unsupported;
 
 /// An engine: runs trials, and runs the same trial always the same.
 pub trait Engine: Sync {
-    /// Runs a trial and tells `observer` of every event. Gives the observer back.
+    /// Runs a trial and reports every event to `observer`. Returns the observer.
     fn run<O: Observer + 'static>(
         &self,
         trial: &Trial,

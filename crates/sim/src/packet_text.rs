@@ -53,7 +53,7 @@ impl Setup {
     /// The packet of this name, or in words what is wrong with the text.
     ///
     /// # Errors
-    /// If it has another form, or names nobody and nothing of this setup.
+    /// If it has another form, or names nothing of this setup.
     pub fn parse_packet_name(&self, text: &str) -> Result<PacketName, String> {
         let parts: Vec<_> = text.split(SEPARATOR).collect();
         match parts[..] {
@@ -70,7 +70,7 @@ impl Setup {
     /// The message of this name, such as `sensor#7`, or in words what is wrong with the text.
     ///
     /// # Errors
-    /// If it has another form, or nobody publishes it.
+    /// If it has another form, or no stream publishes it.
     pub fn parse_message_name(&self, text: &str) -> Result<(PublisherIndex, u32), String> {
         let (name, sequence) = text
             .rsplit_once('#')

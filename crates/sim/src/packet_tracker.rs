@@ -98,7 +98,7 @@ pub enum PublishOutcome {
 }
 
 impl PacketTracker {
-    /// A witness of a trial in which nothing has happened yet.
+    /// A tracker of a trial in which nothing has happened yet.
     #[must_use]
     pub fn new(setup: &Arc<Setup>) -> Self {
         Self {

@@ -27,13 +27,13 @@ pub use elements::ScheduleElement;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Schedule {
     /// When the traffic begins at the earliest. It waits for all clients to be connected anyway,
-    /// and without luck on their way they may be so too early.
+    /// and without random delays they may be so too early.
     pub traffic_start: Time,
     /// What became of packets and segments.
     pub fates: Arc<FateMap>,
     /// When each client's link is down, after the start of the traffic, in order.
     pub outages: BTreeMap<ClientIndex, Vec<ScheduledOutage>>,
-    /// How long a client waited before it opened its `nth` connection, from 0, when so many
+    /// How long a client waited before it opened its `nth` connection, from 0, when that many
     /// attempts had failed.
     pub pauses: BTreeMap<(ClientIndex, u32, u32), Span>,
     /// When messages are published, and how long they are. One that is not listed comes as much
@@ -82,7 +82,7 @@ pub struct FaultOccurrence {
 }
 
 impl Setup {
-    /// The same setup with nothing left to luck, and nothing yet in its schedule: no loss,
+    /// The same setup with nothing drawn at random, and nothing yet in its schedule: no loss,
     /// jitter, duplication, reordering or outage; mean intervals and payloads.
     #[must_use]
     pub fn deterministic(&self) -> Self {
@@ -109,7 +109,7 @@ impl Setup {
 }
 
 impl Trial {
-    /// The same trial with nothing left to luck, from what a run of it wrote down and the times
+    /// The same trial made deterministic, from the recording of a run of it and the times
     /// and lengths of its messages.
     #[must_use]
     pub fn to_deterministic(
@@ -132,7 +132,7 @@ impl Trial {
 }
 
 impl Schedule {
-    /// When a message of a still workload is published, and how long it is.
+    /// Returns when a message of a deterministic workload is published, and how long it is.
     #[must_use]
     pub fn timing(
         &self,

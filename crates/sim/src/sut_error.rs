@@ -24,7 +24,7 @@ pub enum SutErrorKind {
     /// Its code came to an end while the trial ran, perhaps with an error.
     Exited(Option<String>),
     /// It was not connected, or its subscriptions were not acknowledged, by the deadline; at a
-    /// broker: nobody was.
+    /// broker: no client was.
     NeverReady,
     /// It had no connection at the deadline, though its application wanted one.
     NotConnected,
@@ -33,7 +33,7 @@ pub enum SutErrorKind {
     Flooded(u64),
     /// It wrote what is no packet of MQTT.
     MalformedPacket(String),
-    /// It handed its application a payload that nobody has published.
+    /// It handed its application a payload that no client has published.
     UnknownPayload,
     /// Its code did not give control back to its runtime.
     Hung,

@@ -20,9 +20,9 @@ pub use qoslab_core::network::fate::PacketAction;
 /// Input of an engine: a setup and the seed that decides the rest.
 #[derive(Clone, Debug)]
 pub struct Trial {
-    /// Everything but luck; shared by all seeds of a point.
+    /// Everything but the seed; shared by all seeds of a point.
     pub setup: Arc<Setup>,
-    /// The seed of all luck.
+    /// The seed of all random draws.
     pub seed: u64,
     /// The short name: a hash of the content, in 8 hexadecimal digits.
     pub name: String,
@@ -39,7 +39,7 @@ pub struct Setup {
     pub clients: Vec<ClientSetup>,
     /// Who publishes what, in the order of the file.
     pub publishers: Vec<PublisherSetup>,
-    /// What befalls nodes, links and packets.
+    /// Faults of nodes, links and packets.
     pub faults: Vec<FaultSetup>,
     /// When the trial is stopped though not quiescent, counted from its start.
     pub deadline: Span,
@@ -49,14 +49,14 @@ pub struct Setup {
     pub wire: bool,
     /// How the trial is judged.
     pub judge: JudgeSettings,
-    /// What happens in place of all luck; `None` where the seed decides.
+    /// Explicit choices in place of all random draws; `None` where the seed decides.
     pub schedule: Option<Arc<Schedule>>,
 }
 
 /// One client.
 #[derive(Clone, Debug)]
 pub struct ClientSetup {
-    /// Its name, unique in the trial; luck is drawn by it.
+    /// Its name, unique in the trial; random draws are keyed by it.
     pub name: Arc<str>,
     /// The MQTT client.
     pub settings: ClientSettings,
@@ -126,7 +126,7 @@ pub struct PublisherSetup {
 /// Payload lengths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PayloadSize {
-    /// Always so many bytes.
+    /// Always this number of bytes.
     Fixed(u32),
     /// Evenly between two lengths, both included.
     Uniform(u32, u32),
@@ -146,7 +146,7 @@ impl PayloadSize {
 /// One fault.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaultSetup {
-    /// Its name, unique in the trial; the luck of its times is drawn by it.
+    /// Its name, unique in the trial; its random times are keyed by it.
     pub name: Arc<str>,
     /// When it comes.
     pub trigger: Trigger,
@@ -157,7 +157,7 @@ pub struct FaultSetup {
 /// The condition for a fault to occur.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Trigger {
-    /// Once, so long after the start of the traffic.
+    /// Once, at this time after the start of the traffic.
     At(Span),
     /// Again and again, from the start of the traffic until the first calm.
     Every(IntervalDistribution),
@@ -193,14 +193,14 @@ pub enum Action {
         /// Whether the triggering packet arrives first.
         after: bool,
     },
-    /// One end of a client's connection forgets it, and the other end is not told.
+    /// One end of a client's connection forgets it, and the other end is not notified.
     HalfOpen {
         /// Whose.
         client: ClientIndex,
         /// Which end forgets it: the client or the broker.
         dead_node: Node,
     },
-    /// A link, or one direction of it, or a reader, is hampered for a while.
+    /// A link, or one direction of it, or a reader, is impaired for a while.
     Impair {
         /// Whose.
         client: ClientIndex,
@@ -261,7 +261,7 @@ impl_fingerprint! { fieldless PeerVisibility }
 /// the id that remembers it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CrashPoint {
-    /// Between two happenings.
+    /// Between two events.
     #[default]
     BetweenEvents,
     /// The packet has arrived, and nothing that follows from it is stored.

@@ -57,7 +57,7 @@ struct WatchedPackets {
 /// An effect of a fault that ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FaultEnd {
-    /// A link is no longer hampered.
+    /// A link is no longer impaired.
     ClearImpairment(ClientIndex, Impairment),
     /// A link is up again.
     LinkUp(ClientIndex),
@@ -237,7 +237,7 @@ impl Faults {
         self.pending_crash.take()
     }
 
-    /// Whether the packet may still be sent by a node that is about to crash.
+    /// Whether the packet may be sent by a node that is about to crash.
     #[inline]
     pub(super) fn take_send_permit(&mut self) -> bool {
         let Some(left) = &mut self.sends_left else { return true };
@@ -275,7 +275,7 @@ impl Faults {
         std::mem::replace(&mut self.fault_ends[index as usize], FaultEnd::Done)
     }
 
-    /// The ends of all that hampers links, which come now.
+    /// Ends all impairments of links now.
     pub(super) fn take_link_ends(&mut self) -> Vec<FaultEnd> {
         let of_links = self.fault_ends.iter_mut().filter(|fault_end| {
             matches!(fault_end, FaultEnd::LinkUp(_) | FaultEnd::ClearImpairment(..))

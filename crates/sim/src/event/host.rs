@@ -104,7 +104,7 @@ impl<E: Endpoint + Clone> Host<E> {
         (before != after).then_some(BacklogChange { before, after })
     }
 
-    /// A wake-up came: whether the endpoint is to be told.
+    /// Handles a wake-up: returns whether the endpoint is to be called.
     pub(super) fn take_wakeup(&mut self, timeline: &mut Timeline, number: u32) -> bool {
         let now = timeline.now;
         if let Some(index) = self.stale_wakeups.iter().position(|stale| *stale == now) {

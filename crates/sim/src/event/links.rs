@@ -88,7 +88,7 @@ impl ClientLink {
         record
     }
 
-    /// How many bytes the transport adds to a packet of so many.
+    /// Returns the bytes that the transport adds to a packet of this length.
     #[inline]
     fn header_bytes_of(&self, mqtt: u32) -> u32 {
         self.tcp.as_ref().map_or(self.headers, |tcp| {

@@ -85,7 +85,7 @@ pub struct Options<'a> {
     /// Once it is true the trial ends soon, as
     /// [`Ending::Interrupted`](qoslab_core::base::ending::Ending::Interrupted).
     pub interrupt: Option<&'a AtomicBool>,
-    /// Where all that luck decided is written down.
+    /// Recording of everything that is drawn at random.
     pub transcript: Option<&'a mut RecordedRun>,
     /// Sees each packet as a value.
     pub packet_tap: Option<Rc<dyn PacketTap>>,
@@ -93,7 +93,7 @@ pub struct Options<'a> {
 
 /// Sees packets as values, for callers that need their bytes: observers get plain facts.
 pub trait PacketTap: fmt::Debug {
-    /// A packet that is about to be told as [`Sent`](qoslab_core::base::event::Event::Sent). Resets
+    /// A packet is about to be reported as [`Sent`](qoslab_core::base::event::Event::Sent). Resets
     /// are no packets of MQTT's, and do not come.
     fn packet_sent(&self, packet: &Packet);
 }

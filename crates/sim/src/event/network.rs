@@ -28,7 +28,7 @@ pub(super) struct Network {
     tcp_connections: Vec<Option<Box<TcpConnection>>>,
     /// How many packets are in streams that quiescence waits for.
     tcp_awaited: usize,
-    /// A dead connection that one end still takes for alive, the last that was found.
+    /// The last dead connection found that one end still considers open.
     unnoticed_death: Option<Connection>,
 }
 
@@ -110,7 +110,7 @@ impl Network {
         self.in_flight.is_drained() && self.tcp_awaited == 0
     }
 
-    // ---- what hampers links ----
+    // ---- impairments of links ----
 
     /// The traffic begins: so do bursts and outages.
     pub(super) fn start_traffic(&mut self, timeline: &mut Timeline, client: ClientIndex) {

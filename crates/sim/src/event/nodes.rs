@@ -195,7 +195,7 @@ impl<D: NodeDriver> Nodes<D> {
         }
     }
 
-    /// A wake-up came: whether the endpoint is to be told.
+    /// Handles a wake-up: returns whether the endpoint is to be called.
     #[inline]
     pub(super) fn take_wakeup(&mut self, timeline: &mut Timeline, node: Node) -> bool {
         match node {

@@ -38,7 +38,7 @@ pub(super) enum QueuedEvent {
     TrafficStart,
     /// A client's link goes down or comes up.
     Outage(u32),
-    /// A fault befalls: its place in the trial's list.
+    /// A fault occurs: its place in the trial's list.
     Fault(u32),
     /// What a fault did is over: its place among the engine's remedies.
     FaultEnd(u32),
@@ -110,7 +110,7 @@ impl Default for EventQueue {
 }
 
 impl EventQueue {
-    /// Adds a happening; one that is never to happen is not added.
+    /// Adds an event; one that is never to happen is not added.
     #[inline]
     pub(super) fn push(&mut self, at: Time, event: QueuedEvent) {
         if at.as_nanos() >> TIME_BITS != 0 {
@@ -124,7 +124,7 @@ impl EventQueue {
         self.insert(u128::from(time_and_class) << 64 | u128::from(order_kind_number));
     }
 
-    /// Takes the next happening, unless it comes after `deadline`.
+    /// Takes the next event, unless it comes after `deadline`.
     #[inline]
     pub(super) fn pop_until(&mut self, deadline: Time) -> Option<(Time, QueuedEvent)> {
         let (entry, run) = self.earliest();
@@ -199,7 +199,7 @@ impl EventQueue {
 
     /// Whether insertions can no longer be numbered: after 17 thousand million of them.
     pub(super) const fn is_exhausted(&self) -> bool {
-        // Room for what one more happening may insert.
+        // Room for what one more event may insert.
         self.inserted >= (1 << INSERTION_BITS) - (1 << 30)
     }
 }

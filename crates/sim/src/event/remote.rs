@@ -75,7 +75,7 @@ pub(crate) trait SimHandle {
     fn close(&mut self, node: Node, connection: Connection, why: CloseReason);
     /// An endpoint did something that is neither sending nor opening nor closing.
     fn apply_output(&mut self, node: Node, output: Output);
-    /// A node has done all that follows from what it was told.
+    /// A node has finished its reaction to its input.
     fn set_backlog(&mut self, node: Node, backlog: Backlog);
 }
 
@@ -103,7 +103,7 @@ pub(crate) type ProxySimulation = Simulation<'static, Inboxes, SharedObserver>;
 pub(crate) type SharedObserver = Rc<RefCell<dyn Observer>>;
 
 impl ProxySimulation {
-    /// Sets the stage; nothing has happened yet.
+    /// Sets up the simulation; nothing has happened yet.
     pub(crate) fn set(
         trial: &Trial,
         observer: SharedObserver,
@@ -154,7 +154,7 @@ impl ProxySimulation {
         self.timeline.next_event_time()
     }
 
-    /// The trial is over, which is to be told together with what nodes under test did amiss.
+    /// Ends the trial, and returns its result with the errors of nodes under test.
     pub(crate) fn into_result(
         mut self,
         ending: Ending,
@@ -187,7 +187,7 @@ impl ProxySimulation {
         Some(ReceivedItem::Packet { serial, packet, transmission })
     }
 
-    /// A node is to crash once its turn is over, and may send only so much until then.
+    /// A node is to crash once its turn is over, and may send a limited number of packets first.
     fn set_pending_crash(&mut self, node: Node, fault: u32) {
         let sends_left = self.faults.take_sends_left().unwrap_or(u32::MAX);
         self.nodes.driver.pending_crashes.push(PendingCrash { node, sends_left, fault });

@@ -96,7 +96,7 @@ impl SearchHook {
 
     // ---- packets that are sent ----
 
-    /// A packet is sent to which anything may still happen.
+    /// A packet is sent whose fate is not decided yet.
     pub(super) fn add_choice(&mut self, name: &PacketName) {
         if let Some(state) = self.0.as_mut().filter(|state| state.delay_rules.is_empty()) {
             state.choices.push(*name);
@@ -150,7 +150,7 @@ impl SearchHook {
         }
     }
 
-    /// A node was told that a time it set has come.
+    /// A time that a node set has come, and it was notified.
     #[inline]
     pub(super) fn release_after_timeout(
         &mut self,

@@ -61,7 +61,7 @@ pub(crate) struct Simulation<'t, D: NodeDriver, O> {
 pub(crate) struct RunContext<'t> {
     pub(crate) fate_override: Option<&'t mut dyn FateOverride>,
     pub(crate) interrupt: Option<&'t AtomicBool>,
-    /// Where all that luck decided is written down.
+    /// Recording of everything that is drawn at random.
     pub(crate) transcript: Option<RecordedRun>,
     pub(crate) packet_tap: Option<Rc<dyn PacketTap>>,
 }

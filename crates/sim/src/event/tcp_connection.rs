@@ -13,11 +13,11 @@ pub(super) struct TcpConnection {
     pub(super) client: ClientIndex,
     /// Upwards and downwards.
     pub(super) directions: [TcpDirection<TcpItem>; 2],
-    /// When the queue wakes each pipe; other such happenings are stale.
+    /// When the queue wakes each pipe; other such events are stale.
     pub(super) wakeup_times: [Time; 2],
     /// What is exchanged before the client has its connection.
     pub(super) handshake: &'static [HandshakeFlight],
-    /// Whether it died silently: nothing gets through any more, and nobody is told.
+    /// Whether it died silently: nothing gets through any more, and neither end is notified.
     pub(super) is_silently_dead: bool,
     /// When the client's end may read next, while it reads slowly.
     pub(super) next_read_at: Time,

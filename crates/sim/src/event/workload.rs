@@ -36,7 +36,7 @@ impl_fingerprint! {
 /// its sequence number, so leaving messages out moves no other.
 struct PublisherState {
     index: PublisherIndex,
-    /// The stream's luck, which its packets share on every link.
+    /// The stream's draw key, which its packets share on every link.
     draw_key: DrawKey,
     /// When the traffic began.
     traffic_start: Time,
@@ -115,7 +115,7 @@ impl Workload {
     }
 
     /// When each message comes after the start of the traffic, and how long it is; the last one of
-    /// a stream is told even where it is left out, for the stream ends then.
+    /// a stream is given even where it is left out, for the stream ends then.
     pub(super) fn message_timings(
         setup: &Arc<Setup>,
         seed: u64,
@@ -135,7 +135,7 @@ impl Workload {
         timings
     }
 
-    /// The luck of a stream's messages.
+    /// The draw key of a stream's messages.
     pub(super) fn draw_key_of(&self, publisher: PublisherIndex) -> DrawKey {
         self.publishers[publisher.index()].draw_key
     }

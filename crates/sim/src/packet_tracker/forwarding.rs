@@ -98,7 +98,7 @@ impl ForwardTracker {
         self.latest_arrival = Some((id, nth));
     }
 
-    /// The broker keeps a message for who asks later.
+    /// The broker keeps a message for later subscribers.
     pub(super) fn record_retained(&mut self, id: MessageKey) {
         if let Some(stream) = self.setup.publishers.get(id.0.index()) {
             self.retained.insert(Arc::clone(&stream.topic), id);

@@ -30,7 +30,7 @@ pub(super) struct TrackedSender {
 
 /// A message between its first PUBLISH and its last acknowledgement.
 struct SenderExchange {
-    /// `None` for a message that is nobody's.
+    /// `None` for a message that belongs to no publisher.
     message: Option<MessageKey>,
     tag: MessageTag,
     qos: QoS,
@@ -134,7 +134,7 @@ impl TrackedSender {
     }
 
     /// Its node crashed and has kept all. A PUBREC is read and answered in one step, so a PUBREL
-    /// that did not come is taken to have been written down as sent.
+    /// that did not come is taken to have been stored as sent.
     pub(super) fn node_crashed(&mut self) {
         if let Some(id) = self.unanswered_pubrec.take()
             && let Some(exchange) = self.exchanges.get_mut(&id)

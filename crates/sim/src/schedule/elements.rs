@@ -91,8 +91,8 @@ impl Setup {
         setup
     }
 
-    /// The same setup with each coming of a fault as a fault of its own, and none that did not
-    /// come.
+    /// The same setup with each occurrence of a fault as a fault of its own, and none that did not
+    /// occur.
     #[must_use]
     pub fn with_fault_occurrences(&self, occurrences: &[FaultOccurrence]) -> Self {
         let mut times = vec![0; self.faults.len()];
@@ -104,7 +104,7 @@ impl Setup {
         Self { faults: faults.collect(), ..self.clone() }
     }
 
-    /// The same setup with all that happens at a time so much earlier, as far as it goes.
+    /// The same setup with everything at a fixed time moved earlier by `by`, as far as it goes.
     #[must_use]
     pub fn shifted_earlier(&self, by: Span) -> Self {
         let mut setup = self.clone();

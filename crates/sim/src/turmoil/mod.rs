@@ -8,9 +8,9 @@
 //!
 //! ```text
 //! loop, a tick of 1 ms after the other:
-//!   the simulation takes up all that is due by now: packets and ends of connections come to doors,
+//!   the simulation handles all that is due by now: packets and ends of connections reach inboxes,
 //!      applications ask for something, faults come, hosts crash and start again
-//!   every host has a turn: nodes take what is at their doors, and what they write is given its
+//!   every host has a turn: nodes take what is in their inboxes, and what they write is given its
 //!      fate there and then
 //! ```
 //!
@@ -77,7 +77,7 @@ pub struct SutRun<O> {
     pub summary: RunSummary,
     /// Who watched.
     pub observer: O,
-    /// What products did that no endpoint may, in order of time.
+    /// Errors of systems under test, in order of time.
     pub errors: Vec<SutError>,
 }
 

@@ -51,7 +51,7 @@ impl RunProgress {
         Time::from_nanos(self.now.load(Ordering::Relaxed))
     }
 
-    /// The product whose code had its last turn.
+    /// The system under test whose code had its last turn.
     #[must_use]
     pub fn node(&self) -> Node {
         match self.running_node.load(Ordering::Relaxed).checked_sub(1) {
@@ -74,7 +74,7 @@ impl RunProgress {
 }
 
 impl NodeFactories {
-    /// Puts a product in the place of the clients whose names match: a name, or a pattern with `*`
+    /// Puts a system under test in place of the clients with a matching name: exact, or with `*`
     /// for any letters.
     pub fn client<F, R>(&mut self, names: &str, start: F)
     where
@@ -85,7 +85,7 @@ impl NodeFactories {
         self.clients.push((names.to_owned(), start));
     }
 
-    /// Puts a product in the broker's place.
+    /// Puts a system under test in the broker's place.
     pub fn broker<F, R>(&mut self, start: F)
     where
         F: Fn(BrokerHandle) -> R + Send + Sync + 'static,
@@ -94,7 +94,7 @@ impl NodeFactories {
         self.broker = Some(Arc::new(move |seat| Box::pin(start(seat)) as SutFuture));
     }
 
-    /// Lets a run tell how it gets on.
+    /// Lets a run report its progress.
     #[must_use]
     pub fn with_progress(self, progress: &Arc<RunProgress>) -> Self {
         Self { progress: Some(Arc::clone(progress)), ..self }
@@ -104,7 +104,7 @@ impl NodeFactories {
         self.progress.clone().unwrap_or_default()
     }
 
-    /// The parts of a trial that products play.
+    /// The parts of a trial that systems under test play.
     #[must_use]
     pub fn sut_nodes(&self, setup: &Setup) -> BTreeSet<Node> {
         let clients = (0..).map(ClientIndex).take(setup.clients.len());

@@ -67,7 +67,7 @@ impl Drop for ContextGuard {
 }
 
 impl SimContext {
-    /// Sets the scene for the trial that runs on this thread from now on.
+    /// Installs the context for the trial that runs on this thread from now on.
     pub(super) fn enter(
         sim: Rc<RefCell<dyn SimHandle>>,
         progress: Arc<RunProgress>,
@@ -85,7 +85,7 @@ impl SimContext {
         (sim_context, ContextGuard(()))
     }
 
-    /// The scene of this thread; `None` once it was taken down.
+    /// The context of this thread; `None` once it was removed.
     pub(super) fn current() -> Option<Rc<Self>> {
         CURRENT.with_borrow(Option::clone)
     }

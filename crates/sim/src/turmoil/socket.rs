@@ -1,7 +1,7 @@
 //! Sockets of simulated hosts: turmoil carries the bytes, the simulation decides when they arrive.
 //!
-//! What is written is cut into packets. The simulation learns of each, decides its fate by
-//! its name as it would in the event engine, and goes out on a turmoil stream at once, behind the
+//! What is written is cut into packets. Each is reported to the simulation, which decides its fate
+//! by its name as in the event engine; it goes out on a turmoil stream at once, behind the
 //! number that it was given. The other end gives its bytes out when the simulation has brought the
 //! packet there: later than turmoil by all that the link does, one packet at a time, or never.
 
@@ -27,13 +27,13 @@ use qoslab_core::shell::PacketHooks;
 /// it was given to.
 pub struct Socket {
     end: ConnectionEnd,
-    /// Whether a product writes here, of whose packets nobody says what they are called.
+    /// Whether a system under test writes here, which does not name its packets.
     is_sut: bool,
     /// Whether nothing more is taken from its writer.
     is_muted: bool,
     /// `None` once nothing more can be read, as after a crash of the peer's host.
     stream: Option<TcpStream>,
-    /// How many ticks what was sent before that may still take; `None` while the peer is there.
+    /// How many more ticks data sent before that may take; `None` while the peer is there.
     ticks_left: Option<u32>,
     /// What turmoil has brought, by number.
     received_frames: BTreeMap<u32, Vec<u8>>,
@@ -57,7 +57,7 @@ const MAX_DELIVERY_TICKS: u32 = 3;
 const MAX_FRAME: u32 = 16 << 20;
 
 impl Socket {
-    /// An end at a product under test.
+    /// An end at a system under test.
     pub(super) const fn for_sut(end: ConnectionEnd, stream: Option<TcpStream>) -> Self {
         Self::new(end, stream, true)
     }
@@ -126,13 +126,13 @@ impl Socket {
             let framed = [&serial.to_be_bytes()[..], &length.to_be_bytes(), frame].concat();
             if stream.try_write(&framed).is_err() {
                 // Its peer is gone; how it learns of that, the simulation says. What came before is
-                // still there to be read.
+                // there to be read.
                 self.ticks_left = Some(MAX_DELIVERY_TICKS);
             }
         }
     }
 
-    /// What a product wrote can be no packet.
+    /// The system under test wrote bytes that can be no packet.
     fn refuse_malformed(&mut self, sim_context: &SimContext, why: String) {
         sim_context
             .with(|sim| sim.report_sut_error(self.end.node, SutErrorKind::MalformedPacket(why)));

@@ -131,7 +131,7 @@ impl TurmoilHosts {
         }
     }
 
-    /// Does what is to be done with a node, and tells what is left for it to do.
+    /// Executes a command for a node; returns the node's remaining work, if any.
     pub(super) fn execute(&mut self, command: HostCommand, now: Time) -> Option<(Node, Backlog)> {
         match command {
             HostCommand::Crash(node) => {

@@ -74,7 +74,7 @@ impl Network {
 
     // ---- carrying ----
 
-    /// Sends something that is no packet of MQTT's, with so many bytes above TCP.
+    /// Sends something that is no packet of MQTT's, with the given number of bytes above TCP.
     fn send_control(
         &mut self,
         timeline: &mut Timeline,
@@ -246,7 +246,7 @@ impl Network {
 
     // ---- ending ----
 
-    /// A connection dies, and no end is told: whose it was, unless it was dead already.
+    /// A connection dies, and no end is notified. Returns its client, unless it was dead already.
     pub(in crate::event) fn kill_silently(
         &mut self,
         timeline: &mut Timeline,

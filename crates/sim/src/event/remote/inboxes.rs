@@ -152,7 +152,7 @@ impl<R> Endpoint for ProxyEndpoint<R> {
         self.waiting_count.set(self.waiting_count.get() + 1);
     }
 
-    /// What it does it tells by itself.
+    /// It reports its acts itself.
     fn poll_output(&mut self) -> Option<Output> {
         None
     }
@@ -215,7 +215,7 @@ impl Inboxes {
         taken
     }
 
-    /// How many packets a node that is about to crash may still send; whether this is one of them.
+    /// Counts down the packets that a node about to crash may send; whether this is one of them.
     pub(super) fn take_last_send_permit(&mut self, node: Node) -> bool {
         let mut is_permitted = true;
         for dying in self.pending_crashes.iter_mut().filter(|dying| dying.node == node) {
@@ -244,7 +244,7 @@ impl NodeDriver for Inboxes {
         true
     }
 
-    /// The inbox is gone, and whoever waits for it learns of that.
+    /// The inbox is gone, and the task that waits for it is woken to learn that.
     fn close_end(&mut self, node: Node, connection: Connection) -> VecDeque<PacketInFlight> {
         if let Some(sut) = self.sut_nodes.as_mut().filter(|sut| sut.contains(node)) {
             sut.tracker.connection_closed(node, connection);

@@ -20,7 +20,7 @@ use qoslab_core::mqtt::settings::{HopSettings, RetryRule};
 use qoslab_core::network::settings::{LinkSettings, Transport};
 
 impl<O: Observer + Fingerprint> Simulation<'_, DirectDriver, O> {
-    /// Runs until the end, or until `at_pause` has seen enough; it is asked before each happening
+    /// Runs until the end, or until `at_pause` has seen enough; it is asked before each event,
     /// once every packet was sent that a fault waits for.
     pub(in crate::event) fn explore(
         mut self,
