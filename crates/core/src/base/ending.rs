@@ -1,4 +1,4 @@
-//! How a trial ended: what an engine hands to whoever judges.
+//! The ending of a trial: an engine's input to the checks.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ pub struct RunSummary {
     pub ending: Ending,
     /// When, in virtual time; the deadline, if that came first.
     pub at: Time,
-    /// How many happenings were taken up. Stale wake-ups do not count.
+    /// The number of events handled. Stale wake-ups do not count.
     pub events: u64,
     /// How many packets were sent, of every kind, in all phases; resets count, the network's
     /// duplicates do not.

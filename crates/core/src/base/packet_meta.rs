@@ -9,7 +9,7 @@ use crate::impl_fingerprint;
 /// A packet as an observer sees it: plain facts, filled from values or from raw frames.
 #[derive(Clone, Copy, Debug)]
 pub struct PacketMeta<'a> {
-    /// What the packet is.
+    /// The packet's name.
     pub name: PacketName,
     /// The message it carries or acknowledges; [`MessageTag::NONE`] for control packets.
     pub tag: MessageTag,
@@ -21,7 +21,7 @@ pub struct PacketMeta<'a> {
     pub reason: u8,
     /// Its lengths in bytes.
     pub size: PacketSize,
-    /// What only some kinds carry.
+    /// Data that only some kinds carry.
     pub body: PacketBody<'a>,
 }
 
@@ -32,7 +32,7 @@ pub struct PacketSize {
     pub mqtt: u32,
     /// The application payload within it.
     pub payload: u32,
-    /// What the transport adds: IP and UDP headers, later TCP and TLS.
+    /// Bytes that the transport adds: IP and UDP headers, later TCP and TLS.
     pub headers: u32,
 }
 

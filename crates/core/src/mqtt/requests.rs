@@ -15,7 +15,7 @@ use crate::impl_fingerprint;
 /// SUBACK's codes from here on refuse a filter.
 const FIRST_FAILURE_CODE: u8 = 0x80;
 
-/// Which filters the application wants, whatever becomes of connections and sessions.
+/// Filters that the application wants, whatever becomes of connections and sessions.
 #[derive(Clone, Debug)]
 pub(crate) struct SubscriptionRequests {
     subscriptions: Vec<WantedFilter>,

@@ -105,7 +105,7 @@ impl ClientHandle {
     }
 
     /// The next thing that the application wants; waits for ever if there is nothing more. The
-    /// client wants a connection from its start: no request for it. May be dropped while it waits.
+    /// client wants a connection from its start, without a command. May be dropped while it waits.
     pub async fn next_command(&self) -> AppCommand {
         loop {
             if let Some(command) = self.with_application(|it| it.commands.pop_front()) {
