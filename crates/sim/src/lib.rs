@@ -79,7 +79,7 @@ pub enum EngineKind {
 }
 
 impl EngineKind {
-    /// What it is called on the command line and in results.
+    /// Its name on the command line and in results.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

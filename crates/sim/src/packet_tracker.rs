@@ -71,7 +71,7 @@ struct TrackedSession {
 struct TrackedClient {
     session: TrackedSession,
     has_connected: bool,
-    /// What it has read and not yet delivered, with its RETAIN flag.
+    /// Packets that it has read and not yet delivered, with their RETAIN flag.
     undelivered: VecDeque<(MessageTag, bool)>,
     /// How many connections it began to open.
     connections_started: u32,
@@ -80,7 +80,7 @@ struct TrackedClient {
 /// The tracker's data on a packet that was written, beside its tags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrackedPacket {
-    /// Which sending of it this is.
+    /// The transmission of the packet.
     pub transmission: Transmission,
     /// The message that it ends at its publisher: one of QoS 0 is complete when it is sent.
     pub publish_outcome: Option<PublishOutcome>,
@@ -88,7 +88,7 @@ pub struct TrackedPacket {
     pub will: Option<MessageTag>,
 }
 
-/// How a message ended at its publisher.
+/// The outcome of a message at its publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PublishOutcome {
     /// Its handshake ended well.

@@ -29,7 +29,7 @@ pub struct Schedule {
     /// When the traffic begins at the earliest. It waits for all clients to be connected anyway,
     /// and without random delays they may be so too early.
     pub traffic_start: Time,
-    /// What became of packets and segments.
+    /// Fates of packets and segments.
     pub fates: Arc<FateMap>,
     /// When each client's link is down, after the start of the traffic, in order.
     pub outages: BTreeMap<ClientIndex, Vec<ScheduledOutage>>,
@@ -62,7 +62,7 @@ pub struct MessageTiming {
 /// Recording of a run of a trial, as an engine makes it.
 #[derive(Clone, Debug, Default)]
 pub struct RecordedRun {
-    /// All that was not plain, but for the workload.
+    /// All deviations from the plain course, but for the workload.
     pub schedule: Schedule,
     /// The faults that came, in order.
     pub occurrences: Vec<FaultOccurrence>,
@@ -71,7 +71,7 @@ pub struct RecordedRun {
 /// An occurrence of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FaultOccurrence {
-    /// Which of [`Setup::faults`].
+    /// Its index in [`Setup::faults`].
     pub fault: u32,
     /// When, after the start of the traffic.
     pub at: Span,

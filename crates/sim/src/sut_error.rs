@@ -8,11 +8,11 @@ use qoslab_core::base::time::Time;
 /// An act of a node under test that is forbidden to any MQTT endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SutError {
-    /// Which node.
+    /// The node.
     pub node: Node,
     /// When.
     pub at: Time,
-    /// What it did.
+    /// The kind of error.
     pub kind: SutErrorKind,
 }
 
@@ -28,7 +28,7 @@ pub enum SutErrorKind {
     NeverReady,
     /// It had no connection at the deadline, though its application wanted one.
     NotConnected,
-    /// It wrote too many packets at one instant, or so many that the trial came to its limit of
+    /// It wrote too many packets at one instant, or enough that the trial came to its limit of
     /// events.
     Flooded(u64),
     /// It wrote what is no packet of MQTT.

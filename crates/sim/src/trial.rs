@@ -33,11 +33,11 @@ pub struct Trial {
 pub struct Setup {
     /// The broker.
     pub broker: BrokerSettings,
-    /// What the broker keeps through a crash.
+    /// The part of its state that the broker keeps through a crash.
     pub broker_store: StorePolicy,
     /// The clients, in the order of the file; a fleet is written out.
     pub clients: Vec<ClientSetup>,
-    /// Who publishes what, in the order of the file.
+    /// The publishing workloads, in the order of the file.
     pub publishers: Vec<PublisherSetup>,
     /// Faults of nodes, links and packets.
     pub faults: Vec<FaultSetup>,
@@ -62,11 +62,11 @@ pub struct ClientSetup {
     pub settings: ClientSettings,
     /// Its link to the broker.
     pub link: Arc<LinkSettings>,
-    /// What it subscribes to.
+    /// Its subscriptions.
     pub subscriptions: Vec<SubscriptionSetup>,
     /// When it is away, in order, without overlap.
     pub offline_periods: Vec<OfflinePeriod>,
-    /// What it keeps through a crash.
+    /// The part of its state that it keeps through a crash.
     pub store: StorePolicy,
     /// Its radio, where its energy is asked for. It changes what is measured and nothing else.
     pub radio: Option<Arc<RadioSettings>>,
@@ -75,7 +75,7 @@ pub struct ClientSetup {
 /// One subscription of a client.
 #[derive(Clone, Debug)]
 pub struct SubscriptionSetup {
-    /// What to ask for.
+    /// The SUBSCRIBE request.
     pub request: SubscriptionRequest,
     /// When, after the start of the traffic; `None`: before the traffic starts.
     pub from: Option<Span>,
@@ -97,7 +97,7 @@ pub struct OfflinePeriod {
 pub struct PublisherSetup {
     /// Its name, unique in the trial: the client's, or `client/2` for its second workload.
     pub name: Arc<str>,
-    /// Who publishes.
+    /// The client that publishes.
     pub client: ClientIndex,
     /// The topic name.
     pub topic: Arc<str>,
@@ -110,7 +110,7 @@ pub struct PublisherSetup {
     /// Whether these are the wills of its client, one a connection, which the broker publishes.
     /// Such a stream has a `count` of 0.
     pub is_will: bool,
-    /// How many messages.
+    /// The number of messages.
     pub count: u32,
     /// From one `publish()` to the next.
     pub every: IntervalDistribution,
@@ -148,9 +148,9 @@ impl PayloadSize {
 pub struct FaultSetup {
     /// Its name, unique in the trial; its random times are keyed by it.
     pub name: Arc<str>,
-    /// When it comes.
+    /// The condition for it to occur.
     pub trigger: Trigger,
-    /// What it does.
+    /// Its effect.
     pub action: Action,
 }
 
@@ -176,7 +176,7 @@ pub struct PacketTrigger {
     pub direction: Direction,
     /// Of which kind.
     pub kind: PacketKind,
-    /// Which of them, from 1, counted from the start of the trial; resends count.
+    /// Its ordinal, from 1, counted from the start of the trial; resends count.
     pub nth: u32,
 }
 
@@ -188,43 +188,43 @@ pub enum Action {
     /// A client's connection is cut: both ends learn at once, and what is under way is lost.
     /// At a packet, `after` says whether that packet still arrives; the cut then follows at once.
     Cut {
-        /// Whose.
+        /// The client whose connection it is.
         client: ClientIndex,
         /// Whether the triggering packet arrives first.
         after: bool,
     },
     /// One end of a client's connection forgets it, and the other end is not notified.
     HalfOpen {
-        /// Whose.
+        /// The client whose connection it is.
         client: ClientIndex,
-        /// Which end forgets it: the client or the broker.
+        /// The end that forgets it: the client or the broker.
         dead_node: Node,
     },
     /// A link, or one direction of it, or a reader, is impaired for a while.
     Impair {
-        /// Whose.
+        /// The client whose link it is.
         client: ClientIndex,
         /// How.
         impairment: Impairment,
-        /// How long.
+        /// Its duration.
         lasts: IntervalDistribution,
         /// With [`Impairment::Slow`]: at most one packet is read in this time.
         read_interval: Span,
     },
     /// A link is down in both directions for a while.
     Outage {
-        /// Whose.
+        /// The client.
         client: ClientIndex,
-        /// How long.
+        /// Its duration.
         lasts: IntervalDistribution,
     },
     /// A node crashes, and starts again with what its store kept.
     Crash {
-        /// Which node.
+        /// The node.
         node: Node,
         /// How long it is down.
         down: IntervalDistribution,
-        /// What the other ends of its connections see.
+        /// Effect on the other ends of its connections.
         peers: PeerVisibility,
         /// Where in the work on the triggering packet; at a time, always
         /// [`CrashPoint::BetweenEvents`].

@@ -53,7 +53,7 @@ impl Connections {
         Connection(number)
     }
 
-    /// What a node makes of a connection.
+    /// Returns the state of a connection at a node.
     #[inline]
     pub(super) fn end(&self, node: Node, connection: Connection) -> EndState {
         let ends = &self.all[connection.0 as usize];
@@ -77,7 +77,7 @@ impl Connections {
         self.end(node, connection) == EndState::Open
     }
 
-    /// The connections that an end still has open, and those that something still travels on.
+    /// The connections that an end has open, and those with data in transit.
     pub(super) fn live(&self, in_transit: &[Connection]) -> Vec<(Connection, &ConnectionEnds)> {
         let numbered = (0..).map(Connection).zip(&self.all);
         let alive = numbered.filter(|(connection, ends)| {
@@ -88,7 +88,7 @@ impl Connections {
         alive.collect()
     }
 
-    /// Whose link a connection is on.
+    /// Returns the client whose link a connection is on.
     pub(super) fn client_of(&self, connection: Connection) -> ClientIndex {
         self.all[connection.0 as usize].client
     }

@@ -44,11 +44,11 @@ pub struct PausedTrial<'a> {
 /// Result of a trial that was inspected.
 #[derive(Debug)]
 pub struct Explored<O> {
-    /// How it ended; `None` if it was left before.
+    /// Its summary; `None` if it was left before its end.
     pub summary: Option<RunSummary>,
-    /// What its observer saw.
+    /// The observer.
     pub observer: O,
-    /// When it ended or was left.
+    /// The time at which it ended or was left.
     pub at: Time,
     /// The packets sent since every fault met its packet, until the end of the first calm.
     pub choices: Vec<PacketName>,

@@ -12,7 +12,7 @@ pub(super) struct Host<E> {
     pub(super) endpoint: E,
     /// It has crashed and not started again.
     pub(super) is_down: bool,
-    /// What its storage holds, unless it is always what the endpoint holds.
+    /// The contents of its storage, unless always equal to the endpoint.
     stored: Option<Box<E>>,
     /// The wake-up that counts; others in the queue are stale. It may come too early, because a
     /// timer that is put off is not worth an entry of its own.

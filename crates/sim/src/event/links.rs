@@ -23,7 +23,7 @@ pub(super) struct ClientLink {
     pub(super) version: Version,
     /// The headers of a datagram; over TCP, those of a segment.
     pub(super) headers: u32,
-    /// What TCP is set to do; `None` over datagrams.
+    /// Settings of TCP; `None` over datagrams.
     pub(super) tcp: Option<TcpSettings>,
     /// Whether the client has a TLS session to resume.
     pub(super) has_tls_session: bool,
@@ -97,7 +97,7 @@ impl ClientLink {
         })
     }
 
-    /// What a packet that is sent now is.
+    /// Returns the name of a packet that is sent now.
     pub(super) fn next_packet_name(
         &mut self,
         client: ClientIndex,

@@ -83,7 +83,7 @@ impl Network {
         link.next_packet_name(client, direction, kind, MessageTag::NONE, transmission)
     }
 
-    /// What a node makes of a connection.
+    /// Returns the state of a connection at a node.
     #[inline]
     pub(super) fn end_mut(&mut self, node: Node, connection: Connection) -> &mut EndState {
         self.connections.end_mut(node, connection)

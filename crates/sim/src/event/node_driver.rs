@@ -41,7 +41,7 @@ pub(crate) trait NodeDriver {
         VecDeque::new()
     }
 
-    /// Something is to be done with a node's host.
+    /// Queues a command for a node's host.
     #[inline]
     fn push_host_command(&mut self, _: HostCommand) {}
 

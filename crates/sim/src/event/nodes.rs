@@ -70,7 +70,7 @@ pub(super) struct Connector {
     pub(super) connections_opened: u32,
     /// Whether its application wants it connected.
     pub(super) is_wanted: bool,
-    /// What its application would have asked for while its node was down.
+    /// Requests that its application would have made while its node was down.
     pub(super) missed_requests: Vec<ClientRequest>,
     pub(super) draw_key: DrawKey,
 }

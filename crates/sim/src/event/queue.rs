@@ -40,7 +40,7 @@ pub(super) enum QueuedEvent {
     Outage(u32),
     /// A fault occurs: its place in the trial's list.
     Fault(u32),
-    /// What a fault did is over: its place among the engine's remedies.
+    /// The effect of a fault is over: its place among the engine's remedies.
     FaultEnd(u32),
     /// A node's storage is written: the node's number.
     Snapshot(u32),
@@ -135,7 +135,7 @@ impl EventQueue {
         Some((time_of(entry), event_of(entry)))
     }
 
-    /// When the next event comes; [`Time::NEVER`] if there is none.
+    /// Returns the time of the next event; [`Time::NEVER`] if there is none.
     #[cfg(any(test, feature = "turmoil"))]
     pub(super) fn next_event_time(&self) -> Time {
         match self.earliest().0 {
@@ -189,7 +189,7 @@ impl EventQueue {
         }
     }
 
-    /// All that is to happen, in order.
+    /// Returns all events to come, in order.
     pub(super) fn sorted_events(&self) -> impl Iterator<Item = (Time, QueuedEvent)> {
         let heap = self.heap.iter().map(|Reverse(entry)| entry);
         let mut all: Vec<u128> = self.runs.iter().flatten().chain(heap).copied().collect();

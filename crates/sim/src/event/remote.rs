@@ -36,7 +36,7 @@ pub(crate) trait SimHandle {
     -> Option<ClientRequest>;
     /// A client wants to open a connection when `attempt` of them have failed.
     fn connect(&mut self, client: ClientIndex, attempt: u32);
-    /// How the opening of a client's connection ended.
+    /// Polls how the opening of a client's connection ended.
     fn poll_opened(
         &mut self,
         client: ClientIndex,
@@ -44,7 +44,7 @@ pub(crate) trait SimHandle {
     ) -> Option<Result<Connection, Connection>>;
     /// The next connection on which a CONNECT came to the broker.
     fn poll_incoming(&mut self, context: &Context<'_>) -> Option<Connection>;
-    /// What comes next on a node's end of a connection.
+    /// Polls the next input on a node's end of a connection.
     fn poll_receive(
         &mut self,
         node: Node,
@@ -86,9 +86,9 @@ pub(crate) enum ReceivedItem {
     Packet {
         /// The number under which its bytes were carried.
         serial: u32,
-        /// What was sent.
+        /// The packet.
         packet: Packet,
-        /// Which sending of it.
+        /// The transmission of the packet.
         transmission: Transmission,
     },
     /// Nothing more will come, and this is why.
@@ -139,7 +139,7 @@ impl ProxySimulation {
         self.advance_phase()
     }
 
-    /// What is to be done with nodes, in order.
+    /// Takes the commands for nodes, in order.
     pub(crate) fn take_host_commands(&mut self) -> Vec<HostCommand> {
         std::mem::take(&mut self.nodes.driver.commands)
     }
@@ -149,7 +149,7 @@ impl ProxySimulation {
         !self.nodes.driver.is_empty()
     }
 
-    /// When anything happens next that is not a node's own doing.
+    /// Returns the time of the next event that is not a node's own doing.
     pub(crate) fn next_event_time(&self) -> Time {
         self.timeline.next_event_time()
     }

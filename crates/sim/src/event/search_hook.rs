@@ -29,7 +29,7 @@ impl_fingerprint! { struct SearchHook(state) { plain state; } }
 /// What a search makes a simulation do, and what it observes.
 #[derive(Debug, Default)]
 pub(super) struct SearchState {
-    /// Which packets are to be held back.
+    /// Packets to be held back, and how.
     delay_rules: BTreeMap<PacketName, DelayRule>,
     /// Those that are.
     delayed: Vec<DelayedPacket>,
@@ -52,7 +52,7 @@ impl_fingerprint! {
 pub(super) struct DelayedPacket {
     pub(super) in_flight: PacketInFlight,
     pub(super) release_when: ReleaseWhen,
-    /// When it would have arrived.
+    /// The time at which it would have arrived.
     pub(super) due: Time,
 }
 
@@ -69,7 +69,7 @@ impl SearchHook {
         Self(Some(Box::new(SearchState { delay_rules, ..SearchState::default() })))
     }
 
-    /// What the search has seen.
+    /// Returns what the search has observed.
     pub(super) fn take(&mut self) -> SearchState {
         self.0.take().map(|state| *state).unwrap_or_default()
     }

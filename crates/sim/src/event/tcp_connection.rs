@@ -15,7 +15,7 @@ pub(super) struct TcpConnection {
     pub(super) directions: [TcpDirection<TcpItem>; 2],
     /// When the queue wakes each pipe; other such events are stale.
     pub(super) wakeup_times: [Time; 2],
-    /// What is exchanged before the client has its connection.
+    /// The handshake before the client has its connection.
     pub(super) handshake: &'static [HandshakeFlight],
     /// Whether it died silently: nothing gets through any more, and neither end is notified.
     pub(super) is_silently_dead: bool,

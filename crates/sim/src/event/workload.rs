@@ -23,7 +23,7 @@ pub(super) struct Workload {
     unfinished_count: usize,
 }
 
-// The part that is still to come.
+// The part of the workload that lies ahead.
 impl_fingerprint! {
     struct Workload {
         plain publishers, unfinished_count;

@@ -1,4 +1,4 @@
-//! Which arrival at the broker made it forward a message, and which filter it answered by a
+//! Tracks which arrival at the broker made it forward a message, and which filter it answered by a
 //! retained one.
 //!
 //! A broker does not report this. What it forwards at once belongs to the packet it has just read;
@@ -30,7 +30,7 @@ pub(super) struct ForwardTracker {
     handled: BTreeMap<(Recipient, PublisherIndex), Vec<u8>>,
     /// The groups of shared subscriptions, by their whole filters.
     shared_groups: BTreeMap<Arc<str>, u32>,
-    /// What the broker has just read, if that is passed on: the message, and which arrival of it.
+    /// The message that the broker has just read, if that is passed on, and which arrival of it.
     latest_arrival: Option<(MessageKey, usize)>,
     /// By topic.
     retained: BTreeMap<Arc<str>, MessageKey>,
@@ -55,7 +55,7 @@ struct SessionSubscriptions {
 }
 
 struct TrackedSubscription {
-    /// Which of all filters it is.
+    /// The number of the filter among all.
     filter_number: u32,
     options: SubscriptionOptions,
 }

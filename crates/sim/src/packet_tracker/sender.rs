@@ -20,7 +20,7 @@ pub(super) const UNMATCHED: u8 = 2;
 #[derive(Default)]
 pub(super) struct TrackedSender {
     exchanges: BTreeMap<PacketId, SenderExchange>,
-    /// Whose PUBREC was read last, if no PUBREL was written since.
+    /// Packet id of the PUBREC read last, if no PUBREL was written since.
     unanswered_pubrec: Option<PacketId>,
     /// PUBRECs of no known exchange that were not answered yet.
     unknown_pubrecs: BTreeMap<PacketId, MessageTag>,

@@ -16,7 +16,7 @@ use qoslab_core::network::settings::IntervalDistribution;
 pub enum ScheduleElement {
     /// A fault, by its place in [`Setup::faults`].
     Fault(usize),
-    /// What became of a packet or segment.
+    /// The fate of a packet or segment.
     Fate(SendAttempt),
     /// An outage of a client's link, by its place in the list.
     Outage(ClientIndex, usize),
@@ -25,7 +25,7 @@ pub enum ScheduleElement {
 }
 
 impl Setup {
-    /// All that is not plain.
+    /// Returns all deviations from the plain course.
     #[must_use]
     pub fn elements(&self) -> Vec<ScheduleElement> {
         let mut pieces: Vec<_> = (0..self.faults.len()).map(ScheduleElement::Fault).collect();
@@ -166,7 +166,7 @@ impl Setup {
         setup
     }
 
-    /// When the first message, fault or outage comes at its time, after the start of the traffic.
+    /// Returns the time of the first message, fault or outage, after the start of the traffic.
     #[must_use]
     pub fn first_event_time(&self) -> Span {
         let schedule = self.schedule.as_deref();

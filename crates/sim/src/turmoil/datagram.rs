@@ -19,7 +19,7 @@ use qoslab_core::shell::Datagram;
 /// The socket that datagrams reach: at a client one per connection, at the broker one for all.
 pub(super) struct DatagramIo {
     socket: UdpSocket,
-    /// What turmoil has brought, by number, and from where.
+    /// Datagrams that turmoil has delivered, by number, and their senders.
     received: RefCell<BTreeMap<u32, (Vec<u8>, SocketAddr)>>,
 }
 
@@ -54,7 +54,7 @@ impl DatagramIo {
 pub(super) struct DatagramConnection {
     end: ConnectionEnd,
     datagram_io: Rc<DatagramIo>,
-    /// Where the other end is; the broker knows once it has heard from there.
+    /// Address of the other end; the broker knows it after the first datagram from there.
     peer: Option<SocketAddr>,
     /// The datagram that has come and that turmoil has not brought.
     awaited_serial: Option<u32>,

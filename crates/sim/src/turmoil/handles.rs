@@ -80,7 +80,7 @@ impl ClientHandle {
         &self.setup.clients[self.client.index()].name
     }
 
-    /// What the scenario sets it to: client id, version, Clean Session, Session Expiry Interval,
+    /// Its settings in the scenario: client id, version, Clean Session, Session Expiry Interval,
     /// keep alive, window (`hop.max_inflight`), limits.
     #[must_use]
     pub fn settings(&self) -> &ClientSettings {
@@ -178,7 +178,7 @@ impl BrokerHandle {
         }
     }
 
-    /// What the scenario sets it to.
+    /// Its settings in the scenario.
     #[must_use]
     pub fn settings(&self) -> &BrokerSettings {
         &self.setup.broker

@@ -73,9 +73,9 @@ pub fn run<O: Observer + 'static>(
 /// Result of a trial that was run.
 #[derive(Debug)]
 pub struct SutRun<O> {
-    /// How it ended.
+    /// The summary of the run.
     pub summary: RunSummary,
-    /// Who watched.
+    /// The observer.
     pub observer: O,
     /// Errors of systems under test, in order of time.
     pub errors: Vec<SutError>,

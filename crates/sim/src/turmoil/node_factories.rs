@@ -40,7 +40,7 @@ pub struct NodeFactories {
 pub struct RunProgress {
     /// The virtual time in nanoseconds.
     now: AtomicU64,
-    /// Whose code runs: 0 for the broker's, and a client's index and one.
+    /// The node whose code runs: 0 for the broker, and a client's index plus one.
     running_node: AtomicU32,
 }
 

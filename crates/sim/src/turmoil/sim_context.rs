@@ -26,14 +26,14 @@ thread_local! {
 pub(super) struct SimContext {
     sim: Rc<RefCell<dyn SimHandle>>,
     pub(super) progress: Arc<RunProgress>,
-    /// Who sleeps until when, in order of their going to sleep.
+    /// Sleeping tasks by wake-up time, then in order of their going to sleep.
     sleepers: RefCell<BTreeMap<(Time, u64), Waker>>,
     sleeper_count: Cell<u64>,
     /// How many tasks wait for turmoil alone.
     tasks_waiting_for_turmoil: Cell<usize>,
     /// From where each connection was opened.
     addresses: RefCell<BTreeMap<Connection, SocketAddr>>,
-    /// What packets are called that are about to be written, or were just read.
+    /// Names of packets that are about to be written, or were just read.
     packet_tags: RefCell<BTreeMap<ConnectionEnd, PacketTags>>,
 }
 
@@ -117,7 +117,7 @@ impl SimContext {
         (until, self.sleeper_count.get())
     }
 
-    /// When the next one wakes.
+    /// Returns when the next one wakes.
     pub(super) fn next_wake(&self) -> Time {
         self.sleepers.borrow().first_key_value().map_or(Time::NEVER, |((at, _), _)| *at)
     }
@@ -144,7 +144,7 @@ impl SimContext {
         self.packet_tags.borrow_mut().entry(end).or_default().outgoing.push_back(tag);
     }
 
-    /// What the packet is that is being written.
+    /// Returns the name of the packet that is being written.
     pub(super) fn pop_outgoing(&self, end: ConnectionEnd) -> Option<PacketTag> {
         self.packet_tags.borrow_mut().get_mut(&end)?.outgoing.pop_front()
     }
@@ -154,7 +154,7 @@ impl SimContext {
         self.packet_tags.borrow_mut().entry(end).or_default().arrived = Some(tag);
     }
 
-    /// What the packet is that was read last.
+    /// Returns the name of the packet that was read last.
     pub(super) fn take_arrived(&self, end: ConnectionEnd) -> Option<PacketTag> {
         self.packet_tags.borrow_mut().get_mut(&end)?.arrived.take()
     }

@@ -35,13 +35,13 @@ pub struct Socket {
     stream: Option<TcpStream>,
     /// How many more ticks data sent before that may take; `None` while the peer is there.
     ticks_left: Option<u32>,
-    /// What turmoil has brought, by number.
+    /// Packets that turmoil has delivered, by number.
     received_frames: BTreeMap<u32, Vec<u8>>,
-    /// What it has brought of the next one.
+    /// Bytes that it has delivered of the next one.
     partial_frame: Vec<u8>,
     /// The packet that has come and that turmoil has not brought.
     awaited_serial: Option<u32>,
-    /// What is left of the packet that is being read.
+    /// Bytes left of the packet that is being read.
     unread_bytes: Vec<u8>,
     /// The part of a packet that was written.
     unsent_bytes: Vec<u8>,

@@ -36,7 +36,7 @@ pub(super) struct TurmoilHosts {
 /// An endpoint in its storage.
 struct StoredEndpoint<E> {
     endpoint: Rc<RefCell<E>>,
-    /// What storage holds, unless it is always what the endpoint holds.
+    /// The contents of storage, unless always equal to the endpoint.
     stored: Option<E>,
 }
 

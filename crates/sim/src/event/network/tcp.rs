@@ -156,7 +156,7 @@ impl Network {
         Some(tcp_connection.direction_mut(direction).wake(now, context))
     }
 
-    /// What arrived next, unless its receiver does not read now.
+    /// Returns what arrived next, unless its receiver does not read now.
     pub(in crate::event) fn pop_arrived_item(
         &mut self,
         now: Time,

@@ -72,9 +72,9 @@ pub(crate) struct ProxyEndpoint<R> {
 }
 
 struct NodeQueues<R> {
-    /// What its application asks for.
+    /// Requests of its application.
     requests: WakerQueue<R>,
-    /// How opening connections ended; at the broker, those that opened.
+    /// Results of opening connections; at the broker, those that opened.
     opened: WakerQueue<Result<Connection, Connection>>,
     backlog: Backlog,
 }

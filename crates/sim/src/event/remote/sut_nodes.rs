@@ -33,7 +33,7 @@ pub(super) struct SutNodes {
     pub(super) errors: Vec<SutError>,
     /// The lengths of packets that are written otherwise than our own, by number.
     frame_lengths: BTreeMap<u32, u32>,
-    /// When anything but a ping last happened.
+    /// The time of the last activity other than a ping.
     pub(super) last_activity: Time,
     /// How many packets each has written, at this instant and in all.
     packets_written: BTreeMap<Node, (Time, u32, u64)>,
@@ -68,7 +68,7 @@ impl SutNodes {
         self.nodes.contains(&node)
     }
 
-    /// How long a packet is that was written otherwise than our own.
+    /// Returns the length of a packet that was written otherwise than our own.
     pub(super) fn frame_length(&self, serial: u32) -> Option<u32> {
         self.frame_lengths.get(&serial).copied()
     }

@@ -147,7 +147,7 @@ impl<O: Observer> Simulation<'_, DirectDriver, O> {
         connectors.collect::<Vec<_>>()
     }
 
-    /// What is in the queue, but for what no longer means anything.
+    /// Events in the queue, except those that are stale.
     fn pending_events(&self) -> impl Fingerprint {
         let Simulation { timeline, nodes, .. } = self;
         let clients = nodes.clients.iter().map(|host| host.stale_wakeups().to_vec());

@@ -141,7 +141,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         self.faults.schedule_end(&mut self.timeline, duration, fault_end);
     }
 
-    /// What a fault did is over.
+    /// Ends the effect of a fault.
     pub(super) fn end_fault(&mut self, index: u32) {
         let fault_end = self.faults.take_end(index);
         match fault_end {

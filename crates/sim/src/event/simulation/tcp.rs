@@ -161,7 +161,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         self.notify_overhead(sent);
     }
 
-    /// What is under way in one direction never arrives.
+    /// Discards everything in transit in one direction.
     pub(super) fn discard_in_flight(&mut self, connection: Connection, direction: Direction) {
         for in_flight in self.network.take_undelivered(connection, direction) {
             self.discard(in_flight);
