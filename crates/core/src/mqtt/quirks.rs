@@ -24,7 +24,7 @@ pub enum Quirk {
     DupNeverSet,
     /// On resuming, a sender gives what was in flight new packet ids.
     NewIdsOnResume,
-    /// A packet id is given out though it is still in use.
+    /// A packet id is given out though it is in use.
     IdWrapNoCheck,
     /// A sender carries the window's count over to a new connection, on top of what it resends.
     QuotaNotReset,

@@ -130,7 +130,7 @@ impl SubscriptionRequests {
         self.has_due = self.has_due_filter();
     }
 
-    /// Sends the next packet that is due, unless one is still unanswered: one request at a time
+    /// Sends the next packet that is due, unless one is unanswered: one request at a time
     /// keeps a repeated SUBSCRIBE from undoing the UNSUBSCRIBE that followed it.
     pub(crate) fn send_due(
         &mut self,

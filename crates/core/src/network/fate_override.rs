@@ -14,7 +14,7 @@ pub enum ForcedFate {
     Lost(LossReason),
     /// Nothing happens to it: one arrival, when the line and the mean delay bring it.
     Undisturbed,
-    /// It arrives this long after it was sent, and perhaps again this long after it was sent.
+    /// It arrives after a delay, and perhaps twice.
     Arrives {
         /// From the sending to the arrival.
         delay: Span,

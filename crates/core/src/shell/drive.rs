@@ -32,7 +32,7 @@ use crate::mqtt::settings::ClientRequest;
 /// endpoint's timeout.
 ///
 /// # Panics
-/// If the endpoint, the audience or a carrier does, and if the endpoint is borrowed elsewhere
+/// If the endpoint, the output handler or a carrier does, and if the endpoint is borrowed elsewhere
 /// while it is driven.
 pub async fn drive_client<E, R, D, K, A>(
     endpoint: Rc<RefCell<E>>,

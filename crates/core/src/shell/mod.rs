@@ -6,7 +6,7 @@
 //! ```text
 //!  application            drive_client              drive_broker
 //!   Requests --------->  +--------------+          +--------------+  <--- Accept
-//!   Audience <---------  |   Endpoint   |          |   Endpoint   |  ---> Audience
+//!    Outputs <---------  |   Endpoint   |          |   Endpoint   |  ---> Outputs
 //!       Dial --------->  +--------------+          +--------------+
 //!                           |  Carrier                 |  Carrier, one a client
 //!                        Framed over a stream, or Datagrams

@@ -125,7 +125,7 @@ impl Broker {
         }
     }
 
-    /// Forgets all that a session was. A will that still waits does not wait any longer.
+    /// Forgets the whole session. A will that waits for its delay does not wait any longer.
     fn end_session(&mut self, now: Time, index: u32) {
         let session = &mut self.sessions[index as usize];
         session.has_state = false;
