@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::time::Time;
 
-/// How a trial ended, as its engine says.
+/// Summary of a trial's run, as its engine reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunSummary {
     /// How.
@@ -20,7 +20,7 @@ pub struct RunSummary {
     pub trace_hash: u64,
 }
 
-/// How a trial ended.
+/// The way in which a trial ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
     /// Nothing more could happen.

@@ -157,7 +157,7 @@ pub enum Event<'a> {
         direction: Direction,
         /// The purpose of the bytes.
         purpose: OverheadPurpose,
-        /// How many bytes on the wire, all headers included.
+        /// The number of bytes on the wire, all headers included.
         bytes: u32,
     },
     /// A connection died without either end being notified: whatever is sent on it vanishes.
@@ -339,12 +339,12 @@ impl Fate {
     }
 }
 
-/// When a packet that is not lost arrives.
+/// Arrival times of a packet that is not lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
-    /// When it arrives.
+    /// The time at which it arrives.
     pub at: Time,
-    /// When the network's duplicate of it arrives.
+    /// The time at which the network's duplicate of it arrives.
     pub duplicate_at: Option<Time>,
     /// Whether it arrives before a packet that was sent before it in the same direction.
     pub overtakes: bool,

@@ -185,7 +185,7 @@ impl PacketKind {
 /// Which transmission of a packet this is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Transmission {
-    /// How often the sender had sent it before. An answer takes the number of what it answers.
+    /// The number of earlier sendings of it. An answer takes the number of what it answers.
     pub attempt: u32,
     /// For an answer: which of the network's copies it answers, 0 for the original and 1 for the
     /// other. A PUBREL that belongs to no exchange any more has 2, with a count of its own as
@@ -219,7 +219,7 @@ pub struct MessageId {
     pub copy: u32,
     /// The QoS the application published with.
     pub qos: QoS,
-    /// When the application called `publish()`.
+    /// The time at which the application called `publish()`.
     pub published: Time,
 }
 
@@ -335,7 +335,7 @@ pub enum PacketSubject {
     },
     /// The connection: `client / kind / nth`.
     Control {
-        /// How many of that kind went that way on this client's link before.
+        /// The number of packets of that kind that went that way on this client's link before.
         nth: u32,
     },
 }

@@ -118,7 +118,7 @@ pub struct SubscriptionOptions {
     pub no_local: bool,
     /// Keep the RETAIN flag as it was published.
     pub retain_as_published: bool,
-    /// When the SUBSCRIBE is answered by retained messages.
+    /// The condition on which the SUBSCRIBE is answered by retained messages.
     pub retain_handling: RetainHandling,
     /// The Subscription Identifier; 0 for none.
     pub identifier: u32,
@@ -130,7 +130,7 @@ impl_fingerprint! {
     }
 }
 
-/// When a SUBSCRIBE is answered by retained messages [MQTT-3.3.1-9] to [MQTT-3.3.1-11].
+/// Condition for answering a SUBSCRIBE by retained messages [MQTT-3.3.1-9] to [MQTT-3.3.1-11].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RetainHandling {
     /// Always.

@@ -87,7 +87,7 @@ pub enum Output {
     Complete(MessageTag),
     /// The application's `publish()` was refused or given up.
     Refuse {
-        /// The message's mark.
+        /// The tag of the message.
         tag: MessageTag,
         /// Why.
         why: DropReason,
@@ -96,14 +96,14 @@ pub enum Output {
     Drop {
         /// The session's client id.
         client_id: Arc<str>,
-        /// The message's mark.
+        /// The tag of the message.
         tag: MessageTag,
         /// Why.
         why: DropReason,
     },
     /// Open a connection to the broker.
     Connect {
-        /// How many attempts have failed since the last connection, for the engine's jitter.
+        /// Number of failed attempts since the last connection, for the engine's jitter.
         attempt: u32,
     },
     /// Close a connection, after what was sent on it.

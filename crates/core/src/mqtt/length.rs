@@ -1,4 +1,4 @@
-//! How long a packet is on the wire, without writing it.
+//! Length of a packet on the wire, without writing it.
 
 use super::packet::{
     Connect, Packet, Payload, Publish, PublishAck, PublishProperties, Subscribe, TopicAlias,

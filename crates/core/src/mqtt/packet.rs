@@ -25,7 +25,7 @@ pub struct Message {
     pub topic: Arc<str>,
     /// The payload.
     pub payload: Payload,
-    /// The mark of its message; endpoints carry it unread.
+    /// The tag of the message; endpoints carry it unread.
     pub tag: MessageTag,
 }
 

@@ -32,7 +32,7 @@ pub struct RetryTimers {
 /// One timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimerEntry {
-    /// When it fires.
+    /// The time at which it fires.
     pub deadline: Time,
     /// Number of the session at the endpoint; 0 at a client.
     pub session: u32,

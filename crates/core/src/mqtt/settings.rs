@@ -24,7 +24,7 @@ pub enum Version {
 
 impl_fingerprint! { fieldless Version }
 
-/// When an unacknowledged PUBLISH or PUBREL is sent again.
+/// Rule for sending an unacknowledged PUBLISH or PUBREL again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RetryRule {
     /// After a time without an answer, as MQTT 3.1 and MQTT-SN do.
@@ -45,7 +45,7 @@ pub struct RetryTimer {
     pub max_transmissions: Option<u32>,
 }
 
-/// How packet ids are given out.
+/// Policy by which packet ids are given out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IdPolicy {
     /// The next one after the last given, round and round, skipping those in use.
@@ -94,9 +94,9 @@ pub enum OnFull {
 /// Settings of both halves of a hop at one endpoint.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HopSettings {
-    /// When to send again.
+    /// Rule for sending again.
     pub retry: RetryRule,
-    /// How ids are given out.
+    /// Policy for packet ids.
     pub ids: IdPolicy,
     /// Limit of unacknowledged QoS 1 and 2 messages at a time, 1 to 65,535.
     pub max_inflight: u16,
@@ -106,7 +106,7 @@ pub struct HopSettings {
     pub on_full: OnFull,
     /// Whether QoS 0 messages wait for a connection too; else they are dropped without one.
     pub queue_qos0: bool,
-    /// When a received QoS 2 message is delivered onward.
+    /// The time at which a received QoS 2 message is delivered onward.
     pub deliver_on: DeliverOn,
     /// Whether a repeated PUBREC of a QoS 2 message on its way is answered at once.
     pub repeated_pubrec: RepeatedPubrec,

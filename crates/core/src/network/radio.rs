@@ -23,19 +23,19 @@ pub struct RadioSettings {
     pub transmit_nw: u64,
     /// Power while it receives.
     pub receive_nw: u64,
-    /// How fast it sends, in bits a second; more than zero.
+    /// Rate at which it sends, in bits a second; more than zero.
     pub up: u64,
-    /// How fast it receives, in bits a second; more than zero.
+    /// Rate at which it receives, in bits a second; more than zero.
     pub down: u64,
-    /// How long it takes from sleep to the first packet: random access, promotion, association.
+    /// Time from sleep to the first packet: random access, promotion, association.
     pub wake: Span,
     /// Power while it wakes up.
     pub wake_nw: u64,
-    /// How long it stays connected after a packet: the RRC inactivity timer.
+    /// Time for which it stays connected after a packet: the RRC inactivity timer.
     pub tail: Span,
     /// Mean power meanwhile.
     pub tail_nw: u64,
-    /// How long it can be paged after that, before it sleeps: the active timer T3324.
+    /// Time for which it can be paged after that, before it sleeps: the active timer T3324.
     pub paging: Span,
     /// Mean power meanwhile.
     pub paging_nw: u64,
@@ -209,13 +209,13 @@ const fn to_f64(number: u64) -> f64 {
 /// Energy use of radios, summed over clients and perhaps over trials.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RadioUse {
-    /// How many radios.
+    /// The number of radios.
     pub clients: u64,
     /// The time they spent in each state, by [`RadioState::ALL`], in seconds.
     pub seconds: [f64; RadioState::ALL.len()],
     /// The energy they used in each state, in joules.
     pub joules: [f64; RadioState::ALL.len()],
-    /// How often they woke up.
+    /// The number of times they woke up.
     pub wakes: u64,
     /// Their batteries, where they have some.
     pub battery: Option<BatteryUse>,

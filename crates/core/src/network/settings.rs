@@ -17,7 +17,7 @@ pub struct LinkSettings {
     pub outage: Option<OutageModel>,
 }
 
-/// How packets are carried.
+/// The way in which packets are carried.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Transport {
     /// Each MQTT packet is a datagram of its own and meets its own fate, as under MQTT-SN.
@@ -72,7 +72,7 @@ pub struct DirectionSettings {
     pub delay: Span,
     /// How far the delay strays from its mean; its meaning depends on the distribution.
     pub jitter: Span,
-    /// How it strays.
+    /// The distribution of that deviation.
     pub distribution: Distribution,
     /// Model of packet loss.
     pub loss: LossModel,
@@ -80,14 +80,14 @@ pub struct DirectionSettings {
     pub duplicate: Chance,
     /// Packets that skip the delay and so overtake others.
     pub reorder: Option<ReorderRule>,
-    /// How fast bytes leave, in bits a second; `None` for at once.
+    /// Rate at which bytes leave, in bits a second; `None` for at once.
     pub rate: Option<u64>,
-    /// How many packets may wait to leave, the one that is leaving included; one more is dropped.
+    /// Limit of packets that wait to leave, the one that is leaving included; one more is dropped.
     /// Only with a rate; `None` for no limit.
     pub queue: Option<u32>,
 }
 
-/// How jitter is distributed around the delay. A delay never falls below zero.
+/// Distribution of jitter around the delay. A delay never falls below zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Distribution {
     /// Evenly from delay - jitter to delay + jitter.
@@ -142,7 +142,7 @@ pub struct ReorderRule {
 pub struct OutageModel {
     /// From the end of one (or the start of the traffic) to the next.
     pub every: IntervalDistribution,
-    /// How long one lasts.
+    /// Duration of an outage.
     pub lasts: IntervalDistribution,
 }
 

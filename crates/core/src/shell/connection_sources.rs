@@ -7,7 +7,7 @@ use super::clock::Clock;
 use super::packet_transport::PacketTransport;
 use crate::mqtt::settings::Backoff;
 
-/// How a client gets its connections.
+/// A client's source of connections.
 pub trait Dial {
     /// The transport of its connections.
     type Transport: PacketTransport;
@@ -18,7 +18,7 @@ pub trait Dial {
     -> impl Future<Output = io::Result<Self::Transport>> + 'static;
 }
 
-/// How a broker gets its connections.
+/// A broker's source of connections.
 pub trait Accept {
     /// The transport of its connections.
     type Transport: PacketTransport;

@@ -26,7 +26,7 @@ pub fn payload_with_id(tag: MessageTag, len: u32) -> Vec<u8> {
     payload
 }
 
-/// Returns the publisher and number of a payload's message; `None` if it has no mark.
+/// Returns the publisher of a payload and the message's number; `None` if it has no mark.
 #[must_use]
 pub fn read_payload_id(payload: &[u8]) -> Option<(PublisherIndex, u32)> {
     let (header, rest) = payload.split_at_checked(10)?;

@@ -12,7 +12,7 @@ use crate::mqtt::packet::{ConnAck, Connect, Packet};
 use crate::mqtt::quirks::Quirk;
 use crate::mqtt::settings::{ClientSettings, ReceiverLimits, Version};
 
-/// How far a client is with its connection.
+/// State of a client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConnectionState {
     /// It wants no connection.

@@ -40,7 +40,7 @@ pub(super) struct MqttWorld {
     unreachable: bool,
 }
 
-/// What can happen to connections between two packets; what is on its way is lost.
+/// An event of a connection between two packets; what is on its way is lost.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
     /// Both ends of a client's connection learn that it is gone.

@@ -1,4 +1,4 @@
-//! How sessions end, and what clients leave behind: expiry and wills.
+//! Tests of the ends of sessions, and of what clients leave behind: expiry and wills.
 
 use super::mqtt_world::{MqttWorld, client, stream_broker, stream_client, will};
 use crate::base::qos::QoS::AtLeastOnce;
