@@ -118,7 +118,7 @@ impl Default for TransportLimits {
 }
 
 /// Hooks that name packets, where names matter: in a simulation, but not on real sockets.
-/// `()` is the one that does not.
+/// `()` names none.
 pub trait PacketHooks: 'static {
     /// A packet was read: puts its tags in, and says which sending of it came.
     fn on_receive(&mut self, packet: &mut Packet) -> Transmission;

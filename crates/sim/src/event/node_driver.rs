@@ -14,7 +14,7 @@ use qoslab_core::mqtt::packet::Message;
 use qoslab_core::mqtt::settings::ClientRequest;
 
 /// Interface between a simulation and its nodes. Every method but the types has a default, which is
-/// is right for endpoints that the simulation calls itself.
+/// right for endpoints that the simulation calls itself.
 pub(crate) trait NodeDriver {
     /// A client, as the simulation knows it.
     type Client: Endpoint<Request = ClientRequest> + Clone;
