@@ -1,4 +1,4 @@
-//! What everything else stands on: MQTT endpoints and networks as state machines.
+//! Foundation of all other crates: MQTT endpoints and networks as state machines.
 
 pub mod base;
 pub mod mqtt;

@@ -22,9 +22,9 @@ pub mod trial;
 pub mod turmoil;
 mod unsupported;
 
-/// Something that runs trials. The same engine runs the same trial always the same.
+/// An engine: runs trials, and runs the same trial always the same.
 pub trait Engine: Sync {
-    /// Runs a trial and tells `observer` of every event. Gives the observer back.
+    /// Runs a trial and reports every event to `observer`. Returns the observer.
     fn run<O: Observer + 'static>(
         &self,
         trial: &Trial,
@@ -79,7 +79,7 @@ pub enum EngineKind {
 }
 
 impl EngineKind {
-    /// What it is called on the command line and in results.
+    /// Its name on the command line and in results.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -121,8 +121,8 @@ impl Engine for EngineKind {
     }
 }
 
-/// Runs a trial, and writes down all that luck decided in it: the same trial with nothing left to
-/// luck, which has the same trace hash on the same engine. `None` if it was interrupted.
+/// Runs a trial, and records everything that was drawn at random: returns the same trial made
+/// deterministic, which has the same trace hash on the same engine. `None` if it was interrupted.
 #[must_use]
 pub fn record_trial<E: Engine>(
     engine: &E,

@@ -1,4 +1,4 @@
-//! Packet names as text: what is printed, and what a file says to name one packet.
+//! Packet names as text: printed in output, and written in files to name one packet.
 //!
 //! ```text
 //! sensor#7 / broker / 0 / PUBLISH / 0       message 7 of `sensor` on its way to the broker
@@ -53,7 +53,7 @@ impl Setup {
     /// The packet of this name, or in words what is wrong with the text.
     ///
     /// # Errors
-    /// If it has another form, or names nobody and nothing of this setup.
+    /// If it has another form, or names nothing of this setup.
     pub fn parse_packet_name(&self, text: &str) -> Result<PacketName, String> {
         let parts: Vec<_> = text.split(SEPARATOR).collect();
         match parts[..] {
@@ -70,7 +70,7 @@ impl Setup {
     /// The message of this name, such as `sensor#7`, or in words what is wrong with the text.
     ///
     /// # Errors
-    /// If it has another form, or nobody publishes it.
+    /// If it has another form, or no stream publishes it.
     pub fn parse_message_name(&self, text: &str) -> Result<(PublisherIndex, u32), String> {
         let (name, sequence) = text
             .rsplit_once('#')
@@ -173,7 +173,7 @@ fn parse_integer<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("`{text}` is not a whole number that fits here"))
 }
 
-/// The kinds that say nothing about their way.
+/// Returns whether a kind of packet does not imply its direction.
 const fn is_bidirectional(kind: PacketKind) -> bool {
     matches!(kind, PacketKind::Reset | PacketKind::Handshake | PacketKind::Disconnect)
 }

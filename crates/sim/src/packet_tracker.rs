@@ -1,9 +1,9 @@
-//! What a product would say if it were an endpoint of ours.
+//! Names packets of a system under test as if it were one of our own endpoints.
 //!
 //! Our endpoints carry a [`MessageTag`] beside each message and its acknowledgements and say which
-//! sending a packet is, so that it has a name ([`qoslab_core::base::name`]). A product writes
-//! bytes. A witness sees what it writes and reads, and a mark at the front of each payload, and
-//! finds out the same:
+//! sending a packet is, so that it has a name ([`qoslab_core::base::name`]). A system under test
+//! writes bytes. A packet tracker sees what it writes and reads, and a mark at the front of each
+//! payload, and finds out the same:
 //!
 //! | of | is known by |
 //! |---|---|
@@ -71,16 +71,16 @@ struct TrackedSession {
 struct TrackedClient {
     session: TrackedSession,
     has_connected: bool,
-    /// What it has read and not yet delivered, with its RETAIN flag.
+    /// Packets that it has read and not yet delivered, with their RETAIN flag.
     undelivered: VecDeque<(MessageTag, bool)>,
     /// How many connections it began to open.
     connections_started: u32,
 }
 
-/// What a witness knows of a packet that was written, beside its tags.
+/// The tracker's data on a packet that was written, beside its tags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrackedPacket {
-    /// Which sending of it this is.
+    /// The transmission of the packet.
     pub transmission: Transmission,
     /// The message that it ends at its publisher: one of QoS 0 is complete when it is sent.
     pub publish_outcome: Option<PublishOutcome>,
@@ -88,7 +88,7 @@ pub struct TrackedPacket {
     pub will: Option<MessageTag>,
 }
 
-/// How a message ended at its publisher.
+/// The outcome of a message at its publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PublishOutcome {
     /// Its handshake ended well.
@@ -98,7 +98,7 @@ pub enum PublishOutcome {
 }
 
 impl PacketTracker {
-    /// A witness of a trial in which nothing has happened yet.
+    /// A tracker of a trial in which nothing has happened yet.
     #[must_use]
     pub fn new(setup: &Arc<Setup>) -> Self {
         Self {

@@ -1,10 +1,10 @@
-//! What happens in a trial in place of luck.
+//! Explicit choices in a trial that replace random draws.
 //!
-//! A [`Setup`] with a [`Schedule`] is *still*: nothing in it is drawn. Links deliver every packet
+//! A [`Setup`] with a [`Schedule`] is *deterministic*: nothing is drawn. Links deliver every packet
 //! once, after the mean delay; intervals have their means; a client that was turned away waits as
-//! long as it may. The schedule lists what was different, each by what it is about: a packet by
+//! long as it may. The schedule lists each deviation by its subject: a packet by
 //! its name, a message by its number, a time by its distance from the start of the traffic. So
-//! entries can be taken out one by one, and the others still mean what they meant.
+//! entries can be taken out one by one, and the meaning of the others does not change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,17 +23,17 @@ mod subset;
 
 pub use elements::ScheduleElement;
 
-/// What was not plain, by what it is about.
+/// Deviations from the plain course, by subject.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Schedule {
     /// When the traffic begins at the earliest. It waits for all clients to be connected anyway,
-    /// and without luck on their way they may be so too early.
+    /// and without random delays they may be so too early.
     pub traffic_start: Time,
-    /// What became of packets and segments.
+    /// Fates of packets and segments.
     pub fates: Arc<FateMap>,
     /// When each client's link is down, after the start of the traffic, in order.
     pub outages: BTreeMap<ClientIndex, Vec<ScheduledOutage>>,
-    /// How long a client waited before it opened its `nth` connection, from 0, when so many
+    /// How long a client waited before it opened its `nth` connection, from 0, when that many
     /// attempts had failed.
     pub pauses: BTreeMap<(ClientIndex, u32, u32), Span>,
     /// When messages are published, and how long they are. One that is not listed comes as much
@@ -41,7 +41,7 @@ pub struct Schedule {
     pub messages: BTreeMap<(PublisherIndex, u32), MessageTiming>,
 }
 
-/// A time in which a link is down, after the start of the traffic.
+/// A period in which a link is down, after the start of the traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ScheduledOutage {
     /// When it begins.
@@ -50,7 +50,7 @@ pub struct ScheduledOutage {
     pub lasts: Span,
 }
 
-/// When a message comes, and how long it is.
+/// The time of a message and its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageTiming {
     /// When it is published, after the start of the traffic.
@@ -59,19 +59,19 @@ pub struct MessageTiming {
     pub payload: u32,
 }
 
-/// What a run of a trial was like, as an engine writes it down.
+/// Recording of a run of a trial, as an engine makes it.
 #[derive(Clone, Debug, Default)]
 pub struct RecordedRun {
-    /// All that was not plain, but for the workload.
+    /// All deviations from the plain course, but for the workload.
     pub schedule: Schedule,
     /// The faults that came, in order.
     pub occurrences: Vec<FaultOccurrence>,
 }
 
-/// A fault that came.
+/// An occurrence of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FaultOccurrence {
-    /// Which of [`Setup::faults`].
+    /// Its index in [`Setup::faults`].
     pub fault: u32,
     /// When, after the start of the traffic.
     pub at: Span,
@@ -82,7 +82,7 @@ pub struct FaultOccurrence {
 }
 
 impl Setup {
-    /// The same setup with nothing left to luck, and nothing yet in its schedule: no loss,
+    /// The same setup with nothing drawn at random, and nothing yet in its schedule: no loss,
     /// jitter, duplication, reordering or outage; mean intervals and payloads.
     #[must_use]
     pub fn deterministic(&self) -> Self {
@@ -109,7 +109,7 @@ impl Setup {
 }
 
 impl Trial {
-    /// The same trial with nothing left to luck, from what a run of it wrote down and the times
+    /// The same trial made deterministic, from the recording of a run of it and the times
     /// and lengths of its messages.
     #[must_use]
     pub fn to_deterministic(
@@ -132,7 +132,7 @@ impl Trial {
 }
 
 impl Schedule {
-    /// When a message of a still workload is published, and how long it is.
+    /// Returns when a message of a deterministic workload is published, and how long it is.
     #[must_use]
     pub fn timing(
         &self,
@@ -155,8 +155,8 @@ impl Schedule {
     }
 }
 
-/// The faults as they came: those that were drawn at their times, those that waited for the nth
-/// packet at its name. What is fixed stays as it was written.
+/// Returns the faults as they occurred: those drawn at random at their times, those that waited for
+/// the nth packet at its name. What is fixed stays as it was written.
 fn resolve_faults(faults: &[FaultSetup], occurrences: &[FaultOccurrence]) -> Vec<FaultSetup> {
     let mut all = Vec::new();
     for (n, fault) in (0..).zip(faults) {
@@ -175,7 +175,7 @@ fn resolve_faults(faults: &[FaultSetup], occurrences: &[FaultOccurrence]) -> Vec
     all
 }
 
-/// One coming of a fault, as a fault of its own.
+/// Returns one occurrence of a fault, as a fault of its own.
 fn single_occurrence(fault: &FaultSetup, nth: u32, occurrence: &FaultOccurrence) -> FaultSetup {
     let name =
         if nth == 1 { Arc::clone(&fault.name) } else { format!("{}/{nth}", fault.name).into() };

@@ -1,15 +1,15 @@
-//! The trace hash: one number that stands for all that happened in a trial.
+//! The trace hash: one number that stands for everything that happened in a trial.
 //!
 //! It covers, as a sequence of little-endian 64-bit words under XXH3-64 with seed 0:
 //!
-//! - for each turn, which is one happening an engine takes up: its time in nanoseconds, times four,
+//! - for each turn, which is one queued event an engine handles: its time in nanoseconds, times 4,
 //!   and its class (arrival, application, fault, timer), from 0 to 3;
 //! - for each [`Event`] of that turn, its kind, and: the node, the connection and the whole
 //!   [`PacketName`] of what is sent or arrives; the first byte, the packet id, the reason code and
 //!   the length of what is sent; the fate with its times, or the reason of a loss; message, QoS
 //!   and RETAIN flag of what is delivered; message and reason of what is submitted, completed,
-//!   refused or dropped; what opens, closes, dies, is hampered, crashes, goes down or comes up;
-//!   what a transport sends of its own; each change of phase.
+//!   refused or dropped; what opens, closes, dies, is impaired, crashes, goes down or comes up;
+//!   what a transport sends of its own accord; each change of phase.
 //!
 //! It does not cover payloads, what is left to do ([`Event::Backlog`]), a turn in which an
 //! engine finds nothing to do, nor anything that only an engine knows, such as places in its
@@ -24,7 +24,7 @@ use qoslab_core::base::name::{
 };
 use qoslab_core::base::time::Time;
 
-/// Hashes what happens. It observes events, and wants to be told of turns too.
+/// Hashes events. It is an observer, and must be notified of turns too.
 pub struct TraceHash {
     state: Xxh3,
     /// Words on their way to `state`, because it is fed best in large pieces.

@@ -17,29 +17,29 @@ use qoslab_core::impl_fingerprint;
 
 pub use qoslab_core::network::fate::PacketAction;
 
-/// What an engine runs: a setup and the seed that decides the rest.
+/// Input of an engine: a setup and the seed that decides the rest.
 #[derive(Clone, Debug)]
 pub struct Trial {
-    /// Everything but luck; shared by all seeds of a point.
+    /// Everything but the seed; shared by all seeds of a point.
     pub setup: Arc<Setup>,
-    /// The seed of all luck.
+    /// The seed of all random draws.
     pub seed: u64,
     /// The short name: a hash of the content, in 8 hexadecimal digits.
     pub name: String,
 }
 
-/// Everything of a trial but its luck.
+/// Everything in a trial but its seed.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The broker.
     pub broker: BrokerSettings,
-    /// What the broker keeps through a crash.
+    /// The part of its state that the broker keeps through a crash.
     pub broker_store: StorePolicy,
     /// The clients, in the order of the file; a fleet is written out.
     pub clients: Vec<ClientSetup>,
-    /// Who publishes what, in the order of the file.
+    /// The publishing workloads, in the order of the file.
     pub publishers: Vec<PublisherSetup>,
-    /// What befalls nodes, links and packets.
+    /// Faults of nodes, links and packets.
     pub faults: Vec<FaultSetup>,
     /// When the trial is stopped though not quiescent, counted from its start.
     pub deadline: Span,
@@ -49,24 +49,24 @@ pub struct Setup {
     pub wire: bool,
     /// How the trial is judged.
     pub judge: JudgeSettings,
-    /// What happens in place of all luck; `None` where the seed decides.
+    /// Explicit choices in place of all random draws; `None` where the seed decides.
     pub schedule: Option<Arc<Schedule>>,
 }
 
 /// One client.
 #[derive(Clone, Debug)]
 pub struct ClientSetup {
-    /// Its name, unique in the trial; luck is drawn by it.
+    /// Its name, unique in the trial; random draws are keyed by it.
     pub name: Arc<str>,
     /// The MQTT client.
     pub settings: ClientSettings,
     /// Its link to the broker.
     pub link: Arc<LinkSettings>,
-    /// What it subscribes to.
+    /// Its subscriptions.
     pub subscriptions: Vec<SubscriptionSetup>,
     /// When it is away, in order, without overlap.
     pub offline_periods: Vec<OfflinePeriod>,
-    /// What it keeps through a crash.
+    /// The part of its state that it keeps through a crash.
     pub store: StorePolicy,
     /// Its radio, where its energy is asked for. It changes what is measured and nothing else.
     pub radio: Option<Arc<RadioSettings>>,
@@ -75,7 +75,7 @@ pub struct ClientSetup {
 /// One subscription of a client.
 #[derive(Clone, Debug)]
 pub struct SubscriptionSetup {
-    /// What to ask for.
+    /// The SUBSCRIBE request.
     pub request: SubscriptionRequest,
     /// When, after the start of the traffic; `None`: before the traffic starts.
     pub from: Option<Span>,
@@ -83,7 +83,7 @@ pub struct SubscriptionSetup {
     pub until: Option<Span>,
 }
 
-/// A time in which a client has sent DISCONNECT and stays away.
+/// A period in which a client has sent DISCONNECT and stays away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OfflinePeriod {
     /// When it disconnects, after the start of the traffic.
@@ -97,7 +97,7 @@ pub struct OfflinePeriod {
 pub struct PublisherSetup {
     /// Its name, unique in the trial: the client's, or `client/2` for its second workload.
     pub name: Arc<str>,
-    /// Who publishes.
+    /// The client that publishes.
     pub client: ClientIndex,
     /// The topic name.
     pub topic: Arc<str>,
@@ -110,7 +110,7 @@ pub struct PublisherSetup {
     /// Whether these are the wills of its client, one a connection, which the broker publishes.
     /// Such a stream has a `count` of 0.
     pub is_will: bool,
-    /// How many messages.
+    /// The number of messages.
     pub count: u32,
     /// From one `publish()` to the next.
     pub every: IntervalDistribution,
@@ -126,7 +126,7 @@ pub struct PublisherSetup {
 /// Payload lengths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PayloadSize {
-    /// Always so many bytes.
+    /// Always this number of bytes.
     Fixed(u32),
     /// Evenly between two lengths, both included.
     Uniform(u32, u32),
@@ -146,18 +146,18 @@ impl PayloadSize {
 /// One fault.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaultSetup {
-    /// Its name, unique in the trial; the luck of its times is drawn by it.
+    /// Its name, unique in the trial; its random times are keyed by it.
     pub name: Arc<str>,
-    /// When it comes.
+    /// The condition for it to occur.
     pub trigger: Trigger,
-    /// What it does.
+    /// Its effect.
     pub action: Action,
 }
 
-/// When a fault comes.
+/// The condition for a fault to occur.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Trigger {
-    /// Once, so long after the start of the traffic.
+    /// Once, at this time after the start of the traffic.
     At(Span),
     /// Again and again, from the start of the traffic until the first calm.
     Every(IntervalDistribution),
@@ -167,7 +167,7 @@ pub enum Trigger {
     NamedPacket(PacketName),
 }
 
-/// One packet of one link, by what it is and how many such packets went that way before it.
+/// One packet of one link, by its kind and the number of such packets that went that way before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PacketTrigger {
     /// On whose link.
@@ -176,11 +176,11 @@ pub struct PacketTrigger {
     pub direction: Direction,
     /// Of which kind.
     pub kind: PacketKind,
-    /// Which of them, from 1, counted from the start of the trial; resends count.
+    /// Its ordinal, from 1, counted from the start of the trial; resends count.
     pub nth: u32,
 }
 
-/// What a fault does.
+/// The effect of a fault.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// The packet that triggers it meets another fate; over datagrams only.
@@ -188,43 +188,43 @@ pub enum Action {
     /// A client's connection is cut: both ends learn at once, and what is under way is lost.
     /// At a packet, `after` says whether that packet still arrives; the cut then follows at once.
     Cut {
-        /// Whose.
+        /// The client whose connection it is.
         client: ClientIndex,
         /// Whether the triggering packet arrives first.
         after: bool,
     },
-    /// One end of a client's connection forgets it, and the other end is not told.
+    /// One end of a client's connection forgets it, and the other end is not notified.
     HalfOpen {
-        /// Whose.
+        /// The client whose connection it is.
         client: ClientIndex,
-        /// Which end forgets it: the client or the broker.
+        /// The end that forgets it: the client or the broker.
         dead_node: Node,
     },
-    /// A link, or one direction of it, or a reader, is hampered for a while.
+    /// A link, or one direction of it, or a reader, is impaired for a while.
     Impair {
-        /// Whose.
+        /// The client whose link it is.
         client: ClientIndex,
         /// How.
         impairment: Impairment,
-        /// How long.
+        /// Its duration.
         lasts: IntervalDistribution,
         /// With [`Impairment::Slow`]: at most one packet is read in this time.
         read_interval: Span,
     },
     /// A link is down in both directions for a while.
     Outage {
-        /// Whose.
+        /// The client.
         client: ClientIndex,
-        /// How long.
+        /// Its duration.
         lasts: IntervalDistribution,
     },
     /// A node crashes, and starts again with what its store kept.
     Crash {
-        /// Which node.
+        /// The node.
         node: Node,
         /// How long it is down.
         down: IntervalDistribution,
-        /// What the other ends of its connections see.
+        /// Effect on the other ends of its connections.
         peers: PeerVisibility,
         /// Where in the work on the triggering packet; at a time, always
         /// [`CrashPoint::BetweenEvents`].
@@ -243,7 +243,7 @@ impl_fingerprint! {
     }
 }
 
-/// What the peers of a crashed node see.
+/// What the peers of a crashed node observe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PeerVisibility {
     /// Their connections are closed one delay later: its process died.
@@ -257,11 +257,11 @@ pub enum PeerVisibility {
 
 impl_fingerprint! { fieldless PeerVisibility }
 
-/// Where a crash falls. One `handle` is a transaction: never between a delivery and the id that
-/// remembers it.
+/// The point at which a crash falls. One `handle` is a transaction: never between a delivery and
+/// the id that remembers it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CrashPoint {
-    /// Between two happenings.
+    /// Between two events.
     #[default]
     BetweenEvents,
     /// The packet has arrived, and nothing that follows from it is stored.
@@ -274,7 +274,7 @@ pub enum CrashPoint {
 
 impl_fingerprint! { fieldless CrashPoint }
 
-/// How a trial is judged.
+/// The rule by which a trial is judged.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

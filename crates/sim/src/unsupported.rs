@@ -1,19 +1,19 @@
-//! What an engine cannot run.
+//! Error for trials that an engine cannot run.
 
 use thiserror::Error;
 
 use qoslab_core::base::time::Span;
 
-/// Why turmoil cannot carry a trial.
+/// Reason why turmoil cannot carry a trial.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the link of `{client}` has a delay of {delay} {direction}: {reason}")]
 pub struct Unsupported {
-    /// Whose link it is.
+    /// The client whose link it is.
     pub client: String,
     /// Its delay.
     pub delay: Span,
     /// `up` or `down`.
     pub direction: &'static str,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: &'static str,
 }

@@ -1,9 +1,9 @@
 //! Randomness without state: every decision is drawn from what it decides about.
 //!
 //! A draw is Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as
-//! 1, 2, 3", SC 2011) over a key, which says whose luck it is, and a counter, which says which
+//! 1, 2, 3", SC 2011) over a key, which says who draws, and a counter, which says which
 //! decision. So adding a client, changing a rate or removing a message never shifts another
-//! packet's fate, and QoS 0, 1 and 2 meet the same luck.
+//! packet's fate, and QoS 0, 1 and 2 meet the same random draws.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -30,24 +30,24 @@ const fn multiply_wide(a: u32, b: u32) -> [u32; 2] {
     [(product >> 32) as u32, product as u32]
 }
 
-/// Whose luck it is: derived step by step from the seed by stable names, never by positions.
+/// Key of random draws: derived step by step from the seed by stable names, never by positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrawKey(u64);
 
 impl DrawKey {
-    /// The root of all luck of one trial.
+    /// The root key of all random draws of one trial.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed).child(b"qoslab")
     }
 
-    /// The luck of a part, by its name.
+    /// The key of a part, by its name.
     #[must_use]
     pub fn child(self, name: &[u8]) -> Self {
         Self(xxh3_64_with_seed(name, self.0))
     }
 
-    /// The luck shared by two parts, such as a link and the publisher of a message on it.
+    /// The key shared by two parts, such as a link and the publisher of a message on it.
     #[must_use]
     pub const fn combined_with(self, other: Self) -> Self {
         Self(self.0.wrapping_add(other.0.rotate_left(32)))

@@ -1,17 +1,17 @@
-//! How a trial ended: what an engine hands to whoever judges.
+//! The ending of a trial: an engine's input to the checks.
 
 use serde::{Deserialize, Serialize};
 
 use super::time::Time;
 
-/// How a trial ended, as its engine says.
+/// Summary of a trial's run, as its engine reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunSummary {
     /// How.
     pub ending: Ending,
     /// When, in virtual time; the deadline, if that came first.
     pub at: Time,
-    /// How many happenings were taken up. Stale wake-ups do not count.
+    /// The number of events handled. Stale wake-ups do not count.
     pub events: u64,
     /// How many packets were sent, of every kind, in all phases; resets count, the network's
     /// duplicates do not.
@@ -20,7 +20,7 @@ pub struct RunSummary {
     pub trace_hash: u64,
 }
 
-/// How a trial ended.
+/// The way in which a trial ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
     /// Nothing more could happen.

@@ -1,4 +1,4 @@
-//! What happens in a trial, as told to observers.
+//! Events of a trial, as reported to observers.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ pub use super::packet_meta::{
 
 /// Watches a trial. Observers are composed as tuples and cost nothing where absent: `()` is one.
 pub trait Observer {
-    /// Told of every event, in order.
+    /// Called for every event, in order.
     fn observe(&mut self, now: Time, event: &Event<'_>);
 }
 
@@ -81,18 +81,18 @@ pub enum Event<'a> {
     },
     /// A node handed a packet to the network, which decided its fate there and then.
     Sent {
-        /// Who sent it.
+        /// The node that sent it.
         node: Node,
         /// On which connection.
         connection: Connection,
         /// The packet.
         packet: &'a PacketMeta<'a>,
-        /// What becomes of it.
+        /// Its fate.
         fate: &'a Fate,
     },
     /// A packet reached a node, before the node's endpoint handles it.
     Arrived {
-        /// Who receives it.
+        /// The node that receives it.
         node: Node,
         /// On which connection.
         connection: Connection,
@@ -131,20 +131,20 @@ pub enum Event<'a> {
     },
     /// The transport opened a connection at a node.
     Opened {
-        /// Where.
+        /// The node.
         node: Node,
-        /// Which.
+        /// The connection.
         connection: Connection,
-        /// Whose link it is on.
+        /// The client whose link it is on.
         client: ClientIndex,
     },
     /// A node closed a connection, or learnt that it is gone.
     Closed {
-        /// Where.
+        /// The node.
         node: Node,
-        /// Which.
+        /// The connection.
         connection: Connection,
-        /// Whose link it is on.
+        /// The client whose link it is on.
         client: ClientIndex,
         /// Why.
         why: CloseReason,
@@ -155,42 +155,42 @@ pub enum Event<'a> {
         client: ClientIndex,
         /// In which direction.
         direction: Direction,
-        /// What for.
+        /// The purpose of the bytes.
         purpose: OverheadPurpose,
-        /// How many bytes on the wire, all headers included.
+        /// The number of bytes on the wire, all headers included.
         bytes: u32,
     },
-    /// A connection died without either end being told: whatever is sent on it vanishes.
+    /// A connection died without either end being notified: whatever is sent on it vanishes.
     DiedSilently {
-        /// Which.
+        /// The connection.
         connection: Connection,
-        /// Whose link it is on.
+        /// The client whose link it is on.
         client: ClientIndex,
         /// Why.
         why: SilentDeathCause,
     },
     /// A client's link, or one direction of it, stopped or slowed down by a fault.
     Impaired {
-        /// Whose link.
+        /// The client whose link it is.
         client: ClientIndex,
         /// How.
         impairment: Impairment,
     },
-    /// What [`Event::Impaired`] told of is over.
+    /// The end of what [`Event::Impaired`] reported.
     ImpairmentEnded {
-        /// Whose link.
+        /// The client whose link it is.
         client: ClientIndex,
-        /// How it was hampered.
+        /// The impairment.
         impairment: Impairment,
     },
     /// A node crashed: only what its store kept is left.
     Crashed {
-        /// Which node.
+        /// The node.
         node: Node,
     },
     /// A node that had crashed is back.
     Restarted {
-        /// Which node.
+        /// The node.
         node: Node,
     },
     /// The broker published a client's will.
@@ -200,22 +200,22 @@ pub enum Event<'a> {
     },
     /// The broker ended a session whose expiry interval had passed.
     SessionExpired {
-        /// Whose session.
+        /// The client whose session it is.
         client: ClientIndex,
     },
     /// A client's link went down by an outage.
     OutageBegan {
-        /// Whose link.
+        /// The client whose link it is.
         client: ClientIndex,
     },
     /// A client's link came up again.
     OutageEnded {
-        /// Whose link.
+        /// The client whose link it is.
         client: ClientIndex,
     },
-    /// After an endpoint handled something: what it still has to do. Told when it changed.
+    /// Remaining work of an endpoint after it handled an input. Reported when it changed.
     Backlog {
-        /// Which node.
+        /// The node.
         node: Node,
         /// Messages that await an acknowledgement, over all its sessions.
         in_flight: u32,
@@ -227,7 +227,7 @@ pub enum Event<'a> {
 /// The phases of a trial (`docs/model.md`, "Phases of a trial").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
-    /// Clients connect and subscribe; nobody publishes yet.
+    /// Clients connect and subscribe; none publishes yet.
     Connecting,
     /// The workload runs, with faults.
     Traffic,
@@ -283,7 +283,7 @@ pub enum CloseReason {
     Crash,
 }
 
-/// What a stream transport sends on its own account.
+/// Bytes that a stream transport sends of its own accord.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OverheadPurpose {
     /// To open a connection: TCP's handshake and TLS's.
@@ -320,7 +320,7 @@ impl_fingerprint! {
     }
 }
 
-/// What the network does to one packet.
+/// The network's treatment of one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It never arrives.
@@ -339,12 +339,12 @@ impl Fate {
     }
 }
 
-/// When a packet that is not lost arrives.
+/// Arrival times of a packet that is not lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
-    /// When it arrives.
+    /// The time at which it arrives.
     pub at: Time,
-    /// When the network's duplicate of it arrives.
+    /// The time at which the network's duplicate of it arrives.
     pub duplicate_at: Option<Time>,
     /// Whether it arrives before a packet that was sent before it in the same direction.
     pub overtakes: bool,

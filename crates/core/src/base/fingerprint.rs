@@ -2,7 +2,7 @@
 //!
 //! Whatever is part of a state implements [`Fingerprint`], nearly always by
 //! [`impl_fingerprint!`](crate::impl_fingerprint), which takes a type apart without `..` and names
-//! for each field how it counts. So a field that is added does not compile until somebody has
+//! for each field how it counts. So a field that is added does not compile until a developer has
 //! decided.
 //!
 //! | encoding | of | what counts |
@@ -47,12 +47,12 @@ pub trait Fingerprint {
     fn fingerprint(&self, into: &mut Fingerprinter);
 }
 
-/// What of a state matters in a trial.
+/// The parts of a state that matter in a trial.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FingerprintOptions {
     /// The retry rule counts transmissions: it has a limit, or its pauses grow.
     pub transmissions: bool,
-    /// Segments may get lost, so that what a sender has measured may tell in what follows.
+    /// Segments may get lost, so that what a sender has measured may matter in what follows.
     pub loss_recovery: bool,
     /// There are wills, of which it is asked when they were published.
     pub published: bool,

@@ -1,4 +1,4 @@
-//! The ground floor: time, units, names, draws, and the events that everything above is told of.
+//! The base layer: time, units, names, random draws, and the events that all other layers use.
 
 pub mod draw;
 pub mod ending;

@@ -1,4 +1,4 @@
-//! What things are called: nodes, publishing streams, packets.
+//! Names of nodes, publishing streams and packets.
 //!
 //! A packet's name says what the packet *is*, not when it was sent or how many came before, so it
 //! stays the same when other messages, clients or faults come and go. Fates are drawn by it.
@@ -182,15 +182,15 @@ impl PacketKind {
     }
 }
 
-/// Which sending of a packet this is.
+/// Which transmission of a packet this is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Transmission {
-    /// How often the sender had sent it before. An answer takes the number of what it answers.
+    /// The number of earlier sendings of it. An answer takes the number of what it answers.
     pub attempt: u32,
     /// For an answer: which of the network's copies it answers, 0 for the original and 1 for the
     /// other. A PUBREL that belongs to no exchange any more has 2, with a count of its own as
     /// `attempt`, and the copies of its answer 2 and 3. So has an answer to nothing that arrived,
-    /// as a product may send it.
+    /// as a third-party implementation may send it.
     pub duplicate_index: u8,
 }
 
@@ -208,18 +208,18 @@ pub struct MessageTag(MessageId);
 
 impl_fingerprint! { struct MessageTag(message_id) { plain message_id; } }
 
-/// What a [`MessageTag`] says.
+/// Content of a [`MessageTag`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId {
-    /// Who published.
+    /// The stream that published it.
     pub publisher: PublisherIndex,
-    /// Which message of that stream, from 0.
+    /// The number of the message in that stream, from 0.
     pub sequence: u32,
-    /// Which forwarding by the broker; 0 on the first hop. See [`MessageTag::forwarded`].
+    /// The number of the broker's forwarding; 0 on the first hop. See [`MessageTag::forwarded`].
     pub copy: u32,
     /// The QoS the application published with.
     pub qos: QoS,
-    /// When the application called `publish()`.
+    /// The time at which the application called `publish()`.
     pub published: Time,
 }
 
@@ -232,7 +232,7 @@ impl_fingerprint! {
 }
 
 impl MessageTag {
-    /// The mark of a packet that belongs to no message, or to nobody's that is watched.
+    /// The mark of a packet that belongs to no message, or to no message that is observed.
     pub const NONE: Self = Self(MessageId {
         publisher: PublisherIndex(u32::MAX),
         sequence: u32::MAX,
@@ -280,7 +280,7 @@ impl MessageTag {
         Self(MessageId { published: now, ..self.0 })
     }
 
-    /// What the mark says; `None` for [`MessageTag::NONE`].
+    /// Returns the mark's content; `None` for [`MessageTag::NONE`].
     #[must_use]
     pub const fn message_id(self) -> Option<MessageId> {
         if self.0.publisher.0 == u32::MAX { None } else { Some(self.0) }
@@ -298,7 +298,7 @@ impl MessageId {
     }
 }
 
-/// What a packet is. Two packets of a trial never share a name.
+/// The name of a packet. Two packets of a trial never share a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PacketName {
     /// The client on whose link it travels.
@@ -307,7 +307,7 @@ pub struct PacketName {
     pub direction: Direction,
     /// Its kind.
     pub kind: PacketKind,
-    /// What it is about.
+    /// The subject of the packet.
     pub subject: PacketSubject,
 }
 
@@ -317,25 +317,25 @@ impl_fingerprint! {
     }
 }
 
-/// What a packet is about.
+/// The subject of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PacketSubject {
     /// One message: `publisher#sequence / hop / copy / kind / attempt`.
     Message {
-        /// Who published.
+        /// The stream that published it.
         publisher: PublisherIndex,
-        /// Which message of that stream, from 0.
+        /// The number of the message in that stream, from 0.
         sequence: u32,
         /// On which hop.
         hop: Hop,
-        /// Which forwarding; 0 on the first hop.
+        /// The number of the forwarding; 0 on the first hop.
         copy: u32,
-        /// Which transmission of it.
+        /// The transmission of the packet.
         transmission: Transmission,
     },
     /// The connection: `client / kind / nth`.
     Control {
-        /// How many of that kind went that way on this client's link before.
+        /// The number of packets of that kind that went that way on this client's link before.
         nth: u32,
     },
 }

@@ -9,7 +9,7 @@ use crate::impl_fingerprint;
 /// A packet as an observer sees it: plain facts, filled from values or from raw frames.
 #[derive(Clone, Copy, Debug)]
 pub struct PacketMeta<'a> {
-    /// What the packet is.
+    /// The packet's name.
     pub name: PacketName,
     /// The message it carries or acknowledges; [`MessageTag::NONE`] for control packets.
     pub tag: MessageTag,
@@ -21,7 +21,7 @@ pub struct PacketMeta<'a> {
     pub reason: u8,
     /// Its lengths in bytes.
     pub size: PacketSize,
-    /// What only some kinds carry.
+    /// Data that only some kinds carry.
     pub body: PacketBody<'a>,
 }
 
@@ -32,7 +32,7 @@ pub struct PacketSize {
     pub mqtt: u32,
     /// The application payload within it.
     pub payload: u32,
-    /// What the transport adds: IP and UDP headers, later TCP and TLS.
+    /// Bytes that the transport adds: IP and UDP headers, later TCP and TLS.
     pub headers: u32,
 }
 
@@ -118,7 +118,7 @@ pub struct SubscriptionOptions {
     pub no_local: bool,
     /// Keep the RETAIN flag as it was published.
     pub retain_as_published: bool,
-    /// When the SUBSCRIBE is answered by retained messages.
+    /// The condition on which the SUBSCRIBE is answered by retained messages.
     pub retain_handling: RetainHandling,
     /// The Subscription Identifier; 0 for none.
     pub identifier: u32,
@@ -130,7 +130,7 @@ impl_fingerprint! {
     }
 }
 
-/// When a SUBSCRIBE is answered by retained messages [MQTT-3.3.1-9] to [MQTT-3.3.1-11].
+/// Condition for answering a SUBSCRIBE by retained messages [MQTT-3.3.1-9] to [MQTT-3.3.1-11].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RetainHandling {
     /// Always.

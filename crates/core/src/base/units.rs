@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::time::Span;
 
-/// What a text with a unit measures.
+/// Quantity that a text with a unit measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantity {
     /// A length of time.
@@ -32,7 +32,7 @@ pub enum UnitError {
     NoUnit {
         /// The number as it was written.
         number: String,
-        /// What was wanted.
+        /// The expected quantity.
         quantity: Quantity,
     },
     /// The unit is none of this quantity's.
@@ -40,7 +40,7 @@ pub enum UnitError {
     UnknownUnit {
         /// The unit as it was written.
         unit: String,
-        /// What was wanted.
+        /// The expected quantity.
         quantity: Quantity,
     },
     /// There is no number where one should be.
@@ -48,7 +48,7 @@ pub enum UnitError {
     NoNumber {
         /// The text as it was written.
         text: String,
-        /// What was wanted.
+        /// The expected quantity.
         quantity: Quantity,
     },
     /// More than a scenario may name.
@@ -56,7 +56,7 @@ pub enum UnitError {
     TooLarge {
         /// The text as it was written.
         text: String,
-        /// What was wanted.
+        /// The expected quantity.
         quantity: Quantity,
     },
 }
@@ -163,7 +163,7 @@ impl Quantity {
 /// Reads a time such as `40ms`, `1.5s`, `2m`, `1h 30m` or `3d`, rounded to the nanosecond.
 ///
 /// # Errors
-/// Without a number, without a unit, with a foreign unit, or above 100 years.
+/// Without a number, without a unit, with a unit of another quantity, or above 100 years.
 pub fn parse_span(text: &str) -> Result<Span, UnitError> {
     parse(text, Quantity::Span).map(Span::from_nanos)
 }
@@ -181,7 +181,7 @@ pub fn parse_percent(text: &str) -> Result<f64, UnitError> {
 /// Reads a length such as `64B` or `1.5KB` (1,500 bytes) or `1KiB` (1,024 bytes).
 ///
 /// # Errors
-/// Without a number, without a unit, with a foreign unit, or above what MQTT can carry.
+/// Without a number, without a unit, with another quantity's unit, or above what MQTT can carry.
 pub fn parse_bytes(text: &str) -> Result<u32, UnitError> {
     let bytes = parse(text, Quantity::Bytes)?;
     u32::try_from(bytes)
@@ -191,7 +191,7 @@ pub fn parse_bytes(text: &str) -> Result<u32, UnitError> {
 /// Reads a rate such as `256kbit/s`, in bits a second.
 ///
 /// # Errors
-/// Without a number, without a unit, with a foreign unit, or above 10 Tbit/s.
+/// Without a number, without a unit, with a unit of another quantity, or above 10 Tbit/s.
 pub fn parse_rate(text: &str) -> Result<u64, UnitError> {
     parse(text, Quantity::Rate)
 }
@@ -222,7 +222,7 @@ pub fn write_base_units(value: u64, quantity: Quantity) -> String {
 /// Reads a power such as `15mW` or `3.3uW`, in nanowatts.
 ///
 /// # Errors
-/// Without a number, without a unit, with a foreign unit, or above 1 kW.
+/// Without a number, without a unit, with a unit of another quantity, or above 1 kW.
 pub fn parse_power(text: &str) -> Result<u64, UnitError> {
     parse(text, Quantity::Power)
 }
@@ -230,7 +230,7 @@ pub fn parse_power(text: &str) -> Result<u64, UnitError> {
 /// Reads an energy such as `50mJ` or `5400mWh`, in microjoules.
 ///
 /// # Errors
-/// Without a number, without a unit, with a foreign unit, or above 1,000 kilowatt hours.
+/// Without a number, without a unit, with another quantity's unit, or above 1,000 kilowatt hours.
 pub fn parse_energy(text: &str) -> Result<u64, UnitError> {
     parse(text, Quantity::Energy)
 }

@@ -50,7 +50,7 @@ pub struct Broker {
     /// Where messages to `routed_topic` go: a topic that comes again, as a publisher's does, is not
     /// looked up again.
     routes: Vec<SessionRoute>,
-    /// Which groups get one copy each.
+    /// The groups that get one copy each.
     shared_routes: Vec<Arc<str>>,
     /// Room for looking routes up.
     matching_buffer: Vec<(u32, Subscription)>,

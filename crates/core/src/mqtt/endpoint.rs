@@ -19,7 +19,7 @@ use crate::impl_fingerprint;
 
 /// A sans-IO MQTT node: no clock, no socket, no randomness of its own.
 pub trait Endpoint {
-    /// What its application may ask of it.
+    /// Requests that its application may make.
     type Request;
 
     /// Handles one thing that happened at `now`; `now` never goes back.
@@ -31,7 +31,7 @@ pub trait Endpoint {
     /// When it wants [`Input::Timeout`]; [`Time::NEVER`] if only others can wake it. O(1).
     fn next_timeout(&self) -> Time;
 
-    /// What it still has to do. O(1).
+    /// Returns its remaining work. O(1).
     fn backlog(&self) -> Backlog;
 
     /// It crashed and starts again at `now`, with what a durable store kept of it: all that
@@ -39,7 +39,7 @@ pub trait Endpoint {
     fn restart(&mut self, now: Time);
 }
 
-/// Something that happened to an endpoint.
+/// An input of an endpoint.
 #[derive(Clone, Debug)]
 pub enum Input<R> {
     /// The transport opened a connection.
@@ -51,9 +51,9 @@ pub enum Input<R> {
     Packet {
         /// On which connection.
         connection: Connection,
-        /// What.
+        /// The packet.
         packet: Packet,
-        /// Which sending of it, for the names of the answers.
+        /// The transmission of the packet that arrived, for the names of the answers.
         transmission: Transmission,
     },
     /// The application asks for something.
@@ -62,16 +62,16 @@ pub enum Input<R> {
     Timeout,
 }
 
-/// Something an endpoint wants done.
+/// An output of an endpoint: an action it wants done.
 #[derive(Clone, Debug)]
 pub enum Output {
     /// Send a packet.
     Send {
         /// On which connection.
         connection: Connection,
-        /// What.
+        /// The packet.
         packet: Packet,
-        /// Which sending of it.
+        /// The transmission of the packet.
         transmission: Transmission,
     },
     /// Hand a message to the application.
@@ -87,7 +87,7 @@ pub enum Output {
     Complete(MessageTag),
     /// The application's `publish()` was refused or given up.
     Refuse {
-        /// Which message.
+        /// The tag of the message.
         tag: MessageTag,
         /// Why.
         why: DropReason,
@@ -96,25 +96,25 @@ pub enum Output {
     Drop {
         /// The session's client id.
         client_id: Arc<str>,
-        /// Which message.
+        /// The tag of the message.
         tag: MessageTag,
         /// Why.
         why: DropReason,
     },
     /// Open a connection to the broker.
     Connect {
-        /// How many attempts have failed since the last connection, for the engine's jitter.
+        /// Number of failed attempts since the last connection, for the engine's jitter.
         attempt: u32,
     },
     /// Close a connection, after what was sent on it.
     Close {
-        /// Which.
+        /// The connection.
         connection: Connection,
         /// Why: [`CloseReason::Requested`], [`CloseReason::KeepAlive`], [`CloseReason::TakenOver`]
         /// or [`CloseReason::Protocol`].
         why: CloseReason,
     },
-    /// The broker publishes a will: told before it is routed.
+    /// The broker publishes a will: reported before it is routed.
     Will(MessageTag),
     /// The broker ended a session whose expiry interval had passed.
     SessionExpired {
@@ -123,7 +123,7 @@ pub enum Output {
     },
 }
 
-/// What an endpoint still has to do, over all its sessions.
+/// Remaining work of an endpoint, over all its sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
     /// QoS 1 and 2 messages that await an acknowledgement.

@@ -171,7 +171,7 @@ impl<T: Fingerprint> Fingerprint for IdRing<T> {
     }
 }
 
-/// Gives out packet ids.
+/// Allocates packet ids.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IdAllocator {
     policy: IdPolicy,

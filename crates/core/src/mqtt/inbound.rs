@@ -61,7 +61,7 @@ pub struct ReceivedMessage {
     pub retain: bool,
     /// When it expires by 5.0's Message Expiry Interval; [`Time::NEVER`] if it has none.
     pub expires: Time,
-    /// Which sending of the PUBLISH brought it.
+    /// The transmission of the PUBLISH that brought it.
     pub arrival: Transmission,
 }
 
@@ -207,7 +207,7 @@ impl Inbound {
     }
 }
 
-/// What a PUBLISH is answered with.
+/// Returns the acknowledgement that a PUBLISH gets.
 fn acknowledgement(publish: &Publish, reason: u8) -> Option<Packet> {
     let ack = |id| PublishAck { id, reason, tag: publish.message.tag };
     match publish.level {

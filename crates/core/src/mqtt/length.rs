@@ -1,4 +1,4 @@
-//! How long a packet is on the wire, without writing it.
+//! Length of a packet on the wire, without writing it.
 
 use super::packet::{
     Connect, Packet, Payload, Publish, PublishAck, PublishProperties, Subscribe, TopicAlias,
@@ -146,7 +146,7 @@ const fn limits_len(limits: ReceiverLimits) -> u32 {
     window + size + aliases
 }
 
-/// The length of a property list whose properties have so many bytes.
+/// Returns the length of a property list whose properties have the given number of bytes.
 const fn properties_len(bytes: u32) -> u32 {
     variable_byte_integer_len(bytes) + bytes
 }

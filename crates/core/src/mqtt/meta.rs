@@ -6,7 +6,7 @@ use crate::base::event::{PacketBody, PacketMeta, PacketSize};
 use crate::base::name::{MessageTag, PacketKind, PacketName};
 
 impl Packet {
-    /// What kind of packet it is.
+    /// Returns the kind of the packet.
     #[must_use]
     pub const fn kind(&self) -> PacketKind {
         match self {

@@ -63,7 +63,7 @@ pub struct Outbound {
     /// How many PUBRECs of no known exchange were answered, which names the answers.
     unknown_pubrecs: u32,
     peer: Peer,
-    /// Places in the window that nobody has and nobody gets: quirks lose them.
+    /// Places in the window that quirks have lost for good.
     lost_quota: usize,
 }
 
@@ -225,7 +225,7 @@ impl Outbound {
         self.fill_window(context);
     }
 
-    /// Whether a timer still means what it meant when it was armed.
+    /// Whether a timer is valid: not rearmed or disarmed since it was armed.
     pub fn is_live_timer(&self, timer_entry: &TimerEntry) -> bool {
         self.in_flight
             .get(timer_entry.id)

@@ -25,7 +25,7 @@ pub struct Message {
     pub topic: Arc<str>,
     /// The payload.
     pub payload: Payload,
-    /// Whose message it is; endpoints carry it unread.
+    /// The tag of the message; endpoints carry it unread.
     pub tag: MessageTag,
 }
 
@@ -34,7 +34,7 @@ impl_fingerprint! { struct Message { plain topic, payload, tag; } }
 /// A payload, shared and never copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
-    /// So many bytes whose content nobody reads; written as zeros.
+    /// The given number of bytes whose content is never read; written as zeros.
     Filler(u32),
     /// Real bytes.
     Bytes(Arc<[u8]>),
@@ -90,9 +90,9 @@ impl_fingerprint! {
 /// CONNECT, without credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connect {
-    /// Who connects.
+    /// The client that connects.
     pub client_id: Arc<str>,
-    /// In which version; CONNECT is the only packet that says so.
+    /// Its protocol version; CONNECT is the only packet that carries it.
     pub version: Version,
     /// Clean Session (3.1, 3.1.1) or Clean Start (5.0).
     pub clean: bool,
@@ -140,7 +140,7 @@ pub struct Publish {
     pub dup: bool,
     /// The RETAIN flag.
     pub retain: bool,
-    /// What is published.
+    /// The message that is published.
     pub message: Message,
     /// 5.0's properties, where there are any.
     pub properties: Option<Box<PublishProperties>>,
@@ -155,7 +155,7 @@ impl_fingerprint! {
 /// 5.0's properties of a PUBLISH.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PublishProperties {
-    /// The Message Expiry Interval, or what is left of it, in seconds.
+    /// The Message Expiry Interval, or the rest of it, in seconds.
     pub expiry: Option<u32>,
     /// The Topic Alias.
     pub alias: Option<TopicAlias>,
@@ -205,7 +205,7 @@ impl_fingerprint! {
 /// PUBACK, PUBREC, PUBREL or PUBCOMP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublishAck {
-    /// Which exchange it belongs to.
+    /// The packet id of its exchange.
     pub id: PacketId,
     /// 5.0's reason code; written only there, and only if it is not 0.
     pub reason: u8,

@@ -1,4 +1,4 @@
-//! Named deviations from the standard, as real products have them: each one `if` in one place.
+//! Named deviations from the standard, as implementations have them: each one `if` in one place.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use std::fmt;
 pub enum Quirk {
     /// A QoS 2 receiver delivers every PUBLISH, also one whose id it holds.
     NoDedupe,
-    /// A QoS 2 receiver forgets an id that it has held for so long without a PUBREL: 5 s.
+    /// A QoS 2 receiver forgets an id that it has held for 5 s without a PUBREL.
     DedupeTtl,
     /// A QoS 2 receiver forgets its ids in a crash, whatever its store.
     DedupeLostOnRestart,
@@ -24,7 +24,7 @@ pub enum Quirk {
     DupNeverSet,
     /// On resuming, a sender gives what was in flight new packet ids.
     NewIdsOnResume,
-    /// A packet id is given out though it is still in use.
+    /// A packet id is given out though it is in use.
     IdWrapNoCheck,
     /// A sender carries the window's count over to a new connection, on top of what it resends.
     QuotaNotReset,
@@ -48,7 +48,7 @@ pub enum Quirk {
     TimerResend,
 }
 
-/// Where a quirk can be set.
+/// The side of a hop on which a quirk can be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuirkSide {
     /// On a client only.
@@ -115,7 +115,7 @@ impl Quirk {
         }
     }
 
-    /// Where it can be set.
+    /// Returns the side on which it can be set.
     #[must_use]
     pub const fn side(self) -> QuirkSide {
         match self {

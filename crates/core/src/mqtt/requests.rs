@@ -15,7 +15,7 @@ use crate::impl_fingerprint;
 /// SUBACK's codes from here on refuse a filter.
 const FIRST_FAILURE_CODE: u8 = 0x80;
 
-/// Which filters the application wants, whatever becomes of connections and sessions.
+/// Filters that the application wants, whatever becomes of connections and sessions.
 #[derive(Clone, Debug)]
 pub(crate) struct SubscriptionRequests {
     subscriptions: Vec<WantedFilter>,
@@ -130,7 +130,7 @@ impl SubscriptionRequests {
         self.has_due = self.has_due_filter();
     }
 
-    /// Sends the next packet that is due, unless one is still unanswered: one request at a time
+    /// Sends the next packet that is due, unless one is unanswered: one request at a time
     /// keeps a repeated SUBSCRIBE from undoing the UNSUBSCRIBE that followed it.
     pub(crate) fn send_due(
         &mut self,

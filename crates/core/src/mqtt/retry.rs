@@ -32,13 +32,13 @@ pub struct RetryTimers {
 /// One timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimerEntry {
-    /// When it fires.
+    /// The time at which it fires.
     pub deadline: Time,
-    /// Which session of the endpoint; 0 at a client.
+    /// Number of the session at the endpoint; 0 at a client.
     pub session: u32,
     /// The packet id of the exchange that it belongs to.
     pub id: PacketId,
-    /// Names this arming: whoever armed it again or disarmed it has another.
+    /// Identifies this arming: rearming or disarming the timer changes it.
     pub generation: TimerGeneration,
 }
 
@@ -120,7 +120,7 @@ impl RetryTimers {
         }
     }
 
-    /// Drops timers from the front that nobody waits for.
+    /// Drops obsolete timers from the front.
     pub fn prune(&mut self, is_live: impl Fn(&TimerEntry) -> bool) {
         for queue in &mut self.queues {
             while queue.front().is_some_and(|armed| !is_live(armed)) {

@@ -23,7 +23,7 @@ pub(crate) struct Session {
     pub(crate) connection: Option<Connection>,
     /// Whether there is any state to resume.
     pub(crate) has_state: bool,
-    /// What the CONNACK of this connection said of an earlier session.
+    /// Session Present flag of the CONNACK of this connection.
     pub(crate) present_at_connect: bool,
     /// How many seconds it outlives its connection: 5.0's Session Expiry Interval. Before 5.0 that
     /// is 0 with Clean Session, and without it [`NEVER_EXPIRES`].

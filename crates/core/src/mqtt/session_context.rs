@@ -1,4 +1,4 @@
-//! What the two halves of a hop need of the endpoint they live in.
+//! Context that the two halves of a hop need of the endpoint they belong to.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::base::name::{Connection, MessageTag, Transmission};
 use crate::base::time::Time;
 use crate::impl_fingerprint;
 
-/// What one endpoint has to say, and the timers of all its sessions.
+/// Pending outputs of one endpoint, and the timers of all its sessions.
 #[derive(Clone, Debug)]
 pub struct Outbox {
     outputs: VecDeque<Output>,
@@ -95,13 +95,13 @@ pub struct SessionContext<'a> {
     pub now: Time,
     /// The settings of the hop.
     pub settings: &'a HopSettings,
-    /// What the session's connection speaks, or the last one did.
+    /// Version that the session's connection speaks, or the last one did.
     pub version: Version,
     /// The session's connection, while it has one that carries messages.
     pub connection: Option<Connection>,
-    /// Where outputs and timers go.
+    /// Destination of outputs and timers.
     pub outbox: &'a mut Outbox,
-    /// Which session of the endpoint; 0 at a client.
+    /// Number of the session at the endpoint; 0 at a client.
     pub session: u32,
     /// On whose behalf it sends.
     pub owner: SessionOwner<'a>,
@@ -110,7 +110,7 @@ pub struct SessionContext<'a> {
 /// On whose behalf a session sends.
 #[derive(Clone, Copy, Debug)]
 pub enum SessionOwner<'a> {
-    /// The client's application, which is told how each of its messages ends.
+    /// The client's application, which learns how each of its messages ends.
     Application,
     /// The broker, for the subscriber with this client id.
     Subscriber(&'a Arc<str>),

@@ -1,4 +1,4 @@
-//! What an endpoint can be set to do.
+//! Settings of an endpoint.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub enum Version {
 
 impl_fingerprint! { fieldless Version }
 
-/// When an unacknowledged PUBLISH or PUBREL is sent again.
+/// Rule for sending an unacknowledged PUBLISH or PUBREL again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RetryRule {
     /// After a time without an answer, as MQTT 3.1 and MQTT-SN do.
@@ -38,14 +38,14 @@ pub enum RetryRule {
 pub struct RetryTimer {
     /// The time from the first transmission to the second.
     pub every: Span,
-    /// What each further interval is multiplied by; 1 for a constant interval.
+    /// Factor by which each further interval grows; 1 for a constant interval.
     pub backoff: f64,
-    /// At most so many transmissions of one packet, the first included; then the sender gives up,
+    /// Limit of transmissions of one packet, the first included; then the sender gives up,
     /// one interval after the last. `None`: no limit.
     pub max_transmissions: Option<u32>,
 }
 
-/// How packet ids are given out.
+/// Policy by which packet ids are given out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IdPolicy {
     /// The next one after the last given, round and round, skipping those in use.
@@ -55,7 +55,7 @@ pub enum IdPolicy {
     LowestFree,
 }
 
-/// When a receiver of QoS 2 hands the message to whoever waits for it (MQTT 3.1.1, figure 4.3).
+/// The time at which a receiver of QoS 2 hands on the message (MQTT 3.1.1, figure 4.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeliverOn {
     /// On the first PUBLISH; only the id is stored until PUBREL ("method B").
@@ -65,7 +65,7 @@ pub enum DeliverOn {
     Release,
 }
 
-/// What a sender of QoS 2 does when PUBREC comes again after it has sent PUBREL.
+/// Reaction of a sender of QoS 2 to a PUBREC that comes again after it has sent PUBREL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RepeatedPubrec {
     /// Sends PUBREL again at once [MQTT-4.3.3-4 of 5.0, MQTT-4.3.3-1 of 3.1.1].
@@ -75,7 +75,7 @@ pub enum RepeatedPubrec {
     Ignore,
 }
 
-/// What a full queue does with one message more.
+/// Reaction of a full queue to one more message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFull {
     /// Drops the one that came.
@@ -83,10 +83,10 @@ pub enum OnFull {
     DropNewest,
     /// Drops the one that has waited longest.
     DropOldest,
-    /// Refuses the one that came, so that it stays with whoever sent it: a client refuses its
+    /// Refuses the one that came, so that it stays with its sender: a client refuses its
     /// application's `publish()`; a broker whose subscriber's queue is full refuses the PUBLISH,
     /// by 0x97 in 5.0 and before that by closing the publisher's connection, and forwards it to
-    /// nobody. What it has acknowledged it queues at any length: a QoS 2 message between PUBREC
+    /// no session. What it has acknowledged it queues at any length: a QoS 2 message between PUBREC
     /// and PUBREL has its place, even if a will or a new subscription has taken it since.
     Reject,
 }
@@ -94,19 +94,19 @@ pub enum OnFull {
 /// Settings of both halves of a hop at one endpoint.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HopSettings {
-    /// When to send again.
+    /// Rule for sending again.
     pub retry: RetryRule,
-    /// How ids are given out.
+    /// Policy for packet ids.
     pub ids: IdPolicy,
-    /// At most so many QoS 1 and 2 messages unacknowledged at a time, 1 to 65,535.
+    /// Limit of unacknowledged QoS 1 and 2 messages at a time, 1 to 65,535.
     pub max_inflight: u16,
-    /// At most so many messages waiting, for a place in the window or for a connection.
+    /// Limit of messages waiting for a place in the window or for a connection.
     pub max_queued: u32,
-    /// What happens to one more.
+    /// Reaction to one more message.
     pub on_full: OnFull,
     /// Whether QoS 0 messages wait for a connection too; else they are dropped without one.
     pub queue_qos0: bool,
-    /// When a received QoS 2 message is delivered onward.
+    /// The time at which a received QoS 2 message is delivered onward.
     pub deliver_on: DeliverOn,
     /// Whether a repeated PUBREC of a QoS 2 message on its way is answered at once.
     pub repeated_pubrec: RepeatedPubrec,
@@ -137,7 +137,7 @@ impl Backoff {
     }
 }
 
-/// What an endpoint's storage keeps through a crash.
+/// The part of an endpoint's state that its storage keeps through a crash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StorePolicy {
     /// All that a finished `handle` has changed.
@@ -152,7 +152,7 @@ pub enum StorePolicy {
 /// A message that the broker publishes when a client's connection ends without DISCONNECT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Will {
-    /// What.
+    /// The message.
     pub message: Message,
     /// With which QoS.
     pub qos: QoS,
@@ -164,12 +164,12 @@ pub struct Will {
 
 impl_fingerprint! { struct Will { plain message, qos, retain, delay; } }
 
-/// What an endpoint is willing to take, as 5.0's CONNECT and CONNACK say.
+/// Limits of what an endpoint is willing to take, as 5.0's CONNECT and CONNACK state them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiverLimits {
-    /// So many QoS 1 and 2 messages unacknowledged at a time, 1 to 65,535 (the default).
+    /// Limit of unacknowledged QoS 1 and 2 messages at a time, 1 to 65,535 (the default).
     pub receive_maximum: u16,
-    /// Packets of so many bytes, at least 1; `u32::MAX` for no limit.
+    /// Largest packet in bytes, at least 1; `u32::MAX` for no limit.
     pub max_packet_size: u32,
     /// Topic aliases from 1 to this; 0 for none.
     pub topic_alias_maximum: u16,
@@ -182,7 +182,7 @@ impl_fingerprint! {
 }
 
 impl ReceiverLimits {
-    /// What holds where nothing is said.
+    /// Limits that hold where none are stated.
     pub const NONE: Self =
         Self { receive_maximum: u16::MAX, max_packet_size: u32::MAX, topic_alias_maximum: 0 };
 }
@@ -199,10 +199,10 @@ pub struct ClientSettings {
     /// 5.0's Session Expiry Interval in seconds; `u32::MAX` for never. Outside 5.0, and where
     /// `clean` is set, it means nothing.
     pub session_expiry: u32,
-    /// A PINGREQ after so long without sending anything; zero turns it off. Whole seconds. A
+    /// Sends a PINGREQ after this time without sending; zero turns it off. Whole seconds. A
     /// PINGRESP that takes as long closes the connection.
     pub keep_alive: Span,
-    /// Over datagrams: CONNECT, SUBSCRIBE and UNSUBSCRIBE are sent again after so long without
+    /// Over datagrams: CONNECT, SUBSCRIBE and UNSUBSCRIBE are sent again after this time without
     /// an answer. `None` over a reliable transport.
     pub request_retry: Option<Span>,
     /// How long a connection may take to open, and then its CONNACK to come, before it tries
@@ -218,7 +218,7 @@ pub struct ClientSettings {
     pub resubscribe: bool,
     /// Its will.
     pub will: Option<Will>,
-    /// What it tells the broker that it takes (5.0).
+    /// Limits that it announces to the broker (5.0).
     pub limits: ReceiverLimits,
     /// Both halves of its hops.
     pub hop: HopSettings,
@@ -234,15 +234,15 @@ pub struct BrokerSettings {
     /// Whether packets can be lost and repeated, so that a second CONNECT on a connection is the
     /// client's retry and not a protocol error [MQTT-3.1.0-2].
     pub datagram: bool,
-    /// What it tells clients that it takes (5.0).
+    /// Limits that it announces to clients (5.0).
     pub limits: ReceiverLimits,
-    /// Topic filters to which nobody may publish: refused with 0x87 in 5.0, and before that
+    /// Topic filters to which no client may publish: refused with 0x87 in 5.0, and before that
     /// acknowledged and dropped (MQTT 3.1.1, section 3.3.5).
     pub denied_filters: Vec<Arc<str>>,
 }
 
 impl Default for HopSettings {
-    /// What most products have: resending on reconnect, 20 in flight, 1,000 queued.
+    /// Usual settings of real brokers: resending on reconnect, 20 in flight, 1,000 queued.
     fn default() -> Self {
         Self {
             retry: RetryRule::Reconnect,
@@ -292,7 +292,7 @@ impl ClientSettings {
     }
 }
 
-/// What an application asks its client to do.
+/// Request of an application to its client.
 #[derive(Clone, Debug)]
 pub enum ClientRequest {
     /// Connect, and stay connected.
@@ -303,7 +303,7 @@ pub enum ClientRequest {
     Reconnect,
     /// Publish a message.
     Publish {
-        /// What to publish; its tag names it in the answer.
+        /// The message to publish; its tag names it in the answer.
         message: Message,
         /// With which QoS.
         qos: QoS,

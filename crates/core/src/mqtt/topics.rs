@@ -16,7 +16,7 @@ pub const MAX_BYTES: usize = 65_535;
 /// EMQX's `max_topic_levels`, and it bounds how deep [`FilterTree`] goes.
 pub const MAX_LEVELS: usize = 128;
 
-/// What the filter of a shared subscription begins with (MQTT 5.0, section 4.8.2).
+/// Prefix of the filter of a shared subscription (MQTT 5.0, section 4.8.2).
 const SHARED_PREFIX: &str = "$share/";
 
 /// Why a text is not a topic name or not a topic filter.

@@ -65,7 +65,7 @@ pub enum WireError {
         /// What was written.
         written: usize,
     },
-    /// What was read is not what was written.
+    /// The packet that was read differs from the one that was written.
     #[error("was read back as another packet")]
     RoundTripMismatch,
 }
@@ -91,7 +91,7 @@ pub fn encode(packet: &Packet, version: Version) -> Result<Vec<u8>, WireError> {
     Ok(bytes)
 }
 
-/// What becomes of the parts of a packet that the simulation does not model.
+/// Treatment of the parts of a packet that the simulation does not model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UnmodelledParts {
     /// They are an error: [`WireError::NotModelled`].
@@ -109,7 +109,7 @@ pub fn decode(bytes: &[u8], version: Version) -> Result<Packet, WireError> {
     decode_with(bytes, version, UnmodelledParts::Reject)
 }
 
-/// As [`decode`], for what a product wrote: properties, user names and passwords that the
+/// As [`decode`], for third-party packets: properties, user names and passwords that the
 /// simulation does not model are left out.
 ///
 /// # Errors

@@ -12,7 +12,7 @@
 //! | 6 | the schedule: [`RecordedFates`] | anything | yes | yes | yes |
 //! | 7 | the draws of the link's model | anything; of a reset only its delay | yes | yes | yes |
 //!
-//! Whoever decides, a packet uses the line and steps the loss model first, so that no other
+//! Whichever rule decides, a packet uses the line and steps the loss model first, so that no other
 //! packet's fate shifts; only a reset keeps clear of both. A run records what 6 and 7 decide; what
 //! stands above them comes again by itself, but for the caller's doing. Observers learn what 2 has
 //! left, and see arrive later what a search holds back.
@@ -27,17 +27,17 @@ use crate::base::event::{Arrival, Fate, LossReason};
 use crate::base::time::{Span, Time};
 use crate::impl_fingerprint;
 
-/// What is to happen to one packet by a fault that picks it out.
+/// Action of a fault on the one packet that it picks out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PacketAction {
     /// It is lost.
     Drop,
-    /// It arrives twice, the second time so long after the first.
+    /// It arrives twice, the second time this long after the first.
     Duplicate {
         /// From the first arrival to the second.
         after: Span,
     },
-    /// It arrives so much later than it would.
+    /// It arrives later than it would by this time.
     Delay {
         /// How much.
         by: Span,
@@ -56,7 +56,7 @@ impl_fingerprint! {
 /// [the chain](self).
 #[derive(Default)]
 pub struct Interventions<'a, 'o> {
-    /// What a fault does to this packet.
+    /// Action of a fault on this packet.
     pub fault: Option<PacketAction>,
     /// The caller, who is asked about datagrams, but not about resets.
     pub fate_override: Option<&'a mut (dyn FateOverride + 'o)>,

@@ -7,14 +7,14 @@ use crate::base::event::LossReason;
 use crate::base::name::PacketName;
 use crate::base::time::{Span, Time};
 
-/// What happens to a packet instead.
+/// Forced fate of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForcedFate {
     /// It is lost, and this is said to be why.
     Lost(LossReason),
     /// Nothing happens to it: one arrival, when the line and the mean delay bring it.
     Undisturbed,
-    /// It arrives so long after it was sent, and perhaps again so long after it was sent.
+    /// It arrives after a delay, and perhaps twice.
     Arrives {
         /// From the sending to the arrival.
         delay: Span,

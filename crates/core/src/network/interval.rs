@@ -20,7 +20,7 @@ impl IntervalDistribution {
         matches!(self, Self::Fixed(_))
     }
 
-    /// The length with this index, from the luck of `key`; the same whenever and in whatever
+    /// Returns the length with this index, drawn with `key`; the same whenever and in whatever
     /// order it is asked for.
     #[must_use]
     pub fn sample_at(self, key: DrawKey, index: u64) -> Span {

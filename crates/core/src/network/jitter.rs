@@ -1,4 +1,4 @@
-//! How far a delay strays from its mean, by an inverse-CDF table as netem's.
+//! Deviation of a delay from its mean, by an inverse-CDF table as netem's.
 //!
 //! netem ships tables of 16,384 samples of a normal and of a Pareto distribution, standardised to
 //! a jitter of one, and picks from them evenly. So do we, with 4,096 entries: entry `i` is the
@@ -36,7 +36,7 @@ static NORMAL: LazyLock<QuantileTable> = LazyLock::new(normal_quantiles);
 static PARETO: LazyLock<QuantileTable> = LazyLock::new(pareto_quantiles);
 
 impl Distribution {
-    /// How many jitters a packet with this draw strays from the mean delay.
+    /// Returns how many jitters a packet with this draw strays from the mean delay.
     #[must_use]
     pub fn sample_deviation(self, word: u32) -> f64 {
         let entry = (word >> (u32::BITS - TABLE_INDEX_BITS)) as usize;

@@ -19,10 +19,10 @@ use crate::impl_fingerprint;
 /// Separates the two blocks of draws about one packet; see [`PacketName::draw_counter`].
 const FIRST_DRAWS: u16 = 0;
 const SECOND_DRAWS: u16 = 1;
-/// Draws the key of the luck of all segments of a packet but the first sending of the first one.
+/// Draw number for all segments of a packet but the first sending of the first one.
 const SEGMENT_DRAWS: u16 = 2;
 
-/// Whose luck a link's is.
+/// Draw keys of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkKeys {
     /// From the client to the broker.
@@ -34,7 +34,7 @@ pub struct LinkKeys {
 }
 
 impl LinkKeys {
-    /// The luck of the link of the client with this name, in the trial whose luck is `root`.
+    /// Keys of the link of the client with this name, in the trial whose root key is `root`.
     #[must_use]
     pub fn new(root: DrawKey, client: &str) -> Self {
         let link = root.child(b"link").child(client.as_bytes());
@@ -42,7 +42,7 @@ impl LinkKeys {
     }
 }
 
-/// The luck of the messages of the stream with this name, which [`LinkState::fate`] wants as the
+/// Key of the messages of the stream with this name, which [`LinkState::fate`] wants as the
 /// origin of their packets.
 #[must_use]
 pub fn publisher_key(root: DrawKey, publisher: &str) -> DrawKey {
@@ -85,7 +85,7 @@ impl LinkState {
         }
     }
 
-    /// Lets fates and outages be read from a script in place of luck, or be written down.
+    /// Lets fates and outages be read from a schedule in place of random draws, or be recorded.
     pub fn set_recorded_fates(
         &mut self,
         recorded: RecordedFates,
@@ -95,13 +95,13 @@ impl LinkState {
         self.outages.set_recorded(outages);
     }
 
-    /// The fates that were written down, in order of the sendings.
+    /// The recorded fates, in order of the sendings.
     pub fn take_recorded_fates(&mut self) -> Vec<(SendAttempt, ForcedFate)> {
         self.recorded_fates.recording.take().unwrap_or_default()
     }
 
     /// Decides what becomes of a packet handed over at `now` in the direction of its name.
-    /// `publisher_key` is the luck of its message's stream ([`publisher_key`]), and none for a
+    /// `publisher_key` is the key of its message's stream ([`publisher_key`]), and none for a
     /// control packet; `wire_bytes` is its length with the transport's headers. Calls come in order
     /// of time.
     ///
@@ -141,9 +141,9 @@ impl LinkState {
     }
 
     /// Decides what becomes of one segment of a stream, the `segment`-th of a packet, sent for the
-    /// `attempt`-th time, both from 0. Otherwise as [`Self::fate`], but for what a stream mends:
+    /// `attempt`-th time, both from 0. Otherwise as [`Self::fate`], but for what a stream fixes:
     /// it is neither duplicated nor reordered. The first sending of the first segment meets the
-    /// luck that the packet would meet as a datagram.
+    /// random draws that the packet would meet as a datagram.
     #[inline]
     pub fn segment_fate(
         &mut self,
@@ -245,7 +245,7 @@ impl LinkState {
     }
 }
 
-/// Where one direction stands.
+/// State of one direction.
 #[derive(Clone, Debug)]
 struct DirectionState {
     key: DrawKey,

@@ -1,4 +1,4 @@
-//! What loses packets: the state of a [`LossModel`] in one direction of one link.
+//! Packet loss: the state of a [`LossModel`] in one direction of one link.
 //!
 //! - **random**: each packet on its own, stateless.
 //! - **gemodel**, as tc-netem(8): a packet is lost by the chance of the state it finds, then the
@@ -19,10 +19,10 @@ use crate::base::event::LossReason;
 use crate::base::time::{Span, Time};
 use crate::impl_fingerprint;
 
-/// Where the loss model of one direction stands.
+/// State of the loss model of one direction.
 #[derive(Clone, Debug)]
 pub struct LossState {
-    /// Whose luck the lengths of good and bad times are.
+    /// Draw key of the lengths of good and bad times.
     key: DrawKey,
     /// Whether the link is in its bad state.
     is_bad: bool,
@@ -94,7 +94,7 @@ impl LossState {
     }
 }
 
-/// A good or bad time; at least a nanosecond, so that a clock with means of zero still moves.
+/// Length of a good or bad time; at least 1 ns, so that a clock with means of zero advances.
 fn sample_sojourn(mean: Span, word: u32) -> Span {
     exponential(mean, word).max(Span::from_nanos(1))
 }

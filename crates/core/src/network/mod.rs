@@ -7,7 +7,7 @@
 //! 2. the **way** behind it, where a packet may be lost ([`loss`]), delayed ([`jitter`]),
 //!    duplicated, or hurry ahead of others (reorder).
 //!
-//! What befalls a packet on the way never changes what the line does to others, and it is drawn
+//! What happens to a packet on the way never changes what the line does to others, and it is drawn
 //! from the packet's name, not from a generator's state. So turning duplication or reordering on,
 //! raising a loss rate or taking a message out leaves every other packet's fate as it was. Three
 //! things do depend on the packets before, as their nature is: a queue, the chain of `gemodel`

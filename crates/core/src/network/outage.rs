@@ -4,17 +4,17 @@ use super::settings::OutageModel;
 use crate::base::draw::DrawKey;
 use crate::base::time::{Span, Time};
 
-/// Where the outages of one link stand.
+/// State of the outages of one link.
 #[derive(Clone, Debug)]
 pub struct Outages {
     key: DrawKey,
-    /// How many were told.
+    /// The number of outages generated.
     generated: u64,
-    /// When the last one told ends, or the traffic began; `None` while there are none to come.
+    /// End of the last one generated, or start of the traffic; `None` while there are none to come.
     counts_from: Option<Time>,
     /// When the traffic began.
     traffic_began_at: Time,
-    /// When they begin after the start of the traffic, and how long they last, in place of luck.
+    /// Recorded starts after the start of the traffic, and lengths, in place of random draws.
     recorded: Option<Vec<(Span, Span)>>,
 }
 

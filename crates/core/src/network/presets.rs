@@ -160,7 +160,7 @@ pub fn satellite() -> LinkSettings {
 /// A link as slow as `LoRa` at spreading factor 9: 1,760 bit/s (data rate 3 of EU868 in the
 /// `LoRaWAN` Regional Parameters), and a first receive window 1 s after an uplink
 /// (`RECEIVE_DELAY1`), here a delay of the way down. Losses are estimates. Only *like* `LoRa`: duty
-/// cycles, payload limits and receive windows are not simulated, and nobody should send IP headers
+/// cycles, payload limits and receive windows are not simulated, and IP headers should not be sent
 /// there.
 ///
 /// Effect: a packet of 100 bytes takes 455 ms to send, and four waiting fill the queue; QoS 2's

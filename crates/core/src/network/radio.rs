@@ -1,4 +1,4 @@
-//! What a client's radio costs in energy, by the time it spends in each of its states.
+//! Energy use of a client's radio, by the time it spends in each of its states.
 //!
 //! Joules for each byte would be wrong by orders of magnitude: a radio pays for what it does
 //! *around* a packet. It wakes up, which costs time and power; it sends or receives; it stays
@@ -6,7 +6,7 @@
 //! then it sleeps. So ten packets in one second cost little more than one, and one ping every
 //! minute may cost more than all messages: `docs/radio.md`.
 //!
-//! A [`Radio`] is told of the packets of one client in the order of time, and keeps a few numbers
+//! A [`Radio`] sees the packets of one client in the order of time, and keeps a few numbers
 //! and no history.
 
 use serde::{Deserialize, Serialize};
@@ -23,19 +23,19 @@ pub struct RadioSettings {
     pub transmit_nw: u64,
     /// Power while it receives.
     pub receive_nw: u64,
-    /// How fast it sends, in bits a second; more than zero.
+    /// Rate at which it sends, in bits a second; more than zero.
     pub up: u64,
-    /// How fast it receives, in bits a second; more than zero.
+    /// Rate at which it receives, in bits a second; more than zero.
     pub down: u64,
-    /// How long it takes from sleep to the first packet: random access, promotion, association.
+    /// Time from sleep to the first packet: random access, promotion, association.
     pub wake: Span,
     /// Power while it wakes up.
     pub wake_nw: u64,
-    /// How long it stays connected after a packet: the RRC inactivity timer.
+    /// Time for which it stays connected after a packet: the RRC inactivity timer.
     pub tail: Span,
     /// Mean power meanwhile.
     pub tail_nw: u64,
-    /// How long it can be paged after that, before it sleeps: the active timer T3324.
+    /// Time for which it can be paged after that, before it sleeps: the active timer T3324.
     pub paging: Span,
     /// Mean power meanwhile.
     pub paging_nw: u64,
@@ -46,7 +46,7 @@ pub struct RadioSettings {
     pub listen_every: Span,
     /// How long it listens then, with [`Self::receive_nw`].
     pub listen: Span,
-    /// What its battery holds when full, in microjoules, where it has one.
+    /// Capacity of its battery when full, in microjoules, where it has one.
     pub battery_uj: Option<u64>,
     /// The share of the full battery that is lost in a year without any load.
     pub self_discharge: f64,
@@ -129,12 +129,12 @@ impl Radio {
         Self { settings, idle_since: None, counted_until: Time::ZERO, nanos, wakes: 0 }
     }
 
-    /// It sends so many bytes, as soon as it is done with what it does.
+    /// Sends this number of bytes, as soon as it is done with what it does.
     pub fn send(&mut self, now: Time, bytes: u32) {
         self.transfer(now, RadioState::Transmit, airtime(bytes, self.settings.up));
     }
 
-    /// It receives so many bytes.
+    /// Receives this number of bytes.
     pub fn receive(&mut self, now: Time, bytes: u32) {
         self.transfer(now, RadioState::Receive, airtime(bytes, self.settings.down));
     }
@@ -146,7 +146,7 @@ impl Radio {
         self.wakes = 0;
     }
 
-    /// What it used up to `now`. A packet that was begun is counted to its end.
+    /// Returns its use up to `now`. A packet that was begun is counted to its end.
     #[must_use]
     pub fn usage(mut self, now: Time) -> RadioUse {
         self.count_idle(now);
@@ -195,7 +195,7 @@ impl Radio {
 /// Seconds of a year of 365 days.
 const SECONDS_PER_YEAR: f64 = 365.0 * 86_400.0;
 
-/// How long so many bytes take, rounded up to the nanosecond.
+/// Returns how long this number of bytes takes, rounded up to the nanosecond.
 fn airtime(bytes: u32, rate: u64) -> Span {
     let nanos = (u128::from(bytes) * 8 * 1_000_000_000).div_ceil(u128::from(rate.max(1)));
     Span::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
@@ -206,16 +206,16 @@ const fn to_f64(number: u64) -> f64 {
     number as f64
 }
 
-/// What radios used, summed over clients and perhaps over trials.
+/// Energy use of radios, summed over clients and perhaps over trials.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RadioUse {
-    /// How many radios.
+    /// The number of radios.
     pub clients: u64,
     /// The time they spent in each state, by [`RadioState::ALL`], in seconds.
     pub seconds: [f64; RadioState::ALL.len()],
     /// The energy they used in each state, in joules.
     pub joules: [f64; RadioState::ALL.len()],
-    /// How often they woke up.
+    /// The number of times they woke up.
     pub wakes: u64,
     /// Their batteries, where they have some.
     pub battery: Option<BatteryUse>,
@@ -224,7 +224,7 @@ pub struct RadioUse {
 /// The batteries of radios, and what empties them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BatteryUse {
-    /// What the full batteries hold.
+    /// Energy of the full batteries.
     pub joules: f64,
     /// The mean power of their radios, with what the batteries lose by themselves.
     pub watts: f64,

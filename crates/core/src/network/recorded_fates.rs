@@ -16,9 +16,9 @@ use crate::base::name::PacketName;
 pub struct SendAttempt {
     /// The packet.
     pub packet: PacketName,
-    /// Which segment of it, from 0.
+    /// Index of the segment in it, from 0.
     pub segment: u32,
-    /// How often TCP had sent the segment before.
+    /// The number of times that TCP had sent the segment before.
     pub attempt: u32,
 }
 
@@ -38,7 +38,7 @@ pub type FateMap = BTreeMap<SendAttempt, ForcedFate>;
 pub struct RecordedFates {
     /// The fates to replay; `None` where they are drawn.
     pub replay: Option<Arc<FateMap>>,
-    /// Where fates are recorded.
+    /// The recorded fates, while they are recorded.
     pub recording: Option<Vec<(SendAttempt, ForcedFate)>>,
 }
 

@@ -1,4 +1,4 @@
-//! What a link can be set to do, in the words of tc-netem(8).
+//! Settings of a link, in the words of tc-netem(8).
 
 use crate::base::draw::Chance;
 use crate::base::time::Span;
@@ -7,7 +7,7 @@ use crate::impl_fingerprint;
 /// The two directions between a client and the broker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinkSettings {
-    /// What the packets travel in.
+    /// The transport of the packets.
     pub transport: Transport,
     /// From the client to the broker.
     pub up: DirectionSettings,
@@ -17,7 +17,7 @@ pub struct LinkSettings {
     pub outage: Option<OutageModel>,
 }
 
-/// How packets are carried.
+/// The way in which packets are carried.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Transport {
     /// Each MQTT packet is a datagram of its own and meets its own fate, as under MQTT-SN.
@@ -29,7 +29,7 @@ pub enum Transport {
     Tcp(TcpSettings),
 }
 
-/// What a TCP connection is set to do.
+/// Settings of a TCP connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TcpSettings {
     /// Bytes of IP and TCP headers on each segment; 40 for IPv4 without options.
@@ -43,14 +43,14 @@ pub struct TcpSettings {
     /// How long a sent byte may stay unacknowledged before its sender gives the connection up;
     /// also how long opening one may take. RFC 5482.
     pub user_timeout: Span,
-    /// A connection on which nothing was sent for so long is forgotten by a NAT on its way.
+    /// A NAT on the way forgets a connection on which nothing was sent for this time.
     pub nat_idle: Option<Span>,
 }
 
 /// TLS on a TCP connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TlsSettings {
-    /// Which version.
+    /// The version of TLS.
     pub version: TlsVersion,
     /// Whether all connections of a client but its first resume the TLS session of an earlier one.
     pub resumption: bool,
@@ -72,22 +72,22 @@ pub struct DirectionSettings {
     pub delay: Span,
     /// How far the delay strays from its mean; its meaning depends on the distribution.
     pub jitter: Span,
-    /// How it strays.
+    /// The distribution of that deviation.
     pub distribution: Distribution,
-    /// What loses packets.
+    /// Model of packet loss.
     pub loss: LossModel,
     /// The chance that a packet which is not lost arrives twice.
     pub duplicate: Chance,
     /// Packets that skip the delay and so overtake others.
     pub reorder: Option<ReorderRule>,
-    /// How fast bytes leave, in bits a second; `None` for at once.
+    /// Rate at which bytes leave, in bits a second; `None` for at once.
     pub rate: Option<u64>,
-    /// How many packets may wait to leave, the one that is leaving included; one more is dropped.
+    /// Limit of packets that wait to leave, the one that is leaving included; one more is dropped.
     /// Only with a rate; `None` for no limit.
     pub queue: Option<u32>,
 }
 
-/// How jitter is distributed around the delay. A delay never falls below zero.
+/// Distribution of jitter around the delay. A delay never falls below zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Distribution {
     /// Evenly from delay - jitter to delay + jitter.
@@ -99,7 +99,7 @@ pub enum Distribution {
     Pareto,
 }
 
-/// What loses packets.
+/// Model of packet loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LossModel {
     /// Each packet on its own.
@@ -142,7 +142,7 @@ pub struct ReorderRule {
 pub struct OutageModel {
     /// From the end of one (or the start of the traffic) to the next.
     pub every: IntervalDistribution,
-    /// How long one lasts.
+    /// Duration of an outage.
     pub lasts: IntervalDistribution,
 }
 

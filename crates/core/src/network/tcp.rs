@@ -62,18 +62,18 @@ fn segment_count(tcp: &TcpSettings, bytes: u32) -> u32 {
     bytes.div_ceil(tcp.mss.max(1)).max(1)
 }
 
-/// What a pipe needs of the world for one call.
+/// Context of a pipe for one call.
 #[derive(Debug)]
 pub struct TcpContext<'a> {
     /// The link that the connection is on.
     pub link: &'a mut LinkState,
-    /// What the connection is set to do; the same in every call.
+    /// Settings of the connection; the same in every call.
     pub tcp: &'a TcpSettings,
     /// In which direction the pipe leads; the same in every call.
     pub direction: Direction,
 }
 
-/// What [`TcpDirection::wake`] did.
+/// Result of [`TcpDirection::wake`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wakeup {
     /// Bytes on the wire that were sent again, all headers included.
@@ -89,11 +89,11 @@ pub struct Wakeup {
 /// only: they cost no events.
 #[derive(Clone, Debug)]
 pub struct TcpDirection<T> {
-    /// What has not been popped, in order.
+    /// Items that have not been popped, in order.
     items: VecDeque<StreamItem<T>>,
     /// How many items were popped: the number of the front one.
     popped_items: u64,
-    /// What the sender holds as unacknowledged, in order of the stream.
+    /// Segments that the sender holds as unacknowledged, in order of the stream.
     segments: VecDeque<Segment>,
     /// The number of the front segment; the first of all is 1.
     first_unacked: u64,
@@ -124,7 +124,7 @@ impl_fingerprint! {
     }
 }
 
-/// What travels, and what keeps it.
+/// An item in the stream, and what delays it.
 #[derive(Clone, Debug)]
 struct StreamItem<T> {
     value: T,
@@ -148,7 +148,7 @@ struct Segment {
     origin: Option<DrawKey>,
     /// The number of the item it is of.
     item: u64,
-    /// Which of the item's segments it is.
+    /// Index of the segment in its item.
     index: u32,
     wire_bytes: u32,
     /// How often it was sent again.
@@ -203,14 +203,14 @@ impl<T> TcpDirection<T> {
         }
     }
 
-    /// Tells of a round trip that was measured outside the pipe, such as the handshake's, from
+    /// Reports a round trip that was measured outside the pipe, such as the handshake's, from
     /// which TCP has its first retransmission timeout (RFC 6298, 2.2).
     pub fn record_round_trip(&mut self, round_trip: Span) {
         self.rto.record_round_trip(round_trip);
     }
 
     /// Hands an item of `bytes` bytes (MQTT and TLS, without the headers of IP and TCP) to the
-    /// stream; `name` and `origin` name its luck as in [`LinkState::fate`].
+    /// stream; `name` and `origin` name its random draws as in [`LinkState::fate`].
     pub fn send(
         &mut self,
         now: Time,
@@ -303,7 +303,7 @@ impl<T> TcpDirection<T> {
     }
 
     /// The connection died silently: nothing arrives any more, what is under way included. What
-    /// was popped is still acknowledged. The sender does not know, and keeps trying until its user
+    /// was popped gets acknowledged. The sender does not know, and keeps trying until its user
     /// timeout.
     pub fn die_silently(&mut self) {
         self.is_silently_dead = true;
@@ -322,7 +322,7 @@ impl<T> TcpDirection<T> {
         mem::take(self).items.into_iter().map(|item| item.value)
     }
 
-    /// What has not been popped, in order.
+    /// Returns the items that have not been popped, in order.
     pub fn items(&self) -> impl Iterator<Item = &T> {
         self.items.iter().map(|item| &item.value)
     }
@@ -339,7 +339,7 @@ impl<T> TcpDirection<T> {
         self.items.is_empty()
     }
 
-    /// Puts a segment on the link, and tells whether it gets through.
+    /// Puts a segment on the link, and returns whether it gets through.
     fn transmit(&mut self, now: Time, context: &mut TcpContext<'_>, number: u64) -> bool {
         self.last_sent = now;
         let segment = &self.segments[queue_index(self.first_unacked, number)];
@@ -406,7 +406,7 @@ impl<T> TcpDirection<T> {
         self.highest_acked[2]
     }
 
-    /// What every acknowledgement does: it measures the round trip, and if it is of the oldest
+    /// Effect of every acknowledgement: it measures the round trip, and if it is of the oldest
     /// segment, the timer starts anew (RFC 6298, 5.3).
     fn acknowledge(&mut self, ack: SegmentAck, tcp: &TcpSettings) {
         let segment = &mut self.segments[queue_index(self.first_unacked, ack.segment)];
@@ -490,7 +490,7 @@ impl<T> StreamItem<T> {
     }
 }
 
-/// Where a number stands in a queue whose front has the number `first_unacked`.
+/// Returns the index of a number in a queue whose front has the number `first_unacked`.
 #[expect(clippy::cast_possible_truncation, reason = "what is in memory fits a usize")]
 const fn queue_index(first: u64, number: u64) -> usize {
     (number - first) as usize

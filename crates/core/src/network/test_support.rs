@@ -1,4 +1,4 @@
-//! What the tests of this room share.
+//! Helpers shared by the tests of this module.
 
 use super::settings::DirectionSettings;
 use crate::base::draw::Chance;

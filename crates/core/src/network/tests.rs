@@ -1,4 +1,4 @@
-//! What a link owes as a whole: above all, that nobody's luck shifts anybody else's.
+//! Tests of whole links: above all, that no packet's random draws shift another's.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -139,7 +139,7 @@ fn a_higher_loss_rate_loses_the_same_packets_and_more() {
     let high =
         fates(DirectionSettings { loss: LossModel::Random(chance(0.3)), ..lossy_and_busy() });
     for (low, high) in low.iter().zip(&high) {
-        // Whoever survives arrives when it did: lost packets have used the line too.
+        // A packet that survives arrives when it did: lost packets have used the line too.
         if let Some(survivor) = arrival(high) {
             assert_eq!(arrival(low).map(|low| low.at), Some(survivor.at));
         }

@@ -23,7 +23,7 @@ impl_fingerprint! {
 }
 
 impl TxQueue {
-    /// Lets a packet in at `now` and tells when its last bit leaves. Calls come in order of time.
+    /// Lets a packet in at `now`; returns when its last bit leaves. Calls come in order of time.
     ///
     /// # Errors
     /// If `queue` packets wait, the packet is dropped: the time at which it would have left.
@@ -50,7 +50,7 @@ impl TxQueue {
     }
 }
 
-/// How long a line of `rate` bits a second is busy with so many bytes: rounded up to the
+/// Returns how long a line of `rate` bits a second is busy with `bytes`: rounded up to the
 /// nanosecond, so that it never carries more than its rate. A rate of zero, which a scenario
 /// refuses, counts as one.
 #[must_use]

@@ -1,4 +1,4 @@
-//! Who stands behind an endpoint: what it is asked, and who is told what it did.
+//! The application behind an endpoint: its requests, and the handler of the endpoint's outputs.
 
 use std::future::{self, Future};
 
@@ -8,7 +8,7 @@ use crate::base::time::Time;
 use crate::mqtt::endpoint::{Backlog, Output};
 use crate::mqtt::settings::ClientRequest;
 
-/// Who is told what the endpoint did: the application, or a harness.
+/// Handler of an endpoint's outputs: the application, or a harness.
 pub trait OutputHandler: 'static {
     /// One thing that it did: any output but `Send`, `Connect` and `Close`. The rest of what
     /// follows from the same input comes at once.
@@ -19,7 +19,7 @@ pub trait OutputHandler: 'static {
     fn input_done(&mut self, backlog: Backlog, next_timeout: Time);
 }
 
-/// What an application asks for, one after the other.
+/// Source of an application's requests, one after the other.
 pub trait RequestSource {
     /// The next request; pending for ever after the last. Dropped before its end it loses none.
     fn next_request(&mut self) -> impl Future<Output = ClientRequest>;

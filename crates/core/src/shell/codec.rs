@@ -17,7 +17,7 @@ pub(super) struct Codec<M> {
     version: Option<Version>,
     pub(super) limits: TransportLimits,
     pub(super) hooks: M,
-    /// What the peer's topic aliases stand for.
+    /// Topics of the peer's topic aliases.
     aliases: BTreeMap<NonZeroU16, Arc<str>>,
 }
 
@@ -26,7 +26,7 @@ impl<M: PacketHooks> Codec<M> {
         Self { version, limits, hooks, aliases: BTreeMap::new() }
     }
 
-    /// Whether a packet of so many bytes may come.
+    /// Whether a packet of this number of bytes may come.
     pub(super) fn check_size(&self, bytes: u32) -> Result<(), TransportClosed> {
         let limit = self.limits.max_packet_size;
         if bytes > limit { Err(TransportClosed::TooLarge { bytes, limit }) } else { Ok(()) }

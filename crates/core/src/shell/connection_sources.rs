@@ -1,4 +1,4 @@
-//! Where connections come from.
+//! Sources of connections.
 
 use std::future::Future;
 use std::io;
@@ -7,9 +7,9 @@ use super::clock::Clock;
 use super::packet_transport::PacketTransport;
 use crate::mqtt::settings::Backoff;
 
-/// How a client gets its connections.
+/// A client's source of connections.
 pub trait Dial {
-    /// What it gets.
+    /// The transport of its connections.
     type Transport: PacketTransport;
 
     /// Opens a connection when `attempt` of them have failed, and pauses first as it sees fit. A
@@ -18,9 +18,9 @@ pub trait Dial {
     -> impl Future<Output = io::Result<Self::Transport>> + 'static;
 }
 
-/// How a broker gets its connections.
+/// A broker's source of connections.
 pub trait Accept {
-    /// What it gets.
+    /// The transport of its connections.
     type Transport: PacketTransport;
 
     /// The next connection. Dropped before its end it loses none.
@@ -37,7 +37,7 @@ pub struct BackoffDialler<F, K> {
     pub open: F,
     /// The pauses.
     pub backoff: Backoff,
-    /// What they are measured by.
+    /// The clock that measures them.
     pub clock: K,
 }
 

@@ -44,7 +44,7 @@ pub(super) async fn run_connection<E, C, K, A>(
     }
 }
 
-/// An endpoint, its connections, and who is told.
+/// An endpoint, its connections, and its output handler.
 pub(super) struct Connections<E, C, K, A> {
     endpoint: Rc<RefCell<E>>,
     clock: K,
@@ -197,7 +197,7 @@ struct ConnectionTransport<C> {
 
 enum TransportState {
     Open,
-    /// Something could not be sent, which the endpoint does not know yet.
+    /// A packet could not be sent, which the endpoint does not know yet.
     Failed(TransportClosed),
     /// The endpoint knows that it is over; its task is yet to see to that.
     Closed,

@@ -11,7 +11,7 @@ use crate::base::time::Span;
 use crate::mqtt::packet::Packet;
 use crate::mqtt::settings::Version;
 
-/// Something that carries datagrams to and from one peer.
+/// Transport that carries datagrams to and from one peer.
 pub trait Datagram: 'static {
     /// The next datagram that came.
     ///
@@ -27,7 +27,7 @@ pub trait Datagram: 'static {
 }
 
 /// A connection over datagrams, each of them one packet. One for which there is no room is lost, as
-/// others are on their way: whoever needs an answer sends it again.
+/// others are on their way: a sender that needs an answer sends it again.
 #[derive(Debug)]
 pub struct Datagrams<D, M = ()> {
     socket: D,

@@ -32,7 +32,7 @@ use crate::mqtt::settings::ClientRequest;
 /// endpoint's timeout.
 ///
 /// # Panics
-/// If the endpoint, the audience or a carrier does, and if the endpoint is borrowed elsewhere
+/// If the endpoint, the output handler or a carrier does, and if the endpoint is borrowed elsewhere
 /// while it is driven.
 pub async fn drive_client<E, R, D, K, A>(
     endpoint: Rc<RefCell<E>>,
@@ -110,7 +110,7 @@ where
     .await
 }
 
-/// Lets all others go on as far as they can. tokio wakes whoever yielded last first: the second
+/// Lets all others go on as far as they can. tokio first wakes what yielded last: the second
 /// time puts those who do so together in their order again.
 async fn yield_turn() {
     yield_now().await;
@@ -152,7 +152,7 @@ where
         self.connections.borrow_mut().handle_input(input);
     }
 
-    /// Tells the endpoint of its timeout, if that has come.
+    /// Notifies the endpoint of its timeout, if that has come.
     fn handle_timeout(&self) {
         let mut connections = self.connections.borrow_mut();
         if connections.next_timeout() <= self.clock.now() {
@@ -189,7 +189,7 @@ where
     }
 }
 
-/// What broke a connection's task breaks the shell.
+/// Passes on a panic of a connection's task, so that it ends the shell.
 fn propagate_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && let Ok(panicked) = error.try_into_panic()

@@ -1,4 +1,4 @@
-//! Packets over a byte stream, told apart by their fixed headers.
+//! Packets over a byte stream, separated by their fixed headers.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,7 +17,7 @@ use crate::mqtt::packet::Packet;
 use crate::mqtt::settings::Version;
 use crate::mqtt::wire;
 
-/// So many bytes are read at a time.
+/// Number of bytes that are read at a time.
 const READ_CHUNK: usize = 4096;
 
 /// A connection over a byte stream. It never reads beyond the packet it waits for, so what is not
@@ -30,7 +30,7 @@ pub struct Framed<S, M = ()> {
     /// What came of the next packet.
     pub(super) frame: Vec<u8>,
     write_buffer: WriteBuffer,
-    /// Whoever polled last, to be woken when there is room for what is left of a `send`.
+    /// The task that polled last, to be woken when there is room for what is left of a `send`.
     waker: Waker,
 }
 
@@ -127,7 +127,7 @@ impl<S: AsyncRead + Unpin, M: PacketHooks> Framed<S, M> {
         }
     }
 
-    /// Reads at most so many bytes more.
+    /// Reads at most `max` more bytes.
     fn poll_read(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<Result<(), TransportClosed>> {
         let mut chunk = [MaybeUninit::uninit(); READ_CHUNK];
         let mut read = ReadBuf::uninit(&mut chunk[..max]);

@@ -6,22 +6,22 @@
 //! ```text
 //!  application            drive_client              drive_broker
 //!   Requests --------->  +--------------+          +--------------+  <--- Accept
-//!   Audience <---------  |   Endpoint   |          |   Endpoint   |  ---> Audience
+//!    Outputs <---------  |   Endpoint   |          |   Endpoint   |  ---> Outputs
 //!       Dial --------->  +--------------+          +--------------+
 //!                           |  Carrier                 |  Carrier, one a client
 //!                        Framed over a stream, or Datagrams
 //! ```
 //!
 //! One input is a transaction: when a packet was taken from a carrier, the endpoint handles it,
-//! all that it wants done is done, and the audience is told that it has settled, before anything
-//! else is read from any connection. So a crash, which drops the future of the loop, falls between
+//! all that it wants done is done, and the output handler hears that it has settled, before
+//! anything else is read from any connection. A crash, which drops the loop's future, falls between
 //! two inputs; the endpoint in its `Rc` is what storage keeps.
 //!
 //! A peer that does not read is not read from either ([`TransportLimits::pause_reading_above`]),
 //! and in the end it is closed ([`TransportLimits::close_above`]). One that sends what is no
 //! packet, or too large a one, is closed too. Neither disturbs others.
 //!
-//! Nothing here draws luck or reads a clock but through [`Clock`], and tasks take their turns in a
+//! Nothing here draws at random or reads a clock but through [`Clock`], and tasks take turns in a
 //! fixed order: what happens is decided by what comes and when.
 //!
 //! [`Endpoint`]: crate::mqtt::endpoint::Endpoint

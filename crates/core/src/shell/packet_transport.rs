@@ -1,4 +1,4 @@
-//! What carries packets: the contract between a connection and the shell.
+//! Packet transports: the contract between a connection and the shell.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -24,7 +24,7 @@ pub trait PacketTransport: 'static {
     ) -> Poll<Result<(Packet, Transmission), TransportClosed>>;
 
     /// Takes a packet to be sent, and writes it at once where there is room. What is left, and a
-    /// transport that fails, is for [`PacketTransport::poll_flush`]: whoever polled last is woken
+    /// transport that fails, is for [`PacketTransport::poll_flush`]: its last task is woken
     /// for it.
     ///
     /// # Errors
@@ -37,11 +37,11 @@ pub trait PacketTransport: 'static {
     /// If the transport failed. What had come before may still be received.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportClosed>>;
 
-    /// This side closes the connection; told once, before [`PacketTransport::poll_close`], and not
+    /// This side closes the connection; called once, before [`PacketTransport::poll_close`], not
     /// at all if the other side or the transport ended it.
     fn on_local_close(&mut self, why: CloseReason);
 
-    /// Closes after what was sent, as far as that still gets out.
+    /// Closes after what was sent, as far as that gets out.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
     /// How long [`PacketTransport::poll_close`] may take before the connection is dropped as it is.
@@ -71,7 +71,7 @@ pub enum TransportClosed {
     /// More waits to be sent than [`TransportLimits::close_above`] allows.
     #[error("{unsent} bytes wait for a peer that does not read them")]
     SlowReader {
-        /// So many bytes.
+        /// The number of bytes not sent.
         unsent: usize,
     },
 }
@@ -87,10 +87,10 @@ impl TransportClosed {
     }
 }
 
-/// What one connection may cost. The defaults suit a broker of many small devices.
+/// Resource limits of one connection. The defaults suit a broker of many small devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransportLimits {
-    /// Packets of so many bytes are read, fixed header included: what the endpoint says in 5.0 as
+    /// Largest packet that is read, fixed header included: what the endpoint says in 5.0 as
     /// its Maximum Packet Size, and holds to before that. By default 1 MiB.
     pub max_packet_size: u32,
     /// Topic aliases from 1 to this are kept: what the endpoint says in 5.0 as its Topic Alias
@@ -101,7 +101,7 @@ pub struct TransportLimits {
     /// If more bytes than this wait when the next packet is to be sent, the connection is closed.
     /// By default 16 MiB.
     pub close_above: usize,
-    /// So long may a connection that is closed take for what is left to be sent. By default 10 s.
+    /// Time that a closed connection may take for what is left to be sent. By default 10 s.
     pub close_timeout: Span,
 }
 
@@ -117,13 +117,13 @@ impl Default for TransportLimits {
     }
 }
 
-/// What a packet is called, where somebody wants to know: a simulation does, real sockets do not.
-/// `()` is the one that does not.
+/// Hooks that name packets, where names matter: in a simulation, but not on real sockets.
+/// `()` names none.
 pub trait PacketHooks: 'static {
     /// A packet was read: puts its tags in, and says which sending of it came.
     fn on_receive(&mut self, packet: &mut Packet) -> Transmission;
 
-    /// A packet is about to be written. The next bytes that are written and were not yet told of
+    /// A packet is about to be written. The next bytes that are written and were not yet announced
     /// are its own; each write is of one packet, or of what is left of one.
     fn on_send(&mut self, packet: &Packet, transmission: Transmission);
 

@@ -1,4 +1,4 @@
-//! Connections: who believes them open.
+//! Connections, and which ends consider them open.
 
 use qoslab_core::base::draw::DrawKey;
 use qoslab_core::base::name::{ClientIndex, Connection, Node};
@@ -6,10 +6,10 @@ use qoslab_core::base::time::Span;
 use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::settings::Backoff;
 
-/// A pause doubles at most so often.
+/// A pause doubles at most this number of times.
 const MAX_DOUBLINGS: u32 = 20;
 
-/// Every connection of the trial and what its two ends make of it. Over datagrams opening is local:
+/// Every connection of the trial and its state at its two ends. Over datagrams opening is local:
 /// a client has a connection at once; over TCP it has it after the handshake. The broker has it
 /// when its first CONNECT arrives.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ impl_fingerprint! {
     }
 }
 
-/// What one end makes of a connection. Once closed it stays closed.
+/// State of a connection at one end. Once closed it stays closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EndState {
     /// It has not heard of it.
@@ -53,7 +53,7 @@ impl Connections {
         Connection(number)
     }
 
-    /// What a node makes of a connection.
+    /// Returns the state of a connection at a node.
     #[inline]
     pub(super) fn end(&self, node: Node, connection: Connection) -> EndState {
         let ends = &self.all[connection.0 as usize];
@@ -77,7 +77,7 @@ impl Connections {
         self.end(node, connection) == EndState::Open
     }
 
-    /// The connections that an end still has open, and those that something still travels on.
+    /// The connections that an end has open, and those with data in transit.
     pub(super) fn live(&self, in_transit: &[Connection]) -> Vec<(Connection, &ConnectionEnds)> {
         let numbered = (0..).map(Connection).zip(&self.all);
         let alive = numbered.filter(|(connection, ends)| {
@@ -88,7 +88,7 @@ impl Connections {
         alive.collect()
     }
 
-    /// Whose link a connection is on.
+    /// Returns the client whose link a connection is on.
     pub(super) fn client_of(&self, connection: Connection) -> ClientIndex {
         self.all[connection.0 as usize].client
     }
@@ -96,8 +96,8 @@ impl Connections {
 
 /// How long a client waits before it opens its `nth` connection when `attempt` of them have failed:
 /// not at all, then the shortest pause and twice as long each time up to the longest, of which a
-/// share from a half to all is drawn from the client's luck, so that a fleet does not come back in
-/// step.
+/// share from a half to all is drawn at random with the client's key, so that a fleet does not come
+/// back in step.
 pub(super) fn backoff_delay(backoff: Backoff, draw_key: DrawKey, attempt: u32, nth: u32) -> Span {
     if attempt == 0 {
         return Span::ZERO;

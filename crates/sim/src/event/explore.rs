@@ -1,4 +1,4 @@
-//! Trials that are looked at between two happenings.
+//! Trials that are inspected between two events.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -12,7 +12,7 @@ use qoslab_core::base::name::PacketName;
 use qoslab_core::base::time::{Span, Time};
 use qoslab_core::impl_fingerprint;
 
-/// Until when a packet over datagrams is held back.
+/// The condition that releases a packet held back over datagrams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReleaseWhen {
     /// The next packet that goes the same way on that link has arrived.
@@ -25,7 +25,7 @@ pub enum ReleaseWhen {
 
 impl_fingerprint! { fieldless ReleaseWhen }
 
-/// How a packet is held back.
+/// The way in which a packet is held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DelayRule {
     /// Until when. If that never comes, until nothing else is left to do.
@@ -34,21 +34,21 @@ pub struct DelayRule {
     pub delays_copy: bool,
 }
 
-/// A trial between two happenings.
+/// A trial paused between two events.
 pub struct PausedTrial<'a> {
     /// How many packets were sent since every fault met its packet.
     pub choices: usize,
     pub(super) take_fingerprint: &'a mut dyn FnMut() -> u128,
 }
 
-/// A trial that was looked at.
+/// Result of a trial that was inspected.
 #[derive(Debug)]
 pub struct Explored<O> {
-    /// How it ended; `None` if it was left before.
+    /// Its summary; `None` if it was left before its end.
     pub summary: Option<RunSummary>,
-    /// What its observer saw.
+    /// The observer.
     pub observer: O,
-    /// When it ended or was left.
+    /// The time at which it ended or was left.
     pub at: Time,
     /// The packets sent since every fault met its packet, until the end of the first calm.
     pub choices: Vec<PacketName>,
@@ -70,10 +70,10 @@ impl fmt::Debug for PausedTrial<'_> {
     }
 }
 
-/// Runs a still trial, and asks `at_pause` before each happening whether to go on, once every
+/// Runs a deterministic trial, and asks `at_pause` before each event whether to go on, once every
 /// packet was sent that a fault waits for by its name. Keep alive must be off: how long a
 /// connection has been idle is no part of a state. Faults at packets must all be by name, and
-/// nothing may be left to luck ([`Setup::deterministic`](crate::trial::Setup::deterministic)).
+/// nothing may be drawn at random ([`Setup::deterministic`](crate::trial::Setup::deterministic)).
 ///
 /// # Panics
 /// As [`super::run`].

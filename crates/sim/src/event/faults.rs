@@ -1,4 +1,4 @@
-//! Which faults are to come, at which packets, and when what they did is over.
+//! Faults to come, the packets they wait for, and the ends of their effects.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,9 +23,9 @@ pub(super) struct Faults {
     /// Faults at a given time that have not come yet.
     pub(super) timed_pending: usize,
     packet_counters: BTreeMap<(ClientIndex, Direction, PacketKind), WatchedPackets>,
-    /// Which faults wait for a packet of this name.
+    /// The faults that wait for a packet of this name.
     by_packet_name: BTreeMap<PacketName, Vec<u32>>,
-    /// Which faults come when a packet arrives.
+    /// The faults that occur when a packet arrives.
     by_arrival: BTreeMap<PacketName, Vec<u32>>,
     fault_ends: Vec<FaultEnd>,
     /// The fault by which the node that handles something now will crash.
@@ -50,14 +50,14 @@ impl_fingerprint! {
 #[derive(Debug, Default)]
 struct WatchedPackets {
     sent_count: u32,
-    /// Which of them, and which fault.
+    /// The ordinal that each fault waits for, and the fault.
     faults: Vec<(u32, u32)>,
 }
 
-/// What ends by itself.
+/// An effect of a fault that ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FaultEnd {
-    /// A link is no longer hampered.
+    /// A link is no longer impaired.
     ClearImpairment(ClientIndex, Impairment),
     /// A link is up again.
     LinkUp(ClientIndex),
@@ -105,7 +105,7 @@ impl Faults {
         }
     }
 
-    /// What a fault does.
+    /// Returns the effect of a fault.
     pub(super) fn action(&self, fault: u32) -> &Action {
         &self.setup_of(fault).action
     }
@@ -121,7 +121,7 @@ impl Faults {
         first.collect()
     }
 
-    /// When a fault that comes again and again comes next.
+    /// Returns the next time of a fault that recurs.
     pub(super) fn next_time(&self, fault: u32, now: Time) -> Option<Time> {
         let Trigger::Every(every) = self.setup_of(fault).trigger else { return None };
         Some(now + self.draw_interval(fault, b"every", every))
@@ -134,7 +134,7 @@ impl Faults {
         self.timed_pending -= usize::from(at_a_time);
     }
 
-    /// How long what it does lasts.
+    /// Draws how long its effect lasts.
     pub(super) fn draw_duration(&self, fault: u32, interval: IntervalDistribution) -> Span {
         self.draw_interval(fault, b"lasts", interval)
     }
@@ -180,7 +180,7 @@ impl Faults {
         !self.by_arrival.is_empty()
     }
 
-    /// What faults wait for this packet's arrival.
+    /// Returns the faults that wait for this packet's arrival.
     pub(super) fn actions_on_arrival(&self, name: &PacketName) -> Vec<&Action> {
         let waiting = self.by_arrival.get(name).into_iter().flatten();
         waiting.map(|fault| self.action(*fault)).collect()
@@ -237,7 +237,7 @@ impl Faults {
         self.pending_crash.take()
     }
 
-    /// Whether the packet may still be sent by a node that is about to crash.
+    /// Whether the packet may be sent by a node that is about to crash.
     #[inline]
     pub(super) fn take_send_permit(&mut self) -> bool {
         let Some(left) = &mut self.sends_left else { return true };
@@ -253,7 +253,7 @@ impl Faults {
 
     // ---- ends ----
 
-    /// What a fault did is over after a while.
+    /// Schedules the end of a fault's effect.
     pub(super) fn schedule_end(
         &mut self,
         timeline: &mut Timeline,
@@ -265,7 +265,7 @@ impl Faults {
         timeline.schedule_after(after, QueuedEvent::FaultEnd(index));
     }
 
-    /// What ends by the event of this number.
+    /// Returns the effect that ends by the event of this number.
     pub(super) fn fault_end(&self, index: u32) -> FaultEnd {
         self.fault_ends[index as usize]
     }
@@ -275,7 +275,7 @@ impl Faults {
         std::mem::replace(&mut self.fault_ends[index as usize], FaultEnd::Done)
     }
 
-    /// The ends of all that hampers links, which come now.
+    /// Ends all impairments of links now.
     pub(super) fn take_link_ends(&mut self) -> Vec<FaultEnd> {
         let of_links = self.fault_ends.iter_mut().filter(|fault_end| {
             matches!(fault_end, FaultEnd::LinkUp(_) | FaultEnd::ClearImpairment(..))

@@ -1,4 +1,4 @@
-//! An endpoint and what the engine remembers of it.
+//! An endpoint and the engine's state for it.
 
 use super::queue::QueuedEvent;
 use super::timeline::Timeline;
@@ -12,7 +12,7 @@ pub(super) struct Host<E> {
     pub(super) endpoint: E,
     /// It has crashed and not started again.
     pub(super) is_down: bool,
-    /// What its storage holds, unless it is always what the endpoint holds.
+    /// The contents of its storage, unless always equal to the endpoint.
     stored: Option<Box<E>>,
     /// The wake-up that counts; others in the queue are stale. It may come too early, because a
     /// timer that is put off is not worth an entry of its own.
@@ -32,7 +32,7 @@ impl_fingerprint! {
     }
 }
 
-/// What changed in a [`Backlog`].
+/// Change in a [`Backlog`].
 pub(super) struct BacklogChange {
     pub(super) before: Backlog,
     pub(super) after: Backlog,
@@ -104,7 +104,7 @@ impl<E: Endpoint + Clone> Host<E> {
         (before != after).then_some(BacklogChange { before, after })
     }
 
-    /// A wake-up came: whether the endpoint is to be told.
+    /// Handles a wake-up: returns whether the endpoint is to be called.
     pub(super) fn take_wakeup(&mut self, timeline: &mut Timeline, number: u32) -> bool {
         let now = timeline.now;
         if let Some(index) = self.stale_wakeups.iter().position(|stale| *stale == now) {

@@ -1,4 +1,4 @@
-//! The links and what is under way on them.
+//! The links and the packets in transit on them.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(super) struct ClientLink {
     pub(super) version: Version,
     /// The headers of a datagram; over TCP, those of a segment.
     pub(super) headers: u32,
-    /// What TCP is set to do; `None` over datagrams.
+    /// Settings of TCP; `None` over datagrams.
     pub(super) tcp: Option<TcpSettings>,
     /// Whether the client has a TLS session to resume.
     pub(super) has_tls_session: bool,
@@ -88,7 +88,7 @@ impl ClientLink {
         record
     }
 
-    /// How many bytes the transport adds to a packet of so many.
+    /// Returns the bytes that the transport adds to a packet of this length.
     #[inline]
     fn header_bytes_of(&self, mqtt: u32) -> u32 {
         self.tcp.as_ref().map_or(self.headers, |tcp| {
@@ -97,7 +97,7 @@ impl ClientLink {
         })
     }
 
-    /// What a packet that is sent now is.
+    /// Returns the name of a packet that is sent now.
     pub(super) fn next_packet_name(
         &mut self,
         client: ClientIndex,
@@ -139,7 +139,7 @@ const fn hop_of(direction: Direction, kind: PacketKind) -> Hop {
     }
 }
 
-/// A reset as an observer sees it: nothing but the transport's headers.
+/// Returns a reset as an observer sees it: nothing but the transport's headers.
 pub(super) const fn reset_meta(name: PacketName, headers: u32) -> PacketMeta<'static> {
     PacketMeta {
         name,
@@ -152,7 +152,7 @@ pub(super) const fn reset_meta(name: PacketName, headers: u32) -> PacketMeta<'st
     }
 }
 
-/// Packets on their way are many.
+/// Packets in transit are many, so they are kept small.
 const _: () = assert!(size_of::<PacketInFlight>() <= 136);
 
 /// A packet on its way.

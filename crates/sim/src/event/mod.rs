@@ -1,12 +1,12 @@
 //! The event engine: the default, and the one for statistics.
 //!
-//! One queue orders all that happens by time, class (arrival, application, fault, timer) and
-//! insertion; one thread takes one happening after the other, hands it to an endpoint, and does
-//! what the endpoint wants done. Nothing here reads a clock or a generator: luck is drawn from
-//! names ([`qoslab_core::base::draw`]), so a [`Trial`] always runs the same.
+//! One queue orders all events by time, class (arrival, application, fault, timer) and
+//! insertion; one thread takes one event after the other, hands it to an endpoint, and does
+//! what the endpoint wants done. Nothing here reads a clock or a generator: random draws are keyed
+//! by names ([`qoslab_core::base::draw`]), so a [`Trial`] always runs the same.
 //!
 //! ```text
-//! Connecting    everybody connects and subscribes; nobody publishes
+//! Connecting    all clients connect and subscribe; none publishes
 //!    |          all are connected, all subscriptions acknowledged
 //! Traffic       the workload runs; bursts and outages count from here
 //!    |          the last message is published, the last absence is over
@@ -17,28 +17,28 @@
 //! Over
 //! ```
 //!
-//! Nothing is left to do (*quiescent*) when no packet but pings is under way, no client is about
+//! Nothing is left to do (*quiescent*) when no packet but pings is in transit, no client is about
 //! to connect and no endpoint has a timer armed, keep alive apart. A trial that is not quiescent
 //! at its deadline, or at its limit of events, ends there.
 //!
 //! # Connections over datagrams
 //! Opening is instant and local: a client has its connection at once, the broker has it when the
 //! first CONNECT arrives. Whatever else arrives for a connection that the receiver does not have,
-//! or has no longer, does not reach its endpoint and is not told as [`Event::Arrived`]; it is
+//! or has no longer, does not reach its endpoint and is not reported as [`Event::Arrived`]; it is
 //! answered by a reset one delay later, which ends the connection at the other side.
 //!
 //! # Connections over TCP
 //! A client has its connection when the handshake is done, the broker when CONNECT arrives. Each
 //! direction is a [`TcpDirection`](qoslab_core::network::tcp::TcpDirection): nothing is lost or
 //! overtaken there, and what is lost on the link comes later. Only the end of a connection loses
-//! what is under way on it, told as
+//! what is in transit on it, reported as
 //! [`Event::Discarded`](qoslab_core::base::event::Event::Discarded). An end that closes tells the
 //! other after all that it sent; one that crashes or gives up may not, and then what reaches it is
-//! answered by a reset, unless the connection is dark: dead without anybody's being told.
+//! answered by a reset, unless the connection is dark: dead without either end being notified.
 //!
 //! # Crashes
 //! A crash takes a node's connections and timers, and of its state all that its storage does not
-//! hold. It falls between two happenings, or at one of the three points that the endpoint contract
+//! hold. It falls between two events, or at one of the three points that the endpoint contract
 //! leaves in one: before what follows from a packet is stored, after it and before anything is
 //! sent, or between two sends.
 //!
@@ -79,21 +79,21 @@ mod tests;
 mod timeline;
 mod workload;
 
-/// What a trial does not say about its run.
+/// Run options that are not part of the trial.
 #[derive(Debug, Default)]
 pub struct Options<'a> {
     /// Once it is true the trial ends soon, as
     /// [`Ending::Interrupted`](qoslab_core::base::ending::Ending::Interrupted).
     pub interrupt: Option<&'a AtomicBool>,
-    /// Where all that luck decided is written down.
+    /// Recording of everything that is drawn at random.
     pub transcript: Option<&'a mut RecordedRun>,
     /// Sees each packet as a value.
     pub packet_tap: Option<Rc<dyn PacketTap>>,
 }
 
-/// Sees packets as values, for who wants their bytes: observers are told plain facts.
+/// Sees packets as values, for callers that need their bytes: observers get plain facts.
 pub trait PacketTap: fmt::Debug {
-    /// A packet that is about to be told as [`Sent`](qoslab_core::base::event::Event::Sent). Resets
+    /// A packet is about to be reported as [`Sent`](qoslab_core::base::event::Event::Sent). Resets
     /// are no packets of MQTT's, and do not come.
     fn packet_sent(&self, packet: &Packet);
 }
@@ -106,7 +106,7 @@ impl<'a> Options<'a> {
     }
 }
 
-/// Runs a trial and tells `observer` of every event. Gives the observer back.
+/// Runs a trial and reports every event to `observer`. Returns the observer.
 ///
 /// # Panics
 /// On a bug in qoslab: an endpoint that breaks its contract, or with
@@ -143,8 +143,8 @@ fn simulate<'t, O: Observer>(
     (result.summary, result.observer)
 }
 
-/// The trial with all that luck decided in a run of it, on whichever engine, and nothing left to
-/// luck.
+/// Returns the trial with everything that was drawn at random in a run of it, on any engine, fixed
+/// in its schedule.
 pub(super) fn to_deterministic(trial: &Trial, transcript: &RecordedRun) -> Trial {
     trial.to_deterministic(transcript, Workload::message_timings(&trial.setup, trial.seed))
 }

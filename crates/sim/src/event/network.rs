@@ -1,4 +1,4 @@
-//! The network of a trial: links, connections, and what is under way.
+//! The network of a trial: links, connections, and the packets in transit.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(super) struct Network {
     tcp_connections: Vec<Option<Box<TcpConnection>>>,
     /// How many packets are in streams that quiescence waits for.
     tcp_awaited: usize,
-    /// A dead connection that one end still takes for alive, the last that was found.
+    /// The last dead connection found that one end still considers open.
     unnoticed_death: Option<Connection>,
 }
 
@@ -83,7 +83,7 @@ impl Network {
         link.next_packet_name(client, direction, kind, MessageTag::NONE, transmission)
     }
 
-    /// What a node makes of a connection.
+    /// Returns the state of a connection at a node.
     #[inline]
     pub(super) fn end_mut(&mut self, node: Node, connection: Connection) -> &mut EndState {
         self.connections.end_mut(node, connection)
@@ -110,7 +110,7 @@ impl Network {
         self.in_flight.is_drained() && self.tcp_awaited == 0
     }
 
-    // ---- what hampers links ----
+    // ---- impairments of links ----
 
     /// The traffic begins: so do bursts and outages.
     pub(super) fn start_traffic(&mut self, timeline: &mut Timeline, client: ClientIndex) {
@@ -155,7 +155,7 @@ impl Network {
     }
 }
 
-/// Gives a link its part of the schedule, and something to write on.
+/// Gives a link its part of the schedule, and a place to record fates.
 fn install_recorded_fates(
     setup: &Setup,
     client: ClientIndex,

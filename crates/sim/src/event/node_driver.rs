@@ -13,8 +13,8 @@ use qoslab_core::mqtt::endpoint::Endpoint;
 use qoslab_core::mqtt::packet::Message;
 use qoslab_core::mqtt::settings::ClientRequest;
 
-/// What stands between a simulation and its nodes. Every method but the types has a default: what
-/// is right for endpoints that the simulation calls itself.
+/// Interface between a simulation and its nodes. Every method but the types has a default, which is
+/// right for endpoints that the simulation calls itself.
 pub(crate) trait NodeDriver {
     /// A client, as the simulation knows it.
     type Client: Endpoint<Request = ClientRequest> + Clone;
@@ -41,7 +41,7 @@ pub(crate) trait NodeDriver {
         VecDeque::new()
     }
 
-    /// Something is to be done with a node's host.
+    /// Queues a command for a node's host.
     #[inline]
     fn push_host_command(&mut self, _: HostCommand) {}
 
@@ -95,7 +95,7 @@ impl NodeDriver for DirectDriver {
     type Broker = Broker;
 }
 
-/// What is to be done with a node where it is driven.
+/// Work to be done on a node where it is driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HostCommand {
     /// It crashed: what its storage does not hold is gone.

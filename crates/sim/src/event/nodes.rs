@@ -17,7 +17,7 @@ use qoslab_core::base::time::{Span, Time};
 use qoslab_core::mqtt::endpoint::Backlog;
 use qoslab_core::mqtt::settings::ClientRequest;
 
-/// The broker's number among the nodes that the queue knows; a client's is one more than its index.
+/// The broker's number among the nodes in the queue; a client's is one more than its index.
 const BROKER_NUMBER: u32 = 0;
 
 /// All nodes of a trial, and what the drain waits for at them.
@@ -61,7 +61,7 @@ impl Fingerprint for Nodes<DirectDriver> {
     }
 }
 
-/// A client's way to a connection.
+/// State of a client's attempts to connect.
 pub(super) struct Connector {
     pub(super) current_connection: Option<Connection>,
     /// When it opens the next; other such events in the queue are stale.
@@ -70,7 +70,7 @@ pub(super) struct Connector {
     pub(super) connections_opened: u32,
     /// Whether its application wants it connected.
     pub(super) is_wanted: bool,
-    /// What its application would have asked for while its node was down.
+    /// Requests that its application would have made while its node was down.
     pub(super) missed_requests: Vec<ClientRequest>,
     pub(super) draw_key: DrawKey,
 }
@@ -195,7 +195,7 @@ impl<D: NodeDriver> Nodes<D> {
         }
     }
 
-    /// A wake-up came: whether the endpoint is to be told.
+    /// Handles a wake-up: returns whether the endpoint is to be called.
     #[inline]
     pub(super) fn take_wakeup(&mut self, timeline: &mut Timeline, node: Node) -> bool {
         match node {
@@ -260,7 +260,7 @@ impl<D: NodeDriver> Nodes<D> {
     }
 }
 
-/// The number under which the queue knows a node.
+/// Returns the number of a node in the queue.
 pub(super) const fn node_number(node: Node) -> u32 {
     match node {
         Node::Broker => BROKER_NUMBER,
@@ -268,7 +268,7 @@ pub(super) const fn node_number(node: Node) -> u32 {
     }
 }
 
-/// The node of a number.
+/// Returns the node of a number.
 pub(super) const fn from_node_number(number: u32) -> Node {
     match number {
         BROKER_NUMBER => Node::Broker,

@@ -1,4 +1,4 @@
-//! What is to happen, in order.
+//! The queue of future events, in order.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -6,7 +6,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use qoslab_core::base::time::Time;
 use qoslab_core::impl_fingerprint;
 
-/// Where a kind of happening stands among others of the same instant: lower goes first.
+/// The rank of a kind of event among others of the same instant: lower goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum EventClass {
@@ -20,7 +20,7 @@ pub(super) enum EventClass {
     Timer = 3,
 }
 
-/// One thing that is to happen. The number says to whom or what, by position.
+/// One event to come. The number gives its subject, by position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum QueuedEvent {
     /// A packet arrives: its place among those under way.
@@ -38,9 +38,9 @@ pub(super) enum QueuedEvent {
     TrafficStart,
     /// A client's link goes down or comes up.
     Outage(u32),
-    /// A fault befalls: its place in the trial's list.
+    /// A fault occurs: its place in the trial's list.
     Fault(u32),
-    /// What a fault did is over: its place among the engine's remedies.
+    /// The effect of a fault is over: its place among the engine's remedies.
     FaultEnd(u32),
     /// A node's storage is written: the node's number.
     Snapshot(u32),
@@ -67,7 +67,7 @@ impl_fingerprint! {
 /// The queue: ordered by time, then class, then insertion.
 ///
 /// An entry is one word of 128 bits that compares in that order: time (62 bits), class (2),
-/// insertion (34), which happening of its class (2), its number (28).
+/// insertion (34), kind of event within its class (2), its number (28).
 ///
 /// Most arrivals are added in the order in which they come: on a link of constant delay all are.
 /// So an entry goes to the back of a sorted run where it fits, and only otherwise into the heap;
@@ -83,7 +83,7 @@ pub(super) struct EventQueue {
     inserted: u64,
 }
 
-/// After every entry.
+/// Compares greater than every entry.
 const NO_ENTRY: u128 = u128::MAX;
 
 /// A few links of different delays each fill a run; more would cost more than they save.
@@ -93,8 +93,8 @@ const TIME_BITS: u32 = 62;
 const INSERTION_BITS: u32 = 34;
 const NUMBER_BITS: u32 = 28;
 
-/// The highest number that a [`QueuedEvent`] can carry: so many packets under way, streams,
-/// clients.
+/// The highest number that a [`QueuedEvent`] can carry: it limits the packets in transit, streams
+/// and clients.
 pub(super) const MAX_NUMBER: usize = (1 << NUMBER_BITS) - 1;
 
 impl Default for EventQueue {
@@ -110,7 +110,7 @@ impl Default for EventQueue {
 }
 
 impl EventQueue {
-    /// Adds a happening; one that is never to happen is not added.
+    /// Adds an event; one that is never to happen is not added.
     #[inline]
     pub(super) fn push(&mut self, at: Time, event: QueuedEvent) {
         if at.as_nanos() >> TIME_BITS != 0 {
@@ -124,7 +124,7 @@ impl EventQueue {
         self.insert(u128::from(time_and_class) << 64 | u128::from(order_kind_number));
     }
 
-    /// Takes the next happening, unless it comes after `deadline`.
+    /// Takes the next event, unless it comes after `deadline`.
     #[inline]
     pub(super) fn pop_until(&mut self, deadline: Time) -> Option<(Time, QueuedEvent)> {
         let (entry, run) = self.earliest();
@@ -135,7 +135,7 @@ impl EventQueue {
         Some((time_of(entry), event_of(entry)))
     }
 
-    /// When the next event comes; [`Time::NEVER`] if there is none.
+    /// Returns the time of the next event; [`Time::NEVER`] if there is none.
     #[cfg(any(test, feature = "turmoil"))]
     pub(super) fn next_event_time(&self) -> Time {
         match self.earliest().0 {
@@ -189,7 +189,7 @@ impl EventQueue {
         }
     }
 
-    /// All that is to happen, in order.
+    /// Returns all events to come, in order.
     pub(super) fn sorted_events(&self) -> impl Iterator<Item = (Time, QueuedEvent)> {
         let heap = self.heap.iter().map(|Reverse(entry)| entry);
         let mut all: Vec<u128> = self.runs.iter().flatten().chain(heap).copied().collect();
@@ -199,7 +199,7 @@ impl EventQueue {
 
     /// Whether insertions can no longer be numbered: after 17 thousand million of them.
     pub(super) const fn is_exhausted(&self) -> bool {
-        // Room for what one more happening may insert.
+        // Room for what one more event may insert.
         self.inserted >= (1 << INSERTION_BITS) - (1 << 30)
     }
 }

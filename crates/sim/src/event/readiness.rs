@@ -1,4 +1,4 @@
-//! Who is ready for the traffic to begin.
+//! Readiness barrier before the traffic begins.
 
 use crate::trial::Setup;
 use qoslab_core::base::name::ClientIndex;
@@ -60,7 +60,7 @@ impl Readiness {
         state.connected &= state.is_on_demand;
     }
 
-    /// A client's endpoint has handled something; `has_timer`, if it still awaits an answer.
+    /// A client's endpoint has handled an input; `has_timer`, if it awaits an answer.
     pub(super) fn update(&mut self, client: ClientIndex, has_timer: bool) {
         let ClientReadiness { connected, subscribed, ready, .. } =
             &mut self.clients[client.index()];

@@ -26,7 +26,7 @@ pub(crate) use super::simulation::RunContext;
 mod inboxes;
 mod sut_nodes;
 
-/// What a node that is driven elsewhere may ask of the simulation. Whatever is not there yet is
+/// What a node that is driven elsewhere may ask of the simulation. Anything not available yet is
 /// `None`, and wakes the task of `context` when it comes.
 pub(crate) trait SimHandle {
     /// The time of the simulation.
@@ -36,7 +36,7 @@ pub(crate) trait SimHandle {
     -> Option<ClientRequest>;
     /// A client wants to open a connection when `attempt` of them have failed.
     fn connect(&mut self, client: ClientIndex, attempt: u32);
-    /// How the opening of a client's connection ended.
+    /// Polls how the opening of a client's connection ended.
     fn poll_opened(
         &mut self,
         client: ClientIndex,
@@ -44,7 +44,7 @@ pub(crate) trait SimHandle {
     ) -> Option<Result<Connection, Connection>>;
     /// The next connection on which a CONNECT came to the broker.
     fn poll_incoming(&mut self, context: &Context<'_>) -> Option<Connection>;
-    /// What comes next on a node's end of a connection.
+    /// Polls the next input on a node's end of a connection.
     fn poll_receive(
         &mut self,
         node: Node,
@@ -75,35 +75,35 @@ pub(crate) trait SimHandle {
     fn close(&mut self, node: Node, connection: Connection, why: CloseReason);
     /// An endpoint did something that is neither sending nor opening nor closing.
     fn apply_output(&mut self, node: Node, output: Output);
-    /// A node has done all that follows from what it was told.
+    /// A node has finished its reaction to its input.
     fn set_backlog(&mut self, node: Node, backlog: Backlog);
 }
 
-/// What a node took from its end of a connection.
+/// Input that a node took from its end of a connection.
 #[derive(Debug)]
 pub(crate) enum ReceivedItem {
     /// A packet.
     Packet {
         /// The number under which its bytes were carried.
         serial: u32,
-        /// What was sent.
+        /// The packet.
         packet: Packet,
-        /// Which sending of it.
+        /// The transmission of the packet.
         transmission: Transmission,
     },
     /// Nothing more will come, and this is why.
     Closed(CloseReason),
 }
 
-/// A simulation whose nodes are driven elsewhere. It is compiled once, for whoever watches: such
+/// A simulation whose nodes are driven elsewhere. It is compiled once for all observers: such
 /// trials are not for statistics.
 pub(crate) type ProxySimulation = Simulation<'static, Inboxes, SharedObserver>;
 
-/// Who watches, and is also held by who wants it back.
+/// The observer, shared with the caller that wants it back.
 pub(crate) type SharedObserver = Rc<RefCell<dyn Observer>>;
 
 impl ProxySimulation {
-    /// Sets the stage; nothing has happened yet.
+    /// Sets up the simulation; nothing has happened yet.
     pub(crate) fn set(
         trial: &Trial,
         observer: SharedObserver,
@@ -139,7 +139,7 @@ impl ProxySimulation {
         self.advance_phase()
     }
 
-    /// What is to be done with nodes, in order.
+    /// Takes the commands for nodes, in order.
     pub(crate) fn take_host_commands(&mut self) -> Vec<HostCommand> {
         std::mem::take(&mut self.nodes.driver.commands)
     }
@@ -149,12 +149,12 @@ impl ProxySimulation {
         !self.nodes.driver.is_empty()
     }
 
-    /// When anything happens next that is not a node's own doing.
+    /// Returns the time of the next event that is not a node's own doing.
     pub(crate) fn next_event_time(&self) -> Time {
         self.timeline.next_event_time()
     }
 
-    /// The trial is over, which is to be told together with what nodes under test did amiss.
+    /// Ends the trial, and returns its result with the errors of nodes under test.
     pub(crate) fn into_result(
         mut self,
         ending: Ending,
@@ -187,7 +187,7 @@ impl ProxySimulation {
         Some(ReceivedItem::Packet { serial, packet, transmission })
     }
 
-    /// A node is to crash once its turn is over, and may send only so much until then.
+    /// A node is to crash once its turn is over, and may send a limited number of packets first.
     fn set_pending_crash(&mut self, node: Node, fault: u32) {
         let sends_left = self.faults.take_sends_left().unwrap_or(u32::MAX);
         self.nodes.driver.pending_crashes.push(PendingCrash { node, sends_left, fault });

@@ -1,4 +1,4 @@
-//! Who learns what happens in a trial.
+//! Reports the events of a trial to all its observers.
 
 use super::RunSummary;
 use super::queue::EventClass;

@@ -1,9 +1,9 @@
 //! The hook of `explore`: packets that are held back until something has happened, and the
 //! packets among which a search chooses.
 //!
-//! A search asks what a packet does that comes too late, and there are only so many ways to be
-//! late: after the next packet, after the end of its handshake, after its sender's timer. How
-//! long that takes is seen when it has happened, and told as the packet's delay.
+//! A search asks what a late packet causes, and the number of ways to be late is limited: after the
+//! next packet, after the end of its handshake, after its sender's timer. How long that takes is
+//! known once it has happened, and is reported as the packet's delay.
 
 use std::collections::BTreeMap;
 
@@ -17,19 +17,19 @@ use qoslab_core::base::name::{
 use qoslab_core::base::time::{Span, Time};
 use qoslab_core::impl_fingerprint;
 
-/// So much later than what it waited for comes a packet that was held back.
+/// Time between the event that a held-back packet waited for and its arrival.
 const RELEASE_DELAY: Span = Span::from_nanos(1);
 
-/// The hook of a search into a simulation; without a search it does nothing.
+/// The hook of a search into a simulation; does nothing without a search.
 #[derive(Debug, Default)]
 pub(super) struct SearchHook(Option<Box<SearchState>>);
 
 impl_fingerprint! { struct SearchHook(state) { plain state; } }
 
-/// What a search has a simulation do, and sees of it.
+/// What a search makes a simulation do, and what it observes.
 #[derive(Debug, Default)]
 pub(super) struct SearchState {
-    /// Which packets are to be held back.
+    /// Packets to be held back, and how.
     delay_rules: BTreeMap<PacketName, DelayRule>,
     /// Those that are.
     delayed: Vec<DelayedPacket>,
@@ -52,7 +52,7 @@ impl_fingerprint! {
 pub(super) struct DelayedPacket {
     pub(super) in_flight: PacketInFlight,
     pub(super) release_when: ReleaseWhen,
-    /// When it would have arrived.
+    /// The time at which it would have arrived.
     pub(super) due: Time,
 }
 
@@ -69,7 +69,7 @@ impl SearchHook {
         Self(Some(Box::new(SearchState { delay_rules, ..SearchState::default() })))
     }
 
-    /// What the search has seen.
+    /// Returns what the search has observed.
     pub(super) fn take(&mut self) -> SearchState {
         self.0.take().map(|state| *state).unwrap_or_default()
     }
@@ -96,7 +96,7 @@ impl SearchHook {
 
     // ---- packets that are sent ----
 
-    /// A packet is sent to which anything may still happen.
+    /// A packet is sent whose fate is not decided yet.
     pub(super) fn add_choice(&mut self, name: &PacketName) {
         if let Some(state) = self.0.as_mut().filter(|state| state.delay_rules.is_empty()) {
             state.choices.push(*name);
@@ -150,7 +150,7 @@ impl SearchHook {
         }
     }
 
-    /// A node was told that a time it set has come.
+    /// A time that a node set has come, and it was notified.
     #[inline]
     pub(super) fn release_after_timeout(
         &mut self,
@@ -195,7 +195,7 @@ impl SearchHook {
     }
 }
 
-/// The copy of a message whose handshake a packet belongs to, on its hop.
+/// Returns the copy of a message whose handshake a packet belongs to, on its hop.
 const fn handshake_key(name: &PacketName) -> Option<(ClientIndex, [u32; 4])> {
     match name.subject {
         PacketSubject::Message { publisher: stream, sequence, hop, copy, .. } => {

@@ -1,8 +1,8 @@
-//! The heart of the engine: takes one event after the other.
+//! The main loop of the engine: handles one event after the other.
 //!
 //! A [`Simulation`] is made of parts that each own their state: the timeline, the nodes, the
-//! network, the faults, the workload, the hook of a search, and who learns of it all. What one part
-//! does alone is its method; here is what takes several.
+//! network, the faults, the workload, the hook of a search, and the reporter. What one part does
+//! alone is its method; this file holds what takes several.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ mod phases;
 mod recording;
 mod tcp;
 
-/// A running trial. Generic over how its nodes are driven, and over who watches.
+/// A running trial, generic over how its nodes are driven and over its observer.
 pub(crate) struct Simulation<'t, D: NodeDriver, O> {
     pub(super) setup: Arc<Setup>,
     pub(super) run_context: RunContext<'t>,
@@ -56,12 +56,12 @@ pub(crate) struct Simulation<'t, D: NodeDriver, O> {
     pub(super) reporter: Reporter<O>,
 }
 
-/// What a trial does not say about its run.
+/// Run options that are not part of the trial.
 #[derive(Default)]
 pub(crate) struct RunContext<'t> {
     pub(crate) fate_override: Option<&'t mut dyn FateOverride>,
     pub(crate) interrupt: Option<&'t AtomicBool>,
-    /// Where all that luck decided is written down.
+    /// Recording of everything that is drawn at random.
     pub(crate) transcript: Option<RecordedRun>,
     pub(crate) packet_tap: Option<Rc<dyn PacketTap>>,
 }
@@ -73,7 +73,7 @@ pub(crate) struct RunResult<O> {
     pub(crate) transcript: Option<RecordedRun>,
 }
 
-/// The interrupt is looked at once in so many events; a power of two.
+/// The interrupt is checked once per this number of events; a power of two.
 const INTERRUPT_CHECK_INTERVAL: u64 = 4096;
 
 impl<'t, O: Observer> Simulation<'t, DirectDriver, O> {
@@ -355,7 +355,7 @@ impl<'t, D: NodeDriver, O: Observer> Simulation<'t, D, O> {
     }
 }
 
-/// The node that a packet is for.
+/// Returns the node that a packet is for.
 pub(super) const fn receiver_of(name: PacketName) -> Node {
     match name.direction {
         Direction::Up => Node::Broker,

@@ -13,11 +13,11 @@ pub(super) struct TcpConnection {
     pub(super) client: ClientIndex,
     /// Upwards and downwards.
     pub(super) directions: [TcpDirection<TcpItem>; 2],
-    /// When the queue wakes each pipe; other such happenings are stale.
+    /// When the queue wakes each pipe; other such events are stale.
     pub(super) wakeup_times: [Time; 2],
-    /// What is exchanged before the client has its connection.
+    /// The handshake before the client has its connection.
     pub(super) handshake: &'static [HandshakeFlight],
-    /// Whether it died silently: nothing gets through any more, and nobody is told.
+    /// Whether it died silently: nothing gets through any more, and neither end is notified.
     pub(super) is_silently_dead: bool,
     /// When the client's end may read next, while it reads slowly.
     pub(super) next_read_at: Time,
@@ -35,7 +35,7 @@ impl_fingerprint! {
     }
 }
 
-/// What travels in a pipe.
+/// Contents of a pipe.
 #[derive(Clone, Debug)]
 pub(super) enum TcpItem {
     /// A flight of the handshake, by its place.
@@ -141,7 +141,7 @@ impl TcpConnection {
     }
 }
 
-/// The place of a direction in [`TcpConnection::directions`].
+/// Returns the index of a direction in [`TcpConnection::directions`].
 pub(super) const fn direction_index(direction: Direction) -> usize {
     match direction {
         Direction::Up => 0,
@@ -149,12 +149,12 @@ pub(super) const fn direction_index(direction: Direction) -> usize {
     }
 }
 
-/// The number under which the queue knows one direction of a connection.
+/// Returns the number of one direction of a connection in the queue.
 pub(super) const fn direction_number(connection: Connection, direction: Direction) -> u32 {
     connection.0 << 1 | matches!(direction, Direction::Down) as u32
 }
 
-/// The connection and direction of a number.
+/// Returns the connection and direction of a number.
 pub(super) const fn from_direction_number(number: u32) -> (Connection, Direction) {
     let direction = if number & 1 == 0 { Direction::Up } else { Direction::Down };
     (Connection(number >> 1), direction)

@@ -1,4 +1,4 @@
-//! The clock of a trial, what is to happen, and the phase.
+//! The clock of a trial, its future events, and its phase.
 
 use super::queue::{EventQueue, QueuedEvent};
 use crate::trial::Setup;
@@ -78,12 +78,12 @@ impl Timeline {
         self.queue.is_exhausted()
     }
 
-    /// All that is to happen, in order.
+    /// Returns all events to come, in order.
     pub(super) fn sorted_events(&self) -> impl Iterator<Item = (Time, QueuedEvent)> {
         self.queue.sorted_events()
     }
 
-    /// How long ago the traffic began.
+    /// Returns the time since the traffic began.
     pub(super) fn since_traffic_start(&self) -> Span {
         self.now.since(self.traffic_start)
     }
@@ -116,7 +116,7 @@ impl Timeline {
         until >= self.deadline
     }
 
-    /// When anything happens next; at the latest the deadline.
+    /// Returns the time of the next event; at the latest the deadline.
     pub(super) fn next_event_time(&self) -> Time {
         self.queue.next_event_time().min(self.deadline)
     }

@@ -1,4 +1,4 @@
-//! What the applications do, and when: publish, subscribe late, go away and come back.
+//! Acts of the applications and their times: publish, subscribe late, go away and come back.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use qoslab_core::mqtt::settings::ClientRequest;
 use qoslab_core::network::link::publisher_key;
 use qoslab_core::network::settings::IntervalDistribution;
 
-/// All that the applications have yet to do once the traffic began.
+/// Everything that the applications have yet to do once the traffic has begun.
 pub(super) struct Workload {
     setup: Arc<Setup>,
     publishers: Vec<PublisherState>,
@@ -23,7 +23,7 @@ pub(super) struct Workload {
     unfinished_count: usize,
 }
 
-// What is still to come of it.
+// The part of the workload that lies ahead.
 impl_fingerprint! {
     struct Workload {
         plain publishers, unfinished_count;
@@ -36,7 +36,7 @@ impl_fingerprint! {
 /// its sequence number, so leaving messages out moves no other.
 struct PublisherState {
     index: PublisherIndex,
-    /// The stream's luck, which its packets share on every link.
+    /// The stream's draw key, which its packets share on every link.
     draw_key: DrawKey,
     /// When the traffic began.
     traffic_start: Time,
@@ -56,22 +56,22 @@ impl_fingerprint! {
     }
 }
 
-/// What a stream is set to do, and the schedule that says when its messages come and how long they
-/// are; without one its luck does.
+/// A stream's settings, and the schedule that gives times and lengths of its messages; without a
+/// schedule they are drawn at random.
 #[derive(Clone, Copy)]
 struct PublisherPlan<'a> {
     setup: &'a PublisherSetup,
     schedule: Option<&'a Schedule>,
 }
 
-/// Something that a client's application does once.
+/// A one-time act of a client's application.
 struct PlannedAction {
     after: Span,
     client: ClientIndex,
     action: ApplicationAction,
 }
 
-/// A subscription is told by its place.
+/// The kind of such an act; a subscription is given by its index.
 #[derive(Clone, Copy)]
 enum ApplicationAction {
     Subscribe(usize),
@@ -80,7 +80,7 @@ enum ApplicationAction {
     Connect,
 }
 
-/// What a stream does when its time comes.
+/// A stream's act when its time comes.
 pub(super) struct PublishStep {
     /// The message to publish, unless it is left out.
     pub(super) publish: Option<Message>,
@@ -115,7 +115,7 @@ impl Workload {
     }
 
     /// When each message comes after the start of the traffic, and how long it is; the last one of
-    /// a stream is told even where it is left out, for the stream ends then.
+    /// a stream is given even where it is left out, for the stream ends then.
     pub(super) fn message_timings(
         setup: &Arc<Setup>,
         seed: u64,
@@ -135,7 +135,7 @@ impl Workload {
         timings
     }
 
-    /// The luck of a stream's messages.
+    /// The draw key of a stream's messages.
     pub(super) fn draw_key_of(&self, publisher: PublisherIndex) -> DrawKey {
         self.publishers[publisher.index()].draw_key
     }

@@ -1,7 +1,7 @@
-//! Which arrival at the broker made it forward a message, and which filter it answered by a
+//! Tracks which arrival at the broker made it forward a message, and which filter it answered by a
 //! retained one.
 //!
-//! A broker does not say so. What it forwards at once belongs to the packet that it has just read;
+//! A broker does not report this. What it forwards at once belongs to the packet it has just read;
 //! what comes later belongs to the first arrival of which its subscriber, or the group of a shared
 //! subscription, has no copy.
 
@@ -18,7 +18,7 @@ use qoslab_core::mqtt::topics;
 /// No arrival was passed on yet.
 const NO_COPY: u32 = u32::MAX;
 
-/// What the broker was given to pass on, and what of it went where.
+/// Tracks what the broker was given to pass on, and which copies went where.
 pub(super) struct ForwardTracker {
     setup: Arc<Setup>,
     /// By stream and sequence number: the copy that the first arrival makes.
@@ -30,21 +30,21 @@ pub(super) struct ForwardTracker {
     handled: BTreeMap<(Recipient, PublisherIndex), Vec<u8>>,
     /// The groups of shared subscriptions, by their whole filters.
     shared_groups: BTreeMap<Arc<str>, u32>,
-    /// What the broker has just read, if that is passed on: the message, and which arrival of it.
+    /// The message that the broker has just read, if that is passed on, and which arrival of it.
     latest_arrival: Option<(MessageKey, usize)>,
     /// By topic.
     retained: BTreeMap<Arc<str>, MessageKey>,
     subscriptions: Vec<SessionSubscriptions>,
 }
 
-/// Who gets one copy of each arrival.
+/// Recipient of one copy of each arrival.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Recipient {
     Client(ClientIndex),
     Group(u32),
 }
 
-/// What a client's session at the broker asked for.
+/// Subscriptions of a client's session at the broker.
 #[derive(Default)]
 struct SessionSubscriptions {
     by_filter: BTreeMap<Arc<str>, TrackedSubscription>,
@@ -55,7 +55,7 @@ struct SessionSubscriptions {
 }
 
 struct TrackedSubscription {
-    /// Which of all filters it is.
+    /// The number of the filter among all.
     filter_number: u32,
     options: SubscriptionOptions,
 }
@@ -98,7 +98,7 @@ impl ForwardTracker {
         self.latest_arrival = Some((id, nth));
     }
 
-    /// The broker keeps a message for who asks later.
+    /// The broker keeps a message for later subscribers.
     pub(super) fn record_retained(&mut self, id: MessageKey) {
         if let Some(stream) = self.setup.publishers.get(id.0.index()) {
             self.retained.insert(Arc::clone(&stream.topic), id);
@@ -273,12 +273,12 @@ fn group_number(groups: &mut BTreeMap<Arc<str>, u32>, filter: &Arc<str>) -> u32 
     *groups.entry(Arc::clone(filter)).or_insert(next)
 }
 
-/// The bit of an arrival.
+/// Returns the bit of an arrival.
 fn arrival_bit(nth: usize) -> u8 {
     1 << nth.min(7)
 }
 
-/// What [`MessageTag::forwarded`] makes of an arrival, without its tag.
+/// Returns the result of [`MessageTag::forwarded`] for an arrival, without its tag.
 const fn copy_from_transmission(arrival: Transmission) -> u32 {
     arrival.attempt << 1 | arrival.duplicate_index as u32 & 1
 }

@@ -1,13 +1,13 @@
-//! The mark at the front of a payload: who published it.
+//! The mark at the front of a payload, which identifies its publisher and message.
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use qoslab_core::base::name::{MessageTag, PublisherIndex};
 
-/// How many bytes a mark takes.
+/// Length of a mark in bytes.
 pub const PAYLOAD_ID_LEN: usize = 12;
 
-/// What a mark begins with.
+/// First bytes of a mark.
 const MAGIC: [u8; 2] = [0xA5, 0x7D];
 
 /// A payload of `len` bytes, or of [`PAYLOAD_ID_LEN`] if that is more: a mark and then zeros.
@@ -26,7 +26,7 @@ pub fn payload_with_id(tag: MessageTag, len: u32) -> Vec<u8> {
     payload
 }
 
-/// Who published a payload, and which of its messages it is; `None` if it has no mark.
+/// Returns the publisher of a payload and the message's number; `None` if it has no mark.
 #[must_use]
 pub fn read_payload_id(payload: &[u8]) -> Option<(PublisherIndex, u32)> {
     let (header, rest) = payload.split_at_checked(10)?;
@@ -41,7 +41,7 @@ pub fn read_payload_id(payload: &[u8]) -> Option<(PublisherIndex, u32)> {
     Some((PublisherIndex(number(2)?), number(6)?))
 }
 
-/// So that bytes of an application's own are not taken for a mark.
+/// Checksum of a mark, so that an application's own bytes are not taken for one.
 fn checksum(header: &[u8]) -> [u8; 2] {
     let [.., high, low] = xxh3_64(header).to_be_bytes();
     [high, low]

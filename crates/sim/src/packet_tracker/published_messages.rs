@@ -1,4 +1,4 @@
-//! What was published, by whom and when.
+//! Published messages, their publishers and times.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use qoslab_core::mqtt::packet::{Message, Payload};
 
 use super::payload_id::read_payload_id;
 
-/// A message: its stream, and which one of it.
+/// A message: its stream, and its number in the stream.
 pub(super) type MessageKey = (PublisherIndex, u32);
 
 /// The messages of a trial that were published so far.
@@ -19,12 +19,12 @@ pub(super) struct PublishedMessages {
     publish_times: Vec<Vec<Time>>,
 }
 
-/// Which message a mark or a tag is about.
+/// Returns the key of the message that a mark or a tag is about.
 pub(super) const fn message_key(parts: &MessageId) -> MessageKey {
     (parts.publisher, parts.sequence)
 }
 
-/// Which message a payload says it is.
+/// Returns the key of the message that a payload's mark names.
 pub(super) fn message_key_in(message: &Message) -> Option<MessageKey> {
     match &message.payload {
         Payload::Bytes(bytes) => read_payload_id(bytes),

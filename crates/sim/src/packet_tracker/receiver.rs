@@ -12,7 +12,7 @@ use qoslab_core::mqtt::packet::{PacketId, PublishAck, PublishLevel};
 pub(super) struct TrackedReceiver {
     /// By the kind and id of the acknowledgement: the arrivals that it may be for.
     unanswered: BTreeMap<(PacketKind, PacketId), VecDeque<TrackedArrival>>,
-    /// What has arrived of QoS 1 and is not acknowledged, or of QoS 2 and not released.
+    /// Exchanges of QoS 1 not acknowledged, or of QoS 2 not released.
     open_exchanges: BTreeMap<PacketId, TrackedExchange>,
     /// How many acknowledgements answered no arrival, which names them.
     unmatched_acks: u32,

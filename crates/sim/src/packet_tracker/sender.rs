@@ -13,14 +13,14 @@ use qoslab_core::mqtt::settings::RepeatedPubrec;
 
 /// Reason codes from here on refuse (MQTT 5.0, section 2.4).
 pub(super) const FIRST_FAILURE_REASON: u8 = 0x80;
-/// The echo of what belongs to no exchange; see [`Transmission::duplicate_index`].
+/// Marks the answer to a packet of no exchange; see [`Transmission::duplicate_index`].
 pub(super) const UNMATCHED: u8 = 2;
 
 /// One session's messages on their way out.
 #[derive(Default)]
 pub(super) struct TrackedSender {
     exchanges: BTreeMap<PacketId, SenderExchange>,
-    /// Whose PUBREC was read last, if no PUBREL was written since.
+    /// Packet id of the PUBREC read last, if no PUBREL was written since.
     unanswered_pubrec: Option<PacketId>,
     /// PUBRECs of no known exchange that were not answered yet.
     unknown_pubrecs: BTreeMap<PacketId, MessageTag>,
@@ -30,7 +30,7 @@ pub(super) struct TrackedSender {
 
 /// A message between its first PUBLISH and its last acknowledgement.
 struct SenderExchange {
-    /// `None` for a message that is nobody's.
+    /// `None` for a message that belongs to no publisher.
     message: Option<MessageKey>,
     tag: MessageTag,
     qos: QoS,
@@ -134,7 +134,7 @@ impl TrackedSender {
     }
 
     /// Its node crashed and has kept all. A PUBREC is read and answered in one step, so a PUBREL
-    /// that did not come is taken to have been written down as sent.
+    /// that did not come is taken to have been stored as sent.
     pub(super) fn node_crashed(&mut self) {
         if let Some(id) = self.unanswered_pubrec.take()
             && let Some(exchange) = self.exchanges.get_mut(&id)

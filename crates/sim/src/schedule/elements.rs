@@ -11,12 +11,12 @@ use qoslab_core::network::fate_override::ForcedFate;
 use qoslab_core::network::recorded_fates::SendAttempt;
 use qoslab_core::network::settings::IntervalDistribution;
 
-/// One thing that was not plain.
+/// One deviation from the plain course.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ScheduleElement {
     /// A fault, by its place in [`Setup::faults`].
     Fault(usize),
-    /// What became of a packet or segment.
+    /// The fate of a packet or segment.
     Fate(SendAttempt),
     /// An outage of a client's link, by its place in the list.
     Outage(ClientIndex, usize),
@@ -25,7 +25,7 @@ pub enum ScheduleElement {
 }
 
 impl Setup {
-    /// All that is not plain.
+    /// Returns all deviations from the plain course.
     #[must_use]
     pub fn elements(&self) -> Vec<ScheduleElement> {
         let mut pieces: Vec<_> = (0..self.faults.len()).map(ScheduleElement::Fault).collect();
@@ -91,8 +91,8 @@ impl Setup {
         setup
     }
 
-    /// The same setup with each coming of a fault as a fault of its own, and none that did not
-    /// come.
+    /// The same setup with each occurrence of a fault as a fault of its own, and none that did not
+    /// occur.
     #[must_use]
     pub fn with_fault_occurrences(&self, occurrences: &[FaultOccurrence]) -> Self {
         let mut times = vec![0; self.faults.len()];
@@ -104,7 +104,7 @@ impl Setup {
         Self { faults: faults.collect(), ..self.clone() }
     }
 
-    /// The same setup with all that happens at a time so much earlier, as far as it goes.
+    /// The same setup with everything at a fixed time moved earlier by `by`, as far as it goes.
     #[must_use]
     pub fn shifted_earlier(&self, by: Span) -> Self {
         let mut setup = self.clone();
@@ -166,7 +166,7 @@ impl Setup {
         setup
     }
 
-    /// When the first message, fault or outage comes at its time, after the start of the traffic.
+    /// Returns the time of the first message, fault or outage, after the start of the traffic.
     #[must_use]
     pub fn first_event_time(&self) -> Span {
         let schedule = self.schedule.as_deref();

@@ -101,7 +101,7 @@ fn filter_by_index<T: Clone>(all: &[T], is_kept: impl Fn(u32) -> bool) -> Vec<T>
     numbered.map(|(_, one)| one.clone()).collect()
 }
 
-/// The new places of what is kept.
+/// New indices of what is kept.
 struct IndexMapping {
     clients: BTreeMap<ClientIndex, ClientIndex>,
     streams: BTreeMap<PublisherIndex, PublisherIndex>,

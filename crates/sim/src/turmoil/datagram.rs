@@ -1,5 +1,5 @@
 //! Datagrams of simulated hosts, each of them one packet. As with [`super::socket`], turmoil
-//! carries the bytes and the simulation says when they come, if they do, and how often.
+//! carries the bytes and the simulation decides whether, when and how often they arrive.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,14 +16,14 @@ use crate::event::remote::ReceivedItem;
 use qoslab_core::base::event::CloseReason;
 use qoslab_core::shell::Datagram;
 
-/// Where datagrams come to: at a client one for each connection, at the broker one for all.
+/// The socket that datagrams reach: at a client one per connection, at the broker one for all.
 pub(super) struct DatagramIo {
     socket: UdpSocket,
-    /// What turmoil has brought, by number, and from where.
+    /// Datagrams that turmoil has delivered, by number, and their senders.
     received: RefCell<BTreeMap<u32, (Vec<u8>, SocketAddr)>>,
 }
 
-/// So many are kept for the case that the network repeats them.
+/// Number of datagrams kept for the case that the network repeats them.
 const MAX_KEPT: usize = 1 << 16;
 /// The largest datagram of IPv4, and the number in front.
 const MAX_DATAGRAM: usize = 65_507;
@@ -54,7 +54,7 @@ impl DatagramIo {
 pub(super) struct DatagramConnection {
     end: ConnectionEnd,
     datagram_io: Rc<DatagramIo>,
-    /// Where the other end is; the broker knows once it has heard from there.
+    /// Address of the other end; the broker knows it after the first datagram from there.
     peer: Option<SocketAddr>,
     /// The datagram that has come and that turmoil has not brought.
     awaited_serial: Option<u32>,

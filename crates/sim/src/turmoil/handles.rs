@@ -1,4 +1,4 @@
-//! Where products under test sit: what a client or a broker that we did not write finds around it.
+//! Handles for systems under test: the environment of a third-party client or broker.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +13,7 @@ use qoslab_core::base::name::{ClientIndex, Node};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::mqtt::settings::{BrokerSettings, ClientRequest, ClientSettings};
 
-/// A client's place in a trial, from one start of its host to the next crash.
+/// A client's handle to a trial, from one start of its host to the next crash.
 #[derive(Clone, Debug)]
 pub struct ClientHandle {
     client: ClientIndex,
@@ -30,7 +30,7 @@ struct ApplicationQueue {
     has_connected: bool,
 }
 
-/// What the application behind a client wants.
+/// Request of the application behind a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppCommand {
     /// That a message is published.
@@ -80,7 +80,7 @@ impl ClientHandle {
         &self.setup.clients[self.client.index()].name
     }
 
-    /// What the scenario sets it to: client id, version, Clean Session, Session Expiry Interval,
+    /// Its settings in the scenario: client id, version, Clean Session, Session Expiry Interval,
     /// keep alive, window (`hop.max_inflight`), limits.
     #[must_use]
     pub fn settings(&self) -> &ClientSettings {
@@ -105,7 +105,7 @@ impl ClientHandle {
     }
 
     /// The next thing that the application wants; waits for ever if there is nothing more. The
-    /// client wants a connection from its start, which is not told. May be dropped while it waits.
+    /// client wants a connection from its start, without a command. May be dropped while it waits.
     pub async fn next_command(&self) -> AppCommand {
         loop {
             if let Some(command) = self.with_application(|it| it.commands.pop_front()) {
@@ -161,7 +161,7 @@ impl ApplicationQueue {
     }
 }
 
-/// The broker's place in a trial, from one start of its host to the next crash.
+/// The broker's handle to a trial, from one start of its host to the next crash.
 #[derive(Clone, Debug)]
 pub struct BrokerHandle {
     setup: Arc<Setup>,
@@ -178,7 +178,7 @@ impl BrokerHandle {
         }
     }
 
-    /// What the scenario sets it to.
+    /// Its settings in the scenario.
     #[must_use]
     pub fn settings(&self) -> &BrokerSettings {
         &self.setup.broker

@@ -1,16 +1,16 @@
 //! The turmoil engine: async code on simulated hosts, under the same scenarios and checks.
 //!
 //! The event engine's simulation decides everything here too: when messages are published, what
-//! befalls packets, connections, links and nodes, and when a trial is over, by the same names and
-//! so with the same luck. But its nodes are async code. Each runs on a host of
+//! happens to packets, connections, links and nodes, when a trial is over, by the same names and
+//! so with the same random draws. But its nodes are async code. Each runs on a host of
 //! [turmoil](https://docs.rs/turmoil)'s, with a runtime of its own whose time is paused, and speaks
 //! over turmoil's sockets; crashes and restarts of hosts are turmoil's.
 //!
 //! ```text
 //! loop, a tick of 1 ms after the other:
-//!   the simulation takes up all that is due by now: packets and ends of connections come to doors,
+//!   the simulation handles all that is due by now: packets and ends of connections reach inboxes,
 //!      applications ask for something, faults come, hosts crash and start again
-//!   every host has a turn: nodes take what is at their doors, and what they write is given its
+//!   every host has a turn: nodes take what is in their inboxes, and what they write is given its
 //!      fate there and then
 //! ```
 //!
@@ -18,8 +18,8 @@
 //! A node acts at ticks. What reaches it between two ticks it takes at the later one, so each hop
 //! takes up to a tick longer, and what happens within one tick happens at one instant. A client has
 //! its connection up to two ticks later than in the event engine: turmoil opens its own. Ticks in
-//! which nobody has anything to do are left out, unless products are under test, whose timers
-//! nobody knows.
+//! which no node has anything to do are left out, unless systems are under test, whose timers
+//! are unknown.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -56,7 +56,7 @@ mod turmoil_hosts;
 const BROKER_HOST: &str = "broker";
 const PORT: u16 = 1883;
 
-/// Runs a trial of our own endpoints and tells `observer` of every event. Gives the observer back.
+/// Runs a trial of our own endpoints and reports every event to `observer`. Returns the observer.
 ///
 /// # Panics
 /// On a bug in qoslab, as [`super::event::run`].
@@ -70,22 +70,22 @@ pub fn run<O: Observer + 'static>(
     (ended, observer)
 }
 
-/// A trial that was performed.
+/// Result of a trial that was run.
 #[derive(Debug)]
 pub struct SutRun<O> {
-    /// How it ended.
+    /// The summary of the run.
     pub summary: RunSummary,
-    /// Who watched.
+    /// The observer.
     pub observer: O,
-    /// What products did that no endpoint may, in order of time.
+    /// Errors of systems under test, in order of time.
     pub errors: Vec<SutError>,
 }
 
-/// Runs a trial with products in some of its parts.
+/// Runs a trial with systems under test in some of its parts.
 ///
 /// # Panics
-/// On a bug in qoslab. What products do is told as [`SutError`]s; only code that never gives
-/// control back keeps this from returning.
+/// On a bug in qoslab. Errors of systems under test are reported as [`SutError`]s; only code that
+/// never gives control back keeps this from returning.
 pub fn run_with_sut<O: Observer + 'static>(
     trial: &Trial,
     factories: &NodeFactories,
@@ -149,7 +149,7 @@ fn simulate(
     (summary, errors)
 }
 
-/// The turmoil engine with a cast of products. What they do amiss is told by [`run_with_sut`]
+/// The turmoil engine with systems under test. Their errors are reported by [`run_with_sut`]
 /// alone.
 impl Engine for NodeFactories {
     fn run<O: Observer + 'static>(
@@ -172,7 +172,7 @@ fn run_host_commands(sim: &RefCell<ProxySimulation>, hosts: &mut TurmoilHosts, n
     }
 }
 
-/// The next tick, or the next at which anybody has anything to do.
+/// Returns the next tick, or the next at which there is anything to do.
 fn next_tick(
     sim: &ProxySimulation,
     sim_context: &SimContext,

@@ -1,4 +1,4 @@
-//! Who plays which part of a trial: our own endpoints, but for products under test.
+//! Assigns the parts of a trial: to our own endpoints, or to systems under test.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -18,15 +18,15 @@ use crate::trial::Setup;
 use qoslab_core::base::name::{ClientIndex, Node, matches_pattern};
 use qoslab_core::base::time::Time;
 
-/// What a product's code comes to, if it does.
+/// Result of the code of a system under test, if it ends.
 pub type SutResult = Result<(), Box<dyn Error>>;
 
-/// A product's code on its host.
+/// The code of a system under test on its host.
 pub(super) type SutFuture = Pin<Box<dyn Future<Output = SutResult>>>;
 pub(super) type ClientFactory = dyn Fn(ClientHandle) -> SutFuture + Send + Sync;
 pub(super) type BrokerFactory = dyn Fn(BrokerHandle) -> SutFuture + Send + Sync;
 
-/// Who plays which part. Without anything else all parts are our own endpoints'.
+/// Assignment of parts. By default all parts are played by our own endpoints.
 #[derive(Clone, Default)]
 pub struct NodeFactories {
     /// By pattern of names; the last that matches counts.
@@ -35,12 +35,12 @@ pub struct NodeFactories {
     progress: Option<Arc<RunProgress>>,
 }
 
-/// How a run gets on, for whoever watches it from another thread.
+/// Progress of a run, to be watched from another thread.
 #[derive(Debug, Default)]
 pub struct RunProgress {
     /// The virtual time in nanoseconds.
     now: AtomicU64,
-    /// Whose code runs: 0 for the broker's, and a client's index and one.
+    /// The node whose code runs: 0 for the broker, and a client's index plus one.
     running_node: AtomicU32,
 }
 
@@ -51,7 +51,7 @@ impl RunProgress {
         Time::from_nanos(self.now.load(Ordering::Relaxed))
     }
 
-    /// The product whose code had its last turn.
+    /// The system under test whose code had its last turn.
     #[must_use]
     pub fn node(&self) -> Node {
         match self.running_node.load(Ordering::Relaxed).checked_sub(1) {
@@ -74,7 +74,7 @@ impl RunProgress {
 }
 
 impl NodeFactories {
-    /// Puts a product in the place of the clients whose names match: a name, or a pattern with `*`
+    /// Puts a system under test in place of the clients with a matching name: exact, or with `*`
     /// for any letters.
     pub fn client<F, R>(&mut self, names: &str, start: F)
     where
@@ -85,7 +85,7 @@ impl NodeFactories {
         self.clients.push((names.to_owned(), start));
     }
 
-    /// Puts a product in the broker's place.
+    /// Puts a system under test in the broker's place.
     pub fn broker<F, R>(&mut self, start: F)
     where
         F: Fn(BrokerHandle) -> R + Send + Sync + 'static,
@@ -94,7 +94,7 @@ impl NodeFactories {
         self.broker = Some(Arc::new(move |handle| Box::pin(start(handle)) as SutFuture));
     }
 
-    /// Lets a run tell how it gets on.
+    /// Lets a run report its progress.
     #[must_use]
     pub fn with_progress(self, progress: &Arc<RunProgress>) -> Self {
         Self { progress: Some(Arc::clone(progress)), ..self }
@@ -104,7 +104,7 @@ impl NodeFactories {
         self.progress.clone().unwrap_or_default()
     }
 
-    /// The parts of a trial that products play.
+    /// The parts of a trial that systems under test play.
     #[must_use]
     pub fn sut_nodes(&self, setup: &Setup) -> BTreeSet<Node> {
         let clients = (0..).map(ClientIndex).take(setup.clients.len());
@@ -138,8 +138,8 @@ impl fmt::Debug for NodeFactories {
     }
 }
 
-/// Runs a product's code. A panic or an early end is told and does no harm; a host whose code has
-/// ended is up and silent.
+/// Runs the code of a system under test. A panic or an early end is reported and does no harm; a
+/// host whose code has ended is up and silent.
 pub(super) async fn run_guarded(node: Node, start: impl FnOnce() -> SutFuture) -> Infallible {
     let kind = match catch_unwind(AssertUnwindSafe(start)) {
         Ok(running) => run_to_exit(node, running).await,
@@ -151,7 +151,7 @@ pub(super) async fn run_guarded(node: Node, start: impl FnOnce() -> SutFuture) -
     pending().await
 }
 
-/// How a product's code ends.
+/// Runs the code of a system under test, and returns how it ends.
 async fn run_to_exit(node: Node, mut running: SutFuture) -> SutErrorKind {
     let polled = poll_fn(|context| {
         if let Some(sim_context) = SimContext::current() {

@@ -1,4 +1,4 @@
-//! Our own endpoints on simulated hosts: the shell around them, and what stands behind it.
+//! Our own endpoints on simulated hosts: the shell around them, and the application behind it.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ use qoslab_core::shell::{
     TransportClosed, TransportLimits, drive_broker, drive_client,
 };
 
-/// Nothing of what the shell guards against happens here: the simulation bounds what there is.
+/// Limits without effect here: the simulation itself bounds what there is.
 const LIMITS: TransportLimits = TransportLimits {
     max_packet_size: MAX_REMAINING_LENGTH,
     topic_alias_maximum: u16::MAX,
@@ -42,7 +42,7 @@ const LIMITS: TransportLimits = TransportLimits {
     close_timeout: Span::ZERO,
 };
 
-/// What a client of ours runs.
+/// Runs one of our own clients.
 pub(super) async fn run_client(
     endpoint: Rc<RefCell<Client>>,
     client: ClientIndex,
@@ -61,14 +61,14 @@ pub(super) async fn run_client(
     .await
 }
 
-/// What a broker of ours runs.
+/// Runs our own broker.
 pub(super) async fn run_broker(endpoint: Rc<RefCell<Broker>>) -> io::Result<Infallible> {
     let (ears, post) = (Acceptor::open().await?, DatagramIo::open(PORT).await?);
     let accept = BrokerAcceptor { acceptor: ears, datagram_io: post };
     Err(drive_broker(endpoint, accept, SimClock, OutputReporter(Node::Broker)).await)
 }
 
-/// Tells the simulation what an endpoint did.
+/// Reports an endpoint's outputs to the simulation.
 struct OutputReporter(Node);
 
 impl OutputHandler for OutputReporter {
@@ -85,7 +85,7 @@ impl OutputHandler for OutputReporter {
     }
 }
 
-/// What a client's application asks for.
+/// Requests of a client's application.
 struct ClientRequests(ClientIndex);
 
 impl RequestSource for ClientRequests {
@@ -94,7 +94,7 @@ impl RequestSource for ClientRequests {
     }
 }
 
-/// Waits for something of the scene's.
+/// Waits for a value of the simulation context.
 pub(super) fn poll_sim<T>(
     mut poll: impl FnMut(&SimContext, &mut Context<'_>) -> Option<T>,
 ) -> impl Future<Output = T> {
@@ -154,7 +154,7 @@ pub(super) async fn stream_to_broker(connection: Connection) -> Option<TcpStream
     Some(stream)
 }
 
-/// What a broker hears with.
+/// A broker's listener.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     listener: DebugListener,

@@ -1,7 +1,7 @@
-//! What tasks on simulated hosts find around them: the simulation, and a clock.
+//! Simulation context of tasks on simulated hosts: the simulation, and a clock.
 //!
-//! A product may want its socket to be `Send`, and no simulation is. So a socket holds names
-//! alone, and looks the scene of its thread up when it is used, as turmoil's own sockets do.
+//! A system under test may need its socket to be `Send`, and no simulation is. So a socket holds
+//! names alone, and looks up its thread's context when it is used, as turmoil's own sockets do.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -22,18 +22,18 @@ thread_local! {
     static CURRENT: RefCell<Option<Rc<SimContext>>> = const { RefCell::new(None) };
 }
 
-/// What the tasks of one trial share.
+/// State that the tasks of one trial share.
 pub(super) struct SimContext {
     sim: Rc<RefCell<dyn SimHandle>>,
     pub(super) progress: Arc<RunProgress>,
-    /// Who sleeps until when, in order of their going to sleep.
+    /// Sleeping tasks by wake-up time, then in order of their going to sleep.
     sleepers: RefCell<BTreeMap<(Time, u64), Waker>>,
     sleeper_count: Cell<u64>,
     /// How many tasks wait for turmoil alone.
     tasks_waiting_for_turmoil: Cell<usize>,
     /// From where each connection was opened.
     addresses: RefCell<BTreeMap<Connection, SocketAddr>>,
-    /// What packets are called that are about to be written, or were just read.
+    /// Names of packets that are about to be written, or were just read.
     packet_tags: RefCell<BTreeMap<ConnectionEnd, PacketTags>>,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct ConnectionEnd {
     pub(super) node: Node,
 }
 
-/// What a packet was where it was sent.
+/// Data of a packet where it was sent.
 #[derive(Clone, Debug)]
 pub(super) struct PacketTag {
     pub(super) packet: Packet,
@@ -57,7 +57,7 @@ struct PacketTags {
     arrived: Option<PacketTag>,
 }
 
-/// Takes the scene down.
+/// Removes the thread's context when dropped.
 pub(super) struct ContextGuard(());
 
 impl Drop for ContextGuard {
@@ -67,7 +67,7 @@ impl Drop for ContextGuard {
 }
 
 impl SimContext {
-    /// Sets the scene for the trial that runs on this thread from now on.
+    /// Installs the context for the trial that runs on this thread from now on.
     pub(super) fn enter(
         sim: Rc<RefCell<dyn SimHandle>>,
         progress: Arc<RunProgress>,
@@ -85,7 +85,7 @@ impl SimContext {
         (sim_context, ContextGuard(()))
     }
 
-    /// The scene of this thread; `None` once it was taken down.
+    /// The context of this thread; `None` once it was removed.
     pub(super) fn current() -> Option<Rc<Self>> {
         CURRENT.with_borrow(Option::clone)
     }
@@ -117,7 +117,7 @@ impl SimContext {
         (until, self.sleeper_count.get())
     }
 
-    /// When the next one wakes.
+    /// Returns when the next one wakes.
     pub(super) fn next_wake(&self) -> Time {
         self.sleepers.borrow().first_key_value().map_or(Time::NEVER, |((at, _), _)| *at)
     }
@@ -144,7 +144,7 @@ impl SimContext {
         self.packet_tags.borrow_mut().entry(end).or_default().outgoing.push_back(tag);
     }
 
-    /// What the packet is that is being written.
+    /// Returns the name of the packet that is being written.
     pub(super) fn pop_outgoing(&self, end: ConnectionEnd) -> Option<PacketTag> {
         self.packet_tags.borrow_mut().get_mut(&end)?.outgoing.pop_front()
     }
@@ -154,7 +154,7 @@ impl SimContext {
         self.packet_tags.borrow_mut().entry(end).or_default().arrived = Some(tag);
     }
 
-    /// What the packet is that was read last.
+    /// Returns the name of the packet that was read last.
     pub(super) fn take_arrived(&self, end: ConnectionEnd) -> Option<PacketTag> {
         self.packet_tags.borrow_mut().get_mut(&end)?.arrived.take()
     }
@@ -168,7 +168,7 @@ impl SimContext {
     }
 }
 
-/// Waits for something of turmoil's.
+/// Waits for an operation of turmoil's.
 pub(super) async fn wait_for_turmoil<T>(future: impl Future<Output = T>) -> T {
     struct WaitGuard;
     impl Drop for WaitGuard {
@@ -188,7 +188,7 @@ pub(super) async fn wait_for_turmoil<T>(future: impl Future<Output = T>) -> T {
     future.await
 }
 
-/// The time of the simulation, for those whose timers are known to it.
+/// The simulation's time, for code whose timers are known to it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SimClock;
 

@@ -1,7 +1,7 @@
-//! Sockets of simulated hosts: turmoil carries the bytes, and the simulation says when they come.
+//! Sockets of simulated hosts: turmoil carries the bytes, the simulation decides when they arrive.
 //!
-//! What is written is cut into packets. Each is told to the simulation, which decides its fate by
-//! its name as it would in the event engine, and goes out on a turmoil stream at once, behind the
+//! What is written is cut into packets. Each is reported to the simulation, which decides its fate
+//! by its name as in the event engine; it goes out on a turmoil stream at once, behind the
 //! number that it was given. The other end gives its bytes out when the simulation has brought the
 //! packet there: later than turmoil by all that the link does, one packet at a time, or never.
 
@@ -23,25 +23,25 @@ use qoslab_core::mqtt::packet::Packet;
 use qoslab_core::mqtt::wire;
 use qoslab_core::shell::PacketHooks;
 
-/// One end of a connection between a client and the broker. It may be used on the host only that
+/// One end of a connection between a client and the broker. It may be used only on the host that
 /// it was given to.
 pub struct Socket {
     end: ConnectionEnd,
-    /// Whether a product writes here, of whose packets nobody says what they are called.
+    /// Whether a system under test writes here, which does not name its packets.
     is_sut: bool,
     /// Whether nothing more is taken from its writer.
     is_muted: bool,
     /// `None` once nothing more can be read, as after a crash of the peer's host.
     stream: Option<TcpStream>,
-    /// How many ticks what was sent before that may still take; `None` while the peer is there.
+    /// How many more ticks data sent before that may take; `None` while the peer is there.
     ticks_left: Option<u32>,
-    /// What turmoil has brought, by number.
+    /// Packets that turmoil has delivered, by number.
     received_frames: BTreeMap<u32, Vec<u8>>,
-    /// What it has brought of the next one.
+    /// Bytes that it has delivered of the next one.
     partial_frame: Vec<u8>,
     /// The packet that has come and that turmoil has not brought.
     awaited_serial: Option<u32>,
-    /// What is left of the packet that is being read.
+    /// Bytes left of the packet that is being read.
     unread_bytes: Vec<u8>,
     /// The part of a packet that was written.
     unsent_bytes: Vec<u8>,
@@ -51,13 +51,13 @@ pub struct Socket {
 
 /// The number and the length in front of each packet.
 const HEADER: usize = 8;
-/// turmoil brings everything within so many ticks.
+/// turmoil delivers everything within this number of ticks.
 const MAX_DELIVERY_TICKS: u32 = 3;
-/// No product under test has reason to write larger packets: scenarios are of messages.
+/// No system under test has reason to write larger packets: scenarios are of messages.
 const MAX_FRAME: u32 = 16 << 20;
 
 impl Socket {
-    /// An end at a product under test.
+    /// An end at a system under test.
     pub(super) const fn for_sut(end: ConnectionEnd, stream: Option<TcpStream>) -> Self {
         Self::new(end, stream, true)
     }
@@ -126,13 +126,13 @@ impl Socket {
             let framed = [&serial.to_be_bytes()[..], &length.to_be_bytes(), frame].concat();
             if stream.try_write(&framed).is_err() {
                 // Its peer is gone; how it learns of that, the simulation says. What came before is
-                // still there to be read.
+                // there to be read.
                 self.ticks_left = Some(MAX_DELIVERY_TICKS);
             }
         }
     }
 
-    /// What a product wrote can be no packet.
+    /// The system under test wrote bytes that can be no packet.
     fn refuse_malformed(&mut self, sim_context: &SimContext, why: String) {
         sim_context
             .with(|sim| sim.report_sut_error(self.end.node, SutErrorKind::MalformedPacket(why)));
@@ -297,7 +297,7 @@ impl fmt::Debug for Socket {
     }
 }
 
-/// What packets of our own endpoints are called: they say so themselves.
+/// Names of packets of our own endpoints, which the endpoints give themselves.
 pub(super) struct EndpointTags(ConnectionEnd);
 
 impl EndpointTags {

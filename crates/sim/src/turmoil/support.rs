@@ -1,11 +1,11 @@
-//! Which trials turmoil can carry.
+//! Check whether turmoil can carry a trial.
 
 use crate::trial::Setup;
 use crate::unsupported::Unsupported;
 use qoslab_core::base::time::Span;
 use qoslab_core::network::settings::DirectionSettings;
 
-/// How far turmoil goes in a step. tokio's timers know no shorter time.
+/// Length of a step of turmoil. tokio's timers know no shorter time.
 pub const TICK: Span = Span::from_millis(1);
 
 /// Checks that a trial's delays are those of a clock that ticks: whole milliseconds, and at least

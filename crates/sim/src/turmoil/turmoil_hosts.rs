@@ -1,4 +1,4 @@
-//! The simulated hosts of one trial, and what their storage holds.
+//! The simulated hosts of one trial, and the contents of their storage.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -21,7 +21,7 @@ use qoslab_core::mqtt::client::Client;
 use qoslab_core::mqtt::endpoint::{Backlog, Endpoint};
 use qoslab_core::mqtt::settings::StorePolicy;
 
-/// So many packets wait in turmoil's queues: it does nothing to them here.
+/// Capacity of turmoil's queues in packets: it does nothing to them here.
 const CAPACITY: usize = 1 << 20;
 
 /// turmoil's simulation, with a host for the broker, one for each client that a fault crashes, and
@@ -36,7 +36,7 @@ pub(super) struct TurmoilHosts {
 /// An endpoint in its storage.
 struct StoredEndpoint<E> {
     endpoint: Rc<RefCell<E>>,
-    /// What storage holds, unless it is always what the endpoint holds.
+    /// The contents of storage, unless always equal to the endpoint.
     stored: Option<E>,
 }
 
@@ -131,7 +131,7 @@ impl TurmoilHosts {
         }
     }
 
-    /// Does what is to be done with a node, and tells what is left for it to do.
+    /// Executes a command for a node; returns the node's remaining work, if any.
     pub(super) fn execute(&mut self, command: HostCommand, now: Time) -> Option<(Node, Backlog)> {
         match command {
             HostCommand::Crash(node) => {
@@ -161,7 +161,7 @@ impl TurmoilHosts {
     }
 }
 
-/// turmoil does nothing of its own accord: what is lost and how long it takes is decided elsewhere.
+/// Builds a turmoil that does nothing of its own accord: loss and delay are decided elsewhere.
 fn build_sim(seed: u64) -> Sim<'static> {
     Builder::new()
         .rng_seed(seed)
@@ -177,7 +177,7 @@ fn build_sim(seed: u64) -> Sim<'static> {
         .build()
 }
 
-/// What runs as a client.
+/// The code that runs as a client.
 #[derive(Clone)]
 enum ClientProgram {
     OwnEndpoint(Rc<RefCell<Client>>),
@@ -203,7 +203,7 @@ fn may_crash(setup: &Setup, client: ClientIndex) -> bool {
     })
 }
 
-/// The host of clients of which this is the first.
+/// Returns the name of the host of clients of which this is the first.
 fn client_host_name(client: ClientIndex) -> String {
     format!("client-{}", client.0)
 }

@@ -125,7 +125,7 @@ impl Broker {
         }
     }
 
-    /// Forgets all that a session was. A will that still waits does not wait any longer.
+    /// Forgets the whole session. A will that waits for its delay does not wait any longer.
     fn end_session(&mut self, now: Time, index: u32) {
         let session = &mut self.sessions[index as usize];
         session.has_state = false;
@@ -182,14 +182,14 @@ impl Broker {
         let Will { qos, retain, .. } = *will;
         let expires = Time::NEVER;
         let delivery = ReceivedMessage { message, qos, retain, expires, arrival };
-        // Nobody could be refused it, so nobody was promised room for it.
+        // No sender could have been refused it, so no room was promised for it.
         self.route(now, index, delivery, false);
     }
 
-    /// Every connection died with the broker, and nobody says how: their wills are not published,
+    /// Every connection died with the broker, without a reason: their wills are not published,
     /// as mosquitto does not publish them either. Sessions that end with their connection are
-    /// gone; all that waits for another, and a will whose delay runs, is still there, and the
-    /// times until it expires run on. Nothing is told of what was lost: a crash has no outputs.
+    /// gone; all that waits for another, and a will whose delay runs, is kept, and the
+    /// times until it expires run on. What was lost is not reported: a crash has no outputs.
     pub(super) fn restart_sessions(&mut self, now: Time) {
         self.keep_alive_deadlines = Deadlines::default();
         for index in (0..).take(self.sessions.len()) {

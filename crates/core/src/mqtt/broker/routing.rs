@@ -1,4 +1,4 @@
-//! Where a message goes: to every session with a matching subscription, and to who asks later.
+//! Routing of a message: to every session with a matching subscription, and to later subscribers.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ const QUOTA_EXCEEDED: u8 = 0x97;
 /// Reason codes from here on refuse (MQTT 5.0, section 2.4).
 const FIRST_FAILURE_REASON: u8 = 0x80;
 
-/// What a session was granted with one filter.
+/// Terms that a session was granted for one filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Subscription {
     pub(super) granted: QoS,
@@ -41,7 +41,7 @@ pub(super) struct SessionRoute {
     senders: SenderFilter,
 }
 
-/// Whose messages a route takes. A session with a No Local filter among the matching ones has two
+/// Publishers whose messages a route takes. A session with a matching No Local filter has two
 /// routes: over all its filters, and for its own messages over the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SenderFilter {
@@ -149,14 +149,14 @@ impl Broker {
         undelivered.map(copies).sum()
     }
 
-    /// Whether nobody may publish to a topic.
+    /// Whether publishing to a topic is denied to all clients.
     fn is_denied(&self, topic: &str) -> bool {
         self.settings.denied_filters.iter().any(|filter| topics::matches(filter, topic))
     }
 
     /// Hands a message to every session with a matching subscription [MQTT-3.3.5-1]: one copy, at
     /// the highest QoS granted among its matching filters. `publisher` is the session it came
-    /// from. What may not be published goes nowhere, and before 5.0 its sender is not told
+    /// from. What may not be published goes nowhere, and before 5.0 its sender is not notified
     /// (MQTT 3.1.1, section 3.3.5.2). What `is_accepted` is queued at any length.
     pub(super) fn route(
         &mut self,

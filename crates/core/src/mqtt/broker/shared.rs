@@ -1,7 +1,7 @@
 //! Shared subscriptions: each message goes to one member of a group (MQTT 5.0, section 4.8.2).
 //!
-//! Before 5.0 the standard knows none; products offer them there all the same, and so does this
-//! broker. Retained messages are not sent to who joins.
+//! Before 5.0 the standard knows none; brokers offer them there all the same, and so does this
+//! one. Retained messages are not sent to a session that joins.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::mqtt::topics::{self, FilterTree};
 #[derive(Clone, Debug)]
 pub(super) struct SharedGroups {
     by_filter: BTreeMap<Arc<str>, SharedGroup>,
-    /// Which groups a topic reaches.
+    /// The groups that a topic reaches.
     tree: FilterTree<Arc<str>, ()>,
 }
 
@@ -29,7 +29,7 @@ impl_fingerprint! {
 struct SharedGroup {
     /// Sessions, in the order of joining.
     members: Vec<(u32, Subscription)>,
-    /// Whose turn it is.
+    /// Index of the member whose turn it is.
     next_index: usize,
 }
 
@@ -67,7 +67,7 @@ impl SharedGroups {
             return false;
         };
         group.members.remove(place);
-        // The turn stays with whoever has it.
+        // The turn stays with its current member.
         group.next_index -= usize::from(place < group.next_index);
         if group.members.is_empty() {
             self.by_filter.remove(filter);
@@ -81,7 +81,7 @@ impl SharedGroups {
         self.tree.for_each_match(topic, |filter, ()| visit(filter));
     }
 
-    /// Who gets the group's next message: the next member that is connected, in turn; while none
+    /// Returns the member that gets the next message: the next connected one, in turn; while none
     /// is, the next member of all, for whom it waits.
     pub(super) fn next_member(
         &self,

@@ -12,7 +12,7 @@ use crate::mqtt::packet::{ConnAck, Connect, Packet};
 use crate::mqtt::quirks::Quirk;
 use crate::mqtt::settings::{ClientSettings, ReceiverLimits, Version};
 
-/// How far a client is with its connection.
+/// State of a client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConnectionState {
     /// It wants no connection.
@@ -168,7 +168,7 @@ impl Client {
     }
 
     /// Whether the broker kept nothing. MQTT 3.1 has no way to say so: there a client without
-    /// Clean Session has to trust that its session is still there, once it has been.
+    /// Clean Session has to trust that its session exists, once it has existed.
     fn is_new_session(&self, answer: ConnAck) -> bool {
         match self.settings.version {
             Version::V31 => self.settings.clean || !self.has_connected,

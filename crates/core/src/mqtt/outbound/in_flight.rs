@@ -57,7 +57,7 @@ impl_fingerprint! {
     }
 }
 
-/// What a sender that replays after PUBREL has kept.
+/// Data kept by a sender that replays after PUBREL.
 #[derive(Clone, Debug)]
 pub(super) struct KeptPublish {
     outgoing: QueuedMessage,
@@ -132,7 +132,7 @@ impl InFlight {
     pub(super) fn start_release(&mut self, quirks: Quirks) {
         let InFlightState::Publish(outgoing) = &self.state else { return };
         let (tag, expires) = (outgoing.message.tag, outgoing.expires);
-        // The quirk: that PUBREL was sent is not written down, so a client that resumes knows of
+        // The quirk: that PUBREL was sent is not recorded, so a client that resumes knows of
         // the PUBLISH alone.
         let kept = quirks.has(Quirk::ReplayPublishAfterPubrel).then(|| {
             let outgoing = outgoing.clone();
@@ -165,7 +165,7 @@ impl InFlight {
     }
 
     /// The quirk: expiry ends an exchange whose PUBREL is owed, though nothing that was sent may
-    /// expire [MQTT-4.3.3-7]. Products that sweep their queues for expired messages do it.
+    /// expire [MQTT-4.3.3-7]. Implementations that sweep their queues for expired messages do it.
     pub(super) fn is_expired_by_quirk(&self, context: &SessionContext<'_>) -> bool {
         matches!(self.state, InFlightState::Release { expires, .. } if expires <= context.now)
             && context.settings.quirks.has(Quirk::ExpireInflightQos2)

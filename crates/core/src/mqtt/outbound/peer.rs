@@ -11,14 +11,14 @@ use crate::mqtt::packet::{Packet, PacketId, Publish, PublishLevel, PublishProper
 use crate::mqtt::session_context::SessionContext;
 use crate::mqtt::settings::{ReceiverLimits, RetryRule, Version};
 
-/// What a Topic Alias adds to a PUBLISH at most: the property's three bytes, and one byte more of
+/// Maximum that a Topic Alias adds to a PUBLISH: the property's three bytes, and one byte more of
 /// the Property Length and of the Remaining Length each.
 const ALIAS_MAX_LEN: u32 = 3 + 1 + 1;
 
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     limits: ReceiverLimits,
-    /// The topics that it was told a number for, on this connection.
+    /// The topics for which it was given a number, on this connection.
     aliases: BTreeMap<Arc<str>, NonZeroU16>,
 }
 
@@ -29,7 +29,7 @@ impl Peer {
         Self { limits, aliases: BTreeMap::new() }
     }
 
-    /// At most so many messages of QoS 1 and 2 that were sent on this connection may be
+    /// Limit of messages of QoS 1 and 2 that were sent on this connection and may be
     /// unacknowledged [MQTT-3.3.4-7] [MQTT-3.3.4-9].
     pub(super) fn receive_maximum(&self) -> usize {
         usize::from(self.limits.receive_maximum)
@@ -61,7 +61,7 @@ impl Peer {
         (properties != PublishProperties::default()).then(|| Box::new(properties))
     }
 
-    /// The number for the topic: told with its first PUBLISH, used from its second on. Only where
+    /// The number for the topic: given with its first PUBLISH, used from its second on. Only where
     /// nothing that is sent gets lost: a number whose first PUBLISH is lost means nothing.
     fn topic_alias(
         &mut self,
@@ -122,7 +122,7 @@ fn properties_without_alias(
     }
 }
 
-/// The seconds that a message has left, rounded up, which is what a receiver is told
+/// Returns the seconds that a message has left, rounded up, which is what a receiver gets
 /// [MQTT-3.3.2-6]. What expired after it was first sent has one left: it must still arrive.
 fn remaining_secs(expires: Time, now: Time) -> Option<u32> {
     if expires == Time::NEVER {

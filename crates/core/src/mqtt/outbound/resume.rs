@@ -1,4 +1,4 @@
-//! What becomes of messages on their way out when connections, sessions and endpoints end and come
+//! Handling of outgoing messages when connections, sessions and endpoints end and come
 //! back.
 
 use std::cmp::Reverse;
@@ -153,7 +153,7 @@ impl Outbound {
         Some(new)
     }
 
-    /// Forgets what is in flight, and tells nobody.
+    /// Forgets what is in flight, without reporting it.
     fn clear_in_flight(&mut self, context: &mut SessionContext<'_>) {
         context.outbox.in_flight -= self.in_flight_count();
         self.in_flight.clear();

@@ -37,7 +37,7 @@ fn correct_configs() -> impl Iterator<Item = EndpointConfig> {
     })
 }
 
-/// Publishes everything under the faults, reconnects everybody, and says what was delivered and
+/// Publishes everything under the faults, reconnects all, and returns what was delivered and
 /// how many packets arrived since the last fault.
 fn run(config: EndpointConfig, faults: &[(usize, Fault)]) -> (Vec<String>, usize) {
     let mut hop = stream_client("a").hop;

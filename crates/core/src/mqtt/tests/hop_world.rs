@@ -1,5 +1,5 @@
 //! One hop alone: a sender and a receiver, a connection that a test ends and opens, and everything
-//! said written down.
+//! sent recorded.
 
 use std::collections::VecDeque;
 
@@ -84,7 +84,7 @@ impl HopWorld {
         self.publish_with(qos, |_| {});
     }
 
-    /// A message that expires after so many seconds.
+    /// Publishes a message that expires after this number of seconds.
     pub(super) fn publish_expiring(&mut self, qos: QoS, secs: u64) {
         let expires = self.now + Span::from_secs(secs);
         self.publish_with(qos, |outgoing| outgoing.expires = expires);

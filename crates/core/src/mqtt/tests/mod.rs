@@ -1,4 +1,4 @@
-//! How the endpoints behave towards each other.
+//! Tests of the endpoints' behaviour towards each other.
 
 mod broker;
 mod connections;

@@ -1,5 +1,5 @@
-//! A broker and its clients in one room: packets arrive at once, in order, unless a test loses
-//! them, and everything said is written down.
+//! A broker and its clients in one process: packets arrive at once, in order, unless a test loses
+//! them, and everything sent is recorded.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(super) struct MqttWorld {
     published: u32,
     /// The Subscription Identifiers of the last PUBLISH that had any.
     subscription_ids: Vec<u32>,
-    /// What happens when so many packets more have arrived, in order.
+    /// Faults, each after this number of further arrivals, in order.
     faults: VecDeque<(usize, Fault)>,
     /// How many packets have arrived.
     arrived: usize,
@@ -40,7 +40,7 @@ pub(super) struct MqttWorld {
     unreachable: bool,
 }
 
-/// What can happen to connections between two packets; what is on its way is lost.
+/// An event of a connection between two packets; what is on its way is lost.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
     /// Both ends of a client's connection learn that it is gone.
@@ -238,7 +238,7 @@ impl MqttWorld {
         self.clients[client] = Client::new(Arc::new(settings));
     }
 
-    /// After so many packets from now on, each time counted from the fault before.
+    /// Plans faults, each after the given number of packets, counted from the fault before.
     pub(super) fn plan_faults(&mut self, faults: &[(usize, Fault)]) {
         self.faults.extend(faults);
         self.arrived = 0;

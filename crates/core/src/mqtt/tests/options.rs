@@ -1,4 +1,4 @@
-//! What a broker grants, forwards and refuses: options of subscriptions, groups, limits.
+//! Tests of brokers' grants, forwarding and refusals: options of subscriptions, groups, limits.
 
 use super::mqtt_world::{MqttWorld, stream_broker, stream_client, will};
 use crate::base::event::{RetainHandling, SubscriptionOptions, SubscriptionRequest};

@@ -45,7 +45,7 @@ fn step() -> impl Strategy<Value = HopStep> {
     ]
 }
 
-/// What a stream of log lines showed.
+/// Facts found in a stream of log lines.
 #[derive(Default)]
 struct HopHistory {
     delivered: BTreeMap<u32, (QoS, u32)>,

@@ -1,4 +1,4 @@
-//! What is left of an endpoint that crashed and had a durable store.
+//! State of an endpoint that crashed and had a durable store.
 
 use super::mqtt_world::{MqttWorld, stream_broker, stream_client, will};
 use crate::base::qos::QoS::{AtLeastOnce, ExactlyOnce};

@@ -1,4 +1,4 @@
-//! How sessions end, and what clients leave behind: expiry and wills.
+//! Tests of the ends of sessions, and of what clients leave behind: expiry and wills.
 
 use super::mqtt_world::{MqttWorld, client, stream_broker, stream_client, will};
 use crate::base::qos::QoS::AtLeastOnce;
@@ -13,7 +13,7 @@ fn v5(name: &str, session_expiry: u32) -> ClientSettings {
     ClientSettings { version: Version::V5, session_expiry, ..stream_client(name) }
 }
 
-/// A witness of `t`, connected, and `b`, which never publishes.
+/// A subscriber of `t`, connected, and `b`, which never publishes.
 fn with_subscriber(b: ClientSettings) -> MqttWorld {
     let witness = ClientSettings { version: b.version, ..stream_client("witness") };
     let mut world = MqttWorld::new(stream_broker(), vec![witness, b]);

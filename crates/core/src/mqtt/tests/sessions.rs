@@ -156,7 +156,7 @@ fn a_clean_session_is_gone_with_its_connection() {
     world.publish(0, AtLeastOnce);
     world.take_log();
     world.ask(1, ClientRequest::Connect);
-    // The client asks for its subscription again; what was published meanwhile is nobody's.
+    // The client asks for its subscription again; what was published meanwhile is lost.
     let log = world.take_log();
     assert_eq!(log, ["1 > CONNECT clean", "1 < CONNACK", "1 > SUBSCRIBE", "1 < SUBACK [1]"]);
     world.publish(0, AtLeastOnce);

@@ -2,7 +2,7 @@
 //!
 //! Of 5.0's properties those are modelled that bear on delivery: expiry, limits, topic aliases,
 //! subscription identifiers and the will's delay. A packet with others is refused, not read in
-//! part, unless a product wrote it.
+//! part, unless a third-party implementation wrote it.
 
 use std::num::NonZeroU16;
 

@@ -1,4 +1,4 @@
-//! How long a sender waits for an acknowledgement: RFC 6298.
+//! Retransmission timeout of a sender: RFC 6298.
 
 use crate::base::time::Span;
 use crate::impl_fingerprint;

@@ -1,4 +1,4 @@
-//! What a pipe owes: here each of its rules by an example.
+//! Rules of a pipe, each by an example.
 
 mod properties;
 

@@ -1,4 +1,4 @@
-//! What the loops promise an endpoint, seen by one that only writes down what it is told.
+//! Promises of the loops to an endpoint, checked with one that only records its inputs.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -138,7 +138,7 @@ impl DriveWorld {
         run_until_idle().await;
     }
 
-    /// The attempts, and whether each is still under way.
+    /// The attempts, and whether each is under way.
     fn dials(&self) -> Vec<(u32, bool)> {
         let dials = self.dials.borrow();
         dials.iter().map(|(attempt, alive)| (*attempt, Rc::strong_count(alive) > 1)).collect()
@@ -306,7 +306,7 @@ fn a_panic_in_a_connection_task_panics_the_shell() {
     });
 }
 
-/// An audience that breaks after so many inputs.
+/// An output handler that panics after this number of inputs.
 struct PanickingHandler(Cell<u32>);
 
 impl crate::shell::OutputHandler for PanickingHandler {

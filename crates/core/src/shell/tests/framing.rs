@@ -20,8 +20,8 @@ use crate::mqtt::settings::Version;
 use crate::mqtt::wire::{self, WireError};
 use crate::shell::{Framed, PacketTransport, TransportClosed, TransportLimits};
 
-/// What is written comes out again, in pieces: each read and write takes so many bytes, in turn,
-/// and none at all where that is 0.
+/// What is written comes out again, in pieces: each read and write takes the given number of bytes,
+/// in turn, and none at all where that is 0.
 #[derive(Debug, Default)]
 struct Loopback {
     bytes: VecDeque<u8>,

@@ -45,7 +45,7 @@ pub(super) async fn run_until_idle() {
 
 pub(super) type LogLines = Rc<RefCell<Vec<String>>>;
 
-/// Writes down what it is told.
+/// Records all that is reported to it.
 #[derive(Clone, Default)]
 pub(super) struct OutputLog {
     pub(super) log: LogLines,
@@ -70,8 +70,8 @@ impl OutputHandler for OutputLog {
     }
 }
 
-/// Which packet a connection is cut at, once, instead of its being sent; and what the broker's
-/// carriers were told on closing.
+/// Packet at which a connection is cut, once, instead of its being sent; and the calls that the
+/// broker's carriers got on closing.
 #[derive(Clone, Default)]
 pub(super) struct TestFaults {
     pub(super) cut: Rc<Cell<Option<(ConnectionEnd, PacketKind)>>>,

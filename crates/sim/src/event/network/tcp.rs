@@ -1,4 +1,4 @@
-//! What the network does with TCP connections. What is to be told of it is given back.
+//! The network's part in TCP connections. Methods return what is to be reported.
 
 use super::Network;
 use crate::event::connections::EndState;
@@ -74,7 +74,7 @@ impl Network {
 
     // ---- carrying ----
 
-    /// Sends something that is no packet of MQTT's, with so many bytes above TCP.
+    /// Sends something that is no packet of MQTT's, with the given number of bytes above TCP.
     fn send_control(
         &mut self,
         timeline: &mut Timeline,
@@ -156,7 +156,7 @@ impl Network {
         Some(tcp_connection.direction_mut(direction).wake(now, context))
     }
 
-    /// What arrived next, unless its receiver does not read now.
+    /// Returns what arrived next, unless its receiver does not read now.
     pub(in crate::event) fn pop_arrived_item(
         &mut self,
         now: Time,
@@ -246,7 +246,7 @@ impl Network {
 
     // ---- ending ----
 
-    /// A connection dies, and no end is told: whose it was, unless it was dead already.
+    /// A connection dies, and no end is notified. Returns its client, unless it was dead already.
     pub(in crate::event) fn kill_silently(
         &mut self,
         timeline: &mut Timeline,

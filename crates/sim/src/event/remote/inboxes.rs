@@ -1,9 +1,9 @@
 //! Inboxes, for nodes that are not driven here: what reaches such a node waits in the inbox of its
 //! connection until the node takes it.
 //!
-//! The event engine tells an endpoint of a packet in the very event that brings it. Code that
+//! The event engine hands an endpoint a packet in the very event that brings it. Code that
 //! runs on a host of its own takes it when its turn comes, a tick later at most, and only then is
-//! it told as arrived: so observers see each node's acts in the order in which they follow from
+//! it reported as arrived: so observers see each node's acts in the order in which they follow from
 //! each other. All else, the links, faults, phases and crashes, is the same for both.
 
 use std::cell::{Cell, RefCell};
@@ -23,8 +23,8 @@ use qoslab_core::mqtt::endpoint::{Backlog, Endpoint, Input, Output};
 use qoslab_core::mqtt::packet::{Message, Payload};
 use qoslab_core::mqtt::settings::ClientRequest;
 
-/// The driver of nodes that are driven elsewhere: what waits for them, and what is to be done with
-/// them there.
+/// The driver of nodes that are driven elsewhere: the input that waits for them, and the work to be
+/// done on them there.
 #[derive(Default)]
 pub(crate) struct Inboxes {
     /// By connection, whether it is the broker's end.
@@ -47,7 +47,7 @@ struct Inbox {
     waker: Option<Waker>,
 }
 
-/// What waits in an inbox, in the order in which it came.
+/// Input that waits in an inbox, in order of arrival.
 pub(super) enum InboxItem {
     Packet(PacketInFlight),
     /// The connection is gone.
@@ -64,7 +64,7 @@ pub(super) struct PendingCrash {
     pub(super) fault: u32,
 }
 
-/// A node that is driven elsewhere, as the simulation knows it: what it is told waits in queues.
+/// A node that is driven elsewhere, as the simulation sees it: its input waits in queues.
 #[derive(Clone)]
 pub(crate) struct ProxyEndpoint<R> {
     queues: Rc<RefCell<NodeQueues<R>>>,
@@ -72,14 +72,14 @@ pub(crate) struct ProxyEndpoint<R> {
 }
 
 struct NodeQueues<R> {
-    /// What its application asks for.
+    /// Requests of its application.
     requests: WakerQueue<R>,
-    /// How opening connections ended; at the broker, those that opened.
+    /// Results of opening connections; at the broker, those that opened.
     opened: WakerQueue<Result<Connection, Connection>>,
     backlog: Backlog,
 }
 
-/// Items of one kind, and who waits for them.
+/// Items of one kind, and the task that waits for them.
 struct WakerQueue<T> {
     items: VecDeque<T>,
     waker: Option<Waker>,
@@ -152,7 +152,7 @@ impl<R> Endpoint for ProxyEndpoint<R> {
         self.waiting_count.set(self.waiting_count.get() + 1);
     }
 
-    /// What it does it tells by itself.
+    /// It reports its acts itself.
     fn poll_output(&mut self) -> Option<Output> {
         None
     }
@@ -215,7 +215,7 @@ impl Inboxes {
         taken
     }
 
-    /// How many packets a node that is about to crash may still send; whether this is one of them.
+    /// Counts down the packets that a node about to crash may send; whether this is one of them.
     pub(super) fn take_last_send_permit(&mut self, node: Node) -> bool {
         let mut is_permitted = true;
         for dying in self.pending_crashes.iter_mut().filter(|dying| dying.node == node) {
@@ -244,7 +244,7 @@ impl NodeDriver for Inboxes {
         true
     }
 
-    /// The inbox is gone, and whoever waits for it learns of that.
+    /// The inbox is gone, and the task that waits for it is woken to learn that.
     fn close_end(&mut self, node: Node, connection: Connection) -> VecDeque<PacketInFlight> {
         if let Some(sut) = self.sut_nodes.as_mut().filter(|sut| sut.contains(node)) {
             sut.tracker.connection_closed(node, connection);

@@ -1,7 +1,7 @@
-//! Nodes under test: systems that we did not write, and that write bytes.
+//! Nodes under test: third-party systems that write bytes.
 //!
-//! A [`PacketTracker`] finds out what their packets are called. What they do that has no place in a
-//! trial, such as to panic or to send what is no packet, is a [`SutError`].
+//! A [`PacketTracker`] finds out the names of their packets. An act that has no place in a
+//! trial, such as a panic or bytes that are no packet, is a [`SutError`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,27 +19,27 @@ use qoslab_core::mqtt::packet::{Packet, Payload};
 use qoslab_core::mqtt::settings::ClientRequest;
 use qoslab_core::mqtt::wire;
 
-/// After so long without anything but pings a system has nothing left to do.
+/// A system that sends nothing but pings for this long has nothing left to do.
 const IDLE_AFTER: Span = Span::from_secs(15);
 
-/// A node may write so many packets at one instant, and in a trial.
+/// Limit of packets that a node may write at one instant, and in a trial.
 const MAX_PACKETS_PER_INSTANT: u32 = 20_000;
 const MAX_PACKETS_PER_TRIAL: u64 = 100_000;
 
-/// The nodes under test, and what is known of them.
+/// The nodes under test, and their state.
 pub(super) struct SutNodes {
     nodes: BTreeSet<Node>,
     pub(super) tracker: PacketTracker,
     pub(super) errors: Vec<SutError>,
     /// The lengths of packets that are written otherwise than our own, by number.
     frame_lengths: BTreeMap<u32, u32>,
-    /// When anything but a ping last happened.
+    /// The time of the last activity other than a ping.
     pub(super) last_activity: Time,
     /// How many packets each has written, at this instant and in all.
     packets_written: BTreeMap<Node, (Time, u32, u64)>,
 }
 
-/// What became of bytes that a node under test wrote.
+/// Outcome of bytes that a node under test wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WriteOutcome {
     /// They are a packet, carried under this number.
@@ -68,7 +68,7 @@ impl SutNodes {
         self.nodes.contains(&node)
     }
 
-    /// How long a packet is that was written otherwise than our own.
+    /// Returns the length of a packet that was written otherwise than our own.
     pub(super) fn frame_length(&self, serial: u32) -> Option<u32> {
         self.frame_lengths.get(&serial).copied()
     }

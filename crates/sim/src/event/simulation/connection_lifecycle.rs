@@ -1,4 +1,4 @@
-//! How connections begin and end.
+//! Begin and end of connections.
 
 use super::Simulation;
 use crate::event::connections::EndState;

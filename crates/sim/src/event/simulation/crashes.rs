@@ -1,4 +1,4 @@
-//! Crashes of nodes, and how they start again.
+//! Crashes and restarts of nodes.
 
 use super::Simulation;
 use crate::event::connections::EndState;

@@ -1,4 +1,4 @@
-//! What endpoints are told, and what they want done.
+//! Input to endpoints, and handling of their outputs.
 
 use std::convert::Infallible;
 
@@ -25,7 +25,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         self.handle_client_input(client, Input::Application(request));
     }
 
-    /// Tells a node's endpoint that a connection is gone.
+    /// Notifies a node's endpoint that a connection is gone.
     pub(super) fn handle_closed(&mut self, node: Node, connection: Connection) {
         match node {
             Node::Broker => self.handle_broker_input(Input::Closed(connection)),

@@ -1,4 +1,4 @@
-//! A simulation under a search: it is paused between two events, and its state is seen.
+//! A simulation under a search: paused between two events, with its state visible.
 
 use std::ops::ControlFlow;
 
@@ -20,7 +20,7 @@ use qoslab_core::mqtt::settings::{HopSettings, RetryRule};
 use qoslab_core::network::settings::{LinkSettings, Transport};
 
 impl<O: Observer + Fingerprint> Simulation<'_, DirectDriver, O> {
-    /// Runs until the end, or until `at_pause` has seen enough; it is asked before each happening
+    /// Runs until the end, or until `at_pause` has seen enough; it is asked before each event,
     /// once every packet was sent that a fault waits for.
     pub(in crate::event) fn explore(
         mut self,
@@ -66,7 +66,7 @@ impl<O: Observer + Fingerprint> Simulation<'_, DirectDriver, O> {
     }
 }
 
-/// What of a state matters in a trial of this setup.
+/// Returns the part of a state that matters in a trial of this setup.
 fn relevant_state(setup: &Setup) -> FingerprintOptions {
     let hops = setup.clients.iter().map(|client| &client.settings.hop);
     FingerprintOptions {
@@ -84,7 +84,7 @@ fn counts_transmissions(hop: &HopSettings) -> bool {
     }
 }
 
-/// Whether a still link may lose a segment by itself: at a full queue, or when a NAT forgets.
+/// Whether a deterministic link may lose a segment: at a full queue, or when a NAT forgets.
 const fn may_lose_segments(link: &LinkSettings) -> bool {
     let forgets = match link.transport {
         Transport::Datagram { .. } => false,
@@ -147,7 +147,7 @@ impl<O: Observer> Simulation<'_, DirectDriver, O> {
         connectors.collect::<Vec<_>>()
     }
 
-    /// What is in the queue, but for what no longer means anything.
+    /// Events in the queue, except those that are stale.
     fn pending_events(&self) -> impl Fingerprint {
         let Simulation { timeline, nodes, .. } = self;
         let clients = nodes.clients.iter().map(|host| host.stale_wakeups().to_vec());
@@ -228,7 +228,7 @@ impl<O: Observer> Simulation<'_, DirectDriver, O> {
     }
 }
 
-/// An event in the queue by what it is about.
+/// A queued event, by its subject.
 enum PendingEvent<'a> {
     /// Of a packet, perhaps once more, and the faults that wait for it.
     Arrival(&'a PacketInFlight, bool, Vec<&'a Action>),

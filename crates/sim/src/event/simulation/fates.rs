@@ -1,4 +1,4 @@
-//! What becomes of a datagram: decided by [the chain](qoslab_core::network::fate), told, and
+//! The fate of a datagram: decided by [the chain](qoslab_core::network::fate), reported, and
 //! carried out.
 
 use super::Simulation;
@@ -37,7 +37,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         fate
     }
 
-    /// Whose luck a message's packets share.
+    /// Returns the draw key that a message's packets share.
     #[inline]
     pub(super) fn publisher_key(&self, tag: MessageTag) -> Option<DrawKey> {
         tag.message_id().map(|id| self.workload.draw_key_of(id.publisher))

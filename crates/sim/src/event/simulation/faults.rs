@@ -1,4 +1,4 @@
-//! What faults do.
+//! Effects of faults.
 
 use super::Simulation;
 use crate::event::faults::FaultEnd;
@@ -12,7 +12,7 @@ use qoslab_core::base::time::Span;
 impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     /// A fault comes, at its time or because of a packet.
     pub(in crate::event) fn fault_due(&mut self, fault: u32) {
-        // Those that wait for a packet may come early or late; there are only so many.
+        // Those that wait for a packet may come early or late; their number is limited.
         let is_at_packet =
             self.faults.is_packet_triggered(fault) && self.timeline.phase <= Phase::Drain;
         if self.timeline.phase != Phase::Traffic && !is_at_packet {
@@ -112,7 +112,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         }
     }
 
-    /// One end of a client's connection forgets it, and the other is not told.
+    /// One end of a client's connection forgets it, and the other is not notified.
     fn kill_one_end(&mut self, client: ClientIndex, dead_node: Node) {
         for connection in self.network.link(client).tcp_connections.clone() {
             if self.network.connections.is_open(dead_node, connection) {
@@ -141,7 +141,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         self.faults.schedule_end(&mut self.timeline, duration, fault_end);
     }
 
-    /// What a fault did is over.
+    /// Ends the effect of a fault.
     pub(super) fn end_fault(&mut self, index: u32) {
         let fault_end = self.faults.take_end(index);
         match fault_end {

@@ -1,4 +1,4 @@
-//! From one phase of a trial to the next.
+//! Transitions from one phase of a trial to the next.
 
 use std::sync::Arc;
 

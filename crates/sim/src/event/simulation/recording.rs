@@ -1,4 +1,4 @@
-//! What stands in place of luck, and what luck decided.
+//! Scheduled values in place of random draws, and recording of what was drawn.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use qoslab_core::base::name::{ClientIndex, PacketName};
 use qoslab_core::base::time::Span;
 
 impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
-    /// The trial is over: what befell packets is written down.
+    /// The trial is over: records the fates of packets.
     pub(super) fn record_link_fates(&mut self) {
         let Some(transcript) = &mut self.run_context.transcript else { return };
         let fates = Arc::make_mut(&mut transcript.schedule.fates);

@@ -1,4 +1,4 @@
-//! What happens on TCP connections.
+//! Events on TCP connections.
 
 use super::{Simulation, receiver_of};
 use crate::event::connections::EndState;
@@ -43,7 +43,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         }
     }
 
-    /// Nobody listens: the handshake is answered by a reset.
+    /// There is no listener: the handshake is answered by a reset.
     fn refuse_handshake(&mut self, client: ClientIndex, connection: Connection) {
         *self.network.end_mut(Node::Broker, connection) = EndState::Closed;
         self.send_reset(Node::Broker, client, connection);
@@ -120,14 +120,14 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
 
     // ---- ending ----
 
-    /// A connection dies, and nobody is told.
+    /// A connection dies, and neither end is notified.
     pub(super) fn kill_silently(&mut self, connection: Connection, why: SilentDeathCause) {
         if let Some(client) = self.network.kill_silently(&mut self.timeline, connection) {
             self.notify_observers(&Event::DiedSilently { connection, client, why });
         }
     }
 
-    /// A node's end of a connection has closed: it tells the other end, if it can.
+    /// A node's end of a connection has closed: it notifies the other end, if it can.
     pub(super) fn tcp_end_closed(
         &mut self,
         node: Node,
@@ -141,7 +141,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
             Node::Client(_) => (Direction::Up, Node::Broker),
         };
         let peer_end = self.network.connections.end(peer, connection);
-        // What a client has written before the broker knew of it may still get there.
+        // What a client has written before the broker knew of it may yet get there.
         let sends_fin_first = was_open && sends_fin(why);
         let is_peer_reachable =
             peer_end == EndState::Open || peer_end == EndState::Unknown && sends_fin_first;
@@ -161,7 +161,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         self.notify_overhead(sent);
     }
 
-    /// What is under way in one direction never arrives.
+    /// Discards everything in transit in one direction.
     pub(super) fn discard_in_flight(&mut self, connection: Connection, direction: Direction) {
         for in_flight in self.network.take_undelivered(connection, direction) {
             self.discard(in_flight);
@@ -207,7 +207,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     }
 }
 
-/// Whether an end that closed so tells the other end in order.
+/// Whether an end that closes for this reason notifies the other end in order.
 const fn sends_fin(why: CloseReason) -> bool {
     matches!(
         why,

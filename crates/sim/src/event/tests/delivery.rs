@@ -1,4 +1,4 @@
-//! What is delivered, at what price, and that luck is nobody else's business.
+//! Tests of deliveries and their cost, and that one packet's random draws do not shift another's.
 
 use std::collections::BTreeSet;
 
@@ -117,7 +117,7 @@ fn traffic_fates(
     let start = log.phase_start(Phase::Traffic);
     let sent = log.sent.iter().filter(|(name, at, _)| *at >= start && chosen(name));
     let mut fates: Vec<_> = sent.copied().collect();
-    // Whom a packet overtakes is no part of its luck.
+    // Which packets it overtakes is not drawn at random.
     for (.., fate) in &mut fates {
         if let Fate::Arrives(arrival) = fate {
             arrival.overtakes = false;

@@ -177,7 +177,7 @@ pub(super) fn run_with_override(
     event::run_with_override(&trial, TrialLog::default(), &mut fate_override)
 }
 
-/// All that was told.
+/// All events that were reported.
 #[derive(Debug, Default)]
 pub(super) struct TrialLog {
     pub(super) phases: Vec<(Phase, Time)>,

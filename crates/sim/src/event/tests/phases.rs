@@ -1,4 +1,4 @@
-//! How trials begin, proceed and end; connections.
+//! Tests of the phases of trials, and of connections.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

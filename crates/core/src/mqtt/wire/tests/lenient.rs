@@ -1,10 +1,10 @@
-//! Packets that a product wrote, with parts that are not modelled.
+//! Packets of third-party implementations, with parts that are not modelled.
 
 use flowsdk::mqtt_serde::mqttv5::Property;
 
 use super::*;
 
-/// What a product may add to a packet of 5.0, and the simulation leaves out: a property and, in a
+/// Parts that others may add to a 5.0 packet, and the simulation leaves out: a property and, in a
 /// CONNECT, credentials.
 fn with_unmodelled_parts(packet: &Packet) -> MqttPacket {
     let user_property = || Property::UserProperty("made by".into(), "a product".into());

@@ -42,7 +42,7 @@ fn a_lower_loss_never_delays_a_thin_stream() {
     }
 }
 
-/// What a random world does.
+/// An act of a random world.
 #[derive(Clone, Debug)]
 enum TcpStep {
     Send(u32),
