@@ -289,7 +289,7 @@ fn a_link_that_is_too_fast_is_refused() {
 }
 
 #[test]
-#[should_panic(expected = "no client has the name of a product")]
+#[should_panic(expected = "no client has a name that the test gave")]
 fn a_client_under_test_that_matches_no_name_is_refused() {
     let _ = Harness::parse(SCENARIO).client("sub", publish_all).run();
 }
