@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use resvg::usvg::roxmltree::Document;
+use roxmltree::Document;
 
 use super::*;
 use crate::style::Style;
