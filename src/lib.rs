@@ -50,9 +50,9 @@
 //! promise was broken the trial runs a second time, the same to the last event, and the messages
 //! concerned are recorded.
 //!
-//! What was drawn at random in a trial can be recorded ([`sim::record_trial`]): the same trial
-//! without random draws, of which parts can be taken out one by one ([`sim::schedule`]).
-//! [`study::shrink`], failure files and replays are built on that.
+//! What was drawn at random in a trial can be recorded: [`sim::make_deterministic`] returns the
+//! same trial without random draws, of which parts can be taken out one by one
+//! ([`sim::schedule`]). [`study::shrink`], failure files and replays are built on that.
 //!
 //! # Determinism
 //! The same [`scenario::MODEL_VERSION`], scenario and seed give the same trace hash and the same

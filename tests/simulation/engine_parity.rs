@@ -29,7 +29,7 @@ use qoslab::scenario::{Point, Scenario};
 use qoslab::sim::event::{Options, RunSummary};
 use qoslab::sim::trial::Trial;
 use qoslab::sim::turmoil::{TICK, Unsupported};
-use qoslab::sim::{Engine, EngineKind, EventEngine, TurmoilEngine};
+use qoslab::sim::{Engine, EngineKind, EventEngine, SharedObserver, TurmoilEngine};
 use qoslab::study::judge_trial::judge_trial;
 use rayon::prelude::*;
 
@@ -141,16 +141,16 @@ struct ObservedEngine<'a, E> {
 }
 
 impl<E: Engine> Engine for ObservedEngine<'_, E> {
-    fn run<O: Observer + 'static>(
+    fn run_shared(
         &self,
         trial: &Trial,
-        observer: O,
+        observer: SharedObserver,
         options: Options<'_>,
-    ) -> (RunSummary, O) {
+    ) -> RunSummary {
         let both = (observer, DeliveryObserver::default());
-        let (ended, (observer, units)) = self.engine.run(trial, both, options);
+        let (summary, (_, units)) = self.engine.run(trial, both, options);
         *self.units.lock().unwrap() = units;
-        (ended, observer)
+        summary
     }
 }
 

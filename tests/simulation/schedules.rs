@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use qoslab::scenario::{Scenario, find_scenarios};
 use qoslab::sim::event::{Options, run};
 use qoslab::sim::trial::Trial;
-use qoslab::sim::{EventEngine, record_trial};
+use qoslab::sim::{EventEngine, make_deterministic};
 use rayon::prelude::*;
 
 /// Seeds of each point; `QOSLAB_SEEDS` asks for more.
@@ -30,7 +30,7 @@ fn the_file_that_stands_for_a_trial_is_read_as_the_same_trial() {
     for scenario in shipped().iter().filter(|it| it.points[0].setup.clients.len() < 20) {
         let point = scenario.points.last().unwrap();
         let trial = point.trial(scenario.first_seed);
-        let Some(still) = record_trial(&EventEngine, &trial, None) else { unreachable!() };
+        let Some(still) = make_deterministic(&EventEngine, &trial, None) else { unreachable!() };
         let text = scenario.to_trial_file(&still);
         let read = Scenario::parse("failure.toml", &text)
             .unwrap_or_else(|wrong| panic!("{}: {}", scenario.name, wrong.render(false)));
@@ -54,7 +54,7 @@ fn a_recorded_schedule_repeats_the_trial_without_random_draws() {
         .filter_map(|(scenario, point, n)| {
             let trial = point.trial(scenario.first_seed + n);
             let interrupt = AtomicBool::new(false);
-            let deterministic = record_trial(&EventEngine, &trial, Some(&interrupt)).unwrap();
+            let deterministic = make_deterministic(&EventEngine, &trial, Some(&interrupt)).unwrap();
             (trace(&trial) != trace(&deterministic))
                 .then(|| format!("{} {} seed {}", scenario.name, point.label(), trial.seed))
         })

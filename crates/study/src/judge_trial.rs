@@ -41,7 +41,7 @@ pub fn judge_trial<E: Engine>(
     let facts = trial_facts(&trial.setup);
     let observers = (FirstPassObserver::new(&facts), Conformance::new(&facts));
     let (ended, (watch, conformance)) =
-        engine.run(trial, observers, Options::with_interrupt(interrupt));
+        engine.run_specialized(trial, observers, Options::with_interrupt(interrupt));
     let first_pass = watch.finish(&ended);
     if first_pass.suspects.is_empty() || ended.ending == Ending::Interrupted {
         let mut outcome = first_pass.into_outcome();

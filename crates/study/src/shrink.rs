@@ -1,6 +1,6 @@
 //! Shrinking of a failing trial to a minimal failure that still breaks the same promise.
 //!
-//! A failing trial is recorded ([`record_trial`]) and then loses everything it can: messages,
+//! A failing trial is recorded ([`make_deterministic`]) and then loses everything it can: messages,
 //! clients, faults, fates and time, while the same promise breaks in the same way by the same fault
 //! (delta debugging: Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input",
 //! 2002). What is left is one-minimal but for time: nothing of it can be taken out alone. The
@@ -19,7 +19,7 @@ use qoslab_guarantee::verdict::{Finding, Outcome, RuleViolationKind, Violation};
 use qoslab_sim::event::Options;
 use qoslab_sim::schedule::{RecordedRun, ScheduleElement};
 use qoslab_sim::trial::{Setup, Trial};
-use qoslab_sim::{Engine, record_trial};
+use qoslab_sim::{Engine, make_deterministic};
 
 mod minimise;
 
@@ -76,7 +76,7 @@ pub fn shrink<E: Engine>(
     max_events: u64,
     interrupt: &AtomicBool,
 ) -> Option<ShrunkTrial> {
-    let deterministic = record_trial(engine, trial, Some(interrupt))?;
+    let deterministic = make_deterministic(engine, trial, Some(interrupt))?;
     let outcome = judge_trial(engine, &deterministic, interrupt).ok();
     let outcome = outcome.filter(|outcome| broken.is_in(outcome))?;
     let mut shrinker = TrialShrinker {

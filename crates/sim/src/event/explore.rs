@@ -66,7 +66,7 @@ impl PausedTrial<'_> {
 
 impl fmt::Debug for PausedTrial<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Moment").field("choices", &self.choices).finish_non_exhaustive()
+        f.debug_struct("PausedTrial").field("choices", &self.choices).finish_non_exhaustive()
     }
 }
 

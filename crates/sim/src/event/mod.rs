@@ -6,13 +6,13 @@
 //! by names ([`qoslab_core::base::draw`]), so a [`Trial`] always runs the same.
 //!
 //! ```text
-//! Connecting    all clients connect and subscribe; none publishes
-//!    |          all are connected, all subscriptions acknowledged
-//! Traffic       the workload runs; bursts and outages count from here
-//!    |          the last message is published, the last absence is over
-//! CalmOne       outages have ended; until nothing is left to do
+//! Connecting      all clients connect and subscribe; none publishes
+//!    |            all are connected, all subscriptions acknowledged
+//! Traffic         the workload runs; bursts and outages count from here
+//!    |            the last message is published, the last absence is over
+//! Drain           outages have ended; until nothing is left to do
 //!    |
-//! CalmTwo       every persistent session reconnects once; until nothing is left to do
+//! ReconnectDrain  every persistent session reconnects once; until nothing is left to do
 //!    |
 //! Over
 //! ```
@@ -34,7 +34,7 @@
 //! what is in transit on it, reported as
 //! [`Event::Discarded`](qoslab_core::base::event::Event::Discarded). An end that closes tells the
 //! other after all that it sent; one that crashes or gives up may not, and then what reaches it is
-//! answered by a reset, unless the connection is dark: dead without either end being notified.
+//! answered by a reset, unless the connection is silently dead: no end is notified of it.
 //!
 //! # Crashes
 //! A crash takes a node's connections and timers, and of its state all that its storage does not

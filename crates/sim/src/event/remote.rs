@@ -1,17 +1,16 @@
 //! The simulation for engines that drive its nodes elsewhere, on hosts of their own.
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::task::Context;
 
 use self::inboxes::{InboxItem, Inboxes, PendingCrash, ProxyEndpoint};
 use super::connections::EndState;
 use super::links::PacketInFlight;
 use super::simulation::{RunResult, Simulation};
+use crate::engine::SharedObserver;
 use crate::sut_error::{SutError, SutErrorKind};
 use crate::trial::Trial;
 use qoslab_core::base::ending::Ending;
-use qoslab_core::base::event::{CloseReason, Observer, Phase};
+use qoslab_core::base::event::{CloseReason, Phase};
 use qoslab_core::base::name::{ClientIndex, Connection, Node, Transmission};
 use qoslab_core::base::qos::QoS;
 use qoslab_core::base::time::Time;
@@ -98,9 +97,6 @@ pub(crate) enum ReceivedItem {
 /// A simulation whose nodes are driven elsewhere. It is compiled once for all observers: such
 /// trials are not for statistics.
 pub(crate) type ProxySimulation = Simulation<'static, Inboxes, SharedObserver>;
-
-/// The observer, shared with the caller that wants it back.
-pub(crate) type SharedObserver = Rc<RefCell<dyn Observer>>;
 
 impl ProxySimulation {
     /// Sets up the simulation; nothing has happened yet.

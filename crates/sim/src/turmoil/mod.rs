@@ -27,8 +27,8 @@ use std::sync::atomic::Ordering;
 
 use self::sim_context::SimContext;
 use self::turmoil_hosts::TurmoilHosts;
-use crate::Engine;
-use crate::event::remote::{ProxySimulation, RunContext, SharedObserver, SimHandle};
+use crate::engine::{Engine, SharedObserver};
+use crate::event::remote::{ProxySimulation, RunContext, SimHandle};
 use crate::event::{Options, RunSummary};
 use crate::schedule::RecordedRun;
 use crate::sut_error::SutError;
@@ -56,18 +56,32 @@ mod turmoil_hosts;
 const BROKER_HOST: &str = "broker";
 const PORT: u16 = 1883;
 
-/// Runs a trial of our own endpoints and reports every event to `observer`. Returns the observer.
-///
-/// # Panics
-/// On a bug in qoslab, as [`super::event::run`].
-pub fn run<O: Observer + 'static>(
-    trial: &Trial,
-    observer: O,
-    options: Options<'_>,
-) -> (RunSummary, O) {
-    let SutRun { summary: ended, observer, .. } =
-        run_with_sut(trial, &NodeFactories::default(), observer, options);
-    (ended, observer)
+/// The turmoil engine with our own endpoints.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TurmoilEngine;
+
+impl Engine for TurmoilEngine {
+    fn run_shared(
+        &self,
+        trial: &Trial,
+        observer: SharedObserver,
+        options: Options<'_>,
+    ) -> RunSummary {
+        NodeFactories::default().run_shared(trial, observer, options)
+    }
+}
+
+/// The turmoil engine with systems under test. Their errors are reported by [`run_with_sut`]
+/// alone.
+impl Engine for NodeFactories {
+    fn run_shared(
+        &self,
+        trial: &Trial,
+        observer: SharedObserver,
+        options: Options<'_>,
+    ) -> RunSummary {
+        simulate(trial, self, observer, options).0
+    }
 }
 
 /// Result of a trial that was run.
@@ -95,7 +109,8 @@ pub fn run_with_sut<O: Observer + 'static>(
     let shared_observer = Rc::new(RefCell::new(observer));
     let (summary, errors) =
         simulate(trial, factories, Rc::<RefCell<O>>::clone(&shared_observer), options);
-    let observer = Rc::into_inner(shared_observer).expect("the stage is gone").into_inner();
+    let observer =
+        Rc::into_inner(shared_observer).expect("the simulation keeps no observer").into_inner();
     SutRun { summary, observer, errors }
 }
 
@@ -147,20 +162,6 @@ fn simulate(
     }
     let summary = RunSummary { events: result.summary.events + ticks, ..result.summary };
     (summary, errors)
-}
-
-/// The turmoil engine with systems under test. Their errors are reported by [`run_with_sut`]
-/// alone.
-impl Engine for NodeFactories {
-    fn run<O: Observer + 'static>(
-        &self,
-        trial: &Trial,
-        observer: O,
-        options: Options<'_>,
-    ) -> (RunSummary, O) {
-        let SutRun { summary: ended, observer, .. } = run_with_sut(trial, self, observer, options);
-        (ended, observer)
-    }
 }
 
 fn run_host_commands(sim: &RefCell<ProxySimulation>, hosts: &mut TurmoilHosts, now: Time) {

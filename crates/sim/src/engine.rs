@@ -1,0 +1,161 @@
+//! Engines: what runs a trial.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{self, Options, RunSummary};
+use crate::schedule::RecordedRun;
+use crate::trial::{Setup, Trial};
+#[cfg(feature = "turmoil")]
+use crate::turmoil::{TurmoilEngine, check_support};
+use crate::unsupported::Unsupported;
+use qoslab_core::base::ending::Ending;
+use qoslab_core::base::event::Observer;
+
+/// An observer that the engine shares with the caller, who wants it back.
+pub type SharedObserver = Rc<RefCell<dyn Observer>>;
+
+/// An engine: runs trials, and runs the same trial always the same.
+pub trait Engine: Sync {
+    /// Runs a trial and reports every event to an observer that the caller shares.
+    fn run_shared(
+        &self,
+        trial: &Trial,
+        observer: SharedObserver,
+        options: Options<'_>,
+    ) -> RunSummary;
+
+    /// Runs a trial and reports every event to `observer`. Returns the observer.
+    fn run<O: Observer + 'static>(
+        &self,
+        trial: &Trial,
+        observer: O,
+        options: Options<'_>,
+    ) -> (RunSummary, O) {
+        let shared = Rc::new(RefCell::new(observer));
+        let summary = self.run_shared(trial, Rc::<RefCell<O>>::clone(&shared), options);
+        let observer = Rc::into_inner(shared).expect("the engine keeps no observer");
+        (summary, observer.into_inner())
+    }
+
+    /// As [`Self::run`], for observers that most of the time is spent with: an engine may be
+    /// compiled once more for this type, so that observing costs no call through a pointer.
+    fn run_specialized<O: Observer + 'static>(
+        &self,
+        trial: &Trial,
+        observer: O,
+        options: Options<'_>,
+    ) -> (RunSummary, O) {
+        self.run(trial, observer, options)
+    }
+}
+
+/// The event engine ([`event`]): our endpoints alone, and the one for statistics.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EventEngine;
+
+impl Engine for EventEngine {
+    fn run_shared(
+        &self,
+        trial: &Trial,
+        observer: SharedObserver,
+        options: Options<'_>,
+    ) -> RunSummary {
+        event::run(trial, observer, options).0
+    }
+
+    fn run_specialized<O: Observer + 'static>(
+        &self,
+        trial: &Trial,
+        observer: O,
+        options: Options<'_>,
+    ) -> (RunSummary, O) {
+        event::run(trial, observer, options)
+    }
+}
+
+/// One of the engines that run our own endpoints, chosen when the program runs.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum EngineKind {
+    /// [`EventEngine`].
+    #[default]
+    Event,
+    /// [`TurmoilEngine`].
+    #[cfg(feature = "turmoil")]
+    Turmoil,
+}
+
+impl EngineKind {
+    /// Its name on the command line and in results.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            #[cfg(feature = "turmoil")]
+            Self::Turmoil => "turmoil",
+        }
+    }
+
+    /// Checks that it can run a trial.
+    ///
+    /// # Errors
+    /// If it cannot: the first reason.
+    #[cfg_attr(
+        not(feature = "turmoil"),
+        expect(unused_variables, reason = "the event engine runs every setup")
+    )]
+    pub fn check(self, setup: &Setup) -> Result<(), Unsupported> {
+        match self {
+            Self::Event => Ok(()),
+            #[cfg(feature = "turmoil")]
+            Self::Turmoil => check_support(setup),
+        }
+    }
+}
+
+impl Engine for EngineKind {
+    fn run_shared(
+        &self,
+        trial: &Trial,
+        observer: SharedObserver,
+        options: Options<'_>,
+    ) -> RunSummary {
+        match self {
+            Self::Event => EventEngine.run_shared(trial, observer, options),
+            #[cfg(feature = "turmoil")]
+            Self::Turmoil => TurmoilEngine.run_shared(trial, observer, options),
+        }
+    }
+
+    fn run_specialized<O: Observer + 'static>(
+        &self,
+        trial: &Trial,
+        observer: O,
+        options: Options<'_>,
+    ) -> (RunSummary, O) {
+        match self {
+            Self::Event => EventEngine.run_specialized(trial, observer, options),
+            #[cfg(feature = "turmoil")]
+            Self::Turmoil => TurmoilEngine.run_specialized(trial, observer, options),
+        }
+    }
+}
+
+/// Runs a trial, and records everything that was drawn at random: returns the same trial made
+/// deterministic, which has the same trace hash on the same engine. `None` if it was interrupted.
+#[must_use]
+pub fn make_deterministic<E: Engine>(
+    engine: &E,
+    trial: &Trial,
+    interrupt: Option<&AtomicBool>,
+) -> Option<Trial> {
+    let mut transcript = RecordedRun::default();
+    let options = Options { interrupt, transcript: Some(&mut transcript), packet_tap: None };
+    let (summary, ()) = engine.run(trial, (), options);
+    (summary.ending != Ending::Interrupted).then(|| event::to_deterministic(trial, &transcript))
+}
