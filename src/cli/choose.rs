@@ -31,8 +31,8 @@ Examples:
 
 A need is METRIC <= BOUND, and holds for whichever level is chosen. Without --need, those of the
 file's [expect] count. Of the options that meet all needs and whose promises hold the cheapest is
-chosen. Levels are always compared, on the same luck: those of the file's list, or else QoS 0, 1 and
-2; --over adds what else is.
+chosen. Levels are always compared, with the same random draws: those of the file's list, or else
+QoS 0, 1 and 2; --over adds what else is.
 
 Money counts all wire bytes on all links, as --minimise bytes does: both hops, resends, keep alive,
 connecting, headers. A month has 30 days in which each device publishes at the scenario's mean rate.

@@ -41,7 +41,7 @@ the work on it, or the sender instead of sending it. What is random in the scena
 said to be. docs/explore.md says what a bound proves, and what it does not.
 
 Exit codes: 0 proved; 1 a counterexample; 2 wrong arguments or scenario, or too many schedules;
-3 inconclusive; 130 interrupted: what was searched is told";
+3 inconclusive; 130 interrupted: what was searched is reported";
 
 /// Try every schedule of up to K faults: a proof within that bound, or the least counterexample.
 #[derive(Debug, Args)]

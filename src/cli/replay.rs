@@ -78,7 +78,7 @@ pub(super) struct ReplayArguments {
     #[command(flatten)]
     engine_option: EngineOption,
 
-    /// Only this message, and what befell nodes and connections on its way: sensor#7, or 7
+    /// Only this message, and what happened to nodes and connections on its way: sensor#7, or 7
     #[arg(long, value_name = "MESSAGE", help_heading = "What to show")]
     message: Option<String>,
     /// Nothing before this virtual time, such as 8s

@@ -40,11 +40,11 @@ Examples:
   qoslab run scenarios/ --engine turmoil      the same as async code on simulated hosts
   qoslab run scenarios/ --junit junit.xml     for CI
   qoslab run scenarios/ --baseline main/      compared with the reports of an earlier run
-  qoslab run scenarios/ --known known.toml    bugs in it are told and fail nothing until a day
+  qoslab run scenarios/ --known known.toml    known bugs, tolerated until a date
 
 Standard output holds the tables and failures, the same bytes for the same seeds; progress and
-times of this machine go to standard error. On GitHub Actions failures become remarks at the files
-too, and the tables go to the step's summary.";
+times of this machine go to standard error. On GitHub Actions failures become annotations of the
+files too, and the tables go to the step's summary.";
 
 /// Simulate every trial, judge it, print the tables, write the reports: the gate for CI.
 ///
@@ -77,7 +77,7 @@ pub(super) struct RunArguments {
     /// What a scenario is that proves nothing: not drained, or something expected never happened
     #[arg(long, value_name = "HOW", value_enum, default_value_t, help_heading = "How to run")]
     inconclusive: InconclusivePolicy,
-    /// A list of bugs that are known until a day: told, and no failure before it has passed
+    /// A list of known bugs, each tolerated until a date: reported, no failure before it is over
     #[arg(long, value_name = "FILE", help_heading = "How to run")]
     known: Option<PathBuf>,
     /// The day by which known bugs are judged, such as 2027-03-01 [default: today, in UTC]

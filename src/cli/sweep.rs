@@ -41,7 +41,7 @@ Examples:
 
 A path names a field of the file: client.NAME.FIELD, link.NAME.FIELD, broker.FIELD, fault.1.FIELD.
 A value is a list 1m,5m,20m or a range with a step 0%..30%:5% or a factor 16B..4KiB:x4. Workloads
-that publish with one level are compared at QoS 0, 1 and 2, on the same luck.";
+that publish with one level are compared at QoS 0, 1 and 2, with the same random draws.";
 
 /// Simulate a scenario at many values of its parameters, and print and write the numbers.
 ///

@@ -12,7 +12,7 @@ use crate::report::style::Style;
 /// Columns where there is no terminal.
 const DEFAULT_WIDTH: usize = 80;
 
-/// Whether to colour: a choice that follows the terminal unless told otherwise.
+/// Whether to colour: a choice that follows the terminal unless the user says otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum ColorMode {
     /// On a terminal.

@@ -98,8 +98,8 @@ pub fn failure_toml(failure: &MinimalFailure, scenario: &Scenario, command: &str
         because.unwrap_or_default(),
         shrink_sentence(failure),
         format!("From: {command}"),
-        "Nothing here is left to luck. `qoslab replay` shows it, `qoslab run` judges it. To keep \
-         it, move it to where your gate looks; where the break is to stay, declare it by \
+        "Nothing here is random. `qoslab replay` shows it, `qoslab run` judges it. To keep \
+         it, move it to where your CI looks; where the break is to stay, declare it by \
          [[expect.broken]]."
             .to_owned(),
     ];

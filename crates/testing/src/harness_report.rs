@@ -154,8 +154,8 @@ impl fmt::Display for HarnessReport {
         if unsteady > 0 {
             writeln!(
                 f,
-                "\n{} of {} trials did not run the same twice: the code under test has luck of \
-                 its own,\nsuch as a `select!` that is not `biased`, the order of a hash map, or \
+                "\n{} of {} trials did not run the same twice: the code under test draws at random \
+                 itself,\nsuch as by a `select!` that is not `biased`, the order of a hash map, or \
                  the wall clock.",
                 format_count(unsteady as u64),
                 format_count(self.notes.len() as u64),

@@ -122,7 +122,7 @@ fn finding_markup(finding: &Finding, setup: &Setup, has_ladder: bool) -> Markup 
             @if let Some(rule) = finding.rule { ", MUST [" (rule) "]" }
             ": " (escape::multiline(&finding.reason)) "." }
         @if !story.is_empty() {
-            (scrollable("The message's story", &html! { table.story {
+            (scrollable("The message's history", &html! { table.story {
                 caption { "What happened to the message." }
                 thead { tr { th.number scope="col" { "time" } th scope="col" { "what" } } }
                 tbody { @for line in story.iter().take(MAX_EVENT_LINES) { tr {

@@ -21,7 +21,7 @@ mod table;
 pub(super) use expand::expand;
 pub(super) use table::fault_table;
 
-/// A fault: when it comes, whom it befalls, and what it does.
+/// A fault: when it comes, whom it concerns, and what it does.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]

@@ -52,13 +52,13 @@ pub(super) struct ScenarioFile {
     /// The links; every client has exactly one, to the broker.
     #[serde(default)]
     pub link: Vec<Located<LinkTable>>,
-    /// What befalls nodes, links and packets.
+    /// Faults of nodes, links and packets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fault: Vec<Located<FaultTable>>,
     /// Classes of faults that each seed switches on or off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swarm: Option<Located<SwarmTable>>,
-    /// What happens in place of luck, in a file that was written down from a trial.
+    /// What was drawn at random, in a file recorded from a trial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Located<ScheduleTable>>,
     /// What is expected beyond the promises.

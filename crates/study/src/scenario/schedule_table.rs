@@ -21,9 +21,9 @@ use qoslab_core::network::recorded_fates::SendAttempt;
 use qoslab_sim::schedule::{MessageTiming, Schedule, ScheduledOutage};
 use qoslab_sim::trial::{PublisherSetup, Setup};
 
-/// What happens in place of luck. Whatever is not listed is plain: a packet arrives once, after
-/// the delay; a client waits the longest pause before it connects again. Entries can be taken out
-/// or changed one by one.
+/// Recorded outcomes in place of random draws. Whatever is not listed is plain: a packet arrives
+/// once, after the delay; a client waits the longest pause before it connects again. Entries can be
+/// taken out or changed one by one.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "files", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
