@@ -9,29 +9,22 @@ use std::sync::atomic::AtomicBool;
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher};
 use qoslab::base::draw::Chance;
-use qoslab::base::ending::Ending;
-use qoslab::base::event::SubscriptionRequest;
-use qoslab::base::name::{ClientIndex, Node};
-use qoslab::base::qos::QoS;
-use qoslab::base::time::Span;
-use qoslab::guarantee::first_pass::FirstPassObserver;
-use qoslab::mqtt::quirks::Quirks;
-use qoslab::mqtt::settings::{
-    BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, RepeatedPubrec,
-    RetryRule, RetryTimer, StorePolicy,
+use qoslab::base::{ClientIndex, Ending, Node, QoS, Span, SubscriptionRequest};
+use qoslab::guarantee::FirstPassObserver;
+use qoslab::mqtt::{
+    BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, Quirks,
+    RepeatedPubrec, RetryRule, RetryTimer, StorePolicy,
 };
-use qoslab::network::settings::{
+use qoslab::network::{
     DirectionSettings, Distribution, IntervalDistribution, LinkSettings, LossModel, TcpSettings,
     Transport,
 };
-use qoslab::sim::EventEngine;
 use qoslab::sim::event::{Options, run};
-use qoslab::sim::trial::{
-    Action, ClientSetup, CrashPoint, FaultSetup, JudgeSettings, PayloadSize, PeerVisibility,
-    PublisherSetup, Setup, SubscriptionSetup, Trial, Trigger,
+use qoslab::sim::{
+    Action, ClientSetup, CrashPoint, EventEngine, FaultSetup, JudgeSettings, PayloadSize,
+    PeerVisibility, PublisherSetup, Setup, SubscriptionSetup, Trial, Trigger,
 };
-use qoslab::study::judge_trial::judge_trial;
-use qoslab::study::trial_facts::trial_facts;
+use qoslab::study::{judge_trial, trial_facts};
 use rayon::prelude::*;
 
 /// Counts allocations and the most memory in use at a time.

@@ -7,10 +7,10 @@ use std::sync::atomic::AtomicBool;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use qoslab::base::ending::Ending;
+use qoslab::base::Ending;
 use qoslab::scenario::Scenario;
 use qoslab::sim::EngineKind;
-use qoslab::study::judge_trial::judge_trial;
+use qoslab::study::judge_trial;
 
 const ENGINES: [EngineKind; 2] = [EngineKind::Event, EngineKind::Turmoil];
 

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use qoslab::base::draw::{Chance, DrawKey};
-use qoslab::base::name::{ClientIndex, Hop, PacketKind, PacketName, PublisherIndex};
-use qoslab::base::name::{Direction, PacketSubject, Transmission};
-use qoslab::base::time::{Span, Time};
-use qoslab::network::link::{LinkKeys, LinkState, publisher_key};
-use qoslab::network::presets;
-use qoslab::network::settings::{
-    DirectionSettings, Distribution, LinkSettings, LossModel, TcpSettings,
+use qoslab::base::{
+    ClientIndex, Direction, Hop, PacketKind, PacketName, PacketSubject, PublisherIndex, Span, Time,
+    Transmission,
 };
 use qoslab::network::tcp::{TcpContext, TcpDirection};
+use qoslab::network::{
+    DirectionSettings, Distribution, LinkKeys, LinkSettings, LinkState, LossModel, TcpSettings,
+    presets, publisher_key,
+};
 
 const PACKETS: u32 = 10_000;
 

@@ -11,7 +11,7 @@
 //!
 //! use qoslab::scenario::Scenario;
 //! use qoslab::sim::EventEngine;
-//! use qoslab::study::judge_trial::judge_trial;
+//! use qoslab::study::judge_trial;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let text = include_str!("../scenarios/lossy-uplink.toml");
@@ -43,16 +43,16 @@
 //! halves of a hop, written once, used by client and broker.
 //!
 //! # The course of a trial
-//! A file becomes a [`scenario::Scenario`], its points become [`sim::trial::Trial`]s. An
-//! [`sim::Engine`] runs one and notifies a [`base::event::Observer`] of each event;
-//! [`guarantee::first_pass::FirstPassObserver`] records what was owed and what arrived, and
-//! [`study::judge_trial::judge_trial`] turns that into a [`guarantee::verdict::Outcome`]. Where a
+//! A file becomes a [`scenario::Scenario`], its points become [`sim::Trial`]s. An
+//! [`sim::Engine`] runs one and notifies a [`base::Observer`] of each event;
+//! [`guarantee::FirstPassObserver`] records what was owed and what arrived, and
+//! [`study::judge_trial`] turns that into a [`guarantee::Outcome`]. Where a
 //! promise was broken the trial runs a second time, the same to the last event, and the messages
 //! concerned are recorded.
 //!
 //! What was drawn at random in a trial can be recorded: [`sim::make_deterministic`] returns the
 //! same trial without random draws, of which parts can be taken out one by one
-//! ([`sim::schedule`]). [`study::shrink`], failure files and replays are built on that.
+//! ([`sim::Schedule`]). [`study::shrink`], failure files and replays are built on that.
 //!
 //! # Determinism
 //! The same [`scenario::MODEL_VERSION`], scenario and seed give the same trace hash and the same

@@ -11,13 +11,11 @@ use crate::base::units::format_count;
 use crate::report::minimal_failure::{
     CAPTURE_FILE, FAILURE_FILE, LADDER_SVG_FILE, LADDER_TEXT_FILE,
 };
-use crate::report::style::Style;
-use crate::report::{capture, failure, ladder, minimal_failure, number};
+use crate::report::{Style, capture, failure, ladder, minimal_failure, number};
 use crate::scenario::Scenario;
 use crate::sim::EngineKind;
 use crate::study::minimal_failures::{self, MinimalFailure};
-use crate::study::result::Failure;
-use crate::study::runner::ShrinkSize;
+use crate::study::{Failure, ShrinkSize};
 
 /// The folder of failures in a report's folder.
 pub(super) const FAILURES_FOLDER: &str = "failures";

@@ -10,8 +10,7 @@ use super::{exit, load};
 use crate::base::units::format_bytes;
 use crate::report::escape;
 use crate::report::number::counted;
-use crate::scenario::axis::Setting;
-use crate::scenario::estimate::SizeLimits;
+use crate::scenario::{Setting, SizeLimits};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -15,12 +15,10 @@ use super::study_setup::Planned;
 use super::terminal::print_stderr;
 use super::{exit, interrupt, load, study_setup};
 use crate::report::{commands, escape};
-use crate::scenario::Scenario;
-use crate::scenario::axis::Axis;
-use crate::scenario::expect::Need;
+use crate::scenario::{Axis, Need, Scenario};
 use crate::study::choose::{BytePrice, ChoiceCriteria, Objective};
-use crate::study::runner::{RunError, Runner, StudyRun};
 use crate::study::store::FILE_NAME;
+use crate::study::{RunError, Runner, StudyRun};
 
 const HELP: &str = "\
 Examples:

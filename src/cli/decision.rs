@@ -7,13 +7,10 @@ use super::files::PendingFile;
 use super::github::GitHub;
 use super::studies::{DrawOptions, StudyReport};
 use super::{exit, interrupt};
-use crate::report::charts::ChartOptions;
 use crate::report::choice::{self, Decision};
-use crate::report::escape;
+use crate::report::{ChartOptions, escape};
 use crate::study::choose::ChoiceCriteria;
-use crate::study::result::Verdict;
-use crate::study::runner::{ChoiceResult, RunError};
-use crate::study::sweep::Study;
+use crate::study::{ChoiceResult, RunError, Study, Verdict};
 
 /// A choice and the words for it.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::report::escape;
 use crate::sim::EngineKind;
-use crate::study::plan::Plan;
+use crate::study::Plan;
 
 /// On what trials are run.
 #[derive(Clone, Copy, Debug, Args)]

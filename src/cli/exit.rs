@@ -1,6 +1,6 @@
 //! Exit codes. They are part of the interface: scripts rely on them.
 
-use crate::study::result::{ScenarioResult, Verdict};
+use crate::study::{ScenarioResult, Verdict};
 
 /// Every promise and need holds.
 pub const HOLDS: u8 = 0;
@@ -58,11 +58,9 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
-    use crate::report::{failure, style::Style};
+    use crate::report::{Style, failure};
     use crate::study::fixtures::{outcome, scenario};
-    use crate::study::plan::{Selection, plan};
-    use crate::study::thread_pool::ThreadPool;
-    use crate::study::trial_runner::TrialRunner;
+    use crate::study::{Selection, ThreadPool, TrialRunner, plan};
 
     #[test]
     fn a_panic_is_reported_as_a_bug_with_scenario_trial_and_command() {

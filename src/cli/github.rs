@@ -11,8 +11,8 @@ use anyhow::Context;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::terminal::{StandardOutput, print_stderr};
-use crate::report::annotations::annotations;
-use crate::study::result::ScenarioResult;
+use crate::report::annotations;
+use crate::study::ScenarioResult;
 
 /// The largest summary of a step, in bytes.
 const MAX_SUMMARY_BYTES: u64 = 1024 * 1024;

@@ -1,14 +1,11 @@
 //! Scenarios from the files and folders that the user names.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::github::GitHub;
 use super::terminal::{ColorMode, print_stderr, style};
-use crate::scenario::axis::Setting;
-use crate::scenario::diagnostic::Diagnostics;
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, Diagnostics, Scenario, Setting};
 
 /// Loads every scenario of the files and folders, in their order; a file named twice is loaded
 /// once. Warnings about them are printed on standard error. Each has the settings applied. `None`

@@ -13,10 +13,8 @@ use super::studies::{self, DrawOptions, PAGE_NAME, StudyReport};
 use super::{exit, interrupt};
 use crate::scenario::Scenario;
 use crate::sim::EngineKind;
-use crate::study::result::Failure;
-use crate::study::runner::{OutputError, RunOutput, Runner, ShrinkSize};
 use crate::study::store::{FILE_NAME, TrialStore};
-use crate::study::thread_pool::ThreadPool;
+use crate::study::{Failure, OutputError, RunOutput, Runner, ShrinkSize, ThreadPool};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::study::thread_pool::ThreadPool;
+use crate::study::{Storage, ThreadPool, TrialOverrides};
 use anyhow::Context;
 use clap::Args;
 
@@ -12,9 +12,7 @@ use super::selection::SelectionOptions;
 use super::terminal::{ColorMode, style, width};
 use crate::report::escape;
 use crate::report::table::TableLayout;
-use crate::scenario::Scenario;
-use crate::scenario::estimate::SizeLimits;
-use crate::study::runner::{Storage, TrialOverrides};
+use crate::scenario::{Scenario, SizeLimits};
 
 /// How trials are run.
 #[derive(Debug, Args)]

@@ -14,13 +14,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::options::PrintOptions;
 use super::terminal::{print_stderr, style};
 use crate::base::units::format_count;
-use crate::report::labels;
 use crate::report::number::counted;
-use crate::report::style::Style;
 use crate::report::summary::scenario_line;
 use crate::report::table::coloured_verdict;
-use crate::study::result::{ScenarioResult, Verdict};
-use crate::study::runner::{RunOutput, RunSize};
+use crate::report::{Style, labels};
+use crate::study::{RunOutput, RunSize, ScenarioResult, Verdict};
 
 /// The interval between lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);

@@ -13,24 +13,17 @@ use super::selection::{parse_qos, parse_setting, parse_trial_name, print_selecti
 use super::terminal::{ColorMode, StandardOutput, style};
 use super::unused_entries::warn_unused_entries;
 use super::{exit, interrupt, load};
-use crate::base::qos::QoS;
-use crate::base::time::{Span, Time};
 use crate::base::units::parse_span;
-use crate::guarantee::verdict::Outcome;
+use crate::base::{QoS, Span, Time};
+use crate::guarantee::Outcome;
 use crate::report::ladder::{self, Ladder, MAX_ROWS, TrialFindings};
-use crate::report::style::Style;
-use crate::report::{escape, failure, summary, table};
-use crate::scenario::Scenario;
-use crate::scenario::axis::Setting;
-use crate::scenario::estimate::SizeLimits;
-use crate::sim::trial::Trial;
-use crate::study::judge_trial::judge_trial;
-use crate::study::plan::{Plan, Seeds, Selection, plan};
-use crate::study::recording::record_trial;
-use crate::study::result::{FailureCause, ScenarioResult};
-use crate::study::thread_pool::ThreadPool;
-use crate::study::trial_runner::TrialRunner;
-use crate::study::unused_entries::unused_schedule_entries;
+use crate::report::{Style, escape, failure, summary, table};
+use crate::scenario::{Scenario, Setting, SizeLimits};
+use crate::sim::Trial;
+use crate::study::{
+    FailureCause, Plan, ScenarioResult, Seeds, Selection, ThreadPool, TrialRunner, judge_trial,
+    plan, record_trial, unused_schedule_entries,
+};
 use files::OutputFiles;
 use shown::recording_filter;
 

@@ -19,9 +19,7 @@ use crate::report::{self, commands, escape};
 use crate::scenario::Scenario;
 use crate::scenario::known_bugs::Day;
 use crate::study::baseline::BaselineComparison;
-use crate::study::plan::{Seeds, Selection, plan};
-use crate::study::result::ScenarioResult;
-use crate::study::runner::{RunOptions, Runner, StudyResult};
+use crate::study::{RunOptions, Runner, ScenarioResult, Seeds, Selection, StudyResult, plan};
 use exports::ExportFiles;
 use folder_output::FolderOutput;
 

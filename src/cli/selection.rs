@@ -4,10 +4,10 @@ use clap::Args;
 
 use super::exit;
 use super::terminal::print_stderr;
-use crate::base::qos::QoS;
+use crate::base::QoS;
 use crate::base::units::format_count;
-use crate::scenario::axis::Setting;
-use crate::study::plan::{Seeds, Selection, SelectionError};
+use crate::scenario::Setting;
+use crate::study::{Seeds, Selection, SelectionError};
 
 /// Which trials, and of what.
 #[derive(Debug, Args)]

@@ -12,14 +12,11 @@ use super::github::GitHub;
 use super::options::PrintOptions;
 use super::terminal::print_stderr;
 use crate::base::units::format_count;
-use crate::report::chart::Chart;
-use crate::report::charts::{ChartOptions, charts};
 use crate::report::choice::Decision;
 use crate::report::page::{self, Page};
-use crate::report::{columns, failure, json, number, table};
+use crate::report::{Chart, ChartOptions, charts, columns, failure, json, number, table};
 use crate::study::baseline::BaselineComparison;
-use crate::study::result::{ScenarioResult, Verdict};
-use crate::study::sweep::{Study, StudyCell};
+use crate::study::{ScenarioResult, Study, StudyCell, Verdict};
 
 /// The page's name in a report's folder.
 pub(super) const PAGE_NAME: &str = "report.html";
@@ -48,7 +45,7 @@ fn png_flag() -> impl TypedValueParser<Value = bool> {
 /// A chart as PNG.
 #[cfg(feature = "png")]
 fn draw_png(chart: &Chart) -> anyhow::Result<Vec<u8>> {
-    crate::report::png::png(&chart.svg).with_context(|| format!("failed to draw {}", chart.id))
+    crate::report::png(&chart.svg).with_context(|| format!("failed to draw {}", chart.id))
 }
 
 /// A chart as PNG; never called, as the flag was refused before.

@@ -3,23 +3,17 @@
 
 use std::path::Path;
 
-use crate::study::thread_pool::ThreadPool;
+use crate::study::{Precision, RunError, Shard, StudyPlan, ThreadPool, cell_scenarios};
 use anyhow::bail;
 
 use super::options::StudyOptions;
 use super::selection::print_selection_error;
 use super::terminal::{ColorMode, StandardOutput};
 use super::{exit, load};
-use crate::base::time::Span;
+use crate::base::Span;
 use crate::base::units::format_bytes;
 use crate::report::{commands, escape, number};
-use crate::scenario::axis::{Axis, AxisValue, Setting};
-use crate::scenario::problem::Problem;
-use crate::scenario::{Scenario, grid};
-use crate::study::precision::Precision;
-use crate::study::runner::RunError;
-use crate::study::shard::Shard;
-use crate::study::sweep::{StudyPlan, cell_scenarios};
+use crate::scenario::{Axis, AxisValue, Problem, Scenario, Setting, grid};
 
 /// Reads all texts of one option.
 ///

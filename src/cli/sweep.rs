@@ -1,9 +1,8 @@
 //! `qoslab sweep`: numbers over parameters.
 
-use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::{env, fs};
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -20,15 +19,9 @@ use super::terminal::{StandardOutput, print_stderr};
 use super::{exit, interrupt, load, study_setup};
 use crate::base::units::parse_percent;
 use crate::report::{commands, comparison, escape};
-use crate::scenario::axis::{Axis, AxisValue};
-use crate::scenario::problem::Problem;
-use crate::scenario::{Scenario, parse_design};
-use crate::study::baseline;
-use crate::study::precision::Precision;
-use crate::study::runner::{Runner, StudyResult, StudyRun};
-use crate::study::shard::{Shard, ShardError};
+use crate::scenario::{Axis, AxisValue, Problem, Scenario, parse_design};
 use crate::study::store::FILE_NAME;
-use crate::study::sweep::Study;
+use crate::study::{Precision, Runner, Shard, ShardError, Study, StudyResult, StudyRun, baseline};
 
 const EXAMPLES: &str = "\
 Examples:

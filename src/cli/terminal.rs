@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 use terminal_size::{Width, terminal_size_of};
 
-use crate::report::style::Style;
+use crate::report::Style;
 
 /// Columns where there is no terminal.
 const DEFAULT_WIDTH: usize = 80;

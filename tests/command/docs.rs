@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
-use qoslab::guarantee::verdict::{Blame, Breach};
+use qoslab::guarantee::{Blame, Breach};
 use qoslab::scenario::Scenario;
 use qoslab::sim::EventEngine;
-use qoslab::study::judge_trial::judge_trial;
+use qoslab::study::judge_trial;
 
 const README: &str = include_str!("../../README.md");
 const CABLE_PULL: &str = include_str!("../../scenarios/cable-pull.toml");

@@ -2,13 +2,10 @@
 
 use std::path::Path;
 
-use qoslab::base::ending::Ending;
-use qoslab::base::event::{Event, Observer};
-use qoslab::base::name::Node;
-use qoslab::base::time::Time;
+use qoslab::base::{Ending, Event, Node, Observer, Time};
 use qoslab::scenario::{Scenario, find_scenarios};
+use qoslab::sim::Action;
 use qoslab::sim::event::{Options, run};
-use qoslab::sim::trial::Action;
 
 /// Counts calls to `publish()`.
 #[derive(Default)]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::files::files;
-use qoslab::base::qos::QoS;
+use qoslab::base::QoS;
 use qoslab::study::closed_form::HopModel;
 
 const SCENARIO: &str = r#"

@@ -6,18 +6,14 @@ use std::sync::atomic::AtomicBool;
 use crate::common::TwoHopScenario;
 use proptest::prelude::*;
 use proptest::sample::select;
-use qoslab::base::ending::{Ending, RunSummary};
-use qoslab::base::name::{PacketName, PacketSubject};
-use qoslab::base::time::Time;
-use qoslab::guarantee::first_pass::{FirstPassObserver, SuspectedViolation};
-use qoslab::guarantee::verdict::{
-    Blame, Breach, Finding, HistoryLine, Outcome, Promise, Violation,
+use qoslab::base::{Ending, PacketName, PacketSubject, RunSummary, Time};
+use qoslab::guarantee::{
+    Blame, Breach, Finding, FirstPassObserver, HistoryLine, Outcome, Promise, SuspectedViolation,
+    Violation,
 };
-use qoslab::network::fate_override::ForcedFate;
-use qoslab::sim::EventEngine;
-use qoslab::sim::trial::Trial;
-use qoslab::study::judge_trial::judge_trial;
-use qoslab::study::trial_facts::trial_facts;
+use qoslab::network::ForcedFate;
+use qoslab::sim::{EventEngine, Trial};
+use qoslab::study::{judge_trial, trial_facts};
 
 /// One direction of a link, with everything that a network may do.
 fn link(between: &'static str) -> impl Strategy<Value = String> {

@@ -7,11 +7,8 @@
 use std::cell::RefCell;
 
 use crate::common::{MessageCount, MessageCounts, TwoHopScenario, run_and_count, run_observed};
-use qoslab::base::event::LossReason;
-use qoslab::base::name::{Direction, Hop as HopName, PacketName, PacketSubject};
-use qoslab::base::qos::QoS;
-use qoslab::base::time::Time;
-use qoslab::network::fate_override::ForcedFate;
+use qoslab::base::{Direction, Hop as HopName, LossReason, PacketName, PacketSubject, QoS, Time};
+use qoslab::network::ForcedFate;
 use qoslab::study::closed_form::{
     ExpectedLatency, HopExpectation, HopModel, Qos2Delivery, two_hops,
 };
@@ -60,9 +57,8 @@ impl WeightedSums {
         }
         self.copies += weight * copies;
         self.duplicates += weight * (copies - delivered);
-        let seconds = |span: Option<qoslab::base::time::Span>| {
-            span.map_or(0.0, qoslab::base::time::Span::as_secs_f64)
-        };
+        let seconds =
+            |span: Option<qoslab::base::Span>| span.map_or(0.0, qoslab::base::Span::as_secs_f64);
         // The second hop's microsecond is not part of the first hop's latency.
         self.latency += weight * (seconds(message.latency) - 1e-6 * delivered);
         self.completion += weight * seconds(message.completion);
@@ -208,7 +204,7 @@ fn copies(tally: &MessageCounts) -> MeanSample {
 
 fn latency(tally: &MessageCounts) -> MeanSample {
     let latencies = tally.messages.iter().filter_map(|message| message.latency);
-    MeanSample::from_values(latencies.map(qoslab::base::time::Span::as_secs_f64))
+    MeanSample::from_values(latencies.map(qoslab::base::Span::as_secs_f64))
 }
 
 fn packets_on_hop(tally: &MessageCounts, hop: usize) -> MeanSample {

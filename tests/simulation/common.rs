@@ -2,13 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
-use qoslab::base::event::{Event, Observer, PacketMeta};
-use qoslab::base::name::{Hop, MessageId, Node, PacketKind, PacketSubject, PublisherIndex};
-use qoslab::base::time::{Span, Time};
-use qoslab::network::fate_override::FateOverride;
+use qoslab::base::{
+    Event, Hop, MessageId, Node, Observer, PacketKind, PacketMeta, PacketSubject, PublisherIndex,
+    Span, Time,
+};
+use qoslab::network::FateOverride;
 use qoslab::scenario::Scenario;
+use qoslab::sim::Trial;
 use qoslab::sim::event::{RunSummary, run_with_override};
-use qoslab::sim::trial::Trial;
 
 /// One publisher `sensor` with its own link, and a subscriber `app` on a perfect one.
 pub(crate) struct TwoHopScenario<'a> {

@@ -18,19 +18,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
-use qoslab::base::ending::Ending;
-use qoslab::base::event::{Event, Observer};
-use qoslab::base::name::{ClientIndex, PublisherIndex};
-use qoslab::base::time::{Span, Time};
-use qoslab::guarantee::verdict::{Outcome, RuleViolationKind, Violation};
+use qoslab::base::{ClientIndex, Ending, Event, Observer, PublisherIndex, Span, Time};
+use qoslab::guarantee::{Outcome, RuleViolationKind, Violation};
 use qoslab::scenario;
-use qoslab::scenario::axis::Setting;
-use qoslab::scenario::{Point, Scenario};
+use qoslab::scenario::{Point, Scenario, Setting};
 use qoslab::sim::event::{Options, RunSummary};
-use qoslab::sim::trial::Trial;
 use qoslab::sim::turmoil::{TICK, Unsupported};
-use qoslab::sim::{Engine, EngineKind, EventEngine, SharedObserver, TurmoilEngine};
-use qoslab::study::judge_trial::judge_trial;
+use qoslab::sim::{Engine, EngineKind, EventEngine, SharedObserver, Trial, TurmoilEngine};
+use qoslab::study::judge_trial;
 use rayon::prelude::*;
 
 use lag::LagBounds;

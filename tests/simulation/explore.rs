@@ -3,19 +3,15 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use qoslab::base::qos::QoS;
-use qoslab::base::time::Span;
-use qoslab::guarantee::verdict::{Blame, Breach, Promise};
-use qoslab::mqtt::quirks::{Quirk, Quirks};
-use qoslab::mqtt::settings::{DeliverOn, StorePolicy};
-use qoslab::scenario::Scenario;
-use qoslab::scenario::axis::Setting;
-use qoslab::scenario::expect::Expectations;
-use qoslab::sim::trial::Setup;
+use qoslab::base::{QoS, Span};
+use qoslab::guarantee::{Blame, Breach, Promise};
+use qoslab::mqtt::{DeliverOn, Quirk, Quirks, StorePolicy};
+use qoslab::scenario::{Expectations, Scenario, Setting};
+use qoslab::sim::Setup;
+use qoslab::study::ThreadPool;
 use qoslab::study::explore::{
     Counterexample, ExploreReport, FaultKind, FaultOptions, InjectedFault, Search, SearchSpace,
 };
-use qoslab::study::thread_pool::ThreadPool;
 
 mod effects;
 

@@ -7,11 +7,10 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use qoslab::base::ending::Ending;
-use qoslab::scenario::expect::BreakTarget;
-use qoslab::scenario::{Scenario, find_scenarios};
+use qoslab::base::Ending;
+use qoslab::scenario::{BreakTarget, Scenario, find_scenarios};
 use qoslab::sim::EventEngine;
-use qoslab::study::judge_trial::judge_trial;
+use qoslab::study::judge_trial;
 
 /// The number of trials of each file; the documented command runs more.
 const SEEDS: u64 = 40;

@@ -3,11 +3,10 @@
 use std::sync::atomic::AtomicBool;
 
 use crate::common::{TwoHopScenario, run_and_count};
-use qoslab::base::ending::Ending;
-use qoslab::guarantee::verdict::{Blame, Breach, Promise, Violation};
-use qoslab::sim::EventEngine;
-use qoslab::sim::trial::Trial;
-use qoslab::study::judge_trial::judge_trial;
+use qoslab::base::Ending;
+use qoslab::guarantee::{Blame, Breach, Promise, Violation};
+use qoslab::sim::{EventEngine, Trial};
+use qoslab::study::judge_trial;
 
 /// QoS 2 over datagrams that overtake each other: how many messages are delivered more than once,
 /// with no loss, one message at a time on one hop, a delay uniform from 0 to `max_delay` each

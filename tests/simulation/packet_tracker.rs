@@ -7,19 +7,15 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use qoslab::base::event::{DropReason, Event, Observer, PacketMeta};
-use qoslab::base::name::{
-    ClientIndex, Connection, MessageId, MessageTag, Node, PacketKind, PacketName, PacketSubject,
-    PublisherIndex, Transmission,
+use qoslab::base::{
+    ClientIndex, Connection, DropReason, Event, MessageId, MessageTag, Node, Observer, PacketKind,
+    PacketMeta, PacketName, PacketSubject, PublisherIndex, QoS, Time, Transmission,
 };
-use qoslab::base::qos::QoS;
-use qoslab::base::time::Time;
-use qoslab::mqtt::packet::{Message, Packet, PacketId, Payload, Publish, PublishAck, PublishLevel};
 use qoslab::mqtt::wire::restore_tag;
+use qoslab::mqtt::{Message, Packet, PacketId, Payload, Publish, PublishAck, PublishLevel};
 use qoslab::scenario::{Scenario, find_scenarios};
 use qoslab::sim::event::{Options, PacketTap, run};
-use qoslab::sim::packet_tracker::{PacketTracker, PublishOutcome, payload_with_id};
-use qoslab::sim::trial::{Setup, Trial};
+use qoslab::sim::{PacketTracker, PublishOutcome, Setup, Trial, payload_with_id};
 
 /// Holds the packets that endpoints wanted to send and that were not yet reported as sent: more
 /// than one where a fault stops the node before it sends them.

@@ -6,14 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::common::{TwoHopScenario, run_observed};
-use qoslab::guarantee::monitor::Monitor;
 use qoslab::guarantee::rules::Rule;
-use qoslab::guarantee::verdict::{Blame, Breach, Outcome, Promise, Violation};
-use qoslab::mqtt::quirks::Quirk;
-use qoslab::sim::EventEngine;
-use qoslab::sim::trial::{Setup, Trial};
-use qoslab::study::judge_trial::judge_trial;
-use qoslab::study::trial_facts::trial_facts;
+use qoslab::guarantee::{Blame, Breach, Monitor, Outcome, Promise, Violation};
+use qoslab::mqtt::Quirk;
+use qoslab::sim::{EventEngine, Setup, Trial};
+use qoslab::study::{judge_trial, trial_facts};
 
 /// Many messages over links that lose a quarter of all packets, in order and without duplicates.
 const LOSSY: TwoHopScenario<'_> = TwoHopScenario {

@@ -6,11 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::common::{TwoHopScenario, run_and_count, run_observed};
 use proptest::prelude::*;
-use qoslab::base::ending::Ending;
-use qoslab::base::event::{Event, Observer};
-use qoslab::base::name::{Direction, Hop, MessageId, Node, PacketKind, PacketName, PacketSubject};
-use qoslab::base::qos::QoS;
-use qoslab::base::time::Time;
+use qoslab::base::{
+    Direction, Ending, Event, Hop, MessageId, Node, Observer, PacketKind, PacketName,
+    PacketSubject, QoS, Time,
+};
 
 /// A network that loses, duplicates and delays, but keeps the order of each direction.
 #[derive(Clone, Debug)]

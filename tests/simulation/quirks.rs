@@ -6,14 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use qoslab::base::ending::Ending;
-use qoslab::guarantee::verdict::{Blame, Breach, Outcome, Promise, RuleViolationKind};
-use qoslab::mqtt::quirks::{Quirk, QuirkSide};
-use qoslab::mqtt::settings::ClientSettings;
+use qoslab::base::Ending;
+use qoslab::guarantee::{Blame, Breach, Outcome, Promise, RuleViolationKind};
+use qoslab::mqtt::{ClientSettings, Quirk, QuirkSide};
 use qoslab::scenario::{Point, Scenario, find_scenarios};
-use qoslab::sim::EventEngine;
-use qoslab::sim::trial::{Setup, Trial};
-use qoslab::study::judge_trial::judge_trial;
+use qoslab::sim::{EventEngine, Setup, Trial};
+use qoslab::study::judge_trial;
 
 /// A promise that breaks, and the kind of break.
 type ExpectedBreach = Option<(Promise, Breach)>;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::common::{TwoHopScenario, run_observed};
-use qoslab::base::event::{Event, Fate, Observer};
-use qoslab::base::name::{PacketKind, PacketName, PacketSubject, PublisherIndex};
-use qoslab::base::time::{Span, Time};
-use qoslab::sim::trial::Trial;
+use qoslab::base::{
+    Event, Fate, Observer, PacketKind, PacketName, PacketSubject, PublisherIndex, Span, Time,
+};
+use qoslab::sim::Trial;
 
 /// The fate of each packet of the first client's stream: the time it took, or its loss.
 #[derive(Default)]

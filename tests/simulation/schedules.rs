@@ -5,8 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use qoslab::scenario::{Scenario, find_scenarios};
 use qoslab::sim::event::{Options, run};
-use qoslab::sim::trial::Trial;
-use qoslab::sim::{EventEngine, make_deterministic};
+use qoslab::sim::{EventEngine, Trial, make_deterministic};
 use rayon::prelude::*;
 
 /// Seeds of each point; `QOSLAB_SEEDS` asks for more.

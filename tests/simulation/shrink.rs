@@ -4,13 +4,11 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use qoslab::guarantee::verdict::{Blame, Outcome};
-use qoslab::mqtt::quirks::{Quirk, Quirks};
+use qoslab::guarantee::{Blame, Outcome};
+use qoslab::mqtt::{Quirk, Quirks};
 use qoslab::scenario::Scenario;
-use qoslab::sim::EventEngine;
-use qoslab::sim::trial::{Setup, Trial};
-use qoslab::study::judge_trial::judge_trial;
-use qoslab::study::shrink::{BrokenGuarantee, MAX_SHRINK_EVENTS, ShrunkTrial, shrink};
+use qoslab::sim::{EventEngine, Setup, Trial};
+use qoslab::study::{BrokenGuarantee, MAX_SHRINK_EVENTS, ShrunkTrial, judge_trial, shrink};
 
 /// A scenario in which a quirk shows: what differs from the common part.
 #[derive(Clone, Copy, Default)]

@@ -12,11 +12,11 @@ use crate::common::{
     MessageCount, MessageCounts, TwoHopScenario, run_and_count, run_observed, trial,
 };
 use qoslab::base::draw::DrawKey;
-use qoslab::base::event::{CloseReason, Event, Observer, OverheadPurpose, Phase};
-use qoslab::base::name::{ClientIndex, Node, PacketKind};
-use qoslab::base::time::{Span, Time};
-use qoslab::network::settings::IntervalDistribution;
-use qoslab::sim::trial::{Action, FaultSetup, Trial, Trigger};
+use qoslab::base::{
+    ClientIndex, CloseReason, Event, Node, Observer, OverheadPurpose, PacketKind, Phase, Span, Time,
+};
+use qoslab::network::IntervalDistribution;
+use qoslab::sim::{Action, FaultSetup, Trial, Trigger};
 
 use self::formulas::{DelayMoments, RtoOnlyTcp, TcpHopModel};
 

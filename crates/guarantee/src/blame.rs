@@ -8,12 +8,9 @@ use super::rules::{Rule, Strength};
 use super::session_endings::SessionEndings;
 use super::trial_facts::TrialFacts;
 use super::verdict::{Blame, Breach};
-use qoslab_core::base::event::DropReason;
-use qoslab_core::base::name::{ClientIndex, Hop, Node};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Time;
 use qoslab_core::base::units::format_span;
-use qoslab_core::mqtt::settings::{StorePolicy, Version};
+use qoslab_core::base::{ClientIndex, DropReason, Hop, Node, QoS, Time};
+use qoslab_core::mqtt::{StorePolicy, Version};
 
 /// The part to blame, the rule that it broke, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use qoslab_core::base::event::{
-    Arrival, CloseReason, DropReason, Event, Fate, Impairment, LossReason, OverheadPurpose,
-    SilentDeathCause,
+use qoslab_core::base::{
+    Arrival, CloseReason, Connection, DropReason, Event, Fate, Impairment, LossReason, Node,
+    OverheadPurpose, PacketKind, SilentDeathCause,
 };
-use qoslab_core::base::name::{Connection, Node, PacketKind};
 
 /// The counters' names, which `sometimes` and the documents use.
 pub const COUNTER_NAMES: [&str; 35] = [

@@ -7,10 +7,8 @@ use super::delivery_unit::{HandshakeEnd, MessageProgress};
 use super::ledger::Ledger;
 use super::retained::IncomingRetained;
 use super::shared_subscriptions::parse_shared_filter;
-use qoslab_core::base::name::{ClientIndex, MessageId, Node, PublisherIndex};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Time;
-use qoslab_core::mqtt::settings::StorePolicy;
+use qoslab_core::base::{ClientIndex, MessageId, Node, PublisherIndex, QoS, Time};
+use qoslab_core::mqtt::StorePolicy;
 
 impl Ledger {
     /// A node crashed. Its connections are gone, and what its store does not keep.

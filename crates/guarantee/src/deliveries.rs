@@ -3,9 +3,7 @@
 use super::delivery_unit::DeliveryState;
 use super::ledger::Ledger;
 use super::verdict::{Breach, Excuse, Promise};
-use qoslab_core::base::event::{DropReason, Phase};
-use qoslab_core::base::name::{ClientIndex, MessageId, MessageTag};
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::{ClientIndex, DropReason, MessageId, MessageTag, Phase, QoS};
 
 /// The classification of one delivery, as the ledger sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

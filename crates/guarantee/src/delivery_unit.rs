@@ -1,7 +1,7 @@
 //! The state kept for a message and for a unit: one byte each.
 
 use super::promise::{DeliveryTerms, delivery_terms};
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 use qoslab_core::impl_fingerprint;
 
 /// What a unit is owed so far.

@@ -9,9 +9,7 @@ use super::metrics::{Metrics, QosMetrics};
 use super::promise::DeliveryTerms;
 use super::trial_facts::PublisherFacts;
 use super::verdict::{Breach, Excuse, Promise};
-use qoslab_core::base::ending::Ending;
-use qoslab_core::base::name::{ClientIndex, PublisherIndex};
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::{ClientIndex, Ending, PublisherIndex, QoS};
 
 type Excuses = BTreeMap<Excuse, u64>;
 

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::trial_facts::TrialFacts;
-use qoslab_core::base::event::{CloseReason, Event, Impairment, Phase, SilentDeathCause};
-use qoslab_core::base::name::{ClientIndex, Connection, Node};
-use qoslab_core::base::time::Time;
-use qoslab_core::mqtt::settings::StorePolicy;
+use qoslab_core::base::{
+    ClientIndex, CloseReason, Connection, Event, Impairment, Node, Phase, SilentDeathCause, Time,
+};
+use qoslab_core::mqtt::StorePolicy;
 
 /// The greatest number of events kept of one link, or of the broker.
 const MAX_LOGGED_EVENTS: usize = 10_000;

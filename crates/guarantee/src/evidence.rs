@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::monitor::RuleViolation;
 use super::subscriptions::Subscriptions;
 use super::trial_facts::PublisherFacts;
-use qoslab_core::base::event::{DropReason, Fate, PacketMeta};
-use qoslab_core::base::name::{ClientIndex, Direction, Hop, Node, PacketKind, PublisherIndex};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Time;
+use qoslab_core::base::{
+    ClientIndex, Direction, DropReason, Fate, Hop, Node, PacketKind, PacketMeta, PublisherIndex,
+    QoS, Time,
+};
 
 /// The greatest number of acts of one message that are kept for its history.
 const MAX_MESSAGE_EVENTS: usize = 200;

@@ -15,14 +15,11 @@ use super::session_endings::SessionEndings;
 use super::subscriptions::Subscriptions;
 use super::trial_facts::TrialFacts;
 use super::verdict::{Blame, MAX_FINDINGS, Outcome, Violation};
-use qoslab_core::base::event::{DropReason, Event, Fate, Observer, PacketBody, PacketMeta};
-use qoslab_core::base::name::{
-    ClientIndex, Connection, Direction, Hop, MessageTag, Node, PacketKind, PacketSubject,
-    PublisherIndex,
+use qoslab_core::base::{
+    ClientIndex, Connection, Direction, DropReason, Event, Fate, Hop, MessageTag, Node, Observer,
+    PacketBody, PacketKind, PacketMeta, PacketSubject, PublisherIndex, QoS, Time,
 };
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Time;
-use qoslab_core::mqtt::settings::StorePolicy;
+use qoslab_core::mqtt::StorePolicy;
 
 /// Keeps the evidence for the suspected messages of one trial; of the others, only what is in
 /// flight.

@@ -9,8 +9,7 @@ use super::monitor::RuleViolation;
 use super::rules::Rule;
 use super::trial_facts::TrialFacts;
 use super::verdict::{Breach, Finding, Violation};
-use qoslab_core::base::name::{Hop, Node};
-use qoslab_core::base::time::Time;
+use qoslab_core::base::{Hop, Node, Time};
 
 /// One broken promise in full.
 pub(super) fn build_finding(

@@ -11,13 +11,10 @@ use super::pattern_counters::PatternCounters;
 use super::sessions::ConnackOutcome;
 use super::trial_facts::TrialFacts;
 use super::verdict::{Blame, Breach, Outcome, Promise, Violation};
-use qoslab_core::base::ending::RunSummary;
-use qoslab_core::base::event::{CloseReason, Event, Observer, PacketMeta, Phase};
-use qoslab_core::base::name::{
-    ClientIndex, Connection, Hop, MessageTag, Node, PacketKind, PacketSubject, PublisherIndex,
+use qoslab_core::base::{
+    ClientIndex, CloseReason, Connection, Event, Hop, MessageTag, Node, Observer, PacketKind,
+    PacketMeta, PacketSubject, Phase, PublisherIndex, QoS, RunSummary, Time,
 };
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Time;
 use qoslab_core::impl_fingerprint;
 
 /// Watches one trial with a byte for each message and a byte for each unit.

@@ -11,15 +11,12 @@ use super::shared_subscriptions::SharedSubscriptions;
 use super::subscriptions::Subscriptions;
 use super::trial_facts::TrialFacts;
 use super::verdict::{Breach, Promise};
-use qoslab_core::base::event::{DropReason, PacketBody, PacketMeta, Phase};
-use qoslab_core::base::name::{
-    ClientIndex, Connection, Hop, MessageId, MessageTag, Node, PacketKind, PacketSubject,
-    PublisherIndex,
+use qoslab_core::base::{
+    ClientIndex, Connection, DropReason, Hop, MessageId, MessageTag, Node, PacketBody, PacketKind,
+    PacketMeta, PacketSubject, Phase, PublisherIndex, QoS, Span, Time,
 };
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::{Span, Time};
 use qoslab_core::impl_fingerprint;
-use qoslab_core::mqtt::settings::StorePolicy;
+use qoslab_core::mqtt::StorePolicy;
 
 /// The number of messages of a stream for which room is reserved in advance; beyond, it grows.
 const MAX_RESERVED_MESSAGES: u32 = 1 << 16;

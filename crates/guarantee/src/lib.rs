@@ -1,26 +1,41 @@
 //! Checks of the delivery guarantees: what was owed, what happened, and which part is to blame.
 //!
-//! Two observers do the work. [`first_pass::FirstPassObserver`] sees the first pass of a trial: it
+//! Two observers do the work. [`FirstPassObserver`] sees the first pass of a trial: it
 //! keeps a byte for each message and each unit, measures, and names the suspected violations.
-//! [`evidence_recorder::EvidenceRecorder`] sees a second, identical pass if there are any, keeps
+//! [`EvidenceRecorder`] sees a second, identical pass if there are any, keeps
 //! the evidence for them alone, and assigns the blame.
 
+pub use self::counters::COUNTER_NAMES;
+pub use self::evidence_recorder::EvidenceRecorder;
+pub use self::first_pass::{FirstPassObserver, FirstPassResult, SuspectedViolation};
+pub use self::metrics::{
+    BytesByPurpose, DeliveryCounts, KindTraffic, LatencyHistogram, MESSAGE_KINDS, Metrics,
+    PacketCount, QosMetrics,
+};
+pub use self::monitor::{Conformance, Monitor, RuleViolation};
+pub use self::timeline::{BacklogStep, FaultInterval, Timeline, TimelineObserver};
+pub use self::trial_facts::{ClientFacts, PublisherFacts, TrialFacts};
+pub use self::verdict::{
+    Blame, Breach, Excuse, Finding, HistoryLine, MAX_FINDINGS, Outcome, Promise, RuleFinding,
+    RuleViolationKind, Violation,
+};
+
 mod blame;
-pub mod counters;
+mod counters;
 mod crashes;
 mod deliveries;
 mod delivery_unit;
 mod evaluation;
 mod event_log;
 mod evidence;
-pub mod evidence_recorder;
+mod evidence_recorder;
 mod findings;
-pub mod first_pass;
+mod first_pass;
 mod ledger;
 pub mod message_history;
-pub mod metrics;
+mod metrics;
 mod metrics_collector;
-pub mod monitor;
+mod monitor;
 mod open_connections;
 mod pattern_counters;
 mod promise;
@@ -32,6 +47,6 @@ mod shared_subscriptions;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
-pub mod timeline;
-pub mod trial_facts;
-pub mod verdict;
+mod timeline;
+mod trial_facts;
+mod verdict;

@@ -4,11 +4,10 @@ use super::event_log::{EventLog, LoggedEvent};
 use super::evidence::{Evidence, IdCollision, MessageEvent, StaleAck, receiving_node};
 use super::trial_facts::TrialFacts;
 use super::verdict::HistoryLine;
-use qoslab_core::base::event::{
-    Arrival, CloseReason, DropReason, Fate, Impairment, LossReason, SilentDeathCause,
+use qoslab_core::base::{
+    Arrival, ClientIndex, CloseReason, Direction, DropReason, Fate, Hop, Impairment, LossReason,
+    Node, PacketKind, SilentDeathCause, Time,
 };
-use qoslab_core::base::name::{ClientIndex, Direction, Hop, Node, PacketKind};
-use qoslab_core::base::time::Time;
 
 /// The greatest number of events of nodes and connections reported with one message.
 const MAX_LINK_EVENTS: usize = 60;

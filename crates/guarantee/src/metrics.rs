@@ -8,8 +8,7 @@ use hdrhistogram::Histogram;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use qoslab_core::base::name::PacketKind;
-use qoslab_core::base::time::Span;
+use qoslab_core::base::{PacketKind, Span};
 use qoslab_core::network::radio::RadioUse;
 
 /// What one trial measured, up to the end of the first calm (`docs/model.md`, "Metrics").
@@ -41,7 +40,7 @@ pub struct QosMetrics {
     pub latency: LatencyHistogram,
     /// From `publish()` to the end of the publisher's handshake.
     pub completion: LatencyHistogram,
-    /// Packets and wire bytes of these messages, by [`Hop`](qoslab_core::base::name::Hop), by
+    /// Packets and wire bytes of these messages, by [`Hop`](qoslab_core::base::Hop), by
     /// [`MESSAGE_KINDS`].
     pub traffic: [[KindTraffic; MESSAGE_KINDS.len()]; 2],
 }
@@ -120,7 +119,7 @@ pub struct BytesByPurpose {
 }
 
 /// One of [`BytesByPurpose::EACH`]: its name, what it is, and its bytes.
-pub type Purpose = (&'static str, &'static str, fn(&BytesByPurpose) -> u64);
+pub(crate) type Purpose = (&'static str, &'static str, fn(&BytesByPurpose) -> u64);
 
 impl BytesByPurpose {
     /// Each purpose.

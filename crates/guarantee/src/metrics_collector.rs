@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::deliveries::{DeliveredCopy, Delivery};
 use super::metrics::{Metrics, PacketCount};
 use super::trial_facts::TrialFacts;
-use qoslab_core::base::event::{OverheadPurpose, PacketMeta};
-use qoslab_core::base::name::{ClientIndex, Direction, MessageId, Node, PacketKind, PacketSubject};
-use qoslab_core::base::time::Time;
+use qoslab_core::base::{
+    ClientIndex, Direction, MessageId, Node, OverheadPurpose, PacketKind, PacketMeta,
+    PacketSubject, Time,
+};
 use qoslab_core::network::radio::{Radio, RadioSettings};
 
 /// Fills [`Metrics`], except for what only the end of a trial shows.

@@ -1,8 +1,4 @@
 //! The monitor: judges every endpoint by what crossed its own interface, and by nothing else.
-//!
-//! Over datagrams a correct endpoint may see packets that are late, repeated or out of order. So a
-//! sender is judged by the ids that it has in use *according to what it received*, and a receiver
-//! by the ids that it holds, regardless of what its peer meant. [`super::rules`] lists the rules.
 
 use std::sync::Arc;
 
@@ -13,12 +9,12 @@ use self::sender::{ForbiddenReason, SenderMonitor};
 use self::violation_log::{EventContext, ViolationLog};
 use super::rules::Rule;
 use super::trial_facts::TrialFacts;
-use qoslab_core::base::event::{CloseReason, Event, Observer, PacketBody, PacketMeta};
-use qoslab_core::base::name::{ClientIndex, Connection, MessageTag, Node, PacketKind};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Time;
+use qoslab_core::base::{
+    ClientIndex, CloseReason, Connection, Event, MessageTag, Node, Observer, PacketBody,
+    PacketKind, PacketMeta, QoS, Time,
+};
 use qoslab_core::impl_fingerprint;
-use qoslab_core::mqtt::settings::Version;
+use qoslab_core::mqtt::Version;
 
 mod conformance;
 mod connection;
@@ -32,6 +28,10 @@ pub use self::violation_log::RuleViolation;
 pub(super) use self::violation_log::message_key;
 
 /// Watches every connection of a trial. It remembers only what is in flight.
+///
+/// Over datagrams a correct endpoint may see packets that are late, repeated or out of order. So a
+/// sender is judged by the ids that it has in use *according to what it received*, and a receiver
+/// by the ids that it holds, regardless of what its peer meant. [`super::rules`] lists the rules.
 #[derive(Clone, Debug)]
 pub struct Monitor {
     /// By client: what the broker's end and the client's end of its link have seen.

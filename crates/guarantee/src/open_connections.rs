@@ -1,6 +1,6 @@
 //! The connections that are open at each end.
 
-use qoslab_core::base::name::{ClientIndex, Connection, Node};
+use qoslab_core::base::{ClientIndex, Connection, Node};
 use qoslab_core::impl_fingerprint;
 
 /// For each client, the connection that is open at its end and at the broker's, if any.

@@ -3,10 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::trial_facts::TrialFacts;
-use qoslab_core::base::event::PacketMeta;
-use qoslab_core::base::name::{ClientIndex, Hop, Node, PacketKind, PacketSubject};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Time;
+use qoslab_core::base::{ClientIndex, Hop, Node, PacketKind, PacketMeta, PacketSubject, QoS, Time};
 
 /// Remembers the last few events, and a few bytes for each client.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! The promise by published and granted QoS (`docs/model.md`, "What is owed").
 
 use super::verdict::Promise;
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 
 /// What a pair of published and granted QoS promises for one unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use super::promise::{DeliveryTerms, delivery_terms};
 use super::subscriptions::{GrantedSubscription, RetainedSend, matching_topics};
 use super::verdict::{Breach, Excuse, Promise};
-use qoslab_core::base::name::{ClientIndex, MessageId, PublisherIndex};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Time;
+use qoslab_core::base::{ClientIndex, MessageId, PublisherIndex, QoS, Time};
 use qoslab_core::impl_fingerprint;
 
 /// A subscriber and a message.

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use qoslab_core::base::name::Node;
-use qoslab_core::mqtt::settings::Version;
+use qoslab_core::base::Node;
+use qoslab_core::mqtt::Version;
 
 mod row;
 mod table;

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use qoslab_core::base::name::{ClientIndex, Node};
-use qoslab_core::base::time::Time;
+use qoslab_core::base::{ClientIndex, Node, Time};
 
 /// When the last session of each client ended at each end; `None` while the first one lives.
 #[derive(Clone, Debug, Default)]

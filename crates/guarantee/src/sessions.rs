@@ -3,9 +3,9 @@
 use super::delivery_unit::{DeliveryState, HandshakeEnd, MessageProgress};
 use super::ledger::{Ledger, PublisherLedger, SubscriberLedger};
 use super::shared_subscriptions::parse_shared_filter;
-use qoslab_core::base::event::{PacketBody, PacketMeta};
-use qoslab_core::base::name::{ClientIndex, Connection, Node, PacketKind, PublisherIndex};
-use qoslab_core::base::time::Time;
+use qoslab_core::base::{
+    ClientIndex, Connection, Node, PacketBody, PacketKind, PacketMeta, PublisherIndex, Time,
+};
 use qoslab_core::mqtt::topics::matches;
 
 /// The state of a client's session when the broker accepted its connection.

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use super::deliveries::DeliveredCopy;
 use super::delivery_unit::{DeliveryState, DeliveryUnit};
-use qoslab_core::base::event::DropReason;
-use qoslab_core::base::name::{ClientIndex, MessageId, PublisherIndex};
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::{ClientIndex, DropReason, MessageId, PublisherIndex, QoS};
 use qoslab_core::impl_fingerprint;
 
 /// The groups of a trial, by their whole filter `$share/name/filter`.

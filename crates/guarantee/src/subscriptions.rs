@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use super::shared_subscriptions::parse_shared_filter;
 use super::trial_facts::{PublisherFacts, TrialFacts};
-use qoslab_core::base::event::{RetainHandling, SubscriptionRequest};
-use qoslab_core::base::name::{ClientIndex, PublisherIndex};
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::{ClientIndex, PublisherIndex, QoS, RetainHandling, SubscriptionRequest};
 use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::topics::matches;
 

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use qoslab_core::base::event::{CloseReason, Event, Impairment, Observer, Phase, SilentDeathCause};
-use qoslab_core::base::name::Node;
-use qoslab_core::base::time::{Span, Time};
+use qoslab_core::base::{
+    CloseReason, Event, Impairment, Node, Observer, Phase, SilentDeathCause, Span, Time,
+};
 
 /// The greatest number of steps kept; beyond it, steps near each other in time are merged into
 /// their maximum.
-pub const MAX_STEPS: usize = 2_000;
+pub(crate) const MAX_STEPS: usize = 2_000;
 /// The greatest number of faults kept; a later one only lengthens the last of its kind, if there is
 /// one.
-pub const MAX_FAULTS: usize = 500;
+pub(crate) const MAX_FAULTS: usize = 500;
 
 /// The backlog of one trial over time, in the order of time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -245,7 +245,7 @@ const fn impairment_name(how: Impairment) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use qoslab_core::base::name::ClientIndex;
+    use qoslab_core::base::ClientIndex;
 
     const BROKER: Node = Node::Broker;
     const CLIENT: ClientIndex = ClientIndex(0);

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use qoslab_core::base::name::{ClientIndex, Node};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::mqtt::settings::{StorePolicy, Version};
+use qoslab_core::base::{ClientIndex, Node, QoS};
+use qoslab_core::mqtt::{StorePolicy, Version};
 use qoslab_core::network::radio::RadioSettings;
 
 /// The participants of a trial, and how it is judged: the facts that events do not report.
@@ -12,7 +11,7 @@ use qoslab_core::network::radio::RadioSettings;
 pub struct TrialFacts {
     /// The clients, by [`ClientIndex`].
     pub clients: Vec<ClientFacts>,
-    /// The publishing workloads, by [`qoslab_core::base::name::PublisherIndex`].
+    /// The publishing workloads, by [`qoslab_core::base::PublisherIndex`].
     pub publishers: Vec<PublisherFacts>,
     /// Whether the order of first copies is a promise too.
     pub promises_order: bool,

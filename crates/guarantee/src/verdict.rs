@@ -8,12 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::counters::COUNTER_NAMES;
 use super::metrics::Metrics;
 use super::rules::{ALL_RULES, Rule, Strength};
-use qoslab_core::base::ending::Ending;
-use qoslab_core::base::name::{ClientIndex, Node, PublisherIndex};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Time;
+use qoslab_core::base::{ClientIndex, Ending, Node, PublisherIndex, QoS, Time};
 use qoslab_core::impl_fingerprint;
-use qoslab_core::mqtt::settings::Version;
+use qoslab_core::mqtt::Version;
 
 /// The complete result of a finished trial.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -158,7 +155,7 @@ pub struct Violation {
 
 /// A rule's id in the standard. (Under a name of its own serde does not take it for text borrowed
 /// from what is read.)
-pub type RuleId = &'static str;
+pub(crate) type RuleId = &'static str;
 
 /// One broken promise in full.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -4,7 +4,7 @@
 use super::escape::{workflow_message, workflow_property};
 use super::number::{counted, format_measured};
 use super::{failure, labels};
-use qoslab_study::result::{Failure, FailureCause, PointResult, ScenarioResult, Verdict};
+use qoslab_study::{Failure, FailureCause, PointResult, ScenarioResult, Verdict};
 
 /// GitHub shows ten errors of a step and drops the rest.
 const MAX_ERRORS: usize = 10;
@@ -132,11 +132,9 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
-    use qoslab_sim::trial::Trial;
+    use qoslab_sim::Trial;
     use qoslab_study::fixtures::{broken_outcome, scenario};
-    use qoslab_study::plan::{Selection, plan};
-    use qoslab_study::thread_pool::ThreadPool;
-    use qoslab_study::trial_runner::TrialRunner;
+    use qoslab_study::{Selection, ThreadPool, TrialRunner, plan};
 
     fn violated_result(expect: &str, path: &str, name: &str) -> ScenarioResult {
         let mut scenario = scenario(expect);

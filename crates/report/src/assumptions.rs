@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::describe;
 use super::number::counted;
 use qoslab_core::base::units::{format_share, write_energy, write_power};
-use qoslab_core::mqtt::settings::StorePolicy;
+use qoslab_core::mqtt::StorePolicy;
 use qoslab_core::network::radio::RadioSettings;
-use qoslab_core::network::settings::{
+use qoslab_core::network::{
     DirectionSettings, IntervalDistribution, LinkSettings, LossModel, Transport,
 };
-use qoslab_sim::trial::{ClientSetup, Setup, Trigger};
+use qoslab_sim::{ClientSetup, Setup, Trigger};
 use qoslab_study::scenario::Scenario;
 
 /// The maximum number of different links or kinds of session that are listed one by one.
@@ -18,7 +18,7 @@ const MAX_KINDS: usize = 12;
 
 /// The assumptions, a name and a text each, in a fixed order.
 #[must_use]
-pub fn assumptions(scenario: &Scenario) -> Vec<(&'static str, Vec<String>)> {
+pub(crate) fn assumptions(scenario: &Scenario) -> Vec<(&'static str, Vec<String>)> {
     let Some(point) = scenario.points.first() else { return Vec::new() };
     let setup = &*point.setup;
     let rules = describe::scenario_rules(scenario);

@@ -24,12 +24,12 @@ use thiserror::Error;
 
 use super::escape;
 use super::ladder::wording;
-use qoslab_core::base::name::{ClientIndex, Connection, Node};
 use qoslab_core::base::units::format_bytes;
-use qoslab_core::mqtt::packet::Packet;
+use qoslab_core::base::{ClientIndex, Connection, Node};
+use qoslab_core::mqtt::Packet;
 use qoslab_core::mqtt::wire::{self, WireError};
-use qoslab_sim::trial::Setup;
-use qoslab_study::recording::{RecordedPacket, TrialRecording};
+use qoslab_sim::Setup;
+use qoslab_study::{RecordedPacket, TrialRecording};
 
 /// The maximum size of a capture: larger files are impractical to open, and payloads may be large.
 const MAX_BYTES: usize = 1 << 30;

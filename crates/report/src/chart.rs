@@ -7,17 +7,17 @@
 
 use std::borrow::Cow;
 
-pub mod axis;
-pub mod bars;
-pub mod font;
+pub(crate) mod axis;
+pub(crate) mod bars;
+pub(crate) mod font;
 mod frame;
-pub mod ladder;
-pub mod lines;
-pub mod map;
-pub mod palette;
+pub(crate) mod ladder;
+pub(crate) mod lines;
+pub(crate) mod map;
+pub(crate) mod palette;
 mod shapes;
-pub mod stacks;
-pub mod steps;
+pub(crate) mod stacks;
+pub(crate) mod steps;
 mod svg_backend;
 
 /// A chart that is ready to be shown.
@@ -37,7 +37,7 @@ pub struct Chart {
 
 /// The texts of a chart; texts of a scenario may be among them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ChartText {
+pub(crate) struct ChartText {
     /// See [`Chart::id`]: letters, digits and hyphens.
     pub id: Cow<'static, str>,
     /// See [`Chart::title`].

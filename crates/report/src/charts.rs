@@ -11,9 +11,9 @@ mod times;
 mod tests;
 
 use super::chart::Chart;
+use qoslab_study::Study;
 use qoslab_study::choose::Objective;
-use qoslab_study::scenario::expect::Need;
-use qoslab_study::sweep::Study;
+use qoslab_study::scenario::Need;
 use series::{AxisSlice, all_series};
 
 /// The reader's requirements for a QoS, for the map.

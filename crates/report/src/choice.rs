@@ -12,8 +12,8 @@ pub use decision_json::json;
 use super::escape;
 use decision_text::DecisionText;
 
+use qoslab_study::Study;
 use qoslab_study::choose::{Candidate, Choice, Crossovers, Objective};
-use qoslab_study::sweep::Study;
 
 /// The columns of a terminal.
 const WIDTH: usize = 80;

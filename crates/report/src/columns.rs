@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use ::csv::Writer;
 
 use super::escape;
-use qoslab_core::base::time::Span;
+use qoslab_core::base::Span;
 
 mod identity;
 pub mod points;

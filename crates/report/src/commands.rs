@@ -1,10 +1,10 @@
 //! Commands that reproduce a result, ready to be pasted into a shell.
 
 use super::escape;
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 use qoslab_sim::EngineKind;
-use qoslab_study::result::{PointResult, ScenarioResult};
 use qoslab_study::scenario::Scenario;
+use qoslab_study::{PointResult, ScenarioResult};
 
 /// `qoslab run FILE --set PATH=VALUE .. --engine NAME`: one cell with all its points and seeds;
 /// `flags` are further options with a leading space.

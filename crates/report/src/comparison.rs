@@ -5,8 +5,8 @@ use super::number::{counted, format_value};
 use super::style::Style;
 use super::table::wrap;
 use qoslab_core::base::units::format_count;
+use qoslab_study::MetricValue;
 use qoslab_study::baseline::{BaselineComparison, PointDifference};
-use qoslab_study::needs::MetricValue;
 use qoslab_study::scenario::MODEL_VERSION;
 
 /// The maximum number of differing points that are shown, and of metrics for each.

@@ -3,16 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::number::counted;
-use qoslab_core::mqtt::quirks::Quirk;
-use qoslab_core::mqtt::settings::{RetryRule, StorePolicy, Version};
-use qoslab_core::network::settings::{TlsSettings, TlsVersion, Transport};
-use qoslab_sim::trial::Setup;
+use qoslab_core::mqtt::{Quirk, RetryRule, StorePolicy, Version};
+use qoslab_core::network::{TlsSettings, TlsVersion, Transport};
+use qoslab_sim::Setup;
 use qoslab_study::scenario::{EndpointGroup, Scenario};
 
 /// The transport of all links, such as `datagram (28 B headers)` or `tcp with TLS 1.3, resumed (40
 /// B headers)`.
 #[must_use]
-pub fn transport(setup: &Setup) -> String {
+pub(crate) fn transport(setup: &Setup) -> String {
     let all = setup.clients.iter().map(|client| match client.link.transport {
         Transport::Datagram { headers } => format!("datagram ({headers} B headers)"),
         Transport::Tcp(tcp) => {
@@ -34,7 +33,7 @@ const fn tls_text(tls: TlsSettings) -> &'static str {
 /// The retry rule of all nodes that send messages, such as `timer 1 s`; where they differ, each
 /// rule with its nodes. A client that only subscribes has no message to send again.
 #[must_use]
-pub fn retry(setup: &Setup) -> String {
+pub(crate) fn retry(setup: &Setup) -> String {
     let broker = retry_text(setup.broker.hop.retry);
     let publishers: BTreeSet<usize> = setup.publishers.iter().map(|s| s.client.index()).collect();
     let publishers = distinct(
@@ -49,7 +48,7 @@ pub fn retry(setup: &Setup) -> String {
 
 /// The size of a run: `500 messages a run, 3 clients`.
 #[must_use]
-pub fn workload_size(setup: &Setup) -> String {
+pub(crate) fn workload_size(setup: &Setup) -> String {
     let messages = setup.publishers.iter().map(|stream| {
         stream.only_sequences.as_ref().map_or(u64::from(stream.count), |only| only.len() as u64)
     });
@@ -60,7 +59,7 @@ pub fn workload_size(setup: &Setup) -> String {
 /// Properties that hold for a whole scenario, as its points differ in QoS only. Empty without
 /// points.
 #[derive(Clone, Debug, Default)]
-pub struct ScenarioRules {
+pub(crate) struct ScenarioRules {
     /// The MQTT version of the clients, such as `3.1.1`.
     pub mqtt: String,
     /// See [`transport`].
@@ -73,7 +72,7 @@ pub struct ScenarioRules {
 
 /// The rules by which a scenario is simulated.
 #[must_use]
-pub fn scenario_rules(scenario: &Scenario) -> ScenarioRules {
+pub(crate) fn scenario_rules(scenario: &Scenario) -> ScenarioRules {
     let Some(point) = scenario.points.first() else { return ScenarioRules::default() };
     let setup = &*point.setup;
     let versions =
@@ -90,7 +89,7 @@ pub fn scenario_rules(scenario: &Scenario) -> ScenarioRules {
 /// `broker: profile mosquitto-2.0, store volatile; meter-*: quirks no_dedupe`. Empty if there are
 /// none.
 #[must_use]
-pub fn endpoints(scenario: &Scenario) -> String {
+pub(crate) fn endpoints(scenario: &Scenario) -> String {
     let deviating = scenario.groups.iter().filter_map(|group| {
         let own = deviations(group);
         (!own.is_empty()).then(|| format!("{}: {}", group.name, own.join(", ")))

@@ -6,12 +6,13 @@
 use serde::Serialize;
 
 use super::ladder::wording;
-use qoslab_core::base::event::{CloseReason, Fate, Impairment, Phase, SilentDeathCause};
-use qoslab_core::base::name::{ClientIndex, Direction, MessageId, Node, PacketKind};
-use qoslab_core::base::time::Time;
+use qoslab_core::base::{
+    ClientIndex, CloseReason, Direction, Fate, Impairment, MessageId, Node, PacketKind, Phase,
+    SilentDeathCause, Time,
+};
 use qoslab_guarantee::message_history;
-use qoslab_sim::trial::Setup;
-use qoslab_study::recording::{
+use qoslab_sim::Setup;
+use qoslab_study::{
     PacketEnd, RecordedEvent, RecordedEventKind as Kind, RecordedPacket, TrialRecording,
 };
 

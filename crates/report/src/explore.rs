@@ -4,14 +4,12 @@ use super::number::counted;
 use super::style::Style;
 use super::table::wrap;
 use super::{describe, escape, failure, ladder, minimal_failure};
-use qoslab_core::base::name::Direction;
-use qoslab_core::base::qos::QoS;
 use qoslab_core::base::units::format_count;
-use qoslab_core::mqtt::settings::StorePolicy;
-use qoslab_core::network::settings::Transport;
-use qoslab_sim::EngineKind;
+use qoslab_core::base::{Direction, QoS};
+use qoslab_core::mqtt::StorePolicy;
+use qoslab_core::network::Transport;
 use qoslab_sim::event::explore::ReleaseWhen;
-use qoslab_sim::trial::{Action, CrashPoint, PacketAction, Setup, Trigger};
+use qoslab_sim::{Action, CrashPoint, EngineKind, PacketAction, Setup, Trigger};
 use qoslab_study::explore::{
     Counterexample, ExploreReport, FaultKind, InjectedFault, PacketFault, SearchSpace,
 };
@@ -276,8 +274,7 @@ fn fault_text(chosen: &InjectedFault, found: &Counterexample) -> String {
 }
 
 fn delay_text(chosen: &InjectedFault, setup: &Setup) -> String {
-    let own =
-        |it: &&qoslab_sim::trial::FaultSetup| it.trigger == Trigger::NamedPacket(chosen.packet);
+    let own = |it: &&qoslab_sim::FaultSetup| it.trigger == Trigger::NamedPacket(chosen.packet);
     match setup.faults.iter().find(own).map(|fault| &fault.action) {
         Some(Action::Packet(
             PacketAction::Delay { by } | PacketAction::Duplicate { after: by },

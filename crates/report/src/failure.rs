@@ -3,21 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use super::labels;
 use super::number::counted;
 use super::style::Style;
 use super::table::{coloured_verdict, wrap};
-use super::{commands, escape, minimal_failure};
-use qoslab_core::base::ending::Ending;
-use qoslab_core::base::time::Time;
+use super::{commands, escape, labels, minimal_failure};
 use qoslab_core::base::units::format_count;
-use qoslab_guarantee::verdict::{
-    Breach, Finding, Outcome, RuleFinding, RuleViolationKind, Violation,
-};
-use qoslab_sim::EngineKind;
-use qoslab_sim::trial::Setup;
-use qoslab_study::result::{Failure, FailureCause, MAX_FAILURES, PointResult, ScenarioResult};
+use qoslab_core::base::{Ending, Time};
+use qoslab_guarantee::{Breach, Finding, Outcome, RuleFinding, RuleViolationKind, Violation};
+use qoslab_sim::{EngineKind, Setup};
 use qoslab_study::scenario::Scenario;
+use qoslab_study::{Failure, FailureCause, MAX_FAILURES, PointResult, ScenarioResult};
 
 /// The maximum number of lines of a message's history that are printed.
 const MAX_EVENT_LINES: usize = 40;
@@ -58,7 +53,7 @@ pub fn failures(result: &ScenarioResult, flags: &str, style: Style) -> String {
             text.push('\n');
         }
         let failed: usize = point.verdicts.values().sum::<usize>()
-            - point.verdict_count(qoslab_study::result::Verdict::Holds);
+            - point.verdict_count(qoslab_study::Verdict::Holds);
         if failed > MAX_FAILURES {
             let more = counted((failed - point.failures.len()) as u64, "failing trial");
             text += &format!("  ... and {more} more of {}\n\n", point.label);

@@ -13,19 +13,14 @@ use serde::Serialize;
 use super::describe::ScenarioRules;
 use super::point_summary::PointSummary;
 use super::{describe, labels};
-use qoslab_core::base::name::PacketKind;
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Span;
-use qoslab_guarantee::metrics::{BytesByPurpose, MESSAGE_KINDS, PacketCount};
-use qoslab_guarantee::verdict::{RuleViolationKind, Violation};
+use qoslab_core::base::{PacketKind, QoS, Span};
+use qoslab_guarantee::{BytesByPurpose, MESSAGE_KINDS, PacketCount, RuleViolationKind, Violation};
 use qoslab_sim::EngineKind;
-use qoslab_study::needs::{MetricValue, NeedResult};
-use qoslab_study::result::{
-    Failure, FailureCause, PointResult, QosRow, Quantiles, ScenarioResult, Verdict,
-};
 use qoslab_study::scenario::MODEL_VERSION;
-use qoslab_study::statistics;
-use qoslab_study::sweep::{self, Study};
+use qoslab_study::{
+    Failure, FailureCause, MetricValue, NeedResult, PointResult, QosRow, Quantiles, ScenarioResult,
+    Study, StudyCell, Verdict, statistics,
+};
 
 use breaks::DeclaredBreakJson;
 
@@ -238,13 +233,13 @@ struct FailureJson {
 }
 
 impl SweepJson {
-    fn new(study: &Study, cells: &[sweep::StudyCell]) -> Self {
+    fn new(study: &Study, cells: &[StudyCell]) -> Self {
         let axes = study.axes.iter().map(|axis| AxisJson {
             path: axis.path.clone(),
             unit: axis.unit.symbol(),
             values: axis.values.iter().map(|value| value.number).collect(),
         });
-        let cell = |cell: &sweep::StudyCell| {
+        let cell = |cell: &StudyCell| {
             let pairs = study.axes.iter().zip(&cell.values);
             let settings = pairs.map(|(axis, value)| (axis.path.clone(), value.text.clone()));
             CellJson { settings: settings.collect(), result: ScenarioJson::new(&cell.result) }
@@ -295,7 +290,7 @@ impl ScenarioJson {
 impl PointJson {
     fn new(point: &PointResult) -> Self {
         let facts = || point.trials.iter().filter_map(|trial| trial.summary.as_ref());
-        let seed = |trial: Option<&qoslab_study::result::TrialRow>| {
+        let seed = |trial: Option<&qoslab_study::TrialRow>| {
             trial.map(|trial| trial.seed.to_string()).unwrap_or_default()
         };
         let verdicts = point.verdicts.iter().map(|(verdict, n)| (labels::verdict(*verdict), *n));

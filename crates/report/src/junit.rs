@@ -6,7 +6,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use super::failure::failures;
 use super::style::Style;
 use super::{describe, labels};
-use qoslab_study::result::{PointResult, ScenarioResult, Verdict};
+use qoslab_study::{PointResult, ScenarioResult, Verdict};
 
 /// The whole document. `flags` as for [`failures`].
 #[must_use]

@@ -1,12 +1,11 @@
 //! Names of verdicts and other results, spelled the same in every output.
 
-use qoslab_core::base::ending::Ending;
-use qoslab_core::base::qos::QoS;
 use qoslab_core::base::units::format_count;
-use qoslab_guarantee::verdict::{Blame, Breach, Excuse, Promise, RuleViolationKind};
+use qoslab_core::base::{Ending, QoS};
+use qoslab_guarantee::{Blame, Breach, Excuse, Promise, RuleViolationKind};
+use qoslab_study::Verdict;
 use qoslab_study::choose::Objective;
-use qoslab_study::result::Verdict;
-use qoslab_study::scenario::expect::{BreakTarget, KnownBreak};
+use qoslab_study::scenario::{BreakTarget, KnownBreak};
 
 /// A published QoS: `2`, or with the granted one where that is an axis: `2/1`.
 #[must_use]

@@ -9,11 +9,10 @@ use std::collections::BTreeMap;
 #[cfg(feature = "html")]
 use super::chart::{self, ChartText};
 use super::escape;
-use qoslab_core::base::name::{ClientIndex, Node, PublisherIndex};
-use qoslab_core::base::time::Time;
-use qoslab_guarantee::verdict::{Finding, RuleFinding};
-use qoslab_sim::trial::Setup;
-use qoslab_study::recording::{RecordedEventKind, RecordingFilter, TrialRecording};
+use qoslab_core::base::{ClientIndex, Node, PublisherIndex, Time};
+use qoslab_guarantee::{Finding, RuleFinding};
+use qoslab_sim::Setup;
+use qoslab_study::{RecordedEventKind, RecordingFilter, TrialRecording};
 
 pub use text::text;
 

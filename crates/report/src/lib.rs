@@ -4,25 +4,36 @@
 
 #![expect(clippy::format_push_string, reason = "text is put together here, and memory is no file")]
 
-pub mod annotations;
-pub mod assumptions;
+pub use self::annotations::annotations;
+#[cfg(feature = "html")]
+pub use self::chart::Chart;
+#[cfg(feature = "html")]
+pub use self::charts::{ChartOptions, charts};
+pub use self::explore::ExploreSummary;
+#[cfg(feature = "png")]
+pub use self::png::{PngError, png};
+pub use self::style::Style;
+
+mod annotations;
+#[cfg(feature = "html")]
+mod assumptions;
 #[cfg(feature = "files")]
 pub mod capture;
 #[cfg(feature = "html")]
-pub mod chart;
+mod chart;
 #[cfg(feature = "html")]
-pub mod charts;
+mod charts;
 pub mod choice;
 #[cfg(feature = "files")]
 pub mod columns;
 pub mod commands;
 #[cfg(feature = "files")]
 pub mod comparison;
-pub mod describe;
+mod describe;
 pub mod escape;
 #[cfg(feature = "files")]
 pub mod events;
-pub mod explore;
+mod explore;
 pub mod failure;
 #[cfg(feature = "files")]
 pub mod json;
@@ -39,9 +50,9 @@ pub mod page;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 #[cfg(feature = "png")]
-pub mod png;
-pub mod point_summary;
-pub mod style;
+mod png;
+mod point_summary;
+mod style;
 pub mod summary;
 pub mod table;
 

@@ -7,8 +7,8 @@ use super::summary::broken_rules;
 use super::{comparison, describe, escape, labels};
 use qoslab_core::base::units::{format_count, format_share};
 use qoslab_study::baseline::BaselineComparison;
-use qoslab_study::result::{ScenarioResult, Verdict};
 use qoslab_study::scenario::MODEL_VERSION;
+use qoslab_study::{ScenarioResult, Verdict};
 
 const HEADER: &str = "\
 | QoS | delivered | 95 % | lost/run | dup/run | packets/msg | bytes/msg | overhead \

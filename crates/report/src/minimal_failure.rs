@@ -10,7 +10,7 @@ use super::{escape, failure, labels};
 use qoslab_sim::EngineKind;
 use qoslab_study::minimal_failures::MinimalFailure;
 use qoslab_study::scenario::Scenario;
-use qoslab_study::shrink::{BrokenGuarantee, TrialSize};
+use qoslab_study::{BrokenGuarantee, TrialSize};
 
 /// The maximum number of rows of a ladder beside a failure.
 const MAX_LADDER_ROWS: usize = 60;

@@ -1,10 +1,10 @@
 //! Numbers that reports alone write; the rest is in `base::units`.
 
-use qoslab_core::base::time::Span;
+use qoslab_core::base::Span;
 use qoslab_core::base::units::{format_count, format_share};
-use qoslab_study::needs::{MetricValue, NeedMeasurement};
-use qoslab_study::scenario::expect::{Bound, Need};
+use qoslab_study::scenario::{Bound, Need};
 use qoslab_study::statistics::ConfidenceInterval;
+use qoslab_study::{MetricValue, NeedMeasurement};
 
 /// A share from 0 to 1 in percent with two significant digits, for bounds: `0.003 %`.
 #[must_use]
@@ -78,7 +78,7 @@ pub fn counted(number: u64, singular: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use qoslab_core::base::qos::QoS;
+    use qoslab_core::base::QoS;
     use qoslab_study::statistics::upper_bound_when_none as at_most;
 
     #[test]

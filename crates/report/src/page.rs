@@ -20,10 +20,9 @@ use super::chart::Chart;
 use super::charts::ChartOptions;
 use super::choice::Decision;
 use super::labels;
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 use qoslab_study::baseline::BaselineComparison;
-use qoslab_study::result::Verdict;
-use qoslab_study::sweep::{Study, StudyCell};
+use qoslab_study::{Study, StudyCell, Verdict};
 
 /// The content of a page.
 #[derive(Clone, Copy, Debug)]

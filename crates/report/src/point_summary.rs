@@ -2,14 +2,15 @@
 
 use crate::labels;
 use crate::number::{format_interval, format_time};
-use qoslab_core::base::qos::QoS;
-use qoslab_guarantee::metrics::DeliveryCounts;
-use qoslab_study::result::{PointResult, QosRow, Quantiles, Verdict};
+use qoslab_core::base::QoS;
+use qoslab_guarantee::DeliveryCounts;
 use qoslab_study::statistics::{self, ConfidenceInterval, to_f64};
+use qoslab_study::{PointResult, QosRow, Quantiles, Verdict};
 
 /// One row: one published QoS of one point, over all its seeds.
 #[derive(Clone, Debug)]
-pub struct PointSummary {
+#[cfg_attr(not(feature = "files"), expect(dead_code, reason = "tables show less than files"))]
+pub(crate) struct PointSummary {
     /// The published QoS.
     pub published: QoS,
     /// The granted QoS where it is an axis.
@@ -45,20 +46,20 @@ pub struct PointSummary {
 
 impl PointSummary {
     /// The rows of a point, by published QoS.
-    pub fn for_point(point: &PointResult) -> impl Iterator<Item = Self> {
+    pub(crate) fn for_point(point: &PointResult) -> impl Iterator<Item = Self> {
         point.qos_levels().map(|qos| Self::for_level(point, qos))
     }
 
     /// The row's name in the table: `2`, or published and granted as `2/1`.
     #[must_use]
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         labels::level(self.published, self.granted)
     }
 
     /// The texts of a table's row from what is lost on: units lost and duplicated a run, packets
     /// and bytes a message, the overhead, and the latency; means with their intervals if asked.
     #[must_use]
-    pub fn texts(&self, intervals: bool) -> [String; 8] {
+    pub(crate) fn texts(&self, intervals: bool) -> [String; 8] {
         let mean = |interval: ConfidenceInterval, decimals: usize| {
             if intervals {
                 format_interval(interval, decimals)

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::escape;
-use super::labels;
 use super::number::{self, counted, format_value};
 use super::style::Style;
+use super::{escape, labels};
 use qoslab_core::base::units::format_count;
-use qoslab_guarantee::verdict::RuleViolationKind;
-use qoslab_study::needs::NeedResult;
-use qoslab_study::result::{ScenarioResult, Verdict};
+use qoslab_guarantee::RuleViolationKind;
+use qoslab_study::{NeedResult, ScenarioResult, Verdict};
 
 /// A line for each need, one for `sometimes`, one for each expected break; empty without any.
 #[must_use]

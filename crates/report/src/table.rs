@@ -1,16 +1,14 @@
 //! The table of one scenario: one row for each published (and granted) QoS.
 
 use super::describe::ScenarioRules;
-use super::escape;
 use super::number::percent_bound;
 use super::point_summary::PointSummary;
 use super::style::Style;
-use super::{describe, labels};
+use super::{describe, escape, labels};
 use qoslab_core::base::units::{format_count, format_share};
-use qoslab_study::result::{ScenarioResult, Verdict};
-use qoslab_study::scenario::axis::Axis;
+use qoslab_study::scenario::Axis;
 use qoslab_study::statistics::{to_f64, upper_bound_when_none};
-use qoslab_study::sweep::Study;
+use qoslab_study::{ScenarioResult, Study, Verdict};
 
 /// Layout of a table.
 #[derive(Clone, Copy, Debug)]

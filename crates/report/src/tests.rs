@@ -2,18 +2,14 @@
 
 use std::sync::atomic::AtomicBool;
 
-use qoslab_study::thread_pool::ThreadPool;
+use qoslab_study::{ScenarioResult, Selection, Study, ThreadPool, TrialRunner, plan};
 
 use super::style::Style;
 use super::table::{TableLayout, sweep, table};
 use super::{columns, failure, json, junit, markdown, summary};
-use qoslab_core::base::qos::QoS;
-use qoslab_sim::trial::Trial;
+use qoslab_core::base::QoS;
+use qoslab_sim::Trial;
 use qoslab_study::fixtures::{self, broken_outcome, outcome, scenario};
-use qoslab_study::plan::{Selection, plan};
-use qoslab_study::result::ScenarioResult;
-use qoslab_study::sweep::Study;
-use qoslab_study::trial_runner::TrialRunner;
 
 fn result(name: &str) -> ScenarioResult {
     let pool = ThreadPool::new(Some(1)).unwrap();

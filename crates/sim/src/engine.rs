@@ -12,8 +12,7 @@ use crate::trial::{Setup, Trial};
 #[cfg(feature = "turmoil")]
 use crate::turmoil::{TurmoilEngine, check_support};
 use crate::unsupported::Unsupported;
-use qoslab_core::base::ending::Ending;
-use qoslab_core::base::event::Observer;
+use qoslab_core::base::{Ending, Observer};
 
 /// An observer that the engine shares with the caller, who wants it back.
 pub type SharedObserver = Rc<RefCell<dyn Observer>>;

@@ -1,21 +1,32 @@
 //! Runs one trial in virtual time: endpoints, a network between them, an application above.
 //!
-//! A [`trial::Trial`] holds everything that decides what happens. An [`Engine`] runs it and
-//! reports each event to a [`qoslab_core::base::event::Observer`].
+//! A [`Trial`] holds everything that decides what happens. An [`Engine`] runs it and
+//! reports each event to a [`qoslab_core::base::Observer`].
 
 pub use self::engine::{Engine, EngineKind, EventEngine, SharedObserver, make_deterministic};
 #[cfg(feature = "turmoil")]
 pub use self::turmoil::TurmoilEngine;
 pub use self::unsupported::Unsupported;
 
+pub use self::packet_tracker::{PacketTracker, PublishOutcome, TrackedPacket, payload_with_id};
+pub use self::schedule::{
+    FaultOccurrence, MessageTiming, RecordedRun, Schedule, ScheduleElement, ScheduledOutage,
+};
+pub use self::sut_error::{SutError, SutErrorKind, panic_message};
+pub use self::trial::{
+    Action, ClientSetup, CrashPoint, FaultSetup, JudgeSettings, OfflinePeriod, PacketAction,
+    PacketTrigger, PayloadSize, PeerVisibility, PublisherSetup, Setup, SubscriptionSetup, Trial,
+    Trigger,
+};
+
 mod engine;
 pub mod event;
 mod packet_text;
-pub mod packet_tracker;
-pub mod schedule;
-pub mod sut_error;
-pub mod trace;
-pub mod trial;
+mod packet_tracker;
+mod schedule;
+mod sut_error;
+mod trace;
+mod trial;
 #[cfg(feature = "turmoil")]
 pub mod turmoil;
 mod unsupported;

@@ -10,7 +10,7 @@
 //! the network's duplicate has `+1` behind that; a retained copy an `r` before its number.
 
 use crate::trial::Setup;
-use qoslab_core::base::name::{
+use qoslab_core::base::{
     ClientIndex, Direction, Hop, MessageId, PacketKind, PacketName, PacketSubject, PublisherIndex,
     Transmission,
 };

@@ -1,22 +1,4 @@
 //! Names packets of a system under test as if it were one of our own endpoints.
-//!
-//! Our endpoints carry a [`MessageTag`] beside each message and its acknowledgements and say which
-//! sending a packet is, so that it has a name ([`qoslab_core::base::name`]). A system under test
-//! writes bytes. A packet tracker sees what it writes and reads, and a mark at the front of each
-//! payload, and finds out the same:
-//!
-//! | of | is known by |
-//! |---|---|
-//! | a PUBLISH | its mark; on the second hop, the arrival that made the broker forward it |
-//! | a resend | its packet id, which is in use for the same message |
-//! | an acknowledgement | the arrival that it answers, by kind and packet id |
-//! | a PUBREL | its packet id, or the PUBREC that it answers |
-//! | a will | its client's connection |
-//!
-//! [`PacketTracker::packet_written`] and [`PacketTracker::packet_read`] are to be called in the
-//! order in which a node writes and reads. What cannot be seen from outside is guessed: a copy that
-//! the broker dropped unsent, what a store that is written now and then had kept, and whom of a
-//! group that was away a message waits for.
 
 mod forwarding;
 mod payload_id;
@@ -31,20 +13,36 @@ use std::sync::Arc;
 use crate::trial::Setup;
 use forwarding::ForwardTracker;
 use published_messages::{PublishedMessages, message_key, message_key_in};
-use qoslab_core::base::event::DropReason;
-use qoslab_core::base::name::{
-    ClientIndex, Connection, MessageTag, Node, PublisherIndex, Transmission,
+use qoslab_core::base::{
+    ClientIndex, Connection, DropReason, MessageTag, Node, PublisherIndex, QoS, Time, Transmission,
 };
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Time;
-use qoslab_core::mqtt::packet::{ConnAck, Packet, Payload, Publish};
-use qoslab_core::mqtt::settings::{DeliverOn, StorePolicy, Version, Will};
+use qoslab_core::mqtt::{ConnAck, DeliverOn, Packet, Payload, Publish, StorePolicy, Version, Will};
 use receiver::TrackedReceiver;
 use sender::{FIRST_FAILURE_REASON, TrackedSender};
 
-pub use payload_id::{PAYLOAD_ID_LEN, payload_with_id, read_payload_id};
+use payload_id::read_payload_id;
 
-/// Sees what nodes under test write and read; see the [module](self).
+pub use payload_id::payload_with_id;
+
+/// Sees what nodes under test write and read; as if they were endpoints of ours.
+///
+/// Our endpoints carry a [`MessageTag`] beside each message and its acknowledgements and say which
+/// sending a packet is, so that it has a [name](qoslab_core::base::PacketName). A system under test
+/// writes bytes. A packet tracker sees what it writes and reads, and a mark at the front of each
+/// payload, and finds out the same:
+///
+/// | of | is known by |
+/// |---|---|
+/// | a PUBLISH | its mark; on the second hop, the arrival that made the broker forward it |
+/// | a resend | its packet id, which is in use for the same message |
+/// | an acknowledgement | the arrival that it answers, by kind and packet id |
+/// | a PUBREL | its packet id, or the PUBREC that it answers |
+/// | a will | its client's connection |
+///
+/// [`PacketTracker::packet_written`] and [`PacketTracker::packet_read`] are to be called in the
+/// order in which a node writes and reads. What cannot be seen from outside is guessed: a copy that
+/// the broker dropped unsent, what a store that is written now and then had kept, and whom of a
+/// group that was away a message waits for.
 pub struct PacketTracker {
     setup: Arc<Setup>,
     published: PublishedMessages,

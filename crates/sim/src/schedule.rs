@@ -1,21 +1,13 @@
 //! Explicit choices in a trial that replace random draws.
-//!
-//! A [`Setup`] with a [`Schedule`] is *deterministic*: nothing is drawn. Links deliver every packet
-//! once, after the mean delay; intervals have their means; a client that was turned away waits as
-//! long as it may. The schedule lists each deviation by its subject: a packet by
-//! its name, a message by its number, a time by its distance from the start of the traffic. So
-//! entries can be taken out one by one, and the meaning of the others does not change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::trial::{Action, FaultSetup, PayloadSize, PublisherSetup, Setup, Trial, Trigger};
 use qoslab_core::base::draw::Chance;
-use qoslab_core::base::name::{ClientIndex, PacketName, PublisherIndex};
-use qoslab_core::base::time::{Span, Time};
-use qoslab_core::network::recorded_fates::FateMap;
-use qoslab_core::network::settings::{
-    DirectionSettings, IntervalDistribution, LinkSettings, LossModel,
+use qoslab_core::base::{ClientIndex, PacketName, PublisherIndex, Span, Time};
+use qoslab_core::network::{
+    DirectionSettings, FateMap, IntervalDistribution, LinkSettings, LossModel,
 };
 
 mod elements;
@@ -24,6 +16,12 @@ mod subset;
 pub use elements::ScheduleElement;
 
 /// Deviations from the plain course, by subject.
+///
+/// A [`Setup`] with a [`Schedule`] is *deterministic*: nothing is drawn. Links deliver every packet
+/// once, after the mean delay; intervals have their means; a client that was turned away waits as
+/// long as it may. The schedule lists each deviation by its subject: a packet by
+/// its name, a message by its number, a time by its distance from the start of the traffic. So
+/// entries can be taken out one by one, and the meaning of the others does not change.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Schedule {
     /// When the traffic begins at the earliest. It waits for all clients to be connected anyway,

@@ -2,8 +2,7 @@
 
 use std::any::Any;
 
-use qoslab_core::base::name::Node;
-use qoslab_core::base::time::Time;
+use qoslab_core::base::{Node, Time};
 
 /// An act of a node under test that is forbidden to any MQTT endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,31 +1,29 @@
 //! The trace hash: one number that stands for everything that happened in a trial.
-//!
-//! It covers, as a sequence of little-endian 64-bit words under XXH3-64 with seed 0:
-//!
-//! - for each turn, which is one queued event an engine handles: its time in nanoseconds, times 4,
-//!   and its class (arrival, application, fault, timer), from 0 to 3;
-//! - for each [`Event`] of that turn, its kind, and: the node, the connection and the whole
-//!   [`PacketName`] of what is sent or arrives; the first byte, the packet id, the reason code and
-//!   the length of what is sent; the fate with its times, or the reason of a loss; message, QoS
-//!   and RETAIN flag of what is delivered; message and reason of what is submitted, completed,
-//!   refused or dropped; what opens, closes, dies, is impaired, crashes, goes down or comes up;
-//!   what a transport sends of its own accord; each change of phase.
-//!
-//! It does not cover payloads, what is left to do ([`Event::Backlog`]), a turn in which an
-//! engine finds nothing to do, nor anything that only an engine knows, such as places in its
-//! queue. So it is the same on any machine, with any number of jobs, with and without `--wire`.
 
 use xxhash_rust::xxh3::Xxh3;
 
-use qoslab_core::base::event::{Event, Fate, Impairment, LossReason, Observer, SilentDeathCause};
-use qoslab_core::base::name::{
-    ClientIndex, Connection, Direction, Hop, MessageTag, Node, PacketName, PacketSubject,
-    Transmission,
+use qoslab_core::base::{
+    ClientIndex, Connection, Direction, Event, Fate, Hop, Impairment, LossReason, MessageTag, Node,
+    Observer, PacketName, PacketSubject, SilentDeathCause, Time, Transmission,
 };
-use qoslab_core::base::time::Time;
 
 /// Hashes events. It is an observer, and must be notified of turns too.
-pub struct TraceHash {
+///
+/// It covers, as a sequence of little-endian 64-bit words under XXH3-64 with seed 0:
+///
+/// - for each turn, which is one queued event an engine handles: its time in nanoseconds, times 4,
+///   and its class (arrival, application, fault, timer), from 0 to 3;
+/// - for each [`Event`] of that turn, its kind, and: the node, the connection and the whole
+///   [`PacketName`] of what is sent or arrives; the first byte, the packet id, the reason code and
+///   the length of what is sent; the fate with its times, or the reason of a loss; message, QoS
+///   and RETAIN flag of what is delivered; message and reason of what is submitted, completed,
+///   refused or dropped; what opens, closes, dies, is impaired, crashes, goes down or comes up;
+///   what a transport sends of its own accord; each change of phase.
+///
+/// It does not cover payloads, what is left to do ([`Event::Backlog`]), a turn in which an
+/// engine finds nothing to do, nor anything that only an engine knows, such as places in its
+/// queue. So it is the same on any machine, with any number of jobs, with and without `--wire`.
+pub(crate) struct TraceHash {
     state: Xxh3,
     /// Words on their way to `state`, because it is fed best in large pieces.
     words: [u64; BUFFER_WORDS],
@@ -37,18 +35,18 @@ const BUFFER_WORDS: usize = 128;
 impl TraceHash {
     /// Of nothing yet.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { state: Xxh3::new(), words: [0; BUFFER_WORDS], filled: 0 }
     }
 
     /// A turn begins; `class` is 0 for an arrival, 1 application, 2 fault, 3 timer.
-    pub fn record_dispatch(&mut self, now: Time, class: u8) {
+    pub(crate) fn record_dispatch(&mut self, now: Time, class: u8) {
         self.write([now.as_nanos() << 2 | u64::from(class)]);
     }
 
     /// The hash of all so far.
     #[must_use]
-    pub fn finish(mut self) -> u64 {
+    pub(crate) fn finish(mut self) -> u64 {
         self.flush();
         self.state.digest()
     }

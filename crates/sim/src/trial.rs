@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use qoslab_core::base::event::{Impairment, SubscriptionRequest};
-use qoslab_core::base::name::{ClientIndex, Direction, Node, PacketKind, PacketName};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Span;
-use qoslab_core::mqtt::settings::{BrokerSettings, ClientSettings, StorePolicy};
+use qoslab_core::base::{
+    ClientIndex, Direction, Impairment, Node, PacketKind, PacketName, QoS, Span,
+    SubscriptionRequest,
+};
+use qoslab_core::mqtt::{BrokerSettings, ClientSettings, StorePolicy};
 use qoslab_core::network::radio::RadioSettings;
-use qoslab_core::network::settings::{IntervalDistribution, LinkSettings};
+use qoslab_core::network::{IntervalDistribution, LinkSettings};
 
 use super::schedule::Schedule;
 use qoslab_core::impl_fingerprint;

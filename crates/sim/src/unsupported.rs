@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use qoslab_core::base::time::Span;
+use qoslab_core::base::Span;
 
 /// Reason why turmoil cannot carry a trial.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

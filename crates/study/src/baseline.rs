@@ -11,10 +11,8 @@ use super::result::{PointResult, ScenarioResult, TrialResult, TrialRow};
 use super::store::{FILE_NAME, StoreError, TrialStore};
 use super::sweep::{Study, StudyCell};
 use super::trial_key::TrialKey;
-use crate::scenario::axis::{Axis, AxisValue};
-use crate::scenario::expect::{Metric, Statistic};
-use crate::scenario::{MODEL_VERSION, Scenario};
-use qoslab_guarantee::verdict::Outcome;
+use crate::scenario::{Axis, AxisValue, MODEL_VERSION, Metric, Scenario, Statistic};
+use qoslab_guarantee::Outcome;
 use qoslab_sim::EngineKind;
 
 /// A study beside an earlier one, compared trial by trial.

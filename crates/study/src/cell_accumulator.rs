@@ -6,7 +6,7 @@ use super::precision::{FIRST_SEEDS, MORE_SEEDS};
 use super::result::{PointResult, TrialResult};
 use super::sweep::StudyCell;
 use super::trial_key::TrialKey;
-use crate::scenario::axis::AxisValue;
+use crate::scenario::AxisValue;
 
 /// A cell whose trials are folded into its points as they finish.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Choice of the cheapest QoS that meets all needs, or the reasons why none does.
 
-use crate::scenario::expect::Need;
+use crate::scenario::Need;
 
 use super::statistics::{self, ConfidenceInterval};
 use super::sweep::Study;

@@ -13,7 +13,7 @@
 //! of 1 and no limit of transmissions), results are infinite or NaN.
 //!
 //! ```
-//! use qoslab_core::base::qos::QoS;
+//! use qoslab_core::base::QoS;
 //! use qoslab_study::closed_form::HopModel;
 //!
 //! // A tenth of all packets lost each way, 50 ms of delay, sent again after a second.

@@ -18,11 +18,11 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::judge_trial::JudgeError;
-use crate::scenario::expect::Expectations;
+use crate::scenario::Expectations;
 use crate::verdicts::{is_expected, is_expected_rule};
-use qoslab_core::base::ending::Ending;
-use qoslab_guarantee::verdict::{Outcome, RuleViolationKind, Violation};
-use qoslab_sim::trial::Trial;
+use qoslab_core::base::Ending;
+use qoslab_guarantee::{Outcome, RuleViolationKind, Violation};
+use qoslab_sim::Trial;
 
 pub use self::packet_fault::{FaultKind, FaultOptions, InjectedFault, PacketFault};
 pub use self::search::Search;

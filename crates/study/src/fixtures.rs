@@ -7,17 +7,14 @@ use super::judge_trial::judge_trial;
 use super::plan::{Selection, plan};
 use super::sweep::{Study, StudyCell};
 use super::trial_runner::TrialRunner;
-use crate::scenario::Scenario;
-use crate::scenario::axis::{Axis, AxisValue, Unit};
+use crate::scenario::{Axis, AxisValue, Scenario, Unit};
 use crate::thread_pool::ThreadPool;
-use qoslab_core::base::ending::Ending;
-use qoslab_core::base::name::PublisherIndex;
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::{Span, Time};
-use qoslab_guarantee::metrics::{KindTraffic, Metrics, PacketCount};
-use qoslab_guarantee::verdict::{Blame, Breach, Finding, HistoryLine, Outcome, Promise, Violation};
-use qoslab_sim::EventEngine;
-use qoslab_sim::trial::Trial;
+use qoslab_core::base::{Ending, PublisherIndex, QoS, Span, Time};
+use qoslab_guarantee::{
+    Blame, Breach, Finding, HistoryLine, KindTraffic, Metrics, Outcome, PacketCount, Promise,
+    Violation,
+};
+use qoslab_sim::{EventEngine, Trial};
 
 /// A violation that is not declared.
 pub const UNDECLARED_VIOLATION: Violation =
@@ -106,7 +103,7 @@ pub fn broken_outcome(trial: &Trial) -> Outcome {
         publisher: PublisherIndex(0),
         sequence: 7,
         qos: QoS::ExactlyOnce,
-        subscriber: Some(qoslab_core::base::name::ClientIndex(1)),
+        subscriber: Some(qoslab_core::base::ClientIndex(1)),
         published: Time::from_nanos(8_000_000_000),
         deliveries: vec![Time::from_nanos(8_082_000_000), Time::from_nanos(9_263_000_000)],
         copies: 2,

@@ -5,14 +5,10 @@ use std::sync::atomic::AtomicBool;
 use thiserror::Error;
 
 use super::trial_facts::trial_facts;
-use qoslab_core::base::ending::Ending;
-use qoslab_guarantee::evidence_recorder::EvidenceRecorder;
-use qoslab_guarantee::first_pass::FirstPassObserver;
-use qoslab_guarantee::monitor::Conformance;
-use qoslab_guarantee::verdict::Outcome;
-use qoslab_sim::Engine;
+use qoslab_core::base::Ending;
+use qoslab_guarantee::{Conformance, EvidenceRecorder, FirstPassObserver, Outcome};
 use qoslab_sim::event::Options;
-use qoslab_sim::trial::Trial;
+use qoslab_sim::{Engine, Trial};
 
 /// The reason why a trial has no outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

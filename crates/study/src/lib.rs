@@ -1,7 +1,36 @@
 //! Many trials: which ones, run in parallel, accumulated in a fixed order, judged together.
 //!
-//! [`runner`] is where to start: it does what the commands do, and its page shows how in a dozen
-//! lines.
+//! `Runner` is where to start (feature `files`): it does what the commands do, and its page shows
+//! how in a dozen lines.
+
+pub use self::judge_trial::{JudgeError, judge_trial};
+pub use self::manifest::{CellKeys, Manifest, ManifestError};
+pub use self::needs::{MetricValue, NeedMeasurement, NeedResult, measure_metric};
+pub use self::plan::{Plan, PlannedTrial, Seeds, Selection, SelectionError, plan};
+pub use self::precision::Precision;
+pub use self::recording::{
+    MessageRoute, PacketEnd, PacketLossCause, RecordedEvent, RecordedEventKind, RecordedPacket,
+    RecordingFilter, TrialRecording, find_route, record_trial,
+};
+pub use self::result::{
+    Failure, FailureCause, MAX_FAILURES, MergedTimes, PointResult, QosRow, Quantiles,
+    ScenarioResult, TrialResult, TrialRow, TrialSummary, Verdict,
+};
+pub use self::run_output::{OutputError, RunOutput, RunSize, ShrinkSize, StudyResult};
+#[cfg(feature = "files")]
+pub use self::runner::{
+    ChoiceResult, RunError, RunOptions, Runner, Storage, StudyRun, TrialOverrides,
+};
+pub use self::shard::{Shard, ShardError};
+pub use self::shrink::{BrokenGuarantee, MAX_SHRINK_EVENTS, ShrunkTrial, TrialSize, shrink};
+pub use self::sweep::{Study, StudyCell, StudyPlan, TrialTimeline, cell_scenarios};
+pub use self::theory::{Theory, theory};
+pub use self::thread_pool::{ThreadPool, ThreadPoolError};
+pub use self::timeline::record_timelines;
+pub use self::trial_facts::trial_facts;
+pub use self::trial_key::TrialKey;
+pub use self::trial_runner::{OutcomeCache, TrialRunner};
+pub use self::unused_entries::unused_schedule_entries;
 
 #[cfg(feature = "files")]
 pub mod baseline;
@@ -9,32 +38,32 @@ mod cell_accumulator;
 pub mod choose;
 pub mod closed_form;
 pub mod explore;
-pub mod judge_trial;
-pub mod manifest;
+mod judge_trial;
+mod manifest;
 pub mod minimal_failures;
-pub mod needs;
-pub mod plan;
-pub mod precision;
+mod needs;
+mod plan;
+mod precision;
 mod quantiles;
-pub mod recording;
-pub mod result;
-pub mod run_output;
+mod recording;
+mod result;
+mod run_output;
 #[cfg(feature = "files")]
-pub mod runner;
+mod runner;
 pub mod scenario;
-pub mod shard;
-pub mod shrink;
+mod shard;
+mod shrink;
 pub mod statistics;
 #[cfg(feature = "files")]
 pub mod store;
-pub mod sweep;
-pub mod theory;
-pub mod thread_pool;
-pub mod timeline;
-pub mod trial_facts;
-pub mod trial_key;
-pub mod trial_runner;
-pub mod unused_entries;
+mod sweep;
+mod theory;
+mod thread_pool;
+mod timeline;
+mod trial_facts;
+mod trial_key;
+mod trial_runner;
+mod unused_entries;
 mod verdicts;
 
 #[cfg(any(test, feature = "fixtures"))]

@@ -12,10 +12,8 @@ use super::precision::Precision;
 use super::shard::Shard;
 use super::sweep::StudyPlan;
 use super::trial_key::TrialKey;
-use crate::scenario::Scenario;
-use crate::scenario::axis::{Axis, AxisValue, Setting};
-use crate::scenario::expect::KnownBreak;
-use qoslab_core::base::qos::QoS;
+use crate::scenario::{Axis, AxisValue, KnownBreak, Scenario, Setting};
+use qoslab_core::base::QoS;
 use qoslab_sim::EngineKind;
 
 /// The manifest of a study, as the store keeps it.

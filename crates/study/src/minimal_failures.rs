@@ -7,9 +7,8 @@ use super::recording::{RecordingFilter, TrialRecording, record_trial};
 use super::result::{Failure, FailureCause, PointResult, ScenarioResult};
 use super::shrink::{BrokenGuarantee, MAX_SHRINK_EVENTS, ShrunkTrial, TrialSize, shrink};
 use super::thread_pool::ThreadPool;
-use qoslab_guarantee::verdict::Outcome;
-use qoslab_sim::Engine;
-use qoslab_sim::trial::Trial;
+use qoslab_guarantee::Outcome;
+use qoslab_sim::{Engine, Trial};
 
 /// The smallest trial in which something breaks as it did, and what happens in it.
 #[derive(Clone, Debug)]

@@ -1,8 +1,7 @@
 //! Needs and expectations of a scenario, judged over all its trials.
 
-use crate::scenario::expect::{Bound, BreakTarget, Comparison, Metric, Need, Statistic};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Span;
+use crate::scenario::{Bound, BreakTarget, Comparison, Metric, Need, Statistic};
+use qoslab_core::base::{QoS, Span};
 
 use super::plan::Plan;
 use super::result::{MergedTimes, PointResult, QosRow, ScenarioResult, Verdict};
@@ -70,7 +69,11 @@ impl MetricValue {
 /// `sometimes` that never happened or a break that is absent: the whole run may well show them, so
 /// they are not judged. `planned` trials were to run.
 #[must_use]
-pub fn judge_scenario(plan: Plan, planned: usize, points: Vec<PointResult>) -> ScenarioResult {
+pub(crate) fn judge_scenario(
+    plan: Plan,
+    planned: usize,
+    points: Vec<PointResult>,
+) -> ScenarioResult {
     let Plan { scenario, narrowed, engine, .. } = plan;
     let needs: Vec<NeedResult> =
         scenario.expect.needs.iter().map(|need| judge_need(need, &points)).collect();
@@ -330,7 +333,7 @@ fn radio_metric(point: &PointResult, metric: Metric) -> Option<MetricValue> {
 /// Seconds; infinite where the quantile falls among what never came. `None` without anything to
 /// measure.
 fn time_statistic(
-    times: &qoslab_guarantee::metrics::LatencyHistogram,
+    times: &qoslab_guarantee::LatencyHistogram,
     population: u64,
     statistic: Statistic,
 ) -> Option<f64> {

@@ -3,11 +3,9 @@
 use thiserror::Error;
 
 use crate::scenario::{Point, Scenario};
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 use qoslab_core::base::units::format_count;
-use qoslab_sim::EngineKind;
-use qoslab_sim::Unsupported;
-use qoslab_sim::trial::Trial;
+use qoslab_sim::{EngineKind, Trial, Unsupported};
 
 /// The user's choice of points, seeds and trials. The default is everything.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +21,7 @@ pub struct Selection {
 }
 
 /// The most trials of one scenario: each keeps a row until the end.
-pub const MAX_TRIALS: u64 = 1_000_000;
+pub(crate) const MAX_TRIALS: u64 = 1_000_000;
 
 /// Seeds that replace a scenario's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

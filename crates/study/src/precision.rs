@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::result::PointResult;
 use super::statistics::{self, ConfidenceInterval};
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 
 /// Seeds that each cell has before its intervals are looked at.
 pub(super) const FIRST_SEEDS: u32 = 20;

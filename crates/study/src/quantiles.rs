@@ -1,7 +1,7 @@
 //! Summary of a distribution of times: its mean, median, 99 % quantile and maximum.
 
-use qoslab_core::base::time::Span;
-use qoslab_guarantee::metrics::LatencyHistogram;
+use qoslab_core::base::Span;
+use qoslab_guarantee::LatencyHistogram;
 
 /// A few numbers of a distribution of times. `None` means never: what did not come counts as
 /// infinite.

@@ -7,12 +7,10 @@ use super::plan::{Selection, plan};
 use super::result::{PointResult, ScenarioResult};
 use super::trial_runner::TrialRunner;
 use crate::needs::{MetricValue, measure_metric};
-use crate::scenario::Scenario;
-use crate::scenario::expect::Metric;
+use crate::scenario::{Metric, Scenario};
 use crate::thread_pool::ThreadPool;
-use qoslab_core::base::qos::QoS;
-use qoslab_sim::EventEngine;
-use qoslab_sim::trial::Trial;
+use qoslab_core::base::QoS;
+use qoslab_sim::{EventEngine, Trial};
 
 fn run(client: &str, link: &str) -> ScenarioResult {
     let text = format!(

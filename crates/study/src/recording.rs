@@ -1,20 +1,15 @@
 //! Recording of one trial from its beginning to its end: for ladders, captures and raw events.
-//!
-//! The trial runs once more, the same to the last event, and what a [`RecordingFilter`] selects is
-//! kept. A packet is kept once, as a [`RecordedPacket`] with both its ends: over a stream its
-//! arrival is known only when it comes.
 
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
 use self::trial_recorder::{SentPacketSlot, TrialRecorder};
-use qoslab_core::base::event::{CloseReason, DropReason, Impairment, Phase, SilentDeathCause};
-use qoslab_core::base::name::{ClientIndex, Connection, MessageId, Node};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Time;
-use qoslab_sim::Engine;
+use qoslab_core::base::{
+    ClientIndex, CloseReason, Connection, DropReason, Impairment, MessageId, Node, Phase, QoS,
+    SilentDeathCause, Time,
+};
 use qoslab_sim::event::{Options, RunSummary};
-use qoslab_sim::trial::Trial;
+use qoslab_sim::{Engine, Trial};
 
 pub use filter::{MessageRoute, RecordingFilter, find_route};
 pub use recorded_packet::{PacketEnd, PacketLossCause, RecordedPacket};
@@ -76,6 +71,10 @@ pub enum RecordedEventKind {
 }
 
 /// Runs a trial on an engine and records it. Once `interrupt` is true, it ends early.
+///
+/// The trial runs once more, the same to the last event, and what a [`RecordingFilter`] selects is
+/// kept. A packet is kept once, as a [`RecordedPacket`] with both its ends: over a stream its
+/// arrival is known only when it comes.
 #[must_use]
 pub fn record_trial<E: Engine>(
     engine: &E,

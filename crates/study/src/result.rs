@@ -4,28 +4,20 @@ use std::collections::BTreeMap;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-pub use super::minimal_failures::MinimalFailure;
+pub(crate) use super::minimal_failures::MinimalFailure;
 use super::needs::NeedResult;
 pub use super::quantiles::Quantiles;
 use super::shrink::BrokenGuarantee;
 use super::statistics::to_f64;
 use super::verdicts::{failure_cause, is_expected, trial_verdict};
-use crate::scenario::Scenario;
-use crate::scenario::expect::{Expectations, ExpectedBreak, KnownBreak};
-use qoslab_core::base::ending::Ending;
-use qoslab_core::base::name::PacketKind;
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::{Span, Time};
+use crate::scenario::{Expectations, ExpectedBreak, KnownBreak, Scenario};
+use qoslab_core::base::{Ending, PacketKind, QoS, Span, Time};
 use qoslab_core::network::radio::RadioUse;
-use qoslab_guarantee::metrics::{
-    BytesByPurpose, DeliveryCounts, KindTraffic, LatencyHistogram, MESSAGE_KINDS, PacketCount,
-    QosMetrics,
+use qoslab_guarantee::{
+    BytesByPurpose, DeliveryCounts, Excuse, Finding, KindTraffic, LatencyHistogram, MESSAGE_KINDS,
+    Outcome, PacketCount, QosMetrics, RuleFinding, RuleViolationKind, Violation,
 };
-use qoslab_guarantee::verdict::{
-    Excuse, Finding, Outcome, RuleFinding, RuleViolationKind, Violation,
-};
-use qoslab_sim::EngineKind;
-use qoslab_sim::trial::{PayloadSize, Setup};
+use qoslab_sim::{EngineKind, PayloadSize, Setup};
 
 /// The verdict on a trial, a point or a scenario; the worst of many is the greatest. The order is
 /// the precedence of the exit codes 0, 3, 1, 5, 70.

@@ -1,84 +1,5 @@
 //! Runner of whole studies: all that `qoslab run`, `sweep` and `choose` do between the arguments
 //! and the output.
-//!
-//! Each study takes the same steps: its trials are simulated or taken from a store, judged, shrunk
-//! where they failed, and compared with a baseline; a [`RunOutput`] is notified of each step. What
-//! `qoslab run` does to a file, on all processors and without a report, is this:
-//!
-//! ```
-//! use std::sync::atomic::AtomicBool;
-//!
-//! use qoslab_study::plan::{Selection, plan};
-//! use qoslab_study::result::Verdict;
-//! use qoslab_study::runner::{
-//!     OutputError, RunOptions, RunOutput, Runner, StudyResult, StudyRun,
-//! };
-//! use qoslab_study::thread_pool::ThreadPool;
-//! use qoslab_study::scenario::Scenario;
-//!
-//! /// Prints a line for each scenario.
-//! struct Lines;
-//!
-//! impl RunOutput for Lines {
-//!     fn study_done(&mut self, result: &StudyResult) -> Result<(), OutputError> {
-//!         let scenario = &result.study.cells[0].result;
-//!         println!("{}: {:?}", scenario.scenario.name, scenario.verdict);
-//!         Ok(())
-//!     }
-//! }
-//!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let text = include_str!("../../../scenarios/lossy-uplink.toml");
-//! # let load = |path| Scenario::parse(path, text).map_err(|errors| errors.to_string());
-//! # let _ = Scenario::load;
-//! let scenario = load("lossy-uplink.toml")?; // or Scenario::load
-//! let (pool, interrupt) = (ThreadPool::new(None)?, AtomicBool::new(false));
-//! let runner = Runner::new(&pool, &interrupt);
-//! let selection = Selection::default();
-//! let plans = plan(vec![scenario], &selection)?.into_iter();
-//! let runs = plans.map(|plan| StudyRun::of_scenario(plan, &selection)).collect();
-//! let results = runner.run(runs, RunOptions::default(), &mut Lines)?;
-//! assert_eq!(results[0].study.verdict(), Verdict::Holds);
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! And this is `qoslab sweep lossy-uplink.toml --vary link.sensor.loss=0%..30%:10% --seeds 5`,
-//! with a store from which it goes on if it is stopped:
-//!
-//! ```
-//! # use std::sync::atomic::AtomicBool;
-//! # use qoslab_study::runner::Runner;
-//! # use qoslab_study::thread_pool::ThreadPool;
-//! use qoslab_study::plan::{Seeds, Selection};
-//! use qoslab_study::runner::{Storage, StudyRun};
-//! use qoslab_study::scenario::{Scenario, axis::Axis, grid};
-//! use qoslab_study::sweep::{StudyPlan, cell_scenarios};
-//!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let text = include_str!("../../../scenarios/lossy-uplink.toml");
-//! # let scenario = Scenario::parse("lossy-uplink.toml", text).map_err(|it| it.to_string())?;
-//! # let folder = tempfile::tempdir()?;
-//! # let (pool, interrupt) = (ThreadPool::new(None)?, AtomicBool::new(false));
-//! # let runner = Runner::new(&pool, &interrupt);
-//! let axes = vec![Axis::parse("link.sensor.loss=0%..30%:10%").map_err(|it| it.message)?];
-//! let values = grid(&axes).map_err(|problem| problem.message)?;
-//! let cells: Result<Vec<_>, _> = cell_scenarios(&scenario, &axes, values).collect();
-//! let selection = Selection { seeds: Some(Seeds::Count(5)), ..Selection::default() };
-//! let plan = StudyPlan::new(axes, cells.map_err(|errors| errors.to_string())?, &selection)?;
-//! let store = Storage::Resume(folder.path().join("trials.store"));
-//! let run = StudyRun::of_cells(plan, &scenario, &selection).with_storage(store);
-//! let study = runner.sweep(run, &mut ())?.study;
-//! for (cell, point) in study.points() {
-//!     println!("loss {}, {}: {} trials", cell.values[0].text, point.label, point.trials.len());
-//! }
-//! # assert_eq!(study.cells.len(), 4);
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! Trials of something that is not a scenario's own engine run on a
-//! [`TrialRunner`], with a judge of one's own.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -93,7 +14,7 @@ use super::timeline::record_timelines;
 use super::trial_key::TrialKey;
 use super::trial_runner::TrialRunner;
 use super::unused_entries::unused_schedule_entries;
-use qoslab_sim::trial::Trial;
+use qoslab_sim::Trial;
 
 mod choice;
 mod error;
@@ -101,13 +22,87 @@ mod overrides;
 mod stored;
 mod study_run;
 
-pub use super::run_output::{OutputError, RunOutput, RunSize, ShrinkSize, StudyResult};
+use super::run_output::{OutputError, RunOutput, RunSize, ShrinkSize, StudyResult};
 pub use choice::ChoiceResult;
 pub use error::RunError;
 pub use overrides::TrialOverrides;
 pub use study_run::{Storage, StudyRun};
 
 /// Runner of studies.
+///
+/// Each study takes the same steps: its trials are simulated or taken from a store, judged, shrunk
+/// where they failed, and compared with a baseline; a [`RunOutput`] is notified of each step. What
+/// `qoslab run` does to a file, on all processors and without a report, is this:
+///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+///
+/// use qoslab_study::scenario::Scenario;
+/// use qoslab_study::{
+///     OutputError, RunOptions, RunOutput, Runner, Selection, StudyResult, StudyRun, ThreadPool,
+///     Verdict, plan,
+/// };
+///
+/// /// Prints a line for each scenario.
+/// struct Lines;
+///
+/// impl RunOutput for Lines {
+///     fn study_done(&mut self, result: &StudyResult) -> Result<(), OutputError> {
+///         let scenario = &result.study.cells[0].result;
+///         println!("{}: {:?}", scenario.scenario.name, scenario.verdict);
+///         Ok(())
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let text = include_str!("../../../scenarios/lossy-uplink.toml");
+/// # let load = |path| Scenario::parse(path, text).map_err(|errors| errors.to_string());
+/// # let _ = Scenario::load;
+/// let scenario = load("lossy-uplink.toml")?; // or Scenario::load
+/// let (pool, interrupt) = (ThreadPool::new(None)?, AtomicBool::new(false));
+/// let runner = Runner::new(&pool, &interrupt);
+/// let selection = Selection::default();
+/// let plans = plan(vec![scenario], &selection)?.into_iter();
+/// let runs = plans.map(|plan| StudyRun::of_scenario(plan, &selection)).collect();
+/// let results = runner.run(runs, RunOptions::default(), &mut Lines)?;
+/// assert_eq!(results[0].study.verdict(), Verdict::Holds);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// And this is `qoslab sweep lossy-uplink.toml --vary link.sensor.loss=0%..30%:10% --seeds 5`,
+/// with a store from which it goes on if it is stopped:
+///
+/// ```
+/// # use std::sync::atomic::AtomicBool;
+/// # use qoslab_study::{Runner, ThreadPool};
+/// use qoslab_study::scenario::{Axis, Scenario, grid};
+/// use qoslab_study::{Seeds, Selection, Storage, StudyPlan, StudyRun, cell_scenarios};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let text = include_str!("../../../scenarios/lossy-uplink.toml");
+/// # let scenario = Scenario::parse("lossy-uplink.toml", text).map_err(|it| it.to_string())?;
+/// # let folder = tempfile::tempdir()?;
+/// # let (pool, interrupt) = (ThreadPool::new(None)?, AtomicBool::new(false));
+/// # let runner = Runner::new(&pool, &interrupt);
+/// let axes = vec![Axis::parse("link.sensor.loss=0%..30%:10%").map_err(|it| it.message)?];
+/// let values = grid(&axes).map_err(|problem| problem.message)?;
+/// let cells: Result<Vec<_>, _> = cell_scenarios(&scenario, &axes, values).collect();
+/// let selection = Selection { seeds: Some(Seeds::Count(5)), ..Selection::default() };
+/// let plan = StudyPlan::new(axes, cells.map_err(|errors| errors.to_string())?, &selection)?;
+/// let store = Storage::Resume(folder.path().join("trials.store"));
+/// let run = StudyRun::of_cells(plan, &scenario, &selection).with_storage(store);
+/// let study = runner.sweep(run, &mut ())?.study;
+/// for (cell, point) in study.points() {
+///     println!("loss {}, {}: {} trials", cell.values[0].text, point.label, point.trials.len());
+/// }
+/// # assert_eq!(study.cells.len(), 4);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Trials of something that is not a scenario's own engine run on a
+/// [`TrialRunner`], with a judge of one's own.
 #[derive(Clone, Copy, Debug)]
 pub struct Runner<'a> {
     /// The threads that trials run on: see [`ThreadPool::new`].

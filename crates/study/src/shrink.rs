@@ -1,25 +1,14 @@
 //! Shrinking of a failing trial to a minimal failure that still breaks the same promise.
-//!
-//! A failing trial is recorded ([`make_deterministic`]) and then loses everything it can: messages,
-//! clients, faults, fates and time, while the same promise breaks in the same way by the same fault
-//! (delta debugging: Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input",
-//! 2002). What is left is one-minimal but for time: nothing of it can be taken out alone. The
-//! effort is bounded by simulated events and not by a clock, so that the result is the same on any
-//! machine.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::judge_trial::judge_trial;
-use qoslab_core::base::ending::Ending;
-use qoslab_core::base::name::{ClientIndex, PublisherIndex};
-use qoslab_core::base::time::{Span, Time};
-use qoslab_guarantee::verdict::{Finding, Outcome, RuleViolationKind, Violation};
+use qoslab_core::base::{ClientIndex, Ending, PublisherIndex, Span, Time};
+use qoslab_guarantee::{Finding, Outcome, RuleViolationKind, Violation};
 use qoslab_sim::event::Options;
-use qoslab_sim::schedule::{RecordedRun, ScheduleElement};
-use qoslab_sim::trial::{Setup, Trial};
-use qoslab_sim::{Engine, make_deterministic};
+use qoslab_sim::{Engine, RecordedRun, ScheduleElement, Setup, Trial, make_deterministic};
 
 mod minimise;
 
@@ -68,6 +57,13 @@ const MAX_ROUNDS: usize = 8;
 
 /// Shrinks a trial in which `broken` was found on this engine. `None` if it was interrupted, or if
 /// the bug does not come again, which would be a bug in qoslab.
+///
+/// A failing trial is recorded ([`make_deterministic`]) and then loses everything it can: messages,
+/// clients, faults, fates and time, while the same promise breaks in the same way by the same fault
+/// (delta debugging: Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input",
+/// 2002). What is left is one-minimal but for time: nothing of it can be taken out alone. The
+/// effort is bounded by simulated events and not by a clock, so that the result is the same on any
+/// machine.
 #[must_use]
 pub fn shrink<E: Engine>(
     engine: &E,

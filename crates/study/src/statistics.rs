@@ -11,7 +11,7 @@
 use std::f64::consts::PI;
 
 use super::result::{PointResult, QosRow};
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 
 /// The 97.5 % quantile of the standard normal distribution.
 const Z: f64 = 1.959_963_984_540_054;

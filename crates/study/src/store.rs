@@ -16,9 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::Manifest;
 use super::trial_key::TrialKey;
-use qoslab_core::base::qos::QoS;
-use qoslab_guarantee::timeline::Timeline;
-use qoslab_guarantee::verdict::Outcome;
+use qoslab_core::base::QoS;
+use qoslab_guarantee::{Outcome, Timeline};
 
 mod error;
 mod format;

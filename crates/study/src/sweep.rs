@@ -1,20 +1,18 @@
 //! One scenario at many values of its axes: each combination is a cell, and a plain run is a
 //! single cell without axes.
 
-use crate::scenario::axis::{Axis, AxisValue};
-use qoslab_core::base::qos::QoS;
-use qoslab_guarantee::timeline::Timeline;
+use crate::scenario::{Axis, AxisValue, Diagnostics, Scenario};
+use qoslab_core::base::QoS;
+use qoslab_guarantee::Timeline;
 use qoslab_sim::EngineKind;
 
 use super::plan::{MAX_TRIALS, Plan, PlannedTrial, Selection, SelectionError, plan_each};
 use super::precision::Precision;
 use super::result::{PointResult, ScenarioResult, Verdict};
 use super::shard::Shard;
-use crate::scenario::Scenario;
-use crate::scenario::diagnostic::Diagnostics;
 
 /// A cell's values and its scenario.
-pub type CellScenario = (Vec<AxisValue>, Scenario);
+pub(crate) type CellScenario = (Vec<AxisValue>, Scenario);
 
 /// Each cell of a scenario, which publishes at all levels: the scenario with one combination of
 /// the axes' values set.

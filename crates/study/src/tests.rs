@@ -11,13 +11,12 @@ use super::needs;
 use super::plan::{Seeds, Selection, SelectionError, plan};
 use super::result::{FailureCause, ScenarioResult, Verdict};
 use super::trial_runner::TrialRunner;
-use crate::scenario::expect::Metric;
-use qoslab_core::base::ending::Ending;
-use qoslab_core::base::qos::QoS;
-use qoslab_core::mqtt::settings::Version;
+use crate::scenario::Metric;
+use qoslab_core::base::{Ending, QoS};
+use qoslab_core::mqtt::Version;
 use qoslab_guarantee::rules::Rule;
-use qoslab_guarantee::verdict::{Blame, Outcome, RuleViolationKind};
-use qoslab_sim::trial::Trial;
+use qoslab_guarantee::{Blame, Outcome, RuleViolationKind};
+use qoslab_sim::Trial;
 
 type JudgeResult = Result<Outcome, JudgeError>;
 

@@ -2,15 +2,12 @@
 
 use crate::closed_form::{EndToEndExpectation, ExpectedLatency, HopModel, Qos2Delivery, two_hops};
 use crate::scenario::Point;
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Span;
-use qoslab_core::mqtt::quirks::Quirks;
-use qoslab_core::mqtt::settings::{DeliverOn, HopSettings, IdPolicy, RetryRule};
-use qoslab_core::mqtt::topics;
-use qoslab_core::network::settings::{
+use qoslab_core::base::{QoS, Span};
+use qoslab_core::mqtt::{DeliverOn, HopSettings, IdPolicy, Quirks, RetryRule, topics};
+use qoslab_core::network::{
     DirectionSettings, IntervalDistribution, LinkSettings, LossModel, TcpSettings, Transport,
 };
-use qoslab_sim::trial::{ClientSetup, PublisherSetup, Setup, SubscriptionSetup};
+use qoslab_sim::{ClientSetup, PublisherSetup, Setup, SubscriptionSetup};
 
 /// The prediction of theory for one published QoS, end to end.
 #[derive(Clone, Copy, Debug, PartialEq)]

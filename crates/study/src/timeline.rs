@@ -3,15 +3,18 @@
 use std::sync::atomic::AtomicBool;
 
 use super::sweep::{Study, TrialTimeline};
-use qoslab_guarantee::timeline::{Timeline, TimelineObserver};
-use qoslab_sim::Engine;
+use qoslab_guarantee::{Timeline, TimelineObserver};
 use qoslab_sim::event::Options;
-use qoslab_sim::trial::Trial;
+use qoslab_sim::{Engine, Trial};
 
 /// Runs a trial once more on its engine and watches its backlog and its faults. Once `interrupt` is
 /// true, it ends early.
 #[must_use]
-pub fn record_timeline<E: Engine>(engine: &E, trial: &Trial, interrupt: &AtomicBool) -> Timeline {
+pub(crate) fn record_timeline<E: Engine>(
+    engine: &E,
+    trial: &Trial,
+    interrupt: &AtomicBool,
+) -> Timeline {
     let observer = TimelineObserver::new(trial.setup.clients.len());
     let options = Options::with_interrupt(interrupt);
     let (ended, observer) = engine.run(trial, observer, options);

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use qoslab_core::base::time::Span;
-use qoslab_core::mqtt::settings::{
-    ClientSettings, DeliverOn, HopSettings, OnFull, RetryRule, Version,
-};
+use qoslab_core::base::Span;
 use qoslab_core::mqtt::topics::matches;
-use qoslab_core::network::settings::Transport;
-use qoslab_guarantee::trial_facts::{ClientFacts, PublisherFacts, TrialFacts};
-use qoslab_sim::trial::{PayloadSize, Setup};
+use qoslab_core::mqtt::{ClientSettings, DeliverOn, HopSettings, OnFull, RetryRule, Version};
+use qoslab_core::network::Transport;
+use qoslab_guarantee::{ClientFacts, PublisherFacts, TrialFacts};
+use qoslab_sim::{PayloadSize, Setup};
 
 /// The facts of a setup that the judge needs and events do not report.
 #[must_use]

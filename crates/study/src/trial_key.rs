@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::scenario::Point;
-use qoslab_sim::EngineKind;
-use qoslab_sim::trial::JudgeSettings;
+use qoslab_sim::{EngineKind, JudgeSettings};
 
 /// The identity of a trial: all that decides its outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

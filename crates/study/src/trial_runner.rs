@@ -20,10 +20,9 @@ use super::sweep::TrialTimeline;
 use super::sweep::{Study, StudyPlan};
 use super::thread_pool::ThreadPool;
 use super::trial_key::TrialKey;
-use qoslab_core::base::ending::Ending;
-use qoslab_guarantee::verdict::Outcome;
-use qoslab_sim::sut_error::panic_message;
-use qoslab_sim::trial::Trial;
+use qoslab_core::base::Ending;
+use qoslab_guarantee::Outcome;
+use qoslab_sim::{Trial, panic_message};
 
 /// Trials of a batch for each job: enough that no job waits long for the last one.
 const BATCH_PER_JOB: usize = 16;

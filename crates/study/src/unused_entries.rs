@@ -2,10 +2,8 @@
 
 use std::sync::atomic::AtomicBool;
 
-use qoslab_sim::Engine;
 use qoslab_sim::event::Options;
-use qoslab_sim::schedule::{RecordedRun, ScheduleElement};
-use qoslab_sim::trial::{Trial, Trigger};
+use qoslab_sim::{Engine, RecordedRun, ScheduleElement, Trial, Trigger};
 
 /// The entries of a trial's schedule that named what never came, or changed nothing, and the faults
 /// that waited for a packet by its name in vain, each in words. None for a trial with random draws.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::result::{FailureCause, Verdict};
-use crate::scenario::expect::{BreakTarget, Expectations};
-use qoslab_core::base::ending::Ending;
-use qoslab_guarantee::verdict::{Blame, Outcome, RuleViolationKind, Violation};
+use crate::scenario::{BreakTarget, Expectations};
+use qoslab_core::base::Ending;
+use qoslab_guarantee::{Blame, Outcome, RuleViolationKind, Violation};
 
 /// Whether a broken promise is declared.
 pub(super) fn is_expected(expect: &Expectations, violation: Violation) -> bool {

@@ -6,22 +6,18 @@ use std::mem::discriminant;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
-use qoslab_study::thread_pool::ThreadPool;
+use qoslab_study::{
+    PointResult, ScenarioResult, ShrunkTrial, ThreadPool, Verdict, judge_trial, minimal_failures,
+};
 
 use super::TRIAL_VARIABLE;
 use super::sut_trial::SutNotes;
-use qoslab_core::base::name::Node;
+use qoslab_core::base::Node;
 use qoslab_core::base::units::format_count;
-use qoslab_report::style::Style;
 use qoslab_report::table::{TableLayout, table};
-use qoslab_report::{escape, failure, summary};
-use qoslab_sim::sut_error::{SutError, SutErrorKind};
-use qoslab_sim::trial::Setup;
+use qoslab_report::{Style, escape, failure, summary};
 use qoslab_sim::turmoil::NodeFactories;
-use qoslab_study::judge_trial::judge_trial;
-use qoslab_study::minimal_failures;
-use qoslab_study::result::{PointResult, ScenarioResult, Verdict};
-use qoslab_study::shrink::ShrunkTrial;
+use qoslab_sim::{Setup, SutError, SutErrorKind};
 
 /// The result of a [`Harness`](super::Harness). Its text form is what `qoslab run` prints.
 #[derive(Debug)]

@@ -65,27 +65,22 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use qoslab_study::thread_pool::ThreadPool;
+use qoslab_study::{Plan, Seeds, Selection, ThreadPool, TrialRunner, plan};
 
 use self::sut_trial::{HANG_TIMEOUT, SutNotes, judge_sut_trial};
-use qoslab_core::base::name::{ClientIndex, Node};
-use qoslab_core::network::settings::Transport;
-use qoslab_sim::trial::{Setup, Trial};
-use qoslab_sim::turmoil;
-use qoslab_study::plan::{Plan, Seeds, Selection, plan};
-use qoslab_study::scenario::Scenario;
-use qoslab_study::scenario::axis::Setting;
-use qoslab_study::trial_runner::TrialRunner;
+use qoslab_core::base::{ClientIndex, Node};
+use qoslab_core::network::Transport;
+use qoslab_sim::{Setup, Trial, turmoil};
+use qoslab_study::scenario::{Scenario, Setting};
 
 pub use self::harness_report::HarnessReport;
-pub use qoslab_core::base::qos::QoS;
-pub use qoslab_core::base::time::Span;
-pub use qoslab_core::mqtt::settings::{BrokerSettings, ClientSettings, Version};
-pub use qoslab_sim::sut_error::{SutError, SutErrorKind};
+pub use qoslab_core::base::{QoS, Span};
+pub use qoslab_core::mqtt::{BrokerSettings, ClientSettings, Version};
 pub use qoslab_sim::turmoil::{
     AppCommand, BrokerHandle, ClientHandle, NodeFactories, Socket, SutResult,
 };
-pub use qoslab_study::result::{ScenarioResult, Verdict};
+pub use qoslab_sim::{SutError, SutErrorKind};
+pub use qoslab_study::{ScenarioResult, Verdict};
 
 mod harness_report;
 mod sut_trial;

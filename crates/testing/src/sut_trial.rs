@@ -1,24 +1,16 @@
 //! One trial of systems under test, run to its outcome whatever they do.
 
-use std::panic;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
 use std::time::Duration;
+use std::{panic, thread};
 
-use qoslab_core::base::ending::{Ending, RunSummary};
-use qoslab_core::base::name::Node;
-use qoslab_core::base::time::Time;
-use qoslab_guarantee::evidence_recorder::EvidenceRecorder;
-use qoslab_guarantee::first_pass::FirstPassObserver;
-use qoslab_guarantee::monitor::Conformance;
-use qoslab_guarantee::verdict::Outcome;
+use qoslab_core::base::{Ending, Node, RunSummary, Time};
+use qoslab_guarantee::{Conformance, EvidenceRecorder, FirstPassObserver, Outcome};
 use qoslab_sim::event::Options;
-use qoslab_sim::sut_error::{SutError, SutErrorKind};
-use qoslab_sim::trial::Trial;
 use qoslab_sim::turmoil::{NodeFactories, RunProgress, SutRun, run_with_sut};
-use qoslab_study::judge_trial::JudgeError;
-use qoslab_study::trial_facts::trial_facts;
+use qoslab_sim::{SutError, SutErrorKind, Trial};
+use qoslab_study::{JudgeError, trial_facts};
 
 /// Findings on a trial besides its outcome.
 #[derive(Clone, Debug, Default)]

@@ -8,9 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{AppCommand, BrokerHandle, ClientHandle, Harness, HarnessReport, Socket, SutResult};
-use qoslab_core::base::name::{ClientIndex, Node};
-use qoslab_core::base::qos::QoS;
-use qoslab_sim::sut_error::SutErrorKind;
+use qoslab_core::base::{ClientIndex, Node, QoS};
+use qoslab_sim::SutErrorKind;
 
 const SCENARIO: &str = r#"
 schema = 1

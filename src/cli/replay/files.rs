@@ -7,8 +7,8 @@ use crate::cli::files::PendingFile;
 use crate::cli::terminal::StandardOutput;
 use crate::report::ladder::{self, Ladder};
 use crate::report::{capture, events};
-use crate::sim::trial::Setup;
-use crate::study::recording::TrialRecording;
+use crate::sim::Setup;
+use crate::study::TrialRecording;
 
 /// Files that will be written.
 pub(super) struct OutputFiles {

@@ -5,12 +5,11 @@ use std::sync::atomic::AtomicBool;
 use anyhow::bail;
 
 use super::ReplayArguments;
-use crate::base::name::PublisherIndex;
-use crate::base::time::Time;
-use crate::guarantee::verdict::Finding;
+use crate::base::{PublisherIndex, Time};
+use crate::guarantee::Finding;
 use crate::report::escape;
-use crate::sim::trial::{Setup, Trial};
-use crate::study::recording::{RecordingFilter, find_route};
+use crate::sim::{Setup, Trial};
+use crate::study::{RecordingFilter, find_route};
 
 /// The recording filter, and a sentence on how to see more or less of the trial.
 pub(super) fn recording_filter(

@@ -7,7 +7,7 @@ use anyhow::bail;
 use super::{RunArguments, RunResults};
 use crate::cli::files::PendingFile;
 use crate::report::{columns, json, junit};
-use crate::study::sweep::Study;
+use crate::study::Study;
 
 /// The files that the user asked for, each opened before the work.
 #[derive(Debug)]

@@ -7,8 +7,7 @@ use crate::cli::studies::StudyReport;
 use crate::cli::unused_entries::warn_unused_entries;
 use crate::scenario::Scenario;
 use crate::sim::EngineKind;
-use crate::study::result::Failure;
-use crate::study::runner::{OutputError, RunOutput, RunSize, ShrinkSize, StudyResult};
+use crate::study::{Failure, OutputError, RunOutput, RunSize, ShrinkSize, StudyResult};
 
 /// Output of `run` while trials run. Each report is written as soon as its scenario is done.
 #[derive(Debug)]

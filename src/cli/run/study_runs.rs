@@ -9,10 +9,8 @@ use super::RunArguments;
 use crate::cli::files::writable_folder;
 use crate::report::escape;
 use crate::scenario::Scenario;
-use crate::study::baseline;
-use crate::study::plan::Plan;
-use crate::study::runner::{Storage, StudyRun};
 use crate::study::store::{FILE_NAME, TrialStore};
+use crate::study::{Plan, Storage, StudyRun, baseline};
 
 /// Creates a study for each plan. Makes the folders of their reports, and opens what they are
 /// compared with.

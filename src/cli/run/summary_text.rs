@@ -9,8 +9,8 @@ use crate::cli::studies::PAGE_NAME;
 use crate::cli::terminal::print_stderr;
 use crate::report::number::counted;
 use crate::report::{comparison, escape, failure, summary, table};
+use crate::study::Verdict;
 use crate::study::baseline::BaselineComparison;
-use crate::study::result::Verdict;
 
 /// Each on a line of its own.
 pub(super) fn join_lines(skipped: &[String]) -> String {

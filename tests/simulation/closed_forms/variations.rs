@@ -1,6 +1,6 @@
 //! Closed forms for variations of the model: timers, backoff, duplication, bursts.
 
-use qoslab::base::qos::QoS;
+use qoslab::base::QoS;
 use qoslab::study::closed_form::{HopModel, expected_failures, geometric_sum, power};
 
 /// PUBLISH packets sent, and copies that the application sees, for one QoS 1 message.

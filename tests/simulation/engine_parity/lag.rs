@@ -16,13 +16,12 @@
 
 use std::collections::BTreeMap;
 
-use qoslab::base::event::{Event, Observer};
-use qoslab::base::name::{
-    ClientIndex, Connection, Direction, Node, PacketName, PacketSubject, PublisherIndex,
+use qoslab::base::{
+    ClientIndex, Connection, Direction, Event, Node, Observer, PacketName, PacketSubject,
+    PublisherIndex, Time,
 };
-use qoslab::base::time::Time;
-use qoslab::network::settings::Transport;
-use qoslab::sim::trial::Setup;
+use qoslab::network::Transport;
+use qoslab::sim::Setup;
 
 use super::UnitKey;
 

@@ -1,11 +1,9 @@
 //! Effects of every single fault on a message, as a table in Markdown.
 
-use qoslab::base::name::{Hop, PacketName, PacketSubject, Transmission};
-use qoslab::base::time::Span;
-use qoslab::guarantee::metrics::DeliveryCounts;
-use qoslab::guarantee::verdict::{Outcome, RuleViolationKind};
+use qoslab::base::{Hop, PacketName, PacketSubject, Span, Transmission};
+use qoslab::guarantee::{DeliveryCounts, Outcome, RuleViolationKind};
+use qoslab::sim::CrashPoint;
 use qoslab::sim::event::explore::ReleaseWhen;
-use qoslab::sim::trial::CrashPoint;
 use qoslab::study::explore::{
     Counterexample, ExploreResult, InjectedFault, PacketFault, SearchSpace,
 };

@@ -1,8 +1,8 @@
 //! Streams: over TCP packet loss costs time, and only a connection that ends loses or duplicates.
 
 use crate::closed_forms::variations::{assert_near, backoff_latency};
+use qoslab::base::QoS;
 use qoslab::base::draw::{DrawKey, uniform_open_unit};
-use qoslab::base::qos::QoS;
 use qoslab::study::closed_form::{HopModel, expected_failures};
 
 /// A random time in seconds.

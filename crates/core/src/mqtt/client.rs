@@ -9,9 +9,7 @@ use super::packet::{Packet, PacketId};
 use super::requests::SubscriptionRequests;
 use super::session_context::{Outbox, SessionContext, SessionOwner};
 use super::settings::{ClientRequest, ClientSettings, Version};
-use crate::base::event::CloseReason;
-use crate::base::name::Transmission;
-use crate::base::time::{Span, Time};
+use crate::base::{CloseReason, Span, Time, Transmission};
 use crate::impl_fingerprint;
 use connection::{ConnectionState, PendingPing};
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::time::Time;
+use crate::base::Time;
 use crate::impl_fingerprint;
 
 /// Deadlines of one kind: at most one a session, and nothing kept for a session without one.
@@ -58,7 +58,7 @@ impl Deadlines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::time::Span;
+    use crate::base::Span;
 
     fn at(secs: u64) -> Time {
         Time::ZERO + Span::from_secs(secs)

@@ -1,23 +1,20 @@
 //! The contract between an endpoint and the engine that drives it.
-//!
-//! > Every call to [`Endpoint::handle`] is followed by calls to [`Endpoint::poll_output`] until it
-//! > returns `None`; then [`Endpoint::next_timeout`] says when to come back with
-//! > [`Input::Timeout`], unless something else happens first.
-//!
-//! One `handle` is a transaction: its state change and its deliveries commit together, and its
-//! sends follow. A crash may fall before the commit, after it and before the sends, or between two
-//! sends; never between a delivery and the id that remembers it.
 
 use std::sync::Arc;
 
 use super::packet::{Message, Packet};
-use crate::base::event::{CloseReason, DropReason};
-use crate::base::name::{Connection, MessageTag, Transmission};
-use crate::base::qos::QoS;
-use crate::base::time::Time;
+use crate::base::{CloseReason, Connection, DropReason, MessageTag, QoS, Time, Transmission};
 use crate::impl_fingerprint;
 
 /// A sans-IO MQTT node: no clock, no socket, no randomness of its own.
+///
+/// > Every call to [`Endpoint::handle`] is followed by calls to [`Endpoint::poll_output`] until it
+/// > returns `None`; then [`Endpoint::next_timeout`] says when to come back with
+/// > [`Input::Timeout`], unless something else happens first.
+///
+/// One `handle` is a transaction: its state change and its deliveries commit together, and its
+/// sends follow. A crash may fall before the commit, after it and before the sends, or between two
+/// sends; never between a delivery and the id that remembers it.
 pub trait Endpoint {
     /// Requests that its application may make.
     type Request;

@@ -1,17 +1,4 @@
 //! The receiver's half of a hop: QoS 0, 1 and 2 from the side that gets the message.
-//!
-//! Written once: a client receives through it, and a broker receives through it, one for each
-//! session. Its whole memory is the set of QoS 2 packet ids between PUBLISH and PUBREL:
-//!
-//! | arrives | id not held | id held |
-//! |---|---|---|
-//! | PUBLISH QoS 0 | deliver | - |
-//! | PUBLISH QoS 1 | deliver, PUBACK | - |
-//! | PUBLISH QoS 2 | hold the id, deliver now or on PUBREL, PUBREC | PUBREC |
-//! | PUBREL | PUBCOMP | let go of the id, deliver if not yet done, PUBCOMP |
-//!
-//! The DUP flag decides nothing: a receiver must not take it for a sign that it has seen the
-//! message before (MQTT 3.1.1, section 3.3.1.1).
 
 use super::ids::IdRing;
 use super::outbound::ID_NOT_FOUND;
@@ -19,15 +6,26 @@ use super::packet::{Message, Packet, PacketId, Publish, PublishAck, PublishLevel
 use super::quirks::Quirk;
 use super::session_context::SessionContext;
 use super::settings::{DeliverOn, HopSettings, Version};
-use crate::base::name::Transmission;
-use crate::base::qos::QoS;
-use crate::base::time::{Span, Time};
+use crate::base::{QoS, Span, Time, Transmission};
 use crate::impl_fingerprint;
 
 /// How long a receiver with the quirk remembers an id.
 const QUIRK_DEDUPE_TTL: Span = Span::from_secs(5);
 
-/// One session's QoS 2 messages between PUBLISH and PUBREL.
+/// One session's QoS 2 messages between PUBLISH and PUBREL: the receiver's half of a hop.
+///
+/// Written once: a client receives through it, and a broker receives through it, one for each
+/// session. Its whole memory is the set of QoS 2 packet ids between PUBLISH and PUBREL:
+///
+/// | arrives | id not held | id held |
+/// |---|---|---|
+/// | PUBLISH QoS 0 | deliver | - |
+/// | PUBLISH QoS 1 | deliver, PUBACK | - |
+/// | PUBLISH QoS 2 | hold the id, deliver now or on PUBREL, PUBREC | PUBREC |
+/// | PUBREL | PUBCOMP | let go of the id, deliver if not yet done, PUBCOMP |
+///
+/// The DUP flag decides nothing: a receiver must not take it for a sign that it has seen the
+/// message before (MQTT 3.1.1, section 3.3.1.1).
 #[derive(Clone, Debug)]
 pub struct Inbound {
     unreleased: IdRing<Qos2Exchange>,

@@ -2,8 +2,7 @@
 
 use super::packet::{Packet, PacketId, PublishLevel};
 use super::settings::Version;
-use crate::base::event::{PacketBody, PacketMeta, PacketSize};
-use crate::base::name::{MessageTag, PacketKind, PacketName};
+use crate::base::{MessageTag, PacketBody, PacketKind, PacketMeta, PacketName, PacketSize};
 
 impl Packet {
     /// Returns the kind of the packet.

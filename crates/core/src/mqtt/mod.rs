@@ -1,21 +1,39 @@
 //! Sans-IO MQTT endpoints: the subject of the simulation.
 
-pub mod broker;
-pub mod client;
+pub use self::broker::Broker;
+pub use self::client::Client;
+pub use self::endpoint::{Backlog, Endpoint, Input, Output};
+pub use self::ids::IdRing;
+pub use self::inbound::{Inbound, ReceivedMessage, Response};
+pub use self::outbound::{Outbound, QueuedMessage};
+pub use self::packet::{
+    ConnAck, Connect, Message, Packet, PacketId, Payload, Publish, PublishAck, PublishLevel,
+    PublishProperties, SubAck, Subscribe, TopicAlias, UnsubAck, Unsubscribe,
+};
+pub use self::quirks::{Quirk, QuirkSide, Quirks};
+pub use self::retry::{RetryTimers, TimerEntry, TimerGeneration};
+pub use self::session_context::{Outbox, SessionContext, SessionOwner};
+pub use self::settings::{
+    Backoff, BrokerSettings, ClientRequest, ClientSettings, DeliverOn, HopSettings, IdPolicy,
+    OnFull, ReceiverLimits, RepeatedPubrec, RetryRule, RetryTimer, StorePolicy, Version, Will,
+};
+
+mod broker;
+mod client;
 mod deadlines;
-pub mod endpoint;
-pub mod ids;
-pub mod inbound;
+mod endpoint;
+mod ids;
+mod inbound;
 mod length;
 mod meta;
-pub mod outbound;
-pub mod packet;
-pub mod quirks;
+mod outbound;
+mod packet;
+mod quirks;
 mod requests;
-pub mod retry;
+mod retry;
 mod session;
-pub mod session_context;
-pub mod settings;
+mod session_context;
+mod settings;
 #[cfg(test)]
 mod tests;
 pub mod topics;

@@ -1,16 +1,4 @@
 //! The sender's half of a hop: QoS 0, 1 and 2 from the side that has the message.
-//!
-//! Written once: a client publishes through it, and a broker forwards through it, one for each
-//! session. What is in flight is in one of two states, as in MQTT 3.1.1 section 4.3:
-//!
-//! | state | sent | ends by | QoS |
-//! |---|---|---|---|
-//! | `Publish` | PUBLISH | PUBACK (QoS 1), PUBREC (QoS 2, on to `Release`) | 1, 2 |
-//! | `Release` | PUBREL | PUBCOMP | 2 |
-//!
-//! Whatever gets no answer is sent again by the retry rule, and by that alone: after a time
-//! ([`RetryRule::Timer`](super::settings::RetryRule::Timer)), or on reconnecting
-//! ([`Outbound::resume`]).
 
 mod in_flight;
 mod peer;
@@ -26,23 +14,32 @@ use super::quirks::Quirk;
 use super::retry::TimerEntry;
 use super::session_context::SessionContext;
 use super::settings::{HopSettings, OnFull, ReceiverLimits, RepeatedPubrec, Version};
-use crate::base::event::DropReason;
-use crate::base::name::Transmission;
-use crate::base::qos::QoS;
-use crate::base::time::Time;
+use crate::base::{DropReason, QoS, Time, Transmission};
 use crate::impl_fingerprint;
 
 /// Reason codes from here on refuse (MQTT 5.0, section 2.4).
 const FIRST_FAILURE_REASON: u8 = 0x80;
 /// 5.0's "Packet Identifier not found".
-pub const ID_NOT_FOUND: u8 = 0x92;
+pub(super) const ID_NOT_FOUND: u8 = 0x92;
 /// The echo of a PUBREL that answers a PUBREC of no known exchange, so that its name differs from
 /// those of the exchange's own PUBRELs.
 const UNKNOWN_PUBREC_INDEX: u8 = 2;
 /// How many packet ids there are.
 const PACKET_ID_COUNT: usize = 65_535;
 
-/// One session's messages on their way out.
+/// One session's messages on their way out: the sender's half of a hop.
+///
+/// Written once: a client publishes through it, and a broker forwards through it, one for each
+/// session. What is in flight is in one of two states, as in MQTT 3.1.1 section 4.3:
+///
+/// | state | sent | ends by | QoS |
+/// |---|---|---|---|
+/// | `Publish` | PUBLISH | PUBACK (QoS 1), PUBREC (QoS 2, on to `Release`) | 1, 2 |
+/// | `Release` | PUBREL | PUBCOMP | 2 |
+///
+/// Whatever gets no answer is sent again by the retry rule, and by that alone: after a time
+/// ([`RetryRule::Timer`](super::RetryRule::Timer)), or on reconnecting
+/// ([`Outbound::resume`]).
 #[derive(Clone, Debug)]
 pub struct Outbound {
     in_flight: IdRing<InFlight>,

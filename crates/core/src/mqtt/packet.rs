@@ -4,9 +4,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use super::settings::{ReceiverLimits, Version, Will};
-use crate::base::event::SubscriptionRequest;
-use crate::base::name::MessageTag;
-use crate::base::qos::QoS;
+use crate::base::{MessageTag, QoS, SubscriptionRequest};
 use crate::impl_fingerprint;
 
 /// Packets and messages are copied wherever they are queued.

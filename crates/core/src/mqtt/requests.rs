@@ -7,9 +7,7 @@ use super::outbound::Outbound;
 use super::packet::{Packet, PacketId, Subscribe, Unsubscribe};
 use super::session_context::Outbox;
 use super::settings::Version;
-use crate::base::event::SubscriptionRequest;
-use crate::base::name::Connection;
-use crate::base::time::{Span, Time};
+use crate::base::{Connection, Span, SubscriptionRequest, Time};
 use crate::impl_fingerprint;
 
 /// SUBACK's codes from here on refuse a filter.

@@ -6,7 +6,7 @@ use super::packet::PacketId;
 use super::quirks::Quirk;
 use super::settings::{HopSettings, RetryRule, RetryTimer};
 use crate::base::fingerprint::{Fingerprint, Fingerprinter};
-use crate::base::time::{Span, Time};
+use crate::base::{Span, Time};
 use crate::impl_fingerprint;
 
 /// The timer of a sender that repeats on a live connection though it must not.

@@ -7,8 +7,7 @@ use super::outbound::Outbound;
 use super::packet::Connect;
 use super::session_context::{Outbox, SessionContext, SessionOwner};
 use super::settings::{HopSettings, Version, Will};
-use crate::base::name::Connection;
-use crate::base::time::{Span, Time};
+use crate::base::{Connection, Span, Time};
 use crate::impl_fingerprint;
 
 /// A Session Expiry Interval that has no end (MQTT 5.0, section 3.1.2.11.2).

@@ -7,9 +7,7 @@ use super::endpoint::{Backlog, Output};
 use super::packet::Packet;
 use super::retry::RetryTimers;
 use super::settings::{HopSettings, Version};
-use crate::base::event::{CloseReason, DropReason};
-use crate::base::name::{Connection, MessageTag, Transmission};
-use crate::base::time::Time;
+use crate::base::{CloseReason, Connection, DropReason, MessageTag, Time, Transmission};
 use crate::impl_fingerprint;
 
 /// Pending outputs of one endpoint, and the timers of all its sessions.

@@ -6,9 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::packet::Message;
 use super::quirks::Quirks;
-use crate::base::event::SubscriptionRequest;
-use crate::base::qos::QoS;
-use crate::base::time::Span;
+use crate::base::{QoS, Span, SubscriptionRequest};
 use crate::impl_fingerprint;
 
 /// The version of the protocol that a connection speaks.

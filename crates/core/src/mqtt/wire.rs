@@ -23,9 +23,7 @@ use thiserror::Error;
 use super::length::variable_byte_integer_len;
 use super::packet::{Message, Packet, PacketId, Payload, PublishLevel, Subscribe, TopicAlias};
 use super::settings::{ReceiverLimits, Version, Will};
-use crate::base::event::SubscriptionOptions;
-use crate::base::name::{MessageTag, PacketKind};
-use crate::base::qos::QoS;
+use crate::base::{MessageTag, PacketKind, QoS, SubscriptionOptions};
 
 /// The largest Remaining Length: four bytes of a variable byte integer (MQTT 3.1.1, table 2.4).
 pub const MAX_REMAINING_LENGTH: u32 = 268_435_455;

@@ -23,8 +23,7 @@
 
 use super::fate_override::{FateOverride, ForcedFate};
 use super::recorded_fates::{RecordedFates, SendAttempt};
-use crate::base::event::{Arrival, Fate, LossReason};
-use crate::base::time::{Span, Time};
+use crate::base::{Arrival, Fate, LossReason, Span, Time};
 use crate::impl_fingerprint;
 
 /// Action of a fault on the one packet that it picks out.
@@ -153,7 +152,7 @@ mod tests {
 
     use super::*;
     use crate::base::draw::{Chance, DrawKey};
-    use crate::base::name::{ClientIndex, Direction, PacketKind, PacketName, PacketSubject};
+    use crate::base::{ClientIndex, Direction, PacketKind, PacketName, PacketSubject};
     use crate::network::link::{LinkKeys, LinkState};
     use crate::network::recorded_fates::FateMap;
     use crate::network::settings::{DirectionSettings, LinkSettings, LossModel};

@@ -3,9 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::event::LossReason;
-use crate::base::name::PacketName;
-use crate::base::time::{Span, Time};
+use crate::base::{LossReason, PacketName, Span, Time};
 
 /// Forced fate of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +24,8 @@ pub enum ForcedFate {
 /// A caller that decides single fates. `()` decides none; a map decides by name; so does a closure:
 ///
 /// ```
-/// use qoslab_core::base::name::{PacketName, PacketSubject};
-/// use qoslab_core::base::time::Time;
-/// use qoslab_core::network::fate_override::{FateOverride, ForcedFate};
+/// use qoslab_core::base::{PacketName, PacketSubject, Time};
+/// use qoslab_core::network::{FateOverride, ForcedFate};
 ///
 /// // A counterfactual: whatever the network does, message 7 is spared.
 /// let spare = |_: Time, name: &PacketName, _: Time| match name.subject {

@@ -1,8 +1,8 @@
 //! Lengths of time drawn by index: when an outage begins and ends, when the next message comes.
 
 use super::settings::IntervalDistribution;
+use crate::base::Span;
 use crate::base::draw::{DrawKey, uniform_open_unit};
-use crate::base::time::Span;
 
 impl IntervalDistribution {
     /// The mean length.

@@ -24,8 +24,8 @@ use std::array;
 use std::sync::LazyLock;
 
 use super::settings::{DirectionSettings, Distribution};
+use crate::base::Span;
 use crate::base::draw::uniform_open_unit;
-use crate::base::time::Span;
 
 const TABLE_INDEX_BITS: u32 = 12;
 const TABLE_LEN: usize = 1 << TABLE_INDEX_BITS;

@@ -11,9 +11,7 @@ use super::recorded_fates::{RecordedFates, SendAttempt};
 use super::settings::{DirectionSettings, LinkSettings, ReorderRule};
 use super::tx_queue::TxQueue;
 use crate::base::draw::{DrawKey, philox};
-use crate::base::event::{Arrival, Fate, LossReason};
-use crate::base::name::{Direction, PacketKind, PacketName};
-use crate::base::time::{Span, Time};
+use crate::base::{Arrival, Direction, Fate, LossReason, PacketKind, PacketName, Span, Time};
 use crate::impl_fingerprint;
 
 /// Separates the two blocks of draws about one packet; see [`PacketName::draw_counter`].

@@ -1,27 +1,26 @@
 //! Packet loss: the state of a [`LossModel`] in one direction of one link.
-//!
-//! - **random**: each packet on its own, stateless.
-//! - **gemodel**, as tc-netem(8): a packet is lost by the chance of the state it finds, then the
-//!   state takes a step. It starts good. In the long run the link is bad for `p / (p + r)` of the
-//!   packets and a bad run is `1 / r` packets long. Because packets drive the chain, a QoS that
-//!   sends more of them meets other bursts.
-//! - **burst**: good and bad times of exponential length that pass whether packets come or not, so
-//!   every QoS meets the same ones: prefer it when comparing. They begin with the traffic, in
-//!   either state by its share of time, so that no share is off at the start. Before, the link is
-//!   good.
-//!
-//! The two directions of a link have bursts of their own.
 
 use super::interval::exponential;
 use super::settings::LossModel;
 use crate::base::draw::{DrawKey, uniform_open_unit};
-use crate::base::event::LossReason;
-use crate::base::time::{Span, Time};
+use crate::base::{LossReason, Span, Time};
 use crate::impl_fingerprint;
 
 /// State of the loss model of one direction.
+///
+/// - **random**: each packet on its own, stateless.
+/// - **gemodel**, as tc-netem(8): a packet is lost by the chance of the state it finds, then the
+///   state takes a step. It starts good. In the long run the link is bad for `p / (p + r)` of the
+///   packets and a bad run is `1 / r` packets long. Because packets drive the chain, a QoS that
+///   sends more of them meets other bursts.
+/// - **burst**: good and bad times of exponential length that pass whether packets come or not, so
+///   every QoS meets the same ones: prefer it when comparing. They begin with the traffic, in
+///   either state by its share of time, so that no share is off at the start. Before, the link is
+///   good.
+///
+/// The two directions of a link have bursts of their own.
 #[derive(Clone, Debug)]
-pub struct LossState {
+pub(super) struct LossState {
     /// Draw key of the lengths of good and bad times.
     key: DrawKey,
     /// Whether the link is in its bad state.
@@ -42,12 +41,12 @@ impl_fingerprint! {
 impl LossState {
     /// In the good state, with no clock running.
     #[must_use]
-    pub const fn new(key: DrawKey) -> Self {
+    pub(super) const fn new(key: DrawKey) -> Self {
         Self { key, is_bad: false, sojourn: 0, sojourn_ends: Time::NEVER }
     }
 
     /// Starts the clock of `burst`.
-    pub fn start_traffic(&mut self, model: &LossModel, now: Time) {
+    pub(super) fn start_traffic(&mut self, model: &LossModel, now: Time) {
         if let LossModel::Burst { good, bad, .. } = *model {
             let share = bad.as_secs_f64() / (bad + good).as_secs_f64();
             let [state, length, ..] = self.key.draw([0; 4]);
@@ -60,7 +59,7 @@ impl LossState {
     /// Whether the way loses a packet handed over at `now`, and steps the model. `word` decides
     /// the loss, `transition` the step of a `gemodel`. Calls come in order of time.
     #[inline]
-    pub fn sample(
+    pub(super) fn sample(
         &mut self,
         model: &LossModel,
         now: Time,

@@ -2,11 +2,11 @@
 
 use super::settings::OutageModel;
 use crate::base::draw::DrawKey;
-use crate::base::time::{Span, Time};
+use crate::base::{Span, Time};
 
 /// State of the outages of one link.
 #[derive(Clone, Debug)]
-pub struct Outages {
+pub(super) struct Outages {
     key: DrawKey,
     /// The number of outages generated.
     generated: u64,
@@ -21,30 +21,30 @@ pub struct Outages {
 impl Outages {
     /// None before the traffic begins.
     #[must_use]
-    pub const fn new(key: DrawKey) -> Self {
+    pub(super) const fn new(key: DrawKey) -> Self {
         Self { key, generated: 0, counts_from: None, traffic_began_at: Time::ZERO, recorded: None }
     }
 
     /// From now on they come as listed, if a list is given.
-    pub fn set_recorded(&mut self, recorded: Option<Vec<(Span, Span)>>) {
+    pub(super) fn set_recorded(&mut self, recorded: Option<Vec<(Span, Span)>>) {
         self.recorded = recorded;
     }
 
     /// From now on there are outages.
-    pub const fn start_traffic(&mut self, now: Time) {
+    pub(super) const fn start_traffic(&mut self, now: Time) {
         self.counts_from = Some(now);
         self.traffic_began_at = now;
     }
 
     /// From now on there are no more.
-    pub const fn stop(&mut self) {
+    pub(super) const fn stop(&mut self) {
         self.counts_from = None;
     }
 
     /// When the next outage begins and ends. The first counts from the start of the traffic, every
     /// other from the end of the one before; both lengths are drawn by the outage's number.
     /// `None` for the settings is a link without any, unless some are listed.
-    pub fn next(&mut self, settings: Option<&OutageModel>) -> Option<(Time, Time)> {
+    pub(super) fn next(&mut self, settings: Option<&OutageModel>) -> Option<(Time, Time)> {
         let from = self.counts_from?;
         let (begin, lasts) = if let Some(list) = &self.recorded {
             let (at, lasts) = *list.get(usize::try_from(self.generated).ok()?)?;

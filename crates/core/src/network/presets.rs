@@ -15,8 +15,8 @@
 //! | `lora-like` | 0.1 s up, 1.1 s down | 25 ms normal | 8 % up, 12 % down | 1.76 kbit/s | 4 |
 
 use super::settings::{DirectionSettings, Distribution, LinkSettings, LossModel, Transport};
+use crate::base::Span;
 use crate::base::draw::Chance;
-use crate::base::time::Span;
 
 /// IPv4 without options (RFC 791) and UDP (RFC 768): 20 and 8 bytes.
 pub const UDP_HEADERS: u32 = 28;

@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::time::{Span, Time};
+use crate::base::{Span, Time};
 
 pub mod presets;
 

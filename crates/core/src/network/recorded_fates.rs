@@ -1,15 +1,10 @@
 //! Fates read from a schedule, and recorded for one. [Who decides a fate](super::fate).
-//!
-//! A link that replays a schedule draws nothing that matters: its settings leave nothing to chance,
-//! and whatever is not in the schedule is undisturbed, which is one arrival when the line and the
-//! mean delay bring it. A link that records leaves out what is undisturbed, and what the line or an
-//! outage did: that comes again by itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::fate_override::ForcedFate;
-use crate::base::name::PacketName;
+use crate::base::PacketName;
 
 /// One sending of a piece of a packet: of all of it over datagrams, of one segment over TCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +29,11 @@ impl SendAttempt {
 pub type FateMap = BTreeMap<SendAttempt, ForcedFate>;
 
 /// The fates that a link replays and records.
+///
+/// A link that replays a schedule draws nothing that matters: its settings leave nothing to chance,
+/// and whatever is not in the schedule is undisturbed, which is one arrival when the line and the
+/// mean delay bring it. A link that records leaves out what is undisturbed, and what the line or an
+/// outage did: that comes again by itself.
 #[derive(Clone, Debug, Default)]
 pub struct RecordedFates {
     /// The fates to replay; `None` where they are drawn.

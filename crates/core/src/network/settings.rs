@@ -1,7 +1,7 @@
 //! Settings of a link, in the words of tc-netem(8).
 
+use crate::base::Span;
 use crate::base::draw::Chance;
-use crate::base::time::Span;
 use crate::impl_fingerprint;
 
 /// The two directions between a client and the broker.

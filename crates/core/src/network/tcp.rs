@@ -34,9 +34,7 @@ use self::rto::Rto;
 use super::link::LinkState;
 use super::settings::{TcpSettings, TlsSettings, TlsVersion};
 use crate::base::draw::DrawKey;
-use crate::base::event::Fate;
-use crate::base::name::{Direction, PacketName};
-use crate::base::time::{Span, Time};
+use crate::base::{Direction, Fate, PacketName, Span, Time};
 
 /// Bytes of IP and TCP headers that `bytes` bytes of a stream need: those of one segment, if not
 /// of more.

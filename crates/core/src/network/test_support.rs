@@ -1,8 +1,8 @@
 //! Helpers shared by the tests of this module.
 
 use super::settings::DirectionSettings;
+use crate::base::Span;
 use crate::base::draw::Chance;
-use crate::base::time::Span;
 
 /// A direction that does nothing to a packet.
 pub(super) const fn plain_direction() -> DirectionSettings {

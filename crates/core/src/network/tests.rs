@@ -11,15 +11,15 @@ use super::fate_override::{FateOverride, ForcedFate};
 use super::link::{LinkKeys, LinkState, publisher_key};
 use super::presets;
 use super::settings::{
-    DirectionSettings, Distribution, IntervalDistribution, LinkSettings, LossModel,
+    DirectionSettings, Distribution, IntervalDistribution, LinkSettings, LossModel, OutageModel,
+    ReorderRule,
 };
-use super::settings::{OutageModel, ReorderRule};
 use super::test_support::{assert_share, chance, plain_direction};
 use crate::base::draw::{Chance, DrawKey};
-use crate::base::event::{Arrival, Fate, LossReason};
-use crate::base::name::{ClientIndex, Hop, PacketKind, PacketName, PacketSubject, PublisherIndex};
-use crate::base::name::{Direction, Transmission};
-use crate::base::time::{Span, Time};
+use crate::base::{
+    Arrival, ClientIndex, Direction, Fate, Hop, LossReason, PacketKind, PacketName, PacketSubject,
+    PublisherIndex, Span, Time, Transmission,
+};
 
 const N: u32 = 20_000;
 const BYTES: u32 = 100;

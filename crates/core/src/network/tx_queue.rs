@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use super::settings::DirectionSettings;
-use crate::base::time::{Span, Time};
+use crate::base::{Span, Time};
 use crate::impl_fingerprint;
 
 /// The packets that wait to leave in one direction. Without a rate it is empty and free.
 #[derive(Clone, Debug, Default)]
-pub struct TxQueue {
+pub(super) struct TxQueue {
     /// When the last packet that was let in has left.
     free_at: Time,
     /// When each packet that was let in leaves, while it has not; kept only under a limit.
@@ -28,7 +28,7 @@ impl TxQueue {
     /// # Errors
     /// If `queue` packets wait, the packet is dropped: the time at which it would have left.
     #[inline]
-    pub fn enqueue(
+    pub(super) fn enqueue(
         &mut self,
         settings: &DirectionSettings,
         now: Time,
@@ -54,7 +54,7 @@ impl TxQueue {
 /// nanosecond, so that it never carries more than its rate. A rate of zero, which a scenario
 /// refuses, counts as one.
 #[must_use]
-pub fn transmission_time(wire_bytes: u32, rate: u64) -> Span {
+pub(super) fn transmission_time(wire_bytes: u32, rate: u64) -> Span {
     let bits = u64::from(wire_bytes) * 8;
     Span::from_nanos(bits.saturating_mul(1_000_000_000).div_ceil(rate.max(1)))
 }

@@ -4,9 +4,8 @@ use std::future::{self, Future};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::base::time::Time;
-use crate::mqtt::endpoint::{Backlog, Output};
-use crate::mqtt::settings::ClientRequest;
+use crate::base::Time;
+use crate::mqtt::{Backlog, ClientRequest, Output};
 
 /// Handler of an endpoint's outputs: the application, or a harness.
 pub trait OutputHandler: 'static {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::base::time::Time;
+use crate::base::Time;
 
 /// The time as an endpoint sees it.
 pub trait Clock: Clone + 'static {

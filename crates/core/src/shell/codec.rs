@@ -5,10 +5,9 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use super::packet_transport::{PacketHooks, TransportClosed, TransportLimits};
-use crate::base::name::Transmission;
-use crate::mqtt::packet::{Packet, TopicAlias};
-use crate::mqtt::settings::Version;
+use crate::base::Transmission;
 use crate::mqtt::wire::{self, WireError};
+use crate::mqtt::{Packet, TopicAlias, Version};
 
 /// Reads and writes the packets of one connection.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::io;
 
 use super::clock::Clock;
 use super::packet_transport::PacketTransport;
-use crate::mqtt::settings::Backoff;
+use crate::mqtt::Backoff;
 
 /// A client's source of connections.
 pub trait Dial {

@@ -14,11 +14,8 @@ use tokio::task::yield_now;
 use super::application::OutputHandler;
 use super::clock::Clock;
 use super::packet_transport::{PacketTransport, TransportClosed};
-use crate::base::event::CloseReason;
-use crate::base::name::{Connection, Transmission};
-use crate::base::time::Time;
-use crate::mqtt::endpoint::{Endpoint, Input, Output};
-use crate::mqtt::packet::Packet;
+use crate::base::{CloseReason, Connection, Time, Transmission};
+use crate::mqtt::{Endpoint, Input, Output, Packet};
 
 /// Attends to one connection: hands each packet to the endpoint as it comes, writes what could not
 /// be written at once, and in the end closes it.

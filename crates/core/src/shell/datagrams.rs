@@ -5,11 +5,8 @@ use std::task::{Context, Poll, Waker};
 
 use super::codec::Codec;
 use super::packet_transport::{PacketHooks, PacketTransport, TransportClosed, TransportLimits};
-use crate::base::event::CloseReason;
-use crate::base::name::Transmission;
-use crate::base::time::Span;
-use crate::mqtt::packet::Packet;
-use crate::mqtt::settings::Version;
+use crate::base::{CloseReason, Span, Transmission};
+use crate::mqtt::{Packet, Version};
 
 /// Transport that carries datagrams to and from one peer.
 pub trait Datagram: 'static {

@@ -8,10 +8,9 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{self, Future};
-use std::io;
-use std::panic;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::{io, panic};
 
 use tokio::select;
 use tokio::task::{JoinError, JoinSet, unconstrained, yield_now};
@@ -21,8 +20,7 @@ use super::clock::Clock;
 use super::connection_sources::{Accept, Dial};
 use super::connections::{Connections, run_connection};
 use super::packet_transport::PacketTransport;
-use crate::mqtt::endpoint::{Endpoint, Input};
-use crate::mqtt::settings::ClientRequest;
+use crate::mqtt::{ClientRequest, Endpoint, Input};
 
 /// Drives a client, for ever. Needs a [`LocalSet`](tokio::task::LocalSet) around it; its
 /// connections are gone once it is dropped, and then another call may drive the same endpoint,

@@ -10,12 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::codec::Codec;
 use super::packet_transport::{PacketHooks, PacketTransport, TransportClosed, TransportLimits};
-use crate::base::event::CloseReason;
-use crate::base::name::Transmission;
-use crate::base::time::Span;
-use crate::mqtt::packet::Packet;
-use crate::mqtt::settings::Version;
-use crate::mqtt::wire;
+use crate::base::{CloseReason, Span, Transmission};
+use crate::mqtt::{Packet, Version, wire};
 
 /// Number of bytes that are read at a time.
 const READ_CHUNK: usize = 4096;

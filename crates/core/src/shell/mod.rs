@@ -24,7 +24,7 @@
 //! Nothing here draws at random or reads a clock but through [`Clock`], and tasks take turns in a
 //! fixed order: what happens is decided by what comes and when.
 //!
-//! [`Endpoint`]: crate::mqtt::endpoint::Endpoint
+//! [`Endpoint`]: crate::mqtt::Endpoint
 
 mod application;
 mod clock;

@@ -5,10 +5,8 @@ use std::task::{Context, Poll};
 
 use thiserror::Error;
 
-use crate::base::event::CloseReason;
-use crate::base::name::Transmission;
-use crate::base::time::Span;
-use crate::mqtt::packet::Packet;
+use crate::base::{CloseReason, Span, Transmission};
+use crate::mqtt::Packet;
 use crate::mqtt::wire::WireError;
 
 /// One connection as the shell sees it: whole packets, in the order of their sending.

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use super::{Monitor, RuleViolation};
 use crate::trial_facts::TrialFacts;
 use crate::verdict::{Blame, MAX_FINDINGS, Outcome, RuleFinding, RuleViolationKind};
-use qoslab_core::base::event::{Event, Observer};
 use qoslab_core::base::fingerprint::Fingerprinter;
-use qoslab_core::base::name::{Hop, Node};
-use qoslab_core::base::time::Time;
+use qoslab_core::base::{Event, Hop, Node, Observer, Time};
 use qoslab_core::impl_fingerprint;
 
 /// Counts broken rules, so that a trial in which one is broken a million times stays small.

@@ -3,11 +3,9 @@
 
 use super::violation_log::{EventContext, ViolationLog};
 use crate::rules::Rule;
-use qoslab_core::base::event::{PacketBody, PacketMeta};
-use qoslab_core::base::name::{Connection, Node, PacketKind};
-use qoslab_core::base::time::{Span, Time};
+use qoslab_core::base::{Connection, Node, PacketBody, PacketKind, PacketMeta, Span, Time};
 use qoslab_core::impl_fingerprint;
-use qoslab_core::mqtt::settings::Version;
+use qoslab_core::mqtt::Version;
 
 /// How much later than due a timer may be seen to act: keep alive counts in whole seconds.
 const TOLERANCE: Span = Span::from_secs(1);

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::violation_log::{EventContext, ViolationLog};
 use crate::rules::Rule;
-use qoslab_core::base::event::{PacketBody, PacketMeta, RetainHandling, SubscriptionRequest};
-use qoslab_core::base::name::{MessageTag, PublisherIndex};
-use qoslab_core::base::time::Time;
+use qoslab_core::base::{
+    MessageTag, PacketBody, PacketMeta, PublisherIndex, RetainHandling, SubscriptionRequest, Time,
+};
 use qoslab_core::impl_fingerprint;
 
 /// The greatest number of messages whose expiry time is remembered.

@@ -3,13 +3,10 @@
 
 use super::violation_log::{EventContext, ViolationLog, packet_id};
 use crate::rules::Rule;
-use qoslab_core::base::event::{CloseReason, PacketBody, PacketMeta};
 use qoslab_core::base::fingerprint::{Fingerprint, Fingerprinter, ranks};
-use qoslab_core::base::name::{MessageTag, PacketKind};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Time;
+use qoslab_core::base::{CloseReason, MessageTag, PacketBody, PacketKind, PacketMeta, QoS, Time};
 use qoslab_core::impl_fingerprint;
-use qoslab_core::mqtt::ids::IdRing;
+use qoslab_core::mqtt::IdRing;
 
 /// What one end receives on one link.
 #[derive(Clone, Debug)]

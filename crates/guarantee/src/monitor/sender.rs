@@ -3,14 +3,9 @@
 
 use super::violation_log::{EventContext, ViolationLog, packet_id};
 use crate::rules::Rule;
-use qoslab_core::base::event::{CloseReason, DropReason, PacketMeta};
-use qoslab_core::base::name::{MessageTag, PacketKind};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Time;
+use qoslab_core::base::{CloseReason, DropReason, MessageTag, PacketKind, PacketMeta, QoS, Time};
 use qoslab_core::impl_fingerprint;
-use qoslab_core::mqtt::ids::IdRing;
-use qoslab_core::mqtt::packet::PacketId;
-use qoslab_core::mqtt::settings::Version;
+use qoslab_core::mqtt::{IdRing, PacketId, Version};
 
 mod fingerprint;
 

@@ -5,10 +5,8 @@ use std::sync::Arc;
 
 use crate::rules::Rule;
 use crate::trial_facts::{ClientFacts, TrialFacts};
-use qoslab_core::base::name::{ClientIndex, Hop, MessageTag, Node, PublisherIndex};
-use qoslab_core::base::time::Time;
-use qoslab_core::mqtt::packet::PacketId;
-use qoslab_core::mqtt::settings::Version;
+use qoslab_core::base::{ClientIndex, Hop, MessageTag, Node, PublisherIndex, Time};
+use qoslab_core::mqtt::{PacketId, Version};
 
 /// A rule that an endpoint broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::*;
 use QoS::{AtLeastOnce, ExactlyOnce};
-use qoslab_core::base::event::{Impairment, OverheadPurpose, SilentDeathCause};
+use qoslab_core::base::{Impairment, OverheadPurpose, SilentDeathCause};
 
 fn counter_value(published: QoS, word: &str, script: impl Fn(&mut TestTrial<'_>)) -> u64 {
     run_both_passes(over_tcp(trial_facts(published)), Ending::Quiescent, script).counters[word]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::verdict::Excuse;
 use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
-use qoslab_core::base::event::{SilentDeathCause, SubscriptionOptions};
+use qoslab_core::base::{SilentDeathCause, SubscriptionOptions};
 
 const SNAPSHOT: StorePolicy = StorePolicy::Snapshot(Span::from_secs(30));
 

@@ -3,7 +3,7 @@
 
 use super::*;
 use QoS::{AtLeastOnce, AtMostOnce};
-use qoslab_core::base::event::SilentDeathCause;
+use qoslab_core::base::SilentDeathCause;
 
 const STALLED: (Promise, Breach, Blame) =
     (Promise::AtLeastOnce, Breach::Stalled, Blame::Configuration);

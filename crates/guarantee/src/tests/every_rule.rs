@@ -8,7 +8,7 @@ use super::rule_harness::{
 use super::*;
 use crate::rules::{ALL_RULES, Rule};
 use PacketKind::{PubAck, PubComp, PubRec, PubRel};
-use qoslab_core::base::event::{RetainHandling, SubscriptionOptions};
+use qoslab_core::base::{RetainHandling, SubscriptionOptions};
 
 mod connections;
 mod first_bytes;

@@ -6,19 +6,13 @@ use super::evidence_recorder::EvidenceRecorder;
 use super::first_pass::FirstPassObserver;
 use super::trial_facts::{ClientFacts, PublisherFacts, TrialFacts};
 use super::verdict::{Blame, Breach, Outcome, Promise, Violation};
-use qoslab_core::base::ending::Ending;
-use qoslab_core::base::ending::RunSummary;
-use qoslab_core::base::event::{
-    Arrival, CloseReason, DropReason, Event, Fate, LossReason, Observer, PacketBody, PacketMeta,
-    PacketSize, Phase, SubscriptionRequest,
+use qoslab_core::base::{
+    Arrival, ClientIndex, CloseReason, Connection, Direction, DropReason, Ending, Event, Fate, Hop,
+    LossReason, MessageTag, Node, Observer, PacketBody, PacketKind, PacketMeta, PacketName,
+    PacketSize, PacketSubject, Phase, PublisherIndex, QoS, RunSummary, Span, SubscriptionRequest,
+    Time, Transmission,
 };
-use qoslab_core::base::name::{
-    ClientIndex, Connection, Direction, Hop, MessageTag, Node, PacketKind, PacketName,
-    PacketSubject, PublisherIndex, Transmission,
-};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::{Span, Time};
-use qoslab_core::mqtt::settings::{StorePolicy, Version};
+use qoslab_core::mqtt::{StorePolicy, Version};
 
 mod counters;
 mod crashes;

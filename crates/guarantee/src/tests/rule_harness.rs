@@ -6,17 +6,12 @@ use super::{DASHBOARD, SENSOR, trial_facts};
 use crate::monitor::Monitor;
 use crate::rules::Rule;
 use crate::trial_facts::TrialFacts;
-use qoslab_core::base::event::{
-    CloseReason, DropReason, Event, Fate, Observer, PacketBody, PacketMeta, PacketSize,
-    SubscriptionOptions, SubscriptionRequest,
+use qoslab_core::base::{
+    CloseReason, Connection, Direction, DropReason, Event, Fate, Hop, MessageTag, Node, Observer,
+    PacketBody, PacketKind, PacketMeta, PacketName, PacketSize, PacketSubject, PublisherIndex, QoS,
+    Span, SubscriptionOptions, SubscriptionRequest, Time, Transmission,
 };
-use qoslab_core::base::name::{
-    Connection, Direction, Hop, MessageTag, Node, PacketKind, PacketName, PacketSubject,
-    PublisherIndex, Transmission,
-};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::{Span, Time};
-use qoslab_core::mqtt::settings::Version;
+use qoslab_core::mqtt::Version;
 
 /// The sensor's link: the sensor publishes stream 0, and may get messages of the dashboard's
 /// stream 1.

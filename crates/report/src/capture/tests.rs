@@ -4,12 +4,11 @@ use std::sync::atomic::AtomicBool;
 use pcap_file::pcapng::{Block, PcapNgReader};
 
 use super::*;
-use qoslab_core::base::name::{PacketKind, PublisherIndex};
-use qoslab_core::mqtt::settings::Version;
-use qoslab_sim::EventEngine;
-use qoslab_sim::trial::Trial;
-use qoslab_study::recording::{RecordingFilter, find_route, record_trial};
+use qoslab_core::base::{PacketKind, PublisherIndex};
+use qoslab_core::mqtt::Version;
+use qoslab_sim::{EventEngine, Trial};
 use qoslab_study::scenario::Scenario;
+use qoslab_study::{RecordingFilter, find_route, record_trial};
 
 const CRASH: &str = include_str!("../../../../scenarios/examples/broker-crash.toml");
 

@@ -5,7 +5,7 @@
 
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 
-use qoslab_core::base::time::Span;
+use qoslab_core::base::Span;
 use qoslab_core::base::units::trim_zeros;
 
 /// The largest absolute value that can be placed on an axis.
@@ -24,7 +24,7 @@ const LONG_STEPS: [f64; 14] = [
 
 /// An axis of numbers.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ChartAxis {
+pub(crate) struct ChartAxis {
     /// The quantity, with its unit.
     pub title: String,
     format: NumberFormat,
@@ -36,7 +36,7 @@ pub struct ChartAxis {
 
 /// A value with its place on an axis. Only an axis gives them out.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AxisPosition {
+pub(crate) struct AxisPosition {
     value: f64,
     /// The position: from 0 at the axis's low end to 1 at its high end.
     share: f64,
@@ -44,7 +44,7 @@ pub struct AxisPosition {
 
 /// The format of numbers on an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NumberFormat {
+pub(crate) enum NumberFormat {
     /// As they are; the unit stands in the axis's title.
     Plain,
     /// Seconds, each with its unit.
@@ -53,7 +53,7 @@ pub enum NumberFormat {
 
 /// The rule for the range of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AxisRange {
+pub(crate) enum AxisRange {
     /// From the least to the greatest value, and no further.
     Tight,
     /// The same, logarithmic if all are positive.
@@ -72,7 +72,7 @@ pub enum AxisRange {
 impl ChartAxis {
     /// An axis on which every one of the values has a place that is finite and not absurd.
     #[must_use]
-    pub fn covering(
+    pub(crate) fn covering(
         title: impl Into<String>,
         format: NumberFormat,
         range: AxisRange,
@@ -144,13 +144,13 @@ impl ChartAxis {
 
     /// The same axis without its title, where that stands elsewhere.
     #[must_use]
-    pub fn untitled(self) -> Self {
+    pub(crate) fn untitled(self) -> Self {
         Self { title: String::new(), ..self }
     }
 
     /// The position of a value; `None` outside the axis and for NaN.
     #[must_use]
-    pub fn position(&self, value: f64) -> Option<AxisPosition> {
+    pub(crate) fn position(&self, value: f64) -> Option<AxisPosition> {
         if !(value >= self.low && value <= self.high) {
             return None;
         }
@@ -165,7 +165,7 @@ impl ChartAxis {
 
     /// The nearest position on the axis, for the ends of a band that goes further; `None` for NaN.
     #[must_use]
-    pub fn clamped_position(&self, value: f64) -> Option<AxisPosition> {
+    pub(crate) fn clamped_position(&self, value: f64) -> Option<AxisPosition> {
         self.position(value.clamp(self.low, self.high))
     }
 }
@@ -203,7 +203,7 @@ impl ValueFormatter<AxisPosition> for ChartAxis {
 
 /// A number in few letters: `0.05`, `20`, `1.5k`, `2M`.
 #[must_use]
-pub fn short_number(value: f64) -> String {
+pub(crate) fn short_number(value: f64) -> String {
     let (scaled, sign) = match value.abs() {
         1e12.. => (value / 1e12, "T"),
         1e9.. => (value / 1e9, "G"),

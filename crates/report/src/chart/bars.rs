@@ -11,7 +11,7 @@ use super::frame::{
 use super::lines::PlotValue;
 use super::shapes::{Dashed, HatchPattern};
 use super::{Chart, ChartText, palette};
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 
 const ROW_HEIGHT: i32 = 340;
 const BAR_HEIGHT: i32 = 200;
@@ -20,7 +20,7 @@ const TITLE_HEIGHT: i32 = 260;
 
 /// Bars on one axis.
 #[derive(Clone, Debug)]
-pub struct BarGroup {
+pub(crate) struct BarGroup {
     /// The title of the group.
     pub title: String,
     /// The axis.
@@ -31,7 +31,7 @@ pub struct BarGroup {
 
 /// One bar.
 #[derive(Clone, Debug)]
-pub struct Bar {
+pub(crate) struct Bar {
     /// The label before it.
     pub label: String,
     /// The QoS that decides its colour.
@@ -48,7 +48,7 @@ pub struct Bar {
 
 /// The chart of some groups.
 #[must_use]
-pub fn draw(words: ChartText, groups: &[BarGroup]) -> Chart {
+pub(crate) fn draw(words: ChartText, groups: &[BarGroup]) -> Chart {
     let height =
         |group: &BarGroup| TITLE_HEIGHT + scaled_length(group.bars.len(), ROW_HEIGHT) + AXIS_HEIGHT;
     frame::chart(words, &[], groups.iter().map(height).sum(), |paper| {

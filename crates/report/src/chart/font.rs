@@ -7,15 +7,15 @@ use ttf_parser::Face;
 use crate::escape;
 
 /// The font's family, with its replacements where it is not available.
-pub const FAMILY: &str = "Inter, 'Helvetica Neue', Arial, sans-serif";
+pub(crate) const FAMILY: &str = "Inter, 'Helvetica Neue', Arial, sans-serif";
 /// Weight 400, as an OpenType file; its licence stands beside it.
-pub const REGULAR: &[u8] = include_bytes!("font/Inter-Regular.otf");
+pub(crate) const REGULAR: &[u8] = include_bytes!("font/Inter-Regular.otf");
 /// Weight 600, as an OpenType file; its licence stands beside it.
-pub const SEMIBOLD: &[u8] = include_bytes!("font/Inter-SemiBold.otf");
+pub(crate) const SEMIBOLD: &[u8] = include_bytes!("font/Inter-SemiBold.otf");
 
 /// The two weights that charts use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weight {
+pub(crate) enum Weight {
     /// 400.
     Regular,
     /// 600.
@@ -25,7 +25,7 @@ pub enum Weight {
 /// The width of a text in this font, in the unit of `size`. A letter that the font does not have
 /// counts as wide as the size, which none that may stand in for it exceeds.
 #[must_use]
-pub fn width(text: &str, size: f64, weight: Weight) -> f64 {
+pub(crate) fn width(text: &str, size: f64, weight: Weight) -> f64 {
     let face = face_of(weight);
     let advance = |char: char| face.glyph_hor_advance(face.glyph_index(char)?);
     let advance = |char: char| advance(char).map(|units| em_share(units, face.units_per_em()));
@@ -34,7 +34,7 @@ pub fn width(text: &str, size: f64, weight: Weight) -> f64 {
 
 /// The height of a line of text, from its highest to its lowest letters, in the unit of `size`.
 #[must_use]
-pub fn height(size: f64, weight: Weight) -> f64 {
+pub(crate) fn height(size: f64, weight: Weight) -> f64 {
     let face = face_of(weight);
     let scale = 1.0 / f32::from(face.units_per_em());
     f64::from(f32::from(face.ascender()) * scale - f32::from(face.descender()) * scale) * size
@@ -66,7 +66,7 @@ fn parse_face(bytes: &'static [u8]) -> Face<'static> {
 /// The text, or as much of its beginning as fits before an ellipsis; control characters are
 /// written out, as they will be drawn.
 #[must_use]
-pub fn shorten(text: &str, size: f64, weight: Weight, max_width: f64) -> String {
+pub(crate) fn shorten(text: &str, size: f64, weight: Weight, max_width: f64) -> String {
     let text = escape::terminal(text);
     if width(&text, size, weight) <= max_width {
         return text.into_owned();
@@ -81,7 +81,7 @@ pub fn shorten(text: &str, size: f64, weight: Weight, max_width: f64) -> String 
 /// Breaks the text at spaces into lines of at most this width. Text that exceeds the given number
 /// of lines is cut at an ellipsis.
 #[must_use]
-pub fn wrap(
+pub(crate) fn wrap(
     text: &str,
     size: f64,
     weight: Weight,

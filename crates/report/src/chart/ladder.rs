@@ -13,7 +13,7 @@ use super::palette::{BACKGROUND, INK, LOST, MUTED, RESENT};
 use super::shapes::Dashed;
 use super::{Chart, ChartText};
 use crate::ladder::{Ladder, LadderColumn, LadderRow, RowShape, RowStyle, Symbol};
-use qoslab_core::base::time::Time;
+use qoslab_core::base::Time;
 
 /// The room for times, left of the first line.
 const TIME_COLUMN_WIDTH: i32 = 780;
@@ -41,7 +41,7 @@ const DASHES: &str = "6 4";
 
 /// The chart of a ladder.
 #[must_use]
-pub fn draw(words: ChartText, ladder: &Ladder) -> Chart {
+pub(crate) fn draw(words: ChartText, ladder: &Ladder) -> Chart {
     let layout = LadderLayout::new(ladder);
     let height = HEADER_HEIGHT + layout.end + MARGIN;
     frame::chart(words, &legend_keys(ladder), height, |paper| {

@@ -8,7 +8,7 @@ use super::axis::{AxisPosition, ChartAxis};
 use super::frame::{self, AXIS_HEIGHT, BOLD, Canvas, DrawResult, Panel, SMALL};
 use super::shapes::{Dashed, point_marker, step_line, triangle};
 use super::{Chart, ChartText, palette};
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 
 const HEIGHT: i32 = 2_700;
 /// The height above a panel, for its title.
@@ -20,7 +20,7 @@ const MAX_MARKED_POINTS: usize = 40;
 
 /// One panel.
 #[derive(Clone, Debug)]
-pub struct LinePanel {
+pub(crate) struct LinePanel {
     /// The horizontal axis.
     pub x: ChartAxis,
     /// The vertical axis; its title stands above the panel.
@@ -31,7 +31,7 @@ pub struct LinePanel {
 
 /// One line.
 #[derive(Clone, Debug)]
-pub struct ChartLine {
+pub(crate) struct ChartLine {
     /// The label at its end.
     pub label: String,
     /// The QoS that decides its colour, dashes and marks.
@@ -47,7 +47,7 @@ pub struct ChartLine {
 
 /// One measured value.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LinePoint {
+pub(crate) struct LinePoint {
     /// The position on the horizontal axis.
     pub x: f64,
     /// The value.
@@ -58,7 +58,7 @@ pub struct LinePoint {
 
 /// The measured value at one position.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum PlotValue {
+pub(crate) enum PlotValue {
     /// A finite value.
     Value(f64),
     /// Infinite time: never.
@@ -70,7 +70,7 @@ pub enum PlotValue {
 impl PlotValue {
     /// The value, if there is one.
     #[must_use]
-    pub const fn value(self) -> Option<f64> {
+    pub(crate) const fn value(self) -> Option<f64> {
         match self {
             Self::Value(value) => Some(value),
             Self::Never | Self::Missing => None,
@@ -80,7 +80,7 @@ impl PlotValue {
 
 /// The chart of some panels, side by side.
 #[must_use]
-pub fn draw(words: ChartText, panels: &[LinePanel]) -> Chart {
+pub(crate) fn draw(words: ChartText, panels: &[LinePanel]) -> Chart {
     frame::chart(words, &[], TITLE_HEIGHT + HEIGHT + AXIS_HEIGHT, |canvas| {
         let parts = canvas.split_evenly((1, panels.len()));
         panels.iter().zip(parts).try_for_each(|(lines, part)| draw_panel(&part, lines))

@@ -6,7 +6,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 use super::frame::{self, AXIS_HEIGHT, BOLD, Canvas, DrawResult, LegendKey, MARGIN, SMALL, WIDTH};
 use super::shapes::{HatchPattern, point_marker};
 use super::{Chart, ChartText, palette};
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 
 const HEIGHT: i32 = 3_000;
 /// The height above the grid, for the title of its rows.
@@ -19,7 +19,7 @@ const TINT: f64 = 0.45;
 
 /// The grid.
 #[derive(Clone, Debug)]
-pub struct ChoiceMap {
+pub(crate) struct ChoiceMap {
     /// The title of the columns.
     pub x_title: String,
     /// The title of the rows.
@@ -35,7 +35,7 @@ pub struct ChoiceMap {
 
 /// The chart of a grid.
 #[must_use]
-pub fn draw(words: ChartText, map: &ChoiceMap) -> Chart {
+pub(crate) fn draw(words: ChartText, map: &ChoiceMap) -> Chart {
     frame::chart(words, &legend_keys(), TITLE_HEIGHT + HEIGHT + AXIS_HEIGHT, |paper| {
         let title = BOLD.shorten(&map.y_title, frame::size(paper).0 - MARGIN);
         paper.draw_text(

@@ -5,22 +5,22 @@
 
 use plotters::style::RGBColor;
 
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 
 /// Text and axes.
-pub const INK: RGBColor = RGBColor(0x1F, 0x23, 0x28);
+pub(crate) const INK: RGBColor = RGBColor(0x1F, 0x23, 0x28);
 /// Secondary text, closed forms, hatches and the shade of faults.
-pub const MUTED: RGBColor = RGBColor(0x59, 0x63, 0x6E);
+pub(crate) const MUTED: RGBColor = RGBColor(0x59, 0x63, 0x6E);
 /// The lines of the grid.
-pub const GRID: RGBColor = RGBColor(0xD8, 0xDE, 0xE4);
+pub(crate) const GRID: RGBColor = RGBColor(0xD8, 0xDE, 0xE4);
 /// The background of a chart.
-pub const BACKGROUND: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
+pub(crate) const BACKGROUND: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
 /// QoS 0, 1 and 2.
-pub const QOS: [RGBColor; 3] =
+pub(crate) const QOS: [RGBColor; 3] =
     [RGBColor(0x4C, 0x72, 0xB0), RGBColor(0xDD, 0x84, 0x52), RGBColor(0x55, 0xA8, 0x68)];
 /// The layers of a stack, such as the types of packets: from dark to light and back, and apart
 /// for the colour blind (after Paul Tol's muted scheme).
-pub const LAYERS: [RGBColor; 6] = [
+pub(crate) const LAYERS: [RGBColor; 6] = [
     RGBColor(0x33, 0x22, 0x88),
     RGBColor(0x88, 0xCC, 0xEE),
     RGBColor(0x11, 0x77, 0x33),
@@ -30,9 +30,9 @@ pub const LAYERS: [RGBColor; 6] = [
 ];
 
 /// Lost or broken, in ladders.
-pub const LOST: RGBColor = RGBColor(0xA8, 0x20, 0x1A);
+pub(crate) const LOST: RGBColor = RGBColor(0xA8, 0x20, 0x1A);
 /// Sent again, in ladders.
-pub const RESENT: RGBColor = RGBColor(0xB8, 0x6E, 0x00);
+pub(crate) const RESENT: RGBColor = RGBColor(0xB8, 0x6E, 0x00);
 
 /// The opacity of a 95 % band.
 pub(super) const BAND: f64 = 0.18;
@@ -41,13 +41,13 @@ pub(super) const TINT: f64 = 0.4;
 
 /// A colour as SVG has it: `#4C72B0`.
 #[must_use]
-pub fn hex(RGBColor(red, green, blue): RGBColor) -> String {
+pub(crate) fn hex(RGBColor(red, green, blue): RGBColor) -> String {
     format!("#{red:02X}{green:02X}{blue:02X}")
 }
 
 /// The colour of a QoS.
 #[must_use]
-pub const fn qos(qos: QoS) -> RGBColor {
+pub(crate) const fn qos(qos: QoS) -> RGBColor {
     QOS[qos.index()]
 }
 

@@ -6,7 +6,7 @@ use plotters_backend::{BackendCoord, DrawingErrorKind};
 
 use super::palette;
 use super::svg_backend::SvgBackend;
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 
 /// A path with these dashes and gaps, in pixels; empty for a whole line. plotters' own dashes are a
 /// line each, and cut with the platform's `hypot`.

@@ -23,7 +23,7 @@ const PANELS_PER_ROW: usize = 3;
 
 /// Stacks that share their layers and their scale.
 #[derive(Clone, Debug)]
-pub struct Stacks {
+pub(crate) struct Stacks {
     /// The layers from below, or from the left.
     pub layers: Vec<Layer>,
     /// The axis of the areas: `None` for bars.
@@ -36,7 +36,7 @@ pub struct Stacks {
 
 /// One layer.
 #[derive(Clone, Debug)]
-pub struct Layer {
+pub(crate) struct Layer {
     /// Its name in the legend.
     pub name: String,
     /// Its colour.
@@ -47,7 +47,7 @@ pub struct Layer {
 
 /// One QoS or point.
 #[derive(Clone, Debug)]
-pub struct StackGroup {
+pub(crate) struct StackGroup {
     /// Its name.
     pub label: String,
     /// Places on the horizontal axis, 0 for bars, and the amount of each layer there.
@@ -58,7 +58,7 @@ pub struct StackGroup {
 
 /// The chart of some stacks.
 #[must_use]
-pub fn draw(words: ChartText, stacks: &Stacks) -> Chart {
+pub(crate) fn draw(words: ChartText, stacks: &Stacks) -> Chart {
     let layers = stacks.layers.iter();
     let keys: Vec<_> =
         layers.map(|it| (LegendKey::Fill(layer_fill(it)), it.name.clone())).collect();

@@ -9,7 +9,7 @@ use super::frame::{
 };
 use super::shapes::{Dashed, step_line};
 use super::{Chart, ChartText, palette};
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 
 const HEIGHT: i32 = 960;
 /// The height above a panel, for its title.
@@ -21,7 +21,7 @@ const IN_FLIGHT: f64 = 0.6;
 
 /// One panel.
 #[derive(Clone, Debug)]
-pub struct StepPanel {
+pub(crate) struct StepPanel {
     /// The title above it.
     pub title: String,
     /// The QoS that decides its colour.
@@ -36,7 +36,7 @@ pub struct StepPanel {
 
 /// The chart of some panels.
 #[must_use]
-pub fn draw(words: ChartText, panels: &[StepPanel]) -> Chart {
+pub(crate) fn draw(words: ChartText, panels: &[StepPanel]) -> Chart {
     let ends = panels.iter().map(|panel| panel.end);
     let x = ChartAxis::covering("time", NumberFormat::Seconds, AxisRange::Tight, ends.chain([0.0]));
     let most = panels.iter().flat_map(|panel| &panel.steps).map(|step| step.1.max(step.2));

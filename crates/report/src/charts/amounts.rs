@@ -5,7 +5,7 @@ use super::series::{AxisSlice, Series, SeriesPoint};
 use crate::chart::axis::{AxisRange, ChartAxis, NumberFormat};
 use crate::chart::stacks::{self, Layer, StackGroup, Stacks};
 use crate::chart::{Chart, ChartText, palette};
-use qoslab_guarantee::metrics::{BytesByPurpose, MESSAGE_KINDS};
+use qoslab_guarantee::{BytesByPurpose, MESSAGE_KINDS};
 use qoslab_study::statistics::to_f64;
 
 pub(super) fn packets_by_type(slice: &AxisSlice<'_>, series: &[Series<'_>]) -> Chart {

@@ -1,7 +1,7 @@
 //! Findings in words, made from the numbers.
 
 use super::series::{Series, SeriesPoint};
-use qoslab_core::base::time::Span;
+use qoslab_core::base::Span;
 use qoslab_core::base::units::{format_count, trim_zeros};
 use qoslab_study::statistics::to_f64;
 

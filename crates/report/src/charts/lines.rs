@@ -7,12 +7,11 @@ use crate::chart::bars::{self, Bar, BarGroup};
 use crate::chart::lines::{self, ChartLine, LinePanel, LinePoint, PlotValue};
 use crate::chart::{Chart, ChartText};
 use crate::number;
-use qoslab_core::base::time::Span;
+use qoslab_core::base::Span;
 use qoslab_core::base::units::trim_zeros;
-use qoslab_study::needs::{MetricValue, measure_metric};
-use qoslab_study::scenario::expect::Metric;
+use qoslab_study::scenario::Metric;
 use qoslab_study::statistics::{ConfidenceInterval, to_f64};
-use qoslab_study::theory::Theory;
+use qoslab_study::{MetricValue, Theory, measure_metric};
 
 /// One number of a spot, as it is drawn.
 struct PlotNumber {

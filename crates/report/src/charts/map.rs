@@ -5,12 +5,10 @@ use super::series::subtitle;
 use crate::chart::map::{self, ChoiceMap};
 use crate::chart::{Chart, ChartText};
 use crate::{labels, number};
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 use qoslab_study::choose::{Objective, candidates, cheapest};
-use qoslab_study::needs::MetricValue;
-use qoslab_study::scenario::axis::Axis;
-use qoslab_study::scenario::expect::Need;
-use qoslab_study::sweep::{Study, StudyCell};
+use qoslab_study::scenario::{Axis, Need};
+use qoslab_study::{MetricValue, Study, StudyCell};
 
 /// `None` without two axes and a whole grid over them, or without any need.
 pub(super) fn choice_map(study: &Study, options: &ChartOptions) -> Option<Chart> {

@@ -5,12 +5,10 @@ use std::collections::BTreeSet;
 use crate::chart::axis::{AxisRange, ChartAxis as Scale, NumberFormat};
 use crate::point_summary::PointSummary;
 use crate::{describe, number};
-use qoslab_core::base::qos::QoS;
-use qoslab_study::result::PointResult;
-use qoslab_study::scenario::axis::{Axis, Unit};
+use qoslab_core::base::QoS;
+use qoslab_study::scenario::{Axis, Unit};
 use qoslab_study::statistics::to_f64;
-use qoslab_study::sweep::{Study, StudyCell};
-use qoslab_study::theory::{Theory, theory};
+use qoslab_study::{PointResult, Study, StudyCell, Theory, theory};
 
 /// The cells along a study's first axis, with all other axes at one value each.
 pub(super) struct AxisSlice<'a> {

@@ -12,13 +12,11 @@ use crate::chart::font::{Weight, width};
 use crate::chart::lines::{ChartLine, LinePanel, LinePoint, PlotValue, draw};
 use crate::chart::{Chart, ChartText, palette};
 use crate::columns;
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Span;
-use qoslab_guarantee::metrics::BytesByPurpose;
+use qoslab_core::base::{QoS, Span};
+use qoslab_guarantee::BytesByPurpose;
 use qoslab_sim::EventEngine;
 use qoslab_study::fixtures::{study, study_of};
-use qoslab_study::sweep::Study;
-use qoslab_study::timeline::record_timelines;
+use qoslab_study::{Study, record_timelines};
 
 fn all_charts(mut study: Study) -> Vec<Chart> {
     study.timelines = record_timelines(&EventEngine, &study, &AtomicBool::new(false));
@@ -184,10 +182,10 @@ fn hostile_names_are_escaped() {
     let mut study = study_of(&PLAIN.replace("NAME", "x").replace("LOSS", "5%"));
     let evil = "</title><script>alert(1)</script>&\u{1b}[31m\u{202e}".repeat(20);
     study.cells[0].result.scenario.name = evil.clone();
-    study.axes.push(qoslab_study::scenario::axis::Axis {
+    study.axes.push(qoslab_study::scenario::Axis {
         path: evil.clone(),
-        unit: qoslab_study::scenario::axis::Unit::Plain,
-        values: vec![qoslab_study::scenario::axis::AxisValue { text: evil.clone(), number: 1.0 }],
+        unit: qoslab_study::scenario::Unit::Plain,
+        values: vec![qoslab_study::scenario::AxisValue { text: evil.clone(), number: 1.0 }],
     });
     study.cells[0].values = study.axes[0].values.clone();
     let charts = all_charts(study);

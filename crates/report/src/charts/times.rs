@@ -7,10 +7,9 @@ use crate::chart::lines::{self, ChartLine, LinePanel, LinePoint, PlotValue};
 use crate::chart::steps::{self, StepPanel};
 use crate::chart::{Chart, ChartText};
 use crate::point_summary::PointSummary;
-use qoslab_core::base::time::{Span, Time};
-use qoslab_guarantee::timeline::Timeline;
-use qoslab_study::result::PointResult;
-use qoslab_study::sweep::{Study, StudyCell};
+use qoslab_core::base::{Span, Time};
+use qoslab_guarantee::Timeline;
+use qoslab_study::{PointResult, Study, StudyCell};
 
 /// The number of steps into which a distribution is cut; its tail is cut into as many again.
 const CDF_STEPS: u32 = 200;

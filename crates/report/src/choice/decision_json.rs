@@ -8,8 +8,7 @@ use crate::labels;
 use qoslab_study::choose::{
     Candidate, Choice, Confidence, Crossover, Crossovers, NeedJudgement, SearchMethod,
 };
-use qoslab_study::result::Verdict;
-use qoslab_study::sweep::Study;
+use qoslab_study::{Study, Verdict};
 
 /// The choice as JSON. Seeds that would settle something are estimates; a loss is in percent.
 #[must_use]

@@ -6,10 +6,8 @@ use qoslab_study::choose::{
     Candidate, Choice, Confidence, Crossover, Crossovers, NeedJudgement, Objective, QosChoice,
     SearchMethod,
 };
-use qoslab_study::needs::{MetricValue, measure_metric};
-use qoslab_study::result::Verdict;
-use qoslab_study::scenario::expect::{Comparison, Metric};
-use qoslab_study::sweep::Study;
+use qoslab_study::scenario::{Comparison, Metric};
+use qoslab_study::{MetricValue, Study, Verdict, measure_metric};
 
 /// The maximum number of other options that are described in words.
 const MAX_OTHERS: usize = 4;

@@ -2,14 +2,13 @@
 //! needs concern them.
 
 use crate::describe;
-use qoslab_core::base::name::Node;
-use qoslab_core::base::qos::QoS;
-use qoslab_core::mqtt::settings::{RetryRule, StorePolicy};
-use qoslab_core::network::settings::{DirectionSettings, LinkSettings, LossModel, Transport};
-use qoslab_sim::trial::{Action, ClientSetup, Setup};
+use qoslab_core::base::{Node, QoS};
+use qoslab_core::mqtt::{RetryRule, StorePolicy};
+use qoslab_core::network::{DirectionSettings, LinkSettings, LossModel, Transport};
+use qoslab_sim::{Action, ClientSetup, Setup};
+use qoslab_study::Study;
 use qoslab_study::choose::Choice;
-use qoslab_study::scenario::expect::{Metric, Need};
-use qoslab_study::sweep::Study;
+use qoslab_study::scenario::{Metric, Need};
 
 /// The maximum number of sentences; more would not be read.
 const MAX_EXPLANATIONS: usize = 2;

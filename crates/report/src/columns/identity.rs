@@ -2,10 +2,9 @@
 
 use super::{FieldKind, TableColumn};
 use crate::describe::ScenarioRules;
-use qoslab_core::base::qos::QoS;
-use qoslab_study::result::PointResult;
+use qoslab_core::base::QoS;
 use qoslab_study::scenario::MODEL_VERSION;
-use qoslab_study::sweep::{Study, StudyCell};
+use qoslab_study::{PointResult, Study, StudyCell};
 
 /// A row that comes from one point of one cell.
 pub(super) trait IdentifiedRow {

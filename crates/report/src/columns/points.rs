@@ -6,14 +6,11 @@ use super::{ColumnSpec, ColumnTable, FieldKind, FieldValue, TableColumn};
 use crate::describe::{self, ScenarioRules};
 use crate::labels;
 use crate::point_summary::PointSummary;
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Span;
-use qoslab_guarantee::metrics::{BytesByPurpose, DeliveryCounts};
-use qoslab_study::needs::{MetricValue, measure_metric};
-use qoslab_study::result::{PointResult, Quantiles};
-use qoslab_study::scenario::expect::Metric;
+use qoslab_core::base::{QoS, Span};
+use qoslab_guarantee::{BytesByPurpose, DeliveryCounts};
+use qoslab_study::scenario::Metric;
 use qoslab_study::statistics::ConfidenceInterval;
-use qoslab_study::sweep::{Study, StudyCell};
+use qoslab_study::{MetricValue, PointResult, Quantiles, Study, StudyCell, measure_metric};
 
 /// One published QoS of one point of one cell.
 #[derive(Clone, Debug)]

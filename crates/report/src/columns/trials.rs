@@ -5,13 +5,10 @@ use super::identity::{IdentifiedRow, identity_columns, parameter_columns, partia
 use super::{ColumnTable, FieldKind, FieldValue, TableColumn, points};
 use crate::describe::{self, ScenarioRules};
 use crate::labels;
-use qoslab_core::base::name::PacketKind;
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Span;
-use qoslab_guarantee::metrics::{BytesByPurpose, DeliveryCounts, MESSAGE_KINDS};
-use qoslab_study::result::{PointResult, QosRow, TrialRow, TrialSummary};
+use qoslab_core::base::{PacketKind, QoS, Span};
+use qoslab_guarantee::{BytesByPurpose, DeliveryCounts, MESSAGE_KINDS};
 use qoslab_study::statistics::to_f64;
-use qoslab_study::sweep::{Study, StudyCell};
+use qoslab_study::{PointResult, QosRow, Study, StudyCell, TrialRow, TrialSummary};
 
 /// One trial and one published QoS.
 #[derive(Clone, Debug)]
@@ -240,7 +237,7 @@ fn traffic_columns<'a>() -> Vec<TableColumn<'a, TrialQosRow<'a>>> {
     columns
 }
 
-type PacketTraffic = qoslab_guarantee::metrics::KindTraffic;
+type PacketTraffic = qoslab_guarantee::KindTraffic;
 
 /// Packets that belong to no message are the whole trial's, so they stand in each of its rows.
 fn control_columns<'a>() -> Vec<TableColumn<'a, TrialQosRow<'a>>> {

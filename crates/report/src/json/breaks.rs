@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::labels;
-use qoslab_study::result::ScenarioResult;
-use qoslab_study::scenario::expect::BreakTarget;
+use qoslab_study::ScenarioResult;
+use qoslab_study::scenario::BreakTarget;
 
 #[derive(Serialize)]
 pub(super) struct DeclaredBreakJson {

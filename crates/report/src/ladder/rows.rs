@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{LadderColumn, LadderRow, RowShape, RowStyle, Symbol, TrialFindings, wording};
 use crate::escape;
 use crate::labels::promise_keyword;
-use qoslab_core::base::event::{CloseReason, Phase, SilentDeathCause};
-use qoslab_core::base::name::{ClientIndex, MessageId, Node, PublisherIndex};
-use qoslab_core::base::time::Time;
-use qoslab_core::network::settings::Transport;
-use qoslab_guarantee::message_history;
-use qoslab_guarantee::verdict::{Breach, Finding};
-use qoslab_sim::trial::Setup;
-use qoslab_study::recording::{
+use qoslab_core::base::{
+    ClientIndex, CloseReason, MessageId, Node, Phase, PublisherIndex, SilentDeathCause, Time,
+};
+use qoslab_core::network::Transport;
+use qoslab_guarantee::{Breach, Finding, message_history};
+use qoslab_sim::Setup;
+use qoslab_study::{
     PacketEnd, RecordedEvent, RecordedEventKind as Kind, RecordedPacket, RecordingFilter,
     TrialRecording,
 };

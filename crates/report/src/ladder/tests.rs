@@ -6,11 +6,9 @@ use roxmltree::Document;
 
 use super::*;
 use crate::style::Style;
-use qoslab_sim::EventEngine;
-use qoslab_sim::trial::Trial;
-use qoslab_study::judge_trial::judge_trial;
-use qoslab_study::recording::{find_route, record_trial};
+use qoslab_sim::{EventEngine, Trial};
 use qoslab_study::scenario::{Scenario, find_scenarios};
+use qoslab_study::{find_route, judge_trial, record_trial};
 
 fn parse_trial(text: &str, point: usize, seed: u64) -> Trial {
     let scenario = Scenario::parse("test.toml", text).unwrap_or_else(|errors| panic!("{errors}"));
@@ -44,7 +42,7 @@ fn message_ladder(trial: &Trial, sequence: u32, to_the_end: bool) -> Ladder {
     let route =
         find_route(&EventEngine, trial, PublisherIndex(0), sequence, &AtomicBool::new(false))
             .unwrap();
-    let route = qoslab_study::recording::MessageRoute { keeps_later_events: to_the_end, ..route };
+    let route = qoslab_study::MessageRoute { keeps_later_events: to_the_end, ..route };
     ladder(trial, &RecordingFilter { route: Some(route), ..RecordingFilter::WHOLE_TRIAL }, MAX_ROWS)
 }
 

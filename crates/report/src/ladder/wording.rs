@@ -4,13 +4,14 @@
 use super::{Ladder, LadderRow, RowShape, Symbol};
 use crate::escape;
 use crate::number::counted;
-use qoslab_core::base::event::{CloseReason, Impairment, LossReason, SilentDeathCause};
-use qoslab_core::base::name::{MessageId, Node, PacketKind};
 use qoslab_core::base::units::format_count;
-use qoslab_core::mqtt::settings::Version;
+use qoslab_core::base::{
+    CloseReason, Impairment, LossReason, MessageId, Node, PacketKind, SilentDeathCause,
+};
+use qoslab_core::mqtt::Version;
 use qoslab_guarantee::message_history;
-use qoslab_sim::trial::Setup;
-use qoslab_study::recording::{PacketLossCause, RecordedPacket, RecordingFilter};
+use qoslab_sim::Setup;
+use qoslab_study::{PacketLossCause, RecordedPacket, RecordingFilter};
 
 /// The title of a ladder.
 pub(super) fn title(scope: &RecordingFilter, setup: &Setup) -> String {

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::cell_name;
 use crate::assumptions::assumptions;
 use crate::escape;
-use qoslab_study::sweep::{Study, StudyCell};
+use qoslab_study::{Study, StudyCell};
 
 /// The section with all that the numbers rest on.
 pub(super) fn section(study: &Study, middle: &StudyCell) -> Markup {

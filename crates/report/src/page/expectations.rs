@@ -5,10 +5,8 @@ use maud::{Markup, html};
 use super::{cell_name, scrollable, verdict_badge};
 use crate::{escape, labels, number, summary};
 use qoslab_core::base::units::format_count;
-use qoslab_guarantee::verdict::RuleViolationKind;
-use qoslab_study::needs::NeedResult;
-use qoslab_study::result::{ScenarioResult, Verdict};
-use qoslab_study::sweep::{Study, StudyCell};
+use qoslab_guarantee::RuleViolationKind;
+use qoslab_study::{NeedResult, ScenarioResult, Study, StudyCell, Verdict};
 
 /// The maximum number of cells that are listed; the rest is in points.csv.
 const MAX_CELLS: usize = 200;

@@ -10,10 +10,9 @@ use crate::ladder::{self, Ladder, MAX_ROWS};
 use crate::number::counted;
 use crate::{escape, labels, minimal_failure};
 use qoslab_core::base::units::format_count;
-use qoslab_guarantee::verdict::{Finding, RuleFinding};
-use qoslab_sim::trial::Setup;
-use qoslab_study::result::{Failure, FailureCause, PointResult, ScenarioResult};
-use qoslab_study::sweep::{Study, StudyCell};
+use qoslab_guarantee::{Finding, RuleFinding};
+use qoslab_sim::Setup;
+use qoslab_study::{Failure, FailureCause, PointResult, ScenarioResult, Study, StudyCell};
 
 /// The maximum number of failing trials that are shown.
 const MAX_FAILURES: usize = 50;

@@ -10,9 +10,8 @@ use super::{Page, verdict_badge};
 use crate::{describe, escape, number};
 use qoslab_core::base::units::format_count;
 use qoslab_sim::EngineKind;
-use qoslab_study::result::{PointResult, Verdict};
 use qoslab_study::scenario::MODEL_VERSION;
-use qoslab_study::sweep::{Study, StudyCell};
+use qoslab_study::{PointResult, Study, StudyCell, Verdict};
 
 const STYLE: &str = include_str!("style.css");
 

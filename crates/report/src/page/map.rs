@@ -7,11 +7,8 @@ use crate::charts::ChartOptions;
 use crate::number::format_value;
 use crate::{commands, labels};
 use qoslab_study::choose::{candidates, cheapest};
-use qoslab_study::needs::MetricValue;
-use qoslab_study::result::ScenarioResult;
-use qoslab_study::scenario::axis::Axis;
-use qoslab_study::scenario::expect::Need;
-use qoslab_study::sweep::{Study, StudyCell};
+use qoslab_study::scenario::{Axis, Need};
+use qoslab_study::{MetricValue, ScenarioResult, Study, StudyCell};
 
 /// The section with the map; empty but for studies of two axes.
 pub(super) fn section(study: &Study, options: &ChartOptions) -> Markup {

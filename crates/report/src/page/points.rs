@@ -7,8 +7,7 @@ use crate::commands;
 use crate::number::counted;
 use crate::point_summary::PointSummary;
 use qoslab_core::base::units::{format_count, format_share};
-use qoslab_study::result::PointResult;
-use qoslab_study::sweep::{Study, StudyCell};
+use qoslab_study::{PointResult, Study, StudyCell};
 
 /// A page with more rows is slow to open.
 pub(super) const MAX_ROWS: usize = 2_000;

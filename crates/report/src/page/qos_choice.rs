@@ -8,11 +8,9 @@ use crate::escape;
 use crate::number::{format_time, format_value, percent_bound};
 use crate::point_summary::PointSummary;
 use qoslab_core::base::units::{format_count, format_share};
-use qoslab_study::needs::measure_metric;
-use qoslab_study::result::{PointResult, Verdict};
-use qoslab_study::scenario::expect::Metric;
+use qoslab_study::scenario::Metric;
 use qoslab_study::statistics::{to_f64, upper_bound_when_none};
-use qoslab_study::sweep::{Study, StudyCell};
+use qoslab_study::{PointResult, Study, StudyCell, Verdict, measure_metric};
 
 /// The section that answers the question.
 pub(super) fn section(page: &Page, middle: &StudyCell) -> Markup {
@@ -77,12 +75,12 @@ const COLUMNS: [QosColumn; 7] = [
     ),
 ];
 
-fn seconds(span: Option<qoslab_core::base::time::Span>) -> f64 {
-    span.map_or(f64::INFINITY, qoslab_core::base::time::Span::as_secs_f64)
+fn seconds(span: Option<qoslab_core::base::Span>) -> f64 {
+    span.map_or(f64::INFINITY, qoslab_core::base::Span::as_secs_f64)
 }
 
 fn format_seconds(seconds: f64) -> String {
-    format_value(qoslab_study::needs::MetricValue::Seconds(seconds))
+    format_value(qoslab_study::MetricValue::Seconds(seconds))
 }
 
 fn table(study: &Study, middle: &StudyCell, rows: &[(&PointResult, PointSummary)]) -> Markup {

@@ -4,8 +4,8 @@ use maud::{Markup, html};
 
 use super::scrollable;
 use crate::escape;
-use qoslab_study::scenario::axis::Axis;
-use qoslab_study::sweep::Study;
+use qoslab_study::Study;
+use qoslab_study::scenario::Axis;
 
 /// The section with the scenario's text.
 pub(super) fn section(study: &Study) -> Markup {

@@ -5,13 +5,11 @@ use std::sync::atomic::AtomicBool;
 
 use super::*;
 use crate::chart::palette;
-use qoslab_sim::trial::Trial;
+use qoslab_sim::Trial;
 use qoslab_study::choose::Objective;
 use qoslab_study::fixtures::{broken_outcome, scenario, study};
-use qoslab_study::plan::{Selection, plan};
 use qoslab_study::scenario::Scenario;
-use qoslab_study::thread_pool::ThreadPool;
-use qoslab_study::trial_runner::TrialRunner;
+use qoslab_study::{Selection, ThreadPool, TrialRunner, plan};
 
 const HOSTILE: &str =
     "<script>alert(1)</script> \" onload=x ::error::y %0A =1+1 \x1b]0;z\x07 \u{202e}desrever";

@@ -1,10 +1,9 @@
 //! Connections, and which ends consider them open.
 
 use qoslab_core::base::draw::DrawKey;
-use qoslab_core::base::name::{ClientIndex, Connection, Node};
-use qoslab_core::base::time::Span;
+use qoslab_core::base::{ClientIndex, Connection, Node, Span};
 use qoslab_core::impl_fingerprint;
-use qoslab_core::mqtt::settings::Backoff;
+use qoslab_core::mqtt::Backoff;
 
 /// A pause doubles at most this number of times.
 const MAX_DOUBLINGS: u32 = 20;

@@ -6,10 +6,8 @@ use std::ops::ControlFlow;
 use super::RunSummary;
 use super::simulation::{RunContext, Simulation};
 use crate::trial::Trial;
-use qoslab_core::base::event::Observer;
 use qoslab_core::base::fingerprint::Fingerprint;
-use qoslab_core::base::name::PacketName;
-use qoslab_core::base::time::{Span, Time};
+use qoslab_core::base::{Observer, PacketName, Span, Time};
 use qoslab_core::impl_fingerprint;
 
 /// The condition that releases a packet held back over datagrams.

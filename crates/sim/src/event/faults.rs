@@ -7,11 +7,11 @@ use super::queue::QueuedEvent;
 use super::timeline::Timeline;
 use crate::trial::{Action, CrashPoint, FaultSetup, Setup, Trigger};
 use qoslab_core::base::draw::DrawKey;
-use qoslab_core::base::event::Impairment;
-use qoslab_core::base::name::{ClientIndex, Direction, Node, PacketKind, PacketName};
-use qoslab_core::base::time::{Span, Time};
+use qoslab_core::base::{
+    ClientIndex, Direction, Impairment, Node, PacketKind, PacketName, Span, Time,
+};
 use qoslab_core::impl_fingerprint;
-use qoslab_core::network::settings::IntervalDistribution;
+use qoslab_core::network::IntervalDistribution;
 
 /// The faults of a trial.
 #[derive(Debug)]

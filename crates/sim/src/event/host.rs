@@ -2,10 +2,9 @@
 
 use super::queue::QueuedEvent;
 use super::timeline::Timeline;
-use qoslab_core::base::time::Time;
+use qoslab_core::base::Time;
 use qoslab_core::impl_fingerprint;
-use qoslab_core::mqtt::endpoint::{Backlog, Endpoint};
-use qoslab_core::mqtt::settings::StorePolicy;
+use qoslab_core::mqtt::{Backlog, Endpoint, StorePolicy};
 
 /// One node: its endpoint, its one wake-up, its backlog when last asked, its storage.
 pub(super) struct Host<E> {

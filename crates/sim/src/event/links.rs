@@ -4,18 +4,14 @@ use std::sync::Arc;
 
 use crate::trial::ClientSetup;
 use qoslab_core::base::draw::DrawKey;
-use qoslab_core::base::event::{PacketBody, PacketMeta, PacketSize};
-use qoslab_core::base::name::{
-    ClientIndex, Connection, Direction, Hop, MessageTag, PacketKind, PacketName, PacketSubject,
-    Transmission,
+use qoslab_core::base::{
+    ClientIndex, Connection, Direction, Hop, MessageTag, PacketBody, PacketKind, PacketMeta,
+    PacketName, PacketSize, PacketSubject, Span, Time, Transmission,
 };
-use qoslab_core::base::time::{Span, Time};
 use qoslab_core::impl_fingerprint;
-use qoslab_core::mqtt::packet::Packet;
-use qoslab_core::mqtt::settings::Version;
-use qoslab_core::network::link::{LinkKeys, LinkState};
-use qoslab_core::network::settings::{TcpSettings, Transport};
+use qoslab_core::mqtt::{Packet, Version};
 use qoslab_core::network::tcp::{header_bytes, tls_bytes};
+use qoslab_core::network::{LinkKeys, LinkState, TcpSettings, Transport};
 
 /// One client's line to the broker.
 pub(super) struct ClientLink {

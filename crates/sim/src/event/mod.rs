@@ -32,7 +32,7 @@
 //! direction is a [`TcpDirection`](qoslab_core::network::tcp::TcpDirection): nothing is lost or
 //! overtaken there, and what is lost on the link comes later. Only the end of a connection loses
 //! what is in transit on it, reported as
-//! [`Event::Discarded`](qoslab_core::base::event::Event::Discarded). An end that closes tells the
+//! [`Event::Discarded`](qoslab_core::base::Event::Discarded). An end that closes tells the
 //! other after all that it sent; one that crashes or gives up may not, and then what reaches it is
 //! answered by a reset, unless the connection is silently dead: no end is notified of it.
 //!
@@ -42,7 +42,7 @@
 //! leaves in one: before what follows from a packet is stored, after it and before anything is
 //! sent, or between two sends.
 //!
-//! [`Event::Arrived`]: qoslab_core::base::event::Event::Arrived
+//! [`Event::Arrived`]: qoslab_core::base::Event::Arrived
 
 use std::fmt;
 use std::rc::Rc;
@@ -52,11 +52,11 @@ use self::simulation::{RunContext, Simulation};
 use self::workload::Workload;
 use crate::schedule::RecordedRun;
 use crate::trial::Trial;
-use qoslab_core::base::event::Observer;
-use qoslab_core::mqtt::packet::Packet;
-use qoslab_core::network::fate_override::FateOverride;
+use qoslab_core::base::Observer;
+use qoslab_core::mqtt::Packet;
+use qoslab_core::network::FateOverride;
 
-pub use qoslab_core::base::ending::RunSummary;
+pub use qoslab_core::base::RunSummary;
 
 mod connections;
 pub mod explore;
@@ -83,7 +83,7 @@ mod workload;
 #[derive(Debug, Default)]
 pub struct Options<'a> {
     /// Once it is true the trial ends soon, as
-    /// [`Ending::Interrupted`](qoslab_core::base::ending::Ending::Interrupted).
+    /// [`Ending::Interrupted`](qoslab_core::base::Ending::Interrupted).
     pub interrupt: Option<&'a AtomicBool>,
     /// Recording of everything that is drawn at random.
     pub transcript: Option<&'a mut RecordedRun>,
@@ -93,7 +93,7 @@ pub struct Options<'a> {
 
 /// Sees packets as values, for callers that need their bytes: observers get plain facts.
 pub trait PacketTap: fmt::Debug {
-    /// A packet is about to be reported as [`Sent`](qoslab_core::base::event::Event::Sent). Resets
+    /// A packet is about to be reported as [`Sent`](qoslab_core::base::Event::Sent). Resets
     /// are no packets of MQTT's, and do not come.
     fn packet_sent(&self, packet: &Packet);
 }

@@ -9,13 +9,12 @@ use super::tcp_connection::{TcpConnection, direction_index};
 use super::timeline::Timeline;
 use crate::trial::Setup;
 use qoslab_core::base::draw::DrawKey;
-use qoslab_core::base::event::Arrival;
-use qoslab_core::base::name::{
-    ClientIndex, Connection, Direction, MessageTag, Node, PacketKind, PacketName, Transmission,
+use qoslab_core::base::{
+    Arrival, ClientIndex, Connection, Direction, MessageTag, Node, PacketKind, PacketName, Span,
+    Transmission,
 };
-use qoslab_core::base::time::Span;
 use qoslab_core::impl_fingerprint;
-use qoslab_core::network::recorded_fates::RecordedFates;
+use qoslab_core::network::RecordedFates;
 
 mod tcp;
 

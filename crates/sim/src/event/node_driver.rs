@@ -4,14 +4,8 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 
 use super::links::PacketInFlight;
-use qoslab_core::base::event::CloseReason;
-use qoslab_core::base::name::{ClientIndex, Connection, Node};
-use qoslab_core::base::time::Time;
-use qoslab_core::mqtt::broker::Broker;
-use qoslab_core::mqtt::client::Client;
-use qoslab_core::mqtt::endpoint::Endpoint;
-use qoslab_core::mqtt::packet::Message;
-use qoslab_core::mqtt::settings::ClientRequest;
+use qoslab_core::base::{ClientIndex, CloseReason, Connection, Node, Time};
+use qoslab_core::mqtt::{Broker, Client, ClientRequest, Endpoint, Message};
 
 /// Interface between a simulation and its nodes. Every method but the types has a default, which is
 /// right for endpoints that the simulation calls itself.

@@ -12,10 +12,8 @@ use super::timeline::Timeline;
 use crate::trial::Setup;
 use qoslab_core::base::draw::DrawKey;
 use qoslab_core::base::fingerprint::{Fingerprint, Fingerprinter};
-use qoslab_core::base::name::{ClientIndex, Connection, Node};
-use qoslab_core::base::time::{Span, Time};
-use qoslab_core::mqtt::endpoint::Backlog;
-use qoslab_core::mqtt::settings::ClientRequest;
+use qoslab_core::base::{ClientIndex, Connection, Node, Span, Time};
+use qoslab_core::mqtt::{Backlog, ClientRequest};
 
 /// The broker's number among the nodes in the queue; a client's is one more than its index.
 const BROKER_NUMBER: u32 = 0;

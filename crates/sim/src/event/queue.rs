@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use qoslab_core::base::time::Time;
+use qoslab_core::base::Time;
 use qoslab_core::impl_fingerprint;
 
 /// The rank of a kind of event among others of the same instant: lower goes first.
@@ -256,7 +256,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use qoslab_core::base::time::Span;
+    use qoslab_core::base::Span;
 
     #[test]
     fn an_entry_has_room_for_all_its_parts() {

@@ -1,9 +1,9 @@
 //! Readiness barrier before the traffic begins.
 
 use crate::trial::Setup;
-use qoslab_core::base::name::ClientIndex;
+use qoslab_core::base::ClientIndex;
 use qoslab_core::impl_fingerprint;
-use qoslab_core::mqtt::packet::Packet;
+use qoslab_core::mqtt::Packet;
 
 /// Counts the clients that are not connected yet, or whose subscriptions are not acknowledged.
 #[derive(Debug)]

@@ -9,14 +9,10 @@ use super::simulation::{RunResult, Simulation};
 use crate::engine::SharedObserver;
 use crate::sut_error::{SutError, SutErrorKind};
 use crate::trial::Trial;
-use qoslab_core::base::ending::Ending;
-use qoslab_core::base::event::{CloseReason, Phase};
-use qoslab_core::base::name::{ClientIndex, Connection, Node, Transmission};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Time;
-use qoslab_core::mqtt::endpoint::{Backlog, Output};
-use qoslab_core::mqtt::packet::Packet;
-use qoslab_core::mqtt::settings::ClientRequest;
+use qoslab_core::base::{
+    ClientIndex, CloseReason, Connection, Ending, Node, Phase, QoS, Time, Transmission,
+};
+use qoslab_core::mqtt::{Backlog, ClientRequest, Output, Packet};
 
 pub(crate) use self::sut_nodes::WriteOutcome;
 pub(crate) use super::node_driver::HostCommand;

@@ -3,9 +3,7 @@
 use super::RunSummary;
 use super::queue::EventClass;
 use crate::trace::TraceHash;
-use qoslab_core::base::ending::Ending;
-use qoslab_core::base::event::{Event, Observer};
-use qoslab_core::base::time::Time;
+use qoslab_core::base::{Ending, Event, Observer, Time};
 use qoslab_core::impl_fingerprint;
 
 /// The trace hash, the caller's observer, and the counts of what happened.

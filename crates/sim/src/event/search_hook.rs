@@ -11,10 +11,9 @@ use super::explore::{DelayRule, ReleaseWhen};
 use super::links::{PacketInFlight, PacketsInFlight};
 use super::queue::QueuedEvent;
 use super::timeline::Timeline;
-use qoslab_core::base::name::{
-    ClientIndex, Direction, Node, PacketKind, PacketName, PacketSubject,
+use qoslab_core::base::{
+    ClientIndex, Direction, Node, PacketKind, PacketName, PacketSubject, Span, Time,
 };
-use qoslab_core::base::time::{Span, Time};
 use qoslab_core::impl_fingerprint;
 
 /// Time between the event that a held-back packet waited for and its arrival.

@@ -23,15 +23,12 @@ use super::{PacketTap, RunSummary};
 use crate::schedule::{RecordedRun, ScheduledOutage};
 use crate::trial::{PublisherSetup, Setup, Trial};
 use qoslab_core::base::draw::DrawKey;
-use qoslab_core::base::ending::Ending;
-use qoslab_core::base::event::{CloseReason, Event, Observer, Phase};
-use qoslab_core::base::name::{ClientIndex, Connection, Direction, Node, PacketKind, PacketName};
-use qoslab_core::mqtt::broker::Broker;
-use qoslab_core::mqtt::client::Client;
-use qoslab_core::mqtt::endpoint::Input;
-use qoslab_core::mqtt::packet::Packet;
-use qoslab_core::mqtt::settings::ClientRequest;
-use qoslab_core::network::fate_override::FateOverride;
+use qoslab_core::base::{
+    ClientIndex, CloseReason, Connection, Direction, Ending, Event, Node, Observer, PacketKind,
+    PacketName, Phase,
+};
+use qoslab_core::mqtt::{Broker, Client, ClientRequest, Input, Packet};
+use qoslab_core::network::FateOverride;
 
 mod connection_lifecycle;
 mod crashes;

@@ -1,11 +1,10 @@
 //! TCP connections: their two pipes, and the handshake that opens them.
 
 use super::links::PacketInFlight;
-use qoslab_core::base::name::{ClientIndex, Connection, Direction, Node};
-use qoslab_core::base::time::Time;
+use qoslab_core::base::{ClientIndex, Connection, Direction, Node, Time};
 use qoslab_core::impl_fingerprint;
-use qoslab_core::network::settings::{TlsSettings, TlsVersion};
 use qoslab_core::network::tcp::TcpDirection;
+use qoslab_core::network::{TlsSettings, TlsVersion};
 
 /// One TCP connection. It exists from the client's SYN until both ends are done with it.
 #[derive(Debug)]

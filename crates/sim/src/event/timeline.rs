@@ -2,8 +2,7 @@
 
 use super::queue::{EventQueue, QueuedEvent};
 use crate::trial::Setup;
-use qoslab_core::base::event::Phase;
-use qoslab_core::base::time::{Span, Time};
+use qoslab_core::base::{Phase, Span, Time};
 use qoslab_core::impl_fingerprint;
 
 /// The clock, the queue of events and the phase of a running trial.

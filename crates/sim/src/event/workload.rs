@@ -7,13 +7,10 @@ use super::queue::QueuedEvent;
 use crate::schedule::{MessageTiming, Schedule};
 use crate::trial::{ClientSetup, PayloadSize, PublisherSetup, Setup};
 use qoslab_core::base::draw::DrawKey;
-use qoslab_core::base::name::{ClientIndex, MessageTag, PublisherIndex};
-use qoslab_core::base::time::{Span, Time};
+use qoslab_core::base::{ClientIndex, MessageTag, PublisherIndex, Span, Time};
 use qoslab_core::impl_fingerprint;
-use qoslab_core::mqtt::packet::{Message, Payload};
-use qoslab_core::mqtt::settings::ClientRequest;
-use qoslab_core::network::link::publisher_key;
-use qoslab_core::network::settings::IntervalDistribution;
+use qoslab_core::mqtt::{ClientRequest, Message, Payload};
+use qoslab_core::network::{IntervalDistribution, publisher_key};
 
 /// Everything that the applications have yet to do once the traffic has begun.
 pub(super) struct Workload {

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use super::published_messages::{MessageKey, message_key};
 use crate::trial::Setup;
-use qoslab_core::base::event::{RetainHandling, SubscriptionOptions};
-use qoslab_core::base::name::{ClientIndex, MessageTag, PublisherIndex, Transmission};
-use qoslab_core::mqtt::packet::{Publish, Subscribe};
-use qoslab_core::mqtt::topics;
+use qoslab_core::base::{
+    ClientIndex, MessageTag, PublisherIndex, RetainHandling, SubscriptionOptions, Transmission,
+};
+use qoslab_core::mqtt::{Publish, Subscribe, topics};
 
 /// No arrival was passed on yet.
 const NO_COPY: u32 = u32::MAX;

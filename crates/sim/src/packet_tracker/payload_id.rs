@@ -2,15 +2,15 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use qoslab_core::base::name::{MessageTag, PublisherIndex};
+use qoslab_core::base::{MessageTag, PublisherIndex};
 
 /// Length of a mark in bytes.
-pub const PAYLOAD_ID_LEN: usize = 12;
+pub(super) const PAYLOAD_ID_LEN: usize = 12;
 
 /// First bytes of a mark.
 const MAGIC: [u8; 2] = [0xA5, 0x7D];
 
-/// A payload of `len` bytes, or of [`PAYLOAD_ID_LEN`] if that is more: a mark and then zeros.
+/// A payload of `len` bytes, or of 12 if that is more: a mark and then zeros.
 /// Without a mark for [`MessageTag::NONE`].
 #[must_use]
 pub fn payload_with_id(tag: MessageTag, len: u32) -> Vec<u8> {
@@ -28,7 +28,7 @@ pub fn payload_with_id(tag: MessageTag, len: u32) -> Vec<u8> {
 
 /// Returns the publisher of a payload and the message's number; `None` if it has no mark.
 #[must_use]
-pub fn read_payload_id(payload: &[u8]) -> Option<(PublisherIndex, u32)> {
+pub(super) fn read_payload_id(payload: &[u8]) -> Option<(PublisherIndex, u32)> {
     let (header, rest) = payload.split_at_checked(10)?;
     let [magic @ .., _, _, _, _, _, _, _, _] = header else { return None };
     if magic != MAGIC || rest.get(..2)? != checksum(header) {
@@ -50,8 +50,7 @@ fn checksum(header: &[u8]) -> [u8; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use qoslab_core::base::qos::QoS;
-    use qoslab_core::base::time::Time;
+    use qoslab_core::base::{QoS, Time};
 
     fn tag(stream: u32, sequence: u32) -> MessageTag {
         MessageTag::new(PublisherIndex(stream), sequence, QoS::ExactlyOnce, Time::ZERO)

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use crate::trial::Setup;
-use qoslab_core::base::name::{MessageId, MessageTag, PublisherIndex};
-use qoslab_core::base::time::Time;
-use qoslab_core::mqtt::packet::{Message, Payload};
+use qoslab_core::base::{MessageId, MessageTag, PublisherIndex, Time};
+use qoslab_core::mqtt::{Message, Payload};
 
 use super::payload_id::read_payload_id;
 

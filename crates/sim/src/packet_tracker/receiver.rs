@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::sender::{FIRST_FAILURE_REASON, UNMATCHED};
-use qoslab_core::base::name::{Connection, MessageTag, PacketKind, Transmission};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::mqtt::packet::{PacketId, PublishAck, PublishLevel};
+use qoslab_core::base::{Connection, MessageTag, PacketKind, QoS, Transmission};
+use qoslab_core::mqtt::{PacketId, PublishAck, PublishLevel};
 
 /// One session's messages on their way in.
 #[derive(Default)]

@@ -5,11 +5,8 @@ use std::collections::BTreeMap;
 
 use super::PublishOutcome;
 use super::published_messages::MessageKey;
-use qoslab_core::base::event::DropReason;
-use qoslab_core::base::name::{MessageTag, Transmission};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::mqtt::packet::{PacketId, PublishAck};
-use qoslab_core::mqtt::settings::RepeatedPubrec;
+use qoslab_core::base::{DropReason, MessageTag, QoS, Transmission};
+use qoslab_core::mqtt::{PacketId, PublishAck, RepeatedPubrec};
 
 /// Reason codes from here on refuse (MQTT 5.0, section 2.4).
 pub(super) const FIRST_FAILURE_REASON: u8 = 0x80;

@@ -5,11 +5,8 @@ use std::sync::Arc;
 
 use super::{FaultOccurrence, Schedule, ScheduledOutage, single_occurrence};
 use crate::trial::{Setup, Trigger};
-use qoslab_core::base::name::ClientIndex;
-use qoslab_core::base::time::Span;
-use qoslab_core::network::fate_override::ForcedFate;
-use qoslab_core::network::recorded_fates::SendAttempt;
-use qoslab_core::network::settings::IntervalDistribution;
+use qoslab_core::base::{ClientIndex, Span};
+use qoslab_core::network::{ForcedFate, IntervalDistribution, SendAttempt};
 
 /// One deviation from the plain course.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{MessageTiming, Schedule};
 use crate::trial::{Action, FaultSetup, Setup, Trigger};
-use qoslab_core::base::name::{ClientIndex, Node, PacketName, PacketSubject, PublisherIndex};
-use qoslab_core::network::recorded_fates::SendAttempt;
+use qoslab_core::base::{ClientIndex, Node, PacketName, PacketSubject, PublisherIndex};
+use qoslab_core::network::SendAttempt;
 
 impl Setup {
     /// The same setup with only these clients, and what concerns no other.

@@ -13,7 +13,7 @@ use turmoil::net::UdpSocket;
 use super::sim_context::{ConnectionEnd, PacketTag, SimContext};
 use super::{BROKER_HOST, PORT};
 use crate::event::remote::ReceivedItem;
-use qoslab_core::base::event::CloseReason;
+use qoslab_core::base::CloseReason;
 use qoslab_core::shell::Datagram;
 
 /// The socket that datagrams reach: at a client one per connection, at the broker one for all.

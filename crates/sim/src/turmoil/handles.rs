@@ -9,9 +9,8 @@ use super::sim_context::{ConnectionEnd, SimContext};
 use super::socket::Socket;
 use crate::packet_tracker::payload_with_id;
 use crate::trial::Setup;
-use qoslab_core::base::name::{ClientIndex, Node};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::mqtt::settings::{BrokerSettings, ClientRequest, ClientSettings};
+use qoslab_core::base::{ClientIndex, Node, QoS};
+use qoslab_core::mqtt::{BrokerSettings, ClientRequest, ClientSettings};
 
 /// A client's handle to a trial, from one start of its host to the next crash.
 #[derive(Clone, Debug)]

@@ -33,9 +33,7 @@ use crate::event::{Options, RunSummary};
 use crate::schedule::RecordedRun;
 use crate::sut_error::SutError;
 use crate::trial::Trial;
-use qoslab_core::base::ending::Ending;
-use qoslab_core::base::event::Observer;
-use qoslab_core::base::time::Time;
+use qoslab_core::base::{Ending, Observer, Time};
 
 pub use self::handles::{AppCommand, BrokerHandle, ClientHandle};
 pub use self::node_factories::{NodeFactories, RunProgress, SutResult};

@@ -15,8 +15,7 @@ use super::handles::{BrokerHandle, ClientHandle};
 use super::sim_context::SimContext;
 use crate::sut_error::{SutErrorKind, panic_message};
 use crate::trial::Setup;
-use qoslab_core::base::name::{ClientIndex, Node, matches_pattern};
-use qoslab_core::base::time::Time;
+use qoslab_core::base::{ClientIndex, Node, Time, matches_pattern};
 
 /// Result of the code of a system under test, if it ends.
 pub type SutResult = Result<(), Box<dyn Error>>;

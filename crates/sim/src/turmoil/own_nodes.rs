@@ -3,12 +3,11 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::fmt;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::{fmt, io};
 
 use tokio::select;
 use turmoil::net::{TcpListener, TcpStream};
@@ -18,16 +17,10 @@ use super::sim_context::{ConnectionEnd, SimClock, SimContext, wait_for_turmoil};
 use super::socket::{EndpointTags, Socket};
 use super::{BROKER_HOST, PORT};
 use crate::trial::{ClientSetup, Setup};
-use qoslab_core::base::event::CloseReason;
-use qoslab_core::base::name::{ClientIndex, Connection, Node, Transmission};
-use qoslab_core::base::time::{Span, Time};
-use qoslab_core::mqtt::broker::Broker;
-use qoslab_core::mqtt::client::Client;
-use qoslab_core::mqtt::endpoint::{Backlog, Output};
-use qoslab_core::mqtt::packet::Packet;
-use qoslab_core::mqtt::settings::{ClientRequest, Version};
+use qoslab_core::base::{ClientIndex, CloseReason, Connection, Node, Span, Time, Transmission};
 use qoslab_core::mqtt::wire::MAX_REMAINING_LENGTH;
-use qoslab_core::network::settings::Transport;
+use qoslab_core::mqtt::{Backlog, Broker, Client, ClientRequest, Output, Packet, Version};
+use qoslab_core::network::Transport;
 use qoslab_core::shell::{
     Accept, Datagrams, Dial, Framed, OutputHandler, PacketTransport, RequestSource,
     TransportClosed, TransportLimits, drive_broker, drive_client,

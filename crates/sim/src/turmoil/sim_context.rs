@@ -13,9 +13,8 @@ use std::task::{Poll, Waker};
 
 use super::node_factories::RunProgress;
 use crate::event::remote::SimHandle;
-use qoslab_core::base::name::{Connection, Node, Transmission};
-use qoslab_core::base::time::{Span, Time};
-use qoslab_core::mqtt::packet::Packet;
+use qoslab_core::base::{Connection, Node, Span, Time, Transmission};
+use qoslab_core::mqtt::Packet;
 use qoslab_core::shell::Clock;
 
 thread_local! {

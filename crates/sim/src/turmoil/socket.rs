@@ -6,10 +6,9 @@
 //! packet there: later than turmoil by all that the link does, one packet at a time, or never.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::{fmt, io};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::TcpStream;
@@ -17,10 +16,8 @@ use turmoil::net::TcpStream;
 use super::sim_context::{ConnectionEnd, PacketTag, SimContext};
 use crate::event::remote::{ReceivedItem, WriteOutcome};
 use crate::sut_error::SutErrorKind;
-use qoslab_core::base::event::CloseReason;
-use qoslab_core::base::name::Transmission;
-use qoslab_core::mqtt::packet::Packet;
-use qoslab_core::mqtt::wire;
+use qoslab_core::base::{CloseReason, Transmission};
+use qoslab_core::mqtt::{Packet, wire};
 use qoslab_core::shell::PacketHooks;
 
 /// One end of a connection between a client and the broker. It may be used only on the host that

@@ -2,8 +2,8 @@
 
 use crate::trial::Setup;
 use crate::unsupported::Unsupported;
-use qoslab_core::base::time::Span;
-use qoslab_core::network::settings::DirectionSettings;
+use qoslab_core::base::Span;
+use qoslab_core::network::DirectionSettings;
 
 /// Length of a step of turmoil. tokio's timers know no shorter time.
 pub const TICK: Span = Span::from_millis(1);

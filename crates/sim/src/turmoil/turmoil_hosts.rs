@@ -14,12 +14,8 @@ use super::own_nodes::{Acceptor, run_broker, run_client};
 use super::{BROKER_HOST, TICK};
 use crate::event::remote::HostCommand;
 use crate::trial::{Action, Setup, Trial};
-use qoslab_core::base::name::{ClientIndex, Node};
-use qoslab_core::base::time::Time;
-use qoslab_core::mqtt::broker::Broker;
-use qoslab_core::mqtt::client::Client;
-use qoslab_core::mqtt::endpoint::{Backlog, Endpoint};
-use qoslab_core::mqtt::settings::StorePolicy;
+use qoslab_core::base::{ClientIndex, Node, Time};
+use qoslab_core::mqtt::{Backlog, Broker, Client, Endpoint, StorePolicy};
 
 /// Capacity of turmoil's queues in packets: it does nothing to them here.
 const CAPACITY: usize = 1 << 20;

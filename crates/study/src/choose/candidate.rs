@@ -6,10 +6,9 @@ use super::crossovers::QosChoice;
 use super::money;
 use crate::needs::{NeedResult, judge_need_at};
 use crate::result::{PointResult, ScenarioResult, TrialRow, TrialSummary, Verdict};
-use crate::scenario::axis::AxisValue;
-use crate::scenario::expect::Need;
+use crate::scenario::{AxisValue, Need};
 use crate::statistics::{self, ConfidenceInterval, to_f64};
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 
 /// One published QoS of one point.
 #[derive(Clone, Debug)]

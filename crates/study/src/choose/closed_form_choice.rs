@@ -4,11 +4,10 @@ use super::candidate::Candidate;
 use super::criteria::{ChoiceCriteria, Objective};
 use super::crossovers::{ChosenQos, QosChoice};
 use crate::needs::is_bound_met;
-use crate::scenario::expect::{Bound, Metric, Need, Statistic};
-use crate::scenario::{Point, Scenario};
+use crate::scenario::{Bound, Metric, Need, Point, Scenario, Statistic};
 use crate::statistics::to_f64;
 use crate::theory::{Theory, theory};
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 
 /// The cheapest level by theory; `None` where theory does not know. Of the options' costs only
 /// packets have a closed form: other costs are taken to be in the order in which they were

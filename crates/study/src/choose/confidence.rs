@@ -2,9 +2,9 @@
 
 use crate::needs::NeedResult;
 use crate::result::{PointResult, QosRow};
-use crate::scenario::expect::{Bound, Metric};
+use crate::scenario::{Bound, Metric};
 use crate::statistics::{self, ConfidenceInterval, to_f64};
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 
 /// The greatest number of seeds that is suggested.
 const MAX_SEEDS: f64 = 1e6;

@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::money::BytePrice;
-use crate::scenario::Scenario;
-use crate::scenario::expect::{Bound, Comparison, Metric, Need};
+use crate::scenario::{Bound, Comparison, Metric, Need, Scenario};
 
 /// The criteria by which a QoS is chosen.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -8,12 +8,10 @@ use super::candidate::{Candidate, candidates, cheapest};
 use super::criteria::ChoiceCriteria;
 use super::{Choice, closed_form_choice};
 use crate::plan::{Seeds, Selection};
-use crate::scenario::axis::Setting;
-use crate::scenario::expect::{Bound, Need};
-use crate::scenario::{LinkLoss, Scenario};
+use crate::scenario::{Bound, LinkLoss, Need, Scenario, Setting};
 use crate::statistics::upper_bound_when_none;
 use crate::sweep::{Study, StudyPlan};
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 
 /// The greatest number of fields that are searched.
 const MAX_FIELDS: usize = 2;

@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::problem::Problem;
+use crate::scenario::Problem;
 use crate::theory::rate;
-use qoslab_sim::trial::Setup;
+use qoslab_sim::Setup;
 
 /// Seconds of a month of 30 days.
 const SECONDS_PER_MONTH: f64 = 30.0 * 86_400.0;

@@ -1,10 +1,10 @@
 //! Reasons why no level meets the needs, from the setups and the numbers.
 
 use crate::result::Verdict;
-use crate::scenario::expect::{Bound, Comparison, Metric};
+use crate::scenario::{Bound, Comparison, Metric};
 use crate::sweep::Study;
-use qoslab_core::base::qos::QoS;
-use qoslab_sim::trial::Setup;
+use qoslab_core::base::QoS;
+use qoslab_sim::Setup;
 
 use super::{Candidate, NeedJudgement};
 

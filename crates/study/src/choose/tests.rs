@@ -11,10 +11,9 @@ use crate::scenario::Scenario;
 use crate::sweep::StudyPlan;
 use crate::thread_pool::ThreadPool;
 use crate::trial_runner::TrialRunner;
-use qoslab_core::base::qos::QoS;
-use qoslab_guarantee::verdict::Outcome;
-use qoslab_sim::EventEngine;
-use qoslab_sim::trial::Trial;
+use qoslab_core::base::QoS;
+use qoslab_guarantee::Outcome;
+use qoslab_sim::{EventEngine, Trial};
 
 const LINE_SCENARIO: &str = r#"
     schema = 1

@@ -1,7 +1,7 @@
 //! Exact expectations by going through every pattern of losses, without the formulas.
 
 use super::{HopModel, PacketMeans, Qos2Delivery};
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 
 /// The losses of one pattern: those so far are given, further packets arrive.
 struct LossPattern {

@@ -1,7 +1,7 @@
 //! One hop, with unlimited or limited transmissions.
 
 use super::{expected_attempts, expected_failures, power, success_probability};
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 
 /// One hop: a sender, a receiver, and what the network between them does.
 #[derive(Clone, Copy, Debug, PartialEq)]

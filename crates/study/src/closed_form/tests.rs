@@ -1,7 +1,7 @@
 //! The worked numbers of the derivations, and identities between the formulas.
 
 use super::*;
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 
 #[track_caller]
 fn assert_near(found: f64, expected: f64, tolerance: f64) {

@@ -1,7 +1,7 @@
 //! Two hops, from publisher to broker to subscriber.
 
 use super::{HopModel, PacketMeans, expected_failures};
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 
 /// The prediction of theory for one message for one subscriber, from end to end.
 #[derive(Clone, Copy, Debug, PartialEq)]

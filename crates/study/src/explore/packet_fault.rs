@@ -3,14 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use qoslab_core::base::name::{Direction, Node, PacketName, PacketSubject};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Span;
-use qoslab_core::network::settings::{IntervalDistribution, Transport};
+use qoslab_core::base::{Direction, Node, PacketName, PacketSubject, QoS, Span};
+use qoslab_core::network::{IntervalDistribution, Transport};
 use qoslab_sim::event::explore::{DelayRule, ReleaseWhen};
-use qoslab_sim::trial::{
-    Action, CrashPoint, FaultSetup, PacketAction, PeerVisibility, Setup, Trigger,
-};
+use qoslab_sim::{Action, CrashPoint, FaultSetup, PacketAction, PeerVisibility, Setup, Trigger};
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,9 +7,9 @@ use super::packet_fault::{InjectedFault, PacketFault};
 use super::search_space::{Attempt, AttemptEnd, SearchSpace};
 use super::state_set::StateSet;
 use super::{Counterexample, ExploreReport, ExploreResult, SearchLevel, SearchListener};
-use crate::scenario::expect::Expectations;
+use crate::scenario::Expectations;
 use crate::thread_pool::ThreadPool;
-use qoslab_core::base::name::PacketName;
+use qoslab_core::base::PacketName;
 
 /// The number of schedules tried at a time, which may know the states of all that were tried
 /// before. It does not depend on the number of threads: the answer is the same for any.

@@ -8,16 +8,10 @@ use super::packet_fault::{FaultOptions, InjectedFault};
 use super::state_set::StateSet;
 use crate::judge_trial::{JudgeError, judge_trial};
 use crate::trial_facts::trial_facts;
-use qoslab_core::base::ending::Ending;
-use qoslab_core::base::name::PacketName;
-use qoslab_core::base::time::Span;
-use qoslab_guarantee::first_pass::FirstPassObserver;
-use qoslab_guarantee::monitor::Conformance;
-use qoslab_guarantee::trial_facts::TrialFacts;
-use qoslab_guarantee::verdict::{Outcome, RuleViolationKind};
-use qoslab_sim::EventEngine;
+use qoslab_core::base::{Ending, PacketName, Span};
+use qoslab_guarantee::{Conformance, FirstPassObserver, Outcome, RuleViolationKind, TrialFacts};
 use qoslab_sim::event::explore::{DelayRule, Explored, PausedTrial, explore};
-use qoslab_sim::trial::{FaultSetup, Setup, Trial, Trigger};
+use qoslab_sim::{EventEngine, FaultSetup, Setup, Trial, Trigger};
 
 /// A trial that goes on for more events than this is abandoned: a small scenario has a few hundred.
 const MAX_EVENTS: u64 = 200_000;

@@ -3,13 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 
-use qoslab_core::base::event::{Event, Observer};
-use qoslab_core::base::name::{ClientIndex, MessageTag, PublisherIndex};
-use qoslab_core::base::time::Time;
-use qoslab_guarantee::verdict::{Breach, Finding};
-use qoslab_sim::Engine;
+use qoslab_core::base::{ClientIndex, Event, MessageTag, Observer, PublisherIndex, Time};
+use qoslab_guarantee::{Breach, Finding};
 use qoslab_sim::event::Options;
-use qoslab_sim::trial::Trial;
+use qoslab_sim::{Engine, Trial};
 
 /// The part of a trial that is recorded.
 #[derive(Clone, Debug)]

@@ -1,11 +1,10 @@
 //! The record of a packet from its sending to its arrival.
 
-use qoslab_core::base::event::{CloseReason, Fate, LossReason, SilentDeathCause};
-use qoslab_core::base::name::{
-    Connection, Direction, MessageId, Node, PacketKind, PacketName, PacketSubject,
+use qoslab_core::base::{
+    CloseReason, Connection, Direction, Fate, LossReason, MessageId, Node, PacketKind, PacketName,
+    PacketSubject, SilentDeathCause, Time,
 };
-use qoslab_core::base::time::Time;
-use qoslab_core::mqtt::packet::Packet;
+use qoslab_core::mqtt::Packet;
 
 /// A packet that was sent, and its fate.
 #[derive(Clone, Debug)]

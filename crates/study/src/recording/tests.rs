@@ -1,8 +1,8 @@
 use super::*;
 use crate::judge_trial::judge_trial;
 use crate::scenario::Scenario;
-use qoslab_core::base::name::{PacketKind, PublisherIndex};
-use qoslab_core::mqtt::packet::Packet;
+use qoslab_core::base::{PacketKind, PublisherIndex};
+use qoslab_core::mqtt::Packet;
 use qoslab_sim::EventEngine;
 
 const CUT: &str = include_str!("../../../../scenarios/examples/cut-before-pubcomp.toml");

@@ -6,10 +6,11 @@ use std::rc::Rc;
 
 use super::recorded_packet::{PacketEnd, PacketLossCause, RecordedPacket};
 use super::{RecordedEvent, RecordedEventKind, RecordingFilter, TrialRecording};
-use qoslab_core::base::event::{Event, Fate, Observer, PacketBody, PacketMeta};
-use qoslab_core::base::name::{ClientIndex, Connection, MessageId, Node, PacketKind, PacketName};
-use qoslab_core::base::time::Time;
-use qoslab_core::mqtt::packet::Packet;
+use qoslab_core::base::{
+    ClientIndex, Connection, Event, Fate, MessageId, Node, Observer, PacketBody, PacketKind,
+    PacketMeta, PacketName, Time,
+};
+use qoslab_core::mqtt::Packet;
 use qoslab_sim::event::{PacketTap, RunSummary};
 
 /// Holds the packet that is about to be reported as sent.

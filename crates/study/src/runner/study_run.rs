@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use crate::manifest::Manifest;
 use crate::plan::{Plan, Selection};
-use crate::scenario::Scenario;
-use crate::scenario::axis::Setting;
+use crate::scenario::{Scenario, Setting};
 use crate::store::{StoreError, TrialStore};
 use crate::sweep::StudyPlan;
 

@@ -13,11 +13,10 @@ use super::nodes::ExpandedNodes;
 use super::reachability::is_reachable;
 use super::subscribers::SubscriberGroups;
 use super::value::{Located, QosSetting};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Span;
+use qoslab_core::base::{QoS, Span};
 use qoslab_guarantee::rules::ALL_RULES;
-use qoslab_guarantee::verdict::{Blame, Breach, Promise, Violation};
-use qoslab_sim::trial::Setup;
+use qoslab_guarantee::{Blame, Breach, Promise, Violation};
+use qoslab_sim::Setup;
 
 /// Checks the name, the deadline and the axes.
 pub(super) fn check_header(file: &ScenarioFile, errors: &mut Diagnostics) {

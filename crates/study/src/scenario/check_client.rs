@@ -9,13 +9,12 @@ use super::file::{LinkTable, ScenarioFile};
 use super::keywords::TransportKeyword;
 use super::nodes::{fleet_size, with_fleet_number};
 use super::value::{Located, TextOrTable};
-use qoslab_core::base::time::Span;
+use qoslab_core::base::Span;
 use qoslab_core::base::units::{format_count, format_span};
-use qoslab_core::mqtt::settings::Version;
-use qoslab_core::mqtt::topics;
 use qoslab_core::mqtt::wire::MAX_REMAINING_LENGTH;
-use qoslab_core::network::settings::IntervalDistribution;
-use qoslab_sim::trial::PayloadSize;
+use qoslab_core::mqtt::{Version, topics};
+use qoslab_core::network::IntervalDistribution;
+use qoslab_sim::PayloadSize;
 
 /// The largest UDP payload over IPv4 (RFC 768, RFC 791).
 const LARGEST_DATAGRAM: usize = 65_507;

@@ -13,8 +13,8 @@ use super::keywords::{
 use super::quantities::{Bytes, Duration, IntervalValue, PayloadLength};
 use super::radio::{RadioKeyword, RadioTable};
 use super::value::{BoundedInt, Located, QosSetting, TextOrTable};
-use qoslab_core::base::time::Span;
-use qoslab_sim::trial::PayloadSize;
+use qoslab_core::base::Span;
+use qoslab_sim::PayloadSize;
 
 /// A client, or a fleet of equal ones.
 #[derive(Clone, Debug, Serialize)]

@@ -8,8 +8,7 @@ use super::links::client_end;
 use super::nodes::{CONNECT_TIMEOUT, MAX_CLIENTS, fleet_size, with_fleet_number};
 use super::quantities::Duration;
 use super::value::{Located, TextOrTable};
-use qoslab_core::base::name::matches_pattern;
-use qoslab_core::base::time::Span;
+use qoslab_core::base::{Span, matches_pattern};
 
 /// The transport of one or more links.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

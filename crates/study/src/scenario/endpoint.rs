@@ -8,10 +8,11 @@ use super::file::{self, BrokerTable, RetryKeyword, ScenarioFile};
 use super::keywords::StoreKeyword;
 use super::quantities::Bytes;
 use super::value::{BoundedInt, Located, TextOrTable};
-use qoslab_core::base::time::Span;
+use qoslab_core::base::Span;
 use qoslab_core::base::units::format_span;
-use qoslab_core::mqtt::quirks::{Quirk, QuirkSide, Quirks};
-use qoslab_core::mqtt::settings::{ReceiverLimits, RetryRule, RetryTimer, StorePolicy, Version};
+use qoslab_core::mqtt::{
+    Quirk, QuirkSide, Quirks, ReceiverLimits, RetryRule, RetryTimer, StorePolicy, Version,
+};
 
 /// Equal endpoints: the broker, a client or a fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,16 +3,14 @@
 
 use super::subscribers::SubscriberGroups;
 use super::{Point, Scenario};
-use qoslab_core::base::name::Node;
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Span;
 use qoslab_core::base::units::{format_bytes, format_count};
-use qoslab_core::mqtt::settings::{HopSettings, RetryRule};
-use qoslab_core::network::settings::{
+use qoslab_core::base::{Node, QoS, Span};
+use qoslab_core::mqtt::{HopSettings, RetryRule};
+use qoslab_core::network::{
     DirectionSettings, IntervalDistribution, LinkSettings, LossModel, OutageModel, TcpSettings,
     Transport,
 };
-use qoslab_sim::trial::{Action, ClientSetup, PublisherSetup, Setup, Trigger};
+use qoslab_sim::{Action, ClientSetup, PublisherSetup, Setup, Trigger};
 
 /// Bytes that one client takes with its session, its link's state and its name.
 const CLIENT_BYTES: f64 = 3_000.0;

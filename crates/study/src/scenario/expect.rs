@@ -3,12 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::known_bugs::Day;
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Span;
-use qoslab_guarantee::verdict::{Blame, RuleViolationKind, Violation};
+use qoslab_core::base::{QoS, Span};
+use qoslab_guarantee::{Blame, RuleViolationKind, Violation};
 
 /// The words that `sometimes` knows: counters of what makes a scenario interesting.
-pub use qoslab_guarantee::counters::COUNTER_NAMES as SOMETIMES;
+pub(super) use qoslab_guarantee::COUNTER_NAMES as SOMETIMES;
 
 /// The `[expect]` table, checked.
 #[derive(Clone, Debug, Default)]

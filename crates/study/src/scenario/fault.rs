@@ -10,8 +10,8 @@ use super::keywords::{
 };
 use super::quantities::{Duration, IntervalValue};
 use super::value::{BoundedInt, Located, TextOrTable};
-use qoslab_core::base::time::Span;
-use qoslab_core::network::settings::IntervalDistribution;
+use qoslab_core::base::Span;
+use qoslab_core::network::IntervalDistribution;
 
 mod action;
 mod expand;

@@ -21,7 +21,7 @@ use super::quantities::{Bytes, Duration, IntervalValue, Percent, Rate};
 use super::schedule_table::ScheduleTable;
 use super::swarm::SwarmTable;
 use super::value::{BoundedInt, Located, TextOrTable, TextValue};
-use qoslab_core::base::time::Span;
+use qoslab_core::base::Span;
 
 /// A qoslab scenario: clients, a broker, the network between them, and what is expected.
 #[derive(Clone, Debug, Serialize)]

@@ -13,12 +13,11 @@ use super::problem::Problem;
 #[cfg(feature = "files")]
 use super::value::text_schema;
 use super::value::{TextValue, impl_text_value};
-use qoslab_core::base::event::{LossReason, RetainHandling};
-use qoslab_core::base::name::Direction;
-use qoslab_core::mqtt::settings::{DeliverOn, IdPolicy, OnFull, RepeatedPubrec, Version};
-use qoslab_core::network::settings::Distribution;
-use qoslab_guarantee::verdict::{Blame, Breach, Promise};
-use qoslab_sim::trial::{CrashPoint, PeerVisibility};
+use qoslab_core::base::{Direction, LossReason, RetainHandling};
+use qoslab_core::mqtt::{DeliverOn, IdPolicy, OnFull, RepeatedPubrec, Version};
+use qoslab_core::network::Distribution;
+use qoslab_guarantee::{Blame, Breach, Promise};
+use qoslab_sim::{CrashPoint, PeerVisibility};
 
 /// Declares an enum of words with the value that each stands for.
 macro_rules! keywords {

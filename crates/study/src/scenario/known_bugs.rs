@@ -21,15 +21,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use toml::value::Datetime;
 
-use super::Scenario;
-use super::check;
 use super::diagnostic::Diagnostics;
 use super::expect::{BreakTarget, KnownBreak};
 use super::file::BrokenTable;
 use super::from_toml::{read_root, read_table};
 use super::keywords::{BlameKeyword, BreachKeyword, PromiseKeyword};
-use super::read;
 use super::value::{BoundedInt, Located};
+use super::{Scenario, check, read};
 
 /// The usual name of such a file. A folder's scenarios are searched for without it.
 pub const KNOWN_FILE_NAME: &str = "known.toml";
@@ -166,7 +164,7 @@ impl std::fmt::Display for Day {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use qoslab_guarantee::verdict::{Blame, Breach, Promise, Violation};
+    use qoslab_guarantee::{Blame, Breach, Promise, Violation};
 
     const KNOWN: &str = r#"schema = 1
 [[known]]

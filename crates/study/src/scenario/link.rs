@@ -11,11 +11,10 @@ use super::keywords::DistributionKeyword;
 use super::quantities::{Bytes, Duration, IntervalValue, Percent, Rate};
 use super::transport;
 use super::value::{BoundedInt, Located, TextOrTable};
+use qoslab_core::base::Span;
 use qoslab_core::base::draw::Chance;
-use qoslab_core::base::time::Span;
-use qoslab_core::network::presets;
-use qoslab_core::network::settings::{
-    DirectionSettings, Distribution, LinkSettings, LossModel, OutageModel, ReorderRule,
+use qoslab_core::network::{
+    DirectionSettings, Distribution, LinkSettings, LossModel, OutageModel, ReorderRule, presets,
 };
 
 /// What one direction has of its own.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::diagnostic::Diagnostics;
 use super::file::ScenarioFile;
 use super::link;
-use qoslab_core::base::name::matches_pattern;
-use qoslab_core::network::settings::LinkSettings;
+use qoslab_core::base::matches_pattern;
+use qoslab_core::network::LinkSettings;
 
 /// The links by the names they are for.
 pub(super) struct LinksByName {

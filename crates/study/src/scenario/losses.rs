@@ -3,7 +3,7 @@
 use super::diagnostic::Diagnostics;
 use super::links::client_end;
 use super::{Scenario, link, setting};
-use qoslab_core::network::settings::LossModel;
+use qoslab_core::network::LossModel;
 
 /// A field that sets which share of a link's packets is lost, each independently.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,20 +7,39 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use qoslab_core::base::qos::QoS;
-use qoslab_sim::trial::{Setup, Trial};
+use qoslab_core::base::QoS;
+use qoslab_sim::{Setup, Trial};
 
-pub mod axis;
+pub use self::axis::{Axis, AxisValue, Setting, Unit};
+#[cfg(feature = "files")]
+pub use self::design::parse_design;
+pub use self::diagnostic::{Diagnostic, Diagnostics};
+pub use self::endpoint::EndpointGroup;
+pub use self::estimate::{Estimate, SizeLimitError, SizeLimits};
+pub use self::expect::{
+    Bound, BreakTarget, Comparison, Expectations, ExpectedBreak, ExpectedRule, KnownBreak, Metric,
+    Need, Statistic,
+};
+pub use self::losses::LinkLoss;
+pub use self::problem::Problem;
+pub use self::profiles::to_markdown as profiles_page;
+#[cfg(feature = "files")]
+pub use self::schema::schema;
+pub use self::swarm::Swarm;
+#[cfg(feature = "files")]
+pub use self::vary::grid;
+
+mod axis;
 mod check;
 mod check_client;
 mod client;
 mod defaults;
 #[cfg(feature = "files")]
 mod design;
-pub mod diagnostic;
+mod diagnostic;
 mod endpoint;
-pub mod estimate;
-pub mod expect;
+mod estimate;
+mod expect;
 mod fault;
 mod file;
 mod from_toml;
@@ -32,7 +51,7 @@ mod losses;
 mod need_parser;
 mod nodes;
 mod points;
-pub mod problem;
+mod problem;
 mod profiles;
 mod quantities;
 mod radio;
@@ -51,19 +70,6 @@ mod value;
 #[cfg(feature = "files")]
 mod vary;
 
-#[cfg(feature = "files")]
-pub use design::parse_design;
-pub use endpoint::EndpointGroup;
-pub use losses::LinkLoss;
-pub use profiles::to_markdown as profiles_page;
-#[cfg(feature = "files")]
-pub use schema::schema;
-pub use swarm::Swarm;
-#[cfg(feature = "files")]
-pub use vary::grid;
-
-use diagnostic::Diagnostics;
-
 /// The version of the model: it changes when draws or semantics do, and with it every trial's
 /// name, so that results of different models are never mistaken for each other.
 pub const MODEL_VERSION: u32 = 3;
@@ -80,7 +86,7 @@ pub struct Scenario {
     /// The file's text.
     pub source: String,
     /// Fields that were set to other values than the file's, in order.
-    pub settings: Vec<axis::Setting>,
+    pub settings: Vec<Setting>,
     /// The points of its axes, in a fixed order: published QoS first, then granted QoS.
     pub points: Vec<Point>,
     /// The first seed.
@@ -88,9 +94,9 @@ pub struct Scenario {
     /// How many seeds, from the first.
     pub seed_count: u32,
     /// What is expected.
-    pub expect: expect::Expectations,
+    pub expect: Expectations,
     /// What a sweep varies, as `[sweep]` says.
-    pub axes: Vec<axis::Axis>,
+    pub axes: Vec<Axis>,
     /// The broker, and each client or fleet, in the order of the file.
     pub groups: Vec<EndpointGroup>,
     /// What is right but surprising: no errors, only warnings.
@@ -135,10 +141,7 @@ impl Scenario {
     ///
     /// # Errors
     /// All that is wrong with it, each with its place, in the file or in a setting.
-    pub fn load_with_settings(
-        path: &Path,
-        settings: &[axis::Setting],
-    ) -> Result<Self, Diagnostics> {
+    pub fn load_with_settings(path: &Path, settings: &[Setting]) -> Result<Self, Diagnostics> {
         let text = read::read_text(path)?;
         Self::parse_with_settings(&path.display().to_string(), &text, settings)
     }
@@ -158,7 +161,7 @@ impl Scenario {
     pub fn parse_with_settings(
         path: &str,
         text: &str,
-        settings: &[axis::Setting],
+        settings: &[Setting],
     ) -> Result<Self, Diagnostics> {
         let mut errors = Diagnostics::new(path, text);
         let Some(mut file) = read::read_file(text, settings, &mut errors) else {
@@ -200,7 +203,7 @@ impl Scenario {
     ///
     /// # Errors
     /// All that is wrong with it then.
-    pub fn with_settings(&self, settings: &[axis::Setting]) -> Result<Self, Diagnostics> {
+    pub fn with_settings(&self, settings: &[Setting]) -> Result<Self, Diagnostics> {
         let all = [self.settings.as_slice(), settings].concat();
         Self::parse_with_settings(&self.path, &self.source, &all)
     }
@@ -208,13 +211,13 @@ impl Scenario {
     /// The settings by which all workloads publish with QoS 0, 1 and 2, one point each. None if
     /// the scenario has such an axis already.
     #[must_use]
-    pub fn all_qos_settings(&self) -> Vec<axis::Setting> {
+    pub fn all_qos_settings(&self) -> Vec<Setting> {
         let publishers = self.file.client.iter().filter(|client| !client.value.publish.is_empty());
         let levels = publishers.clone().flat_map(|client| &client.value.publish);
         if levels.into_iter().any(|one| matches!(one.value.qos.value, value::QosSetting::Axis(_))) {
             return Vec::new();
         }
-        let setting = |client: &value::Located<client::ClientTable>| axis::Setting {
+        let setting = |client: &value::Located<client::ClientTable>| Setting {
             path: format!("client.{}.publish.qos", client.value.name.value),
             value: "[0, 1, 2]".to_owned(),
         };

@@ -3,8 +3,7 @@
 use super::diagnostic::nearest_name;
 use super::expect::{Bound, Comparison, Metric, Need, Statistic};
 use super::problem::Problem;
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::units;
+use qoslab_core::base::{QoS, units};
 
 /// The metrics that a need can name, without their statistics.
 pub(super) const METRIC_NAMES: [&str; 18] = [

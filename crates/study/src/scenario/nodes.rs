@@ -6,27 +6,23 @@ use std::sync::Arc;
 use super::check_client::{check_client, check_name};
 use super::client::{ClientTable, PublishTable, SubscribeTable, WillTable};
 use super::diagnostic::Diagnostics;
-use super::endpoint;
 use super::file::ScenarioFile;
 use super::keywords::SessionKeyword;
 use super::links::LinksByName;
-use super::radio;
 use super::value::{Located, QosSetting, TextOrTable};
-use qoslab_core::base::event::{RetainHandling, SubscriptionOptions, SubscriptionRequest};
-use qoslab_core::base::name::{ClientIndex, MessageTag, PublisherIndex};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::{Span, Time};
+use super::{endpoint, radio};
 use qoslab_core::base::units::format_count;
-use qoslab_core::mqtt::packet::{Message, Payload};
-use qoslab_core::mqtt::quirks::QuirkSide;
-use qoslab_core::mqtt::settings::{
-    Backoff, ClientSettings, HopSettings, RetryRule, StorePolicy, Version, Will,
+use qoslab_core::base::{
+    ClientIndex, MessageTag, PublisherIndex, QoS, RetainHandling, Span, SubscriptionOptions,
+    SubscriptionRequest, Time,
+};
+use qoslab_core::mqtt::{
+    Backoff, ClientSettings, HopSettings, Message, Payload, QuirkSide, RetryRule, StorePolicy,
+    Version, Will,
 };
 use qoslab_core::network::radio::RadioSettings;
-use qoslab_core::network::settings::{IntervalDistribution, LinkSettings, Transport};
-use qoslab_sim::trial::{
-    ClientSetup, OfflinePeriod, PayloadSize, PublisherSetup, SubscriptionSetup,
-};
+use qoslab_core::network::{IntervalDistribution, LinkSettings, Transport};
+use qoslab_sim::{ClientSetup, OfflinePeriod, PayloadSize, PublisherSetup, SubscriptionSetup};
 
 /// More clients than this do not fit one trial.
 pub(super) const MAX_CLIENTS: u64 = 200_000;

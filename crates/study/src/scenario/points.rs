@@ -10,12 +10,10 @@ use super::nodes::ExpandedNodes;
 use super::schedule_table::{self, ScheduleTable};
 use super::value::{Located, QosSetting};
 use super::{MODEL_VERSION, Point, endpoint, fault, show, swarm};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::mqtt::quirks::QuirkSide;
-use qoslab_core::mqtt::settings::{BrokerSettings, HopSettings, RetryRule};
-use qoslab_core::mqtt::topics;
-use qoslab_core::network::settings::Transport;
-use qoslab_sim::trial::{JudgeSettings, Setup};
+use qoslab_core::base::QoS;
+use qoslab_core::mqtt::{BrokerSettings, HopSettings, QuirkSide, RetryRule, topics};
+use qoslab_core::network::Transport;
+use qoslab_sim::{JudgeSettings, Setup};
 
 /// The number of events after which a trial is stopped in any case.
 const MAX_EVENTS: u64 = 1_000_000_000;

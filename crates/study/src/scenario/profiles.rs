@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::Diagnostics;
 use super::setting::with_span;
-use qoslab_core::mqtt::quirks::QuirkSide;
+use qoslab_core::mqtt::QuirkSide;
 
 /// The documented settings of a third-party implementation.
 pub(super) struct Profile {

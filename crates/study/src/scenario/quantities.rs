@@ -12,10 +12,9 @@ use super::problem::Problem;
 #[cfg(feature = "files")]
 use super::value::text_schema;
 use super::value::{TextValue, impl_text_value};
-use qoslab_core::base::time::Span;
-use qoslab_core::base::units;
-use qoslab_core::network::settings::IntervalDistribution;
-use qoslab_sim::trial::PayloadSize;
+use qoslab_core::base::{Span, units};
+use qoslab_core::network::IntervalDistribution;
+use qoslab_sim::PayloadSize;
 
 /// A length of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,8 +15,7 @@ use super::quantities::{Duration, Percent, Rate};
 #[cfg(feature = "files")]
 use super::value::text_schema;
 use super::value::{Located, TextOrTable, TextValue, impl_text_value};
-use qoslab_core::base::time::Span;
-use qoslab_core::base::units;
+use qoslab_core::base::{Span, units};
 use qoslab_core::network::radio::{RadioSettings, presets};
 
 /// A known radio by its name.

@@ -1,13 +1,10 @@
 //! Reachability of the counters of `sometimes`: those that a setup can make true at all.
 
 use qoslab_core::base::draw::Chance;
-use qoslab_core::base::event::Impairment;
-use qoslab_core::base::name::Node;
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Span;
-use qoslab_core::mqtt::settings::{RetryRule, StorePolicy, Version};
-use qoslab_core::network::settings::{DirectionSettings, LossModel, TcpSettings, Transport};
-use qoslab_sim::trial::{Action, ClientSetup, PacketAction, PeerVisibility, Setup};
+use qoslab_core::base::{Impairment, Node, QoS, Span};
+use qoslab_core::mqtt::{RetryRule, StorePolicy, Version};
+use qoslab_core::network::{DirectionSettings, LossModel, TcpSettings, Transport};
+use qoslab_sim::{Action, ClientSetup, PacketAction, PeerVisibility, Setup};
 
 /// Packet ids go from 1 to this; a counter of their wrapping needs as many messages.
 const MAX_PACKET_ID: u64 = 65_535;

@@ -14,12 +14,9 @@ use super::from_toml::read_table;
 use super::keywords::LossKeyword;
 use super::quantities::{Bytes, Duration};
 use super::value::{BoundedInt, Located};
-use qoslab_core::base::name::{ClientIndex, PublisherIndex};
-use qoslab_core::base::time::{Span, Time};
-use qoslab_core::network::fate_override::ForcedFate;
-use qoslab_core::network::recorded_fates::SendAttempt;
-use qoslab_sim::schedule::{MessageTiming, Schedule, ScheduledOutage};
-use qoslab_sim::trial::{PublisherSetup, Setup};
+use qoslab_core::base::{ClientIndex, PublisherIndex, Span, Time};
+use qoslab_core::network::{ForcedFate, SendAttempt};
+use qoslab_sim::{MessageTiming, PublisherSetup, Schedule, ScheduledOutage, Setup};
 
 /// Recorded outcomes in place of random draws. Whatever is not listed is plain: a packet arrives
 /// once, after the delay; a client waits the longest pause before it connects again. Entries can be

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use qoslab_core::base::qos::QoS;
+use qoslab_core::base::QoS;
 use qoslab_core::mqtt::topics::{self, FilterTree};
-use qoslab_sim::trial::{ClientSetup, Setup};
+use qoslab_sim::{ClientSetup, Setup};
 
 /// All subscriptions of a setup, those with one filter and one granted QoS together.
 pub(super) struct SubscriberGroups {

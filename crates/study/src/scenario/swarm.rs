@@ -12,13 +12,11 @@ use super::from_toml::read_table;
 use super::quantities::{Duration, Percent};
 use super::value::Located;
 use qoslab_core::base::draw::{Chance, DrawKey, uniform_open_unit};
-use qoslab_core::base::event::Impairment;
-use qoslab_core::base::name::{ClientIndex, Node};
-use qoslab_core::base::time::Span;
-use qoslab_core::network::settings::{
+use qoslab_core::base::{ClientIndex, Impairment, Node, Span};
+use qoslab_core::network::{
     Distribution, IntervalDistribution, LinkSettings, LossModel, Transport,
 };
-use qoslab_sim::trial::{Action, CrashPoint, FaultSetup, PeerVisibility, Setup, Trigger};
+use qoslab_sim::{Action, CrashPoint, FaultSetup, PeerVisibility, Setup, Trigger};
 
 /// What may go wrong, each with its worst rate. Every seed switches each of these on or off, one
 /// half each, and draws how bad it is: a share or a jitter evenly up to the one given, a mean time

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use qoslab_core::base::time::Span;
-use qoslab_core::network::settings::{LossModel, Transport};
+use qoslab_core::base::Span;
+use qoslab_core::network::{LossModel, Transport};
 
 mod connections;
 mod disagreements;
@@ -62,7 +62,7 @@ fn every_shipped_scenario_is_valid_small_and_opens_with_a_comment() {
         assert!(one.source.starts_with("# "), "{} says nothing about itself", one.path);
         assert!(one.source.contains("Look for:"), "{} gives no hint", one.path);
         assert!(one.path.ends_with(&format!("{}.toml", one.name)), "{}", one.path);
-        one.check_size(&estimate::SizeLimits::default(), 2).unwrap();
+        one.check_size(&SizeLimits::default(), 2).unwrap();
         let events = one.estimate(2).events;
         assert!(events < 6_000_000, "{} needs {events} events", one.name);
     }
@@ -254,10 +254,10 @@ fn an_estimate_is_near_the_closed_form_and_grows_with_the_fleet() {
     for (estimate, exact) in packets.iter().zip([190, 495, 938]) {
         assert!((exact..exact * 3 / 2 + 50).contains(estimate), "{estimate} for {exact}");
     }
-    let limits = estimate::SizeLimits { events: 100, memory: 1_000_000_000 };
+    let limits = SizeLimits { events: 100, memory: 1_000_000_000 };
     assert!(matches!(
         scenario.check_size(&limits, 1),
-        Err(estimate::SizeLimitError::Events { limit: 100, .. })
+        Err(SizeLimitError::Events { limit: 100, .. })
     ));
 }
 

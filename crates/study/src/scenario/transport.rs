@@ -6,12 +6,10 @@ use super::keywords::{TlsKeyword, TransportKeyword};
 use super::link::DirectionTable;
 use super::quantities::{Bytes, Duration, Percent};
 use super::value::{BoundedInt, Located, TextOrTable};
+use qoslab_core::base::Span;
 use qoslab_core::base::draw::Chance;
-use qoslab_core::base::time::Span;
 use qoslab_core::network::presets::UDP_HEADERS;
-use qoslab_core::network::settings::{
-    LinkSettings, TcpSettings, TlsSettings, TlsVersion, Transport,
-};
+use qoslab_core::network::{LinkSettings, TcpSettings, TlsSettings, TlsVersion, Transport};
 
 /// IPv4 (RFC 791) and TCP (RFC 9293), both without options: 20 bytes each.
 const TCP_HEADERS: u32 = 40;

@@ -8,14 +8,12 @@ use super::nodes::{fleet_size, with_fleet_number};
 use super::quantities::{Duration, IntervalValue, PayloadLength};
 use super::value::{BoundedInt, Located, QosSetting};
 use super::{Scenario, defaults, fault, link, read, schedule_table, show};
-use qoslab_core::base::name::matches_pattern;
-use qoslab_core::base::time::Span;
-use qoslab_sim::schedule::Schedule;
-use qoslab_sim::trial::{PublisherSetup, Setup, Trial};
+use qoslab_core::base::{Span, matches_pattern};
+use qoslab_sim::{PublisherSetup, Schedule, Setup, Trial};
 
 impl Scenario {
     /// The file that stands for a deterministic trial of this scenario, such as
-    /// [`Trial::to_deterministic`](qoslab_sim::trial::Trial::to_deterministic) makes: without the
+    /// [`Trial::to_deterministic`](qoslab_sim::Trial::to_deterministic) makes: without the
     /// fields that say what is assumed anyway. What is expected is left out: the user who keeps the
     /// file adds that anew.
     #[must_use]

@@ -15,8 +15,7 @@ use toml::de::DeValue;
 use super::axis::Unit;
 use super::from_toml::{FromToml, Given, Reader, integer, number_text};
 use super::problem::Problem;
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::units;
+use qoslab_core::base::{QoS, units};
 
 /// A value and where it stands in the file; an assumed default stands nowhere, at 0..0.
 #[derive(Clone, Debug, Default)]

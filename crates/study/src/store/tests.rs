@@ -11,15 +11,13 @@ use crate::baseline::compare;
 use crate::judge_trial::judge_trial;
 use crate::plan::{Seeds, Selection, SelectionError};
 use crate::precision::Precision;
-use crate::scenario::Scenario;
-use crate::scenario::axis::{Axis, AxisValue, Unit};
+use crate::scenario::{Axis, AxisValue, Scenario, Unit};
 use crate::shard::Shard;
 use crate::sweep::{Study, StudyPlan};
 use crate::trial_runner::TrialRunner;
-use qoslab_core::base::time::Time;
-use qoslab_guarantee::timeline::BacklogStep;
-use qoslab_sim::trial::JudgeSettings;
-use qoslab_sim::{EngineKind, EventEngine};
+use qoslab_core::base::Time;
+use qoslab_guarantee::BacklogStep;
+use qoslab_sim::{EngineKind, EventEngine, JudgeSettings};
 
 const TEXT: &str = r#"
 schema = 1

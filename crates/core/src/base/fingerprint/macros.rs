@@ -7,7 +7,7 @@
 /// [the table](crate::base::fingerprint). What is left out has a reason.
 ///
 /// ```
-/// # use qoslab_core::base::time::Time;
+/// # use qoslab_core::base::Time;
 /// # use qoslab_core::impl_fingerprint;
 /// struct Session {
 ///     queued: Vec<u32>,
@@ -27,7 +27,7 @@
 /// A forgotten field is an error of the compiler:
 ///
 /// ```compile_fail,E0027
-/// # use qoslab_core::base::time::Time;
+/// # use qoslab_core::base::Time;
 /// # use qoslab_core::impl_fingerprint;
 /// struct Session {
 ///     queued: Vec<u32>,

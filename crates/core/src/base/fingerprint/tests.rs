@@ -1,7 +1,7 @@
 //! One test for each encoding.
 
 use super::*;
-use crate::base::name::Connection;
+use crate::base::Connection;
 use crate::base::time::Span;
 use crate::impl_fingerprint;
 

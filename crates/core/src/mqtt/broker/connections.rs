@@ -6,9 +6,7 @@
 //! with the session, whichever is first, unless a new connection comes before [MQTT-3.1.3-9].
 
 use super::Broker;
-use crate::base::event::CloseReason;
-use crate::base::name::{Connection, Transmission};
-use crate::base::time::{Span, Time};
+use crate::base::{CloseReason, Connection, Span, Time, Transmission};
 use crate::mqtt::deadlines::Deadlines;
 use crate::mqtt::endpoint::Output;
 use crate::mqtt::inbound::ReceivedMessage;

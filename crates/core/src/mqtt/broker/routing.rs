@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use super::{Broker, RetainedMessage};
-use crate::base::event::{CloseReason, SubscriptionOptions};
-use crate::base::name::{Connection, Transmission};
-use crate::base::qos::QoS;
-use crate::base::time::Time;
+use crate::base::{CloseReason, Connection, QoS, SubscriptionOptions, Time, Transmission};
 use crate::impl_fingerprint;
 use crate::mqtt::inbound::ReceivedMessage;
 use crate::mqtt::outbound::QueuedMessage;

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use super::Broker;
 use super::routing::Subscription;
-use crate::base::event::{RetainHandling, SubscriptionRequest};
-use crate::base::name::Connection;
-use crate::base::qos::QoS;
-use crate::base::time::Time;
+use crate::base::{Connection, QoS, RetainHandling, SubscriptionRequest, Time};
 use crate::mqtt::outbound::QueuedMessage;
 use crate::mqtt::packet::{Packet, SubAck, Subscribe, UnsubAck, Unsubscribe};
 use crate::mqtt::settings::Version;

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use super::Client;
-use crate::base::event::CloseReason;
-use crate::base::name::Connection;
-use crate::base::time::{Span, Time};
+use crate::base::{CloseReason, Connection, Span, Time};
 use crate::impl_fingerprint;
 use crate::mqtt::endpoint::Output;
 use crate::mqtt::packet::{ConnAck, Connect, Packet};

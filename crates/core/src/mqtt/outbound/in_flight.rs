@@ -3,9 +3,7 @@
 use super::QueuedMessage;
 use super::peer::Peer;
 use crate::base::fingerprint::Fingerprinter;
-use crate::base::name::{MessageTag, Transmission};
-use crate::base::qos::QoS;
-use crate::base::time::Time;
+use crate::base::{MessageTag, QoS, Time, Transmission};
 use crate::impl_fingerprint;
 use crate::mqtt::ids::IdRing;
 use crate::mqtt::packet::{Packet, PacketId, Publish, PublishAck, PublishLevel};

@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use super::QueuedMessage;
-use crate::base::time::{Span, Time};
+use crate::base::{Span, Time};
 use crate::impl_fingerprint;
 use crate::mqtt::packet::{Packet, PacketId, Publish, PublishLevel, PublishProperties, TopicAlias};
 use crate::mqtt::session_context::SessionContext;

@@ -4,8 +4,7 @@
 use std::cmp::Reverse;
 
 use super::{InFlight, InFlightState, Outbound, Peer};
-use crate::base::event::DropReason;
-use crate::base::time::Time;
+use crate::base::{DropReason, Time};
 use crate::mqtt::packet::PacketId;
 use crate::mqtt::quirks::Quirk;
 use crate::mqtt::retry::TimerGeneration;

@@ -1,8 +1,8 @@
 //! Subscriptions and retained messages.
 
 use super::mqtt_world::{MqttWorld, broker, client};
-use crate::base::qos::QoS;
-use crate::base::qos::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
+use crate::base::QoS;
+use crate::base::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use crate::mqtt::packet::Payload;
 use crate::mqtt::quirks::Quirk;
 use crate::mqtt::settings::ClientRequest;

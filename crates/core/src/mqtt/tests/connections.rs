@@ -1,9 +1,8 @@
 //! When clients and the broker open connections, give them up, and stay without one.
 
 use super::mqtt_world::{MqttWorld, broker, client, stream_broker, stream_client};
-use crate::base::name::{Connection, Transmission};
-use crate::base::qos::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
-use crate::base::time::{Span, Time};
+use crate::base::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
+use crate::base::{Connection, Span, Time, Transmission};
 use crate::mqtt::broker::Broker;
 use crate::mqtt::endpoint::{Endpoint, Input};
 use crate::mqtt::packet::{Connect, Packet};

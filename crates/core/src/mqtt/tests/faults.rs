@@ -2,7 +2,7 @@
 //! stores: what each QoS promises holds, and nothing stays behind.
 
 use super::mqtt_world::{Fault, MqttWorld, stream_broker, stream_client};
-use crate::base::qos::QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce};
+use crate::base::QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce};
 use crate::mqtt::endpoint::Endpoint;
 use crate::mqtt::quirks::Quirk;
 use crate::mqtt::settings::{ClientRequest, ClientSettings, DeliverOn, Version};

@@ -1,8 +1,8 @@
 //! One message on its way, and what is said when a packet is lost.
 
 use super::mqtt_world::{MqttWorld, broker, client, hop};
-use crate::base::qos::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
-use crate::base::time::Span;
+use crate::base::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
+use crate::base::Span;
 use crate::mqtt::endpoint::Endpoint;
 use crate::mqtt::quirks::Quirk;
 use crate::mqtt::settings::{

@@ -3,9 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::base::name::{Connection, MessageTag, PublisherIndex, Transmission};
-use crate::base::qos::QoS;
-use crate::base::time::{Span, Time};
+use crate::base::{Connection, MessageTag, PublisherIndex, QoS, Span, Time, Transmission};
 use crate::mqtt::endpoint::Output;
 use crate::mqtt::inbound::{Inbound, Response};
 use crate::mqtt::outbound::{Outbound, QueuedMessage};

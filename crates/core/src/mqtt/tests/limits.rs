@@ -1,7 +1,7 @@
 //! What 5.0 lets a receiver set, and how long a message is worth sending.
 
 use super::hop_world::{HopWorld, SECOND};
-use crate::base::qos::QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce};
+use crate::base::QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce};
 use crate::mqtt::settings::{
     HopSettings, IdPolicy, OnFull, ReceiverLimits, RetryRule, RetryTimer, Version,
 };

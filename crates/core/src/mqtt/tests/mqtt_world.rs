@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::base::event::{CloseReason, SubscriptionRequest};
-use crate::base::name::{Connection, MessageTag, PublisherIndex, Transmission};
-use crate::base::qos::QoS;
-use crate::base::time::{Span, Time};
+use crate::base::{
+    CloseReason, Connection, MessageTag, PublisherIndex, QoS, Span, SubscriptionRequest, Time,
+    Transmission,
+};
 use crate::mqtt::broker::Broker;
 use crate::mqtt::client::Client;
 use crate::mqtt::endpoint::{Endpoint, Input, Output};

@@ -1,8 +1,8 @@
 //! Tests of brokers' grants, forwarding and refusals: options of subscriptions, groups, limits.
 
 use super::mqtt_world::{MqttWorld, stream_broker, stream_client, will};
-use crate::base::event::{RetainHandling, SubscriptionOptions, SubscriptionRequest};
-use crate::base::qos::QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce};
+use crate::base::QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce};
+use crate::base::{RetainHandling, SubscriptionOptions, SubscriptionRequest};
 use crate::mqtt::endpoint::Endpoint;
 use crate::mqtt::packet::Payload;
 use crate::mqtt::quirks::Quirk;

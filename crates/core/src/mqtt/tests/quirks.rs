@@ -1,8 +1,8 @@
 //! Each quirk of a hop breaks the rule that it names, and a correct hop keeps it.
 
 use super::hop_world::HopWorld;
-use crate::base::name::MessageTag;
-use crate::base::qos::QoS::{self, AtLeastOnce, ExactlyOnce};
+use crate::base::MessageTag;
+use crate::base::QoS::{self, AtLeastOnce, ExactlyOnce};
 use crate::mqtt::packet::{PacketId, PublishAck};
 use crate::mqtt::quirks::Quirk;
 use crate::mqtt::settings::{

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::hop_world::HopWorld;
-use crate::base::qos::QoS;
+use crate::base::QoS;
 use crate::mqtt::settings::{DeliverOn, HopSettings, ReceiverLimits, Version};
 
 #[derive(Clone, Debug)]

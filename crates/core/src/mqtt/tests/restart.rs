@@ -1,8 +1,8 @@
 //! State of an endpoint that crashed and had a durable store.
 
 use super::mqtt_world::{MqttWorld, stream_broker, stream_client, will};
-use crate::base::qos::QoS::{AtLeastOnce, ExactlyOnce};
-use crate::base::time::{Span, Time};
+use crate::base::QoS::{AtLeastOnce, ExactlyOnce};
+use crate::base::{Span, Time};
 use crate::mqtt::endpoint::Endpoint;
 use crate::mqtt::packet::Payload;
 use crate::mqtt::quirks::Quirk;

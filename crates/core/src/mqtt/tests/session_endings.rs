@@ -1,8 +1,8 @@
 //! Tests of the ends of sessions, and of what clients leave behind: expiry and wills.
 
 use super::mqtt_world::{MqttWorld, client, stream_broker, stream_client, will};
-use crate::base::qos::QoS::AtLeastOnce;
-use crate::base::time::Span;
+use crate::base::QoS::AtLeastOnce;
+use crate::base::Span;
 use crate::mqtt::endpoint::Endpoint;
 use crate::mqtt::quirks::Quirk;
 use crate::mqtt::settings::{ClientRequest, ClientSettings, Version};

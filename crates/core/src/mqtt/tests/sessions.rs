@@ -1,8 +1,8 @@
 //! Connections that come and go, and what a session keeps over them.
 
 use super::mqtt_world::{MqttWorld, broker, client, hop};
-use crate::base::qos::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
-use crate::base::time::Span;
+use crate::base::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
+use crate::base::Span;
 use crate::mqtt::endpoint::Endpoint;
 use crate::mqtt::settings::{ClientRequest, ClientSettings, HopSettings, RetryRule, Version};
 

@@ -7,9 +7,7 @@ use proptest::sample::select;
 mod lenient;
 
 use super::*;
-use crate::base::event::{RetainHandling, SubscriptionRequest};
-use crate::base::name::PublisherIndex;
-use crate::base::time::Time;
+use crate::base::{PublisherIndex, RetainHandling, SubscriptionRequest, Time};
 use crate::mqtt::packet::{
     ConnAck, Connect, Publish, PublishAck, PublishProperties, SubAck, UnsubAck, Unsubscribe,
 };

@@ -9,8 +9,7 @@ use flowsdk::mqtt_serde::mqttv3::{
 use super::{
     UnmodelledParts, WireError, read_id, read_level, read_payload, read_qos, write_payload,
 };
-use crate::base::event::{SubscriptionOptions, SubscriptionRequest};
-use crate::base::name::MessageTag;
+use crate::base::{MessageTag, SubscriptionOptions, SubscriptionRequest};
 use crate::mqtt::packet::{
     ConnAck, Connect, Message, Packet, Publish, PublishAck, SubAck, Subscribe, UnsubAck,
     Unsubscribe,

@@ -16,8 +16,9 @@ use flowsdk::mqtt_serde::parser::ParseOk;
 use super::{
     UnmodelledParts, WireError, read_id, read_level, read_payload, read_qos, write_payload,
 };
-use crate::base::event::{RetainHandling, SubscriptionOptions, SubscriptionRequest};
-use crate::base::name::{MessageTag, PacketKind};
+use crate::base::{
+    MessageTag, PacketKind, RetainHandling, SubscriptionOptions, SubscriptionRequest,
+};
 use crate::mqtt::packet::{
     ConnAck, Connect, Message, Packet, Publish, PublishAck, PublishProperties, SubAck, Subscribe,
     TopicAlias, UnsubAck, Unsubscribe,

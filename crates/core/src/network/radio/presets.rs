@@ -9,7 +9,7 @@
 //! | `ble` | 19.2 mW | 18.8 mW | 1.5 ms, 18.8 mW | none | none | 9 µW and events |
 
 use super::RadioSettings;
-use crate::base::time::Span;
+use crate::base::Span;
 
 /// A named preset.
 pub type RadioPreset = (&'static str, fn() -> RadioSettings);

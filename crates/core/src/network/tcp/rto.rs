@@ -1,6 +1,6 @@
 //! Retransmission timeout of a sender: RFC 6298.
 
-use crate::base::time::Span;
+use crate::base::Span;
 use crate::impl_fingerprint;
 
 /// Before any round trip was measured (RFC 6298, 2.1).

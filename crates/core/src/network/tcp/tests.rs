@@ -5,9 +5,7 @@ mod properties;
 use std::sync::Arc;
 
 use super::*;
-use crate::base::name::{
-    ClientIndex, Hop, PacketKind, PacketSubject, PublisherIndex, Transmission,
-};
+use crate::base::{ClientIndex, Hop, PacketKind, PacketSubject, PublisherIndex, Transmission};
 use crate::network::link::{LinkKeys, publisher_key};
 use crate::network::settings::{DirectionSettings, LinkSettings, LossModel, Transport};
 use crate::network::test_support::chance;
@@ -415,7 +413,7 @@ fn a_partition_stops_one_direction_and_ends_with_the_faults() {
         })
     };
     let (lost, passes) =
-        (Fate::Lost(crate::base::event::LossReason::Outage), Fate::arriving_at(millis(50)));
+        (Fate::Lost(crate::base::LossReason::Outage), Fate::arriving_at(millis(50)));
     link.set_partitioned(Direction::Up, true);
     assert_eq!(fates(&mut link), [lost, passes]);
     link.set_down(true);

@@ -12,17 +12,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::spawn_local;
 
 use super::shell_world::*;
-use crate::base::event::CloseReason;
-use crate::base::name::PacketKind;
-use crate::base::qos::QoS;
-use crate::base::time::Span;
-use crate::mqtt::broker::Broker;
-use crate::mqtt::client::Client;
-use crate::mqtt::packet::{Connect, Packet, PacketId, Subscribe};
-use crate::mqtt::settings::{
-    BrokerSettings, ClientRequest, ClientSettings, HopSettings, RetryRule, RetryTimer, Version,
+use crate::base::{CloseReason, PacketKind, QoS, Span};
+use crate::mqtt::{
+    Broker, BrokerSettings, Client, ClientRequest, ClientSettings, Connect, HopSettings, Packet,
+    PacketId, RetryRule, RetryTimer, Subscribe, Version, wire,
 };
-use crate::mqtt::wire;
 use crate::shell::{
     BackoffDialler, Datagram, Datagrams, TokioClock, TransportLimits, drive_broker, drive_client,
 };
@@ -304,8 +298,8 @@ fn connect_with_will() -> Vec<u8> {
         clean: true,
         session_expiry: 0,
         keep_alive: 0,
-        will: Some(crate::mqtt::settings::Will { message, qos, retain: false, delay: 0 }),
-        limits: crate::mqtt::settings::ReceiverLimits::NONE,
+        will: Some(crate::mqtt::Will { message, qos, retain: false, delay: 0 }),
+        limits: crate::mqtt::ReceiverLimits::NONE,
     }));
     wire::encode(&connect, Version::V311).unwrap()
 }

@@ -12,12 +12,8 @@ use tokio::task::spawn_local;
 use tokio::time::{Duration, sleep};
 
 use super::shell_world::*;
-use crate::base::event::CloseReason;
-use crate::base::name::{Connection, Transmission};
-use crate::base::time::{Span, Time};
-use crate::mqtt::endpoint::{Backlog, Endpoint, Input, Output};
-use crate::mqtt::packet::Packet;
-use crate::mqtt::settings::{ClientRequest, Version};
+use crate::base::{CloseReason, Connection, Span, Time, Transmission};
+use crate::mqtt::{Backlog, ClientRequest, Endpoint, Input, Output, Packet, Version};
 use crate::shell::{Clock, Dial, Framed, TokioClock, TransportLimits, drive_client};
 
 /// Answers each input with what the test has laid ready.

@@ -10,14 +10,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::base::name::{MessageTag, Transmission};
-use crate::base::time::Span;
-use crate::mqtt::packet::{
-    Connect, Message, Packet, PacketId, Payload, Publish, PublishLevel, PublishProperties,
-    TopicAlias,
-};
-use crate::mqtt::settings::Version;
+use crate::base::{MessageTag, Span, Transmission};
 use crate::mqtt::wire::{self, WireError};
+use crate::mqtt::{
+    Connect, Message, Packet, PacketId, Payload, Publish, PublishLevel, PublishProperties,
+    TopicAlias, Version,
+};
 use crate::shell::{Framed, PacketTransport, TransportClosed, TransportLimits};
 
 /// What is written comes out again, in pieces: each read and write takes the given number of bytes,
@@ -143,7 +141,7 @@ fn connect(version: Version) -> Packet {
         session_expiry: 0,
         keep_alive: 0,
         will: None,
-        limits: crate::mqtt::settings::ReceiverLimits::NONE,
+        limits: crate::mqtt::ReceiverLimits::NONE,
     }))
 }
 

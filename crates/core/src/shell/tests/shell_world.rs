@@ -13,15 +13,14 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{AbortHandle, LocalSet, spawn_local};
 use tokio::time::{Duration, sleep, timeout};
 
-use crate::base::event::{CloseReason, SubscriptionOptions, SubscriptionRequest};
-use crate::base::name::{MessageTag, PacketKind, Transmission};
-use crate::base::qos::QoS;
-use crate::base::time::Time;
-use crate::mqtt::broker::Broker;
-use crate::mqtt::client::Client;
-use crate::mqtt::endpoint::{Backlog, Endpoint, Output};
-use crate::mqtt::packet::{Message, Packet, Payload};
-use crate::mqtt::settings::{BrokerSettings, ClientRequest, ClientSettings};
+use crate::base::{
+    CloseReason, MessageTag, PacketKind, QoS, SubscriptionOptions, SubscriptionRequest, Time,
+    Transmission,
+};
+use crate::mqtt::{
+    Backlog, Broker, BrokerSettings, Client, ClientRequest, ClientSettings, Endpoint, Message,
+    Output, Packet, Payload,
+};
 use crate::shell::{
     Accept, BackoffDialler, Framed, OutputHandler, PacketHooks, TokioClock, TransportLimits,
     drive_broker, drive_client,

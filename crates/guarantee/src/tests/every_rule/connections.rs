@@ -3,8 +3,7 @@
 use super::super::rule_harness::{CONNECT_INFO, ConnectInfo, control, forward, publish};
 use super::RuleCase;
 use crate::rules::Rule;
-use qoslab_core::base::event::CloseReason;
-use qoslab_core::base::name::{Node, PacketKind};
+use qoslab_core::base::{CloseReason, Node, PacketKind};
 
 /// The rules of connections and sessions.
 pub(super) const CONNECTIONS: [RuleCase; 14] = [

@@ -3,7 +3,7 @@
 use super::super::rule_harness::{control, message, publish};
 use super::{DEFAULT_OPTIONS, RuleCase, exchange, finish_qos2};
 use crate::rules::Rule;
-use qoslab_core::base::name::PacketKind::{self, PubAck, PubComp, PubRec, PubRel};
+use qoslab_core::base::PacketKind::{self, PubAck, PubComp, PubRec, PubRel};
 
 /// The rules of a PUBLISH's and other packets' first bytes and ids.
 pub(super) const FIRST_BYTES: [RuleCase; 12] = [

@@ -3,8 +3,8 @@
 use super::super::rule_harness::{PacketSpec, Wire, forward, message, publish};
 use super::{RuleCase, exchange, finish_qos2};
 use crate::rules::Rule;
-use qoslab_core::base::event::CloseReason;
-use qoslab_core::base::name::PacketKind::{self, PubAck, PubComp, PubRec, PubRel};
+use qoslab_core::base::CloseReason;
+use qoslab_core::base::PacketKind::{self, PubAck, PubComp, PubRec, PubRel};
 
 /// The rules of a receiver.
 pub(super) const RECEIVER: [RuleCase; 7] = [

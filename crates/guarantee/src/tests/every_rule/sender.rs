@@ -4,11 +4,8 @@ use super::super::SENSOR;
 use super::super::rule_harness::{CONNECT_INFO, ConnectInfo, message, publish};
 use super::{RuleCase, exchange, finish_qos2, resend_pubrels};
 use crate::rules::Rule;
-use qoslab_core::base::event::{CloseReason, DropReason};
-use qoslab_core::base::name::{
-    Node,
-    PacketKind::{PubAck, PubComp, PubRec, PubRel},
-};
+use qoslab_core::base::PacketKind::{PubAck, PubComp, PubRec, PubRel};
+use qoslab_core::base::{CloseReason, DropReason, Node};
 
 /// The rules of a sender.
 pub(super) const SENDER: [RuleCase; 16] = [

@@ -3,8 +3,7 @@
 use super::super::rule_harness::{control, forward, publish};
 use super::{DEFAULT_OPTIONS, RuleCase};
 use crate::rules::Rule;
-use qoslab_core::base::event::{RetainHandling, SubscriptionOptions};
-use qoslab_core::base::name::PacketKind;
+use qoslab_core::base::{PacketKind, RetainHandling, SubscriptionOptions};
 
 /// The rules of subscriptions and of what they bring.
 pub(super) const SUBSCRIPTIONS: [RuleCase; 9] = [

@@ -10,9 +10,9 @@ use crate::event::tcp_connection::{
 use crate::event::timeline::Timeline;
 use crate::trial::Setup;
 use qoslab_core::base::draw::DrawKey;
-use qoslab_core::base::event::{Event, OverheadPurpose};
-use qoslab_core::base::name::{ClientIndex, Connection, Direction, Node, PacketKind};
-use qoslab_core::base::time::{Span, Time};
+use qoslab_core::base::{
+    ClientIndex, Connection, Direction, Event, Node, OverheadPurpose, PacketKind, Span, Time,
+};
 use qoslab_core::network::tcp::{TcpContext, Wakeup, header_bytes, tls_bytes};
 
 impl Network {

@@ -16,12 +16,8 @@ use super::sut_nodes::SutNodes;
 use crate::event::links::PacketInFlight;
 use crate::event::node_driver::{HostCommand, NodeDriver};
 use crate::packet_tracker::payload_with_id;
-use qoslab_core::base::event::CloseReason;
-use qoslab_core::base::name::{ClientIndex, Connection, Node, PacketKind};
-use qoslab_core::base::time::Time;
-use qoslab_core::mqtt::endpoint::{Backlog, Endpoint, Input, Output};
-use qoslab_core::mqtt::packet::{Message, Payload};
-use qoslab_core::mqtt::settings::ClientRequest;
+use qoslab_core::base::{ClientIndex, CloseReason, Connection, Node, PacketKind, Time};
+use qoslab_core::mqtt::{Backlog, ClientRequest, Endpoint, Input, Message, Output, Payload};
 
 /// The driver of nodes that are driven elsewhere: the input that waits for them, and the work to be
 /// done on them there.

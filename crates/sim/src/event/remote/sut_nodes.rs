@@ -8,16 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{ProxySimulation, SimHandle};
 use crate::packet_tracker::{PacketTracker, PublishOutcome};
 use crate::sut_error::{SutError, SutErrorKind};
-use qoslab_core::base::ending::Ending;
-use qoslab_core::base::event::{Event, Phase};
-use qoslab_core::base::name::{
-    ClientIndex, Connection, MessageTag, Node, PacketKind, Transmission,
+use qoslab_core::base::{
+    ClientIndex, Connection, Ending, Event, MessageTag, Node, PacketKind, Phase, QoS, Span, Time,
+    Transmission,
 };
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::{Span, Time};
-use qoslab_core::mqtt::packet::{Packet, Payload};
-use qoslab_core::mqtt::settings::ClientRequest;
-use qoslab_core::mqtt::wire;
+use qoslab_core::mqtt::{ClientRequest, Packet, Payload, wire};
 
 /// A system that sends nothing but pings for this long has nothing left to do.
 const IDLE_AFTER: Span = Span::from_secs(15);

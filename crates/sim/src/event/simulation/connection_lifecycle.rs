@@ -4,10 +4,8 @@ use super::Simulation;
 use crate::event::connections::EndState;
 use crate::event::node_driver::NodeDriver;
 use crate::event::queue::EventClass;
-use qoslab_core::base::event::{CloseReason, Event, Observer, Phase};
-use qoslab_core::base::name::{ClientIndex, Connection, Node};
-use qoslab_core::mqtt::endpoint::Input;
-use qoslab_core::mqtt::settings::ClientRequest;
+use qoslab_core::base::{ClientIndex, CloseReason, Connection, Event, Node, Observer, Phase};
+use qoslab_core::mqtt::{ClientRequest, Input};
 
 impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     /// An application does something that was planned.

@@ -7,10 +7,11 @@ use crate::event::node_driver::{HostCommand, NodeDriver};
 use crate::event::nodes::node_number;
 use crate::event::queue::{EventClass, QueuedEvent};
 use crate::trial::{PeerVisibility, SubscriptionSetup};
-use qoslab_core::base::event::{CloseReason, Event, Observer, Phase, SilentDeathCause};
-use qoslab_core::base::name::{ClientIndex, Connection, Direction, Node};
-use qoslab_core::base::time::Span;
-use qoslab_core::mqtt::settings::{ClientRequest, StorePolicy};
+use qoslab_core::base::{
+    ClientIndex, CloseReason, Connection, Direction, Event, Node, Observer, Phase,
+    SilentDeathCause, Span,
+};
+use qoslab_core::mqtt::{ClientRequest, StorePolicy};
 
 impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     // ---- in the middle of an event ----

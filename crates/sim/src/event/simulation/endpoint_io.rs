@@ -6,14 +6,11 @@ use super::Simulation;
 use crate::event::host::BacklogChange;
 use crate::event::links::{PacketInFlight, reset_meta};
 use crate::event::node_driver::NodeDriver;
-use qoslab_core::base::event::{Event, Fate, Observer, Phase};
-use qoslab_core::base::name::{
-    ClientIndex, Connection, Direction, MessageTag, Node, PacketKind, PacketName, Transmission,
+use qoslab_core::base::{
+    ClientIndex, Connection, Direction, Event, Fate, MessageTag, Node, Observer, PacketKind,
+    PacketName, Phase, Transmission,
 };
-use qoslab_core::mqtt::endpoint::{Endpoint, Input, Output};
-use qoslab_core::mqtt::packet::Packet;
-use qoslab_core::mqtt::settings::ClientRequest;
-use qoslab_core::mqtt::wire;
+use qoslab_core::mqtt::{ClientRequest, Endpoint, Input, Output, Packet, wire};
 
 impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     // ---- endpoints ----

@@ -12,12 +12,10 @@ use crate::event::queue::QueuedEvent;
 use crate::event::search_hook::SearchHook;
 use crate::event::tcp_connection::{TcpItem, direction_index, from_direction_number};
 use crate::trial::{Action, PeerVisibility, Setup};
-use qoslab_core::base::event::{Observer, Phase};
 use qoslab_core::base::fingerprint::{Fingerprint, FingerprintOptions, Fingerprinter};
-use qoslab_core::base::name::{Connection, Direction, PacketName};
-use qoslab_core::base::time::Time;
-use qoslab_core::mqtt::settings::{HopSettings, RetryRule};
-use qoslab_core::network::settings::{LinkSettings, Transport};
+use qoslab_core::base::{Connection, Direction, Observer, PacketName, Phase, Time};
+use qoslab_core::mqtt::{HopSettings, RetryRule};
+use qoslab_core::network::{LinkSettings, Transport};
 
 impl<O: Observer + Fingerprint> Simulation<'_, DirectDriver, O> {
     /// Runs until the end, or until `at_pause` has seen enough; it is asked before each event,

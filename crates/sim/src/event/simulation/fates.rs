@@ -7,8 +7,7 @@ use crate::event::links::PacketInFlight;
 use crate::event::node_driver::NodeDriver;
 use crate::event::search_hook::DelayedPacket;
 use qoslab_core::base::draw::DrawKey;
-use qoslab_core::base::event::{Arrival, Event, Fate, Observer, PacketMeta};
-use qoslab_core::base::name::{Connection, MessageTag, Node};
+use qoslab_core::base::{Arrival, Connection, Event, Fate, MessageTag, Node, Observer, PacketMeta};
 use qoslab_core::network::fate::{Interventions, PacketAction};
 
 impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {

@@ -5,9 +5,10 @@ use crate::event::faults::FaultEnd;
 use crate::event::node_driver::NodeDriver;
 use crate::event::queue::{EventClass, QueuedEvent};
 use crate::trial::{Action, CrashPoint, PacketAction};
-use qoslab_core::base::event::{CloseReason, Event, Impairment, Observer, Phase, SilentDeathCause};
-use qoslab_core::base::name::{ClientIndex, Direction, Node, PacketName};
-use qoslab_core::base::time::Span;
+use qoslab_core::base::{
+    ClientIndex, CloseReason, Direction, Event, Impairment, Node, Observer, PacketName, Phase,
+    SilentDeathCause, Span,
+};
 
 impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     /// A fault comes, at its time or because of a packet.

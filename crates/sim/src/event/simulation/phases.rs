@@ -5,9 +5,8 @@ use std::sync::Arc;
 use super::Simulation;
 use crate::event::node_driver::NodeDriver;
 use crate::event::queue::QueuedEvent;
-use qoslab_core::base::event::{Event, Observer, Phase};
-use qoslab_core::base::name::{ClientIndex, Node};
-use qoslab_core::mqtt::settings::ClientRequest;
+use qoslab_core::base::{ClientIndex, Event, Node, Observer, Phase};
+use qoslab_core::mqtt::ClientRequest;
 
 impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     pub(in crate::event) fn start(&mut self) {

@@ -6,9 +6,7 @@ use super::Simulation;
 use crate::event::connections::backoff_delay;
 use crate::event::node_driver::NodeDriver;
 use crate::schedule::FaultOccurrence;
-use qoslab_core::base::event::Observer;
-use qoslab_core::base::name::{ClientIndex, PacketName};
-use qoslab_core::base::time::Span;
+use qoslab_core::base::{ClientIndex, Observer, PacketName, Span};
 
 impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     /// The trial is over: records the fates of packets.

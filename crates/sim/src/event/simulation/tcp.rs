@@ -6,8 +6,10 @@ use crate::event::links::PacketInFlight;
 use crate::event::node_driver::NodeDriver;
 use crate::event::queue::EventClass;
 use crate::event::tcp_connection::{TcpItem, from_direction_number};
-use qoslab_core::base::event::{CloseReason, Event, Observer, OverheadPurpose, SilentDeathCause};
-use qoslab_core::base::name::{ClientIndex, Connection, Direction, MessageTag, Node};
+use qoslab_core::base::{
+    ClientIndex, CloseReason, Connection, Direction, Event, MessageTag, Node, Observer,
+    OverheadPurpose, SilentDeathCause,
+};
 
 impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     // ---- opening ----

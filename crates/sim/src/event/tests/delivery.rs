@@ -8,14 +8,11 @@ use super::fixtures::{
     TrialLog, bad_link, client, link, pair, publisher, run_trial, setup, subscription,
 };
 use qoslab_core::base::draw::Chance;
-use qoslab_core::base::ending::Ending;
-use qoslab_core::base::event::{Fate, Phase};
-use qoslab_core::base::name::{
-    Direction, Hop, MessageId, PacketKind, PacketName, PacketSubject, PublisherIndex,
+use qoslab_core::base::{
+    Direction, Ending, Fate, Hop, MessageId, PacketKind, PacketName, PacketSubject, Phase,
+    PublisherIndex, QoS, Time,
 };
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Time;
-use qoslab_core::network::settings::LossModel;
+use qoslab_core::network::LossModel;
 
 const COUNT: u32 = 300;
 

@@ -4,13 +4,12 @@ use super::fixtures::{TrialLog, link, pair, run_trial, tcp, tcp_pair};
 use crate::trial::{
     Action, CrashPoint, FaultSetup, PacketAction, PacketTrigger, PeerVisibility, Setup, Trigger,
 };
-use qoslab_core::base::ending::Ending;
-use qoslab_core::base::event::{CloseReason, Fate, Impairment, Phase, SilentDeathCause};
-use qoslab_core::base::name::{ClientIndex, Direction, Node, PacketKind, PacketSubject};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::Span;
-use qoslab_core::mqtt::settings::StorePolicy;
-use qoslab_core::network::settings::IntervalDistribution;
+use qoslab_core::base::{
+    ClientIndex, CloseReason, Direction, Ending, Fate, Impairment, Node, PacketKind, PacketSubject,
+    Phase, QoS, SilentDeathCause, Span,
+};
+use qoslab_core::mqtt::StorePolicy;
+use qoslab_core::network::IntervalDistribution;
 
 const PUBLISHER: ClientIndex = ClientIndex(0);
 const SUBSCRIBER: ClientIndex = ClientIndex(1);

@@ -7,22 +7,17 @@ use crate::trial::{
     ClientSetup, JudgeSettings, PayloadSize, PublisherSetup, Setup, SubscriptionSetup, Trial,
 };
 use qoslab_core::base::draw::Chance;
-use qoslab_core::base::event::{
-    CloseReason, Event, Fate, Observer, OverheadPurpose, Phase, SilentDeathCause,
-    SubscriptionRequest,
+use qoslab_core::base::{
+    ClientIndex, CloseReason, Connection, Event, Fate, MessageId, Node, Observer, OverheadPurpose,
+    PacketKind, PacketName, Phase, QoS, SilentDeathCause, Span, SubscriptionRequest, Time,
 };
-use qoslab_core::base::name::{ClientIndex, Connection, MessageId, Node, PacketKind, PacketName};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::{Span, Time};
-use qoslab_core::mqtt::quirks::Quirks;
-use qoslab_core::mqtt::settings::{
-    BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, RepeatedPubrec,
-    RetryRule, RetryTimer, StorePolicy,
+use qoslab_core::mqtt::{
+    BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, Quirks,
+    RepeatedPubrec, RetryRule, RetryTimer, StorePolicy,
 };
-use qoslab_core::network::fate_override::FateOverride;
-use qoslab_core::network::settings::{
-    DirectionSettings, Distribution, IntervalDistribution, LinkSettings, LossModel, TcpSettings,
-    Transport,
+use qoslab_core::network::{
+    DirectionSettings, Distribution, FateOverride, IntervalDistribution, LinkSettings, LossModel,
+    TcpSettings, Transport,
 };
 
 pub(super) const HOP: HopSettings = HopSettings {

@@ -9,13 +9,13 @@ use super::fixtures::{
 use crate::event::{Options, run};
 use crate::trial::{OfflinePeriod, Trial};
 use qoslab_core::base::draw::Chance;
-use qoslab_core::base::ending::Ending;
-use qoslab_core::base::event::{Fate, LossReason, Phase};
-use qoslab_core::base::name::{ClientIndex, Connection, Direction, Node, PacketKind, PacketName};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::{Span, Time};
-use qoslab_core::network::fate_override::ForcedFate;
-use qoslab_core::network::settings::{IntervalDistribution, LinkSettings, LossModel, OutageModel};
+use qoslab_core::base::{
+    ClientIndex, Connection, Direction, Ending, Fate, LossReason, Node, PacketKind, PacketName,
+    Phase, QoS, Span, Time,
+};
+use qoslab_core::network::{
+    ForcedFate, IntervalDistribution, LinkSettings, LossModel, OutageModel,
+};
 
 fn millis(millis: u64) -> Time {
     Time::ZERO + Span::from_millis(millis)

@@ -3,13 +3,12 @@
 use super::fixtures::{HOP, run_trial, tcp, tcp_pair};
 use crate::trial::{Action, FaultSetup, Trigger};
 use qoslab_core::base::draw::Chance;
-use qoslab_core::base::ending::Ending;
-use qoslab_core::base::event::{CloseReason, Fate, OverheadPurpose, Phase, SilentDeathCause};
-use qoslab_core::base::name::{ClientIndex, Node, PacketKind};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::base::time::{Span, Time};
-use qoslab_core::mqtt::settings::{HopSettings, RetryRule};
-use qoslab_core::network::settings::{IntervalDistribution, LossModel, TlsSettings, TlsVersion};
+use qoslab_core::base::{
+    ClientIndex, CloseReason, Ending, Fate, Node, OverheadPurpose, PacketKind, Phase, QoS,
+    SilentDeathCause, Span, Time,
+};
+use qoslab_core::mqtt::{HopSettings, RetryRule};
+use qoslab_core::network::{IntervalDistribution, LossModel, TlsSettings, TlsVersion};
 
 const CLIENT: Node = Node::Client(ClientIndex(0));
 

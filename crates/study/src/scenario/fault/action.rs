@@ -4,11 +4,9 @@ use super::{ActionSetting, ActionTable, CrashTable, PartitionTable, SlowTable};
 use crate::scenario::keywords::{ActionKeyword, EndKeyword};
 use crate::scenario::problem::Problem;
 use crate::scenario::value::TextOrTable;
-use qoslab_core::base::event::Impairment;
-use qoslab_core::base::name::{ClientIndex, Direction, Node};
-use qoslab_core::base::time::Span;
-use qoslab_core::network::settings::{IntervalDistribution, Transport};
-use qoslab_sim::trial::{Action, ClientSetup, CrashPoint, PacketAction, PacketTrigger};
+use qoslab_core::base::{ClientIndex, Direction, Impairment, Node, Span};
+use qoslab_core::network::{IntervalDistribution, Transport};
+use qoslab_sim::{Action, ClientSetup, CrashPoint, PacketAction, PacketTrigger};
 
 /// The node or link that a fault applies to, and the packet at which it comes.
 #[derive(Clone, Copy)]

@@ -11,11 +11,10 @@ use crate::scenario::file::ScenarioFile;
 use crate::scenario::keywords::ActionKeyword;
 use crate::scenario::problem::Problem;
 use crate::scenario::value::{Located, TextOrTable};
-use qoslab_core::base::name::{ClientIndex, Direction, Node, matches_pattern};
-use qoslab_core::base::time::Span;
 use qoslab_core::base::units::{format_count, format_span};
-use qoslab_core::network::settings::IntervalDistribution;
-use qoslab_sim::trial::{Action, FaultSetup, PacketTrigger, Setup, Trigger};
+use qoslab_core::base::{ClientIndex, Direction, Node, Span, matches_pattern};
+use qoslab_core::network::IntervalDistribution;
+use qoslab_sim::{Action, FaultSetup, PacketTrigger, Setup, Trigger};
 
 /// The most faults of a trial; one line applies to as many nodes as its names fit.
 const MAX_FAULTS: usize = 1_000_000;

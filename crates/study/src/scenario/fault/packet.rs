@@ -3,12 +3,9 @@
 use crate::scenario::diagnostic::nearest_name;
 use crate::scenario::problem::Problem;
 use crate::scenario::subscribers::without_share_name;
-use qoslab_core::base::name::{ClientIndex, Direction, PacketKind};
-use qoslab_core::base::qos::QoS;
-use qoslab_core::mqtt::quirks::Quirk;
-use qoslab_core::mqtt::settings::Version;
-use qoslab_core::mqtt::topics;
-use qoslab_sim::trial::Setup;
+use qoslab_core::base::{ClientIndex, Direction, PacketKind, QoS};
+use qoslab_core::mqtt::{Quirk, Version, topics};
+use qoslab_sim::Setup;
 
 /// The kind with this name, if it goes that way at all.
 pub(super) fn parse_kind(name: &str, direction: Direction) -> Result<PacketKind, Problem> {

@@ -9,11 +9,8 @@ use crate::scenario::keywords::{
 };
 use crate::scenario::quantities::{Duration, IntervalValue};
 use crate::scenario::value::{BoundedInt, Located, TextOrTable};
-use qoslab_core::base::event::Impairment;
-use qoslab_core::base::name::{Direction, Node};
-use qoslab_sim::trial::{
-    Action, CrashPoint, FaultSetup, PacketAction, PeerVisibility, Setup, Trigger,
-};
+use qoslab_core::base::{Direction, Impairment, Node};
+use qoslab_sim::{Action, CrashPoint, FaultSetup, PacketAction, PeerVisibility, Setup, Trigger};
 
 /// The table that stands for a fault of this setup.
 pub(in crate::scenario) fn fault_table(fault: &FaultSetup, setup: &Setup) -> FaultTable {

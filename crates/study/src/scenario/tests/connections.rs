@@ -3,10 +3,9 @@
 use super::super::*;
 use super::errors::error_text;
 use super::{SMALL, parse};
-use qoslab_core::base::name::MessageTag;
-use qoslab_core::base::time::{Span, Time};
-use qoslab_core::mqtt::settings::{Backoff, RetryRule, StorePolicy};
-use qoslab_core::network::settings::Transport;
+use qoslab_core::base::{MessageTag, Span, Time};
+use qoslab_core::mqtt::{Backoff, RetryRule, StorePolicy};
+use qoslab_core::network::Transport;
 
 const OPTIONS: &str = "qos = 2, no_local = true, retain_as_published = true, \
                        retain_handling = \"send\", identifier = 1 ";
@@ -27,7 +26,7 @@ pub(super) fn error_lines(text: &str) -> String {
     format_diagnostics(&errors, &errors.errors)
 }
 
-fn format_diagnostics(all: &Diagnostics, list: &[diagnostic::Diagnostic]) -> String {
+fn format_diagnostics(all: &Diagnostics, list: &[Diagnostic]) -> String {
     let lines = list.iter().map(|one| {
         let place = one.span.as_ref().map_or("", |span| &all.source[span.clone()]);
         let place = place.lines().next().unwrap_or_default();

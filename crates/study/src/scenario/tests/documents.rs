@@ -3,7 +3,7 @@
 use super::super::need_parser::METRIC_NAMES;
 use super::super::*;
 use super::SMALL;
-use qoslab_core::mqtt::quirks::{Quirk, QuirkSide};
+use qoslab_core::mqtt::{Quirk, QuirkSide};
 
 fn page(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)

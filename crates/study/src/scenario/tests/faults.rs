@@ -6,11 +6,9 @@ use super::super::*;
 use super::connections::error_lines;
 use super::errors::error_text;
 use super::{SMALL, parse};
-use qoslab_core::base::event::Impairment;
-use qoslab_core::base::name::{ClientIndex, Direction, Node, PacketKind};
-use qoslab_core::base::time::Span;
-use qoslab_core::network::settings::{IntervalDistribution, LossModel};
-use qoslab_sim::trial::{Action, CrashPoint, PacketAction, PacketTrigger, PeerVisibility, Trigger};
+use qoslab_core::base::{ClientIndex, Direction, Impairment, Node, PacketKind, Span};
+use qoslab_core::network::{IntervalDistribution, LossModel};
+use qoslab_sim::{Action, CrashPoint, PacketAction, PacketTrigger, PeerVisibility, Trigger};
 
 fn fleet() -> String {
     SMALL
@@ -22,7 +20,7 @@ fn tcp() -> String {
     format!("{}transport = \"tcp\"\n", fleet())
 }
 
-fn faults(text: &str) -> Vec<qoslab_sim::trial::FaultSetup> {
+fn faults(text: &str) -> Vec<qoslab_sim::FaultSetup> {
     parse(text).points[0].setup.faults.clone()
 }
 
