@@ -3,6 +3,7 @@
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use super::optional_feature::OptionalFeature;
 use crate::report::escape;
 use crate::sim::EngineKind;
 use crate::study::Plan;
@@ -22,15 +23,20 @@ Which simulator runs the clients and the broker: `event`, one queue of events, f
 and measures; or `turmoil`, async code on simulated hosts, to see what `event` found confirmed by
 other means: ten times slower, and only for links of 10 ms or more";
 
-/// The engines by name. For one that was left out of this build, the error says how to get it.
+/// Parser of engines by their names.
 fn engines() -> impl TypedValueParser<Value = EngineKind> {
-    PossibleValuesParser::new(["event", "turmoil"]).try_map(|name| match name.as_str() {
-        #[cfg(feature = "turmoil")]
-        "turmoil" => Ok(EngineKind::Turmoil),
-        #[cfg(not(feature = "turmoil"))]
-        "turmoil" => Err("this program was built without it: build it with `--features turmoil`"),
-        _ => Ok::<_, &str>(EngineKind::Event),
-    })
+    let names = PossibleValuesParser::new(["event", "turmoil"]);
+    OptionalFeature {
+        parser: names.map(|name| match name.as_str() {
+            #[cfg(feature = "turmoil")]
+            "turmoil" => EngineKind::Turmoil,
+            _ => EngineKind::Event,
+        }),
+        option: "--engine turmoil",
+        feature: "turmoil",
+        is_built: cfg!(feature = "turmoil"),
+        needs_it: |name| name == "turmoil",
+    }
 }
 
 impl EngineOption {

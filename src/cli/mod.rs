@@ -19,6 +19,7 @@ mod interrupt;
 mod known_bugs;
 mod load;
 mod merge;
+mod optional_feature;
 mod options;
 mod progress;
 mod replay;

@@ -5,10 +5,11 @@ use std::path::Path;
 #[cfg(feature = "png")]
 use anyhow::Context;
 use clap::Args;
-use clap::builder::{BoolValueParser, TypedValueParser};
+use clap::builder::BoolValueParser;
 
 use super::files::{PendingFile, writable_folder};
 use super::github::GitHub;
+use super::optional_feature::OptionalFeature;
 use super::options::PrintOptions;
 use super::terminal::print_stderr;
 use crate::base::units::format_count;
@@ -32,14 +33,15 @@ pub(super) struct DrawOptions {
     pub png: bool,
 }
 
-/// The message of `--png` in a build without the feature.
-const NO_PNG: &str = "this program was built without it: build it with `--features png`";
-
-/// The flag `--png`. In a build without the feature, its error says how to get it.
-fn png_flag() -> impl TypedValueParser<Value = bool> {
-    BoolValueParser::new().try_map(|wanted| {
-        if wanted && cfg!(not(feature = "png")) { Err(NO_PNG) } else { Ok(wanted) }
-    })
+/// Parser of the flag `--png`.
+fn png_flag() -> OptionalFeature<BoolValueParser> {
+    OptionalFeature {
+        parser: BoolValueParser::new(),
+        option: "--png",
+        feature: "png",
+        is_built: cfg!(feature = "png"),
+        needs_it: |value| value == "true",
+    }
 }
 
 /// A chart as PNG.
@@ -51,7 +53,7 @@ fn draw_png(chart: &Chart) -> anyhow::Result<Vec<u8>> {
 /// A chart as PNG; never called, as the flag was refused before.
 #[cfg(not(feature = "png"))]
 fn draw_png(_: &Chart) -> anyhow::Result<Vec<u8>> {
-    anyhow::bail!(NO_PNG)
+    anyhow::bail!("built without the feature `png`")
 }
 
 /// The content of a study's report.

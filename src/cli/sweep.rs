@@ -6,10 +6,12 @@ use std::{env, fs};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use clap::builder::PathBufValueParser;
 
 #[cfg(feature = "parquet")]
 use super::files::PendingFile;
 use super::files::writable_folder;
+use super::optional_feature::OptionalFeature;
 use super::options::{PrintOptions, StudyOptions};
 use super::progress::StudyProgress;
 use super::selection::selection_flags;
@@ -69,9 +71,8 @@ pub(super) struct SweepArguments {
     /// Tell what is different from an earlier sweep in another folder
     #[arg(long, value_name = "DIR", conflicts_with = "shard", help_heading = "Output")]
     baseline: Option<PathBuf>,
-    /// Write the table of points as Apache Parquet too
-    #[cfg(feature = "parquet")]
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    /// Write the table of points as Apache Parquet too (needs a build with `--features parquet`)
+    #[arg(long, value_name = "FILE", value_parser = parquet_file(), help_heading = "Output")]
     export_parquet: Option<PathBuf>,
     #[command(flatten)]
     drawing: DrawOptions,
@@ -233,11 +234,22 @@ impl SweepArguments {
         PendingFile::open(path)?.write(&crate::report::parquet::table(&points)?)
     }
 
-    /// Without the feature there are no exports.
+    /// Without the feature there are no exports: the option was refused before.
     #[cfg(not(feature = "parquet"))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as with the feature")]
-    const fn export(&self, _: &Study) -> anyhow::Result<()> {
+    fn export(&self, _: &Study) -> anyhow::Result<()> {
+        anyhow::ensure!(self.export_parquet.is_none(), "built without the feature `parquet`");
         Ok(())
+    }
+}
+
+/// Parser of the option `--export-parquet`.
+fn parquet_file() -> OptionalFeature<PathBufValueParser> {
+    OptionalFeature {
+        parser: PathBufValueParser::new(),
+        option: "--export-parquet",
+        feature: "parquet",
+        is_built: cfg!(feature = "parquet"),
+        needs_it: |_| true,
     }
 }
 

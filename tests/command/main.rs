@@ -7,6 +7,7 @@ mod docs;
 mod engines;
 mod estimates;
 mod failures;
+mod features;
 mod files;
 mod replay;
 mod sweep;
