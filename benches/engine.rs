@@ -21,7 +21,7 @@ use qoslab::network::{
 };
 use qoslab::sim::event::{Options, run};
 use qoslab::sim::{
-    Action, ClientSetup, CrashPoint, EventEngine, FaultSetup, JudgeSettings, PayloadSize,
+    ClientSetup, CrashPoint, EventEngine, FaultAction, FaultSetup, JudgeSettings, PayloadSize,
     PeerVisibility, PublisherSetup, Setup, SubscriptionSetup, Trial, Trigger,
 };
 use qoslab::study::{judge_trial, trial_facts};
@@ -72,7 +72,7 @@ fn hundred_thousand_reconnect(bencher: Bencher<'_, '_>) {
     setup.faults.push(FaultSetup {
         name: "restart".into(),
         trigger: Trigger::At(Span::from_secs(10)),
-        action: Action::Crash {
+        action: FaultAction::Crash {
             node: Node::Broker,
             down: IntervalDistribution::Fixed(Span::from_secs(3)),
             peers: PeerVisibility::Close,

@@ -69,7 +69,7 @@ fn bench(bencher: Bencher<'_, '_>, settings: &LinkSettings) {
         .with_inputs(|| {
             let keys = LinkKeys::new(root, "client");
             let mut link = LinkState::new(Arc::new(settings.clone()), keys);
-            link.start_traffic(Time::ZERO);
+            link.start_bursts_and_outages(Time::ZERO);
             link
         })
         .bench_local_refs(|link| {
@@ -93,7 +93,7 @@ fn tcp(bencher: Bencher<'_, '_>, percent: u32) {
         .with_inputs(|| {
             let keys = LinkKeys::new(root, "client");
             let mut link = LinkState::new(Arc::new(settings.clone()), keys);
-            link.start_traffic(Time::ZERO);
+            link.start_bursts_and_outages(Time::ZERO);
             (link, TcpDirection::<[u64; 16]>::new())
         })
         .bench_local_refs(|(link, pipe)| {

@@ -203,7 +203,7 @@ fn broken_guarantees(report: &HarnessReport) -> Vec<String> {
         for (violation, count) in &point.violations {
             *promises.entry(*violation).or_default() += count;
         }
-        for (rule, count) in point.rules.iter().filter(|(rule, _)| rule.is_violation()) {
+        for (rule, count) in point.rules.iter().filter(|(rule, _)| rule.fails_trial()) {
             *rules.entry(*rule).or_default() += count;
         }
     }

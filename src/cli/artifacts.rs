@@ -88,7 +88,7 @@ pub(super) fn write_artifacts(
     put(FAILURE_FILE, minimal_failure::failure_toml(failure, scenario, command).as_bytes())?;
     put(LADDER_TEXT_FILE, ladder::text(&ladder, Style::PLAIN).as_bytes())?;
     put(LADDER_SVG_FILE, ladder::svg(&ladder).as_bytes())?;
-    match capture::capture(&failure.recording, &failure.shrunk.trial.setup) {
+    match capture::encode_capture_file(&failure.recording, &failure.shrunk.trial.setup) {
         Ok(packets) => put(CAPTURE_FILE, &packets),
         // The verdict does not depend on it.
         Err(error) => {

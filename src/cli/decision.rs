@@ -7,7 +7,7 @@ use super::files::PendingFile;
 use super::github::GitHub;
 use super::studies::{DrawOptions, StudyReport};
 use super::{exit, interrupt};
-use crate::report::choice::{self, Decision};
+use crate::report::choice::{self, ChoiceSummary};
 use crate::report::{ChartOptions, escape};
 use crate::study::choose::ChoiceCriteria;
 use crate::study::{ChoiceResult, RunError, Study, Verdict};
@@ -16,7 +16,7 @@ use crate::study::{ChoiceResult, RunError, Study, Verdict};
 #[derive(Debug)]
 pub(super) struct ChoiceReport {
     result: ChoiceResult,
-    decision: Decision,
+    summary: ChoiceSummary,
 }
 
 impl ChoiceReport {
@@ -31,8 +31,8 @@ impl ChoiceReport {
             }
             other => other.into(),
         })?;
-        let decision = Decision::new(&result.study, &result.choice, &result.crossovers);
-        Ok(Self { result, decision })
+        let summary = ChoiceSummary::new(&result.study, &result.choice, &result.crossovers);
+        Ok(Self { result, summary })
     }
 
     /// The options that were compared.
@@ -55,7 +55,7 @@ impl ChoiceReport {
         let ChoiceResult { study, choice, crossovers } = &self.result;
         let ChoiceCriteria { needs, objective } = criteria.clone();
         let options = ChartOptions { needs, objective };
-        let decision = Some(&self.decision);
+        let decision = Some(&self.summary);
         StudyReport { options, decision, ..StudyReport::new(study, command, drawing) }
             .write(folder)?;
         let json = choice::json(study, choice, crossovers);
@@ -67,7 +67,7 @@ impl ChoiceReport {
     /// # Errors
     /// If standard output cannot be written.
     pub(super) fn print(&self) -> anyhow::Result<()> {
-        GitHub::from_environment().print(&self.decision.text())
+        GitHub::from_environment().print(&self.summary.text())
     }
 
     /// The exit code: whether there is an answer.

@@ -33,8 +33,8 @@ impl<P: TypedValueParser> TypedValueParser for OptionalFeature<P> {
         if !self.is_built && (self.needs_it)(value) {
             let Self { option, feature, .. } = self;
             let cure = format!(
-                "`{option}` needs the feature `{feature}`, which this program was built without\n\n  \
-                 tip: build it with `cargo build --release --features {feature}`\n"
+                "`{option}` needs the feature `{feature}`, which this program was built without\n\n\
+                 \x20 tip: build it with `cargo build --release --features {feature}`\n"
             );
             return Err(command.clone().error(ErrorKind::ValueValidation, cure));
         }

@@ -260,7 +260,7 @@ impl RunArguments {
 
     /// The command for one scenario, without options that concern only this machine.
     fn command(&self, scenario: &Scenario) -> String {
-        commands::run(
+        commands::run_command(
             scenario,
             self.engine_option.engine,
             &(selection_flags(&self.selection()) + &self.trials.flags()),

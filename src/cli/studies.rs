@@ -13,7 +13,7 @@ use super::optional_feature::OptionalFeature;
 use super::options::PrintOptions;
 use super::terminal::print_stderr;
 use crate::base::units::format_count;
-use crate::report::choice::Decision;
+use crate::report::choice::ChoiceSummary;
 use crate::report::page::{self, Page};
 use crate::report::{Chart, ChartOptions, charts, columns, failure, json, number, table};
 use crate::study::baseline::BaselineComparison;
@@ -68,7 +68,7 @@ pub(super) struct StudyReport<'a> {
     /// The criteria by which the map chooses.
     pub options: ChartOptions,
     /// The setting that was chosen, if a choice was requested.
-    pub decision: Option<&'a Decision>,
+    pub decision: Option<&'a ChoiceSummary>,
     /// The differences from an earlier study, if one was given.
     pub baseline: Option<&'a BaselineComparison>,
 }

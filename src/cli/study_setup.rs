@@ -13,7 +13,7 @@ use super::{exit, load};
 use crate::base::Span;
 use crate::base::units::format_bytes;
 use crate::report::{commands, escape, number};
-use crate::scenario::{Axis, AxisValue, Problem, Scenario, Setting, grid};
+use crate::scenario::{Axis, AxisValue, Problem, Scenario, Setting, combine_axes};
 
 /// Reads all texts of one option.
 ///
@@ -48,7 +48,7 @@ pub(super) fn refuse_set_axes(axes: &[Axis], set: &[Setting]) -> anyhow::Result<
 /// # Errors
 /// If there are too many, or an axis is given twice.
 pub(super) fn axis_combinations(axes: &[Axis]) -> anyhow::Result<Vec<Vec<AxisValue>>> {
-    grid(axes).map_err(|problem| anyhow::anyhow!("the study {}", problem_text(&problem)))
+    combine_axes(axes).map_err(|problem| anyhow::anyhow!("the study {}", problem_text(&problem)))
 }
 
 /// A study to run, or the exit code if there is none; the reason has then been printed.
@@ -86,7 +86,7 @@ impl StudyOptions {
             }
         }
         let plan = StudyPlan::new(axes, cells, &self.selection.selection())
-            .and_then(|plan| plan.with_limits(precision, shard));
+            .and_then(|plan| plan.with_precision_or_shard(precision, shard));
         Ok(match plan {
             Ok(plan) if self.estimate => {
                 print_estimate(scenario, &plan, pool)?;

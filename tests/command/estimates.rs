@@ -4,7 +4,7 @@ use std::path::Path;
 
 use qoslab::base::{Ending, Event, Node, Observer, Time};
 use qoslab::scenario::{Scenario, find_scenarios};
-use qoslab::sim::Action;
+use qoslab::sim::FaultAction;
 use qoslab::sim::event::{Options, run};
 
 /// Counts calls to `publish()`.
@@ -29,10 +29,9 @@ fn shipped_scenarios_end_quietly_and_need_no_more_than_was_estimated() {
             let which = format!("{} {}", scenario.name, point.label());
             assert_eq!(ended.ending, Ending::Quiescent, "{which}");
             // An application that crashes with its client publishes nothing meanwhile.
-            let crashes =
-                trial.setup.faults.iter().any(|fault| {
-                    matches!(fault.action, Action::Crash { node: Node::Client(_), .. })
-                });
+            let crashes = trial.setup.faults.iter().any(|fault| {
+                matches!(fault.action, FaultAction::Crash { node: Node::Client(_), .. })
+            });
             assert!(messages.0 <= estimate.messages, "{which}: {} messages", messages.0);
             assert!(crashes || messages.0 == estimate.messages, "{which}: {} messages", messages.0);
             assert!(

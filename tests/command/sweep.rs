@@ -73,7 +73,7 @@ fn the_points_of_a_sweep_are_those_of_theory() {
     for row in &rows {
         let loss = number(row, "parameter_link.sensor.loss_percent") / 100.0;
         let qos = QoS::from_number(row["published_qos"].parse().unwrap()).unwrap();
-        let theory = HopModel::symmetric(loss, 0.04, 1.0).expect(qos);
+        let theory = HopModel::symmetric(loss, 0.04, 1.0).predict(qos);
         assert!(
             is_within_interval(row, "delivered_share", theory.delivered),
             "{qos} at {loss}: {row:?}"
@@ -84,7 +84,7 @@ fn the_points_of_a_sweep_are_those_of_theory() {
             QoS::AtLeastOnce => 1.0 + theory.duplicates,
             QoS::ExactlyOnce => 1.0,
         };
-        let second = copies * HopModel::symmetric(0.0, 0.001, 1.0).expect(qos).packets.total();
+        let second = copies * HopModel::symmetric(0.0, 0.001, 1.0).predict(qos).packets.total();
         let packets = theory.packets.total() + second;
         assert!(
             is_within_interval(row, "packets_per_message", packets),

@@ -10,7 +10,7 @@ use crate::common::{MessageCount, MessageCounts, TwoHopScenario, run_and_count, 
 use qoslab::base::{Direction, Hop as HopName, LossReason, PacketName, PacketSubject, QoS, Time};
 use qoslab::network::ForcedFate;
 use qoslab::study::closed_form::{
-    ExpectedLatency, HopExpectation, HopModel, Qos2Delivery, two_hops,
+    ExpectedLatency, HopExpectation, HopModel, Qos2Delivery, predict_end_to_end,
 };
 
 use self::variations::{Burst, backoff_latency, duplicating_network, early_timer};
@@ -129,7 +129,7 @@ fn every_pattern_of_losses_weighs_what_theory_says() {
                 qos2_delivery: method,
             };
             let qos = QoS::from_number(published).unwrap();
-            let expected = hop.expect(qos);
+            let expected = hop.predict(qos);
             let what = |name: &str| format!("QoS {published}, {method:?}, N = {limit}: {name}");
             assert_exact(&what("all patterns"), sums.weight, 1.0);
             assert_exact(&what("delivered"), sums.delivered, expected.delivered);
@@ -241,7 +241,7 @@ fn compare_with_theory(
     assert_eq!(tally.messages.len(), line.count as usize);
     let published = QoS::from_number(line.published).unwrap();
     let granted = QoS::from_number(line.granted).unwrap();
-    let expected = two_hops(first, second, published, granted);
+    let expected = predict_end_to_end(first, second, published, granted);
     let what = |name: &str| format!("{}/{} {what}: {name}", line.published, line.granted);
     delivered(&tally).assert_agrees(&what("delivered"), expected.delivered);
     copies(&tally).assert_agrees(&what("copies"), expected.copies);
@@ -347,7 +347,7 @@ fn unlimited_packets_vary_as_theory_says() {
         let line =
             TwoHopScenario { published, count: 40_000, first: &lossy, ..TwoHopScenario::default() };
         let (_, tally) = run_and_count(&line.trial(3));
-        let expected = hop_theory(20.0, 20.0).expect(QoS::from_number(published).unwrap());
+        let expected = hop_theory(20.0, 20.0).predict(QoS::from_number(published).unwrap());
         let mean = expected.packets.total();
         let packets = |message: &MessageCount| f64::from(message.packets[0].iter().sum::<u32>());
         let squared =

@@ -157,7 +157,7 @@ fn client<'a>(setup: &'a mut Setup, name: &str, scenario: &str) -> &'a mut Clien
 
 fn has_failures(outcome: &Outcome) -> bool {
     !outcome.violations.is_empty()
-        || outcome.rule_violations.keys().any(RuleViolationKind::is_violation)
+        || outcome.rule_violations.keys().any(RuleViolationKind::fails_trial)
 }
 
 /// Whether this broke, by this rule if one is cited. A broken rule counts by itself where no

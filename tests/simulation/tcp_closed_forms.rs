@@ -16,7 +16,7 @@ use qoslab::base::{
     ClientIndex, CloseReason, Event, Node, Observer, OverheadPurpose, PacketKind, Phase, Span, Time,
 };
 use qoslab::network::IntervalDistribution;
-use qoslab::sim::{Action, FaultSetup, Trial, Trigger};
+use qoslab::sim::{FaultAction, FaultSetup, Trial, Trigger};
 
 use self::formulas::{DelayMoments, RtoOnlyTcp, TcpHopModel};
 
@@ -293,7 +293,7 @@ impl CutScenario {
             at = at + up.sample_at(luck, n);
             let trigger = Trigger::At(at);
             at = at + outage;
-            let action = Action::Cut { client: SENSOR, after: false };
+            let action = FaultAction::Cut { client: SENSOR, after: false };
             FaultSetup { name: format!("cut-{n}").into(), trigger, action }
         });
         Arc::make_mut(&mut trial.setup).faults = faults.collect();

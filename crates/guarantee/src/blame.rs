@@ -83,7 +83,7 @@ fn broken_rule(input: &BlameInput<'_>) -> Option<BlameDecision> {
     };
     let version = roster.clients[broken.link.index()].version;
     let id = broken.rule.id(version, broken.node);
-    let because = format!("{name} {} at {}", broken.rule.description(), broken.at);
+    let because = format!("{name} {} at {}", broken.rule.violation_phrase(), broken.at);
     Some(BlameDecision { blame, rule: id, reason: because })
 }
 
@@ -175,7 +175,7 @@ fn lost_state(input: &BlameInput<'_>) -> Option<BlameDecision> {
         Node::Broker => "the broker",
         Node::Client(client) => roster.client_name(client),
     };
-    let store = match roster.store(node) {
+    let store = match roster.store_policy(node) {
         StorePolicy::Durable => return None,
         StorePolicy::Volatile => "\"volatile\"".to_owned(),
         StorePolicy::Snapshot(every) => {

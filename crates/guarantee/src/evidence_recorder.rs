@@ -382,7 +382,7 @@ impl EvidenceRecorder {
         if !self.trial.loses_state_in_crash(node) {
             return;
         }
-        if self.trial.store(node) == StorePolicy::Volatile && node == Node::Broker {
+        if self.trial.store_policy(node) == StorePolicy::Volatile && node == Node::Broker {
             for n in (0..).map(ClientIndex).take(self.trial.clients.len()) {
                 self.subscriptions.forget_client(n);
             }

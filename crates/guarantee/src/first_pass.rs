@@ -297,7 +297,7 @@ impl FirstPassResult {
     /// anything, is counted as [`Blame::Unexplained`], since no reason was looked for; provisional
     /// suspected violations do not count.
     #[must_use]
-    pub fn into_outcome(mut self) -> Outcome {
+    pub fn into_unexplained_outcome(mut self) -> Outcome {
         for suspect in self.suspects.iter().filter(|suspect| !suspect.provisional) {
             let SuspectedViolation { promise, breach, .. } = *suspect;
             let violation = Violation { promise, breach, blame: Blame::Unexplained };

@@ -12,7 +12,7 @@ pub use self::metrics::{
     BytesByPurpose, DeliveryCounts, KindTraffic, LatencyHistogram, MESSAGE_KINDS, Metrics,
     PacketCount, QosMetrics,
 };
-pub use self::monitor::{Conformance, Monitor, RuleViolation};
+pub use self::monitor::{ConformanceObserver, Monitor, RuleViolation};
 pub use self::timeline::{BacklogStep, FaultInterval, Timeline, TimelineObserver};
 pub use self::trial_facts::{ClientFacts, PublisherFacts, TrialFacts};
 pub use self::verdict::{

@@ -32,7 +32,7 @@ pub(super) fn history_lines(
             let id = broken.rule.id(version, broken.node);
             let who = node_name(trial, broken.node);
             let id = id.map(|id| format!(" [{id}]")).unwrap_or_default();
-            let text = format!("{who} {}{id}", broken.rule.description());
+            let text = format!("{who} {}{id}", broken.rule.violation_phrase());
             lines.push(HistoryLine { at: broken.at, text });
         }
     }
@@ -72,7 +72,9 @@ fn link_event_lines(
 fn link_event_text(trial: &TrialFacts, link: Option<ClientIndex>, event: LoggedEvent) -> String {
     let whose = link.map_or("broker", |client| trial.client_name(client));
     match event {
-        LoggedEvent::Closed(node, why) => closed_text(node_name(trial, node), whose, why),
+        LoggedEvent::Closed(node, why) => {
+            connection_closed_text(node_name(trial, node), whose, why)
+        }
         LoggedEvent::Connected { resumed: true } => {
             format!("{whose} is connected again, and its session goes on")
         }
@@ -97,7 +99,7 @@ fn link_event_text(trial: &TrialFacts, link: Option<ClientIndex>, event: LoggedE
 
 /// That an end of a client's connection closed, in words.
 #[must_use]
-pub fn closed_text(who: &str, whose: &str, why: CloseReason) -> String {
+pub fn connection_closed_text(who: &str, whose: &str, why: CloseReason) -> String {
     let what = match why {
         CloseReason::Cut => return format!("{who} learns that {whose}'s connection is cut"),
         CloseReason::Requested => "as it wanted to",

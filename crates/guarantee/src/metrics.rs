@@ -123,7 +123,7 @@ pub(crate) type Purpose = (&'static str, &'static str, fn(&BytesByPurpose) -> u6
 
 impl BytesByPurpose {
     /// Each purpose.
-    pub const EACH: [Purpose; 6] = [
+    pub const PURPOSES: [Purpose; 6] = [
         ("payload", "payloads of first sendings", |bytes| bytes.payload),
         ("framing", "the rest of first PUBLISH packets", |bytes| bytes.framing),
         ("acknowledgements", "PUBACK, PUBREC, first PUBREL, PUBCOMP", |it| it.acknowledgements),

@@ -23,7 +23,7 @@ mod receiver;
 mod sender;
 mod violation_log;
 
-pub use self::conformance::Conformance;
+pub use self::conformance::ConformanceObserver;
 pub use self::violation_log::RuleViolation;
 pub(super) use self::violation_log::message_key;
 

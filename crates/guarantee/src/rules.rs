@@ -176,7 +176,7 @@ impl Rule {
 
     /// What an endpoint did that broke it, as the rest of a sentence after the endpoint's name.
     #[must_use]
-    pub fn description(self) -> &'static str {
+    pub fn violation_phrase(self) -> &'static str {
         self.facts().description
     }
 

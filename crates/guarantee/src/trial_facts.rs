@@ -95,7 +95,7 @@ impl TrialFacts {
 
     /// What a node keeps through a crash.
     #[must_use]
-    pub fn store(&self, node: Node) -> StorePolicy {
+    pub fn store_policy(&self, node: Node) -> StorePolicy {
         match node {
             Node::Broker => self.broker_store,
             Node::Client(client) => self.clients[client.index()].store,
@@ -105,7 +105,7 @@ impl TrialFacts {
     /// Whether a node loses what it has acknowledged, or still has to send, when it crashes.
     #[must_use]
     pub fn loses_state_in_crash(&self, node: Node) -> bool {
-        self.store(node) != StorePolicy::Durable
+        self.store_policy(node) != StorePolicy::Durable
     }
 
     /// Whether what a client publishes completes without a reconnection: over a byte stream a

@@ -79,7 +79,7 @@ impl RuleViolationKind {
 
     /// Whether it makes a trial violated.
     #[must_use]
-    pub fn is_violation(&self) -> bool {
+    pub fn fails_trial(&self) -> bool {
         self.rule.strength() != Strength::Should
     }
 }

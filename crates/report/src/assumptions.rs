@@ -21,7 +21,7 @@ const MAX_KINDS: usize = 12;
 pub(crate) fn assumptions(scenario: &Scenario) -> Vec<(&'static str, Vec<String>)> {
     let Some(point) = scenario.points.first() else { return Vec::new() };
     let setup = &*point.setup;
-    let rules = describe::scenario_rules(scenario);
+    let rules = describe::scenario_properties(scenario);
     let stores: Vec<String> = scenario
         .groups
         .iter()

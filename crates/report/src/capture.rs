@@ -62,7 +62,10 @@ pub enum CaptureError {
 ///
 /// # Panics
 /// Never: memory takes all that is written.
-pub fn capture(recording: &TrialRecording, setup: &Setup) -> Result<Vec<u8>, CaptureError> {
+pub fn encode_capture_file(
+    recording: &TrialRecording,
+    setup: &Setup,
+) -> Result<Vec<u8>, CaptureError> {
     let packets = || recording.earlier_connects.iter().chain(&recording.packets);
     let clients = packets().map(|recorded| recorded.name.client).collect();
     let mut file =

@@ -22,7 +22,7 @@ const MAX_ROWS: usize = 12;
 
 /// The choice in words and as a table. Its texts are not escaped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Decision {
+pub struct ChoiceSummary {
     /// The decision in one sentence.
     pub title: String,
     /// The reasons.
@@ -33,7 +33,7 @@ pub struct Decision {
     pub rows: Vec<Vec<String>>,
 }
 
-impl Decision {
+impl ChoiceSummary {
     /// The words for a choice of a study, with where it would change.
     #[must_use]
     pub fn new(study: &Study, choice: &Choice, flips: &[Crossovers]) -> Self {

@@ -9,7 +9,7 @@ use qoslab_study::{PointResult, ScenarioResult};
 /// `qoslab run FILE --set PATH=VALUE .. --engine NAME`: one cell with all its points and seeds;
 /// `flags` are further options with a leading space.
 #[must_use]
-pub fn run(scenario: &Scenario, engine: EngineKind, flags: &str) -> String {
+pub fn run_command(scenario: &Scenario, engine: EngineKind, flags: &str) -> String {
     command_for(scenario, "run") + &engine_flag(engine) + flags
 }
 
@@ -44,10 +44,10 @@ pub fn quote_argument(text: &(impl std::fmt::Display + ?Sized)) -> String {
 
 /// The same for one published QoS of one point, with the seeds that were run.
 #[must_use]
-pub fn point(result: &ScenarioResult, point: &PointResult, qos: QoS) -> String {
+pub fn point_run_command(result: &ScenarioResult, point: &PointResult, qos: QoS) -> String {
     let mut flags = format!(" --qos {qos}");
     if let (Some(first), Some(last)) = (point.trials.first(), point.trials.last()) {
         flags += &format!(" --seeds {}..{}", first.seed, last.seed);
     }
-    run(&result.scenario, result.engine, &flags)
+    run_command(&result.scenario, result.engine, &flags)
 }

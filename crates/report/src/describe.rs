@@ -59,7 +59,7 @@ pub(crate) fn workload_size(setup: &Setup) -> String {
 /// Properties that hold for a whole scenario, as its points differ in QoS only. Empty without
 /// points.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ScenarioRules {
+pub(crate) struct ScenarioProperties {
     /// The MQTT version of the clients, such as `3.1.1`.
     pub mqtt: String,
     /// See [`transport`].
@@ -72,16 +72,16 @@ pub(crate) struct ScenarioRules {
 
 /// The rules by which a scenario is simulated.
 #[must_use]
-pub(crate) fn scenario_rules(scenario: &Scenario) -> ScenarioRules {
-    let Some(point) = scenario.points.first() else { return ScenarioRules::default() };
+pub(crate) fn scenario_properties(scenario: &Scenario) -> ScenarioProperties {
+    let Some(point) = scenario.points.first() else { return ScenarioProperties::default() };
     let setup = &*point.setup;
     let versions =
         setup.clients.iter().map(|client| version_text(client.settings.version).to_owned());
-    ScenarioRules {
+    ScenarioProperties {
         mqtt: distinct(versions),
         transport: transport(setup),
         retry: retry(setup),
-        endpoints: endpoints(scenario),
+        endpoints: endpoint_differences(scenario),
     }
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn scenario_rules(scenario: &Scenario) -> ScenarioRules {
 /// `broker: profile mosquitto-2.0, store volatile; meter-*: quirks no_dedupe`. Empty if there are
 /// none.
 #[must_use]
-pub(crate) fn endpoints(scenario: &Scenario) -> String {
+pub(crate) fn endpoint_differences(scenario: &Scenario) -> String {
     let deviating = scenario.groups.iter().filter_map(|group| {
         let own = deviations(group);
         (!own.is_empty()).then(|| format!("{}: {}", group.name, own.join(", ")))
@@ -177,7 +177,7 @@ tls = { version = "1.2", resumption = false }
     #[test]
     fn only_deviations_from_a_correct_endpoint_are_listed() {
         let scenario = Scenario::parse("test.toml", SCENARIO).unwrap_or_else(|e| panic!("{e}"));
-        let rules = scenario_rules(&scenario);
+        let rules = scenario_properties(&scenario);
         assert_eq!(rules.transport, "tcp with TLS 1.2 (40 B headers)");
         assert_eq!(rules.retry, "reconnect");
         assert_eq!(

@@ -9,7 +9,7 @@ use qoslab_core::base::{Direction, QoS};
 use qoslab_core::mqtt::StorePolicy;
 use qoslab_core::network::Transport;
 use qoslab_sim::event::explore::ReleaseWhen;
-use qoslab_sim::{Action, CrashPoint, EngineKind, PacketAction, Setup, Trigger};
+use qoslab_sim::{CrashPoint, EngineKind, FaultAction, PacketAction, Setup, Trigger};
 use qoslab_study::explore::{
     Counterexample, ExploreReport, FaultKind, InjectedFault, PacketFault, SearchSpace,
 };
@@ -174,7 +174,7 @@ impl ExploreSummary<'_> {
         };
         let subscribed = setup.clients.iter().any(|it| !it.subscriptions.is_empty());
         let messages = setup.messages().len() as u64;
-        let endpoints = describe::scenario_rules(self.scenario).endpoints;
+        let endpoints = describe::scenario_properties(self.scenario).endpoints;
         let mut parts = vec![
             level,
             transport_text(setup).to_owned(),
@@ -276,7 +276,7 @@ fn fault_text(chosen: &InjectedFault, found: &Counterexample) -> String {
 fn delay_text(chosen: &InjectedFault, setup: &Setup) -> String {
     let own = |it: &&qoslab_sim::FaultSetup| it.trigger == Trigger::NamedPacket(chosen.packet);
     match setup.faults.iter().find(own).map(|fault| &fault.action) {
-        Some(Action::Packet(
+        Some(FaultAction::Packet(
             PacketAction::Delay { by } | PacketAction::Duplicate { after: by },
         )) => by.to_string(),
         _ => String::new(),

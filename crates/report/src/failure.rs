@@ -84,7 +84,7 @@ fn failure_block(
             let findings =
                 findings.iter().filter(|it| already_reported.record_new(it.violation, None));
             let mut text: String = findings
-                .map(|it| finding_block(it, setup, !failure.has_ladder(it), style))
+                .map(|it| finding_block(it, setup, !failure.has_minimal_failure_for(it), style))
                 .collect();
             let findings =
                 rule_findings.iter().filter(|it| already_reported.record_new(None, it.kind));
@@ -140,7 +140,7 @@ pub(super) fn findings(
 ) -> String {
     let promises =
         outcome.findings.iter().map(|finding| finding_block(finding, setup, with_stories, style));
-    let musts = outcome.rule_findings.iter().filter(|it| it.kind.is_violation());
+    let musts = outcome.rule_findings.iter().filter(|it| it.kind.fails_trial());
     promises.chain(musts.map(|finding| rule_block(finding, style))).collect()
 }
 
@@ -242,5 +242,5 @@ pub fn reproduce_command(
     let last = scenario.first_seed.saturating_add(u64::from(scenario.seed_count));
     let own = (scenario.first_seed..last).contains(&failure.seed);
     let seed = if own { String::new() } else { format!(" --seed {}", failure.seed) };
-    commands::run(scenario, engine, &format!("{seed}{flags} --trial {}", failure.trial))
+    commands::run_command(scenario, engine, &format!("{seed}{flags} --trial {}", failure.trial))
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::describe::ScenarioRules;
+use super::describe::ScenarioProperties;
 use super::point_summary::PointSummary;
 use super::{describe, labels};
 use qoslab_core::base::{PacketKind, QoS, Span};
@@ -260,8 +260,8 @@ impl SweepJson {
 
 impl ScenarioJson {
     fn new(result: &ScenarioResult) -> Self {
-        let ScenarioRules { mqtt, transport, retry, endpoints } =
-            describe::scenario_rules(&result.scenario);
+        let ScenarioProperties { mqtt, transport, retry, endpoints } =
+            describe::scenario_properties(&result.scenario);
         Self {
             schema: SCHEMA,
             qoslab: env!("CARGO_PKG_VERSION"),
@@ -274,7 +274,7 @@ impl ScenarioJson {
             retry,
             endpoints,
             verdict: labels::verdict(result.verdict),
-            partial: result.is_partial(),
+            partial: result.was_interrupted(),
             narrowed: result.narrowed,
             runs_planned: result.planned,
             runs_finished: result.finished,

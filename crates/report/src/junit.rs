@@ -23,7 +23,7 @@ pub fn document(results: &[ScenarioResult], flags: &str) -> Vec<u8> {
 
 fn test_suite(result: &ScenarioResult, flags: &str) -> TestSuite {
     let scenario = &result.scenario;
-    let rules = describe::scenario_rules(scenario);
+    let rules = describe::scenario_properties(scenario);
     let mut suite = TestSuite::new(scenario.name.as_str());
     suite.add_property(("mqtt", rules.mqtt.as_str()));
     suite.add_property(("transport", rules.transport.as_str()));
@@ -65,7 +65,7 @@ fn test_suite(result: &ScenarioResult, flags: &str) -> TestSuite {
         status.set_message(labels::known_break_status(known, *count));
         suite.add_test_case(TestCase::new(name, status));
     }
-    if result.is_partial() {
+    if result.was_interrupted() {
         let what = format!("{} of {} runs finished", result.finished, result.planned);
         suite.add_test_case(test_case("all runs finished", Some(Verdict::Inconclusive), &what));
     }

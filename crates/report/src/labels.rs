@@ -9,7 +9,7 @@ use qoslab_study::scenario::{BreakTarget, KnownBreak};
 
 /// A published QoS: `2`, or with the granted one where that is an axis: `2/1`.
 #[must_use]
-pub fn level(published: QoS, granted: Option<QoS>) -> String {
+pub fn qos_pair_text(published: QoS, granted: Option<QoS>) -> String {
     match granted {
         None => published.to_string(),
         Some(granted) => format!("{published}/{granted}"),

@@ -1,6 +1,6 @@
 //! The tables as Markdown, for a pull request or a wiki.
 
-use super::describe::ScenarioRules;
+use super::describe::ScenarioProperties;
 use super::number::format_measured;
 use super::point_summary::PointSummary;
 use super::summary::broken_rules;
@@ -32,7 +32,8 @@ pub fn document<'a>(
 
 fn section(result: &ScenarioResult) -> String {
     let scenario = &result.scenario;
-    let ScenarioRules { mqtt, transport, retry, endpoints } = describe::scenario_rules(scenario);
+    let ScenarioProperties { mqtt, transport, retry, endpoints } =
+        describe::scenario_properties(scenario);
     let mut text = format!(
         "## {}: {}\n\n{}\n\nMQTT {mqtt}, transport {transport}, retry {retry}, \
          model {MODEL_VERSION}, {} of {} runs{}.\n\n",
@@ -41,7 +42,7 @@ fn section(result: &ScenarioResult) -> String {
         escape::markdown(&scenario.about),
         format_count(result.finished as u64),
         format_count(result.planned as u64),
-        if result.is_partial() { ": interrupted, these results are partial" } else { "" },
+        if result.was_interrupted() { ": interrupted, these results are partial" } else { "" },
     );
     if !endpoints.is_empty() {
         text += &format!("{}.\n\n", escape::markdown(&endpoints));
@@ -99,7 +100,7 @@ fn row(figures: &PointSummary) -> String {
         figures.name(),
         format_share(delivered.value, 1),
         format!("{} to {}", format_share(delivered.low, 2), format_share(delivered.high, 2)),
-        figures.texts(true).join(" | "),
+        figures.table_cells(true).join(" | "),
         labels::verdict_mark(figures.verdict).to_owned(),
     ];
     format!("| {} |\n", cells.join(" | "))

@@ -18,7 +18,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::chart::Chart;
 use super::charts::ChartOptions;
-use super::choice::Decision;
+use super::choice::ChoiceSummary;
 use super::labels;
 use qoslab_core::base::QoS;
 use qoslab_study::baseline::BaselineComparison;
@@ -36,7 +36,7 @@ pub struct Page<'a> {
     /// The command that made all of it, as the user typed it.
     pub command: &'a str,
     /// The setting that was chosen, if a choice was requested.
-    pub decision: Option<&'a Decision>,
+    pub decision: Option<&'a ChoiceSummary>,
     /// The differences from an earlier study, if one was given.
     pub baseline: Option<&'a BaselineComparison>,
 }

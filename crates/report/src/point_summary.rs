@@ -53,13 +53,13 @@ impl PointSummary {
     /// The row's name in the table: `2`, or published and granted as `2/1`.
     #[must_use]
     pub(crate) fn name(&self) -> String {
-        labels::level(self.published, self.granted)
+        labels::qos_pair_text(self.published, self.granted)
     }
 
     /// The texts of a table's row from what is lost on: units lost and duplicated a run, packets
     /// and bytes a message, the overhead, and the latency; means with their intervals if asked.
     #[must_use]
-    pub(crate) fn texts(&self, intervals: bool) -> [String; 8] {
+    pub(crate) fn table_cells(&self, intervals: bool) -> [String; 8] {
         let mean = |interval: ConfidenceInterval, decimals: usize| {
             if intervals {
                 format_interval(interval, decimals)

@@ -50,8 +50,9 @@ pub fn expectations(result: &ScenarioResult, style: Style) -> String {
         );
     }
     for (broken, count) in broken_rules(result) {
-        let declared = result.scenario.expect.declared_breaks().any(|it| it.is_rule(&broken));
-        let bad = broken.is_violation() && !declared;
+        let declared =
+            result.scenario.expect.declared_breaks().any(|it| it.matches_rule_violation(&broken));
+        let bad = broken.fails_trial() && !declared;
         let sign = if bad { style.bad("✗") } else { style.muted("-") };
         let times = format_count(count);
         text += &format!("  {sign} broken: {}: {times}\n", labels::broken_rule(&broken));
@@ -122,7 +123,7 @@ pub fn excuses(result: &ScenarioResult) -> BTreeMap<&'static str, u64> {
 
 /// `2,400 runs: 2,397 passed, 3 inconclusive`.
 #[must_use]
-pub fn counts(results: &[ScenarioResult]) -> String {
+pub fn run_count_sentence(results: &[ScenarioResult]) -> String {
     let count = |verdict| -> usize {
         let points = results.iter().flat_map(|result| &result.points);
         points.map(|point| point.verdict_count(verdict)).sum()
@@ -173,7 +174,7 @@ fn problem_text(result: &ScenarioResult) -> String {
             of(count(Verdict::Violated), if promise { "broke a promise" } else { "broke a rule" })
         }
         Verdict::Violated => format!("{runs}, {} not met", counted(unmet as u64, "need")),
-        Verdict::Inconclusive if result.is_partial() => {
+        Verdict::Inconclusive if result.was_interrupted() => {
             format!("{runs} of {}, interrupted", format_count(result.planned as u64))
         }
         Verdict::Inconclusive if count(Verdict::Inconclusive) > 0 => {

@@ -1,6 +1,6 @@
 //! The table of one scenario: one row for each published (and granted) QoS.
 
-use super::describe::ScenarioRules;
+use super::describe::ScenarioProperties;
 use super::number::percent_bound;
 use super::point_summary::PointSummary;
 use super::style::Style;
@@ -92,8 +92,8 @@ fn heading(result: &ScenarioResult, layout: TableLayout) -> String {
         text += &format!("  {line}\n");
     }
     if let Some(point) = scenario.points.first() {
-        let ScenarioRules { mqtt, transport, retry, endpoints } =
-            describe::scenario_rules(scenario);
+        let ScenarioProperties { mqtt, transport, retry, endpoints } =
+            describe::scenario_properties(scenario);
         let rules = format!("MQTT {mqtt}, {transport}, retry {retry}");
         let lines =
             [describe::workload_size(&point.setup), rules, escape::terminal(&endpoints).into()];
@@ -103,7 +103,7 @@ fn heading(result: &ScenarioResult, layout: TableLayout) -> String {
             }
         }
     }
-    if result.is_partial() {
+    if result.was_interrupted() {
         let (done, all) = (result.finished as u64, result.planned as u64);
         let line = format!("partial: {} of {} runs", format_count(done), format_count(all));
         text += &format!("  {}\n", layout.style.warning(&line));
@@ -174,7 +174,7 @@ fn cells(row: &PointSummary, intervals: bool) -> Vec<String> {
         let (low, high) = (row.delivered.low * 100.0, row.delivered.high * 100.0);
         delivered += &format!(" ({low:.2}..{high:.2})");
     }
-    [row.name(), delivered].into_iter().chain(row.texts(intervals)).collect()
+    [row.name(), delivered].into_iter().chain(row.table_cells(intervals)).collect()
 }
 
 fn widest(lines: &[String]) -> usize {

@@ -31,7 +31,7 @@ fn a_terminal_shows_table_needs_and_failures() {
     let text = table(&result, layout)
         + &summary::expectations(&result, Style::PLAIN)
         + &failure::failures(&result, "", Style::PLAIN)
-        + &summary::counts(std::slice::from_ref(&result));
+        + &summary::run_count_sentence(std::slice::from_ref(&result));
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     insta::assert_snapshot!(text);
 }

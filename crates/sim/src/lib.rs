@@ -10,11 +10,11 @@ pub use self::unsupported::Unsupported;
 
 pub use self::packet_tracker::{PacketTracker, PublishOutcome, TrackedPacket, payload_with_id};
 pub use self::schedule::{
-    FaultOccurrence, MessageTiming, RecordedRun, Schedule, ScheduleElement, ScheduledOutage,
+    Deviation, FaultOccurrence, MessageTiming, RecordedRun, Schedule, ScheduledOutage,
 };
 pub use self::sut_error::{SutError, SutErrorKind, panic_message};
 pub use self::trial::{
-    Action, ClientSetup, CrashPoint, FaultSetup, JudgeSettings, OfflinePeriod, PacketAction,
+    ClientSetup, CrashPoint, FaultAction, FaultSetup, JudgeSettings, OfflinePeriod, PacketAction,
     PacketTrigger, PayloadSize, PeerVisibility, PublisherSetup, Setup, SubscriptionSetup, Trial,
     Trigger,
 };

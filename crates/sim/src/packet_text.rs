@@ -33,7 +33,7 @@ impl Setup {
                 let receiver = if hop == Hop::First { BROKER } else { client };
                 let Transmission { attempt, duplicate_index: suffix } = transmission;
                 let again = if suffix == 0 { String::new() } else { format!("+{suffix}") };
-                let (kept, copy) = match copy & MessageId::RETAINED {
+                let (kept, copy) = match copy & MessageId::RETAINED_COPY_FLAG {
                     0 => ("", copy),
                     bit => ("r", copy ^ bit),
                 };
@@ -105,7 +105,7 @@ impl Setup {
             return Err(format!("{} belongs to no message", kind.label()));
         }
         let (retained, number) =
-            copy.strip_prefix('r').map_or((0, copy), |rest| (MessageId::RETAINED, rest));
+            copy.strip_prefix('r').map_or((0, copy), |rest| (MessageId::RETAINED_COPY_FLAG, rest));
         let copy: u32 = parse_integer(number)?;
         let (attempt, suffix) = transmission.split_once('+').unwrap_or((transmission, "0"));
         Ok(PacketName {

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::trial::{Action, FaultSetup, PayloadSize, PublisherSetup, Setup, Trial, Trigger};
+use super::trial::{FaultAction, FaultSetup, PayloadSize, PublisherSetup, Setup, Trial, Trigger};
 use qoslab_core::base::draw::Chance;
 use qoslab_core::base::{ClientIndex, PacketName, PublisherIndex, Span, Time};
 use qoslab_core::network::{
     DirectionSettings, FateMap, IntervalDistribution, LinkSettings, LossModel,
 };
 
-mod elements;
+mod deviations;
 mod subset;
 
-pub use elements::ScheduleElement;
+pub use deviations::Deviation;
 
 /// Deviations from the plain course, by subject.
 ///
@@ -196,7 +196,7 @@ fn deterministic_link(link: &LinkSettings) -> LinkSettings {
     LinkSettings { up: still(&link.up), down: still(&link.down), outage: None, ..link.clone() }
 }
 
-impl Action {
+impl FaultAction {
     /// How long it lasts, if it does.
     #[must_use]
     pub fn lasts(&self) -> Option<IntervalDistribution> {

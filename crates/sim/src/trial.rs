@@ -151,7 +151,7 @@ pub struct FaultSetup {
     /// The condition for it to occur.
     pub trigger: Trigger,
     /// Its effect.
-    pub action: Action,
+    pub action: FaultAction,
 }
 
 /// The condition for a fault to occur.
@@ -182,7 +182,7 @@ pub struct PacketTrigger {
 
 /// The effect of a fault.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Action {
+pub enum FaultAction {
     /// The packet that triggers it meets another fate; over datagrams only.
     Packet(PacketAction),
     /// A client's connection is cut: both ends learn at once, and what is under way is lost.
@@ -233,7 +233,7 @@ pub enum Action {
 }
 
 impl_fingerprint! {
-    enum Action {
+    enum FaultAction {
         Packet(action),
         Cut { client, after },
         HalfOpen { client, dead_node },

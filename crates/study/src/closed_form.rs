@@ -18,9 +18,9 @@
 //!
 //! // A tenth of all packets lost each way, 50 ms of delay, sent again after a second.
 //! let hop = HopModel::symmetric(0.1, 0.05, 1.0);
-//! assert_eq!(hop.expect(QoS::AtMostOnce).delivered, 0.9);
-//! assert!((hop.expect(QoS::AtLeastOnce).duplicates - 0.1111).abs() < 1e-4);
-//! assert!((hop.expect(QoS::ExactlyOnce).packets.total() - 4.691).abs() < 1e-3);
+//! assert_eq!(hop.predict(QoS::AtMostOnce).delivered, 0.9);
+//! assert!((hop.predict(QoS::AtLeastOnce).duplicates - 0.1111).abs() < 1e-4);
+//! assert!((hop.predict(QoS::ExactlyOnce).packets.total() - 4.691).abs() < 1e-3);
 //! ```
 
 mod one_hop;
@@ -32,7 +32,7 @@ mod enumeration;
 mod tests;
 
 pub use one_hop::{HopExpectation, HopModel, PacketMeans, Qos2Delivery};
-pub use two_hops::{EndToEndExpectation, ExpectedLatency, two_hops};
+pub use two_hops::{EndToEndExpectation, ExpectedLatency, predict_end_to_end};
 
 /// `base` to the power of `exponent`, by repeated squaring: the same on every machine.
 #[must_use]

@@ -37,7 +37,7 @@ mod state_set;
 #[derive(Debug, Default)]
 pub struct ExploreReport {
     /// What was tried, by the number of faults.
-    pub levels: Vec<SearchLevel>,
+    pub levels: Vec<FaultCountResult>,
     /// The number of packets of a trial without faults to which a fault may be applied.
     pub packets: usize,
     /// The least schedule that breaks anything.
@@ -54,7 +54,7 @@ pub struct ExploreReport {
 
 /// All schedules with one number of faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SearchLevel {
+pub struct FaultCountResult {
     /// How many there are.
     pub planned: u64,
     /// How many were tried.
@@ -133,7 +133,7 @@ impl Counterexample {
     ///
     /// # Errors
     /// If the trial does not do the same as the schedule, or not the same twice.
-    pub fn confirm(
+    pub fn replay_and_judge(
         ground: &SearchSpace,
         schedule: Vec<InjectedFault>,
         livelock: bool,
@@ -158,7 +158,7 @@ impl Counterexample {
     /// Whether it breaks nothing but what a scenario declares.
     fn is_declared(&self, expect: &Expectations) -> bool {
         let violations = self.outcome.violations.keys();
-        let rules = self.outcome.rule_violations.keys().filter(|broken| broken.is_violation());
+        let rules = self.outcome.rule_violations.keys().filter(|broken| broken.fails_trial());
         !self.livelock
             && violations.clone().all(|violation| is_expected(expect, *violation))
             && rules.clone().all(|broken| is_expected_rule(expect, *broken))

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::trial_facts::trial_facts;
 use qoslab_core::base::Ending;
-use qoslab_guarantee::{Conformance, EvidenceRecorder, FirstPassObserver, Outcome};
+use qoslab_guarantee::{ConformanceObserver, EvidenceRecorder, FirstPassObserver, Outcome};
 use qoslab_sim::event::Options;
 use qoslab_sim::{Engine, Trial};
 
@@ -35,12 +35,12 @@ pub fn judge_trial<E: Engine>(
     interrupt: &AtomicBool,
 ) -> Result<Outcome, JudgeError> {
     let facts = trial_facts(&trial.setup);
-    let observers = (FirstPassObserver::new(&facts), Conformance::new(&facts));
+    let observers = (FirstPassObserver::new(&facts), ConformanceObserver::new(&facts));
     let (ended, (watch, conformance)) =
         engine.run_specialized(trial, observers, Options::with_interrupt(interrupt));
     let first_pass = watch.finish(&ended);
     if first_pass.suspects.is_empty() || ended.ending == Ending::Interrupted {
-        let mut outcome = first_pass.into_outcome();
+        let mut outcome = first_pass.into_unexplained_outcome();
         conformance.add_to_outcome(&mut outcome);
         return Ok(outcome);
     }

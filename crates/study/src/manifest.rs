@@ -131,7 +131,7 @@ impl Manifest {
         for (_, cell) in &mut plan.cells {
             cell.retain_supported(self.engine);
         }
-        let plan = plan.with_limits(self.precision, self.shard)?;
+        let plan = plan.with_precision_or_shard(self.precision, self.shard)?;
         let again = Self::new(&plan, self.settings.clone(), &self.selection(), String::new());
         if again.cells == self.cells { Ok(plan) } else { Err(ManifestError::OtherTrials) }
     }

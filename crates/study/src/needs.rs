@@ -124,7 +124,7 @@ pub(crate) fn judge_scenario(
 impl ScenarioResult {
     /// Whether it was interrupted before all its trials had run.
     #[must_use]
-    pub const fn is_partial(&self) -> bool {
+    pub const fn was_interrupted(&self) -> bool {
         self.finished < self.planned
     }
 
@@ -320,7 +320,7 @@ fn radio_metric(point: &PointResult, metric: Metric) -> Option<MetricValue> {
         sum
     })?;
     let number = match metric {
-        Metric::Power => radios.watts().map(|watts| watts * 1e3),
+        Metric::Power => radios.mean_watts_per_radio().map(|watts| watts * 1e3),
         Metric::Battery => radios.battery_years(),
         _ => {
             let rows = point.trials.iter().flat_map(|trial| &trial.qos);

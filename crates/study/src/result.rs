@@ -190,7 +190,7 @@ pub struct Failure {
 impl Failure {
     /// Whether a minimal failure shows the same violation as a finding.
     #[must_use]
-    pub fn has_ladder(&self, finding: &Finding) -> bool {
+    pub fn has_minimal_failure_for(&self, finding: &Finding) -> bool {
         let bug = BrokenGuarantee::Promise(finding.violation);
         self.minimal_failures.iter().any(|story| story.shrunk.broken == bug)
     }
@@ -312,17 +312,17 @@ impl PointResult {
         self.trials.iter().flat_map(|trial| &trial.qos).filter(move |row| row.qos == qos)
     }
 
-    /// Wire bytes of each of [`BytesByPurpose::EACH`] for each message published, over all trials;
-    /// `None` without messages. They belong to whole trials, with all their levels.
+    /// Wire bytes of each of [`BytesByPurpose::PURPOSES`] for each message published, over all
+    /// trials; `None` without messages. They belong to whole trials, with all their levels.
     #[must_use]
-    pub fn bytes_by_purpose(&self) -> Option<[f64; BytesByPurpose::EACH.len()]> {
+    pub fn bytes_by_purpose(&self) -> Option<[f64; BytesByPurpose::PURPOSES.len()]> {
         let facts = || self.trials.iter().filter_map(|trial| trial.summary.as_ref());
         let rows = self.trials.iter().flat_map(|trial| &trial.qos);
         let messages: u64 = rows.map(|row| row.counts.messages).sum();
         let bytes =
             |of: fn(&BytesByPurpose) -> u64| -> u64 { facts().map(|it| of(&it.bytes)).sum() };
         (messages > 0)
-            .then(|| BytesByPurpose::EACH.map(|(.., of)| to_f64(bytes(of)) / to_f64(messages)))
+            .then(|| BytesByPurpose::PURPOSES.map(|(.., of)| to_f64(bytes(of)) / to_f64(messages)))
     }
 
     /// The published QoS that had messages, ascending.

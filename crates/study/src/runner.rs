@@ -76,7 +76,7 @@ pub use study_run::{Storage, StudyRun};
 /// ```
 /// # use std::sync::atomic::AtomicBool;
 /// # use qoslab_study::{Runner, ThreadPool};
-/// use qoslab_study::scenario::{Axis, Scenario, grid};
+/// use qoslab_study::scenario::{Axis, Scenario, combine_axes};
 /// use qoslab_study::{Seeds, Selection, Storage, StudyPlan, StudyRun, cell_scenarios};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -86,7 +86,7 @@ pub use study_run::{Storage, StudyRun};
 /// # let (pool, interrupt) = (ThreadPool::new(None)?, AtomicBool::new(false));
 /// # let runner = Runner::new(&pool, &interrupt);
 /// let axes = vec![Axis::parse("link.sensor.loss=0%..30%:10%").map_err(|it| it.message)?];
-/// let values = grid(&axes).map_err(|problem| problem.message)?;
+/// let values = combine_axes(&axes).map_err(|problem| problem.message)?;
 /// let cells: Result<Vec<_>, _> = cell_scenarios(&scenario, &axes, values).collect();
 /// let selection = Selection { seeds: Some(Seeds::Count(5)), ..Selection::default() };
 /// let plan = StudyPlan::new(axes, cells.map_err(|errors| errors.to_string())?, &selection)?;

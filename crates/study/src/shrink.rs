@@ -8,7 +8,7 @@ use super::judge_trial::judge_trial;
 use qoslab_core::base::{ClientIndex, Ending, PublisherIndex, Span, Time};
 use qoslab_guarantee::{Finding, Outcome, RuleViolationKind, Violation};
 use qoslab_sim::event::Options;
-use qoslab_sim::{Engine, RecordedRun, ScheduleElement, Setup, Trial, make_deterministic};
+use qoslab_sim::{Deviation, Engine, RecordedRun, Setup, Trial, make_deterministic};
 
 mod minimise;
 
@@ -97,7 +97,7 @@ impl TrialSize {
     /// The size of a deterministic setup.
     #[must_use]
     pub fn of(setup: &Setup) -> Self {
-        Self { messages: setup.messages().len(), faults: setup.fault_count() }
+        Self { messages: setup.messages().len(), faults: setup.deviation_count() }
     }
 }
 
@@ -106,7 +106,7 @@ impl BrokenGuarantee {
     #[must_use]
     pub fn of(outcome: &Outcome) -> Vec<Self> {
         if outcome.violations.is_empty() {
-            let rules = outcome.rule_violations.keys().filter(|broken| broken.is_violation());
+            let rules = outcome.rule_violations.keys().filter(|broken| broken.fails_trial());
             return rules.copied().map(Self::Rule).collect();
         }
         outcome.violations.keys().copied().map(Self::Promise).collect()
@@ -246,23 +246,23 @@ impl<E: Engine> TrialShrinker<'_, E> {
         let setup = self.best.setup.with_fault_occurrences(&transcript.occurrences);
         let Some(schedule) = &setup.schedule else { return };
         let unmet: BTreeSet<_> =
-            schedule.unused_elements(&transcript.schedule).into_iter().collect();
-        let met = setup.elements().into_iter().filter(|piece| !unmet.contains(piece)).collect();
-        self.try_setup(setup.with_elements(&met));
+            schedule.unused_deviations(&transcript.schedule).into_iter().collect();
+        let met = setup.deviations().into_iter().filter(|piece| !unmet.contains(piece)).collect();
+        self.try_setup(setup.with_deviations(&met));
     }
 
     fn remove_elements(&mut self) {
         let setup = Arc::clone(&self.best.setup);
         // Pauses are hardly ever what matters: they go first, all at once.
         let (pauses, mut pieces): (Vec<_>, Vec<_>) =
-            setup.elements().into_iter().partition(|it| matches!(it, ScheduleElement::Pause(..)));
+            setup.deviations().into_iter().partition(|it| matches!(it, Deviation::Pause(..)));
         if pauses.is_empty()
-            || !self.try_setup(setup.with_elements(&pieces.iter().copied().collect()))
+            || !self.try_setup(setup.with_deviations(&pieces.iter().copied().collect()))
         {
             pieces.extend(pauses);
         }
-        minimise(&pieces, &mut |kept: &[ScheduleElement]| {
-            self.try_setup(setup.with_elements(&kept.iter().copied().collect()))
+        minimise(&pieces, &mut |kept: &[Deviation]| {
+            self.try_setup(setup.with_deviations(&kept.iter().copied().collect()))
         });
     }
 

@@ -117,7 +117,7 @@ impl StudyPlan {
     ///
     /// # Errors
     /// With both: whether a cell is known well enough is seen from all its trials.
-    pub fn with_limits(
+    pub fn with_precision_or_shard(
         self,
         precision: Option<Precision>,
         shard: Option<Shard>,

@@ -1,6 +1,8 @@
 //! Predictions of the closed forms for a point, wherever all that they assume holds.
 
-use crate::closed_form::{EndToEndExpectation, ExpectedLatency, HopModel, Qos2Delivery, two_hops};
+use crate::closed_form::{
+    EndToEndExpectation, ExpectedLatency, HopModel, Qos2Delivery, predict_end_to_end,
+};
 use crate::scenario::Point;
 use qoslab_core::base::{QoS, Span};
 use qoslab_core::mqtt::{DeliverOn, HopSettings, IdPolicy, Quirks, RetryRule, topics};
@@ -162,17 +164,17 @@ fn over_datagrams(
     let (up, down) = (&publisher.link, &subscriber.link);
     let first = hop(&up.up, &up.down, &publisher.settings.hop, &setup.broker.hop, stream.qos)?;
     let second = hop(&down.down, &down.up, &setup.broker.hop, &subscriber.settings.hop, onward)?;
-    let expected = two_hops(&first, &second, stream.qos, granted);
+    let expected = predict_end_to_end(&first, &second, stream.qos, granted);
     // Each window must take what its node may have in flight.
     let own = setup.publishers.iter().filter(|other| other.client == stream.client);
     let own: f64 = own.map(rate).sum();
     let all: f64 = setup.publishers.iter().map(rate).sum();
-    let forwarded = all * first.expect(stream.qos).copies.max(1.0);
+    let forwarded = all * first.predict(stream.qos).copies.max(1.0);
     let window = |hop: &HopSettings, receiver: u16| hop.max_inflight.min(receiver);
     let sender = window(&publisher.settings.hop, setup.broker.limits.receive_maximum);
     let broker = window(&setup.broker.hop, subscriber.settings.limits.receive_maximum);
-    let fits = never_fills(sender, own * first.expect(stream.qos).completion)
-        && never_fills(broker, forwarded * second.expect(onward).completion);
+    let fits = never_fills(sender, own * first.predict(stream.qos).completion)
+        && never_fills(broker, forwarded * second.predict(onward).completion);
     fits.then(|| to_theory(&first, &second, &expected, stream.qos, onward))
 }
 

@@ -9,12 +9,12 @@ use qoslab_guarantee::{Blame, Outcome, RuleViolationKind, Violation};
 
 /// Whether a broken promise is declared.
 pub(super) fn is_expected(expect: &Expectations, violation: Violation) -> bool {
-    expect.declared_breaks().any(|it| it.is_promise(violation))
+    expect.declared_breaks().any(|it| it.matches_violation(violation))
 }
 
 /// Whether a broken rule is declared.
 pub(super) fn is_expected_rule(expect: &Expectations, broken: RuleViolationKind) -> bool {
-    expect.declared_breaks().any(|it| it.is_rule(&broken))
+    expect.declared_breaks().any(|it| it.matches_rule_violation(&broken))
 }
 
 /// How often what a scenario expects was seen at a point.
@@ -45,7 +45,7 @@ pub(super) fn trial_verdict(outcome: &Outcome, expect: &Expectations) -> Verdict
                 _ => Verdict::Violated,
             }
         });
-    let is_violation = |broken: &RuleViolationKind| broken.is_violation();
+    let is_violation = |broken: &RuleViolationKind| broken.fails_trial();
     let rules =
         outcome.rule_violations.keys().filter(|broken| is_violation(broken)).map(|broken| {
             if is_expected_rule(expect, *broken) { Verdict::Holds } else { Verdict::Violated }
@@ -56,7 +56,7 @@ pub(super) fn trial_verdict(outcome: &Outcome, expect: &Expectations) -> Verdict
 /// What went wrong in a trial that does not hold.
 pub(super) fn failure_cause(outcome: Outcome, expect: &Expectations) -> FailureCause {
     let is_undeclared =
-        |broken: &RuleViolationKind| broken.is_violation() && !is_expected_rule(expect, *broken);
+        |broken: &RuleViolationKind| broken.fails_trial() && !is_expected_rule(expect, *broken);
     let (mut violations, mut rules) = (outcome.violations, outcome.rule_violations);
     violations.retain(|violation, count| *count > 0 && !is_expected(expect, *violation));
     rules.retain(|broken, _| is_undeclared(broken));

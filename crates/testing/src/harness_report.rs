@@ -27,7 +27,7 @@ pub struct HarnessReport {
     /// By the names of trials.
     notes: BTreeMap<String, SutNotes>,
     /// For each trial that was shrunk: the number of its reruns in which the same broke.
-    rerun_breaks: Vec<usize>,
+    failed_rerun_counts: Vec<usize>,
 }
 
 /// The width of the report in columns.
@@ -42,7 +42,7 @@ impl HarnessReport {
         result: ScenarioResult,
         notes: BTreeMap<String, SutNotes>,
     ) -> Self {
-        Self { factories: cast, result, notes, rerun_breaks: Vec::new() }
+        Self { factories: cast, result, notes, failed_rerun_counts: Vec::new() }
     }
 
     /// Shrinks the first failure of each kind, system under test included, to the fewest messages
@@ -66,7 +66,7 @@ impl HarnessReport {
             );
             let failures = self.result.points.iter().flat_map(|point| &point.failures);
             let stories = failures.flat_map(|failure| &failure.minimal_failures);
-            self.rerun_breaks =
+            self.failed_rerun_counts =
                 stories.map(|story| count_rerun_breaks(&self.factories, &story.shrunk)).collect();
         }
         self
@@ -144,7 +144,7 @@ impl fmt::Display for HarnessReport {
         }
         let failures = failure::failures(&self.result, "", style);
         if !failures.is_empty() {
-            write!(f, "\n{}", with_rerun_commands(&failures, &self.rerun_breaks))?;
+            write!(f, "\n{}", with_rerun_commands(&failures, &self.failed_rerun_counts))?;
         }
         let unsteady = self.nondeterministic_trials().count();
         if unsteady > 0 {

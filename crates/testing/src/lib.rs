@@ -166,7 +166,7 @@ impl Harness {
         F: Fn(ClientHandle) -> R + Send + Sync + 'static,
         R: Future<Output = SutResult> + 'static,
     {
-        self.factories.client(names, start);
+        self.factories.set_client_factory(names, start);
         self
     }
 
@@ -176,7 +176,7 @@ impl Harness {
         F: Fn(BrokerHandle) -> R + Send + Sync + 'static,
         R: Future<Output = SutResult> + 'static,
     {
-        self.factories.broker(start);
+        self.factories.set_broker_factory(start);
         self
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use std::{panic, thread};
 
 use qoslab_core::base::{Ending, Node, RunSummary, Time};
-use qoslab_guarantee::{Conformance, EvidenceRecorder, FirstPassObserver, Outcome};
+use qoslab_guarantee::{ConformanceObserver, EvidenceRecorder, FirstPassObserver, Outcome};
 use qoslab_sim::event::Options;
 use qoslab_sim::turmoil::{NodeFactories, RunProgress, SutRun, run_with_sut};
 use qoslab_sim::{SutError, SutErrorKind, Trial};
@@ -68,7 +68,9 @@ pub(super) fn judge_sut_trial(
 /// The findings for a trial in which the code of a system under test does not return.
 fn hung_outcome(trial: &Trial, node: Node, at: Time) -> (Result<Outcome, JudgeError>, SutNotes) {
     let ended = RunSummary { ending: Ending::Deadline, at, events: 0, packets: 0, trace_hash: 0 };
-    let outcome = FirstPassObserver::new(&trial_facts(&trial.setup)).finish(&ended).into_outcome();
+    let outcome = FirstPassObserver::new(&trial_facts(&trial.setup))
+        .finish(&ended)
+        .into_unexplained_outcome();
     let sut_errors = vec![SutError { node, at, kind: SutErrorKind::Hung }];
     (Ok(outcome), SutNotes { errors: sut_errors, runs: 1, agreeing_runs: 1 })
 }
@@ -83,7 +85,7 @@ fn judge_on_this_thread(factories: &NodeFactories, trial: &Trial) -> (Outcome, S
     loop {
         let observers = (
             FirstPassObserver::new(&facts),
-            Conformance::new(&facts),
+            ConformanceObserver::new(&facts),
             EvidenceRecorder::new(&facts, &expected),
         );
         let performed = run_with_sut(trial, factories, observers, Options::default());
@@ -97,7 +99,7 @@ fn judge_on_this_thread(factories: &NodeFactories, trial: &Trial) -> (Outcome, S
             let mut outcome = if is_recorded {
                 recorder.into_outcome(first_pass)
             } else {
-                first_pass.into_outcome()
+                first_pass.into_unexplained_outcome()
             };
             conformance.add_to_outcome(&mut outcome);
             let agree = traces.iter().filter(|trace| **trace == ended.trace_hash).count();

@@ -54,7 +54,7 @@ impl OutputFiles {
             file.write(ladder::svg(ladder).as_bytes())?;
         }
         if let Some(file) = self.pcapng {
-            let bytes = capture::capture(recording, setup);
+            let bytes = capture::encode_capture_file(recording, setup);
             file.write(&bytes.map_err(|error| anyhow::anyhow!("failed to {error}"))?)?;
         }
         Ok(())

@@ -48,8 +48,12 @@ pub(super) fn tables(arguments: &RunArguments, found: &RunResults) -> String {
 /// reports are.
 pub(super) fn print_summary(arguments: &RunArguments, found: &RunResults, planned: usize) {
     let results = &found.results;
-    print_stderr(&format!("\n   Summary [{:>6.2}s] {}", found.seconds, summary::counts(results)));
-    if let Some(partial) = results.iter().find(|result| result.is_partial()) {
+    print_stderr(&format!(
+        "\n   Summary [{:>6.2}s] {}",
+        found.seconds,
+        summary::run_count_sentence(results)
+    ));
+    if let Some(partial) = results.iter().find(|result| result.was_interrupted()) {
         let (done, all) = (partial.finished as u64, partial.planned as u64);
         let name = escape::terminal(&partial.scenario.name);
         let (done, all) = (format_count(done), format_count(all));

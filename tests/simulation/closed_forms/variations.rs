@@ -145,7 +145,7 @@ fn a_timer_m_times_too_early_delivers_m_copies() {
     assert_near(early_timer(0.0, 0.0, 3.0, 1.0).copies, 6.0, 0.0);
     assert_near(early_timer(0.0, 0.0, 0.05, 0.1).publishes, 1.0, 0.0);
     let late = HopModel { answer_loss: 0.2, ..HopModel::symmetric(0.1, 0.05, 1.0) }
-        .expect(QoS::AtLeastOnce);
+        .predict(QoS::AtLeastOnce);
     let early = early_timer(0.1, 0.2, 0.05, 1.0);
     assert_near(early.publishes, late.packets.publish, 1e-12);
     assert_near(early.copies, late.copies, 1e-12);
@@ -170,7 +170,7 @@ fn backoff_agrees_with_the_sum_over_transmissions() {
     assert_near(backoff_latency(0.1, 0.05, 1.0, 2.0, None), 0.05 + 0.1 / 0.8, 1e-12);
     assert_near(backoff_latency(0.1, 0.05, 1.0, 2.0, Some(60)), 0.05 + 0.1 / 0.8, 1e-12);
     assert!(backoff_latency(0.5, 0.05, 1.0, 2.0, None).is_infinite());
-    let hop = HopModel::symmetric(0.3, 0.05, 1.0).expect(QoS::AtLeastOnce);
+    let hop = HopModel::symmetric(0.3, 0.05, 1.0).predict(QoS::AtLeastOnce);
     assert_near(backoff_latency(0.3, 0.05, 1.0, 1.0, None), hop.latency, 1e-12);
 }
 

@@ -47,12 +47,13 @@ pub(super) fn table(search_space: &SearchSpace) -> ExploreResult<String> {
 /// Every single fault at a packet of a message, sent for the first time, in order.
 fn effects(search_space: &SearchSpace) -> ExploreResult<Vec<FaultEffect>> {
     let outcome = |schedule| {
-        Counterexample::confirm(search_space, schedule, false).map(|confirmed| confirmed.outcome)
+        Counterexample::replay_and_judge(search_space, schedule, false)
+            .map(|confirmed| confirmed.outcome)
     };
     let plain = outcome(Vec::new())?;
     let options = search_space.fault_options();
     let mut effects = Vec::new();
-    for packet in search_space.packets().into_iter().filter(is_first_transmission) {
+    for packet in search_space.fault_free_packets().into_iter().filter(is_first_transmission) {
         for fault in options.faults_for(search_space.setup(), &packet, 1) {
             let fault = InjectedFault { packet, fault };
             effects.push(effect(&plain, fault, &outcome(vec![fault])?));
@@ -69,7 +70,7 @@ fn effect(plain: &Outcome, fault: InjectedFault, outcome: &Outcome) -> FaultEffe
         duplicated: duplicated > 0,
         delayed: max_latency(outcome) > max_latency(plain),
         broken: !outcome.violations.is_empty()
-            || outcome.rule_violations.keys().any(RuleViolationKind::is_violation),
+            || outcome.rule_violations.keys().any(RuleViolationKind::fails_trial),
     }
 }
 

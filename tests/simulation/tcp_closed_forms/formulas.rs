@@ -256,7 +256,7 @@ fn a_tcp_hop_without_cuts_in_flight_is_lossless() {
     assert_near(expected.latency, 0.01 * 25.0 / 2.1, 1e-12);
     // The same as one hop whose packets are lost with the probability of a cut in flight.
     let delayed = TcpHopModel { delay: 2.0, ..stream }.expect();
-    let hop = HopModel::symmetric(1.0 - libm::exp(-0.02), 2.0, 5.0).expect(QoS::AtLeastOnce);
+    let hop = HopModel::symmetric(1.0 - libm::exp(-0.02), 2.0, 5.0).predict(QoS::AtLeastOnce);
     assert_near(delayed.publishes, hop.packets.publish, 1e-12);
     assert_near(delayed.copies, hop.copies, 1e-12);
 }

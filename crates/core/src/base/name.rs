@@ -251,15 +251,15 @@ impl MessageTag {
     /// makes a copy of its own, named by the transmission that brought it.
     #[must_use]
     pub const fn forwarded(self, arrival: Transmission) -> Self {
-        let copy =
-            (arrival.attempt << 1 | arrival.duplicate_index as u32 & 1) & !MessageId::RETAINED;
+        let copy = (arrival.attempt << 1 | arrival.duplicate_index as u32 & 1)
+            & !MessageId::RETAINED_COPY_FLAG;
         Self(MessageId { copy, ..self.0 })
     }
 
     /// The mark of a retained message sent in answer to the `nth` filter that a session asked for.
     #[must_use]
     pub const fn for_retained(self, nth: u32) -> Self {
-        Self(MessageId { copy: nth | MessageId::RETAINED, ..self.0 })
+        Self(MessageId { copy: nth | MessageId::RETAINED_COPY_FLAG, ..self.0 })
     }
 
     /// The mark of the will of a client's `nth` connection, from 0.
@@ -289,12 +289,12 @@ impl MessageTag {
 
 impl MessageId {
     /// Set in [`MessageId::copy`] when the broker sent a retained message in answer to a SUBSCRIBE.
-    pub const RETAINED: u32 = 1 << 31;
+    pub const RETAINED_COPY_FLAG: u32 = 1 << 31;
 
     /// Whether this copy was sent because of a SUBSCRIBE, with RETAIN=1.
     #[must_use]
     pub const fn is_retained_copy(&self) -> bool {
-        self.copy & Self::RETAINED != 0
+        self.copy & Self::RETAINED_COPY_FLAG != 0
     }
 }
 

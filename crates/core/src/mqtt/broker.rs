@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::deadlines::Deadlines;
 use super::endpoint::{Backlog, Endpoint, Input, Output};
-use super::inbound::Response;
+use super::inbound::InboundActions;
 use super::packet::{Message, Packet};
 use super::session::Session;
 use super::session_context::Outbox;
@@ -132,12 +132,12 @@ impl Broker {
         match packet {
             Packet::Publish(publish) => self.publish(now, from, index, publish, arrival),
             Packet::PubRel(ack) => {
-                let reaction = inbound.pubrel(&context, ack);
+                let reaction = inbound.on_pubrel(&context, ack);
                 self.respond(now, from, reaction, arrival);
             }
-            Packet::PubAck(ack) => outbound.puback(&mut context, ack),
-            Packet::PubRec(ack) => outbound.pubrec(&mut context, ack),
-            Packet::PubComp(ack) => outbound.pubcomp(&mut context, ack),
+            Packet::PubAck(ack) => outbound.on_puback(&mut context, ack),
+            Packet::PubRec(ack) => outbound.on_pubrec(&mut context, ack),
+            Packet::PubComp(ack) => outbound.on_pubcomp(&mut context, ack),
             Packet::Subscribe(subscribe) => self.subscribe(now, from, index, &subscribe),
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(from, index, &unsubscribe),
             Packet::PingReq => self.outbox.send_control(from, Packet::PingResp),
@@ -147,7 +147,13 @@ impl Broker {
         }
     }
 
-    fn respond(&mut self, now: Time, to: Connection, response: Response, arrival: Transmission) {
+    fn respond(
+        &mut self,
+        now: Time,
+        to: Connection,
+        response: InboundActions,
+        arrival: Transmission,
+    ) {
         let Some(index) = self.session_of(to) else { return };
         if let Some(delivery) = response.deliver {
             let is_accepted = self.rejects_when_full() && delivery.qos != QoS::AtMostOnce;

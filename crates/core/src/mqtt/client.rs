@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::endpoint::{Backlog, Endpoint, Input, Output};
-use super::inbound::{Inbound, Response};
+use super::inbound::{Inbound, InboundActions};
 use super::outbound::{Outbound, QueuedMessage};
 use super::packet::{Packet, PacketId};
 use super::requests::SubscriptionRequests;
@@ -122,11 +122,11 @@ impl Client {
         self.mark_activity();
         let (outbound, inbound, mut context) = self.split(now);
         let response = match packet {
-            Packet::Publish(publish) => inbound.publish(&context, publish, arrival),
-            Packet::PubRel(ack) => inbound.pubrel(&context, ack),
-            Packet::PubAck(ack) => return outbound.puback(&mut context, ack),
-            Packet::PubRec(ack) => return outbound.pubrec(&mut context, ack),
-            Packet::PubComp(ack) => return outbound.pubcomp(&mut context, ack),
+            Packet::Publish(publish) => inbound.on_publish(&context, publish, arrival),
+            Packet::PubRel(ack) => inbound.on_pubrel(&context, ack),
+            Packet::PubAck(ack) => return outbound.on_puback(&mut context, ack),
+            Packet::PubRec(ack) => return outbound.on_pubrec(&mut context, ack),
+            Packet::PubComp(ack) => return outbound.on_pubcomp(&mut context, ack),
             Packet::SubAck(ack) => return self.on_subscription_ack(now, ack.id, &ack.codes),
             Packet::UnsubAck(ack) => return self.on_subscription_ack(now, ack.id, &[]),
             Packet::Disconnect(_) => return self.on_disconnect(now),
@@ -135,7 +135,7 @@ impl Client {
         self.respond(now, response, arrival);
     }
 
-    fn respond(&mut self, now: Time, response: Response, arrival: Transmission) {
+    fn respond(&mut self, now: Time, response: InboundActions, arrival: Transmission) {
         if let Some(delivery) = response.deliver {
             self.outbox.push(Output::Deliver {
                 message: delivery.message,

@@ -72,7 +72,7 @@ impl_fingerprint! {
 /// What to do about a packet: the delivery comes before the answer, because the answer tells the
 /// sender that the receiver has taken the message over [MQTT-4.3.2-2].
 #[derive(Clone, Debug, Default)]
-pub struct Response {
+pub struct InboundActions {
     /// The message to hand on, if there is one.
     pub deliver: Option<ReceivedMessage>,
     /// The packet to answer with, if there is one.
@@ -94,12 +94,12 @@ impl Inbound {
     }
 
     /// A PUBLISH arrived.
-    pub fn publish(
+    pub fn on_publish(
         &mut self,
         context: &SessionContext<'_>,
         publish: Publish,
         arrival: Transmission,
-    ) -> Response {
+    ) -> InboundActions {
         let level = publish.level;
         let answer = acknowledgement(&publish, 0);
         let delivery = ReceivedMessage {
@@ -115,7 +115,7 @@ impl Inbound {
             PublishLevel::AtMostOnce | PublishLevel::AtLeastOnce(_) => Some(delivery),
             PublishLevel::ExactlyOnce(id) => self.accept_qos2(context, id, delivery),
         };
-        Response { deliver, answer, close: false }
+        InboundActions { deliver, answer, close: false }
     }
 
     /// A PUBLISH arrived that this endpoint does not take: `reason`, 0x80 or more, says why to
@@ -126,24 +126,24 @@ impl Inbound {
         context: &SessionContext<'_>,
         publish: &Publish,
         reason: u8,
-    ) -> Response {
+    ) -> InboundActions {
         self.expire_held_ids(context);
         let is_taken = match publish.level {
             PublishLevel::ExactlyOnce(id) => self.unreleased.contains(id),
             PublishLevel::AtMostOnce | PublishLevel::AtLeastOnce(_) => false,
         };
         let answer = acknowledgement(publish, if is_taken { 0 } else { reason });
-        Response { answer, ..Response::default() }
+        InboundActions { answer, ..InboundActions::default() }
     }
 
     /// A PUBREL arrived. Every one is answered, known or not: the PUBCOMP before may be lost.
-    pub fn pubrel(&mut self, context: &SessionContext<'_>, ack: PublishAck) -> Response {
+    pub fn on_pubrel(&mut self, context: &SessionContext<'_>, ack: PublishAck) -> InboundActions {
         self.expire_held_ids(context);
         let held = self.unreleased.remove(ack.id);
         // The quirk: an id that is not in the receiver's books is a violation there, and a sender
         // that repeats its PUBREL after reconnecting is thrown out again and again.
         if held.is_none() && context.settings.quirks.has(Quirk::DisconnectOnUnknownPubrel) {
-            return Response { close: true, ..Response::default() };
+            return InboundActions { close: true, ..InboundActions::default() };
         }
         let reason = match held {
             None if context.version == Version::V5 => ID_NOT_FOUND,
@@ -151,7 +151,7 @@ impl Inbound {
         };
         let answer = Some(Packet::PubComp(PublishAck { reason, ..ack }));
         let deliver = held.and_then(|held| held.undelivered);
-        Response { deliver, answer, close: false }
+        InboundActions { deliver, answer, close: false }
     }
 
     /// The topics of the messages that were acknowledged by PUBREC and will be delivered on PUBREL.

@@ -4,7 +4,7 @@ pub use self::broker::Broker;
 pub use self::client::Client;
 pub use self::endpoint::{Backlog, Endpoint, Input, Output};
 pub use self::ids::IdRing;
-pub use self::inbound::{Inbound, ReceivedMessage, Response};
+pub use self::inbound::{Inbound, InboundActions, ReceivedMessage};
 pub use self::outbound::{Outbound, QueuedMessage};
 pub use self::packet::{
     ConnAck, Connect, Message, Packet, PacketId, Payload, Publish, PublishAck, PublishLevel,

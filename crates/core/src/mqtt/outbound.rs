@@ -138,7 +138,7 @@ impl Outbound {
     }
 
     /// How many messages more of QoS 1 or 2 there is room for, in the window and in the queue.
-    pub fn capacity(&mut self, context: &mut SessionContext<'_>) -> usize {
+    pub fn free_slots(&mut self, context: &mut SessionContext<'_>) -> usize {
         let limit = context.settings.max_queued as usize;
         if self.send_queue.len() >= limit {
             self.drop_expired(context);
@@ -148,14 +148,14 @@ impl Outbound {
     }
 
     /// QoS 1 ends with PUBACK. Any other PUBACK is a stale one, and nothing waits for it.
-    pub fn puback(&mut self, context: &mut SessionContext<'_>, ack: PublishAck) {
+    pub fn on_puback(&mut self, context: &mut SessionContext<'_>, ack: PublishAck) {
         if self.is_awaiting_ack(ack.id, QoS::AtLeastOnce) {
             self.finish(context, ack);
         }
     }
 
     /// QoS 2's middle: store the id instead of the message, and answer with PUBREL [MQTT-4.3.3-1].
-    pub fn pubrec(&mut self, context: &mut SessionContext<'_>, ack: PublishAck) {
+    pub fn on_pubrec(&mut self, context: &mut SessionContext<'_>, ack: PublishAck) {
         if self.is_awaiting_ack(ack.id, QoS::ExactlyOnce) {
             if ack.reason >= FIRST_FAILURE_REASON {
                 // [MQTT-4.4.0-2]: refused counts as acknowledged, and there is no PUBREL.
@@ -187,7 +187,7 @@ impl Outbound {
     }
 
     /// QoS 2 ends with PUBCOMP.
-    pub fn pubcomp(&mut self, context: &mut SessionContext<'_>, ack: PublishAck) {
+    pub fn on_pubcomp(&mut self, context: &mut SessionContext<'_>, ack: PublishAck) {
         if self.in_flight.get(ack.id).is_some_and(InFlight::is_released) {
             // 5.0's only failure here, ID_NOT_FOUND, still ends the exchange: the receiver has
             // nothing of it left.

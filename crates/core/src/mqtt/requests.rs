@@ -105,7 +105,7 @@ impl SubscriptionRequests {
 
     /// The broker has no session, and so no subscriptions: ask for all of them again, if the
     /// client does that by itself.
-    pub(crate) fn restart_session(&mut self, resubscribe: bool) {
+    pub(crate) fn on_session_lost(&mut self, resubscribe: bool) {
         if resubscribe {
             for wanted in &mut self.subscriptions {
                 wanted.progress = RequestProgress::Due;

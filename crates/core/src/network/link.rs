@@ -180,7 +180,7 @@ impl LinkState {
 
     /// The mean delay against this direction: how long an acknowledgement takes to come back.
     #[must_use]
-    pub fn reverse_delay(&self, direction: Direction) -> Span {
+    pub fn mean_ack_delay(&self, direction: Direction) -> Span {
         match direction {
             Direction::Up => self.settings.down.delay,
             Direction::Down => self.settings.up.delay,
@@ -198,7 +198,7 @@ impl LinkState {
     }
 
     /// Starts what counts from the start of the traffic: bursts and outages.
-    pub fn start_traffic(&mut self, now: Time) {
+    pub fn start_bursts_and_outages(&mut self, now: Time) {
         self.up.loss.start_traffic(&self.settings.up.loss, now);
         self.down.loss.start_traffic(&self.settings.down.loss, now);
         self.outages.start_traffic(now);

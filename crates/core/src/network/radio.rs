@@ -86,7 +86,7 @@ impl RadioState {
 impl RadioSettings {
     /// The mean power in a state, in watts.
     #[must_use]
-    pub fn watts(&self, state: RadioState) -> f64 {
+    pub fn state_watts(&self, state: RadioState) -> f64 {
         let nanowatts = match state {
             RadioState::Transmit => to_f64(self.transmit_nw),
             RadioState::Receive => to_f64(self.receive_nw),
@@ -152,12 +152,14 @@ impl Radio {
         self.count_idle(now);
         let seconds = self.nanos.map(|nanos| Span::from_nanos(nanos).as_secs_f64());
         let joules =
-            RadioState::ALL.map(|state| seconds[state as usize] * self.settings.watts(state));
+            RadioState::ALL.map(|state| seconds[state as usize] * self.settings.state_watts(state));
         let mut used = RadioUse { clients: 1, seconds, joules, wakes: self.wakes, battery: None };
-        if let (Some(capacity), Some(watts)) = (self.settings.battery_uj, used.watts()) {
+        if let (Some(capacity), Some(watts)) =
+            (self.settings.battery_uj, used.mean_watts_per_radio())
+        {
             let capacity = to_f64(capacity) / 1e6;
             let lost = capacity * self.settings.self_discharge / SECONDS_PER_YEAR;
-            used.battery = Some(BatteryUse { joules: capacity, watts: watts + lost });
+            used.battery = Some(BatteryDrain { joules: capacity, watts: watts + lost });
         }
         used
     }
@@ -218,12 +220,12 @@ pub struct RadioUse {
     /// The number of times they woke up.
     pub wakes: u64,
     /// Their batteries, where they have some.
-    pub battery: Option<BatteryUse>,
+    pub battery: Option<BatteryDrain>,
 }
 
 /// The batteries of radios, and what empties them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct BatteryUse {
+pub struct BatteryDrain {
     /// Energy of the full batteries.
     pub joules: f64,
     /// The mean power of their radios, with what the batteries lose by themselves.
@@ -239,7 +241,7 @@ impl RadioUse {
 
     /// The mean power of one radio; `None` if no time passed.
     #[must_use]
-    pub fn watts(&self) -> Option<f64> {
+    pub fn mean_watts_per_radio(&self) -> Option<f64> {
         let seconds: f64 = self.seconds.iter().sum();
         (seconds > 0.0).then(|| self.energy() / seconds)
     }

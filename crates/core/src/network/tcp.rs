@@ -356,7 +356,7 @@ impl<T> TcpDirection<T> {
         let item = self.item_of(number);
         item.latest_arrival = item.latest_arrival.max(arrival.at);
         self.expect_ack(SegmentAck {
-            at: arrival.at + context.link.reverse_delay(context.direction),
+            at: arrival.at + context.link.mean_ack_delay(context.direction),
             segment: number,
         });
         true

@@ -71,7 +71,7 @@ fn send_with_override(
 
 fn fates(up: DirectionSettings) -> Vec<Fate> {
     let mut link = link(up);
-    link.start_traffic(Time::ZERO);
+    link.start_bursts_and_outages(Time::ZERO);
     (0..N).map(|sequence| send(&mut link, sequence)).collect()
 }
 
@@ -291,7 +291,7 @@ fn a_link_that_is_down_loses_everything_but_resets() {
     let keys = LinkKeys::new(DrawKey::new(1), "meter");
     let mut link = LinkState::new(Arc::new(settings), keys);
     assert_eq!(link.next_outage(), None);
-    link.start_traffic(Time::ZERO);
+    link.start_bursts_and_outages(Time::ZERO);
     assert_eq!(link.next_outage(), Some((millis(1), millis(3))));
     link.set_down(true);
     assert!(link.is_down());
@@ -448,7 +448,7 @@ proptest! {
         let run = || {
             let root = DrawKey::new(seed);
             let mut link = LinkState::new(Arc::clone(&settings), LinkKeys::new(root, "meter"));
-            link.start_traffic(Time::ZERO);
+            link.start_bursts_and_outages(Time::ZERO);
             let (mut now, mut latest, mut fates) = (Time::ZERO, Time::ZERO, Vec::new());
             for (sequence, gap) in (0..).zip(&gaps) {
                 now += Span::from_millis(u64::from(*gap));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
-use super::packet_transport::{PacketHooks, TransportClosed, TransportLimits};
+use super::packet_transport::{PacketNamer, TransportClosed, TransportLimits};
 use crate::base::Transmission;
 use crate::mqtt::wire::{self, WireError};
 use crate::mqtt::{Packet, TopicAlias, Version};
@@ -20,7 +20,7 @@ pub(super) struct Codec<M> {
     aliases: BTreeMap<NonZeroU16, Arc<str>>,
 }
 
-impl<M: PacketHooks> Codec<M> {
+impl<M: PacketNamer> Codec<M> {
     pub(super) const fn new(version: Option<Version>, limits: TransportLimits, hooks: M) -> Self {
         Self { version, limits, hooks, aliases: BTreeMap::new() }
     }

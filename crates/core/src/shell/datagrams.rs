@@ -4,12 +4,12 @@ use std::io;
 use std::task::{Context, Poll, Waker};
 
 use super::codec::Codec;
-use super::packet_transport::{PacketHooks, PacketTransport, TransportClosed, TransportLimits};
+use super::packet_transport::{PacketNamer, PacketTransport, TransportClosed, TransportLimits};
 use crate::base::{CloseReason, Span, Transmission};
 use crate::mqtt::{Packet, Version};
 
 /// Transport that carries datagrams to and from one peer.
-pub trait Datagram: 'static {
+pub trait DatagramSocket: 'static {
     /// The next datagram that came.
     ///
     /// # Errors
@@ -26,12 +26,12 @@ pub trait Datagram: 'static {
 /// A connection over datagrams, each of them one packet. One for which there is no room is lost, as
 /// others are on their way: a sender that needs an answer sends it again.
 #[derive(Debug)]
-pub struct Datagrams<D, M = ()> {
+pub struct DatagramTransport<D, M = ()> {
     socket: D,
     codec: Codec<M>,
 }
 
-impl<D: Datagram, M: PacketHooks> Datagrams<D, M> {
+impl<D: DatagramSocket, M: PacketNamer> DatagramTransport<D, M> {
     /// A client's connection in its version.
     pub const fn of_client(socket: D, version: Version, limits: TransportLimits, hooks: M) -> Self {
         Self { socket, codec: Codec::new(Some(version), limits, hooks) }
@@ -43,7 +43,7 @@ impl<D: Datagram, M: PacketHooks> Datagrams<D, M> {
     }
 }
 
-impl<D: Datagram, M: PacketHooks> PacketTransport for Datagrams<D, M> {
+impl<D: DatagramSocket, M: PacketNamer> PacketTransport for DatagramTransport<D, M> {
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,

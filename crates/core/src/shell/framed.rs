@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::codec::Codec;
-use super::packet_transport::{PacketHooks, PacketTransport, TransportClosed, TransportLimits};
+use super::packet_transport::{PacketNamer, PacketTransport, TransportClosed, TransportLimits};
 use crate::base::{CloseReason, Span, Transmission};
 use crate::mqtt::{Packet, Version, wire};
 
@@ -30,7 +30,7 @@ pub struct Framed<S, M = ()> {
     waker: Waker,
 }
 
-impl<S, M: PacketHooks> Framed<S, M> {
+impl<S, M: PacketNamer> Framed<S, M> {
     /// A client's connection in its version.
     pub fn of_client(stream: S, version: Version, limits: TransportLimits, hooks: M) -> Self {
         Self::new(stream, Codec::new(Some(version), limits, hooks))
@@ -50,7 +50,7 @@ impl<S, M: PacketHooks> Framed<S, M> {
 impl<S, M> PacketTransport for Framed<S, M>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
-    M: PacketHooks,
+    M: PacketNamer,
 {
     fn poll_receive(
         &mut self,
@@ -102,7 +102,7 @@ where
     }
 }
 
-impl<S: AsyncRead + Unpin, M: PacketHooks> Framed<S, M> {
+impl<S: AsyncRead + Unpin, M: PacketNamer> Framed<S, M> {
     /// Reads until `frame` is one whole packet. Memory is taken for what came, not for what its
     /// header claims, and a packet that is too large is refused by its header.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportClosed>> {

@@ -5,14 +5,15 @@
 //!
 //! ```text
 //!  application            drive_client              drive_broker
-//!   Requests --------->  +--------------+          +--------------+  <--- Accept
-//!    Outputs <---------  |   Endpoint   |          |   Endpoint   |  ---> Outputs
+//!  RequestSource ----->  +--------------+          +--------------+  <--- Accept
+//!  OutputHandler <----   |   Endpoint   |          |   Endpoint   |  ---> OutputHandler
 //!       Dial --------->  +--------------+          +--------------+
-//!                           |  Carrier                 |  Carrier, one a client
-//!                        Framed over a stream, or Datagrams
+//!                           |                          |  one for each client
+//!                        PacketTransport            PacketTransport:
+//!                        Framed over a stream, or DatagramTransport
 //! ```
 //!
-//! One input is a transaction: when a packet was taken from a carrier, the endpoint handles it,
+//! One input is a transaction: when a packet was taken from a transport, the endpoint handles it,
 //! all that it wants done is done, and the output handler hears that it has settled, before
 //! anything else is read from any connection. A crash, which drops the loop's future, falls between
 //! two inputs; the endpoint in its `Rc` is what storage keeps.
@@ -41,7 +42,7 @@ mod tests;
 pub use self::application::{OutputHandler, RequestSource};
 pub use self::clock::{Clock, TokioClock};
 pub use self::connection_sources::{Accept, BackoffDialler, Dial};
-pub use self::datagrams::{Datagram, Datagrams};
+pub use self::datagrams::{DatagramSocket, DatagramTransport};
 pub use self::drive::{drive_broker, drive_client};
 pub use self::framed::Framed;
-pub use self::packet_transport::{PacketHooks, PacketTransport, TransportClosed, TransportLimits};
+pub use self::packet_transport::{PacketNamer, PacketTransport, TransportClosed, TransportLimits};

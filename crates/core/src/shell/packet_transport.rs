@@ -117,7 +117,7 @@ impl Default for TransportLimits {
 
 /// Hooks that name packets, where names matter: in a simulation, but not on real sockets.
 /// `()` names none.
-pub trait PacketHooks: 'static {
+pub trait PacketNamer: 'static {
     /// A packet was read: puts its tags in, and says which sending of it came.
     fn on_receive(&mut self, packet: &mut Packet) -> Transmission;
 
@@ -129,7 +129,7 @@ pub trait PacketHooks: 'static {
     fn on_local_close(&mut self, why: CloseReason);
 }
 
-impl PacketHooks for () {
+impl PacketNamer for () {
     fn on_receive(&mut self, _: &mut Packet) -> Transmission {
         Transmission::default()
     }

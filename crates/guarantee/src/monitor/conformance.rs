@@ -12,7 +12,7 @@ use qoslab_core::impl_fingerprint;
 
 /// Counts broken rules, so that a trial in which one is broken a million times stays small.
 #[derive(Clone, Debug)]
-pub struct Conformance {
+pub struct ConformanceObserver {
     monitor: Monitor,
     trial: Arc<TrialFacts>,
     counts: BTreeMap<RuleViolationKind, u64>,
@@ -20,7 +20,7 @@ pub struct Conformance {
 }
 
 impl_fingerprint! {
-    struct Conformance {
+    struct ConformanceObserver {
         plain monitor;
         with(write_any_violation) counts;
         skip trial: "the same in all states of a trial";
@@ -31,10 +31,10 @@ impl_fingerprint! {
 /// Writes whether any rule was broken. How often is for the report only: the rest of the trial does
 /// not depend on it.
 fn write_any_violation(counts: &BTreeMap<RuleViolationKind, u64>, into: &mut Fingerprinter) {
-    into.plain(&counts.keys().any(RuleViolationKind::is_violation));
+    into.plain(&counts.keys().any(RuleViolationKind::fails_trial));
 }
 
-impl Conformance {
+impl ConformanceObserver {
     /// A view before any event.
     #[must_use]
     pub fn new(trial: &Arc<TrialFacts>) -> Self {
@@ -82,13 +82,13 @@ impl Conformance {
             let what = message.map_or_else(String::new, |(stream, sequence)| {
                 format!(": message #{sequence} of {}", self.trial.publishers[stream.index()].name)
             });
-            let sentence = format!("{name} {}{place}{what}", rule.description());
+            let sentence = format!("{name} {}{place}{what}", rule.violation_phrase());
             self.findings.push(RuleFinding { kind: rule_break, at, sentence });
         }
     }
 }
 
-impl Observer for Conformance {
+impl Observer for ConformanceObserver {
     #[inline]
     fn observe(&mut self, now: Time, event: &Event<'_>) {
         self.monitor.observe(now, event);

@@ -79,7 +79,7 @@ fn run_both_passes(
     let summary = RunSummary { ending, at, events: 0, packets: 0, trace_hash: 0 };
     let first = observer.finish(&summary);
     if first.suspects.is_empty() {
-        return first.into_outcome();
+        return first.into_unexplained_outcome();
     }
     let mut recorder = EvidenceRecorder::new(&facts, &first.suspects);
     run_script(&facts, &mut recorder, &script);

@@ -35,7 +35,7 @@ fn read_capture(
     recording: &TrialRecording,
     setup: &Setup,
 ) -> (Vec<Ipv4Record<'static>>, Vec<EnhancedPacketBlock<'static>>) {
-    let mut blocks = blocks(&capture(recording, setup).unwrap()).into_iter();
+    let mut blocks = blocks(&encode_capture_file(recording, setup).unwrap()).into_iter();
     let interface = blocks.next().unwrap().into_interface_description().unwrap();
     assert_eq!(interface, self::interface());
     let names = blocks.next().unwrap().into_name_resolution().unwrap();

@@ -97,10 +97,11 @@ pub(super) fn bytes_by_purpose(slice: &AxisSlice<'_>) -> Option<Chart> {
         "a message takes {} on the wire",
         findings::join_phrases(&totals.collect::<Vec<_>>())
     );
-    let layers = BytesByPurpose::EACH.iter().zip(palette::LAYERS).map(|((name, ..), colour)| {
-        let again = *name == "resends";
-        Layer { name: name.replace('_', " "), colour, is_resend: again }
-    });
+    let layers =
+        BytesByPurpose::PURPOSES.iter().zip(palette::LAYERS).map(|((name, ..), colour)| {
+            let again = *name == "resends";
+            Layer { name: name.replace('_', " "), colour, is_resend: again }
+        });
     let words = ChartText {
         id: "bytes".into(),
         title: sentence_at(&slice.place_name(), &finding),

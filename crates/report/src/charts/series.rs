@@ -121,8 +121,10 @@ pub(super) fn subtitle(cells: &[&StudyCell], fixed_values: &[String]) -> String 
     };
     let parts = [
         Some(scenario.name.clone()),
-        same(&|cell| describe::scenario_rules(&cell.result.scenario).transport),
-        same(&|cell| format!("retry {}", describe::scenario_rules(&cell.result.scenario).retry)),
+        same(&|cell| describe::scenario_properties(&cell.result.scenario).transport),
+        same(&|cell| {
+            format!("retry {}", describe::scenario_properties(&cell.result.scenario).retry)
+        }),
         same(&|cell| setup(cell).map(|it| describe::workload_size(&it)).unwrap_or_default()),
         same(&seeds),
     ];

@@ -165,7 +165,7 @@ fn the_numbers_are_those_of_the_csv_file() {
                 let alt = &find_chart(&charts, id).alt;
                 assert!(alt.contains(&(name.clone() + &text)), "{id} {name}{text}: {alt}");
             }
-            let purposes = BytesByPurpose::EACH.map(|(purpose, ..)| {
+            let purposes = BytesByPurpose::PURPOSES.map(|(purpose, ..)| {
                 let bytes = number(&format!("all_{purpose}_bytes_per_message"));
                 (bytes > 0.0).then(|| format!("{} {bytes:.2}", purpose.replace('_', " ")))
             });

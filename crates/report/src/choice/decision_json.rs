@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::decision_text::{DecisionText, level_name};
-use super::{Decision, explanations};
+use super::{ChoiceSummary, explanations};
 use crate::labels;
 use qoslab_study::choose::{
     Candidate, Choice, Confidence, Crossover, Crossovers, NeedJudgement, SearchMethod,
@@ -14,7 +14,7 @@ use qoslab_study::{Study, Verdict};
 #[must_use]
 pub fn json(study: &Study, choice: &Choice, flips: &[Crossovers]) -> Vec<u8> {
     let names = DecisionText { study, choice };
-    let decision = Decision::new(study, choice, flips);
+    let decision = ChoiceSummary::new(study, choice, flips);
     let rival = choice
         .close_alternative
         .map(|rival| json!({ "option": rival.option, "seeds_to_settle": rival.seeds }));

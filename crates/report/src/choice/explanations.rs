@@ -5,7 +5,7 @@ use crate::describe;
 use qoslab_core::base::{Node, QoS};
 use qoslab_core::mqtt::{RetryRule, StorePolicy};
 use qoslab_core::network::{DirectionSettings, LinkSettings, LossModel, Transport};
-use qoslab_sim::{Action, ClientSetup, Setup};
+use qoslab_sim::{ClientSetup, FaultAction, Setup};
 use qoslab_study::Study;
 use qoslab_study::choose::Choice;
 use qoslab_study::scenario::{Metric, Need};
@@ -60,8 +60,11 @@ impl ScenarioFacts<'_> {
     }
 
     fn has_crash(&self, who: Node) -> bool {
-        let crash = |action: &Action| matches!(action, Action::Crash { node, .. } if *node == who);
-        self.setup.faults.iter().any(|fault| crash(&fault.action))
+        let is_crash = |action: &FaultAction| match action {
+            FaultAction::Crash { node, .. } => *node == who,
+            _ => false,
+        };
+        self.setup.faults.iter().any(|fault| is_crash(&fault.action))
     }
 }
 
@@ -83,12 +86,16 @@ fn away_with_clean_session(facts: &ScenarioFacts<'_>) -> Option<String> {
     let setup = facts.setup;
     let is_away = |client: &&ClientSetup| {
         let place = setup.clients.iter().position(|it| it.name == client.name);
-        let own = |action: &Action| match action {
-            Action::Cut { client, .. }
-            | Action::HalfOpen { client, .. }
-            | Action::Outage { client, .. }
-            | Action::Crash { node: Node::Client(client), .. } => Some(client.index()) == place,
-            Action::Packet(_) | Action::Impair { .. } | Action::Crash { .. } => false,
+        let own = |action: &FaultAction| match action {
+            FaultAction::Cut { client, .. }
+            | FaultAction::HalfOpen { client, .. }
+            | FaultAction::Outage { client, .. }
+            | FaultAction::Crash { node: Node::Client(client), .. } => {
+                Some(client.index()) == place
+            }
+            FaultAction::Packet(_) | FaultAction::Impair { .. } | FaultAction::Crash { .. } => {
+                false
+            }
         };
         !client.offline_periods.is_empty()
             || client.link.outage.is_some()

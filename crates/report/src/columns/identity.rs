@@ -1,7 +1,7 @@
 //! The columns that identify where a row comes from, the same in both tables.
 
 use super::{FieldKind, TableColumn};
-use crate::describe::ScenarioRules;
+use crate::describe::ScenarioProperties;
 use qoslab_core::base::QoS;
 use qoslab_study::scenario::MODEL_VERSION;
 use qoslab_study::{PointResult, Study, StudyCell};
@@ -9,7 +9,7 @@ use qoslab_study::{PointResult, Study, StudyCell};
 /// A row that comes from one point of one cell.
 pub(super) trait IdentifiedRow {
     fn cell(&self) -> &StudyCell;
-    fn rules(&self) -> &ScenarioRules;
+    fn rules(&self) -> &ScenarioProperties;
     fn point(&self) -> &PointResult;
     fn published(&self) -> Option<QoS>;
 }
@@ -42,7 +42,7 @@ pub(super) fn identity_columns<'a, R: IdentifiedRow + 'a>() -> [TableColumn<'a, 
 pub(super) fn partial_column<'a, R: IdentifiedRow + 'a>() -> TableColumn<'a, R> {
     let about = "whether the run was interrupted before all trials ran";
     TableColumn::new(FieldKind::Flag, "partial", about, |row: &R| {
-        row.cell().result.is_partial().into()
+        row.cell().result.was_interrupted().into()
     })
 }
 
@@ -51,7 +51,7 @@ pub(super) fn parameter_columns<'a, R: IdentifiedRow + 'a>(
     study: &'a Study,
 ) -> impl Iterator<Item = TableColumn<'a, R>> {
     study.axes.iter().enumerate().map(|(nth, axis)| {
-        let name = format!("parameter_{}{}", axis.path, axis.unit.column());
+        let name = format!("parameter_{}{}", axis.path, axis.unit.column_suffix());
         let about = format!("the value of `{}`", axis.path);
         TableColumn::new(FieldKind::Number, name, about, move |row: &R| {
             row.cell().values.get(nth).map(|value| value.number).into()

@@ -3,7 +3,7 @@
 
 use super::identity::{IdentifiedRow, identity_columns, parameter_columns, partial_column};
 use super::{ColumnSpec, ColumnTable, FieldKind, FieldValue, TableColumn};
-use crate::describe::{self, ScenarioRules};
+use crate::describe::{self, ScenarioProperties};
 use crate::labels;
 use crate::point_summary::PointSummary;
 use qoslab_core::base::{QoS, Span};
@@ -17,7 +17,7 @@ use qoslab_study::{MetricValue, PointResult, Quantiles, Study, StudyCell, measur
 pub struct PointRow<'a> {
     cell: &'a StudyCell,
     point: &'a PointResult,
-    rules: ScenarioRules,
+    rules: ScenarioProperties,
     summary: PointSummary,
 }
 
@@ -26,7 +26,7 @@ impl IdentifiedRow for PointRow<'_> {
         self.cell
     }
 
-    fn rules(&self) -> &ScenarioRules {
+    fn rules(&self) -> &ScenarioProperties {
         &self.rules
     }
 
@@ -45,7 +45,7 @@ impl IdentifiedRow for PointRow<'_> {
 pub fn points(studies: &[Study]) -> ColumnTable<'_, PointRow<'_>> {
     let cells = studies.iter().flat_map(|study| &study.cells);
     let rows = cells.flat_map(|cell| {
-        let rules = describe::scenario_rules(&cell.result.scenario);
+        let rules = describe::scenario_properties(&cell.result.scenario);
         let points = cell.result.points.iter();
         let figures =
             points.flat_map(|point| PointSummary::for_point(point).map(move |it| (point, it)));
@@ -151,13 +151,14 @@ fn summary_columns<'a>() -> [TableColumn<'a, PointRow<'a>>; 2] {
 
 /// Figures that belong to whole trials and so to the point: bytes by purpose, and radios.
 fn whole_point_columns<'a>() -> Vec<TableColumn<'a, PointRow<'a>>> {
-    let purposes = BytesByPurpose::EACH.into_iter().enumerate().map(|(nth, (name, about, _))| {
-        let about = format!("wire bytes of the whole point for each message: {about}");
-        let name = format!("all_{name}_bytes_per_message");
-        TableColumn::new(FieldKind::Number, name, about, move |line: &PointRow<'a>| {
-            line.point.bytes_by_purpose().map(|all| all[nth]).into()
-        })
-    });
+    let purposes =
+        BytesByPurpose::PURPOSES.into_iter().enumerate().map(|(nth, (name, about, _))| {
+            let about = format!("wire bytes of the whole point for each message: {about}");
+            let name = format!("all_{name}_bytes_per_message");
+            TableColumn::new(FieldKind::Number, name, about, move |line: &PointRow<'a>| {
+                line.point.bytes_by_purpose().map(|all| all[nth]).into()
+            })
+        });
     let radios: [ColumnSpec<Metric>; 3] = [
         ("energy_per_message_j", "joules of all clients' radios per message", Metric::Energy),
         ("radio_power_mw", "the mean power of one radio in milliwatts", Metric::Power),

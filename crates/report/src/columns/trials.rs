@@ -3,7 +3,7 @@
 
 use super::identity::{IdentifiedRow, identity_columns, parameter_columns, partial_column};
 use super::{ColumnTable, FieldKind, FieldValue, TableColumn, points};
-use crate::describe::{self, ScenarioRules};
+use crate::describe::{self, ScenarioProperties};
 use crate::labels;
 use qoslab_core::base::{PacketKind, QoS, Span};
 use qoslab_guarantee::{BytesByPurpose, DeliveryCounts, MESSAGE_KINDS};
@@ -14,7 +14,7 @@ use qoslab_study::{PointResult, QosRow, Study, StudyCell, TrialRow, TrialSummary
 #[derive(Clone, Debug)]
 pub struct TrialQosRow<'a> {
     cell: &'a StudyCell,
-    rules: ScenarioRules,
+    rules: ScenarioProperties,
     point: &'a PointResult,
     trial: &'a TrialRow,
     row: Option<&'a QosRow>,
@@ -25,7 +25,7 @@ impl IdentifiedRow for TrialQosRow<'_> {
         self.cell
     }
 
-    fn rules(&self) -> &ScenarioRules {
+    fn rules(&self) -> &ScenarioProperties {
         &self.rules
     }
 
@@ -42,7 +42,7 @@ impl IdentifiedRow for TrialQosRow<'_> {
 #[must_use]
 pub fn trials(study: &Study) -> ColumnTable<'_, TrialQosRow<'_>> {
     let rows = study.cells.iter().flat_map(|cell| {
-        let rules = describe::scenario_rules(&cell.result.scenario);
+        let rules = describe::scenario_properties(&cell.result.scenario);
         cell.result.points.iter().flat_map(move |point| {
             let rules = rules.clone();
             point.trials.iter().flat_map(move |trial| trial_rows(cell, &rules, point, trial))
@@ -53,7 +53,7 @@ pub fn trials(study: &Study) -> ColumnTable<'_, TrialQosRow<'_>> {
 
 fn trial_rows<'a>(
     cell: &'a StudyCell,
-    rules: &ScenarioRules,
+    rules: &ScenarioProperties,
     point: &'a PointResult,
     trial: &'a TrialRow,
 ) -> Vec<TrialQosRow<'a>> {
@@ -264,7 +264,7 @@ fn control_columns<'a>() -> Vec<TableColumn<'a, TrialQosRow<'a>>> {
 }
 
 fn purpose_columns<'a>() -> Vec<TableColumn<'a, TrialQosRow<'a>>> {
-    let columns = BytesByPurpose::EACH.into_iter().map(|(name, about, of)| {
+    let columns = BytesByPurpose::PURPOSES.into_iter().map(|(name, about, of)| {
         let about = format!("wire bytes of the whole trial: {about}");
         TableColumn::new(
             FieldKind::Whole,

@@ -140,7 +140,11 @@ fn is_sender(node: Node, to: &str) -> bool {
 /// Text: a connection ended at a node.
 pub(super) fn close_text(who: &str, whose: &str, why: CloseReason) -> String {
     let own = usize::from(who == whose);
-    message_history::closed_text(who, whose, why).replacen(&format!("{whose}'s"), "its", own)
+    message_history::connection_closed_text(who, whose, why).replacen(
+        &format!("{whose}'s"),
+        "its",
+        own,
+    )
 }
 
 /// Text: a connection died silently.

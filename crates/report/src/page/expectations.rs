@@ -82,10 +82,10 @@ fn expectation_rows(result: &ScenarioResult) -> Vec<ExpectationRow> {
         (verdict, what, format!("{}. {}", labels::known_break_status(it, *count), it.why))
     });
     let declared = |broken: &RuleViolationKind| {
-        result.scenario.expect.declared_breaks().any(|it| it.is_rule(broken))
+        result.scenario.expect.declared_breaks().any(|it| it.matches_rule_violation(broken))
     };
     let rules = summary::broken_rules(result).into_iter().map(|(broken, count)| {
-        let bad = broken.is_violation() && !declared(&broken);
+        let bad = broken.fails_trial() && !declared(&broken);
         let verdict = if bad { Verdict::Violated } else { Verdict::Holds };
         let note = if bad { "broken rule" } else { "broken rule, no failure" };
         (Some(verdict), format!("{note}: {}", labels::broken_rule(&broken)), format_count(count))

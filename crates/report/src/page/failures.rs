@@ -81,7 +81,7 @@ fn failure_article(
 fn cause_markup(failure: &Failure, setup: &Setup) -> Markup {
     html! { @match &failure.cause {
         FailureCause::Broken { totals, findings, violations, rule_findings, rules } => {
-            @for it in findings { (finding_markup(it, setup, failure.has_ladder(it))) }
+            @for it in findings { (finding_markup(it, setup, failure.has_minimal_failure_for(it))) }
             @for it in rule_findings { (rule_markup(it)) }
             ul {
                 @for (it, count) in violations { li {

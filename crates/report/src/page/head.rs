@@ -39,7 +39,7 @@ pub(super) fn head(name: &str) -> Markup {
 pub(super) fn banner(page: &Page, middle: &StudyCell) -> Markup {
     let scenario = &middle.result.scenario;
     let verdict = worst_verdict(page.study);
-    let rules = describe::scenario_rules(scenario);
+    let rules = describe::scenario_properties(scenario);
     let facts = [
         ("Seeds", seeds(page.study)),
         ("MQTT", rules.mqtt),

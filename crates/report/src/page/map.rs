@@ -63,14 +63,16 @@ fn cell_content(cell: &StudyCell, needs: &[Need], options: &ChartOptions) -> Mar
     html! {
         @match cheapest(&all).map(|best| &all[best]) {
             Some(best) => {
-                strong { (qos_marker(best.qos)) "QoS " (labels::level(best.qos, best.granted)) }
+                @let levels = labels::qos_pair_text(best.qos, best.granted);
+                strong { (qos_marker(best.qos)) "QoS " (levels) }
                 " " span.range { (format_value(MetricValue::Number(best.cost.value))) }
                 @let point = &cell.result.points[best.point];
-                (super::command_details(&commands::point(&cell.result, point, best.qos)))
+                @let command = commands::point_run_command(&cell.result, point, best.qos);
+                (super::command_details(&command))
             }
             None => {
                 strong { "none" }
-                (super::command_details(&commands::run(scenario, *engine, "")))
+                (super::command_details(&commands::run_command(scenario, *engine, "")))
             }
         }
     }

@@ -64,14 +64,15 @@ fn table(study: &Study) -> Markup {
 }
 
 fn row(cell: &StudyCell, point: &PointResult, figures: &PointSummary) -> Markup {
+    let command = commands::point_run_command(&cell.result, point, figures.published);
     html! {
         tr {
             @for value in &cell.values { th scope="row" { (value.text) } }
             th scope="row" { (qos_marker(figures.published)) (figures.name()) }
             td.number { (format_share(figures.delivered.value, 1)) }
-            @for text in figures.texts(true) { td.number { (text) } }
+            @for text in figures.table_cells(true) { td.number { (text) } }
             td { (verdict_badge(figures.verdict)) }
-            td { (command_details(&commands::point(&cell.result, point, figures.published))) }
+            td { (command_details(&command)) }
         }
     }
 }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{Page, cell_name, qos_marker, scrollable};
-use crate::choice::Decision;
+use crate::choice::ChoiceSummary;
 use crate::escape;
 use crate::number::{format_time, format_value, percent_bound};
 use crate::point_summary::PointSummary;
@@ -37,7 +37,7 @@ pub(super) fn section(page: &Page, middle: &StudyCell) -> Markup {
     }
 }
 
-fn decision_section(decision: &Decision) -> Markup {
+fn decision_section(decision: &ChoiceSummary) -> Markup {
     html! {
         div.decision {
             h3 { (escape::multiline(&decision.title)) }

@@ -131,7 +131,7 @@ fn failures_and_baselines_are_reported() {
 fn pages_are_written_for_a_browser() {
     let Some(folder) = std::env::var_os("QOSLAB_PAGES").map(PathBuf::from) else { return };
     std::fs::create_dir_all(&folder).unwrap();
-    let decision = Decision {
+    let decision = ChoiceSummary {
         title: "QoS 1 meets every need at the least cost".to_owned(),
         paragraphs: vec!["QoS 0 loses messages; QoS 2 costs twice as many packets.".to_owned()],
         header: ["QoS", "bytes a message"].map(str::to_owned).to_vec(),

@@ -75,7 +75,7 @@ impl fmt::Debug for PausedTrial<'_> {
 ///
 /// # Panics
 /// As [`super::run`].
-pub fn explore<O: Observer + Fingerprint>(
+pub fn run_with_pauses<O: Observer + Fingerprint>(
     trial: &Trial,
     observer: O,
     delay_rules: &[(PacketName, DelayRule)],

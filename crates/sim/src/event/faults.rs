@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::queue::QueuedEvent;
 use super::timeline::Timeline;
-use crate::trial::{Action, CrashPoint, FaultSetup, Setup, Trigger};
+use crate::trial::{CrashPoint, FaultAction, FaultSetup, Setup, Trigger};
 use qoslab_core::base::draw::DrawKey;
 use qoslab_core::base::{
     ClientIndex, Direction, Impairment, Node, PacketKind, PacketName, Span, Time,
@@ -106,7 +106,7 @@ impl Faults {
     }
 
     /// Returns the effect of a fault.
-    pub(super) fn action(&self, fault: u32) -> &Action {
+    pub(super) fn action(&self, fault: u32) -> &FaultAction {
         &self.setup_of(fault).action
     }
 
@@ -181,7 +181,7 @@ impl Faults {
     }
 
     /// Returns the faults that wait for this packet's arrival.
-    pub(super) fn actions_on_arrival(&self, name: &PacketName) -> Vec<&Action> {
+    pub(super) fn actions_on_arrival(&self, name: &PacketName) -> Vec<&FaultAction> {
         let waiting = self.by_arrival.get(name).into_iter().flatten();
         waiting.map(|fault| self.action(*fault)).collect()
     }
@@ -195,7 +195,7 @@ impl Faults {
     ) -> Option<u32> {
         let mut crash = None;
         for fault in self.by_arrival.remove(name)? {
-            if let Action::Crash { point, .. } = *self.action(fault) {
+            if let FaultAction::Crash { point, .. } = *self.action(fault) {
                 self.sends_left = match point {
                     CrashPoint::AfterCommit => Some(0),
                     CrashPoint::BetweenSends => Some(1),
@@ -214,7 +214,7 @@ impl Faults {
     /// Whether a node crashes before it stores what follows from a packet.
     pub(super) fn is_crash_before_reading(&self, fault: Option<u32>) -> bool {
         fault.is_some_and(|fault| match self.action(fault) {
-            Action::Crash { point, .. } => *point == CrashPoint::BeforeCommit,
+            FaultAction::Crash { point, .. } => *point == CrashPoint::BeforeCommit,
             _ => false,
         })
     }

@@ -113,7 +113,7 @@ impl Network {
 
     /// The traffic begins: so do bursts and outages.
     pub(super) fn start_traffic(&mut self, timeline: &mut Timeline, client: ClientIndex) {
-        self.link_mut(client).link_state.start_traffic(timeline.now);
+        self.link_mut(client).link_state.start_bursts_and_outages(timeline.now);
         self.schedule_outage(timeline, client);
     }
 

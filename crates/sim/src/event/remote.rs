@@ -96,7 +96,7 @@ pub(crate) type ProxySimulation = Simulation<'static, Inboxes, SharedObserver>;
 
 impl ProxySimulation {
     /// Sets up the simulation; nothing has happened yet.
-    pub(crate) fn set(
+    pub(crate) fn build(
         trial: &Trial,
         observer: SharedObserver,
         run_context: RunContext<'static>,
@@ -126,7 +126,7 @@ impl ProxySimulation {
     }
 
     /// Enters the phases that are due; whether the trial is over.
-    pub(crate) fn is_over(&mut self) -> bool {
+    pub(crate) fn enter_due_phases(&mut self) -> bool {
         self.apply_pending_crashes();
         self.advance_phase()
     }

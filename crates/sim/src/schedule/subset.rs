@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{MessageTiming, Schedule};
-use crate::trial::{Action, FaultSetup, Setup, Trigger};
+use crate::trial::{FaultAction, FaultSetup, Setup, Trigger};
 use qoslab_core::base::{ClientIndex, Node, PacketName, PacketSubject, PublisherIndex};
 use qoslab_core::network::SendAttempt;
 
@@ -87,7 +87,7 @@ impl Setup {
 
     /// How much of a schedule there is: the faults, fates and outages.
     #[must_use]
-    pub fn fault_count(&self) -> usize {
+    pub fn deviation_count(&self) -> usize {
         let listed = self
             .schedule
             .as_ref()
@@ -140,15 +140,15 @@ impl IndexMapping {
             Trigger::NamedPacket(name) => *name = self.remap_packet(name)?,
         }
         match &mut fault.action {
-            Action::Packet(_) => {}
-            Action::Cut { client, .. }
-            | Action::Impair { client, .. }
-            | Action::Outage { client, .. } => *client = *self.clients.get(client)?,
-            Action::HalfOpen { client, dead_node: dead } => {
+            FaultAction::Packet(_) => {}
+            FaultAction::Cut { client, .. }
+            | FaultAction::Impair { client, .. }
+            | FaultAction::Outage { client, .. } => *client = *self.clients.get(client)?,
+            FaultAction::HalfOpen { client, dead_node: dead } => {
                 *client = *self.clients.get(client)?;
                 *dead = self.remap_node(*dead)?;
             }
-            Action::Crash { node, .. } => *node = self.remap_node(*node)?,
+            FaultAction::Crash { node, .. } => *node = self.remap_node(*node)?,
         }
         Some(fault)
     }

@@ -14,7 +14,7 @@ use super::sim_context::{ConnectionEnd, PacketTag, SimContext};
 use super::{BROKER_HOST, PORT};
 use crate::event::remote::ReceivedItem;
 use qoslab_core::base::CloseReason;
-use qoslab_core::shell::Datagram;
+use qoslab_core::shell::DatagramSocket;
 
 /// The socket that datagrams reach: at a client one per connection, at the broker one for all.
 pub(super) struct DatagramIo {
@@ -67,7 +67,7 @@ impl DatagramConnection {
     }
 }
 
-impl Datagram for DatagramConnection {
+impl DatagramSocket for DatagramConnection {
     fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
         let Some(sim_context) = SimContext::current() else { return Poll::Pending };
         let ConnectionEnd { connection, node } = self.end;

@@ -123,7 +123,7 @@ fn simulate(
     let run_context = RunContext { transcript, packet_tap, ..RunContext::default() };
     let under_test = factories.sut_nodes(&trial.setup);
     let skips_idle_ticks = under_test.is_empty();
-    let mut sim = ProxySimulation::set(trial, observer, run_context);
+    let mut sim = ProxySimulation::build(trial, observer, run_context);
     if !under_test.is_empty() {
         sim.set_under_test(under_test);
     }
@@ -144,7 +144,7 @@ fn simulate(
         }
         sim_context.wake_sleepers(now);
         hosts.step();
-        if sim.borrow_mut().is_over() {
+        if sim.borrow_mut().enter_due_phases() {
             break Ending::Quiescent;
         }
         now = next_tick(&sim.borrow(), &sim_context, now, skips_idle_ticks);

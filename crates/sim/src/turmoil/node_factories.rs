@@ -75,7 +75,7 @@ impl RunProgress {
 impl NodeFactories {
     /// Puts a system under test in place of the clients with a matching name: exact, or with `*`
     /// for any letters.
-    pub fn client<F, R>(&mut self, names: &str, start: F)
+    pub fn set_client_factory<F, R>(&mut self, names: &str, start: F)
     where
         F: Fn(ClientHandle) -> R + Send + Sync + 'static,
         R: Future<Output = SutResult> + 'static,
@@ -85,7 +85,7 @@ impl NodeFactories {
     }
 
     /// Puts a system under test in the broker's place.
-    pub fn broker<F, R>(&mut self, start: F)
+    pub fn set_broker_factory<F, R>(&mut self, start: F)
     where
         F: Fn(BrokerHandle) -> R + Send + Sync + 'static,
         R: Future<Output = SutResult> + 'static,

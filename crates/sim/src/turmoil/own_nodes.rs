@@ -22,7 +22,7 @@ use qoslab_core::mqtt::wire::MAX_REMAINING_LENGTH;
 use qoslab_core::mqtt::{Backlog, Broker, Client, ClientRequest, Output, Packet, Version};
 use qoslab_core::network::Transport;
 use qoslab_core::shell::{
-    Accept, Datagrams, Dial, Framed, OutputHandler, PacketTransport, RequestSource,
+    Accept, DatagramTransport, Dial, Framed, OutputHandler, PacketTransport, RequestSource,
     TransportClosed, TransportLimits, drive_broker, drive_client,
 };
 
@@ -120,7 +120,7 @@ impl Dial for ClientConnector {
                 return Ok(SimTransport::Stream(Box::new(transport)));
             }
             let datagrams = DatagramConnection::new(end, DatagramIo::open(0).await?);
-            Ok(SimTransport::Datagrams(Datagrams::of_client(
+            Ok(SimTransport::Datagrams(DatagramTransport::of_client(
                 datagrams,
                 version,
                 LIMITS,
@@ -215,7 +215,11 @@ impl Accept for BrokerAcceptor {
             )))
         } else {
             let datagrams = DatagramConnection::new(end, Rc::clone(&self.datagram_io));
-            SimTransport::Datagrams(Datagrams::of_broker(datagrams, LIMITS, EndpointTags::new(end)))
+            SimTransport::Datagrams(DatagramTransport::of_broker(
+                datagrams,
+                LIMITS,
+                EndpointTags::new(end),
+            ))
         })
     }
 }
@@ -225,7 +229,7 @@ impl Accept for BrokerAcceptor {
 /// A connection over either transport.
 enum SimTransport {
     Stream(Box<Framed<Socket, EndpointTags>>),
-    Datagrams(Datagrams<DatagramConnection, EndpointTags>),
+    Datagrams(DatagramTransport<DatagramConnection, EndpointTags>),
 }
 
 impl PacketTransport for SimTransport {

@@ -18,7 +18,7 @@ use crate::event::remote::{ReceivedItem, WriteOutcome};
 use crate::sut_error::SutErrorKind;
 use qoslab_core::base::{CloseReason, Transmission};
 use qoslab_core::mqtt::{Packet, wire};
-use qoslab_core::shell::PacketHooks;
+use qoslab_core::shell::PacketNamer;
 
 /// One end of a connection between a client and the broker. It may be used only on the host that
 /// it was given to.
@@ -303,7 +303,7 @@ impl EndpointTags {
     }
 }
 
-impl PacketHooks for EndpointTags {
+impl PacketNamer for EndpointTags {
     fn on_receive(&mut self, packet: &mut Packet) -> Transmission {
         let tag = SimContext::current().and_then(|sim_context| sim_context.take_arrived(self.0));
         let Some(PacketTag { packet: sent, transmission }) = tag else {

@@ -13,7 +13,7 @@ use super::node_factories::{ClientFactory, NodeFactories, run_guarded};
 use super::own_nodes::{Acceptor, run_broker, run_client};
 use super::{BROKER_HOST, TICK};
 use crate::event::remote::HostCommand;
-use crate::trial::{Action, Setup, Trial};
+use crate::trial::{FaultAction, Setup, Trial};
 use qoslab_core::base::{ClientIndex, Node, Time};
 use qoslab_core::mqtt::{Backlog, Broker, Client, Endpoint, StorePolicy};
 
@@ -194,7 +194,7 @@ impl StartCounter {
 /// Whether a fault may crash a client.
 fn may_crash(setup: &Setup, client: ClientIndex) -> bool {
     setup.faults.iter().any(|fault| match fault.action {
-        Action::Crash { node, .. } => node == Node::Client(client),
+        FaultAction::Crash { node, .. } => node == Node::Client(client),
         _ => false,
     })
 }

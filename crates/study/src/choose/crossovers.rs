@@ -8,7 +8,7 @@ use super::candidate::{Candidate, candidates, cheapest};
 use super::criteria::ChoiceCriteria;
 use super::{Choice, closed_form_choice};
 use crate::plan::{Seeds, Selection};
-use crate::scenario::{Bound, LinkLoss, Need, Scenario, Setting};
+use crate::scenario::{Bound, LossField, Need, Scenario, Setting};
 use crate::statistics::upper_bound_when_none;
 use crate::sweep::{Study, StudyPlan};
 use qoslab_core::base::QoS;
@@ -93,9 +93,9 @@ pub fn find_crossovers<E>(
     let cell = choice.options[choice.best.unwrap_or(0)].cell;
     let scenario = &study.cells[cell].result.scenario;
     let options: Vec<&Candidate> = choice.options.iter().filter(|it| it.cell == cell).collect();
-    let varied = |loss: &LinkLoss| study.axes.iter().any(|axis| axis.path == loss.path);
-    let mut losses: Vec<LinkLoss> =
-        scenario.losses().into_iter().filter(|it| !varied(it)).collect();
+    let varied = |loss: &LossField| study.axes.iter().any(|axis| axis.path == loss.path);
+    let mut losses: Vec<LossField> =
+        scenario.loss_fields().into_iter().filter(|it| !varied(it)).collect();
     if losses.iter().any(|loss| loss.share > 0.0) {
         losses.retain(|loss| loss.share > 0.0);
         losses.truncate(MAX_FIELDS);
@@ -137,7 +137,7 @@ pub fn find_crossovers<E>(
             let result = &found.cells[0].result;
             let options = candidates(result, &criteria.needs, &criteria.objective);
             let level = ChosenQos(cheapest(&options).map(|best| options[best].level()));
-            Ok((!result.is_partial()).then_some(level))
+            Ok((!result.was_interrupted()).then_some(level))
         };
         let found = find_crossovers_along(&loss, SearchMethod::Simulation { seeds }, by_trials)?;
         let of_none = criteria.needs.iter().any(is_zero_need);
@@ -165,7 +165,7 @@ fn snap_to_zero_loss(flips: Crossovers, units: u64) -> Crossovers {
 }
 
 /// The scenario with another loss; `None` if it cannot have it.
-fn scenario_with_loss(scenario: &Scenario, loss: &LinkLoss, percent: f64) -> Option<Scenario> {
+fn scenario_with_loss(scenario: &Scenario, loss: &LossField, percent: f64) -> Option<Scenario> {
     let value = format!("{percent:.6}%");
     scenario.with_settings(&[Setting { path: loss.path.clone(), value }]).ok()
 }
@@ -202,7 +202,7 @@ fn search_steps(means: SearchMethod, own: f64) -> (Vec<f64>, Vec<f64>, usize) {
 /// The nearest changes of what `choice_at` says, which is `None` where it does not know; `None` if
 /// it does not even know the choice at the own value.
 fn find_crossovers_along<E>(
-    loss: &LinkLoss,
+    loss: &LossField,
     means: SearchMethod,
     mut choice_at: impl FnMut(f64) -> Result<Option<ChosenQos>, E>,
 ) -> Result<Option<Crossovers>, E> {

@@ -191,7 +191,7 @@ fn every_pattern_of_losses_on_one_hop_agrees() {
                     |pattern| simulate_message(&hop, qos, 0.0, pattern),
                     |weight, story| sums.add(weight, &story),
                 );
-                let expected = hop.expect(qos);
+                let expected = hop.predict(qos);
                 let what =
                     |name: &str| format!("{name} of QoS {qos}, {method:?}, N {limit}, {p} {q}");
                 for (name, found, expected) in [
@@ -220,7 +220,7 @@ fn every_pattern_of_losses_on_one_hop_agrees() {
 
 #[test]
 fn every_pattern_of_losses_on_two_hops_agrees() {
-    use super::{ExpectedLatency, two_hops};
+    use super::{ExpectedLatency, predict_end_to_end};
     for method in [Qos2Delivery::OnPubrel, Qos2Delivery::OnPublish] {
         let up = HopModel {
             answer_loss: 0.3,
@@ -252,7 +252,7 @@ fn every_pattern_of_losses_on_two_hops_agrees() {
                     result
                 };
                 every_pattern(end_to_end, |weight, story| sums.add(weight, &story));
-                let expected = two_hops(&up, &down, published, granted);
+                let expected = predict_end_to_end(&up, &down, published, granted);
                 let what = |name: &str| format!("{name} of {published}/{granted}, {method:?}");
                 assert_equal(&what("weight"), sums.weight, 1.0);
                 assert_equal(&what("delivered"), sums.delivered, expected.delivered);

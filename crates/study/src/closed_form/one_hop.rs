@@ -105,7 +105,7 @@ impl HopModel {
 
     /// What theory expects of one message sent with `qos`.
     #[must_use]
-    pub fn expect(&self, qos: QoS) -> HopExpectation {
+    pub fn predict(&self, qos: QoS) -> HopExpectation {
         match qos {
             QoS::AtMostOnce => self.at_most_once(),
             QoS::AtLeastOnce => self.at_least_once(),

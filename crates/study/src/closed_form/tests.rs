@@ -25,19 +25,19 @@ fn the_worked_table_is_reproduced() {
     ];
     for (p, q0, q1, q1_two, dups, dups_two, q2, q2_two, latency_b, latency_a) in table {
         let hop = HopModel::symmetric(p, 0.05, 1.0);
-        let both = |qos| two_hops(&hop, &hop, qos, qos);
-        assert_near(hop.expect(QoS::AtMostOnce).delivered, 1.0 - p, 1e-12);
+        let both = |qos| predict_end_to_end(&hop, &hop, qos, qos);
+        assert_near(hop.predict(QoS::AtMostOnce).delivered, 1.0 - p, 1e-12);
         assert_near(both(QoS::AtMostOnce).delivered, q0, 1e-12);
-        assert_near(hop.expect(QoS::AtLeastOnce).packets.total(), q1, 6e-4);
+        assert_near(hop.predict(QoS::AtLeastOnce).packets.total(), q1, 6e-4);
         assert_near(both(QoS::AtLeastOnce).packets(), q1_two, 6e-4);
-        assert_near(hop.expect(QoS::AtLeastOnce).duplicates, dups, 6e-5);
+        assert_near(hop.predict(QoS::AtLeastOnce).duplicates, dups, 6e-5);
         assert_near(both(QoS::AtLeastOnce).duplicates, dups_two, 6e-5);
-        assert_near(hop.expect(QoS::ExactlyOnce).packets.total(), q2, 6e-4);
+        assert_near(hop.predict(QoS::ExactlyOnce).packets.total(), q2, 6e-4);
         assert_near(both(QoS::ExactlyOnce).packets(), q2_two, 6e-4);
-        assert_near(hop.expect(QoS::AtLeastOnce).latency, latency_b, 6e-5);
-        assert_near(hop.expect(QoS::ExactlyOnce).latency, latency_b, 6e-5);
+        assert_near(hop.predict(QoS::AtLeastOnce).latency, latency_b, 6e-5);
+        assert_near(hop.predict(QoS::ExactlyOnce).latency, latency_b, 6e-5);
         let stored = HopModel { qos2_delivery: Qos2Delivery::OnPubrel, ..hop };
-        assert_near(stored.expect(QoS::ExactlyOnce).latency, latency_a, 6e-5);
+        assert_near(stored.predict(QoS::ExactlyOnce).latency, latency_a, 6e-5);
     }
 }
 
@@ -46,7 +46,7 @@ fn a_transmission_limit_leaves_some_losses_and_false_failures() {
     for (limit, lost, false_failure) in [(2, 1e-2, 2.6e-2), (4, 1e-4, 1.2e-3), (6, 1e-6, 4.6e-5)] {
         let hop =
             HopModel { max_transmissions: Some(limit), ..HopModel::symmetric(0.1, 0.05, 1.0) };
-        let expected = hop.expect(QoS::AtLeastOnce);
+        let expected = hop.predict(QoS::AtLeastOnce);
         assert_near(1.0 - expected.delivered, lost, 1e-12);
         assert_near(expected.false_failure, false_failure, 0.03 * false_failure);
     }
@@ -56,15 +56,15 @@ fn a_transmission_limit_leaves_some_losses_and_false_failures() {
 fn on_a_symmetric_hop_qos_2_takes_twice_the_packets_of_qos_1() {
     for p in LOSSES {
         let hop = HopModel::symmetric(p, 0.05, 1.0);
-        let once = hop.expect(QoS::AtLeastOnce);
+        let once = hop.predict(QoS::AtLeastOnce);
         assert_near(once.packets.total(), (2.0 - p) / ((1.0 - p) * (1.0 - p)), 1e-12);
         assert_near(
-            hop.expect(QoS::ExactlyOnce).packets.total(),
+            hop.predict(QoS::ExactlyOnce).packets.total(),
             2.0 * once.packets.total(),
             1e-12,
         );
         assert_near(once.duplicates, p / (1.0 - p), 1e-12);
-        let both = two_hops(&hop, &hop, QoS::AtLeastOnce, QoS::AtLeastOnce);
+        let both = predict_end_to_end(&hop, &hop, QoS::AtLeastOnce, QoS::AtLeastOnce);
         let (wins, fails) = (1.0 - p, 2.0 - p);
         assert_near(both.packets(), fails * fails / (wins * wins * wins), 1e-11);
         assert_near(both.duplicates, p * fails / (wins * wins), 1e-11);
@@ -75,8 +75,8 @@ fn on_a_symmetric_hop_qos_2_takes_twice_the_packets_of_qos_1() {
 fn copies_depend_on_lost_answers_only_and_losses_on_lost_messages_only() {
     let hop = |loss, answer_loss| HopModel { answer_loss, ..HopModel::symmetric(loss, 0.05, 1.0) };
     for p in LOSSES {
-        assert_near(hop(p, 0.2).expect(QoS::AtLeastOnce).copies, 1.25, 1e-12);
-        assert_near(hop(0.2, p).expect(QoS::AtMostOnce).delivered, 0.8, 0.0);
+        assert_near(hop(p, 0.2).predict(QoS::AtLeastOnce).copies, 1.25, 1e-12);
+        assert_near(hop(0.2, p).predict(QoS::AtMostOnce).delivered, 0.8, 0.0);
     }
 }
 
@@ -91,15 +91,15 @@ fn a_large_limit_is_no_limit() {
             };
             let limited = HopModel { max_transmissions: Some(2000), ..unlimited };
             for qos in QoS::ALL {
-                let (a, b) = (limited.expect(qos), unlimited.expect(qos));
+                let (a, b) = (limited.predict(qos), unlimited.predict(qos));
                 assert_near(a.delivered, b.delivered, 1e-12);
                 assert_near(a.acknowledged, b.acknowledged, 1e-12);
                 assert_near(a.packets.total(), b.packets.total(), 1e-10);
                 assert_near(a.copies, b.copies, 1e-12);
                 assert_near(a.latency, b.latency, 1e-10);
                 assert_near(a.completion, b.completion, 1e-10);
-                let a = two_hops(&limited, &limited, QoS::AtLeastOnce, qos);
-                let b = two_hops(&unlimited, &unlimited, QoS::AtLeastOnce, qos);
+                let a = predict_end_to_end(&limited, &limited, QoS::AtLeastOnce, qos);
+                let b = predict_end_to_end(&unlimited, &unlimited, QoS::AtLeastOnce, qos);
                 assert_near(a.delivered, b.delivered, 1e-12);
             }
         }
@@ -109,7 +109,7 @@ fn a_large_limit_is_no_limit() {
 #[test]
 fn one_transmission_of_qos_1_delivers_as_qos_0_does() {
     let hop = HopModel { max_transmissions: Some(1), ..HopModel::symmetric(0.3, 0.05, 1.0) };
-    let (once, most) = (hop.expect(QoS::AtLeastOnce), hop.expect(QoS::AtMostOnce));
+    let (once, most) = (hop.predict(QoS::AtLeastOnce), hop.predict(QoS::AtMostOnce));
     assert_near(once.delivered, most.delivered, 1e-12);
     assert_near(once.latency, most.latency, 1e-12);
 }
@@ -125,9 +125,9 @@ fn the_generating_function_gives_total_mean_and_probabilities() {
             };
             let at = |z| hop.copies_generating_function(z);
             assert_near(at(1.0), 1.0, 1e-12);
-            assert_near(1.0 - at(0.0), hop.expect(QoS::AtLeastOnce).delivered, 1e-12);
+            assert_near(1.0 - at(0.0), hop.predict(QoS::AtLeastOnce).delivered, 1e-12);
             let slope = (at(1.0 + 1e-5) - at(1.0 - 1e-5)) / 2e-5;
-            assert_near(slope, hop.expect(QoS::AtLeastOnce).copies, 1e-7);
+            assert_near(slope, hop.predict(QoS::AtLeastOnce).copies, 1e-7);
         }
     }
     // Of c copies, with probability (1-q) q^(c-1).
@@ -152,7 +152,7 @@ fn the_variance_of_packets_is_that_of_the_distribution() {
         mean += here * 0.7 * 0.8 * total;
         square += here * 0.7 * 0.8 * total * total;
     }
-    let (once, exactly) = (hop.expect(QoS::AtLeastOnce), hop.expect(QoS::ExactlyOnce));
+    let (once, exactly) = (hop.predict(QoS::AtLeastOnce), hop.predict(QoS::ExactlyOnce));
     assert_near(once.packets.total(), mean, 1e-9);
     assert_near(once.packets_variance.expect("unlimited"), square - mean * mean, 1e-9);
     assert_near(exactly.packets_variance.expect("unlimited"), 2.0 * (square - mean * mean), 1e-9);
@@ -188,12 +188,12 @@ fn the_table_of_nine_pairs_is_reproduced() {
         (2, 2, 1.0, 1.0, 2.0 * first + 2.0 * second),
     ] {
         let qos = |number| QoS::from_number(number).expect("0 to 2");
-        let found = two_hops(&up, &down, qos(published), qos(granted));
+        let found = predict_end_to_end(&up, &down, qos(published), qos(granted));
         assert_near(found.copies, copies, 1e-12);
         assert_near(found.delivered, delivered, 1e-12);
         assert_near(found.packets(), packets, 1e-12);
     }
     let hop = HopModel::symmetric(0.2, 0.05, 1.0);
-    let twice = two_hops(&hop, &hop, QoS::AtLeastOnce, QoS::AtLeastOnce);
-    assert_eq!(twice.latency, ExpectedLatency::AtMost(2.0 * hop.expect(QoS::AtLeastOnce).latency));
+    let twice = predict_end_to_end(&hop, &hop, QoS::AtLeastOnce, QoS::AtLeastOnce);
+    assert_eq!(twice.latency, ExpectedLatency::AtMost(2.0 * hop.predict(QoS::AtLeastOnce).latency));
 }

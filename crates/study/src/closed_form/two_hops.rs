@@ -46,15 +46,15 @@ impl EndToEndExpectation {
 /// The second hop has the lower of both QoS [MQTT-3.8.4-6]. The broker forwards every copy of a
 /// QoS 1 message that reaches it, as each counts as new (MQTT 3.1.1, section 4.3.2).
 #[must_use]
-pub fn two_hops(
+pub fn predict_end_to_end(
     first: &HopModel,
     second: &HopModel,
     published: QoS,
     granted: QoS,
 ) -> EndToEndExpectation {
     let onward = published.min(granted);
-    let in_broker = first.expect(published);
-    let at_app = second.expect(onward);
+    let in_broker = first.predict(published);
+    let at_app = second.predict(onward);
     let delivered = if published == QoS::AtLeastOnce {
         1.0 - first.copies_generating_function(1.0 - at_app.delivered)
     } else {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use qoslab_core::base::{Direction, Node, PacketName, PacketSubject, QoS, Span};
 use qoslab_core::network::{IntervalDistribution, Transport};
 use qoslab_sim::event::explore::{DelayRule, ReleaseWhen};
-use qoslab_sim::{Action, CrashPoint, FaultSetup, PacketAction, PeerVisibility, Setup, Trigger};
+use qoslab_sim::{
+    CrashPoint, FaultAction, FaultSetup, PacketAction, PeerVisibility, Setup, Trigger,
+};
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -175,20 +177,22 @@ impl InjectedFault {
             Direction::Up => (Node::Client(client), Node::Broker),
             Direction::Down => (Node::Broker, Node::Client(client)),
         };
-        let crash = |node, point| Action::Crash {
+        let crash = |node, point| FaultAction::Crash {
             node,
             down: IntervalDistribution::Fixed(menu.crash_downtime),
             peers: PeerVisibility::Close,
             point,
         };
         let action = match self.fault {
-            PacketFault::Drop => Action::Packet(PacketAction::Drop),
-            PacketFault::Duplicate => Action::Packet(PacketAction::Duplicate { after: Span::ZERO }),
-            PacketFault::Delay(_) => Action::Packet(PacketAction::Delay { by: delay }),
-            PacketFault::DelayedDuplicate(_) => {
-                Action::Packet(PacketAction::Duplicate { after: delay })
+            PacketFault::Drop => FaultAction::Packet(PacketAction::Drop),
+            PacketFault::Duplicate => {
+                FaultAction::Packet(PacketAction::Duplicate { after: Span::ZERO })
             }
-            PacketFault::Cut { after } => Action::Cut { client, after },
+            PacketFault::Delay(_) => FaultAction::Packet(PacketAction::Delay { by: delay }),
+            PacketFault::DelayedDuplicate(_) => {
+                FaultAction::Packet(PacketAction::Duplicate { after: delay })
+            }
+            PacketFault::Cut { after } => FaultAction::Cut { client, after },
             PacketFault::CrashReceiver(point) => crash(receiver, point),
             PacketFault::CrashSender => crash(sender, CrashPoint::BetweenEvents),
         };

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::packet_fault::{InjectedFault, PacketFault};
 use super::search_space::{Attempt, AttemptEnd, SearchSpace};
 use super::state_set::StateSet;
-use super::{Counterexample, ExploreReport, ExploreResult, SearchLevel, SearchListener};
+use super::{Counterexample, ExploreReport, ExploreResult, FaultCountResult, SearchListener};
 use crate::scenario::Expectations;
 use crate::thread_pool::ThreadPool;
 use qoslab_core::base::PacketName;
@@ -85,7 +85,10 @@ impl Search<'_> {
     ) -> ExploreResult<()> {
         for level in 0..=self.faults {
             let planned = self.planned_count(search_state, level);
-            search_state.report.levels.push(SearchLevel { planned, ..SearchLevel::default() });
+            search_state
+                .report
+                .levels
+                .push(FaultCountResult { planned, ..FaultCountResult::default() });
             search_state.parents.push(Vec::new());
             if let Some(estimate) = self.excess_estimate(search_state, level) {
                 search_state.report.estimate = Some(estimate);
@@ -166,8 +169,11 @@ impl Search<'_> {
             AttemptEnd::Inconclusive => report.inconclusive += 1,
             AttemptEnd::Broken | AttemptEnd::Livelock => {
                 let chosen: Vec<_> = search_state.names.injected_faults(&schedule).collect();
-                let found =
-                    Counterexample::confirm(self.space, chosen, end == AttemptEnd::Livelock)?;
+                let found = Counterexample::replay_and_judge(
+                    self.space,
+                    chosen,
+                    end == AttemptEnd::Livelock,
+                )?;
                 if found.is_declared(self.expect) {
                     report.declared += 1;
                 } else {

@@ -9,8 +9,10 @@ use super::state_set::StateSet;
 use crate::judge_trial::{JudgeError, judge_trial};
 use crate::trial_facts::trial_facts;
 use qoslab_core::base::{Ending, PacketName, Span};
-use qoslab_guarantee::{Conformance, FirstPassObserver, Outcome, RuleViolationKind, TrialFacts};
-use qoslab_sim::event::explore::{DelayRule, Explored, PausedTrial, explore};
+use qoslab_guarantee::{
+    ConformanceObserver, FirstPassObserver, Outcome, RuleViolationKind, TrialFacts,
+};
+use qoslab_sim::event::explore::{DelayRule, Explored, PausedTrial, run_with_pauses};
 use qoslab_sim::{EventEngine, FaultSetup, Setup, Trial, Trigger};
 
 /// A trial that goes on for more events than this is abandoned: a small scenario has a few hundred.
@@ -59,7 +61,7 @@ pub(super) struct Worker {
     visited: StateSet,
 }
 
-type Observers = (FirstPassObserver, Conformance);
+type Observers = (FirstPassObserver, ConformanceObserver);
 
 impl SearchSpace {
     /// Makes the search space of a setup: deterministic, without keep alive, without faults drawn
@@ -108,7 +110,7 @@ impl SearchSpace {
 
     /// The packets that are sent without any fault, in order.
     #[must_use]
-    pub fn packets(&self) -> Vec<PacketName> {
+    pub fn fault_free_packets(&self) -> Vec<PacketName> {
         self.try_schedule(&mut self.new_worker(), &[], &StateSet::default()).choice_points
     }
 
@@ -123,7 +125,7 @@ impl SearchSpace {
     }
 
     fn observers(&self) -> Observers {
-        (FirstPassObserver::new(&self.facts), Conformance::new(&self.facts))
+        (FirstPassObserver::new(&self.facts), ConformanceObserver::new(&self.facts))
     }
 
     /// Tries a schedule, until it ends or its state is among the known ones.
@@ -138,7 +140,7 @@ impl SearchSpace {
         own.clear();
         let mut states = Vec::new();
         let mut end = AttemptEnd::Holds;
-        let explored = explore(trial, self.observers(), &holds, &mut |mut moment| {
+        let explored = run_with_pauses(trial, self.observers(), &holds, &mut |mut moment| {
             if !self.skips_known_states {
                 return ControlFlow::Continue(());
             }
@@ -187,7 +189,7 @@ impl SearchSpace {
         let mut desk = self.new_worker();
         let holds = self.apply_schedule(&mut desk, schedule);
         let mut go_on = |_: PausedTrial<'_>| ControlFlow::Continue(());
-        let explored = explore(&desk.trial, self.observers(), &holds, &mut go_on);
+        let explored = run_with_pauses(&desk.trial, self.observers(), &holds, &mut go_on);
         let late = |packet: &PacketName| {
             let found = explored.delays.iter().find(|(name, _)| name == packet);
             found.map_or(Span::ZERO, |(_, late)| *late)
@@ -201,7 +203,7 @@ impl SearchSpace {
     /// The outcome of a trial's first pass, as the search sees it.
     pub(super) fn first_pass(&self, trial: &Trial) -> Option<Outcome> {
         let mut go_on = |_: PausedTrial<'_>| ControlFlow::Continue(());
-        outcome_of(explore(trial, self.observers(), &[], &mut go_on))
+        outcome_of(run_with_pauses(trial, self.observers(), &[], &mut go_on))
     }
 
     /// Judges a trial in both passes.
@@ -213,7 +215,7 @@ impl SearchSpace {
 fn outcome_of(explored: Explored<Observers>) -> Option<Outcome> {
     let ended = explored.summary?;
     let (watch, conformance) = explored.observer;
-    let mut outcome = watch.finish(&ended).into_outcome();
+    let mut outcome = watch.finish(&ended).into_unexplained_outcome();
     conformance.add_to_outcome(&mut outcome);
     Some(outcome)
 }
@@ -221,7 +223,7 @@ fn outcome_of(explored: Explored<Observers>) -> Option<Outcome> {
 /// The verdict of a trial, regardless of which part is to blame.
 fn attempt_end(outcome: &Outcome) -> AttemptEnd {
     let broken = !outcome.violations.is_empty()
-        || outcome.rule_violations.keys().any(RuleViolationKind::is_violation);
+        || outcome.rule_violations.keys().any(RuleViolationKind::fails_trial);
     match outcome.ending {
         _ if broken => AttemptEnd::Broken,
         Ending::Quiescent => AttemptEnd::Holds,

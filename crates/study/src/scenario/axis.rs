@@ -117,7 +117,7 @@ impl Unit {
 
     /// The ending of a column's name in CSV: `_percent`, `_s`; empty for a plain number.
     #[must_use]
-    pub const fn column(self) -> &'static str {
+    pub const fn column_suffix(self) -> &'static str {
         match self {
             Self::Plain => "",
             Self::Percent => "_percent",

@@ -10,7 +10,7 @@ use qoslab_core::network::{
     DirectionSettings, IntervalDistribution, LinkSettings, LossModel, OutageModel, TcpSettings,
     Transport,
 };
-use qoslab_sim::{Action, ClientSetup, PublisherSetup, Setup, Trigger};
+use qoslab_sim::{ClientSetup, FaultAction, PublisherSetup, Setup, Trigger};
 
 /// Bytes that one client takes with its session, its link's state and its name.
 const CLIENT_BYTES: f64 = 3_000.0;
@@ -232,7 +232,7 @@ fn fault_packets(setup: &Setup, traffic: f64, messages: f64) -> f64 {
             Trigger::At(_) | Trigger::NthPacket(_) | Trigger::NamedPacket(_) => 1.0,
         };
         let clients = match fault.action {
-            Action::Crash { node: Node::Broker, .. } => setup.clients.len() as f64,
+            FaultAction::Crash { node: Node::Broker, .. } => setup.clients.len() as f64,
             _ => 1.0,
         };
         times * clients * each

@@ -73,13 +73,13 @@ impl Expectations {
 impl BreakTarget {
     /// Whether it is this broken promise.
     #[must_use]
-    pub fn is_promise(&self, violation: Violation) -> bool {
+    pub fn matches_violation(&self, violation: Violation) -> bool {
         matches!(self, Self::Promise(known) if *known == violation)
     }
 
     /// Whether it is this broken rule.
     #[must_use]
-    pub fn is_rule(&self, broken: &RuleViolationKind) -> bool {
+    pub fn matches_rule_violation(&self, broken: &RuleViolationKind) -> bool {
         matches!(self, Self::Rule(known) if known.matches(broken))
     }
 }

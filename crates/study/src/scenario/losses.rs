@@ -7,7 +7,7 @@ use qoslab_core::network::LossModel;
 
 /// A field that sets which share of a link's packets is lost, each independently.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LinkLoss {
+pub struct LossField {
     /// The field: `link.sensor.loss`, or `link.sensor.up.loss` where a direction has its own.
     pub path: String,
     /// The share, from 0 to 1.
@@ -18,9 +18,9 @@ impl Scenario {
     /// The independent losses of all links, in the order of the file; links without any loss
     /// too, but not what loses in bursts.
     #[must_use]
-    pub fn losses(&self) -> Vec<LinkLoss> {
+    pub fn loss_fields(&self) -> Vec<LossField> {
         let mut ignored = Diagnostics::new(&self.path, &self.source);
-        let mut all: Vec<LinkLoss> = Vec::new();
+        let mut all: Vec<LossField> = Vec::new();
         for link in self.file.link.iter().map(|link| &link.value) {
             let Some(name) = client_end(&link.between.value) else { continue };
             let short = setting::base_name(name);
@@ -33,7 +33,7 @@ impl Scenario {
                 let is_own = own.as_ref().is_some_and(|own| own.value.loss.is_some());
                 let path = format!("link.{name}.{}loss", if is_own { way } else { "" });
                 if all.iter().all(|known| known.path != path) {
-                    all.push(LinkLoss { path, share: chance.share() });
+                    all.push(LossField { path, share: chance.share() });
                 }
             }
         }
@@ -57,14 +57,14 @@ up = { loss = "1%" }
 "#;
         let (start, _) = SMALL.split_once("[[link]]").unwrap();
         let scenario = Scenario::parse("losses.toml", &format!("{start}{links}")).unwrap();
-        let losses = scenario.losses();
+        let losses = scenario.loss_fields();
         let found: Vec<_> =
             losses.iter().map(|it| (it.path.as_str(), (it.share * 1e6).round())).collect();
         assert_eq!(found, [("link.*.up.loss", 10_000.0), ("link.*.loss", 40_000.0)]);
         for loss in losses {
             let setting =
                 crate::scenario::axis::Setting { path: loss.path.clone(), value: "9%".to_owned() };
-            let other = scenario.with_settings(&[setting]).unwrap().losses();
+            let other = scenario.with_settings(&[setting]).unwrap().loss_fields();
             let found = other.iter().find(|it| it.path == loss.path).unwrap();
             assert!((found.share - 0.09).abs() < 1e-8);
         }

@@ -20,14 +20,14 @@ pub use self::expect::{
     Bound, BreakTarget, Comparison, Expectations, ExpectedBreak, ExpectedRule, KnownBreak, Metric,
     Need, Statistic,
 };
-pub use self::losses::LinkLoss;
+pub use self::losses::LossField;
 pub use self::problem::Problem;
 pub use self::profiles::to_markdown as profiles_page;
 #[cfg(feature = "files")]
 pub use self::schema::schema;
 pub use self::swarm::Swarm;
 #[cfg(feature = "files")]
-pub use self::vary::grid;
+pub use self::vary::combine_axes;
 
 mod axis;
 mod check;

@@ -4,7 +4,7 @@ use qoslab_core::base::draw::Chance;
 use qoslab_core::base::{Impairment, Node, QoS, Span};
 use qoslab_core::mqtt::{RetryRule, StorePolicy, Version};
 use qoslab_core::network::{DirectionSettings, LossModel, TcpSettings, Transport};
-use qoslab_sim::{Action, ClientSetup, PacketAction, PeerVisibility, Setup};
+use qoslab_sim::{ClientSetup, FaultAction, PacketAction, PeerVisibility, Setup};
 
 /// Packet ids go from 1 to this; a counter of their wrapping needs as many messages.
 const MAX_PACKET_ID: u64 = 65_535;
@@ -13,19 +13,21 @@ const MAX_PACKET_ID: u64 = 65_535;
 pub(super) fn is_reachable(word: &str, setup: &Setup) -> bool {
     let faults = || setup.faults.iter().map(|fault| &fault.action);
     let impairs = |test: fn(Impairment) -> bool| {
-        faults()
-            .any(|action| matches!(action, Action::Impair { impairment, .. } if test(*impairment)))
+        faults().any(
+            |action| matches!(action, FaultAction::Impair { impairment, .. } if test(*impairment)),
+        )
     };
     match word {
         "loss" | "drop" => {
             any_outage(setup, false)
                 || any_datagram_direction(setup, can_lose)
                 || impairs(|how| matches!(how, Impairment::Partition(_)))
-                || faults().any(|action| *action == Action::Packet(PacketAction::Drop))
+                || faults().any(|action| *action == FaultAction::Packet(PacketAction::Drop))
         }
         "duplicate" => {
             any_datagram_direction(setup, |way| way.duplicate.is_possible())
-                || faults().any(|it| matches!(it, Action::Packet(PacketAction::Duplicate { .. })))
+                || faults()
+                    .any(|it| matches!(it, FaultAction::Packet(PacketAction::Duplicate { .. })))
         }
         "reorder" => setup.clients.iter().any(|client| tcp_settings(client).is_none()),
         "burst" => any_datagram_direction(setup, |way| !matches!(way.loss, LossModel::Random(_))),
@@ -34,10 +36,10 @@ pub(super) fn is_reachable(word: &str, setup: &Setup) -> bool {
         "partition" => impairs(|how| matches!(how, Impairment::Partition(_))),
         "stall" => impairs(|how| how == Impairment::Stall),
         "slow" => impairs(|how| how == Impairment::Slow),
-        "cut" => faults().any(|action| matches!(action, Action::Cut { .. })),
+        "cut" => faults().any(|action| matches!(action, FaultAction::Cut { .. })),
         "half-open" => faults().any(can_leave_half_open),
         "nat-forgot" => tcp_links(setup).any(|tcp| tcp.nat_idle.is_some()),
-        "crash" => faults().any(|action| matches!(action, Action::Crash { .. })),
+        "crash" => faults().any(|action| matches!(action, FaultAction::Crash { .. })),
         "retransmission" | "user-timeout" => tcp_links(setup).next().is_some(),
         "unsubscribe" => {
             let mut subscriptions = setup.clients.iter().flat_map(|client| &client.subscriptions);
@@ -119,14 +121,14 @@ fn any_outage(setup: &Setup, over_tcp: bool) -> bool {
     let mut links = setup.clients.iter().filter(|client| has(client));
     links.any(|client| client.link.outage.is_some())
         || setup.faults.iter().any(|fault| {
-            matches!(fault.action, Action::Outage { client, .. }
+            matches!(fault.action, FaultAction::Outage { client, .. }
                 if has(&setup.clients[client.index()]))
         })
 }
 
 fn any_crash(setup: &Setup, test: impl Fn(Node) -> bool) -> bool {
     let mut actions = setup.faults.iter().map(|fault| &fault.action);
-    actions.any(|action| matches!(action, Action::Crash { node, .. } if test(*node)))
+    actions.any(|action| matches!(action, FaultAction::Crash { node, .. } if test(*node)))
 }
 
 fn can_session_expire(client: &ClientSetup) -> bool {
@@ -139,7 +141,7 @@ fn can_lose(direction: &DirectionSettings) -> bool {
 }
 
 /// A host that loses its power leaves its connections half open too.
-const fn can_leave_half_open(action: &Action) -> bool {
-    let silent = matches!(action, Action::Crash { peers: PeerVisibility::Silence, .. });
-    silent || matches!(action, Action::HalfOpen { .. })
+const fn can_leave_half_open(action: &FaultAction) -> bool {
+    let silent = matches!(action, FaultAction::Crash { peers: PeerVisibility::Silence, .. });
+    silent || matches!(action, FaultAction::HalfOpen { .. })
 }

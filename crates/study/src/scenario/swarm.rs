@@ -16,7 +16,7 @@ use qoslab_core::base::{ClientIndex, Impairment, Node, Span};
 use qoslab_core::network::{
     Distribution, IntervalDistribution, LinkSettings, LossModel, Transport,
 };
-use qoslab_sim::{Action, CrashPoint, FaultSetup, PeerVisibility, Setup, Trigger};
+use qoslab_sim::{CrashPoint, FaultAction, FaultSetup, PeerVisibility, Setup, Trigger};
 
 /// What may go wrong, each with its worst rate. Every seed switches each of these on or off, one
 /// half each, and draws how bad it is: a share or a jitter evenly up to the one given, a mean time
@@ -230,16 +230,16 @@ fn add_faults(setup: &mut Setup, class: FaultArrival, mean: Span, key: DrawKey) 
         let key = key.child(own.name.as_bytes());
         let tcp = is_tcp(&own.link);
         let hamper =
-            |how| Action::Impair { client, impairment: how, lasts, read_interval: Span::ZERO };
+            |how| FaultAction::Impair { client, impairment: how, lasts, read_interval: Span::ZERO };
         let action = match class {
-            FaultArrival::Cut if tcp => Action::Cut { client, after: false },
+            FaultArrival::Cut if tcp => FaultAction::Cut { client, after: false },
             FaultArrival::HalfOpen if tcp => {
                 let client_dies = key.child(b"end").draw([0; 4])[0] & 1 == 1;
                 let dead = if client_dies { Node::Client(client) } else { Node::Broker };
-                Action::HalfOpen { client, dead_node: dead }
+                FaultAction::HalfOpen { client, dead_node: dead }
             }
             FaultArrival::Stall if tcp => hamper(Impairment::Stall),
-            FaultArrival::Outage => Action::Outage { client, lasts },
+            FaultArrival::Outage => FaultAction::Outage { client, lasts },
             FaultArrival::CrashClients => crash(Node::Client(client), lasts, key),
             FaultArrival::Cut
             | FaultArrival::HalfOpen
@@ -252,8 +252,8 @@ fn add_faults(setup: &mut Setup, class: FaultArrival, mean: Span, key: DrawKey) 
 }
 
 /// What the peers see is drawn too.
-fn crash(node: Node, down: IntervalDistribution, key: DrawKey) -> Action {
+fn crash(node: Node, down: IntervalDistribution, key: DrawKey) -> FaultAction {
     let kinds = [PeerVisibility::Close, PeerVisibility::Reset, PeerVisibility::Silence];
     let peers = kinds[key.child(b"peers").draw([0; 4])[0] as usize % kinds.len()];
-    Action::Crash { node, down, peers, point: CrashPoint::BetweenEvents }
+    FaultAction::Crash { node, down, peers, point: CrashPoint::BetweenEvents }
 }

@@ -78,7 +78,7 @@ pub(super) fn read_axes(table: &SweepTable, errors: &mut Diagnostics) -> Vec<Axi
 ///
 /// # Errors
 /// If there are too many, or an axis stands there twice.
-pub fn grid(axes: &[Axis]) -> Result<Vec<Vec<AxisValue>>, Problem> {
+pub fn combine_axes(axes: &[Axis]) -> Result<Vec<Vec<AxisValue>>, Problem> {
     check_grid(axes)?;
     let mut all: Vec<Vec<AxisValue>> = vec![Vec::new()];
     for axis in axes {

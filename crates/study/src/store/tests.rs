@@ -273,7 +273,7 @@ fn shards(folder: &Path, count: u32) -> Vec<PathBuf> {
         let path = folder.join(format!("{number}-of-{count}.store"));
         let (plan, mut manifest) = whole_study();
         manifest.shard = Some(Shard::new(number.into(), count).unwrap());
-        let plan = plan.with_limits(None, manifest.shard).unwrap();
+        let plan = plan.with_precision_or_shard(None, manifest.shard).unwrap();
         let mut store = TrialStore::open(&path).unwrap();
         store.write_manifest(&manifest).unwrap();
         run_missing(&mut store, plan, 2);
@@ -333,7 +333,7 @@ fn shards_with_gaps_or_of_other_studies_are_not_merged() {
     );
 
     let mut again = TrialStore::open(&empty).unwrap();
-    let plan = whole_study().0.with_limits(None, Shard::new(1, 3).ok()).unwrap();
+    let plan = whole_study().0.with_precision_or_shard(None, Shard::new(1, 3).ok()).unwrap();
     run_missing(&mut again, plan, 1);
     drop(again);
     assert!(refused(&[one, &empty, three]).contains("both have the trial"));
@@ -346,7 +346,7 @@ fn a_precision_stops_at_the_same_seed_for_any_jobs_and_after_a_resume() {
     let selection = Selection { seeds, ..Selection::default() };
     let plan = |share: f64| {
         let (plan, _) = planned(&["0%", "20%"], &selection);
-        plan.with_limits(Precision::new(share), None).unwrap()
+        plan.with_precision_or_shard(Precision::new(share), None).unwrap()
     };
     let studied = |name: &str, share: f64, jobs: u16| {
         let mut store = TrialStore::open(&folder.path().join(name)).unwrap();
@@ -360,7 +360,7 @@ fn a_precision_stops_at_the_same_seed_for_any_jobs_and_after_a_resume() {
     let seeds = |cell: usize| study.cells[cell].result.planned / 3;
     assert_eq!(seeds(0), 20);
     assert!((30..200).contains(&seeds(1)), "{}", seeds(1));
-    assert!(!study.cells[1].result.is_partial());
+    assert!(!study.cells[1].result.was_interrupted());
     let narrower = studied("one", 0.05, 1).1.cells[1].result.planned / 3;
     assert!(narrower > seeds(1));
 }
@@ -409,6 +409,7 @@ fn a_point_of_other_content_is_matched_by_its_cell_its_name_and_its_seed() {
 
 #[test]
 fn a_shard_cannot_see_when_a_precision_is_reached() {
-    let limited = whole_study().0.with_limits(Precision::new(0.1), Shard::new(1, 2).ok());
+    let limited =
+        whole_study().0.with_precision_or_shard(Precision::new(0.1), Shard::new(1, 2).ok());
     assert!(matches!(limited, Err(SelectionError::PrecisionWithShard)));
 }

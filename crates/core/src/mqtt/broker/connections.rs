@@ -133,7 +133,7 @@ impl Broker {
         let session = &mut self.sessions[index as usize];
         let (outbound, inbound, mut context) =
             session.split(now, index, &self.settings.hop, &mut self.outbox);
-        outbound.discard_all(&mut context);
+        outbound.discard_in_flight_and_queued(&mut context);
         inbound.end_session();
         self.session_expiries.clear(index);
         self.wills.clear(index);
@@ -200,7 +200,7 @@ impl Broker {
             let (outbound, inbound, mut context) =
                 session.split(now, index, &self.settings.hop, &mut self.outbox);
             if context.settings.quirks.has(Quirk::AckBeforeStore) {
-                outbound.discard_all(&mut context);
+                outbound.discard_in_flight_and_queued(&mut context);
             }
             outbound.restart();
             inbound.restart(context.settings);

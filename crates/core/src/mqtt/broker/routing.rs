@@ -61,7 +61,7 @@ impl Broker {
         let session = &mut self.sessions[index as usize];
         let (_, inbound, context) = session.split(now, index, &self.settings.hop, &mut self.outbox);
         let Some(reason) = refusal else {
-            let response = inbound.publish(&context, publish, arrival);
+            let response = inbound.on_publish(&context, publish, arrival);
             self.respond(now, from, response, arrival);
             return;
         };
@@ -122,7 +122,7 @@ impl Broker {
             let session = &mut self.sessions[index as usize];
             let (outbound, _, mut context) =
                 session.split(now, index, &self.settings.hop, &mut self.outbox);
-            let room = outbound.capacity(&mut context);
+            let room = outbound.free_slots(&mut context);
             let reserved = if has_reserved_copies { self.reserved_copies(index) } else { 0 };
             room >= needed + reserved
         })

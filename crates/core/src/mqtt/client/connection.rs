@@ -148,9 +148,9 @@ impl Client {
             // The broker knows nothing of this session, so neither may the client
             // [MQTT-3.2.2-5 of 5.0].
             self.inbound.end_session();
-            self.requests.restart_session(self.settings.resubscribe);
+            self.requests.on_session_lost(self.settings.resubscribe);
             let (outbound, _, mut context) = self.split(now);
-            outbound.end_session(&mut context);
+            outbound.discard_in_flight(&mut context);
         }
         self.has_connected = true;
         self.send_due_request(now);

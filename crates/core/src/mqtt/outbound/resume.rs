@@ -65,7 +65,7 @@ impl Outbound {
     }
 
     /// The session is gone: what was in flight is forgotten.
-    pub fn end_session(&mut self, context: &mut SessionContext<'_>) {
+    pub fn discard_in_flight(&mut self, context: &mut SessionContext<'_>) {
         let tags: Vec<_> = self.in_flight.iter_mut().map(|(_, entry)| entry.tag()).collect();
         self.clear_in_flight(context);
         self.lost_quota = 0;
@@ -75,8 +75,8 @@ impl Outbound {
     }
 
     /// The session is gone, and what waited for it with it.
-    pub fn discard_all(&mut self, context: &mut SessionContext<'_>) {
-        self.end_session(context);
+    pub fn discard_in_flight_and_queued(&mut self, context: &mut SessionContext<'_>) {
+        self.discard_in_flight(context);
         while let Some(outgoing) = self.dequeue(context) {
             context.report_dropped(outgoing.message.tag, DropReason::SessionEnded);
         }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use crate::base::{Connection, MessageTag, PublisherIndex, QoS, Span, Time, Transmission};
 use crate::mqtt::endpoint::Output;
-use crate::mqtt::inbound::{Inbound, Response};
+use crate::mqtt::inbound::{Inbound, InboundActions};
 use crate::mqtt::outbound::{Outbound, QueuedMessage};
 use crate::mqtt::packet::{Message, Packet, Payload, PublishAck, TopicAlias};
 use crate::mqtt::quirks::Quirk;
@@ -145,7 +145,7 @@ impl HopWorld {
     /// The sender's session ends.
     pub(super) fn end_session(&mut self) {
         let (outbound, mut context) = self.split();
-        outbound.discard_all(&mut context);
+        outbound.discard_in_flight_and_queued(&mut context);
         self.run_until_idle();
     }
 
@@ -215,9 +215,9 @@ impl HopWorld {
             }
             let (outbound, mut context) = self.split();
             match answer {
-                Packet::PubAck(ack) => outbound.puback(&mut context, ack),
-                Packet::PubRec(ack) => outbound.pubrec(&mut context, ack),
-                Packet::PubComp(ack) => outbound.pubcomp(&mut context, ack),
+                Packet::PubAck(ack) => outbound.on_puback(&mut context, ack),
+                Packet::PubRec(ack) => outbound.on_pubrec(&mut context, ack),
+                Packet::PubComp(ack) => outbound.on_pubcomp(&mut context, ack),
                 other => panic!("not an answer: {other:?}"),
             }
             let outbound = &self.outbound;
@@ -245,12 +245,12 @@ impl HopWorld {
             session: 0,
             owner: SessionOwner::Application,
         };
-        let Response { deliver, answer, close } = match (packet, self.refuse_reason) {
+        let InboundActions { deliver, answer, close } = match (packet, self.refuse_reason) {
             (Packet::Publish(publish), Some(reason)) => {
                 self.inbound.refuse(&context, &publish, reason)
             }
-            (Packet::Publish(publish), None) => self.inbound.publish(&context, publish, arrival),
-            (Packet::PubRel(ack), _) => self.inbound.pubrel(&context, ack),
+            (Packet::Publish(publish), None) => self.inbound.on_publish(&context, publish, arrival),
+            (Packet::PubRel(ack), _) => self.inbound.on_pubrel(&context, ack),
             (other, _) => panic!("not a sender's packet: {other:?}"),
         };
         if let Some(delivery) = deliver {

@@ -45,7 +45,7 @@ fn one_packet_pays_for_waking_up_the_tail_and_paging() {
     // Asleep to 100, wakes to 102, sends to 103, tail to 113, paging to 133, asleep to 200.
     assert_eq!(millis(&used), [1_000, 0, 2_000, 10_000, 20_000, 167_000]);
     assert_near(used.energy(), 1.0 + 0.6 + 1.0 + 0.2 + 0.167);
-    assert_near(used.watts().unwrap(), used.energy() / 200.0);
+    assert_near(used.mean_watts_per_radio().unwrap(), used.energy() / 200.0);
     assert_eq!(used.wakes, 1);
 }
 
@@ -93,7 +93,7 @@ fn a_sleeping_radio_that_listens_pays_for_it_and_a_battery_self_discharges() {
         ..settings()
     };
     let used = Radio::new(listens).usage(at(1_000));
-    assert_near(used.watts().unwrap(), 0.001 + 0.499 * 0.1);
+    assert_near(used.mean_watts_per_radio().unwrap(), 0.001 + 0.499 * 0.1);
     let years = used.battery_years().unwrap();
     let year = 365.0 * 86_400.0;
     assert_near(years, 1_000.0 / (0.0509 * year + 20.0));
@@ -117,7 +117,10 @@ fn presets_can_be_simulated() {
     for (name, settings) in presets::ALL {
         let settings = settings();
         assert!(settings.up > 0 && settings.down > 0, "{name}");
-        assert!(settings.watts(RadioState::Sleep) < settings.watts(RadioState::Receive), "{name}");
+        assert!(
+            settings.state_watts(RadioState::Sleep) < settings.state_watts(RadioState::Receive),
+            "{name}"
+        );
     }
 }
 
@@ -187,7 +190,7 @@ proptest! {
         let span: u64 = sums.iter().sum();
         prop_assert!(span >= end);
         let joules: f64 =
-            RadioState::ALL.iter().map(|s| settings().watts(*s) * to_f64(sums[*s as usize]) / 1e3).sum();
+            RadioState::ALL.iter().map(|s| settings().state_watts(*s) * to_f64(sums[*s as usize]) / 1e3).sum();
         prop_assert!((used.energy() - joules).abs() < 1e-9);
     }
 }

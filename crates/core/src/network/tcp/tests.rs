@@ -73,7 +73,7 @@ impl TcpWorld {
         let settings = LinkSettings { transport, up, down, outage: None };
         let mut link =
             LinkState::new(Arc::new(settings), LinkKeys::new(DrawKey::new(seed), "meter"));
-        link.start_traffic(Time::ZERO);
+        link.start_bursts_and_outages(Time::ZERO);
         let mut pipe = TcpDirection::new();
         (0..50).for_each(|_| pipe.record_round_trip(Span::from_millis(100)));
         Self {

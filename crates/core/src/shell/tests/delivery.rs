@@ -18,7 +18,8 @@ use crate::mqtt::{
     PacketId, RetryRule, RetryTimer, Subscribe, Version, wire,
 };
 use crate::shell::{
-    BackoffDialler, Datagram, Datagrams, TokioClock, TransportLimits, drive_broker, drive_client,
+    BackoffDialler, DatagramSocket, DatagramTransport, TokioClock, TransportLimits, drive_broker,
+    drive_client,
 };
 
 fn settings(name: &str) -> ClientSettings {
@@ -218,7 +219,7 @@ struct LossyDatagram {
     sent: u32,
 }
 
-impl Datagram for LossyDatagram {
+impl DatagramSocket for LossyDatagram {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
         let gone = || io::ErrorKind::ConnectionReset.into();
         self.inbox.poll_recv(cx).map(|datagram| datagram.ok_or_else(gone))
@@ -260,10 +261,15 @@ fn retry_timers_deliver_over_datagrams_that_get_lost() {
                 let there = LossyDatagram { inbox: from_client, outbox: to_client, sent: 1 };
                 let here = LossyDatagram { inbox: from_broker, outbox: to_broker, sent: 2 };
                 assert!(
-                    door.send(Datagrams::of_broker(there, TransportLimits::default(), ())).is_ok()
+                    door.send(DatagramTransport::of_broker(there, TransportLimits::default(), ()))
+                        .is_ok()
                 );
-                let client =
-                    Datagrams::of_client(here, Version::V311, TransportLimits::default(), ());
+                let client = DatagramTransport::of_client(
+                    here,
+                    Version::V311,
+                    TransportLimits::default(),
+                    (),
+                );
                 std::future::ready(Ok(client))
             };
             let (requests, asked) = unbounded_channel();

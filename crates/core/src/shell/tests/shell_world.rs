@@ -22,7 +22,7 @@ use crate::mqtt::{
     Output, Packet, Payload,
 };
 use crate::shell::{
-    Accept, BackoffDialler, Framed, OutputHandler, PacketHooks, TokioClock, TransportLimits,
+    Accept, BackoffDialler, Framed, OutputHandler, PacketNamer, TokioClock, TransportLimits,
     drive_broker, drive_client,
 };
 
@@ -97,7 +97,7 @@ pub(super) struct FaultHooks {
     is_cut: Rc<Cell<bool>>,
 }
 
-impl PacketHooks for FaultHooks {
+impl PacketNamer for FaultHooks {
     fn on_receive(&mut self, _: &mut Packet) -> Transmission {
         Transmission::default()
     }

@@ -11,7 +11,7 @@ use crate::event::nodes::Connector;
 use crate::event::queue::QueuedEvent;
 use crate::event::search_hook::SearchHook;
 use crate::event::tcp_connection::{TcpItem, direction_index, from_direction_number};
-use crate::trial::{Action, PeerVisibility, Setup};
+use crate::trial::{FaultAction, PeerVisibility, Setup};
 use qoslab_core::base::fingerprint::{Fingerprint, FingerprintOptions, Fingerprinter};
 use qoslab_core::base::{Connection, Direction, Observer, PacketName, Phase, Time};
 use qoslab_core::mqtt::{HopSettings, RetryRule};
@@ -92,11 +92,13 @@ const fn may_lose_segments(link: &LinkSettings) -> bool {
 }
 
 /// Whether a fault may lose segments of a connection that goes on.
-const fn loses_segments(action: &Action) -> bool {
+const fn loses_segments(action: &FaultAction) -> bool {
     match action {
-        Action::Packet(_) | Action::Cut { .. } => false,
-        Action::Crash { peers, .. } => matches!(peers, PeerVisibility::Silence),
-        Action::HalfOpen { .. } | Action::Impair { .. } | Action::Outage { .. } => true,
+        FaultAction::Packet(_) | FaultAction::Cut { .. } => false,
+        FaultAction::Crash { peers, .. } => matches!(peers, PeerVisibility::Silence),
+        FaultAction::HalfOpen { .. } | FaultAction::Impair { .. } | FaultAction::Outage { .. } => {
+            true
+        }
     }
 }
 
@@ -229,9 +231,9 @@ impl<O: Observer> Simulation<'_, DirectDriver, O> {
 /// A queued event, by its subject.
 enum PendingEvent<'a> {
     /// Of a packet, perhaps once more, and the faults that wait for it.
-    Arrival(&'a PacketInFlight, bool, Vec<&'a Action>),
+    Arrival(&'a PacketInFlight, bool, Vec<&'a FaultAction>),
     TcpDue(Connection, Direction),
-    Fault(&'a Action),
+    Fault(&'a FaultAction),
     FaultEnd(FaultEnd),
     Other(QueuedEvent),
 }

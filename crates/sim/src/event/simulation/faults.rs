@@ -4,7 +4,7 @@ use super::Simulation;
 use crate::event::faults::FaultEnd;
 use crate::event::node_driver::NodeDriver;
 use crate::event::queue::{EventClass, QueuedEvent};
-use crate::trial::{Action, CrashPoint, PacketAction};
+use crate::trial::{CrashPoint, FaultAction, PacketAction};
 use qoslab_core::base::{
     ClientIndex, CloseReason, Direction, Event, Impairment, Node, Observer, PacketName, Phase,
     SilentDeathCause, Span,
@@ -33,20 +33,20 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     fn apply_fault(&mut self, fault: u32) {
         match *self.faults.action(fault) {
             // Done where the packet is sent.
-            Action::Packet(_) => {}
-            Action::Cut { client, .. } => self.cut_connections(client),
-            Action::HalfOpen { client, dead_node: dead } => self.kill_one_end(client, dead),
-            Action::Impair { client, impairment: how, lasts, read_interval: pace } => {
+            FaultAction::Packet(_) => {}
+            FaultAction::Cut { client, .. } => self.cut_connections(client),
+            FaultAction::HalfOpen { client, dead_node: dead } => self.kill_one_end(client, dead),
+            FaultAction::Impair { client, impairment: how, lasts, read_interval: pace } => {
                 let lasts = self.faults.draw_duration(fault, lasts);
                 self.impair(client, how, lasts, pace);
             }
-            Action::Outage { client, lasts } => {
+            FaultAction::Outage { client, lasts } => {
                 let lasts = self.faults.draw_duration(fault, lasts);
                 self.network.set_partition_both_ways(client, true);
                 self.notify_observers(&Event::OutageBegan { client });
                 self.faults.schedule_end(&mut self.timeline, lasts, FaultEnd::LinkUp(client));
             }
-            Action::Crash { node, down, peers, .. } => {
+            FaultAction::Crash { node, down, peers, .. } => {
                 let down = self.faults.draw_duration(fault, down);
                 self.crash(node, down, peers);
             }
@@ -71,12 +71,12 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         for fault in self.faults.take_triggered(name) {
             self.record_fault(fault, Some(*name));
             match *self.faults.action(fault) {
-                Action::Packet(action) => packet_action = Some(action),
-                Action::Crash { node: victim, .. } if victim == node => {
+                FaultAction::Packet(action) => packet_action = Some(action),
+                FaultAction::Crash { node: victim, .. } if victim == node => {
                     self.faults.crash_sender(fault);
                 }
-                Action::Cut { after: true, .. } => self.faults.trigger_on_arrival(name, fault),
-                Action::Crash { point, .. } if point != CrashPoint::BetweenEvents => {
+                FaultAction::Cut { after: true, .. } => self.faults.trigger_on_arrival(name, fault),
+                FaultAction::Crash { point, .. } if point != CrashPoint::BetweenEvents => {
                     self.faults.trigger_on_arrival(name, fault);
                 }
                 _ => self.timeline.schedule_now(QueuedEvent::Fault(fault)),

@@ -2,7 +2,8 @@
 
 use super::fixtures::{TrialLog, link, pair, run_trial, tcp, tcp_pair};
 use crate::trial::{
-    Action, CrashPoint, FaultSetup, PacketAction, PacketTrigger, PeerVisibility, Setup, Trigger,
+    CrashPoint, FaultAction, FaultSetup, PacketAction, PacketTrigger, PeerVisibility, Setup,
+    Trigger,
 };
 use qoslab_core::base::{
     ClientIndex, CloseReason, Direction, Ending, Fate, Impairment, Node, PacketKind, PacketSubject,
@@ -18,11 +19,11 @@ fn secs(secs: u64) -> IntervalDistribution {
     IntervalDistribution::Fixed(Span::from_secs(secs))
 }
 
-fn fault(trigger: Trigger, action: Action) -> FaultSetup {
+fn fault(trigger: Trigger, action: FaultAction) -> FaultSetup {
     FaultSetup { name: "fault".into(), trigger, action }
 }
 
-fn at_secs(secs: u64, action: Action) -> FaultSetup {
+fn at_secs(secs: u64, action: FaultAction) -> FaultSetup {
     fault(Trigger::At(Span::from_secs(secs)), action)
 }
 
@@ -31,7 +32,7 @@ fn at_packet(
     way: Direction,
     kind: PacketKind,
     nth: u32,
-    action: Action,
+    action: FaultAction,
 ) -> FaultSetup {
     fault(Trigger::NthPacket(PacketTrigger { client, direction: way, kind, nth }), action)
 }
@@ -47,7 +48,7 @@ fn run_with_fault(mut setup: Setup, fault: FaultSetup) -> TrialLog {
 fn a_fault_at_a_packet_changes_the_fate_of_that_packet_alone() {
     let fates = |action| {
         let setup = pair(&link(|_| {}), QoS::AtLeastOnce, 20);
-        let action = Action::Packet(action);
+        let action = FaultAction::Packet(action);
         let log = run_with_fault(
             setup,
             at_packet(PUBLISHER, Direction::Up, PacketKind::Publish, 7, action),
@@ -81,7 +82,7 @@ fn a_fault_at_a_packet_changes_the_fate_of_that_packet_alone() {
 #[test]
 fn a_partition_blocks_one_direction_and_then_heals() {
     let how = Impairment::Partition(Direction::Down);
-    let action = Action::Impair {
+    let action = FaultAction::Impair {
         client: PUBLISHER,
         impairment: how,
         lasts: secs(5),
@@ -97,7 +98,7 @@ fn a_partition_blocks_one_direction_and_then_heals() {
 #[test]
 fn a_stall_holds_everything_up_and_loses_nothing() {
     let run_impaired = |how, pace| {
-        let action = Action::Impair {
+        let action = FaultAction::Impair {
             client: SUBSCRIBER,
             impairment: how,
             lasts: secs(5),
@@ -124,7 +125,8 @@ fn a_durable_store_keeps_every_promise_through_crashes_and_a_volatile_one_does_n
         setup.broker_store = store;
         setup.clients[1].store = store;
         let peers = PeerVisibility::Reset;
-        let action = Action::Crash { node, down: secs(3), peers, point: CrashPoint::BetweenEvents };
+        let action =
+            FaultAction::Crash { node, down: secs(3), peers, point: CrashPoint::BetweenEvents };
         run_with_fault(
             setup,
             fault(Trigger::Every(IntervalDistribution::Exponential(Span::from_secs(4))), action),
@@ -151,7 +153,8 @@ fn a_durable_store_keeps_every_promise_through_crashes_and_a_volatile_one_does_n
 fn what_peers_see_of_a_crash_is_an_end_a_reset_or_nothing() {
     let first_close = |peers| {
         let node = Node::Broker;
-        let action = Action::Crash { node, down: secs(3), peers, point: CrashPoint::BetweenEvents };
+        let action =
+            FaultAction::Crash { node, down: secs(3), peers, point: CrashPoint::BetweenEvents };
         let log =
             run_with_fault(tcp_pair(&tcp(|_, _| {}), QoS::AtLeastOnce, 100), at_secs(2, action));
         let of_client = log.close_reasons.iter().zip(&log.closed);
@@ -187,7 +190,7 @@ fn at_every_point_of_a_crash_a_durable_store_delivers_exactly_once() {
                 let mut setup = tcp_pair(&tcp(|_, _| {}), QoS::ExactlyOnce, 3);
                 setup.publishers[0].every = secs(5);
                 let peers = PeerVisibility::Close;
-                let action = Action::Crash { node, down: secs(1), peers, point };
+                let action = FaultAction::Crash { node, down: secs(1), peers, point };
                 let log = run_with_fault(setup, at_packet(client, way, kind, 1, action));
                 crashed += log.crashes.len();
                 let place = (point, client, way, kind, node);
@@ -203,7 +206,7 @@ fn a_host_that_lost_its_power_leaves_connections_half_open_and_answers_later_wit
     let node = Node::Broker;
     let crash = |secs_down| {
         let (down, peers) = (secs(secs_down), PeerVisibility::Silence);
-        Action::Crash { node, down, peers, point: CrashPoint::BetweenEvents }
+        FaultAction::Crash { node, down, peers, point: CrashPoint::BetweenEvents }
     };
     let log =
         run_with_fault(tcp_pair(&tcp(|_, _| {}), QoS::AtLeastOnce, 100), at_secs(2, crash(3)));
@@ -233,14 +236,14 @@ fn a_host_that_lost_its_power_leaves_connections_half_open_and_answers_later_wit
 fn the_drain_phase_waits_for_a_fin_in_flight() {
     let mut setup = tcp_pair(&tcp(|_, _| {}), QoS::AtLeastOnce, 5);
     let peers = PeerVisibility::Close;
-    let crash = Action::Crash {
+    let crash = FaultAction::Crash {
         node: Node::Broker,
         down: secs(1),
         peers,
         point: CrashPoint::BetweenEvents,
     };
     setup.faults.push(at_secs(10, crash));
-    let outage = Action::Outage { client: SUBSCRIBER, lasts: secs(20) };
+    let outage = FaultAction::Outage { client: SUBSCRIBER, lasts: secs(20) };
     let log = run_with_fault(setup, FaultSetup { name: "outage".into(), ..at_secs(9, outage) });
     let learnt = log.closed.iter().zip(&log.close_reasons);
     let learnt = learnt.filter(|(_, end)| **end == (Node::Client(SUBSCRIBER), CloseReason::Peer));
@@ -254,14 +257,14 @@ fn the_drain_phase_waits_for_a_fin_in_flight() {
 #[test]
 fn packets_are_counted_from_the_start_and_may_trigger_several_faults() {
     let mut setup = tcp_pair(&tcp(|_, _| {}), QoS::AtLeastOnce, 5);
-    let crash = Action::Crash {
+    let crash = FaultAction::Crash {
         node: Node::Broker,
         down: secs(1),
         peers: PeerVisibility::Close,
         point: CrashPoint::AfterCommit,
     };
     setup.faults.push(at_packet(SUBSCRIBER, Direction::Up, PacketKind::Subscribe, 1, crash));
-    let cut = Action::Cut { client: SUBSCRIBER, after: true };
+    let cut = FaultAction::Cut { client: SUBSCRIBER, after: true };
     let cut = at_packet(SUBSCRIBER, Direction::Up, PacketKind::Subscribe, 1, cut);
     let log = run_with_fault(setup, FaultSetup { name: "cut".into(), ..cut });
     assert_eq!(log.crashes.len(), 1);
@@ -287,7 +290,7 @@ fn a_node_that_crashes_at_a_packet_of_its_own_has_stored_it_and_does_not_send_it
                 way,
                 PacketKind::Publish,
                 1,
-                Action::Crash { node, down, peers, point },
+                FaultAction::Crash { node, down, peers, point },
             ),
         );
         let first = log
@@ -310,7 +313,8 @@ fn requests_missed_during_a_crash_are_made_after_the_restart() {
     setup.clients[1].subscriptions[0].from = Some(Span::from_secs(4));
     let node = Node::Client(SUBSCRIBER);
     let peers = PeerVisibility::Close;
-    let action = Action::Crash { node, down: secs(3), peers, point: CrashPoint::BetweenEvents };
+    let action =
+        FaultAction::Crash { node, down: secs(3), peers, point: CrashPoint::BetweenEvents };
     let log = run_with_fault(setup, at_secs(2, action));
     let back = log.crashes[0].1 + Span::from_secs(3);
     let late = log.submitted.iter().filter(|(_, at)| *at > back + Span::from_secs(1)).count();

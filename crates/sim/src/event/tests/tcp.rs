@@ -1,7 +1,7 @@
 //! Connections over TCP.
 
 use super::fixtures::{HOP, run_trial, tcp, tcp_pair};
-use crate::trial::{Action, FaultSetup, Trigger};
+use crate::trial::{FaultAction, FaultSetup, Trigger};
 use qoslab_core::base::draw::Chance;
 use qoslab_core::base::{
     ClientIndex, CloseReason, Ending, Fate, Node, OverheadPurpose, PacketKind, Phase, QoS,
@@ -16,7 +16,7 @@ fn millis(millis: u64) -> Time {
     Time::ZERO + Span::from_millis(millis)
 }
 
-fn at_secs(secs: u64, action: Action) -> FaultSetup {
+fn at_secs(secs: u64, action: FaultAction) -> FaultSetup {
     let trigger = Trigger::At(Span::from_secs(secs));
     FaultSetup { name: format!("at-{secs}").into(), trigger, action }
 }
@@ -63,7 +63,7 @@ fn a_cut_loses_packets_in_flight_and_a_new_connection_resends_them() {
         let mut setup = tcp_pair(&tcp(|_, _| {}), qos, 300);
         let every = Trigger::Every(IntervalDistribution::Exponential(Span::from_secs(2)));
         for n in [0, 1] {
-            let action = Action::Cut { client: ClientIndex(n), after: false };
+            let action = FaultAction::Cut { client: ClientIndex(n), after: false };
             setup.faults.push(FaultSetup {
                 name: format!("cut-{n}").into(),
                 trigger: every.clone(),
@@ -89,7 +89,7 @@ fn a_cut_loses_packets_in_flight_and_a_new_connection_resends_them() {
 fn the_live_end_of_a_half_open_connection_notices_at_the_next_connect() {
     let mut setup = tcp_pair(&tcp(|_, _| {}), QoS::AtLeastOnce, 100);
     let client = ClientIndex(0);
-    setup.faults.push(at_secs(3, Action::HalfOpen { client, dead_node: CLIENT }));
+    setup.faults.push(at_secs(3, FaultAction::HalfOpen { client, dead_node: CLIENT }));
     let (ended, log) = run_trial(setup, 1);
     assert_eq!(ended.ending, Ending::Quiescent);
     assert_eq!(log.silent_deaths, [SilentDeathCause::HalfOpen(CLIENT)]);
@@ -107,7 +107,7 @@ fn the_drain_phase_lasts_until_keep_alive_ends_a_dead_connection() {
         let link = tcp(|tcp, _| tcp.user_timeout = Span::from_secs(600));
         let mut setup = tcp_pair(&link, QoS::AtLeastOnce, 100);
         setup.clients[1].settings.keep_alive = keep_alive;
-        let dead = Action::HalfOpen { client: subscriber, dead_node: Node::Broker };
+        let dead = FaultAction::HalfOpen { client: subscriber, dead_node: Node::Broker };
         setup.faults.push(at_secs(2, dead));
         let (ended, log) = run_trial(setup, 1);
         assert_eq!(ended.ending, Ending::Quiescent);
@@ -122,7 +122,7 @@ fn the_drain_phase_lasts_until_keep_alive_ends_a_dead_connection() {
 fn a_sender_on_a_dead_connection_gives_up_after_the_user_timeout() {
     let mut setup = tcp_pair(&tcp(|_, _| {}), QoS::AtLeastOnce, 100);
     let client = ClientIndex(0);
-    setup.faults.push(at_secs(3, Action::HalfOpen { client, dead_node: Node::Broker }));
+    setup.faults.push(at_secs(3, FaultAction::HalfOpen { client, dead_node: Node::Broker }));
     let (ended, log) = run_trial(setup, 1);
     assert_eq!(ended.ending, Ending::Quiescent);
     assert!(

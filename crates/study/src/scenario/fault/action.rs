@@ -6,7 +6,7 @@ use crate::scenario::problem::Problem;
 use crate::scenario::value::TextOrTable;
 use qoslab_core::base::{ClientIndex, Direction, Impairment, Node, Span};
 use qoslab_core::network::{IntervalDistribution, Transport};
-use qoslab_sim::{Action, ClientSetup, CrashPoint, PacketAction, PacketTrigger};
+use qoslab_sim::{ClientSetup, CrashPoint, FaultAction, PacketAction, PacketTrigger};
 
 /// The node or link that a fault applies to, and the packet at which it comes.
 #[derive(Clone, Copy)]
@@ -20,7 +20,7 @@ pub(super) fn build_action(
     table: &ActionSetting,
     target: FaultTarget,
     clients: &[ClientSetup],
-) -> Result<Action, Problem> {
+) -> Result<FaultAction, Problem> {
     let own = || LinkFault::new(target, clients);
     match table {
         TextOrTable::Text(ActionKeyword::Cut) => own()?.cut_action(false),
@@ -44,7 +44,7 @@ pub(super) fn build_action(
         TextOrTable::Table(ActionTable::Stall(lasts)) => own()?.stall_action(lasts.0),
         TextOrTable::Table(ActionTable::Partition(table)) => Ok(own()?.partition_action(table)),
         TextOrTable::Table(ActionTable::Outage(lasts)) => {
-            Ok(Action::Outage { client: own()?.client, lasts: lasts.0 })
+            Ok(FaultAction::Outage { client: own()?.client, lasts: lasts.0 })
         }
         TextOrTable::Table(ActionTable::Crash(table)) => crash_action(table, target),
         TextOrTable::Table(ActionTable::Slow(table)) => own()?.slow_action(table),
@@ -54,7 +54,7 @@ pub(super) fn build_action(
 const CUT_HELP: &str = "TCP repairs it unseen: use `do = \"cut\"`, or `transport = \"datagram\"`";
 const STALL_HELP: &str = "use `do = { stall = \"5s\" }`, or `transport = \"datagram\"`";
 
-fn crash_action(table: &CrashTable, target: FaultTarget) -> Result<Action, Problem> {
+fn crash_action(table: &CrashTable, target: FaultTarget) -> Result<FaultAction, Problem> {
     let receiver = target.packet.map(|packet| match packet.direction {
         Direction::Up => Node::Broker,
         Direction::Down => Node::Client(packet.client),
@@ -70,7 +70,7 @@ fn crash_action(table: &CrashTable, target: FaultTarget) -> Result<Action, Probl
         return Err(Problem::new("only the receiver works on a packet", "another node crashes")
             .help("leave `on` out, or leave `point` out"));
     }
-    Ok(Action::Crash {
+    Ok(FaultAction::Crash {
         node: target.node,
         down: table.down.0,
         peers: table.peers.into(),
@@ -112,13 +112,13 @@ impl LinkFault {
         word: &str,
         help: &str,
         action: PacketAction,
-    ) -> Result<Action, Problem> {
+    ) -> Result<FaultAction, Problem> {
         if self.is_tcp {
             let what = format!("`{word}` of one packet cannot happen over tcp");
             return Err(Problem::new(what, "this is an ordered stream of bytes").help(help));
         }
         self.require_packet(word)?;
-        Ok(Action::Packet(action))
+        Ok(FaultAction::Packet(action))
     }
 
     fn require_tcp(&self, word: &str, help: &str) -> Result<(), Problem> {
@@ -129,31 +129,31 @@ impl LinkFault {
         Err(Problem::new(what, "this link carries datagrams").help(help))
     }
 
-    fn cut_action(&self, after: bool) -> Result<Action, Problem> {
+    fn cut_action(&self, after: bool) -> Result<FaultAction, Problem> {
         let help = if self.is_at_packet {
             "use `do = \"drop\"`, or `transport = \"tcp\"`"
         } else {
             "use `do = { outage = \"30s\" }`, or `transport = \"tcp\"`"
         };
         self.require_tcp("cut", help)?;
-        Ok(Action::Cut { client: self.client, after })
+        Ok(FaultAction::Cut { client: self.client, after })
     }
 
-    fn half_open_action(&self, end: EndKeyword) -> Result<Action, Problem> {
+    fn half_open_action(&self, end: EndKeyword) -> Result<FaultAction, Problem> {
         self.require_tcp("half-open", "use `do = { outage = \"30s\" }`, or `transport = \"tcp\"`")?;
         let dead = match end {
             EndKeyword::Client => Node::Client(self.client),
             EndKeyword::Broker => Node::Broker,
         };
-        Ok(Action::HalfOpen { client: self.client, dead_node: dead })
+        Ok(FaultAction::HalfOpen { client: self.client, dead_node: dead })
     }
 
-    fn stall_action(&self, lasts: IntervalDistribution) -> Result<Action, Problem> {
+    fn stall_action(&self, lasts: IntervalDistribution) -> Result<FaultAction, Problem> {
         let help = "use `do = { outage = \"30s\" }` or, at a packet, `do = { delay = \"5s\" }`; or \
                     `transport = \"tcp\"`";
         self.require_tcp("stall", help)?;
         let how = Impairment::Stall;
-        Ok(Action::Impair {
+        Ok(FaultAction::Impair {
             client: self.client,
             impairment: how,
             lasts,
@@ -162,24 +162,24 @@ impl LinkFault {
     }
 
     /// Both ways dead is an outage.
-    fn partition_action(&self, table: &PartitionTable) -> Action {
+    fn partition_action(&self, table: &PartitionTable) -> FaultAction {
         let (client, lasts) = (self.client, table.lasts.0);
         match table.way.into() {
-            None => Action::Outage { client, lasts },
+            None => FaultAction::Outage { client, lasts },
             Some(way) => {
                 let how = Impairment::Partition(way);
-                Action::Impair { client, impairment: how, lasts, read_interval: Span::ZERO }
+                FaultAction::Impair { client, impairment: how, lasts, read_interval: Span::ZERO }
             }
         }
     }
 
-    fn slow_action(&self, table: &SlowTable) -> Result<Action, Problem> {
+    fn slow_action(&self, table: &SlowTable) -> Result<FaultAction, Problem> {
         let help = "a datagram that nobody reads is lost: use `do = { partition = { lasts = \
                     \"30s\", way = \"down\" } }`, or `transport = \"tcp\"`";
         self.require_tcp("slow", help)?;
         require_positive(table.pace.0)?;
         let (how, lasts, pace) = (Impairment::Slow, table.lasts.0, table.pace.0);
-        Ok(Action::Impair { client: self.client, impairment: how, lasts, read_interval: pace })
+        Ok(FaultAction::Impair { client: self.client, impairment: how, lasts, read_interval: pace })
     }
 }
 

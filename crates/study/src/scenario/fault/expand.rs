@@ -14,7 +14,7 @@ use crate::scenario::value::{Located, TextOrTable};
 use qoslab_core::base::units::{format_count, format_span};
 use qoslab_core::base::{ClientIndex, Direction, Node, Span, matches_pattern};
 use qoslab_core::network::IntervalDistribution;
-use qoslab_sim::{Action, FaultSetup, PacketTrigger, Setup, Trigger};
+use qoslab_sim::{FaultAction, FaultSetup, PacketTrigger, Setup, Trigger};
 
 /// The most faults of a trial; one line applies to as many nodes as its names fit.
 const MAX_FAULTS: usize = 1_000_000;
@@ -333,7 +333,7 @@ fn number_duplicates(faults: &mut [FaultSetup]) {
 fn check_crashes(faults: &[FaultSetup], places: &[&Range<usize>], errors: &mut Diagnostics) {
     let mut crashes: Vec<(Node, Span, Span, &Range<usize>)> = Vec::new();
     for (fault, place) in faults.iter().zip(places) {
-        let Action::Crash { node, down, .. } = fault.action else { continue };
+        let FaultAction::Crash { node, down, .. } = fault.action else { continue };
         let down = longest_duration(down);
         match fault.trigger {
             Trigger::At(at) => crashes.push((node, at, at + down, place)),

@@ -10,7 +10,9 @@ use crate::scenario::keywords::{
 use crate::scenario::quantities::{Duration, IntervalValue};
 use crate::scenario::value::{BoundedInt, Located, TextOrTable};
 use qoslab_core::base::{Direction, Impairment, Node};
-use qoslab_sim::{Action, CrashPoint, FaultSetup, PacketAction, PeerVisibility, Setup, Trigger};
+use qoslab_sim::{
+    CrashPoint, FaultAction, FaultSetup, PacketAction, PeerVisibility, Setup, Trigger,
+};
 
 /// The table that stands for a fault of this setup.
 pub(in crate::scenario) fn fault_table(fault: &FaultSetup, setup: &Setup) -> FaultTable {
@@ -32,7 +34,7 @@ pub(in crate::scenario) fn fault_table(fault: &FaultSetup, setup: &Setup) -> Fau
     let victim = fault_node(&fault.action);
     // At a packet every fault but a crash applies to the packet's own link.
     let is_said = when.is_none()
-        || matches!(fault.action, Action::Crash { point: CrashPoint::BetweenEvents, .. });
+        || matches!(fault.action, FaultAction::Crash { point: CrashPoint::BetweenEvents, .. });
     let on = victim.filter(|_| is_said).map(|node| Located::from_default(node_name(node, setup)));
     FaultTable { at, every, when, on, action: Located::from_default(action_table(fault)) }
 }
@@ -47,14 +49,14 @@ fn when_table(packet: String, nth: u32) -> Located<WhenTable> {
     })
 }
 
-const fn fault_node(action: &Action) -> Option<Node> {
+const fn fault_node(action: &FaultAction) -> Option<Node> {
     match *action {
-        Action::Packet(_) => None,
-        Action::Cut { client, .. }
-        | Action::HalfOpen { client, .. }
-        | Action::Impair { client, .. }
-        | Action::Outage { client, .. } => Some(Node::Client(client)),
-        Action::Crash { node, .. } => Some(node),
+        FaultAction::Packet(_) => None,
+        FaultAction::Cut { client, .. }
+        | FaultAction::HalfOpen { client, .. }
+        | FaultAction::Impair { client, .. }
+        | FaultAction::Outage { client, .. } => Some(Node::Client(client)),
+        FaultAction::Crash { node, .. } => Some(node),
     }
 }
 
@@ -68,26 +70,30 @@ fn node_name(node: Node, setup: &Setup) -> String {
 fn action_table(fault: &FaultSetup) -> ActionSetting {
     let at_packet = matches!(fault.trigger, Trigger::NthPacket(_) | Trigger::NamedPacket(_));
     match fault.action {
-        Action::Packet(PacketAction::Drop) => TextOrTable::Text(ActionKeyword::Drop),
-        Action::Packet(PacketAction::Duplicate { after }) => {
+        FaultAction::Packet(PacketAction::Drop) => TextOrTable::Text(ActionKeyword::Drop),
+        FaultAction::Packet(PacketAction::Duplicate { after }) => {
             TextOrTable::Table(ActionTable::Duplicate(Duration(after)))
         }
-        Action::Packet(PacketAction::Delay { by }) => {
+        FaultAction::Packet(PacketAction::Delay { by }) => {
             TextOrTable::Table(ActionTable::Delay(Duration(by)))
         }
-        Action::Cut { after: true, .. } => TextOrTable::Table(ActionTable::Cut(CutKeyword::After)),
-        Action::Cut { .. } if at_packet => TextOrTable::Table(ActionTable::Cut(CutKeyword::Before)),
-        Action::Cut { .. } => TextOrTable::Text(ActionKeyword::Cut),
-        Action::HalfOpen { dead_node: dead, .. } => {
+        FaultAction::Cut { after: true, .. } => {
+            TextOrTable::Table(ActionTable::Cut(CutKeyword::After))
+        }
+        FaultAction::Cut { .. } if at_packet => {
+            TextOrTable::Table(ActionTable::Cut(CutKeyword::Before))
+        }
+        FaultAction::Cut { .. } => TextOrTable::Text(ActionKeyword::Cut),
+        FaultAction::HalfOpen { dead_node: dead, .. } => {
             TextOrTable::Table(ActionTable::HalfOpen(match dead {
                 Node::Broker => EndKeyword::Broker,
                 Node::Client(_) => EndKeyword::Client,
             }))
         }
-        Action::Impair { impairment: Impairment::Stall, lasts, .. } => {
+        FaultAction::Impair { impairment: Impairment::Stall, lasts, .. } => {
             TextOrTable::Table(ActionTable::Stall(IntervalValue(lasts)))
         }
-        Action::Impair { impairment: Impairment::Partition(way), lasts, .. } => {
+        FaultAction::Impair { impairment: Impairment::Partition(way), lasts, .. } => {
             let way =
                 if way == Direction::Up { DirectionKeyword::Up } else { DirectionKeyword::Down };
             TextOrTable::Table(ActionTable::Partition(PartitionTable {
@@ -95,16 +101,16 @@ fn action_table(fault: &FaultSetup) -> ActionSetting {
                 way,
             }))
         }
-        Action::Impair { impairment: Impairment::Slow, lasts, read_interval: pace, .. } => {
-            TextOrTable::Table(ActionTable::Slow(SlowTable {
-                pace: Duration(pace),
-                lasts: IntervalValue(lasts),
-            }))
-        }
-        Action::Outage { lasts, .. } => {
+        FaultAction::Impair {
+            impairment: Impairment::Slow, lasts, read_interval: pace, ..
+        } => TextOrTable::Table(ActionTable::Slow(SlowTable {
+            pace: Duration(pace),
+            lasts: IntervalValue(lasts),
+        })),
+        FaultAction::Outage { lasts, .. } => {
             TextOrTable::Table(ActionTable::Outage(IntervalValue(lasts)))
         }
-        Action::Crash { down, peers, point, .. } => {
+        FaultAction::Crash { down, peers, point, .. } => {
             TextOrTable::Table(ActionTable::Crash(CrashTable {
                 down: IntervalValue(down),
                 peers: match peers {

@@ -8,7 +8,7 @@ use super::errors::error_text;
 use super::{SMALL, parse};
 use qoslab_core::base::{ClientIndex, Direction, Impairment, Node, PacketKind, Span};
 use qoslab_core::network::{IntervalDistribution, LossModel};
-use qoslab_sim::{Action, CrashPoint, PacketAction, PacketTrigger, PeerVisibility, Trigger};
+use qoslab_sim::{CrashPoint, FaultAction, PacketAction, PacketTrigger, PeerVisibility, Trigger};
 
 fn fleet() -> String {
     SMALL
@@ -39,7 +39,7 @@ fn a_pattern_makes_one_fault_for_each_client() {
         all[2].trigger,
         Trigger::Every(IntervalDistribution::Exponential(Span::from_secs(300)))
     );
-    assert_eq!(all[2].action, Action::Cut { client: ClientIndex(2), after: false });
+    assert_eq!(all[2].action, FaultAction::Cut { client: ClientIndex(2), after: false });
     assert_eq!(all[3].trigger, Trigger::At(Span::from_secs(4)));
 }
 
@@ -61,11 +61,12 @@ fn a_packet_is_named_by_its_end_and_crashes_its_receiver() {
     let packet =
         PacketTrigger { client, direction: Direction::Down, kind: PacketKind::PubRec, nth: 3 };
     assert_eq!(all[0].trigger, Trigger::NthPacket(packet));
-    assert!(matches!(all[0].action, Action::Crash { node: Node::Client(ClientIndex(1)), .. }));
+    assert!(matches!(all[0].action, FaultAction::Crash { node: Node::Client(ClientIndex(1)), .. }));
     let (down, peers) = (IntervalDistribution::Fixed(second), PeerVisibility::Silence);
-    let crash = Action::Crash { node: Node::Broker, down, peers, point: CrashPoint::AfterCommit };
+    let crash =
+        FaultAction::Crash { node: Node::Broker, down, peers, point: CrashPoint::AfterCommit };
     assert_eq!(all[1].action, crash);
-    assert_eq!(all[2].action, Action::Cut { client: ClientIndex(0), after: true });
+    assert_eq!(all[2].action, FaultAction::Cut { client: ClientIndex(0), after: true });
 }
 
 #[test]
@@ -73,12 +74,13 @@ fn every_action_can_be_written() {
     let at = |what: &str| with_fault(&tcp(), &format!("at = \"4s\"\non = \"s-1\"\ndo = {what}"));
     let client = ClientIndex(0);
     let lasts = IntervalDistribution::Fixed(Span::from_secs(9));
-    let hamper = |how, pace| Action::Impair { client, impairment: how, lasts, read_interval: pace };
+    let hamper =
+        |how, pace| FaultAction::Impair { client, impairment: how, lasts, read_interval: pace };
     for (text, wanted) in [
-        ("{ half-open = \"broker\" }", Action::HalfOpen { client, dead_node: Node::Broker }),
+        ("{ half-open = \"broker\" }", FaultAction::HalfOpen { client, dead_node: Node::Broker }),
         ("{ stall = \"9s\" }", hamper(Impairment::Stall, Span::ZERO)),
-        ("{ outage = \"9s\" }", Action::Outage { client, lasts }),
-        ("{ partition = { lasts = \"9s\" } }", Action::Outage { client, lasts }),
+        ("{ outage = \"9s\" }", FaultAction::Outage { client, lasts }),
+        ("{ partition = { lasts = \"9s\" } }", FaultAction::Outage { client, lasts }),
         (
             "{ partition = { lasts = \"9s\", way = \"up\" } }",
             hamper(Impairment::Partition(Direction::Up), Span::ZERO),
@@ -98,7 +100,7 @@ fn every_action_can_be_written() {
         ("{ duplicate = \"1s\" }", PacketAction::Duplicate { after: second }),
     ] {
         let all = faults(&with_fault(&fleet(), &format!("{when}{text}")));
-        assert_eq!(all[0].action, Action::Packet(wanted));
+        assert_eq!(all[0].action, FaultAction::Packet(wanted));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Settings and axes.
 
 use super::super::axis::{Axis, Setting, Unit};
-use super::super::{Scenario, grid};
+use super::super::{Scenario, combine_axes};
 
 const TEXT: &str = r#"schema = 1
 name = "varied"
@@ -168,14 +168,14 @@ fn an_invalid_axis_is_refused() {
 fn cells_are_every_combination_with_the_last_axis_fastest() {
     let axes =
         ["link.meter.loss=0%,5%", "broker.max_inflight=1,2"].map(|t| Axis::parse(t).unwrap());
-    let cells = grid(&axes).unwrap();
+    let cells = combine_axes(&axes).unwrap();
     let texts: Vec<_> = cells.iter().map(|cell| [&*cell[0].text, &*cell[1].text]).collect();
     assert_eq!(texts, [["0%", "1"], ["0%", "2"], ["5%", "1"], ["5%", "2"]]);
-    assert!(grid(&[axes[0].clone(), axes[0].clone()]).is_err());
+    assert!(combine_axes(&[axes[0].clone(), axes[0].clone()]).is_err());
     let large = Axis::parse("broker.max_queued=1..1000:1").unwrap();
     let also = Axis::parse("broker.max_inflight=1..1000:1").unwrap();
-    assert!(grid(&[large, also]).is_err());
-    assert_eq!(grid(&[]).unwrap(), [Vec::new()]);
+    assert!(combine_axes(&[large, also]).is_err());
+    assert_eq!(combine_axes(&[]).unwrap(), [Vec::new()]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use qoslab_core::network::{ForcedFate, IntervalDistribution, SendAttempt};
 
 /// One deviation from the plain course.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ScheduleElement {
+pub enum Deviation {
     /// A fault, by its place in [`Setup::faults`].
     Fault(usize),
     /// The fate of a packet or segment.
@@ -24,28 +24,30 @@ pub enum ScheduleElement {
 impl Setup {
     /// Returns all deviations from the plain course.
     #[must_use]
-    pub fn elements(&self) -> Vec<ScheduleElement> {
-        let mut pieces: Vec<_> = (0..self.faults.len()).map(ScheduleElement::Fault).collect();
+    pub fn deviations(&self) -> Vec<Deviation> {
+        let mut pieces: Vec<_> = (0..self.faults.len()).map(Deviation::Fault).collect();
         if let Some(schedule) = &self.schedule {
             let outages = schedule.outages.iter();
-            pieces.extend(outages.flat_map(|(client, list)| {
-                (0..list.len()).map(|n| ScheduleElement::Outage(*client, n))
-            }));
-            pieces.extend(schedule.fates.keys().map(|sending| ScheduleElement::Fate(*sending)));
+            pieces.extend(
+                outages.flat_map(|(client, list)| {
+                    (0..list.len()).map(|n| Deviation::Outage(*client, n))
+                }),
+            );
+            pieces.extend(schedule.fates.keys().map(|sending| Deviation::Fate(*sending)));
             let pauses = schedule.pauses.keys();
             pieces.extend(
-                pauses.map(|&(client, nth, attempt)| ScheduleElement::Pause(client, nth, attempt)),
+                pauses.map(|&(client, nth, attempt)| Deviation::Pause(client, nth, attempt)),
             );
         }
         pieces
     }
 
-    /// One of its [`Setup::elements`] in words.
+    /// One of its [`Setup::deviations`] in words.
     #[must_use]
-    pub fn element_text(&self, element: ScheduleElement) -> String {
+    pub fn deviation_text(&self, element: Deviation) -> String {
         let name = |client: ClientIndex| &self.clients[client.index()].name;
         match element {
-            ScheduleElement::Fault(place) => match &self.faults[place].trigger {
+            Deviation::Fault(place) => match &self.faults[place].trigger {
                 Trigger::NamedPacket(packet) => {
                     format!(
                         "the fault `{}` at {}",
@@ -55,7 +57,7 @@ impl Setup {
                 }
                 _ => format!("the fault `{}`", self.faults[place].name),
             },
-            ScheduleElement::Fate(sending) => {
+            Deviation::Fate(sending) => {
                 let packet = self.format_packet_name(&sending.packet);
                 match (sending.segment, sending.attempt) {
                     (0, 0) => format!("the fate of {packet}"),
@@ -64,26 +66,25 @@ impl Setup {
                     }
                 }
             }
-            ScheduleElement::Outage(client, nth) => {
+            Deviation::Outage(client, nth) => {
                 format!("outage {} of `{}`", nth + 1, name(client))
             }
-            ScheduleElement::Pause(client, connection, failed) => format!(
+            Deviation::Pause(client, connection, failed) => format!(
                 "the pause of `{}` before its connection {connection}, after {failed} failed",
                 name(client)
             ),
         }
     }
 
-    /// The same setup with only these of its [`Setup::elements`].
+    /// The same setup with only these of its [`Setup::deviations`].
     #[must_use]
-    pub fn with_elements(&self, kept: &BTreeSet<ScheduleElement>) -> Self {
+    pub fn with_deviations(&self, kept: &BTreeSet<Deviation>) -> Self {
         let mut setup = self.clone();
-        let faults =
-            (0..).zip(&self.faults).filter(|(n, _)| kept.contains(&ScheduleElement::Fault(*n)));
+        let faults = (0..).zip(&self.faults).filter(|(n, _)| kept.contains(&Deviation::Fault(*n)));
         setup.faults = faults.map(|(_, fault)| fault.clone()).collect();
         if let Some(schedule) = &mut setup.schedule {
             let schedule = Arc::make_mut(schedule);
-            schedule.retain_elements(kept);
+            schedule.retain_deviations(kept);
         }
         setup
     }
@@ -180,33 +181,32 @@ impl Setup {
 }
 
 impl Schedule {
-    fn retain_elements(&mut self, kept: &BTreeSet<ScheduleElement>) {
+    fn retain_deviations(&mut self, kept: &BTreeSet<Deviation>) {
         let fates = Arc::make_mut(&mut self.fates);
-        fates.retain(|sending, _| kept.contains(&ScheduleElement::Fate(*sending)));
+        fates.retain(|sending, _| kept.contains(&Deviation::Fate(*sending)));
         for (client, list) in &mut self.outages {
             let mut places = 0..;
             list.retain(|_| {
-                places.next().is_some_and(|n| kept.contains(&ScheduleElement::Outage(*client, n)))
+                places.next().is_some_and(|n| kept.contains(&Deviation::Outage(*client, n)))
             });
         }
         self.outages.retain(|_, list| !list.is_empty());
         self.pauses.retain(|&(client, nth, attempt), _| {
-            kept.contains(&ScheduleElement::Pause(client, nth, attempt))
+            kept.contains(&Deviation::Pause(client, nth, attempt))
         });
     }
 
     /// Of the entries of this schedule those that another, of a run of it, met too: the others
     /// named what never came, or changed nothing.
     #[must_use]
-    pub fn unused_elements(&self, used: &Self) -> Vec<ScheduleElement> {
+    pub fn unused_deviations(&self, used: &Self) -> Vec<Deviation> {
         let fates = self.fates.keys().filter(|it| !used.fates.contains_key(it));
         let outages = self.outages.iter().flat_map(|(client, list)| {
             let came = used.outages.get(client).map_or(0, Vec::len);
-            (came..list.len()).map(|n| ScheduleElement::Outage(*client, n))
+            (came..list.len()).map(|n| Deviation::Outage(*client, n))
         });
         let pauses = self.pauses.keys().filter(|it| !used.pauses.contains_key(it));
-        let pauses =
-            pauses.map(|&(client, nth, attempt)| ScheduleElement::Pause(client, nth, attempt));
-        fates.map(|it| ScheduleElement::Fate(*it)).chain(outages).chain(pauses).collect()
+        let pauses = pauses.map(|&(client, nth, attempt)| Deviation::Pause(client, nth, attempt));
+        fates.map(|it| Deviation::Fate(*it)).chain(outages).chain(pauses).collect()
     }
 }
