@@ -5,6 +5,7 @@ use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rand::RngExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{AppCommand, BrokerHandle, ClientHandle, Harness, HarnessReport, Socket, SutResult};
@@ -61,9 +62,9 @@ fn assert_sut_error(tested: &HarnessReport, words: &str) -> SutErrorKind {
     let text = tested.to_string();
     assert!(text.contains(words), "{text}");
     assert!(text.contains("repeat: QOSLAB_TRIAL="), "{text}");
-    let (_, mishap) = tested.sut_errors().next().unwrap();
-    assert_eq!(mishap.node, Node::Client(ClientIndex(0)));
-    mishap.kind.clone()
+    let (_, error) = tested.sut_errors().next().unwrap();
+    assert_eq!(error.node, Node::Client(ClientIndex(0)));
+    error.kind.clone()
 }
 
 /// Sends each message and waits for its PUBACK.
@@ -71,17 +72,19 @@ async fn publish_all(handle: ClientHandle) -> SutResult {
     let mut socket = connect(&handle).await?;
     let mut id = 0_u8;
     loop {
-        let wish = handle.next_command().await;
+        let command = handle.next_command().await;
         id += 1;
-        socket.write_all(&publish(&wish, id)).await?;
+        socket.write_all(&publish(&command, id)).await?;
         let mut answer = [0; 4];
         socket.read_exact(&mut answer).await?;
         assert_eq!(answer, [0x40, 2, 0, id]);
     }
 }
 
-fn publish(wish: &AppCommand, id: u8) -> Vec<u8> {
-    let AppCommand::Publish { topic, payload, qos, .. } = wish else { panic!("it only publishes") };
+fn publish(command: &AppCommand, id: u8) -> Vec<u8> {
+    let AppCommand::Publish { topic, payload, qos, .. } = command else {
+        panic!("it only publishes")
+    };
     assert_eq!(*qos, QoS::AtLeastOnce);
     let length = u8::try_from(2 + topic.len() + 2 + payload.len()).unwrap();
     let mut frame = vec![0x32, length, 0, u8::try_from(topic.len()).unwrap()];
@@ -91,12 +94,13 @@ fn publish(wish: &AppCommand, id: u8) -> Vec<u8> {
     frame
 }
 
-/// Has a session, and comes back with the message that was not acknowledged.
+/// Has a session, and comes back with the message that was not acknowledged, after a random pause.
 async fn reconnect_and_resend(handle: ClientHandle) -> SutResult {
-    let (mut id, mut owed) = (0, None);
+    let (mut id, mut unacknowledged) = (0, None);
+    let mut rng = handle.rng();
     loop {
-        let _lost = publish_until_it_ends(&handle, &mut id, &mut owed).await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        let _lost = publish_until_it_ends(&handle, &mut id, &mut unacknowledged).await;
+        tokio::time::sleep(Duration::from_millis(rng.random_range(500..1_500))).await;
     }
 }
 
@@ -121,9 +125,9 @@ async fn publish_until_it_ends(
         tokio::select! {
             biased;
             byte = socket.read_u8() => drop(byte?),
-            wish = handle.next_command() => {
+            command = handle.next_command() => {
                 *id += 1;
-                *unacknowledged = Some(publish(&wish, *id));
+                *unacknowledged = Some(publish(&command, *id));
             }
         }
     }

@@ -5,6 +5,9 @@
 //! decision. So adding a client, changing a rate or removing a message never shifts another
 //! packet's fate, and QoS 0, 1 and 2 meet the same random draws.
 
+use std::convert::Infallible;
+
+use rand::TryRng;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const ROUNDS: u32 = 10;
@@ -59,6 +62,57 @@ impl DrawKey {
     #[expect(clippy::cast_possible_truncation, reason = "splits a word into its halves")]
     pub fn draw(self, counter: [u32; 4]) -> [u32; 4] {
         philox([self.0 as u32, (self.0 >> 32) as u32], counter)
+    }
+}
+
+/// Stream of random words from one key: a generator of the `rand` crate for code that cannot name
+/// its draws, such as a client under test. The simulator itself draws by name ([`DrawKey::draw`]).
+#[derive(Clone, Debug)]
+pub struct DrawStream {
+    key: DrawKey,
+    /// The number of blocks of four words that were drawn.
+    blocks: u64,
+    /// The words of the last block that are still unused, the next one last.
+    unused: Vec<u32>,
+}
+
+impl DrawKey {
+    /// The stream of the key, from its beginning: the blocks of the counters 0, 1, 2 and so on,
+    /// their low halves first.
+    #[must_use]
+    pub const fn stream(self) -> DrawStream {
+        DrawStream { key: self, blocks: 0, unused: Vec::new() }
+    }
+}
+
+impl DrawStream {
+    #[expect(clippy::cast_possible_truncation, reason = "splits the counter into its halves")]
+    fn next_word(&mut self) -> u32 {
+        if self.unused.is_empty() {
+            let counter = [self.blocks as u32, (self.blocks >> 32) as u32, 0, 0];
+            self.unused.extend(self.key.draw(counter).into_iter().rev());
+            self.blocks += 1;
+        }
+        self.unused.pop().expect("a block has four words")
+    }
+}
+
+impl TryRng for DrawStream {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.next_word())
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(u64::from(self.next_word()) | u64::from(self.next_word()) << 32)
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        for chunk in bytes.chunks_mut(4) {
+            chunk.copy_from_slice(&self.next_word().to_le_bytes()[..chunk.len()]);
+        }
+        Ok(())
     }
 }
 
@@ -125,6 +179,22 @@ mod tests {
             ),
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
         );
+    }
+
+    #[test]
+    fn a_stream_gives_the_words_of_its_key_in_order() {
+        use rand::Rng;
+
+        let key = DrawKey::new(7);
+        let words: Vec<u32> = (0..3).flat_map(|block| key.draw([block, 0, 0, 0])).collect();
+        let mut stream = key.stream();
+        assert_eq!(stream.next_u32(), words[0]);
+        assert_eq!(stream.next_u64(), u64::from(words[1]) | u64::from(words[2]) << 32);
+        let mut bytes = [0; 10];
+        stream.fill_bytes(&mut bytes);
+        let expected: Vec<u8> = words[3..6].iter().flat_map(|word| word.to_le_bytes()).collect();
+        assert_eq!(bytes[..], expected[..10]);
+        assert_eq!(stream.next_u32(), words[6]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::sim_context::{ConnectionEnd, SimContext};
 use super::socket::Socket;
 use crate::packet_tracker::payload_with_id;
 use crate::trial::Setup;
+use qoslab_core::base::draw::{DrawKey, DrawStream};
 use qoslab_core::base::{ClientIndex, Node, QoS};
 use qoslab_core::mqtt::{BrokerSettings, ClientRequest, ClientSettings};
 
@@ -18,6 +19,7 @@ pub struct ClientHandle {
     client: ClientIndex,
     setup: Arc<Setup>,
     earlier_starts: u32,
+    draw_key: DrawKey,
     application: Arc<Mutex<ApplicationQueue>>,
 }
 
@@ -64,11 +66,12 @@ pub enum AppCommand {
 }
 
 impl ClientHandle {
-    pub(super) fn new(client: ClientIndex, setup: &Arc<Setup>, starts: u32) -> Self {
+    pub(super) fn new(client: ClientIndex, setup: &Arc<Setup>, seed: u64, starts: u32) -> Self {
         Self {
             client,
             setup: Arc::clone(setup),
             earlier_starts: starts,
+            draw_key: sut_draw_key(seed, &setup.clients[client.index()].name, starts),
             application: Arc::default(),
         }
     }
@@ -90,6 +93,13 @@ impl ClientHandle {
     #[must_use]
     pub const fn earlier_starts(&self) -> u32 {
         self.earlier_starts
+    }
+
+    /// The client's random draws, from their beginning: a generator of the `rand` crate, the same
+    /// for the same seed, name and start. Code that draws here runs the same trial always the same.
+    #[must_use]
+    pub const fn rng(&self) -> DrawStream {
+        self.draw_key.stream()
     }
 
     /// Opens a connection to the broker, which takes the time that it takes on the scenario's link.
@@ -165,14 +175,16 @@ impl ApplicationQueue {
 pub struct BrokerHandle {
     setup: Arc<Setup>,
     earlier_starts: u32,
+    draw_key: DrawKey,
     acceptor: Arc<tokio::sync::Mutex<Acceptor>>,
 }
 
 impl BrokerHandle {
-    pub(super) fn new(setup: &Arc<Setup>, starts: u32, acceptor: Acceptor) -> Self {
+    pub(super) fn new(setup: &Arc<Setup>, seed: u64, starts: u32, acceptor: Acceptor) -> Self {
         Self {
             setup: Arc::clone(setup),
             earlier_starts: starts,
+            draw_key: sut_draw_key(seed, "broker", starts),
             acceptor: Arc::new(tokio::sync::Mutex::new(acceptor)),
         }
     }
@@ -189,6 +201,12 @@ impl BrokerHandle {
         self.earlier_starts
     }
 
+    /// The broker's random draws; see [`ClientHandle::rng`].
+    #[must_use]
+    pub const fn rng(&self) -> DrawStream {
+        self.draw_key.stream()
+    }
+
     /// The next connection of a client, once its first packet has come. May be dropped while it
     /// waits.
     ///
@@ -198,4 +216,9 @@ impl BrokerHandle {
         let (connection, stream) = self.acceptor.lock().await.accept().await?;
         Ok(Socket::for_sut(ConnectionEnd { connection, node: Node::Broker }, stream))
     }
+}
+
+/// The key of what a node under test draws after one of its starts.
+fn sut_draw_key(seed: u64, name: &str, starts: u32) -> DrawKey {
+    DrawKey::new(seed).child(b"sut").child(name.as_bytes()).child(&starts.to_le_bytes())
 }

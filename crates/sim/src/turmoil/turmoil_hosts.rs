@@ -44,24 +44,24 @@ impl TurmoilHosts {
             StoredEndpoint::new(Client::new(client.settings.clone().into()), client.store)
         });
         let mut hosts = Self { sim: build_sim(trial.seed), broker, clients: clients.collect() };
-        hosts.add_broker(setup, factories);
+        hosts.add_broker(trial, factories);
         let all: Vec<_> = (0..).map(ClientIndex).take(setup.clients.len()).collect();
         for clients in all.chunk_by(|one, two| !may_crash(setup, *one) && !may_crash(setup, *two)) {
-            hosts.add_clients(setup, factories, clients);
+            hosts.add_clients(trial, factories, clients);
         }
         hosts
     }
 
-    fn add_broker(&mut self, setup: &Arc<Setup>, factories: &NodeFactories) {
+    fn add_broker(&mut self, trial: &Trial, factories: &NodeFactories) {
         let endpoint = Rc::clone(&self.broker.endpoint);
         let (sut, starts) = (factories.broker_factory(), StartCounter::default());
-        let setup = Arc::clone(setup);
+        let (setup, seed) = (Arc::clone(&trial.setup), trial.seed);
         self.sim.host(BROKER_HOST, move || {
             let (endpoint, product) = (Rc::clone(&endpoint), sut.clone());
             let (setup, starts) = (Arc::clone(&setup), starts.count_start());
             async move {
                 if let Some(start) = product {
-                    let handle = BrokerHandle::new(&setup, starts, Acceptor::open().await?);
+                    let handle = BrokerHandle::new(&setup, seed, starts, Acceptor::open().await?);
                     run_guarded(Node::Broker, || start(handle)).await;
                 }
                 match run_broker(endpoint).await? {}
@@ -69,16 +69,12 @@ impl TurmoilHosts {
         });
     }
 
-    fn add_clients(
-        &mut self,
-        setup: &Arc<Setup>,
-        factories: &NodeFactories,
-        clients: &[ClientIndex],
-    ) {
+    fn add_clients(&mut self, trial: &Trial, factories: &NodeFactories, clients: &[ClientIndex]) {
+        let (setup, seed) = (Arc::clone(&trial.setup), trial.seed);
         let host = client_host_name(clients[0]);
         let programs: Vec<_> =
-            clients.iter().map(|it| self.client_program(setup, factories, *it)).collect();
-        let (setup, starts) = (Arc::clone(setup), StartCounter::default());
+            clients.iter().map(|it| self.client_program(&setup, factories, *it)).collect();
+        let starts = StartCounter::default();
         self.sim.host(host, move || {
             let (parts, setup, starts) =
                 (programs.clone(), Arc::clone(&setup), starts.count_start());
@@ -89,7 +85,7 @@ impl TurmoilHosts {
                     tasks.spawn_local(async move {
                         match part {
                             ClientProgram::Sut(start) => {
-                                let handle = ClientHandle::new(client, &setup, starts);
+                                let handle = ClientHandle::new(client, &setup, seed, starts);
                                 run_guarded(Node::Client(client), || start(handle)).await;
                             }
                             ClientProgram::OwnEndpoint(endpoint) => {
