@@ -13,7 +13,7 @@ use super::progress::ProgressMode;
 use super::selection::{parse_qos, parse_setting};
 use super::terminal::{ColorMode, StandardOutput, print_stderr, style};
 use super::{exit, interrupt, load};
-use crate::base::units::{parse_span, write_span};
+use crate::base::units::{parse_span, span_literal};
 use crate::base::{QoS, Span};
 use crate::report::{ExploreSummary, commands};
 use crate::scenario::{Point, Scenario, Setting};
@@ -219,7 +219,7 @@ impl ExploreArguments {
         if !kinds.is_empty() {
             command.extend([" --kinds ", &kinds.join(",")]);
         }
-        command + " --down " + &write_span(self.down)
+        command + " --down " + &span_literal(self.down)
     }
 }
 

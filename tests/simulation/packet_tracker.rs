@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use qoslab::base::{
-    ClientIndex, Connection, DropReason, Event, MessageId, MessageTag, Node, Observer, PacketKind,
-    PacketMeta, PacketName, PacketSubject, PublisherIndex, QoS, Time, Transmission,
+    ClientIndex, ConnectionNumber, DropReason, Event, MessageId, MessageTag, Node, Observer,
+    PacketKind, PacketMeta, PacketName, PacketSubject, PublisherIndex, QoS, Time, Transmission,
 };
 use qoslab::mqtt::wire::restore_tag;
 use qoslab::mqtt::{Message, Packet, PacketId, Payload, Publish, PublishAck, PublishLevel};
@@ -34,10 +34,10 @@ struct TrackerChecker<'a> {
     sent_packets: &'a SentPackets,
     tracker: PacketTracker,
     /// The packets in flight according to the tracker, and how often each arrived.
-    in_flight: BTreeMap<(Connection, PacketName), (Packet, Transmission, u8)>,
+    in_flight: BTreeMap<(ConnectionNumber, PacketName), (Packet, Transmission, u8)>,
     connect_counts: BTreeMap<ClientIndex, u32>,
     /// Each client's last connection.
-    opened: BTreeMap<ClientIndex, Connection>,
+    opened: BTreeMap<ClientIndex, ConnectionNumber>,
     /// The outcomes of messages: positive if more frequent in truth, negative if for the tracker.
     ended: BTreeMap<PublishOutcome, i32>,
     score: Score,
@@ -83,7 +83,13 @@ impl<'a> TrackerChecker<'a> {
         }
     }
 
-    fn sent(&mut self, now: Time, node: Node, connection: Connection, record: &PacketMeta<'_>) {
+    fn sent(
+        &mut self,
+        now: Time,
+        node: Node,
+        connection: ConnectionNumber,
+        record: &PacketMeta<'_>,
+    ) {
         if record.kind() == PacketKind::Reset {
             return;
         }
@@ -113,7 +119,7 @@ impl<'a> TrackerChecker<'a> {
         self.in_flight.insert((connection, record.name), (packet, written.transmission, 0));
     }
 
-    fn arrived(&mut self, node: Node, connection: Connection, record: &PacketMeta<'_>) {
+    fn arrived(&mut self, node: Node, connection: ConnectionNumber, record: &PacketMeta<'_>) {
         if record.kind() == PacketKind::Reset {
             return;
         }
@@ -319,7 +325,7 @@ fn publish(payload: Vec<u8>) -> Packet {
 #[test]
 fn packets_without_a_message_keep_no_tag() {
     let mut tracker = PacketTracker::new(&setup());
-    let connection = Connection(0);
+    let connection = ConnectionNumber(0);
     let unknown = MessageTag::new(PublisherIndex(0), 7, QoS::AtLeastOnce, Time::ZERO);
     for (node, client) in [(Node::Client(SENSOR), SENSOR), (Node::Broker, APP)] {
         for payload in [b"its own".to_vec(), payload_with_id(unknown, 64)] {
@@ -355,7 +361,8 @@ fn a_message_of_qos_0_is_complete_when_it_is_written() {
     };
     let mut packet = Packet::Publish(Publish { level: PublishLevel::AtMostOnce, ..message });
     let node = Node::Client(SENSOR);
-    let written = tracker.packet_written(Time::ZERO, node, SENSOR, Connection(0), &mut packet);
+    let written =
+        tracker.packet_written(Time::ZERO, node, SENSOR, ConnectionNumber(0), &mut packet);
     assert_eq!(
         (packet.tag(), written.publish_outcome),
         (tag, Some(PublishOutcome::Completed(tag)))

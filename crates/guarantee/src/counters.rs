@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use qoslab_core::base::{
-    Arrival, CloseReason, Connection, DropReason, Event, Fate, Impairment, LossReason, Node,
+    Arrival, CloseReason, ConnectionNumber, DropReason, Event, Fate, Impairment, LossReason, Node,
     OverheadPurpose, PacketKind, SilentDeathCause,
 };
 
@@ -61,7 +61,7 @@ pub(super) struct Counters {
     cut: u64,
     half_open: u64,
     /// The connection of which the client's own end went last, and the other end was not notified.
-    client_end_lost_on: Option<Connection>,
+    client_end_lost_on: Option<ConnectionNumber>,
     nat_forgot: u64,
     crash: u64,
     retransmission: u64,
@@ -154,7 +154,7 @@ impl Counters {
         }
     }
 
-    fn count_silent_death(&mut self, connection: Connection, why: SilentDeathCause) {
+    fn count_silent_death(&mut self, connection: ConnectionNumber, why: SilentDeathCause) {
         match why {
             SilentDeathCause::HalfOpen(dead) => {
                 self.half_open += 1;
@@ -166,7 +166,7 @@ impl Counters {
         }
     }
 
-    fn count_close(&mut self, node: Node, connection: Connection, why: CloseReason) {
+    fn count_close(&mut self, node: Node, connection: ConnectionNumber, why: CloseReason) {
         match why {
             // A client whose own end is gone is notified that it was cut, too.
             CloseReason::Cut => {

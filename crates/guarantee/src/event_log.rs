@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::trial_facts::TrialFacts;
 use qoslab_core::base::{
-    ClientIndex, CloseReason, Connection, Event, Impairment, Node, Phase, SilentDeathCause, Time,
+    ClientIndex, CloseReason, ConnectionNumber, Event, Impairment, Node, Phase, SilentDeathCause,
+    Time,
 };
 use qoslab_core::mqtt::StorePolicy;
 
@@ -22,7 +23,7 @@ pub(super) struct EventLog {
     connacks_sent: BTreeMap<ClientIndex, Vec<Time>>,
     reconnect_drain_at: Option<Time>,
     /// Which connection is open at which end of a link.
-    open: BTreeMap<(ClientIndex, Node), Connection>,
+    open: BTreeMap<(ClientIndex, Node), ConnectionNumber>,
     /// Connections that died silently.
     dead_connections: BTreeMap<ClientIndex, Vec<DeadConnection>>,
 }
@@ -30,7 +31,7 @@ pub(super) struct EventLog {
 /// A connection that died silently.
 #[derive(Clone, Copy, Debug)]
 struct DeadConnection {
-    connection: Connection,
+    connection: ConnectionNumber,
     /// When no end believed in it any more.
     believed_until: Option<Time>,
 }
@@ -195,7 +196,7 @@ impl EventLog {
         }
     }
 
-    fn on_connection_died(&mut self, now: Time, client: ClientIndex, connection: Connection) {
+    fn on_connection_died(&mut self, now: Time, client: ClientIndex, connection: ConnectionNumber) {
         if self.watched.contains(&client) {
             push_bounded(
                 self.dead_connections.entry(client).or_default(),
@@ -210,7 +211,7 @@ impl EventLog {
         now: Time,
         client: ClientIndex,
         node: Node,
-        connection: Connection,
+        connection: ConnectionNumber,
     ) {
         if self.open.get(&(client, node)) == Some(&connection) {
             self.open.remove(&(client, node));

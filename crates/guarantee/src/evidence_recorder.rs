@@ -16,8 +16,8 @@ use super::subscriptions::Subscriptions;
 use super::trial_facts::TrialFacts;
 use super::verdict::{Blame, MAX_FINDINGS, Outcome, Violation};
 use qoslab_core::base::{
-    ClientIndex, Connection, Direction, DropReason, Event, Fate, Hop, MessageTag, Node, Observer,
-    PacketBody, PacketKind, PacketMeta, PacketSubject, PublisherIndex, QoS, Time,
+    ClientIndex, ConnectionNumber, Direction, DropReason, Event, Fate, Hop, MessageTag, Node,
+    Observer, PacketBody, PacketKind, PacketMeta, PacketSubject, PublisherIndex, QoS, Time,
 };
 use qoslab_core::mqtt::StorePolicy;
 
@@ -204,7 +204,7 @@ impl EvidenceRecorder {
         &mut self,
         now: Time,
         node: Node,
-        connection: Connection,
+        connection: ConnectionNumber,
         packet: &PacketMeta<'_>,
     ) {
         let link = packet.name.client;

@@ -12,7 +12,7 @@ use super::sessions::ConnackOutcome;
 use super::trial_facts::TrialFacts;
 use super::verdict::{Blame, Breach, Outcome, Promise, Violation};
 use qoslab_core::base::{
-    ClientIndex, CloseReason, Connection, Event, Hop, MessageTag, Node, Observer, PacketKind,
+    ClientIndex, CloseReason, ConnectionNumber, Event, Hop, MessageTag, Node, Observer, PacketKind,
     PacketMeta, PacketSubject, Phase, PublisherIndex, QoS, RunSummary, Time,
 };
 use qoslab_core::impl_fingerprint;
@@ -101,7 +101,13 @@ impl FirstPassObserver {
     }
 
     #[inline]
-    fn on_sent(&mut self, now: Time, node: Node, connection: Connection, packet: &PacketMeta<'_>) {
+    fn on_sent(
+        &mut self,
+        now: Time,
+        node: Node,
+        connection: ConnectionNumber,
+        packet: &PacketMeta<'_>,
+    ) {
         if self.counting {
             self.collector.on_sent(now, node, packet);
         }
@@ -129,7 +135,7 @@ impl FirstPassObserver {
         &mut self,
         now: Time,
         node: Node,
-        connection: Connection,
+        connection: ConnectionNumber,
         packet: &PacketMeta<'_>,
     ) {
         let client = packet.name.client;
@@ -202,7 +208,7 @@ impl FirstPassObserver {
         }
     }
 
-    fn on_opened(&mut self, node: Node, client: ClientIndex, connection: Connection) {
+    fn on_opened(&mut self, node: Node, client: ClientIndex, connection: ConnectionNumber) {
         let session = &self.ledger.sessions[client.index()];
         let is_reconnect = matches!(node, Node::Client(_)) && session.connack_received_on.is_some();
         let replaced = self.ledger.open_connections.on_opened(node, client, connection).is_some();

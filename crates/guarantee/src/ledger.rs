@@ -12,8 +12,8 @@ use super::subscriptions::Subscriptions;
 use super::trial_facts::TrialFacts;
 use super::verdict::{Breach, Promise};
 use qoslab_core::base::{
-    ClientIndex, Connection, DropReason, Hop, MessageId, MessageTag, Node, PacketBody, PacketKind,
-    PacketMeta, PacketSubject, Phase, PublisherIndex, QoS, Span, Time,
+    ClientIndex, ConnectionNumber, DropReason, Hop, MessageId, MessageTag, Node, PacketBody,
+    PacketKind, PacketMeta, PacketSubject, Phase, PublisherIndex, QoS, Span, Time,
 };
 use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::StorePolicy;
@@ -97,9 +97,9 @@ impl_fingerprint! {
 #[derive(Clone, Debug, Default)]
 pub(super) struct SessionLedger {
     /// The connection whose CONNACK the broker sent last.
-    pub(super) connack_sent_on: Option<Connection>,
+    pub(super) connack_sent_on: Option<ConnectionNumber>,
     /// The connection whose CONNACK reached the client last.
-    pub(super) connack_received_on: Option<Connection>,
+    pub(super) connack_received_on: Option<ConnectionNumber>,
     /// The broker ended the session and the client has not learnt of it: copies that are on
     /// their way still belong to the old one.
     pub(super) ended_unknown_to_client: bool,
@@ -109,7 +109,7 @@ pub(super) struct SessionLedger {
     /// The client's store did.
     pub(super) forgotten_by_client: bool,
     /// A connection of it that died silently.
-    pub(super) silently_dead: Option<Connection>,
+    pub(super) silently_dead: Option<ConnectionNumber>,
     /// When all clients reconnected, an end still believed in such a connection, and its keep alive
     /// would have shown it in time: what waits for that is late, and no endpoint held it back.
     pub(super) death_unnoticed: bool,

@@ -5,6 +5,7 @@
 //! [`EvidenceRecorder`] sees a second, identical pass if there are any, keeps
 //! the evidence for them alone, and assigns the blame.
 
+pub use self::backlog::{BacklogObserver, BacklogStep, BacklogTimeline, FaultInterval};
 pub use self::counters::COUNTER_NAMES;
 pub use self::evidence_recorder::EvidenceRecorder;
 pub use self::first_pass::{FirstPassObserver, FirstPassResult, SuspectedViolation};
@@ -13,13 +14,13 @@ pub use self::metrics::{
     PacketCount, QosMetrics,
 };
 pub use self::monitor::{ConformanceObserver, Monitor, RuleViolation};
-pub use self::timeline::{BacklogStep, FaultInterval, Timeline, TimelineObserver};
 pub use self::trial_facts::{ClientFacts, PublisherFacts, TrialFacts};
 pub use self::verdict::{
     Blame, Breach, Excuse, Finding, HistoryLine, MAX_FINDINGS, Outcome, Promise, RuleFinding,
     RuleViolationKind, Violation,
 };
 
+mod backlog;
 mod blame;
 mod counters;
 mod crashes;
@@ -47,6 +48,5 @@ mod shared_subscriptions;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
-mod timeline;
 mod trial_facts;
 mod verdict;

@@ -10,7 +10,7 @@ use self::violation_log::{EventContext, ViolationLog};
 use super::rules::Rule;
 use super::trial_facts::TrialFacts;
 use qoslab_core::base::{
-    ClientIndex, CloseReason, Connection, Event, MessageTag, Node, Observer, PacketBody,
+    ClientIndex, CloseReason, ConnectionNumber, Event, MessageTag, Node, Observer, PacketBody,
     PacketKind, PacketMeta, QoS, Time,
 };
 use qoslab_core::impl_fingerprint;
@@ -140,7 +140,7 @@ impl Monitor {
     pub(super) fn is_read(
         &self,
         node: Node,
-        connection: Connection,
+        connection: ConnectionNumber,
         packet: &PacketMeta<'_>,
     ) -> bool {
         let line = &self.end(node, packet.name.client).connection;
@@ -191,7 +191,7 @@ impl Monitor {
     // ---- packets ----
 
     #[inline]
-    fn on_sent(&mut self, node: Node, connection: Connection, packet: &PacketMeta<'_>) {
+    fn on_sent(&mut self, node: Node, connection: ConnectionNumber, packet: &PacketMeta<'_>) {
         let context = EventContext { at: self.now, node, link: packet.name.client };
         let Self { links, log: book, expiries: expiring, .. } = self;
         let link = &mut links[context.link.index()];
@@ -325,7 +325,7 @@ impl Monitor {
         end.sender.on_session_resumed(context.at, true);
     }
 
-    fn on_opened(&mut self, node: Node, client: ClientIndex, connection: Connection) {
+    fn on_opened(&mut self, node: Node, client: ClientIndex, connection: ConnectionNumber) {
         let old = self.end(node, client).connection.open;
         if let Some(old) = old {
             self.on_closed(node, client, old, CloseReason::TakenOver);
@@ -341,7 +341,7 @@ impl Monitor {
         &mut self,
         node: Node,
         client: ClientIndex,
-        connection: Connection,
+        connection: ConnectionNumber,
         why: CloseReason,
     ) {
         let context = EventContext { at: self.now, node, link: client };

@@ -1,12 +1,12 @@
 //! The connections that are open at each end.
 
-use qoslab_core::base::{ClientIndex, Connection, Node};
+use qoslab_core::base::{ClientIndex, ConnectionNumber, Node};
 use qoslab_core::impl_fingerprint;
 
 /// For each client, the connection that is open at its end and at the broker's, if any.
 #[derive(Clone, Debug)]
 pub(super) struct OpenConnections {
-    ends: Vec<[Option<Connection>; 2]>,
+    ends: Vec<[Option<ConnectionNumber>; 2]>,
 }
 
 impl_fingerprint! { struct OpenConnections { plain ends; } }
@@ -22,8 +22,8 @@ impl OpenConnections {
         &mut self,
         node: Node,
         client: ClientIndex,
-        connection: Connection,
-    ) -> Option<Connection> {
+        connection: ConnectionNumber,
+    ) -> Option<ConnectionNumber> {
         self.end_mut(node, client).replace(connection)
     }
 
@@ -32,7 +32,7 @@ impl OpenConnections {
         &mut self,
         node: Node,
         client: ClientIndex,
-        connection: Connection,
+        connection: ConnectionNumber,
     ) -> bool {
         let end = self.end_mut(node, client);
         let current = *end == Some(connection);
@@ -44,7 +44,12 @@ impl OpenConnections {
 
     /// Whether a packet of this connection is read at this end: an end that closed a connection,
     /// or never opened it, answers with a reset.
-    pub(super) fn is_open(&self, node: Node, client: ClientIndex, connection: Connection) -> bool {
+    pub(super) fn is_open(
+        &self,
+        node: Node,
+        client: ClientIndex,
+        connection: ConnectionNumber,
+    ) -> bool {
         self.ends[client.index()][Self::end_index(node)] == Some(connection)
     }
 
@@ -54,11 +59,11 @@ impl OpenConnections {
     }
 
     /// The connection that is open at this end.
-    pub(super) fn current(&self, node: Node, client: ClientIndex) -> Option<Connection> {
+    pub(super) fn current(&self, node: Node, client: ClientIndex) -> Option<ConnectionNumber> {
         self.ends[client.index()][Self::end_index(node)]
     }
 
-    fn end_mut(&mut self, node: Node, client: ClientIndex) -> &mut Option<Connection> {
+    fn end_mut(&mut self, node: Node, client: ClientIndex) -> &mut Option<ConnectionNumber> {
         &mut self.ends[client.index()][Self::end_index(node)]
     }
 

@@ -4,7 +4,7 @@ use super::delivery_unit::{DeliveryState, HandshakeEnd, MessageProgress};
 use super::ledger::{Ledger, PublisherLedger, SubscriberLedger};
 use super::shared_subscriptions::parse_shared_filter;
 use qoslab_core::base::{
-    ClientIndex, Connection, Node, PacketBody, PacketKind, PacketMeta, PublisherIndex, Time,
+    ClientIndex, ConnectionNumber, Node, PacketBody, PacketKind, PacketMeta, PublisherIndex, Time,
 };
 use qoslab_core::mqtt::topics::matches;
 
@@ -38,7 +38,7 @@ impl Ledger {
     pub(super) fn on_broker_answer(
         &mut self,
         now: Time,
-        connection: Connection,
+        connection: ConnectionNumber,
         packet: &PacketMeta<'_>,
     ) {
         let client = packet.name.client;
@@ -89,7 +89,7 @@ impl Ledger {
     /// refusal.
     pub(super) fn on_connack_received(
         &mut self,
-        connection: Connection,
+        connection: ConnectionNumber,
         packet: &PacketMeta<'_>,
     ) -> Option<ConnackOutcome> {
         let PacketBody::ConnAck { session_present, .. } = packet.body else { return None };
@@ -121,7 +121,7 @@ impl Ledger {
         &mut self,
         node: Node,
         client: ClientIndex,
-        connection: Connection,
+        connection: ConnectionNumber,
     ) {
         let current = self.open_connections.on_closed(node, client, connection);
         if !current || !self.trial.clients[client.index()].clean_session {

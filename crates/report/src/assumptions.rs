@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::describe;
 use super::number::counted;
-use qoslab_core::base::units::{format_share, write_energy, write_power};
+use qoslab_core::base::units::{energy_literal, format_share, power_literal};
 use qoslab_core::mqtt::StorePolicy;
 use qoslab_core::network::radio::RadioSettings;
 use qoslab_core::network::{
@@ -123,14 +123,14 @@ fn link(link: &LinkSettings) -> String {
 fn radio(radio: &RadioSettings) -> String {
     let mut text = format!(
         "transmits with {}, receives with {}, {} for {} after a packet, sleeps with {}",
-        write_power(radio.transmit_nw),
-        write_power(radio.receive_nw),
-        write_power(radio.tail_nw),
+        power_literal(radio.transmit_nw),
+        power_literal(radio.receive_nw),
+        power_literal(radio.tail_nw),
         radio.tail,
-        write_power(radio.sleep_nw)
+        power_literal(radio.sleep_nw)
     );
     if let Some(battery) = radio.battery_uj {
-        text += &format!(", a battery of {}", write_energy(battery));
+        text += &format!(", a battery of {}", energy_literal(battery));
     }
     text
 }
@@ -148,7 +148,7 @@ fn direction(settings: &DirectionSettings) -> String {
         parts.push(format!("{} reordered", format_share(reorder.chance.share(), 1)));
     }
     if let Some(rate) = settings.rate {
-        parts.push(qoslab_core::base::units::write_rate(rate));
+        parts.push(qoslab_core::base::units::rate_literal(rate));
     }
     if let Some(queue) = settings.queue {
         parts.push(format!("a queue of {}", counted(queue.into(), "packet")));

@@ -25,7 +25,7 @@ use thiserror::Error;
 use super::escape;
 use super::ladder::wording;
 use qoslab_core::base::units::format_bytes;
-use qoslab_core::base::{ClientIndex, Connection, Node};
+use qoslab_core::base::{ClientIndex, ConnectionNumber, Node};
 use qoslab_core::mqtt::Packet;
 use qoslab_core::mqtt::wire::{self, WireError};
 use qoslab_sim::Setup;
@@ -167,7 +167,7 @@ fn address(node: Node) -> [u8; 4] {
 
 /// The broker's own port, or one of the ephemeral ports (RFC 6335), which is reused only after
 /// 16,384 connections.
-const fn port(node: Node, connection: Connection) -> u32 {
+const fn port(node: Node, connection: ConnectionNumber) -> u32 {
     match node {
         Node::Broker => 1883,
         Node::Client(_) => 49_152 + connection.0 % 16_384,

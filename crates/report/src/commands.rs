@@ -10,12 +10,12 @@ use qoslab_study::{PointResult, ScenarioResult};
 /// `flags` are further options with a leading space.
 #[must_use]
 pub fn run_command(scenario: &Scenario, engine: EngineKind, flags: &str) -> String {
-    command_for(scenario, "run") + &engine_flag(engine) + flags
+    command_for(scenario, "run") + &spaced_engine_flag(engine) + flags
 }
 
 /// The option that chooses the engine, with a leading space; empty for the default engine.
 #[must_use]
-pub fn engine_flag(engine: EngineKind) -> String {
+pub fn spaced_engine_flag(engine: EngineKind) -> String {
     if engine == EngineKind::default() {
         return String::new();
     }

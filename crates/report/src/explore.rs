@@ -53,7 +53,8 @@ impl ExploreSummary<'_> {
     fn table(&self) -> String {
         let mut text = "  faults      schedules         states\n".to_owned();
         for (n, level) in self.report.levels.iter().enumerate() {
-            let (schedules, states) = (format_count(level.schedules), format_count(level.states));
+            let (schedules, states) =
+                (format_count(level.schedules), format_count(level.new_states));
             text += &format!("  {n:>6}  {schedules:>13}  {states:>13}\n");
         }
         text

@@ -1,7 +1,7 @@
 //! The smallest trial that breaks in the same way: its size, its ladder, and the commands that
 //! reproduce it.
 
-use super::commands::{engine_flag, quote_argument};
+use super::commands::{quote_argument, spaced_engine_flag};
 use super::ladder::{self, Ladder, TrialFindings};
 use super::number::counted;
 use super::style::Style;
@@ -40,7 +40,7 @@ pub fn text(failure: &MinimalFailure, engine: EngineKind, style: Style) -> Strin
 pub fn inspect_commands(folder: &str, engine: EngineKind) -> String {
     let (file, packets) = (format!("{folder}/{FAILURE_FILE}"), format!("{folder}/{CAPTURE_FILE}"));
     let (file, packets) = (quote_argument(&file), quote_argument(&packets));
-    let engine = engine_flag(engine);
+    let engine = spaced_engine_flag(engine);
     format!("  shrunk:    qoslab replay {file}{engine}\n  packets:   wireshark {packets}\n")
 }
 

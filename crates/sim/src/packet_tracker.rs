@@ -14,7 +14,8 @@ use crate::trial::Setup;
 use forwarding::ForwardTracker;
 use published_messages::{PublishedMessages, message_key, message_key_in};
 use qoslab_core::base::{
-    ClientIndex, Connection, DropReason, MessageTag, Node, PublisherIndex, QoS, Time, Transmission,
+    ClientIndex, ConnectionNumber, DropReason, MessageTag, Node, PublisherIndex, QoS, Time,
+    Transmission,
 };
 use qoslab_core::mqtt::{ConnAck, DeliverOn, Packet, Payload, Publish, StorePolicy, Version, Will};
 use receiver::TrackedReceiver;
@@ -59,9 +60,9 @@ struct TrackedSession {
     receiver: TrackedReceiver,
     /// The last connection that carries the session: at a client since CONNACK, at the broker since
     /// CONNECT.
-    connection: Option<Connection>,
+    connection: Option<ConnectionNumber>,
     /// The connection that the broker has sent CONNACK on.
-    connack_connection: Option<Connection>,
+    connack_connection: Option<ConnectionNumber>,
 }
 
 /// A client's own end, and its application.
@@ -128,7 +129,7 @@ impl PacketTracker {
         now: Time,
         node: Node,
         client: ClientIndex,
-        connection: Connection,
+        connection: ConnectionNumber,
         packet: &mut Packet,
     ) -> TrackedPacket {
         let kind = packet.kind();
@@ -174,7 +175,7 @@ impl PacketTracker {
         &mut self,
         node: Node,
         client: ClientIndex,
-        connection: Connection,
+        connection: ConnectionNumber,
         packet: &Packet,
         transmission: Transmission,
     ) -> Option<PublishOutcome> {
@@ -208,7 +209,7 @@ impl PacketTracker {
     }
 
     /// A node closed a connection, or learnt that it is gone.
-    pub fn connection_closed(&mut self, node: Node, connection: Connection) {
+    pub fn connection_closed(&mut self, node: Node, connection: ConnectionNumber) {
         match node {
             Node::Broker => self.forwards.clear_latest_arrival(),
             Node::Client(client) => {
@@ -260,7 +261,7 @@ impl PacketTracker {
     }
 
     /// The broker answered a CONNECT.
-    fn connack_written(&mut self, client: ClientIndex, connection: Connection, ack: ConnAck) {
+    fn connack_written(&mut self, client: ClientIndex, connection: ConnectionNumber, ack: ConnAck) {
         let session = &mut self.broker_sessions[client.index()];
         // Over datagrams a CONNECT may come again, and is answered again.
         if ack.code != 0 || session.connack_connection.replace(connection) == Some(connection) {
@@ -342,7 +343,7 @@ impl PacketTracker {
     fn packet_read_by_broker(
         &mut self,
         client: ClientIndex,
-        connection: Connection,
+        connection: ConnectionNumber,
         packet: &Packet,
         transmission: Transmission,
     ) {
@@ -406,7 +407,7 @@ impl PacketTracker {
     fn packet_read_by_client(
         &mut self,
         client: ClientIndex,
-        connection: Connection,
+        connection: ConnectionNumber,
         packet: &Packet,
         transmission: Transmission,
     ) -> Option<PublishOutcome> {
@@ -445,7 +446,7 @@ impl PacketTracker {
     }
 
     /// A client has its CONNACK.
-    fn connack_read(&mut self, client: ClientIndex, connection: Connection, ack: ConnAck) {
+    fn connack_read(&mut self, client: ClientIndex, connection: ConnectionNumber, ack: ConnAck) {
         let settings = &self.setup.clients[client.index()].settings;
         let is_first = !self.clients[client.index()].has_connected;
         // MQTT 3.1 does not say whether the session is new.

@@ -3,8 +3,8 @@
 use xxhash_rust::xxh3::Xxh3;
 
 use qoslab_core::base::{
-    ClientIndex, Connection, Direction, Event, Fate, Hop, Impairment, LossReason, MessageTag, Node,
-    Observer, PacketName, PacketSubject, SilentDeathCause, Time, Transmission,
+    ClientIndex, ConnectionNumber, Direction, Event, Fate, Hop, Impairment, LossReason, MessageTag,
+    Node, Observer, PacketName, PacketSubject, SilentDeathCause, Time, Transmission,
 };
 
 /// Hashes events. It is an observer, and must be notified of turns too.
@@ -72,7 +72,7 @@ impl TraceHash {
     }
 
     #[inline]
-    fn write_name(&mut self, head: u64, connection: Connection, name: &PacketName) {
+    fn write_name(&mut self, head: u64, connection: ConnectionNumber, name: &PacketName) {
         let is_down = u64::from(name.direction == Direction::Down);
         let head = head | is_down << 0x10 | u64::from(name.kind as u8) << 24;
         let parties = u64::from(connection.0) << 0x20 | u64::from(name.client.0);
@@ -118,7 +118,7 @@ impl TraceHash {
         &mut self,
         head: u64,
         node: Node,
-        connection: Connection,
+        connection: ConnectionNumber,
         client: ClientIndex,
     ) {
         self.write([

@@ -60,7 +60,7 @@ pub struct FaultCountResult {
     /// How many were tried.
     pub schedules: u64,
     /// How many states were new.
-    pub states: u64,
+    pub new_states: u64,
 }
 
 /// A schedule that breaks a promise or a rule, or never ends.
@@ -115,7 +115,7 @@ impl ExploreReport {
     /// How many states were seen.
     #[must_use]
     pub fn states(&self) -> u64 {
-        self.levels.iter().map(|level| level.states).sum()
+        self.levels.iter().map(|level| level.new_states).sum()
     }
 
     /// Whether all schedules were tried, and all end as promised or as declared.

@@ -3,6 +3,7 @@
 //! `Runner` is where to start (feature `files`): it does what the commands do, and its page shows
 //! how in a dozen lines.
 
+pub use self::backlog::record_backlogs;
 pub use self::judge_trial::{JudgeError, judge_trial};
 pub use self::manifest::{CellKeys, Manifest, ManifestError};
 pub use self::needs::{MetricValue, NeedMeasurement, NeedResult, measure_metric};
@@ -23,15 +24,15 @@ pub use self::runner::{
 };
 pub use self::shard::{Shard, ShardError};
 pub use self::shrink::{BrokenGuarantee, MAX_SHRINK_EVENTS, ShrunkTrial, TrialSize, shrink};
-pub use self::sweep::{Study, StudyCell, StudyPlan, TrialTimeline, cell_scenarios};
+pub use self::sweep::{Study, StudyCell, StudyPlan, TrialBacklog, cell_scenarios};
 pub use self::theory::{Theory, theory};
 pub use self::thread_pool::{ThreadPool, ThreadPoolError};
-pub use self::timeline::record_timelines;
 pub use self::trial_facts::trial_facts;
 pub use self::trial_key::TrialKey;
 pub use self::trial_runner::{OutcomeCache, TrialRunner};
 pub use self::unused_entries::unused_schedule_entries;
 
+mod backlog;
 #[cfg(feature = "files")]
 pub mod baseline;
 mod cell_accumulator;
@@ -59,7 +60,6 @@ pub mod store;
 mod sweep;
 mod theory;
 mod thread_pool;
-mod timeline;
 mod trial_facts;
 mod trial_key;
 mod trial_runner;

@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 
 use self::trial_recorder::{SentPacketSlot, TrialRecorder};
 use qoslab_core::base::{
-    ClientIndex, CloseReason, Connection, DropReason, Impairment, MessageId, Node, Phase, QoS,
-    SilentDeathCause, Time,
+    ClientIndex, CloseReason, ConnectionNumber, DropReason, Impairment, MessageId, Node, Phase,
+    QoS, SilentDeathCause, Time,
 };
 use qoslab_sim::event::{Options, RunSummary};
 use qoslab_sim::{Engine, Trial};
@@ -58,9 +58,9 @@ pub enum RecordedEventKind {
     Discarded(usize),
     Delivered { client: ClientIndex, message: MessageId, qos: QoS, retain: bool },
     Dropped { client: ClientIndex, message: MessageId, why: DropReason },
-    Opened { node: Node, connection: Connection, client: ClientIndex },
-    Closed { node: Node, connection: Connection, client: ClientIndex, why: CloseReason },
-    SilentlyDied { connection: Connection, client: ClientIndex, why: SilentDeathCause },
+    Opened { node: Node, connection: ConnectionNumber, client: ClientIndex },
+    Closed { node: Node, connection: ConnectionNumber, client: ClientIndex, why: CloseReason },
+    SilentlyDied { connection: ConnectionNumber, client: ClientIndex, why: SilentDeathCause },
     ImpairmentBegan(ClientIndex, Impairment),
     ImpairmentEnded(ClientIndex, Impairment),
     OutageBegan(ClientIndex),

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::backlog::record_backlogs;
 use super::baseline::compare;
 use super::judge_trial::judge_trial;
 use super::minimal_failures;
@@ -10,7 +11,6 @@ use super::result::{ScenarioResult, Verdict};
 use super::store::{StoreError, TrialStore};
 use super::sweep::{Study, StudyPlan};
 use super::thread_pool::ThreadPool;
-use super::timeline::record_timelines;
 use super::trial_key::TrialKey;
 use super::trial_runner::TrialRunner;
 use super::unused_entries::unused_schedule_entries;
@@ -290,7 +290,7 @@ impl<'a> Runner<'a> {
             return Ok(());
         }
         let engine = study.engine();
-        study.timelines = record_timelines(&engine, study, self.interrupt);
+        study.timelines = record_backlogs(&engine, study, self.interrupt);
         for recorded in &study.timelines {
             let points = &study.cells[recorded.cell].result.scenario.points;
             let point = points.iter().find(|point| point.label() == recorded.point);

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::manifest::Manifest;
 use super::trial_key::TrialKey;
 use qoslab_core::base::QoS;
-use qoslab_guarantee::{Outcome, Timeline};
+use qoslab_guarantee::{BacklogTimeline, Outcome};
 
 mod error;
 mod format;
@@ -172,7 +172,10 @@ impl TrialStore {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn timeline(&mut self, key: TrialKey) -> Result<Option<(QoS, Timeline)>, StoreError> {
+    pub fn timeline(
+        &mut self,
+        key: TrialKey,
+    ) -> Result<Option<(QoS, BacklogTimeline)>, StoreError> {
         self.read_value(RecordKey::Timeline(key))
     }
 
@@ -207,7 +210,7 @@ impl TrialStore {
         &mut self,
         key: TrialKey,
         qos: QoS,
-        timeline: &Timeline,
+        timeline: &BacklogTimeline,
     ) -> Result<(), StoreError> {
         let subject = RecordKey::Timeline(key);
         self.append(vec![(subject, encode(subject, &(qos, timeline)))])

@@ -3,7 +3,7 @@
 
 use crate::scenario::{Axis, AxisValue, Diagnostics, Scenario};
 use qoslab_core::base::QoS;
-use qoslab_guarantee::Timeline;
+use qoslab_guarantee::BacklogTimeline;
 use qoslab_sim::EngineKind;
 
 use super::plan::{MAX_TRIALS, Plan, PlannedTrial, Selection, SelectionError, plan_each};
@@ -40,7 +40,7 @@ pub struct Study {
     /// Every combination of the axes' values, the last axis fastest; at least one.
     pub cells: Vec<StudyCell>,
     /// How a few trials went over time, for the chart of backlogs.
-    pub timelines: Vec<TrialTimeline>,
+    pub timelines: Vec<TrialBacklog>,
 }
 
 /// One combination of the axes' values, with all its points and seeds.
@@ -54,7 +54,7 @@ pub struct StudyCell {
 
 /// The course of one trial over time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrialTimeline {
+pub struct TrialBacklog {
     /// The position in [`Study::cells`].
     pub cell: usize,
     /// The published QoS.
@@ -66,7 +66,7 @@ pub struct TrialTimeline {
     /// Its seed.
     pub seed: u64,
     /// The timeline.
-    pub timeline: Timeline,
+    pub timeline: BacklogTimeline,
 }
 
 /// The plan of a study: the trials of each cell.

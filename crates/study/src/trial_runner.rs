@@ -16,7 +16,7 @@ use super::run_output::RunOutput;
 #[cfg(feature = "files")]
 use super::store::{StoreError, TrialStore};
 #[cfg(feature = "files")]
-use super::sweep::TrialTimeline;
+use super::sweep::TrialBacklog;
 use super::sweep::{Study, StudyPlan};
 use super::thread_pool::ThreadPool;
 use super::trial_key::TrialKey;
@@ -167,7 +167,7 @@ impl TrialRunner<'_> {
                     let Some((qos, timeline)) = store.timeline(key)? else { continue };
                     let (point, trial) = (point.label.clone(), row.name.clone());
                     let seed = row.seed;
-                    study.timelines.push(TrialTimeline { cell, qos, point, trial, seed, timeline });
+                    study.timelines.push(TrialBacklog { cell, qos, point, trial, seed, timeline });
                 }
             }
         }

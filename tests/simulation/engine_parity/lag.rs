@@ -17,7 +17,7 @@
 use std::collections::BTreeMap;
 
 use qoslab::base::{
-    ClientIndex, Connection, Direction, Event, Node, Observer, PacketName, PacketSubject,
+    ClientIndex, ConnectionNumber, Direction, Event, Node, Observer, PacketName, PacketSubject,
     PublisherIndex, Time,
 };
 use qoslab::network::Transport;
@@ -43,7 +43,7 @@ pub(super) struct LagBounds {
     /// The maximum delay of each packet's sending.
     sent: BTreeMap<PacketName, Ticks>,
     /// The maximum delay in a direction of a connection, where packets stay in order.
-    ordered_lags: BTreeMap<(Connection, Direction), Ticks>,
+    ordered_lags: BTreeMap<(ConnectionNumber, Direction), Ticks>,
     /// The maximum delay of the last transmission that concerns a message.
     messages: BTreeMap<(Node, ClientIndex, PublisherIndex, u32), Ticks>,
     /// The maximum delay of each unit's first delivery.

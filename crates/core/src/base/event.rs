@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::name::{ClientIndex, Connection, Direction, MessageTag, Node};
+use super::name::{ClientIndex, ConnectionNumber, Direction, MessageTag, Node};
 use super::qos::QoS;
 use super::time::Time;
 use crate::impl_fingerprint;
@@ -84,7 +84,7 @@ pub enum Event<'a> {
         /// The node that sent it.
         node: Node,
         /// On which connection.
-        connection: Connection,
+        connection: ConnectionNumber,
         /// The packet.
         packet: &'a PacketMeta<'a>,
         /// Its fate.
@@ -95,7 +95,7 @@ pub enum Event<'a> {
         /// The node that receives it.
         node: Node,
         /// On which connection.
-        connection: Connection,
+        connection: ConnectionNumber,
         /// The packet.
         packet: &'a PacketMeta<'a>,
     },
@@ -105,7 +105,7 @@ pub enum Event<'a> {
         /// Whom it was for.
         node: Node,
         /// On which connection.
-        connection: Connection,
+        connection: ConnectionNumber,
         /// The packet.
         packet: &'a PacketMeta<'a>,
     },
@@ -134,7 +134,7 @@ pub enum Event<'a> {
         /// The node.
         node: Node,
         /// The connection.
-        connection: Connection,
+        connection: ConnectionNumber,
         /// The client whose link it is on.
         client: ClientIndex,
     },
@@ -143,7 +143,7 @@ pub enum Event<'a> {
         /// The node.
         node: Node,
         /// The connection.
-        connection: Connection,
+        connection: ConnectionNumber,
         /// The client whose link it is on.
         client: ClientIndex,
         /// Why.
@@ -163,7 +163,7 @@ pub enum Event<'a> {
     /// A connection died without either end being notified: whatever is sent on it vanishes.
     DiedSilently {
         /// The connection.
-        connection: Connection,
+        connection: ConnectionNumber,
         /// The client whose link it is on.
         client: ClientIndex,
         /// Why.

@@ -7,8 +7,8 @@ pub use self::event::{
     SubscriptionOptions, SubscriptionRequest,
 };
 pub use self::name::{
-    ClientIndex, Connection, Direction, Hop, MessageId, MessageTag, Node, PacketKind, PacketName,
-    PacketSubject, PublisherIndex, Transmission, matches_pattern,
+    ClientIndex, ConnectionNumber, Direction, Hop, MessageId, MessageTag, Node, PacketKind,
+    PacketName, PacketSubject, PublisherIndex, Transmission, matches_pattern,
 };
 pub use self::qos::QoS;
 pub use self::time::{Span, Time};

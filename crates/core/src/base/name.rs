@@ -100,9 +100,9 @@ impl Hop {
 
 /// A transport connection, numbered over the whole trial; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Connection(pub u32);
+pub struct ConnectionNumber(pub u32);
 
-impl_fingerprint! { struct Connection(number) { connection number; } }
+impl_fingerprint! { struct ConnectionNumber(number) { connection number; } }
 
 /// A kind of packet; the discriminants are MQTT's control packet types. 0 is a transport reset, the
 /// answer to a packet of an unknown connection. 15 would be AUTH, which is not modelled, and stands

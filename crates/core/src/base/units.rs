@@ -142,9 +142,9 @@ impl Quantity {
             Self::Span => "100 years (36500d)".to_owned(),
             Self::Percent => "1,000,000%".to_owned(),
             Self::Bytes => format!("{} bytes", format_count(BYTES_LIMIT)),
-            Self::Rate => write_rate(RATE_LIMIT),
-            Self::Power => write_power(POWER_LIMIT),
-            Self::Energy => write_energy(ENERGY_LIMIT),
+            Self::Rate => rate_literal(RATE_LIMIT),
+            Self::Power => power_literal(POWER_LIMIT),
+            Self::Energy => energy_literal(ENERGY_LIMIT),
         }
     }
 
@@ -208,14 +208,14 @@ pub fn parse_base_units(text: &str, quantity: Quantity) -> Result<u64, UnitError
 /// Writes what [`parse_base_units`] read: parses to the same value.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "at most 10^12, far below 2^53")]
-pub fn write_base_units(value: u64, quantity: Quantity) -> String {
+pub fn base_units_literal(value: u64, quantity: Quantity) -> String {
     match quantity {
-        Quantity::Span => write_span(Span::from_nanos(value)),
-        Quantity::Percent => write_percent(value as f64 / 1e6),
-        Quantity::Bytes => write_bytes(value),
-        Quantity::Rate => write_rate(value),
-        Quantity::Power => write_power(value),
-        Quantity::Energy => write_energy(value),
+        Quantity::Span => span_literal(Span::from_nanos(value)),
+        Quantity::Percent => percent_literal(value as f64 / 1e6),
+        Quantity::Bytes => bytes_literal(value),
+        Quantity::Rate => rate_literal(value),
+        Quantity::Power => power_literal(value),
+        Quantity::Energy => energy_literal(value),
     }
 }
 
@@ -286,7 +286,7 @@ fn parse_decimal(number: &str) -> Option<(u128, u128)> {
 /// A time in the largest unit that divides it, or as a fraction where that unit is small: parses
 /// to the same value.
 #[must_use]
-pub fn write_span(span: Span) -> String {
+pub fn span_literal(span: Span) -> String {
     if span == Span::ZERO {
         return "0s".to_owned();
     }
@@ -303,7 +303,7 @@ pub fn write_span(span: Span) -> String {
 
 /// A length in bytes: parses to the same value.
 #[must_use]
-pub fn write_bytes(bytes: u64) -> String {
+pub fn bytes_literal(bytes: u64) -> String {
     // What is whole in KiB and not in KB was meant so.
     let coarse = if bytes.is_multiple_of(1_000) { &[] } else { &BYTE_UNITS[3..4] };
     write_in_units(bytes, coarse, &[4, 2, 0].map(|n| BYTE_UNITS[n]))
@@ -311,25 +311,25 @@ pub fn write_bytes(bytes: u64) -> String {
 
 /// A rate: parses to the same value.
 #[must_use]
-pub fn write_rate(bits: u64) -> String {
+pub fn rate_literal(bits: u64) -> String {
     write_in_units(bits, &[], &[3, 2, 1, 0].map(|n| RATE_UNITS[n]))
 }
 
 /// A power in nanowatts: parses to the same value.
 #[must_use]
-pub fn write_power(nanowatts: u64) -> String {
+pub fn power_literal(nanowatts: u64) -> String {
     write_in_units(nanowatts, &[], &[4, 3, 2, 0].map(|n| POWER_UNITS[n]))
 }
 
 /// An energy in microjoules: parses to the same value.
 #[must_use]
-pub fn write_energy(microjoules: u64) -> String {
+pub fn energy_literal(microjoules: u64) -> String {
     write_in_units(microjoules, &ENERGY_UNITS[4..], &[3, 2, 1].map(|n| ENERGY_UNITS[n]))
 }
 
 /// A percentage as it was parsed: parses to the same value.
 #[must_use]
-pub fn write_percent(percent: f64) -> String {
+pub fn percent_literal(percent: f64) -> String {
     format!("{percent}%")
 }
 

@@ -9,11 +9,11 @@ use super::endpoint::{Backlog, Endpoint, Input, Output};
 use super::inbound::InboundActions;
 use super::packet::{Message, Packet};
 use super::session::Session;
-use super::session_context::Outbox;
+use super::session_context::EndpointOutbox;
 use super::settings::BrokerSettings;
 use super::topics::FilterTree;
 use crate::base::fingerprint::Fingerprinter;
-use crate::base::{CloseReason, Connection, QoS, Time, Transmission};
+use crate::base::{CloseReason, ConnectionNumber, QoS, Time, Transmission};
 use crate::impl_fingerprint;
 use routing::{SessionRoute, Subscription};
 use shared::SharedGroups;
@@ -43,7 +43,7 @@ pub struct Broker {
     /// The shared subscriptions.
     shared_groups: SharedGroups,
     retained: BTreeMap<Arc<str>, RetainedMessage>,
-    outbox: Outbox,
+    outbox: EndpointOutbox,
     /// Where messages to `routed_topic` go: a topic that comes again, as a publisher's does, is not
     /// looked up again.
     routes: Vec<SessionRoute>,
@@ -68,7 +68,7 @@ impl_fingerprint! {
 
 /// Writes the connections that carry a session. The numbers of the others never come back.
 fn write_used(connections: &[Option<u32>], into: &mut Fingerprinter) {
-    let numbered = (0..).map(Connection).zip(connections);
+    let numbered = (0..).map(ConnectionNumber).zip(connections);
     let used: Vec<_> = numbered.filter(|(_, session)| session.is_some()).collect();
     into.plain(&used);
 }
@@ -100,7 +100,7 @@ impl Broker {
             subscriptions: FilterTree::new(),
             shared_groups: SharedGroups::new(),
             retained: BTreeMap::new(),
-            outbox: Outbox::new(&settings.hop),
+            outbox: EndpointOutbox::new(&settings.hop),
             routes: Vec::new(),
             shared_routes: Vec::new(),
             matching_buffer: Vec::new(),
@@ -112,7 +112,7 @@ impl Broker {
     fn handle_packet(
         &mut self,
         now: Time,
-        from: Connection,
+        from: ConnectionNumber,
         packet: Packet,
         arrival: Transmission,
     ) {
@@ -150,7 +150,7 @@ impl Broker {
     fn respond(
         &mut self,
         now: Time,
-        to: Connection,
+        to: ConnectionNumber,
         response: InboundActions,
         arrival: Transmission,
     ) {
@@ -179,7 +179,7 @@ impl Broker {
         self.expire_sessions(now);
     }
 
-    fn session_of(&self, connection: Connection) -> Option<u32> {
+    fn session_of(&self, connection: ConnectionNumber) -> Option<u32> {
         self.connections.get(connection.0 as usize).copied().flatten()
     }
 

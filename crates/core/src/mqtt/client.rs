@@ -7,7 +7,7 @@ use super::inbound::{Inbound, InboundActions};
 use super::outbound::{Outbound, QueuedMessage};
 use super::packet::{Packet, PacketId};
 use super::requests::SubscriptionRequests;
-use super::session_context::{Outbox, SessionContext, SessionOwner};
+use super::session_context::{EndpointOutbox, SessionContext, SessionOwner};
 use super::settings::{ClientRequest, ClientSettings, Version};
 use crate::base::{CloseReason, Span, Time, Transmission};
 use crate::impl_fingerprint;
@@ -23,7 +23,7 @@ pub struct Client {
     outbound: Outbound,
     inbound: Inbound,
     requests: SubscriptionRequests,
-    outbox: Outbox,
+    outbox: EndpointOutbox,
     /// When it last sent anything, for keep alive.
     last_sent: Time,
     /// The PINGREQ that is not answered yet.
@@ -65,7 +65,7 @@ impl Client {
             outbound: Outbound::new(&settings.hop),
             inbound: Inbound::new(),
             requests: SubscriptionRequests::new(settings.request_retry, settings.version),
-            outbox: Outbox::new(&settings.hop),
+            outbox: EndpointOutbox::new(&settings.hop),
             last_sent: Time::ZERO,
             pending_ping: None,
             failed_connects: 0,

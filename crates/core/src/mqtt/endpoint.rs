@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::packet::{Message, Packet};
-use crate::base::{CloseReason, Connection, DropReason, MessageTag, QoS, Time, Transmission};
+use crate::base::{CloseReason, ConnectionNumber, DropReason, MessageTag, QoS, Time, Transmission};
 use crate::impl_fingerprint;
 
 /// A sans-IO MQTT node: no clock, no socket, no randomness of its own.
@@ -40,14 +40,14 @@ pub trait Endpoint {
 #[derive(Clone, Debug)]
 pub enum Input<R> {
     /// The transport opened a connection.
-    Opened(Connection),
+    Opened(ConnectionNumber),
     /// The transport closed a connection, or the peer does not know it. At a client also: the
     /// transport could not open it.
-    Closed(Connection),
+    Closed(ConnectionNumber),
     /// A packet arrived.
     Packet {
         /// On which connection.
-        connection: Connection,
+        connection: ConnectionNumber,
         /// The packet.
         packet: Packet,
         /// The transmission of the packet that arrived, for the names of the answers.
@@ -65,7 +65,7 @@ pub enum Output {
     /// Send a packet.
     Send {
         /// On which connection.
-        connection: Connection,
+        connection: ConnectionNumber,
         /// The packet.
         packet: Packet,
         /// The transmission of the packet.
@@ -106,7 +106,7 @@ pub enum Output {
     /// Close a connection, after what was sent on it.
     Close {
         /// The connection.
-        connection: Connection,
+        connection: ConnectionNumber,
         /// Why: [`CloseReason::Requested`], [`CloseReason::KeepAlive`], [`CloseReason::TakenOver`]
         /// or [`CloseReason::Protocol`].
         why: CloseReason,

@@ -12,7 +12,7 @@ pub use self::packet::{
 };
 pub use self::quirks::{Quirk, QuirkSide, Quirks};
 pub use self::retry::{RetryTimers, TimerEntry, TimerGeneration};
-pub use self::session_context::{Outbox, SessionContext, SessionOwner};
+pub use self::session_context::{EndpointOutbox, SessionContext, SessionOwner};
 pub use self::settings::{
     Backoff, BrokerSettings, ClientRequest, ClientSettings, DeliverOn, HopSettings, IdPolicy,
     OnFull, ReceiverLimits, RepeatedPubrec, RetryRule, RetryTimer, StorePolicy, Version, Will,

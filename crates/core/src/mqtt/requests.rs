@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::outbound::Outbound;
 use super::packet::{Packet, PacketId, Subscribe, Unsubscribe};
-use super::session_context::Outbox;
+use super::session_context::EndpointOutbox;
 use super::settings::Version;
-use crate::base::{Connection, Span, SubscriptionRequest, Time};
+use crate::base::{ConnectionNumber, Span, SubscriptionRequest, Time};
 use crate::impl_fingerprint;
 
 /// SUBACK's codes from here on refuse a filter.
@@ -133,9 +133,9 @@ impl SubscriptionRequests {
     pub(crate) fn send_due(
         &mut self,
         now: Time,
-        connection: Connection,
+        connection: ConnectionNumber,
         ids: &mut Outbound,
-        outbox: &mut Outbox,
+        outbox: &mut EndpointOutbox,
     ) {
         if !self.can_send() {
             return;
@@ -185,7 +185,12 @@ impl SubscriptionRequests {
     }
 
     /// Sends again what has waited long enough.
-    pub(crate) fn resend_due(&mut self, now: Time, connection: Connection, outbox: &mut Outbox) {
+    pub(crate) fn resend_due(
+        &mut self,
+        now: Time,
+        connection: ConnectionNumber,
+        outbox: &mut EndpointOutbox,
+    ) {
         while let Some(pending) = self.pending.pop_front_if(|pending| pending.resend_at <= now) {
             let PendingRequest { mut packet, id, .. } = pending;
             // Only MQTT 3.1 has a DUP flag here.
@@ -221,8 +226,8 @@ impl SubscriptionRequests {
     fn send(
         &mut self,
         now: Time,
-        connection: Connection,
-        outbox: &mut Outbox,
+        connection: ConnectionNumber,
+        outbox: &mut EndpointOutbox,
         id: PacketId,
         packet: Packet,
     ) {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::packet::Connect;
-use super::session_context::{Outbox, SessionContext, SessionOwner};
+use super::session_context::{EndpointOutbox, SessionContext, SessionOwner};
 use super::settings::{HopSettings, Version, Will};
-use crate::base::{Connection, Span, Time};
+use crate::base::{ConnectionNumber, Span, Time};
 use crate::impl_fingerprint;
 
 /// A Session Expiry Interval that has no end (MQTT 5.0, section 3.1.2.11.2).
@@ -19,7 +19,7 @@ pub(crate) struct Session {
     pub(crate) client_id: Arc<str>,
     /// The version that its last CONNECT named.
     pub(crate) version: Version,
-    pub(crate) connection: Option<Connection>,
+    pub(crate) connection: Option<ConnectionNumber>,
     /// Whether there is any state to resume.
     pub(crate) has_state: bool,
     /// Session Present flag of the CONNACK of this connection.
@@ -70,7 +70,7 @@ impl Session {
     }
 
     /// A CONNECT was accepted. The caller has ended the old session if it is not to be resumed.
-    pub(crate) fn attach(&mut self, now: Time, connection: Connection, connect: &Connect) {
+    pub(crate) fn attach(&mut self, now: Time, connection: ConnectionNumber, connect: &Connect) {
         self.connection = Some(connection);
         self.version = connect.version;
         self.outbound.set_peer_limits(connect.limits);
@@ -93,7 +93,7 @@ impl Session {
         now: Time,
         index: u32,
         settings: &'a HopSettings,
-        outbox: &'a mut Outbox,
+        outbox: &'a mut EndpointOutbox,
     ) -> (&'a mut Outbound, &'a mut Inbound, SessionContext<'a>) {
         let context = SessionContext {
             now,

@@ -7,12 +7,12 @@ use super::endpoint::{Backlog, Output};
 use super::packet::Packet;
 use super::retry::RetryTimers;
 use super::settings::{HopSettings, Version};
-use crate::base::{CloseReason, Connection, DropReason, MessageTag, Time, Transmission};
+use crate::base::{CloseReason, ConnectionNumber, DropReason, MessageTag, Time, Transmission};
 use crate::impl_fingerprint;
 
 /// Pending outputs of one endpoint, and the timers of all its sessions.
 #[derive(Clone, Debug)]
-pub struct Outbox {
+pub struct EndpointOutbox {
     outputs: VecDeque<Output>,
     /// The retry timers of all its sessions.
     pub timers: RetryTimers,
@@ -23,13 +23,13 @@ pub struct Outbox {
 }
 
 impl_fingerprint! {
-    struct Outbox {
+    struct EndpointOutbox {
         plain timers, in_flight, queued;
         skip outputs: "empty between two events";
     }
 }
 
-impl Outbox {
+impl EndpointOutbox {
     /// An empty one.
     pub const fn new(settings: &HopSettings) -> Self {
         Self {
@@ -51,7 +51,7 @@ impl Outbox {
     }
 
     /// Closes a connection, after what was sent on it.
-    pub fn close(&mut self, connection: Connection, why: CloseReason) {
+    pub fn close(&mut self, connection: ConnectionNumber, why: CloseReason) {
         self.push(Output::Close { connection, why });
     }
 
@@ -67,12 +67,12 @@ impl Outbox {
     }
 
     /// Sends a packet that belongs to no message.
-    pub fn send_control(&mut self, connection: Connection, packet: Packet) {
+    pub fn send_control(&mut self, connection: ConnectionNumber, packet: Packet) {
         self.send(connection, packet, Transmission::default());
     }
 
     /// Sends a packet; `sending` says which transmission of it this is.
-    pub fn send(&mut self, connection: Connection, packet: Packet, sending: Transmission) {
+    pub fn send(&mut self, connection: ConnectionNumber, packet: Packet, sending: Transmission) {
         self.push(Output::Send { connection, packet, transmission: sending });
     }
 
@@ -96,9 +96,9 @@ pub struct SessionContext<'a> {
     /// Version that the session's connection speaks, or the last one did.
     pub version: Version,
     /// The session's connection, while it has one that carries messages.
-    pub connection: Option<Connection>,
+    pub connection: Option<ConnectionNumber>,
     /// Destination of outputs and timers.
-    pub outbox: &'a mut Outbox,
+    pub outbox: &'a mut EndpointOutbox,
     /// Number of the session at the endpoint; 0 at a client.
     pub session: u32,
     /// On whose behalf it sends.

@@ -14,7 +14,7 @@ use tokio::task::yield_now;
 use super::application::OutputHandler;
 use super::clock::Clock;
 use super::packet_transport::{PacketTransport, TransportClosed};
-use crate::base::{CloseReason, Connection, Time, Transmission};
+use crate::base::{CloseReason, ConnectionNumber, Time, Transmission};
 use crate::mqtt::{Endpoint, Input, Output, Packet};
 
 /// Attends to one connection: hands each packet to the endpoint as it comes, writes what could not
@@ -22,7 +22,7 @@ use crate::mqtt::{Endpoint, Input, Output, Packet};
 pub(super) async fn run_connection<E, C, K, A>(
     connections: Rc<RefCell<Connections<E, C, K, A>>>,
     clock: K,
-    connection: Connection,
+    connection: ConnectionNumber,
 ) where
     E: Endpoint,
     C: PacketTransport,
@@ -46,8 +46,8 @@ pub(super) struct Connections<E, C, K, A> {
     endpoint: Rc<RefCell<E>>,
     clock: K,
     output_handler: A,
-    transports: BTreeMap<Connection, ConnectionTransport<C>>,
-    next_connection: Connection,
+    transports: BTreeMap<ConnectionNumber, ConnectionTransport<C>>,
+    next_connection: ConnectionNumber,
     /// How many dials have failed, where the endpoint wants another one.
     connect_attempt: Option<u32>,
     /// When the loop will look at the time again.
@@ -63,7 +63,7 @@ impl<E: Endpoint, C: PacketTransport, K: Clock, A: OutputHandler> Connections<E,
             clock,
             output_handler,
             transports: BTreeMap::new(),
-            next_connection: Connection(0),
+            next_connection: ConnectionNumber(0),
             connect_attempt: None,
             wakes_at: Time::NEVER,
             changed: Rc::default(),
@@ -121,7 +121,7 @@ impl<E: Endpoint, C: PacketTransport, K: Clock, A: OutputHandler> Connections<E,
     }
 
     /// The transport opened a connection.
-    pub(super) fn open(&mut self, transport: C) -> Connection {
+    pub(super) fn open(&mut self, transport: C) -> ConnectionNumber {
         let connection = self.next_number();
         let line = ConnectionTransport {
             transport,
@@ -146,15 +146,15 @@ impl<E: Endpoint, C: PacketTransport, K: Clock, A: OutputHandler> Connections<E,
         }
     }
 
-    fn next_number(&mut self) -> Connection {
-        let following = Connection(self.next_connection.0 + 1);
+    fn next_number(&mut self) -> ConnectionNumber {
+        let following = ConnectionNumber(self.next_connection.0 + 1);
         mem::replace(&mut self.next_connection, following)
     }
 
     // ---- for a connection's task ----
 
     /// Hands the next packet of a connection to the endpoint; false once it is over.
-    fn poll_packet(&mut self, connection: Connection, cx: &mut Context<'_>) -> Poll<bool> {
+    fn poll_packet(&mut self, connection: ConnectionNumber, cx: &mut Context<'_>) -> Poll<bool> {
         let line = self.transport_mut(connection);
         line.task.clone_from(cx.waker());
         match ready!(line.poll_receive(cx)) {
@@ -175,11 +175,11 @@ impl<E: Endpoint, C: PacketTransport, K: Clock, A: OutputHandler> Connections<E,
     }
 
     /// Takes a connection that is over.
-    fn remove(&mut self, connection: Connection) -> C {
+    fn remove(&mut self, connection: ConnectionNumber) -> C {
         self.transports.remove(&connection).expect("its task alone takes it").transport
     }
 
-    fn transport_mut(&mut self, connection: Connection) -> &mut ConnectionTransport<C> {
+    fn transport_mut(&mut self, connection: ConnectionNumber) -> &mut ConnectionTransport<C> {
         self.transports.get_mut(&connection).expect("it is there until its task takes it")
     }
 }

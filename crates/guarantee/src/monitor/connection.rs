@@ -3,7 +3,7 @@
 
 use super::violation_log::{EventContext, ViolationLog};
 use crate::rules::Rule;
-use qoslab_core::base::{Connection, Node, PacketBody, PacketKind, PacketMeta, Span, Time};
+use qoslab_core::base::{ConnectionNumber, Node, PacketBody, PacketKind, PacketMeta, Span, Time};
 use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::Version;
 
@@ -13,9 +13,9 @@ const TOLERANCE: Span = Span::from_secs(1);
 /// The known state of the connection that is open at one end, if one is.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConnectionMonitor {
-    pub(super) open: Option<Connection>,
+    pub(super) open: Option<ConnectionNumber>,
     /// The last connection whose CONNACK accepted it.
-    pub(super) accepted_connection: Option<Connection>,
+    pub(super) accepted_connection: Option<ConnectionNumber>,
     /// CONNECT was sent (at a client) on the connection that is open.
     connect_sent: bool,
     /// CONNACK crossed this interface on it.
@@ -44,7 +44,7 @@ impl_fingerprint! {
 
 impl ConnectionMonitor {
     /// A connection opened at this end.
-    pub(super) fn on_opened(&mut self, now: Time, connection: Connection) {
+    pub(super) fn on_opened(&mut self, now: Time, connection: ConnectionNumber) {
         *self = Self {
             open: Some(connection),
             accepted_connection: self.accepted_connection,
@@ -175,9 +175,9 @@ pub(super) struct SessionMonitor {
     /// When it ends without a connection; never while it has one.
     expires_at: Time,
     /// The connection that the client had open when it opened another.
-    replaced_connection: Option<Connection>,
+    replaced_connection: Option<ConnectionNumber>,
     /// It, where the broker accepted the client before closing it, and since when.
-    old_left_open: Option<Connection>,
+    old_left_open: Option<ConnectionNumber>,
     old_left_open_at: Time,
 }
 
@@ -209,7 +209,7 @@ impl SessionMonitor {
     }
 
     /// The client opened a connection while another was open.
-    pub(super) const fn on_connection_replaced(&mut self, old: Connection) {
+    pub(super) const fn on_connection_replaced(&mut self, old: ConnectionNumber) {
         self.replaced_connection = Some(old);
     }
 
@@ -217,7 +217,7 @@ impl SessionMonitor {
     pub(super) fn on_closed(
         &mut self,
         context: EventContext,
-        connection: Connection,
+        connection: ConnectionNumber,
         is_current: bool,
         log: &mut ViolationLog,
     ) {

@@ -7,10 +7,10 @@ use super::first_pass::FirstPassObserver;
 use super::trial_facts::{ClientFacts, PublisherFacts, TrialFacts};
 use super::verdict::{Blame, Breach, Outcome, Promise, Violation};
 use qoslab_core::base::{
-    Arrival, ClientIndex, CloseReason, Connection, Direction, DropReason, Ending, Event, Fate, Hop,
-    LossReason, MessageTag, Node, Observer, PacketBody, PacketKind, PacketMeta, PacketName,
-    PacketSize, PacketSubject, Phase, PublisherIndex, QoS, RunSummary, Span, SubscriptionRequest,
-    Time, Transmission,
+    Arrival, ClientIndex, CloseReason, ConnectionNumber, Direction, DropReason, Ending, Event,
+    Fate, Hop, LossReason, MessageTag, Node, Observer, PacketBody, PacketKind, PacketMeta,
+    PacketName, PacketSize, PacketSubject, Phase, PublisherIndex, QoS, RunSummary, Span,
+    SubscriptionRequest, Time, Transmission,
 };
 use qoslab_core::mqtt::{StorePolicy, Version};
 
@@ -107,7 +107,7 @@ fn run_script(
         facts: Arc::clone(facts),
         now: Time::ZERO,
         published: [Time::ZERO; 16],
-        connections: [Connection(0), Connection(1)],
+        connections: [ConnectionNumber(0), ConnectionNumber(1)],
         next_connection: 2,
         id: None,
         dup: None,
@@ -123,7 +123,7 @@ struct TestTrial<'a> {
     facts: Arc<TrialFacts>,
     now: Time,
     published: [Time; 16],
-    connections: [Connection; 2],
+    connections: [ConnectionNumber; 2],
     next_connection: u32,
     /// The packet id of what is sent from now on, if not the usual one.
     id: Option<u16>,
@@ -185,7 +185,7 @@ impl TestTrial<'_> {
     }
 
     fn connect(&mut self, client: ClientIndex, session_present: bool) {
-        self.connections[client.index()] = Connection(self.next_connection);
+        self.connections[client.index()] = ConnectionNumber(self.next_connection);
         self.next_connection += 1;
         let connection = self.connections[client.index()];
         for node in [Node::Client(client), Node::Broker] {

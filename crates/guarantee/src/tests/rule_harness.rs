@@ -7,9 +7,9 @@ use crate::monitor::Monitor;
 use crate::rules::Rule;
 use crate::trial_facts::TrialFacts;
 use qoslab_core::base::{
-    CloseReason, Connection, Direction, DropReason, Event, Fate, Hop, MessageTag, Node, Observer,
-    PacketBody, PacketKind, PacketMeta, PacketName, PacketSize, PacketSubject, PublisherIndex, QoS,
-    Span, SubscriptionOptions, SubscriptionRequest, Time, Transmission,
+    CloseReason, ConnectionNumber, Direction, DropReason, Event, Fate, Hop, MessageTag, Node,
+    Observer, PacketBody, PacketKind, PacketMeta, PacketName, PacketSize, PacketSubject,
+    PublisherIndex, QoS, Span, SubscriptionOptions, SubscriptionRequest, Time, Transmission,
 };
 use qoslab_core::mqtt::Version;
 
@@ -18,7 +18,7 @@ use qoslab_core::mqtt::Version;
 pub(super) struct Wire {
     monitor: Monitor,
     now: Time,
-    connection: Connection,
+    connection: ConnectionNumber,
     nth: u32,
     topic: Arc<str>,
     requests: Vec<SubscriptionRequest>,
@@ -75,7 +75,7 @@ pub(super) fn broken_rules(facts: TrialFacts, script: impl FnOnce(&mut Wire)) ->
     let mut wire = Wire {
         monitor: Monitor::new(&Arc::new(facts)),
         now: Time::ZERO,
-        connection: Connection(0),
+        connection: ConnectionNumber(0),
         nth: 0,
         topic: "a".into(),
         requests: Vec::new(),
@@ -177,7 +177,7 @@ impl Wire {
     /// A connection opens at both ends, and nothing is said yet.
     pub(super) fn open(&mut self) {
         self.wait(1);
-        self.connection = Connection(self.connection.0 + 1);
+        self.connection = ConnectionNumber(self.connection.0 + 1);
         let (connection, client) = (self.connection, SENSOR);
         for node in [Node::Client(SENSOR), Node::Broker] {
             self.emit(&Event::Opened { node, connection, client });
@@ -186,7 +186,7 @@ impl Wire {
 
     /// The connection that was open before this one closes at the broker.
     pub(super) fn close_old_connection(&mut self) {
-        let (connection, client) = (Connection(self.connection.0 - 1), SENSOR);
+        let (connection, client) = (ConnectionNumber(self.connection.0 - 1), SENSOR);
         self.emit(&Event::Closed {
             node: Node::Broker,
             connection,

@@ -109,7 +109,7 @@ fn each_node_has_a_name_and_each_connection_a_port() {
         assert_eq!(ports[0], 1883_u32.to_be_bytes());
         conversations.insert(ports[1].clone());
     }
-    let used: BTreeSet<Connection> =
+    let used: BTreeSet<ConnectionNumber> =
         recording.packets.iter().filter(|it| it.packet.is_some()).map(|it| it.connection).collect();
     assert_eq!(conversations.len(), used.len());
 }

@@ -16,10 +16,10 @@ use qoslab_core::base::{QoS, Span};
 use qoslab_guarantee::BytesByPurpose;
 use qoslab_sim::EventEngine;
 use qoslab_study::fixtures::{study, study_of};
-use qoslab_study::{Study, record_timelines};
+use qoslab_study::{Study, record_backlogs};
 
 fn all_charts(mut study: Study) -> Vec<Chart> {
-    study.timelines = record_timelines(&EventEngine, &study, &AtomicBool::new(false));
+    study.timelines = record_backlogs(&EventEngine, &study, &AtomicBool::new(false));
     charts(&study, &ChartOptions::default())
 }
 

@@ -8,7 +8,7 @@ use crate::chart::steps::{self, StepPanel};
 use crate::chart::{Chart, ChartText};
 use crate::point_summary::PointSummary;
 use qoslab_core::base::{Span, Time};
-use qoslab_guarantee::Timeline;
+use qoslab_guarantee::BacklogTimeline;
 use qoslab_study::{PointResult, Study, StudyCell};
 
 /// The number of steps into which a distribution is cut; its tail is cut into as many again.
@@ -174,7 +174,7 @@ pub(super) fn backlog(study: &Study) -> Option<Chart> {
     Some(steps::draw(words, &panels))
 }
 
-fn peak(timeline: &Timeline) -> u32 {
+fn peak(timeline: &BacklogTimeline) -> u32 {
     timeline.steps.iter().map(|step| step.in_flight.saturating_add(step.queued)).max().unwrap_or(0)
 }
 

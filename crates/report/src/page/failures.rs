@@ -3,7 +3,7 @@
 use maud::{Markup, PreEscaped, html};
 
 use super::{cell_name, command_details, scrollable, verdict_badge};
-use crate::commands::{engine_flag, quote_argument};
+use crate::commands::{quote_argument, spaced_engine_flag};
 use crate::failure::{delivery_times, headline, not_drained_text, reproduce_command};
 use crate::ladder::wording::capitalise;
 use crate::ladder::{self, Ladder, MAX_ROWS};
@@ -71,7 +71,7 @@ fn failure_article(
                 @if let Some(folder) = &own.folder {
                     (command_details(&format!("qoslab replay {}", quote_argument(
                         &format!("{folder}/{}", minimal_failure::FAILURE_FILE)
-                    ) + &engine_flag(engine))))
+                    ) + &spaced_engine_flag(engine))))
                 }
             }
         }

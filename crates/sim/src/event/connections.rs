@@ -1,7 +1,7 @@
 //! Connections, and which ends consider them open.
 
 use qoslab_core::base::draw::DrawKey;
-use qoslab_core::base::{ClientIndex, Connection, Node, Span};
+use qoslab_core::base::{ClientIndex, ConnectionNumber, Node, Span};
 use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::Backoff;
 
@@ -42,19 +42,19 @@ impl_fingerprint! { fieldless EndState }
 
 impl Connections {
     /// A new connection, of which neither end has heard.
-    pub(super) fn create(&mut self, client: ClientIndex) -> Connection {
+    pub(super) fn create(&mut self, client: ClientIndex) -> ConnectionNumber {
         let number = u32::try_from(self.all.len()).expect("an event each, and so fewer than 2^32");
         self.all.push(ConnectionEnds {
             client,
             at_client: EndState::Unknown,
             at_broker: EndState::Unknown,
         });
-        Connection(number)
+        ConnectionNumber(number)
     }
 
     /// Returns the state of a connection at a node.
     #[inline]
-    pub(super) fn end(&self, node: Node, connection: Connection) -> EndState {
+    pub(super) fn end(&self, node: Node, connection: ConnectionNumber) -> EndState {
         let ends = &self.all[connection.0 as usize];
         match node {
             Node::Broker => ends.at_broker,
@@ -63,7 +63,7 @@ impl Connections {
     }
 
     /// As [`Self::end`], to be changed.
-    pub(super) fn end_mut(&mut self, node: Node, connection: Connection) -> &mut EndState {
+    pub(super) fn end_mut(&mut self, node: Node, connection: ConnectionNumber) -> &mut EndState {
         let ends = &mut self.all[connection.0 as usize];
         match node {
             Node::Broker => &mut ends.at_broker,
@@ -72,13 +72,16 @@ impl Connections {
     }
 
     #[inline]
-    pub(super) fn is_open(&self, node: Node, connection: Connection) -> bool {
+    pub(super) fn is_open(&self, node: Node, connection: ConnectionNumber) -> bool {
         self.end(node, connection) == EndState::Open
     }
 
     /// The connections that an end has open, and those with data in transit.
-    pub(super) fn live(&self, in_transit: &[Connection]) -> Vec<(Connection, &ConnectionEnds)> {
-        let numbered = (0..).map(Connection).zip(&self.all);
+    pub(super) fn live(
+        &self,
+        in_transit: &[ConnectionNumber],
+    ) -> Vec<(ConnectionNumber, &ConnectionEnds)> {
+        let numbered = (0..).map(ConnectionNumber).zip(&self.all);
         let alive = numbered.filter(|(connection, ends)| {
             ends.at_client == EndState::Open
                 || ends.at_broker == EndState::Open
@@ -88,7 +91,7 @@ impl Connections {
     }
 
     /// Returns the client whose link a connection is on.
-    pub(super) fn client_of(&self, connection: Connection) -> ClientIndex {
+    pub(super) fn client_of(&self, connection: ConnectionNumber) -> ClientIndex {
         self.all[connection.0 as usize].client
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::trial::ClientSetup;
 use qoslab_core::base::draw::DrawKey;
 use qoslab_core::base::{
-    ClientIndex, Connection, Direction, Hop, MessageTag, PacketBody, PacketKind, PacketMeta,
+    ClientIndex, ConnectionNumber, Direction, Hop, MessageTag, PacketBody, PacketKind, PacketMeta,
     PacketName, PacketSize, PacketSubject, Span, Time, Transmission,
 };
 use qoslab_core::impl_fingerprint;
@@ -30,7 +30,7 @@ pub(super) struct ClientLink {
     /// How many faults part each direction.
     pub(super) partition_counts: [u32; 2],
     /// The connections over TCP that are not over.
-    pub(super) tcp_connections: Vec<Connection>,
+    pub(super) tcp_connections: Vec<ConnectionNumber>,
     /// When the outage that is to come, or is on, ends.
     pub(super) outage_ends: Time,
     /// How many control packets of each kind were sent, upwards and downwards.
@@ -155,7 +155,7 @@ const _: () = assert!(size_of::<PacketInFlight>() <= 136);
 #[derive(Clone, Debug)]
 pub(crate) struct PacketInFlight {
     pub(super) name: PacketName,
-    pub(super) connection: Connection,
+    pub(super) connection: ConnectionNumber,
     pub(super) transmission: Transmission,
     /// How many packets were written before it, where nodes are driven elsewhere.
     pub(super) serial: u32,

@@ -10,8 +10,8 @@ use super::timeline::Timeline;
 use crate::trial::Setup;
 use qoslab_core::base::draw::DrawKey;
 use qoslab_core::base::{
-    Arrival, ClientIndex, Connection, Direction, MessageTag, Node, PacketKind, PacketName, Span,
-    Transmission,
+    Arrival, ClientIndex, ConnectionNumber, Direction, MessageTag, Node, PacketKind, PacketName,
+    Span, Transmission,
 };
 use qoslab_core::impl_fingerprint;
 use qoslab_core::network::RecordedFates;
@@ -28,7 +28,7 @@ pub(super) struct Network {
     /// How many packets are in streams that quiescence waits for.
     tcp_awaited: usize,
     /// The last dead connection found that one end still considers open.
-    unnoticed_death: Option<Connection>,
+    unnoticed_death: Option<ConnectionNumber>,
 }
 
 impl_fingerprint! {
@@ -84,7 +84,7 @@ impl Network {
 
     /// Returns the state of a connection at a node.
     #[inline]
-    pub(super) fn end_mut(&mut self, node: Node, connection: Connection) -> &mut EndState {
+    pub(super) fn end_mut(&mut self, node: Node, connection: ConnectionNumber) -> &mut EndState {
         self.connections.end_mut(node, connection)
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 
 use super::links::PacketInFlight;
-use qoslab_core::base::{ClientIndex, CloseReason, Connection, Node, Time};
+use qoslab_core::base::{ClientIndex, CloseReason, ConnectionNumber, Node, Time};
 use qoslab_core::mqtt::{Broker, Client, ClientRequest, Endpoint, Message};
 
 /// Interface between a simulation and its nodes. Every method but the types has a default, which is
@@ -25,13 +25,13 @@ pub(crate) trait NodeDriver {
 
     /// The end of an open connection reached a node; whether the node learns of it later.
     #[inline]
-    fn accept_close(&mut self, _: Node, _: Connection, _: CloseReason) -> bool {
+    fn accept_close(&mut self, _: Node, _: ConnectionNumber, _: CloseReason) -> bool {
         false
     }
 
     /// A node's end of a connection is gone: the packets that it had not taken yet.
     #[inline]
-    fn close_end(&mut self, _: Node, _: Connection) -> VecDeque<PacketInFlight> {
+    fn close_end(&mut self, _: Node, _: ConnectionNumber) -> VecDeque<PacketInFlight> {
         VecDeque::new()
     }
 

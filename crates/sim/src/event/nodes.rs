@@ -12,7 +12,7 @@ use super::timeline::Timeline;
 use crate::trial::Setup;
 use qoslab_core::base::draw::DrawKey;
 use qoslab_core::base::fingerprint::{Fingerprint, Fingerprinter};
-use qoslab_core::base::{ClientIndex, Connection, Node, Span, Time};
+use qoslab_core::base::{ClientIndex, ConnectionNumber, Node, Span, Time};
 use qoslab_core::mqtt::{Backlog, ClientRequest};
 
 /// The broker's number among the nodes in the queue; a client's is one more than its index.
@@ -61,7 +61,7 @@ impl Fingerprint for Nodes<DirectDriver> {
 
 /// State of a client's attempts to connect.
 pub(super) struct Connector {
-    pub(super) current_connection: Option<Connection>,
+    pub(super) current_connection: Option<ConnectionNumber>,
     /// When it opens the next; other such events in the queue are stale.
     pub(super) connects_at: Time,
     /// How many it has opened.

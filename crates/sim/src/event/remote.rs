@@ -10,7 +10,7 @@ use crate::engine::SharedObserver;
 use crate::sut_error::{SutError, SutErrorKind};
 use crate::trial::Trial;
 use qoslab_core::base::{
-    ClientIndex, CloseReason, Connection, Ending, Node, Phase, QoS, Time, Transmission,
+    ClientIndex, CloseReason, ConnectionNumber, Ending, Node, Phase, QoS, Time, Transmission,
 };
 use qoslab_core::mqtt::{Backlog, ClientRequest, Output, Packet};
 
@@ -36,26 +36,31 @@ pub(crate) trait SimHandle {
         &mut self,
         client: ClientIndex,
         context: &Context<'_>,
-    ) -> Option<Result<Connection, Connection>>;
+    ) -> Option<Result<ConnectionNumber, ConnectionNumber>>;
     /// The next connection on which a CONNECT came to the broker.
-    fn poll_incoming(&mut self, context: &Context<'_>) -> Option<Connection>;
+    fn poll_incoming(&mut self, context: &Context<'_>) -> Option<ConnectionNumber>;
     /// Polls the next input on a node's end of a connection.
     fn poll_receive(
         &mut self,
         node: Node,
-        connection: Connection,
+        connection: ConnectionNumber,
         context: &Context<'_>,
     ) -> Option<ReceivedItem>;
     /// A node writes a packet: the number under which it is carried; `None` if it goes nowhere.
     fn write_packet(
         &mut self,
         node: Node,
-        connection: Connection,
+        connection: ConnectionNumber,
         packet: Packet,
         transmission: Transmission,
     ) -> Option<u32>;
     /// A node under test writes bytes that are to be a packet.
-    fn write_frame(&mut self, node: Node, connection: Connection, frame: &[u8]) -> WriteOutcome;
+    fn write_frame(
+        &mut self,
+        node: Node,
+        connection: ConnectionNumber,
+        frame: &[u8],
+    ) -> WriteOutcome;
     /// A client under test hands a payload to its application.
     fn deliver_to_application(
         &mut self,
@@ -67,7 +72,7 @@ pub(crate) trait SimHandle {
     /// A node under test did something that it may not.
     fn report_sut_error(&mut self, node: Node, kind: SutErrorKind);
     /// A node closes its end of a connection.
-    fn close(&mut self, node: Node, connection: Connection, why: CloseReason);
+    fn close(&mut self, node: Node, connection: ConnectionNumber, why: CloseReason);
     /// An endpoint did something that is neither sending nor opening nor closing.
     fn apply_output(&mut self, node: Node, output: Output);
     /// A node has finished its reaction to its input.
@@ -218,11 +223,11 @@ impl SimHandle for ProxySimulation {
         &mut self,
         client: ClientIndex,
         context: &Context<'_>,
-    ) -> Option<Result<Connection, Connection>> {
+    ) -> Option<Result<ConnectionNumber, ConnectionNumber>> {
         self.client_proxy(client).poll_opened(context)
     }
 
-    fn poll_incoming(&mut self, context: &Context<'_>) -> Option<Connection> {
+    fn poll_incoming(&mut self, context: &Context<'_>) -> Option<ConnectionNumber> {
         let called = self.nodes.broker.endpoint.poll_opened(context)?;
         Some(called.unwrap_or_else(|connection| connection))
     }
@@ -230,7 +235,7 @@ impl SimHandle for ProxySimulation {
     fn poll_receive(
         &mut self,
         node: Node,
-        connection: Connection,
+        connection: ConnectionNumber,
         context: &Context<'_>,
     ) -> Option<ReceivedItem> {
         if self.network.connections.end(node, connection) == EndState::Closed {
@@ -248,7 +253,7 @@ impl SimHandle for ProxySimulation {
     fn write_packet(
         &mut self,
         node: Node,
-        connection: Connection,
+        connection: ConnectionNumber,
         packet: Packet,
         transmission: Transmission,
     ) -> Option<u32> {
@@ -266,7 +271,12 @@ impl SimHandle for ProxySimulation {
         Some(serial)
     }
 
-    fn write_frame(&mut self, node: Node, connection: Connection, frame: &[u8]) -> WriteOutcome {
+    fn write_frame(
+        &mut self,
+        node: Node,
+        connection: ConnectionNumber,
+        frame: &[u8],
+    ) -> WriteOutcome {
         Self::write_sut_frame(self, node, connection, frame)
     }
 
@@ -284,7 +294,7 @@ impl SimHandle for ProxySimulation {
         self.record_sut_error(node, what);
     }
 
-    fn close(&mut self, node: Node, connection: Connection, why: CloseReason) {
+    fn close(&mut self, node: Node, connection: ConnectionNumber, why: CloseReason) {
         Simulation::close_local_end(self, node, connection, why);
     }
 

@@ -24,8 +24,8 @@ use crate::schedule::{RecordedRun, ScheduledOutage};
 use crate::trial::{PublisherSetup, Setup, Trial};
 use qoslab_core::base::draw::DrawKey;
 use qoslab_core::base::{
-    ClientIndex, CloseReason, Connection, Direction, Ending, Event, Node, Observer, PacketKind,
-    PacketName, Phase,
+    ClientIndex, CloseReason, ConnectionNumber, Direction, Ending, Event, Node, Observer,
+    PacketKind, PacketName, Phase,
 };
 use qoslab_core::mqtt::{Broker, Client, ClientRequest, Input, Packet};
 use qoslab_core::network::FateOverride;
@@ -319,7 +319,7 @@ impl<'t, D: NodeDriver, O: Observer> Simulation<'t, D, O> {
     pub(super) fn record_arrival(
         &mut self,
         node: Node,
-        connection: Connection,
+        connection: ConnectionNumber,
         name: PacketName,
         packet: &Packet,
         serial: u32,

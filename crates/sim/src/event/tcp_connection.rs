@@ -1,7 +1,7 @@
 //! TCP connections: their two pipes, and the handshake that opens them.
 
 use super::links::PacketInFlight;
-use qoslab_core::base::{ClientIndex, Connection, Direction, Node, Time};
+use qoslab_core::base::{ClientIndex, ConnectionNumber, Direction, Node, Time};
 use qoslab_core::impl_fingerprint;
 use qoslab_core::network::tcp::TcpDirection;
 use qoslab_core::network::{TlsSettings, TlsVersion};
@@ -149,14 +149,14 @@ pub(super) const fn direction_index(direction: Direction) -> usize {
 }
 
 /// Returns the number of one direction of a connection in the queue.
-pub(super) const fn direction_number(connection: Connection, direction: Direction) -> u32 {
+pub(super) const fn direction_number(connection: ConnectionNumber, direction: Direction) -> u32 {
     connection.0 << 1 | matches!(direction, Direction::Down) as u32
 }
 
 /// Returns the connection and direction of a number.
-pub(super) const fn from_direction_number(number: u32) -> (Connection, Direction) {
+pub(super) const fn from_direction_number(number: u32) -> (ConnectionNumber, Direction) {
     let direction = if number & 1 == 0 { Direction::Up } else { Direction::Down };
-    (Connection(number >> 1), direction)
+    (ConnectionNumber(number >> 1), direction)
 }
 
 #[cfg(test)]
@@ -186,8 +186,8 @@ mod tests {
     fn a_direction_number_converts_back() {
         for direction in [Direction::Up, Direction::Down] {
             assert_eq!(
-                from_direction_number(direction_number(Connection(7), direction)),
-                (Connection(7), direction)
+                from_direction_number(direction_number(ConnectionNumber(7), direction)),
+                (ConnectionNumber(7), direction)
             );
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::sender::{FIRST_FAILURE_REASON, UNMATCHED};
-use qoslab_core::base::{Connection, MessageTag, PacketKind, QoS, Transmission};
+use qoslab_core::base::{ConnectionNumber, MessageTag, PacketKind, QoS, Transmission};
 use qoslab_core::mqtt::{PacketId, PublishAck, PublishLevel};
 
 /// One session's messages on their way in.
@@ -18,7 +18,7 @@ pub(super) struct TrackedReceiver {
 }
 
 struct TrackedArrival {
-    connection: Connection,
+    connection: ConnectionNumber,
     tag: MessageTag,
     transmission: Transmission,
 }
@@ -34,7 +34,7 @@ impl TrackedReceiver {
     /// A PUBLISH was read. Whether it is a new message: one of QoS 2 whose id is held is a repeat.
     pub(super) fn publish_read(
         &mut self,
-        connection: Connection,
+        connection: ConnectionNumber,
         level: PublishLevel,
         tag: MessageTag,
         transmission: Transmission,
@@ -55,7 +55,7 @@ impl TrackedReceiver {
     /// A PUBREL was read: which PUBLISH it releases, by its tag and number.
     pub(super) fn pubrel_read(
         &mut self,
-        connection: Connection,
+        connection: ConnectionNumber,
         ack: &PublishAck,
         transmission: Transmission,
     ) -> Option<(MessageTag, Transmission)> {

@@ -17,7 +17,9 @@ use super::sim_context::{ConnectionEnd, SimClock, SimContext, wait_for_turmoil};
 use super::socket::{EndpointTags, Socket};
 use super::{BROKER_HOST, PORT};
 use crate::trial::{ClientSetup, Setup};
-use qoslab_core::base::{ClientIndex, CloseReason, Connection, Node, Span, Time, Transmission};
+use qoslab_core::base::{
+    ClientIndex, CloseReason, ConnectionNumber, Node, Span, Time, Transmission,
+};
 use qoslab_core::mqtt::wire::MAX_REMAINING_LENGTH;
 use qoslab_core::mqtt::{Backlog, Broker, Client, ClientRequest, Output, Packet, Version};
 use qoslab_core::network::Transport;
@@ -131,7 +133,10 @@ impl Dial for ClientConnector {
 }
 
 /// Opens a connection in the simulation.
-pub(super) async fn open_connection(client: ClientIndex, attempt: u32) -> io::Result<Connection> {
+pub(super) async fn open_connection(
+    client: ClientIndex,
+    attempt: u32,
+) -> io::Result<ConnectionNumber> {
     if let Some(sim_context) = SimContext::current() {
         sim_context.with(|sim| sim.connect(client, attempt));
     }
@@ -141,7 +146,7 @@ pub(super) async fn open_connection(client: ClientIndex, attempt: u32) -> io::Re
 }
 
 /// The stream of turmoil's that carries a connection; `None` if the broker's host crashed just now.
-pub(super) async fn stream_to_broker(connection: Connection) -> Option<TcpStream> {
+pub(super) async fn stream_to_broker(connection: ConnectionNumber) -> Option<TcpStream> {
     let stream = wait_for_turmoil(TcpStream::connect((BROKER_HOST, PORT))).await.ok()?;
     SimContext::current()?.set_address(connection, stream.local_addr().ok()?);
     Some(stream)
@@ -154,7 +159,7 @@ pub(super) struct Acceptor {
     /// Streams on which no CONNECT has come, by where they come from.
     unclaimed_streams: BTreeMap<SocketAddr, TcpStream>,
     /// A connection whose stream has not come.
-    incoming: Option<Connection>,
+    incoming: Option<ConnectionNumber>,
 }
 
 /// turmoil's listener has nothing to show.
@@ -173,7 +178,7 @@ impl Acceptor {
     }
 
     /// The next connection on which a CONNECT came, with its stream if turmoil carries it as one.
-    pub(super) async fn accept(&mut self) -> io::Result<(Connection, Option<TcpStream>)> {
+    pub(super) async fn accept(&mut self) -> io::Result<(ConnectionNumber, Option<TcpStream>)> {
         loop {
             if let Some(connection) = self.incoming.take() {
                 let address =

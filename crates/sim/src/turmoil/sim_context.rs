@@ -13,7 +13,7 @@ use std::task::{Poll, Waker};
 
 use super::node_factories::RunProgress;
 use crate::event::remote::SimHandle;
-use qoslab_core::base::{Connection, Node, Span, Time, Transmission};
+use qoslab_core::base::{ConnectionNumber, Node, Span, Time, Transmission};
 use qoslab_core::mqtt::Packet;
 use qoslab_core::shell::Clock;
 
@@ -31,7 +31,7 @@ pub(super) struct SimContext {
     /// How many tasks wait for turmoil alone.
     tasks_waiting_for_turmoil: Cell<usize>,
     /// From where each connection was opened.
-    addresses: RefCell<BTreeMap<Connection, SocketAddr>>,
+    addresses: RefCell<BTreeMap<ConnectionNumber, SocketAddr>>,
     /// Names of packets that are about to be written, or were just read.
     packet_tags: RefCell<BTreeMap<ConnectionEnd, PacketTags>>,
 }
@@ -39,7 +39,7 @@ pub(super) struct SimContext {
 /// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ConnectionEnd {
-    pub(super) connection: Connection,
+    pub(super) connection: ConnectionNumber,
     pub(super) node: Node,
 }
 
@@ -128,11 +128,11 @@ impl SimContext {
         self.tasks_waiting_for_turmoil.get() > 0
     }
 
-    pub(super) fn set_address(&self, connection: Connection, address: SocketAddr) {
+    pub(super) fn set_address(&self, connection: ConnectionNumber, address: SocketAddr) {
         self.addresses.borrow_mut().insert(connection, address);
     }
 
-    pub(super) fn address(&self, connection: Connection) -> Option<SocketAddr> {
+    pub(super) fn address(&self, connection: ConnectionNumber) -> Option<SocketAddr> {
         self.addresses.borrow().get(&connection).copied()
     }
 

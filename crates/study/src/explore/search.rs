@@ -188,7 +188,7 @@ impl Search<'_> {
                 free = before;
                 break;
             }
-            search_state.report.levels[level].states += 1;
+            search_state.report.levels[level].new_states += 1;
         }
         if free > 0 && level < self.faults {
             let choices =

@@ -1,8 +1,8 @@
 //! The record of a packet from its sending to its arrival.
 
 use qoslab_core::base::{
-    CloseReason, Connection, Direction, Fate, LossReason, MessageId, Node, PacketKind, PacketName,
-    PacketSubject, SilentDeathCause, Time,
+    CloseReason, ConnectionNumber, Direction, Fate, LossReason, MessageId, Node, PacketKind,
+    PacketName, PacketSubject, SilentDeathCause, Time,
 };
 use qoslab_core::mqtt::Packet;
 
@@ -14,7 +14,7 @@ pub struct RecordedPacket {
     /// The message that it carries or acknowledges.
     pub message: Option<MessageId>,
     /// The connection.
-    pub connection: Connection,
+    pub connection: ConnectionNumber,
     /// The first byte: type and flags.
     pub first_byte: u8,
     /// The packet id; 0 where there is none.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::recorded_packet::{PacketEnd, PacketLossCause, RecordedPacket};
 use super::{RecordedEvent, RecordedEventKind, RecordingFilter, TrialRecording};
 use qoslab_core::base::{
-    ClientIndex, Connection, Event, Fate, MessageId, Node, Observer, PacketBody, PacketKind,
+    ClientIndex, ConnectionNumber, Event, Fate, MessageId, Node, Observer, PacketBody, PacketKind,
     PacketMeta, PacketName, Time,
 };
 use qoslab_core::mqtt::Packet;
@@ -36,9 +36,9 @@ pub(super) struct TrialRecorder {
     /// Whether the message was published.
     is_published: bool,
     /// The kept packets of which an end is to come.
-    in_transit: BTreeMap<(Connection, PacketName), usize>,
+    in_transit: BTreeMap<(ConnectionNumber, PacketName), usize>,
     /// What happened to connections, in order.
-    connection_ends: BTreeMap<Connection, Vec<(Time, PacketLossCause)>>,
+    connection_ends: BTreeMap<ConnectionNumber, Vec<(Time, PacketLossCause)>>,
     nodes_down: BTreeSet<Node>,
     /// Packets that were not read, with the place of that among their ends; the reason is seen
     /// later.
@@ -143,7 +143,7 @@ impl TrialRecorder {
     fn record_sent(
         &mut self,
         now: Time,
-        connection: Connection,
+        connection: ConnectionNumber,
         record: &PacketMeta<'_>,
         fate: Fate,
     ) {
@@ -199,7 +199,7 @@ impl TrialRecorder {
     fn record_end(
         &mut self,
         now: Time,
-        connection: Connection,
+        connection: ConnectionNumber,
         record: &PacketMeta<'_>,
         is_read: bool,
     ) {

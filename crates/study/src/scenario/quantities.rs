@@ -30,7 +30,7 @@ impl TextValue for Duration {
     }
 
     fn to_text(&self) -> String {
-        units::write_span(self.0)
+        units::span_literal(self.0)
     }
 }
 impl_text_value!(Duration);
@@ -62,7 +62,7 @@ impl TextValue for Percent {
     }
 
     fn to_text(&self) -> String {
-        units::write_percent(self.0)
+        units::percent_literal(self.0)
     }
 }
 impl_text_value!(Percent);
@@ -81,7 +81,7 @@ impl TextValue for Bytes {
     }
 
     fn to_text(&self) -> String {
-        units::write_bytes(self.0.into())
+        units::bytes_literal(self.0.into())
     }
 }
 impl_text_value!(Bytes);
@@ -107,7 +107,7 @@ impl TextValue for Rate {
     }
 
     fn to_text(&self) -> String {
-        self.0.map_or_else(|| "unlimited".to_owned(), units::write_rate)
+        self.0.map_or_else(|| "unlimited".to_owned(), units::rate_literal)
     }
 }
 impl_text_value!(Rate);
@@ -144,11 +144,11 @@ impl TextValue for IntervalValue {
 
     fn to_text(&self) -> String {
         match self.0 {
-            IntervalDistribution::Fixed(span) => units::write_span(span),
+            IntervalDistribution::Fixed(span) => units::span_literal(span),
             IntervalDistribution::Uniform(low, high) => {
-                format!("uniform {}..{}", units::write_span(low), units::write_span(high))
+                format!("uniform {}..{}", units::span_literal(low), units::span_literal(high))
             }
-            IntervalDistribution::Exponential(mean) => format!("exp {}", units::write_span(mean)),
+            IntervalDistribution::Exponential(mean) => format!("exp {}", units::span_literal(mean)),
         }
     }
 }
@@ -183,7 +183,7 @@ impl TextValue for PayloadLength {
     }
 
     fn to_text(&self) -> String {
-        let bytes = |length: u32| units::write_bytes(length.into());
+        let bytes = |length: u32| units::bytes_literal(length.into());
         match self.0 {
             PayloadSize::Fixed(length) => bytes(length),
             PayloadSize::Uniform(low, high) => format!("uniform {}..{}", bytes(low), bytes(high)),

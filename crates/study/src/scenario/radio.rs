@@ -55,7 +55,7 @@ impl TextValue for Power {
     }
 
     fn to_text(&self) -> String {
-        units::write_power(self.0)
+        units::power_literal(self.0)
     }
 }
 impl_text_value!(Power);
@@ -74,7 +74,7 @@ impl TextValue for Energy {
     }
 
     fn to_text(&self) -> String {
-        units::write_energy(self.0)
+        units::energy_literal(self.0)
     }
 }
 impl_text_value!(Energy);

@@ -8,7 +8,7 @@ use super::file::SweepTable;
 use super::problem::Problem;
 use super::schema::SCHEMA;
 use super::value::UNIT_KEYWORD;
-use qoslab_core::base::units::{Quantity, format_count, parse_base_units, write_base_units};
+use qoslab_core::base::units::{Quantity, base_units_literal, format_count, parse_base_units};
 
 /// The greatest number of values of one axis.
 const MAX_VALUES: usize = 1_000;
@@ -190,7 +190,7 @@ fn parse_number(text: &str, unit: Unit) -> Result<u64, Problem> {
 
 fn format_number(number: u64, unit: Unit) -> String {
     match quantity(unit) {
-        Some(quantity) => write_base_units(number, quantity),
+        Some(quantity) => base_units_literal(number, quantity),
         None if number.is_multiple_of(PLAIN_SCALE) => (number / PLAIN_SCALE).to_string(),
         None => {
             let text = format!("{}.{:06}", number / PLAIN_SCALE, number % PLAIN_SCALE);

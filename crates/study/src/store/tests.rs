@@ -258,7 +258,7 @@ fn a_timeline_is_kept_beside_its_trial() {
         engine: EngineKind::Event,
     };
     let step = BacklogStep { at: Time::from_nanos(5), in_flight: 2, queued: 1 };
-    let timeline = Timeline { steps: vec![step], ..Timeline::default() };
+    let timeline = BacklogTimeline { steps: vec![step], ..BacklogTimeline::default() };
     let mut store = TrialStore::open(&path).unwrap();
     store.append_timeline(key, QoS::AtLeastOnce, &timeline).unwrap();
     store.finish().unwrap();

@@ -1,7 +1,7 @@
 //! One test for each encoding.
 
 use super::*;
-use crate::base::Connection;
+use crate::base::ConnectionNumber;
 use crate::base::time::Span;
 use crate::impl_fingerprint;
 
@@ -83,7 +83,7 @@ fn some_things_count_by_an_option_alone() {
 
 #[test]
 fn connections_and_timers_count_by_the_order_in_which_they_are_seen() {
-    let connections = [[7, 2, 7], [1, 9, 1], [7, 2, 2]].map(|them| them.map(Connection));
+    let connections = [[7, 2, 7], [1, 9, 1], [7, 2, 2]].map(|them| them.map(ConnectionNumber));
     let equal = equal_to_first(none(), Fingerprinter::plain, connections);
     assert_eq!(equal, [true, true, false]);
     let write = |into: &mut Fingerprinter, timers: &[u64; 3]| {

@@ -6,7 +6,7 @@
 //! with the session, whichever is first, unless a new connection comes before [MQTT-3.1.3-9].
 
 use super::Broker;
-use crate::base::{CloseReason, Connection, Span, Time, Transmission};
+use crate::base::{CloseReason, ConnectionNumber, Span, Time, Transmission};
 use crate::mqtt::deadlines::Deadlines;
 use crate::mqtt::endpoint::Output;
 use crate::mqtt::inbound::ReceivedMessage;
@@ -19,7 +19,7 @@ use crate::mqtt::settings::{ReceiverLimits, Version, Will};
 const TAKEN_OVER: u8 = 0x8E;
 
 impl Broker {
-    pub(super) fn connect(&mut self, now: Time, from: Connection, connect: &Connect) {
+    pub(super) fn connect(&mut self, now: Time, from: ConnectionNumber, connect: &Connect) {
         let index = self.find_or_create_session(connect);
         let current = self.sessions[index as usize].connection;
         if current == Some(from) {
@@ -42,7 +42,7 @@ impl Broker {
         self.send_connack(now, from, index);
     }
 
-    fn attach(&mut self, now: Time, from: Connection, index: u32, connect: &Connect) {
+    fn attach(&mut self, now: Time, from: ConnectionNumber, index: u32, connect: &Connect) {
         let session = &mut self.sessions[index as usize];
         session.attach(now, from, connect);
         if session.max_silence > Span::ZERO {
@@ -58,7 +58,7 @@ impl Broker {
     }
 
     /// Answers a CONNECT and carries on with what the session still has to send.
-    fn send_connack(&mut self, now: Time, to: Connection, index: u32) {
+    fn send_connack(&mut self, now: Time, to: ConnectionNumber, index: u32) {
         let session = &mut self.sessions[index as usize];
         // MQTT 3.1 has no Session Present flag: the bit is reserved there.
         let session_present = session.present_at_connect && session.version != Version::V31;

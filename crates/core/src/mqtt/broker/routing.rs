@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Broker, RetainedMessage};
-use crate::base::{CloseReason, Connection, QoS, SubscriptionOptions, Time, Transmission};
+use crate::base::{CloseReason, ConnectionNumber, QoS, SubscriptionOptions, Time, Transmission};
 use crate::impl_fingerprint;
 use crate::mqtt::inbound::ReceivedMessage;
 use crate::mqtt::outbound::QueuedMessage;
@@ -52,7 +52,7 @@ impl Broker {
     pub(super) fn publish(
         &mut self,
         now: Time,
-        from: Connection,
+        from: ConnectionNumber,
         index: u32,
         publish: Publish,
         arrival: Transmission,

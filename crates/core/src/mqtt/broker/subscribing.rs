@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Broker;
 use super::routing::Subscription;
-use crate::base::{Connection, QoS, RetainHandling, SubscriptionRequest, Time};
+use crate::base::{ConnectionNumber, QoS, RetainHandling, SubscriptionRequest, Time};
 use crate::mqtt::outbound::QueuedMessage;
 use crate::mqtt::packet::{Packet, SubAck, Subscribe, UnsubAck, Unsubscribe};
 use crate::mqtt::settings::Version;
@@ -19,7 +19,7 @@ impl Broker {
     pub(super) fn subscribe(
         &mut self,
         now: Time,
-        from: Connection,
+        from: ConnectionNumber,
         index: u32,
         subscribe: &Subscribe,
     ) {
@@ -108,7 +108,12 @@ impl Broker {
         }
     }
 
-    pub(super) fn unsubscribe(&mut self, from: Connection, index: u32, unsubscribe: &Unsubscribe) {
+    pub(super) fn unsubscribe(
+        &mut self,
+        from: ConnectionNumber,
+        index: u32,
+        unsubscribe: &Unsubscribe,
+    ) {
         let mut codes = Vec::new();
         for filter in &unsubscribe.filters {
             let removed = self.remove_subscription(index, filter);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Client;
-use crate::base::{CloseReason, Connection, Span, Time};
+use crate::base::{CloseReason, ConnectionNumber, Span, Time};
 use crate::impl_fingerprint;
 use crate::mqtt::endpoint::Output;
 use crate::mqtt::packet::{ConnAck, Connect, Packet};
@@ -19,9 +19,9 @@ pub(super) enum ConnectionState {
     Opening(Time),
     /// CONNECT was sent; without an answer it is sent again at this time, over datagrams, or the
     /// connection is given up.
-    Connecting(Connection, Time),
+    Connecting(ConnectionNumber, Time),
     /// CONNACK came.
-    Connected(Connection),
+    Connected(ConnectionNumber),
 }
 
 impl_fingerprint! {
@@ -76,7 +76,7 @@ impl Client {
 
     /// The transport opened a connection. It takes the place of one that is there: that was an
     /// attempt which this client had given up, and which came about after all.
-    pub(super) fn opened(&mut self, now: Time, connection: Connection) {
+    pub(super) fn opened(&mut self, now: Time, connection: ConnectionNumber) {
         if self.connection_state == ConnectionState::Disconnected {
             self.outbox.close(connection, CloseReason::Requested);
             return;
@@ -88,7 +88,7 @@ impl Client {
     }
 
     /// The transport closed a connection, or could not open one.
-    pub(super) fn closed(&mut self, now: Time, connection: Connection) {
+    pub(super) fn closed(&mut self, now: Time, connection: ConnectionNumber) {
         let is_opening = matches!(self.connection_state, ConnectionState::Opening(_));
         if is_opening || self.connection() == Some(connection) {
             self.connection_lost(now);
@@ -100,7 +100,7 @@ impl Client {
         self.abort_connection(now, CloseReason::Requested);
     }
 
-    fn send_connect(&mut self, now: Time, connection: Connection) {
+    fn send_connect(&mut self, now: Time, connection: ConnectionNumber) {
         let ClientSettings { client_id, version, clean, session_expiry, keep_alive, .. } =
             &*self.settings;
         // Over datagrams packets are lost all the time, and silence says nothing: it asks for no
@@ -295,7 +295,7 @@ impl Client {
         self.pending_ping.map_or(Time::NEVER, |ping| ping.repeat_due)
     }
 
-    fn send_ping(&mut self, now: Time, connection: Connection) {
+    fn send_ping(&mut self, now: Time, connection: ConnectionNumber) {
         self.outbox.send_control(connection, Packet::PingReq);
         // Datagrams are lost all the time: there a missing PINGRESP says nothing.
         let is_reliable = self.settings.request_retry.is_none();
@@ -327,7 +327,7 @@ impl Client {
         }
     }
 
-    pub(super) fn connection(&self) -> Option<Connection> {
+    pub(super) fn connection(&self) -> Option<ConnectionNumber> {
         match self.connection_state {
             ConnectionState::Connecting(connection, _) | ConnectionState::Connected(connection) => {
                 Some(connection)

@@ -2,7 +2,7 @@
 
 use super::mqtt_world::{MqttWorld, broker, client, stream_broker, stream_client};
 use crate::base::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
-use crate::base::{Connection, Span, Time, Transmission};
+use crate::base::{ConnectionNumber, Span, Time, Transmission};
 use crate::mqtt::broker::Broker;
 use crate::mqtt::endpoint::{Endpoint, Input};
 use crate::mqtt::packet::{Connect, Packet};
@@ -70,7 +70,7 @@ fn without_keep_alive_no_timeout_is_set() {
 #[test]
 fn received_packets_arm_no_keep_alive_timer_of_their_own() {
     let mut broker = Broker::new(stream_broker());
-    let connection = Connection(0);
+    let connection = ConnectionNumber(0);
     let transmission = Transmission::default();
     let receive = |broker: &mut Broker, secs: u64, packet: Packet| {
         let now = Time::ZERO + SECOND.times(secs);

@@ -3,13 +3,13 @@
 
 use std::collections::VecDeque;
 
-use crate::base::{Connection, MessageTag, PublisherIndex, QoS, Span, Time, Transmission};
+use crate::base::{ConnectionNumber, MessageTag, PublisherIndex, QoS, Span, Time, Transmission};
 use crate::mqtt::endpoint::Output;
 use crate::mqtt::inbound::{Inbound, InboundActions};
 use crate::mqtt::outbound::{Outbound, QueuedMessage};
 use crate::mqtt::packet::{Message, Packet, Payload, PublishAck, TopicAlias};
 use crate::mqtt::quirks::Quirk;
-use crate::mqtt::session_context::{Outbox, SessionContext, SessionOwner};
+use crate::mqtt::session_context::{EndpointOutbox, SessionContext, SessionOwner};
 use crate::mqtt::settings::{HopSettings, ReceiverLimits, Version};
 
 pub(super) const SECOND: Span = Span::from_secs(1);
@@ -25,9 +25,9 @@ pub(super) struct HopWorld {
     /// How many packets more get through before the connection breaks and loses all that follow.
     pub(super) breaks_after: Option<u32>,
     now: Time,
-    connection: Option<Connection>,
+    connection: Option<ConnectionNumber>,
     outbound: Outbound,
-    outbox: Outbox,
+    outbox: EndpointOutbox,
     inbound: Inbound,
     lose_starts: Vec<&'static str>,
     log: Vec<String>,
@@ -47,7 +47,7 @@ impl HopWorld {
             now: Time::ZERO,
             connection: None,
             outbound: Outbound::new(&sending),
-            outbox: Outbox::new(&sending),
+            outbox: EndpointOutbox::new(&sending),
             inbound: Inbound::new(),
             lose_starts: Vec::new(),
             log: Vec::new(),
@@ -103,7 +103,7 @@ impl HopWorld {
 
     pub(super) fn connect(&mut self) {
         let next = self.connection.map_or(0, |connection| connection.0 + 1);
-        self.connection = Some(Connection(next));
+        self.connection = Some(ConnectionNumber(next));
         self.outbound.set_peer_limits(self.limits);
         let (outbound, mut context) = self.split();
         outbound.resume(&mut context);
@@ -241,7 +241,7 @@ impl HopWorld {
             settings: &self.receiver_settings,
             version: self.version,
             connection: self.connection,
-            outbox: &mut Outbox::new(&self.receiver_settings),
+            outbox: &mut EndpointOutbox::new(&self.receiver_settings),
             session: 0,
             owner: SessionOwner::Application,
         };

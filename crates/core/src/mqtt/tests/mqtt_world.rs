@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::base::{
-    CloseReason, Connection, MessageTag, PublisherIndex, QoS, Span, SubscriptionRequest, Time,
-    Transmission,
+    CloseReason, ConnectionNumber, MessageTag, PublisherIndex, QoS, Span, SubscriptionRequest,
+    Time, Transmission,
 };
 use crate::mqtt::broker::Broker;
 use crate::mqtt::client::Client;
@@ -23,7 +23,7 @@ pub(super) struct MqttWorld {
     broker: Broker,
     clients: Vec<Client>,
     /// The current connection of each client.
-    connections: Vec<Option<Connection>>,
+    connections: Vec<Option<ConnectionNumber>>,
     owners: Vec<usize>,
     in_transit: VecDeque<PacketInTransit>,
     lose_starts: Vec<&'static str>,
@@ -56,7 +56,7 @@ pub(super) enum Fault {
 #[derive(Clone)]
 struct PacketInTransit {
     to_broker: bool,
-    connection: Connection,
+    connection: ConnectionNumber,
     packet: Packet,
     transmission: Transmission,
 }
@@ -376,7 +376,7 @@ impl MqttWorld {
                     self.log.push(format!("connect {client} after {attempt}"));
                 }
                 Output::Connect { .. } => {
-                    let connection = Connection(u32::try_from(self.owners.len()).unwrap());
+                    let connection = ConnectionNumber(u32::try_from(self.owners.len()).unwrap());
                     self.owners.push(client);
                     self.connections[client] = Some(connection);
                     self.clients[client].handle(self.now, Input::Opened(connection));
@@ -422,7 +422,7 @@ impl MqttWorld {
     fn send(
         &mut self,
         to_broker: bool,
-        connection: Connection,
+        connection: ConnectionNumber,
         packet: Packet,
         sending: Transmission,
     ) {

@@ -12,7 +12,7 @@ use tokio::task::spawn_local;
 use tokio::time::{Duration, sleep};
 
 use super::shell_world::*;
-use crate::base::{CloseReason, Connection, Span, Time, Transmission};
+use crate::base::{CloseReason, ConnectionNumber, Span, Time, Transmission};
 use crate::mqtt::{Backlog, ClientRequest, Endpoint, Input, Output, Packet, Version};
 use crate::shell::{Clock, Dial, Framed, TokioClock, TransportLimits, drive_client};
 
@@ -151,14 +151,14 @@ const fn connect(attempt: u32) -> Output {
 
 const fn ping(connection: u32) -> Output {
     Output::Send {
-        connection: Connection(connection),
+        connection: ConnectionNumber(connection),
         packet: Packet::PingReq,
         transmission: Transmission { attempt: 0, duplicate_index: 0 },
     }
 }
 
 const fn close(connection: u32) -> Output {
-    Output::Close { connection: Connection(connection), why: CloseReason::Requested }
+    Output::Close { connection: ConnectionNumber(connection), why: CloseReason::Requested }
 }
 
 #[test]

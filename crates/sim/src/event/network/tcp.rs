@@ -11,7 +11,7 @@ use crate::event::timeline::Timeline;
 use crate::trial::Setup;
 use qoslab_core::base::draw::DrawKey;
 use qoslab_core::base::{
-    ClientIndex, Connection, Direction, Event, Node, OverheadPurpose, PacketKind, Span, Time,
+    ClientIndex, ConnectionNumber, Direction, Event, Node, OverheadPurpose, PacketKind, Span, Time,
 };
 use qoslab_core::network::tcp::{TcpContext, Wakeup, header_bytes, tls_bytes};
 
@@ -20,14 +20,14 @@ impl Network {
 
     pub(in crate::event) fn tcp_connection(
         &self,
-        connection: Connection,
+        connection: ConnectionNumber,
     ) -> Option<&TcpConnection> {
         self.tcp_connections.get(connection.0 as usize)?.as_deref()
     }
 
     pub(in crate::event) fn tcp_connection_mut(
         &mut self,
-        connection: Connection,
+        connection: ConnectionNumber,
     ) -> Option<&mut TcpConnection> {
         self.tcp_connections.get_mut(connection.0 as usize)?.as_deref_mut()
     }
@@ -35,19 +35,19 @@ impl Network {
     /// All that are not over.
     pub(in crate::event) fn live_tcp_connections(
         &self,
-    ) -> impl Iterator<Item = (Connection, &TcpConnection)> {
-        let numbered = (0..).map(Connection).zip(&self.tcp_connections);
+    ) -> impl Iterator<Item = (ConnectionNumber, &TcpConnection)> {
+        let numbered = (0..).map(ConnectionNumber).zip(&self.tcp_connections);
         numbered.filter_map(|(number, connection)| Some((number, connection.as_deref()?)))
     }
 
-    pub(in crate::event) fn is_silently_dead(&self, connection: Connection) -> bool {
+    pub(in crate::event) fn is_silently_dead(&self, connection: ConnectionNumber) -> bool {
         self.tcp_connection(connection).is_some_and(|it| it.is_silently_dead)
     }
 
     // ---- opening ----
 
     /// A client begins to open a connection.
-    pub(in crate::event) fn open_tcp(&mut self, client: ClientIndex, connection: Connection) {
+    pub(in crate::event) fn open_tcp(&mut self, client: ClientIndex, connection: ConnectionNumber) {
         let link = self.link_mut(client);
         link.tcp_connections.push(connection);
         let tls = link.tcp.and_then(|tcp| tcp.tls);
@@ -63,7 +63,7 @@ impl Network {
     pub(in crate::event) fn send_handshake_flight(
         &mut self,
         timeline: &mut Timeline,
-        connection: Connection,
+        connection: ConnectionNumber,
         nth: u8,
     ) -> Option<Event<'static>> {
         let tcp_connection = self.tcp_connection(connection)?;
@@ -78,7 +78,7 @@ impl Network {
     fn send_control(
         &mut self,
         timeline: &mut Timeline,
-        connection: Connection,
+        connection: ConnectionNumber,
         direction: Direction,
         item: TcpItem,
         bytes: u32,
@@ -121,7 +121,7 @@ impl Network {
     pub(in crate::event) fn send_fin(
         &mut self,
         timeline: &mut Timeline,
-        connection: Connection,
+        connection: ConnectionNumber,
         direction: Direction,
     ) -> Option<Event<'static>> {
         let told = self.send_control(timeline, connection, direction, TcpItem::Fin, 0)?;
@@ -134,7 +134,11 @@ impl Network {
     }
 
     /// Whether a NAT has forgotten a connection, on which nothing was sent for too long.
-    pub(in crate::event) fn has_nat_expired(&self, now: Time, connection: Connection) -> bool {
+    pub(in crate::event) fn has_nat_expired(
+        &self,
+        now: Time,
+        connection: ConnectionNumber,
+    ) -> bool {
         self.tcp_connection(connection).is_some_and(|tcp_connection| {
             let idle = now.since(tcp_connection.last_sent());
             let nat_idle = self.link(tcp_connection.client).tcp.and_then(|tcp| tcp.nat_idle);
@@ -146,7 +150,7 @@ impl Network {
     pub(in crate::event) fn retransmit_due(
         &mut self,
         now: Time,
-        connection: Connection,
+        connection: ConnectionNumber,
         direction: Direction,
     ) -> Option<Wakeup> {
         let tcp_connection = self.tcp_connections.get_mut(connection.0 as usize)?.as_mut()?;
@@ -160,7 +164,7 @@ impl Network {
     pub(in crate::event) fn pop_arrived_item(
         &mut self,
         now: Time,
-        connection: Connection,
+        connection: ConnectionNumber,
         direction: Direction,
     ) -> Option<TcpItem> {
         let tcp_connection = self.tcp_connections.get_mut(connection.0 as usize)?.as_deref_mut()?;
@@ -185,7 +189,7 @@ impl Network {
     pub(in crate::event) fn take_tcp_wakeup(
         &mut self,
         now: Time,
-        connection: Connection,
+        connection: ConnectionNumber,
         direction: Direction,
     ) -> bool {
         let Some(tcp_connection) = self.tcp_connection_mut(connection) else { return false };
@@ -201,7 +205,7 @@ impl Network {
     pub(in crate::event) fn schedule_tcp_wakeup(
         &mut self,
         timeline: &mut Timeline,
-        connection: Connection,
+        connection: ConnectionNumber,
         direction: Direction,
     ) {
         let now = timeline.now;
@@ -226,7 +230,7 @@ impl Network {
     pub(in crate::event) fn schedule_tcp_wakeups(
         &mut self,
         timeline: &mut Timeline,
-        connection: Connection,
+        connection: ConnectionNumber,
     ) {
         for direction in [Direction::Up, Direction::Down] {
             self.schedule_tcp_wakeup(timeline, connection, direction);
@@ -250,7 +254,7 @@ impl Network {
     pub(in crate::event) fn kill_silently(
         &mut self,
         timeline: &mut Timeline,
-        connection: Connection,
+        connection: ConnectionNumber,
     ) -> Option<ClientIndex> {
         let live = self.tcp_connection_mut(connection).filter(|it| !it.is_silently_dead)?;
         live.die_silently();
@@ -264,7 +268,7 @@ impl Network {
     /// The packets under way in one direction, which never arrive.
     pub(in crate::event) fn take_undelivered(
         &mut self,
-        connection: Connection,
+        connection: ConnectionNumber,
         direction: Direction,
     ) -> Vec<PacketInFlight> {
         let Some(tcp_connection) = self.tcp_connection_mut(connection) else { return Vec::new() };
@@ -283,7 +287,7 @@ impl Network {
     /// The end of one direction has come, or never will.
     pub(in crate::event) fn clear_fin_awaited(
         &mut self,
-        connection: Connection,
+        connection: ConnectionNumber,
         direction: Direction,
     ) {
         let Some(tcp_connection) = self.tcp_connection_mut(connection) else { return };
@@ -292,7 +296,7 @@ impl Network {
     }
 
     /// Both ends are done with a connection.
-    pub(in crate::event) fn remove_tcp(&mut self, connection: Connection) {
+    pub(in crate::event) fn remove_tcp(&mut self, connection: ConnectionNumber) {
         if let Some(removed) = self.tcp_connections[connection.0 as usize].take() {
             self.link_mut(removed.client).tcp_connections.retain(|other| *other != connection);
         }
@@ -302,7 +306,7 @@ impl Network {
     /// far as the network knows: it knows nothing of the connection.
     pub(in crate::event) fn powered_off_receiver(
         &self,
-        connection: Connection,
+        connection: ConnectionNumber,
         direction: Direction,
     ) -> Option<Node> {
         let tcp_connection = self.tcp_connection(connection)?;
@@ -319,12 +323,12 @@ impl Network {
         if known.is_some_and(|connection| self.is_unnoticed_death(setup, connection)) {
             return true;
         }
-        let mut all = (0..).map(Connection).take(self.tcp_connections.len());
+        let mut all = (0..).map(ConnectionNumber).take(self.tcp_connections.len());
         self.unnoticed_death = all.find(|connection| self.is_unnoticed_death(setup, *connection));
         self.unnoticed_death.is_some()
     }
 
-    fn is_unnoticed_death(&self, setup: &Setup, connection: Connection) -> bool {
+    fn is_unnoticed_death(&self, setup: &Setup, connection: ConnectionNumber) -> bool {
         let Some(tcp_connection) = self.tcp_connection(connection) else { return false };
         let client = tcp_connection.client;
         if setup.clients[client.index()].settings.keep_alive == Span::ZERO {

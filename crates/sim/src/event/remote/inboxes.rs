@@ -16,7 +16,7 @@ use super::sut_nodes::SutNodes;
 use crate::event::links::PacketInFlight;
 use crate::event::node_driver::{HostCommand, NodeDriver};
 use crate::packet_tracker::payload_with_id;
-use qoslab_core::base::{ClientIndex, CloseReason, Connection, Node, PacketKind, Time};
+use qoslab_core::base::{ClientIndex, CloseReason, ConnectionNumber, Node, PacketKind, Time};
 use qoslab_core::mqtt::{Backlog, ClientRequest, Endpoint, Input, Message, Output, Payload};
 
 /// The driver of nodes that are driven elsewhere: the input that waits for them, and the work to be
@@ -24,7 +24,7 @@ use qoslab_core::mqtt::{Backlog, ClientRequest, Endpoint, Input, Message, Output
 #[derive(Default)]
 pub(crate) struct Inboxes {
     /// By connection, whether it is the broker's end.
-    by_end: BTreeMap<(Connection, bool), Inbox>,
+    by_end: BTreeMap<(ConnectionNumber, bool), Inbox>,
     /// How many items wait, in inboxes and in the queues of nodes.
     waiting_count: Rc<Cell<usize>>,
     /// Nodes that crash once their turn is over.
@@ -71,7 +71,7 @@ struct NodeQueues<R> {
     /// Requests of its application.
     requests: WakerQueue<R>,
     /// Results of opening connections; at the broker, those that opened.
-    opened: WakerQueue<Result<Connection, Connection>>,
+    opened: WakerQueue<Result<ConnectionNumber, ConnectionNumber>>,
     backlog: Backlog,
 }
 
@@ -122,7 +122,7 @@ impl<R> ProxyEndpoint<R> {
     pub(super) fn poll_opened(
         &self,
         context: &Context<'_>,
-    ) -> Option<Result<Connection, Connection>> {
+    ) -> Option<Result<ConnectionNumber, ConnectionNumber>> {
         let opened = self.queues.borrow_mut().opened.poll_pop(context);
         self.waiting_count.set(self.waiting_count.get() - usize::from(opened.is_some()));
         opened
@@ -183,7 +183,7 @@ impl Inboxes {
         self.waiting_count.get() == 0 && self.commands.is_empty() && self.pending_crashes.is_empty()
     }
 
-    fn push(&mut self, node: Node, connection: Connection, item: InboxItem) {
+    fn push(&mut self, node: Node, connection: ConnectionNumber, item: InboxItem) {
         let inbox = self.by_end.entry(inbox_key(node, connection)).or_default();
         if let Some(InboxItem::Closed(_)) = inbox.items.back() {
             return;
@@ -197,7 +197,7 @@ impl Inboxes {
     pub(super) fn pop(
         &mut self,
         node: Node,
-        connection: Connection,
+        connection: ConnectionNumber,
         context: &Context<'_>,
     ) -> Option<InboxItem> {
         let is_dying = self.pending_crashes.iter().any(|dying| dying.node == node);
@@ -222,7 +222,7 @@ impl Inboxes {
     }
 }
 
-const fn inbox_key(node: Node, connection: Connection) -> (Connection, bool) {
+const fn inbox_key(node: Node, connection: ConnectionNumber) -> (ConnectionNumber, bool) {
     (connection, matches!(node, Node::Broker))
 }
 
@@ -235,13 +235,13 @@ impl NodeDriver for Inboxes {
         None
     }
 
-    fn accept_close(&mut self, node: Node, connection: Connection, why: CloseReason) -> bool {
+    fn accept_close(&mut self, node: Node, connection: ConnectionNumber, why: CloseReason) -> bool {
         self.push(node, connection, InboxItem::Closed(why));
         true
     }
 
     /// The inbox is gone, and the task that waits for it is woken to learn that.
-    fn close_end(&mut self, node: Node, connection: Connection) -> VecDeque<PacketInFlight> {
+    fn close_end(&mut self, node: Node, connection: ConnectionNumber) -> VecDeque<PacketInFlight> {
         if let Some(sut) = self.sut_nodes.as_mut().filter(|sut| sut.contains(node)) {
             sut.tracker.connection_closed(node, connection);
         }

@@ -9,8 +9,8 @@ use super::{ProxySimulation, SimHandle};
 use crate::packet_tracker::{PacketTracker, PublishOutcome};
 use crate::sut_error::{SutError, SutErrorKind};
 use qoslab_core::base::{
-    ClientIndex, Connection, Ending, Event, MessageTag, Node, PacketKind, Phase, QoS, Span, Time,
-    Transmission,
+    ClientIndex, ConnectionNumber, Ending, Event, MessageTag, Node, PacketKind, Phase, QoS, Span,
+    Time, Transmission,
 };
 use qoslab_core::mqtt::{ClientRequest, Packet, Payload, wire};
 
@@ -154,7 +154,7 @@ impl ProxySimulation {
     pub(super) fn track_read(
         &mut self,
         node: Node,
-        connection: Connection,
+        connection: ConnectionNumber,
         packet: &Packet,
         transmission: Transmission,
     ) {
@@ -185,7 +185,7 @@ impl ProxySimulation {
     pub(super) fn write_sut_frame(
         &mut self,
         node: Node,
-        connection: Connection,
+        connection: ConnectionNumber,
         frame: &[u8],
     ) -> WriteOutcome {
         if !self.network.connections.is_open(node, connection) {

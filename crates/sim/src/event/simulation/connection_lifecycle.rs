@@ -4,7 +4,7 @@ use super::Simulation;
 use crate::event::connections::EndState;
 use crate::event::node_driver::NodeDriver;
 use crate::event::queue::EventClass;
-use qoslab_core::base::{ClientIndex, CloseReason, Connection, Event, Node, Observer, Phase};
+use qoslab_core::base::{ClientIndex, CloseReason, ConnectionNumber, Event, Node, Observer, Phase};
 use qoslab_core::mqtt::{ClientRequest, Input};
 
 impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
@@ -56,7 +56,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     }
 
     /// A client has its connection.
-    pub(super) fn client_opened(&mut self, client: ClientIndex, connection: Connection) {
+    pub(super) fn client_opened(&mut self, client: ClientIndex, connection: ConnectionNumber) {
         // It comes in time after all: no other is needed.
         self.nodes.cancel_connect(client);
         let node = Node::Client(client);
@@ -67,7 +67,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     }
 
     /// One end of a connection is gone, and its endpoint learns of it.
-    pub(super) fn close_end(&mut self, node: Node, connection: Connection, why: CloseReason) {
+    pub(super) fn close_end(&mut self, node: Node, connection: ConnectionNumber, why: CloseReason) {
         let end = self.network.connections.end(node, connection);
         if end == EndState::Open && self.nodes.driver.accept_close(node, connection, why) {
             return;
@@ -85,7 +85,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     pub(in crate::event) fn close_local_end(
         &mut self,
         node: Node,
-        connection: Connection,
+        connection: ConnectionNumber,
         why: CloseReason,
     ) {
         let end = self.network.end_mut(node, connection);
@@ -110,7 +110,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     }
 
     /// A node's end of a connection is gone: what the node had not taken yet is lost.
-    pub(super) fn discard_untaken(&mut self, node: Node, connection: Connection) {
+    pub(super) fn discard_untaken(&mut self, node: Node, connection: ConnectionNumber) {
         for in_flight in self.nodes.driver.close_end(node, connection) {
             self.discard(in_flight);
         }

@@ -8,7 +8,7 @@ use crate::event::nodes::node_number;
 use crate::event::queue::{EventClass, QueuedEvent};
 use crate::trial::{PeerVisibility, SubscriptionSetup};
 use qoslab_core::base::{
-    ClientIndex, CloseReason, Connection, Direction, Event, Node, Observer, Phase,
+    ClientIndex, CloseReason, ConnectionNumber, Direction, Event, Node, Observer, Phase,
     SilentDeathCause, Span,
 };
 use qoslab_core::mqtt::{ClientRequest, StorePolicy};
@@ -50,7 +50,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     }
 
     /// The connections that a node has open, or is opening.
-    fn connections_open_at(&self, node: Node) -> Vec<Connection> {
+    fn connections_open_at(&self, node: Node) -> Vec<ConnectionNumber> {
         let clients = match node {
             Node::Broker => 0..self.nodes.connectors.len(),
             Node::Client(client) => client.index()..client.index() + 1,
@@ -72,7 +72,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     fn drop_crashed_connection(
         &mut self,
         node: Node,
-        connection: Connection,
+        connection: ConnectionNumber,
         peers: PeerVisibility,
     ) {
         let client = self.network.connections.client_of(connection);
@@ -108,7 +108,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     }
 
     /// The node is gone, and its system has said goodbye for it.
-    fn close_after_fin(&mut self, node: Node, connection: Connection) {
+    fn close_after_fin(&mut self, node: Node, connection: ConnectionNumber) {
         let client = self.network.connections.client_of(connection);
         let end = self.network.end_mut(node, connection);
         let was_open = std::mem::replace(end, EndState::Closed) == EndState::Open;

@@ -7,7 +7,7 @@ use crate::event::host::BacklogChange;
 use crate::event::links::{PacketInFlight, reset_meta};
 use crate::event::node_driver::NodeDriver;
 use qoslab_core::base::{
-    ClientIndex, Connection, Direction, Event, Fate, MessageTag, Node, Observer, PacketKind,
+    ClientIndex, ConnectionNumber, Direction, Event, Fate, MessageTag, Node, Observer, PacketKind,
     PacketName, Phase, Transmission,
 };
 use qoslab_core::mqtt::{ClientRequest, Endpoint, Input, Output, Packet, wire};
@@ -23,7 +23,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     }
 
     /// Notifies a node's endpoint that a connection is gone.
-    pub(super) fn handle_closed(&mut self, node: Node, connection: Connection) {
+    pub(super) fn handle_closed(&mut self, node: Node, connection: ConnectionNumber) {
         match node {
             Node::Broker => self.handle_broker_input(Input::Closed(connection)),
             Node::Client(index) => self.handle_client_input(index, Input::Closed(connection)),
@@ -127,7 +127,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     pub(in crate::event) fn send_packet(
         &mut self,
         node: Node,
-        connection: Connection,
+        connection: ConnectionNumber,
         packet: Packet,
         transmission: Transmission,
     ) {
@@ -178,7 +178,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     fn in_flight_packet(
         &self,
         name: PacketName,
-        connection: Connection,
+        connection: ConnectionNumber,
         transmission: Transmission,
         packet: Option<Packet>,
     ) -> PacketInFlight {
@@ -198,7 +198,12 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         packet
     }
 
-    pub(super) fn send_reset(&mut self, node: Node, client: ClientIndex, connection: Connection) {
+    pub(super) fn send_reset(
+        &mut self,
+        node: Node,
+        client: ClientIndex,
+        connection: ConnectionNumber,
+    ) {
         let direction = if node == Node::Broker { Direction::Down } else { Direction::Up };
         let name = self.network.next_control_name(client, direction, PacketKind::Reset);
         let record = reset_meta(name, self.network.link(client).headers);

@@ -13,7 +13,7 @@ use crate::event::search_hook::SearchHook;
 use crate::event::tcp_connection::{TcpItem, direction_index, from_direction_number};
 use crate::trial::{FaultAction, PeerVisibility, Setup};
 use qoslab_core::base::fingerprint::{Fingerprint, FingerprintOptions, Fingerprinter};
-use qoslab_core::base::{Connection, Direction, Observer, PacketName, Phase, Time};
+use qoslab_core::base::{ConnectionNumber, Direction, Observer, PacketName, Phase, Time};
 use qoslab_core::mqtt::{HopSettings, RetryRule};
 use qoslab_core::network::{LinkSettings, Transport};
 
@@ -208,7 +208,7 @@ impl<O: Observer> Simulation<'_, DirectDriver, O> {
     }
 
     /// The connections of all that is on its way.
-    fn connections_in_transit(&self) -> Vec<Connection> {
+    fn connections_in_transit(&self) -> Vec<ConnectionNumber> {
         let Simulation { timeline, network, search_hook, .. } = self;
         let in_streams = network.links.iter().flat_map(|it| it.tcp_connections.iter().copied());
         let delayed = search_hook.delayed().map(|held| held.in_flight.connection);
@@ -232,7 +232,7 @@ impl<O: Observer> Simulation<'_, DirectDriver, O> {
 enum PendingEvent<'a> {
     /// Of a packet, perhaps once more, and the faults that wait for it.
     Arrival(&'a PacketInFlight, bool, Vec<&'a FaultAction>),
-    TcpDue(Connection, Direction),
+    TcpDue(ConnectionNumber, Direction),
     Fault(&'a FaultAction),
     FaultEnd(FaultEnd),
     Other(QueuedEvent),

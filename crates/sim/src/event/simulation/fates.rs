@@ -7,7 +7,9 @@ use crate::event::links::PacketInFlight;
 use crate::event::node_driver::NodeDriver;
 use crate::event::search_hook::DelayedPacket;
 use qoslab_core::base::draw::DrawKey;
-use qoslab_core::base::{Arrival, Connection, Event, Fate, MessageTag, Node, Observer, PacketMeta};
+use qoslab_core::base::{
+    Arrival, ConnectionNumber, Event, Fate, MessageTag, Node, Observer, PacketMeta,
+};
 use qoslab_core::network::fate::{Interventions, PacketAction};
 
 impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
@@ -16,7 +18,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     pub(super) fn decide_fate(
         &mut self,
         node: Node,
-        connection: Connection,
+        connection: ConnectionNumber,
         tag: MessageTag,
         record: &PacketMeta<'_>,
         fault: Option<PacketAction>,

@@ -7,24 +7,24 @@ use crate::event::node_driver::NodeDriver;
 use crate::event::queue::EventClass;
 use crate::event::tcp_connection::{TcpItem, from_direction_number};
 use qoslab_core::base::{
-    ClientIndex, CloseReason, Connection, Direction, Event, MessageTag, Node, Observer,
+    ClientIndex, CloseReason, ConnectionNumber, Direction, Event, MessageTag, Node, Observer,
     OverheadPurpose, SilentDeathCause,
 };
 
 impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     // ---- opening ----
 
-    pub(super) fn begin_handshake(&mut self, client: ClientIndex, connection: Connection) {
+    pub(super) fn begin_handshake(&mut self, client: ClientIndex, connection: ConnectionNumber) {
         self.network.open_tcp(client, connection);
         self.send_handshake_flight(connection, 0);
     }
 
-    fn send_handshake_flight(&mut self, connection: Connection, nth: u8) {
+    fn send_handshake_flight(&mut self, connection: ConnectionNumber, nth: u8) {
         let sent = self.network.send_handshake_flight(&mut self.timeline, connection, nth);
         self.notify_overhead(sent);
     }
 
-    fn handshake_flight_arrived(&mut self, connection: Connection, nth: u8) {
+    fn handshake_flight_arrived(&mut self, connection: ConnectionNumber, nth: u8) {
         let Some(tcp_connection) = self.network.tcp_connection(connection) else { return };
         let client = tcp_connection.client;
         let is_open = tcp_connection.is_open_after_flight(nth);
@@ -46,7 +46,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     }
 
     /// There is no listener: the handshake is answered by a reset.
-    fn refuse_handshake(&mut self, client: ClientIndex, connection: Connection) {
+    fn refuse_handshake(&mut self, client: ClientIndex, connection: ConnectionNumber) {
         *self.network.end_mut(Node::Broker, connection) = EndState::Closed;
         self.send_reset(Node::Broker, client, connection);
     }
@@ -104,7 +104,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     /// Sends again what is due; whether the sender gave up.
     fn retransmit_due(
         &mut self,
-        connection: Connection,
+        connection: ConnectionNumber,
         client: ClientIndex,
         direction: Direction,
     ) -> bool {
@@ -123,7 +123,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     // ---- ending ----
 
     /// A connection dies, and neither end is notified.
-    pub(super) fn kill_silently(&mut self, connection: Connection, why: SilentDeathCause) {
+    pub(super) fn kill_silently(&mut self, connection: ConnectionNumber, why: SilentDeathCause) {
         if let Some(client) = self.network.kill_silently(&mut self.timeline, connection) {
             self.notify_observers(&Event::DiedSilently { connection, client, why });
         }
@@ -133,7 +133,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     pub(super) fn tcp_end_closed(
         &mut self,
         node: Node,
-        connection: Connection,
+        connection: ConnectionNumber,
         why: CloseReason,
         was_open: bool,
     ) {
@@ -158,20 +158,25 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     }
 
     /// The end of the stream goes the way of the packets before it.
-    pub(super) fn send_fin(&mut self, connection: Connection, direction: Direction) {
+    pub(super) fn send_fin(&mut self, connection: ConnectionNumber, direction: Direction) {
         let sent = self.network.send_fin(&mut self.timeline, connection, direction);
         self.notify_overhead(sent);
     }
 
     /// Discards everything in transit in one direction.
-    pub(super) fn discard_in_flight(&mut self, connection: Connection, direction: Direction) {
+    pub(super) fn discard_in_flight(&mut self, connection: ConnectionNumber, direction: Direction) {
         for in_flight in self.network.take_undelivered(connection, direction) {
             self.discard(in_flight);
         }
     }
 
     /// The end of a stream arrived, behind all that was sent before.
-    fn fin_arrived(&mut self, connection: Connection, client: ClientIndex, direction: Direction) {
+    fn fin_arrived(
+        &mut self,
+        connection: ConnectionNumber,
+        client: ClientIndex,
+        direction: Direction,
+    ) {
         self.network.clear_fin_awaited(connection, direction);
         let node = if direction == Direction::Up { Node::Broker } else { Node::Client(client) };
         self.close_end(node, connection, CloseReason::Peer);
@@ -187,7 +192,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     /// connection.
     fn reset_from_restarted_host(
         &mut self,
-        connection: Connection,
+        connection: ConnectionNumber,
         client: ClientIndex,
         direction: Direction,
     ) {
@@ -202,7 +207,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     }
 
     /// Both ends are done with a connection.
-    fn drop_tcp_connection(&mut self, connection: Connection) {
+    fn drop_tcp_connection(&mut self, connection: ConnectionNumber) {
         self.discard_in_flight(connection, Direction::Up);
         self.discard_in_flight(connection, Direction::Down);
         self.network.remove_tcp(connection);

@@ -8,8 +8,9 @@ use crate::trial::{
 };
 use qoslab_core::base::draw::Chance;
 use qoslab_core::base::{
-    ClientIndex, CloseReason, Connection, Event, Fate, MessageId, Node, Observer, OverheadPurpose,
-    PacketKind, PacketName, Phase, QoS, SilentDeathCause, Span, SubscriptionRequest, Time,
+    ClientIndex, CloseReason, ConnectionNumber, Event, Fate, MessageId, Node, Observer,
+    OverheadPurpose, PacketKind, PacketName, Phase, QoS, SilentDeathCause, Span,
+    SubscriptionRequest, Time,
 };
 use qoslab_core::mqtt::{
     BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, Quirks,
@@ -181,8 +182,8 @@ pub(super) struct TrialLog {
     pub(super) sent: Vec<(PacketName, Time, Fate)>,
     pub(super) arrived: Vec<(PacketName, Time)>,
     pub(super) delivered: Vec<(ClientIndex, MessageId, Time)>,
-    pub(super) opened: Vec<(Node, Connection, Time)>,
-    pub(super) closed: Vec<(Node, Connection, Time)>,
+    pub(super) opened: Vec<(Node, ConnectionNumber, Time)>,
+    pub(super) closed: Vec<(Node, ConnectionNumber, Time)>,
     pub(super) close_reasons: Vec<(Node, CloseReason)>,
     pub(super) crashes: Vec<(Node, Time)>,
     pub(super) silent_deaths: Vec<SilentDeathCause>,

@@ -10,8 +10,8 @@ use crate::event::{Options, run};
 use crate::trial::{OfflinePeriod, Trial};
 use qoslab_core::base::draw::Chance;
 use qoslab_core::base::{
-    ClientIndex, Connection, Direction, Ending, Fate, LossReason, Node, PacketKind, PacketName,
-    Phase, QoS, Span, Time,
+    ClientIndex, ConnectionNumber, Direction, Ending, Fate, LossReason, Node, PacketKind,
+    PacketName, Phase, QoS, Span, Time,
 };
 use qoslab_core::network::{
     ForcedFate, IntervalDistribution, LinkSettings, LossModel, OutageModel,
@@ -124,7 +124,7 @@ fn an_unknown_connection_is_answered_by_a_reset() {
         log.sent.iter().filter(|(name, ..)| name.kind == PacketKind::Reset).collect();
     let [(reset, sent_at, Fate::Arrives(arrival))] = resets[..] else { panic!("{resets:?}") };
     assert_eq!((reset.direction, *sent_at), (Direction::Up, start + Span::from_millis(80)));
-    let old = Connection(1);
+    let old = ConnectionNumber(1);
     assert!(log.closed.contains(&(Node::Broker, old, arrival.at)), "{:?}", log.closed);
     // It never reached the endpoint; it came again with the new connection.
     let publishes = log

@@ -2,20 +2,20 @@
 
 use std::sync::atomic::AtomicBool;
 
-use super::sweep::{Study, TrialTimeline};
-use qoslab_guarantee::{Timeline, TimelineObserver};
+use super::sweep::{Study, TrialBacklog};
+use qoslab_guarantee::{BacklogObserver, BacklogTimeline};
 use qoslab_sim::event::Options;
 use qoslab_sim::{Engine, Trial};
 
 /// Runs a trial once more on its engine and watches its backlog and its faults. Once `interrupt` is
 /// true, it ends early.
 #[must_use]
-pub(crate) fn record_timeline<E: Engine>(
+pub(crate) fn record_backlog<E: Engine>(
     engine: &E,
     trial: &Trial,
     interrupt: &AtomicBool,
-) -> Timeline {
-    let observer = TimelineObserver::new(trial.setup.clients.len());
+) -> BacklogTimeline {
+    let observer = BacklogObserver::new(trial.setup.clients.len());
     let options = Options::with_interrupt(interrupt);
     let (ended, observer) = engine.run(trial, observer, options);
     observer.finish(ended.at)
@@ -24,27 +24,27 @@ pub(crate) fn record_timeline<E: Engine>(
 /// The timelines that stand for a study: in its middle cell, the first seed of the first point of
 /// each published QoS. Points of mixed QoS have none.
 #[must_use]
-pub fn record_timelines<E: Engine>(
+pub fn record_backlogs<E: Engine>(
     engine: &E,
     study: &Study,
     interrupt: &AtomicBool,
-) -> Vec<TrialTimeline> {
+) -> Vec<TrialBacklog> {
     let cell = study.middle_cell();
     let Some(middle) = study.cells.get(cell) else { return Vec::new() };
-    let mut found: Vec<TrialTimeline> = Vec::new();
+    let mut found: Vec<TrialBacklog> = Vec::new();
     for point in &middle.result.points {
         let (Some(qos), Some(row)) = (point.published, point.trials.first()) else { continue };
         if found.iter().any(|other| other.qos == qos) {
             continue;
         }
         let trial = middle.result.scenario.points[point.index].trial(row.seed);
-        found.push(TrialTimeline {
+        found.push(TrialBacklog {
             cell,
             qos,
             point: point.label.clone(),
             trial: trial.name.clone(),
             seed: trial.seed,
-            timeline: record_timeline(engine, &trial, interrupt),
+            timeline: record_backlog(engine, &trial, interrupt),
         });
     }
     found
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn the_middle_cell_stands_for_the_study() {
         let study = study(&[0, 10, 20], &[1]);
-        let timelines = record_timelines(&EventEngine, &study, &AtomicBool::new(false));
+        let timelines = record_backlogs(&EventEngine, &study, &AtomicBool::new(false));
         assert_eq!(timelines.iter().map(|it| it.cell).collect::<Vec<_>>(), [1, 1, 1]);
         for (it, point) in timelines.iter().zip(&study.cells[1].result.points) {
             assert_eq!(it.trial, point.trials[0].name);

@@ -17,7 +17,7 @@ pub(crate) const MAX_FAULTS: usize = 500;
 
 /// The backlog of one trial over time, in the order of time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Timeline {
+pub struct BacklogTimeline {
     /// The backlog from each of these moments to the next.
     pub steps: Vec<BacklogStep>,
     /// The faults of nodes and links during the trial.
@@ -50,7 +50,7 @@ pub struct FaultInterval {
 
 /// Watches the backlog and the faults of one trial until its first calm is over.
 #[derive(Clone, Debug)]
-pub struct TimelineObserver {
+pub struct BacklogObserver {
     /// In flight and queued, of the broker and then of each client.
     backlogs: Vec<[u32; 2]>,
     /// Their sums.
@@ -74,7 +74,7 @@ struct Bucket {
     final_level: [u32; 2],
 }
 
-impl TimelineObserver {
+impl BacklogObserver {
     /// A timeline before any event, for a trial with that many clients.
     #[must_use]
     pub fn new(clients: usize) -> Self {
@@ -91,7 +91,7 @@ impl TimelineObserver {
 
     /// Returns what was seen of a trial that ended then.
     #[must_use]
-    pub fn finish(mut self, ended_at: Time) -> Timeline {
+    pub fn finish(mut self, ended_at: Time) -> BacklogTimeline {
         let end = self.end.unwrap_or(ended_at);
         // A bucket may become two steps: its most, and where it ends up.
         while self.buckets.len() > MAX_STEPS / 2 {
@@ -112,7 +112,7 @@ impl TimelineObserver {
                 steps.push(step(over, bucket.final_level));
             }
         }
-        Timeline { steps, faults: self.faults, end }
+        BacklogTimeline { steps, faults: self.faults, end }
     }
 
     fn on_backlog(&mut self, now: Time, node: Node, backlog: [u32; 2]) {
@@ -202,7 +202,7 @@ fn elementwise_max(one: [u32; 2], other: [u32; 2]) -> [u32; 2] {
     [one[0].max(other[0]), one[1].max(other[1])]
 }
 
-impl Observer for TimelineObserver {
+impl Observer for BacklogObserver {
     fn observe(&mut self, now: Time, event: &Event<'_>) {
         if self.end.is_some() {
             return;
@@ -254,13 +254,13 @@ mod tests {
         Time::ZERO + Span::from_millis(millis)
     }
 
-    fn backlog(observer: &mut TimelineObserver, millis: u64, node: Node, in_flight: u32) {
+    fn backlog(observer: &mut BacklogObserver, millis: u64, node: Node, in_flight: u32) {
         observer.observe(at(millis), &Event::Backlog { node, in_flight, queued: 0 });
     }
 
     #[test]
     fn the_backlog_is_the_sum_over_all_nodes() {
-        let mut observer = TimelineObserver::new(1);
+        let mut observer = BacklogObserver::new(1);
         backlog(&mut observer, 1, BROKER, 2);
         backlog(&mut observer, 2, Node::Client(CLIENT), 3);
         backlog(&mut observer, 3, BROKER, 0);
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_long_trial_is_summarised_by_the_peak_of_each_bucket() {
-        let mut observer = TimelineObserver::new(0);
+        let mut observer = BacklogObserver::new(0);
         for millis in 1..100_000 {
             let level = if millis == 77_777 { 500 } else { u32::try_from(millis % 3).unwrap() };
             backlog(&mut observer, millis, BROKER, level);
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn overlapping_faults_are_one_interval() {
-        let mut observer = TimelineObserver::new(2);
+        let mut observer = BacklogObserver::new(2);
         let other = ClientIndex(1);
         observer.observe(at(10), &Event::OutageBegan { client: CLIENT });
         observer.observe(at(12), &Event::OutageBegan { client: other });
@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn fault_intervals_are_bounded() {
-        let mut observer = TimelineObserver::new(1);
+        let mut observer = BacklogObserver::new(1);
         for millis in 1..10_000 {
             observer.observe(at(millis * 2), &Event::OutageBegan { client: CLIENT });
             observer.observe(at(millis * 2 + 1), &Event::OutageEnded { client: CLIENT });
