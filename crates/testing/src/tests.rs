@@ -5,7 +5,7 @@ use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rand::RngExt;
+use rand::Rng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{AppCommand, BrokerHandle, ClientHandle, Harness, HarnessReport, Socket, SutResult};

@@ -5,9 +5,7 @@
 //! decision. So adding a client, changing a rate or removing a message never shifts another
 //! packet's fate, and QoS 0, 1 and 2 meet the same random draws.
 
-use std::convert::Infallible;
-
-use rand::TryRng;
+use rand::RngCore;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const ROUNDS: u32 = 10;
@@ -97,22 +95,19 @@ impl DrawStream {
     }
 }
 
-impl TryRng for DrawStream {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok(self.next_word())
+impl RngCore for DrawStream {
+    fn next_u32(&mut self) -> u32 {
+        self.next_word()
     }
 
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        Ok(u64::from(self.next_word()) | u64::from(self.next_word()) << 32)
+    fn next_u64(&mut self) -> u64 {
+        u64::from(self.next_word()) | u64::from(self.next_word()) << 32
     }
 
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(4) {
             chunk.copy_from_slice(&self.next_word().to_le_bytes()[..chunk.len()]);
         }
-        Ok(())
     }
 }
 
@@ -183,8 +178,6 @@ mod tests {
 
     #[test]
     fn a_stream_gives_the_words_of_its_key_in_order() {
-        use rand::Rng;
-
         let key = DrawKey::new(7);
         let words: Vec<u32> = (0..3).flat_map(|block| key.draw([block, 0, 0, 0])).collect();
         let mut stream = key.stream();
