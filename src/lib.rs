@@ -50,7 +50,7 @@
 //! promise was broken the trial runs a second time, the same to the last event, and the messages
 //! concerned are recorded.
 //!
-//! What was drawn at random in a trial can be recorded: [`sim::make_deterministic`] returns the
+//! What was drawn at random in a trial can be fixed: [`sim::make_deterministic`] returns the
 //! same trial without random draws, of which parts can be taken out one by one
 //! ([`sim::Schedule`]). [`study::shrink`], failure files and replays are built on that.
 //!

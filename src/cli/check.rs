@@ -14,12 +14,13 @@ use crate::scenario::{Setting, SizeLimits};
 
 const EXAMPLES: &str = "\
 Examples:
-  qoslab check scenarios/                   every scenario below a folder
-  qoslab check --show scenarios/lte.toml    with every assumed default written out";
+  qoslab check scenarios/                          every scenario below a folder
+  qoslab check --show scenarios/lossy-uplink.toml  with every assumed default written out";
 
 /// Check scenario files without running them.
 ///
-/// Prints every mistake with its place, and how much a run would be.
+/// Prints every mistake with its place, and how many trials, events and bytes of memory a run
+/// would take.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct CheckArguments {

@@ -19,9 +19,9 @@ pub(super) struct EngineOption {
 }
 
 const LONG_HELP: &str = "\
-Which simulator runs the clients and the broker: `event`, one queue of events, for all that counts
-and measures; or `turmoil`, async code on simulated hosts, to see what `event` found confirmed by
-other means: ten times slower, and only for links of 10 ms or more";
+Which simulator runs the clients and the broker: `event`, one queue of events, exact and fast; or \
+`turmoil`, the same endpoints as async code on simulated hosts, to confirm by other means what \
+`event` found: ten times slower, and only for links of 10 ms or more";
 
 /// Parser of engines by their names.
 fn engines() -> impl TypedValueParser<Value = EngineKind> {

@@ -63,7 +63,7 @@ pub(super) struct ExploreArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..),
         help_heading = "What to search")]
     messages: Option<u32>,
-    /// Only these kinds of faults [default: all]
+    /// Only these kinds of faults: drop, duplicate, delay, cut, crash [default: all]
     #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = parse_kind,
         help_heading = "What to search")]
     kinds: Vec<FaultKind>,
@@ -79,7 +79,7 @@ pub(super) struct ExploreArguments {
     /// Refuse to search more schedules than these
     #[arg(long, value_name = "N", default_value_t = 5_000_000, help_heading = "How to search")]
     max_schedules: u64,
-    /// Recognise no equal states: slower, with the same answer, for doubters
+    /// Do not skip states that were seen before: slower, with the same result
     #[arg(long, help_heading = "How to search")]
     no_fingerprint: bool,
 

@@ -52,7 +52,7 @@ pub(super) struct ReplayArguments {
     #[arg(value_name = "FILE")]
     path: PathBuf,
 
-    /// The trial whose name begins so
+    /// The trial whose name begins with this, as a failure prints it
     #[arg(long, value_name = "NAME", value_parser = parse_trial_name, help_heading = "Which trial")]
     trial: Option<String>,
     /// The trial of this seed
@@ -80,7 +80,7 @@ pub(super) struct ReplayArguments {
     /// Nothing after this virtual time
     #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "What to show")]
     until: Option<Time>,
-    /// All messages, also where a promise broke
+    /// All messages, even if a promise broke [default then: only the first one concerned]
     #[arg(long, conflicts_with = "message", help_heading = "What to show")]
     whole: bool,
     /// The most rows of the ladder

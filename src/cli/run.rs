@@ -35,7 +35,7 @@ Examples:
   qoslab run lossy.toml --seeds 1..50         seeds 1 to 50, both included
   qoslab run lossy.toml --trial 3f9c          one trial again, as a failure names it
   qoslab run scenarios/ --qos 2 -q            only QoS 2, and only what fails
-  qoslab run scenarios/ --engine turmoil      the same as async code on simulated hosts
+  qoslab run scenarios/swarm/ --engine turmoil  the same as async code on simulated hosts
   qoslab run scenarios/ --junit junit.xml     for CI
   qoslab run scenarios/ --baseline main/      compared with the reports of an earlier run
   qoslab run scenarios/ --known known.toml    known bugs, tolerated until a date
@@ -65,7 +65,7 @@ pub(super) struct RunArguments {
     /// Only this seed
     #[arg(long, value_name = "N", conflicts_with = "seeds", help_heading = "What to run")]
     seed: Option<u64>,
-    /// Only the trial whose name begins so
+    /// Only the trial whose name begins with this, as a failure prints it
     #[arg(long, value_name = "NAME", value_parser = parse_trial_name, help_heading = "What to run")]
     trial: Option<String>,
 
@@ -75,7 +75,7 @@ pub(super) struct RunArguments {
     /// What a scenario is that proves nothing: not drained, or something expected never happened
     #[arg(long, value_name = "HOW", value_enum, default_value_t, help_heading = "How to run")]
     inconclusive: InconclusivePolicy,
-    /// A list of known bugs, each tolerated until a date: reported, no failure before it is over
+    /// A list of known bugs: each is reported, and tolerated until its date
     #[arg(long, value_name = "FILE", help_heading = "How to run")]
     known: Option<PathBuf>,
     /// The day by which known bugs are judged, such as 2027-03-01 [default: today, in UTC]

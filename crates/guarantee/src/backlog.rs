@@ -75,7 +75,7 @@ struct Bucket {
 }
 
 impl BacklogObserver {
-    /// A timeline before any event, for a trial with that many clients.
+    /// An observer before any event, for a trial with that many clients.
     #[must_use]
     pub fn new(clients: usize) -> Self {
         Self {

@@ -118,7 +118,7 @@ pub struct BytesByPurpose {
     pub connecting: u64,
 }
 
-/// One of [`BytesByPurpose::EACH`]: its name, what it is, and its bytes.
+/// One of [`BytesByPurpose::PURPOSES`]: its name, what it is, and its bytes.
 pub(crate) type Purpose = (&'static str, &'static str, fn(&BytesByPurpose) -> u64);
 
 impl BytesByPurpose {

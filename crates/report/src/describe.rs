@@ -66,7 +66,7 @@ pub(crate) struct ScenarioProperties {
     pub transport: String,
     /// See [`retry`].
     pub retry: String,
-    /// See [`endpoints`].
+    /// See [`endpoint_differences`].
     pub endpoints: String,
 }
 

@@ -19,7 +19,11 @@ pub type SharedObserver = Rc<RefCell<dyn Observer>>;
 
 /// An engine: runs trials, and runs the same trial always the same.
 pub trait Engine: Sync {
-    /// Runs a trial and reports every event to an observer that the caller shares.
+    /// Runs a trial and reports every event to an observer that the caller shares. Every copy of
+    /// the `Rc` must be gone when this returns.
+    ///
+    /// # Panics
+    /// On a bug in qoslab, as [`event::run`].
     fn run_shared(
         &self,
         trial: &Trial,
@@ -28,6 +32,9 @@ pub trait Engine: Sync {
     ) -> RunSummary;
 
     /// Runs a trial and reports every event to `observer`. Returns the observer.
+    ///
+    /// # Panics
+    /// As [`Self::run_shared`], and if that keeps a copy of the observer.
     fn run<O: Observer + 'static>(
         &self,
         trial: &Trial,
@@ -40,8 +47,8 @@ pub trait Engine: Sync {
         (summary, observer.into_inner())
     }
 
-    /// As [`Self::run`], for observers that most of the time is spent with: an engine may be
-    /// compiled once more for this type, so that observing costs no call through a pointer.
+    /// As [`Self::run`], for the observers of every trial that is judged: an engine may be compiled
+    /// once more for this type, so that observing costs no call through a pointer.
     fn run_specialized<O: Observer + 'static>(
         &self,
         trial: &Trial,

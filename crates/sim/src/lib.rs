@@ -10,7 +10,7 @@ pub use self::unsupported::Unsupported;
 
 pub use self::packet_tracker::{PacketTracker, PublishOutcome, TrackedPacket, payload_with_id};
 pub use self::schedule::{
-    Deviation, FaultOccurrence, MessageTiming, RecordedRun, Schedule, ScheduledOutage,
+    FaultOccurrence, MessageTiming, RecordedRun, Schedule, ScheduleEntry, ScheduledOutage,
 };
 pub use self::sut_error::{SutError, SutErrorKind, panic_message};
 pub use self::trial::{

@@ -25,7 +25,7 @@ use payload_id::read_payload_id;
 
 pub use payload_id::payload_with_id;
 
-/// Sees what nodes under test write and read; as if they were endpoints of ours.
+/// Names the packets of nodes under test as if they were our own endpoints'.
 ///
 /// Our endpoints carry a [`MessageTag`] beside each message and its acknowledgements and say which
 /// sending a packet is, so that it has a [name](qoslab_core::base::PacketName). A system under test

@@ -10,10 +10,10 @@ use qoslab_core::network::{
     DirectionSettings, FateMap, IntervalDistribution, LinkSettings, LossModel,
 };
 
-mod deviations;
+mod entries;
 mod subset;
 
-pub use deviations::Deviation;
+pub use entries::ScheduleEntry;
 
 /// Deviations from the plain course, by subject.
 ///

@@ -8,7 +8,7 @@ use super::judge_trial::judge_trial;
 use qoslab_core::base::{ClientIndex, Ending, PublisherIndex, Span, Time};
 use qoslab_guarantee::{Finding, Outcome, RuleViolationKind, Violation};
 use qoslab_sim::event::Options;
-use qoslab_sim::{Deviation, Engine, RecordedRun, Setup, Trial, make_deterministic};
+use qoslab_sim::{Engine, RecordedRun, ScheduleEntry, Setup, Trial, make_deterministic};
 
 mod minimise;
 
@@ -58,12 +58,12 @@ const MAX_ROUNDS: usize = 8;
 /// Shrinks a trial in which `broken` was found on this engine. `None` if it was interrupted, or if
 /// the bug does not come again, which would be a bug in qoslab.
 ///
-/// A failing trial is recorded ([`make_deterministic`]) and then loses everything it can: messages,
-/// clients, faults, fates and time, while the same promise breaks in the same way by the same fault
-/// (delta debugging: Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input",
-/// 2002). What is left is one-minimal but for time: nothing of it can be taken out alone. The
-/// effort is bounded by simulated events and not by a clock, so that the result is the same on any
-/// machine.
+/// A failing trial is made deterministic ([`make_deterministic`]) and then loses everything it can:
+/// messages, clients, faults, fates and time, while the same promise breaks in the same way by the
+/// same fault (delta debugging: Zeller and Hildebrandt, "Simplifying and isolating failure-inducing
+/// input", 2002). What is left is one-minimal but for time: nothing of it can be taken out alone.
+/// The effort is bounded by simulated events and not by a clock, so that the result is the same on
+/// any machine.
 #[must_use]
 pub fn shrink<E: Engine>(
     engine: &E,
@@ -97,7 +97,7 @@ impl TrialSize {
     /// The size of a deterministic setup.
     #[must_use]
     pub fn of(setup: &Setup) -> Self {
-        Self { messages: setup.messages().len(), faults: setup.deviation_count() }
+        Self { messages: setup.messages().len(), faults: setup.entry_count() }
     }
 }
 
@@ -246,23 +246,26 @@ impl<E: Engine> TrialShrinker<'_, E> {
         let setup = self.best.setup.with_fault_occurrences(&transcript.occurrences);
         let Some(schedule) = &setup.schedule else { return };
         let unmet: BTreeSet<_> =
-            schedule.unused_deviations(&transcript.schedule).into_iter().collect();
-        let met = setup.deviations().into_iter().filter(|piece| !unmet.contains(piece)).collect();
-        self.try_setup(setup.with_deviations(&met));
+            schedule.unused_entries(&transcript.schedule).into_iter().collect();
+        let met =
+            setup.schedule_entries().into_iter().filter(|piece| !unmet.contains(piece)).collect();
+        self.try_setup(setup.with_entries(&met));
     }
 
     fn remove_elements(&mut self) {
         let setup = Arc::clone(&self.best.setup);
         // Pauses are hardly ever what matters: they go first, all at once.
-        let (pauses, mut pieces): (Vec<_>, Vec<_>) =
-            setup.deviations().into_iter().partition(|it| matches!(it, Deviation::Pause(..)));
+        let (pauses, mut pieces): (Vec<_>, Vec<_>) = setup
+            .schedule_entries()
+            .into_iter()
+            .partition(|it| matches!(it, ScheduleEntry::Pause(..)));
         if pauses.is_empty()
-            || !self.try_setup(setup.with_deviations(&pieces.iter().copied().collect()))
+            || !self.try_setup(setup.with_entries(&pieces.iter().copied().collect()))
         {
             pieces.extend(pauses);
         }
-        minimise(&pieces, &mut |kept: &[Deviation]| {
-            self.try_setup(setup.with_deviations(&kept.iter().copied().collect()))
+        minimise(&pieces, &mut |kept: &[ScheduleEntry]| {
+            self.try_setup(setup.with_entries(&kept.iter().copied().collect()))
         });
     }
 

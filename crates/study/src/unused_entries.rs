@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use qoslab_sim::event::Options;
-use qoslab_sim::{Deviation, Engine, RecordedRun, Trial, Trigger};
+use qoslab_sim::{Engine, RecordedRun, ScheduleEntry, Trial, Trigger};
 
 /// The entries of a trial's schedule that named what never came, or changed nothing, and the faults
 /// that waited for a packet by its name in vain, each in words. None for a trial with random draws.
@@ -22,10 +22,10 @@ pub fn unused_schedule_entries<E: Engine>(
     let options =
         Options { transcript: Some(&mut transcript), ..Options::with_interrupt(interrupt) };
     engine.run(trial, (), options);
-    let entries = setup.schedule.iter().flat_map(|it| it.unused_deviations(&transcript.schedule));
+    let entries = setup.schedule.iter().flat_map(|it| it.unused_entries(&transcript.schedule));
     let faults = (0..).zip(&setup.faults).filter(|(n, fault)| {
         is_named(&fault.trigger) && !transcript.occurrences.iter().any(|came| came.fault == *n)
     });
-    let faults = faults.map(|(n, _)| Deviation::Fault(n as usize));
-    entries.chain(faults).map(|piece| setup.deviation_text(piece)).collect()
+    let faults = faults.map(|(n, _)| ScheduleEntry::Fault(n as usize));
+    entries.chain(faults).map(|piece| setup.entry_text(piece)).collect()
 }

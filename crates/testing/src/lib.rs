@@ -74,6 +74,7 @@ use qoslab_sim::{Setup, Trial, turmoil};
 use qoslab_study::scenario::{Scenario, Setting};
 
 pub use self::harness_report::HarnessReport;
+pub use qoslab_core::base::draw::DrawStream;
 pub use qoslab_core::base::{QoS, Span};
 pub use qoslab_core::mqtt::{BrokerSettings, ClientSettings, Version};
 pub use qoslab_sim::turmoil::{

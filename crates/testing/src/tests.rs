@@ -197,6 +197,7 @@ do = { outage = "20s" }
     let tested = test.client("pub", reconnect_and_resend).run();
     tested.assert_holds();
     assert_eq!(tested.result().points[0].sometimes["outage"], 1);
+    assert_eq!(tested.nondeterministic_trials().count(), 0, "its draws are the handle's");
 }
 
 #[test]

@@ -87,7 +87,7 @@ impl Setup {
 
     /// How much of a schedule there is: the faults, fates and outages.
     #[must_use]
-    pub fn deviation_count(&self) -> usize {
+    pub fn entry_count(&self) -> usize {
         let listed = self
             .schedule
             .as_ref()

@@ -97,6 +97,7 @@ impl ClientHandle {
 
     /// The client's random draws, from their beginning: a generator of the `rand` crate, the same
     /// for the same seed, name and start. Code that draws here runs the same trial always the same.
+    /// Keep the generator and draw on: each call begins again.
     #[must_use]
     pub const fn rng(&self) -> DrawStream {
         self.draw_key.stream()

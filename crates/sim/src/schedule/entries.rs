@@ -10,7 +10,7 @@ use qoslab_core::network::{ForcedFate, IntervalDistribution, SendAttempt};
 
 /// One deviation from the plain course.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Deviation {
+pub enum ScheduleEntry {
     /// A fault, by its place in [`Setup::faults`].
     Fault(usize),
     /// The fate of a packet or segment.
@@ -24,30 +24,28 @@ pub enum Deviation {
 impl Setup {
     /// Returns all deviations from the plain course.
     #[must_use]
-    pub fn deviations(&self) -> Vec<Deviation> {
-        let mut pieces: Vec<_> = (0..self.faults.len()).map(Deviation::Fault).collect();
+    pub fn schedule_entries(&self) -> Vec<ScheduleEntry> {
+        let mut pieces: Vec<_> = (0..self.faults.len()).map(ScheduleEntry::Fault).collect();
         if let Some(schedule) = &self.schedule {
             let outages = schedule.outages.iter();
-            pieces.extend(
-                outages.flat_map(|(client, list)| {
-                    (0..list.len()).map(|n| Deviation::Outage(*client, n))
-                }),
-            );
-            pieces.extend(schedule.fates.keys().map(|sending| Deviation::Fate(*sending)));
+            pieces.extend(outages.flat_map(|(client, list)| {
+                (0..list.len()).map(|n| ScheduleEntry::Outage(*client, n))
+            }));
+            pieces.extend(schedule.fates.keys().map(|sending| ScheduleEntry::Fate(*sending)));
             let pauses = schedule.pauses.keys();
             pieces.extend(
-                pauses.map(|&(client, nth, attempt)| Deviation::Pause(client, nth, attempt)),
+                pauses.map(|&(client, nth, attempt)| ScheduleEntry::Pause(client, nth, attempt)),
             );
         }
         pieces
     }
 
-    /// One of its [`Setup::deviations`] in words.
+    /// One of its [`Setup::schedule_entries`] in words.
     #[must_use]
-    pub fn deviation_text(&self, element: Deviation) -> String {
+    pub fn entry_text(&self, element: ScheduleEntry) -> String {
         let name = |client: ClientIndex| &self.clients[client.index()].name;
         match element {
-            Deviation::Fault(place) => match &self.faults[place].trigger {
+            ScheduleEntry::Fault(place) => match &self.faults[place].trigger {
                 Trigger::NamedPacket(packet) => {
                     format!(
                         "the fault `{}` at {}",
@@ -57,7 +55,7 @@ impl Setup {
                 }
                 _ => format!("the fault `{}`", self.faults[place].name),
             },
-            Deviation::Fate(sending) => {
+            ScheduleEntry::Fate(sending) => {
                 let packet = self.format_packet_name(&sending.packet);
                 match (sending.segment, sending.attempt) {
                     (0, 0) => format!("the fate of {packet}"),
@@ -66,25 +64,26 @@ impl Setup {
                     }
                 }
             }
-            Deviation::Outage(client, nth) => {
+            ScheduleEntry::Outage(client, nth) => {
                 format!("outage {} of `{}`", nth + 1, name(client))
             }
-            Deviation::Pause(client, connection, failed) => format!(
+            ScheduleEntry::Pause(client, connection, failed) => format!(
                 "the pause of `{}` before its connection {connection}, after {failed} failed",
                 name(client)
             ),
         }
     }
 
-    /// The same setup with only these of its [`Setup::deviations`].
+    /// The same setup with only these of its [`Setup::schedule_entries`].
     #[must_use]
-    pub fn with_deviations(&self, kept: &BTreeSet<Deviation>) -> Self {
+    pub fn with_entries(&self, kept: &BTreeSet<ScheduleEntry>) -> Self {
         let mut setup = self.clone();
-        let faults = (0..).zip(&self.faults).filter(|(n, _)| kept.contains(&Deviation::Fault(*n)));
+        let faults =
+            (0..).zip(&self.faults).filter(|(n, _)| kept.contains(&ScheduleEntry::Fault(*n)));
         setup.faults = faults.map(|(_, fault)| fault.clone()).collect();
         if let Some(schedule) = &mut setup.schedule {
             let schedule = Arc::make_mut(schedule);
-            schedule.retain_deviations(kept);
+            schedule.retain_entries(kept);
         }
         setup
     }
@@ -181,32 +180,33 @@ impl Setup {
 }
 
 impl Schedule {
-    fn retain_deviations(&mut self, kept: &BTreeSet<Deviation>) {
+    fn retain_entries(&mut self, kept: &BTreeSet<ScheduleEntry>) {
         let fates = Arc::make_mut(&mut self.fates);
-        fates.retain(|sending, _| kept.contains(&Deviation::Fate(*sending)));
+        fates.retain(|sending, _| kept.contains(&ScheduleEntry::Fate(*sending)));
         for (client, list) in &mut self.outages {
             let mut places = 0..;
             list.retain(|_| {
-                places.next().is_some_and(|n| kept.contains(&Deviation::Outage(*client, n)))
+                places.next().is_some_and(|n| kept.contains(&ScheduleEntry::Outage(*client, n)))
             });
         }
         self.outages.retain(|_, list| !list.is_empty());
         self.pauses.retain(|&(client, nth, attempt), _| {
-            kept.contains(&Deviation::Pause(client, nth, attempt))
+            kept.contains(&ScheduleEntry::Pause(client, nth, attempt))
         });
     }
 
     /// Of the entries of this schedule those that another, of a run of it, met too: the others
     /// named what never came, or changed nothing.
     #[must_use]
-    pub fn unused_deviations(&self, used: &Self) -> Vec<Deviation> {
+    pub fn unused_entries(&self, used: &Self) -> Vec<ScheduleEntry> {
         let fates = self.fates.keys().filter(|it| !used.fates.contains_key(it));
         let outages = self.outages.iter().flat_map(|(client, list)| {
             let came = used.outages.get(client).map_or(0, Vec::len);
-            (came..list.len()).map(|n| Deviation::Outage(*client, n))
+            (came..list.len()).map(|n| ScheduleEntry::Outage(*client, n))
         });
         let pauses = self.pauses.keys().filter(|it| !used.pauses.contains_key(it));
-        let pauses = pauses.map(|&(client, nth, attempt)| Deviation::Pause(client, nth, attempt));
-        fates.map(|it| Deviation::Fate(*it)).chain(outages).chain(pauses).collect()
+        let pauses =
+            pauses.map(|&(client, nth, attempt)| ScheduleEntry::Pause(client, nth, attempt));
+        fates.map(|it| ScheduleEntry::Fate(*it)).chain(outages).chain(pauses).collect()
     }
 }
