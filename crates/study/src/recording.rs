@@ -27,7 +27,7 @@ pub struct TrialRecording {
     pub events: Vec<RecordedEvent>,
     /// The packets that moments refer to, in the order of their sending.
     pub packets: Vec<RecordedPacket>,
-    /// CONNECTs and CONNACKs from before the scope, of the connections that its packets use.
+    /// CONNECTs and CONNACKs from before what is selected, of the connections that its packets use.
     pub earlier_connects: Vec<RecordedPacket>,
     /// How many more moments there were than the scope had room for.
     pub omitted_events: u64,

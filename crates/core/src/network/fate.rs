@@ -12,10 +12,10 @@
 //! | 6 | the schedule: [`RecordedFates`] | anything | yes | yes | yes |
 //! | 7 | the draws of the link's model | anything; of a reset only its delay | yes | yes | yes |
 //!
-//! Whichever rule decides, a packet uses the line and steps the loss model first, so that no other
-//! packet's fate shifts; only a reset keeps clear of both. A run records what 6 and 7 decide; what
-//! stands above them comes again by itself, but for the caller's doing. Observers learn what 2 has
-//! left, and see arrive later what a search holds back.
+//! Whichever rule decides, a packet uses the transmit queue and steps the loss model first, so that
+//! no other packet's fate shifts; only a reset keeps clear of both. A run records what 6 and 7
+//! decide; what stands above them comes again by itself, but for the caller's doing. Observers
+//! learn what 2 has left, and see arrive later what a search holds back.
 //!
 //! All of this is done by [`LinkState::fate_with`](super::link::LinkState::fate_with) and
 //! [`segment_fate`](super::link::LinkState::segment_fate), but for 1: until when a packet is held

@@ -10,7 +10,7 @@ use crate::base::{LossReason, PacketName, Span, Time};
 pub enum ForcedFate {
     /// It is lost, and this is said to be why.
     Lost(LossReason),
-    /// Nothing happens to it: one arrival, when the line and the mean delay bring it.
+    /// Nothing happens to it: one arrival, when the transmit queue and the mean delay bring it.
     Undisturbed,
     /// It arrives after a delay, and perhaps twice.
     Arrives {

@@ -103,8 +103,8 @@ impl LinkState {
     /// control packet; `wire_bytes` is its length with the transport's headers. Calls come in order
     /// of time.
     ///
-    /// A reset may not be lost: it keeps clear of the line, of loss and of outages, and is only
-    /// delayed.
+    /// A reset may not be lost: it keeps clear of the transmit queue, of loss and of outages, and
+    /// is only delayed.
     #[inline]
     pub fn fate(
         &mut self,
@@ -317,8 +317,8 @@ impl DirectionState {
         })
     }
 
-    /// The line takes a packet, unless it is blocked: when the packet leaves the line, or would,
-    /// and why it does not.
+    /// The transmit queue takes a packet, unless it is blocked: when the packet leaves it, or
+    /// would, and why it does not.
     #[inline]
     fn enter(
         &mut self,

@@ -31,9 +31,9 @@ pub type FateMap = BTreeMap<SendAttempt, ForcedFate>;
 /// The fates that a link replays and records.
 ///
 /// A link that replays a schedule draws nothing that matters: its settings leave nothing to chance,
-/// and whatever is not in the schedule is undisturbed, which is one arrival when the line and the
-/// mean delay bring it. A link that records leaves out what is undisturbed, and what the line or an
-/// outage did: that comes again by itself.
+/// and whatever is not in the schedule is undisturbed, which is one arrival when the transmit queue
+/// and the mean delay bring it. A link that records leaves out what is undisturbed, and what the
+/// queue or an outage did: that comes again by itself.
 #[derive(Clone, Debug, Default)]
 pub struct RecordedFates {
     /// The fates to replay; `None` where they are drawn.

@@ -30,8 +30,8 @@ use crate::mqtt::{ClientRequest, Endpoint, Input};
 /// endpoint's timeout.
 ///
 /// # Panics
-/// If the endpoint, the output handler or a carrier does, and if the endpoint is borrowed elsewhere
-/// while it is driven.
+/// If the endpoint, the output handler or a transport does, and if the endpoint is borrowed
+/// elsewhere while it is driven.
 pub async fn drive_client<E, R, D, K, A>(
     endpoint: Rc<RefCell<E>>,
     mut requests: R,
@@ -96,7 +96,7 @@ where
             select! {
                 biased;
                 accepted = accept.accept() => match accepted {
-                    Ok(carrier) => shell.open(carrier),
+                    Ok(transport) => shell.open(transport),
                     Err(error) => return error,
                 },
                 () = shell.wait_for_event() => {}
@@ -161,9 +161,9 @@ where
     /// A client's dial ended. It has one connection at a time.
     fn on_dial_result(&mut self, dialled: io::Result<C>) {
         match dialled {
-            Ok(carrier) => {
+            Ok(transport) => {
                 self.connections.borrow_mut().close_all();
-                self.open(carrier);
+                self.open(transport);
             }
             Err(_) => self.connections.borrow_mut().failed_to_open(),
         }

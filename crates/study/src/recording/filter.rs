@@ -17,7 +17,7 @@ pub struct RecordingFilter {
     pub from: Time,
     /// Nothing after this time.
     pub until: Time,
-    /// The greatest number of moments that are kept, from the first on.
+    /// The greatest number of events that are kept, from the first on.
     pub max_events: usize,
 }
 
@@ -36,7 +36,7 @@ pub struct MessageRoute {
 }
 
 impl RecordingFilter {
-    /// The greatest number of moments that is useful to a reader.
+    /// The greatest number of events that is useful to a reader.
     pub const MAX_EVENTS: usize = 100_000;
 
     /// The whole trial.

@@ -31,7 +31,7 @@ pub(super) struct TrialRecorder {
     packets: Vec<RecordedPacket>,
     earlier_connects: Vec<RecordedPacket>,
     omitted_events: u64,
-    /// How many moments there were when the message had its last one.
+    /// How many events there were when the message had its last one.
     events_up_to_last_of_message: usize,
     /// Whether the message was published.
     is_published: bool,
@@ -107,7 +107,7 @@ impl TrialRecorder {
         }
     }
 
-    /// Whether something is in the scope, and whether it is the message's own.
+    /// Whether something is selected, and whether it is the message's own.
     fn selects(&self, now: Time, subject: EventSubject) -> Option<bool> {
         if now < self.filter.from || now > self.filter.until {
             return None;
@@ -124,7 +124,7 @@ impl TrialRecorder {
         }
     }
 
-    /// Keeps a moment that is wanted, if there is room.
+    /// Keeps an event that is wanted, if there is room.
     fn record_event(&mut self, at: Time, what: RecordedEventKind, is_own: bool) -> bool {
         let has_room = self.events.len() < self.filter.max_events;
         if has_room {

@@ -243,7 +243,7 @@ fn retry_timers_deliver_over_datagrams_that_get_lost() {
         let hop = HopSettings { retry: RetryRule::Timer(timer), ..HopSettings::default() };
         let of_broker = BrokerSettings { hop, datagram: true, ..BrokerSettings::default() };
         let broker = Rc::new(RefCell::new(Broker::new(of_broker)));
-        let (door, waiting) = unbounded_channel();
+        let (accepted, waiting) = unbounded_channel();
         let clock = TokioClock::start();
         spawn_local(drive_broker(broker, AcceptQueue(waiting), clock, OutputLog::default()));
         let [a, b] = ["a", "b"].map(|name| {
@@ -254,14 +254,15 @@ fn retry_timers_deliver_over_datagrams_that_get_lost() {
                 ..settings(name)
             };
             let backoff = settings.reconnect;
-            let door = door.clone();
+            let accepted = accepted.clone();
             let open = move || {
                 let (to_broker, from_client) = unbounded_channel();
                 let (to_client, from_broker) = unbounded_channel();
                 let there = LossyDatagram { inbox: from_client, outbox: to_client, sent: 1 };
                 let here = LossyDatagram { inbox: from_broker, outbox: to_broker, sent: 2 };
                 assert!(
-                    door.send(DatagramTransport::of_broker(there, TransportLimits::default(), ()))
+                    accepted
+                        .send(DatagramTransport::of_broker(there, TransportLimits::default(), ()))
                         .is_ok()
                 );
                 let client = DatagramTransport::of_client(

@@ -110,8 +110,8 @@ fn broker(stream: Loopback) -> Framed<Loopback> {
     Framed::of_broker(stream, limits(), ())
 }
 
-fn receive(carrier: &mut impl PacketTransport) -> Poll<Result<Packet, TransportClosed>> {
-    let received = carrier.poll_receive(&mut Context::from_waker(Waker::noop()));
+fn receive(transport: &mut impl PacketTransport) -> Poll<Result<Packet, TransportClosed>> {
+    let received = transport.poll_receive(&mut Context::from_waker(Waker::noop()));
     received.map(|received| received.map(|(packet, _)| packet))
 }
 
@@ -159,15 +159,15 @@ proptest! {
         let pieces = [pieces, vec![1]].concat();
         let wide = TransportLimits { pause_reading_above: usize::MAX, close_above: usize::MAX, ..limits() };
         let stream = Loopback { pieces, ..Loopback::default() };
-        let mut carrier = Framed::of_client(stream, Version::V5, wide, ());
+        let mut transport = Framed::of_client(stream, Version::V5, wide, ());
         let mut expected: VecDeque<_> =
             payloads.iter().map(|payload| publish("t", payload, None)).collect();
         for packet in &expected {
-            carrier.send(packet, Transmission::default()).unwrap();
+            transport.send(packet, Transmission::default()).unwrap();
         }
         for _ in 0..20_000 {
-            let _ = carrier.poll_flush(&mut Context::from_waker(Waker::noop()));
-            if let Poll::Ready(packet) = receive(&mut carrier) {
+            let _ = transport.poll_flush(&mut Context::from_waker(Waker::noop()));
+            if let Poll::Ready(packet) = receive(&mut transport) {
                 prop_assert_eq!(packet.unwrap(), expected.pop_front().unwrap());
             }
         }
@@ -187,18 +187,18 @@ fn a_frame_that_is_too_long_is_refused_by_its_header() {
 #[test]
 fn nothing_is_read_beyond_a_packet() {
     let two = [bytes_of(&Packet::PingResp), bytes_of(&publish("t", &[1; 50], None))].concat();
-    let mut carrier = client(Loopback::with_bytes(&two));
-    assert_eq!(receive(&mut carrier), Poll::Ready(Ok(Packet::PingResp)));
-    assert_eq!(carrier.stream.bytes.len(), two.len() - 2);
+    let mut transport = client(Loopback::with_bytes(&two));
+    assert_eq!(receive(&mut transport), Poll::Ready(Ok(Packet::PingResp)));
+    assert_eq!(transport.stream.bytes.len(), two.len() - 2);
 }
 
 #[test]
 fn memory_is_taken_for_what_came_and_not_for_what_a_header_claims() {
     let wide = TransportLimits { max_packet_size: u32::MAX, ..limits() };
     let claims = Loopback::with_bytes(&[0x30, 0xFF, 0xFF, 0xFF, 0x7F, 0, 1, b't']);
-    let mut carrier = Framed::of_client(claims, Version::V5, wide, ());
-    assert_eq!(receive(&mut carrier), Poll::Pending);
-    assert!(carrier.frame.capacity() < 100, "{}", carrier.frame.capacity());
+    let mut transport = Framed::of_client(claims, Version::V5, wide, ());
+    assert_eq!(receive(&mut transport), Poll::Pending);
+    assert!(transport.frame.capacity() < 100, "{}", transport.frame.capacity());
 }
 
 #[test]
@@ -260,9 +260,9 @@ fn endpoints_see_the_topics_that_aliases_stand_for() {
     let uses = |topic, n| publish(topic, b"1", Some(TopicAlias::Use(number(n))));
     let sent = [set("a", 1), set("b", 2), uses("a", 1), set("c", 1), uses("c", 1), uses("b", 2)];
     let bytes: Vec<u8> = sent.iter().flat_map(bytes_of).collect();
-    let mut carrier = client(Loopback::with_bytes(&bytes));
+    let mut transport = client(Loopback::with_bytes(&bytes));
     for packet in sent {
-        assert_eq!(receive(&mut carrier), Poll::Ready(Ok(packet)));
+        assert_eq!(receive(&mut transport), Poll::Ready(Ok(packet)));
     }
     // Unknown; above the maximum.
     for packet in [uses("a", 1), set("a", 3)] {
@@ -280,8 +280,8 @@ fn a_topic_that_is_empty_and_has_no_alias_is_malformed() {
         let properties: &[u8] = if version == Version::V5 { &[0] } else { &[] };
         let body = [&[0, 0], properties].concat();
         let bytes = [&[0x30, u8::try_from(body.len()).unwrap()], &body[..]].concat();
-        let mut carrier = Framed::of_client(Loopback::with_bytes(&bytes), version, limits(), ());
-        let received = receive(&mut carrier);
+        let mut transport = Framed::of_client(Loopback::with_bytes(&bytes), version, limits(), ());
+        let received = receive(&mut transport);
         assert!(
             matches!(received, Poll::Ready(Err(TransportClosed::Malformed(_)))),
             "{received:?}"
@@ -291,37 +291,37 @@ fn a_topic_that_is_empty_and_has_no_alias_is_malformed() {
 
 #[test]
 fn reading_pauses_above_the_limit_and_resumes_below_it() {
-    let mut carrier = client(Loopback::with_bytes(&bytes_of(&Packet::PingResp)));
-    carrier.stream.capacity = Some(2);
-    carrier.send(&publish("t", &[1; 30], None), Transmission::default()).unwrap();
-    assert_eq!(receive(&mut carrier), Poll::Pending);
-    carrier.stream.capacity = Some(1000);
-    let flushed = carrier.poll_flush(&mut Context::from_waker(Waker::noop()));
+    let mut transport = client(Loopback::with_bytes(&bytes_of(&Packet::PingResp)));
+    transport.stream.capacity = Some(2);
+    transport.send(&publish("t", &[1; 30], None), Transmission::default()).unwrap();
+    assert_eq!(receive(&mut transport), Poll::Pending);
+    transport.stream.capacity = Some(1000);
+    let flushed = transport.poll_flush(&mut Context::from_waker(Waker::noop()));
     assert_eq!(flushed, Poll::Ready(Ok(())));
-    assert_eq!(receive(&mut carrier), Poll::Ready(Ok(Packet::PingResp)));
+    assert_eq!(receive(&mut transport), Poll::Ready(Ok(Packet::PingResp)));
 }
 
 #[test]
 fn too_much_unsent_is_a_slow_reader() {
-    let mut carrier = client(Loopback { capacity: Some(0), ..Loopback::default() });
+    let mut transport = client(Loopback { capacity: Some(0), ..Loopback::default() });
     let packet = publish("t", &[1; 30], None);
-    carrier.send(&packet, Transmission::default()).unwrap();
-    carrier.send(&packet, Transmission::default()).unwrap();
+    transport.send(&packet, Transmission::default()).unwrap();
+    transport.send(&packet, Transmission::default()).unwrap();
     let unsent = 2 * bytes_of(&packet).len();
     let slow = TransportClosed::SlowReader { unsent };
-    assert_eq!(carrier.send(&packet, Transmission::default()), Err(slow));
+    assert_eq!(transport.send(&packet, Transmission::default()), Err(slow));
 }
 
 #[test]
 fn sent_packets_are_written_before_the_close() {
-    let mut carrier = client(Loopback { capacity: Some(1), ..Loopback::default() });
-    carrier.send(&Packet::PingReq, Transmission::default()).unwrap();
+    let mut transport = client(Loopback { capacity: Some(1), ..Loopback::default() });
+    transport.send(&Packet::PingReq, Transmission::default()).unwrap();
     let mut cx = Context::from_waker(Waker::noop());
-    assert_eq!(carrier.poll_close(&mut cx), Poll::Pending);
-    assert!(!carrier.stream.has_ended);
-    carrier.stream.capacity = Some(2);
-    assert_eq!(carrier.poll_close(&mut cx), Poll::Ready(()));
-    assert_eq!(carrier.stream.bytes, bytes_of(&Packet::PingReq));
-    assert!(carrier.stream.has_ended);
-    assert_eq!(carrier.close_timeout(), Span::from_secs(10));
+    assert_eq!(transport.poll_close(&mut cx), Poll::Pending);
+    assert!(!transport.stream.has_ended);
+    transport.stream.capacity = Some(2);
+    assert_eq!(transport.poll_close(&mut cx), Poll::Ready(()));
+    assert_eq!(transport.stream.bytes, bytes_of(&Packet::PingReq));
+    assert!(transport.stream.has_ended);
+    assert_eq!(transport.close_timeout(), Span::from_secs(10));
 }

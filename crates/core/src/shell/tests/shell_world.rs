@@ -70,7 +70,7 @@ impl OutputHandler for OutputLog {
 }
 
 /// Packet at which a connection is cut, once, instead of its being sent; and the calls that the
-/// broker's carriers got on closing.
+/// broker's transports got on closing.
 #[derive(Clone, Default)]
 pub(super) struct TestFaults {
     pub(super) cut: Rc<Cell<Option<(ConnectionEnd, PacketKind)>>>,
@@ -197,8 +197,8 @@ impl ShellWorld {
     }
 
     fn start(&mut self) {
-        let (door, waiting) = unbounded_channel();
-        *self.accept_queue.borrow_mut() = Some(door);
+        let (accept_sender, waiting) = unbounded_channel();
+        *self.accept_queue.borrow_mut() = Some(accept_sender);
         let broker = Rc::clone(&self.broker);
         let driven = drive_broker(
             broker,
@@ -224,8 +224,8 @@ impl ShellWorld {
     pub(super) fn raw_peer(&self, name: &'static str, room: usize) -> DuplexStream {
         let (here, there) = duplex(room);
         let (stream, marks) = self.faults.pipe_end(there, ConnectionEnd::Broker(name));
-        let carrier = Framed::of_broker(stream, self.limits, marks);
-        assert!(self.accept_queue.borrow().as_ref().unwrap().send(carrier).is_ok());
+        let transport = Framed::of_broker(stream, self.limits, marks);
+        assert!(self.accept_queue.borrow().as_ref().unwrap().send(transport).is_ok());
         here
     }
 }
@@ -241,18 +241,18 @@ impl TestClient {
         let (requests, asked) = unbounded_channel();
         let diary = OutputLog::default();
         let (faults, limits) = (world.faults.clone(), world.limits);
-        let door = Rc::clone(&world.accept_queue);
+        let accept_sender = Rc::clone(&world.accept_queue);
         let version = settings.version;
         let backoff = settings.reconnect;
         let open = move || {
-            let (faults, door) = (faults.clone(), Rc::clone(&door));
+            let (faults, accept_sender) = (faults.clone(), Rc::clone(&accept_sender));
             async move {
                 let (here, there) = duplex(256);
                 let (stream, marks) = faults.pipe_end(there, ConnectionEnd::Broker(name));
-                let carrier = Framed::of_broker(stream, limits, marks);
+                let transport = Framed::of_broker(stream, limits, marks);
                 let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-                let door = door.borrow().clone().ok_or_else(refused)?;
-                door.send(carrier).map_err(|_| refused())?;
+                let accept_sender = accept_sender.borrow().clone().ok_or_else(refused)?;
+                accept_sender.send(transport).map_err(|_| refused())?;
                 let (stream, marks) = faults.pipe_end(here, ConnectionEnd::Client(name));
                 Ok(Framed::of_client(stream, version, limits, marks))
             }
