@@ -41,10 +41,7 @@ pub trait Engine: Sync {
         observer: O,
         options: Options<'_>,
     ) -> (RunSummary, O) {
-        let shared = Rc::new(RefCell::new(observer));
-        let summary = self.run_shared(trial, Rc::<RefCell<O>>::clone(&shared), options);
-        let observer = Rc::into_inner(shared).expect("the engine keeps no observer");
-        (summary, observer.into_inner())
+        lend_observer(observer, |shared| self.run_shared(trial, shared, options))
     }
 
     /// As [`Self::run`], for the observers of every trial that is judged: an engine may be compiled
@@ -57,6 +54,17 @@ pub trait Engine: Sync {
     ) -> (RunSummary, O) {
         self.run(trial, observer, options)
     }
+}
+
+/// Shares an observer with a run, and takes it back.
+pub(crate) fn lend_observer<O: Observer + 'static, R>(
+    observer: O,
+    run: impl FnOnce(SharedObserver) -> R,
+) -> (R, O) {
+    let shared = Rc::new(RefCell::new(observer));
+    let result = run(Rc::<RefCell<O>>::clone(&shared));
+    let observer = Rc::into_inner(shared).expect("the run keeps no observer");
+    (result, observer.into_inner())
 }
 
 /// The event engine ([`event`]): our endpoints alone, and the one for statistics.

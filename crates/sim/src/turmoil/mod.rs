@@ -27,7 +27,7 @@ use std::sync::atomic::Ordering;
 
 use self::sim_context::SimContext;
 use self::turmoil_hosts::TurmoilHosts;
-use crate::engine::{Engine, SharedObserver};
+use crate::engine::{Engine, SharedObserver, lend_observer};
 use crate::event::remote::{ProxySimulation, RunContext, SimHandle};
 use crate::event::{Options, RunSummary};
 use crate::schedule::RecordedRun;
@@ -104,11 +104,8 @@ pub fn run_with_sut<O: Observer + 'static>(
     observer: O,
     options: Options<'_>,
 ) -> SutRun<O> {
-    let shared_observer = Rc::new(RefCell::new(observer));
-    let (summary, errors) =
-        simulate(trial, factories, Rc::<RefCell<O>>::clone(&shared_observer), options);
-    let observer =
-        Rc::into_inner(shared_observer).expect("the simulation keeps no observer").into_inner();
+    let ((summary, errors), observer) =
+        lend_observer(observer, |shared| simulate(trial, factories, shared, options));
     SutRun { summary, observer, errors }
 }
 
