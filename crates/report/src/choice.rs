@@ -1,12 +1,10 @@
 //! A choice in words: the answer first, then the reasons, the confidence, where the choice would
 //! change, and the requirements that no QoS can meet.
 
-#[cfg(feature = "files")]
 mod decision_json;
 mod decision_text;
 mod explanations;
 
-#[cfg(feature = "files")]
 pub use decision_json::json;
 
 use super::escape;
@@ -128,4 +126,15 @@ fn wrap(paragraph: &str, text: &mut String) {
         column += width;
     }
     text.push('\n');
+}
+
+/// The cost that a choice minimises, after "least".
+#[must_use]
+pub const fn objective_phrase(objective: &Objective) -> &'static str {
+    match objective {
+        Objective::Packets => "packets for each message",
+        Objective::Bytes => "bytes for each message",
+        Objective::Energy => "energy for each message",
+        Objective::Money(_) => "money for each message",
+    }
 }

@@ -9,7 +9,7 @@ use super::table::{coloured_verdict, wrap};
 use super::{commands, escape, labels, minimal_failure};
 use qoslab_core::base::units::format_count;
 use qoslab_core::base::{Ending, Time};
-use qoslab_guarantee::{Breach, Finding, Outcome, RuleFinding, RuleViolationKind, Violation};
+use qoslab_guarantee::{Breach, Finding, RuleFinding, RuleViolationKind, Violation};
 use qoslab_sim::{EngineKind, Setup};
 use qoslab_study::scenario::Scenario;
 use qoslab_study::{Failure, FailureCause, MAX_FAILURES, PointResult, ScenarioResult};
@@ -132,8 +132,9 @@ fn failure_block(
 }
 
 /// All findings of one outcome in full, with or without the messages' histories.
+#[cfg(feature = "files")]
 pub(super) fn findings(
-    outcome: &Outcome,
+    outcome: &qoslab_guarantee::Outcome,
     setup: &Setup,
     with_stories: bool,
     style: Style,

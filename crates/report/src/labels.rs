@@ -4,7 +4,6 @@ use qoslab_core::base::units::format_count;
 use qoslab_core::base::{Ending, QoS};
 use qoslab_guarantee::{Blame, Breach, Excuse, Promise, RuleViolationKind};
 use qoslab_study::Verdict;
-use qoslab_study::choose::Objective;
 use qoslab_study::scenario::{BreakTarget, KnownBreak};
 
 /// A published QoS: `2`, or with the granted one where that is an axis: `2/1`.
@@ -13,17 +12,6 @@ pub fn qos_pair_text(published: QoS, granted: Option<QoS>) -> String {
     match granted {
         None => published.to_string(),
         Some(granted) => format!("{published}/{granted}"),
-    }
-}
-
-/// The cost that a choice minimises, after "least".
-#[must_use]
-pub const fn objective_phrase(objective: &Objective) -> &'static str {
-    match objective {
-        Objective::Packets => "packets for each message",
-        Objective::Bytes => "bytes for each message",
-        Objective::Energy => "energy for each message",
-        Objective::Money(_) => "money for each message",
     }
 }
 

@@ -2,7 +2,7 @@
 //! for each packet.
 //!
 //! [`Ladder::new`] makes rows of a [`TrialRecording`] and describes in words what happened to each
-//! packet; [`text()`] and [`svg`] draw them.
+//! packet; [`text()`] draws them, and `svg` too with feature `html`.
 
 use std::collections::BTreeMap;
 

@@ -9,6 +9,7 @@ pub use self::annotations::annotations;
 pub use self::chart::Chart;
 #[cfg(feature = "html")]
 pub use self::charts::{ChartOptions, charts};
+#[cfg(feature = "files")]
 pub use self::explore::ExploreSummary;
 #[cfg(feature = "png")]
 pub use self::png::{PngError, png};
@@ -23,6 +24,7 @@ pub mod capture;
 mod chart;
 #[cfg(feature = "html")]
 mod charts;
+#[cfg(feature = "files")]
 pub mod choice;
 #[cfg(feature = "files")]
 pub mod columns;
@@ -33,6 +35,7 @@ mod describe;
 pub mod escape;
 #[cfg(feature = "files")]
 pub mod events;
+#[cfg(feature = "files")]
 mod explore;
 pub mod failure;
 #[cfg(feature = "files")]

@@ -1,10 +1,11 @@
 //! Many trials: which ones, run in parallel, accumulated in a fixed order, judged together.
 //!
-//! `Runner` is where to start (feature `files`): it does what the commands do, and its page shows
+//! `Runner` is where to start (feature `studies`): it does what the commands do, and its page shows
 //! how in a dozen lines.
 
 pub use self::backlog::record_backlogs;
 pub use self::judge_trial::{JudgeError, judge_trial};
+#[cfg(feature = "studies")]
 pub use self::manifest::{CellKeys, Manifest, ManifestError};
 pub use self::needs::{MetricValue, NeedMeasurement, NeedResult, measure_metric};
 pub use self::plan::{Plan, PlannedTrial, Seeds, Selection, SelectionError, plan};
@@ -18,13 +19,14 @@ pub use self::result::{
     ScenarioResult, TrialResult, TrialRow, TrialSummary, Verdict,
 };
 pub use self::run_output::{OutputError, RunOutput, RunSize, ShrinkSize, StudyResult};
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 pub use self::runner::{
     ChoiceResult, RunError, RunOptions, Runner, Storage, StudyRun, TrialOverrides,
 };
 pub use self::shard::{Shard, ShardError};
 pub use self::shrink::{BrokenGuarantee, MAX_SHRINK_EVENTS, ShrunkTrial, TrialSize, shrink};
 pub use self::sweep::{Study, StudyCell, StudyPlan, TrialBacklog, cell_scenarios};
+#[cfg(feature = "studies")]
 pub use self::theory::{Theory, theory};
 pub use self::thread_pool::{ThreadPool, ThreadPoolError};
 pub use self::trial_facts::trial_facts;
@@ -33,13 +35,17 @@ pub use self::trial_runner::{OutcomeCache, TrialRunner};
 pub use self::unused_entries::unused_schedule_entries;
 
 mod backlog;
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 pub mod baseline;
 mod cell_accumulator;
+#[cfg(feature = "studies")]
 pub mod choose;
+#[cfg(feature = "studies")]
 pub mod closed_form;
+#[cfg(feature = "studies")]
 pub mod explore;
 mod judge_trial;
+#[cfg(feature = "studies")]
 mod manifest;
 pub mod minimal_failures;
 mod needs;
@@ -49,15 +55,16 @@ mod quantiles;
 mod recording;
 mod result;
 mod run_output;
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 mod runner;
 pub mod scenario;
 mod shard;
 mod shrink;
 pub mod statistics;
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 pub mod store;
 mod sweep;
+#[cfg(feature = "studies")]
 mod theory;
 mod thread_pool;
 mod trial_facts;

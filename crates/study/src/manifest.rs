@@ -1,6 +1,6 @@
 //! Manifest of a study: enough to plan the same study again without the scenario's file.
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -146,7 +146,7 @@ impl Manifest {
     }
 
     /// The position of each trial in that order.
-    #[cfg(feature = "files")]
+    #[cfg(feature = "studies")]
     pub(super) fn trial_order(&self) -> BTreeMap<TrialKey, usize> {
         let mut rank = BTreeMap::new();
         for (nth, key) in self.keys().enumerate() {
@@ -156,7 +156,7 @@ impl Manifest {
     }
 
     /// A trial in words: its cell, its point and its seed.
-    #[cfg(feature = "files")]
+    #[cfg(feature = "studies")]
     pub(super) fn describe(&self, key: TrialKey) -> String {
         let named = self
             .cells

@@ -148,6 +148,7 @@ impl ScenarioResult {
 
 /// Judges one need at one published QoS of a point, whichever QoS the need names. `points` are
 /// all those of the scenario, for needs that compare.
+#[cfg(feature = "studies")]
 #[must_use]
 pub(super) fn judge_need_at(
     need: &Need,

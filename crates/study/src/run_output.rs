@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use super::baseline::BaselineComparison;
 use super::result::Failure;
 use super::sweep::Study;
@@ -17,7 +17,7 @@ pub type OutputError = Box<dyn Error + Send + Sync>;
 ///
 /// [`RunOutput::trial_done`] is called from the threads that run trials, all others from the
 /// thread that called the runner. An error ends the run and becomes
-/// [`RunError::Output`](super::runner::RunError::Output).
+/// `RunError::Output`.
 pub trait RunOutput: Sync {
     /// The trials are about to run.
     fn started(&mut self, _size: RunSize) {}
@@ -98,6 +98,6 @@ pub struct StudyResult {
     /// The result of the study.
     pub study: Study,
     /// The differences from the baseline; `None` without one.
-    #[cfg(feature = "files")]
+    #[cfg(feature = "studies")]
     pub baseline: Option<BaselineComparison>,
 }

@@ -83,16 +83,4 @@ impl ThreadPool {
     pub(crate) fn map<T, R>(&self, items: Vec<T>, f: impl Fn(T) -> R) -> Vec<R> {
         items.into_iter().map(f).collect()
     }
-
-    /// As [`Self::map`], with a state.
-    #[expect(clippy::unused_self, reason = "as with threads")]
-    pub(crate) fn map_with_state<T, S, R>(
-        &self,
-        items: &[T],
-        new_state: impl Fn() -> S,
-        f: impl Fn(&mut S, &T) -> R,
-    ) -> Vec<R> {
-        let mut state = new_state();
-        items.iter().map(|item| f(&mut state, item)).collect()
-    }
 }

@@ -13,9 +13,9 @@ use super::judge_trial::JudgeError;
 use super::plan::{Plan, PlannedTrial};
 use super::result::{ScenarioResult, TrialResult, Verdict};
 use super::run_output::RunOutput;
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use super::store::{StoreError, TrialStore};
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use super::sweep::TrialBacklog;
 use super::sweep::{Study, StudyPlan};
 use super::thread_pool::ThreadPool;
@@ -28,7 +28,7 @@ use qoslab_sim::{Trial, panic_message};
 const BATCH_PER_JOB: usize = 16;
 
 /// Runner of trials that says nothing of where they are kept or how they are shown: that is
-/// [`Runner`](super::runner::Runner)'s, which most users want.
+/// `Runner`'s, which most users want.
 #[derive(Clone, Copy, Debug)]
 pub struct TrialRunner<'a> {
     /// The threads to run on.
@@ -84,7 +84,7 @@ impl<C: OutcomeCache> OutcomeCache for Option<C> {
     }
 }
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 impl OutcomeCache for TrialStore {
     type Error = StoreError;
 
@@ -155,7 +155,7 @@ impl TrialRunner<'_> {
     ///
     /// # Errors
     /// If the store cannot be read.
-    #[cfg(feature = "files")]
+    #[cfg(feature = "studies")]
     pub fn load_study(&self, plan: StudyPlan, store: &mut TrialStore) -> Result<Study, StoreError> {
         let never = |_: &Trial| TrialResult::Interrupted;
         let mut study = self.accumulate_study(plan, store, &never, &|| {}, &|_| {})?;

@@ -4,7 +4,7 @@ use super::ChartOptions;
 use super::series::subtitle;
 use crate::chart::map::{self, ChoiceMap};
 use crate::chart::{Chart, ChartText};
-use crate::{labels, number};
+use crate::{choice, number};
 use qoslab_core::base::QoS;
 use qoslab_study::choose::{Objective, candidates, cheapest};
 use qoslab_study::scenario::{Axis, Need};
@@ -36,7 +36,7 @@ pub(super) fn choice_map(study: &Study, options: &ChartOptions) -> Option<Chart>
         cells: cells.collect(),
     };
     let summary = finding(&chosen);
-    let least = labels::objective_phrase(&options.objective);
+    let least = choice::objective_phrase(&options.objective);
     let needed = needs.iter().map(|need| need.text.as_str()).collect::<Vec<_>>().join(", ");
     let all: Vec<&StudyCell> = study.cells.iter().collect();
     let chart_text = ChartText {

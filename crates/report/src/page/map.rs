@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::{points::MAX_ROWS, qos_marker, scrollable};
 use crate::charts::ChartOptions;
 use crate::number::format_value;
-use crate::{commands, labels};
+use crate::{choice, commands, labels};
 use qoslab_study::choose::{candidates, cheapest};
 use qoslab_study::scenario::{Axis, Need};
 use qoslab_study::{MetricValue, ScenarioResult, Study, StudyCell};
@@ -19,7 +19,7 @@ pub(super) fn section(study: &Study, options: &ChartOptions) -> Markup {
             h2 #map-title { "The cheapest QoS that is enough" }
             @if fits {
                 p { "In each cell the QoS with the least "
-                     (labels::objective_phrase(&options.objective))
+                     (choice::objective_phrase(&options.objective))
                      " of those whose promises hold and whose needs are met, with the command \
                      that shows it again." }
                 @let content = |cell: &StudyCell| cell_content(cell, options.needs(study), options);

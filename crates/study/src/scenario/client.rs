@@ -1,6 +1,6 @@
 //! The clients of a scenario file as they are written.
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ use qoslab_sim::PayloadSize;
 
 /// A client, or a fleet of equal ones.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClientTable {
     /// Its name; `{i}` stands for its number in the fleet, from 1.
@@ -116,7 +116,7 @@ read_table!(ClientTable {
 
 /// What a client does with messages that cannot leave yet.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct OfflineTable {
     /// Whether QoS 0 messages wait for a connection.
@@ -130,7 +130,7 @@ read_table!(OfflineTable or default { qos0, max, on_full });
 
 /// A time in which a client is disconnected.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct AwayTable {
     /// When it disconnects, after the start of the traffic.
@@ -142,7 +142,7 @@ read_table!(AwayTable { at, lasts or "'1s'" });
 
 /// A workload.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct PublishTable {
     /// The topic; `{i}` stands for the client's number.
@@ -176,7 +176,7 @@ read_table!(PublishTable {
 
 /// A subscription.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct SubscribeTable {
     /// The topic filter; `{i}` stands for the client's number.
@@ -212,7 +212,7 @@ pub(super) type SessionSetting = TextOrTable<SessionKeyword, ExpiryTable>;
 
 /// A session that ends some time after its connection.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExpiryTable {
     /// How long after, in whole seconds.
@@ -222,7 +222,7 @@ read_table!(ExpiryTable { expiry });
 
 /// The pauses between attempts to connect, of which a share from a half to all is drawn.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ReconnectTable {
     /// The first; each further one is twice as long.
@@ -234,7 +234,7 @@ read_table!(ReconnectTable or default { min, max });
 
 /// A will: the messages `CLIENT/will`, one a connection.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct WillTable {
     /// The topic; `{i}` stands for the client's number.

@@ -1,6 +1,6 @@
 //! The faults of a scenario file as they are written.
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ pub(super) use table::fault_table;
 
 /// A fault: when it comes, whom it concerns, and what it does.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct FaultTable {
     /// Once, so long after the start of the traffic.
@@ -50,7 +50,7 @@ read_table!(FaultTable {
 
 /// A packet, by what it is and how many of its kind went that way before.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct WhenTable {
     /// Its kind, such as `"PUBREC"`; or the whole name of one packet, such as
@@ -73,7 +73,7 @@ pub(super) type ActionSetting = TextOrTable<ActionKeyword, ActionTable>;
 
 /// What a fault does, with its settings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ActionTable {
     /// Cuts the connection before or after the packet (tcp).
@@ -103,7 +103,7 @@ read_entry!(ActionTable {
 
 /// How one direction of a link, or both, goes dead.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct PartitionTable {
     /// How long.
@@ -116,7 +116,7 @@ read_table!(PartitionTable { lasts or "'1s'", way = DirectionKeyword::default() 
 
 /// How a node crashes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct CrashTable {
     /// How long it is down.
@@ -131,7 +131,7 @@ read_table!(CrashTable or default { down, peers, point });
 
 /// How a client reads slowly.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct SlowTable {
     /// It reads at most one packet in this time.

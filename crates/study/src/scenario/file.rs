@@ -3,7 +3,7 @@
 //! except those of links, which a preset may give. What is behind a struct says how it is read: a
 //! test holds that to the schema.
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ use qoslab_core::base::Span;
 
 /// A qoslab scenario: clients, a broker, the network between them, and what is expected.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct ScenarioFile {
     /// The version of this format: 1.
@@ -77,7 +77,7 @@ read_table!(ScenarioFile {
 
 /// What a sweep varies.
 #[derive(Clone, Debug, Default, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SweepTable {
     /// An axis each: `"link.meter.loss=0%..30%:5%"` or `"client.meter.keep_alive=1m,5m,20m"`.
@@ -93,7 +93,7 @@ impl SweepTable {
 
 /// A range of seeds.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SeedsTable {
     /// The first seed.
@@ -105,7 +105,7 @@ read_table!(SeedsTable or default { from, count or "1" });
 
 /// The broker's settings.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct BrokerTable {
     /// A real product, dated, whose documented settings are the defaults here:
@@ -160,7 +160,7 @@ pub(super) type StoreSetting = TextOrTable<StoreKeyword, SnapshotTable>;
 
 /// A store that is written now and then.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct SnapshotTable {
     /// How often.
@@ -170,7 +170,7 @@ read_table!(SnapshotTable { snapshot });
 
 /// A link, or the equal links of a fleet. Words as in tc-netem(8).
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct LinkTable {
     /// Which client, with `*` for any letters, and `"broker"`.
@@ -242,7 +242,7 @@ read_table!(LinkTable {
 
 /// TLS, in full.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct TlsTable {
     /// Which version.
@@ -255,7 +255,7 @@ read_table!(TlsTable { version or "'1.3'", resumption = default_true() });
 
 /// Times in which a link is down.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct OutageTable {
     /// From the end of one to the next.
@@ -267,7 +267,7 @@ read_table!(OutageTable { every or "'1s'", lasts or "'1s'" });
 
 /// What is expected.
 #[derive(Clone, Debug, Default, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ExpectTable {
     /// Whether messages must arrive in order: by default where all links are tcp.
@@ -287,7 +287,7 @@ read_table!(ExpectTable or default { order, allow, sometimes, need, broken });
 
 /// A promise or a rule that is known to break: `promise` and `kind`, or `rule`.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct BrokenTable {
     /// Which promise.
@@ -322,7 +322,7 @@ pub(super) enum RetryKeyword {
 
 /// The timer rule's numbers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct RetryTable {
     /// From the first transmission to the second.

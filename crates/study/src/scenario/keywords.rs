@@ -1,16 +1,16 @@
 //! The known words of a scenario file, and what each stands for.
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use std::borrow::Cow;
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 use super::diagnostic::nearest_name;
 use super::from_toml::read_word;
 use super::problem::Problem;
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use super::value::text_schema;
 use super::value::{TextValue, impl_text_value};
 use qoslab_core::base::{Direction, LossReason, RetainHandling};
@@ -26,8 +26,8 @@ macro_rules! keywords {
     }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-        #[cfg_attr(feature = "files", derive(JsonSchema))]
-        #[cfg_attr(feature = "files", schemars(inline))]
+        #[cfg_attr(feature = "studies", derive(JsonSchema))]
+        #[cfg_attr(feature = "studies", schemars(inline))]
         pub(super) enum $name {
             $($(#[$attribute])* #[serde(rename = $word)] $variant,)+
         }
@@ -245,9 +245,9 @@ impl From<LossReason> for LossKeyword {
 
 /// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(rename_all = "lowercase")]
-#[cfg_attr(feature = "files", schemars(inline))]
+#[cfg_attr(feature = "studies", schemars(inline))]
 pub(super) enum EndKeyword {
     /// The client's.
     Client,

@@ -1,6 +1,6 @@
 //! The links of a scenario file, and the settings that they and their presets come to.
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ use qoslab_core::network::{
 
 /// What one direction has of its own.
 #[derive(Clone, Debug, Default, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DirectionTable {
     /// The delay, one way.
@@ -45,7 +45,7 @@ read_table!(DirectionTable or default { delay or "'1s'", loss, duplicate, reorde
 
 /// A delay that varies.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct DelayTable {
     /// The mean.
@@ -63,7 +63,7 @@ read_table!(DelayTable {
 
 /// What loses packets in bursts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(super) enum LossTable {
     /// Gilbert and Elliott's model, stepped by each packet.
@@ -75,7 +75,7 @@ read_entry!(LossTable { "gemodel" => Gemodel, "burst" => Burst });
 
 /// netem's `loss gemodel`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct GemodelTable {
     /// The chance to go from good to bad, at each packet.
@@ -96,7 +96,7 @@ read_table!(GemodelTable {
 
 /// Times of random length in which packets are lost.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct BurstTable {
     /// The mean length of a good time.
@@ -116,7 +116,7 @@ read_table!(BurstTable {
 
 /// netem's `reorder PERCENT gap N`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReorderTable {
     /// The share of those packets that may.

@@ -11,7 +11,7 @@ use qoslab_core::base::QoS;
 use qoslab_sim::{Setup, Trial};
 
 pub use self::axis::{Axis, AxisValue, Setting, Unit};
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 pub use self::design::parse_design;
 pub use self::diagnostic::{Diagnostic, Diagnostics};
 pub use self::endpoint::EndpointGroup;
@@ -23,10 +23,10 @@ pub use self::expect::{
 pub use self::losses::LossField;
 pub use self::problem::Problem;
 pub use self::profiles::to_markdown as profiles_page;
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 pub use self::schema::schema;
 pub use self::swarm::Swarm;
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 pub use self::vary::combine_axes;
 
 mod axis;
@@ -34,7 +34,7 @@ mod check;
 mod check_client;
 mod client;
 mod defaults;
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 mod design;
 mod diagnostic;
 mod endpoint;
@@ -58,7 +58,7 @@ mod radio;
 mod reachability;
 mod read;
 mod schedule_table;
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 mod schema;
 mod setting;
 mod show;
@@ -67,7 +67,7 @@ mod swarm;
 mod transport;
 mod trial_file;
 mod value;
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 mod vary;
 
 /// The version of the model: it changes when draws or semantics do, and with it every trial's
@@ -174,9 +174,9 @@ impl Scenario {
         let setups: Vec<_> = points.iter().map(Point::worst_case).collect();
         let setups: Vec<_> = setups.iter().map(|setup| &**setup).collect();
         let expect = check::read_expectations(&file, &nodes, &setups, &mut errors);
-        #[cfg(feature = "files")]
+        #[cfg(feature = "studies")]
         let axes = vary::read_axes(&file.sweep, &mut errors);
-        #[cfg(not(feature = "files"))]
+        #[cfg(not(feature = "studies"))]
         let axes = Vec::new();
         let warnings = errors.sorted();
         if !warnings.errors.is_empty() {

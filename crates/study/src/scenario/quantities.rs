@@ -1,15 +1,15 @@
 //! The texts with units: times, percentages, lengths, rates, and intervals that are drawn.
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use std::borrow::Cow;
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 use super::axis::Unit;
 use super::problem::Problem;
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use super::value::text_schema;
 use super::value::{TextValue, impl_text_value};
 use qoslab_core::base::{Span, units};

@@ -1,9 +1,9 @@
 //! The radio of a client as it is written, and the settings that it and its preset come to.
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use std::borrow::Cow;
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
@@ -12,7 +12,7 @@ use super::diagnostic::Diagnostics;
 use super::from_toml::read_table;
 use super::problem::Problem;
 use super::quantities::{Duration, Percent, Rate};
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use super::value::text_schema;
 use super::value::{Located, TextOrTable, TextValue, impl_text_value};
 use qoslab_core::base::{Span, units};
@@ -81,7 +81,7 @@ impl_text_value!(Energy);
 
 /// A radio, or how it differs from a known one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RadioTable {
     /// A known radio, from which the other fields differ.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -22,7 +22,7 @@ use qoslab_sim::{MessageTiming, PublisherSetup, Schedule, ScheduledOutage, Setup
 /// once, after the delay; a client waits the longest pause before it connects again. Entries can be
 /// taken out or changed one by one.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct ScheduleTable {
     /// The version of qoslab's model that wrote it down.
@@ -50,7 +50,7 @@ read_table!(ScheduleTable {
 
 /// What becomes of one packet, or over tcp of one sending of one of its segments.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct FateTable {
     /// The packet's name: `"sensor#7 / broker / 0 / PUBLISH / 0"` or `"sensor / CONNECT / 0"`.
@@ -75,7 +75,7 @@ read_table!(FateTable { packet, segment = 0, resend = 0, lost = None, after = No
 
 /// A time in which a client's link is down.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct OutageTimeTable {
     /// Whose link.
@@ -89,7 +89,7 @@ read_table!(OutageTimeTable { client, at, lasts or "'1s'" });
 
 /// A pause before a client connects again.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct PauseTable {
     /// Which client.
@@ -105,7 +105,7 @@ read_table!(PauseTable { client, connection, failed, lasts or "'1s'" });
 
 /// One message of a workload.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct MessageTable {
     /// Which: `"sensor#7"`, or `"sensor/2#7"` of a client's second workload.

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use schemars::Schema;
 
 use super::file::ScenarioFile;

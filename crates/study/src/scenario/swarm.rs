@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -22,7 +22,7 @@ use qoslab_sim::{CrashPoint, FaultAction, FaultSetup, PeerVisibility, Setup, Tri
 /// half each, and draws how bad it is: a share or a jitter evenly up to the one given, a mean time
 /// from the one given to ten times as long.
 #[derive(Clone, Debug, Default, Serialize)]
-#[cfg_attr(feature = "files", derive(JsonSchema))]
+#[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(super) struct SwarmTable {
     /// At most this share of packets or segments is lost, each way, in place of the links' own.

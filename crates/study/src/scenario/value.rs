@@ -3,11 +3,11 @@
 //! Each reads itself from TOML with a message that names the cure, writes itself back for
 //! `qoslab check --show`, and describes itself for the JSON Schema.
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use std::borrow::Cow;
 use std::ops::Range;
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::ser::{Serialize, Serializer};
 use toml::de::DeValue;
@@ -51,7 +51,7 @@ impl<T: Serialize> Serialize for Located<T> {
     }
 }
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 impl<T: JsonSchema> JsonSchema for Located<T> {
     fn inline_schema() -> bool {
         T::inline_schema()
@@ -75,10 +75,10 @@ pub(super) trait TextValue: Sized {
     /// What to write, for messages: `a time such as "40ms"`.
     const EXPECTED: &'static str;
     /// A regular expression for editors.
-    #[cfg_attr(not(feature = "files"), expect(dead_code, reason = "only the schema asks"))]
+    #[cfg_attr(not(feature = "studies"), expect(dead_code, reason = "only the schema asks"))]
     const PATTERN: &'static str;
     /// What its number counts, if it can be a number alone; then a sweep can vary it.
-    #[cfg_attr(not(feature = "files"), expect(dead_code, reason = "only the schema asks"))]
+    #[cfg_attr(not(feature = "studies"), expect(dead_code, reason = "only the schema asks"))]
     const UNIT: Option<Unit> = None;
 
     /// Reads the text.
@@ -129,7 +129,7 @@ macro_rules! impl_text_value {
             }
         }
 
-        #[cfg(feature = "files")]
+        #[cfg(feature = "studies")]
         impl JsonSchema for $type {
             fn inline_schema() -> bool {
                 true
@@ -148,11 +148,11 @@ macro_rules! impl_text_value {
 pub(super) use impl_text_value;
 
 /// The keyword of the schema that names a number's unit.
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 pub(super) const UNIT_KEYWORD: &str = "x-unit";
 
 /// The schema of a [`TextValue`].
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 pub(super) fn text_schema<T: TextValue>() -> Schema {
     let mut schema =
         json_schema!({ "type": "string", "pattern": T::PATTERN, "description": T::EXPECTED });
@@ -189,7 +189,7 @@ impl<const MIN: u32, const MAX: u32> Serialize for BoundedInt<MIN, MAX> {
     }
 }
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 impl<const MIN: u32, const MAX: u32> JsonSchema for BoundedInt<MIN, MAX> {
     fn inline_schema() -> bool {
         true
@@ -265,7 +265,7 @@ impl Serialize for QosSetting {
     }
 }
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 impl JsonSchema for QosSetting {
     fn inline_schema() -> bool {
         true
@@ -317,7 +317,7 @@ impl<T: TextValue, M: Serialize> Serialize for TextOrTable<T, M> {
     }
 }
 
-#[cfg(feature = "files")]
+#[cfg(feature = "studies")]
 impl<T: TextValue, M: JsonSchema> JsonSchema for TextOrTable<T, M> {
     fn inline_schema() -> bool {
         true
