@@ -19,7 +19,8 @@ use qoslab::network::{
     DirectionSettings, Distribution, IntervalDistribution, LinkSettings, LossModel, TcpSettings,
     Transport,
 };
-use qoslab::sim::event::{Options, run};
+use qoslab::sim::Options;
+use qoslab::sim::event::run;
 use qoslab::sim::{
     ClientSetup, CrashPoint, EventEngine, FaultAction, FaultSetup, JudgeSettings, PayloadSize,
     PeerVisibility, PublisherSetup, Setup, SubscriptionSetup, Trial, Trigger,

@@ -5,7 +5,8 @@ use std::path::Path;
 use qoslab::base::{Ending, Event, Node, Observer, Time};
 use qoslab::scenario::{Scenario, find_scenarios};
 use qoslab::sim::FaultAction;
-use qoslab::sim::event::{Options, run};
+use qoslab::sim::Options;
+use qoslab::sim::event::run;
 
 /// Counts calls to `publish()`.
 #[derive(Default)]

@@ -8,8 +8,9 @@ use qoslab::base::{
 };
 use qoslab::network::FateOverride;
 use qoslab::scenario::Scenario;
+use qoslab::sim::RunSummary;
 use qoslab::sim::Trial;
-use qoslab::sim::event::{RunSummary, run_with_override};
+use qoslab::sim::event::run_with_override;
 
 /// One publisher `sensor` with its own link, and a subscriber `app` on a perfect one.
 pub(crate) struct TwoHopScenario<'a> {

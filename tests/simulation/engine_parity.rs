@@ -22,9 +22,10 @@ use qoslab::base::{ClientIndex, Ending, Event, Observer, PublisherIndex, Span, T
 use qoslab::guarantee::{Outcome, RuleViolationKind, Violation};
 use qoslab::scenario;
 use qoslab::scenario::{Point, Scenario, Setting};
-use qoslab::sim::event::{Options, RunSummary};
-use qoslab::sim::turmoil::{TICK, Unsupported};
+use qoslab::sim::Unsupported;
+use qoslab::sim::turmoil::TICK;
 use qoslab::sim::{Engine, EngineKind, EventEngine, SharedObserver, Trial, TurmoilEngine};
+use qoslab::sim::{Options, RunSummary};
 use qoslab::study::judge_trial;
 use rayon::prelude::*;
 

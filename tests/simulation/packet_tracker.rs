@@ -14,7 +14,8 @@ use qoslab::base::{
 use qoslab::mqtt::wire::restore_tag;
 use qoslab::mqtt::{Message, Packet, PacketId, Payload, Publish, PublishAck, PublishLevel};
 use qoslab::scenario::{Scenario, find_scenarios};
-use qoslab::sim::event::{Options, PacketTap, run};
+use qoslab::sim::event::run;
+use qoslab::sim::{Options, PacketTap};
 use qoslab::sim::{PacketTracker, PublishOutcome, Setup, Trial, payload_with_id};
 
 /// Holds the packets that endpoints wanted to send and that were not yet reported as sent: more

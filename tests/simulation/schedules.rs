@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use qoslab::scenario::{Scenario, find_scenarios};
-use qoslab::sim::event::{Options, run};
+use qoslab::sim::Options;
+use qoslab::sim::event::run;
 use qoslab::sim::{EventEngine, Trial, make_deterministic};
 use rayon::prelude::*;
 

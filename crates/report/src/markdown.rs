@@ -65,7 +65,7 @@ fn section(result: &ScenarioResult) -> String {
         );
         let met = match result.need_verdict(need) {
             Some(Verdict::Holds) => "met",
-            verdict => verdict.map_or("not judged in a narrowed run", labels::verdict),
+            verdict => verdict.map_or("not judged: only a part was run", labels::verdict),
         };
         text += &format!("- need {}: {met}, {measured_text}\n", escape::markdown(&need.need.text));
     }

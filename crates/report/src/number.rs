@@ -6,17 +6,25 @@ use qoslab_study::scenario::{Bound, Need};
 use qoslab_study::statistics::ConfidenceInterval;
 use qoslab_study::{MetricValue, NeedMeasurement};
 
-/// A share from 0 to 1 in percent with two significant digits, for bounds: `0.003 %`.
+/// A share from 0 to 1 in percent as an upper bound: two significant digits, rounded up so that the
+/// bound stays one, without trailing zeros: `0.003 %`, `1.5 %`, `12 %`.
 #[must_use]
 pub fn percent_bound(share: f64) -> String {
     let percent = share * 100.0;
     let mut decimals = 0;
-    let mut scale = percent;
-    while scale < 1.0 && decimals < 9 {
-        scale *= 10.0;
+    let mut scaled = percent;
+    while scaled < 10.0 && decimals < 9 {
+        scaled *= 10.0;
         decimals += 1;
     }
-    format!("{percent:.decimals$} %")
+    // What multiplying adds in the last places is no reason to go one up.
+    let mut bound = (scaled * (1.0 - 1e-12)).ceil();
+    while decimals > 0 && bound % 10.0 == 0.0 {
+        bound /= 10.0;
+        decimals -= 1;
+    }
+    let unit = (0..decimals).fold(1.0, |unit, _| unit * 10.0);
+    format!("{:.decimals$} %", bound / unit)
 }
 
 /// A time, or `never`: an event that did not occur has infinite time.
@@ -107,5 +115,9 @@ mod tests {
         assert_eq!(percent_bound(at_most(100_000)), "0.003 %");
         assert_eq!(percent_bound(at_most(100)), "3 %");
         assert_eq!(percent_bound(at_most(1)), "95 %");
+        // 0.01497.. % and 0.1497.. %: down would be no bound.
+        assert_eq!(percent_bound(at_most(20_000)), "0.015 %");
+        assert_eq!(percent_bound(at_most(2_000)), "0.15 %");
+        assert_eq!(percent_bound(0.0), "0 %");
     }
 }

@@ -83,7 +83,7 @@ fn need_line(result: &ScenarioResult, need: &NeedResult, width: usize, style: St
     format!("  {} {text:<width$}  {}\n", verdict_sign(verdict, style), measured.trim_end())
 }
 
-const NOT_JUDGED: &str = "not judged: narrowed run";
+const NOT_JUDGED: &str = "not judged: only a part was run";
 
 fn not_judged_note(verdict: Option<Verdict>) -> String {
     if verdict.is_none() { format!(" ({NOT_JUDGED})") } else { String::new() }

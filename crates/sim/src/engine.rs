@@ -1,18 +1,20 @@
 //! Engines: what runs a trial.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{self, Options, RunSummary};
+use crate::event;
 use crate::schedule::RecordedRun;
 use crate::trial::{Setup, Trial};
 #[cfg(feature = "turmoil")]
 use crate::turmoil::{TurmoilEngine, check_support};
 use crate::unsupported::Unsupported;
-use qoslab_core::base::{Ending, Observer};
+use qoslab_core::base::{Ending, Observer, RunSummary};
+use qoslab_core::mqtt::Packet;
 
 /// An observer that the engine shares with the caller, who wants it back.
 pub type SharedObserver = Rc<RefCell<dyn Observer>>;
@@ -53,6 +55,33 @@ pub trait Engine: Sync {
         options: Options<'_>,
     ) -> (RunSummary, O) {
         self.run(trial, observer, options)
+    }
+}
+
+/// Run options that are not part of the trial.
+#[derive(Debug, Default)]
+pub struct Options<'a> {
+    /// Once it is true the trial ends soon, as
+    /// [`Ending::Interrupted`].
+    pub interrupt: Option<&'a AtomicBool>,
+    /// Recording of everything that is drawn at random.
+    pub transcript: Option<&'a mut RecordedRun>,
+    /// Sees each packet as a value.
+    pub packet_tap: Option<Rc<dyn PacketTap>>,
+}
+
+/// Sees packets as values, for callers that need their bytes: observers get plain facts.
+pub trait PacketTap: fmt::Debug {
+    /// A packet is about to be reported as [`Sent`](qoslab_core::base::Event::Sent). Resets
+    /// are no packets of MQTT's, and do not come.
+    fn packet_sent(&self, packet: &Packet);
+}
+
+impl<'a> Options<'a> {
+    /// With a way to end it soon.
+    #[must_use]
+    pub const fn with_interrupt(interrupt: &'a AtomicBool) -> Self {
+        Self { interrupt: Some(interrupt), transcript: None, packet_tap: None }
     }
 }
 

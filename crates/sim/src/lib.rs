@@ -3,10 +3,13 @@
 //! A [`Trial`] holds everything that decides what happens. An [`Engine`] runs it and
 //! reports each event to a [`qoslab_core::base::Observer`].
 
-pub use self::engine::{Engine, EngineKind, EventEngine, SharedObserver, make_deterministic};
+pub use self::engine::{
+    Engine, EngineKind, EventEngine, Options, PacketTap, SharedObserver, make_deterministic,
+};
 #[cfg(feature = "turmoil")]
 pub use self::turmoil::TurmoilEngine;
 pub use self::unsupported::Unsupported;
+pub use qoslab_core::base::RunSummary;
 
 pub use self::packet_tracker::{PacketTracker, PublishOutcome, TrackedPacket, payload_with_id};
 pub use self::schedule::{

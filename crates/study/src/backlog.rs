@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::sweep::{Study, TrialBacklog};
 use qoslab_guarantee::{BacklogObserver, BacklogTimeline};
-use qoslab_sim::event::Options;
+use qoslab_sim::Options;
 use qoslab_sim::{Engine, Trial};
 
 /// Runs a trial once more on its engine and watches its backlog and its faults. Once `interrupt` is

@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::trial_facts::trial_facts;
 use qoslab_core::base::Ending;
 use qoslab_guarantee::{ConformanceObserver, EvidenceRecorder, FirstPassObserver, Outcome};
-use qoslab_sim::event::Options;
+use qoslab_sim::Options;
 use qoslab_sim::{Engine, Trial};
 
 /// The reason why a trial has no outcome.

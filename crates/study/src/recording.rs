@@ -8,8 +8,8 @@ use qoslab_core::base::{
     ClientIndex, CloseReason, ConnectionNumber, DropReason, Impairment, MessageId, Node, Phase,
     QoS, SilentDeathCause, Time,
 };
-use qoslab_sim::event::{Options, RunSummary};
 use qoslab_sim::{Engine, Trial};
+use qoslab_sim::{Options, RunSummary};
 
 pub use filter::{MessageRoute, RecordingFilter, find_route};
 pub use recorded_packet::{PacketEnd, PacketLossCause, RecordedPacket};

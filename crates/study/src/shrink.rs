@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::judge_trial::judge_trial;
 use qoslab_core::base::{ClientIndex, Ending, PublisherIndex, Span, Time};
 use qoslab_guarantee::{Finding, Outcome, RuleViolationKind, Violation};
-use qoslab_sim::event::Options;
+use qoslab_sim::Options;
 use qoslab_sim::{Engine, RecordedRun, ScheduleEntry, Setup, Trial, make_deterministic};
 
 mod minimise;

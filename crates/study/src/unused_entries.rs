@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use qoslab_sim::event::Options;
+use qoslab_sim::Options;
 use qoslab_sim::{Engine, RecordedRun, ScheduleEntry, Trial, Trigger};
 
 /// The entries of a trial's schedule that named what never came, or changed nothing, and the faults

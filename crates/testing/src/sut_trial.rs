@@ -7,7 +7,7 @@ use std::{panic, thread};
 
 use qoslab_core::base::{Ending, Node, RunSummary, Time};
 use qoslab_guarantee::{ConformanceObserver, EvidenceRecorder, FirstPassObserver, Outcome};
-use qoslab_sim::event::Options;
+use qoslab_sim::Options;
 use qoslab_sim::turmoil::{NodeFactories, RunProgress, SutRun, run_with_sut};
 use qoslab_sim::{SutError, SutErrorKind, Trial};
 use qoslab_study::{JudgeError, trial_facts};

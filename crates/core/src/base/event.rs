@@ -231,9 +231,9 @@ pub enum Phase {
     Connecting,
     /// The workload runs, with faults.
     Traffic,
-    /// Faults have ended; only disconnected nodes connect again.
+    /// "Calm 1" in results: faults have ended; only disconnected nodes connect again.
     Drain,
-    /// Every persistent session reconnects once.
+    /// "Calm 2" in results: every persistent session reconnects once.
     ReconnectDrain,
     /// Nothing more can happen, or a limit was reached.
     Over,

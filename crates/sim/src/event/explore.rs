@@ -3,9 +3,9 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use super::RunSummary;
 use super::simulation::{RunContext, Simulation};
 use crate::trial::Trial;
+use qoslab_core::base::RunSummary;
 use qoslab_core::base::fingerprint::Fingerprint;
 use qoslab_core::base::{Observer, PacketName, Span, Time};
 use qoslab_core::impl_fingerprint;

@@ -44,19 +44,13 @@
 //!
 //! [`Event::Arrived`]: qoslab_core::base::Event::Arrived
 
-use std::fmt;
-use std::rc::Rc;
-use std::sync::atomic::AtomicBool;
-
 use self::simulation::{RunContext, Simulation};
 use self::workload::Workload;
+use crate::engine::Options;
 use crate::schedule::RecordedRun;
 use crate::trial::Trial;
-use qoslab_core::base::Observer;
-use qoslab_core::mqtt::Packet;
+use qoslab_core::base::{Observer, RunSummary};
 use qoslab_core::network::FateOverride;
-
-pub use qoslab_core::base::RunSummary;
 
 mod connections;
 pub mod explore;
@@ -78,33 +72,6 @@ mod tcp_connection;
 mod tests;
 mod timeline;
 mod workload;
-
-/// Run options that are not part of the trial.
-#[derive(Debug, Default)]
-pub struct Options<'a> {
-    /// Once it is true the trial ends soon, as
-    /// [`Ending::Interrupted`](qoslab_core::base::Ending::Interrupted).
-    pub interrupt: Option<&'a AtomicBool>,
-    /// Recording of everything that is drawn at random.
-    pub transcript: Option<&'a mut RecordedRun>,
-    /// Sees each packet as a value.
-    pub packet_tap: Option<Rc<dyn PacketTap>>,
-}
-
-/// Sees packets as values, for callers that need their bytes: observers get plain facts.
-pub trait PacketTap: fmt::Debug {
-    /// A packet is about to be reported as [`Sent`](qoslab_core::base::Event::Sent). Resets
-    /// are no packets of MQTT's, and do not come.
-    fn packet_sent(&self, packet: &Packet);
-}
-
-impl<'a> Options<'a> {
-    /// With a way to end it soon.
-    #[must_use]
-    pub const fn with_interrupt(interrupt: &'a AtomicBool) -> Self {
-        Self { interrupt: Some(interrupt), transcript: None, packet_tap: None }
-    }
-}
 
 /// Runs a trial and reports every event to `observer`. Returns the observer.
 ///

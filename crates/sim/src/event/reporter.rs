@@ -1,8 +1,8 @@
 //! Reports the events of a trial to all its observers.
 
-use super::RunSummary;
 use super::queue::EventClass;
 use crate::trace::TraceHash;
+use qoslab_core::base::RunSummary;
 use qoslab_core::base::{Ending, Event, Observer, Time};
 use qoslab_core::impl_fingerprint;
 

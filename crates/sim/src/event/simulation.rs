@@ -19,9 +19,10 @@ use super::reporter::Reporter;
 use super::search_hook::SearchHook;
 use super::timeline::Timeline;
 use super::workload::Workload;
-use super::{PacketTap, RunSummary};
+use crate::engine::PacketTap;
 use crate::schedule::{RecordedRun, ScheduledOutage};
 use crate::trial::{PublisherSetup, Setup, Trial};
+use qoslab_core::base::RunSummary;
 use qoslab_core::base::draw::DrawKey;
 use qoslab_core::base::{
     ClientIndex, CloseReason, ConnectionNumber, Direction, Ending, Event, Node, Observer,

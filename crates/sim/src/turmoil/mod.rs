@@ -27,19 +27,17 @@ use std::sync::atomic::Ordering;
 
 use self::sim_context::SimContext;
 use self::turmoil_hosts::TurmoilHosts;
-use crate::engine::{Engine, SharedObserver, lend_observer};
+use crate::engine::{Engine, Options, SharedObserver, lend_observer};
 use crate::event::remote::{ProxySimulation, RunContext, SimHandle};
-use crate::event::{Options, RunSummary};
 use crate::schedule::RecordedRun;
 use crate::sut_error::SutError;
 use crate::trial::Trial;
-use qoslab_core::base::{Ending, Observer, Time};
+use qoslab_core::base::{Ending, Observer, RunSummary, Time};
 
 pub use self::handles::{AppCommand, BrokerHandle, ClientHandle};
 pub use self::node_factories::{NodeFactories, RunProgress, SutResult};
 pub use self::socket::Socket;
 pub use self::support::{TICK, check_support};
-pub use crate::unsupported::Unsupported;
 
 mod datagram;
 mod handles;

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use qoslab_core::base::{ClientIndex, Event, MessageTag, Observer, PublisherIndex, Time};
 use qoslab_guarantee::{Breach, Finding};
-use qoslab_sim::event::Options;
+use qoslab_sim::Options;
 use qoslab_sim::{Engine, Trial};
 
 /// The part of a trial that is recorded.

@@ -11,7 +11,7 @@ use qoslab_core::base::{
     PacketMeta, PacketName, Time,
 };
 use qoslab_core::mqtt::Packet;
-use qoslab_sim::event::{PacketTap, RunSummary};
+use qoslab_sim::{PacketTap, RunSummary};
 
 /// Holds the packet that is about to be reported as sent.
 #[derive(Debug, Default)]

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::event::{self, RunSummary};
+use crate::event;
 use crate::trial::{
     ClientSetup, JudgeSettings, PayloadSize, PublisherSetup, Setup, SubscriptionSetup, Trial,
 };
+use qoslab_core::base::RunSummary;
 use qoslab_core::base::draw::Chance;
 use qoslab_core::base::{
     ClientIndex, CloseReason, ConnectionNumber, Event, Fate, MessageId, Node, Observer,

@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicBool;
 use super::fixtures::{
     TrialLog, bad_link, client, link, pair, run_trial, run_with_override, setup, subscription,
 };
-use crate::event::{Options, run};
+use crate::engine::Options;
+use crate::event::run;
 use crate::trial::{OfflinePeriod, Trial};
 use qoslab_core::base::draw::Chance;
 use qoslab_core::base::{
