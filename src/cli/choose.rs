@@ -22,10 +22,10 @@ use crate::study::{RunError, Runner, StudyRun};
 
 const HELP: &str = "\
 Examples:
-  qoslab choose meter.toml --need \"lost <= 0\"
-  qoslab choose meter.toml --need \"lost <= 1%\" --need \"latency.p99 <= 2s\" --minimise energy
-  qoslab choose meter.toml --need \"lost <= 0\" --over client.meter.keep_alive=1m,5m,20m
-  qoslab choose meter.toml --need \"lost <= 0\" --minimise money --price 0.40EUR/MB --fleet 5000
+  qoslab choose scenarios/lossy-uplink.toml --need \"lost <= 0\"
+  qoslab choose FILE --need \"lost <= 1%\" --need \"latency.p99 <= 2s\" --minimise energy
+  qoslab choose FILE --need \"lost <= 0\" --over client.meter.keep_alive=1m,5m,20m
+  qoslab choose FILE --need \"lost <= 0\" --minimise money --price 0.40EUR/MB --fleet 5000
 
 A need is METRIC <= BOUND, and holds for whichever level is chosen. Without --need, those of the
 file's [expect] count. Of the options that meet all needs and whose promises hold the cheapest is

@@ -8,11 +8,12 @@ pub const HOLDS: u8 = 0;
 pub const VIOLATED: u8 = 1;
 /// A wrong argument or scenario, or a file that cannot be read or written.
 pub const USAGE: u8 = 2;
-/// Nothing is proved: not drained, or a `sometimes` or an expected break never happened.
+/// Nothing is proved: messages under way at the deadline, or an event or break that was expected
+/// never happened.
 pub const INCONCLUSIVE: u8 = 3;
 /// Nothing was selected to run.
 pub const NOTHING_TO_RUN: u8 = 4;
-/// Not deterministic: the same trial gave another trace.
+/// Not deterministic: two runs of the same trial differ.
 pub const NOT_DETERMINISTIC: u8 = 5;
 /// A bug in qoslab.
 pub const BUG: u8 = 70;
@@ -25,9 +26,9 @@ Exit codes:
     0  every promise, MUST and need holds
     1  a promise or a MUST of MQTT is broken, or a need not met
     2  wrong arguments or scenario, or a file that cannot be read or written
-    3  inconclusive: not drained, or something expected never happened
+    3  inconclusive: work left at the deadline, or something expected never happened
     4  nothing selected to run
-    5  not deterministic: same trial, other trace
+    5  not deterministic: two runs of the same trial differ
    70  a bug in qoslab
   130  interrupted; what is finished is kept";
 

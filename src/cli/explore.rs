@@ -27,9 +27,9 @@ mod search_progress;
 
 const HELP: &str = "\
 Examples:
-  qoslab explore meter.toml --faults 3 --messages 1
-  qoslab explore meter.toml --faults 2 --qos 2 --kinds cut,crash
-  qoslab explore meter.toml --faults 2 --set broker.store=volatile
+  qoslab explore scenarios/explore/two-hops.toml --faults 3 --messages 1
+  qoslab explore scenarios/explore/two-hops.toml --faults 2 --qos 2 --kinds cut,crash
+  qoslab explore scenarios/explore/two-hops.toml --faults 2 --set broker.store=volatile
 
 A schedule is a list of faults, each at one packet. Over TCP a connection is cut before or after a
 packet; over datagrams a packet is lost, arrives twice, or late: after the next packet that way,

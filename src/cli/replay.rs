@@ -32,12 +32,12 @@ mod shown;
 
 const EXAMPLES: &str = "\
 Examples:
-  qoslab replay lossy.toml --trial 3f9c                    as a failure names it
-  qoslab replay lossy.toml --seed 37 --qos 2               the same by its seed
-  qoslab replay lossy.toml --trial 3f9c --message sensor#7 one message's life
-  qoslab replay lossy.toml --trial 3f9c --from 8s --until 12s
-  qoslab replay lossy.toml --trial 3f9c --svg ladder.svg --pcapng packets.pcapng
-  qoslab replay lossy.toml --trial 3f9c --whole --json -   raw events, a JSON object a line
+  qoslab replay FILE --trial 3f9c                    as a failure names it
+  qoslab replay scenarios/lossy-uplink.toml --seed 37 --qos 2      the same by its seed
+  qoslab replay FILE --trial 3f9c --message sensor#7 one message's life
+  qoslab replay FILE --trial 3f9c --from 8s --until 12s
+  qoslab replay FILE --trial 3f9c --svg ladder.svg --pcapng packets.pcapng
+  qoslab replay FILE --trial 3f9c --whole --json -   raw events, a JSON object a line
 
 Where a promise broke and nothing says what to show, the first message concerned is shown. The files
 show the same as the ladder. docs/replay.md tells how to read a ladder and what is in the files.";

@@ -31,9 +31,9 @@ mod summary_text;
 const EXAMPLES: &str = "\
 Examples:
   qoslab run scenarios/                       every scenario below a folder
-  qoslab run lossy.toml --seeds 1000          narrower intervals
-  qoslab run lossy.toml --seeds 1..50         seeds 1 to 50, both included
-  qoslab run lossy.toml --trial 3f9c          one trial again, as a failure names it
+  qoslab run FILE --seeds 1000                narrower intervals
+  qoslab run FILE --seeds 1..50               seeds 1 to 50, both included
+  qoslab run FILE --trial 3f9c                one trial again, as a failure names it
   qoslab run scenarios/ --qos 2 -q            only QoS 2, and only what fails
   qoslab run scenarios/swarm/ --engine turmoil  the same as async code on simulated hosts
   qoslab run scenarios/ --junit junit.xml     for CI
@@ -72,7 +72,8 @@ pub(super) struct RunArguments {
     /// Go on with the next scenario after one that failed
     #[arg(long, help_heading = "How to run")]
     no_fail_fast: bool,
-    /// What a scenario is that proves nothing: not drained, or something expected never happened
+    /// What a scenario is that proves nothing: work left at the deadline, or something expected
+    /// never happened
     #[arg(long, value_name = "HOW", value_enum, default_value_t, help_heading = "How to run")]
     inconclusive: InconclusivePolicy,
     /// A list of known bugs: each is reported, and tolerated until its date

@@ -27,12 +27,13 @@ use crate::study::{Precision, Runner, Shard, ShardError, Study, StudyResult, Stu
 
 const EXAMPLES: &str = "\
 Examples:
-  qoslab sweep lossy.toml --vary link.sensor.loss=0%..30%:5%
-  qoslab sweep meter.toml --vary client.meter.keep_alive=1m,5m,20m --vary link.meter.nat_idle=2m,10m
-  qoslab sweep lossy.toml              the axes of the file's [sweep]
-  qoslab sweep lossy.toml --points design.csv   the cells of a table
-  qoslab sweep lossy.toml --estimate   how much it would be, without running it
-  qoslab sweep lossy.toml --shard 3/64 one of 64 parts; qoslab merge joins them
+  qoslab sweep scenarios/lossy-uplink.toml --vary link.sensor.loss=0%..30%:5%
+  qoslab sweep scenarios/half-open-nat.toml --vary client.valve-patient.keep_alive=1m,2m,5m \
+      --vary link.valve.nat_idle=90s,150s
+  qoslab sweep FILE                       the axes of the file's [sweep]
+  qoslab sweep FILE --points design.csv   the cells of a table
+  qoslab sweep FILE --estimate            how much it would be, without running it
+  qoslab sweep FILE --shard 3/64          one of 64 parts; qoslab merge joins them
 
 A path names a field of the file: client.NAME.FIELD, link.NAME.FIELD, broker.FIELD, fault.1.FIELD.
 A value is a list 1m,5m,20m or a range with a step 0%..30%:5% or a factor 16B..4KiB:x4. Workloads

@@ -136,7 +136,7 @@ impl fmt::Display for HarnessReport {
                     point.label,
                     error_sentence(sut_error, setup)
                 )?;
-                writeln!(told, "  repeat: {}", rerun_command(trial))?;
+                writeln!(told, "  reproduce: {}", rerun_command(trial))?;
             }
         }
         if !told.is_empty() {
@@ -226,7 +226,7 @@ fn with_rerun_commands(failures: &str, rerun_breaks: &[usize]) -> String {
     for line in failures.lines() {
         if let Some(command) = line.strip_prefix("  reproduce: ") {
             let trial = command.rsplit(' ').next().unwrap_or_default();
-            text.extend(["  repeat: ", &rerun_command(trial), "\n"]);
+            text.extend(["  reproduce: ", &rerun_command(trial), "\n"]);
             continue;
         }
         text.extend([line, "\n"]);

@@ -61,7 +61,7 @@ fn assert_sut_error(tested: &HarnessReport, words: &str) -> SutErrorKind {
     assert!(!tested.holds());
     let text = tested.to_string();
     assert!(text.contains(words), "{text}");
-    assert!(text.contains("repeat: QOSLAB_TRIAL="), "{text}");
+    assert!(text.contains("reproduce: QOSLAB_TRIAL="), "{text}");
     let (_, error) = tested.sut_errors().next().unwrap();
     assert_eq!(error.node, Node::Client(ClientIndex(0)));
     error.kind.clone()

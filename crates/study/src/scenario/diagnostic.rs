@@ -10,6 +10,9 @@ use super::axis::Setting;
 /// The text before a setting where its place is shown.
 const SETTING_PREFIX: &str = "--set ";
 
+/// The label of a field that does not exist.
+pub(super) const UNKNOWN_FIELD: &str = "unknown field";
+
 /// Everything that is wrong with one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics {
@@ -20,7 +23,7 @@ pub struct Diagnostics {
     /// The settings that came on top, each as `--set PATH=VALUE`; their places follow those of
     /// the source.
     pub settings: Vec<String>,
-    /// Errors, in the order of the file.
+    /// Errors: unknown fields, then the rest, each in the order of the file.
     pub errors: Vec<Diagnostic>,
     /// Warnings about what is right but surprising, in the order of the file.
     pub warnings: Vec<Diagnostic>,
@@ -102,9 +105,12 @@ impl Diagnostics {
         push(&mut self.warnings, span, title.into(), label.into())
     }
 
-    /// In the order of the file, none twice.
+    /// In the order of the file, none twice; but unknown fields first, for a misspelt one may be
+    /// the cause of whatever else is wrong.
     pub(super) fn sorted(mut self) -> Self {
-        let place = |one: &Diagnostic| one.span.as_ref().map_or(0, |span| span.start);
+        let place = |one: &Diagnostic| {
+            (one.label != UNKNOWN_FIELD, one.span.as_ref().map_or(0, |span| span.start))
+        };
         for list in [&mut self.errors, &mut self.warnings] {
             list.sort_by_key(place);
             list.dedup();

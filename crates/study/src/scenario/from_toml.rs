@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeFloat, DeInteger, DeTable, DeValue};
 use toml::value::Datetime;
 
-use super::diagnostic::{Diagnostic, Diagnostics, nearest_name};
+use super::diagnostic::{Diagnostic, Diagnostics, UNKNOWN_FIELD, nearest_name};
 use super::problem::Problem;
 
 /// The number of errors after which the rest would only be noise.
@@ -189,7 +189,7 @@ impl<'a, 'r, 'e> TableReader<'a, 'r, 'e> {
                 continue;
             }
             let title = format!("there is no field `{name}` here");
-            if let Some(error) = self.reader.error(&key.span(), title, "unknown field") {
+            if let Some(error) = self.reader.error(&key.span(), title, UNKNOWN_FIELD) {
                 error.suggest_name(name, &self.known);
                 let meant = nearest_name(name, &self.known);
                 self.missing.retain(|missing| Some(*missing) != meant);

@@ -97,20 +97,6 @@ fn all_misspelt_fields_and_words_at_once() {
         .replace("filter =", "fliter =")
         .replace("name = \"dashboard\"", "name = \"dashboard\"\nsession = \"persistant\"\nids = 3");
     insta::assert_snapshot!(error_text(&text), @r#"
-    error: session cannot be `persistant`
-     --> test.toml:9:11
-      |
-    9 | session = "persistant"
-      |           ^^^^^^^^^^^^ unknown word
-      |
-    help: did you mean `persistent`?
-
-    error: ids must be one of its known words, in quotes
-      --> test.toml:10:7
-       |
-    10 | ids = 3
-       |       ^ this is no text
-
     error: there is no field `fliter` here
       --> test.toml:11:16
        |
@@ -126,7 +112,32 @@ fn all_misspelt_fields_and_words_at_once() {
        | ^^^^^ unknown field
        |
     help: did you mean `delay`?
+
+    error: session cannot be `persistant`
+     --> test.toml:9:11
+      |
+    9 | session = "persistant"
+      |           ^^^^^^^^^^^^ unknown word
+      |
+    help: did you mean `persistent`?
+
+    error: ids must be one of its known words, in quotes
+      --> test.toml:10:7
+       |
+    10 | ids = 3
+       |       ^ this is no text
     "#);
+}
+
+#[test]
+fn a_misspelt_field_is_shown_before_what_follows_from_it() {
+    let fault = "[[fault]]\nat = \"1s\"\non = \"sensor\"\ndo = \"cut\"\n[[link]]";
+    let text =
+        SMALL.replacen("[[link]]", fault, 1).replace("delay =", "transprot = \"tcp\"\ndelay =");
+    let errors = error_text(&text);
+    let titles: Vec<_> = errors.lines().filter(|line| line.starts_with("error")).collect();
+    assert_eq!(titles[0], "error: there is no field `transprot` here", "{errors}");
+    assert!(titles[1..].contains(&"error: `cut` needs a connection of tcp"), "{errors}");
 }
 
 #[test]

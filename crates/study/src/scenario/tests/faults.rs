@@ -335,8 +335,8 @@ fn impossible_swarms_are_refused() {
     "1%": `duplicate` needs datagrams [all links are tcp] (use `loss`, `stall` or `cut`, or `transport = "datagram"` on a link)
     "1ms": `jitter` needs datagrams [all links are tcp] (use `loss`, `stall` or `cut`, or `transport = "datagram"` on a link)
     "0s": cut needs a time of at least 1 ms [the shortest mean time between two] ()
-    "1s": `cut` needs a connection of tcp [all links carry datagrams] (use `outage`, or `transport = "tcp"` on a link)
     halfopen: there is no field `halfopen` here [unknown field] (did you mean `half-open`?)
+    "1s": `cut` needs a connection of tcp [all links carry datagrams] (use `outage`, or `transport = "tcp"` on a link)
     "1s": `stall` needs a connection of tcp [all links carry datagrams] (use `outage`, or `transport = "tcp"` on a link)
     "#);
 }
