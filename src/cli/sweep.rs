@@ -28,7 +28,7 @@ use crate::study::{Precision, Runner, Shard, ShardError, Study, StudyResult, Stu
 const EXAMPLES: &str = "\
 Examples:
   qoslab sweep scenarios/lossy-uplink.toml --vary link.sensor.loss=0%..30%:5%
-  qoslab sweep scenarios/half-open-nat.toml --vary client.valve-patient.keep_alive=1m,2m,5m \
+  qoslab sweep scenarios/half-open-nat.toml --vary client.valve-patient.keep_alive=1m,2m,5m \\
       --vary link.valve.nat_idle=90s,150s
   qoslab sweep FILE                       the axes of the file's [sweep]
   qoslab sweep FILE --points design.csv   the cells of a table

@@ -4,7 +4,7 @@ use super::describe::ScenarioProperties;
 use super::number::format_measured;
 use super::point_summary::PointSummary;
 use super::summary::broken_rules;
-use super::{comparison, describe, escape, labels};
+use super::{comparison, describe, escape, labels, summary};
 use qoslab_core::base::units::{format_count, format_share};
 use qoslab_study::baseline::BaselineComparison;
 use qoslab_study::scenario::MODEL_VERSION;
@@ -65,7 +65,7 @@ fn section(result: &ScenarioResult) -> String {
         );
         let met = match result.need_verdict(need) {
             Some(Verdict::Holds) => "met",
-            verdict => verdict.map_or("not judged: only a part was run", labels::verdict),
+            verdict => verdict.map_or(summary::NOT_JUDGED, labels::verdict),
         };
         text += &format!("- need {}: {met}, {measured_text}\n", escape::markdown(&need.need.text));
     }

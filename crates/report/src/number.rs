@@ -1,7 +1,7 @@
 //! Numbers that reports alone write; the rest is in `base::units`.
 
 use qoslab_core::base::Span;
-use qoslab_core::base::units::{format_count, format_share};
+use qoslab_core::base::units::{format_count, format_share, trim_zeros};
 use qoslab_study::scenario::{Bound, Need};
 use qoslab_study::statistics::ConfidenceInterval;
 use qoslab_study::{MetricValue, NeedMeasurement};
@@ -11,20 +11,14 @@ use qoslab_study::{MetricValue, NeedMeasurement};
 #[must_use]
 pub fn percent_bound(share: f64) -> String {
     let percent = share * 100.0;
-    let mut decimals = 0;
-    let mut scaled = percent;
-    while scaled < 10.0 && decimals < 9 {
-        scaled *= 10.0;
+    let (mut decimals, mut scale) = (0, 1.0);
+    while percent * scale < 10.0 && decimals < 9 {
         decimals += 1;
+        scale *= 10.0;
     }
     // What multiplying adds in the last places is no reason to go one up.
-    let mut bound = (scaled * (1.0 - 1e-12)).ceil();
-    while decimals > 0 && bound % 10.0 == 0.0 {
-        bound /= 10.0;
-        decimals -= 1;
-    }
-    let unit = (0..decimals).fold(1.0, |unit, _| unit * 10.0);
-    format!("{:.decimals$} %", bound / unit)
+    let bound = (percent * scale * (1.0 - 1e-12)).ceil() / scale;
+    format!("{} %", trim_zeros(&format!("{bound:.decimals$}")))
 }
 
 /// A time, or `never`: an event that did not occur has infinite time.

@@ -83,7 +83,8 @@ fn need_line(result: &ScenarioResult, need: &NeedResult, width: usize, style: St
     format!("  {} {text:<width$}  {}\n", verdict_sign(verdict, style), measured.trim_end())
 }
 
-const NOT_JUDGED: &str = "not judged: only a part was run";
+/// What stands in place of a verdict that a part of the scenario cannot give.
+pub(super) const NOT_JUDGED: &str = "not judged: only a part was run";
 
 fn not_judged_note(verdict: Option<Verdict>) -> String {
     if verdict.is_none() { format!(" ({NOT_JUDGED})") } else { String::new() }

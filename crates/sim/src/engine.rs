@@ -61,8 +61,7 @@ pub trait Engine: Sync {
 /// Run options that are not part of the trial.
 #[derive(Debug, Default)]
 pub struct Options<'a> {
-    /// Once it is true the trial ends soon, as
-    /// [`Ending::Interrupted`].
+    /// Once it is true the trial ends soon, as [`Ending::Interrupted`].
     pub interrupt: Option<&'a AtomicBool>,
     /// Recording of everything that is drawn at random.
     pub transcript: Option<&'a mut RecordedRun>,

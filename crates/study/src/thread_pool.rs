@@ -47,6 +47,7 @@ impl ThreadPool {
 
     /// As [`Self::map`], for many small items: threads take stretches of them, each with a state of
     /// its own.
+    #[cfg(feature = "studies")]
     pub(crate) fn map_with_state<T, S, R>(
         &self,
         items: &[T],

@@ -8,7 +8,9 @@ use super::file::SweepTable;
 use super::problem::Problem;
 use super::schema::SCHEMA;
 use super::value::UNIT_KEYWORD;
-use qoslab_core::base::units::{Quantity, base_units_literal, format_count, parse_base_units};
+use qoslab_core::base::units::{
+    Quantity, base_units_literal, format_count, parse_base_units, trim_zeros,
+};
 
 /// The greatest number of values of one axis.
 const MAX_VALUES: usize = 1_000;
@@ -194,7 +196,7 @@ fn format_number(number: u64, unit: Unit) -> String {
         None if number.is_multiple_of(PLAIN_SCALE) => (number / PLAIN_SCALE).to_string(),
         None => {
             let text = format!("{}.{:06}", number / PLAIN_SCALE, number % PLAIN_SCALE);
-            text.trim_end_matches('0').to_owned()
+            trim_zeros(&text).to_owned()
         }
     }
 }
