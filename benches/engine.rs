@@ -16,8 +16,8 @@ use qoslab::mqtt::{
     RepeatedPubrec, RetryRule, RetryTimer, StorePolicy,
 };
 use qoslab::network::{
-    DirectionSettings, Distribution, IntervalDistribution, LinkSettings, LossModel, TcpSettings,
-    Transport,
+    CongestionControl, DirectionSettings, Distribution, IntervalDistribution, LinkSettings,
+    LossModel, TcpSettings, Transport,
 };
 use qoslab::sim::Options;
 use qoslab::sim::event::run;
@@ -161,6 +161,9 @@ fn over_tcp(mut trial: Trial, loss: f64) -> Trial {
             rto_min: Span::from_millis(200),
             user_timeout: Span::from_secs(900),
             nat_idle: None,
+            congestion: CongestionControl::Cubic,
+            nodelay: true,
+            receive_buffer: None,
         });
         for direction in [&mut link.up, &mut link.down] {
             direction.loss = LossModel::Random(Chance::from_share(loss));

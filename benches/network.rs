@@ -9,10 +9,10 @@ use qoslab::base::{
     ClientIndex, Direction, Hop, PacketKind, PacketName, PacketSubject, PublisherIndex, Span, Time,
     Transmission,
 };
-use qoslab::network::tcp::{TcpContext, TcpDirection};
+use qoslab::network::tcp::{StreamItem, TcpContext, TcpStreams};
 use qoslab::network::{
-    DirectionSettings, Distribution, LinkKeys, LinkSettings, LinkState, LossModel, TcpSettings,
-    presets, publisher_key,
+    CongestionControl, DirectionSettings, Distribution, LinkKeys, LinkSettings, LinkState,
+    LossModel, TcpSettings, presets, publisher_key,
 };
 
 const PACKETS: u32 = 10_000;
@@ -80,8 +80,7 @@ fn bench(bencher: Bencher<'_, '_>, settings: &LinkSettings) {
         });
 }
 
-/// Packets of 100 bytes, a segment each and a millisecond apart, over a stream with a loss in
-/// percent.
+/// Packets of 100 bytes, a segment each and a millisecond apart, over TCP with a loss in percent.
 #[divan::bench(args = [0, 2])]
 fn tcp(bencher: Bencher<'_, '_>, percent: u32) {
     let mut settings = lossy();
@@ -94,18 +93,20 @@ fn tcp(bencher: Bencher<'_, '_>, percent: u32) {
             let keys = LinkKeys::new(root, "client");
             let mut link = LinkState::new(Arc::new(settings.clone()), keys);
             link.start_bursts_and_outages(Time::ZERO);
-            (link, TcpDirection::<[u64; 16]>::new())
+            (link, TcpStreams::<[u64; 16]>::new())
         })
-        .bench_local_refs(|(link, pipe)| {
+        .bench_local_refs(|(link, streams)| {
             let mut now = Time::ZERO;
             for sequence in 0..PACKETS {
-                let ride = TcpContext { link, tcp: &TCP, direction: Direction::Up };
-                pipe.send(now, ride, black_box([0; 16]), &name(sequence), Some(stream), 100);
+                let context = TcpContext { link, tcp: &TCP, client: ClientIndex(0) };
+                let (value, name) = (black_box([0; 16]), name(sequence));
+                let publisher_key = Some(stream);
+                streams.write(now, context, StreamItem { value, bytes: 100, name, publisher_key });
                 now += Span::from_millis(1);
-                drain_until(link, pipe, now);
+                drain_until(link, streams, now);
             }
-            drain_until(link, pipe, Time::NEVER);
-            assert!(pipe.is_idle());
+            drain_until(link, streams, Time::NEVER);
+            assert_eq!(streams.items(Direction::Up).count(), 0);
         });
 }
 
@@ -116,14 +117,17 @@ const TCP: TcpSettings = TcpSettings {
     rto_min: Span::from_millis(200),
     user_timeout: Span::from_secs(600),
     nat_idle: None,
+    congestion: CongestionControl::Cubic,
+    nodelay: true,
+    receive_buffer: None,
 };
 
-/// Runs the pipe's due work up to `until`.
-fn drain_until<T>(link: &mut LinkState, pipe: &mut TcpDirection<T>, until: Time) {
-    while pipe.next_wake() < until {
-        let now = pipe.next_wake();
-        black_box(pipe.wake(now, TcpContext { link, tcp: &TCP, direction: Direction::Up }));
-        while let Some(item) = pipe.pop_arrived(now) {
+/// Runs the due work of a connection up to `until`.
+fn drain_until<T>(link: &mut LinkState, streams: &mut TcpStreams<T>, until: Time) {
+    while streams.next_wake() < until {
+        let now = streams.next_wake();
+        black_box(streams.wake(now, TcpContext { link, tcp: &TCP, client: ClientIndex(0) }));
+        while let Some(item) = streams.pop_arrived(now, &TCP, Direction::Up) {
             black_box(item);
         }
     }

@@ -236,13 +236,13 @@ fn every_quirk_shrinks_to_two_messages_and_three_faults() {
         let (scenario, found) = shrink_first_failure(quirk, whom, &world);
         let ShrunkTrial { broken: bug, before, after, stopped_early, .. } = found;
         assert!(!stopped_early, "{label}");
-        assert!(after.messages <= 2, "{label}: {after:?}");
-        assert!(after.faults <= 3, "{label}: {after:?}");
+        let text = scenario.to_trial_file(&found.trial);
+        assert!(after.messages <= 2, "{label}: {after:?}\n{text}");
+        assert!(after.faults <= 3, "{label}: {after:?}\n{text}");
         assert!(bug.is_in(&judge(&found.trial)), "{label}");
         let repaired = judge(&without_quirks(&found.trial, whom));
         assert_eq!(BrokenGuarantee::of(&repaired), [], "{label}");
         // The trial file fails in the same way.
-        let text = scenario.to_trial_file(&found.trial);
         let read = Scenario::parse("failure.toml", &text)
             .unwrap_or_else(|wrong| panic!("{label}: {}\n{text}", wrong.render(false)));
         let again = judge(&read.points[0].trial(read.first_seed));

@@ -119,8 +119,8 @@ impl Counters {
                 self.count_close(*node, *connection, *why);
             }
             Event::Crashed { .. } => self.crash += 1,
-            Event::Overhead { purpose: OverheadPurpose::Retransmission, .. } => {
-                self.retransmission += 1;
+            Event::Overhead { purpose: OverheadPurpose::Retransmission, segments, .. } => {
+                self.retransmission += u64::from(*segments);
             }
             Event::WillPublished { .. } => self.will += 1,
             Event::SessionExpired { .. } => self.session_expired += 1,

@@ -275,9 +275,9 @@ impl Observer for FirstPassObserver {
                 }
             }
             Event::Discarded { .. } => {}
-            Event::Overhead { client, direction: way, purpose, bytes } => {
+            Event::Overhead { client, direction: way, purpose, segments, bytes } => {
                 if self.counting {
-                    self.collector.on_overhead(now, (client, way), purpose, bytes);
+                    self.collector.on_overhead(now, (client, way), purpose, (segments, bytes));
                 }
             }
             Event::WillPublished { tag } => self.on_will_published(tag),

@@ -105,7 +105,8 @@ pub struct PacketCount {
 pub struct BytesByPurpose {
     /// Payloads of first sendings.
     pub payload: u64,
-    /// The rest of first sendings of PUBLISH: topic, framing, transport headers.
+    /// The rest of first sendings of PUBLISH: topic, framing, transport headers. Over TCP also the
+    /// headers of segments that went later than what they carry was written.
     pub framing: u64,
     /// PUBACK, PUBREC, PUBCOMP, and PUBREL's first sending.
     pub acknowledgements: u64,
@@ -116,6 +117,8 @@ pub struct BytesByPurpose {
     /// CONNECT, CONNACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, DISCONNECT, resets, and the
     /// handshakes of TCP and TLS.
     pub connecting: u64,
+    /// TCP's acknowledgements that no data took along.
+    pub tcp_acknowledgements: u64,
 }
 
 /// One of [`BytesByPurpose::PURPOSES`]: its name, what it is, and its bytes.
@@ -123,14 +126,21 @@ pub(crate) type Purpose = (&'static str, &'static str, fn(&BytesByPurpose) -> u6
 
 impl BytesByPurpose {
     /// Each purpose.
-    pub const PURPOSES: [Purpose; 6] = [
+    pub const PURPOSES: [Purpose; 7] = [
         ("payload", "payloads of first sendings", |bytes| bytes.payload),
         ("framing", "the rest of first PUBLISH packets", |bytes| bytes.framing),
         ("acknowledgements", "PUBACK, PUBREC, first PUBREL, PUBCOMP", |it| it.acknowledgements),
         ("resends", "packets and TCP segments sent again", |bytes| bytes.resends),
         ("keep_alive", "PINGREQ and PINGRESP", |bytes| bytes.keep_alive),
         ("connecting", "connecting, subscribing, handshakes", |bytes| bytes.connecting),
+        ("tcp_acknowledgements", "TCP's own acknowledgements", |it| it.tcp_acknowledgements),
     ];
+
+    /// All that was sent.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        Self::PURPOSES.iter().map(|(.., bytes)| bytes(self)).sum()
+    }
 }
 
 /// A distribution of times, kept in microseconds with three significant digits, so that it can be

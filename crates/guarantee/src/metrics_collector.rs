@@ -170,7 +170,7 @@ impl MetricsCollector {
         now: Time,
         (client, direction): (ClientIndex, Direction),
         purpose: OverheadPurpose,
-        bytes: u32,
+        (segments, bytes): (u32, u32),
     ) {
         let wire = u64::from(bytes);
         if let Some(radio) = self.radio(client) {
@@ -181,10 +181,14 @@ impl MetricsCollector {
         }
         match purpose {
             OverheadPurpose::Handshake => {
-                count_packet(&mut self.metrics.control[PacketKind::Handshake as usize], wire);
+                let count = &mut self.metrics.control[PacketKind::Handshake as usize];
+                count.packets += u64::from(segments);
+                count.bytes += wire;
                 self.metrics.bytes.connecting += wire;
             }
             OverheadPurpose::Retransmission => self.metrics.bytes.resends += wire,
+            OverheadPurpose::Acknowledgement => self.metrics.bytes.tcp_acknowledgements += wire,
+            OverheadPurpose::LateSegment => self.metrics.bytes.framing += wire,
         }
     }
 

@@ -211,6 +211,7 @@ struct ByPurposeJson {
     resends: u64,
     keep_alive: u64,
     connecting: u64,
+    tcp_acknowledgements: u64,
 }
 
 #[derive(Serialize)]
@@ -434,6 +435,7 @@ impl ByPurposeJson {
             resends: sum.resends + bytes.resends,
             keep_alive: sum.keep_alive + bytes.keep_alive,
             connecting: sum.connecting + bytes.connecting,
+            tcp_acknowledgements: sum.tcp_acknowledgements + bytes.tcp_acknowledgements,
         })
     }
 }

@@ -4,6 +4,7 @@
 //! sensor#7 / broker / 0 / PUBLISH / 0       message 7 of `sensor` on its way to the broker
 //! sensor#7 / dashboard / 0 / PUBREC / 1     `dashboard`'s answer to the second PUBLISH of it
 //! sensor / CONNECT / 0                      the first CONNECT on the link of `sensor`
+//! sensor / up / 3                           the fourth of TCP's acknowledgements without data
 //! ```
 //! A message's packet has the stream and the sequence number, the receiver of its hop, which
 //! forwarding by the broker it belongs to, its kind, and which transmission it is. The answer to
@@ -14,6 +15,7 @@ use qoslab_core::base::{
     ClientIndex, Direction, Hop, MessageId, PacketKind, PacketName, PacketSubject, PublisherIndex,
     Transmission,
 };
+use qoslab_core::network::AckName;
 
 const BROKER: &str = "broker";
 const SEPARATOR: &str = " / ";
@@ -43,8 +45,7 @@ impl Setup {
             }
             // What a transport sends goes either way under one label.
             PacketSubject::Control { nth } if is_bidirectional(name.kind) => {
-                let way = if name.direction == Direction::Up { "up" } else { "down" };
-                format!("{client} / {kind} {way} / {nth}")
+                format!("{client} / {kind} {} / {nth}", direction_label(name.direction))
             }
             PacketSubject::Control { nth } => format!("{client} / {kind} / {nth}"),
         }
@@ -65,6 +66,34 @@ impl Setup {
                       / 0`"
                 .to_owned()),
         }
+    }
+
+    /// The name of an acknowledgement of TCP's as text.
+    ///
+    /// # Panics
+    /// If it is of no client of this setup.
+    #[must_use]
+    pub fn format_ack_name(&self, name: &AckName) -> String {
+        let AckName { client, direction, nth } = *name;
+        let client = &self.clients[client.index()].name;
+        format!("{client} / {} / {nth}", direction_label(direction))
+    }
+
+    /// The acknowledgement of TCP's of this name, or in words what is wrong with the text.
+    ///
+    /// # Errors
+    /// If it has another form, or names no client of this setup.
+    pub fn parse_ack_name(&self, text: &str) -> Result<AckName, String> {
+        let parts: Vec<_> = text.split(SEPARATOR).collect();
+        let [client, way, nth] = parts[..] else {
+            return Err("write it as `sensor / up / 0`".to_owned());
+        };
+        let direction = match way {
+            "up" => Direction::Up,
+            "down" => Direction::Down,
+            _ => return Err(format!("`{way}` is no direction: write `up` or `down`")),
+        };
+        Ok(AckName { client: self.find_client(client)?, direction, nth: parse_integer(nth)? })
     }
 
     /// The message of this name, such as `sensor#7`, or in words what is wrong with the text.
@@ -171,6 +200,13 @@ fn parse_kind(label: &str) -> Result<PacketKind, String> {
 
 fn parse_integer<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("`{text}` is not a whole number that fits here"))
+}
+
+const fn direction_label(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Up => "up",
+        Direction::Down => "down",
+    }
 }
 
 /// Returns whether a kind of packet does not imply its direction.

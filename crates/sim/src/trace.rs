@@ -167,8 +167,9 @@ impl Observer for TraceHash {
             }
             Event::OutageBegan { client } => self.write([10, u64::from(client.0)]),
             Event::OutageEnded { client } => self.write([11, u64::from(client.0)]),
-            Event::Overhead { client, direction: way, purpose, bytes } => {
-                let head = 0xc | (purpose as u64) << 8 | u64::from(way == Direction::Down) << 16;
+            Event::Overhead { client, direction: way, purpose, segments, bytes } => {
+                let way = u64::from(way == Direction::Down) << 16;
+                let head = 0xc | (purpose as u64) << 8 | way | u64::from(segments) << 32;
                 self.write([head, u64::from(bytes) << 0x20 | u64::from(client.0)]);
             }
             Event::DiedSilently { connection, client, why } => {

@@ -141,6 +141,15 @@ impl PayloadSize {
             Self::Uniform(low, high) => low / 2 + high / 2,
         }
     }
+
+    /// The greatest length in bytes.
+    #[must_use]
+    pub const fn max(self) -> u32 {
+        match self {
+            Self::Fixed(len) => len,
+            Self::Uniform(_, high) => high,
+        }
+    }
 }
 
 /// One fault.

@@ -5,10 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::judge_trial::judge_trial;
-use qoslab_core::base::{ClientIndex, Ending, PublisherIndex, Span, Time};
+use qoslab_core::base::{
+    ClientIndex, Ending, Event, Observer, PacketName, PacketSubject, PublisherIndex, Span, Time,
+    Transmission,
+};
+use qoslab_core::network::Transport;
 use qoslab_guarantee::{Finding, Outcome, RuleViolationKind, Violation};
 use qoslab_sim::Options;
-use qoslab_sim::{Engine, RecordedRun, ScheduleEntry, Setup, Trial, make_deterministic};
+use qoslab_sim::{
+    Engine, FaultAction, FaultSetup, RecordedRun, ScheduleEntry, Setup, Trial, Trigger,
+    make_deterministic,
+};
 
 mod minimise;
 
@@ -51,6 +58,9 @@ pub struct TrialSize {
 
 /// Simulated events that shrinking one trial may take, both passes of a judgement counted.
 pub const MAX_SHRINK_EVENTS: u64 = 20_000_000;
+
+/// Packets at which a single cut is tried.
+const MAX_CUTS_TRIED: usize = 100;
 
 /// Rounds in which everything is tried again; hardly ever more than three change anything.
 const MAX_ROUNDS: usize = 8;
@@ -131,6 +141,22 @@ impl ShrunkTrial {
     }
 }
 
+/// The first transmissions of messages' packets, in order.
+#[derive(Default)]
+struct FirstSent {
+    names: Vec<PacketName>,
+}
+
+impl Observer for FirstSent {
+    fn observe(&mut self, _: Time, event: &Event<'_>) {
+        let Event::Sent { packet, .. } = event else { return };
+        let PacketSubject::Message { transmission, .. } = packet.name.subject else { return };
+        if transmission == Transmission::default() {
+            self.names.push(packet.name);
+        }
+    }
+}
+
 struct TrialShrinker<'a, E> {
     engine: &'a E,
     broken: BrokenGuarantee,
@@ -151,6 +177,7 @@ impl<E: Engine> TrialShrinker<'_, E> {
             self.remove_clients();
             self.remove_unused_elements();
             self.remove_elements();
+            self.replace_by_one_cut();
             self.shorten_time();
             if (self.best.setup.clients.len(), TrialSize::of(&self.best.setup)) == before {
                 break;
@@ -267,6 +294,49 @@ impl<E: Engine> TrialShrinker<'_, E> {
         minimise(&pieces, &mut |kept: &[ScheduleEntry]| {
             self.try_setup(setup.with_entries(&kept.iter().copied().collect()))
         });
+        self.remove_cuts();
+    }
+
+    /// Without a cut later connections have other numbers, by which pauses are named: a cut that is
+    /// there for nothing else goes once they are renumbered.
+    fn remove_cuts(&mut self) {
+        let mut fault = 0;
+        while let Some(setup) = self.best.setup.faults.get(fault) {
+            let FaultAction::Cut { client, .. } = setup.action else {
+                fault += 1;
+                continue;
+            };
+            let setup = Arc::clone(&self.best.setup);
+            let numbers = setup.paused_connections(client);
+            let without = |nth: u32| setup.without_cut(fault, nth);
+            if !numbers.into_iter().filter_map(without).any(|setup| self.try_setup(setup)) {
+                fault += 1;
+            }
+        }
+    }
+
+    /// What several faults do by the chance of their times, one cut at the right packet may do.
+    fn replace_by_one_cut(&mut self) {
+        if self.best.setup.entry_count() <= 1 {
+            return;
+        }
+        let options = Options::with_interrupt(self.interrupt);
+        let (_, first_sent) = self.engine.run(&self.best, FirstSent::default(), options);
+        let setup = Arc::clone(&self.best.setup);
+        let without = setup.with_entries(&BTreeSet::new());
+        let at = |name: PacketName, after: bool| {
+            let action = FaultAction::Cut { client: name.client, after };
+            let trigger = Trigger::NamedPacket(name);
+            let fault = FaultSetup { name: "cut".into(), trigger, action };
+            Setup { faults: vec![fault], ..without.clone() }
+        };
+        let over_tcp = |name: &PacketName| {
+            let link = &setup.clients[name.client.index()].link;
+            matches!(link.transport, Transport::Tcp(_))
+        };
+        let names = first_sent.names.into_iter().filter(over_tcp).take(MAX_CUTS_TRIED);
+        let mut all = names.flat_map(|name| [at(name, false), at(name, true)]);
+        all.find_map(|setup| self.try_setup(setup).then_some(()));
     }
 
     // ---- time ----

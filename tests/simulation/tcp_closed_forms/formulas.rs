@@ -14,36 +14,46 @@ pub(super) struct DelayMoments {
     pub(super) variance: f64,
 }
 
-/// A TCP connection with so little traffic that only the retransmission timer repairs a loss: one
-/// segment at a time, and each timeout twice as long as the one before.
+/// A TCP connection with so little traffic that one segment is under way at a time: a loss is
+/// repaired by a probe after a while, and then by timeouts, each twice as long as the one before.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct RtoOnlyTcp {
+pub(super) struct ThinTcp {
     /// The probability that a segment is lost.
     pub(super) loss: f64,
     /// The delay one way in seconds.
     pub(super) delay: f64,
-    /// The first retransmission timeout in seconds.
+    /// When a lone segment is probed, in seconds after it was sent.
+    pub(super) probe: f64,
+    /// The first retransmission timeout after that, in seconds.
     pub(super) rto: f64,
 }
 
-impl RtoOnlyTcp {
-    /// The delay of a segment: `delay + timeout (2^k - 1)` after `k` losses, which has the mean
-    /// `delay + timeout p / (1 - 2p)`.
+impl ThinTcp {
+    /// As Linux has them (RFC 8985, 7.2; RFC 6298): a probe after two round trips and 200 ms, a
+    /// timeout of a round trip and its least margin; neither the probe later than the timeout.
+    pub(super) fn linux(loss: f64, delay: f64, round_trip: f64, margin: f64) -> Self {
+        let rto = round_trip + margin;
+        Self { loss, delay, probe: (2.0 * round_trip + 0.2).min(rto), rto }
+    }
+
+    /// The delay of a segment: `delay + probe + rto (2^(k-1) - 1)` after `k` losses, and `delay`
+    /// after none, which has the mean `delay + p probe + p^2 rto / (1 - 2p)`.
     ///
     /// The mean is infinite from a loss of a half on, the variance from a quarter on; the minute at
     /// which TCP stops doubling (RFC 6298, 2.5) is left out.
     pub(super) fn latency(&self) -> DelayMoments {
-        let Self { loss, delay, rto: timeout } = *self;
-        // The moments of 2^k: geometric series with the ratios 2p and 4p.
+        let Self { loss, delay, probe, rto } = *self;
+        // Given one loss, the further ones make the time probe - rto + rto 2^j. The moments of 2^j
+        // are geometric series with the ratios 2p and 4p.
         let moment = |power: f64| {
             if power * loss < 1.0 { (1.0 - loss) / (1.0 - power * loss) } else { f64::INFINITY }
         };
         let (first, second) = (moment(2.0), moment(4.0));
-        let variance = if second.is_finite() { second - first * first } else { f64::INFINITY };
-        DelayMoments {
-            mean: delay + timeout * (first - 1.0),
-            variance: timeout * timeout * variance,
-        }
+        let fixed = probe - rto;
+        let mean = loss * (fixed + rto * first);
+        let square = loss * (fixed * fixed + 2.0 * fixed * rto * first + rto * rto * second);
+        let variance = if square.is_finite() { square - mean * mean } else { f64::INFINITY };
+        DelayMoments { mean: delay + mean, variance }
     }
 }
 
@@ -220,27 +230,29 @@ fn a_hop_simulated_step_by_step_agrees_with_the_formulas() {
 }
 
 #[test]
-fn tcp_with_rto_only_is_a_backoff_of_two() {
+fn thin_tcp_with_a_probe_at_the_timeout_is_a_backoff_of_two_after_it() {
     for loss in [0.0, 0.01, 0.1, 0.24, 0.3, 0.49] {
-        let thin = RtoOnlyTcp { loss, delay: 0.05, rto: 0.2 }.latency();
-        let plain = backoff_latency(loss, 0.05, 0.2, 2.0, None);
-        assert!((thin.mean - plain).abs() < 1e-12, "{loss}");
+        let thin = ThinTcp { loss, delay: 0.05, probe: 0.2, rto: 0.2 }.latency();
+        // The probe doubles nothing: what follows is a backoff that begins with it.
+        let plain = loss * (0.2 + backoff_latency(loss, 0.0, 0.2, 2.0, None));
+        assert!((thin.mean - 0.05 - plain).abs() < 1e-12, "{loss}");
         assert_eq!(thin.variance.is_finite(), loss < 0.25);
     }
-    let lost = RtoOnlyTcp { loss: 0.5, delay: 0.05, rto: 0.2 }.latency();
+    let lost = ThinTcp { loss: 0.5, delay: 0.05, probe: 0.2, rto: 0.2 }.latency();
     assert!(lost.mean.is_infinite());
 }
 
 #[test]
-fn tcp_with_rto_only_has_the_moments_of_its_series() {
-    let thin = RtoOnlyTcp { loss: 0.1, delay: 0.05, rto: 0.2 };
-    let (mut chance, mut late) = (0.9, 0.0);
+fn thin_tcp_has_the_moments_of_its_series() {
+    let thin = ThinTcp { loss: 0.1, delay: 0.05, probe: 0.3, rto: 0.2 };
+    let (mut chance, mut late, mut timeout) = (0.9 * 0.1, 0.3, 0.2);
     let (mut first, mut second) = (0.0, 0.0);
     for _ in 0..60 {
         first += chance * late;
         second += chance * late * late;
         chance *= 0.1;
-        late = 2.0 * late + 0.2;
+        late += timeout;
+        timeout *= 2.0;
     }
     let expected = thin.latency();
     assert!((expected.mean - 0.05 - first).abs() < 1e-12);

@@ -149,7 +149,8 @@ pub enum Event<'a> {
         /// Why.
         why: CloseReason,
     },
-    /// A stream transport sent something of its own: to open a connection, or what was lost again.
+    /// TCP sent something of its own: to open or close a connection, what was lost again,
+    /// acknowledgements, the headers of what had waited.
     Overhead {
         /// On whose link.
         client: ClientIndex,
@@ -157,6 +158,8 @@ pub enum Event<'a> {
         direction: Direction,
         /// The purpose of the bytes.
         purpose: OverheadPurpose,
+        /// How many segments went at once.
+        segments: u32,
         /// The number of bytes on the wire, all headers included.
         bytes: u32,
     },
@@ -283,13 +286,18 @@ pub enum CloseReason {
     Crash,
 }
 
-/// Bytes that a stream transport sends of its own accord.
+/// Bytes that TCP sends of its own accord.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OverheadPurpose {
-    /// To open a connection: TCP's handshake and TLS's.
+    /// To open or close a connection: TCP's handshake and TLS's, and the end of a stream.
     Handshake,
-    /// A segment that was lost, again.
+    /// A segment, again.
     Retransmission,
+    /// A segment without data: an acknowledgement that no data took along, or a question whether
+    /// the receiver has room.
+    Acknowledgement,
+    /// The headers of a segment that went later than what it carries was written.
+    LateSegment,
 }
 
 /// Why a connection died silently.

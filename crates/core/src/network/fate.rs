@@ -22,7 +22,7 @@
 //! back depends on other packets, which only an engine sees.
 
 use super::fate_override::{FateOverride, ForcedFate};
-use super::recorded_fates::{RecordedFates, SendAttempt};
+use super::recorded_fates::{FateKey, RecordedFates};
 use crate::base::{Arrival, Fate, LossReason, Span, Time};
 use crate::impl_fingerprint;
 
@@ -82,23 +82,23 @@ impl LinkPassage {
     #[inline]
     pub(super) fn decide(
         &self,
-        attempt: SendAttempt,
+        key: FateKey,
         fate_override: Option<&mut (dyn FateOverride + '_)>,
         recorded: &mut RecordedFates,
         draw: impl FnOnce() -> PendingFate,
     ) -> PendingFate {
         let &Self { now, undisturbed, obstacle } = self;
-        let overridden =
-            fate_override.and_then(|it| it.override_fate(now, &attempt.packet, undisturbed));
-        if let Some(forced) = overridden {
+        if let (Some(fate_override), FateKey::Sending(sending)) = (fate_override, &key)
+            && let Some(forced) = fate_override.override_fate(now, &sending.packet, undisturbed)
+        {
             return self.forced(forced);
         }
         if let Some(reason) = obstacle {
             return PendingFate::Lost(reason);
         }
-        let replayed = recorded.replayed_fate(&attempt);
+        let replayed = recorded.replayed_fate(&key);
         let fate = replayed.map_or_else(draw, |forced| self.forced(forced));
-        recorded.record_fate(attempt, || self.unless_undisturbed(&fate));
+        recorded.record_fate(key, || self.unless_undisturbed(&fate));
         fate
     }
 
@@ -154,7 +154,7 @@ mod tests {
     use crate::base::draw::{Chance, DrawKey};
     use crate::base::{ClientIndex, Direction, PacketKind, PacketName, PacketSubject};
     use crate::network::link::{LinkKeys, LinkState};
-    use crate::network::recorded_fates::FateMap;
+    use crate::network::recorded_fates::{FateMap, SendAttempt};
     use crate::network::settings::{DirectionSettings, LinkSettings, LossModel};
 
     const BYTES: u32 = 100;
@@ -189,7 +189,10 @@ mod tests {
         };
         let after = |secs| Fate::arriving_at(Time::ZERO + Span::from_secs(secs));
         assert_eq!(send(&mut link, None, false), Fate::Lost(LossReason::Random), "the draw");
-        let fates = FateMap::from([(SendAttempt::first(ping), arrives_after(SECOND.times(2)))]);
+        let fates = FateMap::from([(
+            FateKey::Sending(SendAttempt::first(ping)),
+            arrives_after(SECOND.times(2)),
+        )]);
         let replay = Some(Arc::new(fates));
         link.set_recorded_fates(RecordedFates { replay, recording: Some(Vec::new()) }, None);
         assert_eq!(send(&mut link, None, false), after(2), "the schedule");
@@ -215,7 +218,10 @@ mod tests {
         let interventions = Interventions { fault: None, fate_override: Some(&mut map) };
         let fate = link.fate_with(interventions, Time::ZERO, None, &reset, BYTES);
         assert_eq!(fate, Fate::arriving_at(Time::ZERO + SECOND));
-        let fates = FateMap::from([(SendAttempt::first(reset), arrives_after(SECOND.times(2)))]);
+        let fates = FateMap::from([(
+            FateKey::Sending(SendAttempt::first(reset)),
+            arrives_after(SECOND.times(2)),
+        )]);
         let replay = Some(Arc::new(fates));
         link.set_recorded_fates(RecordedFates { replay, recording: None }, None);
         let fate = link.fate(Time::ZERO, None, &reset, BYTES);

@@ -1,5 +1,5 @@
-//! The state of one link, and the ways to use it: [`LinkState::fate`] for datagrams, and
-//! [`LinkState::segment_fate`] for the segments of a stream.
+//! The state of one link, and the ways to use it: [`LinkState::fate`] for datagrams,
+//! [`LinkState::segment_fate`] and [`LinkState::ack_fate`] for TCP.
 
 use std::sync::Arc;
 
@@ -7,11 +7,13 @@ use super::fate::{Interventions, LinkPassage, PendingFate};
 use super::fate_override::{FateOverride, ForcedFate};
 use super::loss::LossState;
 use super::outage::Outages;
-use super::recorded_fates::{RecordedFates, SendAttempt};
+use super::recorded_fates::{AckName, FateKey, RecordedFates, SendAttempt};
 use super::settings::{DirectionSettings, LinkSettings, ReorderRule};
 use super::tx_queue::TxQueue;
 use crate::base::draw::{DrawKey, philox};
-use crate::base::{Arrival, Direction, Fate, LossReason, PacketKind, PacketName, Span, Time};
+use crate::base::{
+    Arrival, ClientIndex, Direction, Fate, LossReason, PacketKind, PacketName, Span, Time,
+};
 use crate::impl_fingerprint;
 
 /// Separates the two blocks of draws about one packet; see [`PacketName::draw_counter`].
@@ -94,7 +96,7 @@ impl LinkState {
     }
 
     /// The recorded fates, in order of the sendings.
-    pub fn take_recorded_fates(&mut self) -> Vec<(SendAttempt, ForcedFate)> {
+    pub fn take_recorded_fates(&mut self) -> Vec<(FateKey, ForcedFate)> {
         self.recorded_fates.recording.take().unwrap_or_default()
     }
 
@@ -138,37 +140,65 @@ impl LinkState {
         fault.map_or(fate, |action| action.apply_to(fate))
     }
 
-    /// Decides what becomes of one segment of a stream, the `segment`-th of a packet, sent for the
-    /// `attempt`-th time, both from 0. Otherwise as [`Self::fate`], but for what a stream fixes:
-    /// it is neither duplicated nor reordered. The first sending of the first segment meets the
-    /// random draws that the packet would meet as a datagram.
+    /// Decides what becomes of one sending of a segment that carries data, of `wire_bytes` bytes
+    /// with its headers. Otherwise as [`Self::fate`], but for what a stream fixes: it is neither
+    /// duplicated nor sent ahead of others. The first sending of the first segment of a packet
+    /// meets the random draws that the packet would meet as a datagram.
     #[inline]
     pub fn segment_fate(
         &mut self,
         now: Time,
         publisher_key: Option<DrawKey>,
-        name: &PacketName,
-        segment: u32,
-        attempt: u32,
+        sending: SendAttempt,
         wire_bytes: u32,
     ) -> Fate {
-        let is_blocked = self.is_blocked(name.direction);
-        let (settings, direction, recorded) = self.direction_mut(name.direction);
-        let key = publisher_key.map_or(direction.key, |origin| direction.key.combined_with(origin));
+        let SendAttempt { packet, offset, attempt } = sending;
+        let key = self.key_of(packet.direction);
+        let key = publisher_key.map_or(key, |origin| key.combined_with(origin));
         let draw = |block: u16| {
-            if segment == 0 && attempt == 0 {
-                return key.draw(name.draw_counter(block));
+            if offset == 0 && attempt == 0 {
+                return key.draw(packet.draw_counter(block));
             }
-            let [a, b, ..] = key.draw(name.draw_counter(SEGMENT_DRAWS));
-            philox([a, b], [segment, attempt, u32::from(block), 0])
+            let [a, b, ..] = key.draw(packet.draw_counter(SEGMENT_DRAWS));
+            philox([a, b], [offset, attempt, u32::from(block), 0])
         };
+        self.stream_fate(now, packet.direction, FateKey::Sending(sending), draw, wire_bytes)
+    }
+
+    /// Decides what becomes of a segment without data; otherwise as [`Self::segment_fate`].
+    #[inline]
+    pub fn ack_fate(
+        &mut self,
+        now: Time,
+        client: ClientIndex,
+        direction: Direction,
+        wire_bytes: u32,
+    ) -> Fate {
+        let (_, state, _) = self.direction_mut(direction);
+        let (key, nth) = (state.ack_key, state.acks_sent);
+        state.acks_sent += 1;
+        let draw = |block: u16| key.draw([nth, u32::from(block), 0, 0]);
+        let name = AckName { client, direction, nth };
+        self.stream_fate(now, direction, FateKey::Ack(name), draw, wire_bytes)
+    }
+
+    #[inline]
+    fn stream_fate(
+        &mut self,
+        now: Time,
+        direction: Direction,
+        key: FateKey,
+        draw: impl Fn(u16) -> [u32; 4],
+        wire_bytes: u32,
+    ) -> Fate {
+        let is_blocked = self.is_blocked(direction);
+        let (settings, direction, recorded) = self.direction_mut(direction);
         let [loss, jitter, ..] = draw(FIRST_DRAWS);
         let missing = direction.loss.sample(&settings.loss, now, loss, || draw(SECOND_DRAWS)[0]);
         let (leaves, obstacle) = direction.enter(settings, is_blocked, now, wire_bytes);
         let undisturbed = leaves + settings.delay;
         let passage = LinkPassage { now, undisturbed, obstacle };
-        let attempt = SendAttempt { packet: *name, segment, attempt };
-        let fate = passage.decide(attempt, None, recorded, || match missing {
+        let fate = passage.decide(key, None, recorded, || match missing {
             Some(loss) => PendingFate::Lost(loss),
             None => PendingFate::Arrives(leaves + settings.propagation_delay(jitter), None),
         });
@@ -178,12 +208,10 @@ impl LinkState {
         }
     }
 
-    /// The mean delay against this direction: how long an acknowledgement takes to come back.
-    #[must_use]
-    pub fn mean_ack_delay(&self, direction: Direction) -> Span {
+    const fn key_of(&self, direction: Direction) -> DrawKey {
         match direction {
-            Direction::Up => self.settings.down.delay,
-            Direction::Down => self.settings.up.delay,
+            Direction::Up => self.up.key,
+            Direction::Down => self.down.key,
         }
     }
 
@@ -246,7 +274,11 @@ impl LinkState {
 /// State of one direction.
 #[derive(Clone, Debug)]
 struct DirectionState {
+    /// Key of the draws of packets, and of segments with data.
     key: DrawKey,
+    ack_key: DrawKey,
+    /// How many segments without data went this way.
+    acks_sent: u32,
     tx_queue: TxQueue,
     loss: LossState,
     /// Packets handed over since one was sent ahead.
@@ -258,7 +290,8 @@ struct DirectionState {
 impl_fingerprint! {
     struct DirectionState {
         plain tx_queue, loss, since_reordered;
-        skip key: "nothing is drawn at random where states are compared";
+        skip acks_sent: "only gives names, and grows for ever";
+        skip key, ack_key: "nothing is drawn at random where states are compared";
         skip latest_arrival: "only tells of a packet that overtakes";
     }
 }
@@ -275,6 +308,8 @@ impl DirectionState {
     fn new(key: DrawKey) -> Self {
         Self {
             key,
+            ack_key: key.child(b"ack"),
+            acks_sent: 0,
             tx_queue: TxQueue::default(),
             loss: LossState::new(key.child(b"burst")),
             since_reordered: 0,
@@ -295,18 +330,18 @@ impl DirectionState {
         // One word for one question, so that no answer shifts another.
         let [loss, jitter, duplicate, reorder] = key.draw(name.draw_counter(FIRST_DRAWS));
         let second = || key.draw(name.draw_counter(SECOND_DRAWS));
-        let attempt = SendAttempt::first(*name);
+        let fate_key = FateKey::Sending(SendAttempt::first(*name));
         if name.kind == PacketKind::Reset {
             let undisturbed = now + settings.delay;
             let passage = LinkPassage { now, undisturbed, obstacle: None };
             let arrives = || PendingFate::Arrives(now + settings.propagation_delay(jitter), None);
-            return passage.decide(attempt, None, recorded, arrives);
+            return passage.decide(fate_key, None, recorded, arrives);
         }
         let missing = self.loss.sample(&settings.loss, now, loss, || second()[0]);
         let ahead = settings.reorder.is_some_and(|rule| self.is_sent_ahead(rule, reorder));
         let (leaves, obstacle) = self.enter(settings, is_blocked, now, wire_bytes);
         let passage = LinkPassage { now, undisturbed: leaves + settings.delay, obstacle };
-        passage.decide(attempt, fate_override, recorded, || {
+        passage.decide(fate_key, fate_override, recorded, || {
             if let Some(loss) = missing {
                 return PendingFate::Lost(loss);
             }

@@ -31,10 +31,10 @@
 
 pub use self::fate_override::{FateOverride, ForcedFate};
 pub use self::link::{LinkKeys, LinkState, publisher_key};
-pub use self::recorded_fates::{FateMap, RecordedFates, SendAttempt};
+pub use self::recorded_fates::{AckName, FateKey, FateMap, RecordedFates, SendAttempt};
 pub use self::settings::{
-    DirectionSettings, Distribution, IntervalDistribution, LinkSettings, LossModel, OutageModel,
-    ReorderRule, TcpSettings, TlsSettings, TlsVersion, Transport,
+    CongestionControl, DirectionSettings, Distribution, IntervalDistribution, LinkSettings,
+    LossModel, OutageModel, ReorderRule, TcpSettings, TlsSettings, TlsVersion, Transport,
 };
 
 pub mod fate;

@@ -4,29 +4,51 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::fate_override::ForcedFate;
-use crate::base::PacketName;
+use crate::base::{ClientIndex, Direction, PacketName};
 
-/// One sending of a piece of a packet: of all of it over datagrams, of one segment over TCP.
+/// What meets one fate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FateKey {
+    /// One sending of a packet, or over TCP of a segment.
+    Sending(SendAttempt),
+    /// A segment without data.
+    Ack(AckName),
+}
+
+/// One sending: of a packet over datagrams, of a segment over TCP. A segment is named by the packet
+/// of which its first byte is, whatever follows in it, so that it keeps its name when other
+/// messages are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SendAttempt {
     /// The packet.
     pub packet: PacketName,
-    /// Index of the segment in it, from 0.
-    pub segment: u32,
+    /// How many bytes of the packet, with TLS's around it, come before.
+    pub offset: u32,
     /// The number of times that TCP had sent the segment before.
     pub attempt: u32,
+}
+
+/// The name of a segment without data: an acknowledgement, or a question whether there is room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AckName {
+    /// On whose link it is.
+    pub client: ClientIndex,
+    /// In which direction it goes.
+    pub direction: Direction,
+    /// How many of them went this way before.
+    pub nth: u32,
 }
 
 impl SendAttempt {
     /// The only sending of a datagram, and the first of a packet's first segment.
     #[must_use]
     pub const fn first(packet: PacketName) -> Self {
-        Self { packet, segment: 0, attempt: 0 }
+        Self { packet, offset: 0, attempt: 0 }
     }
 }
 
 /// Fates by what met them.
-pub type FateMap = BTreeMap<SendAttempt, ForcedFate>;
+pub type FateMap = BTreeMap<FateKey, ForcedFate>;
 
 /// The fates that a link replays and records.
 ///
@@ -39,25 +61,21 @@ pub struct RecordedFates {
     /// The fates to replay; `None` where they are drawn.
     pub replay: Option<Arc<FateMap>>,
     /// The recorded fates, while they are recorded.
-    pub recording: Option<Vec<(SendAttempt, ForcedFate)>>,
+    pub recording: Option<Vec<(FateKey, ForcedFate)>>,
 }
 
 impl RecordedFates {
-    /// The fate that the schedule has for a sending, if it has one.
+    /// The fate that the schedule has, if it has one.
     #[inline]
-    pub(super) fn replayed_fate(&self, sending: &SendAttempt) -> Option<ForcedFate> {
-        self.replay.as_ref()?.get(sending).copied()
+    pub(super) fn replayed_fate(&self, key: &FateKey) -> Option<ForcedFate> {
+        self.replay.as_ref()?.get(key).copied()
     }
 
     /// Records a fate; `None` is the undisturbed one.
     #[inline]
-    pub(super) fn record_fate(
-        &mut self,
-        sending: SendAttempt,
-        fate: impl FnOnce() -> Option<ForcedFate>,
-    ) {
+    pub(super) fn record_fate(&mut self, key: FateKey, fate: impl FnOnce() -> Option<ForcedFate>) {
         if let Some(record) = &mut self.recording {
-            record.extend(fate().map(|fate| (sending, fate)));
+            record.extend(fate().map(|fate| (key, fate)));
         }
     }
 }

@@ -38,13 +38,33 @@ pub struct TcpSettings {
     pub mss: u32,
     /// TLS, if there is any.
     pub tls: Option<TlsSettings>,
-    /// The least retransmission timeout; RFC 6298 says 1 s, Linux has 200 ms.
+    /// By how much the retransmission timeout is above the smoothed round trip at the least, as
+    /// Linux has it, with 200 ms. RFC 6298 has 1 s for all of the timeout.
     pub rto_min: Span,
     /// How long a sent byte may stay unacknowledged before its sender gives the connection up;
     /// also how long opening one may take. RFC 5482.
     pub user_timeout: Span,
     /// A NAT on the way forgets a connection on which nothing was sent for this time.
     pub nat_idle: Option<Span>,
+    /// The rule by which a sender's window grows and shrinks.
+    pub congestion: CongestionControl,
+    /// Whether a small segment goes at once (`TCP_NODELAY`); if not, it waits while another small
+    /// one is unacknowledged (Nagle's algorithm: RFC 9293, 3.7.4, as Minshall changed it and Linux
+    /// has it).
+    pub nodelay: bool,
+    /// Bytes that have arrived and that the application has not read, at the most; `None` for no
+    /// limit.
+    pub receive_buffer: Option<u32>,
+}
+
+/// Congestion control of a TCP sender.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CongestionControl {
+    /// RFC 9438; the default of Linux, macOS and Windows.
+    #[default]
+    Cubic,
+    /// RFC 5681; that of lwIP and most small stacks.
+    Reno,
 }
 
 /// TLS on a TCP connection.

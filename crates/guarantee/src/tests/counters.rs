@@ -108,7 +108,13 @@ fn link_and_node_faults_are_counted_and_tcp_overhead_adds_bytes() {
         for (purpose, bytes) in
             [(OverheadPurpose::Handshake, 120), (OverheadPurpose::Retransmission, 50)]
         {
-            trial.emit(&Event::Overhead { client, direction: Direction::Up, purpose, bytes });
+            trial.emit(&Event::Overhead {
+                client,
+                direction: Direction::Up,
+                purpose,
+                segments: 1,
+                bytes,
+            });
         }
     };
     let outcome = run_both_passes(over_tcp(trial_facts(AtLeastOnce)), Ending::Quiescent, script);

@@ -20,13 +20,14 @@ pub(crate) const QOS: [RGBColor; 3] =
     [RGBColor(0x4C, 0x72, 0xB0), RGBColor(0xDD, 0x84, 0x52), RGBColor(0x55, 0xA8, 0x68)];
 /// The layers of a stack, such as the types of packets: from dark to light and back, and apart
 /// for the colour blind (after Paul Tol's muted scheme).
-pub(crate) const LAYERS: [RGBColor; 6] = [
+pub(crate) const LAYERS: [RGBColor; 7] = [
     RGBColor(0x33, 0x22, 0x88),
     RGBColor(0x88, 0xCC, 0xEE),
     RGBColor(0x11, 0x77, 0x33),
     RGBColor(0xDD, 0xCC, 0x77),
     RGBColor(0xCC, 0x66, 0x77),
     RGBColor(0xAA, 0x44, 0x99),
+    RGBColor(0x99, 0x99, 0x33),
 ];
 
 /// Lost or broken, in ladders.

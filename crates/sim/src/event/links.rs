@@ -10,7 +10,6 @@ use qoslab_core::base::{
 };
 use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::{Packet, Version};
-use qoslab_core::network::tcp::{header_bytes, tls_bytes};
 use qoslab_core::network::{LinkKeys, LinkState, TcpSettings, Transport};
 
 /// One client's line to the broker.
@@ -70,27 +69,18 @@ impl ClientLink {
     }
 
     /// A packet as an observer sees it; `length` is how long it is, where that is not how long we
-    /// would write it.
+    /// would write it, and `overhead` what the transport adds to it.
     #[inline]
     pub(super) fn describe<'p>(
         &self,
         packet: &'p Packet,
         name: PacketName,
         length: Option<u32>,
+        overhead: u32,
     ) -> PacketMeta<'p> {
-        let mut record = packet.meta(self.version, name, 0);
+        let mut record = packet.meta(self.version, name, overhead);
         record.size.mqtt = length.unwrap_or(record.size.mqtt);
-        record.size.headers = self.header_bytes_of(record.size.mqtt);
         record
-    }
-
-    /// Returns the bytes that the transport adds to a packet of this length.
-    #[inline]
-    fn header_bytes_of(&self, mqtt: u32) -> u32 {
-        self.tcp.as_ref().map_or(self.headers, |tcp| {
-            let tls = tls_bytes(tcp.tls, mqtt);
-            tls + header_bytes(tcp, mqtt + tls)
-        })
     }
 
     /// Returns the name of a packet that is sent now.
@@ -159,6 +149,8 @@ pub(crate) struct PacketInFlight {
     pub(super) transmission: Transmission,
     /// How many packets were written before it, where nodes are driven elsewhere.
     pub(super) serial: u32,
+    /// Bytes that the transport adds to it.
+    pub(super) overhead: u32,
     /// `None` for a reset.
     pub(super) packet: Option<Packet>,
 }
@@ -166,6 +158,7 @@ pub(crate) struct PacketInFlight {
 impl_fingerprint! {
     struct PacketInFlight {
         plain name, connection, transmission, packet;
+        skip overhead: "bytes change nothing that follows";
         skip serial: "only counts where nodes are driven elsewhere";
     }
 }

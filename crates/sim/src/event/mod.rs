@@ -28,8 +28,8 @@
 //! answered by a reset one delay later, which ends the connection at the other side.
 //!
 //! # Connections over TCP
-//! A client has its connection when the handshake is done, the broker when CONNECT arrives. Each
-//! direction is a [`TcpDirection`](qoslab_core::network::tcp::TcpDirection): nothing is lost or
+//! A client has its connection when the handshake is done, the broker when CONNECT arrives. Its
+//! two directions are [`TcpStreams`](qoslab_core::network::tcp::TcpStreams): nothing is lost or
 //! overtaken there, and what is lost on the link comes later. Only the end of a connection loses
 //! what is in transit on it, reported as
 //! [`Event::Discarded`](qoslab_core::base::Event::Discarded). An end that closes tells the

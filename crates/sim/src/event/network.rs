@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::connections::{Connections, EndState};
 use super::links::{ClientLink, PacketInFlight, PacketsInFlight};
 use super::queue::QueuedEvent;
-use super::tcp_connection::{TcpConnection, direction_index};
+use super::tcp_connection::TcpConnection;
 use super::timeline::Timeline;
 use crate::trial::Setup;
 use qoslab_core::base::draw::DrawKey;
@@ -134,7 +134,7 @@ impl Network {
         is_partitioned: bool,
     ) {
         let link = self.link_mut(client);
-        let count = &mut link.partition_counts[direction_index(direction)];
+        let count = &mut link.partition_counts[direction as usize];
         *count = if is_partitioned { *count + 1 } else { *count - 1 };
         link.link_state.set_partitioned(direction, *count > 0);
     }

@@ -25,8 +25,7 @@ pub(super) enum EventClass {
 pub(super) enum QueuedEvent {
     /// A packet arrives: its place among those under way.
     Arrival(u32),
-    /// Something is due on one direction of a TCP connection: twice the connection's number, and
-    /// one more for the way down.
+    /// Something is due on a TCP connection: its number.
     TcpDue(u32),
     /// A stream publishes its next message.
     Publish(u32),

@@ -174,9 +174,9 @@ impl ProxySimulation {
             self.apply_crash_fault(fault);
             return None;
         }
-        let PacketInFlight { name, connection, transmission, serial, packet } = in_flight;
+        let PacketInFlight { name, connection, transmission, serial, overhead, packet } = in_flight;
         let packet = packet.expect("a reset waits in no inbox");
-        self.record_arrival(node, connection, name, &packet, serial);
+        self.record_arrival(node, connection, name, &packet, (serial, overhead));
         self.track_read(node, connection, &packet, transmission);
         if let Some(fault) = fault {
             self.set_pending_crash(node, fault);

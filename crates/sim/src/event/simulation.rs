@@ -163,7 +163,7 @@ impl<'t, D: NodeDriver, O: Observer> Simulation<'t, D, O> {
     pub(super) fn dispatch(&mut self, event: QueuedEvent) {
         match event {
             QueuedEvent::Arrival(place) => self.arrival_due(place),
-            QueuedEvent::TcpDue(number) => self.tcp_due(number),
+            QueuedEvent::TcpDue(number) => self.tcp_due(ConnectionNumber(number)),
             QueuedEvent::Publish(stream) => self.publish_due(stream),
             QueuedEvent::ApplicationAction(planned) => {
                 self.count_dispatch(EventClass::Application);
@@ -296,9 +296,9 @@ impl<'t, D: NodeDriver, O: Observer> Simulation<'t, D, O> {
             self.apply_crash_fault(fault);
             return;
         }
-        let PacketInFlight { name, connection, transmission, serial, packet } = in_flight;
+        let PacketInFlight { name, connection, transmission, serial, overhead, packet } = in_flight;
         let packet = packet.expect("a reset is read by no endpoint");
-        self.record_arrival(node, connection, name, &packet, serial);
+        self.record_arrival(node, connection, name, &packet, (serial, overhead));
         match node {
             Node::Broker => {
                 self.handle_broker_input(Input::Packet { connection, packet, transmission });
@@ -323,10 +323,10 @@ impl<'t, D: NodeDriver, O: Observer> Simulation<'t, D, O> {
         connection: ConnectionNumber,
         name: PacketName,
         packet: &Packet,
-        serial: u32,
+        (serial, overhead): (u32, u32),
     ) {
         let length = self.nodes.driver.frame_length(serial);
-        let record = self.network.link(name.client).describe(packet, name, length);
+        let record = self.network.link(name.client).describe(packet, name, length, overhead);
         self.notify_observers(&Event::Arrived { node, connection, packet: &record });
         if let (Node::Client(client), Phase::Connecting) = (node, self.timeline.phase) {
             self.nodes.readiness.packet_arrived(client, packet);
@@ -335,10 +335,11 @@ impl<'t, D: NodeDriver, O: Observer> Simulation<'t, D, O> {
 
     /// A packet is lost with its connection, or at a node that does not know it.
     pub(super) fn discard(&mut self, in_flight: PacketInFlight) {
-        let PacketInFlight { name, connection, serial, packet, .. } = in_flight;
+        let PacketInFlight { name, connection, serial, overhead, packet, .. } = in_flight;
         if let Some(packet) = packet {
             let length = self.nodes.driver.frame_length(serial);
-            let record = self.network.link(name.client).describe(&packet, name, length);
+            let link = self.network.link(name.client);
+            let record = link.describe(&packet, name, length, overhead);
             self.notify_observers(&Event::Discarded {
                 node: receiver_of(name),
                 connection,

@@ -1,23 +1,20 @@
-//! TCP connections: their two pipes, and the handshake that opens them.
+//! TCP connections: their two streams, and the handshake that opens them.
 
 use super::links::PacketInFlight;
-use qoslab_core::base::{ClientIndex, ConnectionNumber, Direction, Node, Time};
+use qoslab_core::base::{ClientIndex, Direction, Node, Time};
 use qoslab_core::impl_fingerprint;
-use qoslab_core::network::tcp::TcpDirection;
+use qoslab_core::network::tcp::TcpStreams;
 use qoslab_core::network::{TlsSettings, TlsVersion};
 
 /// One TCP connection. It exists from the client's SYN until both ends are done with it.
 #[derive(Debug)]
 pub(super) struct TcpConnection {
     pub(super) client: ClientIndex,
-    /// Upwards and downwards.
-    pub(super) directions: [TcpDirection<TcpItem>; 2],
-    /// When the queue wakes each pipe; other such events are stale.
-    pub(super) wakeup_times: [Time; 2],
+    pub(super) streams: TcpStreams<TcpItem>,
+    /// When the queue wakes it; other such events are stale.
+    pub(super) wakes_at: Time,
     /// The handshake before the client has its connection.
     pub(super) handshake: &'static [HandshakeFlight],
-    /// Whether it died silently: nothing gets through any more, and neither end is notified.
-    pub(super) is_silently_dead: bool,
     /// When the client's end may read next, while it reads slowly.
     pub(super) next_read_at: Time,
     /// Whether the end of each direction is under way, and awaited.
@@ -28,13 +25,13 @@ pub(super) struct TcpConnection {
 
 impl_fingerprint! {
     struct TcpConnection {
-        plain client, directions, wakeup_times, handshake, is_silently_dead, fin_awaited,
-            powered_off_node;
+        plain client, streams, handshake, fin_awaited, powered_off_node;
         future_only next_read_at;
+        skip wakes_at: "counts with the queue, in which each wake-up is";
     }
 }
 
-/// Contents of a pipe.
+/// Contents of a stream.
 #[derive(Clone, Debug)]
 pub(super) enum TcpItem {
     /// A flight of the handshake, by its place.
@@ -105,30 +102,12 @@ impl TcpConnection {
     pub(super) const fn new(client: ClientIndex, flights: &'static [HandshakeFlight]) -> Self {
         Self {
             client,
-            directions: [TcpDirection::new(), TcpDirection::new()],
-            wakeup_times: [Time::NEVER; 2],
+            streams: TcpStreams::new(),
+            wakes_at: Time::NEVER,
             handshake: flights,
-            is_silently_dead: false,
             next_read_at: Time::ZERO,
             fin_awaited: [false; 2],
             powered_off_node: None,
-        }
-    }
-
-    pub(super) fn direction_mut(&mut self, direction: Direction) -> &mut TcpDirection<TcpItem> {
-        &mut self.directions[direction_index(direction)]
-    }
-
-    /// When anything was last sent, either way.
-    pub(super) fn last_sent(&self) -> Time {
-        self.directions[0].last_sent().max(self.directions[1].last_sent())
-    }
-
-    /// Nothing gets through from now on.
-    pub(super) fn die_silently(&mut self) {
-        self.is_silently_dead = true;
-        for pipe in &mut self.directions {
-            pipe.die_silently();
         }
     }
 
@@ -138,25 +117,6 @@ impl TcpConnection {
         rest[0].direction == Direction::Down
             && rest[1..].iter().all(|later| later.direction == Direction::Up)
     }
-}
-
-/// Returns the index of a direction in [`TcpConnection::directions`].
-pub(super) const fn direction_index(direction: Direction) -> usize {
-    match direction {
-        Direction::Up => 0,
-        Direction::Down => 1,
-    }
-}
-
-/// Returns the number of one direction of a connection in the queue.
-pub(super) const fn direction_number(connection: ConnectionNumber, direction: Direction) -> u32 {
-    connection.0 << 1 | matches!(direction, Direction::Down) as u32
-}
-
-/// Returns the connection and direction of a number.
-pub(super) const fn from_direction_number(number: u32) -> (ConnectionNumber, Direction) {
-    let direction = if number & 1 == 0 { Direction::Up } else { Direction::Down };
-    (ConnectionNumber(number >> 1), direction)
 }
 
 #[cfg(test)]
@@ -180,15 +140,5 @@ mod tests {
         assert_eq!(round_trips(tls(TlsVersion::V12, true), false), 3);
         assert_eq!(round_trips(tls(TlsVersion::V12, false), true), 3);
         assert_eq!(round_trips(tls(TlsVersion::V12, true), true), 2);
-    }
-
-    #[test]
-    fn a_direction_number_converts_back() {
-        for direction in [Direction::Up, Direction::Down] {
-            assert_eq!(
-                from_direction_number(direction_number(ConnectionNumber(7), direction)),
-                (ConnectionNumber(7), direction)
-            );
-        }
     }
 }

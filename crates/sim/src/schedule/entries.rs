@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{FaultOccurrence, Schedule, ScheduledOutage, single_occurrence};
-use crate::trial::{Setup, Trigger};
+use crate::trial::{FaultAction, Setup, Trigger};
 use qoslab_core::base::{ClientIndex, Span};
-use qoslab_core::network::{ForcedFate, IntervalDistribution, SendAttempt};
+use qoslab_core::network::{FateKey, ForcedFate, IntervalDistribution};
 
 /// One deviation from the plain course.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,7 +14,7 @@ pub enum ScheduleEntry {
     /// A fault, by its place in [`Setup::faults`].
     Fault(usize),
     /// The fate of a packet or segment.
-    Fate(SendAttempt),
+    Fate(FateKey),
     /// An outage of a client's link, by its place in the list.
     Outage(ClientIndex, usize),
     /// A pause of a client before a connection; see [`Schedule::pauses`].
@@ -55,14 +55,15 @@ impl Setup {
                 }
                 _ => format!("the fault `{}`", self.faults[place].name),
             },
-            ScheduleEntry::Fate(sending) => {
+            ScheduleEntry::Fate(FateKey::Sending(sending)) => {
                 let packet = self.format_packet_name(&sending.packet);
-                match (sending.segment, sending.attempt) {
+                match (sending.offset, sending.attempt) {
                     (0, 0) => format!("the fate of {packet}"),
-                    (segment, resend) => {
-                        format!("the fate of {packet}, segment {segment}, resend {resend}")
-                    }
+                    (byte, resend) => format!("the fate of {packet}, byte {byte}, resend {resend}"),
                 }
+            }
+            ScheduleEntry::Fate(FateKey::Ack(ack)) => {
+                format!("the fate of TCP's acknowledgement {}", self.format_ack_name(&ack))
             }
             ScheduleEntry::Outage(client, nth) => {
                 format!("outage {} of `{}`", nth + 1, name(client))
@@ -86,6 +87,32 @@ impl Setup {
             schedule.retain_entries(kept);
         }
         setup
+    }
+
+    /// The same setup without one of its faults, a cut by which a client came to open one more
+    /// connection: its pauses from that before connection `nth` on belong to the one before. `None`
+    /// if the fault is no cut.
+    #[must_use]
+    pub fn without_cut(&self, fault: usize, nth: u32) -> Option<Self> {
+        let FaultAction::Cut { client, .. } = self.faults.get(fault)?.action else { return None };
+        let mut setup = self.clone();
+        setup.faults.remove(fault);
+        if let Some(schedule) = &mut setup.schedule {
+            let pauses = schedule.pauses.iter().map(|(&(whose, number, failed), pause)| {
+                let is_later = whose == client && number >= nth;
+                ((whose, number.saturating_sub(u32::from(is_later)), failed), *pause)
+            });
+            let pauses = pauses.collect();
+            Arc::make_mut(schedule).pauses = pauses;
+        }
+        Some(setup)
+    }
+
+    /// The connections before which a client pauses.
+    #[must_use]
+    pub fn paused_connections(&self, client: ClientIndex) -> BTreeSet<u32> {
+        let pauses = self.schedule.iter().flat_map(|schedule| schedule.pauses.keys());
+        pauses.filter(|(whose, ..)| *whose == client).map(|(_, nth, _)| *nth).collect()
     }
 
     /// The same setup with each occurrence of a fault as a fault of its own, and none that did not

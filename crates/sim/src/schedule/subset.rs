@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{MessageTiming, Schedule};
 use crate::trial::{FaultAction, FaultSetup, Setup, Trigger};
 use qoslab_core::base::{ClientIndex, Node, PacketName, PacketSubject, PublisherIndex};
-use qoslab_core::network::SendAttempt;
+use qoslab_core::network::{AckName, FateKey, SendAttempt};
 
 impl Setup {
     /// The same setup with only these clients, and what concerns no other.
@@ -125,6 +125,18 @@ impl IndexMapping {
         Some(name)
     }
 
+    fn remap_fate_key(&self, key: &FateKey) -> Option<FateKey> {
+        Some(match key {
+            FateKey::Sending(sending) => {
+                let packet = self.remap_packet(&sending.packet)?;
+                FateKey::Sending(SendAttempt { packet, ..*sending })
+            }
+            FateKey::Ack(ack) => {
+                FateKey::Ack(AckName { client: *self.clients.get(&ack.client)?, ..*ack })
+            }
+        })
+    }
+
     fn remap_node(&self, node: Node) -> Option<Node> {
         match node {
             Node::Broker => Some(Node::Broker),
@@ -155,9 +167,8 @@ impl IndexMapping {
 
     fn remap_schedule(&self, schedule: &Schedule) -> Schedule {
         let client = |client: &ClientIndex| self.clients.get(client).copied();
-        let fates = schedule.fates.iter().filter_map(|(sending, fate)| {
-            Some((SendAttempt { packet: self.remap_packet(&sending.packet)?, ..*sending }, *fate))
-        });
+        let fates = schedule.fates.iter();
+        let fates = fates.filter_map(|(key, fate)| Some((self.remap_fate_key(key)?, *fate)));
         let outages =
             schedule.outages.iter().filter_map(|(of, list)| Some((client(of)?, list.clone())));
         let pauses = schedule.pauses.iter().filter_map(|((of, nth, attempt), pause)| {

@@ -5,7 +5,7 @@ use super::criteria::Objective;
 use super::crossovers::QosChoice;
 use super::money;
 use crate::needs::{NeedResult, judge_need_at};
-use crate::result::{PointResult, ScenarioResult, TrialRow, TrialSummary, Verdict};
+use crate::result::{PointResult, ScenarioResult, TrialRow, Verdict};
 use crate::scenario::{AxisValue, Need};
 use crate::statistics::{self, ConfidenceInterval, to_f64};
 use qoslab_core::base::QoS;
@@ -130,9 +130,11 @@ fn cost(trial: &TrialRow, qos: QoS, objective: &Objective) -> Option<f64> {
     let all = to_f64(trial.qos.iter().map(|row| row.counts.messages).sum());
     match objective {
         Objective::Packets => Some(to_f64(row.total_sent().packets) / to_f64(row.counts.messages)),
-        Objective::Bytes => Some(to_f64(wire_bytes(facts)) / all),
+        Objective::Bytes => Some(to_f64(facts.bytes.total()) / all),
         Objective::Energy => Some(facts.radio?.energy() / all),
-        Objective::Money(money) => Some(to_f64(wire_bytes(facts)) / all * money.per_megabyte / 1e6),
+        Objective::Money(money) => {
+            Some(to_f64(facts.bytes.total()) / all * money.per_megabyte / 1e6)
+        }
     }
 }
 
@@ -147,9 +149,4 @@ fn monthly_cost(
     let (messages, own) = money::messages_per_month(setup)?;
     let devices = money.fleet.unwrap_or(own);
     Some(MonthlyCost { devices, cost: cost * messages / to_f64(own) * to_f64(devices) })
-}
-
-const fn wire_bytes(facts: &TrialSummary) -> u64 {
-    let it = &facts.bytes;
-    it.payload + it.framing + it.acknowledgements + it.resends + it.keep_alive + it.connecting
 }

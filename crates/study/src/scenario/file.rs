@@ -12,8 +12,9 @@ use super::client::ClientTable;
 use super::fault::FaultTable;
 use super::from_toml::read_table;
 use super::keywords::{
-    BlameKeyword, BreachKeyword, DeliverOnKeyword, IdsKeyword, OnFullKeyword, PromiseKeyword,
-    RepeatedPubrecKeyword, StoreKeyword, TlsKeyword, TransportKeyword, VersionKeyword,
+    BlameKeyword, BreachKeyword, CongestionKeyword, DeliverOnKeyword, IdsKeyword, OnFullKeyword,
+    PromiseKeyword, RepeatedPubrecKeyword, StoreKeyword, TlsKeyword, TransportKeyword,
+    VersionKeyword,
 };
 use super::link::{DelayTable, DirectionTable, LossTable, ReorderTable};
 use super::problem::Problem;
@@ -192,8 +193,9 @@ pub(super) struct LinkTable {
     /// TLS: `"1.2"`, `"1.3"` or `{ version = "1.3", resumption = false }`; over tcp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Located<TextOrTable<TlsKeyword, TlsTable>>>,
-    /// The least time until an unacknowledged segment is sent again; RFC 6298 says 1 s, Linux has
-    /// 200 ms; over tcp.
+    /// By how much the time until an unacknowledged segment is sent again is above the round trip,
+    /// at the least: 200 ms if not given, as in Linux; RFC 6298 has 1 s for all of that time; over
+    /// tcp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rto_min: Option<Located<Duration>>,
     /// How long a sent byte may stay unacknowledged before its sender gives the connection up.
@@ -205,6 +207,19 @@ pub(super) struct LinkTable {
     /// if not given; over tcp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nat_idle: Option<Located<Duration>>,
+    /// The congestion control of both senders: `"cubic"` (RFC 9438; Linux, macOS, Windows), or
+    /// `"reno"` (RFC 5681; lwIP and most small stacks); cubic if not given; over tcp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub congestion: Option<Located<CongestionKeyword>>,
+    /// Whether both senders let small segments go at once (`TCP_NODELAY`); so if not given. If not,
+    /// a small segment waits while another is unacknowledged (Nagle's algorithm: RFC 9293,
+    /// 3.7.4), as in most client libraries and in mosquitto; over tcp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodelay: Option<Located<bool>>,
+    /// Bytes that have arrived and were not read, at the most, at either end; a reader that is slow
+    /// then slows its sender down. No limit if not given; `mss` at least; over tcp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receive_buffer: Option<Located<Bytes>>,
     /// The delay, one way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Located<TextOrTable<Duration, DelayTable>>>,
@@ -235,7 +250,8 @@ pub(super) struct LinkTable {
 }
 read_table!(LinkTable {
     between, transport = Located::default(), preset = None, headers = None, mss = None, tls = None,
-    rto_min = None, user_timeout = None, nat_idle = None, delay or "'1s'" = None, loss = None,
+    rto_min = None, user_timeout = None, nat_idle = None, congestion = None, nodelay = None,
+    receive_buffer = None, delay or "'1s'" = None, loss = None,
     duplicate = None, reorder = None, rate = None, queue = None, up = None, down = None,
     outage = None,
 });

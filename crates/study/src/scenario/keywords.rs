@@ -15,7 +15,7 @@ use super::value::text_schema;
 use super::value::{TextValue, impl_text_value};
 use qoslab_core::base::{Direction, LossReason, RetainHandling};
 use qoslab_core::mqtt::{DeliverOn, IdPolicy, OnFull, RepeatedPubrec, Version};
-use qoslab_core::network::Distribution;
+use qoslab_core::network::{CongestionControl, Distribution};
 use qoslab_guarantee::{Blame, Breach, Promise};
 use qoslab_sim::{CrashPoint, PeerVisibility};
 
@@ -137,6 +137,25 @@ impl From<Distribution> for DistributionKeyword {
             Distribution::Uniform => Self::Uniform,
             Distribution::Normal => Self::Normal,
             Distribution::Pareto => Self::Pareto,
+        }
+    }
+}
+
+keywords! {
+    /// Congestion control of a TCP sender.
+    CongestionKeyword -> CongestionControl {
+        /// RFC 9438.
+        Cubic = "cubic" => Self::Cubic,
+        /// RFC 5681.
+        Reno = "reno" => Self::Reno,
+    }
+}
+
+impl From<CongestionControl> for CongestionKeyword {
+    fn from(control: CongestionControl) -> Self {
+        match control {
+            CongestionControl::Cubic => Self::Cubic,
+            CongestionControl::Reno => Self::Reno,
         }
     }
 }

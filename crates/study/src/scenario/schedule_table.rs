@@ -15,7 +15,7 @@ use super::keywords::LossKeyword;
 use super::quantities::{Bytes, Duration};
 use super::value::{BoundedInt, Located};
 use qoslab_core::base::{ClientIndex, PublisherIndex, Span, Time};
-use qoslab_core::network::{ForcedFate, SendAttempt};
+use qoslab_core::network::{FateKey, ForcedFate, SendAttempt};
 use qoslab_sim::{MessageTiming, PublisherSetup, Schedule, ScheduledOutage, Setup};
 
 /// Recorded outcomes in place of random draws. Whatever is not listed is plain: a packet arrives
@@ -48,19 +48,25 @@ read_table!(ScheduleTable {
     pauses = Vec::new(), messages = Vec::new(),
 });
 
-/// What becomes of one packet, or over tcp of one sending of one of its segments.
+/// What becomes of one packet, or over tcp of one sending of a segment.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct FateTable {
-    /// The packet's name: `"sensor#7 / broker / 0 / PUBLISH / 0"` or `"sensor / CONNECT / 0"`.
-    pub packet: Located<String>,
-    /// Which of its segments, from 0 (tcp).
+    /// The packet's name: `"sensor#7 / broker / 0 / PUBLISH / 0"` or `"sensor / CONNECT / 0"`; over
+    /// tcp it names the segment that begins with its first byte, whatever else is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packet: Option<Located<String>>,
+    /// That many bytes later in the packet a segment begins (tcp).
     #[serde(default, skip_serializing_if = "is_zero")]
-    pub segment: u32,
+    pub byte: u32,
     /// How often TCP had sent the segment before.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub resend: u32,
+    /// In place of a packet, an acknowledgement of TCP's without data: on whose link, in which
+    /// direction, and how many came before it: `"sensor / up / 3"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ack: Option<Located<String>>,
     /// It is lost, and this is said to be why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<LossKeyword>,
@@ -71,7 +77,9 @@ pub(super) struct FateTable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<Duration>,
 }
-read_table!(FateTable { packet, segment = 0, resend = 0, lost = None, after = None, again = None });
+read_table!(FateTable {
+    packet = None, byte = 0, resend = 0, ack = None, lost = None, after = None, again = None,
+});
 
 /// A time in which a client's link is down.
 #[derive(Clone, Debug, Serialize)]
@@ -195,8 +203,8 @@ struct ScheduleReader<'a> {
 }
 
 impl ScheduleReader<'_> {
-    fn read_fate(&mut self, given: &Located<FateTable>) -> Option<(SendAttempt, ForcedFate)> {
-        let FateTable { packet, segment, resend, lost, after, again } = &given.value;
+    fn read_fate(&mut self, given: &Located<FateTable>) -> Option<(FateKey, ForcedFate)> {
+        let FateTable { packet, byte, resend, ack, lost, after, again } = &given.value;
         let fate = match (lost, after, again) {
             (Some(why), None, None) => ForcedFate::Lost((*why).into()),
             (None, Some(after), again) => {
@@ -215,12 +223,29 @@ impl ScheduleReader<'_> {
                 return None;
             }
         };
-        match self.setup.parse_packet_name(&packet.value) {
-            Ok(name) => {
-                Some((SendAttempt { packet: name, segment: *segment, attempt: *resend }, fate))
+        let (named, key) = match (packet, ack) {
+            (Some(packet), None) => {
+                let name = self.setup.parse_packet_name(&packet.value);
+                let (offset, attempt) = (*byte, *resend);
+                let sending =
+                    name.map(|packet| FateKey::Sending(SendAttempt { packet, offset, attempt }));
+                (packet, sending)
             }
+            (None, Some(ack)) => (ack, self.setup.parse_ack_name(&ack.value).map(FateKey::Ack)),
+            _ => {
+                self.errors
+                    .error(&given.span, "a fate is that of one packet or one acknowledgement", "")
+                    .help(
+                        "write `packet = \"sensor / CONNECT / 0\"`, or over tcp `ack = \"sensor \
+                         / up / 3\"`",
+                    );
+                return None;
+            }
+        };
+        match key {
+            Ok(key) => Some((key, fate)),
             Err(wrong) => {
-                self.errors.error(&packet.span, "this names no packet", wrong);
+                self.errors.error(&named.span, "this names nothing that has a fate", wrong);
                 None
             }
         }
@@ -263,7 +288,7 @@ pub(super) fn schedule_table(schedule: &Schedule, setup: &Setup) -> ScheduleTabl
     let client = |index: ClientIndex| {
         Located::from_default(setup.clients[index.index()].name.as_ref().to_owned())
     };
-    let fates = schedule.fates.iter().map(|(sending, fate)| {
+    let fates = schedule.fates.iter().map(|(key, fate)| {
         let (lost, after, again) = match *fate {
             ForcedFate::Lost(loss) => (Some(loss.into()), None, None),
             ForcedFate::Undisturbed => (None, None, None),
@@ -271,10 +296,17 @@ pub(super) fn schedule_table(schedule: &Schedule, setup: &Setup) -> ScheduleTabl
                 (None, Some(after), again)
             }
         };
+        let (packet, byte, resend, ack) = match key {
+            FateKey::Sending(SendAttempt { packet, offset, attempt }) => {
+                (Some(setup.format_packet_name(packet)), *offset, *attempt, None)
+            }
+            FateKey::Ack(ack) => (None, 0, 0, Some(setup.format_ack_name(ack))),
+        };
         FateTable {
-            packet: Located::from_default(setup.format_packet_name(&sending.packet)),
-            segment: sending.segment,
-            resend: sending.attempt,
+            packet: packet.map(Located::from_default),
+            byte,
+            resend,
+            ack: ack.map(Located::from_default),
             lost,
             after: after.map(Duration),
             again: again.map(Duration),

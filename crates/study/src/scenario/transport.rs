@@ -2,14 +2,17 @@
 
 use super::diagnostic::Diagnostics;
 use super::file::{LinkTable, TlsTable};
-use super::keywords::{TlsKeyword, TransportKeyword};
+use super::keywords::{CongestionKeyword, TlsKeyword, TransportKeyword};
 use super::link::DirectionTable;
 use super::quantities::{Bytes, Duration, Percent};
 use super::value::{BoundedInt, Located, TextOrTable};
 use qoslab_core::base::Span;
 use qoslab_core::base::draw::Chance;
+use qoslab_core::base::units::format_count;
 use qoslab_core::network::presets::UDP_HEADERS;
-use qoslab_core::network::{LinkSettings, TcpSettings, TlsSettings, TlsVersion, Transport};
+use qoslab_core::network::{
+    CongestionControl, LinkSettings, TcpSettings, TlsSettings, TlsVersion, Transport,
+};
 
 /// IPv4 (RFC 791) and TCP (RFC 9293), both without options: 20 bytes each.
 const TCP_HEADERS: u32 = 40;
@@ -59,7 +62,24 @@ pub(super) fn apply_transport(
         rto_min: span(&link.rto_min).unwrap_or(RTO_MIN),
         user_timeout: span(&link.user_timeout).unwrap_or(USER_TIMEOUT),
         nat_idle: span(&link.nat_idle),
+        congestion: link.congestion.as_ref().map_or(CongestionControl::Cubic, |it| it.value.into()),
+        nodelay: link.nodelay.as_ref().is_none_or(|given| given.value),
+        receive_buffer: receive_buffer(link, errors),
     });
+}
+
+/// The receive buffer, which has room for a segment at least.
+fn receive_buffer(link: &LinkTable, errors: &mut Diagnostics) -> Option<u32> {
+    let given = link.receive_buffer.as_ref()?;
+    let (Bytes(buffer), mss) = (given.value, link.mss.as_ref().map_or(MSS, |mss| mss.value.0));
+    if buffer < mss {
+        let [buffer, mss] = [buffer, mss].map(|bytes| format_count(bytes.into()));
+        let found = format!("{buffer} B, and a segment has up to {mss} B");
+        errors
+            .error(&given.span, "a receive buffer holds a segment at least", found)
+            .help("make it larger, or `mss` smaller; lwIP has four segments, Linux 128 KiB");
+    }
+    Some(buffer)
 }
 
 fn refuse_tcp_fields(link: &LinkTable, errors: &mut Diagnostics) {
@@ -69,6 +89,9 @@ fn refuse_tcp_fields(link: &LinkTable, errors: &mut Diagnostics) {
         ("rto_min", link.rto_min.as_ref().map(|given| &given.span)),
         ("user_timeout", link.user_timeout.as_ref().map(|given| &given.span)),
         ("nat_idle", link.nat_idle.as_ref().map(|given| &given.span)),
+        ("congestion", link.congestion.as_ref().map(|given| &given.span)),
+        ("nodelay", link.nodelay.as_ref().map(|given| &given.span)),
+        ("receive_buffer", link.receive_buffer.as_ref().map(|given| &given.span)),
     ];
     for (field, span) in fields {
         if let Some(span) = span {
@@ -131,6 +154,9 @@ pub(super) struct TransportFields {
     pub rto_min: Option<Located<Duration>>,
     pub user_timeout: Option<Located<Duration>>,
     pub nat_idle: Option<Located<Duration>>,
+    pub congestion: Option<Located<CongestionKeyword>>,
+    pub nodelay: Option<Located<bool>>,
+    pub receive_buffer: Option<Located<Bytes>>,
 }
 
 impl TransportFields {
@@ -151,6 +177,9 @@ pub(super) fn transport_fields(transport: Transport) -> TransportFields {
                 rto_min: None,
                 user_timeout: None,
                 nat_idle: None,
+                congestion: None,
+                nodelay: None,
+                receive_buffer: None,
             };
         }
         Transport::Tcp(tcp) => tcp,
@@ -171,5 +200,8 @@ pub(super) fn transport_fields(transport: Transport) -> TransportFields {
         rto_min: Some(span(tcp.rto_min)),
         user_timeout: Some(span(tcp.user_timeout)),
         nat_idle: tcp.nat_idle.map(span),
+        congestion: Some(Located::from_default(tcp.congestion.into())),
+        nodelay: Some(Located::from_default(tcp.nodelay)),
+        receive_buffer: tcp.receive_buffer.map(|bytes| Located::from_default(Bytes(bytes))),
     }
 }

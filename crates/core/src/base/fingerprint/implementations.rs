@@ -50,6 +50,19 @@ impl Fingerprint for str {
     }
 }
 
+impl Fingerprint for f64 {
+    fn fingerprint(&self, into: &mut Fingerprinter) {
+        into.plain(&self.to_bits());
+    }
+}
+
+impl<T: Fingerprint> Fingerprint for std::ops::Range<T> {
+    fn fingerprint(&self, into: &mut Fingerprinter) {
+        into.plain(&self.start);
+        into.plain(&self.end);
+    }
+}
+
 impl<T: Fingerprint> Fingerprint for Option<T> {
     fn fingerprint(&self, into: &mut Fingerprinter) {
         into.plain(&self.is_some());

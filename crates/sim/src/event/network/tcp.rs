@@ -4,16 +4,11 @@ use super::Network;
 use crate::event::connections::EndState;
 use crate::event::links::PacketInFlight;
 use crate::event::queue::QueuedEvent;
-use crate::event::tcp_connection::{
-    TcpConnection, TcpItem, direction_index, direction_number, handshake_flights,
-};
+use crate::event::tcp_connection::{TcpConnection, TcpItem, handshake_flights};
 use crate::event::timeline::Timeline;
 use crate::trial::Setup;
-use qoslab_core::base::draw::DrawKey;
-use qoslab_core::base::{
-    ClientIndex, ConnectionNumber, Direction, Event, Node, OverheadPurpose, PacketKind, Span, Time,
-};
-use qoslab_core::network::tcp::{TcpContext, Wakeup, header_bytes, tls_bytes};
+use qoslab_core::base::{ClientIndex, ConnectionNumber, Direction, Node, PacketKind, Span, Time};
+use qoslab_core::network::tcp::{StreamItem, TcpActivity, TcpContext, tls_bytes};
 
 impl Network {
     // ---- which there are ----
@@ -41,7 +36,7 @@ impl Network {
     }
 
     pub(in crate::event) fn is_silently_dead(&self, connection: ConnectionNumber) -> bool {
-        self.tcp_connection(connection).is_some_and(|it| it.is_silently_dead)
+        self.tcp_connection(connection).is_some_and(|it| it.streams.is_silently_dead())
     }
 
     // ---- opening ----
@@ -59,78 +54,56 @@ impl Network {
         self.tcp_connections[index] = Some(Box::new(TcpConnection::new(client, handshake)));
     }
 
-    /// Sends a flight of the handshake, if there is one of this number.
-    pub(in crate::event) fn send_handshake_flight(
-        &mut self,
-        timeline: &mut Timeline,
-        connection: ConnectionNumber,
-        nth: u8,
-    ) -> Option<Event<'static>> {
-        let tcp_connection = self.tcp_connection(connection)?;
-        let flight = *tcp_connection.handshake.get(usize::from(nth))?;
-        let item = TcpItem::Handshake(nth);
-        self.send_control(timeline, connection, flight.direction, item, flight.bytes)
-    }
-
     // ---- carrying ----
 
-    /// Sends something that is no packet of MQTT's, with the given number of bytes above TCP.
-    fn send_control(
-        &mut self,
-        timeline: &mut Timeline,
-        connection: ConnectionNumber,
-        direction: Direction,
-        item: TcpItem,
-        bytes: u32,
-    ) -> Option<Event<'static>> {
-        let client = self.tcp_connection(connection)?.client;
-        let tcp = self.link(client).tcp?;
-        let name = self.next_control_name(client, direction, PacketKind::Handshake);
-        let tcp_connection = self.tcp_connections[connection.0 as usize].as_mut()?;
-        let link = &mut self.links[client.index()].link_state;
-        let context = TcpContext { link, tcp: &tcp, direction };
-        let sender = tcp_connection.direction_mut(direction);
-        sender.send(timeline.now, context, item, &name, None, bytes);
-        self.schedule_tcp_wakeup(timeline, connection, direction);
-        let bytes = bytes + header_bytes(&tcp, bytes);
-        let purpose = OverheadPurpose::Handshake;
-        Some(Event::Overhead { client, direction, purpose, bytes })
-    }
-
-    /// A node writes a packet into a connection. Its message draws by `publisher_key`.
+    /// Writes into a connection. What that puts on the link; `None` if there is no such connection.
     pub(in crate::event) fn write_tcp(
         &mut self,
         now: Time,
-        in_flight: PacketInFlight,
-        publisher_key: Option<DrawKey>,
-        mqtt_bytes: u32,
-    ) {
-        let PacketInFlight { name, connection, .. } = in_flight;
-        let link = &mut self.links[name.client.index()];
-        let Some(tcp) = link.tcp else { return };
-        let Some(tcp_connection) = &mut self.tcp_connections[connection.0 as usize] else { return };
-        self.tcp_awaited += awaited_weight(name.kind);
-        let bytes = mqtt_bytes + tls_bytes(tcp.tls, mqtt_bytes);
-        let direction = name.direction;
-        let context = TcpContext { link: &mut link.link_state, tcp: &tcp, direction };
-        let sender = tcp_connection.direction_mut(direction);
-        sender.send(now, context, TcpItem::Packet(in_flight), &name, publisher_key, bytes);
+        connection: ConnectionNumber,
+        item: StreamItem<TcpItem>,
+    ) -> Option<TcpActivity> {
+        let tcp_connection = self.tcp_connections.get_mut(connection.0 as usize)?.as_mut()?;
+        let client = tcp_connection.client;
+        let link = &mut self.links[client.index()];
+        let tcp = link.tcp.as_ref()?;
+        if let TcpItem::Packet(in_flight) = &item.value {
+            self.tcp_awaited += awaited_weight(in_flight.name.kind);
+        }
+        let context = TcpContext { link: &mut link.link_state, tcp, client };
+        Some(tcp_connection.streams.write(now, context, item))
     }
 
-    /// The end of the stream goes the way of the packets before it.
-    pub(in crate::event) fn send_fin(
+    /// The packet that was just written, with the bytes that its transport adds to it: TLS's, and
+    /// the headers of the segments that went at once.
+    pub(in crate::event) fn newest_packet(
         &mut self,
-        timeline: &mut Timeline,
         connection: ConnectionNumber,
         direction: Direction,
-    ) -> Option<Event<'static>> {
-        let told = self.send_control(timeline, connection, direction, TcpItem::Fin, 0)?;
-        let tcp_connection = self.tcp_connection_mut(connection)?;
-        if !tcp_connection.is_silently_dead {
-            tcp_connection.fin_awaited[direction_index(direction)] = true;
+        (mqtt_bytes, segments): (u32, u32),
+    ) -> Option<&PacketInFlight> {
+        let tcp_connection = self.tcp_connections.get_mut(connection.0 as usize)?.as_mut()?;
+        let tcp = self.links[tcp_connection.client.index()].tcp?;
+        match tcp_connection.streams.newest_mut(direction)? {
+            TcpItem::Packet(in_flight) => {
+                in_flight.overhead = tls_bytes(tcp.tls, mqtt_bytes) + tcp.headers * segments;
+                Some(in_flight)
+            }
+            TcpItem::Handshake(_) | TcpItem::Fin => None,
+        }
+    }
+
+    /// The end of a stream is under way, and awaited.
+    pub(in crate::event) fn await_fin(
+        &mut self,
+        connection: ConnectionNumber,
+        direction: Direction,
+    ) {
+        let Some(tcp_connection) = self.tcp_connection_mut(connection) else { return };
+        if !tcp_connection.streams.is_silently_dead() {
+            tcp_connection.fin_awaited[direction as usize] = true;
             self.tcp_awaited += 1;
         }
-        Some(told)
     }
 
     /// Whether a NAT has forgotten a connection, on which nothing was sent for too long.
@@ -140,24 +113,23 @@ impl Network {
         connection: ConnectionNumber,
     ) -> bool {
         self.tcp_connection(connection).is_some_and(|tcp_connection| {
-            let idle = now.since(tcp_connection.last_sent());
+            let idle = now.since(tcp_connection.streams.last_sent());
             let nat_idle = self.link(tcp_connection.client).tcp.and_then(|tcp| tcp.nat_idle);
             nat_idle.is_some_and(|limit| idle >= limit)
         })
     }
 
-    /// Sends again what is due.
-    pub(in crate::event) fn retransmit_due(
+    /// Does what is due on a connection: segments arrive, timers expire.
+    pub(in crate::event) fn wake_tcp(
         &mut self,
         now: Time,
         connection: ConnectionNumber,
-        direction: Direction,
-    ) -> Option<Wakeup> {
+    ) -> Option<TcpActivity> {
         let tcp_connection = self.tcp_connections.get_mut(connection.0 as usize)?.as_mut()?;
-        let link = &mut self.links[tcp_connection.client.index()];
-        let tcp = link.tcp?;
-        let context = TcpContext { link: &mut link.link_state, tcp: &tcp, direction };
-        Some(tcp_connection.direction_mut(direction).wake(now, context))
+        let client = tcp_connection.client;
+        let link = &mut self.links[client.index()];
+        let context = TcpContext { link: &mut link.link_state, tcp: link.tcp.as_ref()?, client };
+        Some(tcp_connection.streams.wake(now, context))
     }
 
     /// Returns what arrived next, unless its receiver does not read now.
@@ -169,11 +141,15 @@ impl Network {
     ) -> Option<TcpItem> {
         let tcp_connection = self.tcp_connections.get_mut(connection.0 as usize)?.as_deref_mut()?;
         let link = &self.links[tcp_connection.client.index()];
+        let tcp = link.tcp.as_ref()?;
+        if tcp.receive_buffer.is_none() && !tcp_connection.streams.has_arrived(direction) {
+            return None;
+        }
         let is_slow = link.slow_count > 0 && direction == Direction::Down;
         if link.stall_count > 0 || is_slow && tcp_connection.next_read_at > now {
             return None;
         }
-        let item = tcp_connection.direction_mut(direction).pop_arrived(now)?;
+        let item = tcp_connection.streams.pop_arrived(now, tcp, direction)?;
         if is_slow {
             tcp_connection.next_read_at = now + link.slow_read_interval;
         }
@@ -190,50 +166,40 @@ impl Network {
         &mut self,
         now: Time,
         connection: ConnectionNumber,
-        direction: Direction,
     ) -> bool {
         let Some(tcp_connection) = self.tcp_connection_mut(connection) else { return false };
-        let wakeup_time = &mut tcp_connection.wakeup_times[direction_index(direction)];
-        let counts = *wakeup_time == now;
+        let counts = tcp_connection.wakes_at == now;
         if counts {
-            *wakeup_time = Time::NEVER;
+            tcp_connection.wakes_at = Time::NEVER;
         }
         counts
     }
 
-    /// Sees to it that a direction is looked at when something is due on it.
+    /// Sees to it that a connection is looked at when something is due on it.
     pub(in crate::event) fn schedule_tcp_wakeup(
         &mut self,
         timeline: &mut Timeline,
         connection: ConnectionNumber,
-        direction: Direction,
     ) {
         let now = timeline.now;
         let place = self.tcp_connections.get_mut(connection.0 as usize);
         let Some(tcp_connection) = place.and_then(Option::as_mut) else { return };
         let link = &self.links[tcp_connection.client.index()];
-        let mut due = tcp_connection.direction_mut(direction).next_wake().max(now);
-        if link.slow_count > 0 && direction == Direction::Down {
-            due = due.max(tcp_connection.next_read_at);
+        let streams = &tcp_connection.streams;
+        let mut due = streams.next_wake().max(now);
+        // A link that stalls is looked at again when the stall is over.
+        if link.stall_count == 0 {
+            if streams.has_arrived(Direction::Up) {
+                due = now;
+            }
+            if streams.has_arrived(Direction::Down) {
+                let is_slow = link.slow_count > 0;
+                due = due.min(if is_slow { tcp_connection.next_read_at.max(now) } else { now });
+            }
         }
-        if link.stall_count > 0 && due <= now {
-            // It is looked at again when the stall is over.
-            return;
-        }
-        let wakes_at = &mut tcp_connection.wakeup_times[direction_index(direction)];
-        if due < *wakes_at {
-            *wakes_at = due;
-            timeline.schedule(due, QueuedEvent::TcpDue(direction_number(connection, direction)));
-        }
-    }
-
-    pub(in crate::event) fn schedule_tcp_wakeups(
-        &mut self,
-        timeline: &mut Timeline,
-        connection: ConnectionNumber,
-    ) {
-        for direction in [Direction::Up, Direction::Down] {
-            self.schedule_tcp_wakeup(timeline, connection, direction);
+        if due < tcp_connection.wakes_at {
+            tcp_connection.wakes_at = due;
+            timeline.schedule(due, QueuedEvent::TcpDue(connection.0));
         }
     }
 
@@ -244,7 +210,7 @@ impl Network {
         client: ClientIndex,
     ) {
         for connection in self.link(client).tcp_connections.clone() {
-            self.schedule_tcp_wakeups(timeline, connection);
+            self.schedule_tcp_wakeup(timeline, connection);
         }
     }
 
@@ -256,12 +222,16 @@ impl Network {
         timeline: &mut Timeline,
         connection: ConnectionNumber,
     ) -> Option<ClientIndex> {
-        let live = self.tcp_connection_mut(connection).filter(|it| !it.is_silently_dead)?;
-        live.die_silently();
-        let client = live.client;
+        let client = self.tcp_connection(connection)?.client;
+        let tcp = self.link(client).tcp?;
+        let live = self.tcp_connection_mut(connection)?;
+        if live.streams.is_silently_dead() {
+            return None;
+        }
+        live.streams.die_silently(timeline.now, &tcp);
         self.clear_fin_awaited(connection, Direction::Up);
         self.clear_fin_awaited(connection, Direction::Down);
-        self.schedule_tcp_wakeups(timeline, connection);
+        self.schedule_tcp_wakeup(timeline, connection);
         Some(client)
     }
 
@@ -272,7 +242,7 @@ impl Network {
         direction: Direction,
     ) -> Vec<PacketInFlight> {
         let Some(tcp_connection) = self.tcp_connection_mut(connection) else { return Vec::new() };
-        let lost = tcp_connection.direction_mut(direction).take_undelivered();
+        let lost = tcp_connection.streams.abandon(direction);
         let packets: Vec<_> = lost
             .filter_map(|item| match item {
                 TcpItem::Packet(in_flight) => Some(in_flight),
@@ -291,7 +261,7 @@ impl Network {
         direction: Direction,
     ) {
         let Some(tcp_connection) = self.tcp_connection_mut(connection) else { return };
-        let fin_awaited = &mut tcp_connection.fin_awaited[direction_index(direction)];
+        let fin_awaited = &mut tcp_connection.fin_awaited[direction as usize];
         self.tcp_awaited -= usize::from(std::mem::take(fin_awaited));
     }
 
@@ -337,7 +307,7 @@ impl Network {
         let at_client = self.connections.end(Node::Client(client), connection);
         let at_broker = self.connections.end(Node::Broker, connection);
         match (at_client, at_broker) {
-            (EndState::Open, EndState::Open) => tcp_connection.is_silently_dead,
+            (EndState::Open, EndState::Open) => tcp_connection.streams.is_silently_dead(),
             (EndState::Open, EndState::Closed) | (EndState::Closed, EndState::Open) => true,
             _ => false,
         }

@@ -7,10 +7,11 @@ use crate::event::host::BacklogChange;
 use crate::event::links::{PacketInFlight, reset_meta};
 use crate::event::node_driver::NodeDriver;
 use qoslab_core::base::{
-    ClientIndex, ConnectionNumber, Direction, Event, Fate, MessageTag, Node, Observer, PacketKind,
+    ClientIndex, ConnectionNumber, Direction, Event, MessageTag, Node, Observer, PacketKind,
     PacketName, Phase, Transmission,
 };
 use qoslab_core::mqtt::{ClientRequest, Endpoint, Input, Output, Packet, wire};
+use qoslab_core::network::fate::PacketAction;
 
 impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     // ---- endpoints ----
@@ -150,9 +151,6 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         };
         let tag = packet.tag();
         let name = link.next_packet_name(client, direction, packet.kind(), tag, transmission);
-        let driver = &self.nodes.driver;
-        let length = driver.frame_length(driver.packet_number());
-        let record = self.network.link(client).describe(&packet, name, length);
         if let Some(tap) = &self.run_context.packet_tap {
             tap.packet_sent(&packet);
         }
@@ -160,20 +158,31 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         if self.faults.is_crash_before_sending() {
             return;
         }
+        let in_flight = self.in_flight_packet(name, connection, transmission, Some(packet));
         if self.network.link(client).tcp.is_some() {
-            self.reporter.packets += 1;
-            let fate = Fate::Streamed;
-            self.notify_observers(&Event::Sent { node, connection, packet: &record, fate: &fate });
-            let bytes = record.size.mqtt;
-            let in_flight = self.in_flight_packet(name, connection, transmission, Some(packet));
-            self.write_to_tcp(in_flight, tag, bytes);
+            self.send_over_tcp(node, in_flight, tag);
         } else {
-            let fate = self.decide_fate(node, connection, tag, &record, action);
-            let in_flight = self.in_flight_packet(name, connection, transmission, Some(packet));
-            self.carry_datagram(fate, in_flight);
+            self.send_datagram(node, in_flight, tag, action);
         }
     }
 
+    fn send_datagram(
+        &mut self,
+        node: Node,
+        in_flight: PacketInFlight,
+        tag: MessageTag,
+        action: Option<PacketAction>,
+    ) {
+        let PacketInFlight { name, connection, serial, overhead, ref packet, .. } = in_flight;
+        let packet = packet.as_ref().expect("a reset is sent elsewhere");
+        let length = self.nodes.driver.frame_length(serial);
+        let link = self.network.link(name.client);
+        let record = link.describe(packet, name, length, overhead);
+        let fate = self.decide_fate(node, connection, tag, &record, action);
+        self.carry_datagram(fate, in_flight);
+    }
+
+    /// A packet, with the overhead of a datagram; over TCP it is known once the packet is written.
     #[inline]
     fn in_flight_packet(
         &self,
@@ -183,7 +192,8 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         packet: Option<Packet>,
     ) -> PacketInFlight {
         let serial = self.nodes.driver.packet_number();
-        PacketInFlight { name, connection, transmission, serial, packet }
+        let overhead = self.network.link(name.client).headers;
+        PacketInFlight { name, connection, transmission, serial, overhead, packet }
     }
 
     /// A will is named by its connection, of which only the engine has seen all.

@@ -10,11 +10,12 @@ use crate::event::node_driver::DirectDriver;
 use crate::event::nodes::Connector;
 use crate::event::queue::QueuedEvent;
 use crate::event::search_hook::SearchHook;
-use crate::event::tcp_connection::{TcpItem, direction_index, from_direction_number};
+use crate::event::tcp_connection::TcpItem;
 use crate::trial::{FaultAction, PeerVisibility, Setup};
 use qoslab_core::base::fingerprint::{Fingerprint, FingerprintOptions, Fingerprinter};
 use qoslab_core::base::{ConnectionNumber, Direction, Observer, PacketName, Phase, Time};
 use qoslab_core::mqtt::{HopSettings, RetryRule};
+use qoslab_core::network::tcp::{INITIAL_WINDOW, segment_count};
 use qoslab_core::network::{LinkSettings, Transport};
 
 impl<O: Observer + Fingerprint> Simulation<'_, DirectDriver, O> {
@@ -70,6 +71,7 @@ fn relevant_state(setup: &Setup) -> FingerprintOptions {
     FingerprintOptions {
         transmissions: hops.chain([&setup.broker.hop]).any(counts_transmissions),
         loss_recovery: setup.clients.iter().any(|client| may_lose_segments(&client.link))
+            || may_fill_a_window(setup)
             || setup.faults.iter().any(|fault| loses_segments(&fault.action)),
         published: setup.clients.iter().any(|client| client.settings.will.is_some()),
     }
@@ -89,6 +91,32 @@ const fn may_lose_segments(link: &LinkSettings) -> bool {
         Transport::Tcp(tcp) => tcp.nat_idle.is_some(),
     };
     forgets || link.up.rate.is_some() || link.down.rate.is_some()
+}
+
+/// Whether more segments may be in flight than a connection's first congestion window takes, so
+/// that some wait; with Nagle's algorithm, or where the receiver's room has a limit, any may. A
+/// message has one packet under way in one direction at a time.
+fn may_fill_a_window(setup: &Setup) -> bool {
+    // CONNECT or CONNACK, SUBSCRIBE or SUBACK, PINGREQ or PINGRESP, and the end of the stream.
+    const CONTROL_SEGMENTS: u64 = 4;
+    /// Fixed header, packet id, properties and TLS, generously.
+    const FRAMING: u32 = 200;
+    setup.clients.iter().any(|client| {
+        let Transport::Tcp(tcp) = client.link.transport else { return false };
+        if !tcp.nodelay || tcp.receive_buffer.is_some() {
+            return true;
+        }
+        let segments = setup.publishers.iter().map(|publisher| {
+            let topic = u32::try_from(publisher.topic.len()).unwrap_or(u32::MAX);
+            let bytes = publisher.payload.max().saturating_add(topic).saturating_add(FRAMING);
+            let messages = publisher
+                .only_sequences
+                .as_ref()
+                .map_or(u64::from(publisher.count.max(1)), |only| only.len() as u64);
+            messages * u64::from(segment_count(&tcp, bytes))
+        });
+        segments.sum::<u64>() + CONTROL_SEGMENTS > u64::from(INITIAL_WINDOW)
+    })
 }
 
 /// Whether a fault may lose segments of a connection that goes on.
@@ -172,9 +200,9 @@ impl<O: Observer> Simulation<'_, DirectDriver, O> {
                 PendingEvent::Arrival(packet, twice, faults.actions_on_arrival(&packet.name))
             }
             QueuedEvent::TcpDue(number) => {
-                let (connection, direction) = from_direction_number(number);
+                let connection = ConnectionNumber(number);
                 network.tcp_connection(connection)?;
-                PendingEvent::TcpDue(connection, direction)
+                PendingEvent::TcpDue(connection)
             }
             QueuedEvent::Fault(fault) => PendingEvent::Fault(faults.action(fault)),
             QueuedEvent::FaultEnd(index) => match faults.fault_end(index) {
@@ -194,7 +222,7 @@ impl<O: Observer> Simulation<'_, DirectDriver, O> {
         }
         for (number, tcp_connection) in network.live_tcp_connections() {
             for direction in [Direction::Up, Direction::Down] {
-                let items = tcp_connection.directions[direction_index(direction)].items();
+                let items = tcp_connection.streams.items(direction);
                 for (place, item) in items.enumerate() {
                     let TcpItem::Packet(in_flight) = item else { continue };
                     let waiting = faults.actions_on_arrival(&in_flight.name);
@@ -232,7 +260,7 @@ impl<O: Observer> Simulation<'_, DirectDriver, O> {
 enum PendingEvent<'a> {
     /// Of a packet, perhaps once more, and the faults that wait for it.
     Arrival(&'a PacketInFlight, bool, Vec<&'a FaultAction>),
-    TcpDue(ConnectionNumber, Direction),
+    TcpDue(ConnectionNumber),
     Fault(&'a FaultAction),
     FaultEnd(FaultEnd),
     Other(QueuedEvent),
@@ -244,7 +272,7 @@ impl Fingerprint for PendingEvent<'_> {
             Self::Arrival(packet, arrives_again, faults) => {
                 into.plain(&("arrival", packet, arrives_again, faults));
             }
-            Self::TcpDue(connection, direction) => into.plain(&("tcp due", connection, direction)),
+            Self::TcpDue(connection) => into.plain(&("tcp due", connection)),
             Self::Fault(action) => into.plain(&("fault", action)),
             Self::FaultEnd(end) => into.plain(&("fault end", end)),
             Self::Other(event) => into.plain(&("other", event)),

@@ -5,11 +5,12 @@ use crate::event::connections::EndState;
 use crate::event::links::PacketInFlight;
 use crate::event::node_driver::NodeDriver;
 use crate::event::queue::EventClass;
-use crate::event::tcp_connection::{TcpItem, from_direction_number};
+use crate::event::tcp_connection::TcpItem;
 use qoslab_core::base::{
-    ClientIndex, CloseReason, ConnectionNumber, Direction, Event, MessageTag, Node, Observer,
-    OverheadPurpose, SilentDeathCause,
+    ClientIndex, CloseReason, ConnectionNumber, Direction, Event, Fate, MessageTag, Node, Observer,
+    OverheadPurpose, PacketKind, SilentDeathCause,
 };
+use qoslab_core::network::tcp::{StreamItem, TcpActivity, tls_bytes};
 
 impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     // ---- opening ----
@@ -19,9 +20,32 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         self.send_handshake_flight(connection, 0);
     }
 
+    /// Sends a flight of the handshake, if there is one of this number.
     fn send_handshake_flight(&mut self, connection: ConnectionNumber, nth: u8) {
-        let sent = self.network.send_handshake_flight(&mut self.timeline, connection, nth);
-        self.notify_overhead(sent);
+        let Some(tcp_connection) = self.network.tcp_connection(connection) else { return };
+        let Some(&flight) = tcp_connection.handshake.get(usize::from(nth)) else { return };
+        let item = TcpItem::Handshake(nth);
+        self.write_control(connection, flight.direction, item, flight.bytes);
+    }
+
+    /// Writes something that is no packet of MQTT's, of so many bytes above TCP.
+    fn write_control(
+        &mut self,
+        connection: ConnectionNumber,
+        direction: Direction,
+        item: TcpItem,
+        bytes: u32,
+    ) {
+        let (now, client) = (self.timeline.now, self.network.connections.client_of(connection));
+        let name = self.network.next_control_name(client, direction, PacketKind::Handshake);
+        let item = StreamItem { value: item, bytes, name, publisher_key: None };
+        let Some(activity) = self.network.write_tcp(now, connection, item) else { return };
+        let segments = activity[direction].segments;
+        let headers = self.network.link(client).headers * segments;
+        let purpose = OverheadPurpose::Handshake;
+        self.notify_overhead(client, direction, purpose, (segments, bytes + headers));
+        self.report_tcp_activity(connection, &activity, Some(direction));
+        self.network.schedule_tcp_wakeup(&mut self.timeline, connection);
     }
 
     fn handshake_flight_arrived(&mut self, connection: ConnectionNumber, nth: u8) {
@@ -51,73 +75,141 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         self.send_reset(Node::Broker, client, connection);
     }
 
-    fn notify_overhead(&mut self, overhead: Option<Event<'static>>) {
-        if let Some(overhead) = overhead {
-            self.notify_observers(&overhead);
-        }
-    }
-
     // ---- carrying ----
 
-    /// A node wrote a packet into a connection.
-    pub(super) fn write_to_tcp(&mut self, in_flight: PacketInFlight, tag: MessageTag, mqtt: u32) {
-        let (name, connection) = (in_flight.name, in_flight.connection);
+    /// A node writes a packet into a connection.
+    pub(super) fn send_over_tcp(&mut self, node: Node, in_flight: PacketInFlight, tag: MessageTag) {
+        let PacketInFlight { name, connection, serial, ref packet, .. } = in_flight;
+        let (now, direction) = (self.timeline.now, name.direction);
+        let link = self.network.link(name.client);
+        let length = self.nodes.driver.frame_length(serial).unwrap_or_else(|| {
+            packet.as_ref().map_or(0, |packet| packet.encoded_len(link.version))
+        });
+        let tls = link.tcp.and_then(|tcp| tcp.tls);
         // It matters that a NAT forgets a connection when something is sent, and is looked at then.
-        if self.network.has_nat_expired(self.timeline.now, connection) {
-            self.kill_silently(connection, SilentDeathCause::NatTimeout);
+        let is_forgotten = self.network.has_nat_expired(now, connection)
+            && self.network.kill_silently(&mut self.timeline, connection).is_some();
+        let bytes = length + tls_bytes(tls, length);
+        let (value, publisher_key) = (TcpItem::Packet(in_flight), self.publisher_key(tag));
+        let item = StreamItem { value, bytes, name, publisher_key };
+        let Some(activity) = self.network.write_tcp(now, connection, item) else { return };
+        self.report_written_packet(node, connection, direction, (length, &activity));
+        if is_forgotten {
+            let (client, why) = (name.client, SilentDeathCause::NatTimeout);
+            self.notify_observers(&Event::DiedSilently { connection, client, why });
         }
-        let publisher_key = self.publisher_key(tag);
-        self.network.write_tcp(self.timeline.now, in_flight, publisher_key, mqtt);
-        self.reset_from_restarted_host(connection, name.client, name.direction);
-        self.network.schedule_tcp_wakeup(&mut self.timeline, connection, name.direction);
+        self.report_tcp_activity(connection, &activity, Some(direction));
+        self.network.schedule_tcp_wakeup(&mut self.timeline, connection);
     }
 
-    /// Something is due on a direction of a connection.
-    pub(super) fn tcp_due(&mut self, number: u32) {
-        let (connection, direction) = from_direction_number(number);
-        let now = self.timeline.now;
-        if !self.network.take_tcp_wakeup(now, connection, direction) {
+    /// The packet that was just written, with what it has put on the link.
+    fn report_written_packet(
+        &mut self,
+        node: Node,
+        connection: ConnectionNumber,
+        direction: Direction,
+        (length, activity): (u32, &TcpActivity),
+    ) {
+        self.reporter.packets += 1;
+        let written = (length, activity[direction].segments);
+        let client = self.network.connections.client_of(connection);
+        let version = self.network.link(client).version;
+        let Some(in_flight) = self.network.newest_packet(connection, direction, written) else {
+            return;
+        };
+        let Some(packet) = &in_flight.packet else { return };
+        let mut record = packet.meta(version, in_flight.name, in_flight.overhead);
+        record.size.mqtt = length;
+        let fate = Fate::Streamed;
+        let event = Event::Sent { node, connection, packet: &record, fate: &fate };
+        self.reporter.notify(self.timeline.now, &event);
+    }
+
+    /// Reports what a connection put on the link beside what was `written` in one direction, of
+    /// which the first sendings were reported.
+    fn report_tcp_activity(
+        &mut self,
+        connection: ConnectionNumber,
+        activity: &TcpActivity,
+        written: Option<Direction>,
+    ) {
+        if activity.is_empty() {
             return;
         }
         let client = self.network.connections.client_of(connection);
-        self.count_dispatch(EventClass::Arrival);
-        if self.retransmit_due(connection, client, direction) {
-            let is_up = direction == Direction::Up;
-            let sender = if is_up { Node::Client(client) } else { Node::Broker };
-            self.close_end(sender, connection, CloseReason::UserTimeout);
-            // An end that had closed before has nothing more to learn, and tries no longer.
-            self.discard_in_flight(connection, direction);
+        let headers = self.network.link(client).headers;
+        for direction in [Direction::Up, Direction::Down] {
+            let did = activity[direction];
+            let late = if written == Some(direction) { 0 } else { did.segments };
+            if late + did.retransmissions + did.acknowledgements > 0 {
+                let acks = did.acknowledgements;
+                for (purpose, count, bytes) in [
+                    (OverheadPurpose::LateSegment, late, late * headers),
+                    (OverheadPurpose::Retransmission, did.retransmissions, did.retransmitted_bytes),
+                    (OverheadPurpose::Acknowledgement, acks, acks * headers),
+                ] {
+                    if count > 0 {
+                        self.notify_overhead(client, direction, purpose, (count, bytes));
+                    }
+                }
+            } else if did.segments == 0 {
+                continue;
+            }
+            self.reset_from_restarted_host(connection, client, direction);
+        }
+    }
+
+    fn notify_overhead(
+        &mut self,
+        client: ClientIndex,
+        direction: Direction,
+        purpose: OverheadPurpose,
+        (segments, bytes): (u32, u32),
+    ) {
+        self.notify_observers(&Event::Overhead { client, direction, purpose, segments, bytes });
+    }
+
+    /// Something is due on a connection.
+    pub(super) fn tcp_due(&mut self, connection: ConnectionNumber) {
+        let now = self.timeline.now;
+        if !self.network.take_tcp_wakeup(now, connection) {
             return;
         }
+        let Some(activity) = self.network.wake_tcp(now, connection) else { return };
+        self.report_tcp_activity(connection, &activity, None);
+        for direction in [Direction::Up, Direction::Down] {
+            if activity[direction].gave_up {
+                self.give_up(connection, direction);
+            }
+            self.read_arrived(connection, direction);
+        }
+        self.network.schedule_tcp_wakeup(&mut self.timeline, connection);
+    }
+
+    /// A node reads what has arrived for it.
+    fn read_arrived(&mut self, connection: ConnectionNumber, direction: Direction) {
+        let now = self.timeline.now;
         while let Some(item) = self.network.pop_arrived_item(now, connection, direction) {
+            self.count_dispatch(EventClass::Arrival);
             match item {
                 TcpItem::Handshake(nth) => self.handshake_flight_arrived(connection, nth),
                 TcpItem::Packet(in_flight) => {
                     self.packet_arrived(receiver_of(in_flight.name), in_flight);
                 }
-                TcpItem::Fin => self.fin_arrived(connection, client, direction),
+                TcpItem::Fin => self.fin_arrived(connection, direction),
             }
         }
-        self.network.schedule_tcp_wakeup(&mut self.timeline, connection, direction);
     }
 
-    /// Sends again what is due; whether the sender gave up.
-    fn retransmit_due(
-        &mut self,
-        connection: ConnectionNumber,
-        client: ClientIndex,
-        direction: Direction,
-    ) -> bool {
-        let now = self.timeline.now;
-        let Some(wakeup) = self.network.retransmit_due(now, connection, direction) else {
-            return false;
-        };
-        if wakeup.retransmitted > 0 {
-            let (bytes, purpose) = (wakeup.retransmitted, OverheadPurpose::Retransmission);
-            self.notify_observers(&Event::Overhead { client, direction, purpose, bytes });
-            self.reset_from_restarted_host(connection, client, direction);
-        }
-        wakeup.gave_up
+    /// A sender's patience is over.
+    fn give_up(&mut self, connection: ConnectionNumber, direction: Direction) {
+        self.count_dispatch(EventClass::Arrival);
+        let client = self.network.connections.client_of(connection);
+        let is_up = direction == Direction::Up;
+        let sender = if is_up { Node::Client(client) } else { Node::Broker };
+        self.close_end(sender, connection, CloseReason::UserTimeout);
+        // An end that had closed before has nothing more to learn, and tries no longer.
+        self.discard_in_flight(connection, direction);
     }
 
     // ---- ending ----
@@ -150,7 +242,8 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         let is_peer_pending = peer_end == EndState::Unknown && node == Node::Broker;
         if !is_peer_reachable && !is_peer_pending {
             self.drop_tcp_connection(connection);
-        } else if sends_fin(why) && is_peer_reachable {
+        } else if sends_fin(why) && is_peer_reachable && !self.network.is_silently_dead(connection)
+        {
             self.send_fin(connection, direction);
         } else {
             self.discard_in_flight(connection, direction);
@@ -159,8 +252,8 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
 
     /// The end of the stream goes the way of the packets before it.
     pub(super) fn send_fin(&mut self, connection: ConnectionNumber, direction: Direction) {
-        let sent = self.network.send_fin(&mut self.timeline, connection, direction);
-        self.notify_overhead(sent);
+        self.network.await_fin(connection, direction);
+        self.write_control(connection, direction, TcpItem::Fin, 0);
     }
 
     /// Discards everything in transit in one direction.
@@ -171,12 +264,8 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     }
 
     /// The end of a stream arrived, behind all that was sent before.
-    fn fin_arrived(
-        &mut self,
-        connection: ConnectionNumber,
-        client: ClientIndex,
-        direction: Direction,
-    ) {
+    fn fin_arrived(&mut self, connection: ConnectionNumber, direction: Direction) {
+        let client = self.network.connections.client_of(connection);
         self.network.clear_fin_awaited(connection, direction);
         let node = if direction == Direction::Up { Node::Broker } else { Node::Client(client) };
         self.close_end(node, connection, CloseReason::Peer);

@@ -18,8 +18,8 @@ use qoslab_core::mqtt::{
     RepeatedPubrec, RetryRule, RetryTimer, StorePolicy,
 };
 use qoslab_core::network::{
-    DirectionSettings, Distribution, FateOverride, IntervalDistribution, LinkSettings, LossModel,
-    TcpSettings, Transport,
+    CongestionControl, DirectionSettings, Distribution, FateOverride, IntervalDistribution,
+    LinkSettings, LossModel, TcpSettings, Transport,
 };
 
 pub(super) const HOP: HopSettings = HopSettings {
@@ -64,6 +64,9 @@ pub(super) fn tcp(change: impl Fn(&mut TcpSettings, &mut DirectionSettings)) -> 
         rto_min: Span::from_millis(200),
         user_timeout: Span::from_secs(60),
         nat_idle: None,
+        congestion: CongestionControl::Cubic,
+        nodelay: true,
+        receive_buffer: None,
     };
     let mut settings = (*link(|_| {})).clone();
     change(&mut tcp, &mut settings.up);

@@ -5,7 +5,7 @@ use super::errors::error_text;
 use super::{SMALL, parse};
 use qoslab_core::base::{MessageTag, Span, Time};
 use qoslab_core::mqtt::{Backoff, RetryRule, StorePolicy};
-use qoslab_core::network::Transport;
+use qoslab_core::network::{CongestionControl, Transport};
 
 const OPTIONS: &str = "qos = 2, no_local = true, retain_as_published = true, \
                        retain_handling = \"send\", identifier = 1 ";
@@ -59,6 +59,31 @@ fn defaults_depend_on_the_transport() {
     assert_eq!((tcp.headers, tcp.mss, tcp.tls, tcp.nat_idle), (40, 1_460, None, None));
     assert_eq!(tcp.rto_min, Span::from_millis(200));
     assert_eq!(tcp.user_timeout, Span::from_millis(924_600));
+    assert_eq!((tcp.nodelay, tcp.receive_buffer), (true, None));
+    assert_eq!(tcp.congestion, CongestionControl::Cubic);
+}
+
+#[test]
+fn settings_of_tcp_are_read_and_written_out() {
+    let link = "congestion = \"reno\"\nnodelay = false\nreceive_buffer = \"5840B\"";
+    let text = tcp("", "", link);
+    for text in [text.clone(), parse(&text).to_full_toml()] {
+        let transport = parse(&text).points[0].setup.clients[0].link.transport;
+        let Transport::Tcp(settings) = transport else { panic!("{text}") };
+        assert_eq!(settings.congestion, CongestionControl::Reno);
+        assert_eq!((settings.nodelay, settings.receive_buffer), (false, Some(5_840)));
+    }
+}
+
+#[test]
+fn a_receive_buffer_below_a_segment_is_refused() {
+    insta::assert_snapshot!(
+        error_lines(&tcp("", "", "receive_buffer = \"1000B\"")),
+        @r#""1000B": a receive buffer holds a segment at least [1,000 B, and a segment has up to 1,460 B] (make it larger, or `mss` smaller; lwIP has four segments, Linux 128 KiB)"#
+    );
+    parse(&tcp("", "", "receive_buffer = \"1000B\"\nmss = 500"));
+    let text = format!("{SMALL}congestion = \"reno\"\nnodelay = false\nreceive_buffer = \"8kB\"\n");
+    insta::assert_snapshot!(error_lines(&text), @"");
 }
 
 #[test]
