@@ -19,7 +19,7 @@ const WORST_DELAYED_ACK: Span = Span::from_millis(200);
 /// The sending side of one direction.
 #[derive(Clone, Debug)]
 pub(super) struct Sender {
-    /// Bytes that were handed over.
+    /// Bytes that were handed over, with one each for SYN and FIN.
     written: u64,
     /// The first byte that was never sent.
     next: u64,
@@ -129,6 +129,11 @@ impl Sender {
             urgent_end: 0,
             window_end: u64::MAX,
         }
+    }
+
+    /// How many bytes were handed over.
+    pub(super) const fn written(&self) -> u64 {
+        self.written
     }
 
     /// All bytes before this one are acknowledged.

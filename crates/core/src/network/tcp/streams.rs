@@ -63,6 +63,7 @@ impl_fingerprint! {
         skip last_sent: "only a NAT asks, and not where states are compared";
     }
 }
+
 impl<T> Default for TcpStreams<T> {
     fn default() -> Self {
         Self::new()
@@ -93,13 +94,13 @@ impl<T> TcpStreams<T> {
         let mut activity = TcpActivity::default();
         self.wake_until(now, &mut context, &mut activity);
         let stream = &mut self.streams[direction as usize];
-        stream.names.push_back(StreamedName { start: stream.written, name, publisher_key });
+        let start = stream.sender.written();
+        stream.names.push_back(StreamedName { start, name, publisher_key });
         if bytes == 0 {
-            stream.markers.push(stream.written);
+            stream.markers.push(start);
         }
         let numbers = u64::from(bytes.max(1));
-        stream.written += numbers;
-        stream.items.push_back((value, stream.written));
+        stream.items.push_back((value, start + numbers));
         stream.sender.write(now, numbers, bytes == 0, context.tcp);
         self.flush(now, &mut context, direction, &mut activity);
         self.update_next_wake(context.tcp);

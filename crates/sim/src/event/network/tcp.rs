@@ -7,7 +7,9 @@ use crate::event::queue::QueuedEvent;
 use crate::event::tcp_connection::{TcpConnection, TcpItem, handshake_flights};
 use crate::event::timeline::Timeline;
 use crate::trial::Setup;
-use qoslab_core::base::{ClientIndex, ConnectionNumber, Direction, Node, PacketKind, Span, Time};
+use qoslab_core::base::{
+    ClientIndex, ConnectionNumber, Direction, Node, PacketKind, PacketMeta, Span, Time,
+};
 use qoslab_core::network::tcp::{StreamItem, TcpActivity, TcpContext, tls_bytes};
 
 impl Network {
@@ -74,23 +76,23 @@ impl Network {
         Some(tcp_connection.streams.write(now, context, item))
     }
 
-    /// The packet that was just written, with the bytes that its transport adds to it: TLS's, and
-    /// the headers of the segments that went at once.
-    pub(in crate::event) fn newest_packet(
+    /// The packet of that length that was just written, as an observer sees it: its transport adds
+    /// TLS's bytes, and the headers of the segments that went at once.
+    pub(in crate::event) fn describe_written(
         &mut self,
         connection: ConnectionNumber,
         direction: Direction,
-        (mqtt_bytes, segments): (u32, u32),
-    ) -> Option<&PacketInFlight> {
+        (length, segments): (u32, u32),
+    ) -> Option<PacketMeta<'_>> {
         let tcp_connection = self.tcp_connections.get_mut(connection.0 as usize)?.as_mut()?;
-        let tcp = self.links[tcp_connection.client.index()].tcp?;
-        match tcp_connection.streams.newest_mut(direction)? {
-            TcpItem::Packet(in_flight) => {
-                in_flight.overhead = tls_bytes(tcp.tls, mqtt_bytes) + tcp.headers * segments;
-                Some(in_flight)
-            }
-            TcpItem::Handshake(_) | TcpItem::Fin => None,
-        }
+        let link = &self.links[tcp_connection.client.index()];
+        let tcp = link.tcp.as_ref()?;
+        let TcpItem::Packet(in_flight) = tcp_connection.streams.newest_mut(direction)? else {
+            return None;
+        };
+        in_flight.overhead = tls_bytes(tcp.tls, length) + tcp.headers * segments;
+        let packet = in_flight.packet.as_ref()?;
+        Some(link.describe(packet, in_flight.name, Some(length), in_flight.overhead))
     }
 
     /// The end of a stream is under way, and awaited.

@@ -112,14 +112,9 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     ) {
         self.reporter.packets += 1;
         let written = (length, activity[direction].segments);
-        let client = self.network.connections.client_of(connection);
-        let version = self.network.link(client).version;
-        let Some(in_flight) = self.network.newest_packet(connection, direction, written) else {
+        let Some(record) = self.network.describe_written(connection, direction, written) else {
             return;
         };
-        let Some(packet) = &in_flight.packet else { return };
-        let mut record = packet.meta(version, in_flight.name, in_flight.overhead);
-        record.size.mqtt = length;
         let fate = Fate::Streamed;
         let event = Event::Sent { node, connection, packet: &record, fate: &fate };
         self.reporter.notify(self.timeline.now, &event);

@@ -19,8 +19,6 @@ pub(super) struct Stream<T> {
     pub(super) receiver: Receiver,
     /// What was written and not read, with where each ends.
     pub(super) items: VecDeque<(T, u64)>,
-    /// Bytes that were written, with one each for SYN and FIN.
-    pub(super) written: u64,
     /// The places of SYN and FIN: they have a number and no byte (RFC 9293, 3.4).
     pub(super) markers: Vec<u64>,
     /// What is not acknowledged begins where, and is of which packets.
@@ -66,14 +64,13 @@ impl<T: Fingerprint> Fingerprint for Stream<T> {
     /// Where nothing is lost and the window never fills, only what arrives counts, and when.
     fn fingerprint(&self, into: &mut Fingerprinter) {
         // Names only matter to random draws.
-        let Self { sender, receiver, items, written, markers, names: _, under_way, patience } =
-            self;
+        let Self { sender, receiver, items, markers, names: _, under_way, patience } = self;
         let arrived = receiver.next();
         into.list(items.iter().map(|(item, end)| (item, end.saturating_sub(arrived))));
         let data = under_way.iter().filter(|segment| segment.bytes.end > arrived);
         into.plain(&data.map(|it| (it.at, it.bytes.end - arrived)).collect::<Vec<_>>());
         into.plain(patience);
-        into.loss_recovery(&(sender, receiver, written, markers, under_way));
+        into.loss_recovery(&(sender, receiver, markers, under_way));
     }
 }
 
@@ -83,7 +80,6 @@ impl<T> Stream<T> {
             sender: Sender::new(),
             receiver: Receiver::new(),
             items: VecDeque::new(),
-            written: 0,
             markers: Vec::new(),
             names: VecDeque::new(),
             under_way: VecDeque::new(),

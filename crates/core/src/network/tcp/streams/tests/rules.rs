@@ -217,7 +217,7 @@ fn a_segment_is_named_by_the_packet_that_its_first_byte_is_of() {
     let before = world.start;
     world.advance_to(before + Span::from_millis(99));
     let stream = &world.streams.streams[0];
-    let written = stream.written;
+    let written = stream.sender.written();
     let of = |start| {
         let (sending, _) = stream.sending(start, 0);
         (sending.packet, sending.offset)
