@@ -76,14 +76,18 @@ fn settings_of_tcp_are_read_and_written_out() {
 }
 
 #[test]
-fn a_receive_buffer_below_a_segment_is_refused() {
+fn a_receive_buffer_below_a_segment_or_without_tcp_is_refused() {
     insta::assert_snapshot!(
         error_lines(&tcp("", "", "receive_buffer = \"1000B\"")),
         @r#""1000B": a receive buffer holds a segment at least [1,000 B, and a segment has up to 1,460 B] (make it larger, or `mss` smaller; lwIP has four segments, Linux 128 KiB)"#
     );
     parse(&tcp("", "", "receive_buffer = \"1000B\"\nmss = 500"));
     let text = format!("{SMALL}congestion = \"reno\"\nnodelay = false\nreceive_buffer = \"8kB\"\n");
-    insta::assert_snapshot!(error_lines(&text), @"");
+    insta::assert_snapshot!(error_lines(&text), @r#"
+    "reno": `congestion` needs tcp [this link carries datagrams] (add `transport = "tcp"` to the link, or leave this out)
+    false: `nodelay` needs tcp [this link carries datagrams] (add `transport = "tcp"` to the link, or leave this out)
+    "8kB": `receive_buffer` needs tcp [this link carries datagrams] (add `transport = "tcp"` to the link, or leave this out)
+    "#);
 }
 
 #[test]
