@@ -190,15 +190,22 @@ impl CongestionWindow {
         self.grow(control, ack.now);
     }
 
-    /// The sender has found out, by acknowledgements, that segments before `end` are lost.
-    pub(super) fn on_loss(&mut self, control: CongestionControl, end: u64, in_flight: u32) {
+    /// The sender has found out, by acknowledgements, that segments before `end` are lost. What the
+    /// same acknowledgement says to be `delivered` may be replaced at once, as what later ones do.
+    pub(super) fn on_loss(
+        &mut self,
+        control: CongestionControl,
+        end: u64,
+        in_flight: u32,
+        delivered: u32,
+    ) {
         if self.is_recovering() {
             return;
         }
         let window_before = self.segments;
         self.threshold = self.reduced_threshold(control);
         self.stage = Stage::Recovery { end, window_before, delivered: 0, sent: 0 };
-        self.reduce(in_flight, 1);
+        self.reduce(in_flight, delivered);
         // The first retransmission goes out in any case.
         self.segments = self.segments.max(in_flight + 1);
     }

@@ -269,7 +269,7 @@ impl Sender {
         let has_lost = self.find_lost(now);
         if has_lost && !self.congestion.is_recovering() {
             self.before_reduction = Some(self.congestion);
-            self.congestion.on_loss(tcp.congestion, self.next, self.in_flight);
+            self.congestion.on_loss(tcp.congestion, self.next, self.in_flight, delivered);
         } else {
             // The window counts segments; the round trip was taken above.
             for nth in 0..delivered {
@@ -410,7 +410,8 @@ impl Sender {
         if self.overtaken_at <= now {
             if self.find_lost(now) && !self.congestion.is_recovering() {
                 self.before_reduction = Some(self.congestion);
-                self.congestion.on_loss(tcp.congestion, self.next, self.in_flight);
+                // As Linux counts it where no acknowledgement came.
+                self.congestion.on_loss(tcp.congestion, self.next, self.in_flight, 1);
             }
             self.arm_timer(now, tcp);
         }

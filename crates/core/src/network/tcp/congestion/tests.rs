@@ -35,7 +35,7 @@ fn acknowledge(
 #[test]
 fn reno_halves_its_window_after_a_loss_and_adds_one_each_round_trip() {
     let mut window = grown(CongestionControl::Reno, 40);
-    window.on_loss(CongestionControl::Reno, 70, 36);
+    window.on_loss(CongestionControl::Reno, 70, 36, 3);
     assert!(window.is_recovering());
     acknowledge(&mut window, CongestionControl::Reno, 71..=71, millis(200));
     assert!(!window.is_recovering());
@@ -48,9 +48,19 @@ fn reno_halves_its_window_after_a_loss_and_adds_one_each_round_trip() {
 }
 
 #[test]
+fn one_acknowledgement_of_many_lets_as_many_go_up_to_the_halved_window() {
+    let after = |delivered| {
+        let mut window = grown(CongestionControl::Reno, 80);
+        window.on_loss(CongestionControl::Reno, 150, 0, delivered);
+        window.segments()
+    };
+    assert_eq!([1, 3, 39, 79].map(after), [1, 3, 39, 40]);
+}
+
+#[test]
 fn cubic_keeps_seven_tenths_and_is_back_where_it_was_after_its_k_seconds() {
     let mut window = grown(CongestionControl::Cubic, 1_000);
-    window.on_loss(CongestionControl::Cubic, 2_000, 990);
+    window.on_loss(CongestionControl::Cubic, 2_000, 990, 3);
     acknowledge(&mut window, CongestionControl::Cubic, 2_001..=2_001, millis(0));
     assert_eq!(window.segments(), 700);
     // K = cbrt(1000 * 0.3 / 0.4) = 9.09 s. Ten round trips of 100 ms a second, whole windows.

@@ -57,6 +57,21 @@ fn an_idle_time_takes_the_window_back_to_the_initial_one() {
     assert_eq!(grown(5_000), INITIAL_WINDOW);
 }
 
+/// The acknowledgement of a flight says that all but one of it has arrived: half as much goes then.
+#[test]
+fn a_loss_among_many_leaves_half_the_window_for_the_next_round_trip() {
+    let mut world = World::new(1, &line(50, 0.0, None, None), RENO);
+    (0..9).for_each(|_| world.send(1_000));
+    world.send_lost(1_000);
+    (0..90).for_each(|_| world.send(1_000));
+    // The tenth is missing when the other nine have let nine and nine more go.
+    world.advance_to_millis(199);
+    assert_eq!((world.up().segments, world.up().retransmissions), (10 + 18, 0));
+    // One acknowledgement is for all 18: of half the window of 19 one is the tenth.
+    world.advance_to_millis(201);
+    assert_eq!((world.up().segments, world.up().retransmissions), (10 + 18 + 8, 1));
+}
+
 /// A window that collapses would leave the line idle.
 #[test]
 fn random_loss_leaves_a_window_that_theory_predicts() {
