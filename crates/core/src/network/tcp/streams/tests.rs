@@ -1,5 +1,6 @@
 //! Connections on links of their own.
 
+mod against_smoltcp;
 mod kernel;
 mod properties;
 mod rules;
