@@ -13,11 +13,11 @@ use qoslab::base::{ClientIndex, Ending, Node, QoS, Span, SubscriptionRequest};
 use qoslab::guarantee::FirstPassObserver;
 use qoslab::mqtt::{
     BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, Quirks,
-    RepeatedPubrec, RetryRule, RetryTimer, StorePolicy,
+    RepeatedPubrec, RetryRule, RetryTimer, StorePolicy, WhenSocketFull,
 };
 use qoslab::network::{
     CongestionControl, DirectionSettings, Distribution, IntervalDistribution, LinkSettings,
-    LossModel, TcpSettings, Transport,
+    LossModel, SocketSettings, TcpSettings, Transport,
 };
 use qoslab::sim::Options;
 use qoslab::sim::event::run;
@@ -162,8 +162,8 @@ fn over_tcp(mut trial: Trial, loss: f64) -> Trial {
             user_timeout: Span::from_secs(900),
             nat_idle: None,
             congestion: CongestionControl::Cubic,
-            nodelay: true,
-            receive_buffer: None,
+            client: SocketSettings::LINUX,
+            broker: SocketSettings::LINUX,
         });
         for direction in [&mut link.up, &mut link.down] {
             direction.loss = LossModel::Random(Chance::from_share(loss));
@@ -202,6 +202,8 @@ fn hop() -> HopSettings {
         max_queued: 1_000_000,
         on_full: OnFull::DropNewest,
         queue_qos0: false,
+        when_socket_full: WhenSocketFull::Queue,
+        keep_outbox: false,
         deliver_on: DeliverOn::Publish,
         repeated_pubrec: RepeatedPubrec::Answer,
         quirks: Quirks::NONE,

@@ -12,7 +12,7 @@ use qoslab::base::{
 use qoslab::network::tcp::{StreamItem, TcpContext, TcpStreams};
 use qoslab::network::{
     CongestionControl, DirectionSettings, Distribution, LinkKeys, LinkSettings, LinkState,
-    LossModel, TcpSettings, presets, publisher_key,
+    LossModel, SocketSettings, TcpSettings, presets, publisher_key,
 };
 
 const PACKETS: u32 = 10_000;
@@ -118,8 +118,8 @@ const TCP: TcpSettings = TcpSettings {
     user_timeout: Span::from_secs(600),
     nat_idle: None,
     congestion: CongestionControl::Cubic,
-    nodelay: true,
-    receive_buffer: None,
+    client: SocketSettings::LINUX,
+    broker: SocketSettings::LINUX,
 };
 
 /// Runs the due work of a connection up to `until`.

@@ -6,6 +6,7 @@ mod common;
 mod engine_parity;
 mod explore;
 mod false_alarms;
+mod field_reports;
 mod limits;
 mod packet_tracker;
 mod planted_bugs;

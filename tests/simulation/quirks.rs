@@ -25,7 +25,7 @@ const ABOVE_GRANTED_QOS: ExpectedBreach = Some((Promise::OnlySubscribed, Breach:
 
 /// The quirk, the endpoint that has it, the scenario, the promise that breaks and the rule that is
 /// cited for it or is broken by itself.
-const TABLE: [(Quirk, Blame, &str, ExpectedBreach, Option<&str>); 35] = {
+const TABLE: [(Quirk, Blame, &str, ExpectedBreach, Option<&str>); 37] = {
     use Blame::{Broker, Publisher, Subscriber};
     use Quirk::*;
     [
@@ -54,6 +54,8 @@ const TABLE: [(Quirk, Blame, &str, ExpectedBreach, Option<&str>); 35] = {
         (QuotaLeakOnErrorPubrec, Publisher, "09", STUCK, None),
         (ResendUnordered, Publisher, "10", REORDERED, Some("MQTT-4.6.0-1")),
         (ResendUnordered, Broker, "10", REORDERED, Some("MQTT-4.6.0-1")),
+        (NewBeforeStored, Publisher, "10", REORDERED, None),
+        (NewBeforeStored, Broker, "10", REORDERED, None),
         (IgnoreSessionPresent, Publisher, "11", None, Some("MQTT-3.2.2-5")),
         (IgnoreSessionPresent, Subscriber, "11", LOST, None),
         (AckThenDropOnFull, Broker, "12", LOST_AT_LEAST_ONCE, Some("MQTT-4.5.0-1")),

@@ -261,6 +261,8 @@ fn configured_limit(
         "its sender gave it up after the set number of transmissions"
     } else if evidence.was_dropped(suspect.subscriber, DropReason::Offline) {
         "its receiver was not connected, and such messages are set not to wait"
+    } else if evidence.was_dropped(suspect.subscriber, DropReason::SocketFull) {
+        "the socket had no room, and such messages are set not to wait"
     } else if ended(publisher) || suspect.subscriber.is_some_and(ended) {
         "a session is set to end with its connection, and did"
     } else {

@@ -8,7 +8,7 @@ use qoslab_core::base::{
 };
 
 /// The counters' names, which `sometimes` and the documents use.
-pub const COUNTER_NAMES: [&str; 35] = [
+pub const COUNTER_NAMES: [&str; 36] = [
     "loss",
     "drop",
     "duplicate",
@@ -40,6 +40,7 @@ pub const COUNTER_NAMES: [&str; 35] = [
     "window-full",
     "offline-queued",
     "queue-overflow",
+    "socket-full",
     "message-expired",
     "too-large",
     "retained",
@@ -81,6 +82,7 @@ pub(super) struct Counters {
     pub(super) window_full: u64,
     pub(super) offline_queued: u64,
     queue_overflow: u64,
+    socket_full: u64,
     message_expired: u64,
     too_large: u64,
     retained: u64,
@@ -119,6 +121,7 @@ impl Counters {
                 self.count_close(*node, *connection, *why);
             }
             Event::Crashed { .. } => self.crash += 1,
+            Event::SocketFull { .. } => self.socket_full += 1,
             Event::Overhead { purpose: OverheadPurpose::Retransmission, segments, .. } => {
                 self.retransmission += u64::from(*segments);
             }
@@ -150,7 +153,10 @@ impl Counters {
             DropReason::GaveUp => self.give_up += 1,
             DropReason::Expired => self.message_expired += 1,
             DropReason::TooLarge => self.too_large += 1,
-            DropReason::Offline | DropReason::Rejected | DropReason::SessionEnded => {}
+            DropReason::Offline
+            | DropReason::SocketFull
+            | DropReason::Rejected
+            | DropReason::SessionEnded => {}
         }
     }
 
@@ -218,6 +224,7 @@ impl Counters {
             ("window-full", self.window_full),
             ("offline-queued", self.offline_queued),
             ("queue-overflow", self.queue_overflow),
+            ("socket-full", self.socket_full),
             ("message-expired", self.message_expired),
             ("too-large", self.too_large),
             ("retained", self.retained),

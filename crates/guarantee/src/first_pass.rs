@@ -282,6 +282,7 @@ impl Observer for FirstPassObserver {
             }
             Event::WillPublished { tag } => self.on_will_published(tag),
             Event::SessionExpired { client } => self.ledger.on_session_expired(client),
+            Event::SocketFull { .. } => {}
             Event::Crashed { node } => {
                 self.ledger.on_crashed(node);
                 self.collector.on_fault_began();

@@ -196,9 +196,10 @@ impl Ledger {
                 DropReason::Rejected => HandshakeEnd::Rejected,
                 DropReason::Expired => HandshakeEnd::Expired,
                 DropReason::TooLarge => HandshakeEnd::TooLarge,
-                DropReason::QueueFull | DropReason::Offline | DropReason::SessionEnded => {
-                    HandshakeEnd::Refused
-                }
+                DropReason::QueueFull
+                | DropReason::Offline
+                | DropReason::SocketFull
+                | DropReason::SessionEnded => HandshakeEnd::Refused,
             });
         }
     }

@@ -131,11 +131,17 @@ impl SharedSubscriptions {
         }
     }
 
-    /// The broker began to send a message to a client.
+    /// The broker began to send a message to a client: the first, or one after the member whose
+    /// session ended with it unacknowledged.
     #[inline]
     pub(super) fn on_sending_began(&mut self, client: ClientIndex, message_id: &MessageId) {
         if let Some(it) = self.find_unit(client, message_id, |_| true)
-            && matches!(it.unit.state(), DeliveryState::MustDeliver | DeliveryState::Withdrawn)
+            && matches!(
+                it.unit.state(),
+                DeliveryState::MustDeliver
+                    | DeliveryState::Withdrawn
+                    | DeliveryState::ForwardingStarted
+            )
         {
             it.unit.set_state(DeliveryState::ForwardingStarted, it.unit.granted());
             it.recipient = Some(client);

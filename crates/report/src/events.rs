@@ -153,6 +153,9 @@ impl<'a> EventLine<'a> {
             Kind::Crashed(node) => node_of("crashed", *node),
             Kind::Restarted(node) => node_of("restarted", *node),
             Kind::SessionExpired(it) => link("session-expired", *it),
+            Kind::SocketFull { node, client: it } => {
+                Self { node: Some(name(*node)), ..link("socket-full", *it) }
+            }
         }
     }
 }

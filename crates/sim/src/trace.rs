@@ -189,6 +189,9 @@ impl Observer for TraceHash {
             Event::Restarted { node } => self.write([17, node_number(node)]),
             Event::WillPublished { tag } => self.write_message(18, tag, 0),
             Event::SessionExpired { client } => self.write([19, u64::from(client.0)]),
+            Event::SocketFull { node, client } => {
+                self.write([20, u64::from(client.0) << 1 | u64::from(node == Node::Broker)]);
+            }
             // They follow from the others.
             Event::Backlog { .. } | Event::Discarded { .. } => {}
         }

@@ -68,6 +68,7 @@ pub enum RecordedEventKind {
     Crashed(Node),
     Restarted(Node),
     SessionExpired(ClientIndex),
+    SocketFull { node: Node, client: ClientIndex },
 }
 
 /// Runs a trial on an engine and records it. Once `interrupt` is true, it ends early.

@@ -163,6 +163,13 @@ pub enum Event<'a> {
         /// The number of bytes on the wire, all headers included.
         bytes: u32,
     },
+    /// What a node has written fills its socket: the rest waits outside of it, or is dropped.
+    SocketFull {
+        /// The node.
+        node: Node,
+        /// The client whose link it is on.
+        client: ClientIndex,
+    },
     /// A connection died without either end being notified: whatever is sent on it vanishes.
     DiedSilently {
         /// The connection.
@@ -251,6 +258,8 @@ pub enum DropReason {
     QueueFull,
     /// QoS 0 while there was no connection.
     Offline,
+    /// QoS 0 while the socket had no room.
+    SocketFull,
     /// The limit of transmissions was reached.
     GaveUp,
     /// The receiver refused it with a reason code of 0x80 or more.

@@ -179,6 +179,14 @@ impl Broker {
         self.expire_sessions(now);
     }
 
+    fn on_writable(&mut self, now: Time, connection: ConnectionNumber) {
+        let Some(index) = self.session_of(connection) else { return };
+        let session = &mut self.sessions[index as usize];
+        let (outbound, _, mut context) =
+            session.split(now, index, &self.settings.hop, &mut self.outbox);
+        outbound.on_writable(&mut context);
+    }
+
     fn session_of(&self, connection: ConnectionNumber) -> Option<u32> {
         self.connections.get(connection.0 as usize).copied().flatten()
     }
@@ -202,6 +210,17 @@ impl Endpoint for Broker {
             Input::Closed(connection) => {
                 if let Some(index) = self.session_of(connection) {
                     self.detach(now, index);
+                }
+            }
+            Input::SocketFull(connection) => {
+                if let Some(index) = self.session_of(connection) {
+                    self.sessions[index as usize].outbound.on_socket_full();
+                }
+            }
+            Input::Writable(connection) => self.on_writable(now, connection),
+            Input::PartOfPacket(connection) => {
+                if let Some(index) = self.session_of(connection) {
+                    self.sessions[index as usize].last_heard = now;
                 }
             }
             Input::Packet { connection, packet, transmission } => {

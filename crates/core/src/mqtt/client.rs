@@ -26,6 +26,8 @@ pub struct Client {
     outbox: EndpointOutbox,
     /// When it last sent anything, for keep alive.
     last_sent: Time,
+    /// When it last received anything, for keep alive.
+    last_received: Time,
     /// The PINGREQ that is not answered yet.
     pending_ping: Option<PendingPing>,
     /// Connections that ended before their CONNACK, since the last that did not.
@@ -49,7 +51,7 @@ impl_fingerprint! {
             failed_connects, has_connected, clean_start_next, should_connect, connect_once,
             is_idle;
         skip settings: "the same in all states of a trial";
-        skip last_sent: "only matters to keep alive, which is off where states are compared";
+        skip last_sent, last_received: "only matters to keep alive, which is off where states are compared";
     }
 }
 
@@ -67,6 +69,7 @@ impl Client {
             requests: SubscriptionRequests::new(settings.request_retry, settings.version),
             outbox: EndpointOutbox::new(&settings.hop),
             last_sent: Time::ZERO,
+            last_received: Time::ZERO,
             pending_ping: None,
             failed_connects: 0,
             has_connected: false,
@@ -83,7 +86,7 @@ impl Client {
             ClientRequest::Connect => self.connect(now),
             ClientRequest::Disconnect => {
                 self.should_connect = false;
-                self.disconnect();
+                self.disconnect(now);
             }
             ClientRequest::Reconnect => self.reconnect(now),
             ClientRequest::Publish { message, qos, retain, expiry } => {
@@ -105,6 +108,7 @@ impl Client {
     }
 
     fn handle_packet(&mut self, now: Time, packet: Packet, arrival: Transmission) {
+        self.last_received = now;
         if let (ConnectionState::Connecting(..), Packet::ConnAck(answer)) =
             (self.connection_state, &packet)
         {
@@ -225,6 +229,17 @@ impl Endpoint for Client {
         match input {
             Input::Opened(connection) => self.opened(now, connection),
             Input::Closed(connection) => self.closed(now, connection),
+            Input::SocketFull(connection) if self.connection() == Some(connection) => {
+                self.outbound.on_socket_full();
+            }
+            Input::Writable(connection) if self.connection() == Some(connection) => {
+                let (outbound, _, mut context) = self.split(now);
+                outbound.on_writable(&mut context);
+            }
+            Input::PartOfPacket(connection) if self.connection() == Some(connection) => {
+                self.last_received = now;
+            }
+            Input::SocketFull(_) | Input::Writable(_) | Input::PartOfPacket(_) => {}
             Input::Packet { connection, packet, transmission } => {
                 if self.connection() == Some(connection) {
                     self.handle_packet(now, packet, transmission);
@@ -256,11 +271,12 @@ impl Endpoint for Client {
 
     /// It is away afterwards. What a clean session had in flight is refused when the next CONNACK
     /// shows that the session is gone, as after any loss of the connection.
-    fn restart(&mut self, _: Time) {
-        self.suspend(ConnectionState::Disconnected);
+    fn restart(&mut self, now: Time) {
+        self.suspend(now, ConnectionState::Disconnected);
         self.should_connect = false;
         self.failed_connects = 0;
-        self.outbound.restart();
+        let (outbound, _, mut context) = self.split(now);
+        outbound.restart(&mut context);
         self.inbound.restart(&self.settings.hop);
         self.outbox.restart();
     }

@@ -44,6 +44,15 @@ pub enum Input<R> {
     /// The transport closed a connection, or the peer does not know it. At a client also: the
     /// transport could not open it.
     Closed(ConnectionNumber),
+    /// The socket of a connection has no room: a write would block. Nothing that was sent is
+    /// lost, but what is sent from now on waits outside of it. [`Input::Writable`] follows.
+    SocketFull(ConnectionNumber),
+    /// The socket of a connection has room again. It comes as long as there is room and the
+    /// endpoint answers by sending something.
+    Writable(ConnectionNumber),
+    /// Part of a packet arrived, and not yet all of it: a sign of life, to endpoints that
+    /// [take it for one](super::SignOfLife::Bytes).
+    PartOfPacket(ConnectionNumber),
     /// A packet arrived.
     Packet {
         /// On which connection.

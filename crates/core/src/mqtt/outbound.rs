@@ -3,8 +3,10 @@
 mod in_flight;
 mod peer;
 mod resume;
+mod socket;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use self::in_flight::{InFlight, InFlightState};
 use self::peer::Peer;
@@ -13,7 +15,9 @@ use super::packet::{Message, Packet, PacketId, Publish, PublishAck, PublishLevel
 use super::quirks::Quirk;
 use super::retry::TimerEntry;
 use super::session_context::SessionContext;
-use super::settings::{HopSettings, OnFull, ReceiverLimits, RepeatedPubrec, Version};
+use super::settings::{
+    HopSettings, OnFull, ReceiverLimits, RepeatedPubrec, Version, WhenSocketFull,
+};
 use crate::base::{DropReason, QoS, Time, Transmission};
 use crate::impl_fingerprint;
 
@@ -60,13 +64,16 @@ pub struct Outbound {
     /// How many PUBRECs of no known exchange were answered, which names the answers.
     unknown_pubrecs: u32,
     peer: Peer,
+    /// Whether the connection's socket has no room.
+    is_socket_full: bool,
     /// Places in the window that quirks have lost for good.
     lost_quota: usize,
 }
 
 impl_fingerprint! {
     struct Outbound {
-        plain send_queue, peer_window_used, resend_queue, ids, request_ids, peer, lost_quota;
+        plain send_queue, peer_window_used, resend_queue, ids, request_ids, peer, is_socket_full,
+            lost_quota;
         with(in_flight::write_in_order) in_flight;
         future_only next_expiry;
         skip next_order: "what is in flight is written in its order";
@@ -90,11 +97,13 @@ pub struct QueuedMessage {
     /// Whether it was acknowledged to its publisher because there was room: then it is queued
     /// though what was room is none any more.
     pub is_accepted: bool,
+    /// The filter of the shared subscription that it is sent for, if it is one.
+    pub shared_filter: Option<Arc<str>>,
 }
 
 impl_fingerprint! {
     struct QueuedMessage {
-        plain message, qos, retain, expires, subscription_ids, is_accepted;
+        plain message, qos, retain, expires, subscription_ids, is_accepted, shared_filter;
     }
 }
 
@@ -112,6 +121,7 @@ impl Outbound {
             next_order: 0,
             unknown_pubrecs: 0,
             peer: Peer::new(ReceiverLimits::NONE),
+            is_socket_full: false,
             lost_quota: 0,
         }
     }
@@ -130,7 +140,10 @@ impl Outbound {
             context.report_dropped(outgoing.message.tag, DropReason::Expired);
         } else if outgoing.qos == QoS::AtMostOnce {
             self.publish_qos0(context, outgoing);
-        } else if self.send_queue.is_empty() && self.has_window_left(context) {
+        } else if self.send_queue.is_empty()
+            && self.has_window_left(context)
+            && !self.is_application_held_up(context)
+        {
             self.send_first(context, outgoing);
         } else {
             self.enqueue(context, outgoing);
@@ -164,7 +177,7 @@ impl Outbound {
             }
             self.resend_queue.retain(|&owed| owed != ack.id);
             let Some(entry) = self.in_flight.get_mut(ack.id) else { return };
-            entry.start_release(context.settings.quirks);
+            entry.start_release(context.settings);
             if entry.is_expired_by_quirk(context) {
                 self.abandon(context, ack.id, DropReason::Expired);
             } else {
@@ -231,16 +244,32 @@ impl Outbound {
 
     /// QoS 0: sent and forgotten [MQTT-4.3.1-1].
     fn publish_qos0(&mut self, context: &mut SessionContext<'_>, outgoing: QueuedMessage) {
+        let HopSettings { queue_qos0, when_socket_full, .. } = *context.settings;
+        let tag = outgoing.message.tag;
         // One that waits must not be overtaken by the next.
-        let waits = context.settings.queue_qos0
-            && (context.connection.is_none() || !self.send_queue.is_empty());
-        if waits {
+        let waits_for_connection =
+            queue_qos0 && (context.connection.is_none() || !self.send_queue.is_empty());
+        if waits_for_connection {
             self.enqueue(context, outgoing);
-        } else if context.connection.is_some() {
+        } else if context.connection.is_none() {
+            context.report_dropped(tag, DropReason::Offline);
+        } else if !self.is_socket_full {
             self.send_qos0(context, outgoing);
+        } else if when_socket_full == WhenSocketFull::Drop {
+            context.report_dropped(tag, DropReason::SocketFull);
         } else {
-            context.report_dropped(outgoing.message.tag, DropReason::Offline);
+            self.enqueue(context, outgoing);
         }
+    }
+
+    /// Whether the application waits as long as it has to, instead of having messages dropped.
+    fn may_hold_up_application(context: &SessionContext<'_>) -> bool {
+        context.settings.when_socket_full == WhenSocketFull::Wait && context.connection.is_some()
+    }
+
+    /// Whether the application is held up because the socket has no room.
+    fn is_application_held_up(&self, context: &SessionContext<'_>) -> bool {
+        self.is_socket_full && Self::may_hold_up_application(context)
     }
 
     fn send_qos0(&mut self, context: &mut SessionContext<'_>, outgoing: QueuedMessage) {
@@ -266,7 +295,8 @@ impl Outbound {
         if self.send_queue.len() >= limit {
             self.drop_expired(context);
         }
-        let is_accepted = outgoing.is_accepted && outgoing.qos != QoS::AtMostOnce;
+        let is_accepted = outgoing.is_accepted && outgoing.qos != QoS::AtMostOnce
+            || Self::may_hold_up_application(context);
         if self.send_queue.len() >= limit && !is_accepted {
             let newest = outgoing.message.tag;
             let oldest = match context.settings.on_full {
@@ -295,35 +325,55 @@ impl Outbound {
         if context.now < self.next_expiry {
             return;
         }
-        self.next_expiry = Time::NEVER;
-        for _ in 0..self.send_queue.len() {
-            let Some(outgoing) = self.send_queue.pop_front() else { return };
-            if outgoing.expires <= context.now {
-                context.outbox.queued -= 1;
-                context.report_dropped(outgoing.message.tag, DropReason::Expired);
-            } else {
-                self.next_expiry = self.next_expiry.min(outgoing.expires);
-                self.send_queue.push_back(outgoing);
-            }
-        }
+        let now = context.now;
+        self.drop_queued(context, DropReason::Expired, |it| it.expires <= now);
+        let expiries = self.send_queue.iter().map(|outgoing| outgoing.expires);
+        self.next_expiry = expiries.min().unwrap_or(Time::NEVER);
     }
 
-    /// Sends what is owed and then what waits, as far as the window allows.
+    /// Drops what waits and is to be dropped, in order.
+    fn drop_queued(
+        &mut self,
+        context: &mut SessionContext<'_>,
+        why: DropReason,
+        is_dropped: impl Fn(&QueuedMessage) -> bool,
+    ) {
+        self.send_queue.retain(|outgoing| {
+            let stays = !is_dropped(outgoing);
+            if !stays {
+                context.outbox.queued -= 1;
+                context.report_dropped(outgoing.message.tag, why);
+            }
+            stays
+        });
+    }
+
+    /// Sends what is owed and then what waits, as far as the window and the socket allow.
     fn fill_window(&mut self, context: &mut SessionContext<'_>) {
         self.resend_from_queue(context);
-        while context.connection.is_some() && !self.send_queue.is_empty() {
-            if self.send_queue[0].qos != QoS::AtMostOnce && !self.has_window_left(context) {
-                return;
-            }
-            let Some(outgoing) = self.dequeue(context) else { return };
-            if outgoing.expires <= context.now {
-                context.report_dropped(outgoing.message.tag, DropReason::Expired);
-            } else if outgoing.qos == QoS::AtMostOnce {
-                self.send_qos0(context, outgoing);
-            } else {
-                self.send_first(context, outgoing);
-            }
+        while self.take_from_queue(context) {}
+    }
+
+    /// Sends the first message that waits, or drops it if it has expired; whether there was one
+    /// that might go.
+    fn take_from_queue(&mut self, context: &mut SessionContext<'_>) -> bool {
+        let Some(first) = self.send_queue.front() else { return false };
+        let may_go = match first.qos {
+            QoS::AtMostOnce => context.connection.is_some() && !self.is_socket_full,
+            _ => self.has_window_left(context) && !self.is_application_held_up(context),
+        };
+        if !may_go {
+            return false;
         }
+        let Some(outgoing) = self.dequeue(context) else { return false };
+        if outgoing.expires <= context.now {
+            context.report_dropped(outgoing.message.tag, DropReason::Expired);
+        } else if outgoing.qos == QoS::AtMostOnce {
+            self.send_qos0(context, outgoing);
+        } else {
+            self.send_first(context, outgoing);
+        }
+        true
     }
 
     #[inline]
@@ -431,6 +481,14 @@ impl QueuedMessage {
     pub fn new(message: Message, qos: QoS, retain: bool) -> Self {
         let subscription_ids = Box::default();
         let expires = Time::NEVER;
-        Self { message, qos, retain, expires, subscription_ids, is_accepted: false }
+        Self {
+            message,
+            qos,
+            retain,
+            expires,
+            subscription_ids,
+            is_accepted: false,
+            shared_filter: None,
+        }
     }
 }

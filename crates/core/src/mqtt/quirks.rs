@@ -32,6 +32,8 @@ pub enum Quirk {
     QuotaLeakOnErrorPubrec,
     /// On resuming, a sender repeats what was in flight in the order of packet ids, highest first.
     ResendUnordered,
+    /// On resuming, a sender first sends what has waited, and then repeats what was in flight.
+    NewBeforeStored,
     /// A client keeps its state, and its subscriptions as granted, though Session Present is 0.
     IgnoreSessionPresent,
     /// The broker acknowledges before it stores: what it has taken is gone after a crash.
@@ -65,7 +67,7 @@ pub struct Quirks(u32);
 
 impl Quirk {
     /// Every quirk, in the order of `docs/quirks.md`.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::NoDedupe,
         Self::DedupeTtl,
         Self::DedupeLostOnRestart,
@@ -79,6 +81,7 @@ impl Quirk {
         Self::QuotaNotReset,
         Self::QuotaLeakOnErrorPubrec,
         Self::ResendUnordered,
+        Self::NewBeforeStored,
         Self::IgnoreSessionPresent,
         Self::AckBeforeStore,
         Self::AckThenDropOnFull,
@@ -105,6 +108,7 @@ impl Quirk {
             Self::QuotaNotReset => "quota_not_reset",
             Self::QuotaLeakOnErrorPubrec => "quota_leak_on_error_pubrec",
             Self::ResendUnordered => "resend_unordered",
+            Self::NewBeforeStored => "new_before_stored",
             Self::IgnoreSessionPresent => "ignore_session_present",
             Self::AckBeforeStore => "ack_before_store",
             Self::AckThenDropOnFull => "ack_then_drop_on_full",

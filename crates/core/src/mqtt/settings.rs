@@ -89,6 +89,41 @@ pub enum OnFull {
     Reject,
 }
 
+/// Reaction to a QoS 0 message while the socket has no room. QoS 1 and 2 keep to their window, and
+/// what is in it is written when there is room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenSocketFull {
+    /// It waits in the queue, as far as that goes.
+    #[default]
+    Queue,
+    /// It is dropped.
+    Drop,
+    /// At a client: the call of `publish()` waits, of any QoS, and nothing is dropped while the
+    /// connection lasts.
+    Wait,
+}
+
+/// What an endpoint takes for a sign of life, where it counts how long its peer was silent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SignOfLife {
+    /// A whole packet, as the standard has it (MQTT 3.1.1, section 3.1.2.10).
+    #[default]
+    Packets,
+    /// Any part of one too, so that a long PUBLISH on a slow line is none too long.
+    Bytes,
+}
+
+/// When a client pings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PingRule {
+    /// When it has sent nothing for its keep alive. A PINGRESP is due by a fixed time.
+    #[default]
+    NothingSent,
+    /// When it has sent nothing or has received nothing for its keep alive. While it waits for
+    /// PINGRESP, the connection ends when either has been so for the PINGRESP timeout.
+    NothingSentOrReceived,
+}
+
 /// Settings of both halves of a hop at one endpoint.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HopSettings {
@@ -104,6 +139,11 @@ pub struct HopSettings {
     pub on_full: OnFull,
     /// Whether QoS 0 messages wait for a connection too; else they are dropped without one.
     pub queue_qos0: bool,
+    /// Reaction to a message while the socket has no room.
+    pub when_socket_full: WhenSocketFull,
+    /// Whether a client keeps what is unacknowledged when the broker kept no session, and sends it
+    /// again: QoS 2 from its PUBLISH on.
+    pub keep_outbox: bool,
     /// The time at which a received QoS 2 message is delivered onward.
     pub deliver_on: DeliverOn,
     /// Whether a repeated PUBREC of a QoS 2 message on its way is answered at once.
@@ -120,6 +160,8 @@ pub struct Backoff {
     pub min: Span,
     /// The longest pause of all.
     pub max: Span,
+    /// Whether a share of each pause is drawn; if not, all of it is waited for.
+    pub jitter: bool,
 }
 
 impl Backoff {
@@ -197,9 +239,16 @@ pub struct ClientSettings {
     /// 5.0's Session Expiry Interval in seconds; `u32::MAX` for never. Outside 5.0, and where
     /// `clean` is set, it means nothing.
     pub session_expiry: u32,
-    /// Sends a PINGREQ after this time without sending; zero turns it off. Whole seconds. A
-    /// PINGRESP that takes as long closes the connection.
+    /// Sends a PINGREQ after this time of silence, by its `ping_rule`; zero turns it off. Whole
+    /// seconds.
     pub keep_alive: Span,
+    /// What silence makes it ping.
+    pub ping_rule: PingRule,
+    /// A PINGRESP that takes as long closes the connection; as long as the keep alive if not
+    /// given.
+    pub ping_timeout: Option<Span>,
+    /// What it takes for a sign of life.
+    pub sign_of_life: SignOfLife,
     /// Over datagrams: CONNECT, SUBSCRIBE and UNSUBSCRIBE are sent again after this time without
     /// an answer. `None` over a reliable transport.
     pub request_retry: Option<Span>,
@@ -229,6 +278,8 @@ pub struct BrokerSettings {
     pub hop: HopSettings,
     /// The highest QoS it grants to a subscription.
     pub max_qos: QoS,
+    /// What it takes for a sign of life.
+    pub sign_of_life: SignOfLife,
     /// Whether packets can be lost and repeated, so that a second CONNECT on a connection is the
     /// client's retry and not a protocol error [MQTT-3.1.0-2].
     pub datagram: bool,
@@ -249,6 +300,8 @@ impl Default for HopSettings {
             max_queued: 1_000,
             on_full: OnFull::default(),
             queue_qos0: false,
+            when_socket_full: WhenSocketFull::default(),
+            keep_outbox: false,
             deliver_on: DeliverOn::default(),
             repeated_pubrec: RepeatedPubrec::default(),
             quirks: Quirks::NONE,
@@ -261,6 +314,7 @@ impl Default for BrokerSettings {
         Self {
             hop: HopSettings::default(),
             max_qos: QoS::ExactlyOnce,
+            sign_of_life: SignOfLife::default(),
             datagram: false,
             limits: ReceiverLimits::NONE,
             denied_filters: Vec::new(),
@@ -278,9 +332,12 @@ impl ClientSettings {
             clean: false,
             session_expiry: u32::MAX,
             keep_alive: Span::ZERO,
+            ping_rule: PingRule::default(),
+            ping_timeout: None,
+            sign_of_life: SignOfLife::default(),
             request_retry: None,
             connect_timeout: Some(Span::from_secs(30)),
-            reconnect: Backoff { min: Span::from_secs(1), max: Span::from_secs(60) },
+            reconnect: Backoff { min: Span::from_secs(1), max: Span::from_secs(60), jitter: true },
             on_demand: false,
             resubscribe: true,
             will: None,

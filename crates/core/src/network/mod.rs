@@ -34,7 +34,8 @@ pub use self::link::{LinkKeys, LinkState, publisher_key};
 pub use self::recorded_fates::{AckName, FateKey, FateMap, RecordedFates, SendAttempt};
 pub use self::settings::{
     CongestionControl, DirectionSettings, Distribution, IntervalDistribution, LinkSettings,
-    LossModel, OutageModel, ReorderRule, TcpSettings, TlsSettings, TlsVersion, Transport,
+    LossModel, OutageModel, ReorderRule, SocketBuffer, SocketSettings, TcpSettings, TlsSettings,
+    TlsVersion, Transport,
 };
 
 pub mod fate;

@@ -1,7 +1,7 @@
 //! Settings of a link, in the words of tc-netem(8).
 
-use crate::base::Span;
 use crate::base::draw::Chance;
+use crate::base::{Direction, Span};
 use crate::impl_fingerprint;
 
 /// The two directions between a client and the broker.
@@ -48,13 +48,73 @@ pub struct TcpSettings {
     pub nat_idle: Option<Span>,
     /// The rule by which a sender's window grows and shrinks.
     pub congestion: CongestionControl,
+    /// The socket at the client.
+    pub client: SocketSettings,
+    /// The socket at the broker.
+    pub broker: SocketSettings,
+}
+
+impl TcpSettings {
+    /// The socket of the end that sends in a direction.
+    #[must_use]
+    #[inline]
+    pub const fn sending_socket(&self, direction: Direction) -> &SocketSettings {
+        match direction {
+            Direction::Up => &self.client,
+            Direction::Down => &self.broker,
+        }
+    }
+
+    /// The socket of the end that reads what is sent in a direction.
+    #[must_use]
+    #[inline]
+    pub const fn reading_socket(&self, direction: Direction) -> &SocketSettings {
+        self.sending_socket(direction.reverse())
+    }
+}
+
+/// Settings of one end of a TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketSettings {
     /// Whether a small segment goes at once (`TCP_NODELAY`); if not, it waits while another small
     /// one is unacknowledged (Nagle's algorithm: RFC 9293, 3.7.4, as Minshall changed it and Linux
     /// has it).
     pub nodelay: bool,
-    /// Bytes that have arrived and that the application has not read, at the most; `None` for no
-    /// limit.
-    pub receive_buffer: Option<u32>,
+    /// Room for what was written and is not acknowledged.
+    pub send_buffer: SocketBuffer,
+    /// Room for what has arrived and was not read.
+    pub receive_buffer: SocketBuffer,
+    /// The least time from reading one packet to reading the next; zero for a reader that is never
+    /// behind.
+    pub read_interval: Span,
+}
+
+impl SocketSettings {
+    /// A socket of Linux with `TCP_NODELAY`, whose reader is never behind.
+    pub const LINUX: Self = Self {
+        nodelay: true,
+        send_buffer: SocketBuffer::Autotuned,
+        receive_buffer: SocketBuffer::Autotuned,
+        read_interval: Span::ZERO,
+    };
+
+    /// Whether a buffer has a fixed size.
+    #[must_use]
+    pub const fn is_limited(&self) -> bool {
+        matches!(self.send_buffer, SocketBuffer::Bytes(_))
+            || matches!(self.receive_buffer, SocketBuffer::Bytes(_))
+    }
+}
+
+/// The size of a socket's buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketBuffer {
+    /// As Linux has it: it begins with 64 KiB and grows with what the connection carries, up to 4
+    /// MiB for sending (`tcp_wmem`, tcp(7)) and 3 MiB for receiving (half of `tcp_rmem`: the rest
+    /// is for headers).
+    Autotuned,
+    /// This number of bytes, as small stacks have it; a segment at least.
+    Bytes(u32),
 }
 
 /// Congestion control of a TCP sender.

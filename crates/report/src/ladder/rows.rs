@@ -235,6 +235,11 @@ impl RowBuilder<'_> {
                     RowStyle::LossOrFault,
                 );
             }
+            Kind::SocketFull { node, client } => {
+                let peer = if node == Node::Broker { Node::Client(client) } else { Node::Broker };
+                let note = format!("{}'s socket to {} is full", self.name(node), self.name(peer));
+                self.push_at_node(at, node, Symbol::LinkDown, note, RowStyle::Normal);
+            }
             // The CONNECT that follows shows an opened connection; the others have rows of their
             // own, above.
             Kind::Opened { .. }

@@ -99,10 +99,13 @@ impl Connections {
 /// How long a client waits before it opens its `nth` connection when `attempt` of them have failed:
 /// not at all, then the shortest pause and twice as long each time up to the longest, of which a
 /// share from a half to all is drawn at random with the client's key, so that a fleet does not come
-/// back in step.
+/// back in step; without jitter all of it.
 pub(super) fn backoff_delay(backoff: Backoff, draw_key: DrawKey, attempt: u32, nth: u32) -> Span {
     if attempt == 0 {
         return Span::ZERO;
+    }
+    if !backoff.jitter {
+        return backoff.max_pause(attempt);
     }
     let doublings = (attempt - 1).min(MAX_DOUBLINGS);
     let longest = backoff.min.times(1 << doublings).min(backoff.max);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::tcp_connection::TcpConnection;
 use crate::trial::ClientSetup;
 use qoslab_core::base::draw::DrawKey;
 use qoslab_core::base::{
@@ -66,6 +67,26 @@ impl ClientLink {
             outage_ends: Time::NEVER,
             control_sent: Default::default(),
         }
+    }
+
+    /// The least time from reading one packet to reading the next at the client.
+    #[inline]
+    pub(super) fn read_interval(&self) -> Span {
+        let by_setting = self.tcp.as_ref().map_or(Span::ZERO, |tcp| tcp.client.read_interval);
+        if self.slow_count > 0 { by_setting.max(self.slow_read_interval) } else { by_setting }
+    }
+
+    /// Whether the end that is sent to in a direction reads now: it does not while the link stalls,
+    /// nor between two packets of a client that reads slowly.
+    #[inline]
+    pub(super) fn reads(
+        &self,
+        now: Time,
+        tcp_connection: &TcpConnection,
+        direction: Direction,
+    ) -> bool {
+        let is_slow = direction == Direction::Down && self.read_interval() > Span::ZERO;
+        self.stall_count == 0 && !(is_slow && tcp_connection.next_read_at > now)
     }
 
     /// A packet as an observer sees it; `length` is how long it is, where that is not how long we

@@ -16,6 +16,7 @@ use qoslab_core::base::{
 use qoslab_core::impl_fingerprint;
 use qoslab_core::network::RecordedFates;
 
+mod sockets;
 mod tcp;
 
 /// All links, connections and packets of a trial.
@@ -27,6 +28,8 @@ pub(super) struct Network {
     tcp_connections: Vec<Option<Box<TcpConnection>>>,
     /// How many packets are in streams that quiescence waits for.
     tcp_awaited: usize,
+    /// The ends whose sockets were filled since their endpoints were last told.
+    newly_full: Vec<(Node, ConnectionNumber)>,
     /// The last dead connection found that one end still considers open.
     unnoticed_death: Option<ConnectionNumber>,
 }
@@ -37,6 +40,7 @@ impl_fingerprint! {
         skip connections, tcp_connections: "count as far as they are alive";
         skip in_flight: "counts with the queue, in which each packet is";
         skip tcp_awaited, unnoticed_death: "follow from the connections";
+        skip newly_full: "empty between two events";
     }
 }
 
@@ -56,6 +60,7 @@ impl Network {
             in_flight: PacketsInFlight::default(),
             tcp_connections: Vec::new(),
             tcp_awaited: 0,
+            newly_full: Vec::new(),
             unnoticed_death: None,
         }
     }

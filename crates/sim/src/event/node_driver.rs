@@ -15,6 +15,10 @@ pub(crate) trait NodeDriver {
     /// The broker, as the simulation knows it.
     type Broker: Endpoint<Request = Infallible> + Clone;
 
+    /// Whether endpoints are told of their sockets: that one is full, has room again, or has part
+    /// of a packet. Otherwise sockets take all, and whole packets are all that is known.
+    const IS_TOLD_OF_SOCKETS: bool;
+
     // ---- what reaches a node ----
 
     /// A packet reached a node. Gives it back if the node handles it at once.
@@ -87,6 +91,8 @@ pub(super) struct DirectDriver;
 impl NodeDriver for DirectDriver {
     type Client = Client;
     type Broker = Broker;
+
+    const IS_TOLD_OF_SOCKETS: bool = true;
 }
 
 /// Work to be done on a node where it is driven.

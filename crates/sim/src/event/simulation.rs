@@ -39,6 +39,7 @@ mod fates;
 mod faults;
 mod phases;
 mod recording;
+mod sockets;
 mod tcp;
 
 /// A running trial, generic over how its nodes are driven and over its observer.

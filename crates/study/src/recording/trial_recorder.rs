@@ -342,6 +342,9 @@ fn recorded_event(event: &Event<'_>) -> Option<(EventSubject, RecordedEventKind)
         Event::SessionExpired { client } => {
             (EventSubject::Link(client), RecordedEventKind::SessionExpired(client))
         }
+        Event::SocketFull { node, client } => {
+            (EventSubject::Link(client), RecordedEventKind::SocketFull { node, client })
+        }
         Event::Sent { .. }
         | Event::Arrived { .. }
         | Event::Discarded { .. }

@@ -70,6 +70,7 @@ pub(super) fn check_client(table: &ClientTable, file: &ScenarioFile, errors: &mu
             )
             .help("see MQTT 3.1.1, section 3.1.2.10");
     }
+    check_ping_timeout(table, errors);
     check_session(table, file.mqtt.value.into(), errors);
     check_absences(table, file.deadline.value.0, errors);
     for publish in &table.publish {
@@ -80,6 +81,25 @@ pub(super) fn check_client(table: &ClientTable, file: &ScenarioFile, errors: &mu
     }
     if let Some(will) = &table.will {
         check_will(&will.value, table, file, errors);
+    }
+}
+
+/// A PINGRESP that comes late ends nothing if the broker was quicker.
+fn check_ping_timeout(table: &ClientTable, errors: &mut Diagnostics) {
+    let Some(given) = &table.ping_timeout else { return };
+    let (timeout, keep_alive) = (given.value.0, table.keep_alive.value.0);
+    if timeout == Span::ZERO {
+        let title = "ping_timeout must be more than zero";
+        errors.error(&given.span, title, "no PINGRESP could be in time");
+    } else if keep_alive == Span::ZERO {
+        errors
+            .error(&given.span, "`ping_timeout` needs a `keep_alive`", "this client never pings")
+            .help("write `keep_alive = \"60s\"`, or leave this out");
+    } else if timeout > keep_alive {
+        let label = format!("the keep alive is {}", format_span(keep_alive));
+        errors
+            .warn(&given.span, "this waits for a PINGRESP longer than the keep alive", label)
+            .help("a dead connection is found out twice as late or later; 10s is usual");
     }
 }
 

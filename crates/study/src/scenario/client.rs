@@ -7,11 +7,12 @@ use serde::Serialize;
 use super::file::{RetrySetting, StoreSetting, default_inflight, default_store};
 use super::from_toml::read_table;
 use super::keywords::{
-    ConnectKeyword, DeliverOnKeyword, IdsKeyword, OnFullKeyword, Qos0Keyword,
-    RepeatedPubrecKeyword, RetainHandlingKeyword, SessionKeyword,
+    ConnectKeyword, DeliverOnKeyword, IdsKeyword, OnFullKeyword, PingOnKeyword, Qos0Keyword,
+    RepeatedPubrecKeyword, RetainHandlingKeyword, SessionKeyword, SignOfLifeKeyword,
 };
 use super::quantities::{Bytes, Duration, IntervalValue, PayloadLength};
 use super::radio::{RadioKeyword, RadioTable};
+use super::socket::SocketTable;
 use super::value::{BoundedInt, Located, QosSetting, TextOrTable};
 use qoslab_core::base::Span;
 use qoslab_sim::PayloadSize;
@@ -54,11 +55,25 @@ pub(super) struct ClientTable {
     /// Whether it subscribes again when the broker kept no session.
     #[serde(default = "default_true")]
     pub resubscribe: bool,
-    /// Pings after so long without sending a packet, in whole seconds; `0s` for never. Without an
-    /// answer for as long it closes the connection; the broker closes it after one and a half
-    /// times as long without a packet.
+    /// Pings after so long in silence, in whole seconds; `0s` for never. The broker closes the
+    /// connection after one and a half times as long without a packet.
     #[serde(default = "default_keep_alive")]
     pub keep_alive: Located<Duration>,
+    /// What silence makes it ping: that it has sent nothing, or that it has sent nothing or
+    /// received nothing.
+    #[serde(default)]
+    pub ping_on: PingOnKeyword,
+    /// How long it waits for PINGRESP before it closes the connection; as long as `keep_alive` if
+    /// not given; over tcp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ping_timeout: Option<Located<Duration>>,
+    /// What it takes for a sign of life of the broker: whole packets, or any bytes of one.
+    #[serde(default)]
+    pub sign_of_life: SignOfLifeKeyword,
+    /// Whether it keeps what is unacknowledged when the broker kept no session, and sends it again
+    /// in the new one.
+    #[serde(default)]
+    pub keep_outbox: bool,
     /// When it sends again what was not acknowledged: `"reconnect"` over tcp, `"1s"` over
     /// datagrams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,6 +93,9 @@ pub(super) struct ClientTable {
     /// What it does with messages that cannot leave yet.
     #[serde(default)]
     pub offline: OfflineTable,
+    /// Its TCP socket; over tcp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket: Option<Located<SocketTable>>,
     /// Messages that the broker may have unacknowledged with it (5.0); 65535 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receive_maximum: Option<Located<BoundedInt<0, 65_535>>>,
@@ -107,10 +125,11 @@ read_table!(ClientTable {
     name, count or "1" = None, profile = None, session = default_session(), store = default_store(),
     radio = None, connect = Located::default(), connect_timeout = None,
     reconnect = Located::default(), resubscribe = default_true(),
-    keep_alive = default_keep_alive(), retry = None, ids = IdsKeyword::default(),
+    keep_alive = default_keep_alive(), ping_on = PingOnKeyword::default(), ping_timeout = None,
+    sign_of_life = SignOfLifeKeyword::default(), keep_outbox = false, retry = None, ids = IdsKeyword::default(),
     deliver_on = DeliverOnKeyword::default(), repeated_pubrec = RepeatedPubrecKeyword::default(),
-    max_inflight = default_inflight(), offline = OfflineTable::default(), receive_maximum = None,
-    max_packet_size = None, topic_alias_maximum = None, quirks = Vec::new(), will = None,
+    max_inflight = default_inflight(), offline = OfflineTable::default(), socket = None,
+    receive_maximum = None, max_packet_size = None, topic_alias_maximum = None, quirks = Vec::new(), will = None,
     away = Vec::new(), publish = Vec::new(), subscribe = Vec::new(),
 });
 
@@ -220,7 +239,7 @@ pub(super) struct ExpiryTable {
 }
 read_table!(ExpiryTable { expiry });
 
-/// The pauses between attempts to connect, of which a share from a half to all is drawn.
+/// The pauses between attempts to connect.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "studies", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -229,8 +248,10 @@ pub(super) struct ReconnectTable {
     pub min: Duration,
     /// The longest.
     pub max: Duration,
+    /// Whether a share from a half to all of each is drawn; if not, all of it is waited for.
+    pub jitter: bool,
 }
-read_table!(ReconnectTable or default { min, max });
+read_table!(ReconnectTable or default { min, max, jitter });
 
 /// A will: the messages `CLIENT/will`, one a connection.
 #[derive(Clone, Debug, Serialize)]
@@ -289,6 +310,6 @@ impl Default for OfflineTable {
 
 impl Default for ReconnectTable {
     fn default() -> Self {
-        Self { min: Duration(Span::from_secs(1)), max: Duration(Span::from_secs(60)) }
+        Self { min: Duration(Span::from_secs(1)), max: Duration(Span::from_secs(60)), jitter: true }
     }
 }

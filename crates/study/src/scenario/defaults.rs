@@ -7,6 +7,7 @@ use super::keywords::TransportKeyword;
 use super::links::client_end;
 use super::nodes::{CONNECT_TIMEOUT, MAX_CLIENTS, fleet_size, with_fleet_number};
 use super::quantities::Duration;
+use super::socket;
 use super::value::{Located, TextOrTable};
 use qoslab_core::base::{Span, matches_pattern};
 
@@ -52,6 +53,11 @@ pub(super) fn fill_defaults(file: &mut ScenarioFile, errors: &mut Diagnostics) {
         if file.broker.retry.is_none() {
             refuse_mixed_broker(file, errors);
         }
+    }
+    if all.tcp {
+        file.broker.socket.get_or_insert_default();
+    } else if let Some(socket) = file.broker.socket.take_if(|it| !it.is_from_default()) {
+        socket::require_tcp(&socket, errors);
     }
     let patterns: Vec<_> = file
         .link
@@ -107,8 +113,20 @@ fn fill_client_defaults(
             .error(&given.span, "`connect_timeout` needs tcp", "over datagrams CONNECT is repeated")
             .help("set `retry`, after which CONNECT is sent again, or leave this out");
     }
-    if !own.tcp {
+    if let Some(given) =
+        table.ping_timeout.as_ref().filter(|given| !own.tcp && !given.is_from_default())
+    {
+        errors
+            .error(&given.span, "`ping_timeout` needs tcp", "over datagrams PINGRESP may be lost")
+            .help("leave it out: there a missing PINGRESP says nothing");
+    }
+    if own.tcp {
+        table.socket.get_or_insert_default();
+    } else {
         table.connect_timeout = None;
+        if let Some(socket) = table.socket.take_if(|it| !it.is_from_default()) {
+            socket::require_tcp(&socket, errors);
+        }
     }
     if own.is_all_tcp() {
         table.connect_timeout.get_or_insert(Located::from_default(Duration(CONNECT_TIMEOUT)));

@@ -13,13 +13,14 @@ use super::fault::FaultTable;
 use super::from_toml::read_table;
 use super::keywords::{
     BlameKeyword, BreachKeyword, CongestionKeyword, DeliverOnKeyword, IdsKeyword, OnFullKeyword,
-    PromiseKeyword, RepeatedPubrecKeyword, StoreKeyword, TlsKeyword, TransportKeyword,
-    VersionKeyword,
+    PromiseKeyword, RepeatedPubrecKeyword, SignOfLifeKeyword, StoreKeyword, TlsKeyword,
+    TransportKeyword, VersionKeyword,
 };
 use super::link::{DelayTable, DirectionTable, LossTable, ReorderTable};
 use super::problem::Problem;
 use super::quantities::{Bytes, Duration, IntervalValue, Percent, Rate};
 use super::schedule_table::ScheduleTable;
+use super::socket::SocketTable;
 use super::swarm::SwarmTable;
 use super::value::{BoundedInt, Located, TextOrTable, TextValue};
 use qoslab_core::base::Span;
@@ -127,6 +128,9 @@ pub(super) struct BrokerTable {
     pub on_full: Located<OnFullKeyword>,
     /// Whether QoS 0 messages wait for a client that is away.
     pub queue_qos0: bool,
+    /// Its TCP sockets; over tcp.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket: Option<Located<SocketTable>>,
     /// How packet ids are given out.
     pub ids: IdsKeyword,
     /// On which packet a QoS 2 message is passed on.
@@ -144,6 +148,8 @@ pub(super) struct BrokerTable {
     /// Topic aliases that a client may use (5.0); none if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic_alias_maximum: Option<Located<BoundedInt<0, 65_535>>>,
+    /// What it takes for a sign of life of a client: whole packets, or any bytes of one.
+    pub sign_of_life: SignOfLifeKeyword,
     /// Topic filters to which nobody may publish.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<Located<String>>,
@@ -152,8 +158,9 @@ pub(super) struct BrokerTable {
     pub quirks: Vec<Located<String>>,
 }
 read_table!(BrokerTable or default {
-    profile, store, retry, max_inflight, max_queued, on_full, queue_qos0, ids, deliver_on,
-    repeated_pubrec, max_qos, receive_maximum, max_packet_size, topic_alias_maximum, deny, quirks,
+    profile, store, retry, max_inflight, max_queued, on_full, queue_qos0, socket, ids,
+    deliver_on, repeated_pubrec, max_qos, receive_maximum, max_packet_size, topic_alias_maximum, sign_of_life, deny,
+    quirks,
 });
 
 /// What an endpoint keeps through a crash.
@@ -211,15 +218,6 @@ pub(super) struct LinkTable {
     /// `"reno"` (RFC 5681; lwIP and most small stacks); cubic if not given; over tcp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub congestion: Option<Located<CongestionKeyword>>,
-    /// Whether both senders let small segments go at once (`TCP_NODELAY`); so if not given. If not,
-    /// a small segment waits while another is unacknowledged (Nagle's algorithm: RFC 9293,
-    /// 3.7.4), as in most client libraries and in mosquitto; over tcp.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nodelay: Option<Located<bool>>,
-    /// Bytes that have arrived and were not read, at the most, at either end; a reader that is slow
-    /// then slows its sender down. No limit if not given; `mss` at least; over tcp.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub receive_buffer: Option<Located<Bytes>>,
     /// The delay, one way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Located<TextOrTable<Duration, DelayTable>>>,
@@ -250,8 +248,7 @@ pub(super) struct LinkTable {
 }
 read_table!(LinkTable {
     between, transport = Located::default(), preset = None, headers = None, mss = None, tls = None,
-    rto_min = None, user_timeout = None, nat_idle = None, congestion = None, nodelay = None,
-    receive_buffer = None, delay or "'1s'" = None, loss = None,
+    rto_min = None, user_timeout = None, nat_idle = None, congestion = None, delay or "'1s'" = None, loss = None,
     duplicate = None, reorder = None, rate = None, queue = None, up = None, down = None,
     outage = None,
 });
@@ -415,6 +412,8 @@ impl Default for BrokerTable {
             max_queued: BoundedInt(1_000),
             on_full: Located::from_default(OnFullKeyword::default()),
             queue_qos0: false,
+            socket: None,
+            sign_of_life: SignOfLifeKeyword::default(),
             ids: IdsKeyword::default(),
             deliver_on: DeliverOnKeyword::default(),
             repeated_pubrec: RepeatedPubrecKeyword::default(),

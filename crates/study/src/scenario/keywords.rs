@@ -14,7 +14,9 @@ use super::problem::Problem;
 use super::value::text_schema;
 use super::value::{TextValue, impl_text_value};
 use qoslab_core::base::{Direction, LossReason, RetainHandling};
-use qoslab_core::mqtt::{DeliverOn, IdPolicy, OnFull, RepeatedPubrec, Version};
+use qoslab_core::mqtt::{
+    DeliverOn, IdPolicy, OnFull, PingRule, RepeatedPubrec, SignOfLife, Version, WhenSocketFull,
+};
 use qoslab_core::network::{CongestionControl, Distribution};
 use qoslab_guarantee::{Blame, Breach, Promise};
 use qoslab_sim::{CrashPoint, PeerVisibility};
@@ -114,6 +116,44 @@ keywords! {
         Drop = "drop" => false,
         /// It waits.
         Queue = "queue" => true,
+    }
+}
+
+keywords! {
+    /// What happens to a QoS 0 message while the socket is full.
+    #[derive(Default)]
+    SocketFullKeyword -> WhenSocketFull {
+        /// It waits in the queue, as far as that goes.
+        #[default]
+        Queue = "queue" => Self::Queue,
+        /// It is dropped.
+        Drop = "drop" => Self::Drop,
+        /// The application waits, whatever the QoS, until there is room.
+        Wait = "wait" => Self::Wait,
+    }
+}
+
+keywords! {
+    /// What an endpoint takes for a sign of life of its peer.
+    #[derive(Default)]
+    SignOfLifeKeyword -> SignOfLife {
+        /// A whole packet.
+        #[default]
+        Packets = "packets" => Self::Packets,
+        /// Any bytes of one.
+        Bytes = "bytes" => Self::Bytes,
+    }
+}
+
+keywords! {
+    /// What silence makes a client ping.
+    #[derive(Default)]
+    PingOnKeyword -> PingRule {
+        /// It has sent nothing.
+        #[default]
+        Sent = "nothing-sent" => Self::NothingSent,
+        /// It has sent nothing, or received nothing.
+        Either = "nothing-sent-or-received" => Self::NothingSentOrReceived,
     }
 }
 

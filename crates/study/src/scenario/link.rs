@@ -280,8 +280,6 @@ pub(super) fn link_table(settings: &LinkSettings, between: &Located<Vec<String>>
         user_timeout: fields.user_timeout,
         nat_idle: fields.nat_idle,
         congestion: fields.congestion,
-        nodelay: fields.nodelay,
-        receive_buffer: fields.receive_buffer,
         delay: both.delay,
         loss: both.loss,
         duplicate: both.duplicate,

@@ -62,6 +62,7 @@ mod schedule_table;
 mod schema;
 mod setting;
 mod show;
+mod socket;
 mod subscribers;
 mod swarm;
 mod transport;

@@ -9,6 +9,7 @@ use super::diagnostic::Diagnostics;
 use super::file::ScenarioFile;
 use super::keywords::SessionKeyword;
 use super::links::LinksByName;
+use super::socket::{SocketLinks, when_socket_full};
 use super::value::{Located, QosSetting, TextOrTable};
 use super::{endpoint, radio};
 use qoslab_core::base::units::format_count;
@@ -71,6 +72,7 @@ pub(super) fn expand_nodes(file: &ScenarioFile, errors: &mut Diagnostics) -> Exp
         let store = endpoint::read_store(&table.store, errors);
         let radio =
             table.radio.as_ref().map(|given| Arc::new(radio::radio_settings(given, errors)));
+        let mut socket_links = SocketLinks::default();
         for number in 1..=fleet_size(table) {
             let name: Arc<str> = with_fleet_number(&table.name.value, number).into();
             if let Some(before) = names.insert(name.clone(), position) {
@@ -85,6 +87,8 @@ pub(super) fn expand_nodes(file: &ScenarioFile, errors: &mut Diagnostics) -> Exp
                 complete = false;
                 break;
             };
+            let (own, broker) = (table.socket.as_ref(), file.broker.socket.as_ref());
+            let link = socket_links.with_sockets(link, own, broker, errors);
             let settings = settings_for_transport(link.transport, table, &settings, name.clone());
             let radio = radio.clone();
             add_client(
@@ -261,7 +265,10 @@ fn client_settings(
         clean: table.session.value == TextOrTable::Text(SessionKeyword::Clean),
         session_expiry,
         keep_alive: table.keep_alive.value.0,
-        reconnect: Backoff { min: reconnect.min.0, max: reconnect.max.0 },
+        ping_rule: table.ping_on.into(),
+        ping_timeout: table.ping_timeout.as_ref().map(|given| given.value.0),
+        sign_of_life: table.sign_of_life.into(),
+        reconnect: Backoff { min: reconnect.min.0, max: reconnect.max.0, jitter: reconnect.jitter },
         on_demand: table.connect.value.into(),
         resubscribe: table.resubscribe,
         limits: endpoint::AdvertisedLimits::of_client(table).limits(version, errors),
@@ -272,6 +279,8 @@ fn client_settings(
             max_queued: table.offline.max.0,
             on_full: table.offline.on_full.value.into(),
             queue_qos0: table.offline.qos0.into(),
+            when_socket_full: when_socket_full(table.socket.as_ref()),
+            keep_outbox: table.keep_outbox,
             deliver_on: table.deliver_on.into(),
             repeated_pubrec: table.repeated_pubrec.into(),
             quirks: endpoint::read_quirks(&table.quirks, QuirkSide::Client, errors),

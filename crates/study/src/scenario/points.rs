@@ -9,7 +9,7 @@ use super::file::{ExpectTable, ScenarioFile, SeedsTable, SweepTable};
 use super::nodes::ExpandedNodes;
 use super::schedule_table::{self, ScheduleTable};
 use super::value::{Located, QosSetting};
-use super::{MODEL_VERSION, Point, endpoint, fault, show, swarm};
+use super::{MODEL_VERSION, Point, endpoint, fault, show, socket, swarm};
 use qoslab_core::base::QoS;
 use qoslab_core::mqtt::{BrokerSettings, HopSettings, QuirkSide, RetryRule, topics};
 use qoslab_core::network::Transport;
@@ -148,6 +148,14 @@ fn broker_settings(
             errors.error(&filter.span, title, "not a topic filter");
         }
     }
+    if let Some(table) = &table.socket {
+        socket::check_broker_socket(&table.value, errors);
+        let segments = nodes.clients.iter().filter_map(|client| match client.link.transport {
+            Transport::Tcp(tcp) => Some(tcp.mss),
+            Transport::Datagram { .. } => None,
+        });
+        table.value.check_buffers(segments.max().unwrap_or(0), errors);
+    }
     let mut links = nodes.clients.iter().map(|client| client.link.transport);
     BrokerSettings {
         hop: HopSettings {
@@ -157,10 +165,13 @@ fn broker_settings(
             max_queued: table.max_queued.0,
             on_full: table.on_full.value.into(),
             queue_qos0: table.queue_qos0,
+            when_socket_full: socket::when_socket_full(table.socket.as_ref()),
+            keep_outbox: false,
             deliver_on: table.deliver_on.into(),
             repeated_pubrec: table.repeated_pubrec.into(),
             quirks: endpoint::read_quirks(&table.quirks, QuirkSide::Broker, errors),
         },
+        sign_of_life: table.sign_of_life.into(),
         max_qos: QoS::ALL[table.max_qos.0.min(2) as usize],
         datagram: links.any(|transport| matches!(transport, Transport::Datagram { .. })),
         limits: endpoint::AdvertisedLimits::of_broker(table).limits(version, errors),

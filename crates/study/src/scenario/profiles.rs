@@ -54,6 +54,8 @@ const EMQX_SCHEMA: &str = "EMQX 5.0 configuration schema (`emqx_schema.erl`)";
 const EMQX_QUEUE: &str = "EMQX documentation, \"In-flight and Message Queue\"";
 const ESP: &str = "`esp_mqtt_client_config_t` in the ESP-IDF Programming Guide";
 const PAHO: &str = "`paho.mqtt.client` reference";
+const PAHO_SOURCE: &str = "its `client.py`";
+const LWIP: &str = "ESP-IDF's Kconfig of lwIP";
 
 /// Every profile.
 pub(super) const ALL: [Profile; 4] = [
@@ -72,6 +74,17 @@ pub(super) const ALL: [Profile; 4] = [
             ),
             product_setting("queue_qos0 = false", "`queue_qos0_messages false`", MOSQUITTO),
             product_setting("max_qos = 2", "`max_qos 2`", MOSQUITTO),
+            product_setting("socket.nodelay = false", "`set_tcp_nodelay false`", MOSQUITTO),
+            product_setting(
+                "socket.when_full = \"queue\"",
+                "QoS 0 for a slow reader waits among `max_queued_messages`, and is then dropped",
+                "`db__ready_for_flight` in its src/database.c",
+            ),
+            product_setting(
+                "sign_of_life = \"bytes\"",
+                "bytes count while more than 1,000 of the packet are to come",
+                "`packet__read` in its lib/packet_mosq.c",
+            ),
             product_setting("store = \"volatile\"", "`persistence false`", MOSQUITTO),
             product_setting(
                 "retry = \"reconnect\"",
@@ -103,6 +116,12 @@ pub(super) const ALL: [Profile; 4] = [
             product_setting("queue_qos0 = true", "`mqtt.mqueue_store_qos0 = true`", EMQX_SCHEMA),
             product_setting("max_qos = 2", "`mqtt.max_qos_allowed = 2`", EMQX_SCHEMA),
             product_setting("retry = \"30s\"", "`mqtt.retry_interval = 30s`", EMQX_SCHEMA),
+            product_setting("socket.nodelay = true", "`tcp_options.nodelay = true`", EMQX_SCHEMA),
+            product_setting(
+                "sign_of_life = \"bytes\"",
+                "its keep alive looks at the bytes received",
+                "`emqx_keepalive.erl`",
+            ),
             product_setting(
                 "store = \"volatile\"",
                 "regular sessions lie in memory and are lost when the node restarts",
@@ -140,7 +159,28 @@ pub(super) const ALL: [Profile; 4] = [
                 "`network.reconnect_timeout_ms` 10 s, constant",
                 ESP,
             ),
+            product_setting(
+                "reconnect.jitter = false",
+                "`network.reconnect_timeout_ms`, to the millisecond",
+                ESP,
+            ),
             product_setting("connect_timeout = \"10s\"", "`network.timeout_ms` 10 s", ESP),
+            product_setting("socket.nodelay = false", "lwIP's default", LWIP),
+            product_setting(
+                "socket.send_buffer = \"esp-idf\"",
+                "`CONFIG_LWIP_TCP_SND_BUF_DEFAULT` 5760",
+                LWIP,
+            ),
+            product_setting(
+                "socket.receive_buffer = \"esp-idf\"",
+                "`CONFIG_LWIP_TCP_WND_DEFAULT` 5760",
+                LWIP,
+            ),
+            product_setting(
+                "socket.when_full = \"wait\"",
+                "`esp_mqtt_client_publish` writes in its caller's task and waits for room",
+                "ESP-IDF Programming Guide",
+            ),
             product_setting(
                 "store = \"volatile\"",
                 "the outbox lies in memory",
@@ -171,9 +211,30 @@ pub(super) const ALL: [Profile; 4] = [
             ),
             product_setting("keep_alive = \"60s\"", "`connect(keepalive=60)`", PAHO),
             product_setting(
+                "ping_on = \"nothing-sent-or-received\"",
+                "either for `keepalive` makes it ping, and the next time close",
+                PAHO_SOURCE,
+            ),
+            product_setting(
+                "sign_of_life = \"bytes\"",
+                "a packet that is read in more than 100 parts counts while it comes",
+                PAHO_SOURCE,
+            ),
+            product_setting(
                 "session = \"clean\"",
                 "`clean_session` True, `clean_start` on the first",
                 PAHO,
+            ),
+            product_setting(
+                "keep_outbox = true",
+                "`_messages_reconnect_reset_out`: kept and sent again, clean session or not",
+                PAHO_SOURCE,
+            ),
+            product_setting("socket.nodelay = false", "`TCP_NODELAY` is never set", PAHO_SOURCE),
+            product_setting(
+                "socket.when_full = \"wait\"",
+                "what cannot be written waits in `_out_packet`, without a limit",
+                PAHO_SOURCE,
             ),
             product_setting("reconnect.min = \"1s\"", "`reconnect_delay_set(min_delay=1)`", PAHO),
             product_setting(
@@ -181,12 +242,15 @@ pub(super) const ALL: [Profile; 4] = [
                 "`reconnect_delay_set(max_delay=120)`",
                 PAHO,
             ),
+            product_setting("reconnect.jitter = false", "each pause is twice the last", PAHO),
             product_setting("connect_timeout = \"5s\"", "`connect_timeout` 5.0", PAHO),
             product_setting("retry = \"reconnect\"", "there is no timed retry", PAHO),
             product_setting("store = \"volatile\"", "messages lie in memory", PAHO),
         ],
-        not_modelled: "Under 5.0 it asks for a clean start with the first connection only; a \
-                 scenario's clean session asks each time. Applications subscribe again in \
+        not_modelled: "What it sends again in a new session has DUP=1 and its old id, against \
+                 [MQTT-3.1.2-6]; here it begins anew. It looks at its timers once a second. Under \
+                 5.0 it asks for a clean start with the first connection only; a scenario's clean \
+                 session asks each time. Applications subscribe again in \
                  `on_connect`: `resubscribe` stays true.",
     },
 ];
@@ -266,7 +330,7 @@ fn merge(table: &mut DeTable<'_>, settings: DeTable<'static>) {
 /// Whether a table groups fields that have nothing to do with each other. A retry rule is one
 /// thing: the file's own stays as it is.
 fn is_group(field: &str) -> bool {
-    matches!(field, "offline" | "reconnect")
+    matches!(field, "offline" | "reconnect" | "socket")
 }
 
 const PAGE_HEADER: &str = "\

@@ -86,6 +86,46 @@ impl TextValue for Bytes {
 }
 impl_text_value!(Bytes);
 
+/// The size of a socket's buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BufferSize {
+    Linux,
+    EspIdf,
+    Lwip,
+    Bytes(u32),
+}
+
+impl TextValue for BufferSize {
+    const EXPECTED: &'static str = "\"linux\", \"esp-idf\", \"lwip\" or bytes such as \"5.7kB\"";
+    const PATTERN: &'static str = r"^\s*([0-9.]+\s*(B|kB|KB|KiB|MB)|linux|esp-idf|lwip)\s*$";
+    const UNIT: Option<Unit> = Some(Unit::Bytes);
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        match text {
+            "linux" => Ok(Self::Linux),
+            "esp-idf" => Ok(Self::EspIdf),
+            "lwip" => Ok(Self::Lwip),
+            _ => Bytes::parse(text).map(|bytes| Self::Bytes(bytes.0)).map_err(|problem| {
+                if text.starts_with(|c: char| c.is_ascii_digit()) {
+                    return problem;
+                }
+                Problem::new("is not a known buffer", "not a known system")
+                    .help(format!("write {}", Self::EXPECTED))
+            }),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        match self {
+            Self::Linux => "linux".to_owned(),
+            Self::EspIdf => "esp-idf".to_owned(),
+            Self::Lwip => "lwip".to_owned(),
+            Self::Bytes(bytes) => Bytes(*bytes).to_text(),
+        }
+    }
+}
+impl_text_value!(BufferSize);
+
 /// A rate in bits a second; `None` for no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rate(pub Option<u64>);

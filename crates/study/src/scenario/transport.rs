@@ -8,10 +8,10 @@ use super::quantities::{Bytes, Duration, Percent};
 use super::value::{BoundedInt, Located, TextOrTable};
 use qoslab_core::base::Span;
 use qoslab_core::base::draw::Chance;
-use qoslab_core::base::units::format_count;
 use qoslab_core::network::presets::UDP_HEADERS;
 use qoslab_core::network::{
-    CongestionControl, LinkSettings, TcpSettings, TlsSettings, TlsVersion, Transport,
+    CongestionControl, LinkSettings, SocketSettings, TcpSettings, TlsSettings, TlsVersion,
+    Transport,
 };
 
 /// IPv4 (RFC 791) and TCP (RFC 9293), both without options: 20 bytes each.
@@ -63,23 +63,9 @@ pub(super) fn apply_transport(
         user_timeout: span(&link.user_timeout).unwrap_or(USER_TIMEOUT),
         nat_idle: span(&link.nat_idle),
         congestion: link.congestion.as_ref().map_or(CongestionControl::Cubic, |it| it.value.into()),
-        nodelay: link.nodelay.as_ref().is_none_or(|given| given.value),
-        receive_buffer: receive_buffer(link, errors),
+        client: SocketSettings::LINUX,
+        broker: SocketSettings::LINUX,
     });
-}
-
-/// The receive buffer, which has room for a segment at least.
-fn receive_buffer(link: &LinkTable, errors: &mut Diagnostics) -> Option<u32> {
-    let given = link.receive_buffer.as_ref()?;
-    let (Bytes(buffer), mss) = (given.value, link.mss.as_ref().map_or(MSS, |mss| mss.value.0));
-    if buffer < mss {
-        let [buffer, mss] = [buffer, mss].map(|bytes| format_count(bytes.into()));
-        let found = format!("{buffer} B, and a segment has up to {mss} B");
-        errors
-            .error(&given.span, "a receive buffer holds a segment at least", found)
-            .help("make it larger, or `mss` smaller; lwIP has four segments, Linux 128 KiB");
-    }
-    Some(buffer)
 }
 
 fn refuse_tcp_fields(link: &LinkTable, errors: &mut Diagnostics) {
@@ -90,8 +76,6 @@ fn refuse_tcp_fields(link: &LinkTable, errors: &mut Diagnostics) {
         ("user_timeout", link.user_timeout.as_ref().map(|given| &given.span)),
         ("nat_idle", link.nat_idle.as_ref().map(|given| &given.span)),
         ("congestion", link.congestion.as_ref().map(|given| &given.span)),
-        ("nodelay", link.nodelay.as_ref().map(|given| &given.span)),
-        ("receive_buffer", link.receive_buffer.as_ref().map(|given| &given.span)),
     ];
     for (field, span) in fields {
         if let Some(span) = span {
@@ -155,8 +139,6 @@ pub(super) struct TransportFields {
     pub user_timeout: Option<Located<Duration>>,
     pub nat_idle: Option<Located<Duration>>,
     pub congestion: Option<Located<CongestionKeyword>>,
-    pub nodelay: Option<Located<bool>>,
-    pub receive_buffer: Option<Located<Bytes>>,
 }
 
 impl TransportFields {
@@ -178,8 +160,6 @@ pub(super) fn transport_fields(transport: Transport) -> TransportFields {
                 user_timeout: None,
                 nat_idle: None,
                 congestion: None,
-                nodelay: None,
-                receive_buffer: None,
             };
         }
         Transport::Tcp(tcp) => tcp,
@@ -201,7 +181,5 @@ pub(super) fn transport_fields(transport: Transport) -> TransportFields {
         user_timeout: Some(span(tcp.user_timeout)),
         nat_idle: tcp.nat_idle.map(span),
         congestion: Some(Located::from_default(tcp.congestion.into())),
-        nodelay: Some(Located::from_default(tcp.nodelay)),
-        receive_buffer: tcp.receive_buffer.map(|bytes| Located::from_default(Bytes(bytes))),
     }
 }

@@ -6,7 +6,7 @@
 //! with the session, whichever is first, unless a new connection comes before [MQTT-3.1.3-9].
 
 use super::Broker;
-use crate::base::{CloseReason, ConnectionNumber, Span, Time, Transmission};
+use crate::base::{CloseReason, ConnectionNumber, DropReason, Span, Time, Transmission};
 use crate::mqtt::deadlines::Deadlines;
 use crate::mqtt::endpoint::Output;
 use crate::mqtt::inbound::ReceivedMessage;
@@ -107,7 +107,10 @@ impl Broker {
         if let Some(connection) = session.connection.take() {
             self.connections[connection.0 as usize] = None;
         }
-        session.outbound.suspend();
+        let (outbound, _, mut context) =
+            session.split(now, index, &self.settings.hop, &mut self.outbox);
+        outbound.suspend(&mut context);
+        let session = &mut self.sessions[index as usize];
         self.keep_alive_deadlines.clear(index);
         if session.expiry == 0 {
             self.end_session(now, index);
@@ -133,8 +136,17 @@ impl Broker {
         let session = &mut self.sessions[index as usize];
         let (outbound, inbound, mut context) =
             session.split(now, index, &self.settings.hop, &mut self.outbox);
+        let shared = outbound.take_shared(&mut context);
         outbound.discard_in_flight_and_queued(&mut context);
         inbound.end_session();
+        for outgoing in shared {
+            if let Err(outgoing) = self.redispatch(now, outgoing) {
+                let session = &mut self.sessions[index as usize];
+                let (_, _, mut context) =
+                    session.split(now, index, &self.settings.hop, &mut self.outbox);
+                context.report_dropped(outgoing.message.tag, DropReason::SessionEnded);
+            }
+        }
         self.session_expiries.clear(index);
         self.wills.clear(index);
         self.publish_will_of(now, index);
@@ -202,7 +214,7 @@ impl Broker {
             if context.settings.quirks.has(Quirk::AckBeforeStore) {
                 outbound.discard_in_flight_and_queued(&mut context);
             }
-            outbound.restart();
+            outbound.restart(&mut context);
             inbound.restart(context.settings);
         }
         self.outbox.restart();

@@ -201,14 +201,10 @@ impl Broker {
 
     /// Hands a message to one member of each group that it reaches.
     fn forward_shared(&mut self, now: Time, outgoing: &QueuedMessage) {
-        for filter in &self.shared_routes {
-            let sessions = &self.sessions;
-            let is_connected = |index: u32| sessions[index as usize].connection.is_some();
-            let Some((index, subscription)) = self.shared_groups.next_member(filter, is_connected)
-            else {
-                continue;
-            };
-            self.shared_groups.advance_turn(filter, index);
+        for nth in 0..self.shared_routes.len() {
+            let filter = Arc::clone(&self.shared_routes[nth]);
+            let Some((index, subscription)) = self.next_member(&filter) else { continue };
+            self.shared_groups.advance_turn(&filter, index);
             let hop = &self.settings.hop;
             let (outbound, _, mut context) =
                 self.sessions[index as usize].split(now, index, hop, &mut self.outbox);
@@ -216,10 +212,35 @@ impl Broker {
                 qos: forwarded_qos(hop.quirks, outgoing.qos, subscription.granted),
                 retain: outgoing.retain && subscription.options.retain_as_published,
                 subscription_ids: subscription.identifiers().collect(),
+                shared_filter: Some(filter),
                 ..outgoing.clone()
             };
             outbound.publish(&mut context, outgoing);
         }
+    }
+
+    /// The session that had this message of its group ended: another member gets it, if there is
+    /// any. Gives it back if not.
+    pub(super) fn redispatch(
+        &mut self,
+        now: Time,
+        outgoing: QueuedMessage,
+    ) -> Result<(), QueuedMessage> {
+        let Some(filter) = outgoing.shared_filter.clone() else { return Err(outgoing) };
+        let Some((index, subscription)) = self.next_member(&filter) else { return Err(outgoing) };
+        self.shared_groups.advance_turn(&filter, index);
+        let (outbound, _, mut context) =
+            self.sessions[index as usize].split(now, index, &self.settings.hop, &mut self.outbox);
+        let qos = outgoing.qos.min(subscription.granted);
+        let subscription_ids = subscription.identifiers().collect();
+        outbound.publish(&mut context, QueuedMessage { qos, subscription_ids, ..outgoing });
+        Ok(())
+    }
+
+    /// The member of a filter's group whose turn it is.
+    fn next_member(&self, filter: &str) -> Option<(u32, Subscription)> {
+        let is_connected = |index: u32| self.sessions[index as usize].connection.is_some();
+        self.shared_groups.next_member(filter, is_connected)
     }
 
     /// Fills `routes` and `shared_routes`.

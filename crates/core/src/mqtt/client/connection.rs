@@ -8,7 +8,7 @@ use crate::impl_fingerprint;
 use crate::mqtt::endpoint::Output;
 use crate::mqtt::packet::{ConnAck, Connect, Packet};
 use crate::mqtt::quirks::Quirk;
-use crate::mqtt::settings::{ClientSettings, ReceiverLimits, Version};
+use crate::mqtt::settings::{ClientSettings, PingRule, ReceiverLimits, Version};
 
 /// State of a client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl_fingerprint! {
 /// A PINGREQ that waits for its PINGRESP.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PendingPing {
-    /// When the connection is taken for dead.
+    /// When the connection is taken for dead, by the rule that looks at nothing else.
     answer_due: Time,
     /// When it is sent again: where it can get lost and is asked for on the client's way out.
     repeat_due: Time,
@@ -62,16 +62,16 @@ impl Client {
     pub(super) fn reconnect(&mut self, now: Time) {
         if self.should_connect {
             self.connect_once = true;
-            self.close_connection();
+            self.close_connection(now);
             self.request_connection(now, 0);
         }
     }
 
-    pub(super) fn disconnect(&mut self) {
+    pub(super) fn disconnect(&mut self, now: Time) {
         if let ConnectionState::Connected(connection) = self.connection_state {
             self.outbox.send_control(connection, Packet::Disconnect(0));
         }
-        self.close_connection();
+        self.close_connection(now);
     }
 
     /// The transport opened a connection. It takes the place of one that is there: that was an
@@ -82,7 +82,7 @@ impl Client {
             return;
         }
         if self.connection().is_some() {
-            self.close_connection();
+            self.close_connection(now);
         }
         self.send_connect(now, connection);
     }
@@ -149,8 +149,12 @@ impl Client {
             // [MQTT-3.2.2-5 of 5.0].
             self.inbound.end_session();
             self.requests.on_session_lost(self.settings.resubscribe);
-            let (outbound, _, mut context) = self.split(now);
-            outbound.discard_in_flight(&mut context);
+            if self.settings.hop.keep_outbox {
+                self.outbound.start_again();
+            } else {
+                let (outbound, _, mut context) = self.split(now);
+                outbound.discard_in_flight(&mut context);
+            }
         }
         self.has_connected = true;
         self.send_due_request(now);
@@ -179,11 +183,11 @@ impl Client {
     }
 
     /// Closes the connection from this side.
-    fn close_connection(&mut self) {
+    fn close_connection(&mut self, now: Time) {
         if let Some(connection) = self.connection() {
             self.outbox.close(connection, CloseReason::Requested);
         }
-        self.suspend(ConnectionState::Disconnected);
+        self.suspend(now, ConnectionState::Disconnected);
     }
 
     /// Gives the connection up from this side, though the application still wants one.
@@ -197,7 +201,7 @@ impl Client {
     /// The connection is no more, or did not come about: the application still wants one.
     fn connection_lost(&mut self, now: Time) {
         self.failed_connects += 1;
-        self.suspend(ConnectionState::Disconnected);
+        self.suspend(now, ConnectionState::Disconnected);
         if !self.settings.on_demand || self.needs_connection() {
             self.request_connection(now, self.failed_connects);
         }
@@ -212,11 +216,12 @@ impl Client {
         self.outbox.push(Output::Connect { attempt });
     }
 
-    pub(super) fn suspend(&mut self, state: ConnectionState) {
+    pub(super) fn suspend(&mut self, now: Time, state: ConnectionState) {
         self.connection_state = state;
         self.pending_ping = None;
         self.is_idle = false;
-        self.outbound.suspend();
+        let (outbound, _, mut context) = self.split(now);
+        outbound.suspend(&mut context);
         self.requests.suspend();
     }
 
@@ -232,7 +237,7 @@ impl Client {
                 // What the broker has for a subscriber comes before the PINGRESP, so the client
                 // asks until that comes alone.
                 if self.is_idle || !self.requests.has_subscriptions() {
-                    self.disconnect();
+                    self.disconnect(now);
                 } else if self.pending_ping.is_none() {
                     self.send_ping(now, connection);
                 }
@@ -258,9 +263,7 @@ impl Client {
                     self.abort_connection(now, CloseReason::Requested);
                 }
             }
-            ConnectionState::Connected(_)
-                if self.pending_ping.is_some_and(|ping| ping.answer_due <= now) =>
-            {
+            ConnectionState::Connected(_) if self.ping_answer_due() <= now => {
                 self.abort_connection(now, CloseReason::KeepAlive);
             }
             ConnectionState::Connected(connection)
@@ -278,8 +281,7 @@ impl Client {
             ConnectionState::Disconnected => Time::NEVER,
             ConnectionState::Opening(until) | ConnectionState::Connecting(_, until) => until,
             ConnectionState::Connected(_) => {
-                let answer_due = self.pending_ping.map_or(Time::NEVER, |ping| ping.answer_due);
-                answer_due.min(self.next_ping()).min(self.next_ping_repeat())
+                self.ping_answer_due().min(self.next_ping()).min(self.next_ping_repeat())
             }
         }
     }
@@ -287,8 +289,30 @@ impl Client {
     fn next_ping(&self) -> Time {
         match self.settings.keep_alive {
             Span::ZERO => Time::NEVER,
-            keep_alive => self.last_sent + keep_alive,
+            keep_alive => self.silent_since() + keep_alive,
         }
+    }
+
+    /// Since when there was silence, of the kind that it pings for.
+    fn silent_since(&self) -> Time {
+        match self.settings.ping_rule {
+            PingRule::NothingSent => self.last_sent,
+            PingRule::NothingSentOrReceived => self.last_sent.min(self.last_received),
+        }
+    }
+
+    /// When the connection is taken for dead because of a PINGRESP that does not come.
+    fn ping_answer_due(&self) -> Time {
+        let Some(ping) = self.pending_ping else { return Time::NEVER };
+        match self.settings.ping_rule {
+            PingRule::NothingSent => ping.answer_due,
+            PingRule::NothingSentOrReceived if ping.answer_due == Time::NEVER => Time::NEVER,
+            PingRule::NothingSentOrReceived => self.silent_since() + self.ping_timeout(),
+        }
+    }
+
+    fn ping_timeout(&self) -> Span {
+        self.settings.ping_timeout.unwrap_or(self.settings.keep_alive)
     }
 
     fn next_ping_repeat(&self) -> Time {
@@ -297,10 +321,11 @@ impl Client {
 
     fn send_ping(&mut self, now: Time, connection: ConnectionNumber) {
         self.outbox.send_control(connection, Packet::PingReq);
+        (self.last_sent, self.last_received) = (now, now);
         // Datagrams are lost all the time: there a missing PINGRESP says nothing.
         let is_reliable = self.settings.request_retry.is_none();
         let answer_due = match self.settings.keep_alive {
-            keep_alive if is_reliable && keep_alive > Span::ZERO => now + keep_alive,
+            keep_alive if is_reliable && keep_alive > Span::ZERO => now + self.ping_timeout(),
             _ => Time::NEVER,
         };
         let repeat_due = match self.settings.request_retry {

@@ -7,15 +7,18 @@ use crate::base::{MessageTag, QoS, Time, Transmission};
 use crate::impl_fingerprint;
 use crate::mqtt::ids::IdRing;
 use crate::mqtt::packet::{Packet, PacketId, Publish, PublishAck, PublishLevel};
-use crate::mqtt::quirks::{Quirk, Quirks};
+use crate::mqtt::quirks::Quirk;
 use crate::mqtt::retry::TimerGeneration;
 use crate::mqtt::session_context::SessionContext;
+use crate::mqtt::settings::HopSettings;
 
 #[derive(Clone, Debug)]
 pub(super) struct InFlight {
     pub(super) state: InFlightState,
     /// How often the state's packet was sent before the last time.
     pub(super) attempt: u32,
+    /// The attempt with which its PUBLISH was sent for the first time in this session.
+    first_attempt: u32,
     /// How often it was sent by the retry rule's count: since the last connect, and without
     /// repeats that a repeated PUBREC asked for.
     pub(super) transmissions: u32,
@@ -31,7 +34,7 @@ pub(super) struct InFlight {
 impl_fingerprint! {
     struct InFlight {
         plain state, is_in_peer_window, timer;
-        attempt attempt, pubrels_sent;
+        attempt attempt, first_attempt, pubrels_sent;
         transmissions transmissions;
         skip order: "counts as an order: see `write_in_order`";
     }
@@ -84,6 +87,7 @@ impl InFlight {
         Self {
             state: InFlightState::Publish(outgoing),
             attempt: 0,
+            first_attempt: 0,
             transmissions: 0,
             pubrels_sent: 0,
             is_in_peer_window: false,
@@ -110,7 +114,8 @@ impl InFlight {
                 },
                 // [MQTT-3.3.1-1]: DUP is 1 on every re-delivery. The quirk: the packet is kept as
                 // it was first encoded.
-                dup: self.attempt > 0 && !context.settings.quirks.has(Quirk::DupNeverSet),
+                dup: self.attempt > self.first_attempt
+                    && !context.settings.quirks.has(Quirk::DupNeverSet),
                 retain: outgoing.retain,
                 message: outgoing.message.clone(),
                 properties: peer.properties(context, outgoing),
@@ -127,12 +132,13 @@ impl InFlight {
     }
 
     /// PUBREC came: from now on it is PUBREL that awaits an answer.
-    pub(super) fn start_release(&mut self, quirks: Quirks) {
+    pub(super) fn start_release(&mut self, settings: &HopSettings) {
         let InFlightState::Publish(outgoing) = &self.state else { return };
         let (tag, expires) = (outgoing.message.tag, outgoing.expires);
         // The quirk: that PUBREL was sent is not recorded, so a client that resumes knows of
         // the PUBLISH alone.
-        let kept = quirks.has(Quirk::ReplayPublishAfterPubrel).then(|| {
+        let is_kept = settings.keep_outbox || settings.quirks.has(Quirk::ReplayPublishAfterPubrel);
+        let kept = is_kept.then(|| {
             let outgoing = outgoing.clone();
             Box::new(KeptPublish { outgoing, attempt: self.attempt })
         });
@@ -150,6 +156,12 @@ impl InFlight {
             self.attempt = kept.attempt;
             self.state = InFlightState::Publish(kept.outgoing);
         }
+    }
+
+    /// It begins anew, in a new session, with the next PUBLISH.
+    pub(super) fn start_again(&mut self) {
+        self.return_to_publish();
+        self.first_attempt = self.attempt + 1;
     }
 
     /// Whether sending it takes a place in the window: PUBLISH does, once on each connection, and

@@ -3,8 +3,8 @@
 
 use std::cmp::Reverse;
 
-use super::{InFlight, InFlightState, Outbound, Peer};
-use crate::base::{DropReason, Time};
+use super::{InFlight, InFlightState, Outbound, Peer, QueuedMessage};
+use crate::base::{DropReason, QoS, Time};
 use crate::mqtt::packet::PacketId;
 use crate::mqtt::quirks::Quirk;
 use crate::mqtt::retry::TimerGeneration;
@@ -36,6 +36,10 @@ impl Outbound {
             by_order.sort_unstable_by_key(|&(_, id)| Reverse(id));
         }
         self.resend_queue.clear();
+        // The quirk: the store is read beside what the application publishes.
+        if quirks.has(Quirk::NewBeforeStored) {
+            self.fill_window(context);
+        }
         for (_, id) in by_order {
             let Some(id) = self.prepare_resume(context, id) else { continue };
             let needs_place = self.in_flight.get(id).is_some_and(InFlight::needs_window_place);
@@ -49,7 +53,8 @@ impl Outbound {
     }
 
     /// The connection is gone: nothing is sent again before [`Outbound::resume`].
-    pub fn suspend(&mut self) {
+    pub fn suspend(&mut self, context: &mut SessionContext<'_>) {
+        self.drop_what_waits_for_socket(context);
         for (_, entry) in self.in_flight.iter_mut() {
             entry.timer = TimerGeneration::DISARMED;
         }
@@ -60,8 +65,15 @@ impl Outbound {
 
     /// The endpoint has crashed and starts again with what its store kept. How often each packet
     /// was sent is kept with it, so that what is sent again has DUP=1 [MQTT-3.3.1-1].
-    pub fn restart(&mut self) {
-        self.suspend();
+    pub fn restart(&mut self, context: &mut SessionContext<'_>) {
+        self.suspend(context);
+    }
+
+    /// The session is gone, and what was in flight is kept: all of it begins anew.
+    pub fn start_again(&mut self) {
+        for (_, entry) in self.in_flight.iter_mut() {
+            entry.start_again();
+        }
     }
 
     /// The session is gone: what was in flight is forgotten.
@@ -72,6 +84,39 @@ impl Outbound {
         for tag in tags {
             context.report_dropped(tag, DropReason::SessionEnded);
         }
+    }
+
+    /// Takes out what a shared subscription's other members may get once this session is gone, in
+    /// order: QoS 1 that is unacknowledged, and what was never sent. QoS 2 that was must go to
+    /// nobody else (MQTT 5.0, section 4.8.2).
+    pub fn take_shared(&mut self, context: &mut SessionContext<'_>) -> Vec<QueuedMessage> {
+        let may_go = |entry: &InFlight| match &entry.state {
+            InFlightState::Publish(outgoing) => {
+                outgoing.qos == QoS::AtLeastOnce && outgoing.shared_filter.is_some()
+            }
+            InFlightState::Release { .. } => false,
+        };
+        let entries = self.in_flight.iter_mut().filter(|(_, entry)| may_go(entry));
+        let mut ids: Vec<_> = entries.map(|(id, entry)| (entry.order, id)).collect();
+        ids.sort_unstable();
+        let mut taken = Vec::new();
+        for (_, id) in ids {
+            if let Some(InFlight { state: InFlightState::Publish(outgoing), .. }) =
+                self.remove(context, id)
+            {
+                taken.push(outgoing);
+            }
+        }
+        for _ in 0..self.send_queue.len() {
+            let Some(outgoing) = self.send_queue.pop_front() else { break };
+            if outgoing.shared_filter.is_some() {
+                context.outbox.queued -= 1;
+                taken.push(outgoing);
+            } else {
+                self.send_queue.push_back(outgoing);
+            }
+        }
+        taken
     }
 
     /// The session is gone, and what waited for it with it.
@@ -129,7 +174,9 @@ impl Outbound {
             context.report_complete(entry.tag());
             return None;
         }
-        entry.return_to_publish();
+        if quirks.has(Quirk::ReplayPublishAfterPubrel) {
+            entry.return_to_publish();
+        }
         if let InFlightState::Publish(outgoing) = &entry.state
             && self.peer.is_too_large(context, outgoing)
         {

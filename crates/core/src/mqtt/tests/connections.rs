@@ -113,7 +113,7 @@ fn a_client_without_a_connack_closes_and_tries_again() {
 fn a_client_that_cannot_connect_waits_longer_each_time() {
     let settings = ClientSettings {
         connect_timeout: Some(SECOND.times(5)),
-        reconnect: Backoff { min: SECOND, max: SECOND.times(4) },
+        reconnect: Backoff { min: SECOND, max: SECOND.times(4), jitter: true },
         ..stream_client("a")
     };
     let mut world = single_client(settings);

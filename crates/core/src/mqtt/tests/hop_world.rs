@@ -117,9 +117,22 @@ impl HopWorld {
         self.run_until_idle();
     }
 
+    /// The connection's socket has no room.
+    pub(super) fn socket_full(&mut self) {
+        self.outbound.on_socket_full();
+    }
+
+    /// It has room again.
+    pub(super) fn writable(&mut self) {
+        let (outbound, mut context) = self.split();
+        outbound.on_writable(&mut context);
+        self.run_until_idle();
+    }
+
     pub(super) fn disconnect(&mut self) {
         self.connection = None;
-        self.outbound.suspend();
+        let (outbound, mut context) = self.split();
+        outbound.suspend(&mut context);
         let outbound = &self.outbound;
         self.outbox.timers.prune(|armed| outbound.is_live_timer(armed));
     }
@@ -132,7 +145,8 @@ impl HopWorld {
     /// The sender crashes; its store is durable.
     pub(super) fn crash_sender(&mut self) {
         self.connection = None;
-        self.outbound.restart();
+        let (outbound, mut context) = self.split();
+        outbound.restart(&mut context);
         self.outbox.restart();
     }
 

@@ -3,6 +3,8 @@
 mod broker;
 mod connections;
 mod faults;
+mod full_sockets;
+mod habits;
 mod handshakes;
 mod hop_world;
 mod limits;

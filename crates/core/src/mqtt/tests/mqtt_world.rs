@@ -71,6 +71,8 @@ pub(super) fn hop() -> HopSettings {
         max_queued: 100,
         on_full: OnFull::DropNewest,
         queue_qos0: false,
+        when_socket_full: crate::mqtt::WhenSocketFull::Queue,
+        keep_outbox: false,
         deliver_on: DeliverOn::Publish,
         repeated_pubrec: RepeatedPubrec::Answer,
         quirks: Quirks::NONE,

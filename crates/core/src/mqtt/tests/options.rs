@@ -151,6 +151,51 @@ fn a_groups_messages_go_to_a_connected_member_or_wait_for_one() {
 }
 
 #[test]
+fn what_a_member_leaves_unacknowledged_goes_to_another_but_qos_2_that_was_sent() {
+    let clean = |name: &str| ClientSettings { clean: true, ..v5(name) };
+    for (qos, redispatched) in [(AtLeastOnce, true), (ExactlyOnce, false)] {
+        let mut world = MqttWorld::new(stream_broker(), vec![v5("a"), clean("b"), clean("c")]);
+        for member in [1, 2] {
+            world.subscribe(member, "$share/g/t", qos);
+        }
+        world.take_log();
+        world.lose(&["1 < PUBLISH"]);
+        world.publish(0, qos);
+        assert!(world.deliveries().is_empty());
+        world.cut_both(1);
+        let log = world.take_log();
+        let deliveries: Vec<_> = log.iter().filter(|line| line.starts_with("deliver")).collect();
+        if redispatched {
+            assert_eq!(deliveries, ["deliver 2 #1 q1"], "{log:?}");
+        } else {
+            assert!(deliveries.is_empty(), "{log:?}");
+            assert!(log.iter().any(|line| line.contains("SessionEnded")), "{log:?}");
+        }
+        assert_eq!(world.broker().backlog().in_flight, 0);
+    }
+}
+
+#[test]
+fn what_waits_for_a_member_whose_session_ends_goes_to_another_in_order() {
+    let mut world = group_of(&["a", "b", "c"]);
+    world.ask(1, ClientRequest::Disconnect);
+    world.ask(2, ClientRequest::Disconnect);
+    for _ in 0..4 {
+        world.publish(0, AtLeastOnce);
+    }
+    assert_eq!(world.broker().backlog().queued, 4);
+    world.take_log();
+    let clean = ClientSettings { clean: true, ..v5("b") };
+    world.replace_client(1, clean);
+    world.ask(1, ClientRequest::Connect);
+    world.ask(2, ClientRequest::Connect);
+    let deliveries = world.deliveries();
+    let numbers: Vec<_> = deliveries.iter().filter_map(|line| line.split(' ').nth(1)).collect();
+    assert_eq!(numbers.len(), 4, "{deliveries:?}");
+    assert!(deliveries.iter().all(|line| line.starts_with('2')), "{deliveries:?}");
+}
+
+#[test]
 fn a_new_group_member_gets_no_retained_messages() {
     let mut world = group_of(&["a", "b"]);
     world.publish_to(0, "u", Payload::Filler(7), AtLeastOnce, true);

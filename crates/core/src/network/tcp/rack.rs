@@ -42,6 +42,11 @@ impl Rack {
         }
     }
 
+    /// The shortest round trip so far; [`Span::LIMIT`] before the first.
+    pub(super) const fn shortest_round_trip(&self) -> Span {
+        self.shortest
+    }
+
     /// How long after its sending a segment counts as lost if one sent later has arrived.
     pub(super) fn patience(&self, beyond: u32, is_recovering: bool) -> Span {
         if is_recovering || beyond >= ENOUGH_BEYOND {

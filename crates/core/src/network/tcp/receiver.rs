@@ -4,11 +4,17 @@ use std::ops::Range;
 
 use crate::base::{Span, Time};
 use crate::impl_fingerprint;
-use crate::network::settings::TcpSettings;
+use crate::network::settings::SocketBuffer;
 
 /// How long an acknowledgement waits for data to ride on (RFC 9293, 3.8.6.3; Linux's
 /// `TCP_ATO_MIN`).
 pub(super) const DELAYED_ACK: Span = Span::from_millis(40);
+/// The window of a new connection of Linux: half of `tcp_rmem`'s default (tcp(7)).
+const AUTOTUNED_START: u64 = 64 << 10;
+/// How far it grows: half of `tcp_rmem`'s maximum.
+const AUTOTUNED_LIMIT: u64 = 3 << 20;
+/// What counts as the least that arrives in a round trip (Linux's `TCP_INIT_CWND`).
+const INITIAL_WINDOW_SEGMENTS: u64 = 10;
 /// Blocks that fit an acknowledgement beside the timestamps (RFC 2018, 3).
 const SACK_BLOCKS: usize = 3;
 
@@ -21,7 +27,7 @@ pub(super) struct Acknowledgement {
     /// When the segment was sent that caused it (RFC 7323): the one that arrived first of those
     /// that it acknowledges anew.
     pub(super) echo: Time,
-    /// The first byte for which there is no room; `u64::MAX` where there is no limit.
+    /// The first byte for which there is no room.
     pub(super) window_end: u64,
 }
 
@@ -44,8 +50,17 @@ pub(super) struct Receiver {
     acks_at: Time,
     /// Bytes that the application has read.
     read: u64,
-    /// The window that the sender knows of.
+    /// The end of the window that the sender knows of.
     advertised: u64,
+    /// The size of a window that is autotuned.
+    window: u64,
+    /// When that was last looked at, and what had arrived by then.
+    tuned_at: Time,
+    tuned_next: u64,
+    /// The most that has arrived in a round trip.
+    most_a_round_trip: u64,
+    /// All bytes before this one had arrived before the instant of the last arrival.
+    arrived_before: u64,
     /// Whether the application answers what arrives, so that an acknowledgement is worth waiting
     /// for its answer (Linux's pingpong mode).
     is_interactive: bool,
@@ -55,7 +70,7 @@ pub(super) struct Receiver {
 impl_fingerprint! {
     struct Receiver {
         plain next, beyond, latest_block, unacknowledged, echo, acks_at, read, advertised,
-            is_interactive, last_arrival;
+            window, tuned_at, tuned_next, most_a_round_trip, arrived_before, is_interactive, last_arrival;
     }
 }
 
@@ -69,7 +84,12 @@ impl Receiver {
             echo: Time::ZERO,
             acks_at: Time::NEVER,
             read: 0,
-            advertised: u64::MAX,
+            advertised: AUTOTUNED_START,
+            window: AUTOTUNED_START,
+            tuned_at: Time::ZERO,
+            tuned_next: 0,
+            most_a_round_trip: 0,
+            arrived_before: 0,
             is_interactive: true,
             last_arrival: Time::ZERO,
         }
@@ -93,6 +113,9 @@ impl Receiver {
         let is_new = segment.end > self.next;
         let is_in_order = segment.start <= self.next && is_new;
         let had_hole = !self.beyond.is_empty();
+        if now > self.last_arrival {
+            self.arrived_before = self.next;
+        }
         if self.unacknowledged == 0 || !is_in_order {
             self.echo = sent;
         }
@@ -116,20 +139,54 @@ impl Receiver {
     /// The application has read the stream up to there. If that opens a window that was small by a
     /// segment or half the buffer, the sender hears of it at once (RFC 9293, 3.8.6.2.2): whether it
     /// does.
-    pub(super) fn on_read(&mut self, now: Time, read: u64, tcp: &TcpSettings) -> bool {
+    pub(super) fn on_read(&mut self, now: Time, read: u64, mss: u32, buffer: SocketBuffer) -> bool {
         self.read = read;
-        let Some(buffer) = tcp.receive_buffer else { return false };
-        let step = u64::from(tcp.mss.min(buffer / 2).max(1));
+        let step = u64::from(mss).min(self.size(buffer) / 2).max(1);
         let was_small = self.advertised < self.next + step;
-        let opens = was_small && self.window_end(tcp) >= self.advertised + step;
+        let opens = was_small && self.window_end(buffer) >= self.advertised + step;
         if opens {
             self.acks_at = now;
         }
         opens
     }
 
-    fn window_end(&self, tcp: &TcpSettings) -> u64 {
-        tcp.receive_buffer.map_or(u64::MAX, |buffer| self.read + u64::from(buffer))
+    /// Makes an autotuned window larger, once a round trip, where a reader that is not behind has
+    /// got more in one than before: room for twice as much, and ahead of a sender that doubles
+    /// what it sends (Linux's `tcp_rcv_space_adjust`).
+    pub(super) fn tune_window(&mut self, now: Time, round_trip: Span, mss: u32) {
+        if now < self.tuned_at + round_trip {
+            return;
+        }
+        let arrived = self.next - self.tuned_next;
+        (self.tuned_at, self.tuned_next) = (now, self.next);
+        if arrived > self.most_a_round_trip && !self.is_reader_behind() {
+            let least = INITIAL_WINDOW_SEGMENTS * u64::from(mss);
+            let before = self.most_a_round_trip.max(least);
+            let room = 2 * arrived + 16 * u64::from(mss);
+            let growth = room * arrived.saturating_sub(before) / before;
+            self.window = self.window.max(room + 2 * growth).min(AUTOTUNED_LIMIT);
+            self.most_a_round_trip = arrived;
+        }
+    }
+
+    /// Whether anything is unread that did not come just now.
+    const fn is_reader_behind(&self) -> bool {
+        self.read < self.arrived_before
+    }
+
+    /// What has just arrived is read at once, unless the reader is behind.
+    fn window_end(&self, buffer: SocketBuffer) -> u64 {
+        match buffer {
+            SocketBuffer::Autotuned if !self.is_reader_behind() => self.next + self.window,
+            _ => self.read + self.size(buffer),
+        }
+    }
+
+    fn size(&self, buffer: SocketBuffer) -> u64 {
+        match buffer {
+            SocketBuffer::Autotuned => self.window,
+            SocketBuffer::Bytes(bytes) => bytes.into(),
+        }
     }
 
     /// This end sends data: soon after some arrived, it is an answer.
@@ -150,8 +207,8 @@ impl Receiver {
     }
 
     /// An acknowledgement leaves, alone or with data.
-    pub(super) fn acknowledge(&mut self, tcp: &TcpSettings) -> Acknowledgement {
-        self.advertised = self.window_end(tcp);
+    pub(super) fn acknowledge(&mut self, buffer: SocketBuffer) -> Acknowledgement {
+        self.advertised = self.window_end(buffer);
         self.acks_at = Time::NEVER;
         self.unacknowledged = 0;
         let mut blocks = [(0, 0); SACK_BLOCKS];
@@ -195,20 +252,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::network::settings::CongestionControl;
 
     const MSS: u32 = 1_000;
-    const TCP: TcpSettings = TcpSettings {
-        headers: 40,
-        mss: MSS,
-        tls: None,
-        rto_min: Span::from_millis(200),
-        user_timeout: Span::from_secs(100),
-        nat_idle: None,
-        congestion: CongestionControl::Cubic,
-        nodelay: true,
-        receive_buffer: None,
-    };
+    const BUFFER: SocketBuffer = SocketBuffer::Autotuned;
 
     const fn millis(millis: u64) -> Time {
         Time::from_nanos(millis * 1_000_000)
@@ -223,7 +269,7 @@ mod tests {
         assert_eq!(receiver.acks_at(), millis(50));
         receiver.on_segment(millis(30), 1_100..2_100, millis(20), MSS);
         assert_eq!(receiver.acks_at(), millis(30));
-        let ack = receiver.acknowledge(&TCP);
+        let ack = receiver.acknowledge(BUFFER);
         assert_eq!((ack.next, ack.blocks, ack.echo), (2_100, [(0, 0); 3], millis(0)));
         assert_eq!(receiver.acks_at(), Time::NEVER);
     }
@@ -233,15 +279,15 @@ mod tests {
         let mut receiver = Receiver::new();
         receiver.on_segment(millis(10), 100..200, millis(1), MSS);
         assert_eq!(receiver.acks_at(), millis(10));
-        assert_eq!(receiver.acknowledge(&TCP).blocks[0], (100, 200));
+        assert_eq!(receiver.acknowledge(BUFFER).blocks[0], (100, 200));
         receiver.on_segment(millis(20), 300..400, millis(2), MSS);
-        assert_eq!(receiver.acknowledge(&TCP).blocks, [(300, 400), (100, 200), (0, 0)]);
+        assert_eq!(receiver.acknowledge(BUFFER).blocks, [(300, 400), (100, 200), (0, 0)]);
         receiver.on_segment(millis(30), 100..200, millis(3), MSS);
         assert_eq!(receiver.acks_at(), millis(30));
-        receiver.acknowledge(&TCP);
+        receiver.acknowledge(BUFFER);
         receiver.on_segment(millis(40), 0..100, millis(4), MSS);
         assert_eq!((receiver.acks_at(), receiver.next()), (millis(40), 200));
-        assert_eq!(receiver.acknowledge(&TCP).blocks[0], (300, 400));
+        assert_eq!(receiver.acknowledge(BUFFER).blocks[0], (300, 400));
     }
 
     proptest! {
@@ -256,7 +302,7 @@ mod tests {
                 seen[usize::try_from(part).unwrap()] = true;
                 let whole = seen.iter().take_while(|seen| **seen).count() as u64;
                 prop_assert_eq!(receiver.next(), whole * 10);
-                let ack = receiver.acknowledge(&TCP);
+                let ack = receiver.acknowledge(BUFFER);
                 for (from, to) in ack.blocks.into_iter().filter(|(from, to)| from < to) {
                     prop_assert!(from > ack.next);
                     let mut parts = from / 10..to / 10;

@@ -144,10 +144,58 @@ impl<T> TcpStreams<T> {
         let popped = stream.items.pop_front_if(|(_, end)| *end <= arrived);
         // A reader that gets no whole item has read what there is of the next one.
         let read = popped.as_ref().map_or(arrived, |(_, end)| *end);
-        if stream.receiver.on_read(now, read, tcp) {
+        let buffer = tcp.reading_socket(direction).receive_buffer;
+        if stream.receiver.on_read(now, read, tcp.mss, buffer) {
             self.next_wake = now;
         }
-        popped.map(|(item, _)| item)
+        popped.map(|(item, end)| {
+            stream.popped = end;
+            item
+        })
+    }
+
+    /// Whether part of the next item of a direction has arrived, and more of it than when this was
+    /// last asked.
+    pub fn takes_part_of_item(&mut self, direction: Direction) -> bool {
+        let stream = &mut self.streams[direction as usize];
+        let arrived = stream.receiver.next();
+        let has_grown = arrived > stream.noticed.max(stream.popped);
+        stream.noticed = arrived;
+        has_grown && !stream.has_arrived()
+    }
+
+    /// Whether the sending socket of a direction has no room: then a write would block.
+    #[must_use]
+    pub fn is_full(&self, direction: Direction, tcp: &TcpSettings) -> bool {
+        let (used, size) = self.send_buffer(direction, tcp);
+        used >= size
+    }
+
+    /// Whether the sending socket of a direction that was full is writable again: a third of it is
+    /// free, as in Linux (`sk_stream_is_writeable`).
+    #[must_use]
+    pub fn is_writable(&self, direction: Direction, tcp: &TcpSettings) -> bool {
+        let (used, size) = self.send_buffer(direction, tcp);
+        used <= size / 3 * 2
+    }
+
+    /// How much of the sending buffer of a direction is used, and how large it is.
+    fn send_buffer(&self, direction: Direction, tcp: &TcpSettings) -> (u64, u64) {
+        let sender = &self.streams[direction as usize].sender;
+        (sender.buffered(), sender.buffer_size(tcp.mss, tcp.sending_socket(direction).send_buffer))
+    }
+
+    /// Someone waits until the sending socket of a direction [is writable](Self::is_writable), or
+    /// no longer: then each acknowledgement wakes.
+    pub fn set_awaits_room(&mut self, direction: Direction, awaits_room: bool, tcp: &TcpSettings) {
+        self.streams[direction as usize].awaits_room = awaits_room;
+        self.update_next_wake(tcp);
+    }
+
+    /// Whether [`Self::set_awaits_room`] was last called with `true`.
+    #[must_use]
+    pub const fn awaits_room(&self, direction: Direction) -> bool {
+        self.streams[direction as usize].awaits_room
     }
 
     /// The item that was written last in a direction, if it was not read yet.
@@ -232,7 +280,8 @@ impl<T> TcpStreams<T> {
         loop {
             let stream = &mut self.streams[direction as usize];
             let Some(segment) = stream.under_way.pop_front_if(|segment| segment.at <= now) else {
-                return;
+                let round_trip = stream.sender.shortest_round_trip();
+                return stream.receiver.tune_window(now, round_trip, context.tcp.mss);
             };
             if !segment.bytes.is_empty() {
                 stream.receiver.on_segment(now, segment.bytes, segment.sent, context.tcp.mss);
@@ -266,7 +315,7 @@ impl<T> TcpStreams<T> {
             if receiver.has_waited(now) {
                 receiver.on_wait_over();
             }
-            let ack = receiver.acknowledge(context.tcp);
+            let ack = receiver.acknowledge(context.tcp.reading_socket(direction).receive_buffer);
             self.send_without_data(now, context, direction.reverse(), (0..0, ack), activity);
         }
     }
@@ -280,8 +329,9 @@ impl<T> TcpStreams<T> {
         direction: Direction,
         activity: &mut TcpActivity,
     ) {
+        let nodelay = context.tcp.sending_socket(direction).nodelay;
         while let Some(next) =
-            self.streams[direction as usize].sender.next_transmission(now, context.tcp)
+            self.streams[direction as usize].sender.next_transmission(now, context.tcp, nodelay)
         {
             self.transmit(now, context, direction, &next, activity);
         }
@@ -297,16 +347,17 @@ impl<T> TcpStreams<T> {
         activity: &mut TcpActivity,
     ) {
         let receiver = &mut self.streams[direction.reverse() as usize].receiver;
+        let buffer = context.tcp.sending_socket(direction).receive_buffer;
         let (start, end, attempt) = match *transmission {
             Transmission::Data { start, end, attempt } => (start, end, attempt),
             Transmission::WindowProbe { number } => {
-                let ack = receiver.acknowledge(context.tcp);
+                let ack = receiver.acknowledge(buffer);
                 let bytes = number..number + 1;
                 return self.send_without_data(now, context, direction, (bytes, ack), activity);
             }
         };
         receiver.on_data_sent(now);
-        let ack = receiver.acknowledge(context.tcp);
+        let ack = receiver.acknowledge(buffer);
         let stream = &self.streams[direction as usize];
         let wire = stream.byte_count(start..end) + context.tcp.headers;
         let activity = &mut activity[direction];

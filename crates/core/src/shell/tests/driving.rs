@@ -33,6 +33,9 @@ impl Endpoint for ScriptedEndpoint {
             Input::Opened(connection) => format!("opened {}", connection.0),
             Input::Closed(connection) => format!("closed {}", connection.0),
             Input::Packet { connection, packet, .. } => format!("{packet:?} on {}", connection.0),
+            Input::SocketFull(_) | Input::Writable(_) | Input::PartOfPacket(_) => {
+                unreachable!("transports take all")
+            }
             Input::Application(request) => format!("{request:?}"),
             Input::Timeout => {
                 assert!(now >= self.next_timeout, "too early");

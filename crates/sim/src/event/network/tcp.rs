@@ -144,16 +144,12 @@ impl Network {
         let tcp_connection = self.tcp_connections.get_mut(connection.0 as usize)?.as_deref_mut()?;
         let link = &self.links[tcp_connection.client.index()];
         let tcp = link.tcp.as_ref()?;
-        if tcp.receive_buffer.is_none() && !tcp_connection.streams.has_arrived(direction) {
-            return None;
-        }
-        let is_slow = link.slow_count > 0 && direction == Direction::Down;
-        if link.stall_count > 0 || is_slow && tcp_connection.next_read_at > now {
+        if !link.reads(now, tcp_connection, direction) {
             return None;
         }
         let item = tcp_connection.streams.pop_arrived(now, tcp, direction)?;
-        if is_slow {
-            tcp_connection.next_read_at = now + link.slow_read_interval;
+        if direction == Direction::Down && link.read_interval() > Span::ZERO {
+            tcp_connection.next_read_at = now + link.read_interval();
         }
         if let TcpItem::Packet(in_flight) = &item {
             self.tcp_awaited -= awaited_weight(in_flight.name.kind);
@@ -195,7 +191,7 @@ impl Network {
                 due = now;
             }
             if streams.has_arrived(Direction::Down) {
-                let is_slow = link.slow_count > 0;
+                let is_slow = link.read_interval() > Span::ZERO;
                 due = due.min(if is_slow { tcp_connection.next_read_at.max(now) } else { now });
             }
         }

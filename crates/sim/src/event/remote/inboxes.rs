@@ -142,6 +142,9 @@ impl<R> Endpoint for ProxyEndpoint<R> {
             Input::Application(request) => queues.requests.push(request),
             Input::Opened(connection) => queues.opened.push(Ok(connection)),
             Input::Closed(connection) => queues.opened.push(Err(connection)),
+            Input::SocketFull(_) | Input::Writable(_) | Input::PartOfPacket(_) => {
+                unreachable!("it is not told of its sockets")
+            }
             Input::Packet { .. } => unreachable!("packets wait in inboxes"),
             Input::Timeout => unreachable!("its timers are its own"),
         }
@@ -229,6 +232,8 @@ const fn inbox_key(node: Node, connection: ConnectionNumber) -> (ConnectionNumbe
 impl NodeDriver for Inboxes {
     type Client = ProxyEndpoint<ClientRequest>;
     type Broker = ProxyEndpoint<Infallible>;
+
+    const IS_TOLD_OF_SOCKETS: bool = false;
 
     fn accept_packet(&mut self, node: Node, packet: PacketInFlight) -> Option<PacketInFlight> {
         self.push(node, packet.connection, InboxItem::Packet(packet));

@@ -40,6 +40,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
             self.apply_broker_output(output);
         }
         self.sync_after_drain(Node::Broker);
+        self.report_full_sockets();
         self.crash_if_pending();
     }
 
@@ -56,6 +57,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
             let armed = self.nodes.clients[client.index()].endpoint.backlog().has_armed_timer;
             self.nodes.readiness.update(client, armed);
         }
+        self.report_full_sockets();
         self.crash_if_pending();
     }
 

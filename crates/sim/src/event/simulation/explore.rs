@@ -94,7 +94,7 @@ const fn may_lose_segments(link: &LinkSettings) -> bool {
 }
 
 /// Whether more segments may be in flight than a connection's first congestion window takes, so
-/// that some wait; with Nagle's algorithm, or where the receiver's room has a limit, any may. A
+/// that some wait; with Nagle's algorithm, or where a socket's room has a fixed limit, any may. A
 /// message has one packet under way in one direction at a time.
 fn may_fill_a_window(setup: &Setup) -> bool {
     // CONNECT or CONNACK, SUBSCRIBE or SUBACK, PINGREQ or PINGRESP, and the end of the stream.
@@ -103,7 +103,7 @@ fn may_fill_a_window(setup: &Setup) -> bool {
     const FRAMING: u32 = 200;
     setup.clients.iter().any(|client| {
         let Transport::Tcp(tcp) = client.link.transport else { return false };
-        if !tcp.nodelay || tcp.receive_buffer.is_some() {
+        if [tcp.client, tcp.broker].iter().any(|socket| !socket.nodelay || socket.is_limited()) {
             return true;
         }
         let segments = setup.publishers.iter().map(|publisher| {

@@ -94,6 +94,9 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         let item = StreamItem { value, bytes, name, publisher_key };
         let Some(activity) = self.network.write_tcp(now, connection, item) else { return };
         self.report_written_packet(node, connection, direction, (length, &activity));
+        if D::IS_TOLD_OF_SOCKETS {
+            self.network.watch_socket(node, connection, direction);
+        }
         if is_forgotten {
             let (client, why) = (name.client, SilentDeathCause::NatTimeout);
             self.notify_observers(&Event::DiedSilently { connection, client, why });
@@ -177,6 +180,10 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
                 self.give_up(connection, direction);
             }
             self.read_arrived(connection, direction);
+            if D::IS_TOLD_OF_SOCKETS {
+                self.report_part_of_packet(connection, direction);
+                self.offer_room(connection, direction);
+            }
         }
         self.network.schedule_tcp_wakeup(&mut self.timeline, connection);
     }

@@ -15,11 +15,11 @@ use qoslab_core::base::{
 };
 use qoslab_core::mqtt::{
     BrokerSettings, ClientSettings, DeliverOn, HopSettings, IdPolicy, OnFull, Quirks,
-    RepeatedPubrec, RetryRule, RetryTimer, StorePolicy,
+    RepeatedPubrec, RetryRule, RetryTimer, StorePolicy, WhenSocketFull,
 };
 use qoslab_core::network::{
     CongestionControl, DirectionSettings, Distribution, FateOverride, IntervalDistribution,
-    LinkSettings, LossModel, TcpSettings, Transport,
+    LinkSettings, LossModel, SocketSettings, TcpSettings, Transport,
 };
 
 pub(super) const HOP: HopSettings = HopSettings {
@@ -33,6 +33,8 @@ pub(super) const HOP: HopSettings = HopSettings {
     max_queued: 1000,
     on_full: OnFull::DropNewest,
     queue_qos0: false,
+    when_socket_full: WhenSocketFull::Queue,
+    keep_outbox: false,
     deliver_on: DeliverOn::Publish,
     repeated_pubrec: RepeatedPubrec::Answer,
     quirks: Quirks::NONE,
@@ -65,8 +67,8 @@ pub(super) fn tcp(change: impl Fn(&mut TcpSettings, &mut DirectionSettings)) -> 
         user_timeout: Span::from_secs(60),
         nat_idle: None,
         congestion: CongestionControl::Cubic,
-        nodelay: true,
-        receive_buffer: None,
+        client: SocketSettings::LINUX,
+        broker: SocketSettings::LINUX,
     };
     let mut settings = (*link(|_| {})).clone();
     change(&mut tcp, &mut settings.up);

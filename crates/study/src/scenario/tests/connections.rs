@@ -1,11 +1,13 @@
 //! Transports, sessions and endpoints: what is assumed, and what is refused.
 
+use std::sync::Arc;
+
 use super::super::*;
 use super::errors::error_text;
 use super::{SMALL, parse};
 use qoslab_core::base::{MessageTag, Span, Time};
-use qoslab_core::mqtt::{Backoff, RetryRule, StorePolicy};
-use qoslab_core::network::{CongestionControl, Transport};
+use qoslab_core::mqtt::{Backoff, RetryRule, StorePolicy, WhenSocketFull};
+use qoslab_core::network::{CongestionControl, SocketBuffer, SocketSettings, Transport};
 
 const OPTIONS: &str = "qos = 2, no_local = true, retain_as_published = true, \
                        retain_handling = \"send\", identifier = 1 ";
@@ -59,34 +61,72 @@ fn defaults_depend_on_the_transport() {
     assert_eq!((tcp.headers, tcp.mss, tcp.tls, tcp.nat_idle), (40, 1_460, None, None));
     assert_eq!(tcp.rto_min, Span::from_millis(200));
     assert_eq!(tcp.user_timeout, Span::from_millis(924_600));
-    assert_eq!((tcp.nodelay, tcp.receive_buffer), (true, None));
+    assert_eq!((tcp.client, tcp.broker), (SocketSettings::LINUX, SocketSettings::LINUX));
     assert_eq!(tcp.congestion, CongestionControl::Cubic);
+}
+
+/// TCP with a socket at the broker and one at the client, `rest` in the link.
+fn with_sockets(broker: &str, client: &str, rest: &str) -> String {
+    let socket = |fields: &str| match fields {
+        "" => String::new(),
+        fields => format!("socket = {{ {fields} }}"),
+    };
+    tcp(&socket(broker), &socket(client), rest)
 }
 
 #[test]
 fn settings_of_tcp_are_read_and_written_out() {
-    let link = "congestion = \"reno\"\nnodelay = false\nreceive_buffer = \"5840B\"";
-    let text = tcp("", "", link);
+    let client = "nodelay = false, send_buffer = \"esp-idf\", receive_buffer = \"lwip\", \
+                  when_full = \"wait\", read_every = \"50ms\"";
+    let broker = "send_buffer = \"20kB\", when_full = \"drop\"";
+    let text = with_sockets(broker, client, "congestion = \"reno\"");
     for text in [text.clone(), parse(&text).to_full_toml()] {
-        let transport = parse(&text).points[0].setup.clients[0].link.transport;
-        let Transport::Tcp(settings) = transport else { panic!("{text}") };
-        assert_eq!(settings.congestion, CongestionControl::Reno);
-        assert_eq!((settings.nodelay, settings.receive_buffer), (false, Some(5_840)));
+        let setup = &parse(&text).points[0].setup;
+        let Transport::Tcp(tcp) = setup.clients[0].link.transport else { panic!("{text}") };
+        assert_eq!(tcp.congestion, CongestionControl::Reno);
+        let client = SocketSettings {
+            nodelay: false,
+            send_buffer: SocketBuffer::Bytes(5_760),
+            receive_buffer: SocketBuffer::Bytes(4 * 1_460),
+            read_interval: Span::from_millis(50),
+        };
+        assert_eq!(tcp.client, client);
+        let send_buffer = SocketBuffer::Bytes(20_000);
+        assert_eq!(tcp.broker, SocketSettings { send_buffer, ..SocketSettings::LINUX });
+        assert_eq!(setup.clients[0].settings.hop.when_socket_full, WhenSocketFull::Wait);
+        assert_eq!(setup.broker.hop.when_socket_full, WhenSocketFull::Drop);
     }
 }
 
 #[test]
-fn a_receive_buffer_below_a_segment_or_without_tcp_is_refused() {
-    insta::assert_snapshot!(
-        error_lines(&tcp("", "", "receive_buffer = \"1000B\"")),
-        @r#""1000B": a receive buffer holds a segment at least [1,000 B, and a segment has up to 1,460 B] (make it larger, or `mss` smaller; lwIP has four segments, Linux 128 KiB)"#
-    );
-    parse(&tcp("", "", "receive_buffer = \"1000B\"\nmss = 500"));
-    let text = format!("{SMALL}congestion = \"reno\"\nnodelay = false\nreceive_buffer = \"8kB\"\n");
-    insta::assert_snapshot!(error_lines(&text), @r#"
+fn clients_that_share_a_link_and_a_table_share_its_settings() {
+    let text = with_sockets("", "nodelay = false", "");
+    let text = text.replace("name = \"sensor\"", "name = \"sensor-{i}\"\ncount = 2");
+    let text = text.replace("\"sensor\", \"broker\"", "\"sensor-*\", \"broker\"");
+    let setup = &parse(&text).points[0].setup;
+    assert!(Arc::ptr_eq(&setup.clients[0].link, &setup.clients[1].link));
+}
+
+#[test]
+fn sockets_that_cannot_be_are_refused_at_their_places() {
+    let refused =
+        |broker: &str, client: &str, link: &str| error_lines(&with_sockets(broker, client, link));
+    insta::assert_snapshot!(refused("", "receive_buffer = \"1000B\"", ""), @r#""1000B": a receive buffer holds a segment at least [1,000 B, and a segment has up to 1,460 B] (make it larger, or the link's `mss` smaller)"#);
+    parse(&with_sockets("", "receive_buffer = \"1000B\"", "mss = 500"));
+    insta::assert_snapshot!(refused("send_buffer = \"0B\"", "", ""), @r#""0B": a send buffer holds a segment at least [0 B, and a segment has up to 1,460 B] (make it larger, or the link's `mss` smaller)"#);
+    insta::assert_snapshot!(refused("", "send_buffer = \"windows\"", ""), @r#""windows": send_buffer is not a known buffer [not a known system] (write "linux", "esp-idf", "lwip" or bytes such as "5.7kB")"#);
+    insta::assert_snapshot!(refused("", "when_full = \"block\"", ""), @r#""block": when_full cannot be `block` [unknown word] (known here: queue, drop, wait)"#);
+    insta::assert_snapshot!(refused("when_full = \"wait\", read_every = \"1s\"", "", ""), @r#"
+    "wait": a broker has no application that could wait [] (write "queue", and how many may wait in `max_queued`, or "drop")
+    "1s": `read_every` is a client's [the broker reads at once] (write it in the `socket` of a client, or leave it out)
+    "#);
+    let socket = "socket = { nodelay = false }";
+    let tables = format!("[broker]\n{socket}\n[[client]]\n{socket}");
+    let text = SMALL.replacen("[[client]]", &tables, 1);
+    insta::assert_snapshot!(error_lines(&format!("{text}congestion = \"reno\"\n")), @r#"
+    { nodelay = false }: `socket` needs tcp [a datagram is sent at once, or is lost] (add `transport = "tcp"` to the link, or leave this out)
+    { nodelay = false }: `socket` needs tcp [a datagram is sent at once, or is lost] (add `transport = "tcp"` to the link, or leave this out)
     "reno": `congestion` needs tcp [this link carries datagrams] (add `transport = "tcp"` to the link, or leave this out)
-    false: `nodelay` needs tcp [this link carries datagrams] (add `transport = "tcp"` to the link, or leave this out)
-    "8kB": `receive_buffer` needs tcp [this link carries datagrams] (add `transport = "tcp"` to the link, or leave this out)
     "#);
 }
 
@@ -183,7 +223,7 @@ fn sessions_stores_and_limits_reach_the_endpoints() {
     let own = &setup.clients[0];
     assert_eq!((own.settings.clean, own.settings.session_expiry), (false, 600));
     assert_eq!(own.store, StorePolicy::Snapshot(Span::from_secs(30)));
-    let backoff = Backoff { min: Span::from_secs(2), max: Span::from_secs(60) };
+    let backoff = Backoff { min: Span::from_secs(2), max: Span::from_secs(60), jitter: true };
     assert_eq!(own.settings.reconnect, backoff);
     assert!(own.settings.on_demand && !own.settings.resubscribe);
     assert_eq!(own.settings.limits.receive_maximum, 5);

@@ -27,6 +27,12 @@ pub(super) struct Stream<T> {
     /// their arrivals.
     pub(super) under_way: VecDeque<UnderWay>,
     pub(super) patience: Patience,
+    /// Whether someone waits for room to write.
+    pub(super) awaits_room: bool,
+    /// The end of the last item that was read.
+    pub(super) popped: u64,
+    /// What of the next one was noticed.
+    pub(super) noticed: u64,
 }
 
 /// Whether a sender still tries to get through.
@@ -63,13 +69,14 @@ impl_fingerprint! { struct UnderWay { plain at, sent, bytes, ack; } }
 impl<T: Fingerprint> Fingerprint for Stream<T> {
     /// Where nothing is lost and the window never fills, only what arrives counts, and when.
     fn fingerprint(&self, into: &mut Fingerprinter) {
-        // Names only matter to random draws.
-        let Self { sender, receiver, items, markers, names: _, under_way, patience } = self;
+        // Names only matter to random draws, and what was noticed of an item to keep alive, which is
+        // off where states are compared.
+        let Self { sender, receiver, items, markers, under_way, patience, awaits_room, .. } = self;
         let arrived = receiver.next();
         into.list(items.iter().map(|(item, end)| (item, end.saturating_sub(arrived))));
         let data = under_way.iter().filter(|segment| segment.bytes.end > arrived);
         into.plain(&data.map(|it| (it.at, it.bytes.end - arrived)).collect::<Vec<_>>());
-        into.plain(patience);
+        into.plain(&(*patience, *awaits_room));
         into.loss_recovery(&(sender, receiver, markers, under_way));
     }
 }
@@ -84,6 +91,9 @@ impl<T> Stream<T> {
             names: VecDeque::new(),
             under_way: VecDeque::new(),
             patience: Patience::Tries,
+            awaits_room: false,
+            popped: 0,
+            noticed: 0,
         }
     }
 
@@ -109,7 +119,9 @@ impl<T> Stream<T> {
             return Time::ZERO;
         }
         let settles = |stream: &Self, segment: &UnderWay| {
-            segment.bytes.is_empty() && stream.sender.is_settled_by(&segment.ack)
+            !stream.awaits_room
+                && segment.bytes.is_empty()
+                && stream.sender.is_settled_by(&segment.ack)
         };
         let arrival = self.under_way.iter().find(|segment| !settles(other, segment));
         let arrival = arrival.map_or(Time::NEVER, |segment| segment.at);

@@ -1,6 +1,7 @@
 //! Connections on links of their own.
 
 mod against_smoltcp;
+mod buffers;
 mod kernel;
 mod properties;
 mod rules;
@@ -13,7 +14,8 @@ use crate::base::draw::DrawKey;
 use crate::base::{PacketKind, PacketSubject, Span};
 use crate::network::link::LinkKeys;
 use crate::network::settings::{
-    CongestionControl, DirectionSettings, LinkSettings, LossModel, Transport,
+    CongestionControl, DirectionSettings, LinkSettings, LossModel, SocketBuffer, SocketSettings,
+    Transport,
 };
 use crate::network::tcp::activity::DirectionActivity;
 use crate::network::test_support::chance;
@@ -26,9 +28,18 @@ const TCP: TcpSettings = TcpSettings {
     user_timeout: Span::from_secs(900),
     nat_idle: None,
     congestion: CongestionControl::Cubic,
-    nodelay: true,
-    receive_buffer: None,
+    client: SocketSettings::LINUX,
+    broker: SocketSettings::LINUX,
 };
+
+/// The same with the same socket at both ends.
+const fn with_sockets(tcp: TcpSettings, socket: SocketSettings) -> TcpSettings {
+    TcpSettings { client: socket, broker: socket, ..tcp }
+}
+
+/// With Nagle's algorithm at both ends.
+const NAGLE: TcpSettings =
+    with_sockets(TCP, SocketSettings { nodelay: false, ..SocketSettings::LINUX });
 
 /// One connection on its link, which carries numbers.
 struct World {

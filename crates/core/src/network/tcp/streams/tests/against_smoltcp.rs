@@ -186,7 +186,8 @@ fn percent(of: Span, percent: u64) -> Span {
 
 /// How late each message of a trickle came, of those that leave so many milliseconds apart.
 fn own_trickle(seed: u64, line: &DirectionSettings, every_ms: u64, nagle: bool) -> Vec<Span> {
-    let mut world = World::new(seed, line, TcpSettings { nodelay: !nagle, ..OWN });
+    let socket = SocketSettings { nodelay: !nagle, ..SocketSettings::LINUX };
+    let mut world = World::new(seed, line, with_sockets(OWN, socket));
     let start = world.now;
     for nth in 0..u64::from(TRICKLE_MESSAGES) {
         world.advance_to(start + Span::from_millis(every_ms * nth));

@@ -60,8 +60,7 @@ fn nagle_makes_a_trickle_under_loss_as_late_as_in_the_kernel() {
 }
 
 fn nagle_quantiles(seed: u64, loss: f64) -> [u64; 4] {
-    let tcp = TcpSettings { nodelay: false, ..TCP };
-    let mut world = World::new(seed, &line(40, loss, None, None), tcp);
+    let mut world = World::new(seed, &line(40, loss, None, None), NAGLE);
     let start = world.now.as_nanos() / 1_000_000 + 1_000;
     let mut answered = 0;
     for n in 0..600_u64 {

@@ -41,7 +41,9 @@ proptest! {
         let congestion =
             if reno { CongestionControl::Reno } else { CongestionControl::Cubic };
         let user_timeout = Span::LIMIT;
-        let tcp = TcpSettings { user_timeout, congestion, nodelay, receive_buffer, ..TCP };
+        let receive_buffer = receive_buffer.map_or(SocketBuffer::Autotuned, SocketBuffer::Bytes);
+        let socket = SocketSettings { nodelay, receive_buffer, ..SocketSettings::LINUX };
+        let tcp = with_sockets(TcpSettings { user_timeout, congestion, ..TCP }, socket);
         let mut world = World::new(seed, &up, tcp);
         let mut written = [Vec::new(), Vec::new()];
         for step in &steps {

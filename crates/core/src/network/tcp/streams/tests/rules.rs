@@ -117,8 +117,7 @@ fn what_waits_for_the_window_leaves_in_full_segments() {
 
 #[test]
 fn nagle_holds_a_small_segment_while_another_is_under_way_but_not_the_end() {
-    let mut world =
-        World::new(1, &line(50, 0.0, None, None), TcpSettings { nodelay: false, ..TCP });
+    let mut world = World::new(1, &line(50, 0.0, None, None), NAGLE);
     (0..10).for_each(|_| world.send(10));
     assert_eq!(world.up().segments, 1);
     world.finish();
@@ -292,7 +291,8 @@ fn the_silent_death_of_an_idle_connection_goes_unnoticed() {
 
 #[test]
 fn a_reader_that_does_not_read_stops_its_sender() {
-    let tcp = TcpSettings { receive_buffer: Some(8_000), ..PATIENT };
+    let receive_buffer = SocketBuffer::Bytes(8_000);
+    let tcp = with_sockets(PATIENT, SocketSettings { receive_buffer, ..SocketSettings::LINUX });
     let mut world = World::new(1, &line(40, 0.0, None, None), tcp);
     world.reads = false;
     (0..50).for_each(|_| world.send(1_000));
