@@ -1,0 +1,161 @@
+//! A cell as a scenario, and what it comes to in the simulator.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context as _, Result, ensure};
+use qoslab_core::network::LinkSettings;
+use qoslab_study::scenario::Scenario;
+use qoslab_study::{
+    PointResult, RunOptions, Runner, Seeds, Selection, StudyRun, ThreadPool, Verdict, plan,
+};
+
+use super::{Bottleneck, Cell, Figure, Workload, millis};
+
+/// The name of the client whose link is compared.
+const PUBLISHER: &str = "publisher";
+
+/// A cell as a scenario.
+#[derive(Clone, Debug)]
+pub struct CellScenario {
+    cell: Cell,
+    messages: u32,
+    scenario: Scenario,
+}
+
+impl CellScenario {
+    /// The scenario of a cell, where a trickle has so many messages.
+    ///
+    /// # Errors
+    /// Never, unless scenario files have changed.
+    pub fn new(cell: Cell, trickle: u32) -> Result<Self> {
+        let messages = cell.workload.messages(trickle);
+        let text = scenario_text(&cell, messages);
+        let scenario = Scenario::parse("kernel-tcp.toml", &text)
+            .map_err(|errors| anyhow::anyhow!("{cell}: {errors}"))?;
+        Ok(Self { cell, messages, scenario })
+    }
+
+    /// The cell.
+    #[must_use]
+    pub const fn cell(&self) -> Cell {
+        self.cell
+    }
+
+    /// How many messages it has.
+    #[must_use]
+    pub const fn messages(&self) -> u32 {
+        self.messages
+    }
+
+    /// The settings of the publisher's link.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "its text always names this client")]
+    pub fn link(&self) -> Arc<LinkSettings> {
+        let clients = &self.scenario.points[0].setup.clients;
+        let publisher = clients.iter().find(|client| *client.name == *PUBLISHER);
+        Arc::clone(&publisher.expect("the scenario has this client").link)
+    }
+
+    /// The cell's figures in milliseconds, simulated with that many seeds: quantiles over all
+    /// messages of all seeds, and the median of the times until all of a bulk has come.
+    ///
+    /// # Errors
+    /// If a promise is broken, or it was interrupted: over TCP nothing is lost here.
+    pub fn simulate(&self, seeds: u32, interrupt: &AtomicBool) -> Result<Vec<f64>> {
+        let pool = ThreadPool::new(None)?;
+        let runner = Runner::new(&pool, interrupt);
+        let selection = Selection { seeds: Some(Seeds::Count(seeds)), ..Selection::default() };
+        let plans = plan(vec![self.scenario.clone()], &selection)?.into_iter();
+        let runs = plans.map(|plan| StudyRun::of_scenario(plan, &selection)).collect();
+        let results = runner.run(runs, RunOptions::default(), &mut ())?;
+        let result = &results.first().context("the scenario did not run")?.study.cells[0].result;
+        ensure!(result.verdict == Verdict::Holds, "{}: {:?}", self.cell, result.verdict);
+        Ok(self.figures(&result.points[0]))
+    }
+
+    fn figures(&self, point: &PointResult) -> Vec<f64> {
+        let figures = Figure::of(self.cell.workload);
+        if self.cell.workload == Workload::Trickle {
+            let latency = &point.times[self.cell.qos.index()].latency;
+            return figures.iter().map(|figure| figure.value(latency, latency.count())).collect();
+        }
+        let complete = point.rows(self.cell.qos).filter_map(|row| row.latency.max);
+        let mut complete: Vec<f64> = complete.map(millis).collect();
+        complete.sort_by(f64::total_cmp);
+        vec![complete.get(complete.len() / 2).copied().unwrap_or(f64::INFINITY)]
+    }
+}
+
+/// The scenario file of a cell.
+fn scenario_text(cell: &Cell, messages: u32) -> String {
+    let Cell { workload, qos, nodelay, delay_ms, loss_percent, bottleneck } = cell;
+    let bottleneck = bottleneck.map_or(String::new(), |Bottleneck { rate_kbit, queue }| {
+        format!("rate = \"{rate_kbit}kbit/s\"\nqueue = {queue}\n")
+    });
+    // What a file takes for all at once: a thousandth of what one byte needs.
+    let every_ns = workload.every().as_nanos().max(1);
+    format!(
+        r#"
+schema = 1
+name = "kernel-tcp"
+
+[[client]]
+name = "{PUBLISHER}"
+[[client.publish]]
+topic = "probe"
+qos = {qos}
+count = {messages}
+every = "{every_ns}ns"
+payload = "{payload}B"
+
+[[client]]
+name = "subscriber"
+[[client.subscribe]]
+filter = "probe"
+qos = 0
+
+# Linux's segments have a timestamp (RFC 7323), which takes 12 bytes of them.
+[[link]]
+between = ["{PUBLISHER}", "broker"]
+transport = "tcp"
+congestion = "cubic"
+headers = "52B"
+mss = 1448
+nodelay = {nodelay}
+delay = "{delay_ms}ms"
+loss = "{loss_percent}%"
+{bottleneck}
+[[link]]
+between = ["subscriber", "broker"]
+transport = "tcp"
+delay = "1us"
+"#,
+        qos = qos.index(),
+        payload = workload.payload(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cell_is_a_scenario() {
+        for cell in Cell::all() {
+            let scenario = CellScenario::new(cell, 2_000).unwrap();
+            let delay = scenario.link().up.delay;
+            assert_eq!(millis(delay), f64::from(cell.delay_ms), "{cell}");
+        }
+    }
+
+    #[test]
+    fn figures_are_those_of_the_link() {
+        for cell in Cell::six() {
+            let scenario = CellScenario::new(cell, 100).unwrap();
+            let figures = scenario.simulate(1, &AtomicBool::new(false)).unwrap();
+            assert_eq!(figures.len(), Figure::of(cell.workload).len());
+            assert!(figures[0] >= f64::from(cell.delay_ms), "{cell}: {figures:?}");
+        }
+    }
+}
