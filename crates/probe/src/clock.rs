@@ -22,6 +22,7 @@ impl Clock {
 
     /// The time now.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "only after centuries")]
     pub fn now(self) -> Time {
         let nanos = self.started.elapsed().as_nanos();
         Time::from_nanos(u64::try_from(nanos).expect("64 bits hold 584 years of nanoseconds"))

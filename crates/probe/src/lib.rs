@@ -11,7 +11,7 @@
 
 pub use self::clock::Clock;
 #[cfg(target_os = "linux")]
-pub use self::process::Process;
+pub use self::process::{Process, Program};
 
 mod clock;
 pub mod kernel_tcp;

@@ -1,12 +1,44 @@
 //! Processes that do not outlive the code that started them.
 
-use std::ffi::OsStr;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+
+/// Program that is to be started.
+#[derive(Debug)]
+pub struct Program {
+    name: String,
+    command: Command,
+}
+
+impl Program {
+    /// The program of this name, which is looked up in `PATH`.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", name]).process_group(0);
+        Self { name: name.to_owned(), command }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where its arguments, its input and its output are set.
+    pub const fn command(&mut self) -> &mut Command {
+        &mut self.command
+    }
+
+    /// Starts it. It dies with the thread that this is called on.
+    pub(crate) fn spawn(mut self) -> io::Result<Process> {
+        Ok(Process { program: self.name, child: self.command.spawn()? })
+    }
+}
 
 /// Process that is killed, with all that it started, when this is dropped.
 ///
@@ -20,22 +52,6 @@ pub struct Process {
 }
 
 impl Process {
-    /// A command to hand to [`Process::spawn`].
-    pub fn command(program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(program).process_group(0);
-        command
-    }
-
-    /// Starts it. It dies with the thread that this is called on.
-    ///
-    /// # Errors
-    /// If it cannot be started.
-    pub(crate) fn spawn(mut command: Command) -> io::Result<Self> {
-        let program = command.get_args().nth(3).unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { program, child: command.spawn()? })
-    }
-
     /// The name of the program.
     #[must_use]
     pub fn program(&self) -> &str {

@@ -167,7 +167,11 @@ impl std::error::Error for UnknownCell {}
 impl fmt::Display for UnknownCell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let example = Cell::trickle(40, 5, QoS::AtLeastOnce, false);
-        write!(f, "no cell's name contains `{}`: give six, all, or a part such as {example}", self.0)
+        write!(
+            f,
+            "no cell's name contains `{}`: give six, all, or a part such as {example}",
+            self.0
+        )
     }
 }
 

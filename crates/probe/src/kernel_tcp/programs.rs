@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, ChildStdout, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -16,8 +16,8 @@ use qoslab_core::base::{Span, Time};
 
 use super::Cell;
 use super::line::line_number;
-use crate::link::{BROKER_ADDRESS, PacketLink};
-use crate::{Clock, Process};
+use crate::link::{BROKER_ADDRESS, Namespace, PacketLink};
+use crate::{Clock, Process, Program};
 
 /// What has to be installed.
 pub(super) const PROGRAMS: [&str; 5] =
@@ -53,9 +53,9 @@ impl<'a> Programs<'a> {
         folder: &'a Path,
     ) -> Result<Self> {
         let socket = folder.join("broker.socket");
-        let mut broker = start(link, End::Broker, broker(cell, folder, &socket)?, folder)?;
+        let mut broker = start(&link.broker, broker(cell, folder, &socket)?, folder)?;
         wait_for_broker(&socket, &mut broker, clock, interrupt)?;
-        let mut subscriber = start(link, End::Broker, subscriber(&socket), folder)?;
+        let mut subscriber = start(&link.broker, subscriber(&socket), folder)?;
         let output = subscriber.take_stdout().expect("its output is piped");
         let (sender, arrivals) = mpsc::channel();
         thread::spawn(move || {
@@ -65,7 +65,7 @@ impl<'a> Programs<'a> {
                 }
             }
         });
-        let mut publisher = start(link, End::Client, publisher(cell), folder)?;
+        let mut publisher = start(&link.client, publisher(cell), folder)?;
         let input = publisher.take_stdin();
         let running = vec![broker, subscriber, publisher];
         Ok(Self { clock, interrupt, folder, running, input, arrivals })
@@ -115,30 +115,19 @@ impl<'a> Programs<'a> {
     }
 }
 
-/// Which namespace a program belongs to.
-#[derive(Clone, Copy)]
-enum End {
-    Client,
-    Broker,
-}
-
 /// Starts a program with a log of its own.
-fn start(link: &PacketLink, end: End, mut command: Command, folder: &Path) -> Result<Process> {
-    let program = command.get_args().nth(3).unwrap_or_default().to_string_lossy().into_owned();
-    command.stderr(File::create(log_path(folder, &program))?);
-    let namespace = match end {
-        End::Client => &link.client,
-        End::Broker => &link.broker,
-    };
-    namespace.spawn(command).with_context(|| format!("{program} does not start"))
+fn start(namespace: &Namespace, mut program: Program, folder: &Path) -> Result<Process> {
+    let name = program.name().to_owned();
+    program.command().stderr(File::create(log_path(folder, &name))?);
+    namespace.spawn(program).with_context(|| format!("{name} does not start"))
 }
 
-fn log_path(folder: &Path, program: &str) -> std::path::PathBuf {
+fn log_path(folder: &Path, program: &str) -> PathBuf {
     folder.join(format!("{program}.log"))
 }
 
 /// The broker listens on the link, and on a Unix socket for the subscriber, which thus has no TCP.
-fn broker(cell: &Cell, folder: &Path, socket: &Path) -> Result<Command> {
+fn broker(cell: &Cell, folder: &Path, socket: &Path) -> Result<Program> {
     let settings = folder.join("mosquitto.conf");
     // As another user it would lose the signal that ends it with its owner.
     fs::write(
@@ -155,20 +144,23 @@ fn broker(cell: &Cell, folder: &Path, socket: &Path) -> Result<Command> {
             socket.display()
         ),
     )?;
-    let mut command = Process::command("mosquitto");
+    let mut program = Program::new("mosquitto");
+    let command = program.command();
     command.arg("-c").arg(settings).stdin(Stdio::null()).stdout(Stdio::null());
-    Ok(command)
+    Ok(program)
 }
 
-fn subscriber(socket: &Path) -> Command {
-    let mut command = Process::command("mosquitto_sub");
+fn subscriber(socket: &Path) -> Program {
+    let mut program = Program::new("mosquitto_sub");
+    let command = program.command();
     command.arg("--unix").arg(socket).args(["-t", TOPIC, "-q", "0"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
-    command
+    program
 }
 
-fn publisher(cell: &Cell) -> Command {
-    let mut command = Process::command("mosquitto_pub");
+fn publisher(cell: &Cell) -> Program {
+    let mut program = Program::new("mosquitto_pub");
+    let command = program.command();
     command.args(["-h", &BROKER_ADDRESS.to_string(), "-p", PORT, "-t", TOPIC, "-l"]);
     command.args(["-q", &cell.qos.index().to_string()]);
     // No ping comes between the messages.
@@ -177,7 +169,7 @@ fn publisher(cell: &Cell) -> Command {
         command.arg("--nodelay");
     }
     command.stdin(Stdio::piped()).stdout(Stdio::null());
-    command
+    program
 }
 
 fn wait_for_broker(

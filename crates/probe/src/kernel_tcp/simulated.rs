@@ -138,6 +138,8 @@ delay = "1us"
 
 #[cfg(test)]
 mod tests {
+    use qoslab_core::base::Span;
+
     use super::*;
 
     #[test]
@@ -145,7 +147,7 @@ mod tests {
         for cell in Cell::all() {
             let scenario = CellScenario::new(cell, 2_000).unwrap();
             let delay = scenario.link().up.delay;
-            assert_eq!(millis(delay), f64::from(cell.delay_ms), "{cell}");
+            assert_eq!(delay, Span::from_millis(cell.delay_ms.into()), "{cell}");
         }
     }
 

@@ -15,14 +15,15 @@ pub(super) struct Departure {
 /// Queue of packets by the time at which they are due; those due at the same time keep their order.
 #[derive(Debug, Default)]
 pub(super) struct Departures {
-    queue: BTreeMap<(Time, u64), (Direction, Box<[u8]>)>,
-    /// How many packets were ever queued.
+    /// By its due time, and by how many were queued before it.
+    queue: BTreeMap<(Time, u64), Departure>,
     queued: u64,
 }
 
 impl Departures {
     pub(super) fn push(&mut self, due: Time, direction: Direction, packet: &[u8]) {
-        self.queue.insert((due, self.queued), (direction, packet.into()));
+        let departure = Departure { due, direction, packet: packet.into() };
+        self.queue.insert((due, self.queued), departure);
         self.queued += 1;
     }
 
@@ -34,8 +35,7 @@ impl Departures {
     /// The next packet, if it is due.
     pub(super) fn pop_due(&mut self, now: Time) -> Option<Departure> {
         let next = self.queue.first_entry().filter(|next| next.key().0 <= now)?;
-        let ((due, _), (direction, packet)) = next.remove_entry();
-        Some(Departure { due, direction, packet })
+        Some(next.remove())
     }
 }
 

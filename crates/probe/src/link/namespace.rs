@@ -1,17 +1,16 @@
 //! Network namespaces, each on a thread of its own.
 
 use std::io;
-use std::process::Command;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use nix::sched::{CloneFlags, unshare};
 
-use crate::Process;
+use crate::{Process, Program};
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// New network namespace (network_namespaces(7)) with nothing in it but a loopback device that is
+/// New network namespace (see `network_namespaces(7)`) with nothing in it but a loopback device that is
 /// down. It needs root.
 ///
 /// A namespace belongs to a thread, and so do the processes in it: they end with it.
@@ -49,12 +48,12 @@ impl Namespace {
         done.recv().expect("the thread runs as long as no job panics")
     }
 
-    /// Starts a process inside the namespace, made by [`Process::command`].
+    /// Starts a program inside the namespace.
     ///
     /// # Errors
     /// If it cannot be started.
-    pub fn spawn(&self, command: Command) -> io::Result<Process> {
-        self.run(|| Process::spawn(command))
+    pub fn spawn(&self, program: Program) -> io::Result<Process> {
+        self.run(|| program.spawn())
     }
 }
 

@@ -1,7 +1,5 @@
 //! The command: arguments, progress, exit codes.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what a command is for")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -30,15 +28,8 @@ const MEASURED: [&str; 2] = ["<!-- written by kernel-comparison -->\n", "<!-- to
 static INTERRUPT: AtomicBool = AtomicBool::new(false);
 
 /// Compares the simulated TCP with that of this machine's kernel
-///
-/// The same messages go over the same link twice: simulated, and from mosquitto_pub to mosquitto
-/// through the kernel's TCP, with a program between two network namespaces that delays, queues and
-/// loses IP packets by the simulator's network model. Compared are quantiles of the time from
-/// publish to delivery, and how long bulk takes.
-///
-/// It needs root, /dev/net/tun, and the Debian packages mosquitto, mosquitto-clients, iproute2.
 #[derive(Parser, Debug)]
-#[command(name = "kernel-comparison", after_help = AFTER_HELP)]
+#[command(name = "kernel-comparison", long_about = LONG_ABOUT, after_help = AFTER_HELP)]
 struct Arguments {
     /// Cells of the table: `six`, `all`, or a part of their names, such as loss5-qos1
     #[arg(long, default_value = "six")]
@@ -57,6 +48,16 @@ struct Arguments {
     #[arg(long, value_name = "PAGE")]
     write: Option<PathBuf>,
 }
+
+const LONG_ABOUT: &str = "\
+Compares the simulated TCP with that of this machine's kernel
+
+The same messages go over the same link twice: simulated, and from mosquitto_pub to mosquitto \
+through the kernel's TCP, with a program between two network namespaces that delays, queues and \
+loses IP packets by the simulator's network model. Compared are quantiles of the time from publish \
+to delivery, and how long bulk takes.
+
+It needs root, /dev/net/tun, and the Debian packages mosquitto, mosquitto-clients and iproute2.";
 
 const AFTER_HELP: &str = "\
 A cell agrees if the simulated p50, p90 and p95 are within 15 % or 10 ms of the kernel's, p99 within \
