@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`mod@link`] | a link that carries IP packets as the network model says, between two network namespaces |
+//! | [`mod@link`] | a link of IP packets between two network namespaces |
 //! | [`mod@kernel_tcp`] | the simulated TCP, held to the kernel's over such a link |
 //!
 //! The network model, the scenarios and the statistics are the simulator's. What is real is the

@@ -60,9 +60,11 @@ pub fn measure(scenario: &CellScenario, seed: u64, interrupt: &AtomicBool) -> Re
     let clock = Clock::start();
     let mut programs = Programs::start(&cell, &link, clock, interrupt, folder.path())?;
     greet(&mut programs, clock)?;
-    let latency = transfer(&mut programs, clock, cell.workload, scenario.messages())?;
+    let latency = transfer(&mut programs, clock, cell.workload, scenario.messages());
     drop(programs);
+    // If the link failed, that is why messages did not come.
     let carried = link.close().context("the link failed")?;
+    let latency = latency?;
     let lateness = carried.lateness.quantile(0.99, carried.lateness.count()).unwrap_or_default();
     Ok(KernelRun { latency, lateness, sent: carried.sent, lost: carried.lost })
 }

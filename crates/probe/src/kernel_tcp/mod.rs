@@ -5,7 +5,7 @@
 //!    source of the settings of the real link.
 //! 3. [`measure`] sends the messages from an unmodified `mosquitto_pub` to an unmodified
 //!    `mosquitto` under the kernel's TCP.
-//! 4. [`Comparison`] judges, and [`report`] writes the page `docs/kernel-tcp.md`.
+//! 4. [`Comparison`] judges, and [`report()`] writes the page `docs/kernel-tcp.md`.
 //!
 //! Latency is from publish to delivery. The real subscriber sits beside the broker on a Unix
 //! socket, the simulated one on a link that takes no time, so the link of the publisher is all that
@@ -15,7 +15,7 @@ pub use self::cell::{Bottleneck, Cell, Cells, UnknownCell, Workload};
 pub use self::judgement::{Comparison, Figure, Judgement, MAX_LATENESS, Verdict};
 #[cfg(target_os = "linux")]
 pub use self::measured::{measure, missing};
-pub use self::report::{Machine, report, row};
+pub use self::report::{Machine, report};
 pub use self::simulated::CellScenario;
 
 mod cell;

@@ -10,8 +10,8 @@ use crate::{Process, Program};
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// New network namespace (see `network_namespaces(7)`) with nothing in it but a loopback device that is
-/// down. It needs root.
+/// New network namespace (see `network_namespaces(7)`), with nothing in it but a loopback device
+/// that is down. It needs root.
 ///
 /// A namespace belongs to a thread, and so do the processes in it: they end with it.
 #[derive(Debug)]

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
-use clap::Parser;
+use clap::{Parser, value_parser};
+use qoslab_core::base::Span;
+use qoslab_probe::Clock;
 use qoslab_probe::kernel_tcp::{
     CellScenario, Cells, Comparison, KernelRun, Machine, Verdict, measure, missing, report,
 };
@@ -21,6 +23,10 @@ const INTERRUPTED: u8 = 130;
 
 /// Seeds of the simulated side: more than the kernel has runs, since they cost next to nothing.
 const SEEDS: u32 = 100;
+
+/// From the start of one of the runs that go at once to the next: starting programs is what keeps
+/// the machine from handing packets on in time.
+const START_APART: Span = Span::from_millis(200);
 
 /// The lines of a page between which the measured part is.
 const MEASURED: [&str; 2] = ["<!-- written by kernel-comparison -->\n", "<!-- to here -->\n"];
@@ -35,13 +41,13 @@ struct Arguments {
     #[arg(long, default_value = "six")]
     cells: Cells,
     /// Runs of each cell under the kernel's TCP; their spread is allowed besides the bounds
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, default_value_t = 5, value_parser = value_parser!(u32).range(1..=1_000))]
     runs: u32,
     /// Messages of each run of a trickle, one each 100 ms
-    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, default_value_t = 2_000, value_parser = value_parser!(u32).range(1..=99_999))]
     messages: u32,
     /// Runs that go at once, each with a link and programs of its own; most of the time they wait
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    #[arg(long, default_value_t = 32, value_parser = value_parser!(u16).range(1..=1_000))]
     jobs: u16,
     /// Writes the table into this page too, between its lines `<!-- written by kernel-comparison
     /// -->` and `<!-- to here -->`
@@ -54,15 +60,16 @@ Compares the simulated TCP with that of this machine's kernel
 
 The same messages go over the same link twice: simulated, and from mosquitto_pub to mosquitto \
 through the kernel's TCP, with a program between two network namespaces that delays, queues and \
-loses IP packets by the simulator's network model. Compared are quantiles of the time from publish \
-to delivery, and how long bulk takes.
+loses IP packets by the simulator's network model. Compared are quantiles of the time from \
+publish to delivery, and how long bulk takes.
 
 It needs root, /dev/net/tun, and the Debian packages mosquitto, mosquitto-clients and iproute2.";
 
 const AFTER_HELP: &str = "\
-A cell agrees if the simulated p50, p90 and p95 are within 15 % or 10 ms of the kernel's, p99 within \
-30 % or 10 ms, and the time that bulk takes within 20 %; what the runs differ among themselves is \
-allowed besides. If the machine was too busy to hand packets on in time, a cell shows nothing.
+A cell agrees if the simulated p50, p90 and p95 are within 15 % or 10 ms of the kernel's, p99 \
+within 30 % or 10 ms, and the time that bulk takes within 20 %; what the runs differ among \
+themselves is allowed besides. If the machine was too busy to hand packets on in time, a cell \
+shows nothing.
 
 Exit codes:
     0  all cells agree
@@ -154,9 +161,13 @@ fn measure_all(
             results.lock().expect("no thread panics in between")[place].push(result);
         }
     };
+    let (clock, work) = (Clock::start(), &work);
     thread::scope(|scope| {
-        for _ in 0..arguments.jobs {
-            scope.spawn(work);
+        for place in 0..arguments.jobs {
+            scope.spawn(move || {
+                clock.sleep(START_APART.times(place.into()));
+                work();
+            });
         }
     });
     results.into_inner().expect("no thread panicked")
