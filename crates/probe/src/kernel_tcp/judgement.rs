@@ -4,9 +4,15 @@ use super::{Cell, KernelRun, Workload, millis};
 use qoslab_core::base::Span;
 use qoslab_guarantee::LatencyHistogram;
 
-/// How late 99 of 100 packets may be handed on, at the most, for a run to say something about the
-/// kernel's TCP and not about a machine that had no time for it.
-pub const MAX_LATENESS: Span = Span::from_millis(5);
+/// How late 99 of 100 packets of a run may be handed on, at the most, for it to say something about
+/// the kernel's TCP and not about a machine that had no time for it: half of what a trickle's
+/// figures may differ by, and for bulk, which takes seconds, a fiftieth of it.
+const fn max_lateness(workload: Workload) -> Span {
+    match workload {
+        Workload::Trickle => Span::from_millis(5),
+        Workload::OneMessage | Workload::Burst => Span::from_millis(20),
+    }
+}
 
 /// Quantile of the latencies of a run that is compared, and how far apart it may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -133,7 +139,7 @@ impl Comparison {
         if let Some(failure) = &self.failure {
             return Verdict::Inconclusive(failure.clone());
         }
-        if self.lateness() > MAX_LATENESS {
+        if self.lateness() > max_lateness(self.cell.workload) {
             let millis = millis(self.lateness());
             return Verdict::Inconclusive(format!("the machine was busy: {millis:.1} ms late"));
         }
@@ -201,7 +207,7 @@ mod tests {
     #[test]
     fn a_comparison_says_which_figures_differ() {
         let [cell, ..] = Cell::six()[..] else { panic!("there are six") };
-        let runs = || vec![Ok(run(40, Span::ZERO)), Ok(run(44, MAX_LATENESS))];
+        let runs = || vec![Ok(run(40, Span::ZERO)), Ok(run(44, max_lateness(Workload::Trickle)))];
         let verdict =
             |simulated: [f64; 4]| Comparison::new(cell, 100, &simulated, runs()).verdict();
         assert_eq!(verdict([40.0; 4]), Verdict::Agrees);
@@ -216,7 +222,7 @@ mod tests {
     fn a_failed_run_or_a_busy_machine_shows_nothing() {
         let [cell, ..] = Cell::six()[..] else { panic!("there are six") };
         let verdict = |runs| Comparison::new(cell, 100, &[40.0; 4], runs).verdict();
-        let late = MAX_LATENESS + Span::from_nanos(1);
+        let late = max_lateness(Workload::Trickle) + Span::from_nanos(1);
         assert!(matches!(verdict(vec![Ok(run(40, late))]), Verdict::Inconclusive(_)));
         let failed = vec![Ok(run(40, Span::ZERO)), Err("no broker".to_owned())];
         assert_eq!(verdict(failed), Verdict::Inconclusive("no broker".to_owned()));

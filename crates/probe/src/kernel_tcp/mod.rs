@@ -12,7 +12,7 @@
 //! there is to it.
 
 pub use self::cell::{Bottleneck, Cell, Cells, UnknownCell, Workload};
-pub use self::judgement::{Comparison, Figure, Judgement, MAX_LATENESS, Verdict};
+pub use self::judgement::{Comparison, Figure, Judgement, Verdict};
 #[cfg(target_os = "linux")]
 pub use self::measured::{measure, missing};
 pub use self::report::{Machine, report};
