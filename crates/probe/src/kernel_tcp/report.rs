@@ -103,13 +103,13 @@ mod tests {
             (0..100).for_each(|_| latency.record(Span::from_millis(*ms)));
             Ok(KernelRun { latency, lateness: Span::from_millis(1), sent: [9; 2], lost: [0; 2] })
         };
-        Comparison::new(Cell::six()[cell], 100, simulated, kernel_ms.iter().map(run).collect())
+        Comparison::new(Cell::six()[cell], simulated, kernel_ms.iter().map(run).collect())
     }
 
     #[test]
     fn a_page_has_a_row_for_each_cell_and_their_sum() {
         let failure = vec![Err("no broker\n  a log".to_owned())];
-        let failed = Comparison::new(Cell::six()[5], 100, &[5_000.0], failure);
+        let failed = Comparison::new(Cell::six()[5], &[5_000.0], failure);
         let comparisons = [
             comparison(0, &[40, 41], &[40.0; 4]),
             comparison(2, &[40, 41], &[40.0, 60.5, 50.0, 50.0]),

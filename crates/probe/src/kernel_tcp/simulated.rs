@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use qoslab_core::network::LinkSettings;
+use qoslab_guarantee::LatencyHistogram;
+use qoslab_sim::EventEngine;
+use qoslab_study::judge_trial;
 use qoslab_study::scenario::Scenario;
-use qoslab_study::{
-    PointResult, RunOptions, Runner, Seeds, Selection, StudyRun, ThreadPool, Verdict, plan,
-};
+use rayon::prelude::*;
 
-use super::{Bottleneck, Cell, Figure, Workload, millis};
+use super::{Bottleneck, Cell, Figure};
 
 /// The name of the client whose link is compared.
 const PUBLISHER: &str = "publisher";
@@ -32,7 +33,7 @@ impl CellScenario {
         let messages = cell.workload.messages(trickle);
         let text = scenario_text(&cell, messages);
         let scenario = Scenario::parse("kernel-tcp.toml", &text)
-            .map_err(|errors| anyhow::anyhow!("{cell}: {errors}"))?;
+            .map_err(|errors| anyhow!("{cell}: {errors}"))?;
         Ok(Self { cell, messages, scenario })
     }
 
@@ -57,33 +58,40 @@ impl CellScenario {
         Arc::clone(&publisher.expect("the scenario has this client").link)
     }
 
-    /// The cell's figures in milliseconds, simulated with that many seeds: quantiles over all
-    /// messages of all seeds, and the median of the times until all of a bulk has come.
+    /// The cell's figures in milliseconds, each the median of runs with that many seeds.
+    ///
+    /// A median of runs, and not a figure of all their messages: where a few runs are much worse
+    /// than others, the kernel's five are not likely to be among them.
     ///
     /// # Errors
-    /// If a promise is broken, or it was interrupted: over TCP nothing is lost here.
-    pub fn simulate(&self, seeds: u32, interrupt: &AtomicBool) -> Result<Vec<f64>> {
-        let pool = ThreadPool::new(None)?;
-        let runner = Runner::new(&pool, interrupt);
-        let selection = Selection { seeds: Some(Seeds::Count(seeds)), ..Selection::default() };
-        let plans = plan(vec![self.scenario.clone()], &selection)?.into_iter();
-        let runs = plans.map(|plan| StudyRun::of_scenario(plan, &selection)).collect();
-        let results = runner.run(runs, RunOptions::default(), &mut ())?;
-        let result = &results.first().context("the scenario did not run")?.study.cells[0].result;
-        ensure!(result.verdict == Verdict::Holds, "{}: {:?}", self.cell, result.verdict);
-        Ok(self.figures(&result.points[0]))
+    /// If a promise is broken or a message is missing, since nothing is lost over TCP; or if it was
+    /// interrupted.
+    pub fn simulate(&self, seeds: u64, interrupt: &AtomicBool) -> Result<Vec<f64>> {
+        let runs = (1..=seeds).into_par_iter().map(|seed| self.run(seed, interrupt));
+        let runs: Vec<LatencyHistogram> = runs.collect::<Result<_>>()?;
+        let median_of = |figure: &Figure| {
+            let mut values: Vec<f64> = runs.iter().map(|latency| figure.value(latency)).collect();
+            values.sort_by(f64::total_cmp);
+            values[values.len() / 2]
+        };
+        ensure!(!runs.is_empty(), "{}: no seeds", self.cell);
+        Ok(Figure::of(self.cell.workload).iter().map(median_of).collect())
     }
 
-    fn figures(&self, point: &PointResult) -> Vec<f64> {
-        let figures = Figure::of(self.cell.workload);
-        if self.cell.workload == Workload::Trickle {
-            let latency = &point.times[self.cell.qos.index()].latency;
-            return figures.iter().map(|figure| figure.value(latency, latency.count())).collect();
-        }
-        let complete = point.rows(self.cell.qos).filter_map(|row| row.latency.max);
-        let mut complete: Vec<f64> = complete.map(millis).collect();
-        complete.sort_by(f64::total_cmp);
-        vec![complete.get(complete.len() / 2).copied().unwrap_or(f64::INFINITY)]
+    /// The latencies of the messages with one seed.
+    fn run(&self, seed: u64, interrupt: &AtomicBool) -> Result<LatencyHistogram> {
+        let trial = self.scenario.points[0].trial(seed);
+        let outcome = judge_trial(&EventEngine, &trial, interrupt)?;
+        let latency = &outcome.metrics.qos[self.cell.qos.index()].latency;
+        ensure!(
+            outcome.violations.is_empty() && latency.count() == self.messages.into(),
+            "{}, seed {seed}: {:?}, {} of {} messages came",
+            self.cell,
+            outcome.ending,
+            latency.count(),
+            self.messages
+        );
+        Ok(latency.clone())
     }
 }
 
