@@ -108,8 +108,11 @@ fn scenario_text(cell: &Cell, messages: u32) -> String {
 schema = 1
 name = "kernel-tcp"
 
+# As `mosquitto_pub` has it: 20 messages without an acknowledgement, the others wait.
 [[client]]
 name = "{PUBLISHER}"
+max_inflight = 20
+offline = {{ max = 1000000 }}
 [[client.publish]]
 topic = "probe"
 qos = {qos}
