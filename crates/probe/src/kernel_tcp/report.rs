@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Bottleneck, Comparison, Judgement, Verdict, Workload, millis};
 use qoslab_core::base::Span;
+use qoslab_core::base::units::format_count;
 
 /// Where and when a comparison was made.
 #[derive(Clone, Debug)]
@@ -40,9 +41,10 @@ pub fn report(machine: &Machine, comparisons: &[Comparison]) -> String {
     let differ = count(|verdict| matches!(verdict, Verdict::Differs(_)));
     format!(
         "Measured on {date}, Linux {kernel}, {processors} processors: {runs} runs of each cell, \
-         {jobs} at a time; a trickle has {messages} messages. Of the packets of each run 99 % were \
+         {jobs} at a time; a trickle has {} messages. Of the packets of each run 99 % were \
          handed on at most {:.1} ms after they were due.\n\n{HEAD}{rows}\n{agree} of {} agree, \
          {differ} differ, {} show nothing.\n",
+        format_count((*messages).into()),
         millis(lateness),
         comparisons.len(),
         comparisons.len() - agree - differ,
@@ -125,7 +127,7 @@ mod tests {
         };
         let expected = "\
 Measured on 2026-01-31, Linux 6.18, 2 processors: 5 runs of each cell, 30 at a time; a trickle has \
-2000 messages. Of the packets of each run 99 % were handed on at most 1.0 ms after they were due.
+2,000 messages. Of the packets of each run 99 % were handed on at most 1.0 ms after they were due.
 
 | messages | link | QoS | Nagle | kernel, ms | simulated, ms | verdict |
 |---|---|---|---|---|---|---|
