@@ -80,9 +80,9 @@ impl Drop for PacketLink {
 
 /// Sets up the namespace of the calling thread, and returns its end of the link.
 fn open_end(own: Ipv4Addr, peer: Ipv4Addr, congestion: &str) -> io::Result<Tun> {
-    // Otherwise the kernel sends packets of its own, and they take draws.
-    for which in ["all", "default"] {
-        set_sysctl(&format!("ipv6/conf/{which}/disable_ipv6"), "1")?;
+    // With IPv6 the kernel sends packets of its own, and they take draws.
+    if fs::exists("/proc/sys/net/ipv6")? {
+        set_sysctl("ipv6/conf/default/disable_ipv6", "1")?;
     }
     // What it learnt from one connection would change the next.
     set_sysctl("ipv4/tcp_no_metrics_save", "1")?;

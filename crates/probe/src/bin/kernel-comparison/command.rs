@@ -74,7 +74,7 @@ shows nothing.
 Exit codes:
     0  all cells agree
     1  a cell differs
-    2  wrong arguments, or the page cannot be written
+    2  wrong arguments, a page that cannot be written, or a simulation that fails
     3  skipped, since something is missing here; or a cell shows nothing
   130  interrupted
 
@@ -93,7 +93,7 @@ pub(crate) fn main() -> ExitCode {
         eprintln!("error: {error:#}");
         USAGE
     });
-    code.into()
+    if INTERRUPT.load(Ordering::SeqCst) { INTERRUPTED.into() } else { code.into() }
 }
 
 fn compare(arguments: &Arguments) -> Result<u8> {
@@ -108,9 +108,7 @@ fn compare(arguments: &Arguments) -> Result<u8> {
     let simulate = |scenario: &CellScenario| scenario.simulate(SEEDS, &INTERRUPT);
     let simulated: Vec<_> = scenarios.iter().map(simulate).collect::<Result<_>>()?;
     let measured = measure_all(&scenarios, arguments);
-    if INTERRUPT.load(Ordering::SeqCst) {
-        return Ok(INTERRUPTED);
-    }
+    ensure!(!INTERRUPT.load(Ordering::SeqCst), "interrupted");
     let cells = scenarios.iter().zip(&simulated).zip(measured);
     let comparisons: Vec<_> = cells
         .map(|((scenario, simulated), runs)| Comparison::new(scenario.cell(), simulated, runs))
@@ -197,15 +195,32 @@ fn machine(arguments: &Arguments) -> Result<Machine> {
     })
 }
 
-/// Puts the measured part into a page.
 fn write_page(page: &Path, measured: &str) -> Result<()> {
     let text = fs::read_to_string(page)?;
-    let parts = text.split_once(MEASURED[0]).and_then(|(head, rest)| {
-        let (_, tail) = rest.split_once(MEASURED[1])?;
-        Some((head, tail))
-    });
-    let (head, tail) = parts.with_context(|| format!("it has no line {}", MEASURED[0].trim()))?;
-    let text = format!("{head}{}\n{measured}\n{}{tail}", MEASURED[0], MEASURED[1]);
-    ensure!(text.ends_with('\n'), "it does not end with a line");
+    let text = with_measured_part(&text, measured)
+        .with_context(|| format!("it has no lines {MEASURED:?}"))?;
     Ok(fs::write(page, text)?)
+}
+
+/// A page with another measured part; `None` if it has no place for it.
+fn with_measured_part(page: &str, measured: &str) -> Option<String> {
+    let [begin, end] = MEASURED;
+    let (head, rest) = page.split_once(begin)?;
+    let (_, tail) = rest.split_once(end)?;
+    Some(format!("{head}{begin}\n{measured}\n{end}{tail}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_measured_part_of_a_page_is_replaced_and_the_rest_stays() {
+        let page = format!("# Title\n\n{}{}\nMore.\n", MEASURED[0], MEASURED[1]);
+        let first = with_measured_part(&page, "| a |\n").unwrap();
+        let second = with_measured_part(&first, "| b |\n").unwrap();
+        let expected = format!("# Title\n\n{}\n| b |\n\n{}\nMore.\n", MEASURED[0], MEASURED[1]);
+        assert_eq!(second, expected);
+        assert_eq!(with_measured_part("# Title\n", "| a |\n"), None);
+    }
 }
