@@ -1,5 +1,6 @@
 //! The state of one link, and the ways to use it: [`LinkState::fate`] for datagrams,
-//! [`LinkState::segment_fate`] and [`LinkState::ack_fate`] for TCP.
+//! [`LinkState::segment_fate`] and [`LinkState::ack_fate`] for TCP, [`LinkState::ip_packet_fate`]
+//! for packets of real systems.
 
 use std::sync::Arc;
 
@@ -180,6 +181,16 @@ impl LinkState {
         let draw = |block: u16| key.draw([nth, u32::from(block), 0, 0]);
         let name = AckName { client, direction, nth };
         self.stream_fate(now, direction, FateKey::Ack(name), draw, wire_bytes)
+    }
+
+    /// Decides what becomes of the next IP packet of a real system in this direction, of
+    /// `wire_bytes` bytes with its headers. Otherwise as [`Self::segment_fate`]; but nothing is
+    /// known of the packet, so its draws are keyed by how many went this way before it.
+    #[inline]
+    pub fn ip_packet_fate(&mut self, now: Time, direction: Direction, wire_bytes: u32) -> Fate {
+        // A segment without data has no name but its number either, and of which client it is goes
+        // into no draw.
+        self.ack_fate(now, ClientIndex(0), direction, wire_bytes)
     }
 
     #[inline]

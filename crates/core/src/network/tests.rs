@@ -437,6 +437,19 @@ fn the_same_seed_gives_the_same_losses_in_every_version() {
     ");
 }
 
+/// What a real system sends has no name that a draw could be keyed by.
+#[test]
+fn an_ip_packet_meets_the_draws_of_its_number_in_its_direction() {
+    let lossy = DirectionSettings { loss: LossModel::Random(chance(0.2)), ..plain_direction() };
+    let losses = |spacing: u32| -> Vec<bool> {
+        let mut link = link(lossy.clone());
+        let mut next = |n| link.ip_packet_fate(millis(n * spacing), Direction::Up, BYTES);
+        (0..N).map(|n| matches!(next(n), Fate::Lost(_))).collect()
+    };
+    assert_share(&losses(1), 0.2, 1.0);
+    assert_eq!(losses(1), losses(7));
+}
+
 proptest! {
     #[test]
     fn nothing_arrives_before_it_was_sent_and_fates_are_deterministic(

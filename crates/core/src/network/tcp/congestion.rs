@@ -33,10 +33,12 @@ pub(super) struct CongestionWindow {
     threshold: u32,
     /// Segments acknowledged since the window last grew by one, in congestion avoidance.
     acknowledged: u32,
-    /// Whether the window was what limited the last sending.
+    /// Whether the window was what limited a sending since the use of it was last reckoned anew.
     is_limit: bool,
-    /// The most segments in flight in this round or the last.
-    peak_in_flight: u32,
+    /// If it was not: the most segments that were unacknowledged since.
+    peak_unacked: u32,
+    /// The use of the window is reckoned anew when all before this is acknowledged.
+    use_ends_at: u64,
     stage: Stage,
     cubic: Cubic,
     rounds: Rounds,
@@ -44,7 +46,8 @@ pub(super) struct CongestionWindow {
 
 impl_fingerprint! {
     struct CongestionWindow {
-        plain segments, threshold, acknowledged, is_limit, peak_in_flight, stage, cubic, rounds;
+        plain segments, threshold, acknowledged, is_limit, peak_unacked, use_ends_at, stage, cubic,
+            rounds;
     }
 }
 
@@ -91,6 +94,19 @@ impl_fingerprint! {
     }
 }
 
+/// How much of the window a sender uses.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WindowUse {
+    /// Segments in flight.
+    pub(super) in_flight: u32,
+    /// Segments from the first that is not acknowledged on.
+    pub(super) unacked_segments: u32,
+    /// All bytes before this one are acknowledged.
+    pub(super) first_unacked: u64,
+    /// The first byte that was not sent yet.
+    pub(super) next_unsent: u64,
+}
+
 /// The facts of one acknowledged segment that matter here.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Acknowledged {
@@ -101,6 +117,8 @@ pub(super) struct Acknowledged {
     pub(super) next_unsent: u64,
     /// Segments in flight without it.
     pub(super) in_flight: u32,
+    /// Whether its acknowledgement moved `first_unacked` and showed no loss.
+    pub(super) is_safe: bool,
     /// Its round trip, if it was sent once.
     pub(super) round_trip: Option<Span>,
 }
@@ -112,7 +130,8 @@ impl CongestionWindow {
             threshold: NO_THRESHOLD,
             acknowledged: 0,
             is_limit: false,
-            peak_in_flight: 0,
+            peak_unacked: 0,
+            use_ends_at: 0,
             stage: Stage::Open,
             cubic: Cubic::new(),
             rounds: Rounds {
@@ -135,18 +154,23 @@ impl CongestionWindow {
     }
 
     /// A segment was put on the link.
-    pub(super) const fn on_sent(&mut self, in_flight: u32) {
+    pub(super) const fn on_sent(&mut self) {
         if let Stage::Recovery { sent, .. } = &mut self.stage {
             *sent += 1;
         }
-        if in_flight > self.peak_in_flight {
-            self.peak_in_flight = in_flight;
-        }
     }
 
-    /// The sender has sent all that it may, or all that it has.
-    pub(super) const fn on_sending_done(&mut self, in_flight: u32) {
-        self.is_limit = in_flight >= self.segments;
+    /// A segment was sent, or one had to wait. That the window was the limit holds for a round trip
+    /// (Linux's `tcp_cwnd_validate`).
+    pub(super) const fn on_use(&mut self, used: WindowUse) {
+        let WindowUse { in_flight, unacked_segments, first_unacked, next_unsent } = used;
+        let is_limit = in_flight >= self.segments;
+        let is_more = !self.is_limit && unacked_segments > self.peak_unacked;
+        if is_limit || is_more || first_unacked >= self.use_ends_at {
+            self.is_limit = is_limit;
+            self.peak_unacked = unacked_segments;
+            self.use_ends_at = next_unsent;
+        }
     }
 
     /// Nothing was in flight or sent for `idle` before this sending: the window shrinks to a half
@@ -173,7 +197,6 @@ impl CongestionWindow {
             self.rounds.ends_at = ack.next_unsent;
             self.rounds.samples = 0;
             self.rounds.shortest = Span::LIMIT;
-            self.peak_in_flight = ack.in_flight + 1;
         }
         match &mut self.stage {
             Stage::Recovery { end, .. } if ack.first_unacked >= *end => {
@@ -181,7 +204,7 @@ impl CongestionWindow {
                 self.segments = self.threshold;
             }
             Stage::Timeout { end } if ack.first_unacked >= *end => self.stage = Stage::Open,
-            Stage::Recovery { .. } => return self.reduce(ack.in_flight, 1),
+            Stage::Recovery { .. } => return self.reduce(ack.in_flight, 1, ack.is_safe),
             Stage::Open | Stage::Timeout { .. } => {}
         }
         if let Some(round_trip) = ack.round_trip {
@@ -205,7 +228,7 @@ impl CongestionWindow {
         let window_before = self.segments;
         self.threshold = self.reduced_threshold(control);
         self.stage = Stage::Recovery { end, window_before, delivered: 0, sent: 0 };
-        self.reduce(in_flight, delivered);
+        self.reduce(in_flight, delivered, false);
         // The first retransmission goes out in any case.
         self.segments = self.segments.max(in_flight + 1);
     }
@@ -229,8 +252,9 @@ impl CongestionWindow {
         reduced.max(MIN_THRESHOLD)
     }
 
-    /// Proportional rate reduction (RFC 6937, 3.1, with its slow-start bound).
-    fn reduce(&mut self, in_flight: u32, newly_delivered: u32) {
+    /// Proportional rate reduction (RFC 6937, 3.1, with its slow-start bound, which lets one more
+    /// go where repair goes well, as in Linux's `tcp_cwnd_reduction`).
+    fn reduce(&mut self, in_flight: u32, newly_delivered: u32, is_safe: bool) {
         let Stage::Recovery { window_before, delivered, sent, .. } = &mut self.stage else {
             return;
         };
@@ -240,7 +264,7 @@ impl CongestionWindow {
             let due = share.div_ceil(u64::from(*window_before));
             u32::try_from(due).unwrap_or(u32::MAX).saturating_sub(*sent)
         } else {
-            let due = delivered.saturating_sub(*sent).max(newly_delivered);
+            let due = delivered.saturating_sub(*sent).max(newly_delivered) + u32::from(is_safe);
             due.min(self.threshold - in_flight)
         };
         self.segments = (in_flight + may_send).max(1);
@@ -249,7 +273,7 @@ impl CongestionWindow {
     /// One more acknowledged segment lets the window grow, if it was the limit.
     fn grow(&mut self, control: CongestionControl, now: Time) {
         if self.segments < self.threshold {
-            if self.is_limit || self.segments < 2 * self.peak_in_flight {
+            if self.is_limit || self.segments < 2 * self.peak_unacked {
                 self.segments += 1;
             }
             return;

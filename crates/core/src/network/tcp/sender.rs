@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::congestion::{Acknowledged, CongestionWindow};
+use super::congestion::{Acknowledged, CongestionWindow, WindowUse};
 use super::rack::Rack;
 use super::receiver::Acknowledgement;
 use super::rto::Rto;
@@ -207,8 +207,8 @@ impl Sender {
             return None;
         }
         let has_room = self.in_flight < self.congestion.segments();
-        self.congestion.on_sending_done(self.in_flight);
         if !has_room {
+            self.report_use();
             return None;
         }
         if self.lost > 0 {
@@ -277,7 +277,17 @@ impl Sender {
     fn on_sent(&mut self, now: Time) {
         self.last_sent = now;
         self.in_flight += 1;
-        self.congestion.on_sent(self.in_flight);
+        self.congestion.on_sent();
+        self.report_use();
+    }
+
+    fn report_use(&mut self) {
+        self.congestion.on_use(WindowUse {
+            in_flight: self.in_flight,
+            unacked_segments: self.in_flight + self.arrived + self.lost,
+            first_unacked: self.unacked,
+            next_unsent: self.next,
+        });
     }
 
     // ---- acknowledgements ----
@@ -290,6 +300,7 @@ impl Sender {
         tcp: &TcpSettings,
     ) {
         self.window_end = self.window_end_after(ack);
+        let unacked_before = self.unacked;
         let was_needless = self.shows_a_needless_resending(ack);
         let delivered = self.take_delivered(now, ack);
         if delivered == 0 {
@@ -312,6 +323,7 @@ impl Sender {
                         first_unacked: self.unacked,
                         next_unsent: self.next,
                         in_flight: self.in_flight + (delivered - 1 - nth),
+                        is_safe: !has_lost && self.unacked > unacked_before,
                         round_trip: (nth == 0).then(|| now.since(ack.echo)),
                     },
                 );

@@ -6,6 +6,11 @@ const fn millis(millis: u64) -> Time {
     Time::from_nanos(millis * 1_000_000)
 }
 
+/// The use of a full window.
+const fn all_of(segments: u32) -> WindowUse {
+    WindowUse { in_flight: segments, unacked_segments: segments, first_unacked: 0, next_unsent: 0 }
+}
+
 /// A window that was the limit of its sender, with so many segments acknowledged one by one.
 fn grown(control: CongestionControl, segments: u32) -> CongestionWindow {
     let mut window = CongestionWindow::new();
@@ -22,12 +27,13 @@ fn acknowledge(
     now: Time,
 ) {
     for number in numbers {
-        window.on_sending_done(window.segments());
+        window.on_use(all_of(window.segments()));
         let in_flight = window.segments() - 1;
         let next_unsent = number + u64::from(in_flight) + 1;
         let first_unacked = number + 1;
         let round_trip = Some(Span::from_millis(100));
-        let ack = Acknowledged { now, first_unacked, next_unsent, in_flight, round_trip };
+        let is_safe = true;
+        let ack = Acknowledged { now, first_unacked, next_unsent, in_flight, is_safe, round_trip };
         window.on_acknowledged(control, ack);
     }
 }
@@ -83,16 +89,34 @@ fn hystart_ends_slow_start_when_round_trips_grow_and_leaves_reno_alone() {
     for (control, ends) in [(CongestionControl::Cubic, true), (CongestionControl::Reno, false)] {
         let mut window = grown(control, 20);
         for number in 1_000..1_020_u64 {
-            window.on_sending_done(window.segments());
+            window.on_use(all_of(window.segments()));
             let ack = Acknowledged {
                 now: millis(300),
                 first_unacked: number + 1,
                 next_unsent: 1_100,
                 in_flight: window.segments() - 1,
+                is_safe: true,
                 round_trip: Some(Span::from_millis(130)),
             };
             window.on_acknowledged(control, ack);
         }
         assert_eq!(window.segments() < 30, ends, "{control:?}: {}", window.segments());
     }
+}
+
+#[test]
+fn a_window_that_was_full_may_grow_until_the_next_round() {
+    let mut window = CongestionWindow::new();
+    window.threshold = 5;
+    let used = |in_flight, first_unacked| WindowUse {
+        in_flight,
+        unacked_segments: in_flight,
+        first_unacked,
+        next_unsent: 20,
+    };
+    window.on_use(used(10, 10));
+    window.on_use(used(6, 15));
+    assert!(window.is_limit);
+    window.on_use(used(6, 20));
+    assert!(!window.is_limit);
 }

@@ -65,10 +65,12 @@ impl Sender {
         probe
     }
 
-    /// All that is not known to have arrived is taken for lost (RFC 6298, 5.4 to 5.6).
+    /// The oldest segment is lost, and what was sent a round trip ago (RFC 6298, 5; RFC 8985, 6.3).
     fn on_timeout(&mut self, now: Time, tcp: &TcpSettings) {
-        for segment in &mut self.segments {
-            if segment.state == SegmentState::InFlight {
+        let patience = self.rack.patience(self.arrived, true);
+        for (place, segment) in self.segments.iter_mut().enumerate() {
+            let is_recent = place > 0 && segment.last_sent + patience > now;
+            if segment.state == SegmentState::InFlight && !is_recent {
                 segment.state = SegmentState::Lost;
                 self.in_flight -= 1;
                 self.lost += 1;
