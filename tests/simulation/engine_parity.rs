@@ -279,8 +279,11 @@ impl ShippedScenario {
         loop {
             let not_carried =
                 scenario.points.iter().find_map(|it| EngineKind::Turmoil.check(&it.setup).err());
-            let link = not_carried.as_ref().and_then(|it| {
-                links.iter().find(|link| is_for(link, &it.client) && !slowed.contains(*link))
+            let link = not_carried.as_ref().and_then(|it| match it {
+                Unsupported::Delay { client, .. } => {
+                    links.iter().find(|link| is_for(link, client) && !slowed.contains(*link))
+                }
+                Unsupported::Socket { .. } => None,
             });
             let Some(link) = link else {
                 return Self { name, scenario, slowed_links: slowed, unsupported: not_carried };

@@ -6,14 +6,25 @@ use qoslab_core::base::Span;
 
 /// Reason why turmoil cannot carry a trial.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the link of `{client}` has a delay of {delay} {direction}: {reason}")]
-pub struct Unsupported {
-    /// The client whose link it is.
-    pub client: String,
-    /// Its delay.
-    pub delay: Span,
-    /// `up` or `down`.
-    pub direction: &'static str,
-    /// The reason.
-    pub reason: &'static str,
+pub enum Unsupported {
+    /// A link is too fast, or its delay too fine.
+    #[error("the link of `{client}` has a delay of {delay} {direction}: {reason}")]
+    Delay {
+        /// The client whose link it is.
+        client: String,
+        /// Its delay.
+        delay: Span,
+        /// `up` or `down`.
+        direction: &'static str,
+        /// The reason.
+        reason: &'static str,
+    },
+    /// A socket has a send buffer of a fixed size.
+    #[error("the socket of `{node}` has a send buffer of {bytes} B: turmoil's take all")]
+    Socket {
+        /// The node: a client's name, or `broker`.
+        node: String,
+        /// The buffer's size.
+        bytes: u32,
+    },
 }
