@@ -199,6 +199,52 @@ fn a_broker_drops_qos_0_for_a_consumer_that_is_too_slow() {
 }
 
 #[test]
+fn a_consumer_that_reads_slowly_still_gets_its_connection() {
+    let report = Report {
+        publish: "count = 3, every = \"1s\", payload = \"10B\"",
+        link: "delay = \"10ms\"",
+        app: "socket = { read_every = \"20s\" }",
+        rest: "[[fault]]\nat = \"1ms\"\non = \"app\"\ndo = \"cut\"",
+        ..Report::default()
+    };
+    assert_eq!(report.outcomes()[1].counters["reconnect"], 1);
+}
+
+#[test]
+fn a_reader_that_is_back_takes_up_what_filled_its_window_at_once() {
+    let report = Report {
+        publish: "count = 60, every = \"1s\", payload = \"300kB\"",
+        link: "delay = \"10ms\"",
+        rest: "[[fault]]\nat = \"1ms\"\non = \"sensor\"\ndo = { stall = \"50s\" }",
+        ..Report::default()
+    };
+    for outcome in report.outcomes() {
+        let millis = latest_millis(&outcome);
+        // A window probe alone would have come up to a minute later.
+        assert!((50_000..50_500).contains(&millis), "{millis} ms");
+    }
+}
+
+#[test]
+fn a_connection_that_dies_while_its_window_is_closed_is_given_up() {
+    let report = Report {
+        publish: "count = 100, every = \"1s\", payload = \"10kB\"",
+        link: "delay = \"10ms\"\nuser_timeout = \"30s\"",
+        rest: "[[fault]]\nat = \"1ms\"\non = \"sensor\"\ndo = { stall = \"30s\" }\n\
+               [[fault]]\nat = \"25s\"\non = \"sensor\"\ndo = { half-open = \"broker\" }",
+        ..Report::default()
+    };
+    let outcomes = report.outcomes();
+    for outcome in &outcomes {
+        assert_eq!(outcome.counters["user-timeout"], 1, "{:?}", outcome.counters);
+    }
+    // What was in the socket, and what waited for it, goes with the connection at QoS 0.
+    let lost =
+        outcomes.map(|outcome| outcome.metrics.qos.iter().map(|qos| qos.counts.lost).sum::<u64>());
+    assert!(lost[0] > 20 && lost[1..] == [0, 0], "{lost:?}");
+}
+
+#[test]
 fn paho_finds_a_dead_connection_out_and_keeps_its_outbox() {
     let report = |at: &str| {
         let rest =

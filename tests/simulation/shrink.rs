@@ -73,6 +73,8 @@ fn quirk_scenarios() -> Vec<(Quirk, Blame, QuirkScenario)> {
         (QuotaLeakOnErrorPubrec, Publisher, narrow),
         (ResendUnordered, Publisher, ordered),
         (ResendUnordered, Broker, ordered),
+        (NewBeforeStored, Publisher, ordered),
+        (NewBeforeStored, Broker, ordered),
         (IgnoreSessionPresent, Publisher, short),
         (AckThenDropOnFull, Broker, full),
         (AckBeforeStore, Broker, full),

@@ -64,10 +64,12 @@ fn broken_rule(input: &BlameInput<'_>) -> Option<BlameDecision> {
         trial: roster, evidence: case, suspect: offender, event_log: chronicle, ..
     } = *input;
     let published = case.published.map_or(Time::ZERO, |(_, at)| at);
-    // The standard does not say that PUBRELs come again in order, but messages come out of order
-    // if they do not.
+    // The standard does not say that PUBRELs come again in order, nor that what comes again comes
+    // before what is new, but messages come out of order if they do not.
     let is_cause = |rule: Rule| match rule {
-        Rule::ReleaseResentOutOfOrder => offender.breach == Breach::Reordered,
+        Rule::ReleaseResentOutOfOrder | Rule::NewBeforeResend => {
+            offender.breach == Breach::Reordered
+        }
         _ => rule.strength() != Strength::Should,
     };
     // The store is to blame for all that a node does because its store forgot the message.

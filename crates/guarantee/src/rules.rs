@@ -39,6 +39,7 @@ pub enum Rule {
     PublishNotResent,
     ReleaseNotResent,
     ResendOutOfOrder,
+    NewBeforeResend,
     ReleaseOutOfOrder,
     ReleaseResentOutOfOrder,
     ResentAlive,

@@ -179,13 +179,15 @@ impl SharedSubscriptions {
         } else {
             excused_as
         };
-        if let (Some(standing), Some(it)) = (standing, self.find_unit(client, message_id, |_| true))
-            && matches!(
-                it.unit.state(),
-                DeliveryState::MustDeliver | DeliveryState::ForwardingStarted
-            )
-            && it.recipient.is_none_or(|to| to == client)
-        {
+        let Some(standing) = standing else { return };
+        let Some((members, it)) = self.find_in_group(client, message_id, |_| true) else { return };
+        // Another member may have got it after the one to which it was sent first.
+        let is_another_s = it.recipient.is_some_and(|to| to != client && members.contains_key(&to));
+        let is_owed = matches!(
+            it.unit.state(),
+            DeliveryState::MustDeliver | DeliveryState::ForwardingStarted
+        );
+        if is_owed && !is_another_s {
             it.unit.set_state(standing, it.unit.granted());
             it.recipient = Some(client);
         }
@@ -210,6 +212,17 @@ impl SharedSubscriptions {
         message_id: &MessageId,
         test: impl Fn(&GroupUnit) -> bool,
     ) -> Option<&mut GroupUnit> {
+        self.find_in_group(client, message_id, test).map(|(_, unit)| unit)
+    }
+
+    /// The unit of the first group that fits, with the group's current members.
+    #[inline]
+    fn find_in_group(
+        &mut self,
+        client: ClientIndex,
+        message_id: &MessageId,
+        test: impl Fn(&GroupUnit) -> bool,
+    ) -> Option<(&BTreeMap<ClientIndex, QoS>, &mut GroupUnit)> {
         let key = (message_id.publisher, message_id.sequence);
         let Self { groups, filters_of_publisher: of_stream } = self;
         let mut filters = of_stream.get(&message_id.publisher)?.iter();
@@ -218,6 +231,7 @@ impl SharedSubscriptions {
                 group.units.get(&key).is_some_and(&test) && group.ever_members.contains(&client)
             })
         })?;
-        groups.get_mut(filter)?.units.get_mut(&key)
+        let ShareGroup { members, units, .. } = groups.get_mut(filter)?;
+        Some((members, units.get_mut(&key)?))
     }
 }

@@ -20,7 +20,7 @@ pub enum Unsupported {
         reason: &'static str,
     },
     /// A socket has a send buffer of a fixed size.
-    #[error("the socket of `{node}` has a send buffer of {bytes} B: turmoil's take all")]
+    #[error("the socket of `{node}` has a send buffer of {bytes} B, and sockets there take all")]
     Socket {
         /// The node: a client's name, or `broker`.
         node: String,

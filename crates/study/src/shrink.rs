@@ -59,8 +59,8 @@ pub struct TrialSize {
 /// Simulated events that shrinking one trial may take, both passes of a judgement counted.
 pub const MAX_SHRINK_EVENTS: u64 = 20_000_000;
 
-/// Packets at which a single cut is tried.
-const MAX_CUTS_TRIED: usize = 100;
+/// Packets at which a single cut or crash is tried.
+const MAX_FAULTS_TRIED: usize = 100;
 
 /// Rounds in which everything is tried again; hardly ever more than three change anything.
 const MAX_ROUNDS: usize = 8;
@@ -177,7 +177,7 @@ impl<E: Engine> TrialShrinker<'_, E> {
             self.remove_clients();
             self.remove_unused_elements();
             self.remove_elements();
-            self.replace_by_one_cut();
+            self.replace_by_one_fault();
             self.shorten_time();
             if (self.best.setup.clients.len(), TrialSize::of(&self.best.setup)) == before {
                 break;
@@ -315,8 +315,9 @@ impl<E: Engine> TrialShrinker<'_, E> {
         }
     }
 
-    /// What several faults do by the chance of their times, one cut at the right packet may do.
-    fn replace_by_one_cut(&mut self) {
+    /// What several faults do by the chance of their times, one cut at the right packet may do, or
+    /// one of the crashes.
+    fn replace_by_one_fault(&mut self) {
         if self.best.setup.entry_count() <= 1 {
             return;
         }
@@ -324,18 +325,26 @@ impl<E: Engine> TrialShrinker<'_, E> {
         let (_, first_sent) = self.engine.run(&self.best, FirstSent::default(), options);
         let setup = Arc::clone(&self.best.setup);
         let without = setup.with_entries(&BTreeSet::new());
-        let at = |name: PacketName, after: bool| {
-            let action = FaultAction::Cut { client: name.client, after };
+        let at = |name: PacketName, action: FaultAction| {
             let trigger = Trigger::NamedPacket(name);
-            let fault = FaultSetup { name: "cut".into(), trigger, action };
+            let fault = FaultSetup { name: "fault".into(), trigger, action };
             Setup { faults: vec![fault], ..without.clone() }
         };
         let over_tcp = |name: &PacketName| {
             let link = &setup.clients[name.client.index()].link;
             matches!(link.transport, Transport::Tcp(_))
         };
-        let names = first_sent.names.into_iter().filter(over_tcp).take(MAX_CUTS_TRIED);
-        let mut all = names.flat_map(|name| [at(name, false), at(name, true)]);
+        let names = &first_sent.names;
+        let cuts = names.iter().filter(|name| over_tcp(name)).flat_map(|name| {
+            let cut = |after| FaultAction::Cut { client: name.client, after };
+            [at(*name, cut(false)), at(*name, cut(true))]
+        });
+        let mut actions = setup.faults.iter().map(|fault| &fault.action);
+        let crash = actions.find(|action| matches!(action, FaultAction::Crash { .. }));
+        let crashes = crash.into_iter().flat_map(|action| {
+            names.iter().map(|name| at(*name, action.clone())).take(MAX_FAULTS_TRIED)
+        });
+        let mut all = cuts.take(2 * MAX_FAULTS_TRIED).chain(crashes);
         all.find_map(|setup| self.try_setup(setup).then_some(()));
     }
 

@@ -10,7 +10,7 @@ use super::inbound::InboundActions;
 use super::packet::{Message, Packet};
 use super::session::Session;
 use super::session_context::EndpointOutbox;
-use super::settings::BrokerSettings;
+use super::settings::{BrokerSettings, SignOfLife};
 use super::topics::FilterTree;
 use crate::base::fingerprint::Fingerprinter;
 use crate::base::{CloseReason, ConnectionNumber, QoS, Time, Transmission};
@@ -219,7 +219,9 @@ impl Endpoint for Broker {
             }
             Input::Writable(connection) => self.on_writable(now, connection),
             Input::PartOfPacket(connection) => {
-                if let Some(index) = self.session_of(connection) {
+                if self.settings.sign_of_life == SignOfLife::Bytes
+                    && let Some(index) = self.session_of(connection)
+                {
                     self.sessions[index as usize].last_heard = now;
                 }
             }

@@ -8,7 +8,7 @@ use super::outbound::{Outbound, QueuedMessage};
 use super::packet::{Packet, PacketId};
 use super::requests::SubscriptionRequests;
 use super::session_context::{EndpointOutbox, SessionContext, SessionOwner};
-use super::settings::{ClientRequest, ClientSettings, Version};
+use super::settings::{ClientRequest, ClientSettings, SignOfLife, Version};
 use crate::base::{CloseReason, Span, Time, Transmission};
 use crate::impl_fingerprint;
 use connection::{ConnectionState, PendingPing};
@@ -51,7 +51,8 @@ impl_fingerprint! {
             failed_connects, has_connected, clean_start_next, should_connect, connect_once,
             is_idle;
         skip settings: "the same in all states of a trial";
-        skip last_sent, last_received: "only matters to keep alive, which is off where states are compared";
+        skip last_sent, last_received:
+            "only matters to keep alive, which is off where states are compared";
     }
 }
 
@@ -236,7 +237,10 @@ impl Endpoint for Client {
                 let (outbound, _, mut context) = self.split(now);
                 outbound.on_writable(&mut context);
             }
-            Input::PartOfPacket(connection) if self.connection() == Some(connection) => {
+            Input::PartOfPacket(connection)
+                if self.settings.sign_of_life == SignOfLife::Bytes
+                    && self.connection() == Some(connection) =>
+            {
                 self.last_received = now;
             }
             Input::SocketFull(_) | Input::Writable(_) | Input::PartOfPacket(_) => {}

@@ -5,7 +5,7 @@ pub use self::client::Client;
 pub use self::endpoint::{Backlog, Endpoint, Input, Output};
 pub use self::ids::IdRing;
 pub use self::inbound::{Inbound, InboundActions, ReceivedMessage};
-pub use self::outbound::{Outbound, QueuedMessage};
+pub use self::outbound::{Outbound, QueuedMessage, SharedOrigin};
 pub use self::packet::{
     ConnAck, Connect, Message, Packet, PacketId, Payload, Publish, PublishAck, PublishLevel,
     PublishProperties, SubAck, Subscribe, TopicAlias, UnsubAck, Unsubscribe,

@@ -2,16 +2,17 @@
 
 mod in_flight;
 mod peer;
+mod queued_message;
 mod resume;
 mod socket;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use self::in_flight::{InFlight, InFlightState};
 use self::peer::Peer;
+pub use self::queued_message::{QueuedMessage, SharedOrigin};
 use super::ids::{IdAllocator, IdRing};
-use super::packet::{Message, Packet, PacketId, Publish, PublishAck, PublishLevel};
+use super::packet::{Packet, PacketId, Publish, PublishAck, PublishLevel};
 use super::quirks::Quirk;
 use super::retry::TimerEntry;
 use super::session_context::SessionContext;
@@ -66,6 +67,8 @@ pub struct Outbound {
     peer: Peer,
     /// Whether the connection's socket has no room.
     is_socket_full: bool,
+    /// How many messages of QoS 0 wait: none may overtake them.
+    queued_qos0: usize,
     /// Places in the window that quirks have lost for good.
     lost_quota: usize,
 }
@@ -76,34 +79,9 @@ impl_fingerprint! {
             lost_quota;
         with(in_flight::write_in_order) in_flight;
         future_only next_expiry;
+        skip queued_qos0: "follows from what waits";
         skip next_order: "what is in flight is written in its order";
         skip unknown_pubrecs: "only gives names";
-    }
-}
-
-/// A message to send, and how.
-#[derive(Clone, Debug)]
-pub struct QueuedMessage {
-    /// The message.
-    pub message: Message,
-    /// The QoS to send it with.
-    pub qos: QoS,
-    /// The RETAIN flag to send it with.
-    pub retain: bool,
-    /// From then on it is no longer worth sending for the first time; [`Time::NEVER`] for no end.
-    pub expires: Time,
-    /// 5.0's Subscription Identifiers of the subscriptions that it is sent for.
-    pub subscription_ids: Box<[u32]>,
-    /// Whether it was acknowledged to its publisher because there was room: then it is queued
-    /// though what was room is none any more.
-    pub is_accepted: bool,
-    /// The filter of the shared subscription that it is sent for, if it is one.
-    pub shared_filter: Option<Arc<str>>,
-}
-
-impl_fingerprint! {
-    struct QueuedMessage {
-        plain message, qos, retain, expires, subscription_ids, is_accepted, shared_filter;
     }
 }
 
@@ -122,6 +100,7 @@ impl Outbound {
             unknown_pubrecs: 0,
             peer: Peer::new(ReceiverLimits::NONE),
             is_socket_full: false,
+            queued_qos0: 0,
             lost_quota: 0,
         }
     }
@@ -246,10 +225,10 @@ impl Outbound {
     fn publish_qos0(&mut self, context: &mut SessionContext<'_>, outgoing: QueuedMessage) {
         let HopSettings { queue_qos0, when_socket_full, .. } = *context.settings;
         let tag = outgoing.message.tag;
-        // One that waits must not be overtaken by the next.
         let waits_for_connection =
             queue_qos0 && (context.connection.is_none() || !self.send_queue.is_empty());
-        if waits_for_connection {
+        // One that waits must not be overtaken by the next.
+        if waits_for_connection || self.queued_qos0 > 0 {
             self.enqueue(context, outgoing);
         } else if context.connection.is_none() {
             context.report_dropped(tag, DropReason::Offline);
@@ -310,12 +289,14 @@ impl Outbound {
             context.report_dropped(oldest.message.tag, DropReason::QueueFull);
         }
         self.next_expiry = self.next_expiry.min(outgoing.expires);
+        self.queued_qos0 += usize::from(outgoing.qos == QoS::AtMostOnce);
         self.send_queue.push_back(outgoing);
         context.outbox.queued += 1;
     }
 
     fn dequeue(&mut self, context: &mut SessionContext<'_>) -> Option<QueuedMessage> {
         let outgoing = self.send_queue.pop_front()?;
+        self.queued_qos0 -= usize::from(outgoing.qos == QoS::AtMostOnce);
         context.outbox.queued -= 1;
         Some(outgoing)
     }
@@ -341,6 +322,7 @@ impl Outbound {
         self.send_queue.retain(|outgoing| {
             let stays = !is_dropped(outgoing);
             if !stays {
+                self.queued_qos0 -= usize::from(outgoing.qos == QoS::AtMostOnce);
                 context.outbox.queued -= 1;
                 context.report_dropped(outgoing.message.tag, why);
             }
@@ -473,22 +455,5 @@ impl Outbound {
         self.peer_window_used -= usize::from(entry.is_in_peer_window);
         self.resend_queue.retain(|&owed| owed != id);
         Some(entry)
-    }
-}
-
-impl QueuedMessage {
-    /// A message that does not expire.
-    pub fn new(message: Message, qos: QoS, retain: bool) -> Self {
-        let subscription_ids = Box::default();
-        let expires = Time::NEVER;
-        Self {
-            message,
-            qos,
-            retain,
-            expires,
-            subscription_ids,
-            is_accepted: false,
-            shared_filter: None,
-        }
     }
 }

@@ -98,8 +98,8 @@ pub enum WhenSocketFull {
     Queue,
     /// It is dropped.
     Drop,
-    /// At a client: the call of `publish()` waits, of any QoS, and nothing is dropped while the
-    /// connection lasts.
+    /// At a client: the call of `publish()` waits as long as it has to, of any QoS, also for a
+    /// place in the queue: nothing is dropped while the connection lasts.
     Wait,
 }
 

@@ -54,6 +54,8 @@ struct OutgoingExchange {
     sent_on_connection: bool,
     /// Its PUBLISH was sent on this connection.
     in_window: bool,
+    /// It was to be sent again, and a new one went before.
+    is_overtaken: bool,
     /// Repeated PUBRECs that may each be answered by one more PUBREL.
     repeated_pubrecs: u8,
     /// Its place in the original order, from 1; 0 where that was not seen.
@@ -156,6 +158,7 @@ impl SenderMonitor {
             pubrel_due: false,
             sent_on_connection: true,
             in_window: true,
+            is_overtaken: false,
             repeated_pubrecs: 0,
             send_order: if packet.is_resend() { 0 } else { self.first_sends },
             pubrec_order: 0,
@@ -225,6 +228,18 @@ impl SenderMonitor {
             if let Some(old) = old.map(|(id, _)| id) {
                 log.report_sender(context, Rule::IdChanged, packet.tag);
                 self.remove_exchange(old);
+            }
+        }
+        if !packet.is_dup() && !packet.is_resend() && self.awaiting_resend > 0 {
+            for (_, overtaken) in self.exchanges.iter_mut() {
+                let is_late = !overtaken.sent_on_connection
+                    && !overtaken.pubrel_sent
+                    && !overtaken.uncertain
+                    && !overtaken.is_overtaken;
+                if is_late {
+                    overtaken.is_overtaken = true;
+                    log.report_sender(context, Rule::NewBeforeResend, overtaken.tag);
+                }
             }
         }
         let wrong = self.forbidden.iter().find(|over| match over.reason {
@@ -378,6 +393,7 @@ impl SenderMonitor {
     pub(super) fn on_session_resumed(&mut self, now: Time, is_new_connection: bool) {
         for (_, exchange) in self.exchanges.iter_mut() {
             exchange.sent_on_connection = false;
+            exchange.is_overtaken = false;
             exchange.in_window &= !is_new_connection;
             exchange.repeated_pubrecs = 0;
         }

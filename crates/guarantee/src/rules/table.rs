@@ -5,7 +5,7 @@ use super::Citation::{Both, NotInVersion, Sides, Unnumbered};
 use super::row::must_rule;
 use super::{Rule, RuleFacts, Strength};
 
-pub(super) const RULE_TABLE: [RuleFacts; 64] = [
+pub(super) const RULE_TABLE: [RuleFacts; 65] = [
     must_rule(
         Rule::ResendWithoutDup,
         "resend-without-dup",
@@ -142,6 +142,11 @@ pub(super) const RULE_TABLE: [RuleFacts; 64] = [
     )
     .not_in_31()
     .description("sent a PUBLISH again after one that it had first sent later"),
+    must_rule(Rule::NewBeforeResend, "new-before-resend", Sender, (Unnumbered, Unnumbered))
+        .not_in_31()
+        .tcp_only()
+        .strength(Strength::Promise)
+        .description("sent a new PUBLISH before it had repeated an earlier one"),
     must_rule(
         Rule::ReleaseOutOfOrder,
         "release-out-of-order",

@@ -76,6 +76,27 @@ fn what_a_group_did_not_get_because_the_chosen_members_session_ended_is_excused(
 }
 
 #[test]
+fn what_another_member_was_to_have_instead_and_could_not_get_is_excused_by_its_reason() {
+    for (why, excuse) in
+        [(DropReason::Expired, Excuse::Expired), (DropReason::SessionEnded, Excuse::SessionEnded)]
+    {
+        let facts = over_tcp(trial_facts(AtLeastOnce));
+        let outcome = run_both_passes(facts, Ending::Quiescent, |trial| {
+            connect_group(trial, AtLeastOnce);
+            trial.first_hop(0);
+            // It is sent to the dashboard, whose session ends; the sensor is to get it then.
+            trial.second_hop_packet(PacketKind::Publish, 0, 0, 0, &LOST);
+            trial.disconnect(DASHBOARD);
+            trial.emit(&Event::SessionExpired { client: DASHBOARD });
+            let tag = trial.tag(0).forwarded(Transmission::default());
+            trial.emit(&Event::Dropped { client: SENSOR, tag, why });
+        });
+        assert!(outcome.violations.is_empty(), "{why:?}: {:?}", outcome.findings);
+        assert_eq!(outcome.excuses.get(&excuse), Some(&1), "{why:?}");
+    }
+}
+
+#[test]
 fn a_copy_for_somebody_outside_the_group_is_unexpected() {
     let found = violations(over_tcp(trial_facts(AtLeastOnce)), |trial| {
         trial.connect(SENSOR, false);

@@ -6,7 +6,7 @@ use super::client::{ClientTable, PublishTable, SubscribeTable, WillTable};
 use super::diagnostic::Diagnostics;
 use super::endpoint::{check_whole_seconds, require_v5};
 use super::file::{LinkTable, ScenarioFile};
-use super::keywords::TransportKeyword;
+use super::keywords::{PingOnKeyword, SignOfLifeKeyword, TransportKeyword};
 use super::nodes::{fleet_size, with_fleet_number};
 use super::value::{Located, TextOrTable};
 use qoslab_core::base::Span;
@@ -71,6 +71,7 @@ pub(super) fn check_client(table: &ClientTable, file: &ScenarioFile, errors: &mu
             .help("see MQTT 3.1.1, section 3.1.2.10");
     }
     check_ping_timeout(table, errors);
+    check_sign_of_life(table, errors);
     check_session(table, file.mqtt.value.into(), errors);
     check_absences(table, file.deadline.value.0, errors);
     for publish in &table.publish {
@@ -81,6 +82,19 @@ pub(super) fn check_client(table: &ClientTable, file: &ScenarioFile, errors: &mu
     }
     if let Some(will) = &table.will {
         check_will(&will.value, table, file, errors);
+    }
+}
+
+/// A client that pings because it has sent nothing waits for its PINGRESP, whatever else comes.
+fn check_sign_of_life(table: &ClientTable, errors: &mut Diagnostics) {
+    let given = &table.sign_of_life;
+    let is_useless = given.value == SignOfLifeKeyword::Bytes
+        && table.ping_on == PingOnKeyword::Sent
+        && !given.is_from_default();
+    if is_useless {
+        errors
+            .warn(&given.span, "this changes nothing here", "it pings when it has sent nothing")
+            .help("write `ping_on = \"nothing-sent-or-received\"` too, or leave it out");
     }
 }
 

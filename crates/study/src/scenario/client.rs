@@ -67,9 +67,10 @@ pub(super) struct ClientTable {
     /// not given; over tcp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ping_timeout: Option<Located<Duration>>,
-    /// What it takes for a sign of life of the broker: whole packets, or any bytes of one.
+    /// What it takes for a sign of life of the broker: whole packets, or any bytes of one. It
+    /// matters where it pings because it has received nothing.
     #[serde(default)]
-    pub sign_of_life: SignOfLifeKeyword,
+    pub sign_of_life: Located<SignOfLifeKeyword>,
     /// Whether it keeps what is unacknowledged when the broker kept no session, and sends it again
     /// in the new one.
     #[serde(default)]
@@ -126,11 +127,13 @@ read_table!(ClientTable {
     radio = None, connect = Located::default(), connect_timeout = None,
     reconnect = Located::default(), resubscribe = default_true(),
     keep_alive = default_keep_alive(), ping_on = PingOnKeyword::default(), ping_timeout = None,
-    sign_of_life = SignOfLifeKeyword::default(), keep_outbox = false, retry = None, ids = IdsKeyword::default(),
+    sign_of_life = Located::default(), keep_outbox = false, retry = None,
+    ids = IdsKeyword::default(),
     deliver_on = DeliverOnKeyword::default(), repeated_pubrec = RepeatedPubrecKeyword::default(),
     max_inflight = default_inflight(), offline = OfflineTable::default(), socket = None,
-    receive_maximum = None, max_packet_size = None, topic_alias_maximum = None, quirks = Vec::new(), will = None,
-    away = Vec::new(), publish = Vec::new(), subscribe = Vec::new(),
+    receive_maximum = None, max_packet_size = None, topic_alias_maximum = None,
+    quirks = Vec::new(), will = None, away = Vec::new(), publish = Vec::new(),
+    subscribe = Vec::new(),
 });
 
 /// What a client does with messages that cannot leave yet.

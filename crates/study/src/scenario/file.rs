@@ -159,8 +159,8 @@ pub(super) struct BrokerTable {
 }
 read_table!(BrokerTable or default {
     profile, store, retry, max_inflight, max_queued, on_full, queue_qos0, socket, ids,
-    deliver_on, repeated_pubrec, max_qos, receive_maximum, max_packet_size, topic_alias_maximum, sign_of_life, deny,
-    quirks,
+    deliver_on, repeated_pubrec, max_qos, receive_maximum, max_packet_size, topic_alias_maximum,
+    sign_of_life, deny, quirks,
 });
 
 /// What an endpoint keeps through a crash.
@@ -248,8 +248,8 @@ pub(super) struct LinkTable {
 }
 read_table!(LinkTable {
     between, transport = Located::default(), preset = None, headers = None, mss = None, tls = None,
-    rto_min = None, user_timeout = None, nat_idle = None, congestion = None, delay or "'1s'" = None, loss = None,
-    duplicate = None, reorder = None, rate = None, queue = None, up = None, down = None,
+    rto_min = None, user_timeout = None, nat_idle = None, congestion = None,
+    delay or "'1s'" = None, loss = None, duplicate = None, reorder = None, rate = None, queue = None, up = None, down = None,
     outage = None,
 });
 

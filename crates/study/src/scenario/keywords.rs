@@ -128,7 +128,8 @@ keywords! {
         Queue = "queue" => Self::Queue,
         /// It is dropped.
         Drop = "drop" => Self::Drop,
-        /// The application waits, whatever the QoS, until there is room.
+        /// The application waits, whatever the QoS, until there is room in the socket and in the
+        /// queue: nothing is dropped while the connection lasts.
         Wait = "wait" => Self::Wait,
     }
 }

@@ -267,7 +267,7 @@ fn client_settings(
         keep_alive: table.keep_alive.value.0,
         ping_rule: table.ping_on.into(),
         ping_timeout: table.ping_timeout.as_ref().map(|given| given.value.0),
-        sign_of_life: table.sign_of_life.into(),
+        sign_of_life: table.sign_of_life.value.into(),
         reconnect: Backoff { min: reconnect.min.0, max: reconnect.max.0, jitter: reconnect.jitter },
         on_demand: table.connect.value.into(),
         resubscribe: table.resubscribe,

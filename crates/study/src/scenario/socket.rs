@@ -133,7 +133,8 @@ pub(super) fn require_tcp(table: &Located<SocketTable>, errors: &mut Diagnostics
 /// The links of one table's clients with their sockets; clients that share a link share it still.
 #[derive(Default)]
 pub(super) struct SocketLinks {
-    known: Option<(Arc<LinkSettings>, Arc<LinkSettings>)>,
+    /// Those that were made, and what of.
+    known: Vec<(Arc<LinkSettings>, Arc<LinkSettings>)>,
 }
 
 impl SocketLinks {
@@ -144,9 +145,7 @@ impl SocketLinks {
         broker: Option<&Located<SocketTable>>,
         errors: &mut Diagnostics,
     ) -> Arc<LinkSettings> {
-        if let Some((before, after)) = &self.known
-            && Arc::ptr_eq(before, &link)
-        {
+        if let Some((_, after)) = self.known.iter().find(|(before, _)| Arc::ptr_eq(before, &link)) {
             return Arc::clone(after);
         }
         let Transport::Tcp(tcp) = link.transport else { return link };
@@ -163,7 +162,7 @@ impl SocketLinks {
         } else {
             Arc::new(LinkSettings { transport, ..(*link).clone() })
         };
-        self.known = Some((link, Arc::clone(&after)));
+        self.known.push((link, Arc::clone(&after)));
         after
     }
 }

@@ -140,7 +140,7 @@ impl Broker {
         outbound.discard_in_flight_and_queued(&mut context);
         inbound.end_session();
         for outgoing in shared {
-            if let Err(outgoing) = self.redispatch(now, outgoing) {
+            if let Err(outgoing) = self.dispatch(now, outgoing) {
                 let session = &mut self.sessions[index as usize];
                 let (_, _, mut context) =
                     session.split(now, index, &self.settings.hop, &mut self.outbox);
@@ -202,12 +202,20 @@ impl Broker {
     /// times until it expires run on. What was lost is not reported: a crash has no outputs.
     pub(super) fn restart_sessions(&mut self, now: Time) {
         self.keep_alive_deadlines = Deadlines::default();
-        for index in (0..).take(self.sessions.len()) {
-            let session = &mut self.sessions[index as usize];
-            if session.connection.is_some() {
+        let numbered = (0..).zip(&mut self.sessions);
+        let connected = numbered.filter_map(|(index, session)| {
+            session.connection.take().map(|_| {
                 session.will = None;
-                self.detach(now, index);
-            }
+                index
+            })
+        });
+        let connected: Vec<u32> = connected.collect();
+        self.connections.fill(None);
+        // None of them has a connection any more when the first session ends.
+        for index in connected {
+            self.detach(now, index);
+        }
+        for index in (0..).take(self.sessions.len()) {
             let session = &mut self.sessions[index as usize];
             let (outbound, inbound, mut context) =
                 session.split(now, index, &self.settings.hop, &mut self.outbox);

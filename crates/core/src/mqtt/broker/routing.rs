@@ -6,7 +6,7 @@ use super::{Broker, RetainedMessage};
 use crate::base::{CloseReason, ConnectionNumber, QoS, SubscriptionOptions, Time, Transmission};
 use crate::impl_fingerprint;
 use crate::mqtt::inbound::ReceivedMessage;
-use crate::mqtt::outbound::QueuedMessage;
+use crate::mqtt::outbound::{QueuedMessage, SharedOrigin};
 use crate::mqtt::packet::{Message, Publish};
 use crate::mqtt::quirks::{Quirk, Quirks};
 use crate::mqtt::settings::{OnFull, Version};
@@ -201,39 +201,37 @@ impl Broker {
 
     /// Hands a message to one member of each group that it reaches.
     fn forward_shared(&mut self, now: Time, outgoing: &QueuedMessage) {
+        let QueuedMessage { qos, retain, .. } = *outgoing;
         for nth in 0..self.shared_routes.len() {
             let filter = Arc::clone(&self.shared_routes[nth]);
-            let Some((index, subscription)) = self.next_member(&filter) else { continue };
-            self.shared_groups.advance_turn(&filter, index);
-            let hop = &self.settings.hop;
-            let (outbound, _, mut context) =
-                self.sessions[index as usize].split(now, index, hop, &mut self.outbox);
-            let outgoing = QueuedMessage {
-                qos: forwarded_qos(hop.quirks, outgoing.qos, subscription.granted),
-                retain: outgoing.retain && subscription.options.retain_as_published,
-                subscription_ids: subscription.identifiers().collect(),
-                shared_filter: Some(filter),
-                ..outgoing.clone()
-            };
-            outbound.publish(&mut context, outgoing);
+            let shared = Some(Box::new(SharedOrigin { filter, qos, retain }));
+            // A group without members has none to be told of it.
+            let _ = self.dispatch(now, QueuedMessage { shared, ..outgoing.clone() });
         }
     }
 
-    /// The session that had this message of its group ended: another member gets it, if there is
-    /// any. Gives it back if not.
-    pub(super) fn redispatch(
+    /// Hands a message of a group to the member whose turn it is: the first, or another one when a
+    /// member's session has ended. Gives it back if there is none.
+    pub(super) fn dispatch(
         &mut self,
         now: Time,
         outgoing: QueuedMessage,
     ) -> Result<(), QueuedMessage> {
-        let Some(filter) = outgoing.shared_filter.clone() else { return Err(outgoing) };
-        let Some((index, subscription)) = self.next_member(&filter) else { return Err(outgoing) };
-        self.shared_groups.advance_turn(&filter, index);
+        let Some(SharedOrigin { filter, qos, retain }) = outgoing.shared.as_deref() else {
+            return Err(outgoing);
+        };
+        let Some((index, subscription)) = self.next_member(filter) else { return Err(outgoing) };
+        self.shared_groups.advance_turn(filter, index);
+        let hop = &self.settings.hop;
+        let member_copy = QueuedMessage {
+            qos: forwarded_qos(hop.quirks, *qos, subscription.granted),
+            retain: *retain && subscription.options.retain_as_published,
+            subscription_ids: subscription.identifiers().collect(),
+            ..outgoing
+        };
         let (outbound, _, mut context) =
-            self.sessions[index as usize].split(now, index, &self.settings.hop, &mut self.outbox);
-        let qos = outgoing.qos.min(subscription.granted);
-        let subscription_ids = subscription.identifiers().collect();
-        outbound.publish(&mut context, QueuedMessage { qos, subscription_ids, ..outgoing });
+            self.sessions[index as usize].split(now, index, hop, &mut self.outbox);
+        outbound.publish(&mut context, member_copy);
         Ok(())
     }
 

@@ -289,6 +289,12 @@ impl Client {
     fn next_ping(&self) -> Time {
         match self.settings.keep_alive {
             Span::ZERO => Time::NEVER,
+            // A second ping would put off the end of the wait for the first one's answer.
+            _ if self.pending_ping.is_some()
+                && self.settings.ping_rule == PingRule::NothingSentOrReceived =>
+            {
+                Time::NEVER
+            }
             keep_alive => self.silent_since() + keep_alive,
         }
     }

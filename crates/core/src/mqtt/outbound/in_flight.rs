@@ -17,8 +17,8 @@ pub(super) struct InFlight {
     pub(super) state: InFlightState,
     /// How often the state's packet was sent before the last time.
     pub(super) attempt: u32,
-    /// The attempt with which its PUBLISH was sent for the first time in this session.
-    first_attempt: u32,
+    /// Whether its next PUBLISH is the first in a new session.
+    begins_anew: bool,
     /// How often it was sent by the retry rule's count: since the last connect, and without
     /// repeats that a repeated PUBREC asked for.
     pub(super) transmissions: u32,
@@ -33,8 +33,8 @@ pub(super) struct InFlight {
 
 impl_fingerprint! {
     struct InFlight {
-        plain state, is_in_peer_window, timer;
-        attempt attempt, first_attempt, pubrels_sent;
+        plain state, is_in_peer_window, timer, begins_anew;
+        attempt attempt, pubrels_sent;
         transmissions transmissions;
         skip order: "counts as an order: see `write_in_order`";
     }
@@ -87,7 +87,7 @@ impl InFlight {
         Self {
             state: InFlightState::Publish(outgoing),
             attempt: 0,
-            first_attempt: 0,
+            begins_anew: false,
             transmissions: 0,
             pubrels_sent: 0,
             is_in_peer_window: false,
@@ -102,6 +102,7 @@ impl InFlight {
         self.timer =
             context.outbox.timers.arm(context.now, context.session, id, self.transmissions);
         self.transmit(context, peer, id);
+        self.begins_anew = false;
     }
 
     pub(super) fn transmit(&self, context: &mut SessionContext<'_>, peer: &mut Peer, id: PacketId) {
@@ -114,7 +115,8 @@ impl InFlight {
                 },
                 // [MQTT-3.3.1-1]: DUP is 1 on every re-delivery. The quirk: the packet is kept as
                 // it was first encoded.
-                dup: self.attempt > self.first_attempt
+                dup: self.attempt > 0
+                    && !self.begins_anew
                     && !context.settings.quirks.has(Quirk::DupNeverSet),
                 retain: outgoing.retain,
                 message: outgoing.message.clone(),
@@ -161,7 +163,7 @@ impl InFlight {
     /// It begins anew, in a new session, with the next PUBLISH.
     pub(super) fn start_again(&mut self) {
         self.return_to_publish();
-        self.first_attempt = self.attempt + 1;
+        self.begins_anew = true;
     }
 
     /// Whether sending it takes a place in the window: PUBLISH does, once on each connection, and

@@ -2,6 +2,8 @@
 //! back.
 
 use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::mem;
 
 use super::{InFlight, InFlightState, Outbound, Peer, QueuedMessage};
 use crate::base::{DropReason, QoS, Time};
@@ -92,7 +94,7 @@ impl Outbound {
     pub fn take_shared(&mut self, context: &mut SessionContext<'_>) -> Vec<QueuedMessage> {
         let may_go = |entry: &InFlight| match &entry.state {
             InFlightState::Publish(outgoing) => {
-                outgoing.qos == QoS::AtLeastOnce && outgoing.shared_filter.is_some()
+                outgoing.qos == QoS::AtLeastOnce && outgoing.shared.is_some()
             }
             InFlightState::Release { .. } => false,
         };
@@ -107,14 +109,14 @@ impl Outbound {
                 taken.push(outgoing);
             }
         }
-        for _ in 0..self.send_queue.len() {
-            let Some(outgoing) = self.send_queue.pop_front() else { break };
-            if outgoing.shared_filter.is_some() {
-                context.outbox.queued -= 1;
-                taken.push(outgoing);
-            } else {
-                self.send_queue.push_back(outgoing);
-            }
+        let (shared, others) =
+            mem::take(&mut self.send_queue).into_iter().partition(|it| it.shared.is_some());
+        let shared: VecDeque<QueuedMessage> = shared;
+        self.send_queue = others;
+        for outgoing in shared {
+            self.queued_qos0 -= usize::from(outgoing.qos == QoS::AtMostOnce);
+            context.outbox.queued -= 1;
+            taken.push(outgoing);
         }
         taken
     }

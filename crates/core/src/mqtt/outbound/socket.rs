@@ -27,7 +27,7 @@ impl Outbound {
     pub(super) fn drop_what_waits_for_socket(&mut self, context: &mut SessionContext<'_>) {
         self.is_socket_full = false;
         if !context.settings.queue_qos0 {
-            self.drop_queued(context, DropReason::Offline, |it| it.qos == QoS::AtMostOnce);
+            self.drop_queued(context, DropReason::SocketFull, |it| it.qos == QoS::AtMostOnce);
         }
     }
 }

@@ -71,13 +71,28 @@ fn what_waited_for_the_socket_goes_with_the_connection_unless_it_may_wait_for_th
     world.publish(QOS0);
     world.disconnect();
     world.connect();
-    assert_eq!(world.take_log(), ["refuse #1 Offline"]);
+    assert_eq!(world.take_log(), ["refuse #1 SocketFull"]);
 
     let mut world = self::world(WhenSocketFull::Queue, |hop| hop.queue_qos0 = true);
     world.publish(QOS0);
     world.disconnect();
     world.connect();
     assert_eq!(world.deliveries(), ["#1 q0"]);
+}
+
+#[test]
+fn no_qos_0_message_overtakes_one_that_waits_behind_a_full_window() {
+    let mut world = world(WhenSocketFull::Queue, |hop| hop.max_queued = 10);
+    world.lose(&["< PUBACK", "< PUBACK"]);
+    (0..3).for_each(|_| world.publish(QOS1));
+    world.publish(QOS0);
+    assert_eq!(world.deliveries(), ["#1 q1", "#2 q1"]);
+    world.writable();
+    world.publish(QOS0);
+    assert_eq!((world.backlog(), world.deliveries()), ((2, 3), vec![]));
+    world.reconnect();
+    let lines = world.take_log();
+    assert!(lines.starts_with(&["refuse #4 SocketFull".into(), "refuse #5 SocketFull".into()]));
 }
 
 #[test]

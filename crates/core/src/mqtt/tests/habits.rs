@@ -96,18 +96,12 @@ fn a_ping_has_a_timeout_of_its_own() {
 }
 
 #[test]
-fn part_of_a_packet_is_heard_as_far_as_a_client_listens() {
-    let mut client = Client::new(with_rule(PingRule::NothingSentOrReceived).into());
-    client.handle(at(0), Input::Application(ClientRequest::Connect));
-    client.handle(at(0), Input::Opened(CONNECTION));
-    // Of a connection that it does not have, it takes no notice.
-    client.handle(at(1), Input::PartOfPacket(ConnectionNumber(7)));
-    client.handle(at(1), Input::SocketFull(ConnectionNumber(7)));
-    client.handle(at(1), Input::Writable(ConnectionNumber(7)));
-    client.handle(at(1), Input::PartOfPacket(CONNECTION));
-    while let Some(output) = client.poll_output() {
-        assert!(!matches!(output, Output::Close { .. }), "{output:?}");
-    }
+fn a_long_wait_for_a_pingresp_ends_all_the_same() {
+    let settings = ClientSettings {
+        ping_timeout: Some(SECOND.times(40)),
+        ..with_rule(PingRule::NothingSentOrReceived)
+    };
+    assert_eq!(acts(settings, 56, |_| None), ["ping at 15", "KeepAlive at 55"]);
 }
 
 #[test]

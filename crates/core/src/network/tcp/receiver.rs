@@ -15,6 +15,8 @@ const AUTOTUNED_START: u64 = 64 << 10;
 const AUTOTUNED_LIMIT: u64 = 3 << 20;
 /// What counts as the least that arrives in a round trip (Linux's `TCP_INIT_CWND`).
 const INITIAL_WINDOW_SEGMENTS: u64 = 10;
+/// Stands for a window of which the sender was not told yet.
+const NOTHING_ADVERTISED: u64 = u64::MAX;
 /// Blocks that fit an acknowledgement beside the timestamps (RFC 2018, 3).
 const SACK_BLOCKS: usize = 3;
 
@@ -50,7 +52,8 @@ pub(super) struct Receiver {
     acks_at: Time,
     /// Bytes that the application has read.
     read: u64,
-    /// The end of the window that the sender knows of.
+    /// The end of the window that the sender knows of; before it knows of any,
+    /// [`NOTHING_ADVERTISED`].
     advertised: u64,
     /// The size of a window that is autotuned.
     window: u64,
@@ -70,7 +73,8 @@ pub(super) struct Receiver {
 impl_fingerprint! {
     struct Receiver {
         plain next, beyond, latest_block, unacknowledged, echo, acks_at, read, advertised,
-            window, tuned_at, tuned_next, most_a_round_trip, arrived_before, is_interactive, last_arrival;
+            window, tuned_at, tuned_next, most_a_round_trip, arrived_before, is_interactive,
+            last_arrival;
     }
 }
 
@@ -84,7 +88,7 @@ impl Receiver {
             echo: Time::ZERO,
             acks_at: Time::NEVER,
             read: 0,
-            advertised: AUTOTUNED_START,
+            advertised: NOTHING_ADVERTISED,
             window: AUTOTUNED_START,
             tuned_at: Time::ZERO,
             tuned_next: 0,
@@ -98,6 +102,11 @@ impl Receiver {
     /// All bytes before this one have arrived.
     pub(super) const fn next(&self) -> u64 {
         self.next
+    }
+
+    /// Whether anything in order is unread.
+    pub(super) const fn has_unread(&self) -> bool {
+        self.read < self.next
     }
 
     /// When an acknowledgement goes alone; [`Time::NEVER`] if none is owed.
@@ -208,7 +217,12 @@ impl Receiver {
 
     /// An acknowledgement leaves, alone or with data.
     pub(super) fn acknowledge(&mut self, buffer: SocketBuffer) -> Acknowledgement {
-        self.advertised = self.window_end(buffer);
+        let window_end = self.window_end(buffer);
+        self.advertised = match self.advertised {
+            NOTHING_ADVERTISED => window_end,
+            // What was offered is not taken back (RFC 9293, 3.8.6).
+            before => before.max(window_end),
+        };
         self.acks_at = Time::NEVER;
         self.unacknowledged = 0;
         let mut blocks = [(0, 0); SACK_BLOCKS];

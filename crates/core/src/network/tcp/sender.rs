@@ -55,13 +55,15 @@ pub(super) struct Sender {
     window_end: u64,
     /// The largest congestion window so far, in segments.
     largest_window: u32,
+    /// Since when nothing was heard of a receiver that has no room.
+    unheard_since: Time,
 }
 
 impl_fingerprint! {
     struct Sender {
         plain written, next, unacked, segments, in_flight, arrived, lost, congestion, rto, rack,
             timer, overtaken_at, probe, before_reduction, last_sent, small_end, urgent_end,
-            window_end, largest_window;
+            window_end, largest_window, unheard_since;
     }
 }
 
@@ -105,6 +107,13 @@ enum Timer {
 
 impl_fingerprint! { enum Timer { Off, Probe(at), Timeout(at), Persist(at) } }
 
+/// What an acknowledgement says has arrived anew.
+struct Delivered {
+    segments: u32,
+    /// When the first segment beyond a hole was sent, of those that were sent once.
+    first_sent: Option<Time>,
+}
+
 /// What goes on the link now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transmission {
@@ -136,6 +145,7 @@ impl Sender {
             urgent_end: 0,
             window_end: u64::MAX,
             largest_window: 0,
+            unheard_since: Time::ZERO,
         }
     }
 
@@ -221,6 +231,7 @@ impl Sender {
         }
         if self.timer == Timer::Off && self.end_of_next(tcp) == self.next {
             self.timer = Timer::Persist(now + self.rto.timeout(tcp.rto_min));
+            self.unheard_since = now;
         }
         None
     }
@@ -299,10 +310,15 @@ impl Sender {
         ack: &Acknowledgement,
         tcp: &TcpSettings,
     ) {
-        self.window_end = self.window_end_after(ack);
+        self.unheard_since = now;
+        let window_end = self.window_end_after(ack);
+        if matches!(self.timer, Timer::Persist(_)) && window_end > self.window_end {
+            self.rto.reset_backoff();
+        }
+        self.window_end = window_end;
         let unacked_before = self.unacked;
         let was_needless = self.shows_a_needless_resending(ack);
-        let delivered = self.take_delivered(now, ack);
+        let Delivered { segments: delivered, first_sent } = self.take_delivered(now, ack);
         if delivered == 0 {
             return;
         }
@@ -333,7 +349,15 @@ impl Sender {
         if self.probe.is_some_and(|end| self.unacked >= end) {
             self.probe = None;
         }
-        self.arm_timer(now, tcp);
+        // What was sent after the oldest segment's last sending tells nothing of that: it must not
+        // put the timeout off for ever (Linux's `tcp_clean_rtx_queue`).
+        let oldest_sent = self.segments.front().map(|oldest| oldest.last_sent);
+        let is_news = first_sent.is_some_and(|sent| oldest_sent.is_none_or(|oldest| sent < oldest));
+        if self.unacked > unacked_before || is_news {
+            self.arm_timer(now, tcp);
+        } else if let (Timer::Probe(_), Some(sent)) = (self.timer, oldest_sent) {
+            self.timer = Timer::Timeout(sent + self.rto.timeout(tcp.rto_min));
+        }
     }
 
     /// The receiver's window only moves forwards; what a late acknowledgement says of it is past.
@@ -344,8 +368,8 @@ impl Sender {
         }
     }
 
-    /// Counts what the acknowledgement says has arrived: how many segments did so anew.
-    fn take_delivered(&mut self, now: Time, ack: &Acknowledgement) -> u32 {
+    /// Counts what the acknowledgement says has arrived.
+    fn take_delivered(&mut self, now: Time, ack: &Acknowledgement) -> Delivered {
         let mut delivered = 0;
         // When the first segment was sent that is acknowledged anew, and was sent once only.
         let mut sent_once = [None; 2];
@@ -385,7 +409,7 @@ impl Sender {
             }
             self.rto.reset_backoff();
         }
-        delivered
+        Delivered { segments: delivered, first_sent: beyond }
     }
 
     /// Whether the oldest segment was sent again, and its first sending is acknowledged: nothing

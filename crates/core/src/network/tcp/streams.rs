@@ -137,6 +137,14 @@ impl<T> TcpStreams<T> {
         self.streams[direction as usize].has_arrived()
     }
 
+    /// Whether anything of a direction has arrived that its receiver has not read, be it part of an
+    /// item.
+    #[must_use]
+    #[inline]
+    pub fn has_unread(&self, direction: Direction) -> bool {
+        self.streams[direction as usize].receiver.has_unread()
+    }
+
     /// The receiver of a direction reads: the next item that has arrived.
     pub fn pop_arrived(&mut self, now: Time, tcp: &TcpSettings, direction: Direction) -> Option<T> {
         let stream = &mut self.streams[direction as usize];

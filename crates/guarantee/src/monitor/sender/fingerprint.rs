@@ -36,11 +36,13 @@ impl Fingerprint for SenderMonitor {
                 pubrel_due,
                 sent_on_connection,
                 in_window,
+                is_overtaken,
                 repeated_pubrecs,
                 send_order,
                 pubrec_order,
             } = exchange;
-            let flags = [pubrel_sent, uncertain, pubrel_due, sent_on_connection, in_window];
+            let flags =
+                [pubrel_sent, uncertain, pubrel_due, sent_on_connection, in_window, is_overtaken];
             let ranks = (send_rank(*send_order), pubrec_rank(*pubrec_order));
             (id, tag, qos, flags, repeated_pubrecs, ranks)
         });

@@ -8,7 +8,7 @@ use qoslab_core::base::PacketKind::{PubAck, PubComp, PubRec, PubRel};
 use qoslab_core::base::{CloseReason, DropReason, Node};
 
 /// The rules of a sender.
-pub(super) const SENDER: [RuleCase; 16] = [
+pub(super) const SENDER: [RuleCase; 17] = [
     (
         Rule::IdChanged,
         |wire| {
@@ -142,6 +142,27 @@ pub(super) const SENDER: [RuleCase; 16] = [
                 wire.up(publish(1, id).resent());
                 wire.down(message(PubAck, id));
             }
+        },
+    ),
+    (
+        Rule::NewBeforeResend,
+        |wire| {
+            wire.connect(false);
+            wire.up_lost(publish(1, 1));
+            wire.cut_and_resume();
+            wire.up(publish(1, 2));
+            wire.down(message(PubAck, 2));
+            wire.up(publish(1, 1).resent());
+            wire.down(message(PubAck, 1));
+        },
+        |wire| {
+            wire.connect(false);
+            wire.up_lost(publish(1, 1));
+            wire.cut_and_resume();
+            wire.up(publish(1, 1).resent());
+            wire.up(publish(1, 2));
+            wire.down(message(PubAck, 1));
+            wire.down(message(PubAck, 2));
         },
     ),
     (

@@ -148,7 +148,8 @@ impl Network {
             return None;
         }
         let item = tcp_connection.streams.pop_arrived(now, tcp, direction)?;
-        if direction == Direction::Down && link.read_interval() > Span::ZERO {
+        let is_packet = matches!(item, TcpItem::Packet(_));
+        if is_packet && direction == Direction::Down && link.read_interval() > Span::ZERO {
             tcp_connection.next_read_at = now + link.read_interval();
         }
         if let TcpItem::Packet(in_flight) = &item {
@@ -187,10 +188,10 @@ impl Network {
         let mut due = streams.next_wake().max(now);
         // A link that stalls is looked at again when the stall is over.
         if link.stall_count == 0 {
-            if streams.has_arrived(Direction::Up) {
+            if streams.has_unread(Direction::Up) {
                 due = now;
             }
-            if streams.has_arrived(Direction::Down) {
+            if streams.has_unread(Direction::Down) {
                 let is_slow = link.read_interval() > Span::ZERO;
                 due = due.min(if is_slow { tcp_connection.next_read_at.max(now) } else { now });
             }

@@ -17,10 +17,16 @@ impl Sender {
         timer.min(self.overtaken_at).min(self.gives_up_at(tcp))
     }
 
-    /// When the oldest byte was unacknowledged for the user timeout (RFC 5482).
+    /// When the oldest byte was unacknowledged for the user timeout (RFC 5482), or no question for
+    /// room was answered for as long.
     pub(in crate::network::tcp) fn gives_up_at(&self, tcp: &TcpSettings) -> Time {
         let oldest = self.segments.front();
-        oldest.map_or(Time::NEVER, |oldest| oldest.first_sent + tcp.user_timeout)
+        let since = match (oldest, self.timer) {
+            (Some(oldest), _) => oldest.first_sent,
+            (None, Timer::Persist(_)) => self.unheard_since,
+            (None, _) => return Time::NEVER,
+        };
+        since + tcp.user_timeout
     }
 
     /// Does what is due. A probe goes out whatever the window says.

@@ -69,8 +69,8 @@ impl_fingerprint! { struct UnderWay { plain at, sent, bytes, ack; } }
 impl<T: Fingerprint> Fingerprint for Stream<T> {
     /// Where nothing is lost and the window never fills, only what arrives counts, and when.
     fn fingerprint(&self, into: &mut Fingerprinter) {
-        // Names only matter to random draws, and what was noticed of an item to keep alive, which is
-        // off where states are compared.
+        // Names only matter to random draws, and what was noticed of an item to keep alive, which
+        // is off where states are compared.
         let Self { sender, receiver, items, markers, under_way, patience, awaits_room, .. } = self;
         let arrived = receiver.next();
         into.list(items.iter().map(|(item, end)| (item, end.saturating_sub(arrived))));
