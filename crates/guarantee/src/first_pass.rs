@@ -274,7 +274,7 @@ impl Observer for FirstPassObserver {
                     self.collector.on_backlog(now, node, in_flight, queued);
                 }
             }
-            Event::Discarded { .. } => {}
+            Event::Discarded { .. } | Event::SocketFull { .. } => {}
             Event::Overhead { client, direction: way, purpose, segments, bytes } => {
                 if self.counting {
                     self.collector.on_overhead(now, (client, way), purpose, (segments, bytes));
@@ -282,7 +282,6 @@ impl Observer for FirstPassObserver {
             }
             Event::WillPublished { tag } => self.on_will_published(tag),
             Event::SessionExpired { client } => self.ledger.on_session_expired(client),
-            Event::SocketFull { .. } => {}
             Event::Crashed { node } => {
                 self.ledger.on_crashed(node);
                 self.collector.on_fault_began();

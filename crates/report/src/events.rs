@@ -90,6 +90,7 @@ impl<'a> EventLine<'a> {
         let event = |event| Self { time_ns: nanos(recorded.at), event, ..Self::default() };
         let link = |what, whose: ClientIndex| Self { client: Some(client(whose)), ..event(what) };
         let node_of = |what, node| Self { node: Some(name(node)), ..event(what) };
+        let end = |what, node, whose| Self { node: Some(name(node)), ..link(what, whose) };
         let message = |what, message: &MessageId| Self {
             publisher: Some(&setup.publishers[message.publisher.index()].name),
             sequence: Some(message.sequence),
@@ -126,16 +127,13 @@ impl<'a> EventLine<'a> {
                 why: Some(message_history::drop_text(*why).to_owned()),
                 ..message("dropped", it)
             },
-            Kind::Opened { node, connection, client } => Self {
-                node: Some(name(*node)),
-                connection: Some(connection.0),
-                ..link("opened", *client)
-            },
+            Kind::Opened { node, connection, client } => {
+                Self { connection: Some(connection.0), ..end("opened", *node, *client) }
+            }
             Kind::Closed { node, connection, client, why } => Self {
-                node: Some(name(*node)),
                 connection: Some(connection.0),
                 why: Some(close_reason(*why).to_owned()),
-                ..link("closed", *client)
+                ..end("closed", *node, *client)
             },
             Kind::SilentlyDied { connection, client, why } => Self {
                 connection: Some(connection.0),
@@ -153,9 +151,7 @@ impl<'a> EventLine<'a> {
             Kind::Crashed(node) => node_of("crashed", *node),
             Kind::Restarted(node) => node_of("restarted", *node),
             Kind::SessionExpired(it) => link("session-expired", *it),
-            Kind::SocketFull { node, client: it } => {
-                Self { node: Some(name(*node)), ..link("socket-full", *it) }
-            }
+            Kind::SocketFull { node, client } => end("socket-full", *node, *client),
         }
     }
 }

@@ -14,9 +14,11 @@
 //!   RFC 4015).
 //! - An acknowledgement goes with data, with the second full segment, or 40 ms later; at once where
 //!   something is missing.
-//! - By [setting](TcpSettings::nodelay) one small segment is in flight at a time (Nagle).
-//! - A reader that does not read closes its [window](TcpSettings::receive_buffer), and is asked for
-//!   room.
+//! - By [setting](super::SocketSettings::nodelay) one small segment is in flight at a time (Nagle).
+//! - A socket holds what its [buffer](super::SocketSettings::send_buffer) has room for, and says
+//!   when it [is full](TcpStreams::is_full).
+//! - A reader that does not read closes its [window](super::SocketSettings::receive_buffer), and is
+//!   asked for room.
 //! - A byte that stays unacknowledged for the user timeout ends its sender's patience (RFC 5482).
 //!
 //! Every sending meets the link of that moment, so an outage swallows retransmissions too.
