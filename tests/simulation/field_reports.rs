@@ -273,6 +273,8 @@ fn a_long_publish_on_a_slow_line_is_a_sign_of_life_or_not() {
         link: "delay = \"50ms\"\nup = { rate = \"32kbit/s\", queue = 100 }",
         ..Report::default()
     };
+    let broken = report("sign_of_life = \"bytes\"").outcome(1).rule_violations;
+    assert!(broken.is_empty(), "{broken:?}");
     // It takes 15 s, and the broker waits for 7.5 s.
     let expired = |broker, qos| report(broker).outcome(qos).counters["keep-alive-expired"];
     for qos in [0, 1, 2] {

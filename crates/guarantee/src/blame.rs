@@ -264,7 +264,7 @@ fn configured_limit(
     } else if evidence.was_dropped(suspect.subscriber, DropReason::Offline) {
         "its receiver was not connected, and such messages are set not to wait"
     } else if evidence.was_dropped(suspect.subscriber, DropReason::SocketFull) {
-        "the socket had no room, and such messages are set not to wait"
+        "the socket had no room for it while the connection lasted"
     } else if ended(publisher) || suspect.subscriber.is_some_and(ended) {
         "a session is set to end with its connection, and did"
     } else {

@@ -227,7 +227,7 @@ pub const fn drop_text(why: DropReason) -> &'static str {
     match why {
         DropReason::QueueFull => "its queue is full",
         DropReason::Offline => "no connection, and such messages do not wait",
-        DropReason::SocketFull => "the socket has no room, and such messages do not wait",
+        DropReason::SocketFull => "the socket had no room for it",
         DropReason::GaveUp => "the limit of transmissions is reached",
         DropReason::Rejected => "it was refused",
         DropReason::SessionEnded => "the session ended",

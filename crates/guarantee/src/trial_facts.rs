@@ -22,6 +22,9 @@ pub struct TrialFacts {
     pub has_transmission_limit: bool,
     /// Whether the broker sends again after a time, on the same connection.
     pub broker_resends_by_timer: bool,
+    /// Whether bytes of a packet that is still arriving count for the broker's keep alive: then
+    /// packets do not show for how long it heard nothing.
+    pub broker_hears_bytes: bool,
     /// Whether the broker forwards a QoS 2 message on PUBREL and not on PUBLISH.
     pub broker_delivers_on_pubrel: bool,
     /// What the broker keeps through a crash.

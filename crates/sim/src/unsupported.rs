@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use qoslab_core::base::Span;
+use qoslab_core::base::units::format_count;
 
 /// Reason why turmoil cannot carry a trial.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -20,7 +21,11 @@ pub enum Unsupported {
         reason: &'static str,
     },
     /// A socket has a send buffer of a fixed size.
-    #[error("the socket of `{node}` has a send buffer of {bytes} B, and sockets there take all")]
+    #[error(
+        "the socket of `{node}` has a `send_buffer` of {} B, and this engine's sockets have no \
+         limit: write \"linux\", or use the engine `event`",
+        format_count(u64::from(*bytes))
+    )]
     Socket {
         /// The node: a client's name, or `broker`.
         node: String,

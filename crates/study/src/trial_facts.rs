@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use qoslab_core::base::Span;
 use qoslab_core::mqtt::topics::matches;
-use qoslab_core::mqtt::{ClientSettings, DeliverOn, HopSettings, OnFull, RetryRule, Version};
+use qoslab_core::mqtt::{
+    ClientSettings, DeliverOn, HopSettings, OnFull, RetryRule, SignOfLife, Version,
+};
 use qoslab_core::network::Transport;
 use qoslab_guarantee::{ClientFacts, PublisherFacts, TrialFacts};
 use qoslab_sim::{PayloadSize, Setup};
@@ -46,6 +48,7 @@ pub fn trial_facts(setup: &Setup) -> Arc<TrialFacts> {
         allow_queue_overflow: setup.judge.allow_queue_overflow,
         has_transmission_limit: hops.chain([&setup.broker.hop]).any(has_transmission_limit),
         broker_resends_by_timer: resends_by_timer(&setup.broker.hop),
+        broker_hears_bytes: setup.broker.sign_of_life == SignOfLife::Bytes,
         broker_delivers_on_pubrel: setup.broker.hop.deliver_on == DeliverOn::Release,
         broker_store: setup.broker_store,
         broker_refuses_on_full: setup.broker.hop.on_full == OnFull::Reject,

@@ -195,6 +195,9 @@ impl Outbound {
         }
         if context.outbox.timers.is_exhausted(entry.transmissions) {
             self.abandon(context, timer_entry.id, DropReason::GaveUp);
+        } else if self.is_socket_full {
+            // One copy waits to be written already; the next would only lie behind it.
+            entry.wait_again(context, timer_entry.id);
         } else {
             entry.attempt += 1;
             entry.send(context, &mut self.peer, timer_entry.id);

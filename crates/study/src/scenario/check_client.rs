@@ -111,9 +111,13 @@ fn check_ping_timeout(table: &ClientTable, errors: &mut Diagnostics) {
             .help("write `keep_alive = \"60s\"`, or leave this out");
     } else if timeout > keep_alive {
         let label = format!("the keep alive is {}", format_span(keep_alive));
+        let late = format_span(keep_alive + timeout);
         errors
             .warn(&given.span, "this waits for a PINGRESP longer than the keep alive", label)
-            .help("a dead connection is found out twice as late or later; 10s is usual");
+            .help(format!(
+                "a dead connection is found out after up to {late}: that is for packets which take \
+                 long on a slow line, and hold PINGRESP up"
+            ));
     }
 }
 

@@ -249,7 +249,8 @@ pub(super) struct LinkTable {
 read_table!(LinkTable {
     between, transport = Located::default(), preset = None, headers = None, mss = None, tls = None,
     rto_min = None, user_timeout = None, nat_idle = None, congestion = None,
-    delay or "'1s'" = None, loss = None, duplicate = None, reorder = None, rate = None, queue = None, up = None, down = None,
+    delay or "'1s'" = None, loss = None, duplicate = None, reorder = None, rate = None,
+    queue = None, up = None, down = None,
     outage = None,
 });
 

@@ -194,7 +194,9 @@ pub(super) const ALL: [Profile; 4] = [
             product_setting("offline.max = 1000000000", "`outbox.limit` 0: no limit", ESP),
             product_setting("offline.qos0 = \"drop\"", "QoS 0 does not enter the outbox", ESP),
         ],
-        not_modelled: "Its outbox deletes a message 30 s after it was queued, connected or not; a \
+        not_modelled: "TCP's timers and congestion control are the link's: lwIP has \
+                 `congestion = \"reno\"`. \
+                 Its outbox deletes a message 30 s after it was queued, connected or not; a \
                  scenario counts transmissions instead. It pings at half of its keep alive.",
     },
     Profile {
@@ -233,7 +235,8 @@ pub(super) const ALL: [Profile; 4] = [
             product_setting("socket.nodelay = false", "`TCP_NODELAY` is never set", PAHO_SOURCE),
             product_setting(
                 "socket.when_full = \"wait\"",
-                "what cannot be written waits in `_out_packet`, without a limit",
+                "what cannot be written waits in `_out_packet`, which has no limit, as if its \
+                 application waited",
                 PAHO_SOURCE,
             ),
             product_setting("reconnect.min = \"1s\"", "`reconnect_delay_set(min_delay=1)`", PAHO),

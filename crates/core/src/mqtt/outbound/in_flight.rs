@@ -105,6 +105,12 @@ impl InFlight {
         self.begins_anew = false;
     }
 
+    /// Arms the timer anew, without sending.
+    pub(super) fn wait_again(&mut self, context: &mut SessionContext<'_>, id: PacketId) {
+        self.timer =
+            context.outbox.timers.arm(context.now, context.session, id, self.transmissions.max(1));
+    }
+
     pub(super) fn transmit(&self, context: &mut SessionContext<'_>, peer: &mut Peer, id: PacketId) {
         let Some(connection) = context.connection else { return };
         let packet = match &self.state {

@@ -1,8 +1,8 @@
 //! What becomes of messages while the connection's socket has no room.
 
 use super::hop_world::HopWorld;
-use crate::base::QoS;
-use crate::mqtt::settings::{HopSettings, OnFull, Version, WhenSocketFull};
+use crate::base::{QoS, Span};
+use crate::mqtt::settings::{HopSettings, OnFull, RetryRule, RetryTimer, Version, WhenSocketFull};
 
 const QOS0: QoS = QoS::AtMostOnce;
 const QOS1: QoS = QoS::AtLeastOnce;
@@ -93,6 +93,20 @@ fn no_qos_0_message_overtakes_one_that_waits_behind_a_full_window() {
     world.reconnect();
     let lines = world.take_log();
     assert!(lines.starts_with(&["refuse #4 SocketFull".into(), "refuse #5 SocketFull".into()]));
+}
+
+#[test]
+fn a_retry_timer_sends_no_copy_behind_the_one_that_waits_to_be_written() {
+    let every = Span::from_secs(1);
+    let timer = RetryTimer { every, backoff: 1.0, max_transmissions: Some(3) };
+    let mut world = world(WhenSocketFull::Queue, |hop| hop.retry = RetryRule::Timer(timer));
+    world.lose(&["> PUBLISH"]);
+    world.publish(QOS1);
+    world.wait(5);
+    assert_eq!(world.take_log(), ["> PUBLISH #1 q1 id1 LOST"]);
+    world.writable();
+    world.wait(1);
+    assert_eq!(world.deliveries(), ["#1 q1"]);
 }
 
 #[test]
