@@ -106,15 +106,19 @@ fn every_assumed_default_is_shown() {
     deliver_on = "publish"
     repeated_pubrec = "answer"
     max_qos = 2
+    sign_of_life = "packets"
 
     [[client]]
     name = "sensor"
     session = "persistent"
     store = "durable"
     connect = "always"
-    reconnect = { min = "1s", max = "1m" }
+    reconnect = { min = "1s", max = "1m", jitter = true }
     resubscribe = true
     keep_alive = "0s"
+    ping_on = "nothing-sent"
+    sign_of_life = "packets"
+    keep_outbox = false
     retry = "1s"
     ids = "cyclic"
     deliver_on = "publish"
@@ -136,9 +140,12 @@ fn every_assumed_default_is_shown() {
     session = "persistent"
     store = "durable"
     connect = "always"
-    reconnect = { min = "1s", max = "1m" }
+    reconnect = { min = "1s", max = "1m", jitter = true }
     resubscribe = true
     keep_alive = "0s"
+    ping_on = "nothing-sent"
+    sign_of_life = "packets"
+    keep_outbox = false
     retry = "1s"
     ids = "cyclic"
     deliver_on = "publish"
