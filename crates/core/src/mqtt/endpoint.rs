@@ -1,5 +1,6 @@
 //! The contract between an endpoint and the engine that drives it.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::packet::{Message, Packet};
@@ -66,6 +67,25 @@ pub enum Input<R> {
     Application(R),
     /// The time of [`Endpoint::next_timeout`] has come.
     Timeout,
+}
+
+impl Input<Infallible> {
+    /// The same for an endpoint that has an application, of which this is not.
+    #[must_use]
+    pub fn with_application<R>(self) -> Input<R> {
+        match self {
+            Self::Opened(connection) => Input::Opened(connection),
+            Self::Closed(connection) => Input::Closed(connection),
+            Self::SocketFull(connection) => Input::SocketFull(connection),
+            Self::Writable(connection) => Input::Writable(connection),
+            Self::PartOfPacket(connection) => Input::PartOfPacket(connection),
+            Self::Packet { connection, packet, transmission } => {
+                Input::Packet { connection, packet, transmission }
+            }
+            Self::Application(never) => match never {},
+            Self::Timeout => Input::Timeout,
+        }
+    }
 }
 
 /// An output of an endpoint: an action it wants done.

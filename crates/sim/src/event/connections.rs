@@ -5,9 +5,6 @@ use qoslab_core::base::{ClientIndex, ConnectionNumber, Node, Span};
 use qoslab_core::impl_fingerprint;
 use qoslab_core::mqtt::Backoff;
 
-/// A pause doubles at most this number of times.
-const MAX_DOUBLINGS: u32 = 20;
-
 /// Every connection of the trial and its state at its two ends. Over datagrams opening is local:
 /// a client has a connection at once; over TCP it has it after the handshake. The broker has it
 /// when its first CONNECT arrives.
@@ -104,11 +101,10 @@ pub(super) fn backoff_delay(backoff: Backoff, draw_key: DrawKey, attempt: u32, n
     if attempt == 0 {
         return Span::ZERO;
     }
+    let longest = backoff.max_pause(attempt);
     if !backoff.jitter {
-        return backoff.max_pause(attempt);
+        return longest;
     }
-    let doublings = (attempt - 1).min(MAX_DOUBLINGS);
-    let longest = backoff.min.times(1 << doublings).min(backoff.max);
     let [word, ..] = draw_key.draw([attempt, nth, 0, 0]);
     let half = longest.as_nanos() / 2;
     let drawn = (u128::from(half) * u128::from(word)) >> 32;

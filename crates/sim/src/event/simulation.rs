@@ -211,10 +211,7 @@ impl<'t, D: NodeDriver, O: Observer> Simulation<'t, D, O> {
             return;
         }
         self.count_dispatch(EventClass::Timer);
-        match node {
-            Node::Broker => self.handle_broker_input(Input::Timeout),
-            Node::Client(client) => self.handle_client_input(client, Input::Timeout),
-        }
+        self.handle_input(node, Input::Timeout);
         let (timeline, in_flight) = (&mut self.timeline, &mut self.network.in_flight);
         self.search_hook.release_after_timeout(timeline, in_flight, node);
     }

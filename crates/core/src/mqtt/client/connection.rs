@@ -327,7 +327,7 @@ impl Client {
 
     fn send_ping(&mut self, now: Time, connection: ConnectionNumber) {
         self.outbox.send_control(connection, Packet::PingReq);
-        (self.last_sent, self.last_received) = (now, now);
+        self.last_received = now;
         // Datagrams are lost all the time: there a missing PINGRESP says nothing.
         let is_reliable = self.settings.request_retry.is_none();
         let answer_due = match self.settings.keep_alive {

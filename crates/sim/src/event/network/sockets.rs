@@ -2,7 +2,10 @@
 
 use super::Network;
 use crate::event::connections::EndState;
+use crate::event::tcp_connection::TcpItem;
 use qoslab_core::base::{ConnectionNumber, Direction, Node, Time};
+use qoslab_core::network::TcpSettings;
+use qoslab_core::network::tcp::TcpStreams;
 
 impl Network {
     /// A node has written into a connection: if that has filled its socket, it is to be told.
@@ -12,14 +15,9 @@ impl Network {
         connection: ConnectionNumber,
         direction: Direction,
     ) {
-        let Some(tcp_connection) = self.tcp_connections.get_mut(connection.0 as usize) else {
-            return;
-        };
-        let Some(tcp_connection) = tcp_connection.as_deref_mut() else { return };
-        let Some(tcp) = self.links[tcp_connection.client.index()].tcp else { return };
-        let streams = &mut tcp_connection.streams;
-        if !streams.awaits_room(direction) && streams.is_full(direction, &tcp) {
-            streams.set_awaits_room(direction, true, &tcp);
+        let Some((streams, tcp)) = self.streams_of(connection) else { return };
+        if !streams.awaits_room(direction) && streams.is_full(direction, tcp) {
+            streams.set_awaits_room(direction, true, tcp);
             self.newly_full.push((node, connection));
         }
     }
@@ -36,26 +34,22 @@ impl Network {
 
     /// Whether an endpoint waits for room in the socket of a direction and there is enough.
     pub(in crate::event) fn is_writable_again(
-        &self,
+        &mut self,
         connection: ConnectionNumber,
         direction: Direction,
     ) -> bool {
-        let Some(tcp_connection) = self.tcp_connection(connection) else { return false };
-        let streams = &tcp_connection.streams;
-        let tcp = self.link(tcp_connection.client).tcp.as_ref();
-        streams.awaits_room(direction) && tcp.is_some_and(|tcp| streams.is_writable(direction, tcp))
+        self.streams_of(connection).is_some_and(|(streams, tcp)| {
+            streams.awaits_room(direction) && streams.is_writable(direction, tcp)
+        })
     }
 
     /// Whether the socket of a direction is full.
     pub(in crate::event) fn is_socket_full(
-        &self,
+        &mut self,
         connection: ConnectionNumber,
         direction: Direction,
     ) -> bool {
-        self.tcp_connection(connection).is_some_and(|tcp_connection| {
-            let tcp = self.link(tcp_connection.client).tcp.as_ref();
-            tcp.is_some_and(|tcp| tcp_connection.streams.is_full(direction, tcp))
-        })
+        self.streams_of(connection).is_some_and(|(streams, tcp)| streams.is_full(direction, tcp))
     }
 
     /// Whether the reader of a direction has found part of a packet that it had not before.
@@ -79,10 +73,17 @@ impl Network {
         connection: ConnectionNumber,
         direction: Direction,
     ) {
-        let Some(tcp_connection) = self.tcp_connection(connection) else { return };
-        let Some(tcp) = self.link(tcp_connection.client).tcp else { return };
-        if let Some(tcp_connection) = self.tcp_connection_mut(connection) {
-            tcp_connection.streams.set_awaits_room(direction, false, &tcp);
+        if let Some((streams, tcp)) = self.streams_of(connection) {
+            streams.set_awaits_room(direction, false, tcp);
         }
+    }
+
+    fn streams_of(
+        &mut self,
+        connection: ConnectionNumber,
+    ) -> Option<(&mut TcpStreams<TcpItem>, &TcpSettings)> {
+        let tcp_connection = self.tcp_connections.get_mut(connection.0 as usize)?.as_deref_mut()?;
+        let tcp = self.links[tcp_connection.client.index()].tcp.as_ref()?;
+        Some((&mut tcp_connection.streams, tcp))
     }
 }

@@ -77,7 +77,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
             end == EndState::Open || end == EndState::Unknown && matches!(node, Node::Client(_));
         if is_waiting {
             self.close_local_end(node, connection, why);
-            self.handle_closed(node, connection);
+            self.handle_input(node, Input::Closed(connection));
         }
     }
 

@@ -23,11 +23,11 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         self.handle_client_input(client, Input::Application(request));
     }
 
-    /// Notifies a node's endpoint that a connection is gone.
-    pub(super) fn handle_closed(&mut self, node: Node, connection: ConnectionNumber) {
+    /// Hands a node's endpoint what is no application's.
+    pub(super) fn handle_input(&mut self, node: Node, input: Input<Infallible>) {
         match node {
-            Node::Broker => self.handle_broker_input(Input::Closed(connection)),
-            Node::Client(index) => self.handle_client_input(index, Input::Closed(connection)),
+            Node::Broker => self.handle_broker_input(input),
+            Node::Client(client) => self.handle_client_input(client, input.with_application()),
         }
     }
 

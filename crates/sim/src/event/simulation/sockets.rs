@@ -13,7 +13,7 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         while let Some((node, connection)) = self.network.take_newly_full() {
             let client = self.network.connections.client_of(connection);
             self.notify_observers(&Event::SocketFull { node, client });
-            self.tell_socket(node, connection, false);
+            self.handle_input(node, Input::SocketFull(connection));
         }
     }
 
@@ -27,13 +27,13 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         let node = if direction == Direction::Up { Node::Client(client) } else { Node::Broker };
         while !self.network.is_socket_full(connection, direction) {
             let written = self.reporter.packets;
-            self.tell_socket(node, connection, true);
+            self.handle_input(node, Input::Writable(connection));
             if self.reporter.packets == written {
                 self.network.stop_awaiting_room(connection, direction);
                 return;
             }
         }
-        self.tell_socket(node, connection, false);
+        self.handle_input(node, Input::SocketFull(connection));
     }
 
     /// If part of a packet has come for an endpoint that takes this for a sign of life, it is told.
@@ -55,26 +55,6 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
         {
             return;
         }
-        match node {
-            Node::Broker => self.handle_broker_input(Input::PartOfPacket(connection)),
-            Node::Client(client) => {
-                self.handle_client_input(client, Input::PartOfPacket(connection));
-            }
-        }
-    }
-
-    fn tell_socket(&mut self, node: Node, connection: ConnectionNumber, is_writable: bool) {
-        match node {
-            Node::Broker if is_writable => self.handle_broker_input(Input::Writable(connection)),
-            Node::Broker => self.handle_broker_input(Input::SocketFull(connection)),
-            Node::Client(client) => self.handle_client_input(
-                client,
-                if is_writable {
-                    Input::Writable(connection)
-                } else {
-                    Input::SocketFull(connection)
-                },
-            ),
-        }
+        self.handle_input(node, Input::PartOfPacket(connection));
     }
 }
