@@ -54,11 +54,7 @@ pub(super) fn fill_defaults(file: &mut ScenarioFile, errors: &mut Diagnostics) {
             refuse_mixed_broker(file, errors);
         }
     }
-    if all.tcp {
-        file.broker.socket.get_or_insert_default();
-    } else if let Some(socket) = file.broker.socket.take_if(|it| !it.is_from_default()) {
-        socket::require_tcp(&socket, errors);
-    }
+    socket::fill_socket(&mut file.broker.socket, all.tcp, errors);
     let patterns: Vec<_> = file
         .link
         .iter()
@@ -106,28 +102,26 @@ fn fill_client_defaults(
                 );
         }
     }
-    if let Some(given) =
-        table.connect_timeout.as_ref().filter(|given| !own.tcp && !given.is_from_default())
-    {
-        errors
-            .error(&given.span, "`connect_timeout` needs tcp", "over datagrams CONNECT is repeated")
-            .help("set `retry`, after which CONNECT is sent again, or leave this out");
-    }
-    if let Some(given) =
-        table.ping_timeout.as_ref().filter(|given| !own.tcp && !given.is_from_default())
-    {
-        errors
-            .error(&given.span, "`ping_timeout` needs tcp", "over datagrams PINGRESP may be lost")
-            .help("leave it out: there a missing PINGRESP says nothing");
-    }
-    if own.tcp {
-        table.socket.get_or_insert_default();
-    } else {
-        table.connect_timeout = None;
-        if let Some(socket) = table.socket.take_if(|it| !it.is_from_default()) {
-            socket::require_tcp(&socket, errors);
+    for (timeout, title, label, help) in [
+        (
+            &mut table.connect_timeout,
+            "`connect_timeout` needs tcp",
+            "over datagrams CONNECT is repeated",
+            "set `retry`, after which CONNECT is sent again, or leave this out",
+        ),
+        (
+            &mut table.ping_timeout,
+            "`ping_timeout` needs tcp",
+            "over datagrams PINGRESP may be lost",
+            "leave it out: there a missing PINGRESP says nothing",
+        ),
+    ] {
+        let needless = timeout.take_if(|_| !own.tcp);
+        if let Some(given) = needless.filter(|given| !given.is_from_default()) {
+            errors.error(&given.span, title, label).help(help);
         }
     }
+    socket::fill_socket(&mut table.socket, own.tcp, errors);
     if own.is_all_tcp() {
         table.connect_timeout.get_or_insert(Located::from_default(Duration(CONNECT_TIMEOUT)));
     }

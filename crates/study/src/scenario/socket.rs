@@ -123,11 +123,20 @@ pub(super) fn check_broker_socket(table: &SocketTable, errors: &mut Diagnostics)
     }
 }
 
-/// Refuses a socket where there is no TCP.
-pub(super) fn require_tcp(table: &Located<SocketTable>, errors: &mut Diagnostics) {
-    errors
-        .error(&table.span, "`socket` needs tcp", "a datagram is sent at once, or is lost")
-        .help("add `transport = \"tcp\"` to the link, or leave this out");
+/// An end with TCP has a socket, be it of defaults alone; one without has none, and the file may
+/// not give it one. What a profile says of it comes to nothing.
+pub(super) fn fill_socket(
+    table: &mut Option<Located<SocketTable>>,
+    has_tcp: bool,
+    errors: &mut Diagnostics,
+) {
+    if has_tcp {
+        table.get_or_insert_default();
+    } else if let Some(given) = table.take().filter(|given| !given.is_from_default()) {
+        errors
+            .error(&given.span, "`socket` needs tcp", "a datagram is sent at once, or is lost")
+            .help("add `transport = \"tcp\"` to the link, or leave this out");
+    }
 }
 
 /// The links of one table's clients with their sockets; clients that share a link share it still.

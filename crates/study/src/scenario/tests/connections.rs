@@ -131,6 +131,14 @@ fn sockets_that_cannot_be_are_refused_at_their_places() {
 }
 
 #[test]
+fn a_profile_over_datagrams_has_no_socket_and_is_written_out_so() {
+    let tables = "[broker]\nprofile = \"mosquitto-2.0\"\n[[client]]\nprofile = \"paho-python-2\"";
+    let shown = parse(&SMALL.replacen("[[client]]", tables, 1)).to_full_toml();
+    assert!(!shown.contains("socket"), "{shown}");
+    assert_eq!(parse(&shown).to_full_toml(), shown);
+}
+
+#[test]
 fn a_preset_has_its_delays_with_either_transport_and_no_duplicates_over_tcp() {
     let link = |transport: &str| {
         let text = SMALL.replace("delay = \"20ms\"", "preset = \"wifi\"");
