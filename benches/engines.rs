@@ -70,6 +70,7 @@ name      = "dashboard"
 subscribe = [{{ filter = "t", qos = 1 }}]
 [[link]]
 between = ["*", "broker"]
+transport = "datagram"
 delay   = "50ms"
 loss    = "5%"
 "#

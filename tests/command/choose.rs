@@ -21,10 +21,12 @@ name = "dashboard"
 subscribe = [{ filter = "t", qos = 2 }]
 [[link]]
 between = ["sensor", "broker"]
+transport = "datagram"
 delay = "40ms"
 loss = "10%"
 [[link]]
 between = ["dashboard", "broker"]
+transport = "datagram"
 delay = "1ms"
 "#;
 

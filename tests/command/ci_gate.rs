@@ -20,9 +20,11 @@ name = "dashboard"
 subscribe = [{ filter = "t", qos = 2 }]
 [[link]]
 between = ["sensor", "broker"]
+transport = "datagram"
 delay   = { time = "1s", jitter = "1s", distribution = "uniform" }
 [[link]]
 between = ["dashboard", "broker"]
+transport = "datagram"
 delay   = "1ms"
 "#;
 

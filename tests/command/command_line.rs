@@ -107,13 +107,17 @@ fn two_scenarios_of_one_name_are_refused_and_both_named() {
     assert!(!folder.path().join("reports").exists());
 }
 
+/// The network of `clean-lan`.
+const LAN: &str = "preset    = \"lan\"";
+
 #[test]
 fn bursts_too_short_to_simulate_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let loss = r#"delay = "1ms"
 loss = { burst = { good = "1ns", bad = "1ns", loss = "90%" } }"#;
     let text = fs::read_to_string(shipped("clean-lan")).unwrap();
-    let text = text.replace("preset  = \"lan\"", loss);
+    assert!(text.contains(LAN));
+    let text = text.replace(LAN, loss);
     fs::write(folder.path().join("tiny.toml"), text).unwrap();
     let (code, _, stderr) = exit_and_output(&qoslab(folder.path(), &["run", "tiny.toml"]));
     assert!(code == 2 && stderr.contains("--max-events"), "{stderr}");
@@ -320,7 +324,8 @@ fn expectations_made_impossible_by_settings_give_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let text = fs::read_to_string(shipped("clean-lan")).unwrap();
     // A preset's queue could drop a packet too.
-    let lossy = text.replace("preset  = \"lan\"", "delay = \"1ms\"\nloss = \"5%\"");
+    assert!(text.contains(LAN));
+    let lossy = text.replace(LAN, "delay = \"1ms\"\nloss = \"5%\"");
     let lossy = lossy.replace("[expect]", "[expect]\nsometimes = [\"loss\"]");
     fs::write(folder.path().join("lossy.toml"), lossy).unwrap();
     let run = |more: &[&str]| {

@@ -25,9 +25,11 @@ name = "dashboard"
 subscribe = [{ filter = "t", qos = 2 }]
 [[link]]
 between = ["sensor", "broker"]
+transport = "datagram"
 delay = "40ms"
 [[link]]
 between = ["dashboard", "broker"]
+transport = "datagram"
 delay = "1ms"
 [expect]
 need = ["lost <= 1%"]

@@ -35,7 +35,8 @@ fn link(between: &'static str) -> impl Strategy<Value = String> {
     (delay, loss.clone(), loss, duplicate, outage).prop_map(
         move |(delay, up, down, duplicate, outage)| {
             format!(
-                "[[link]]\nbetween = [\"{between}\", \"broker\"]\ndelay = {delay}\n\
+                "[[link]]\nbetween = [\"{between}\", \"broker\"]\n\
+                 transport = \"datagram\"\ndelay = {delay}\n\
                  duplicate = \"{duplicate}%\"\nup = {{ loss = {up} }}\n\
                  down = {{ loss = {down} }}\n{outage}\n"
             )

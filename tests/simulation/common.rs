@@ -49,6 +49,7 @@ impl Default for TwoHopScenario<'_> {
 impl TwoHopScenario<'_> {
     pub(crate) fn text(&self) -> String {
         let Self { published, granted, count, every, broker, sensor, app, first, second } = self;
+        let [first, second] = [first, second].map(|keys| over_datagrams_unless_said(keys));
         format!(
             r#"
 schema = 1
@@ -86,6 +87,14 @@ between = ["app", "broker"]
     pub(crate) fn trial(&self, seed: u64) -> Trial {
         trial(&self.text(), seed)
     }
+}
+
+/// The keys of a link, over datagrams where they do not say what carries it.
+fn over_datagrams_unless_said(keys: &str) -> String {
+    if keys.contains("transport") {
+        return keys.to_owned();
+    }
+    format!("transport = \"datagram\"\n{keys}")
 }
 
 /// The only point of a scenario text, with a seed.

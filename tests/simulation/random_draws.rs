@@ -97,6 +97,7 @@ every = \"70ms\"
 payload = \"10B\"
 [[link]]
 between = [\"another\", \"broker\"]
+transport = \"datagram\"
 {LINK}
 "
     );

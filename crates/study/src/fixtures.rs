@@ -184,10 +184,12 @@ fn swept_scenario(loss: u32, retry: u32) -> Scenario {
         qos = 2
         [[link]]
         between = ["sensor", "broker"]
+        transport = "datagram"
         delay = "40ms"
         loss = "{loss}%"
         [[link]]
         between = ["dashboard", "broker"]
+        transport = "datagram"
         delay = "1ms"
         [expect]
         need = ["lost <= 1%", "latency.p99 <= 10s"]

@@ -12,6 +12,10 @@ use crate::thread_pool::ThreadPool;
 use qoslab_core::base::QoS;
 use qoslab_sim::{EventEngine, Trial};
 
+const TCP: &str = "transport = \"tcp\"";
+const DATAGRAM: &str = "transport = \"datagram\"";
+const LOSSY: &str = "transport = \"datagram\"\nloss = \"5%\"";
+
 fn run(client: &str, link: &str) -> ScenarioResult {
     let text = format!(
         r#"
@@ -55,16 +59,16 @@ const BATTERY: &str = "radio = { preset = \"nb-iot\", battery = \"18Wh\" }";
 
 #[test]
 fn a_keep_alive_empties_a_battery_that_messages_do_not() {
-    let quiet = run(BATTERY, "transport = \"tcp\"");
+    let quiet = run(BATTERY, TCP);
     let keep_alive = format!("{BATTERY}\nkeep_alive = \"30s\"");
-    let pings = run(&keep_alive, "transport = \"tcp\"");
+    let pings = run(&keep_alive, TCP);
     let years = |result| measured(result, QoS::AtLeastOnce, Metric::Battery).unwrap();
     assert!(years(&quiet) > 3.0 * years(&pings), "{} and {}", years(&quiet), years(&pings));
 }
 
 #[test]
 fn a_higher_level_costs_far_less_energy_than_packets() {
-    let result = run(BATTERY, "");
+    let result = run(BATTERY, DATAGRAM);
     let of = |qos, metric| measured(&result, qos, metric).unwrap();
     let times = |metric| of(QoS::ExactlyOnce, metric) / of(QoS::AtMostOnce, metric);
     assert!(times(Metric::Packets) > 3.9, "{}", times(Metric::Packets));
@@ -76,7 +80,7 @@ fn a_higher_level_costs_far_less_energy_than_packets() {
 
 #[test]
 fn without_a_radio_no_energy_is_known_and_with_one_the_trial_is_the_same() {
-    let (with, without) = (run(BATTERY, "loss = \"5%\""), run("", "loss = \"5%\""));
+    let (with, without) = (run(BATTERY, LOSSY), run("", LOSSY));
     assert_eq!(measured(&without, QoS::AtMostOnce, Metric::Energy), None);
     let traces = |result: &ScenarioResult| -> Vec<u64> {
         result.points.iter().map(PointResult::trace_hash).collect()

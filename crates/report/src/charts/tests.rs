@@ -96,6 +96,7 @@ const PLAIN: &str = r#"
     qos = [0, 1, 2]
     [[link]]
     between = ["*", "broker"]
+    transport = "datagram"
     delay = "40ms"
     loss = "LOSS"
     outage = { every = "5s", lasts = "1s" }

@@ -28,10 +28,12 @@ const LINE_SCENARIO: &str = r#"
     subscribe = [{ filter = "t", qos = 2 }]
     [[link]]
     between = ["sensor", "broker"]
+    transport = "datagram"
     delay = "40ms"
     loss = "LOSS"
     [[link]]
     between = ["dashboard", "broker"]
+    transport = "datagram"
     delay = "1ms"
 "#;
 

@@ -2,7 +2,7 @@
 
 use super::client::ClientTable;
 use super::diagnostic::Diagnostics;
-use super::file::{RetryKeyword, RetrySetting, ScenarioFile};
+use super::file::{LinkTable, RetryKeyword, RetrySetting, ScenarioFile};
 use super::keywords::TransportKeyword;
 use super::links::client_end;
 use super::nodes::{CONNECT_TIMEOUT, MAX_CLIENTS, fleet_size, with_fleet_number};
@@ -67,15 +67,16 @@ pub(super) fn fill_defaults(file: &mut ScenarioFile, errors: &mut Diagnostics) {
 }
 
 fn refuse_mixed_broker(file: &ScenarioFile, errors: &mut Diagnostics) {
-    let mut tcp =
-        file.link.iter().filter(|link| link.value.transport.value == TransportKeyword::Tcp);
-    let span = tcp.next().map_or(0..0, |link| link.value.transport.span.clone());
+    let is_datagram =
+        |link: &&Located<LinkTable>| link.value.transport.value == TransportKeyword::Datagram;
+    let datagram = file.link.iter().find(is_datagram);
+    let span = datagram.map_or(0..0, |link| link.value.transport.span.clone());
     errors
-        .error(&span, "the broker needs a `retry`", "tcp here, and datagrams on another link")
+        .error(&span, "the broker needs a `retry`", "datagrams here, and tcp on another link")
         .help(
-            "the broker has one retry rule for all its sessions: write `retry = \"1s\"` or \
-             `retry = \"reconnect\"` in [broker]. To compare the two transports, give each a \
-             scenario of its own",
+            "write `transport = \"tcp\"` here too, if this is MQTT as it is. Else the broker, \
+             which has one retry rule for all its sessions, needs `retry = \"1s\"` or `retry = \
+             \"reconnect\"`. To compare the two transports, give each a scenario of its own",
         );
 }
 

@@ -185,7 +185,6 @@ pub(super) struct LinkTable {
     pub between: Located<Vec<String>>,
     /// How packets are carried: each MQTT packet as a datagram of its own, or each connection as
     /// an ordered stream of bytes, in which a lost segment costs time.
-    #[serde(default)]
     pub transport: Located<TransportKeyword>,
     /// A known kind of network, from which the other fields differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -247,7 +246,7 @@ pub(super) struct LinkTable {
     pub outage: Option<OutageTable>,
 }
 read_table!(LinkTable {
-    between, transport = Located::default(), preset = None, headers = None, mss = None, tls = None,
+    between, transport or "'tcp'", preset = None, headers = None, mss = None, tls = None,
     rto_min = None, user_timeout = None, nat_idle = None, congestion = None,
     delay or "'1s'" = None, loss = None, duplicate = None, reorder = None, rate = None,
     queue = None, up = None, down = None,

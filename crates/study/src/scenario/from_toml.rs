@@ -199,10 +199,23 @@ impl<'a, 'r, 'e> TableReader<'a, 'r, 'e> {
             let (title, label) =
                 (format!("the field `{name}` is missing"), format!("`{name}` is needed here"));
             let error = self.reader.error(&self.span, title, label);
-            if let Some(error) = error.filter(|_| *name == "schema") {
-                error.help("write `schema = 1`: the version of the format");
+            if let Some((error, help)) = error.zip(help_for_missing(name)) {
+                error.help(help);
             }
         }
+    }
+}
+
+/// What to write for a needed field whose value is not plain from its name.
+fn help_for_missing(field: &str) -> Option<&'static str> {
+    match field {
+        "schema" => Some("write `schema = 1`: the version of the format"),
+        "transport" => Some(
+            "write `transport = \"tcp\"` for MQTT as it is, in which loss costs time; or \
+             `transport = \"datagram\"` for MQTT-SN and the textbook picture, in which each \
+             packet may be lost",
+        ),
+        _ => None,
     }
 }
 

@@ -203,10 +203,8 @@ impl From<CongestionControl> for CongestionKeyword {
 
 keywords! {
     /// How packets are carried; stands for whether it is a stream.
-    #[derive(Default)]
     TransportKeyword -> bool {
         /// Each MQTT packet as a datagram of its own.
-        #[default]
         Datagram = "datagram" => false,
         /// Each connection as an ordered stream of bytes.
         Tcp = "tcp" => true,

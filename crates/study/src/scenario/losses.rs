@@ -51,6 +51,7 @@ mod tests {
         let links = r#"
 [[link]]
 between = ["*", "broker"]
+transport = "datagram"
 delay = "1ms"
 loss = "4%"
 up = { loss = "1%" }

@@ -27,8 +27,14 @@ name = "dashboard"
 subscribe = [{ filter = "t", qos = 2 }]
 [[link]]
 between = ["*", "broker"]
+transport = "datagram"
 delay = "20ms"
 "#;
+
+/// The same over tcp.
+pub(super) fn over_tcp(text: &str) -> String {
+    text.replace("transport = \"datagram\"", "transport = \"tcp\"")
+}
 
 fn parse(text: &str) -> Scenario {
     Scenario::parse("test.toml", text).unwrap_or_else(|errors| panic!("{errors}"))

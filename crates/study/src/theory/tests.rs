@@ -44,11 +44,13 @@ fn assert_matches_theory(point: &PointResult, theory: &Theory, what: &str) {
 const LINKS: &str = r#"
     [[link]]
     between = ["sensor", "broker"]
+    transport = "datagram"
     delay = "40ms"
     up = { loss = "UP" }
     down = { loss = "DOWN" }
     [[link]]
     between = ["app", "broker"]
+    transport = "datagram"
     delay = "5ms"
     up = { loss = "BACK" }
     down = { loss = "ON" }
@@ -165,7 +167,7 @@ fn theory_is_none_where_an_assumption_does_not_hold() {
     let fault = "[[fault]]\nat = \"60s\"\non = \"broker\"\ndo = { crash = { down = \"3s\" } }";
     assert_no_theory(&scenario_text(2, &lossy, "", fault), qos);
     let second = "[[client]]\nname = \"other\"\n[[client.subscribe]]\nfilter = \"#\"\nqos = 0
-        [[link]]\nbetween = [\"other\", \"broker\"]\ndelay = \"1ms\"";
+        [[link]]\nbetween = [\"other\", \"broker\"]\ntransport = \"datagram\"\ndelay = \"1ms\"";
     assert_no_theory(&scenario_text(2, &lossy, "", second), qos);
     assert_no_theory(&scenario_text(2, &lossy, "", "[broker]\nquirks = [\"no_dedupe\"]"), qos);
 }

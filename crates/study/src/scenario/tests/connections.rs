@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::*;
 use super::errors::error_text;
-use super::{SMALL, parse};
+use super::{SMALL, over_tcp, parse};
 use qoslab_core::base::{MessageTag, Span, Time};
 use qoslab_core::mqtt::{Backoff, RetryRule, StorePolicy, WhenSocketFull};
 use qoslab_core::network::{CongestionControl, SocketBuffer, SocketSettings, Transport};
@@ -14,7 +14,7 @@ const OPTIONS: &str = "qos = 2, no_local = true, retain_as_published = true, \
 
 /// The small scenario over tcp, with more in its tables.
 fn tcp(broker: &str, sensor: &str, link: &str) -> String {
-    let text = format!("{SMALL}transport = \"tcp\"\n{link}\n");
+    let text = over_tcp(SMALL) + link + "\n";
     text.replacen("[[client]]\n", &format!("[broker]\n{broker}\n[[client]]\n{sensor}\n"), 1)
 }
 
@@ -142,7 +142,7 @@ fn a_profile_over_datagrams_has_no_socket_and_is_written_out_so() {
 fn a_preset_has_its_delays_with_either_transport_and_no_duplicates_over_tcp() {
     let link = |transport: &str| {
         let text = SMALL.replace("delay = \"20ms\"", "preset = \"wifi\"");
-        let scenario = parse(&format!("{text}transport = \"{transport}\"\n"));
+        let scenario = parse(&text.replace("\"datagram\"", &format!("\"{transport}\"")));
         scenario.points[0].setup.clients[0].link.clone()
     };
     let (datagram, tcp) = (link("datagram"), link("tcp"));
@@ -199,12 +199,12 @@ fn mixed_transports_need_a_retry_that_is_written() {
         + "[[link]]\nbetween = [\"dashboard\", \"broker\"]\ndelay = \"1ms\"\ntransport = \"tcp\"\n";
     insta::assert_snapshot!(error_text(&mixed), @r#"
     error: the broker needs a `retry`
-      --> test.toml:16:13
+      --> test.toml:12:13
        |
-    16 | transport = "tcp"
-       |             ^^^^^ tcp here, and datagrams on another link
+    12 | transport = "datagram"
+       |             ^^^^^^^^^^ datagrams here, and tcp on another link
        |
-    help: the broker has one retry rule for all its sessions: write `retry = "1s"` or `retry = "reconnect"` in [broker]. To compare the two transports, give each a scenario of its own
+    help: write `transport = "tcp"` here too, if this is MQTT as it is. Else the broker, which has one retry rule for all its sessions, needs `retry = "1s"` or `retry = "reconnect"`. To compare the two transports, give each a scenario of its own
     "#);
     let scenario = parse(&mixed.replacen("[[client]]", "[broker]\nretry = \"1s\"\n[[client]]", 1));
     let setup = &scenario.points[0].setup;
@@ -212,7 +212,8 @@ fn mixed_transports_need_a_retry_that_is_written() {
     assert_eq!(setup.clients[1].settings.hop.retry, RetryRule::Reconnect);
     let fleet = SMALL.replace("\"sensor\"", "\"s-{i}\"\ncount = 2").replace("\"*\"", "\"s-1\"")
         + "[[link]]\nbetween = [\"s-2\", \"broker\"]\ndelay = \"1ms\"\ntransport = \"tcp\"\n\
-           [[link]]\nbetween = [\"dashboard\", \"broker\"]\ndelay = \"1ms\"\n";
+           [[link]]\nbetween = [\"dashboard\", \"broker\"]\ndelay = \"1ms\"\n\
+           transport = \"tcp\"\n";
     let fleet = fleet.replacen("[[client]]", "[broker]\nretry = \"1s\"\n[[client]]", 1);
     insta::assert_snapshot!(error_lines(&fleet), @r#""s-{i}": `s-{i}` needs a `retry` [some of these have tcp and some datagrams] (write `retry = "1s"` or `retry = "reconnect"`, or make two clients of it)"#);
 }

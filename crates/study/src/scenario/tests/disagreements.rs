@@ -78,18 +78,21 @@ fn links_without_a_client_are_refused() {
 
 #[test]
 fn two_links_for_one_client() {
-    let text = format!("{SMALL}[[link]]\nbetween = [\"sensor\", \"broker\"]\npreset = \"lann\"\n");
+    let text = format!(
+        "{SMALL}[[link]]\nbetween = [\"sensor\", \"broker\"]\ntransport = \"datagram\"\n\
+         preset = \"lann\"\n"
+    );
     insta::assert_snapshot!(error_text(&text), @r#"
     error: `sensor` has two links
-      --> test.toml:14:11
+      --> test.toml:15:11
        |
-    14 | between = ["sensor", "broker"]
+    15 | between = ["sensor", "broker"]
        |           ^^^^^^^^^^^^^^^^^^^^ the one at line 11 is for it too
 
     error: there is no preset `lann`
-      --> test.toml:15:10
+      --> test.toml:17:10
        |
-    15 | preset = "lann"
+    17 | preset = "lann"
        |          ^^^^^^ not a known network
        |
     help: did you mean `lan`?
@@ -108,9 +111,9 @@ fn a_link_without_a_delay_and_a_queue_without_a_rate() {
     help: add `delay = "20ms"` or a preset: lan, wifi, lte, nb-iot, satellite, lora-like
 
     error: a queue needs a rate
-      --> test.toml:12:9
+      --> test.toml:13:9
        |
-    12 | queue = 5
+    13 | queue = 5
        |         ^ without one nothing ever waits
        |
     help: add `rate = "256kbit/s"`, or leave the queue out
@@ -244,75 +247,75 @@ fn expectations_that_cannot_apply() {
     let text = SMALL.replace("qos = [0, 1, 2]", "qos = 1") + EXPECTATIONS;
     insta::assert_snapshot!(error_text(&text), @r#"
     error: `outage` can never happen here
-      --> test.toml:14:14
+      --> test.toml:15:14
        |
-    14 | sometimes = ["outage", "los"]
+    15 | sometimes = ["outage", "los"]
        |              ^^^^^^^^ nothing in this scenario causes it
 
     error: sometimes cannot be `los`
-      --> test.toml:14:24
+      --> test.toml:15:24
        |
-    14 | sometimes = ["outage", "los"]
+    15 | sometimes = ["outage", "los"]
        |                        ^^^^^ unknown word
        |
     help: did you mean `loss`?
 
     error: allow cannot be `overflow`
-      --> test.toml:15:10
+      --> test.toml:16:10
        |
-    15 | allow = ["overflow"]
+    16 | allow = ["overflow"]
        |          ^^^^^^^^^^ unknown word
        |
     help: known here: queue-overflow
 
     error: no trial publishes with QoS 2
-      --> test.toml:16:9
+      --> test.toml:17:9
        |
-    16 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
+    17 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
        |         ^^^^^^^^^^^^^^^^ so this need can never be judged
 
     error: the need compares nothing
-      --> test.toml:16:27
+      --> test.toml:17:27
        |
-    16 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
+    17 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
        |                           ^^^^^^ there is no <=, >=, <, > or ==
        |
     help: write it as in "qos1.latency.p99 <= 2s" or "lost <= 0.1%"
 
     error: the need names no statistic
-      --> test.toml:16:35
+      --> test.toml:17:35
        |
-    16 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
+    17 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
        |                                   ^^^^^^^^^^^^^^^ a time has many values
        |
     help: write .p50, .p99, .p99.9, .max or .mean
 
     error: the need needs a unit
-      --> test.toml:16:52
+      --> test.toml:17:52
        |
-    16 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
+    17 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
        |                                                    ^^^^^^^^^^^^^^^^^^ `2` has no unit
        |
     help: write "2ms" or "2s"
 
     error: the need names no metric
-      --> test.toml:16:72
+      --> test.toml:17:72
        |
-    16 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
+    17 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
        |                                                                        ^^^^^^^^^^^^ there is no metric `loss`
        |
     help: did you mean `lost`?
 
     error: nobody is promised this here
-      --> test.toml:17:1
+      --> test.toml:18:1
        |
-    17 | [[expect.broken]]
+    18 | [[expect.broken]]
        | ^^^^^^^^^^^^^^^^^ no message is published and subscribed to with such a QoS
 
     error: this promise cannot break so
-      --> test.toml:22:1
+      --> test.toml:23:1
        |
-    22 | [[expect.broken]]
+    23 | [[expect.broken]]
        | ^^^^^^^^^^^^^^^^^ an expectation without a case
        |
     help: its kinds: lost
@@ -326,9 +329,9 @@ fn an_unknown_word_in_an_expected_break() {
     let text = text.replace("at-least-once", "at-leats-once");
     insta::assert_snapshot!(error_text(&text), @r#"
     error: promise cannot be `at-leats-once`
-      --> test.toml:19:11
+      --> test.toml:20:11
        |
-    19 | promise = "at-leats-once"
+    20 | promise = "at-leats-once"
        |           ^^^^^^^^^^^^^^^ unknown word
        |
     help: did you mean `at-least-once`?

@@ -2,7 +2,7 @@
 
 use super::super::need_parser::METRIC_NAMES;
 use super::super::*;
-use super::SMALL;
+use super::{SMALL, over_tcp};
 use qoslab_core::mqtt::{Quirk, QuirkSide};
 
 fn page(name: &str) -> PathBuf {
@@ -63,7 +63,7 @@ fn every_profile_can_be_set_and_its_settings_are_those_that_are_simulated() {
             } else {
                 text.replacen("[[client]]\n", &format!("[[client]]\n{line}"), 1)
             };
-            let text = format!("{text}transport = \"tcp\"\n");
+            let text = over_tcp(&text);
             let scenario = Scenario::parse("test.toml", &text).unwrap_or_else(|e| panic!("{e}"));
             let shown: toml::Table = scenario.to_full_toml().parse().unwrap();
             let node = if profile.side == QuirkSide::Broker {

@@ -21,31 +21,31 @@ fn values_out_of_range_or_without_a_unit() {
     );
     insta::assert_snapshot!(all, @r#"
     error: delay needs a unit
-      --> test.toml:12:9
+      --> test.toml:13:9
        |
-    12 | delay = 40
+    13 | delay = 40
        |         ^^ `40` has no unit
        |
     help: write "40ms" or "40s"
 
     error: loss must be between 0 and 100 percent
-      --> test.toml:13:8
+      --> test.toml:14:8
        |
-    13 | loss = "120%"
+    14 | loss = "120%"
        |        ^^^^^^ this is 120 %
 
     error: rate must be more than zero
-      --> test.toml:14:8
+      --> test.toml:15:8
        |
-    14 | rate = "0kbit/s"
+    15 | rate = "0kbit/s"
        |        ^^^^^^^^^ nothing would ever leave
        |
     help: write "unlimited" for no limit
 
     error: duplicate needs a unit
-      --> test.toml:15:13
+      --> test.toml:16:13
        |
-    15 | duplicate = "2"
+    16 | duplicate = "2"
        |             ^^^ `2` has no unit
        |
     help: write "2%"
@@ -106,9 +106,9 @@ fn all_misspelt_fields_and_words_at_once() {
     help: did you mean `filter`?
 
     error: there is no field `dealy` here
-      --> test.toml:14:1
+      --> test.toml:15:1
        |
-    14 | dealy = "20ms"
+    15 | dealy = "20ms"
        | ^^^^^ unknown field
        |
     help: did you mean `delay`?
@@ -138,6 +138,22 @@ fn a_misspelt_field_is_shown_before_what_follows_from_it() {
     let titles: Vec<_> = errors.lines().filter(|line| line.starts_with("error")).collect();
     assert_eq!(titles[0], "error: there is no field `transprot` here", "{errors}");
     assert!(titles[1..].contains(&"error: `cut` needs a connection of tcp"), "{errors}");
+}
+
+#[test]
+fn a_link_says_what_carries_its_packets() {
+    insta::assert_snapshot!(error_after_replacing("transport = \"datagram\"\n", ""), @r#"
+    error: the field `transport` is missing
+      --> test.toml:10:1
+       |
+    10 | [[link]]
+       | ^^^^^^^^ `transport` is needed here
+       |
+    help: write `transport = "tcp"` for MQTT as it is, in which loss costs time; or `transport = "datagram"` for MQTT-SN and the textbook picture, in which each packet may be lost
+    "#);
+    let misspelt = error_after_replacing("transport =", "transprot =");
+    assert!(misspelt.contains("did you mean `transport`?"), "{misspelt}");
+    assert!(!misspelt.contains("is missing"), "{misspelt}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::super::*;
 use super::connections::error_lines;
 use super::errors::error_text;
-use super::{SMALL, parse};
+use super::{SMALL, over_tcp, parse};
 use qoslab_core::base::{ClientIndex, Direction, Impairment, Node, PacketKind, Span};
 use qoslab_core::network::{IntervalDistribution, LossModel};
 use qoslab_sim::{CrashPoint, FaultAction, PacketAction, PacketTrigger, PeerVisibility, Trigger};
@@ -17,7 +17,7 @@ fn fleet() -> String {
 }
 
 fn tcp() -> String {
-    format!("{}transport = \"tcp\"\n", fleet())
+    over_tcp(&fleet())
 }
 
 fn faults(text: &str) -> Vec<qoslab_sim::FaultSetup> {

@@ -30,6 +30,7 @@ publish = [{ topic = "t", qos = 1, count = 1, every = "1s" }]
 subscribe = [{ filter = "t", qos = 1 }]
 [[link]]
 between = ["c", "broker"]
+transport = "tcp"
 tls = { version = "1.3" }
 delay = { time = "1s" }
 loss = { gemodel = { p = "1%", r = "1%" } }

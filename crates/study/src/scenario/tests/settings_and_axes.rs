@@ -16,10 +16,12 @@ name = "dashboard"
 subscribe = [{ filter = "t", qos = 2 }]
 [[link]]
 between = ["meter-*", "broker"]
+transport = "datagram"
 delay = { time = "40ms", jitter = "5ms" }
 loss = "1%"
 [[link]]
 between = ["dashboard", "broker"]
+transport = "datagram"
 delay = "1ms"
 "#;
 
