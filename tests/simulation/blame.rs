@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use crate::common::TwoHopScenario;
 use proptest::prelude::*;
 use proptest::sample::select;
-use qoslab::base::{Ending, PacketName, PacketSubject, RunSummary, Time};
+use qoslab::base::{Ending, PacketName, PacketSubject, Time};
 use qoslab::guarantee::{
     Blame, Breach, Finding, FirstPassObserver, HistoryLine, Outcome, Promise, SuspectedViolation,
     Violation,
@@ -190,8 +190,7 @@ fn suspects_without_network_faults(trial: &Trial, finding: &Finding) -> Vec<Susp
         FirstPassObserver::new(&trial_facts(&trial.setup)),
         undo_faults,
     );
-    let RunSummary { ending, at, events, packets, trace_hash } = ended;
-    watched.finish(&RunSummary { ending, at, events, packets, trace_hash }).suspects
+    watched.finish(&ended).suspects
 }
 
 #[test]

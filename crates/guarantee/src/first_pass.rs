@@ -82,6 +82,7 @@ impl FirstPassObserver {
         self.counters.id_wrap = self.patterns.id_wraps;
         self.counters.window_full = self.patterns.windows_full;
         let mut metrics = self.collector.into_metrics();
+        metrics.radio = summary.radio;
         let (suspects, excuses) = evaluation::evaluate(&self.ledger, summary.ending, &mut metrics);
         let outcome = Outcome {
             ending: summary.ending,
@@ -109,7 +110,7 @@ impl FirstPassObserver {
         packet: &PacketMeta<'_>,
     ) {
         if self.counting {
-            self.collector.on_sent(now, node, packet);
+            self.collector.on_sent(packet);
         }
         match (packet.name.subject, node) {
             (PacketSubject::Message { hop, .. }, _) => {
@@ -139,9 +140,6 @@ impl FirstPassObserver {
         packet: &PacketMeta<'_>,
     ) {
         let client = packet.name.client;
-        if self.counting {
-            self.collector.on_arrived(now, node, packet);
-        }
         if !self.ledger.open_connections.is_open(node, client, connection) {
             return;
         }
@@ -224,12 +222,6 @@ impl FirstPassObserver {
         if phase == Phase::ReconnectDrain {
             self.ledger.on_reconnect_drain();
         }
-        if phase == Phase::Traffic {
-            self.collector.on_traffic_began(now);
-        }
-        if self.counting && phase >= Phase::ReconnectDrain {
-            self.collector.stop_counting(now);
-        }
         self.counting = phase < Phase::ReconnectDrain;
     }
 }
@@ -275,9 +267,9 @@ impl Observer for FirstPassObserver {
                 }
             }
             Event::Discarded { .. } | Event::SocketFull { .. } => {}
-            Event::Overhead { client, direction: way, purpose, segments, bytes } => {
+            Event::Overhead { purpose, segments, bytes, .. } => {
                 if self.counting {
-                    self.collector.on_overhead(now, (client, way), purpose, (segments, bytes));
+                    self.collector.on_overhead(purpose, segments, bytes);
                 }
             }
             Event::WillPublished { tag } => self.on_will_published(tag),

@@ -8,8 +8,8 @@ use hdrhistogram::Histogram;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use qoslab_core::base::radio_use::RadioUse;
 use qoslab_core::base::{PacketKind, Span};
-use qoslab_core::network::radio::RadioUse;
 
 /// What one trial measured, up to the end of the first calm (`docs/model.md`, "Metrics").
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,16 +1,12 @@
 //! The collector of metrics: packets, bytes and backlogs as they pass, and what the ledger says of
 //! messages.
 
-use std::sync::Arc;
-
 use super::deliveries::{DeliveredCopy, Delivery};
 use super::metrics::{Metrics, PacketCount};
 use super::trial_facts::TrialFacts;
 use qoslab_core::base::{
-    ClientIndex, Direction, MessageId, Node, OverheadPurpose, PacketKind, PacketMeta,
-    PacketSubject, Time,
+    MessageId, Node, OverheadPurpose, PacketKind, PacketMeta, PacketSubject, Time,
 };
-use qoslab_core::network::radio::{Radio, RadioSettings};
 
 /// Fills [`Metrics`], except for what only the end of a trial shows.
 #[derive(Clone, Debug)]
@@ -23,21 +19,14 @@ pub(super) struct MetricsCollector {
     /// Faults that last: outages, impairments, crashed nodes.
     active_faults: u32,
     recovering_since: Option<Time>,
-    /// By client; empty where no client has one.
-    radios: Vec<Option<Box<Radio>>>,
 }
 
 impl MetricsCollector {
     /// A collector before any event.
     pub(super) fn new(trial: &TrialFacts) -> Self {
-        let clients = &trial.clients;
-        let radio = |settings: &Arc<RadioSettings>| Box::new(Radio::new((**settings).clone()));
-        let radios: Vec<_> = clients.iter().map(|it| it.radio.as_ref().map(radio)).collect();
         Self {
             metrics: Metrics::default(),
-            backlogs: vec![[0; 2]; clients.len() + 1],
-            radios: if radios.iter().any(Option::is_some) { radios } else { Vec::new() },
-
+            backlogs: vec![[0; 2]; trial.clients.len() + 1],
             in_flight: 0,
             queued: 0,
             active_faults: 0,
@@ -82,13 +71,8 @@ impl MetricsCollector {
 
     /// A packet was handed to the network.
     #[inline]
-    pub(super) fn on_sent(&mut self, now: Time, node: Node, packet: &PacketMeta<'_>) {
+    pub(super) fn on_sent(&mut self, packet: &PacketMeta<'_>) {
         let wire = u64::from(packet.wire_bytes());
-        if let Node::Client(client) = node
-            && let Some(radio) = self.radio(client)
-        {
-            radio.send(now, packet.wire_bytes());
-        }
         let kind = packet.kind();
         let (Some(message_id), PacketSubject::Message { hop, .. }) =
             (packet.tag.message_id(), packet.name.subject)
@@ -119,35 +103,6 @@ impl MetricsCollector {
         }
     }
 
-    /// A packet reached a node.
-    #[inline]
-    pub(super) fn on_arrived(&mut self, now: Time, node: Node, packet: &PacketMeta<'_>) {
-        if let Node::Client(client) = node
-            && let Some(radio) = self.radio(client)
-        {
-            radio.receive(now, packet.wire_bytes());
-        }
-    }
-
-    /// The traffic begins: what is a mean over time counts from here on.
-    pub(super) fn on_traffic_began(&mut self, now: Time) {
-        for radio in self.radios.iter_mut().flatten() {
-            radio.reset_counters(now);
-        }
-    }
-
-    /// Nothing counts any more.
-    pub(super) fn stop_counting(&mut self, now: Time) {
-        if !self.radios.is_empty() {
-            let radios = std::mem::take(&mut self.radios).into_iter().flatten();
-            self.metrics.radio = Some(radios.map(|radio| radio.usage(now)).sum());
-        }
-    }
-
-    fn radio(&mut self, client: ClientIndex) -> Option<&mut Radio> {
-        self.radios.get_mut(client.index())?.as_deref_mut()
-    }
-
     /// A node's backlog changed.
     pub(super) fn on_backlog(&mut self, now: Time, node: Node, in_flight: u32, queued: u32) {
         let place = match node {
@@ -163,22 +118,9 @@ impl MetricsCollector {
         self.check_recovery(now);
     }
 
-    /// A stream transport sent something of its own. No event reports when it arrives, so a radio
-    /// receives it when it is sent.
-    pub(super) fn on_overhead(
-        &mut self,
-        now: Time,
-        (client, direction): (ClientIndex, Direction),
-        purpose: OverheadPurpose,
-        (segments, bytes): (u32, u32),
-    ) {
+    /// A stream transport sent something of its own.
+    pub(super) fn on_overhead(&mut self, purpose: OverheadPurpose, segments: u32, bytes: u32) {
         let wire = u64::from(bytes);
-        if let Some(radio) = self.radio(client) {
-            match direction {
-                Direction::Up => radio.send(now, bytes),
-                Direction::Down => radio.receive(now, bytes),
-            }
-        }
         match purpose {
             OverheadPurpose::Handshake => {
                 let count = &mut self.metrics.control[PacketKind::Handshake as usize];

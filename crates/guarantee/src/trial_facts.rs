@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use qoslab_core::base::{ClientIndex, Node, QoS};
 use qoslab_core::mqtt::{StorePolicy, Version};
-use qoslab_core::network::radio::RadioSettings;
 
 /// The participants of a trial, and how it is judged: the facts that events do not report.
 #[derive(Clone, Debug, Default)]
@@ -54,8 +53,6 @@ pub struct ClientFacts {
     pub keep_alive: bool,
     /// What it keeps through a crash.
     pub store: StorePolicy,
-    /// Its radio, where its energy is asked for.
-    pub radio: Option<Arc<RadioSettings>>,
 }
 
 /// The facts about one publishing workload that the judge has to know.

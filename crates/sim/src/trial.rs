@@ -68,7 +68,7 @@ pub struct ClientSetup {
     pub offline_periods: Vec<OfflinePeriod>,
     /// The part of its state that it keeps through a crash.
     pub store: StorePolicy,
-    /// Its radio, where its energy is asked for. It changes what is measured and nothing else.
+    /// Its radio, where it has one: packets wait until it is awake.
     pub radio: Option<Arc<RadioSettings>>,
 }
 

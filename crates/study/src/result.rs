@@ -11,8 +11,8 @@ use super::shrink::BrokenGuarantee;
 use super::statistics::to_f64;
 use super::verdicts::{failure_cause, is_expected, trial_verdict};
 use crate::scenario::{Expectations, ExpectedBreak, KnownBreak, Scenario};
+use qoslab_core::base::radio_use::RadioUse;
 use qoslab_core::base::{Ending, PacketKind, QoS, Span, Time};
-use qoslab_core::network::radio::RadioUse;
 use qoslab_guarantee::{
     BytesByPurpose, DeliveryCounts, Excuse, Finding, KindTraffic, LatencyHistogram, MESSAGE_KINDS,
     Outcome, PacketCount, QosMetrics, RuleFinding, RuleViolationKind, Violation,

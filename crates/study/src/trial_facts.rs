@@ -23,7 +23,6 @@ pub fn trial_facts(setup: &Setup) -> Arc<TrialFacts> {
         over_tcp: is_stream(client.link.transport),
         keep_alive: client.settings.keep_alive > Span::ZERO,
         store: client.store,
-        radio: client.radio.clone(),
     });
     let streams = setup.publishers.iter().map(|stream| PublisherFacts {
         name: Arc::clone(&stream.name),

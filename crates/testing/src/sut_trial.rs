@@ -67,7 +67,14 @@ pub(super) fn judge_sut_trial(
 
 /// The findings for a trial in which the code of a system under test does not return.
 fn hung_outcome(trial: &Trial, node: Node, at: Time) -> (Result<Outcome, JudgeError>, SutNotes) {
-    let ended = RunSummary { ending: Ending::Deadline, at, events: 0, packets: 0, trace_hash: 0 };
+    let ended = RunSummary {
+        ending: Ending::Deadline,
+        at,
+        events: 0,
+        packets: 0,
+        trace_hash: 0,
+        radio: None,
+    };
     let outcome = FirstPassObserver::new(&trial_facts(&trial.setup))
         .finish(&ended)
         .into_unexplained_outcome();

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::radio_use::RadioUse;
 use super::time::Time;
 
 /// Summary of a trial's run, as its engine reports it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RunSummary {
     /// How.
     pub ending: Ending,
@@ -18,6 +19,9 @@ pub struct RunSummary {
     pub packets: u64,
     /// The hash over all that happened.
     pub trace_hash: u64,
+    /// What the clients' radios used from the start of the traffic to the end of the first calm;
+    /// `None` if no client has one.
+    pub radio: Option<RadioUse>,
 }
 
 /// The way in which a trial ended.

@@ -20,5 +20,6 @@ pub mod fingerprint;
 mod name;
 mod packet_meta;
 mod qos;
+pub mod radio_use;
 mod time;
 pub mod units;

@@ -8,10 +8,12 @@ use super::fate::{Interventions, LinkPassage, PendingFate};
 use super::fate_override::{FateOverride, ForcedFate};
 use super::loss::LossState;
 use super::outage::Outages;
+use super::radio::{Radio, RadioSettings};
 use super::recorded_fates::{AckName, FateKey, RecordedFates, SendAttempt};
 use super::settings::{DirectionSettings, LinkSettings, ReorderRule};
 use super::tx_queue::TxQueue;
 use crate::base::draw::{DrawKey, philox};
+use crate::base::radio_use::RadioUse;
 use crate::base::{
     Arrival, ClientIndex, Direction, Fate, LossReason, PacketKind, PacketName, Span, Time,
 };
@@ -61,11 +63,14 @@ pub struct LinkState {
     /// Whether a partition blocks the way up, and the way down.
     partitioned: [bool; 2],
     recorded_fates: RecordedFates,
+    /// The client's radio, which packets wait for.
+    radio: Option<Box<Radio>>,
 }
 
 impl_fingerprint! {
     struct LinkState {
         plain up, down, is_down, partitioned;
+        skip radio: "searches leave radios out";
         skip settings, recorded_fates: "the same in all states of a trial";
         skip outages: "nothing is drawn at random where states are compared";
     }
@@ -83,7 +88,28 @@ impl LinkState {
             is_down: false,
             partitioned: [false; 2],
             recorded_fates: RecordedFates::default(),
+            radio: None,
         }
+    }
+
+    /// The link with a radio at its client's end: packets wait until it is awake.
+    #[must_use]
+    pub fn with_radio(mut self, settings: Option<Arc<RadioSettings>>) -> Self {
+        self.radio = settings.map(|settings| Box::new(Radio::new(settings)));
+        self
+    }
+
+    /// What the radio uses counts from now on.
+    pub fn reset_radio_use(&mut self, now: Time) {
+        if let Some(radio) = &mut self.radio {
+            radio.reset_counters(now);
+        }
+    }
+
+    /// What the radio has used up to `now`; `None` without one.
+    #[must_use]
+    pub fn radio_use(&self, now: Time) -> Option<RadioUse> {
+        Some(self.radio.as_deref()?.clone().usage(now))
     }
 
     /// Lets fates and outages be read from a schedule in place of random draws, or be recorded.
@@ -131,14 +157,38 @@ impl LinkState {
     ) -> Fate {
         let Interventions { fault, fate_override } = interventions;
         let is_blocked = self.is_blocked(name.direction);
+        let leaves = self.wait_for_radio(now, name.direction, wire_bytes);
         let (settings, direction, recorded) = self.direction_mut(name.direction);
         let key = publisher_key.map_or(direction.key, |origin| direction.key.combined_with(origin));
-        let packet = LinkPacket { now, key, name, wire_bytes };
+        let packet = LinkPacket { now: leaves, key, name, wire_bytes };
         let fate = match direction.fate(settings, recorded, is_blocked, &packet, fate_override) {
             PendingFate::Lost(loss) => Fate::Lost(loss),
             PendingFate::Arrives(at, again) => Fate::Arrives(direction.arrival(at, again)),
         };
-        fault.map_or(fate, |action| action.apply_to(fate))
+        let fate = fault.map_or(fate, |action| action.apply_to(fate));
+        self.reach_radio(fate, name.direction, wire_bytes)
+    }
+
+    /// When a packet that the client hands over leaves its radio.
+    #[inline]
+    fn wait_for_radio(&mut self, now: Time, direction: Direction, wire_bytes: u32) -> Time {
+        match (&mut self.radio, direction) {
+            (Some(radio), Direction::Up) => radio.send(now, wire_bytes),
+            _ => now,
+        }
+    }
+
+    /// The fate of a packet that the client receives when its radio is awake.
+    #[inline]
+    fn reach_radio(&mut self, fate: Fate, direction: Direction, wire_bytes: u32) -> Fate {
+        match (&mut self.radio, direction, fate) {
+            (Some(radio), Direction::Down, Fate::Arrives(arrival)) => {
+                let at = radio.receive(arrival.at, wire_bytes);
+                let again = arrival.duplicate_at.map(|again| radio.receive(again, wire_bytes));
+                Fate::Arrives(Arrival { at, duplicate_at: again, ..arrival })
+            }
+            _ => fate,
+        }
     }
 
     /// Decides what becomes of one sending of a segment that carries data, of `wire_bytes` bytes
@@ -203,20 +253,22 @@ impl LinkState {
         wire_bytes: u32,
     ) -> Fate {
         let is_blocked = self.is_blocked(direction);
-        let (settings, direction, recorded) = self.direction_mut(direction);
+        let now = self.wait_for_radio(now, direction, wire_bytes);
+        let (settings, state, recorded) = self.direction_mut(direction);
         let [loss, jitter, ..] = draw(FIRST_DRAWS);
-        let missing = direction.loss.sample(&settings.loss, now, loss, || draw(SECOND_DRAWS)[0]);
-        let (leaves, obstacle) = direction.enter(settings, is_blocked, now, wire_bytes);
+        let missing = state.loss.sample(&settings.loss, now, loss, || draw(SECOND_DRAWS)[0]);
+        let (leaves, obstacle) = state.enter(settings, is_blocked, now, wire_bytes);
         let undisturbed = leaves + settings.delay;
         let passage = LinkPassage { now, undisturbed, obstacle };
         let fate = passage.decide(key, None, recorded, || match missing {
             Some(loss) => PendingFate::Lost(loss),
             None => PendingFate::Arrives(leaves + settings.propagation_delay(jitter), None),
         });
-        match fate {
+        let fate = match fate {
             PendingFate::Lost(loss) => Fate::Lost(loss),
             PendingFate::Arrives(at, _) => Fate::arriving_at(at),
-        }
+        };
+        self.reach_radio(fate, direction, wire_bytes)
     }
 
     const fn key_of(&self, direction: Direction) -> DrawKey {

@@ -6,11 +6,14 @@
 //! then it sleeps. So ten packets in one second cost little more than one, and one ping every
 //! minute may cost more than all messages: `docs/radio.md`.
 //!
-//! A [`Radio`] sees the packets of one client in the order of time, and keeps a few numbers
-//! and no history.
+//! A packet waits for the radio too: what finds it asleep goes on when it has woken up. A [`Radio`]
+//! is part of its client's link, sees the packets both ways in the order of time, and keeps a few
+//! numbers and no history.
 
-use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
+use crate::base::radio_use::{BatteryDrain, RadioState, RadioUse, SECONDS_PER_YEAR};
 use crate::base::{Span, Time};
 
 pub mod presets;
@@ -52,37 +55,6 @@ pub struct RadioSettings {
     pub self_discharge: f64,
 }
 
-/// A state of a radio.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "the fields of RadioSettings say what each is")]
-pub enum RadioState {
-    Transmit,
-    Receive,
-    Wake,
-    Tail,
-    Paging,
-    Sleep,
-}
-
-impl RadioState {
-    /// All of them, in the order of [`RadioUse::seconds`].
-    pub const ALL: [Self; 6] =
-        [Self::Transmit, Self::Receive, Self::Wake, Self::Tail, Self::Paging, Self::Sleep];
-
-    /// Its name in reports.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Transmit => "transmit",
-            Self::Receive => "receive",
-            Self::Wake => "wake",
-            Self::Tail => "tail",
-            Self::Paging => "paging",
-            Self::Sleep => "sleep",
-        }
-    }
-}
-
 impl RadioSettings {
     /// The mean power in a state, in watts.
     #[must_use]
@@ -112,35 +84,88 @@ impl RadioSettings {
 /// The radio of one client.
 #[derive(Clone, Debug)]
 pub struct Radio {
-    settings: RadioSettings,
+    settings: Arc<RadioSettings>,
     /// When its last packet was through; `None` before the first.
     idle_since: Option<Time>,
     /// Every moment before this one is counted. It may lie ahead: a packet takes its time.
     counted_until: Time,
+    /// When it was, or will be, awake after it last woke up.
+    awake_from: Time,
+    /// While it can be reached, as far as is known by what was sent and is on its way down; `None`
+    /// before the first packet.
+    reachable: Option<Reachable>,
+    /// The packets on their way down, by the time of their arrival.
+    arriving: VecDeque<ArrivingPacket>,
     nanos: [u64; RadioState::ALL.len()],
     wakes: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Reachable {
+    from: Time,
+    until: Time,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ArrivingPacket {
+    /// When it would have arrived: a radio that is asleep begins to wake up for it.
+    called: Time,
+    /// When it arrives.
+    at: Time,
+    bytes: u32,
 }
 
 impl Radio {
     /// A radio that sleeps since the trial began.
     #[must_use]
-    pub const fn new(settings: RadioSettings) -> Self {
-        let nanos = [0; RadioState::ALL.len()];
-        Self { settings, idle_since: None, counted_until: Time::ZERO, nanos, wakes: 0 }
+    pub const fn new(settings: Arc<RadioSettings>) -> Self {
+        Self {
+            settings,
+            idle_since: None,
+            counted_until: Time::ZERO,
+            awake_from: Time::ZERO,
+            reachable: None,
+            arriving: VecDeque::new(),
+            nanos: [0; RadioState::ALL.len()],
+            wakes: 0,
+        }
     }
 
-    /// Sends this number of bytes, as soon as it is done with what it does.
-    pub fn send(&mut self, now: Time, bytes: u32) {
-        self.transfer(now, RadioState::Transmit, airtime(bytes, self.settings.up));
+    /// The client sends this number of bytes. Returns when they leave: at once, or when the radio
+    /// is awake. Calls come in order of time.
+    pub fn send(&mut self, now: Time, bytes: u32) -> Time {
+        self.receive_arrived(now);
+        if self.is_asleep(now) {
+            self.wake_up(now);
+        }
+        self.count_idle(now);
+        let leaves = now.max(self.awake_from);
+        self.transfer(RadioState::Transmit, airtime(bytes, self.settings.up));
+        self.extend_reachable(leaves, self.counted_until);
+        leaves
     }
 
-    /// Receives this number of bytes.
-    pub fn receive(&mut self, now: Time, bytes: u32) {
-        self.transfer(now, RadioState::Receive, airtime(bytes, self.settings.down));
+    /// This number of bytes would reach the client then. Returns when they do: a radio that is
+    /// asleep is woken up first. Whether it is asleep is decided by what was sent until now, so
+    /// that what the client sends meanwhile does not hasten them.
+    pub fn receive(&mut self, arrives: Time, bytes: u32) -> Time {
+        let (called, at) = match self.reachable {
+            Some(Reachable { from, until }) if arrives <= until => {
+                let at = arrives.max(from);
+                (at, at)
+            }
+            _ => (arrives, arrives + self.settings.wake),
+        };
+        let through = at + airtime(bytes, self.settings.down);
+        self.extend_reachable(if called < at { at } else { Time::ZERO }, through);
+        let place = self.arriving.partition_point(|other| other.at <= at);
+        self.arriving.insert(place, ArrivingPacket { called, at, bytes });
+        at
     }
 
     /// Forgets what was counted so far, and no state: what counts begins now.
     pub fn reset_counters(&mut self, now: Time) {
+        self.receive_arrived(now);
         self.count_idle(now);
         self.nanos = [0; RadioState::ALL.len()];
         self.wakes = 0;
@@ -149,6 +174,7 @@ impl Radio {
     /// Returns its use up to `now`. A packet that was begun is counted to its end.
     #[must_use]
     pub fn usage(mut self, now: Time) -> RadioUse {
+        self.receive_arrived(now);
         self.count_idle(now);
         let seconds = self.nanos.map(|nanos| Span::from_nanos(nanos).as_secs_f64());
         let joules =
@@ -164,14 +190,44 @@ impl Radio {
         used
     }
 
-    fn transfer(&mut self, now: Time, state: RadioState, airtime: Span) {
-        self.count_idle(now);
-        if self.idle_since.is_none_or(|quiet| now > quiet + self.settings.tail) {
-            self.wakes += 1;
-            self.add_time(RadioState::Wake, self.settings.wake);
+    /// Counts what has arrived, or is about to and the radio wakes up for it.
+    fn receive_arrived(&mut self, now: Time) {
+        while let Some(&ArrivingPacket { called, at, bytes }) = self.arriving.front() {
+            let begins = if self.is_asleep(called) { called } else { at };
+            if begins > now {
+                return;
+            }
+            self.arriving.pop_front();
+            if self.is_asleep(begins) {
+                self.wake_up(begins);
+            }
+            self.count_idle(at);
+            self.transfer(RadioState::Receive, airtime(bytes, self.settings.down));
         }
+    }
+
+    fn is_asleep(&self, at: Time) -> bool {
+        self.idle_since.is_none_or(|quiet| at > quiet + self.settings.tail)
+    }
+
+    fn wake_up(&mut self, at: Time) {
+        self.count_idle(at);
+        self.wakes += 1;
+        self.add_time(RadioState::Wake, self.settings.wake);
+        self.awake_from = self.counted_until;
+    }
+
+    fn transfer(&mut self, state: RadioState, airtime: Span) {
         self.add_time(state, airtime);
         self.idle_since = Some(self.counted_until);
+    }
+
+    /// It is awake from a time on, and something is through at another.
+    fn extend_reachable(&mut self, from: Time, through: Time) {
+        let until = through + self.settings.tail;
+        let reachable = self.reachable.get_or_insert(Reachable { from, until });
+        reachable.from = reachable.from.max(from);
+        reachable.until = reachable.until.max(until);
     }
 
     /// Counts the time without packets up to `now`.
@@ -194,9 +250,6 @@ impl Radio {
     }
 }
 
-/// Seconds of a year of 365 days.
-const SECONDS_PER_YEAR: f64 = 365.0 * 86_400.0;
-
 /// Returns how long this number of bytes takes, rounded up to the nanosecond.
 fn airtime(bytes: u32, rate: u64) -> Span {
     let nanos = (u128::from(bytes) * 8 * 1_000_000_000).div_ceil(u128::from(rate.max(1)));
@@ -206,78 +259,6 @@ fn airtime(bytes: u32, rate: u64) -> Span {
 #[expect(clippy::cast_precision_loss, reason = "a physical quantity of 15 digits at most")]
 const fn to_f64(number: u64) -> f64 {
     number as f64
-}
-
-/// Energy use of radios, summed over clients and perhaps over trials.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct RadioUse {
-    /// The number of radios.
-    pub clients: u64,
-    /// The time they spent in each state, by [`RadioState::ALL`], in seconds.
-    pub seconds: [f64; RadioState::ALL.len()],
-    /// The energy they used in each state, in joules.
-    pub joules: [f64; RadioState::ALL.len()],
-    /// The number of times they woke up.
-    pub wakes: u64,
-    /// Their batteries, where they have some.
-    pub battery: Option<BatteryDrain>,
-}
-
-/// The batteries of radios, and what empties them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct BatteryDrain {
-    /// Energy of the full batteries.
-    pub joules: f64,
-    /// The mean power of their radios, with what the batteries lose by themselves.
-    pub watts: f64,
-}
-
-impl RadioUse {
-    /// All energy.
-    #[must_use]
-    pub fn energy(&self) -> f64 {
-        self.joules.iter().sum()
-    }
-
-    /// The mean power of one radio; `None` if no time passed.
-    #[must_use]
-    pub fn mean_watts_per_radio(&self) -> Option<f64> {
-        let seconds: f64 = self.seconds.iter().sum();
-        (seconds > 0.0).then(|| self.energy() / seconds)
-    }
-
-    /// How long the batteries last at this mean power, in years of 365 days; infinite if nothing
-    /// empties them, `None` without a battery.
-    #[must_use]
-    pub fn battery_years(&self) -> Option<f64> {
-        self.battery.map(|battery| battery.joules / battery.watts / SECONDS_PER_YEAR)
-    }
-}
-
-impl std::ops::AddAssign for RadioUse {
-    fn add_assign(&mut self, other: Self) {
-        self.clients += other.clients;
-        self.wakes += other.wakes;
-        for (sum, one) in self.seconds.iter_mut().zip(other.seconds) {
-            *sum += one;
-        }
-        for (sum, one) in self.joules.iter_mut().zip(other.joules) {
-            *sum += one;
-        }
-        if let Some(one) = other.battery {
-            let sum = self.battery.get_or_insert_default();
-            sum.joules += one.joules;
-            sum.watts += one.watts;
-        }
-    }
-}
-
-impl std::iter::Sum for RadioUse {
-    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
-        let mut total = Self::default();
-        all.for_each(|one| total += one);
-        total
-    }
 }
 
 #[cfg(test)]

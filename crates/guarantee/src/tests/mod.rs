@@ -38,7 +38,6 @@ fn trial_facts(published: QoS) -> TrialFacts {
         over_tcp: false,
         keep_alive: false,
         store: StorePolicy::Durable,
-        radio: None,
     };
     TrialFacts {
         clients: vec![client("sensor"), client("dashboard")],
@@ -76,7 +75,7 @@ fn run_both_passes(
     let facts = Arc::new(facts);
     let mut observer = FirstPassObserver::new(&facts);
     let at = run_script(&facts, &mut observer, &script);
-    let summary = RunSummary { ending, at, events: 0, packets: 0, trace_hash: 0 };
+    let summary = RunSummary { ending, at, events: 0, packets: 0, trace_hash: 0, radio: None };
     let first = observer.finish(&summary);
     if first.suspects.is_empty() {
         return first.into_unexplained_outcome();

@@ -54,7 +54,8 @@ impl ClientLink {
             Transport::Tcp(tcp) => (tcp.headers, Some(tcp)),
         };
         Self {
-            link_state: LinkState::new(Arc::clone(&client.link), LinkKeys::new(root, &client.name)),
+            link_state: LinkState::new(Arc::clone(&client.link), LinkKeys::new(root, &client.name))
+                .with_radio(client.radio.clone()),
             version: client.settings.version,
             headers,
             tcp,

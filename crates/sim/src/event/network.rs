@@ -9,9 +9,10 @@ use super::tcp_connection::TcpConnection;
 use super::timeline::Timeline;
 use crate::trial::Setup;
 use qoslab_core::base::draw::DrawKey;
+use qoslab_core::base::radio_use::RadioUse;
 use qoslab_core::base::{
     Arrival, ClientIndex, ConnectionNumber, Direction, MessageTag, Node, PacketKind, PacketName,
-    Span, Transmission,
+    Span, Time, Transmission,
 };
 use qoslab_core::impl_fingerprint;
 use qoslab_core::network::RecordedFates;
@@ -115,6 +116,22 @@ impl Network {
     }
 
     // ---- impairments of links ----
+
+    /// What the clients' radios use counts from now on.
+    pub(super) fn reset_radio_use(&mut self, now: Time) {
+        for link in &mut self.links {
+            link.link_state.reset_radio_use(now);
+        }
+    }
+
+    /// What the clients' radios used; `None` if no client has one.
+    pub(super) fn radio_use(&self, now: Time) -> Option<RadioUse> {
+        let radios = self.links.iter().filter_map(|link| link.link_state.radio_use(now));
+        radios.reduce(|mut sum, one| {
+            sum += one;
+            sum
+        })
+    }
 
     /// The traffic begins: so do bursts and outages.
     pub(super) fn start_traffic(&mut self, timeline: &mut Timeline, client: ClientIndex) {

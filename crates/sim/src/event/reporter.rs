@@ -2,8 +2,8 @@
 
 use super::queue::EventClass;
 use crate::trace::TraceHash;
-use qoslab_core::base::RunSummary;
-use qoslab_core::base::{Ending, Event, Observer, Time};
+use qoslab_core::base::radio_use::RadioUse;
+use qoslab_core::base::{Ending, Event, Observer, RunSummary, Time};
 use qoslab_core::impl_fingerprint;
 
 /// The trace hash, the caller's observer, and the counts of what happened.
@@ -12,19 +12,21 @@ pub(super) struct Reporter<O> {
     pub(super) observer: O,
     pub(super) events: u64,
     pub(super) packets: u64,
+    /// What the radios used up to the end of the first calm, once that has come.
+    pub(super) radio: Option<RadioUse>,
 }
 
 impl_fingerprint! {
     struct Reporter<O> {
         plain observer;
         skip events: "a trial that reaches its limit has no verdict, and the search says so";
-        skip trace, packets: "only for reports";
+        skip trace, packets, radio: "only for reports";
     }
 }
 
 impl<O: Observer> Reporter<O> {
     pub(super) fn new(observer: O) -> Self {
-        Self { trace: TraceHash::new(), observer, events: 0, packets: 0 }
+        Self { trace: TraceHash::new(), observer, events: 0, packets: 0, radio: None }
     }
 
     #[inline]
@@ -47,7 +49,8 @@ impl<O: Observer> Reporter<O> {
 
     /// The trial is over.
     pub(super) fn finish(self, ending: Ending, at: Time) -> (RunSummary, O) {
-        let Self { trace, observer, events, packets } = self;
-        (RunSummary { ending, at, events, packets, trace_hash: trace.finish() }, observer)
+        let Self { trace, observer, events, packets, radio } = self;
+        let trace_hash = trace.finish();
+        (RunSummary { ending, at, events, packets, trace_hash, radio }, observer)
     }
 }

@@ -38,8 +38,8 @@ pub(super) struct ClientTable {
     /// What it keeps through a crash: `"durable"`, `"volatile"` or `{ snapshot = "30s" }`.
     #[serde(default = "default_store")]
     pub store: Located<StoreSetting>,
-    /// What its radio needs, if its energy is asked for: `"lte-m"`, `"nb-iot"`, `"wifi"`, `"ble"`
-    /// or a table, as in `docs/radio.md`. It changes what is measured and nothing else.
+    /// Its radio, if its energy is asked for: `"lte-m"`, `"nb-iot"`, `"wifi"`, `"ble"` or a table,
+    /// as in `docs/radio.md`. What finds it asleep waits until it has woken up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub radio: Option<Located<TextOrTable<RadioKeyword, RadioTable>>>,
     /// When it is connected.

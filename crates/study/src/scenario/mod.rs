@@ -73,7 +73,7 @@ mod vary;
 
 /// The version of the model: it changes when draws or semantics do, and with it every trial's
 /// name, so that results of different models are never mistaken for each other.
-pub const MODEL_VERSION: u32 = 4;
+pub const MODEL_VERSION: u32 = 5;
 
 /// A scenario file that was read and found right.
 #[derive(Clone, Debug)]

@@ -53,6 +53,13 @@ impl<D: NodeDriver, O: Observer> Simulation<'_, D, O> {
     }
 
     pub(super) fn enter_phase(&mut self, phase: Phase) {
+        match phase {
+            Phase::Traffic => self.network.reset_radio_use(self.timeline.now),
+            Phase::ReconnectDrain | Phase::Over if self.reporter.radio.is_none() => {
+                self.reporter.radio = self.network.radio_use(self.timeline.now);
+            }
+            _ => {}
+        }
         self.timeline.phase = phase;
         self.notify_observers(&Event::Phase(phase));
     }
