@@ -12,8 +12,8 @@ use qoslab_study::{ScenarioResult, Verdict};
 
 const HEADER: &str = "\
 | QoS | delivered | 95 % | lost/run | dup/run | packets/msg | bytes/msg | overhead \
-| p50 | p99 | max | gate |
-|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|
+| p50 | p90 | p95 | p99 | p99.9 | max | gate |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|
 ";
 
 /// One section a scenario, each with what is different from an earlier run where one was given.

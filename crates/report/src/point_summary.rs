@@ -59,7 +59,7 @@ impl PointSummary {
     /// The texts of a table's row from what is lost on: units lost and duplicated a run, packets
     /// and bytes a message, the overhead, and the latency; means with their intervals if asked.
     #[must_use]
-    pub(crate) fn table_cells(&self, intervals: bool) -> [String; 8] {
+    pub(crate) fn table_cells(&self, intervals: bool) -> [String; 11] {
         let mean = |interval: ConfidenceInterval, decimals: usize| {
             if intervals {
                 format_interval(interval, decimals)
@@ -74,7 +74,10 @@ impl PointSummary {
             mean(self.bytes, 0),
             self.overhead.map_or_else(|| "-".to_owned(), |overhead| mean(overhead, 2)),
             format_time(self.latency.p50),
+            format_time(self.latency.p90),
+            format_time(self.latency.p95),
             format_time(self.latency.p99),
+            format_time(self.latency.p999),
             format_time(self.latency.max),
         ]
     }

@@ -112,7 +112,7 @@ fn heading(result: &ScenarioResult, layout: TableLayout) -> String {
 }
 
 /// A column's two header lines.
-const HEADERS: [[&str; 2]; 10] = [
+const HEADERS: [[&str; 2]; 13] = [
     ["", "QoS"],
     ["", "delivered"],
     ["", "lost"],
@@ -121,28 +121,73 @@ const HEADERS: [[&str; 2]; 10] = [
     ["bytes", "/msg"],
     ["", "overhead"],
     ["", "p50"],
+    ["", "p90"],
+    ["", "p95"],
     ["", "p99"],
+    ["", "p99.9"],
     ["", "max"],
 ];
+
+/// The columns without which a table fits into 80 columns.
+const WIDE_COLUMNS: [&str; 3] = ["p90", "p95", "p99.9"];
 
 /// Lines of right-aligned columns. Headers need one space between them, values two, so that the
 /// table fits into 80 columns.
 fn grid(fields: &[&str], rows: &[TableRow<'_>], layout: TableLayout) -> String {
-    let plain = lines(fields, rows, true, Style::PLAIN);
-    let intervals = layout.verbose || widest(&plain) <= layout.width;
+    let detail = TableDetail::that_fits(fields, rows, layout);
     let mut text = String::new();
-    for line in lines(fields, rows, intervals, layout.style) {
+    for line in lines(fields, rows, detail, layout.style) {
         text += line.trim_end();
         text.push('\n');
+    }
+    if detail == TableDetail::Narrow {
+        let left_out = if fields.is_empty() { "p90, p95, p99.9" } else { "p90, p95, p99.9, max" };
+        let note = format!("({left_out} and completion times: points.csv)");
+        text += &format!("  {}\n", layout.style.muted(&note));
     }
     text
 }
 
-fn lines(fields: &[&str], rows: &[TableRow<'_>], intervals: bool, style: Style) -> Vec<String> {
+/// How much a table shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TableDetail {
+    /// What fits into 80 columns.
+    Narrow,
+    /// Every column.
+    AllColumns,
+    /// Every column, with the 95 % intervals.
+    Intervals,
+}
+
+impl TableDetail {
+    /// The most that fits into the terminal, or all that there is if it is asked for.
+    fn that_fits(fields: &[&str], rows: &[TableRow<'_>], layout: TableLayout) -> Self {
+        let fits =
+            |detail: &Self| widest(&lines(fields, rows, *detail, Style::PLAIN)) <= layout.width;
+        match [Self::Intervals, Self::AllColumns].into_iter().find(fits) {
+            _ if layout.verbose => Self::Intervals,
+            detail => detail.unwrap_or(Self::Narrow),
+        }
+    }
+
+    /// Whether it shows a column. The longest time makes room for the values that a sweep varies.
+    fn shows(self, header: [&str; 2], is_sweep: bool) -> bool {
+        let hidden = WIDE_COLUMNS.contains(&header[1]) || (is_sweep && header[1] == "max");
+        self != Self::Narrow || !hidden
+    }
+}
+
+fn lines(fields: &[&str], rows: &[TableRow<'_>], detail: TableDetail, style: Style) -> Vec<String> {
     let headers: Vec<[&str; 2]> = fields.iter().map(|field| ["", *field]).chain(HEADERS).collect();
+    let intervals = detail == TableDetail::Intervals;
     let cells: Vec<Vec<String>> = rows
         .iter()
         .map(|line| line.values.iter().cloned().chain(cells(line.row, intervals)).collect())
+        .collect();
+    let is_shown: Vec<bool> = headers
+        .iter()
+        .enumerate()
+        .map(|(nth, header)| nth < fields.len() || detail.shows(*header, !fields.is_empty()))
         .collect();
     let widths: Vec<usize> = headers
         .iter()
@@ -153,11 +198,10 @@ fn lines(fields: &[&str], rows: &[TableRow<'_>], intervals: bool, style: Style) 
             header.max(values)
         })
         .collect();
-    // The longest time makes room for the values that a sweep varies.
-    let shown = if fields.is_empty() { widths.len() } else { widths.len() - 1 };
     let line = |cells: &[&str]| {
-        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}"));
-        format!(" {}", padded.take(shown).collect::<String>())
+        let shown = cells.iter().zip(&widths).zip(&is_shown).filter(|(_, is_shown)| **is_shown);
+        let padded = shown.map(|((cell, width), _)| format!("{cell:>width$}"));
+        format!(" {}", padded.collect::<String>())
     };
     let header = |nth: usize| line(&headers.iter().map(|header| header[nth]).collect::<Vec<_>>());
     let mut lines = vec![style.muted(&header(0)), style.muted(&(header(1) + "  gate"))];

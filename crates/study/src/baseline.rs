@@ -280,7 +280,7 @@ impl PairedTrials {
 }
 
 /// The description of a point that differs: the name, the metric, and whether it is a share.
-const COMPARED_METRICS: [(&str, Metric, bool); 10] = [
+const COMPARED_METRICS: [(&str, Metric, bool); 13] = [
     ("delivered", Metric::Delivered, true),
     ("lost", Metric::Lost, true),
     ("duplicated", Metric::Duplicated, true),
@@ -288,7 +288,10 @@ const COMPARED_METRICS: [(&str, Metric, bool); 10] = [
     ("bytes", Metric::Bytes, false),
     ("overhead", Metric::Overhead, false),
     ("latency.p50", Metric::Latency(Statistic::Quantile(0.5)), false),
+    ("latency.p90", Metric::Latency(Statistic::Quantile(0.9)), false),
+    ("latency.p95", Metric::Latency(Statistic::Quantile(0.95)), false),
     ("latency.p99", Metric::Latency(Statistic::Quantile(0.99)), false),
+    ("latency.p99.9", Metric::Latency(Statistic::Quantile(0.999)), false),
     ("latency.max", Metric::Latency(Statistic::Max), false),
     ("completion.p99", Metric::Completion(Statistic::Quantile(0.99)), false),
 ];

@@ -83,10 +83,13 @@ pub(super) const TIMES: [(&str, &str); 2] = [
 ];
 
 /// The numbers of a distribution of times.
-pub(super) const STATISTICS: [(&str, &str); 4] = [
+pub(super) const STATISTICS: [(&str, &str); 7] = [
     ("mean", "the mean of those that came"),
     ("p50", "the median; what never came counts as infinite"),
+    ("p90", "the 90 % quantile; what never came counts as infinite"),
+    ("p95", "the 95 % quantile; what never came counts as infinite"),
     ("p99", "the 99 % quantile; what never came counts as infinite"),
+    ("p99.9", "the 99.9 % quantile; what never came counts as infinite"),
     ("max", "the largest; inf if one never came"),
 ];
 
@@ -96,7 +99,10 @@ pub(super) fn statistic_field(quantiles: Quantiles, name: &str) -> FieldValue {
     match name {
         "mean" => quantiles.mean.into(),
         "p50" => never(quantiles.p50),
+        "p90" => never(quantiles.p90),
+        "p95" => never(quantiles.p95),
         "p99" => never(quantiles.p99),
+        "p99.9" => never(quantiles.p999),
         _ => never(quantiles.max),
     }
 }

@@ -12,7 +12,7 @@ use qoslab_study::{PointResult, Study, StudyCell};
 /// A page with more rows is slow to open.
 pub(super) const MAX_ROWS: usize = 2_000;
 
-const COLUMNS: [&str; 9] = [
+const COLUMNS: [&str; 12] = [
     "delivered",
     "lost/run",
     "dup/run",
@@ -20,7 +20,10 @@ const COLUMNS: [&str; 9] = [
     "bytes/msg",
     "overhead",
     "p50",
+    "p90",
+    "p95",
     "p99",
+    "p99.9",
     "max",
 ];
 
@@ -47,7 +50,7 @@ fn table(study: &Study) -> Markup {
         table {
             caption { span {
                 "Means a run with their 95 % intervals. Overhead: bytes sent for each payload byte \
-                 delivered. p50, p99 and max: latency over all seeds; what never came counts."
+                 delivered. p50 to max: latency over all seeds; what never came counts."
             } }
             thead { tr {
                 @for axis in &study.axes { th scope="col" { (axis.field()) } }

@@ -61,13 +61,16 @@ fn decision_section(decision: &ChoiceSummary) -> Markup {
 /// A column: its header, and the value for a row; `None` for no value, infinite for never.
 type QosColumn = (&'static str, fn(&PointResult, &PointSummary) -> Option<f64>, fn(f64) -> String);
 
-const COLUMNS: [QosColumn; 7] = [
+const COLUMNS: [QosColumn; 10] = [
     ("delivered", |_, row| Some(row.delivered.value), |share| format_share(share, 1)),
     ("duplicates per run", |_, row| Some(row.duplicated.value), |number| format!("{number:.1}")),
     ("packets per message", |_, row| Some(row.packets.value), |number| format!("{number:.2}")),
     ("bytes per message", |_, row| Some(row.bytes.value), |number| format!("{number:.0}")),
     ("p50", |_, row| Some(seconds(row.latency.p50)), format_seconds),
+    ("p90", |_, row| Some(seconds(row.latency.p90)), format_seconds),
+    ("p95", |_, row| Some(seconds(row.latency.p95)), format_seconds),
     ("p99", |_, row| Some(seconds(row.latency.p99)), format_seconds),
+    ("p99.9", |_, row| Some(seconds(row.latency.p999)), format_seconds),
     (
         "peak in flight",
         |point, row| Some(measure_metric(point, row.published, Metric::InFlight, false)?.number()),

@@ -144,9 +144,9 @@ fn parse_statistic(text: &str) -> Result<Statistic, Problem> {
         ("mean", _) => Ok(Statistic::Mean),
         (_, Some(rank)) if rank > 0.0 && rank < 100.0 => Ok(Statistic::Quantile(rank / 100.0)),
         ("", _) => Err(Problem::new("names no statistic", "a time has many values")
-            .help("write .p50, .p99, .p99.9, .max or .mean")),
+            .help("write .p50, .p90, .p95, .p99, .p99.9, .max or .mean")),
         _ => Err(Problem::new("names no statistic", format!("there is no `{text}`"))
-            .help("write .p50, .p99, .p99.9, .max or .mean")),
+            .help("write .p50, .p90, .p95, .p99, .p99.9, .max or .mean")),
     }
 }
 

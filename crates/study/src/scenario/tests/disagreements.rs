@@ -288,7 +288,7 @@ fn expectations_that_cannot_apply() {
     17 | need = ["qos2.lost <= 0", "lost", "latency <= 2s", "latency.p99 <= 2", "loss <= 1%"]
        |                                   ^^^^^^^^^^^^^^^ a time has many values
        |
-    help: write .p50, .p99, .p99.9, .max or .mean
+    help: write .p50, .p90, .p95, .p99, .p99.9, .max or .mean
 
     error: the need needs a unit
       --> test.toml:17:52
