@@ -238,6 +238,7 @@ fn client(name: &str, subscribes: Option<QoS>) -> ClientSetup {
         offline_periods: Vec::new(),
         store: StorePolicy::Durable,
         radio: None,
+        billed: None,
     }
 }
 

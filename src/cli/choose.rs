@@ -15,8 +15,8 @@ use super::study_setup::Planned;
 use super::terminal::print_stderr;
 use super::{exit, interrupt, load, study_setup};
 use crate::report::{commands, escape};
-use crate::scenario::{Axis, Need, Scenario};
-use crate::study::choose::{BytePrice, ChoiceCriteria, Objective};
+use crate::scenario::{Axis, BytePrice, Need, Scenario, Setting};
+use crate::study::choose::{ChoiceCriteria, Objective};
 use crate::study::store::FILE_NAME;
 use crate::study::{RunError, Runner, StudyRun};
 
@@ -32,8 +32,10 @@ file's [expect] count. Of the options that meet all needs and whose promises hol
 chosen. Levels are always compared, with the same random draws: those of the file's list, or else
 QoS 0, 1 and 2; --over adds what else is.
 
-Money counts all wire bytes on all links, as --minimise bytes does: both hops, resends, keep alive,
-connecting, headers. A month has 30 days in which each device publishes at the scenario's mean rate.
+Money counts what devices send and receive on links with a price (`price` on a [[link]], or --price),
+from the start of the traffic: resends, keep alive, connecting again, acknowledgements, headers. Billed
+are the devices of such a link that publish, or all of it if none does. A month has 30 days in which
+each device publishes at the scenario's mean rate.
 
 Exit codes: 0 an answer; 1 nothing meets the needs; 2 wrong arguments or scenario; 3 inconclusive:
 a trial did not drain; 130 interrupted; others as of qoslab run";
@@ -52,10 +54,16 @@ pub(super) struct ChooseArguments {
     /// What the best has least of, for each message
     #[arg(long, value_enum, default_value_t = Cost::Packets, help_heading = "What is wanted")]
     minimise: Cost,
-    /// With --minimise money: what bytes cost, such as 0.40EUR/MB; also /kB and /GB
-    #[arg(long, value_name = "PRICE", allow_hyphen_values = true, help_heading = "What is wanted")]
-    price: Option<String>,
-    /// With --minimise money: how many devices publish [default: as many as the scenario has]
+    /// What bytes cost, such as 0.40EUR/MB (also /kB and /GB), on the links of devices that
+    /// publish; or on one link, by its name: meter-*=0.40EUR/MB; again for another
+    #[arg(
+        long,
+        value_name = "[LINK=]PRICE",
+        allow_hyphen_values = true,
+        help_heading = "What is wanted"
+    )]
+    price: Vec<String>,
+    /// With --minimise money: how many devices pay [default: as many as the scenario bills]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000),
         help_heading = "What is wanted")]
     fleet: Option<u64>,
@@ -85,7 +93,7 @@ enum Cost {
     Bytes,
     /// Joules of the clients' radios
     Energy,
-    /// The price of all wire bytes
+    /// The price of what the billed devices send and receive
     Money,
 }
 
@@ -95,9 +103,16 @@ enum Cost {
 /// If something cannot be read or written, or there are no criteria to choose by.
 pub(super) fn execute(arguments: &ChooseArguments) -> anyhow::Result<u8> {
     let ChooseArguments { study: options, printing, .. } = arguments;
-    let Some(scenario) = load::load_one(&options.scenario, &options.selection.set, printing.color)
+    let Some(unpriced) = load::load_one(&options.scenario, &options.selection.set, printing.color)
     else {
         return Ok(exit::USAGE);
+    };
+    let scenario = match unpriced.with_settings(&arguments.price_settings(&unpriced)?) {
+        Ok(priced) => priced,
+        Err(errors) => {
+            load::print_diagnostics(&errors, printing.color);
+            return Ok(exit::USAGE);
+        }
     };
     let criteria = arguments.criteria(&scenario)?;
     let axes = arguments.axes()?;
@@ -140,29 +155,34 @@ impl ChooseArguments {
     /// The criteria of the choice, checked as far as no trial is needed for it.
     fn criteria(&self, scenario: &Scenario) -> anyhow::Result<ChoiceCriteria> {
         let needs = study_setup::parse_all("--need", &self.need, Need::parse)?;
-        let price: Vec<String> = self.price.iter().cloned().collect();
-        let price =
-            study_setup::parse_all("--price", &price, |text| BytePrice::parse(text, self.fleet))?
-                .pop();
-        let objective = match (self.minimise, price) {
-            (Cost::Money, Some(money)) => Objective::Money(money),
-            (Cost::Money, None) => bail!(
-                "--minimise money needs the price of bytes: add --price, such as --price \
-                 0.40EUR/MB"
-            ),
-            (_, Some(_)) => bail!("a price is for --minimise money: add it, or leave --price out"),
-            (_, None) if self.fleet.is_some() => {
-                bail!("a fleet is for --minimise money: add it and --price, or leave --fleet out")
+        let objective = match self.minimise {
+            Cost::Money => Objective::Money { fleet: self.fleet },
+            _ if self.fleet.is_some() => {
+                bail!("a fleet is for --minimise money: add it, or leave --fleet out")
             }
-            (Cost::Packets, None) => Objective::Packets,
-            (Cost::Bytes, None) => Objective::Bytes,
-            (Cost::Energy, None) => Objective::Energy,
+            Cost::Packets => Objective::Packets,
+            Cost::Bytes => Objective::Bytes,
+            Cost::Energy => Objective::Energy,
         };
         let wanted = ChoiceCriteria::new(needs, scenario, objective);
         wanted
             .check(scenario)
             .map_err(|error| anyhow::anyhow!("{}", escape::terminal(&error.to_string())))?;
         Ok(wanted)
+    }
+
+    /// The prices of the command, as fields of links.
+    fn price_settings(&self, scenario: &Scenario) -> anyhow::Result<Vec<Setting>> {
+        let split = |text: &str| match text.rsplit_once('=') {
+            Some((link, price)) => (Some(link.trim().to_owned()), price.to_owned()),
+            None => (None, text.to_owned()),
+        };
+        let read = |text: &str| BytePrice::parse(&split(text).1);
+        study_setup::parse_all("--price", &self.price, read)?;
+        let settings = self.price.iter().map(|text| split(text));
+        Ok(settings
+            .flat_map(|(link, price)| scenario.price_settings(link.as_deref(), &price))
+            .collect())
     }
 
     /// The results folder.

@@ -81,7 +81,7 @@ impl FirstPassObserver {
         self.counters.duplicate_suppressed += self.patterns.duplicates_suppressed;
         self.counters.id_wrap = self.patterns.id_wraps;
         self.counters.window_full = self.patterns.windows_full;
-        let mut metrics = self.collector.into_metrics();
+        let mut metrics = self.collector.into_metrics(&self.ledger.trial);
         metrics.radio = summary.radio;
         let (suspects, excuses) = evaluation::evaluate(&self.ledger, summary.ending, &mut metrics);
         let outcome = Outcome {
@@ -222,6 +222,9 @@ impl FirstPassObserver {
         if phase == Phase::ReconnectDrain {
             self.ledger.on_reconnect_drain();
         }
+        if phase == Phase::Traffic {
+            self.collector.on_traffic_began();
+        }
         self.counting = phase < Phase::ReconnectDrain;
     }
 }
@@ -267,9 +270,9 @@ impl Observer for FirstPassObserver {
                 }
             }
             Event::Discarded { .. } | Event::SocketFull { .. } => {}
-            Event::Overhead { purpose, segments, bytes, .. } => {
+            Event::Overhead { client, purpose, segments, bytes, .. } => {
                 if self.counting {
-                    self.collector.on_overhead(purpose, segments, bytes);
+                    self.collector.on_overhead(client, purpose, (segments, bytes));
                 }
             }
             Event::WillPublished { tag } => self.on_will_published(tag),

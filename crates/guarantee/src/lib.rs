@@ -10,7 +10,7 @@ pub use self::counters::COUNTER_NAMES;
 pub use self::evidence_recorder::EvidenceRecorder;
 pub use self::first_pass::{FirstPassObserver, FirstPassResult, SuspectedViolation};
 pub use self::metrics::{
-    BytesByPurpose, DeliveryCounts, KindTraffic, LatencyHistogram, MESSAGE_KINDS, Metrics,
+    Bill, BytesByPurpose, DeliveryCounts, KindTraffic, LatencyHistogram, MESSAGE_KINDS, Metrics,
     PacketCount, QosMetrics,
 };
 pub use self::monitor::{ConformanceObserver, Monitor, RuleViolation};

@@ -29,6 +29,17 @@ pub struct Metrics {
     pub recovery: Option<Span>,
     /// What the clients' radios used since the traffic began; `None` if no client has one.
     pub radio: Option<RadioUse>,
+    /// What the billed devices sent and received since the traffic began.
+    pub bill: Bill,
+}
+
+/// Bytes on the wire of the billed devices, both ways, and their price.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bill {
+    /// All bytes on their links.
+    pub bytes: u64,
+    /// What they cost, in the scenario's currency; zero without a price.
+    pub cost: f64,
 }
 
 /// What one trial measured of the messages published with one QoS.
@@ -300,6 +311,7 @@ impl Default for Metrics {
             queued_peak: 0,
             recovery: None,
             radio: None,
+            bill: Bill::default(),
         }
     }
 }

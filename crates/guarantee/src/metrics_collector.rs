@@ -5,7 +5,7 @@ use super::deliveries::{DeliveredCopy, Delivery};
 use super::metrics::{Metrics, PacketCount};
 use super::trial_facts::TrialFacts;
 use qoslab_core::base::{
-    MessageId, Node, OverheadPurpose, PacketKind, PacketMeta, PacketSubject, Time,
+    ClientIndex, MessageId, Node, OverheadPurpose, PacketKind, PacketMeta, PacketSubject, Time,
 };
 
 /// Fills [`Metrics`], except for what only the end of a trial shows.
@@ -18,6 +18,8 @@ pub(super) struct MetricsCollector {
     queued: u64,
     /// Faults that last: outages, impairments, crashed nodes.
     active_faults: u32,
+    /// Bytes on each client's link since the traffic began.
+    link_bytes: Vec<u64>,
     recovering_since: Option<Time>,
 }
 
@@ -30,13 +32,25 @@ impl MetricsCollector {
             in_flight: 0,
             queued: 0,
             active_faults: 0,
+            link_bytes: vec![0; trial.clients.len()],
             recovering_since: None,
         }
     }
 
     /// What was measured.
-    pub(super) fn into_metrics(self) -> Metrics {
+    pub(super) fn into_metrics(mut self, trial: &TrialFacts) -> Metrics {
+        for (client, bytes) in trial.clients.iter().zip(&self.link_bytes) {
+            if let Some(price) = client.billed {
+                self.metrics.bill.bytes += bytes;
+                self.metrics.bill.cost += to_f64(*bytes) / 1e6 * price;
+            }
+        }
         self.metrics
+    }
+
+    /// The traffic begins: what is billed counts from here on.
+    pub(super) fn on_traffic_began(&mut self) {
+        self.link_bytes.fill(0);
     }
 
     /// A message was handed to its publisher, or a will to the broker's subscribers.
@@ -73,6 +87,7 @@ impl MetricsCollector {
     #[inline]
     pub(super) fn on_sent(&mut self, packet: &PacketMeta<'_>) {
         let wire = u64::from(packet.wire_bytes());
+        self.link_bytes[packet.name.client.index()] += wire;
         let kind = packet.kind();
         let (Some(message_id), PacketSubject::Message { hop, .. }) =
             (packet.tag.message_id(), packet.name.subject)
@@ -119,8 +134,14 @@ impl MetricsCollector {
     }
 
     /// A stream transport sent something of its own.
-    pub(super) fn on_overhead(&mut self, purpose: OverheadPurpose, segments: u32, bytes: u32) {
+    pub(super) fn on_overhead(
+        &mut self,
+        client: ClientIndex,
+        purpose: OverheadPurpose,
+        (segments, bytes): (u32, u32),
+    ) {
         let wire = u64::from(bytes);
+        self.link_bytes[client.index()] += wire;
         match purpose {
             OverheadPurpose::Handshake => {
                 let count = &mut self.metrics.control[PacketKind::Handshake as usize];
@@ -164,6 +185,11 @@ impl MetricsCollector {
             self.metrics.recovery = Some(now.since(since));
         }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "bytes of one trial are below 2^53")]
+const fn to_f64(bytes: u64) -> f64 {
+    bytes as f64
 }
 
 const fn count_packet(count: &mut PacketCount, wire_bytes: u64) {

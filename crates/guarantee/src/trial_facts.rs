@@ -53,6 +53,8 @@ pub struct ClientFacts {
     pub keep_alive: bool,
     /// What it keeps through a crash.
     pub store: StorePolicy,
+    /// Whether the bytes on its link are billed, and the price of a million of them.
+    pub billed: Option<f64>,
 }
 
 /// The facts about one publishing workload that the judge has to know.

@@ -8,6 +8,7 @@ mod explanations;
 pub use decision_json::json;
 
 use super::escape;
+use super::number::format_amount;
 use decision_text::DecisionText;
 
 use qoslab_study::Study;
@@ -47,20 +48,18 @@ impl ChoiceSummary {
         paragraphs.push(explanations::explanations(study, choice).join(" "));
         paragraphs.push(names.cost_note());
         paragraphs.retain(|paragraph| !paragraph.is_empty());
-        let has_month = matches!(choice.objective, Objective::Money(_));
+        let has_month = matches!(choice.objective, Objective::Money { .. });
         let mut header = vec!["option", "cost", "relative"];
         header.extend(has_month.then_some("a month"));
         header.push("misses");
         let row = |option: &Candidate| {
-            let mut row =
-                vec![names.option(option), decision_text::format_amount(option.cost.value)];
+            let mut row = vec![names.option(option), format_amount(option.cost.value)];
             row.push(best.map_or_else(
                 || "-".to_owned(),
                 |best| format!("{:.2} x", option.cost.value / best.cost.value),
             ));
             if has_month {
-                let month =
-                    option.monthly_cost.map(|month| decision_text::format_amount(month.cost));
+                let month = option.monthly_cost.map(|month| format_amount(month.cost));
                 row.push(month.unwrap_or_else(|| "-".to_owned()));
             }
             row.push(decision_text::missed_summary(option));
@@ -135,6 +134,6 @@ pub const fn objective_phrase(objective: &Objective) -> &'static str {
         Objective::Packets => "packets for each message",
         Objective::Bytes => "bytes for each message",
         Objective::Energy => "energy for each message",
-        Objective::Money(_) => "money for each message",
+        Objective::Money { .. } => "money for each message",
     }
 }

@@ -12,11 +12,11 @@ use serde::Serialize;
 
 use super::describe::ScenarioProperties;
 use super::point_summary::PointSummary;
-use super::{describe, labels};
+use super::{bill, describe, labels};
 use qoslab_core::base::{PacketKind, QoS, Span};
 use qoslab_guarantee::{BytesByPurpose, MESSAGE_KINDS, PacketCount, RuleViolationKind, Violation};
 use qoslab_sim::EngineKind;
-use qoslab_study::scenario::MODEL_VERSION;
+use qoslab_study::scenario::{MODEL_VERSION, Scenario};
 use qoslab_study::{
     Failure, FailureCause, MetricValue, NeedResult, PointResult, QosRow, Quantiles, ScenarioResult,
     Study, StudyCell, Verdict, statistics,
@@ -130,7 +130,18 @@ struct PointJson {
     qos: Vec<LevelJson>,
     control: BTreeMap<&'static str, TrafficJson>,
     bytes_by_purpose: ByPurposeJson,
+    bill: Option<BillJson>,
+    battery_years: Option<f64>,
     failures: Vec<FailureJson>,
+}
+
+/// What a billed device sends, receives and pays in a month of 30 days.
+#[derive(Serialize)]
+struct BillJson {
+    devices: u64,
+    device_mb_per_month: IntervalJson,
+    device_cost_per_month: Option<f64>,
+    currency: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -283,7 +294,7 @@ impl ScenarioJson {
             narrowed: result.narrowed,
             runs_planned: result.planned,
             runs_finished: result.finished,
-            points: result.points.iter().map(PointJson::new).collect(),
+            points: result.points.iter().map(|it| PointJson::new(&result.scenario, it)).collect(),
             needs: result.needs.iter().map(|need| NeedJson::new(result, need)).collect(),
             sometimes: result.sometimes.iter().cloned().collect(),
             expected_breaks: breaks::expected_breaks(result),
@@ -293,7 +304,7 @@ impl ScenarioJson {
 }
 
 impl PointJson {
-    fn new(point: &PointResult) -> Self {
+    fn new(scenario: &Scenario, point: &PointResult) -> Self {
         let facts = || point.trials.iter().filter_map(|trial| trial.summary.as_ref());
         let seed = |trial: Option<&qoslab_study::TrialRow>| {
             trial.map(|trial| trial.seed.to_string()).unwrap_or_default()
@@ -335,6 +346,13 @@ impl PointJson {
                 })
                 .collect(),
             bytes_by_purpose: ByPurposeJson::sum(facts().map(|facts| facts.bytes)),
+            bill: point.monthly_bill().map(|bill| BillJson {
+                devices: bill.devices,
+                device_mb_per_month: bill.megabytes.into(),
+                device_cost_per_month: bill.cost,
+                currency: scenario.currency.clone(),
+            }),
+            battery_years: bill::battery_years(point).filter(|years| years.is_finite()),
             failures: point.failures.iter().map(FailureJson::new).collect(),
         }
     }

@@ -18,6 +18,7 @@ pub use self::style::Style;
 mod annotations;
 #[cfg(feature = "html")]
 mod assumptions;
+mod bill;
 #[cfg(feature = "files")]
 pub mod capture;
 #[cfg(feature = "html")]

@@ -77,6 +77,29 @@ pub fn counted(number: u64, singular: &str) -> String {
     format!("{} {singular}{plural}", format_count(number))
 }
 
+/// A number of any size with three digits that count.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 2^53")]
+#[must_use]
+pub(crate) fn format_amount(number: f64) -> String {
+    if !number.is_finite() {
+        return "-".to_owned();
+    }
+    if (1_000.0..1e15).contains(&number) {
+        return format_count(number.round() as u64);
+    }
+    let (mut places, mut scale) = (2, number);
+    while scale > 0.0 && scale < 1.0 && places < 15 {
+        scale *= 10.0;
+        places += 1;
+    }
+    let places = match number {
+        100.0.. => 0,
+        10.0.. => 1,
+        _ => places,
+    };
+    format!("{number:.places$}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,11 +4,11 @@ use super::describe::ScenarioProperties;
 use super::number::percent_bound;
 use super::point_summary::PointSummary;
 use super::style::Style;
-use super::{describe, escape, labels};
+use super::{bill, describe, escape, labels};
 use qoslab_core::base::units::{format_count, format_share};
 use qoslab_study::scenario::Axis;
 use qoslab_study::statistics::{to_f64, upper_bound_when_none};
-use qoslab_study::{ScenarioResult, Study, Verdict};
+use qoslab_study::{PointResult, ScenarioResult, Study, Verdict};
 
 /// Layout of a table.
 #[derive(Clone, Copy, Debug)]
@@ -24,15 +24,16 @@ pub struct TableLayout {
 /// The header, the table and its notes.
 #[must_use]
 pub fn table(result: &ScenarioResult, layout: TableLayout) -> String {
-    let rows: Vec<PointSummary> = result.points.iter().flat_map(PointSummary::for_point).collect();
+    let of_point = |point| PointSummary::for_point(point).map(move |row| (point, row));
+    let rows: Vec<(&PointResult, PointSummary)> = result.points.iter().flat_map(of_point).collect();
     let mut text = heading(result, layout);
     if rows.is_empty() {
         return text;
     }
     let lines: Vec<TableRow<'_>> =
-        rows.iter().map(|row| TableRow { values: Vec::new(), row }).collect();
+        rows.iter().map(|(_, row)| TableRow { values: Vec::new(), row }).collect();
     text += &grid(&[], &lines, layout);
-    text += &table_notes(&rows, layout.style);
+    text += &table_notes(result, &rows, layout.style);
     text
 }
 
@@ -237,11 +238,15 @@ pub fn coloured_verdict(verdict: Verdict, style: Style) -> String {
 }
 
 /// Notes on the meaning of the numbers, and how much their zeros prove.
-fn table_notes(rows: &[PointSummary], style: Style) -> String {
-    let runs = rows.iter().map(|row| row.runs).max().unwrap_or(0);
+fn table_notes(
+    result: &ScenarioResult,
+    rows: &[(&PointResult, PointSummary)],
+    style: Style,
+) -> String {
+    let runs = rows.iter().map(|(_, row)| row.runs).max().unwrap_or(0);
     let over = super::number::counted(runs, "seed");
     let mut legend = vec![format!("mean per run over {over}")];
-    if rows.iter().any(|row| row.granted.is_some()) {
+    if rows.iter().any(|(_, row)| row.granted.is_some()) {
         legend.push("QoS published/granted".to_owned());
     }
     legend.push("overhead: bytes sent per payload byte delivered".to_owned());
@@ -249,11 +254,16 @@ fn table_notes(rows: &[PointSummary], style: Style) -> String {
     for line in wrap(&format!("({})", legend.join("; ")), 78) {
         text += &format!("  {}\n", style.muted(&line));
     }
-    for row in rows {
+    for (at, (point, row)) in rows.iter().enumerate() {
         let mut name = format!("QoS {:<3}", row.name());
-        for fact in row_notes(row) {
-            text += &format!("  {name}  {fact}\n");
-            name = " ".repeat(name.len());
+        // What belongs to a whole point stands at its first row.
+        let is_first = at == 0 || rows[at - 1].0.index != point.index;
+        let bill = if is_first { bill::notes(result, point) } else { Vec::new() };
+        for fact in row_notes(row).into_iter().chain(bill) {
+            for line in wrap(&fact, 78 - name.len() - 2) {
+                text += &format!("  {name}  {line}\n");
+                name = " ".repeat(name.len());
+            }
         }
     }
     text

@@ -70,6 +70,9 @@ pub struct ClientSetup {
     pub store: StorePolicy,
     /// Its radio, where it has one: packets wait until it is awake.
     pub radio: Option<Arc<RadioSettings>>,
+    /// Whether the bytes on its link are billed, and the price of a million of them in the
+    /// scenario's currency: zero where no link has a price.
+    pub billed: Option<f64>,
 }
 
 /// One subscription of a client.

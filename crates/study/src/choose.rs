@@ -10,14 +10,12 @@ mod closed_form_choice;
 mod confidence;
 mod criteria;
 mod crossovers;
-mod money;
 mod reasons;
 
 pub use candidate::{Candidate, MonthlyCost, NeedJudgement, candidates, cheapest};
 pub use confidence::Confidence;
 pub use criteria::{ChoiceCriteria, ChooseError, Objective};
 pub use crossovers::{Crossover, Crossovers, QosChoice, SearchMethod, find_crossovers};
-pub use money::BytePrice;
 
 /// The options that were compared, and the best one.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@
 //! how in a dozen lines.
 
 pub use self::backlog::record_backlogs;
+pub use self::bill::MonthlyBill;
 pub use self::judge_trial::{JudgeError, judge_trial};
 #[cfg(feature = "studies")]
 pub use self::manifest::{CellKeys, Manifest, ManifestError};
@@ -37,6 +38,7 @@ pub use self::unused_entries::unused_schedule_entries;
 mod backlog;
 #[cfg(feature = "studies")]
 pub mod baseline;
+mod bill;
 mod cell_accumulator;
 #[cfg(feature = "studies")]
 pub mod choose;

@@ -10,12 +10,13 @@ pub use super::quantiles::Quantiles;
 use super::shrink::BrokenGuarantee;
 use super::statistics::to_f64;
 use super::verdicts::{failure_cause, is_expected, trial_verdict};
+use crate::bill::{BillingFacts, MonthlyBill};
 use crate::scenario::{Expectations, ExpectedBreak, KnownBreak, Scenario};
 use qoslab_core::base::radio_use::RadioUse;
 use qoslab_core::base::{Ending, PacketKind, QoS, Span, Time};
 use qoslab_guarantee::{
-    BytesByPurpose, DeliveryCounts, Excuse, Finding, KindTraffic, LatencyHistogram, MESSAGE_KINDS,
-    Outcome, PacketCount, QosMetrics, RuleFinding, RuleViolationKind, Violation,
+    Bill, BytesByPurpose, DeliveryCounts, Excuse, Finding, KindTraffic, LatencyHistogram,
+    MESSAGE_KINDS, Outcome, PacketCount, QosMetrics, RuleFinding, RuleViolationKind, Violation,
 };
 use qoslab_sim::{EngineKind, PayloadSize, Setup};
 
@@ -96,6 +97,7 @@ pub struct PointResult {
     pub verdicts: BTreeMap<Verdict, usize>,
     /// The mean payload of a message in bytes, by published QoS.
     payload_mean: [f64; 3],
+    billing: BillingFacts,
 }
 
 /// The times of one published QoS, merged over seeds.
@@ -147,6 +149,8 @@ pub struct TrialSummary {
     pub recovery: Option<Span>,
     /// What the clients' radios used; `None` if no client has one.
     pub radio: Option<RadioUse>,
+    /// What the billed devices sent and received since the traffic began.
+    pub bill: Bill,
     /// How many promises were broken as declared.
     pub breaks_expected: u64,
     /// How many promises were broken otherwise.
@@ -262,6 +266,7 @@ impl PointResult {
             failures: Vec::new(),
             verdicts: BTreeMap::new(),
             payload_mean: QoS::ALL.map(|qos| mean_payload(&point.setup, qos)),
+            billing: BillingFacts::new(&point.setup),
         }
     }
 
@@ -323,6 +328,13 @@ impl PointResult {
             |of: fn(&BytesByPurpose) -> u64| -> u64 { facts().map(|it| of(&it.bytes)).sum() };
         (messages > 0)
             .then(|| BytesByPurpose::PURPOSES.map(|(.., of)| to_f64(bytes(of)) / to_f64(messages)))
+    }
+
+    /// What a billed device sends and receives in a month; `None` if nothing is billed, nothing
+    /// was published, or the publishers have no rate.
+    #[must_use]
+    pub fn monthly_bill(&self) -> Option<MonthlyBill> {
+        self.billing.monthly_bill(&self.trials)
     }
 
     /// The published QoS that had messages, ascending.
@@ -431,6 +443,7 @@ impl TrialSummary {
             queued_peak: outcome.metrics.queued_peak,
             recovery: outcome.metrics.recovery,
             radio: outcome.metrics.radio,
+            bill: outcome.metrics.bill,
             breaks_expected: breaks(true),
             breaks_unexpected: breaks(false),
             rules_broken: outcome.rule_violations.values().sum(),

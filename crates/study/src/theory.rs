@@ -1,14 +1,13 @@
 //! Predictions of the closed forms for a point, wherever all that they assume holds.
 
+use crate::bill::rate;
 use crate::closed_form::{
     EndToEndExpectation, ExpectedLatency, HopModel, Qos2Delivery, predict_end_to_end,
 };
 use crate::scenario::Point;
 use qoslab_core::base::{QoS, Span};
 use qoslab_core::mqtt::{DeliverOn, HopSettings, IdPolicy, Quirks, RetryRule, topics};
-use qoslab_core::network::{
-    DirectionSettings, IntervalDistribution, LinkSettings, LossModel, TcpSettings, Transport,
-};
+use qoslab_core::network::{DirectionSettings, LinkSettings, LossModel, TcpSettings, Transport};
 use qoslab_sim::{ClientSetup, PublisherSetup, Setup, SubscriptionSetup};
 
 /// The prediction of theory for one published QoS, end to end.
@@ -214,19 +213,6 @@ fn hop(
         qos2_delivery: method,
     };
     (is_known && gets_through).then_some(hop)
-}
-
-/// Messages a second.
-pub(super) fn rate(stream: &PublisherSetup) -> f64 {
-    let every = match stream.every {
-        IntervalDistribution::Fixed(span) | IntervalDistribution::Exponential(span) => {
-            span.as_secs_f64()
-        }
-        IntervalDistribution::Uniform(least, most) => {
-            f64::midpoint(least.as_secs_f64(), most.as_secs_f64())
-        }
-    };
-    1.0 / every
 }
 
 /// Whether a window takes a Poisson number of messages with this mean, but for one time in a

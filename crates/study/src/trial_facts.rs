@@ -23,6 +23,7 @@ pub fn trial_facts(setup: &Setup) -> Arc<TrialFacts> {
         over_tcp: is_stream(client.link.transport),
         keep_alive: client.settings.keep_alive > Span::ZERO,
         store: client.store,
+        billed: client.billed,
     });
     let streams = setup.publishers.iter().map(|stream| PublisherFacts {
         name: Arc::clone(&stream.name),

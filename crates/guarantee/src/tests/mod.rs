@@ -38,6 +38,7 @@ fn trial_facts(published: QoS) -> TrialFacts {
         over_tcp: false,
         keep_alive: false,
         store: StorePolicy::Durable,
+        billed: None,
     };
     TrialFacts {
         clients: vec![client("sensor"), client("dashboard")],

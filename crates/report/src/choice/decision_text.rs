@@ -1,6 +1,6 @@
 //! The sentences of a decision, each made from its numbers.
 
-use crate::number::{self, counted, format_measured, percent_bound};
+use crate::number::{self, counted, format_amount, format_measured, percent_bound};
 use qoslab_core::base::units::{format_count, format_share, trim_zeros};
 use qoslab_study::choose::{
     Candidate, Choice, Confidence, Crossover, Crossovers, NeedJudgement, Objective, QosChoice,
@@ -230,11 +230,11 @@ impl DecisionText<'_> {
                                  connecting included"
                 .to_owned(),
             Objective::Energy => "joules of all clients' radios for each message".to_owned(),
-            Objective::Money(money) => format!(
-                "{currency} for each message, at {} {currency} a MB for the wire bytes of all \
-                 links. A month has 30 days at the scenario's rate",
-                money.per_megabyte,
-                currency = money.currency
+            Objective::Money { .. } => format!(
+                "{} for each message, for the wire bytes of the {} that pay. A month has 30 days \
+                 at the scenario's rate",
+                self.currency(),
+                counted(self.billed_devices(), "device"),
             ),
         };
         format!("Cost: {what}. All numbers hold for what the scenario assumes.")
@@ -245,15 +245,23 @@ impl DecisionText<'_> {
             Objective::Packets => format!("{} packets per message", format_amount(cost)),
             Objective::Bytes => format!("{} bytes per message", format_amount(cost)),
             Objective::Energy => format!("{} J per message", format_amount(cost)),
-            Objective::Money(_) => format!("{} per message", self.money_text(cost)),
+            Objective::Money { .. } => format!("{} per message", self.money_text(cost)),
         }
     }
 
     fn money_text(&self, cost: f64) -> String {
-        match &self.choice.objective {
-            Objective::Money(money) => format!("{} {}", format_amount(cost), money.currency),
-            _ => format_amount(cost),
-        }
+        format!("{} {}", format_amount(cost), self.currency())
+    }
+
+    fn currency(&self) -> &str {
+        let first = self.study.cells.first();
+        first.and_then(|cell| cell.result.scenario.currency.as_deref()).unwrap_or_default()
+    }
+
+    fn billed_devices(&self) -> u64 {
+        let setup = self.study.cells.first().and_then(|cell| cell.result.scenario.points.first());
+        let clients = setup.map(|point| point.setup.clients.as_slice()).unwrap_or_default();
+        clients.iter().filter(|client| client.billed.is_some()).count() as u64
     }
 
     /// The battery life, where energy is the cost.
@@ -340,28 +348,6 @@ fn join_and(all: &[String]) -> String {
 fn format_percent(percent: f64) -> String {
     let places = if percent >= 10.0 { 1 } else { 2 };
     format!("{} %", trim_zeros(&format!("{percent:.places$}")))
-}
-
-/// A number of any size with three digits that count.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 2^53")]
-pub(super) fn format_amount(number: f64) -> String {
-    if !number.is_finite() {
-        return "-".to_owned();
-    }
-    if (1_000.0..1e15).contains(&number) {
-        return format_count(number.round() as u64);
-    }
-    let (mut places, mut scale) = (2, number);
-    while scale > 0.0 && scale < 1.0 && places < 15 {
-        scale *= 10.0;
-        places += 1;
-    }
-    let places = match number {
-        100.0.. => 0,
-        10.0.. => 1,
-        _ => places,
-    };
-    format!("{number:.places$}")
 }
 
 #[cfg(test)]

@@ -155,7 +155,7 @@ fn summary_columns<'a>() -> [TableColumn<'a, PointRow<'a>>; 2] {
     ]
 }
 
-/// Figures that belong to whole trials and so to the point: bytes by purpose, and radios.
+/// Figures that belong to whole trials and so to the point: bytes by purpose, radios and bills.
 fn whole_point_columns<'a>() -> Vec<TableColumn<'a, PointRow<'a>>> {
     let purposes =
         BytesByPurpose::PURPOSES.into_iter().enumerate().map(|(nth, (name, about, _))| {
@@ -177,7 +177,17 @@ fn whole_point_columns<'a>() -> Vec<TableColumn<'a, PointRow<'a>>> {
                 .into()
         })
     });
-    purposes.chain(radios).collect()
+    let device = "megabytes that a billed device sends and receives in a month of 30 days";
+    let cost = "what they cost, in the currency of the prices";
+    let bills = [
+        TableColumn::new(FieldKind::Number, "device_mb_per_month", device, |it: &PointRow<'a>| {
+            it.point.monthly_bill().map(|bill| bill.megabytes.value).into()
+        }),
+        TableColumn::new(FieldKind::Number, "device_cost_per_month", cost, |it: &PointRow<'a>| {
+            it.point.monthly_bill().and_then(|bill| bill.cost).into()
+        }),
+    ];
+    purposes.chain(radios).chain(bills).collect()
 }
 
 type EstimateGetter = fn(&PointSummary) -> Option<ConfidenceInterval>;

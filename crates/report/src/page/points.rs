@@ -3,9 +3,9 @@
 use maud::{Markup, html};
 
 use super::{command_details, qos_marker, scrollable, verdict_badge};
-use crate::commands;
-use crate::number::counted;
+use crate::number::{counted, format_amount};
 use crate::point_summary::PointSummary;
+use crate::{bill, commands};
 use qoslab_core::base::units::{format_count, format_share};
 use qoslab_study::{PointResult, Study, StudyCell};
 
@@ -43,6 +43,7 @@ pub(super) fn section(study: &Study) -> Markup {
 }
 
 fn table(study: &Study) -> Markup {
+    let has_battery = study.points().any(|(_, point)| bill::battery_years(point).is_some());
     let rows = study.points().flat_map(|(cell, point)| {
         PointSummary::for_point(point).map(move |figures| (cell, point, figures))
     });
@@ -50,23 +51,37 @@ fn table(study: &Study) -> Markup {
         table {
             caption { span {
                 "Means a run with their 95 % intervals. Overhead: bytes sent for each payload byte \
-                 delivered. p50 to max: latency over all seeds; what never came counts."
+                 delivered. p50 to max: latency over all seeds; what never came counts. Device and \
+                 month: what one device that is billed sends and receives in 30 days."
             } }
             thead { tr {
                 @for axis in &study.axes { th scope="col" { (axis.field()) } }
                 th scope="col" { "QoS" }
                 @for name in COLUMNS { th.number scope="col" { (name) } }
+                th.number scope="col" { "device and month" }
+                @if has_battery { th.number scope="col" { "battery" } }
                 th scope="col" { "gate" }
                 th scope="col" { "again" }
             } }
             tbody {
-                @for (cell, point, figures) in rows.take(MAX_ROWS) { (row(cell, point, &figures)) }
+                @for (cell, point, figures) in rows.take(MAX_ROWS) {
+                    (row(cell, point, &figures, has_battery))
+                }
             }
         }
     }
 }
 
-fn row(cell: &StudyCell, point: &PointResult, figures: &PointSummary) -> Markup {
+/// What a device sends and receives in a month, and what that costs.
+fn month_text(cell: &StudyCell, point: &PointResult) -> Option<String> {
+    let month = point.monthly_bill()?;
+    let megabytes = bill::megabytes_text(month.megabytes.value);
+    let cost = month.cost.zip(cell.result.scenario.currency.as_deref());
+    let cost = cost.map(|(cost, currency)| format!(", {} {currency}", format_amount(cost)));
+    Some(megabytes + &cost.unwrap_or_default())
+}
+
+fn row(cell: &StudyCell, point: &PointResult, figures: &PointSummary, has_battery: bool) -> Markup {
     let command = commands::point_run_command(&cell.result, point, figures.published);
     html! {
         tr {
@@ -74,6 +89,12 @@ fn row(cell: &StudyCell, point: &PointResult, figures: &PointSummary) -> Markup 
             th scope="row" { (qos_marker(figures.published)) (figures.name()) }
             td.number { (format_share(figures.delivered.value, 1)) }
             @for text in figures.table_cells(true) { td.number { (text) } }
+            td.number { (month_text(cell, point).unwrap_or_else(|| "-".to_owned())) }
+            @if has_battery {
+                td.number {
+                    (bill::battery_years(point).map_or_else(|| "-".to_owned(), bill::years_text))
+                }
+            }
             td { (verdict_badge(figures.verdict)) }
             td { (command_details(&command)) }
         }

@@ -3,7 +3,6 @@
 use super::confidence::{self, Confidence};
 use super::criteria::Objective;
 use super::crossovers::QosChoice;
-use super::money;
 use crate::needs::{NeedResult, judge_need_at};
 use crate::result::{PointResult, ScenarioResult, TrialRow, Verdict};
 use crate::scenario::{AxisValue, Need};
@@ -114,7 +113,7 @@ pub fn candidates(
             qos,
             granted: point.granted,
             needs: judged.collect(),
-            monthly_cost: monthly_cost(result, point, objective, cost.value),
+            monthly_cost: monthly_cost(point, objective),
             costs,
             cost,
             verdict: point.verdict(),
@@ -132,21 +131,13 @@ fn cost(trial: &TrialRow, qos: QoS, objective: &Objective) -> Option<f64> {
         Objective::Packets => Some(to_f64(row.total_sent().packets) / to_f64(row.counts.messages)),
         Objective::Bytes => Some(to_f64(facts.bytes.total()) / all),
         Objective::Energy => Some(facts.radio?.energy() / all),
-        Objective::Money(money) => {
-            Some(to_f64(facts.bytes.total()) / all * money.per_megabyte / 1e6)
-        }
+        Objective::Money { .. } => Some(facts.bill.cost / all),
     }
 }
 
-fn monthly_cost(
-    result: &ScenarioResult,
-    point: &PointResult,
-    objective: &Objective,
-    cost: f64,
-) -> Option<MonthlyCost> {
-    let Objective::Money(money) = objective else { return None };
-    let setup = &result.scenario.points[point.index].setup;
-    let (messages, own) = money::messages_per_month(setup)?;
-    let devices = money.fleet.unwrap_or(own);
-    Some(MonthlyCost { devices, cost: cost * messages / to_f64(own) * to_f64(devices) })
+fn monthly_cost(point: &PointResult, objective: &Objective) -> Option<MonthlyCost> {
+    let Objective::Money { fleet } = objective else { return None };
+    let bill = point.monthly_bill()?;
+    let devices = fleet.unwrap_or(bill.devices);
+    Some(MonthlyCost { devices, cost: bill.cost? * to_f64(devices) })
 }

@@ -28,7 +28,7 @@ pub(super) fn closed_form_choice(
         }
         let cost = match criteria.objective {
             Objective::Packets => theory.packets,
-            Objective::Bytes | Objective::Energy | Objective::Money(_) => option.cost.value,
+            Objective::Bytes | Objective::Energy | Objective::Money { .. } => option.cost.value,
         };
         if meets && best.is_none_or(|(least, it)| (cost, level.qos) < (least, it.qos)) {
             best = Some((cost, level));

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::money::BytePrice;
 use crate::scenario::{Bound, Comparison, Metric, Need, Scenario};
 
 /// The criteria by which a QoS is chosen.
@@ -24,8 +23,11 @@ pub enum Objective {
     Bytes,
     /// Joules of all radios of the clients.
     Energy,
-    /// The price of all wire bytes of the trial on all links.
-    Money(BytePrice),
+    /// The price of what the billed devices send and receive.
+    Money {
+        /// How many devices pay; `None` for as many as the scenario bills.
+        fleet: Option<u64>,
+    },
 }
 
 /// The reason why there is nothing to choose by.
@@ -61,6 +63,12 @@ pub enum ChooseError {
          \"5400mWh\" }}"
     )]
     NoBattery,
+    /// Money is asked for and no link has a price.
+    #[error(
+        "no link has a price: add --price, such as --price 0.40EUR/MB, or write price = \
+         \"0.40EUR/MB\" to a link"
+    )]
+    NoPrice,
     /// No trial finished.
     #[error("no trial finished")]
     Nothing,
@@ -109,6 +117,9 @@ impl ChoiceCriteria {
         if (self.objective == Objective::Energy || asks(Metric::is_of_radios)) && radios.is_empty()
         {
             return Err(ChooseError::NoRadio);
+        }
+        if matches!(self.objective, Objective::Money { .. }) && scenario.currency.is_none() {
+            return Err(ChooseError::NoPrice);
         }
         let battery = asks(|metric| metric == Metric::Battery);
         if battery && radios.iter().all(|radio| radio.battery_uj.is_none()) {

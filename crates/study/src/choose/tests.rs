@@ -8,6 +8,7 @@ use crate::fixtures::{broken_outcome, outcome, scenario, study_of};
 use crate::judge_trial::judge_trial;
 use crate::plan::Selection;
 use crate::scenario::Scenario;
+use crate::statistics::to_f64;
 use crate::sweep::StudyPlan;
 use crate::thread_pool::ThreadPool;
 use crate::trial_runner::TrialRunner;
@@ -203,21 +204,46 @@ fn needs_that_nothing_can_decide_are_refused() {
 }
 
 #[test]
-fn a_price_gives_message_and_monthly_costs_from_the_same_bytes() {
-    let text = LINE_SCENARIO.replace("LOSS", "1%");
-    let study = study_of(&text);
-    let money = BytePrice { per_megabyte: 0.4, currency: "EUR".to_owned(), fleet: Some(5_000) };
-    let by = |objective| {
+fn only_what_devices_send_and_receive_is_billed() {
+    let scenario = Scenario::parse("line.toml", &LINE_SCENARIO.replace("LOSS", "1%")).unwrap();
+    let chosen = |link: Option<&str>, fleet| {
+        let priced = scenario.with_settings(&scenario.price_settings(link, "0.40EUR/MB")).unwrap();
+        let plan =
+            StudyPlan::new(Vec::new(), vec![(Vec::new(), priced.clone())], &Selection::default());
+        let study = run(plan.unwrap(), |trial| {
+            judge_trial(&EventEngine, trial, &AtomicBool::new(false)).unwrap()
+        });
+        let objective = Objective::Money { fleet };
         let wanted = ChoiceCriteria { objective, ..criteria(&["lost <= 0"]) };
-        choose(&study, &wanted).unwrap()
+        wanted.check(&priced).unwrap();
+        (choose(&study, &wanted).unwrap(), study)
     };
-    let (bytes, euros) = (by(Objective::Bytes), by(Objective::Money(money)));
-    for (bytes, euros) in bytes.options.iter().zip(&euros.options) {
-        assert!((euros.cost.value - bytes.cost.value * 0.4e-6).abs() < 1e-15);
-        let month = euros.monthly_cost.unwrap();
+    let (device, study) = chosen(None, Some(5_000));
+    for option in &device.options {
+        // QoS 0: PUBLISH alone on the sensor's link. The dashboard's link costs nothing.
+        let month = option.monthly_cost.unwrap();
         // Two messages a second for 30 days, from each of 5,000 devices.
-        let all = euros.cost.value * 2.0 * 30.0 * 86_400.0 * 5_000.0;
-        assert!((month.cost - all).abs() < all * 1e-12);
+        let all = option.cost.value * 2.0 * 30.0 * 86_400.0 * 5_000.0;
+        assert!((month.cost - all).abs() < all * 1e-9, "{month:?} and {all}");
         assert_eq!(month.devices, 5_000);
+        let point = &study.cells[0].result.points[option.point];
+        let first_hop: u64 = point
+            .trials
+            .iter()
+            .flat_map(|trial| &trial.qos)
+            .map(|row| {
+                row.traffic[0].iter().map(|kind| kind.first.bytes + kind.resent.bytes).sum::<u64>()
+            })
+            .sum();
+        let messages: u64 =
+            point.trials.iter().flat_map(|trial| &trial.qos).map(|row| row.counts.messages).sum();
+        let by_hand = to_f64(first_hop) / to_f64(messages) * 0.4e-6;
+        assert!((option.cost.value - by_hand).abs() < by_hand * 1e-9, "{}", option.cost.value);
     }
+    // A link without a publisher is billed where it is named.
+    let (dashboard, _) = chosen(Some("dashboard"), None);
+    assert_eq!(dashboard.options[0].monthly_cost.unwrap().devices, 1);
+    let unpriced =
+        ChoiceCriteria { objective: Objective::Money { fleet: None }, ..criteria(&["lost <= 0"]) };
+    assert_eq!(unpriced.check(&scenario), Err(ChooseError::NoPrice));
 }

@@ -17,6 +17,7 @@ use super::keywords::{
     TransportKeyword, VersionKeyword,
 };
 use super::link::{DelayTable, DirectionTable, LossTable, ReorderTable};
+use super::price::BytePrice;
 use super::problem::Problem;
 use super::quantities::{Bytes, Duration, IntervalValue, Percent, Rate};
 use super::schedule_table::ScheduleTable;
@@ -244,13 +245,17 @@ pub(super) struct LinkTable {
     /// Times in which nothing gets through, either way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outage: Option<OutageTable>,
+    /// What bytes cost on it, such as `"0.40EUR/MB"`. Devices that publish are billed, or all of
+    /// the link's if none of them publishes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Located<BytePrice>>,
 }
 read_table!(LinkTable {
     between, transport or "'tcp'", preset = None, headers = None, mss = None, tls = None,
     rto_min = None, user_timeout = None, nat_idle = None, congestion = None,
     delay or "'1s'" = None, loss = None, duplicate = None, reorder = None, rate = None,
     queue = None, up = None, down = None,
-    outage = None,
+    outage = None, price = None,
 });
 
 /// TLS, in full.

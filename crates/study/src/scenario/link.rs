@@ -289,6 +289,7 @@ pub(super) fn link_table(settings: &LinkSettings, between: &Located<Vec<String>>
         up: (!same).then(|| Located::from_default(up)),
         down: (!same).then(|| Located::from_default(direction_table(&settings.down, tcp))),
         outage,
+        price: None,
     }
 }
 

@@ -17,9 +17,21 @@ pub(super) struct LinksByName {
 struct LinkEntry {
     pattern: String,
     settings: Arc<LinkSettings>,
+    /// The price of a million bytes.
+    price: Option<f64>,
     line: usize,
     span: Range<usize>,
     is_used: bool,
+}
+
+/// A client's link.
+pub(super) struct ClientLink {
+    /// Its position in the file.
+    pub number: usize,
+    pub settings: Arc<LinkSettings>,
+    /// The price of a million bytes.
+    pub price: Option<f64>,
+    line: usize,
 }
 
 impl LinksByName {
@@ -41,6 +53,7 @@ impl LinksByName {
             list.push(LinkEntry {
                 pattern,
                 settings,
+                price: link.value.price.as_ref().map(|price| price.value.per_megabyte),
                 line,
                 span: between.span.clone(),
                 is_used: false,
@@ -54,23 +67,26 @@ impl LinksByName {
         name: &str,
         span: &Range<usize>,
         errors: &mut Diagnostics,
-    ) -> Option<Arc<LinkSettings>> {
-        let mut found: Option<(usize, Arc<LinkSettings>)> = None;
-        for link in self.entries.iter_mut().filter(|link| matches_pattern(&link.pattern, name)) {
+    ) -> Option<ClientLink> {
+        let mut found: Option<ClientLink> = None;
+        let entries = self.entries.iter_mut().enumerate();
+        for (number, link) in entries.filter(|(_, link)| matches_pattern(&link.pattern, name)) {
             link.is_used = true;
-            if let Some((line, _)) = found {
+            if let Some(found) = found {
+                let line = found.line;
                 let label = format!("the one at line {line} is for it too");
                 errors.error(&link.span, format!("`{name}` has two links"), label);
                 return None;
             }
-            found = Some((link.line, link.settings.clone()));
+            let (settings, line) = (Arc::clone(&link.settings), link.line);
+            found = Some(ClientLink { number, settings, price: link.price, line });
         }
         if found.is_none() {
             errors
                 .error(span, format!("`{name}` has no link"), "it could reach nobody")
                 .help(format!("add a [[link]] with `between = [\"{name}\", \"broker\"]`"));
         }
-        found.map(|(_, settings)| settings)
+        found
     }
 
     /// Reports links that no client uses; where clients were refused one may be theirs, unless no

@@ -21,6 +21,7 @@ pub use self::expect::{
     Need, Statistic,
 };
 pub use self::losses::LossField;
+pub use self::price::BytePrice;
 pub use self::problem::Problem;
 pub use self::profiles::to_markdown as profiles_page;
 #[cfg(feature = "studies")]
@@ -51,6 +52,7 @@ mod losses;
 mod need_parser;
 mod nodes;
 mod points;
+mod price;
 mod problem;
 mod profiles;
 mod quantities;
@@ -98,6 +100,8 @@ pub struct Scenario {
     pub expect: Expectations,
     /// What a sweep varies, as `[sweep]` says.
     pub axes: Vec<Axis>,
+    /// The currency of its prices; `None` if no link has a price.
+    pub currency: Option<String>,
     /// The broker, and each client or fleet, in the order of the file.
     pub groups: Vec<EndpointGroup>,
     /// What is right but surprising: no errors, only warnings.
@@ -179,6 +183,7 @@ impl Scenario {
         let axes = vary::read_axes(&file.sweep, &mut errors);
         #[cfg(not(feature = "studies"))]
         let axes = Vec::new();
+        let currency = price::currency(&file, &mut errors);
         let warnings = errors.sorted();
         if !warnings.errors.is_empty() {
             return Err(warnings);
@@ -195,6 +200,7 @@ impl Scenario {
             seed_count: file.seeds.count.0,
             expect,
             axes,
+            currency,
             warnings,
             file: Arc::new(file),
         })
@@ -207,6 +213,17 @@ impl Scenario {
     pub fn with_settings(&self, settings: &[Setting]) -> Result<Self, Diagnostics> {
         let all = [self.settings.as_slice(), settings].concat();
         Self::parse_with_settings(&self.path, &self.source, &all)
+    }
+
+    /// The settings that give a price to the link of this name, or to all links with a publisher.
+    #[must_use]
+    pub fn price_settings(&self, link: Option<&str>, price: &str) -> Vec<Setting> {
+        let setting =
+            |link: &str| Setting { path: format!("link.{link}.price"), value: price.to_owned() };
+        match link {
+            Some(link) => vec![setting(link)],
+            None => price::publishing_links(&self.file).iter().map(|link| setting(link)).collect(),
+        }
     }
 
     /// The settings by which all workloads publish with QoS 0, 1 and 2, one point each. None if

@@ -1,6 +1,6 @@
 //! Clients, fleets and their workloads, written out one by one and checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::check_client::{check_client, check_name};
@@ -42,6 +42,8 @@ pub(super) struct ExpandedNodes {
     pub published_qos: Vec<QosSetting>,
     /// The level that each subscription of each client asks for.
     pub granted_qos: Vec<Vec<QosSetting>>,
+    /// The link of each client, by its position in the file, and the price of a million bytes.
+    links: Vec<(usize, Option<f64>)>,
 }
 
 /// Writes out every client of the file.
@@ -87,6 +89,8 @@ pub(super) fn expand_nodes(file: &ScenarioFile, errors: &mut Diagnostics) -> Exp
                 complete = false;
                 break;
             };
+            nodes.links.push((link.number, link.price));
+            let link = link.settings;
             let (own, broker) = (table.socket.as_ref(), file.broker.socket.as_ref());
             let link = socket_links.with_sockets(link, own, broker, errors);
             let settings = settings_for_transport(link.transport, table, &settings, name.clone());
@@ -100,6 +104,7 @@ pub(super) fn expand_nodes(file: &ScenarioFile, errors: &mut Diagnostics) -> Exp
         }
     }
     links.check_all_used(file, complete, errors);
+    bill_devices(&mut nodes);
     nodes
 }
 
@@ -149,7 +154,23 @@ fn add_client(nodes: &mut ExpandedNodes, table: &ClientTable, number: u64, own: 
         offline_periods: absences,
         store,
         radio,
+        billed: None,
     });
+}
+
+/// Bills the devices on links with a price: those that publish, or all if none of a link's does.
+/// Without any price those that publish are billed, at no price.
+fn bill_devices(nodes: &mut ExpandedNodes) {
+    let streams = nodes.publishers.iter().filter(|stream| !stream.is_will);
+    let publishers: BTreeSet<usize> = streams.map(|stream| stream.client.index()).collect();
+    let has_publisher: BTreeSet<usize> =
+        publishers.iter().filter_map(|client| Some(nodes.links.get(*client)?.0)).collect();
+    let has_price = nodes.links.iter().any(|(_, price)| price.is_some());
+    for (at, (client, (link, price))) in nodes.clients.iter_mut().zip(&nodes.links).enumerate() {
+        let is_device = publishers.contains(&at) || (has_price && !has_publisher.contains(link));
+        let price = if has_price { *price } else { Some(0.0) };
+        client.billed = price.filter(|_| is_device);
+    }
 }
 
 fn publisher_setup(

@@ -6,7 +6,7 @@ use toml::Value;
 use toml::value::Table;
 
 use super::diagnostic::Diagnostics;
-use super::file::ScenarioFile;
+use super::file::{LinkTable, ScenarioFile};
 use super::value::{Located, TextOrTable};
 use super::{link, radio};
 
@@ -20,7 +20,9 @@ pub(super) fn with_presets_written_out(mut file: ScenarioFile) -> ScenarioFile {
     for link in &mut file.link {
         // The links were valid right before: no error can be reported here.
         let settings = link::link_settings(&link.value, &mut Diagnostics::new("", ""));
-        *link = Located::from_default(link::link_table(&settings, &link.value.between));
+        let price = link.value.price.take();
+        let table = LinkTable { price, ..link::link_table(&settings, &link.value.between) };
+        *link = Located::from_default(table);
     }
     for client in &mut file.client {
         if let Some(given) = &mut client.value.radio {

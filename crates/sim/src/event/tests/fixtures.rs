@@ -114,6 +114,7 @@ pub(super) fn client(name: &str, link: &Arc<LinkSettings>) -> ClientSetup {
         offline_periods: Vec::new(),
         store: StorePolicy::Durable,
         radio: None,
+        billed: None,
     }
 }
 

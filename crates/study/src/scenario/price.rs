@@ -1,20 +1,22 @@
-//! Cost of bytes: a price for each megabyte, and what a fleet pays in a month.
-//!
-//! Counted are all wire bytes of a trial on all links: both hops, resends, keep alive, connecting
-//! and the transport's headers, as [`Objective::Bytes`](super::Objective::Bytes) counts them. So
-//! one message has a price. A month has 30 days, in which each device goes on publishing at the
-//! mean rate that the scenario gives its publishers.
+//! The price of bytes on a link.
 
-use std::collections::BTreeSet;
+#[cfg(feature = "studies")]
+use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+#[cfg(feature = "studies")]
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Serialize, Serializer};
 
-use crate::scenario::Problem;
-use crate::theory::rate;
-use qoslab_sim::Setup;
-
-/// Seconds of a month of 30 days.
-const SECONDS_PER_MONTH: f64 = 30.0 * 86_400.0;
+use super::axis::Unit;
+use super::diagnostic::Diagnostics;
+use super::file::ScenarioFile;
+use super::links::client_end;
+use super::nodes::{MAX_CLIENTS, fleet_size, with_fleet_number};
+use super::problem::Problem;
+#[cfg(feature = "studies")]
+use super::value::text_schema;
+use super::value::{TextValue, impl_text_value};
+use qoslab_core::base::matches_pattern;
 
 /// The greatest price: the dearest satellite link costs a thousandth of it.
 const MAX_PRICE_PER_MEGABYTE: f64 = 1e6;
@@ -22,15 +24,13 @@ const MAX_PRICE_PER_MEGABYTE: f64 = 1e6;
 /// A currency is its sign or its letters.
 const MAX_CURRENCY_CHARS: usize = 8;
 
-/// A price for bytes, and the number of devices that pay it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A price for bytes: `0.40EUR/MB`.
+#[derive(Clone, Debug, PartialEq)]
 pub struct BytePrice {
     /// The price of a megabyte, a million bytes; more than 0.
     pub per_megabyte: f64,
     /// The currency of the price, as it was written: `EUR`.
     pub currency: String,
-    /// The number of devices that publish; `None` for the scenario's own number.
-    pub fleet: Option<u64>,
 }
 
 impl BytePrice {
@@ -38,7 +38,7 @@ impl BytePrice {
     ///
     /// # Errors
     /// If a part of it is missing, or the price is nothing, less, or absurdly much.
-    pub fn parse(text: &str, fleet: Option<u64>) -> Result<Self, Problem> {
+    pub fn parse(text: &str) -> Result<Self, Problem> {
         let example = "write it as in 0.40EUR/MB";
         let Some((price, unit)) = text.split_once('/') else {
             return Err(Problem::new("is for no amount", "there is no `/`").help(example));
@@ -84,19 +84,52 @@ impl BytePrice {
             let label = format!("this is more than 1,000,000 {currency} for a megabyte");
             return Err(Problem::new("is too much", label).help(example));
         }
-        Ok(Self { per_megabyte, currency, fleet })
+        Ok(Self { per_megabyte, currency })
     }
 }
 
-/// How many messages the scenario's publishers publish in a month, and how many they are; `None`
-/// where their number has no end or the scenario leaves some out.
-pub(super) fn messages_per_month(setup: &Setup) -> Option<(f64, u64)> {
-    let streams = || setup.publishers.iter().filter(|stream| !stream.is_will);
-    let devices = streams().map(|stream| stream.client).collect::<BTreeSet<_>>().len() as u64;
-    let messages = streams().map(rate).sum::<f64>() * SECONDS_PER_MONTH;
-    let is_whole = streams().all(|stream| stream.only_sequences.is_none());
-    (is_whole && devices > 0 && messages.is_finite()).then_some((messages, devices))
+/// The one currency of a file's prices, if there are any; what differs goes to `errors`.
+pub(super) fn currency(file: &ScenarioFile, errors: &mut Diagnostics) -> Option<String> {
+    let mut prices = file.link.iter().filter_map(|link| link.value.price.as_ref());
+    let currency = &prices.next()?.value.currency;
+    for other in prices.filter(|price| price.value.currency != *currency) {
+        let label = format!("another link's price is in {currency}");
+        errors
+            .error(&other.span, "prices need one currency", label)
+            .help(format!("write this one in {currency} too"));
+    }
+    Some(currency.clone())
 }
+
+/// The client's ends of the links that have a publisher.
+pub(super) fn publishing_links(file: &ScenarioFile) -> Vec<String> {
+    let publishes = |pattern: &str| {
+        let publishers = file.client.iter().filter(|client| !client.value.publish.is_empty());
+        publishers.map(|client| &client.value).any(|client| {
+            let mut numbers = 1..=fleet_size(client).min(MAX_CLIENTS);
+            numbers.any(|number| {
+                matches_pattern(pattern, &with_fleet_number(&client.name.value, number))
+            })
+        })
+    };
+    let patterns = file.link.iter().filter_map(|link| client_end(&link.value.between.value));
+    patterns.filter(|pattern| publishes(pattern)).map(str::to_owned).collect()
+}
+
+impl TextValue for BytePrice {
+    const EXPECTED: &'static str = "a price such as \"0.40EUR/MB\" or \"$2/GB\"";
+    const PATTERN: &'static str = r"^[^/]*[0-9][^/]*/\s*(kB|KB|MB|GB)\s*$";
+    const UNIT: Option<Unit> = None;
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        Self::parse(text)
+    }
+
+    fn to_text(&self) -> String {
+        format!("{}{}/MB", self.per_megabyte, self.currency)
+    }
+}
+impl_text_value!(BytePrice);
 
 #[cfg(test)]
 mod tests {
@@ -110,8 +143,7 @@ mod tests {
             ("1 kr / kB", 1000.0, "kr"),
             ("€0.5/MB", 0.5, "€"),
         ] {
-            let money =
-                BytePrice::parse(text, None).unwrap_or_else(|wrong| panic!("{text}: {wrong}"));
+            let money = BytePrice::parse(text).unwrap_or_else(|wrong| panic!("{text}: {wrong}"));
             assert!((money.per_megabyte - price).abs() < 1e-12, "{text}: {money:?}");
             assert_eq!(money.currency, currency);
         }
@@ -130,7 +162,7 @@ mod tests {
             ("1e9EUR/MB", "needs a currency"),
             ("2000000EUR/MB", "is too much"),
         ] {
-            let wrong = BytePrice::parse(text, None).unwrap_err();
+            let wrong = BytePrice::parse(text).unwrap_err();
             assert_eq!(wrong.message, what, "{text}");
             assert!(!wrong.help.is_empty());
         }
