@@ -145,6 +145,66 @@ fn money_is_reported_per_message_and_per_month() {
     }
 }
 
+/// Meters that report once an hour over NB-IoT and TLS.
+const METERS: &str = r#"
+schema = 1
+name = "meters"
+deadline = "30d"
+seeds = { from = 1, count = 6 }
+[[client]]
+name = "meter-{i}"
+count = 3
+radio = { preset = "nb-iot", battery = "18Wh" }
+session = "persistent"
+keep_alive = "2h"
+publish = [{ topic = "meters/{i}", qos = [0, 1, 2], count = 48, every = "1h", payload = "100B" }]
+[[client]]
+name = "dashboard"
+subscribe = [{ filter = "meters/+", qos = 2 }]
+[[link]]
+between = ["meter-*", "broker"]
+transport = "tcp"
+tls = "1.2"
+delay = "800ms"
+up = { rate = "16kbit/s" }
+down = { rate = "24kbit/s" }
+price = "0.40EUR/MB"
+[[link]]
+between = ["dashboard", "broker"]
+transport = "tcp"
+preset = "lan"
+"#;
+
+#[test]
+fn a_choice_over_tcp_in_which_nothing_breaks_says_so_and_where_breaks_would_change_it() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("s.toml"), METERS).unwrap();
+    let fleet = ["--need", "lost <= 1%", "--minimise", "money", "--fleet", "2000"];
+    let command = [&["choose", "s.toml", "--out", "out", "-q"][..], &fleet].concat();
+    let text_of = |more: &[&str]| {
+        let output = run(folder.path(), &[&command[..], more].concat());
+        String::from_utf8(output.stdout).unwrap().replace('\n', " ")
+    };
+    let quiet = text_of(&[]);
+    assert!(quiet.starts_with("No connection ended in these runs"), "{quiet}");
+    assert!(quiet.contains("Choose QoS 0."), "{quiet}");
+    for flip in ["link.meter-*.outage.lasts is above", "link.meter-*.nat_idle is below"] {
+        let (_, after) = quiet.split_once(flip).unwrap_or_else(|| panic!("no {flip}: {quiet}"));
+        let (flip, _) = after.split_once(". ").unwrap();
+        assert!(flip.contains("then QoS 1"), "{flip}");
+    }
+    // By hand: PUBLISH of 112 B and TCP's acknowledgement, with 29 B of TLS and 40 B of headers,
+    // 720 times a month for each of 2,000 devices.
+    let by_hand = f64::from(112 + 29 + 40 + 40) * 720.0 * 2_000.0 / 1e6 * 0.40;
+    let json = fs::read(folder.path().join("out/choice.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let month = json["options"][0]["month"]["cost"].as_f64().unwrap();
+    assert!((month / by_hand - 1.0).abs() < 0.01, "{month} EUR, by hand {by_hand} EUR");
+    // A NAT that forgets a connection between two reports, as they all do.
+    let broken = text_of(&["--set", "link.meter-*.nat_idle=5m"]);
+    assert!(broken.starts_with("Choose QoS 1."), "{broken}");
+}
+
 #[test]
 fn a_volatile_broker_is_reported_as_beyond_any_qos() {
     let volatile = LOSSY

@@ -7,8 +7,8 @@ mod explanations;
 
 pub use decision_json::json;
 
-use super::escape;
 use super::number::format_amount;
+use super::{describe, escape};
 use decision_text::DecisionText;
 
 use qoslab_study::Study;
@@ -22,6 +22,8 @@ const MAX_ROWS: usize = 12;
 /// The choice in words and as a table. Its texts are not escaped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChoiceSummary {
+    /// What stands above the decision: that these runs put no QoS to the test.
+    pub caveat: Option<&'static str>,
     /// The decision in one sentence.
     pub title: String,
     /// The reasons.
@@ -66,6 +68,7 @@ impl ChoiceSummary {
             row
         };
         Self {
+            caveat: study.is_delivery_untested().then_some(describe::DELIVERY_UNTESTED),
             title,
             paragraphs,
             header: header.into_iter().map(str::to_owned).collect(),
@@ -76,7 +79,12 @@ impl ChoiceSummary {
     /// The text for a terminal, in 80 columns; escaped.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = format!("{}\n", escape::terminal(&self.title));
+        let mut text = String::new();
+        if let Some(caveat) = self.caveat {
+            wrap(caveat, &mut text);
+            text.push('\n');
+        }
+        text += &format!("{}\n", escape::terminal(&self.title));
         for paragraph in &self.paragraphs {
             text.push('\n');
             wrap(&escape::terminal(paragraph), &mut text);

@@ -30,6 +30,9 @@ pub fn table(result: &ScenarioResult, layout: TableLayout) -> String {
     if rows.is_empty() {
         return text;
     }
+    if result.is_delivery_untested() {
+        text += &caveat(layout);
+    }
     let lines: Vec<TableRow<'_>> =
         rows.iter().map(|(_, row)| TableRow { values: Vec::new(), row }).collect();
     text += &grid(&[], &lines, layout);
@@ -51,6 +54,9 @@ pub fn sweep(study: &Study, layout: TableLayout) -> String {
         let values = super::number::counted(count, "value");
         let line = format!("varies {}: {values} from {first} to {}", axis.path, last.text);
         text += &format!("  {}\n", layout.style.muted(&escape::terminal(&line)));
+    }
+    if study.is_delivery_untested() {
+        text += &caveat(layout);
     }
     let shown = &study.cells[..study.cells.len().min(MAX_CELLS)];
     let rows: Vec<(usize, PointSummary)> = shown
@@ -110,6 +116,11 @@ fn heading(result: &ScenarioResult, layout: TableLayout) -> String {
         text += &format!("  {}\n", layout.style.warning(&line));
     }
     text
+}
+
+fn caveat(layout: TableLayout) -> String {
+    let lines = wrap(describe::DELIVERY_UNTESTED, layout.width.min(100) - 2).into_iter();
+    lines.map(|line| format!("  {}\n", layout.style.warning(&line))).collect()
 }
 
 /// A column's two header lines.

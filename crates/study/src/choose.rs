@@ -11,11 +11,14 @@ mod confidence;
 mod criteria;
 mod crossovers;
 mod reasons;
+mod search_field;
 
 pub use candidate::{Candidate, MonthlyCost, NeedJudgement, candidates, cheapest};
 pub use confidence::Confidence;
 pub use criteria::{ChoiceCriteria, ChooseError, Objective};
-pub use crossovers::{Crossover, Crossovers, QosChoice, SearchMethod, find_crossovers};
+pub use crossovers::{
+    Crossover, CrossoverUnit, Crossovers, QosChoice, SearchMethod, find_crossovers,
+};
 
 /// The options that were compared, and the best one.
 #[derive(Clone, Debug)]

@@ -72,6 +72,7 @@ mod thread_pool;
 mod trial_facts;
 mod trial_key;
 mod trial_runner;
+mod untested;
 mod unused_entries;
 mod verdicts;
 

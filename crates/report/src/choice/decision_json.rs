@@ -6,11 +6,12 @@ use super::decision_text::{DecisionText, level_name};
 use super::{ChoiceSummary, explanations};
 use crate::labels;
 use qoslab_study::choose::{
-    Candidate, Choice, Confidence, Crossover, Crossovers, NeedJudgement, SearchMethod,
+    Candidate, Choice, Confidence, Crossover, CrossoverUnit, Crossovers, NeedJudgement,
+    SearchMethod,
 };
 use qoslab_study::{Study, Verdict};
 
-/// The choice as JSON. Seeds that would settle something are estimates; a loss is in percent.
+/// The choice as JSON. Seeds that would settle something are estimates.
 #[must_use]
 pub fn json(study: &Study, choice: &Choice, flips: &[Crossovers]) -> Vec<u8> {
     let names = DecisionText { study, choice };
@@ -19,6 +20,7 @@ pub fn json(study: &Study, choice: &Choice, flips: &[Crossovers]) -> Vec<u8> {
         .close_alternative
         .map(|rival| json!({ "option": rival.option, "seeds_to_settle": rival.seeds }));
     let json = json!({
+        "caveat": decision.caveat,
         "title": decision.title,
         "best": choice.best,
         "cost": names.cost_note(),
@@ -69,17 +71,19 @@ fn need_json(need: &NeedJudgement) -> Json {
 
 fn flips_json(flips: &Crossovers) -> Json {
     let flip = |flip: Option<Crossover>| {
-        flip.map(
-            |flip| json!({ "at_percent": flip.percent, "choice": flip.choice.map(level_name) }),
-        )
+        flip.map(|flip| json!({ "at": flip.at, "choice": flip.choice.map(level_name) }))
     };
     json!({
         "path": flips.path,
         "here": flips.current.map(level_name),
         "below": flip(flips.below),
         "above": flip(flips.above),
-        "from_percent": flips.searched_range.0,
-        "to_percent": flips.searched_range.1,
+        "from": flips.searched_range.0,
+        "to": flips.searched_range.1,
+        "unit": match flips.unit {
+            CrossoverUnit::Percent => "percent",
+            CrossoverUnit::Seconds => "seconds",
+        },
         "by": match flips.method {
             SearchMethod::ClosedForm => "closed form".to_owned(),
             SearchMethod::Simulation { seeds } => format!("simulation with {seeds} seeds a value"),

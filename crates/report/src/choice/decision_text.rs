@@ -1,10 +1,11 @@
 //! The sentences of a decision, each made from its numbers.
 
 use crate::number::{self, counted, format_amount, format_measured, percent_bound};
-use qoslab_core::base::units::{format_count, format_share, trim_zeros};
+use qoslab_core::base::Span;
+use qoslab_core::base::units::{format_count, format_share, format_span, trim_zeros};
 use qoslab_study::choose::{
-    Candidate, Choice, Confidence, Crossover, Crossovers, NeedJudgement, Objective, QosChoice,
-    SearchMethod,
+    Candidate, Choice, Confidence, Crossover, CrossoverUnit, Crossovers, NeedJudgement, Objective,
+    QosChoice, SearchMethod,
 };
 use qoslab_study::scenario::{Comparison, Metric};
 use qoslab_study::{MetricValue, Study, Verdict, measure_metric};
@@ -184,7 +185,7 @@ impl DecisionText<'_> {
                 }
             };
             let about = if it.method == SearchMethod::ClosedForm { "" } else { "about " };
-            let at = |flip: Crossover| format!("{about}{}", format_percent(flip.percent));
+            let at = |flip: Crossover| format!("{about}{}", format_at(it.unit, flip.at));
             let mut text = String::new();
             if it.current != best {
                 text = format!("{source} the choice here is {}. ", choice_name(it.current));
@@ -192,8 +193,8 @@ impl DecisionText<'_> {
             let path = &it.path;
             text += &match (it.below, it.above) {
                 (None, None) => {
-                    let (low, high) =
-                        (format_percent(it.searched_range.0), format_percent(it.searched_range.1));
+                    let (low, high) = it.searched_range;
+                    let (low, high) = (format_at(it.unit, low), format_at(it.unit, high));
                     format!("It stays so with {path} from {low} to {high}")
                 }
                 (None, Some(above)) => {
@@ -204,12 +205,12 @@ impl DecisionText<'_> {
                     let beyond = choice_name(below.choice);
                     format!(
                         "It flips where {path} is {}: then {beyond}",
-                        downward_threshold(below, about)
+                        downward_threshold(it.unit, below, about)
                     )
                 }
                 (Some(below), Some(above)) => format!(
                     "It flips where {path} is {}: then {}; and above {}: then {}",
-                    downward_threshold(below, about),
+                    downward_threshold(it.unit, below, about),
                     choice_name(below.choice),
                     at(above),
                     choice_name(above.choice)
@@ -299,8 +300,8 @@ fn choice_name(choice: Option<QosChoice>) -> String {
 }
 
 /// A change downwards; what only nothing reaches is at nothing.
-fn downward_threshold(flip: Crossover, about: &str) -> String {
-    match format_percent(flip.percent).as_str() {
+fn downward_threshold(unit: CrossoverUnit, flip: Crossover, about: &str) -> String {
+    match format_at(unit, flip.at).as_str() {
         "0 %" => "0 %".to_owned(),
         at => format!("below {about}{at}"),
     }
@@ -341,6 +342,14 @@ fn join_and(all: &[String]) -> String {
         [] => String::new(),
         [one] => one.clone(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// A value along which the choice changes.
+fn format_at(unit: CrossoverUnit, value: f64) -> String {
+    match unit {
+        CrossoverUnit::Percent => format_percent(value),
+        CrossoverUnit::Seconds => format_span(Span::from_secs_f64(value)),
     }
 }
 

@@ -4,9 +4,10 @@ use maud::{Markup, html};
 
 use super::{Page, cell_name, qos_marker, scrollable};
 use crate::choice::ChoiceSummary;
-use crate::escape;
 use crate::number::{format_time, format_value, percent_bound};
 use crate::point_summary::PointSummary;
+use crate::{describe, escape};
+use qoslab_core::base::QoS;
 use qoslab_core::base::units::{format_count, format_share};
 use qoslab_study::scenario::Metric;
 use qoslab_study::statistics::{to_f64, upper_bound_when_none};
@@ -22,15 +23,17 @@ pub(super) fn section(page: &Page, middle: &StudyCell) -> Markup {
         .collect();
     let plain = rows.iter().find(|(_, figures)| figures.published.number() == 0);
     let plain = plain.map(|(_, figures)| figures);
+    let untested = page.study.is_delivery_untested();
     html! {
         section #choosing aria-labelledby="choosing-title" {
             h2 #choosing-title { "Which QoS?" }
+            @if untested && page.decision.is_none() { p.note { strong { (describe::DELIVERY_UNTESTED) } } }
             @if let Some(decision) = page.decision { (decision_section(decision)) }
             (scrollable("What each QoS gives and costs", &table(page.study, middle, &rows)))
             dl.sentences {
                 @for (_, figures) in &rows {
                     dt { (qos_marker(figures.published)) "QoS " (figures.name()) }
-                    dd { (qos_sentence(figures, plain)) }
+                    dd { (qos_sentence(figures, plain, untested)) }
                 }
             }
         }
@@ -40,6 +43,7 @@ pub(super) fn section(page: &Page, middle: &StudyCell) -> Markup {
 fn decision_section(decision: &ChoiceSummary) -> Markup {
     html! {
         div.decision {
+            @if let Some(caveat) = decision.caveat { p { strong { (caveat) } } }
             h3 { (escape::multiline(&decision.title)) }
             @for paragraph in &decision.paragraphs { p { (escape::multiline(paragraph)) } }
             @if !decision.rows.is_empty() {
@@ -136,13 +140,13 @@ fn range(
 }
 
 /// Describes what a QoS delivers, with the bound where zero is claimed, and what it costs.
-fn qos_sentence(row: &PointSummary, qos0: Option<&PointSummary>) -> String {
+fn qos_sentence(row: &PointSummary, qos0: Option<&PointSummary>, untested: bool) -> String {
     if row.totals.units == 0 {
         return "No message was owed to anybody.".to_owned();
     }
     let sentence = format!(
         "{} {} {}",
-        delivery_sentence(row),
+        delivery_sentence(row, untested),
         cost_sentence(row, qos0),
         latency_sentence(row)
     );
@@ -153,13 +157,17 @@ fn qos_sentence(row: &PointSummary, qos0: Option<&PointSummary>) -> String {
     }
 }
 
-fn delivery_sentence(row: &PointSummary) -> String {
+fn delivery_sentence(row: &PointSummary, untested: bool) -> String {
     let (totals, units) = (&row.totals, format_count(row.totals.units));
     let bound = percent_bound(upper_bound_when_none(totals.units));
     let proof = |what: &str| format!("(0 of {units} {what}, at most {bound} at 95 %)");
     let share = |count: u64| format_count_share(count, totals.units);
     match (totals.lost, totals.duplicated) {
-        (0, 0) => format!("Delivers each message exactly once {}", proof("lost or duplicated")),
+        (0, 0) if untested => format!("Delivered all {units}, as nothing broke,"),
+        (0, 0) if row.published == QoS::ExactlyOnce => {
+            format!("Delivers each message exactly once {}", proof("lost or duplicated"))
+        }
+        (0, 0) => format!("Lost and repeated none here {}", proof("lost or duplicated")),
         (0, twice) => format!(
             "Delivers each message {}, and {} of them more than once,",
             proof("lost"),

@@ -132,6 +132,7 @@ fn pages_are_written_for_a_browser() {
     let Some(folder) = std::env::var_os("QOSLAB_PAGES").map(PathBuf::from) else { return };
     std::fs::create_dir_all(&folder).unwrap();
     let decision = ChoiceSummary {
+        caveat: None,
         title: "QoS 1 meets every need at the least cost".to_owned(),
         paragraphs: vec!["QoS 0 loses messages; QoS 2 costs twice as many packets.".to_owned()],
         header: ["QoS", "bytes a message"].map(str::to_owned).to_vec(),

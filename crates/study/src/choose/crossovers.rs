@@ -1,28 +1,26 @@
-//! Crossovers: the losses of the links at which the choice changes.
+//! Crossovers: the losses of the links at which the choice changes; or the outages, and the memory
+//! of a NAT, where nothing in the scenario puts delivery to the test.
 //!
-//! From the scenario's own value a search goes down to no loss and up to half of all packets until
-//! the choice changes, and halves the step in which it does. The closed forms give the choice at a
-//! value where they hold, and a few trials otherwise.
+//! From the scenario's own value a search goes down and up, of a loss to none and to half of all
+//! packets, until the choice changes, and halves the step in which it does. The closed forms give
+//! the choice at a value where they hold, and a few trials otherwise.
 
 use super::candidate::{Candidate, candidates, cheapest};
 use super::criteria::ChoiceCriteria;
+use super::search_field::{SearchField, search_fields};
 use super::{Choice, closed_form_choice};
 use crate::plan::{Seeds, Selection};
-use crate::scenario::{Bound, LossField, Need, Scenario, Setting};
+use crate::scenario::{Bound, Need, Scenario};
 use crate::statistics::upper_bound_when_none;
 use crate::sweep::{Study, StudyPlan};
 use qoslab_core::base::QoS;
 
-/// The greatest number of fields that are searched.
-const MAX_FIELDS: usize = 2;
-/// The loss up to which is searched, in percent.
-const MAX_LOSS_PERCENT: f64 = 50.0;
 /// The greatest number of seeds simulated at a value.
 const MAX_SEEDS: u32 = 10;
 /// The greatest number of events, roughly, over all simulated values of a field: some ten seconds
 /// of one core.
 const MAX_EVENTS: u64 = 60_000_000;
-/// The steps down and up to which a simulation goes: those of [`search_steps`], and the halvings.
+/// The steps down and up to which a simulation goes, and the halvings.
 const SIMULATED_VALUES: u64 = 12;
 
 /// A published QoS, with the granted one where that is an axis.
@@ -45,8 +43,10 @@ pub struct Crossovers {
     pub below: Option<Crossover>,
     /// The nearest change upwards.
     pub above: Option<Crossover>,
-    /// The range that was searched, in percent: to the changes, or as far as could be determined.
+    /// The range that was searched: to the changes, or as far as could be determined.
     pub searched_range: (f64, f64),
+    /// The unit of all values.
+    pub unit: CrossoverUnit,
     /// The method.
     pub method: SearchMethod,
 }
@@ -58,10 +58,19 @@ pub(super) struct ChosenQos(pub(super) Option<QosChoice>);
 /// One change.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Crossover {
-    /// The loss, in percent.
-    pub percent: f64,
+    /// The value, in the unit of its [`Crossovers`].
+    pub at: f64,
     /// The choice beyond; `None` if no level meets the needs.
     pub choice: Option<QosChoice>,
+}
+
+/// The unit of the values along which the choice changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrossoverUnit {
+    /// Percent of packets.
+    Percent,
+    /// Seconds.
+    Seconds,
 }
 
 /// The method by which a change was found.
@@ -77,7 +86,8 @@ pub enum SearchMethod {
 }
 
 /// Where the choice changes, along each loss that the best option's scenario has, or else along
-/// its first link's. Without a best option it is looked from the first one's cell.
+/// its first link's; where nothing puts delivery to the test, along outages and a NAT. Without a
+/// best option it is looked from the first one's cell.
 ///
 /// `simulate` runs the trials of a plan; a study that it leaves unfinished ends the search there.
 ///
@@ -93,22 +103,16 @@ pub fn find_crossovers<E>(
     let cell = choice.options[choice.best.unwrap_or(0)].cell;
     let scenario = &study.cells[cell].result.scenario;
     let options: Vec<&Candidate> = choice.options.iter().filter(|it| it.cell == cell).collect();
-    let varied = |loss: &LossField| study.axes.iter().any(|axis| axis.path == loss.path);
-    let mut losses: Vec<LossField> =
-        scenario.loss_fields().into_iter().filter(|it| !varied(it)).collect();
-    if losses.iter().any(|loss| loss.share > 0.0) {
-        losses.retain(|loss| loss.share > 0.0);
-        losses.truncate(MAX_FIELDS);
-    } else {
-        losses.truncate(1);
-    }
     let mut all = Vec::new();
-    for loss in losses {
-        let by_theory = |percent: f64| {
-            Ok(scenario_with_loss(scenario, &loss, percent)
+    for field in search_fields(study, scenario) {
+        let by_theory = |value: f64| {
+            Ok(field
+                .scenario_at(scenario, value)
                 .and_then(|it| closed_form_choice::closed_form_choice(&it, &options, criteria)))
         };
-        if let Some(found) = find_crossovers_along(&loss, SearchMethod::ClosedForm, by_theory)? {
+        if field.is_loss()
+            && let Some(found) = find_crossovers_along(&field, SearchMethod::ClosedForm, by_theory)?
+        {
             all.push(found);
             continue;
         }
@@ -126,8 +130,8 @@ pub fn find_crossovers<E>(
         let units = point.rows(options[0].qos).map(|row| row.counts.units).sum::<u64>()
             / (point.trials.len().max(1) as u64)
             * u64::from(seeds);
-        let by_trials = |percent: f64| {
-            let Some(scenario) = scenario_with_loss(scenario, &loss, percent) else {
+        let by_trials = |value: f64| {
+            let Some(scenario) = field.scenario_at(scenario, value) else {
                 return Ok(None);
             };
             let Ok(plan) = StudyPlan::new(Vec::new(), vec![(Vec::new(), scenario)], &few) else {
@@ -139,8 +143,8 @@ pub fn find_crossovers<E>(
             let level = ChosenQos(cheapest(&options).map(|best| options[best].level()));
             Ok((!result.was_interrupted()).then_some(level))
         };
-        let found = find_crossovers_along(&loss, SearchMethod::Simulation { seeds }, by_trials)?;
-        let of_none = criteria.needs.iter().any(is_zero_need);
+        let found = find_crossovers_along(&field, SearchMethod::Simulation { seeds }, by_trials)?;
+        let of_none = field.is_loss() && criteria.needs.iter().any(is_zero_need);
         let exact = |found| if of_none { snap_to_zero_loss(found, units) } else { found };
         all.extend(found.map(exact));
     }
@@ -158,16 +162,10 @@ fn snap_to_zero_loss(flips: Crossovers, units: u64) -> Crossovers {
     let least = upper_bound_when_none(units) * 100.0;
     let below = flips.below.map(|flip| {
         // As much as the search went beyond the change, it was on this side of it.
-        let beyond = 2.0 * flip.percent - flips.searched_range.0;
-        if beyond <= least { Crossover { percent: 0.0, ..flip } } else { flip }
+        let beyond = 2.0 * flip.at - flips.searched_range.0;
+        if beyond <= least { Crossover { at: 0.0, ..flip } } else { flip }
     });
     Crossovers { below, ..flips }
-}
-
-/// The scenario with another loss; `None` if it cannot have it.
-fn scenario_with_loss(scenario: &Scenario, loss: &LossField, percent: f64) -> Option<Scenario> {
-    let value = format!("{percent:.6}%");
-    scenario.with_settings(&[Setting { path: loss.path.clone(), value }]).ok()
 }
 
 /// How many seeds a value can be simulated with.
@@ -178,37 +176,16 @@ fn affordable_seeds(scenario: &Scenario, selection: &Selection) -> u32 {
     u32::try_from(seeds).unwrap_or(u32::MAX).min(MAX_SEEDS).min(planned)
 }
 
-/// The values to try, downwards and upwards from the own one, and how often the last step is
-/// halved.
-fn search_steps(means: SearchMethod, own: f64) -> (Vec<f64>, Vec<f64>, usize) {
-    let most = MAX_LOSS_PERCENT.max(own);
-    match means {
-        SearchMethod::ClosedForm => {
-            let way = |to: f64| {
-                (1..=25).map(|nth| own + (to - own) * f64::from(nth) / 25.0).collect::<Vec<_>>()
-            };
-            (if own > 0.0 { way(0.0) } else { Vec::new() }, way(most), 24)
-        }
-        SearchMethod::Simulation { .. } => {
-            let first = if own > 0.0 { own } else { 1.0 };
-            let up = [2.0, 5.0, 15.0].iter().map(|times| first * times);
-            let up = up.filter(|loss| *loss < most).chain([most]).collect();
-            let down = if own > 0.0 { vec![own / 3.0, 0.0] } else { Vec::new() };
-            (down, up, 3)
-        }
-    }
-}
-
 /// The nearest changes of what `choice_at` says, which is `None` where it does not know; `None` if
 /// it does not even know the choice at the own value.
 fn find_crossovers_along<E>(
-    loss: &LossField,
+    field: &SearchField,
     means: SearchMethod,
     mut choice_at: impl FnMut(f64) -> Result<Option<ChosenQos>, E>,
 ) -> Result<Option<Crossovers>, E> {
-    let own = loss.share * 100.0;
+    let own = field.own;
     let Some(here) = choice_at(own)? else { return Ok(None) };
-    let (down, up, halvings) = search_steps(means, own);
+    let (down, up, halvings) = field.steps(means);
     let mut ends = [own; 2];
     let mut found = [None; 2];
     for ((way, end), flip) in [down, up].into_iter().zip(&mut ends).zip(&mut found) {
@@ -227,11 +204,18 @@ fn find_crossovers_along<E>(
                     Some(choice) => (outside, beyond) = (middle, choice),
                 }
             }
-            *flip = Some(Crossover { percent: f64::midpoint(*end, outside), choice: beyond.0 });
+            *flip = Some(Crossover { at: f64::midpoint(*end, outside), choice: beyond.0 });
             break;
         }
     }
     let [below, above] = found;
-    let (path, here, range) = (loss.path.clone(), here.0, (ends[0], ends[1]));
-    Ok(Some(Crossovers { path, current: here, below, above, searched_range: range, method: means }))
+    Ok(Some(Crossovers {
+        path: field.path.clone(),
+        current: here.0,
+        below,
+        above,
+        searched_range: (ends[0], ends[1]),
+        unit: field.unit,
+        method: means,
+    }))
 }

@@ -73,7 +73,7 @@ fn crossovers_of(text: &str, needs: &[&str]) -> (Option<QoS>, Crossovers) {
 #[track_caller]
 fn assert_crossover(flip: Option<Crossover>, at: f64, within: f64, choice: Option<QoS>) {
     let flip = flip.expect("the choice changes");
-    assert!((flip.percent - at).abs() <= within, "{} is not {at}", flip.percent);
+    assert!((flip.at - at).abs() <= within, "{} is not {at}", flip.at);
     assert_eq!(flip.choice.map(|level| level.qos), choice);
 }
 

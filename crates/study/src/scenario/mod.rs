@@ -222,8 +222,14 @@ impl Scenario {
             |link: &str| Setting { path: format!("link.{link}.price"), value: price.to_owned() };
         match link {
             Some(link) => vec![setting(link)],
-            None => price::publishing_links(&self.file).iter().map(|link| setting(link)).collect(),
+            None => self.publishing_links().iter().map(|link| setting(link)).collect(),
         }
+    }
+
+    /// The names of the links that have a publisher, as a setting's path takes them.
+    #[must_use]
+    pub fn publishing_links(&self) -> Vec<String> {
+        price::publishing_links(&self.file)
     }
 
     /// The settings by which all workloads publish with QoS 0, 1 and 2, one point each. None if
