@@ -1,5 +1,6 @@
 //! The blame for a broken promise, as `docs/model.md` says under "Whose fault".
 
+use super::claims::RefutedClaim;
 use super::event_log::EventLog;
 use super::evidence::{Evidence, IdCollision, IdReleaseCause, NetworkDamage, StaleAck};
 use super::first_pass::SuspectedViolation;
@@ -26,11 +27,14 @@ pub(super) struct BlameInput<'a> {
     pub(super) trial: &'a TrialFacts,
     pub(super) evidence: &'a Evidence,
     pub(super) suspect: &'a SuspectedViolation,
+    /// What the broker, or the publisher, said in vain of why it let go of the message.
+    pub(super) refuted_claim: Option<RefutedClaim>,
     pub(super) session_endings: &'a SessionEndings,
     pub(super) event_log: &'a EventLog,
 }
 
-/// Blames the first endpoint, in causal order, whose broken rule concerns the message; else a full
+/// Blames the first endpoint, in causal order, whose broken rule concerns the message; else one that
+/// let go of it without a reason; else a full
 /// queue, if that is what dropped a lost message; else a store that forgot it, or its packet id;
 /// else the network, if it harmed a packet of that message on a datagram link; else another
 /// setting; else an endpoint that did not do its part on a byte stream; else it stays unexplained.
@@ -43,6 +47,7 @@ pub(super) fn assign_blame(input: &BlameInput<'_>) -> BlameDecision {
         ..
     } = *input;
     broken_rule(input)
+        .or_else(|| refuted_claim(input))
         .or_else(|| full_queue(facts, case, offender))
         .or_else(|| id_collision(facts, case, offender))
         .or_else(|| lost_state(input))
@@ -87,6 +92,52 @@ fn broken_rule(input: &BlameInput<'_>) -> Option<BlameDecision> {
     let id = broken.rule.id(version, broken.node);
     let because = format!("{name} {} at {}", broken.rule.violation_phrase(), broken.at);
     Some(BlameDecision { blame, rule: id, reason: because })
+}
+
+/// An endpoint let go of the message, and the reason that it gave is none.
+fn refuted_claim(input: &BlameInput<'_>) -> Option<BlameDecision> {
+    let BlameInput { trial, evidence, suspect, .. } = *input;
+    let claim = input.refuted_claim?;
+    if !matches!(suspect.breach, Breach::Lost | Breach::Stuck) {
+        return None;
+    }
+    let publisher = trial.publishers[suspect.publisher.index()].client;
+    let broker = (Blame::Broker, "broker");
+    let ((blame, who), refused_by, link, hop) = if let Some(client) = suspect.subscriber {
+        (broker, (Blame::Subscriber, trial.client_name(client)), client, Hop::Second)
+    } else {
+        ((Blame::Publisher, trial.client_name(publisher)), broker, publisher, Hop::First)
+    };
+    let refusal = evidence.refusals.iter().find(|it| (it.0, it.1) == (link, hop));
+    if let (DropReason::Rejected, Some((_, _, code))) = (claim.why, refusal) {
+        let (blame, who) = refused_by;
+        let reason = format!(
+            "{who} refused it with reason code 0x{code:02X}, which neither the scenario nor a full \
+             queue gives it cause for"
+        );
+        return Some(BlameDecision { blame, rule: None, reason });
+    }
+    // The broker adds what it takes over to the state of each session that subscribes.
+    let rule = (blame == Blame::Broker).then_some("MQTT-4.5.0-1");
+    let reason = format!("{who} let go of it at {}, {}", claim.at, refutation_text(claim));
+    Some(BlameDecision { blame, rule, reason })
+}
+
+const fn refutation_text(claim: RefutedClaim) -> &'static str {
+    match claim.why {
+        DropReason::Expired if claim.was_held_back => {
+            "once it had expired: nothing had kept it from sending it before"
+        }
+        DropReason::Expired => "as expired, and it had not expired",
+        DropReason::QueueFull => "for a full queue, and the queue had room",
+        DropReason::TooLarge => "as too large, and its receiver takes packets of that size",
+        DropReason::Rejected => "as refused, and nobody had refused it in a way that MQTT knows",
+        DropReason::GaveUp => "before it had sent it as often as it is set to",
+        DropReason::SessionEnded => "with a session that had not ended",
+        DropReason::Offline | DropReason::SocketFull => {
+            "without a connection or room in its socket, for which it has to wait"
+        }
+    }
 }
 
 /// A copy that a full queue dropped would have come but for the queue, regardless of what the
@@ -327,7 +378,7 @@ fn missing_action(input: &BlameInput<'_>) -> Option<BlameDecision> {
         Hop::Second => chronicle.connack_sent_before(client, deadline),
     };
     let (rule, because) = match (case.last_sent(client, hop, deadline), connack_at) {
-        _ if case.was_dropped(offender.subscriber, DropReason::Expired) => {
+        (Some(_), _) if case.was_dropped(offender.subscriber, DropReason::Expired) => {
             ("MQTT-4.3.3-7", format!("{who} let it expire though it had begun to send it"))
         }
         (None, _) if offender.breach == Breach::Stalled => {

@@ -7,22 +7,33 @@ use super::delivery_unit::{HandshakeEnd, MessageProgress};
 use super::ledger::Ledger;
 use super::retained::IncomingRetained;
 use super::shared_subscriptions::parse_shared_filter;
-use qoslab_core::base::{ClientIndex, MessageId, Node, PublisherIndex, QoS, Time};
+use qoslab_core::base::{ClientIndex, CloseReason, MessageId, Node, PublisherIndex, QoS, Time};
 use qoslab_core::mqtt::StorePolicy;
 
 impl Ledger {
     /// A node crashed. Its connections are gone, and what its store does not keep.
-    pub(super) fn on_crashed(&mut self, node: Node) {
+    pub(super) fn on_crashed(&mut self, now: Time, node: Node) {
         match node {
             Node::Broker => {
+                let loses_state = self.trial.loses_state_in_crash(node);
                 for n in 0..self.sessions.len() {
                     let client = client_index(n);
-                    self.drop_connection(node, client);
+                    self.drop_connection(now, node, client);
+                    self.sessions[n].clock.on_broker_crashed(loses_state);
                 }
+                // Nothing ends by itself while the broker is down.
+                self.session_deadlines.clear();
+                self.next_session_deadline = Time::NEVER;
                 self.on_broker_crashed();
             }
             Node::Client(client) => {
-                self.drop_connection(node, client);
+                self.drop_connection(now, node, client);
+                let session = &mut self.sessions[client.index()];
+                match self.trial.store_policy(node) {
+                    StorePolicy::Durable => {}
+                    StorePolicy::Snapshot(_) => session.own_queue.mark_unknown(),
+                    StorePolicy::Volatile => session.own_queue.clear(),
+                }
                 if self.trial.clients[client.index()].clean_session {
                     self.lose_open_messages(client);
                 }
@@ -32,24 +43,72 @@ impl Ledger {
         }
     }
 
-    /// The broker sent a CONNACK that carries a session on, or does not.
-    pub(super) fn on_connack_sent(&mut self, client: ClientIndex, resumed: bool) {
+    /// The broker runs again.
+    pub(super) fn on_broker_restarted(&mut self, now: Time) {
+        for n in 0..self.sessions.len() {
+            self.sessions[n].clock.on_broker_restarted(now);
+            self.await_session_end(client_index(n));
+        }
+    }
+
+    /// The broker sent a CONNACK that carries a session on, or does not. A session that is gone
+    /// without a reason is not over: what it was owed stays owed.
+    pub(super) fn on_connack_sent(&mut self, now: Time, client: ClientIndex, resumed: bool) {
         let session = &mut self.sessions[client.index()];
+        let may_be_gone = session.clock.may_be_gone(now);
         let by_broker = std::mem::take(&mut session.forgotten_by_broker);
         if resumed {
             if by_broker {
                 self.set_confirmed(client, true);
                 self.shared.mark_certain(client);
             }
-        } else if by_broker || session.forgotten_by_client {
+        } else if by_broker || session.forgotten_by_client || !may_be_gone {
             self.forget_subscriptions(client);
         } else {
             self.epoch_ended(client);
         }
+        if !resumed {
+            self.sessions[client.index()].broker_queue.clear();
+        }
+        self.sessions[client.index()].clock.on_accepted();
+        self.await_session_end(client);
+        self.on_window_opened(now, client, resumed);
     }
 
-    /// The broker ended a session whose expiry interval had passed.
-    pub(super) fn on_session_expired(&mut self, client: ClientIndex) {
+    /// Notes when a session ends by itself.
+    pub(super) fn await_session_end(&mut self, client: ClientIndex) {
+        let ends_at = self.sessions[client.index()].clock.expires_at();
+        if ends_at < Time::NEVER {
+            self.session_deadlines.insert((ends_at, client));
+        }
+        self.next_session_deadline =
+            self.session_deadlines.first().map_or(Time::NEVER, |(at, _)| *at);
+    }
+
+    /// The time of some sessions is over, whether or not the broker says so.
+    #[cold]
+    pub(super) fn end_expired_sessions(&mut self, now: Time) {
+        while let Some(&(at, client)) = self.session_deadlines.first()
+            && at < now
+        {
+            self.session_deadlines.pop_first();
+            if self.sessions[client.index()].clock.expires_at() == at {
+                self.end_expired_session(client);
+            }
+        }
+        self.next_session_deadline =
+            self.session_deadlines.first().map_or(Time::NEVER, |(at, _)| *at);
+    }
+
+    /// The broker says that it ended a session whose expiry interval had passed. If it had not,
+    /// the session goes on.
+    pub(super) fn on_session_expired(&mut self, now: Time, client: ClientIndex) {
+        if self.sessions[client.index()].clock.may_expire(now) {
+            self.end_expired_session(client);
+        }
+    }
+
+    fn end_expired_session(&mut self, client: ClientIndex) {
         self.epoch_ended(client);
         // The client may never learn of it: the CONNACK that says so can be lost.
         self.lose_publisher_session(client);
@@ -74,7 +133,9 @@ impl Ledger {
     /// connected.
     pub(super) fn on_will_published(&mut self, message_id: &MessageId) -> u64 {
         let waits = self.on_submitted(message_id);
-        let copies_waiting = self.on_accepted_by_broker(message_id);
+        let copies_waiting = self.on_accepted_by_broker(message_id, true);
+        let payload = self.trial.publishers[message_id.publisher.index()].max_payload;
+        self.excuse_too_large(message_id, payload);
         let stream = &mut self.publishers[message_id.publisher.index()];
         if let Some(progress) = stream.messages.get_mut(message_id.sequence as usize) {
             progress.set(MessageProgress::ACKNOWLEDGED);
@@ -87,17 +148,15 @@ impl Ledger {
     fn retain_will(&mut self, message_id: &MessageId) {
         let facts = &self.trial.publishers[message_id.publisher.index()];
         if facts.retain && !facts.publish_denied {
-            let (empty, expires) = (facts.empty_payload, Time::NEVER);
-            self.retained.store(
-                &facts.topic,
-                &IncomingRetained { message_id: *message_id, empty_payload: empty, expires },
-            );
+            let (payload, expires) = (facts.max_payload, Time::NEVER);
+            let incoming = IncomingRetained { message_id: *message_id, payload, expires };
+            self.retained.store(&facts.topic, &incoming);
         }
     }
 
-    fn drop_connection(&mut self, node: Node, client: ClientIndex) {
+    fn drop_connection(&mut self, now: Time, node: Node, client: ClientIndex) {
         if let Some(connection) = self.open_connections.current(node, client) {
-            self.on_connection_closed(node, client, connection);
+            self.on_connection_closed(now, node, client, connection, CloseReason::Crash);
         }
     }
 
@@ -117,6 +176,7 @@ impl Ledger {
             return;
         }
         self.retained_awaiting_pubrel.clear();
+        self.mark_windows_unknown();
         self.shared.mark_uncertain();
         self.retained.on_state_lost(store == StorePolicy::Volatile);
         for n in 0..self.sessions.len() {
@@ -125,8 +185,10 @@ impl Ledger {
                 self.sessions[n].forgotten_by_broker = true;
             }
             if store == StorePolicy::Volatile {
+                self.sessions[n].broker_queue.clear();
                 self.forget_subscriptions(client);
             } else {
+                self.sessions[n].broker_queue.mark_unknown();
                 self.set_confirmed(client, false);
             }
         }

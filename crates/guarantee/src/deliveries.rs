@@ -2,8 +2,8 @@
 
 use super::delivery_unit::DeliveryState;
 use super::ledger::Ledger;
-use super::verdict::{Breach, Excuse, Promise};
-use qoslab_core::base::{ClientIndex, DropReason, MessageId, MessageTag, Phase, QoS};
+use super::verdict::{Breach, Promise};
+use qoslab_core::base::{ClientIndex, MessageId, Phase, QoS};
 
 /// The classification of one delivery, as the ledger sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,8 +67,7 @@ impl Ledger {
             return Delivery { copy: Some(copy), ..Delivery::default() };
         }
         let is_above_granted = qos > message_id.qos.min(unit.granted());
-        let is_owed =
-            matches!(unit.state(), DeliveryState::MustDeliver | DeliveryState::ForwardingStarted);
+        let is_owed = unit.state().is_owed();
         let terms = unit.terms(message_id.qos);
         unit.add_copy();
         let late = first && message_id.sequence < subscriber.next_sequence[qos.index()];
@@ -88,44 +87,6 @@ impl Ledger {
             self.record_breach(message_id, Some(client), terms.promise, Breach::Stalled);
         }
         Delivery { copy: Some(copy), is_reordered: late, is_unexpected: is_above_granted }
-    }
-
-    /// The broker dropped a copy it owed.
-    pub(super) fn on_dropped(&mut self, client: ClientIndex, tag: MessageTag, why: DropReason) {
-        let Some(message_id) = tag.message_id() else { return };
-        let excused = match why {
-            DropReason::Rejected => Some((DeliveryState::Rejected, Excuse::Rejected)),
-            DropReason::GaveUp if self.trial.has_transmission_limit => {
-                Some((DeliveryState::GaveUp, Excuse::GaveUp))
-            }
-            DropReason::QueueFull if self.trial.allow_queue_overflow => {
-                Some((DeliveryState::Overflowed, Excuse::QueueOverflow))
-            }
-            DropReason::Expired => Some((DeliveryState::Expired, Excuse::Expired)),
-            DropReason::TooLarge => Some((DeliveryState::TooLarge, Excuse::TooLarge)),
-            // The end of a session is seen by itself, and nothing else is an excuse.
-            _ => None,
-        };
-        if message_id.is_retained_copy() {
-            if let Some((_, excuse)) = excused {
-                self.retained.excuse(client, &message_id, excuse);
-            }
-            return;
-        }
-        let can_be_excused = |standing| match standing {
-            DeliveryState::MustDeliver => true,
-            // What it has begun to send it must see through [MQTT-4.3.3-7].
-            DeliveryState::ForwardingStarted => why != DropReason::Expired,
-            _ => false,
-        };
-        let unit =
-            self.publishers[message_id.publisher.index()].unit_mut(client, message_id.sequence);
-        let standing = excused.map(|(standing, _)| standing);
-        match (unit.filter(|unit| can_be_excused(unit.state())), standing) {
-            (Some(unit), Some(standing)) => unit.set_state(standing, unit.granted()),
-            (Some(_), None) => {}
-            (None, _) => self.shared.on_dropped(client, &message_id, why, standing),
-        }
     }
 
     /// Whether what happens to a message now happens only because all clients reconnect. A will may

@@ -21,6 +21,9 @@ pub(super) enum DeliveryState {
     Withdrawn,
     /// Live when the message first reached the broker.
     MustDeliver,
+    /// As `MustDeliver`, and the broker has no excuse any more: it let go of it without a reason,
+    /// or let it wait though it might have sent it.
+    NoExcuse,
     /// As `MustDeliver`, and the broker has begun to send it on.
     ForwardingStarted,
     /// Would be owed, but the subscriber refused it.
@@ -38,13 +41,14 @@ pub(super) enum DeliveryState {
 }
 
 impl DeliveryState {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::NotSubscribed,
         Self::Submitted,
         Self::UnsubscribedInTransit,
         Self::MayDeliver,
         Self::Withdrawn,
         Self::MustDeliver,
+        Self::NoExcuse,
         Self::ForwardingStarted,
         Self::Rejected,
         Self::GaveUp,
@@ -53,6 +57,11 @@ impl DeliveryState {
         Self::TooLarge,
         Self::MemberSessionEnded,
     ];
+
+    /// Whether a copy must come.
+    pub(super) const fn is_owed(self) -> bool {
+        matches!(self, Self::MustDeliver | Self::NoExcuse | Self::ForwardingStarted)
+    }
 }
 
 /// One message and one subscriber: standing in bits 0 to 3, copies in bits 4 and 5 (3 means three

@@ -7,9 +7,10 @@ use super::first_pass::SuspectedViolation;
 use super::ledger::{Ledger, SubscriberLedger};
 use super::metrics::{Metrics, QosMetrics};
 use super::promise::DeliveryTerms;
-use super::trial_facts::PublisherFacts;
+use super::trial_facts::{PublisherFacts, TrialFacts};
 use super::verdict::{Breach, Excuse, Promise};
 use qoslab_core::base::{ClientIndex, Ending, PublisherIndex, QoS};
+use qoslab_core::mqtt::Version;
 
 type Excuses = BTreeMap<Excuse, u64>;
 
@@ -26,10 +27,13 @@ enum UnitVerdict {
 
 impl UnitVerdict {
     /// Before 5.0 a broker has no other way to refuse a message than to acknowledge it and drop it
-    /// (MQTT 3.1.1, section 3.3.5).
-    fn excuse_if_denied(self, denied: bool) -> Self {
+    /// (MQTT 3.1.1, section 3.3.5); and in no version to refuse a will.
+    fn excuse_if_denied(self, trial: &TrialFacts, stream: &PublisherFacts) -> Self {
+        let can_refuse = trial.clients[stream.client.index()].version == Version::V5;
         match self {
-            Self::Broken(Breach::Lost) if denied => Self::Excused(Excuse::Rejected),
+            Self::Broken(Breach::Lost) if stream.publish_denied && (stream.will || !can_refuse) => {
+                Self::Excused(Excuse::Rejected)
+            }
             _ => self,
         }
     }
@@ -45,8 +49,8 @@ pub(super) fn evaluate(
     let mut evaluation =
         Evaluation { quiescent: ending == Ending::Quiescent, ..Evaluation::default() };
     for (index, stream) in (0..).map(PublisherIndex).zip(&ledger.publishers) {
-        let PublisherFacts { qos, publish_denied: denied, .. } =
-            ledger.trial.publishers[index.index()];
+        let facts = &ledger.trial.publishers[index.index()];
+        let qos = facts.qos;
         let metrics = &mut metrics.qos[qos.index()];
         for (sequence, progress) in (0..).zip(&stream.messages) {
             if is_stuck(qos, *progress) {
@@ -62,28 +66,30 @@ pub(super) fn evaluate(
                 count_unit(metrics, qos, *unit, *progress);
                 let epoch_over = subscriber.is_past_epoch(sequence);
                 let terms = unit.terms(qos);
-                let verdict =
-                    unit_verdict(*unit, *progress, terms, epoch_over).excuse_if_denied(denied);
+                let verdict = unit_verdict(*unit, *progress, terms, epoch_over)
+                    .excuse_if_denied(&ledger.trial, facts);
                 evaluation.add_unit(index, sequence, subscriber.client, terms, verdict);
             }
         }
     }
     for (stream, sequence, client, unit) in &ledger.past_epoch_units {
-        let PublisherFacts { qos, publish_denied: denied, .. } =
-            ledger.trial.publishers[stream.index()];
+        let facts = &ledger.trial.publishers[stream.index()];
+        let qos = facts.qos;
         let progress = ledger.publishers[stream.index()].messages[*sequence as usize];
         count_unit(&mut metrics.qos[qos.index()], qos, *unit, progress);
         let terms = unit.terms(qos);
-        let verdict = unit_verdict(*unit, progress, terms, true).excuse_if_denied(denied);
+        let verdict =
+            unit_verdict(*unit, progress, terms, true).excuse_if_denied(&ledger.trial, facts);
         evaluation.add_unit(*stream, *sequence, *client, terms, verdict);
     }
     for (stream, sequence, client, unit) in ledger.shared.units() {
-        let PublisherFacts { qos, publish_denied: denied, .. } =
-            ledger.trial.publishers[stream.index()];
+        let facts = &ledger.trial.publishers[stream.index()];
+        let qos = facts.qos;
         let progress = ledger.publishers[stream.index()].messages[sequence as usize];
         count_unit(&mut metrics.qos[qos.index()], qos, unit, progress);
         let terms = unit.terms(qos);
-        let verdict = unit_verdict(unit, progress, terms, false).excuse_if_denied(denied);
+        let verdict =
+            unit_verdict(unit, progress, terms, false).excuse_if_denied(&ledger.trial, facts);
         evaluation.add_unit(stream, sequence, client, terms, verdict);
     }
     evaluation.add_retained(ledger);
@@ -216,6 +222,7 @@ const fn unit_verdict(
         | DeliveryState::MayDeliver
         | DeliveryState::Withdrawn => UnitVerdict::Kept,
         DeliveryState::MustDeliver
+        | DeliveryState::NoExcuse
         | DeliveryState::ForwardingStarted
         | DeliveryState::Submitted
             if epoch_over =>
@@ -225,6 +232,7 @@ const fn unit_verdict(
         // Acknowledged though the broker never saw it: owed all the same. So a stale
         // acknowledgement of a reused packet id shows as a loss.
         DeliveryState::MustDeliver
+        | DeliveryState::NoExcuse
         | DeliveryState::ForwardingStarted
         | DeliveryState::Submitted => UnitVerdict::Broken(Breach::Lost),
     }

@@ -33,6 +33,8 @@ pub(super) struct Evidence {
     pub(super) damage: BTreeMap<(ClientIndex, Hop), NetworkDamage>,
     /// What endpoints let go of: the subscriber, or `None` for the publisher, and why.
     pub(super) dropped: Vec<(Option<ClientIndex>, DropReason)>,
+    /// Negative acknowledgements of it that were read: on whose link and hop, and the reason code.
+    pub(super) refusals: Vec<(ClientIndex, Hop, u8)>,
     /// The subscribers for whom a full queue dropped what the broker could have refused: a copy of
     /// what its publisher sends, and neither a will nor a retained message that a SUBSCRIBE asks
     /// for.

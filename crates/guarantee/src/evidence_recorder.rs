@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::blame::{BlameInput, assign_blame};
+use super::claims::FIRST_FAILURE_REASON;
 use super::event_log::EventLog;
 use super::evidence::{Evidence, IdCollision, IdReleaseCause, MessageEvent, StaleAck};
 use super::findings::{add_below_granted, add_missing_action, build_finding};
@@ -75,7 +76,7 @@ impl EvidenceRecorder {
     pub fn into_outcome(mut self, first_pass: FirstPassResult) -> Outcome {
         self.monitor.finish();
         self.collect_violations();
-        let FirstPassResult { mut outcome, suspects: offenders } = first_pass;
+        let FirstPassResult { mut outcome, suspects: offenders, refuted_claims } = first_pass;
         for suspect in &offenders {
             let Some(evidence) = self.evidence.get_mut(&(suspect.publisher, suspect.sequence))
             else {
@@ -85,8 +86,15 @@ impl EvidenceRecorder {
                 (&self.trial, &self.session_endings, &self.event_log);
             add_missing_action(trial, evidence, suspect, event_log);
             add_below_granted(trial, evidence, suspect, event_log);
-            let decision =
-                assign_blame(&BlameInput { trial, evidence, suspect, session_endings, event_log });
+            let key = (suspect.publisher, suspect.sequence, suspect.subscriber);
+            let decision = assign_blame(&BlameInput {
+                trial,
+                evidence,
+                suspect,
+                refuted_claim: refuted_claims.get(&key).copied(),
+                session_endings,
+                event_log,
+            });
             let by_endpoint =
                 matches!(decision.blame, Blame::Publisher | Blame::Broker | Blame::Subscriber);
             if suspect.provisional && !by_endpoint {
@@ -234,6 +242,11 @@ impl EvidenceRecorder {
         }
         if !matches!(packet.kind(), PacketKind::Publish | PacketKind::PubRel) {
             self.check_stale_ack(now, hop, packet);
+            if packet.reason >= FIRST_FAILURE_REASON
+                && let Some(evidence) = self.evidence_of(packet.tag)
+            {
+                evidence.refusals.push((link, hop, packet.reason));
+            }
             return;
         }
         let Some(key) = self.monitor.message_to_pass_on().and_then(message_key) else {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::claims::{FIRST_FAILURE_REASON, RefutedClaim};
 use super::counters::Counters;
 use super::evaluation;
 use super::ledger::Ledger;
@@ -60,6 +61,8 @@ pub struct FirstPassResult {
     pub(super) outcome: Outcome,
     /// What was broken, by message.
     pub suspects: Vec<SuspectedViolation>,
+    /// What endpoints let go of without a reason.
+    pub(super) refuted_claims: BTreeMap<(PublisherIndex, u32, Option<ClientIndex>), RefutedClaim>,
 }
 
 impl FirstPassObserver {
@@ -81,6 +84,7 @@ impl FirstPassObserver {
         self.counters.duplicate_suppressed += self.patterns.duplicates_suppressed;
         self.counters.id_wrap = self.patterns.id_wraps;
         self.counters.window_full = self.patterns.windows_full;
+        self.ledger.excuse_expired(summary.at);
         let mut metrics = self.collector.into_metrics(&self.ledger.trial);
         metrics.radio = summary.radio;
         let (suspects, excuses) = evaluation::evaluate(&self.ledger, summary.ending, &mut metrics);
@@ -98,7 +102,7 @@ impl FirstPassObserver {
             excuses,
             counters: self.counters.by_name(),
         };
-        FirstPassResult { outcome, suspects }
+        FirstPassResult { outcome, suspects, refuted_claims: self.ledger.refuted_claims }
     }
 
     #[inline]
@@ -120,8 +124,10 @@ impl FirstPassObserver {
                 if packet.kind() == PacketKind::Publish {
                     match hop {
                         Hop::First => self.ledger.on_sent_by_publisher(packet),
-                        Hop::Second => self.ledger.on_sent_by_broker(packet),
+                        Hop::Second => self.ledger.on_sent_by_broker(now, packet),
                     }
+                } else if packet.kind() == PacketKind::PubRel && packet.is_resend() {
+                    self.ledger.count_retransmission(hop, packet);
                 }
             }
             (PacketSubject::Control { .. }, Node::Broker) => {
@@ -159,14 +165,19 @@ impl FirstPassObserver {
                 }
             }
             (PacketSubject::Control { .. }, Node::Broker) => {
-                self.ledger.on_subscription_request(packet);
+                self.ledger.on_request(packet);
             }
             (PacketSubject::Control { .. }, Node::Client(_)) => {
-                if let Some(outcome) = self.ledger.on_connack_received(connection, packet) {
+                if let Some(outcome) = self.ledger.on_connack_received(now, connection, packet) {
                     self.on_connack(client, outcome);
                 }
             }
-            (PacketSubject::Message { .. }, Node::Broker) => {}
+            (PacketSubject::Message { .. }, Node::Broker) => {
+                self.ledger.on_second_hop_ack(now, packet);
+                if packet.reason >= FIRST_FAILURE_REASON {
+                    self.ledger.on_refused_by_subscriber(now, packet);
+                }
+            }
         }
     }
 
@@ -232,6 +243,9 @@ impl FirstPassObserver {
 impl Observer for FirstPassObserver {
     #[inline]
     fn observe(&mut self, now: Time, event: &Event<'_>) {
+        if now > self.ledger.next_session_deadline {
+            self.ledger.end_expired_sessions(now);
+        }
         if self.counting {
             self.counters.count(event);
         }
@@ -253,12 +267,12 @@ impl Observer for FirstPassObserver {
                 if let Some(message_id) = tag.message_id() {
                     self.collector.on_refused(&message_id);
                 }
-                self.ledger.on_refused(tag, why);
+                self.ledger.on_refused(now, tag, why);
             }
-            Event::Dropped { client, tag, why } => self.ledger.on_dropped(client, tag, why),
+            Event::Dropped { client, tag, why } => self.ledger.on_dropped(now, client, tag, why),
             Event::Opened { node, connection, client } => self.on_opened(node, client, connection),
             Event::Closed { node, connection, client, why } => {
-                self.ledger.on_connection_closed(node, client, connection);
+                self.ledger.on_connection_closed(now, node, client, connection, why);
                 if why == CloseReason::Cut {
                     self.collector.on_instant_fault(now);
                 }
@@ -269,6 +283,9 @@ impl Observer for FirstPassObserver {
                     self.collector.on_backlog(now, node, in_flight, queued);
                 }
             }
+            Event::SocketFull { node: Node::Broker, client } => {
+                self.ledger.on_window_closed(now, client, true);
+            }
             Event::Discarded { .. } | Event::SocketFull { .. } => {}
             Event::Overhead { client, purpose, segments, bytes, .. } => {
                 if self.counting {
@@ -276,9 +293,9 @@ impl Observer for FirstPassObserver {
                 }
             }
             Event::WillPublished { tag } => self.on_will_published(tag),
-            Event::SessionExpired { client } => self.ledger.on_session_expired(client),
+            Event::SessionExpired { client } => self.ledger.on_session_expired(now, client),
             Event::Crashed { node } => {
-                self.ledger.on_crashed(node);
+                self.ledger.on_crashed(now, node);
                 self.collector.on_fault_began();
             }
             Event::DiedSilently { connection, client, .. } => {
@@ -286,7 +303,13 @@ impl Observer for FirstPassObserver {
                 self.collector.on_instant_fault(now);
             }
             Event::OutageBegan { .. } | Event::Impaired { .. } => self.collector.on_fault_began(),
-            Event::OutageEnded { .. } | Event::ImpairmentEnded { .. } | Event::Restarted { .. } => {
+            Event::OutageEnded { .. } | Event::ImpairmentEnded { .. } => {
+                self.collector.on_fault_ended(now);
+            }
+            Event::Restarted { node } => {
+                if node == Node::Broker {
+                    self.ledger.on_broker_restarted(now);
+                }
                 self.collector.on_fault_ended(now);
             }
         }

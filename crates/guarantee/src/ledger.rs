@@ -1,22 +1,26 @@
 //! The ledger: which client is owed which message, and how many copies came.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::claims::{FIRST_FAILURE_REASON, RefutedClaim};
 use super::delivery_unit::{DeliveryState, DeliveryUnit, HandshakeEnd, MessageProgress};
+use super::first_chance::{Expiry, SubscriberWindow};
 use super::open_connections::OpenConnections;
+use super::queue_count::QueueCount;
 use super::retained::{IncomingRetained, RetainedMessages};
+use super::session_clock::SessionClock;
 use super::shared_subscriptions::SharedSubscriptions;
+use super::size_limits::SizeLimits;
 use super::subscriptions::Subscriptions;
 use super::trial_facts::TrialFacts;
 use super::verdict::{Breach, Promise};
+use qoslab_core::base::fingerprint::Fingerprinter;
 use qoslab_core::base::{
-    ClientIndex, ConnectionNumber, DropReason, Hop, MessageId, MessageTag, Node, PacketBody,
-    PacketKind, PacketMeta, PacketSubject, Phase, PublisherIndex, QoS, Span, Time,
+    ClientIndex, ConnectionNumber, Hop, MessageId, MessageTag, Node, PacketKind, PacketMeta,
+    PacketSubject, Phase, PublisherIndex, QoS, Time,
 };
 use qoslab_core::impl_fingerprint;
-use qoslab_core::mqtt::StorePolicy;
 
 /// The number of messages of a stream for which room is reserved in advance; beyond, it grows.
 const MAX_RESERVED_MESSAGES: u32 = 1 << 16;
@@ -40,14 +44,40 @@ pub(super) struct Ledger {
         BTreeMap<(PublisherIndex, u32, Option<ClientIndex>, Breach), Promise>,
     /// QoS 2 messages to be retained whose PUBREL is awaited, by publisher and packet id.
     pub(super) retained_awaiting_pubrel: BTreeMap<(ClientIndex, u16), IncomingRetained>,
+    /// By client: what the broker has under way to it. Empty where no message expires.
+    pub(super) windows: Vec<SubscriberWindow>,
+    pub(super) size_limits: SizeLimits,
+    /// How often PUBLISH and PUBREL were sent again, where a node is set to give up.
+    pub(super) retransmissions: BTreeMap<(ClientIndex, Hop, PublisherIndex, u32), [u32; 2]>,
+    /// Sessions that end by themselves, and when.
+    pub(super) session_deadlines: BTreeSet<(Time, ClientIndex)>,
+    /// The first of these times; never while the broker is down.
+    pub(super) next_session_deadline: Time,
+    /// What endpoints let go of without a reason that the facts bear out.
+    pub(super) refuted_claims: BTreeMap<(PublisherIndex, u32, Option<ClientIndex>), RefutedClaim>,
 }
 
 impl_fingerprint! {
     struct Ledger {
         plain phase, publishers, sessions, open_connections, subscriptions, retained,
-            shared, past_epoch_units, observed_breaches, retained_awaiting_pubrel;
+            shared, past_epoch_units, observed_breaches, retained_awaiting_pubrel, windows,
+            size_limits;
+        with(write_retransmissions) retransmissions;
         published phase_began;
         skip trial: "the same in all states of a trial";
+        skip session_deadlines, next_session_deadline: "follows from the sessions";
+        skip refuted_claims: "the state of what was let go of says that it is owed";
+    }
+}
+
+fn write_retransmissions(
+    counts: &BTreeMap<(ClientIndex, Hop, PublisherIndex, u32), [u32; 2]>,
+    into: &mut Fingerprinter,
+) {
+    for ((client, hop, publisher, sequence), [publish, release]) in counts {
+        into.plain(&(client, *hop as u8, publisher, sequence));
+        into.transmissions(publish);
+        into.transmissions(release);
     }
 }
 
@@ -58,13 +88,15 @@ pub(super) struct PublisherLedger {
     pub(super) messages: Vec<MessageProgress>,
     /// Sorted by client: every client that ever had a live subscription to the topic.
     pub(super) subscribers: Vec<SubscriberLedger>,
+    /// By sequence number: when a message expires that came to the broker. Empty where none does.
+    pub(super) expiries: Vec<Expiry>,
     /// Every message before this one has reached its end on the first hop.
     pub(super) first_unfinished: u32,
 }
 
 impl_fingerprint! {
     struct PublisherLedger {
-        plain messages, subscribers;
+        plain messages, subscribers, expiries;
         skip first_unfinished: "follows from the rest";
     }
 }
@@ -113,6 +145,14 @@ pub(super) struct SessionLedger {
     /// When all clients reconnected, an end still believed in such a connection, and its keep alive
     /// would have shown it in time: what waits for that is late, and no endpoint held it back.
     pub(super) death_unnoticed: bool,
+    /// How long the broker owes the client its session.
+    pub(super) clock: SessionClock,
+    /// What waits for the client at the broker.
+    pub(super) broker_queue: QueueCount,
+    /// What waits at the client.
+    pub(super) own_queue: QueueCount,
+    /// When the client last lost the publisher's half of its session.
+    pub(super) publishing_lost_at: Option<Time>,
     /// The streams that its subscriptions ever matched.
     pub(super) matched_publishers: Vec<PublisherIndex>,
     /// The streams that it publishes.
@@ -122,18 +162,10 @@ pub(super) struct SessionLedger {
 impl_fingerprint! {
     struct SessionLedger {
         plain connack_sent_on, connack_received_on, ended_unknown_to_client,
-            forgotten_by_broker, forgotten_by_client, silently_dead, death_unnoticed,
-            matched_publishers, own_publishers;
+            forgotten_by_broker, forgotten_by_client, silently_dead, death_unnoticed, clock,
+            broker_queue, own_queue, matched_publishers, own_publishers;
+        skip publishing_lost_at: "compared with when what is refused at once was published";
     }
-}
-
-/// What the arrival of a packet at the broker made of a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Acceptance {
-    /// A QoS 2 message came again and is not passed on again.
-    pub(super) is_suppressed_duplicate: bool,
-    /// How many copies have to wait because their subscribers are not connected.
-    pub(super) copies_waiting: u64,
 }
 
 impl Ledger {
@@ -156,6 +188,12 @@ impl Ledger {
             past_epoch_units: Vec::new(),
             observed_breaches: BTreeMap::new(),
             retained_awaiting_pubrel: BTreeMap::new(),
+            windows: SubscriberWindow::for_trial(trial),
+            size_limits: SizeLimits::default(),
+            retransmissions: BTreeMap::new(),
+            session_deadlines: BTreeSet::new(),
+            next_session_deadline: Time::NEVER,
+            refuted_claims: BTreeMap::new(),
         }
     }
 
@@ -166,6 +204,9 @@ impl Ledger {
         let facts = &self.trial.publishers[message_id.publisher.index()];
         let waits = message_id.qos != QoS::AtMostOnce
             && !self.open_connections.is_connected(Node::Client(facts.client), facts.client);
+        if !facts.will {
+            self.sessions[facts.client.index()].own_queue.add();
+        }
         let reserved = facts.count.min(MAX_RESERVED_MESSAGES) as usize;
         let stream = &mut self.publishers[message_id.publisher.index()];
         let end = message_id.sequence as usize + 1;
@@ -188,22 +229,6 @@ impl Ledger {
         waits
     }
 
-    /// The publisher's endpoint refused a message or gave it up.
-    pub(super) fn on_refused(&mut self, tag: MessageTag, why: DropReason) {
-        if let Some(progress) = self.progress(tag) {
-            progress.finish_handshake(match why {
-                DropReason::GaveUp => HandshakeEnd::GaveUp,
-                DropReason::Rejected => HandshakeEnd::Rejected,
-                DropReason::Expired => HandshakeEnd::Expired,
-                DropReason::TooLarge => HandshakeEnd::TooLarge,
-                DropReason::QueueFull
-                | DropReason::Offline
-                | DropReason::SocketFull
-                | DropReason::SessionEnded => HandshakeEnd::Refused,
-            });
-        }
-    }
-
     /// The publisher's handshake ended well. Gives the message that it completed, if it is known.
     #[inline]
     pub(super) fn on_completed(&mut self, tag: MessageTag) -> Option<MessageId> {
@@ -224,169 +249,47 @@ impl Ledger {
     /// A client handed a PUBLISH of its own to the network.
     #[inline]
     pub(super) fn on_sent_by_publisher(&mut self, packet: &PacketMeta<'_>) {
-        if let Some(progress) = self.progress(packet.tag) {
-            progress.set(MessageProgress::SENT);
+        if packet.is_resend() {
+            self.count_retransmission(Hop::First, packet);
+        }
+        let Some(progress) = self.progress(packet.tag) else { return };
+        let is_first = !progress.has_all(MessageProgress::SENT);
+        progress.set(MessageProgress::SENT);
+        if is_first {
+            self.sessions[packet.name.client.index()].own_queue.remove();
         }
     }
 
     /// The broker handed a PUBLISH to the network: from now on it must see a QoS 1 or 2 message
     /// through, whatever is unsubscribed [MQTT-3.10.4-3].
     #[inline]
-    pub(super) fn on_sent_by_broker(&mut self, packet: &PacketMeta<'_>) {
+    pub(super) fn on_sent_by_broker(&mut self, now: Time, packet: &PacketMeta<'_>) {
+        if packet.is_resend() {
+            self.count_retransmission(Hop::Second, packet);
+            self.on_window_used(now, packet.name.client, false);
+            return;
+        }
+        let is_qos0 = packet.qos() == Some(QoS::AtMostOnce);
+        self.sessions[packet.name.client.index()].broker_queue.remove();
+        self.on_window_used(now, packet.name.client, !is_qos0);
         let Some(message_id) = packet.tag.message_id() else { return };
-        if packet.qos() == Some(QoS::AtMostOnce)
-            || packet.is_resend()
-            || message_id.is_retained_copy()
-        {
+        if message_id.is_retained_copy() {
+            self.retained.on_sent(packet.name.client, &message_id);
+            return;
+        }
+        if is_qos0 {
             return;
         }
         self.shared.on_sending_began(packet.name.client, &message_id);
         let stream = &mut self.publishers[message_id.publisher.index()];
         if let Some(unit) = stream.unit_mut(packet.name.client, message_id.sequence)
-            && matches!(unit.state(), DeliveryState::MustDeliver | DeliveryState::Withdrawn)
+            && matches!(
+                unit.state(),
+                DeliveryState::MustDeliver | DeliveryState::NoExcuse | DeliveryState::Withdrawn
+            )
         {
             unit.set_state(DeliveryState::ForwardingStarted, unit.granted());
         }
-    }
-
-    /// A packet of a publisher's hop reached the broker, on an open connection. Each client
-    /// subscribed at that instant may get a copy because of it, and must if it is the first.
-    #[inline]
-    pub(super) fn on_reached_broker(&mut self, now: Time, packet: &PacketMeta<'_>) -> Acceptance {
-        let mut acceptance = Acceptance::default();
-        let Some(message_id) = packet.tag.message_id() else { return acceptance };
-        let on_pubrel = self.trial.broker_delivers_on_pubrel && message_id.qos == QoS::ExactlyOnce;
-        match packet.kind() {
-            PacketKind::Publish => {
-                acceptance.is_suppressed_duplicate = self.is_suppressed_duplicate(&message_id);
-                acceptance.copies_waiting = self.on_accepted_by_broker(&message_id);
-                if packet.is_retain() {
-                    self.store_retained(now, &message_id, on_pubrel, packet);
-                }
-            }
-            PacketKind::PubRel => {
-                if let Some(progress) = self.progress(packet.tag) {
-                    progress.set(MessageProgress::PUBREL_REACHED_BROKER);
-                }
-                if on_pubrel {
-                    acceptance.copies_waiting = self.on_accepted_by_broker(&message_id);
-                }
-                // It releases what is held by its id, whatever its sender meant.
-                let held = self.retained_awaiting_pubrel.remove(&(packet.name.client, packet.id));
-                if let Some(held) = held.filter(|_| on_pubrel) {
-                    let topic = &self.trial.publishers[held.message_id.publisher.index()].topic;
-                    self.retained.store(topic, &held);
-                }
-            }
-            _ => {}
-        }
-        acceptance
-    }
-
-    /// Whether a QoS 2 PUBLISH came again before its PUBREL, to a broker that still holds its id.
-    fn is_suppressed_duplicate(&self, message_id: &MessageId) -> bool {
-        let held = |progress: &MessageProgress| {
-            progress.has_all(MessageProgress::REACHED_BROKER)
-                && !progress.has_all(MessageProgress::PUBREL_REACHED_BROKER)
-                && !progress.has_all(MessageProgress::SESSION_LOST)
-        };
-        let stream = &self.publishers[message_id.publisher.index()];
-        message_id.qos == QoS::ExactlyOnce
-            && self.phase < Phase::ReconnectDrain
-            && self.trial.broker_store == StorePolicy::Durable
-            && stream.messages.get(message_id.sequence as usize).is_some_and(held)
-    }
-
-    /// A repeat of a QoS 2 message stores nothing until its PUBREL; after that it is a new message
-    /// [MQTT-4.3.3-12].
-    fn store_retained(
-        &mut self,
-        now: Time,
-        message_id: &MessageId,
-        on_pubrel: bool,
-        packet: &PacketMeta<'_>,
-    ) {
-        let stream = &self.trial.publishers[message_id.publisher.index()];
-        if stream.publish_denied {
-            return;
-        }
-        let expires = match packet.body {
-            PacketBody::Publish { expiry: Some(seconds), .. } => {
-                now + Span::from_secs(seconds.into())
-            }
-            _ => Time::NEVER,
-        };
-        let incoming = IncomingRetained {
-            message_id: *message_id,
-            empty_payload: packet.size.payload == 0,
-            expires,
-        };
-        let held = self.retained_awaiting_pubrel.entry((packet.name.client, packet.id));
-        let is_new = match held {
-            _ if message_id.qos != QoS::ExactlyOnce => true,
-            Entry::Occupied(_) => false,
-            Entry::Vacant(place) => {
-                place.insert(incoming);
-                !on_pubrel
-            }
-        };
-        if is_new {
-            self.retained.store(&stream.topic, &incoming);
-        }
-    }
-
-    /// The broker took a message. Gives how many copies have to wait because their subscribers
-    /// are not connected.
-    #[inline]
-    pub(super) fn on_accepted_by_broker(&mut self, message_id: &MessageId) -> u64 {
-        let mut copies_waiting = 0;
-        let stream = &mut self.publishers[message_id.publisher.index()];
-        let Some(progress) = stream.messages.get_mut(message_id.sequence as usize) else {
-            return copies_waiting;
-        };
-        let first = !progress.has_all(MessageProgress::REACHED_BROKER);
-        progress.set(MessageProgress::REACHED_BROKER);
-        self.shared.on_accepted_by_broker(message_id, first);
-        for subscriber in &mut stream.subscribers {
-            let Some(unit) = subscriber.units.get_mut(message_id.sequence as usize) else {
-                continue;
-            };
-            let Some(granted) = subscriber.granted else {
-                if first && unit.state() == DeliveryState::Submitted {
-                    unit.set_state(DeliveryState::UnsubscribedInTransit, unit.granted());
-                }
-                continue;
-            };
-            let waits = message_id.qos.min(granted) > QoS::AtMostOnce;
-            if first
-                && waits
-                && !self.open_connections.is_connected(Node::Broker, subscriber.client)
-            {
-                copies_waiting += 1;
-            }
-            if message_id.sequence < subscriber.epoch_start
-                && let Err(place) = subscriber.readmitted.binary_search(&message_id.sequence)
-            {
-                subscriber.readmitted.insert(place, message_id.sequence);
-                if unit.state() > DeliveryState::UnsubscribedInTransit {
-                    self.past_epoch_units.push((
-                        message_id.publisher,
-                        message_id.sequence,
-                        subscriber.client,
-                        *unit,
-                    ));
-                }
-                *unit = DeliveryUnit::default();
-            }
-            if first && subscriber.confirmed {
-                unit.set_state(DeliveryState::MustDeliver, granted);
-            } else if unit.state() < DeliveryState::MayDeliver {
-                unit.set_state(DeliveryState::MayDeliver, granted);
-            } else if granted > unit.granted() {
-                unit.mark_grant_raised();
-            }
-        }
-        copies_waiting
     }
 
     /// An acknowledgement reached the publisher. PUBREC hands the message over where the broker
@@ -395,9 +298,12 @@ impl Ledger {
     pub(super) fn on_ack_reached_publisher(&mut self, packet: &PacketMeta<'_>) {
         let first_hop =
             matches!(packet.name.subject, PacketSubject::Message { hop: Hop::First, .. });
+        if first_hop && packet.reason >= FIRST_FAILURE_REASON {
+            self.on_refusal_reached_publisher(packet);
+            return;
+        }
         if first_hop
             && packet.kind() == PacketKind::PubRec
-            && packet.reason < 0x80
             && !self.trial.broker_delivers_on_pubrel
             && let Some(progress) = self.progress(packet.tag)
         {
@@ -418,13 +324,18 @@ impl Ledger {
     }
 
     #[inline]
-    fn progress(&mut self, tag: MessageTag) -> Option<&mut MessageProgress> {
+    pub(super) fn progress(&mut self, tag: MessageTag) -> Option<&mut MessageProgress> {
         let message_id = tag.message_id()?;
         self.publishers[message_id.publisher.index()].messages.get_mut(message_id.sequence as usize)
     }
 }
 
 impl PublisherLedger {
+    /// When a message expires that came to the broker; `None` if it never does.
+    pub(super) fn expiry(&self, sequence: u32) -> Option<Expiry> {
+        self.expiries.get(sequence as usize).filter(|it| it.last > Time::ZERO).copied()
+    }
+
     /// A subscriber's slot and the place of a message's unit in it.
     #[inline]
     pub(super) fn find_unit(

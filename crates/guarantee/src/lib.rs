@@ -20,8 +20,10 @@ pub use self::verdict::{
     RuleViolationKind, Violation,
 };
 
+mod acceptance;
 mod backlog;
 mod blame;
+mod claims;
 mod counters;
 mod crashes;
 mod deliveries;
@@ -31,6 +33,7 @@ mod event_log;
 mod evidence;
 mod evidence_recorder;
 mod findings;
+mod first_chance;
 mod first_pass;
 mod ledger;
 pub mod message_history;
@@ -40,11 +43,14 @@ mod monitor;
 mod open_connections;
 mod pattern_counters;
 mod promise;
+mod queue_count;
 mod retained;
 pub mod rules;
+mod session_clock;
 mod session_endings;
 mod sessions;
 mod shared_subscriptions;
+mod size_limits;
 mod subscriptions;
 #[cfg(test)]
 mod tests;

@@ -38,15 +38,15 @@ impl_fingerprint! {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IncomingRetained {
     pub(super) message_id: MessageId,
-    /// Without a payload.
-    pub(super) empty_payload: bool,
+    /// The length of its payload: without one it clears its topic.
+    pub(super) payload: u32,
     /// From when on it is not sent any more.
     pub(super) expires: Time,
 }
 
 impl_fingerprint! {
     struct IncomingRetained {
-        plain message_id, empty_payload, expires;
+        plain message_id, payload, expires;
     }
 }
 
@@ -56,12 +56,13 @@ struct RetainedEntry {
     publisher: PublisherIndex,
     sequence: u32,
     qos: QoS,
+    payload: u32,
     expires: Time,
 }
 
 impl_fingerprint! {
     struct RetainedEntry {
-        plain publisher, sequence, qos, expires;
+        plain publisher, sequence, qos, payload, expires;
     }
 }
 
@@ -76,13 +77,16 @@ struct OwedCopies {
     granted: QoS,
     /// Whether one of these filters was granted a QoS that allows duplicates.
     may_repeat: bool,
+    expires: Time,
+    /// The broker began to send one.
+    sent: bool,
     excuse: Option<Excuse>,
     withdrawn: bool,
 }
 
 impl_fingerprint! {
     struct OwedCopies {
-        plain max_copies, copies, qos, granted, may_repeat, excuse, withdrawn;
+        plain max_copies, copies, qos, granted, may_repeat, expires, sent, excuse, withdrawn;
     }
 }
 
@@ -90,31 +94,36 @@ impl RetainedMessages {
     /// The broker took a message with RETAIN=1; without a payload it clears its topic
     /// [MQTT-3.3.1-10].
     pub(super) fn store(&mut self, topic: &Arc<str>, message: &IncomingRetained) {
-        let IncomingRetained { message_id: parts, empty_payload: empty, expires } = *message;
-        if empty {
+        let IncomingRetained { message_id: parts, payload, expires } = *message;
+        if payload == 0 {
             self.by_topic.remove(topic);
         } else if !self.contents_unknown {
             let MessageId { publisher: stream, sequence, qos, .. } = parts;
-            let held = RetainedEntry { publisher: stream, sequence, qos, expires };
+            let held = RetainedEntry { publisher: stream, sequence, qos, payload, expires };
             self.by_topic.insert(Arc::clone(topic), held);
         }
     }
 
     /// The broker granted a subscription: it owes a copy of each retained message that matches
-    /// [MQTT-3.3.1-6].
+    /// [MQTT-3.3.1-6], unless it is larger than the client takes: `fits` gets the topic, the length
+    /// of the payload and whether it expires. Gives how many copies are to come.
     pub(super) fn on_subscribed(
         &mut self,
         now: Time,
         client: ClientIndex,
         subscription: &GrantedSubscription,
-    ) {
-        let GrantedSubscription { filter, qos: granted, retained } = subscription;
+        fits: impl Fn(&Arc<str>, u32, bool) -> bool,
+    ) -> usize {
+        let GrantedSubscription { filter, qos: granted, retained, .. } = subscription;
+        let mut copies = 0;
         if *retained == RetainedSend::Never {
-            return;
+            return copies;
         }
-        for (_, held) in
+        for (topic, held) in
             matching_topics(&self.by_topic, filter).filter(|(_, held)| held.expires > now)
         {
+            copies += 1;
+            let is_too_large = !fits(topic, held.payload, held.expires < Time::NEVER);
             let owed = self.owed_copies.entry((client, held.publisher, held.sequence)).or_insert(
                 OwedCopies {
                     max_copies: 0,
@@ -122,7 +131,9 @@ impl RetainedMessages {
                     qos: held.qos,
                     granted: *granted,
                     may_repeat: false,
-                    excuse: None,
+                    expires: held.expires,
+                    sent: false,
+                    excuse: is_too_large.then_some(Excuse::TooLarge),
                     withdrawn: false,
                 },
             );
@@ -130,6 +141,15 @@ impl RetainedMessages {
             owed.granted = owed.granted.max(*granted);
             owed.may_repeat |= delivery_terms(held.qos, *granted).may_repeat;
             owed.withdrawn = false;
+        }
+        copies
+    }
+
+    /// The broker sent a retained copy.
+    pub(super) fn on_sent(&mut self, client: ClientIndex, message_id: &MessageId) {
+        let key = (client, message_id.publisher, message_id.sequence);
+        if let Some(owed) = self.owed_copies.get_mut(&key) {
+            owed.sent = true;
         }
     }
 
@@ -170,8 +190,18 @@ impl RetainedMessages {
     pub(super) fn excuse(&mut self, client: ClientIndex, message_id: &MessageId, excuse: Excuse) {
         if let Some(owed) =
             self.owed_copies.get_mut(&(client, message_id.publisher, message_id.sequence))
+            && !(owed.sent && excuse == Excuse::Expired)
         {
             owed.excuse = Some(excuse);
+        }
+    }
+
+    /// The trial is over: what expired before the broker began to send it is not owed.
+    pub(super) fn excuse_expired(&mut self, now: Time) {
+        for owed in self.owed_copies.values_mut() {
+            if owed.expires <= now && !owed.sent {
+                owed.excuse.get_or_insert(Excuse::Expired);
+            }
         }
     }
 

@@ -1,10 +1,15 @@
 //! What the ledger learns from connections, sessions and subscriptions.
 
+use std::sync::Arc;
+
 use super::delivery_unit::{DeliveryState, HandshakeEnd, MessageProgress};
 use super::ledger::{Ledger, PublisherLedger, SubscriberLedger};
 use super::shared_subscriptions::parse_shared_filter;
+use super::size_limits::publish_len;
+use super::subscriptions::GrantedSubscription;
 use qoslab_core::base::{
-    ClientIndex, ConnectionNumber, Node, PacketBody, PacketKind, PacketMeta, PublisherIndex, Time,
+    ClientIndex, CloseReason, ConnectionNumber, Node, PacketBody, PacketKind, PacketMeta,
+    PublisherIndex, Time,
 };
 use qoslab_core::mqtt::topics::matches;
 
@@ -20,8 +25,8 @@ pub(super) enum ConnackOutcome {
 }
 
 impl Ledger {
-    /// A request about subscriptions reached the broker, on an open connection.
-    pub(super) fn on_subscription_request(&mut self, packet: &PacketMeta<'_>) {
+    /// A request about the session or its subscriptions reached the broker, on an open connection.
+    pub(super) fn on_request(&mut self, packet: &PacketMeta<'_>) {
         let client = packet.name.client;
         match packet.body {
             PacketBody::Subscribe(requests) => {
@@ -29,6 +34,11 @@ impl Ledger {
             }
             PacketBody::Unsubscribe(filters) => {
                 self.subscriptions.on_unsubscribe(client, packet.id, filters);
+            }
+            PacketBody::Connect { clean, session_expiry, max_packet_size, .. } => {
+                let version = self.trial.clients[client.index()].version;
+                self.sessions[client.index()].clock.on_connect(version, clean, session_expiry);
+                self.size_limits.on_connect(client, max_packet_size);
             }
             _ => {}
         }
@@ -47,10 +57,8 @@ impl Ledger {
                 let session = &mut self.sessions[client.index()];
                 let repeat = session.connack_sent_on.replace(connection) == Some(connection);
                 if !repeat {
-                    self.on_connack_sent(
-                        client,
-                        self.trial.is_session_resumed(client, session_present),
-                    );
+                    let resumed = self.trial.is_session_resumed(client, session_present);
+                    self.on_connack_sent(now, client, resumed);
                 }
             }
             PacketBody::SubAck(codes) => {
@@ -60,7 +68,7 @@ impl Ledger {
                         self.shared.on_joined(client, &granted.filter, granted.qos, streams);
                         continue;
                     }
-                    self.retained.on_subscribed(now, client, &granted);
+                    self.on_retained_owed(now, client, &granted);
                     for stream in self.subscriptions.matching_publishers(&granted.filter) {
                         self.on_subscription_granted(client, stream);
                     }
@@ -89,10 +97,13 @@ impl Ledger {
     /// refusal.
     pub(super) fn on_connack_received(
         &mut self,
+        now: Time,
         connection: ConnectionNumber,
         packet: &PacketMeta<'_>,
     ) -> Option<ConnackOutcome> {
-        let PacketBody::ConnAck { session_present, .. } = packet.body else { return None };
+        let PacketBody::ConnAck { session_present, max_packet_size, .. } = packet.body else {
+            return None;
+        };
         let client = packet.name.client;
         let session = &mut self.sessions[client.index()];
         let before = session.connack_received_on;
@@ -100,6 +111,7 @@ impl Ledger {
             return None;
         }
         session.connack_received_on = Some(connection);
+        self.size_limits.on_connack(client, max_packet_size);
         session.ended_unknown_to_client = false;
         let forgotten = std::mem::take(&mut session.forgotten_by_client);
         if self.trial.is_session_resumed(client, session_present) {
@@ -108,6 +120,7 @@ impl Ledger {
             let known = session_present || before.is_some();
             return Some(if known { ConnackOutcome::Resumed } else { ConnackOutcome::New });
         }
+        self.sessions[client.index()].publishing_lost_at = Some(now);
         // What a store forgot was not lost with a session: it stays accepted.
         if !forgotten {
             self.lose_publisher_session(client);
@@ -119,17 +132,45 @@ impl Ledger {
     /// A node closed a connection, or learnt that it is gone. A clean session ends with it.
     pub(super) fn on_connection_closed(
         &mut self,
+        now: Time,
         node: Node,
         client: ClientIndex,
         connection: ConnectionNumber,
+        why: CloseReason,
     ) {
         let current = self.open_connections.on_closed(node, client, connection);
+        let session = &mut self.sessions[client.index()];
+        if node == Node::Broker && session.connack_sent_on == Some(connection) {
+            match why {
+                CloseReason::Crash => session.clock.on_closed_by_crash(),
+                _ => session.clock.on_closed(now),
+            }
+            self.await_session_end(client);
+            self.on_window_closed(now, client, false);
+        }
         if !current || !self.trial.clients[client.index()].clean_session {
             return;
         }
         match node {
             Node::Broker => self.epoch_ended(client),
-            Node::Client(_) => self.lose_publisher_session(client),
+            Node::Client(_) => {
+                self.sessions[client.index()].publishing_lost_at = Some(now);
+                self.lose_publisher_session(client);
+            }
+        }
+    }
+
+    /// The broker granted a subscription, which owes it what is retained and matches.
+    fn on_retained_owed(&mut self, now: Time, client: ClientIndex, granted: &GrantedSubscription) {
+        let Self { retained, size_limits, trial, sessions, .. } = self;
+        let limit = size_limits.of_client(client);
+        let version = trial.clients[client.index()].version;
+        let ids = Vec::from_iter(Some(granted.identifier).filter(|id| *id != 0));
+        let fits = |topic: &Arc<str>, payload: u32, expires: bool| {
+            limit == u32::MAX || publish_len(version, topic, payload, expires, ids.clone()) <= limit
+        };
+        for _ in 0..retained.on_subscribed(now, client, granted, fits) {
+            sessions[client.index()].broker_queue.add();
         }
     }
 
@@ -176,6 +217,8 @@ impl Ledger {
         self.retained.on_session_ended(client);
         self.retained_awaiting_pubrel.retain(|(publisher, _), _| *publisher != client);
         let session = &mut self.sessions[client.index()];
+        session.clock.end();
+        session.broker_queue.clear();
         session.ended_unknown_to_client = true;
         session.forgotten_by_broker = false;
         for stream in &session.matched_publishers {
@@ -235,7 +278,7 @@ impl SubscriberLedger {
                 DeliveryState::Submitted => {
                     unit.set_state(DeliveryState::UnsubscribedInTransit, unit.granted());
                 }
-                DeliveryState::MustDeliver => {
+                DeliveryState::MustDeliver | DeliveryState::NoExcuse => {
                     unit.set_state(DeliveryState::Withdrawn, unit.granted());
                 }
                 _ => {}

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::deliveries::DeliveredCopy;
 use super::delivery_unit::{DeliveryState, DeliveryUnit};
-use qoslab_core::base::{ClientIndex, DropReason, MessageId, PublisherIndex, QoS};
+use super::ledger::PublisherLedger;
+use qoslab_core::base::{ClientIndex, MessageId, PublisherIndex, QoS, Time};
 use qoslab_core::impl_fingerprint;
 
 /// The groups of a trial, by their whole filter `$share/name/filter`.
@@ -86,7 +87,7 @@ impl SharedSubscriptions {
         let Some(group) = self.groups.get_mut(filter) else { return };
         group.members.remove(&client);
         for GroupUnit { unit, .. } in group.units.values_mut() {
-            if unit.state() == DeliveryState::MustDeliver {
+            if matches!(unit.state(), DeliveryState::MustDeliver | DeliveryState::NoExcuse) {
                 unit.set_state(DeliveryState::Withdrawn, unit.granted());
             }
         }
@@ -113,12 +114,18 @@ impl SharedSubscriptions {
         }
     }
 
-    /// A message was taken by the broker.
+    /// A message was taken by the broker: any member may be the one for whom it waits.
     #[inline]
-    pub(super) fn on_accepted_by_broker(&mut self, message_id: &MessageId, first: bool) {
+    pub(super) fn on_accepted_by_broker(
+        &mut self,
+        message_id: &MessageId,
+        first: bool,
+        mut may_wait_for: impl FnMut(ClientIndex),
+    ) {
         let Self { groups, filters_of_publisher: of_stream } = self;
         for filter in of_stream.get(&message_id.publisher).into_iter().flatten() {
             let Some(group) = groups.get_mut(filter) else { continue };
+            group.members.keys().copied().for_each(&mut may_wait_for);
             // Which member gets it is unknown: the least that any member was granted is promised.
             let Some(granted) = group.members.values().min().copied() else { continue };
             let GroupUnit { unit, .. } =
@@ -139,6 +146,7 @@ impl SharedSubscriptions {
             && matches!(
                 it.unit.state(),
                 DeliveryState::MustDeliver
+                    | DeliveryState::NoExcuse
                     | DeliveryState::Withdrawn
                     | DeliveryState::ForwardingStarted
             )
@@ -166,31 +174,57 @@ impl SharedSubscriptions {
         Some(copy)
     }
 
-    /// The broker dropped what it kept for a member: says how that is excused.
+    /// The broker dropped what it kept for a member, and this is how that is excused.
     pub(super) fn on_dropped(
         &mut self,
         client: ClientIndex,
         message_id: &MessageId,
-        why: DropReason,
-        excused_as: Option<DeliveryState>,
+        state: DeliveryState,
     ) {
-        let standing = if why == DropReason::SessionEnded {
-            Some(DeliveryState::MemberSessionEnded)
-        } else {
-            excused_as
-        };
-        let Some(standing) = standing else { return };
         let Some((members, it)) = self.find_in_group(client, message_id, |_| true) else { return };
         // Another member may have got it after the one to which it was sent first.
         let is_another_s = it.recipient.is_some_and(|to| to != client && members.contains_key(&to));
-        let is_owed = matches!(
-            it.unit.state(),
-            DeliveryState::MustDeliver | DeliveryState::ForwardingStarted
-        );
-        if is_owed && !is_another_s {
-            it.unit.set_state(standing, it.unit.granted());
+        if it.unit.state().is_owed() && !is_another_s {
+            it.unit.set_state(state, it.unit.granted());
             it.recipient = Some(client);
         }
+    }
+
+    /// A message is larger than a member takes, and it may be that member's turn.
+    pub(super) fn on_too_large(&mut self, client: ClientIndex, message_id: &MessageId) {
+        if let Some((members, it)) = self.find_in_group(client, message_id, |_| true)
+            && members.contains_key(&client)
+            && it.unit.state() == DeliveryState::MustDeliver
+        {
+            it.unit.set_state(DeliveryState::TooLarge, it.unit.granted());
+        }
+    }
+
+    /// What had expired by the end, and was not begun, is not owed.
+    pub(super) fn excuse_expired(&mut self, publishers: &[PublisherLedger], now: Time) {
+        for ((publisher, sequence), it) in self.groups.values_mut().flat_map(|it| &mut it.units) {
+            let expiry = publishers[publisher.index()].expiry(*sequence);
+            let is_over = expiry.is_some_and(|expiry| expiry.last <= now);
+            if is_over && it.unit.copies() == 0 && it.unit.state() == DeliveryState::MustDeliver {
+                it.unit.set_state(DeliveryState::Expired, it.unit.granted());
+            }
+        }
+    }
+
+    /// How many groups a stream's messages go to.
+    pub(super) fn groups_of(&self, publisher: PublisherIndex) -> u32 {
+        let filters = self.filters_of_publisher.get(&publisher).map_or(0, Vec::len);
+        u32::try_from(filters).unwrap_or(u32::MAX)
+    }
+
+    /// The members of the groups that a stream's messages go to.
+    pub(super) fn members_of(
+        &self,
+        publisher: PublisherIndex,
+    ) -> impl Iterator<Item = ClientIndex> {
+        let filters = self.filters_of_publisher.get(&publisher).into_iter().flatten();
+        let groups = filters.filter_map(|filter| self.groups.get(filter));
+        groups.flat_map(|group| group.members.keys().copied())
     }
 
     /// Every unit, with the member that stands for its group.

@@ -61,11 +61,13 @@ struct HeldSubscription {
     qos: QoS,
     no_local: bool,
     shared: bool,
+    /// 5.0's Subscription Identifier; 0 for none.
+    identifier: u32,
 }
 
 impl_fingerprint! {
     struct HeldSubscription {
-        plain filter, qos, no_local, shared;
+        plain filter, qos, no_local, shared, identifier;
     }
 }
 
@@ -76,6 +78,8 @@ pub(super) struct GrantedSubscription {
     pub(super) qos: QoS,
     /// What it owes of the retained messages that match.
     pub(super) retained: RetainedSend,
+    /// 5.0's Subscription Identifier; 0 for none.
+    pub(super) identifier: u32,
 }
 
 /// Whether retained copies are owed because of a SUBSCRIBE.
@@ -144,12 +148,14 @@ impl Subscriptions {
                 qos,
                 no_local: options.no_local,
                 shared: parse_shared_filter(&filter).is_some(),
+                identifier: options.identifier,
             };
             match old {
                 Some(place) => held[place] = entry,
                 None => held.push(entry),
             }
-            granted.push(GrantedSubscription { filter, qos, retained });
+            let identifier = options.identifier;
+            granted.push(GrantedSubscription { filter, qos, retained, identifier });
         }
         granted
     }
@@ -206,6 +212,12 @@ impl Subscriptions {
         publisher: &PublisherFacts,
     ) -> Option<QoS> {
         self.matching_subscriptions(client, publisher).map(|held| held.qos).max()
+    }
+
+    /// The Subscription Identifiers of a client's own filters that match.
+    pub(super) fn identifiers(&self, client: ClientIndex, publisher: &PublisherFacts) -> Vec<u32> {
+        let own = self.matching_subscriptions(client, publisher).filter(|held| !held.shared);
+        own.map(|held| held.identifier).filter(|id| *id != 0).collect()
     }
 
     /// What a client is owed at least: `None` without a subscription, or where it is a member of a

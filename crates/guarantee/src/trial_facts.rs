@@ -17,8 +17,10 @@ pub struct TrialFacts {
     /// Whether a message lost to a full queue is excused, because the scenario declares a
     /// dropping policy and allows it.
     pub allow_queue_overflow: bool,
-    /// Whether a limit of transmissions is declared, so that giving up is excused.
-    pub has_transmission_limit: bool,
+    /// After how many transmissions of a packet the broker is set to give up; `None`: never.
+    pub broker_max_transmissions: Option<u32>,
+    /// How many messages may wait at the broker for one subscriber.
+    pub broker_max_queued: u32,
     /// Whether the broker sends again after a time, on the same connection.
     pub broker_resends_by_timer: bool,
     /// Whether bytes of a packet that is still arriving count for the broker's keep alive: then
@@ -55,6 +57,10 @@ pub struct ClientFacts {
     pub store: StorePolicy,
     /// Whether the bytes on its link are billed, and the price of a million of them.
     pub billed: Option<f64>,
+    /// After how many transmissions of a packet it is set to give up; `None`: never.
+    pub max_transmissions: Option<u32>,
+    /// How many messages of its own may wait.
+    pub max_queued: u32,
 }
 
 /// The facts about one publishing workload that the judge has to know.
@@ -72,10 +78,12 @@ pub struct PublisherFacts {
     pub retain: bool,
     /// The greatest number of messages.
     pub count: u32,
+    /// The Message Expiry Interval of its messages in seconds (5.0); `None`: they never expire.
+    pub expiry: Option<u32>,
+    /// The length of the longest payload in bytes.
+    pub max_payload: u32,
     /// Whether these are its client's wills, which the broker publishes.
     pub will: bool,
-    /// Whether the payloads are empty, so that a retained one clears its topic.
-    pub empty_payload: bool,
     /// Whether the broker is set to let no client publish to the topic.
     pub publish_denied: bool,
 }
@@ -93,6 +101,22 @@ impl TrialFacts {
     pub fn is_session_resumed(&self, client: ClientIndex, session_present: bool) -> bool {
         let ClientFacts { clean_session: clean, version, .. } = self.clients[client.index()];
         if version == Version::V31 { !clean } else { session_present }
+    }
+
+    /// After how many transmissions of a packet a node is set to give up; `None`: never.
+    #[must_use]
+    pub fn max_transmissions(&self, node: Node) -> Option<u32> {
+        match node {
+            Node::Broker => self.broker_max_transmissions,
+            Node::Client(client) => self.clients[client.index()].max_transmissions,
+        }
+    }
+
+    /// Whether any node is set to give up after a number of transmissions.
+    #[must_use]
+    pub fn limits_transmissions(&self) -> bool {
+        self.broker_max_transmissions.is_some()
+            || self.clients.iter().any(|client| client.max_transmissions.is_some())
     }
 
     /// What a node keeps through a crash.

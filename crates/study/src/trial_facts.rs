@@ -9,7 +9,7 @@ use qoslab_core::mqtt::{
 };
 use qoslab_core::network::Transport;
 use qoslab_guarantee::{ClientFacts, PublisherFacts, TrialFacts};
-use qoslab_sim::{PayloadSize, Setup};
+use qoslab_sim::Setup;
 
 /// The facts of a setup that the judge needs and events do not report.
 #[must_use]
@@ -24,6 +24,8 @@ pub fn trial_facts(setup: &Setup) -> Arc<TrialFacts> {
         keep_alive: client.settings.keep_alive > Span::ZERO,
         store: client.store,
         billed: client.billed,
+        max_transmissions: max_transmissions(&client.settings.hop),
+        max_queued: client.settings.hop.max_queued,
     });
     let streams = setup.publishers.iter().map(|stream| PublisherFacts {
         name: Arc::clone(&stream.name),
@@ -32,21 +34,24 @@ pub fn trial_facts(setup: &Setup) -> Arc<TrialFacts> {
         qos: stream.qos,
         retain: stream.retain,
         count: stream.count,
+        expiry: stream
+            .expiry
+            .filter(|_| setup.clients[stream.client.index()].settings.version == Version::V5),
+        max_payload: stream.payload.max(),
         will: stream.is_will,
-        empty_payload: stream.payload == PayloadSize::Fixed(0),
         publish_denied: setup
             .broker
             .denied_filters
             .iter()
             .any(|filter| matches(filter, &stream.topic)),
     });
-    let hops = setup.clients.iter().map(|client| &client.settings.hop);
     Arc::new(TrialFacts {
         clients: clients.collect(),
         publishers: streams.collect(),
         promises_order: setup.judge.order,
         allow_queue_overflow: setup.judge.allow_queue_overflow,
-        has_transmission_limit: hops.chain([&setup.broker.hop]).any(has_transmission_limit),
+        broker_max_transmissions: max_transmissions(&setup.broker.hop),
+        broker_max_queued: setup.broker.hop.max_queued,
         broker_resends_by_timer: resends_by_timer(&setup.broker.hop),
         broker_hears_bytes: setup.broker.sign_of_life == SignOfLife::Bytes,
         broker_delivers_on_pubrel: setup.broker.hop.deliver_on == DeliverOn::Release,
@@ -65,10 +70,10 @@ const fn resends_by_timer(hop: &HopSettings) -> bool {
     matches!(hop.retry, RetryRule::Timer(_))
 }
 
-const fn has_transmission_limit(hop: &HopSettings) -> bool {
+const fn max_transmissions(hop: &HopSettings) -> Option<u32> {
     match hop.retry {
-        RetryRule::Timer(timer) => timer.max_transmissions.is_some(),
-        RetryRule::Reconnect => false,
+        RetryRule::Timer(timer) => timer.max_transmissions,
+        RetryRule::Reconnect => None,
     }
 }
 

@@ -201,8 +201,9 @@ fn a_volatile_client_with_a_new_session_does_not_excuse_what_its_old_one_was_owe
         trial.second_hop_packet(PacketKind::Publish, 0, 0, 1, &Fate::Streamed);
         trial.second_hop_packet(PacketKind::Publish, 1, 0, 0, &Fate::Streamed);
         trial.disconnect(DASHBOARD);
+        trial.ask_to_connect(DASHBOARD, (true, u32::MAX, u32::MAX));
         trial.drop_copy(1, DropReason::SessionEnded);
-        trial.connect(DASHBOARD, false);
+        trial.welcome(DASHBOARD, false);
     };
     let volatile = with_client_store(AtLeastOnce, DASHBOARD, StorePolicy::Volatile);
     let lost = (Promise::AtLeastOnce, Breach::Lost, Blame::Configuration);
@@ -229,57 +230,21 @@ fn a_subscriber_that_forgot_its_ids_gets_a_duplicate_by_configuration() {
 }
 
 #[test]
-fn what_an_expired_session_did_not_get_is_excused() {
-    let outcome = run_both_passes(over_tcp(trial_facts(AtLeastOnce)), Ending::Quiescent, |trial| {
+fn what_has_expired_once_the_broker_had_begun_to_send_it_is_lost_by_a_rule() {
+    let mut facts = over_tcp(trial_facts(AtLeastOnce));
+    facts.publishers[0].expiry = Some(60);
+    let outcome = run_both_passes(facts, Ending::Quiescent, |trial| {
         trial.connect_and_subscribe(AtLeastOnce);
-        trial.disconnect(DASHBOARD);
+        trial.expiry = Some(60);
         trial.first_hop(0);
-        trial.emit(&Event::SessionExpired { client: DASHBOARD });
-        trial.connect(DASHBOARD, false);
+        trial.second_hop_packet(PacketKind::Publish, 0, 0, 0, &Fate::Streamed);
+        trial.cut(DASHBOARD);
+        trial.now += Span::from_secs(61);
+        trial.drop_copy(0, DropReason::Expired);
     });
-    assert!(outcome.violations.is_empty(), "{:?}", outcome.findings);
-    assert_eq!(outcome.excuses.get(&Excuse::SessionEnded), Some(&1));
-    assert_eq!(outcome.counters["session-expired"], 1);
-}
-
-#[test]
-fn a_message_may_expire_until_the_broker_has_begun_to_send_it() {
-    let script = |begun: bool| {
-        move |trial: &mut TestTrial<'_>| {
-            trial.connect_and_subscribe(AtLeastOnce);
-            trial.first_hop(0);
-            if begun {
-                trial.second_hop_packet(PacketKind::Publish, 0, 0, 0, &Fate::Streamed);
-                trial.cut(DASHBOARD);
-            }
-            trial.drop_copy(0, DropReason::Expired);
-        }
-    };
-    let outcome =
-        run_both_passes(over_tcp(trial_facts(AtLeastOnce)), Ending::Quiescent, script(false));
-    assert!(outcome.violations.is_empty());
-    assert_eq!(outcome.excuses.get(&Excuse::Expired), Some(&1));
-    assert_eq!(outcome.counters["message-expired"], 1);
-    let outcome =
-        run_both_passes(over_tcp(trial_facts(AtLeastOnce)), Ending::Quiescent, script(true));
     assert_eq!(outcome.findings[0].violation.blame, Blame::Broker);
     assert_eq!(outcome.findings[0].rule, Some("MQTT-4.3.3-7"));
-}
-
-#[test]
-fn a_message_too_large_for_its_receiver_or_refused_by_the_broker_is_excused_and_counted() {
-    let outcome = run_both_passes(over_tcp(trial_facts(AtLeastOnce)), Ending::Quiescent, |trial| {
-        trial.connect_and_subscribe(AtLeastOnce);
-        trial.first_hop(0);
-        trial.drop_copy(0, DropReason::TooLarge);
-        trial.submit(1);
-        trial.refuse(1, DropReason::Rejected);
-        trial.submit(2);
-        trial.refuse(2, DropReason::Expired);
-    });
-    assert!(outcome.violations.is_empty(), "{:?}", outcome.findings);
-    let excused = [Excuse::TooLarge, Excuse::Rejected, Excuse::Expired];
-    assert_eq!(excused.map(|excuse| outcome.excuses.get(&excuse).copied()), [Some(1); 3]);
+    assert_eq!(outcome.counters["message-expired"], 1);
 }
 
 #[test]
@@ -463,6 +428,7 @@ fn a_will_that_no_broker_can_refuse_is_dropped_by_a_full_queue_that_is_too_small
     for (will, blame) in [(true, Blame::Configuration), (false, Blame::Broker)] {
         let mut refuses = over_tcp(trial_facts(AtLeastOnce));
         refuses.broker_refuses_on_full = true;
+        refuses.broker_max_queued = 0;
         refuses.publishers[0].will = will;
         let found = violations(refuses, |trial| {
             trial.connect_and_subscribe(AtLeastOnce);
@@ -483,6 +449,7 @@ fn a_will_that_no_broker_can_refuse_is_dropped_by_a_full_queue_that_is_too_small
 fn a_retained_copy_that_no_broker_can_refuse_is_dropped_by_a_full_queue_that_is_too_small() {
     let mut refuses = over_tcp(trial_facts(AtLeastOnce));
     refuses.broker_refuses_on_full = true;
+    refuses.broker_max_queued = 0;
     refuses.publishers[0].retain = true;
     let found = violations(refuses, |trial| {
         trial.connect(SENSOR, false);

@@ -18,6 +18,7 @@ mod counters;
 mod crashes;
 mod dead_connections;
 mod every_rule;
+mod excuses;
 mod promises;
 mod rule_harness;
 mod rules;
@@ -39,6 +40,8 @@ fn trial_facts(published: QoS) -> TrialFacts {
         keep_alive: false,
         store: StorePolicy::Durable,
         billed: None,
+        max_transmissions: None,
+        max_queued: 1_000,
     };
     TrialFacts {
         clients: vec![client("sensor"), client("dashboard")],
@@ -49,10 +52,12 @@ fn trial_facts(published: QoS) -> TrialFacts {
             qos: published,
             retain: false,
             count: 10,
+            expiry: None,
+            max_payload: 10,
             will: false,
-            empty_payload: false,
             publish_denied: false,
         }],
+        broker_max_queued: 1_000,
         ..TrialFacts::default()
     }
 }
@@ -112,6 +117,8 @@ fn run_script(
         id: None,
         dup: None,
         qos: None,
+        expiry: None,
+        reason: 0,
     };
     script(&mut trial);
     trial.now
@@ -131,6 +138,10 @@ struct TestTrial<'a> {
     dup: Option<bool>,
     /// The QoS on the second hop, if not the lower of the two.
     qos: Option<QoS>,
+    /// The Message Expiry Interval of what is published from now on, in seconds.
+    expiry: Option<u32>,
+    /// The reason code of the acknowledgements sent from now on.
+    reason: u8,
 }
 
 impl TestTrial<'_> {
@@ -185,6 +196,25 @@ impl TestTrial<'_> {
     }
 
     fn connect(&mut self, client: ClientIndex, session_present: bool) {
+        self.connect_as(client, (false, u32::MAX, u32::MAX), session_present);
+    }
+
+    /// With a clean start, which ends the session that there was.
+    fn connect_clean(&mut self, client: ClientIndex) {
+        self.connect_as(client, (true, u32::MAX, u32::MAX), false);
+    }
+
+    /// With a clean start or not, a Session Expiry Interval, and a Maximum Packet Size.
+    fn connect_as(&mut self, client: ClientIndex, wishes: (bool, u32, u32), session_present: bool) {
+        self.ask_to_connect(client, wishes);
+        self.welcome(client, session_present);
+    }
+
+    fn ask_to_connect(
+        &mut self,
+        client: ClientIndex,
+        (clean, session_expiry, max_packet_size): (bool, u32, u32),
+    ) {
         self.connections[client.index()] = ConnectionNumber(self.next_connection);
         self.next_connection += 1;
         let connection = self.connections[client.index()];
@@ -195,14 +225,17 @@ impl TestTrial<'_> {
             client,
             PacketKind::Connect,
             PacketBody::Connect {
-                clean: false,
-                session_expiry: u32::MAX,
+                clean,
+                session_expiry,
                 keep_alive: 0,
                 receive_maximum: u16::MAX,
-                max_packet_size: u32::MAX,
+                max_packet_size,
                 has_will: false,
             },
         );
+    }
+
+    fn welcome(&mut self, client: ClientIndex, session_present: bool) {
         self.control_packet(
             client,
             PacketKind::ConnAck,
@@ -383,10 +416,10 @@ impl TestTrial<'_> {
             tag,
             first_byte: (kind as u8) << 4 | u8::from(dup) << 3 | flags | retain,
             id: if qos == QoS::AtMostOnce { 0 } else { id },
-            reason: 0,
+            reason: if kind == PacketKind::Publish { 0 } else { self.reason },
             size: PacketSize { mqtt: 20, payload: 10, headers: 28 },
             body: if kind == PacketKind::Publish {
-                PacketBody::Publish { topic: &topic, expiry: None }
+                PacketBody::Publish { topic: &topic, expiry: self.expiry }
             } else {
                 PacketBody::None
             },

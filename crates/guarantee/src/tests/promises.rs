@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::promise::delivery_terms;
-use crate::verdict::Excuse;
 use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 
 #[test]
@@ -82,18 +81,6 @@ fn a_message_without_acknowledgement_is_stuck_and_its_loss_is_not_counted_too() 
         trial.first_hop_packet(PacketKind::Publish, 0, 0, &LOST);
     });
     assert_eq!(found, [(Promise::Acknowledged, Breach::Stuck, Blame::Network)]);
-}
-
-#[test]
-fn a_refused_message_is_not_stuck() {
-    let outcome = run_both_passes(trial_facts(AtLeastOnce), Ending::Quiescent, |trial| {
-        trial.connect_and_subscribe(AtLeastOnce);
-        trial.submit(0);
-        trial.refuse(0, DropReason::QueueFull);
-    });
-    assert!(outcome.violations.is_empty());
-    assert_eq!(outcome.metrics.qos[1].counts.refused, 1);
-    assert_eq!(outcome.counters["queue-overflow"], 1);
 }
 
 #[test]
@@ -213,34 +200,6 @@ fn over_tcp_what_completes_only_in_the_reconnect_drain_was_stalled() {
     assert_eq!(violations(trial_facts(AtLeastOnce), script), []);
     let stalled = (Promise::Acknowledged, Breach::Stalled, Blame::Publisher);
     assert_eq!(violations(over_tcp(trial_facts(AtLeastOnce)), script), [stalled]);
-}
-
-#[test]
-fn a_drop_is_excused_only_where_it_is_declared() {
-    let drop = |why: DropReason| {
-        move |trial: &mut TestTrial<'_>| {
-            trial.connect_and_subscribe(AtLeastOnce);
-            trial.first_hop(0);
-            trial.drop_copy(0, why);
-        }
-    };
-    let lost = (Promise::AtLeastOnce, Breach::Lost, Blame::Configuration);
-    assert_eq!(violations(trial_facts(AtLeastOnce), drop(DropReason::QueueFull)), [lost]);
-    let cases = [
-        (DropReason::QueueFull, Excuse::QueueOverflow),
-        (DropReason::GaveUp, Excuse::GaveUp),
-        (DropReason::Rejected, Excuse::Rejected),
-    ];
-    for (why, excuse) in cases {
-        let lenient = TrialFacts {
-            allow_queue_overflow: true,
-            has_transmission_limit: true,
-            ..trial_facts(AtLeastOnce)
-        };
-        let outcome = run_both_passes(lenient, Ending::Quiescent, drop(why));
-        assert!(outcome.violations.is_empty(), "{why:?}");
-        assert_eq!(outcome.excuses.get(&excuse), Some(&1), "{why:?}");
-    }
 }
 
 #[test]

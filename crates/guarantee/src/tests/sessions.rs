@@ -88,7 +88,7 @@ fn what_an_ended_session_did_not_get_is_excused() {
         trial.first_hop(0);
         trial.second_hop_packet(PacketKind::Publish, 0, 0, 0, &LOST);
         trial.disconnect(DASHBOARD);
-        trial.connect(DASHBOARD, false);
+        trial.connect_clean(DASHBOARD);
     });
     assert!(outcome.violations.is_empty(), "{:?}", outcome.violations);
     assert_eq!(outcome.excuses.get(&Excuse::SessionEnded), Some(&1));
@@ -115,7 +115,7 @@ fn a_copy_of_a_message_of_an_ended_session_is_unexpected() {
         trial.first_hop(0);
         trial.second_hop_packet(PacketKind::Publish, 0, 0, 0, &LOST);
         trial.disconnect(DASHBOARD);
-        trial.connect(DASHBOARD, false);
+        trial.connect_clean(DASHBOARD);
         trial.subscribe("a", AtLeastOnce);
         trial.second_hop_packet(PacketKind::Publish, 0, 0, 1, &ARRIVES);
         trial.deliver(0, 0);
@@ -133,7 +133,7 @@ fn a_copy_in_each_of_two_epochs_is_no_duplicate() {
         trial.first_hop_packet(PacketKind::Publish, 0, 0, &ARRIVES);
         trial.second_hop(0, 0);
         trial.disconnect(DASHBOARD);
-        trial.connect(DASHBOARD, false);
+        trial.connect_clean(DASHBOARD);
         trial.subscribe("a", ExactlyOnce);
         trial.first_hop_handshake(0, 1);
         trial.complete(0);
