@@ -25,7 +25,7 @@ const ABOVE_GRANTED_QOS: ExpectedBreach = Some((Promise::OnlySubscribed, Breach:
 
 /// The quirk, the endpoint that has it, the scenario, the promise that breaks and the rule that is
 /// cited for it or is broken by itself.
-const TABLE: [(Quirk, Blame, &str, ExpectedBreach, Option<&str>); 37] = {
+const TABLE: [(Quirk, Blame, &str, ExpectedBreach, Option<&str>); 49] = {
     use Blame::{Broker, Publisher, Subscriber};
     use Quirk::*;
     [
@@ -66,6 +66,18 @@ const TABLE: [(Quirk, Blame, &str, ExpectedBreach, Option<&str>); 37] = {
         (ExpireInflightQos2, Broker, "14", LOST, Some("MQTT-4.3.3-7")),
         (TimerResend, Publisher, "15", None, Some("MQTT-4.4.0-1")),
         (TimerResend, Broker, "15", None, Some("MQTT-4.4.0-1")),
+        (EarlyExpiry, Publisher, "16", STUCK, None),
+        (EarlyExpiry, Broker, "16", LOST_AT_LEAST_ONCE, Some("MQTT-4.5.0-1")),
+        (QueueUnordered, Publisher, "10", REORDERED, None),
+        (QueueUnordered, Broker, "10", REORDERED, Some("MQTT-4.6.0-6")),
+        (ResendAllButLast, Publisher, "06", STUCK, Some("MQTT-4.4.0-1")),
+        (ResendAllButLast, Broker, "06", LOST_AT_LEAST_ONCE, Some("MQTT-4.4.0-1")),
+        (ForgetSession, Broker, "17", LOST_AT_LEAST_ONCE, Some("MQTT-3.2.2-2")),
+        (ForgetLastFilter, Broker, "17", LOST_AT_LEAST_ONCE, Some("MQTT-4.5.0-1")),
+        (KeepOldRetained, Broker, "18", ABOVE_GRANTED_QOS, Some("MQTT-3.3.1-5")),
+        (NoQosCap, Broker, "18", ABOVE_GRANTED_QOS, Some("MQTT-3.8.4-6")),
+        (WillAfterDisconnect, Broker, "19", None, Some("MQTT-3.1.2-10")),
+        (DropWill, Broker, "19", None, Some("MQTT-3.1.2-8")),
     ]
 };
 

@@ -3,6 +3,7 @@
 use super::claims::RefutedClaim;
 use super::event_log::EventLog;
 use super::evidence::{Evidence, IdCollision, IdReleaseCause, NetworkDamage, StaleAck};
+use super::evidence_recorder::order::{Passage, StreamOrder};
 use super::first_pass::SuspectedViolation;
 use super::monitor::RuleViolation;
 use super::rules::{Rule, Strength};
@@ -29,6 +30,7 @@ pub(super) struct BlameInput<'a> {
     pub(super) suspect: &'a SuspectedViolation,
     /// What the broker, or the publisher, said in vain of why it let go of the message.
     pub(super) refuted_claim: Option<RefutedClaim>,
+    pub(super) stream_order: &'a StreamOrder,
     pub(super) session_endings: &'a SessionEndings,
     pub(super) event_log: &'a EventLog,
 }
@@ -55,13 +57,43 @@ pub(super) fn assign_blame(input: &BlameInput<'_>) -> BlameDecision {
         .or_else(|| configured_limit(facts, case, offender, endings))
         .or_else(|| unnoticed_dead_connection(input))
         .or_else(|| missing_action(input))
-        .unwrap_or_else(|| BlameDecision {
-            blame: Blame::Unexplained,
-            rule: None,
-            reason: "no endpoint broke a rule, the network harmed none of its packets, and no \
-                      setting explains it"
-                .to_owned(),
-        })
+        .or_else(|| wrong_order(input))
+        .unwrap_or_else(|| unexplained(facts))
+}
+
+/// A bug in qoslab, where every endpoint is ours and without quirks.
+fn unexplained(trial: &TrialFacts) -> BlameDecision {
+    let reason = "no endpoint broke a rule, the network harmed none of its packets, and no setting \
+                  explains it";
+    let (blame, reason) = if trial.is_under_test || trial.has_quirks {
+        let ask = "an endpoint on its way must have done it: please report this trial";
+        (Blame::UnexplainedOnPath, format!("{reason}; {ask}"))
+    } else {
+        (Blame::Unexplained, reason.to_owned())
+    };
+    BlameDecision { blame, rule: None, reason }
+}
+
+/// Messages keep their order in a byte stream: where they are out of order, the endpoint is to blame
+/// that first sent or handed them on so. That the broker forwards them so is a rule with an id.
+fn wrong_order(input: &BlameInput<'_>) -> Option<BlameDecision> {
+    let BlameInput { trial, suspect, stream_order, .. } = *input;
+    let subscriber = suspect.subscriber.filter(|_| suspect.breach == Breach::Reordered)?;
+    let message = (suspect.publisher, suspect.sequence);
+    let publisher = trial.publishers[suspect.publisher.index()].client;
+    let is_over_tcp = |client: ClientIndex| trial.clients[client.index()].over_tcp;
+    let (blame, reason) = if stream_order.is_late(message, Passage::Came) {
+        let is_publishers = stream_order.is_late(message, Passage::Sent) && is_over_tcp(publisher);
+        let who = trial.client_name(publisher);
+        (is_publishers.then_some(Blame::Publisher)?, format!("{who} sent it after a later message"))
+    } else {
+        let is_subscribers =
+            !stream_order.is_forwarded_late(message, subscriber) && is_over_tcp(subscriber);
+        let who = trial.client_name(subscriber);
+        let reason = format!("{who} handed it to its application after a later message");
+        (is_subscribers.then_some(Blame::Subscriber)?, reason)
+    };
+    Some(BlameDecision { blame, rule: None, reason })
 }
 
 fn broken_rule(input: &BlameInput<'_>) -> Option<BlameDecision> {

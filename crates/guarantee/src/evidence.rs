@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::monitor::RuleViolation;
+use super::rules::Rule;
 use super::subscriptions::Subscriptions;
 use super::trial_facts::PublisherFacts;
 use qoslab_core::base::{
@@ -154,6 +155,10 @@ pub(super) struct SecondHop {
     pub(super) highest_sent: Option<(QoS, Time)>,
     /// It was sent as a retained message.
     pub(super) sent_retained: bool,
+    /// The highest QoS granted to a filter that asks for what is retained.
+    pub(super) retained_granted: Option<QoS>,
+    /// When a SUBSCRIBE was answered that asks for it, while it was the retained message.
+    pub(super) retained_owed_at: Option<Time>,
     /// It arrived and was new to the subscriber's endpoint.
     pub(super) received_as_new: bool,
     /// When the subscriber's endpoint reported to the broker that it is done.
@@ -210,6 +215,19 @@ impl Evidence {
                 .highest_granted
                 .max(subscriptions.highest_granted_qos(*client, publisher));
         }
+    }
+
+    /// The broker broke a rule by what it sent, or did not send, to a subscriber.
+    pub(super) fn add_brokers_violation(
+        &mut self,
+        at: Time,
+        link: ClientIndex,
+        rule: Rule,
+        message: (PublisherIndex, u32),
+    ) {
+        let (node, hop, message) = (Node::Broker, Hop::Second, Some(message));
+        let broken = RuleViolation { at, node, link, hop, rule, message, other_message: None };
+        self.rule_violations.push(broken);
     }
 
     /// When its PUBLISH or PUBREL was last sent in one direction of a link before a time.

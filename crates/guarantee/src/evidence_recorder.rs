@@ -15,12 +15,17 @@ use super::rules::Rule;
 use super::session_endings::SessionEndings;
 use super::subscriptions::Subscriptions;
 use super::trial_facts::TrialFacts;
-use super::verdict::{Blame, MAX_FINDINGS, Outcome, Violation};
+use super::verdict::{Blame, Breach, MAX_FINDINGS, Outcome, Violation};
 use qoslab_core::base::{
     ClientIndex, ConnectionNumber, Direction, DropReason, Event, Fate, Hop, MessageTag, Node,
     Observer, PacketBody, PacketKind, PacketMeta, PacketSubject, PublisherIndex, QoS, Time,
 };
 use qoslab_core::mqtt::StorePolicy;
+
+mod forwarding;
+pub(super) mod order;
+
+use self::order::StreamOrder;
 
 /// Keeps the evidence for the suspected messages of one trial; of the others, only what is in
 /// flight.
@@ -36,6 +41,9 @@ pub struct EvidenceRecorder {
     given_up: BTreeSet<(ClientIndex, PublisherIndex, u32)>,
     session_endings: SessionEndings,
     event_log: EventLog,
+    stream_order: StreamOrder,
+    /// By topic: the last message to be retained that came; `None` if that cleared the topic.
+    latest_retained: BTreeMap<Arc<str>, Option<(PublisherIndex, u32)>>,
 }
 
 /// A packet of a suspected message that is in flight.
@@ -55,6 +63,8 @@ impl EvidenceRecorder {
             let evidence = evidence.entry((suspect.publisher, suspect.sequence)).or_default();
             evidence.subscribers.extend(suspect.subscriber);
         }
+        let reordered = suspects.iter().filter(|it| it.breach == Breach::Reordered);
+        let reordered = reordered.map(|it| (it.publisher, it.sequence)).collect();
         let publishers = evidence.keys().map(|(stream, _)| trial.publishers[stream.index()].client);
         let subscribers =
             evidence.values().flat_map(|evidence| evidence.subscribers.iter().copied());
@@ -68,6 +78,8 @@ impl EvidenceRecorder {
             pending_arrivals: BTreeMap::new(),
             given_up: BTreeSet::new(),
             session_endings: SessionEndings::default(),
+            stream_order: StreamOrder::new(reordered),
+            latest_retained: BTreeMap::new(),
         }
     }
 
@@ -92,6 +104,7 @@ impl EvidenceRecorder {
                 evidence,
                 suspect,
                 refuted_claim: refuted_claims.get(&key).copied(),
+                stream_order: &self.stream_order,
                 session_endings,
                 event_log,
             });
@@ -119,6 +132,15 @@ impl EvidenceRecorder {
                     evidence.rule_violations.push(broken);
                 }
             }
+            // With a session that the broker forgets goes all that it has for it.
+            if broken.rule == Rule::SessionLost {
+                let broken = RuleViolation { hop: Hop::Second, ..broken };
+                for evidence in self.evidence.values_mut().filter(|it| it.published.is_some()) {
+                    if evidence.subscribers.contains(&broken.link) {
+                        evidence.rule_violations.push(broken);
+                    }
+                }
+            }
         }
     }
 
@@ -131,6 +153,9 @@ impl EvidenceRecorder {
             return;
         };
         let Some(key) = message_key(packet.tag) else { return };
+        if packet.kind() == PacketKind::Publish {
+            self.stream_order.on_sent(node, packet);
+        }
         let Some(evidence) = self.evidence.get_mut(&key) else { return };
         evidence.on_sent(now, packet, hop, fate);
         let link = packet.name.client;
@@ -161,51 +186,6 @@ impl EvidenceRecorder {
             }
             _ => {}
         }
-    }
-
-    /// The broker sent a copy on. Where a crash fell between storing and sending, the first that is
-    /// seen of a copy is a repeat.
-    fn on_forwarded(&mut self, now: Time, packet: &PacketMeta<'_>) {
-        let Some(message_id) = packet.tag.message_id() else { return };
-        let link = packet.name.client;
-        let Some(evidence) = self.evidence.get_mut(&(message_id.publisher, message_id.sequence))
-        else {
-            return;
-        };
-        if message_id.is_retained_copy() {
-            evidence.second_hops.entry(link).or_default().sent_retained = true;
-            return;
-        }
-        let reasons = evidence.forward_causes;
-        if !evidence.subscribers.contains(&link) {
-            return;
-        }
-        if !evidence.copies.insert((link, message_id.copy)) && packet.is_resend() {
-            return;
-        }
-        let onward = evidence.second_hops.entry(link).or_default();
-        onward.sent += 1;
-        onward.highest_sent = onward.highest_sent.max(packet.qos().map(|qos| (qos, now)));
-        // With an older state, older subscriptions come back.
-        let doubtful = self.event_log.state_lost_at(&self.trial, Node::Broker, now).is_some();
-        let rule = match (onward.highest_granted, packet.qos()) {
-            (None, _) if doubtful => return,
-            (None, _) => Rule::NotSubscribed,
-            (Some(granted), Some(qos)) if qos > granted.min(message_id.qos) => Rule::AboveGranted,
-            _ if onward.sent > reasons => Rule::SecondDelivery,
-            _ => return,
-        };
-        let (node, hop) = (Node::Broker, Hop::Second);
-        let message = Some((message_id.publisher, message_id.sequence));
-        evidence.rule_violations.push(RuleViolation {
-            at: now,
-            node,
-            link,
-            hop,
-            rule,
-            message,
-            other_message: None,
-        });
     }
 
     fn on_arrived(
@@ -248,6 +228,12 @@ impl EvidenceRecorder {
                 evidence.refusals.push((link, hop, packet.reason));
             }
             return;
+        }
+        if node == Node::Broker && packet.kind() == PacketKind::Publish {
+            self.stream_order.on_came(packet);
+            if self.monitor.message_to_pass_on().is_some() {
+                self.on_retained_came(packet);
+            }
         }
         let Some(key) = self.monitor.message_to_pass_on().and_then(message_key) else {
             self.check_id_collision(now, node, hop, packet);
@@ -346,36 +332,16 @@ impl EvidenceRecorder {
         }
     }
 
-    /// The broker answered a request about subscriptions, or a CONNECT.
-    fn on_broker_answer(&mut self, now: Time, packet: &PacketMeta<'_>) {
-        let client = packet.name.client;
-        match packet.body {
-            PacketBody::SubAck(codes) => {
-                self.subscriptions.on_suback(client, packet.id, codes);
-            }
-            PacketBody::ConnAck { session_present, .. }
-                if packet.reason == 0 && self.monitor.was_first_connack() =>
-            {
-                self.event_log.on_connack_sent(now, client);
-                if !self.trial.is_session_resumed(client, session_present) {
-                    self.subscriptions.forget_client(client);
-                    self.session_endings.on_session_began(now, Node::Broker, client);
-                }
-            }
-            _ if packet.kind() == PacketKind::UnsubAck => {
-                self.subscriptions.on_unsuback(client, packet.id);
-            }
-            _ => {}
-        }
-    }
-
     /// The broker published a will: it has reason to forward it, and has taken it over.
     fn on_will_published(&mut self, now: Time, tag: MessageTag) {
         let Some(message_id) = tag.message_id() else { return };
-        let Some(evidence) = self.evidence.get_mut(&(message_id.publisher, message_id.sequence))
-        else {
-            return;
-        };
+        let message = (message_id.publisher, message_id.sequence);
+        let facts = &self.trial.publishers[message_id.publisher.index()];
+        if facts.retain && !facts.publish_denied {
+            let is_kept = facts.max_payload > 0;
+            self.latest_retained.insert(Arc::clone(&facts.topic), is_kept.then_some(message));
+        }
+        let Some(evidence) = self.evidence.get_mut(&message) else { return };
         evidence.published = Some((message_id.qos, now));
         evidence.broker_acknowledged_at = Some(now);
         let stream = &self.trial.publishers[message_id.publisher.index()];

@@ -68,6 +68,13 @@ pub(super) fn add_missing_action(
         (_, Some(at)) if second_hop.received_as_new && !evidence.deliveries.contains_key(&link) => {
             (at, Node::Client(link), Rule::NeverDelivered)
         }
+        _ if is_retained_copy_missing(&second_hop, dropped)
+            && !suspect.provisional
+            && !has_lost_state =>
+        {
+            let at = second_hop.retained_owed_at.unwrap_or(published);
+            (at, Node::Broker, Rule::RetainedNotSent)
+        }
         // A broker that was stopped early might still have sent it.
         (Some(at), _) if ignored && !suspect.provisional && !has_lost_state => {
             (at, Node::Broker, Rule::NeverForwarded)
@@ -85,6 +92,11 @@ pub(super) fn add_missing_action(
         message,
         other_message: None,
     });
+}
+
+/// Whether a SUBSCRIBE was owed the message as a retained one, and it was not sent so.
+const fn is_retained_copy_missing(second_hop: &SecondHop, dropped: bool) -> bool {
+    second_hop.retained_owed_at.is_some() && !second_hop.sent_retained && !dropped
 }
 
 /// Notes that the broker sent its best copy below what was granted. It may send one copy a filter,

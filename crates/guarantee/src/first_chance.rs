@@ -219,9 +219,13 @@ impl Ledger {
         }
         for stream in &mut self.publishers {
             for subscriber in &mut stream.subscribers {
-                for (unit, expiry) in subscriber.units.iter_mut().zip(&stream.expiries) {
+                for (sequence, expiry) in (0..).zip(&stream.expiries) {
                     let is_over = expiry.last > Time::ZERO && expiry.last <= now;
-                    if is_over && unit.copies() == 0 && unit.state() == DeliveryState::MustDeliver {
+                    if !is_over || subscriber.is_past_epoch(sequence) {
+                        continue;
+                    }
+                    let Some(unit) = subscriber.units.get_mut(sequence as usize) else { break };
+                    if unit.copies() == 0 && unit.state() == DeliveryState::MustDeliver {
                         unit.set_state(DeliveryState::Expired, unit.granted());
                     }
                 }

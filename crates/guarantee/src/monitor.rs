@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use self::connection::{ConnectionMonitor, SessionMonitor};
+use self::flags::{check_flags, check_qos0};
 use self::forwarding::{CommonSubscribeOptions, ExpiryTracker};
 use self::receiver::ReceiverMonitor;
 use self::sender::{ForbiddenReason, SenderMonitor};
 use self::violation_log::{EventContext, ViolationLog};
+use self::wills::WillMonitor;
 use super::rules::Rule;
 use super::trial_facts::TrialFacts;
 use qoslab_core::base::{
@@ -18,10 +20,12 @@ use qoslab_core::mqtt::Version;
 
 mod conformance;
 mod connection;
+mod flags;
 mod forwarding;
 mod receiver;
 mod sender;
 mod violation_log;
+mod wills;
 
 pub use self::conformance::ConformanceObserver;
 pub use self::violation_log::RuleViolation;
@@ -60,12 +64,13 @@ impl_fingerprint! {
 struct LinkMonitor {
     ends: [EndMonitor; 2],
     session: SessionMonitor,
+    wills: WillMonitor,
     common_options: CommonSubscribeOptions,
 }
 
 impl_fingerprint! {
     struct LinkMonitor {
-        plain ends, session, common_options;
+        plain ends, session, wills, common_options;
     }
 }
 
@@ -95,6 +100,7 @@ impl Monitor {
         let link = |_| LinkMonitor {
             ends: [end(), end()],
             session: SessionMonitor::default(),
+            wills: WillMonitor::default(),
             common_options: CommonSubscribeOptions::NONE,
         };
         Self {
@@ -128,10 +134,9 @@ impl Monitor {
                 }
                 end.receiver.report_all_unanswered(context, book);
             }
-            link.session.report_left_open(
-                EventContext { at: *now, node: Node::Broker, link: client },
-                book,
-            );
+            let context = EventContext { at: *now, node: Node::Broker, link: client };
+            link.session.report_left_open(context, book);
+            link.wills.finish(context, book);
         }
     }
 
@@ -256,7 +261,8 @@ impl Monitor {
             PacketKind::ConnAck => self.on_connack(context, packet),
             PacketKind::Connect => {
                 end.receiver.expect_answer(now, PacketKind::ConnAck, packet);
-                link.on_connect(packet);
+                let version = self.log.version(context);
+                link.on_connect(version, packet);
             }
             PacketKind::Subscribe => {
                 end.receiver.expect_answer(now, PacketKind::SubAck, packet);
@@ -266,6 +272,9 @@ impl Monitor {
             }
             PacketKind::Unsubscribe => {
                 end.receiver.expect_answer(now, PacketKind::UnsubAck, packet);
+            }
+            PacketKind::Disconnect if node == Node::Broker => {
+                link.wills.on_disconnect(packet.reason);
             }
             PacketKind::PingReq => end.receiver.expect_answer(now, PacketKind::PingResp, packet),
             _ => {}
@@ -311,6 +320,7 @@ impl Monitor {
         let clean = book.client(context).clean_session;
         if context.node == Node::Broker {
             link.session.on_accepted(context, session_present, book);
+            link.wills.on_accepted(context, book);
         } else {
             end.sender.receive_maximum = receive_maximum;
             end.connection.max_packet_size = max_packet_size;
@@ -380,6 +390,7 @@ impl Monitor {
             let link = &mut self.links[n];
             if node == Node::Broker {
                 link.session.on_broker_crashed();
+                link.wills.on_broker_crashed();
             }
             if !facts.loses_state_in_crash(node) {
                 continue;
@@ -394,13 +405,21 @@ impl Monitor {
 
 impl LinkMonitor {
     /// A CONNECT came to the broker.
-    const fn on_connect(&mut self, packet: &PacketMeta<'_>) {
-        let PacketBody::Connect { clean, session_expiry, receive_maximum, max_packet_size, .. } =
-            packet.body
+    fn on_connect(&mut self, version: Version, packet: &PacketMeta<'_>) {
+        let PacketBody::Connect {
+            clean,
+            session_expiry,
+            receive_maximum,
+            max_packet_size,
+            will_delay,
+            ..
+        } = packet.body
         else {
             return;
         };
         let [broker, _] = &mut self.ends;
+        let wishes = (clean, session_expiry, will_delay);
+        self.wills.on_connect(version, broker.connection.open, wishes);
         broker.sender.receive_maximum = receive_maximum;
         broker.connection.max_packet_size = max_packet_size;
         self.session.on_connect(clean, session_expiry);
@@ -444,9 +463,20 @@ impl Observer for Monitor {
             }
             Event::Opened { node, connection, client } => self.on_opened(node, client, connection),
             Event::Closed { node, connection, client, why } => {
+                if node == Node::Broker {
+                    let crashed = why == CloseReason::Crash;
+                    self.links[client.index()].wills.on_closed(now, connection, crashed);
+                }
                 self.on_closed(node, client, connection, why);
             }
             Event::Crashed { node } => self.on_crashed(node),
+            Event::WillPublished { tag } => {
+                if let Some(message_id) = tag.message_id() {
+                    let link = self.log.trial.publishers[message_id.publisher.index()].client;
+                    let context = EventContext { at: now, node: Node::Broker, link };
+                    self.links[link.index()].wills.on_published(context, &mut self.log);
+                }
+            }
             Event::SessionExpired { client } => {
                 let link = &mut self.links[client.index()];
                 link.session.on_expired(now);
@@ -454,39 +484,6 @@ impl Observer for Monitor {
             }
             _ => {}
         }
-    }
-}
-
-/// QoS 0 has no id and is never sent again.
-fn check_qos0(context: EventContext, packet: &PacketMeta<'_>, log: &mut ViolationLog) {
-    if packet.is_dup() {
-        log.report_sender(context, Rule::QosZeroWithDup, packet.tag);
-    }
-    if packet.id != 0 {
-        log.report_sender(context, Rule::IdOnQosZero, packet.tag);
-    }
-}
-
-/// The flags of all kinds but PUBLISH are reserved. MQTT 3.1 has a DUP flag there.
-#[inline]
-fn check_flags(context: EventContext, packet: &PacketMeta<'_>, log: &mut ViolationLog) {
-    let (expected, rule) = match packet.kind() {
-        PacketKind::Publish => return,
-        PacketKind::PubRel => (0b0010, Rule::ReleaseFlags),
-        PacketKind::Subscribe => (0b0010, Rule::SubscribeFlags),
-        PacketKind::Unsubscribe => (0b0010, Rule::UnsubscribeFlags),
-        _ => (0, Rule::ReservedFlags),
-    };
-    let flags = packet.first_byte & 0b1111;
-    if flags == expected {
-        return;
-    }
-    if expected != 0 && flags & 0b0111 == expected && log.version(context) == Version::V31 {
-        return;
-    }
-    match packet.kind() {
-        PacketKind::PubRel => log.report_sender(context, rule, packet.tag),
-        _ => log.report_endpoint(context, rule),
     }
 }
 

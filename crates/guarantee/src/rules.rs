@@ -9,6 +9,7 @@ use qoslab_core::base::Node;
 use qoslab_core::mqtt::Version;
 
 mod row;
+mod second_pass;
 mod table;
 mod unchecked;
 
@@ -80,9 +81,15 @@ pub enum Rule {
     ForwardedToItself,
     ExpiredForwarded,
     ExpiryNotReduced,
+    WillUnowed,
+    WillTooEarly,
+    WillNotPublished,
     AboveGranted,
     BelowGranted,
     NotSubscribed,
+    ForwardedOutOfOrder,
+    RetainedNotReplaced,
+    RetainedNotSent,
     NeverForwarded,
     NeverDelivered,
 }

@@ -33,6 +33,10 @@ pub struct TrialFacts {
     /// Whether the broker refuses a message for which a subscriber's queue has no room, so that it
     /// never drops one that it has acknowledged.
     pub broker_refuses_on_full: bool,
+    /// Whether an endpoint is somebody else's, under test.
+    pub is_under_test: bool,
+    /// Whether an endpoint has quirks.
+    pub has_quirks: bool,
 }
 
 /// The facts about one client that the judge has to know.

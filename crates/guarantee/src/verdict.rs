@@ -140,6 +140,8 @@ pub enum Blame {
     Configuration,
     /// Nothing explains it: a bug in qoslab.
     Unexplained,
+    /// Nothing explains it, and an endpoint has quirks, or is somebody else's: it may have done it.
+    UnexplainedOnPath,
 }
 
 /// One kind of broken promise, as it is counted, expected and reported.

@@ -75,6 +75,7 @@ pub const fn blame_keyword(blame: Blame) -> &'static str {
         Blame::Network => "network",
         Blame::Configuration => "configuration",
         Blame::Unexplained => "unexplained",
+        Blame::UnexplainedOnPath => "unexplained on this path",
     }
 }
 

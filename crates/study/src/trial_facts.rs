@@ -5,7 +5,7 @@ use std::sync::Arc;
 use qoslab_core::base::Span;
 use qoslab_core::mqtt::topics::matches;
 use qoslab_core::mqtt::{
-    ClientSettings, DeliverOn, HopSettings, OnFull, RetryRule, SignOfLife, Version,
+    ClientSettings, DeliverOn, HopSettings, OnFull, Quirks, RetryRule, SignOfLife, Version,
 };
 use qoslab_core::network::Transport;
 use qoslab_guarantee::{ClientFacts, PublisherFacts, TrialFacts};
@@ -45,6 +45,7 @@ pub fn trial_facts(setup: &Setup) -> Arc<TrialFacts> {
             .iter()
             .any(|filter| matches(filter, &stream.topic)),
     });
+    let hops = setup.clients.iter().map(|client| &client.settings.hop);
     Arc::new(TrialFacts {
         clients: clients.collect(),
         publishers: streams.collect(),
@@ -57,6 +58,8 @@ pub fn trial_facts(setup: &Setup) -> Arc<TrialFacts> {
         broker_delivers_on_pubrel: setup.broker.hop.deliver_on == DeliverOn::Release,
         broker_store: setup.broker_store,
         broker_refuses_on_full: setup.broker.hop.on_full == OnFull::Reject,
+        is_under_test: false,
+        has_quirks: hops.chain([&setup.broker.hop]).any(|hop| hop.quirks != Quirks::NONE),
     })
 }
 

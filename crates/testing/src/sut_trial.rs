@@ -6,7 +6,9 @@ use std::time::Duration;
 use std::{panic, thread};
 
 use qoslab_core::base::{Ending, Node, RunSummary, Time};
-use qoslab_guarantee::{ConformanceObserver, EvidenceRecorder, FirstPassObserver, Outcome};
+use qoslab_guarantee::{
+    ConformanceObserver, EvidenceRecorder, FirstPassObserver, Outcome, TrialFacts,
+};
 use qoslab_sim::Options;
 use qoslab_sim::turmoil::{NodeFactories, RunProgress, SutRun, run_with_sut};
 use qoslab_sim::{SutError, SutErrorKind, Trial};
@@ -75,9 +77,8 @@ fn hung_outcome(trial: &Trial, node: Node, at: Time) -> (Result<Outcome, JudgeEr
         trace_hash: 0,
         radio: None,
     };
-    let outcome = FirstPassObserver::new(&trial_facts(&trial.setup))
-        .finish(&ended)
-        .into_unexplained_outcome();
+    let outcome =
+        FirstPassObserver::new(&facts_under_test(trial)).finish(&ended).into_unexplained_outcome();
     let sut_errors = vec![SutError { node, at, kind: SutErrorKind::Hung }];
     (Ok(outcome), SutNotes { errors: sut_errors, runs: 1, agreeing_runs: 1 })
 }
@@ -86,7 +87,7 @@ fn hung_outcome(trial: &Trial, node: Node, at: Time) -> (Result<Outcome, JudgeEr
 /// in one run is explained by what was recorded in that very run: the next one records what broke
 /// in the last.
 fn judge_on_this_thread(factories: &NodeFactories, trial: &Trial) -> (Outcome, SutNotes) {
-    let facts = trial_facts(&trial.setup);
+    let facts = facts_under_test(trial);
     let mut expected = Vec::new();
     let mut traces = Vec::new();
     loop {
@@ -117,4 +118,11 @@ fn judge_on_this_thread(factories: &NodeFactories, trial: &Trial) -> (Outcome, S
         }
         expected = first_pass.suspects;
     }
+}
+
+/// The facts of a trial in which an endpoint is somebody else's.
+fn facts_under_test(trial: &Trial) -> Arc<TrialFacts> {
+    let mut facts = trial_facts(&trial.setup);
+    Arc::make_mut(&mut facts).is_under_test = true;
+    facts
 }

@@ -53,8 +53,8 @@ pub enum PacketBody<'a> {
         receive_maximum: u16,
         /// The client's Maximum Packet Size; `u32::MAX` where it sets none.
         max_packet_size: u32,
-        /// Whether it has a will.
-        has_will: bool,
+        /// The Will Delay Interval in seconds, 0 before 5.0; `None` where it has no will.
+        will_delay: Option<u32>,
     },
     /// A CONNACK.
     ConnAck {

@@ -123,7 +123,7 @@ impl Packet {
                 keep_alive: connect.keep_alive,
                 receive_maximum: connect.limits.receive_maximum,
                 max_packet_size: connect.limits.max_packet_size,
-                has_will: connect.will.is_some(),
+                will_delay: connect.will.as_ref().map(|will| will.delay),
             },
             Self::ConnAck(ack) => PacketBody::ConnAck {
                 session_present: ack.session_present,

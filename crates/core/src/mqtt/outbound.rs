@@ -19,7 +19,7 @@ use super::session_context::SessionContext;
 use super::settings::{
     HopSettings, OnFull, ReceiverLimits, RepeatedPubrec, Version, WhenSocketFull,
 };
-use crate::base::{DropReason, QoS, Time, Transmission};
+use crate::base::{DropReason, QoS, Span, Time, Transmission};
 use crate::impl_fingerprint;
 
 /// Reason codes from here on refuse (MQTT 5.0, section 2.4).
@@ -29,6 +29,8 @@ pub(super) const ID_NOT_FOUND: u8 = 0x92;
 /// The echo of a PUBREL that answers a PUBREC of no known exchange, so that its name differs from
 /// those of the exchange's own PUBRELs.
 const UNKNOWN_PUBREC_INDEX: u8 = 2;
+/// How long before its time a sender with the quirk drops what waits.
+const QUIRK_EXPIRY_MARGIN: Span = Span::from_secs(20);
 /// How many packet ids there are.
 const PACKET_ID_COUNT: usize = 65_535;
 
@@ -298,7 +300,12 @@ impl Outbound {
     }
 
     fn dequeue(&mut self, context: &mut SessionContext<'_>) -> Option<QueuedMessage> {
-        let outgoing = self.send_queue.pop_front()?;
+        // The quirk: a list that is filled and emptied at the same end.
+        let outgoing = if context.settings.quirks.has(Quirk::QueueUnordered) {
+            self.send_queue.pop_back()?
+        } else {
+            self.send_queue.pop_front()?
+        };
         self.queued_qos0 -= usize::from(outgoing.qos == QoS::AtMostOnce);
         context.outbox.queued -= 1;
         Some(outgoing)
@@ -306,10 +313,10 @@ impl Outbound {
 
     /// Drops what waits and has expired: nothing of it was sent yet [MQTT-3.3.2-5].
     fn drop_expired(&mut self, context: &mut SessionContext<'_>) {
-        if context.now < self.next_expiry {
+        let now = expiry_horizon(context);
+        if now < self.next_expiry {
             return;
         }
-        let now = context.now;
         self.drop_queued(context, DropReason::Expired, |it| it.expires <= now);
         let expiries = self.send_queue.iter().map(|outgoing| outgoing.expires);
         self.next_expiry = expiries.min().unwrap_or(Time::NEVER);
@@ -351,7 +358,7 @@ impl Outbound {
             return false;
         }
         let Some(outgoing) = self.dequeue(context) else { return false };
-        if outgoing.expires <= context.now {
+        if outgoing.expires <= expiry_horizon(context) {
             context.report_dropped(outgoing.message.tag, DropReason::Expired);
         } else if outgoing.qos == QoS::AtMostOnce {
             self.send_qos0(context, outgoing);
@@ -458,5 +465,15 @@ impl Outbound {
         self.peer_window_used -= usize::from(entry.is_in_peer_window);
         self.resend_queue.retain(|&owed| owed != id);
         Some(entry)
+    }
+}
+
+/// What expires by then is dropped from the queue: by now.
+fn expiry_horizon(context: &SessionContext<'_>) -> Time {
+    // The quirk: a clock that is ahead, or a margin for the way.
+    if context.settings.quirks.has(Quirk::EarlyExpiry) {
+        context.now + QUIRK_EXPIRY_MARGIN
+    } else {
+        context.now
     }
 }

@@ -40,7 +40,7 @@ pub enum Quirk {
     AckBeforeStore,
     /// The broker acknowledges a message and drops it because a queue is full.
     AckThenDropOnFull,
-    /// The broker forwards at the published QoS, whatever was granted.
+    /// The broker forwards at the published QoS, whatever was granted, also what is retained.
     NoQosCap,
     /// Of overlapping filters the broker takes the lowest granted QoS.
     OverlapMinQos,
@@ -48,6 +48,22 @@ pub enum Quirk {
     ExpireInflightQos2,
     /// A sender repeats what is unacknowledged after 1 s, on the same connection.
     TimerResend,
+    /// A sender drops what waits 20 s before it expires.
+    EarlyExpiry,
+    /// A sender sends what has waited newest first.
+    QueueUnordered,
+    /// On resuming, a sender does not repeat the last of what was in flight.
+    ResendAllButLast,
+    /// The broker forgets a session that it has to keep, and says so by Session Present 0.
+    ForgetSession,
+    /// On resuming, the broker forgets the last filter that the session subscribed to.
+    ForgetLastFilter,
+    /// The broker keeps the first retained message of a topic, whatever comes later.
+    KeepOldRetained,
+    /// The broker publishes a will after DISCONNECT, too.
+    WillAfterDisconnect,
+    /// The broker publishes no will.
+    DropWill,
 }
 
 /// The side of a hop on which a quirk can be set.
@@ -67,7 +83,7 @@ pub struct Quirks(u32);
 
 impl Quirk {
     /// Every quirk, in the order of `docs/quirks.md`.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 29] = [
         Self::NoDedupe,
         Self::DedupeTtl,
         Self::DedupeLostOnRestart,
@@ -89,6 +105,14 @@ impl Quirk {
         Self::OverlapMinQos,
         Self::ExpireInflightQos2,
         Self::TimerResend,
+        Self::EarlyExpiry,
+        Self::QueueUnordered,
+        Self::ResendAllButLast,
+        Self::ForgetSession,
+        Self::ForgetLastFilter,
+        Self::KeepOldRetained,
+        Self::WillAfterDisconnect,
+        Self::DropWill,
     ];
 
     /// Its name in scenario files.
@@ -116,6 +140,14 @@ impl Quirk {
             Self::OverlapMinQos => "overlap_min_qos",
             Self::ExpireInflightQos2 => "expire_inflight_qos2",
             Self::TimerResend => "timer_resend",
+            Self::EarlyExpiry => "early_expiry",
+            Self::QueueUnordered => "queue_unordered",
+            Self::ResendAllButLast => "resend_all_but_last",
+            Self::ForgetSession => "forget_session",
+            Self::ForgetLastFilter => "forget_last_filter",
+            Self::KeepOldRetained => "keep_old_retained",
+            Self::WillAfterDisconnect => "will_after_disconnect",
+            Self::DropWill => "drop_will",
         }
     }
 
@@ -127,7 +159,12 @@ impl Quirk {
             Self::AckBeforeStore
             | Self::AckThenDropOnFull
             | Self::NoQosCap
-            | Self::OverlapMinQos => QuirkSide::Broker,
+            | Self::OverlapMinQos
+            | Self::ForgetSession
+            | Self::ForgetLastFilter
+            | Self::KeepOldRetained
+            | Self::WillAfterDisconnect
+            | Self::DropWill => QuirkSide::Broker,
             _ => QuirkSide::Either,
         }
     }

@@ -82,6 +82,15 @@ impl ViolationLog {
         self.report(context, hop, rule, [None; 2]);
     }
 
+    /// The broker did wrong by a will. Of a broker under test it is not known when it published
+    /// one: that is seen where a subscriber gets it.
+    #[cold]
+    pub(super) fn report_will(&mut self, context: EventContext, rule: Rule, at: Time) {
+        if !self.trial.is_under_test {
+            self.report_endpoint(EventContext { at, ..context }, rule);
+        }
+    }
+
     /// A rule was broken that concerns two messages.
     #[cold]
     pub(super) fn report_sender_of_two(

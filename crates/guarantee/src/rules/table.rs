@@ -3,9 +3,10 @@
 use super::CheckedAt::{Broker, Client, Either, Receiver, Sender};
 use super::Citation::{Both, NotInVersion, Sides, Unnumbered};
 use super::row::must_rule;
+use super::second_pass::SECOND_PASS_RULES;
 use super::{Rule, RuleFacts, Strength};
 
-pub(super) const RULE_TABLE: [RuleFacts; 65] = [
+const WIRE_RULES: [RuleFacts; 63] = [
     must_rule(
         Rule::ResendWithoutDup,
         "resend-without-dup",
@@ -439,42 +440,36 @@ pub(super) const RULE_TABLE: [RuleFacts; 65] = [
     .not_in_31()
     .description("forwarded a message with more time to live than was left"),
     must_rule(
-        Rule::AboveGranted,
-        "above-granted",
+        Rule::WillUnowed,
+        "will-unowed",
         Broker,
-        (Both("MQTT-3.8.4-6"), Both("MQTT-3.8.4-8")),
+        (Both("MQTT-3.1.2-10"), Both("MQTT-3.1.2-10")),
     )
-    .in_second_pass()
-    .description("forwarded a message above the granted QoS"),
+    .description("published a will that was taken away or published before"),
+    must_rule(Rule::WillTooEarly, "will-too-early", Broker, (NotInVersion, Both("MQTT-3.1.2-8")))
+        .not_in_31()
+        .description("published a will before its delay had passed"),
     must_rule(
-        Rule::BelowGranted,
-        "below-granted",
+        Rule::WillNotPublished,
+        "will-not-published",
         Broker,
-        (Both("MQTT-3.3.5-1"), Both("MQTT-3.3.4-2")),
+        (Both("MQTT-3.1.2-8"), Both("MQTT-3.1.2-8")),
     )
-    .in_second_pass()
-    .description("forwarded a message below the highest QoS granted for it"),
-    must_rule(
-        Rule::NotSubscribed,
-        "not-subscribed",
-        Broker,
-        (Both("MQTT-3.10.4-2"), Both("MQTT-3.10.4-2")),
-    )
-    .in_second_pass()
-    .description("forwarded a message to a client that had no subscription for it"),
-    must_rule(
-        Rule::NeverForwarded,
-        "never-forwarded",
-        Broker,
-        (Both("MQTT-4.5.0-1"), Both("MQTT-4.5.0-1")),
-    )
-    .in_second_pass()
-    .description("acknowledged a message and never sent it to this subscriber"),
-    must_rule(Rule::NeverDelivered, "never-delivered", Client, (Unnumbered, Unnumbered))
-        .in_second_pass()
-        .strength(Strength::Promise)
-        .description("acknowledged a message and never handed it to its application"),
+    .description("did not publish the will of a connection that ended without DISCONNECT"),
 ];
+
+/// The rows, by [`Rule`].
+pub(super) const RULE_TABLE: [RuleFacts; WIRE_RULES.len() + SECOND_PASS_RULES.len()] = {
+    let mut all = [WIRE_RULES[0]; WIRE_RULES.len() + SECOND_PASS_RULES.len()];
+    let mut nth = 0;
+    while nth < all.len() {
+        let is_of_wire = nth < WIRE_RULES.len();
+        all[nth] =
+            if is_of_wire { WIRE_RULES[nth] } else { SECOND_PASS_RULES[nth - WIRE_RULES.len()] };
+        nth += 1;
+    }
+    all
+};
 
 /// Every rule, in the order of the table.
 pub const ALL_RULES: [Rule; RULE_TABLE.len()] = {

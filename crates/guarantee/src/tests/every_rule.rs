@@ -15,12 +15,14 @@ mod first_bytes;
 mod receiver;
 mod sender;
 mod subscriptions;
+mod wills;
 
 use connections::CONNECTIONS;
 use first_bytes::FIRST_BYTES;
 use receiver::RECEIVER;
 use sender::SENDER;
 use subscriptions::SUBSCRIPTIONS;
+use wills::WILLS;
 
 /// A rule, what a wrong endpoint does, and what a correct one does that looks like it.
 type RuleCase = (Rule, fn(&mut Wire), fn(&mut Wire));
@@ -77,7 +79,7 @@ fn finish_qos2(wire: &mut Wire, id: u16) {
 }
 
 fn cases() -> impl Iterator<Item = RuleCase> {
-    let all = [&FIRST_BYTES[..], &SENDER, &RECEIVER, &CONNECTIONS, &SUBSCRIPTIONS];
+    let all = [&FIRST_BYTES[..], &SENDER, &RECEIVER, &CONNECTIONS, &SUBSCRIPTIONS, &WILLS];
     all.into_iter().flatten().copied()
 }
 
@@ -111,6 +113,9 @@ fn every_rule_has_its_cases() {
         Rule::AboveGranted,
         Rule::BelowGranted,
         Rule::NotSubscribed,
+        Rule::ForwardedOutOfOrder,
+        Rule::RetainedNotReplaced,
+        Rule::RetainedNotSent,
         Rule::NeverForwarded,
         Rule::NeverDelivered,
     ];

@@ -230,7 +230,7 @@ impl TestTrial<'_> {
                 keep_alive: 0,
                 receive_maximum: u16::MAX,
                 max_packet_size,
-                has_will: false,
+                will_delay: None,
             },
         );
     }

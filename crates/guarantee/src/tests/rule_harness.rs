@@ -46,6 +46,7 @@ pub(super) struct ConnectInfo {
     pub(super) keep_alive: u16,
     pub(super) receive_maximum: u16,
     pub(super) max_packet_size: u32,
+    pub(super) will_delay: Option<u32>,
 }
 
 pub(super) const CONNECT_INFO: ConnectInfo = ConnectInfo {
@@ -54,7 +55,13 @@ pub(super) const CONNECT_INFO: ConnectInfo = ConnectInfo {
     keep_alive: 0,
     receive_maximum: u16::MAX,
     max_packet_size: u32::MAX,
+    will_delay: None,
 };
+
+/// With a will that is delayed by so many seconds.
+pub(super) const fn with_will(delay: u32) -> ConnectInfo {
+    ConnectInfo { will_delay: Some(delay), ..CONNECT_INFO }
+}
 
 /// The facts of the trial: version 5.0 over tcp with the reconnect rule, unless changed.
 pub(super) fn tcp_v5_facts() -> TrialFacts {
@@ -196,15 +203,21 @@ impl Wire {
     }
 
     pub(super) fn send_connect(&mut self, info: ConnectInfo) {
-        let ConnectInfo { clean, session_expiry, keep_alive, receive_maximum, max_packet_size } =
-            info;
+        let ConnectInfo {
+            clean,
+            session_expiry,
+            keep_alive,
+            receive_maximum,
+            max_packet_size,
+            will_delay,
+        } = info;
         let body = PacketBody::Connect {
             clean,
             session_expiry,
             keep_alive,
             receive_maximum,
             max_packet_size,
-            has_will: false,
+            will_delay,
         };
         self.send_packet(control(PacketKind::Connect), Direction::Up, body, [true, true]);
     }
@@ -285,6 +298,12 @@ impl Wire {
     /// The sensor's endpoint lets go of a message.
     pub(super) fn refused(&mut self, spec: PacketSpec, why: DropReason) {
         self.emit(&Event::Refused { tag: spec.tag, why });
+    }
+
+    /// The broker publishes the sensor's will.
+    pub(super) fn publish_will(&mut self) {
+        let tag = MessageTag::new(PublisherIndex(0), 0, QoS::ExactlyOnce, self.now);
+        self.emit(&Event::WillPublished { tag });
     }
 
     pub(super) fn crash(&mut self, node: Node) {

@@ -35,7 +35,8 @@ impl Broker {
         if current.is_some() {
             self.take_over(now, index);
         }
-        if connect.clean {
+        // The quirk: the session is deleted with its connection's state.
+        if connect.clean || self.settings.hop.quirks.has(Quirk::ForgetSession) {
             self.end_session(now, index);
         }
         self.attach(now, from, index, connect);
@@ -43,6 +44,12 @@ impl Broker {
     }
 
     fn attach(&mut self, now: Time, from: ConnectionNumber, index: u32, connect: &Connect) {
+        // The quirk: the list of filters is read back without its last entry.
+        if self.settings.hop.quirks.has(Quirk::ForgetLastFilter)
+            && let Some(filter) = self.sessions[index as usize].filters.pop()
+        {
+            self.remove_subscription(index, &filter);
+        }
         let session = &mut self.sessions[index as usize];
         session.attach(now, from, connect);
         if session.max_silence > Span::ZERO {
@@ -86,7 +93,8 @@ impl Broker {
 
     /// DISCONNECT came. Reason 0 takes the will away [MQTT-3.1.2-10]; any other leaves it.
     pub(super) fn on_disconnect(&mut self, now: Time, index: u32, reason: u8) {
-        if reason == 0 {
+        // The quirk: every end of a connection is treated alike.
+        if reason == 0 && !self.settings.hop.quirks.has(Quirk::WillAfterDisconnect) {
             self.sessions[index as usize].will = None;
         }
         self.close_connection(now, index, CloseReason::Requested);
@@ -185,6 +193,10 @@ impl Broker {
 
     fn publish_will_of(&mut self, now: Time, index: u32) {
         let Some(will) = self.sessions[index as usize].will.take() else { return };
+        // The quirk: it is taken, and nothing comes of it.
+        if self.settings.hop.quirks.has(Quirk::DropWill) {
+            return;
+        }
         let mut message = will.message;
         message.tag = message.tag.with_published_at(now);
         self.outbox.push(Output::Will(message.tag));

@@ -271,9 +271,12 @@ impl Broker {
 
     /// The last retained message of a topic; an empty payload removes it [MQTT-3.3.1-10].
     fn store_retained(&mut self, message: Message, qos: QoS, expires: Time) {
+        // The quirk: what is there is not replaced.
+        let keeps_old = self.settings.hop.quirks.has(Quirk::KeepOldRetained)
+            && self.retained.contains_key(&message.topic);
         if message.payload.is_empty() {
             self.retained.remove(&message.topic);
-        } else {
+        } else if !keeps_old {
             self.retained
                 .insert(Arc::clone(&message.topic), RetainedMessage { message, qos, expires });
         }
@@ -326,6 +329,6 @@ fn merge_filters(
 }
 
 /// The QoS of a forwarded message.
-fn forwarded_qos(quirks: Quirks, published: QoS, granted: QoS) -> QoS {
+pub(super) fn forwarded_qos(quirks: Quirks, published: QoS, granted: QoS) -> QoS {
     if quirks.has(Quirk::NoQosCap) { published } else { published.min(granted) }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Broker;
-use super::routing::Subscription;
+use super::routing::{Subscription, forwarded_qos};
 use crate::base::{ConnectionNumber, QoS, RetainHandling, SubscriptionRequest, Time};
 use crate::mqtt::outbound::QueuedMessage;
 use crate::mqtt::packet::{Packet, SubAck, Subscribe, UnsubAck, Unsubscribe};
@@ -89,6 +89,7 @@ impl Broker {
         if !wants || granted.is_shared {
             return;
         }
+        let quirks = self.settings.hop.quirks;
         let (outbound, _, mut context) =
             session.split(now, index, &self.settings.hop, &mut self.outbox);
         let subscription = Subscription { granted: granted.qos, options: request.options };
@@ -97,7 +98,7 @@ impl Broker {
             if retained.expires > now && is_wanted {
                 let mut message = retained.message.clone();
                 message.tag = message.tag.for_retained(nth);
-                let qos = retained.qos.min(granted.qos);
+                let qos = forwarded_qos(quirks, retained.qos, granted.qos);
                 let outgoing = QueuedMessage {
                     expires: retained.expires,
                     subscription_ids: subscription.identifiers().collect(),

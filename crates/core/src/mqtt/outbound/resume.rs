@@ -37,6 +37,10 @@ impl Outbound {
         if quirks.has(Quirk::ResendUnordered) {
             by_order.sort_unstable_by_key(|&(_, id)| Reverse(id));
         }
+        // The quirk: a loop that ends one too early.
+        if quirks.has(Quirk::ResendAllButLast) {
+            by_order.pop();
+        }
         self.resend_queue.clear();
         // The quirk: the store is read beside what the application publishes.
         if quirks.has(Quirk::NewBeforeStored) {
