@@ -18,8 +18,21 @@ use qoslab_core::mqtt::{StorePolicy, Version};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BlameDecision {
     pub(super) blame: Blame,
-    pub(super) rule: Option<&'static str>,
+    pub(super) rule: Option<CitedRule>,
     pub(super) reason: String,
+}
+
+/// A rule's id, and how binding it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CitedRule {
+    pub(super) id: &'static str,
+    pub(super) strength: Strength,
+}
+
+impl CitedRule {
+    const fn must(id: &'static str) -> Self {
+        Self { id, strength: Strength::Must }
+    }
 }
 
 /// The facts that a judgement is based on.
@@ -121,9 +134,10 @@ fn broken_rule(input: &BlameInput<'_>) -> Option<BlameDecision> {
         (Node::Client(client), Hop::Second) => (Blame::Subscriber, roster.client_name(client)),
     };
     let version = roster.clients[broken.link.index()].version;
-    let id = broken.rule.id(version, broken.node);
+    let strength = broken.rule.strength();
+    let rule = broken.rule.id(version, broken.node).map(|id| CitedRule { id, strength });
     let because = format!("{name} {} at {}", broken.rule.violation_phrase(), broken.at);
-    Some(BlameDecision { blame, rule: id, reason: because })
+    Some(BlameDecision { blame, rule, reason: because })
 }
 
 /// An endpoint let go of the message, and the reason that it gave is none.
@@ -150,7 +164,7 @@ fn refuted_claim(input: &BlameInput<'_>) -> Option<BlameDecision> {
         return Some(BlameDecision { blame, rule: None, reason });
     }
     // The broker adds what it takes over to the state of each session that subscribes.
-    let rule = (blame == Blame::Broker).then_some("MQTT-4.5.0-1");
+    let rule = (blame == Blame::Broker).then_some(CitedRule::must("MQTT-4.5.0-1"));
     let reason = format!("{who} let go of it at {}, {}", claim.at, refutation_text(claim));
     Some(BlameDecision { blame, rule, reason })
 }
@@ -187,7 +201,7 @@ fn full_queue(
         let because = "broker acknowledged it and dropped it because a queue was full".to_owned();
         return Some(BlameDecision {
             blame: Blame::Broker,
-            rule: Some("MQTT-4.5.0-1"),
+            rule: Some(CitedRule::must("MQTT-4.5.0-1")),
             reason: because,
         });
     }
@@ -426,7 +440,7 @@ fn missing_action(input: &BlameInput<'_>) -> Option<BlameDecision> {
         }
         _ => return None,
     };
-    Some(BlameDecision { blame, rule: Some(rule), reason: because })
+    Some(BlameDecision { blame, rule: Some(CitedRule::must(rule)), reason: because })
 }
 
 /// When it was too late for what was not done; `None` where too many things were not done.

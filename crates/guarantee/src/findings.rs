@@ -6,7 +6,7 @@ use super::evidence::{Evidence, SecondHop};
 use super::first_pass::SuspectedViolation;
 use super::message_history;
 use super::monitor::RuleViolation;
-use super::rules::Rule;
+use super::rules::{Rule, Strength};
 use super::trial_facts::TrialFacts;
 use super::verdict::{Breach, Finding, Violation};
 use qoslab_core::base::{Hop, Node, Time};
@@ -25,7 +25,8 @@ pub(super) fn build_finding(
     let SuspectedViolation { promise, breach, .. } = *suspect;
     Finding {
         violation: Violation { promise, breach, blame: decision.blame },
-        rule: decision.rule,
+        rule: decision.rule.map(|rule| rule.id),
+        strength: decision.rule.map_or(Strength::Promise, |rule| rule.strength),
         reason: decision.reason,
         publisher: suspect.publisher,
         sequence: suspect.sequence,

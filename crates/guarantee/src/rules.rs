@@ -95,7 +95,7 @@ pub enum Rule {
 }
 
 /// How binding a rule is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Strength {
     /// The standard says MUST: a trial in which it is broken is violated.
     Must,

@@ -168,6 +168,8 @@ pub struct Finding {
     /// endpoint's fault, or no single sentence of the standard says it.
     #[serde(deserialize_with = "deserialize_rule_id")]
     pub rule: Option<RuleId>,
+    /// How binding that rule is; without one, the promise alone is.
+    pub strength: Strength,
     /// One plain sentence: why the blame falls there.
     pub reason: String,
     /// Who published.

@@ -59,6 +59,11 @@ fn scenario_annotations(result: &ScenarioResult, flags: &str, is_lenient: bool) 
         let what = format!("{name} never happened");
         annotate(missing, result, 1, &title(result, "sometimes"), &what)
     });
+    let never = result.never.iter().filter(|(_, count)| *count > 0);
+    let never = never.map(|(name, count)| {
+        let what = format!("{name} must never happen, and did {}", counted(*count, "time"));
+        annotate(kind(Verdict::Violated), result, 1, &title(result, "never"), &what)
+    });
     let expected = result.expected.iter().filter(move |(_, count)| missed(*count));
     let expected = expected.map(|(it, _)| {
         let what = format!("expected break never happened: {}", labels::expected_break(&it.what));
@@ -73,7 +78,7 @@ fn scenario_annotations(result: &ScenarioResult, flags: &str, is_lenient: bool) 
         );
         annotate("notice", result, 1, &title(result, "known break"), &what)
     });
-    points.chain(needs).chain(sometimes).chain(expected).chain(known).collect()
+    points.chain(needs).chain(sometimes).chain(never).chain(expected).chain(known).collect()
 }
 
 fn failure_summary(failure: &Failure) -> String {

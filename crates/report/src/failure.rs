@@ -169,7 +169,10 @@ pub(super) fn not_drained_text(ending: Ending, at: Time) -> String {
 
 fn finding_block(finding: &Finding, setup: &Setup, with_story: bool, style: Style) -> String {
     let mut text = format!("\n  {}\n", style.strong(&headline(finding, setup)));
-    let rule = finding.rule.map(|rule| format!(", MUST [{rule}]")).unwrap_or_default();
+    let rule = finding
+        .rule
+        .map(|rule| format!(", {} [{rule}]", finding.strength.label()))
+        .unwrap_or_default();
     let blame = labels::blame_keyword(finding.violation.blame);
     text += &format!("    {}\n", delivery_times(finding));
     let because = escape::terminal(&finding.reason);

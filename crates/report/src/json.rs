@@ -102,6 +102,8 @@ struct ScenarioJson {
     points: Vec<PointJson>,
     needs: Vec<NeedJson>,
     sometimes: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    never: BTreeMap<String, u64>,
     expected_breaks: Vec<DeclaredBreakJson>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     known_breaks: Vec<DeclaredBreakJson>,
@@ -297,6 +299,7 @@ impl ScenarioJson {
             points: result.points.iter().map(|it| PointJson::new(&result.scenario, it)).collect(),
             needs: result.needs.iter().map(|need| NeedJson::new(result, need)).collect(),
             sometimes: result.sometimes.iter().cloned().collect(),
+            never: result.never.iter().cloned().collect(),
             expected_breaks: breaks::expected_breaks(result),
             known_breaks: breaks::known_breaks(result),
         }

@@ -52,6 +52,10 @@ fn test_suite(result: &ScenarioResult, flags: &str) -> TestSuite {
         let verdict = result.occurrence_verdict(*count);
         suite.add_test_case(test_case(&format!("sometimes {name}"), verdict, "never happened"));
     }
+    for (name, count) in &result.never {
+        let verdict = Some(ScenarioResult::never_verdict(*count));
+        suite.add_test_case(test_case(&format!("never {name}"), verdict, "happened"));
+    }
     for (expected, count) in &result.expected {
         let verdict = result.occurrence_verdict(*count);
         let name = format!("expected break {}", labels::expected_break(&expected.what));

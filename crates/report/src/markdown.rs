@@ -72,6 +72,9 @@ fn section(result: &ScenarioResult) -> String {
     for (name, count) in &result.sometimes {
         text += &format!("- sometimes {}: {}\n", escape::markdown(name), format_count(*count));
     }
+    for (name, count) in &result.never {
+        text += &format!("- never {}: {}\n", escape::markdown(name), format_count(*count));
+    }
     for (expected, count) in &result.expected {
         text += &format!(
             "- expected break {}: {} seen. {}\n",

@@ -9,7 +9,7 @@ use qoslab_core::base::units::format_count;
 use qoslab_guarantee::RuleViolationKind;
 use qoslab_study::{NeedResult, ScenarioResult, Verdict};
 
-/// A line for each need, one for `sometimes`, one for each expected break; empty without any.
+/// A line for each need, one each for `sometimes` and `never`, one for each expected break; empty without any.
 #[must_use]
 pub fn expectations(result: &ScenarioResult, style: Style) -> String {
     let mut text = String::new();
@@ -28,6 +28,16 @@ pub fn expectations(result: &ScenarioResult, style: Style) -> String {
             .collect();
         let sign = verdict_sign(verdict, style);
         text += &format!("  {sign} sometimes: {}{}\n", counts.join(", "), not_judged_note(verdict));
+    }
+    if !result.never.is_empty() {
+        let most = result.never.iter().map(|(_, count)| *count).max().unwrap_or(0);
+        let words: Vec<String> = result
+            .never
+            .iter()
+            .map(|(name, count)| format!("{} {}", escape::terminal(name), format_count(*count)))
+            .collect();
+        let sign = verdict_sign(Some(ScenarioResult::never_verdict(most)), style);
+        text += &format!("  {sign} never: {}\n", words.join(", "));
     }
     for (expected, count) in &result.expected {
         let verdict = result.occurrence_verdict(*count);

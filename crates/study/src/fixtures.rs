@@ -10,6 +10,7 @@ use super::trial_runner::TrialRunner;
 use crate::scenario::{Axis, AxisValue, Scenario, Unit};
 use crate::thread_pool::ThreadPool;
 use qoslab_core::base::{Ending, PublisherIndex, QoS, Span, Time};
+use qoslab_guarantee::rules::Strength;
 use qoslab_guarantee::{
     Blame, Breach, Finding, HistoryLine, KindTraffic, Metrics, Outcome, PacketCount, Promise,
     Violation,
@@ -99,6 +100,7 @@ pub fn broken_outcome(trial: &Trial) -> Outcome {
     outcome.findings.push(Finding {
         violation: UNDECLARED_VIOLATION,
         rule: Some("MQTT-4.3.3-2"),
+        strength: Strength::Must,
         reason: "the broker forgot that packet id 12 was received".to_owned(),
         publisher: PublisherIndex(0),
         sequence: 7,

@@ -77,15 +77,15 @@ pub(crate) fn judge_scenario(
     let Plan { scenario, narrowed, engine, .. } = plan;
     let needs: Vec<NeedResult> =
         scenario.expect.needs.iter().map(|need| judge_need(need, &points)).collect();
-    let sometimes: Vec<(String, u64)> = scenario
-        .expect
-        .sometimes
-        .iter()
-        .map(|name| {
+    let counted = |names: &[String]| -> Vec<(String, u64)> {
+        let count = |name: &String| {
             let counts = points.iter().filter_map(|point| point.sometimes.get(name.as_str()));
             (name.clone(), counts.sum())
-        })
-        .collect();
+        };
+        names.iter().map(count).collect()
+    };
+    let sometimes = counted(&scenario.expect.sometimes);
+    let never = counted(&scenario.expect.never);
     let seen = |what: &BreakTarget| -> u64 {
         points
             .iter()
@@ -104,6 +104,7 @@ pub(crate) fn judge_scenario(
         .map(PointResult::verdict)
         .chain(judged.map(|need| need.verdict))
         .chain((missed || finished < planned).then_some(Verdict::Inconclusive))
+        .chain(never.iter().map(|(_, count)| ScenarioResult::never_verdict(*count)))
         .max()
         .unwrap_or(Verdict::Inconclusive);
     ScenarioResult {
@@ -115,6 +116,7 @@ pub(crate) fn judge_scenario(
         points,
         needs,
         sometimes,
+        never,
         expected,
         known,
         verdict,
@@ -122,6 +124,12 @@ pub(crate) fn judge_scenario(
 }
 
 impl ScenarioResult {
+    /// The verdict on something that must never happen and happened this often.
+    #[must_use]
+    pub const fn never_verdict(count: u64) -> Verdict {
+        if count == 0 { Verdict::Holds } else { Verdict::Violated }
+    }
+
     /// Whether it was interrupted before all its trials had run.
     #[must_use]
     pub const fn was_interrupted(&self) -> bool {

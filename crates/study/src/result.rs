@@ -60,6 +60,8 @@ pub struct ScenarioResult {
     pub needs: Vec<NeedResult>,
     /// Counters that must not be zero, with their sums.
     pub sometimes: Vec<(String, u64)>,
+    /// Counters that must be zero, with their sums.
+    pub never: Vec<(String, u64)>,
     /// Breaks that must occur, with how often they did.
     pub expected: Vec<(ExpectedBreak, u64)>,
     /// Breaks that the gate knows, with how often they occurred.

@@ -136,6 +136,13 @@ fn a_counter_that_stays_zero_proves_nothing() {
 }
 
 #[test]
+fn what_must_never_happen_and_did_fails() {
+    let verdict = |name| verdict(&format!("never = [\"{name}\"]"), |t| Ok(outcome(t)));
+    assert_eq!(verdict("loss"), Verdict::Violated);
+    assert_eq!(verdict("will"), Verdict::Holds);
+}
+
+#[test]
 fn a_declared_break_must_occur_and_excuses_no_other() {
     let expect = |blame| {
         format!(

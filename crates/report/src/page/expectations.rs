@@ -72,6 +72,9 @@ fn expectation_rows(result: &ScenarioResult) -> Vec<ExpectationRow> {
     let sometimes = result.sometimes.iter().map(|(name, count)| {
         (result.occurrence_verdict(*count), format!("sometimes {name}"), times(*count))
     });
+    let never = result.never.iter().map(|(name, count)| {
+        (Some(ScenarioResult::never_verdict(*count)), format!("never {name}"), times(*count))
+    });
     let expected = result.expected.iter().map(|(it, count)| {
         let what = format!("expected break: {}", labels::expected_break(&it.what));
         (result.occurrence_verdict(*count), what, format!("{}: {}", times(*count), it.why))
@@ -90,7 +93,7 @@ fn expectation_rows(result: &ScenarioResult) -> Vec<ExpectationRow> {
         let note = if bad { "broken rule" } else { "broken rule, no failure" };
         (Some(verdict), format!("{note}: {}", labels::broken_rule(&broken)), format_count(count))
     });
-    needs.chain(sometimes).chain(expected).chain(known).chain(rules).collect()
+    needs.chain(sometimes).chain(never).chain(expected).chain(known).chain(rules).collect()
 }
 
 fn measured_text(need: &NeedResult) -> String {

@@ -118,7 +118,7 @@ fn finding_markup(finding: &Finding, setup: &Setup, has_ladder: bool) -> Markup 
         h4 { (headline(finding, setup)) }
         p { (delivery_times(finding)) "." }
         p { strong { "Blame: " (labels::blame_keyword(finding.violation.blame)) }
-            @if let Some(rule) = finding.rule { ", MUST [" (rule) "]" }
+            @if let Some(rule) = finding.rule { ", " (finding.strength.label()) " [" (rule) "]" }
             ": " (escape::multiline(&finding.reason)) "." }
         @if !story.is_empty() {
             (scrollable("The message's history", &html! { table.story {

@@ -91,6 +91,7 @@ pub(super) fn read_expectations(
             expect.sometimes.push(word.value.clone());
         }
     }
+    check_never(file, &mut expect, errors);
     for need in &file.expect.need {
         match Need::parse(&need.value) {
             Ok(read) => {
@@ -267,4 +268,22 @@ fn is_promised(promise: Promise, setup: &Setup) -> bool {
         audience.for_each_match(&stream.topic, |group| any |= falls(stream.qos, group.granted));
         any
     })
+}
+
+/// Checks the words of `never`: what must happen too cannot be kept.
+fn check_never(file: &ScenarioFile, expect: &mut Expectations, errors: &mut Diagnostics) {
+    for word in &file.expect.never {
+        let is_wanted = file.expect.sometimes.iter().any(|it| it.value == word.value);
+        if !SOMETIMES.contains(&word.value.as_str()) {
+            let title = format!("never cannot be `{}`", word.value);
+            errors.error(&word.span, title, "unknown word").suggest_name(&word.value, &SOMETIMES);
+        } else if is_wanted {
+            let title = format!("`{}` must happen and must never happen", word.value);
+            errors
+                .error(&word.span, title, "it is in `sometimes` too")
+                .help("take it out of one of the two lists");
+        } else {
+            expect.never.push(word.value.clone());
+        }
+    }
 }

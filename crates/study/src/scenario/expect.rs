@@ -6,7 +6,7 @@ use super::known_bugs::Day;
 use qoslab_core::base::{QoS, Span};
 use qoslab_guarantee::{Blame, RuleViolationKind, Violation};
 
-/// The words that `sometimes` knows: counters of what makes a scenario interesting.
+/// The words that `sometimes` and `never` know: counters of what makes a scenario interesting.
 pub(super) use qoslab_guarantee::COUNTER_NAMES as SOMETIMES;
 
 /// The `[expect]` table, checked.
@@ -16,6 +16,8 @@ pub struct Expectations {
     pub needs: Vec<Need>,
     /// Counters that must not be zero, summed over all trials.
     pub sometimes: Vec<String>,
+    /// Counters that must be zero, summed over all trials.
+    pub never: Vec<String>,
     /// Violations and broken rules that must occur, and are then no failure.
     pub broken: Vec<ExpectedBreak>,
     /// Those that a gate knows: no failure either, and they need not occur.

@@ -295,13 +295,16 @@ pub(super) struct ExpectTable {
     pub allow: Vec<Located<String>>,
     /// What must happen at least once over all trials.
     pub sometimes: Vec<Located<String>>,
+    /// What must never happen, by the words of `sometimes`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub never: Vec<Located<String>>,
     /// Bounds that must hold, such as `"qos1.latency.p99 <= 2s"`.
     pub need: Vec<Located<String>>,
     /// Promises and rules that are known to break, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub broken: Vec<Located<BrokenTable>>,
 }
-read_table!(ExpectTable or default { order, allow, sometimes, need, broken });
+read_table!(ExpectTable or default { order, allow, sometimes, never, need, broken });
 
 /// A promise or a rule that is known to break: `promise` and `kind`, or `rule`.
 #[derive(Clone, Debug, Serialize)]

@@ -243,6 +243,30 @@ fn reconnect_counters_need_a_client_that_is_away() {
 }
 
 #[test]
+fn words_of_never_are_those_of_sometimes_and_no_word_is_in_both() {
+    let text =
+        format!("{SMALL}[expect]\nsometimes = [\"loss\"]\nnever = [\"wil\", \"loss\", \"will\"]\n")
+            .replace("delay", "loss = \"1%\"\ndelay");
+    insta::assert_snapshot!(error_text(&text), @r#"
+    error: never cannot be `wil`
+      --> test.toml:16:10
+       |
+    16 | never = ["wil", "loss", "will"]
+       |          ^^^^^ unknown word
+       |
+    help: did you mean `will`?
+
+    error: `loss` must happen and must never happen
+      --> test.toml:16:17
+       |
+    16 | never = ["wil", "loss", "will"]
+       |                 ^^^^^^ it is in `sometimes` too
+       |
+    help: take it out of one of the two lists
+    "#);
+}
+
+#[test]
 fn expectations_that_cannot_apply() {
     let text = SMALL.replace("qos = [0, 1, 2]", "qos = 1") + EXPECTATIONS;
     insta::assert_snapshot!(error_text(&text), @r#"
