@@ -189,6 +189,7 @@ fn trial(clients: Vec<ClientSetup>, streams: Vec<PublisherSetup>) -> Trial {
         wire: false,
         judge: JudgeSettings::default(),
         schedule: None,
+        scopes: Vec::new(),
     };
     Trial { setup: Arc::new(setup), seed: 1, name: "bench".into() }
 }

@@ -6,6 +6,7 @@ use super::delivery_unit::{DeliveryState, DeliveryUnit, HandshakeEnd, MessagePro
 use super::first_pass::SuspectedViolation;
 use super::ledger::{Ledger, SubscriberLedger};
 use super::metrics::{Metrics, QosMetrics};
+use super::not_subscribed;
 use super::promise::DeliveryTerms;
 use super::trial_facts::{PublisherFacts, TrialFacts};
 use super::verdict::{Breach, Excuse, Promise};
@@ -51,10 +52,11 @@ pub(super) fn evaluate(
     for (index, stream) in (0..).map(PublisherIndex).zip(&ledger.publishers) {
         let facts = &ledger.trial.publishers[index.index()];
         let qos = facts.qos;
-        let metrics = &mut metrics.qos[qos.index()];
         for (sequence, progress) in (0..).zip(&stream.messages) {
             if is_stuck(qos, *progress) {
-                metrics.counts.stuck += 1;
+                for metrics in metrics.of_message(&ledger.trial, index) {
+                    metrics.counts.stuck += 1;
+                }
                 evaluation.add_suspect(index, sequence, None, Promise::Acknowledged, Breach::Stuck);
             }
         }
@@ -63,7 +65,9 @@ pub(super) fn evaluate(
                 if unit.state() == DeliveryState::NotSubscribed {
                     continue;
                 }
-                count_unit(metrics, qos, *unit, *progress);
+                for metrics in metrics.of_unit(&ledger.trial, index, subscriber.client) {
+                    count_unit(metrics, qos, *unit, *progress);
+                }
                 let epoch_over = subscriber.is_past_epoch(sequence);
                 let terms = unit.terms(qos);
                 let verdict = unit_verdict(*unit, *progress, terms, epoch_over)
@@ -76,7 +80,9 @@ pub(super) fn evaluate(
         let facts = &ledger.trial.publishers[stream.index()];
         let qos = facts.qos;
         let progress = ledger.publishers[stream.index()].messages[*sequence as usize];
-        count_unit(&mut metrics.qos[qos.index()], qos, *unit, progress);
+        for metrics in metrics.of_unit(&ledger.trial, *stream, *client) {
+            count_unit(metrics, qos, *unit, progress);
+        }
         let terms = unit.terms(qos);
         let verdict =
             unit_verdict(*unit, progress, terms, true).excuse_if_denied(&ledger.trial, facts);
@@ -86,12 +92,16 @@ pub(super) fn evaluate(
         let facts = &ledger.trial.publishers[stream.index()];
         let qos = facts.qos;
         let progress = ledger.publishers[stream.index()].messages[sequence as usize];
-        count_unit(&mut metrics.qos[qos.index()], qos, unit, progress);
+        for metrics in metrics.of_unit(&ledger.trial, stream, client) {
+            count_unit(metrics, qos, unit, progress);
+        }
         let terms = unit.terms(qos);
         let verdict =
             unit_verdict(unit, progress, terms, false).excuse_if_denied(&ledger.trial, facts);
         evaluation.add_unit(stream, sequence, client, terms, verdict);
     }
+    not_subscribed::count(ledger, metrics);
+    ledger.retained.count_copies(&ledger.trial, metrics);
     evaluation.add_retained(ledger);
     for ((stream, sequence, client, breach), promise) in &ledger.observed_breaches {
         evaluation.add_suspect(*stream, *sequence, *client, *promise, *breach);

@@ -85,7 +85,7 @@ impl FirstPassObserver {
         self.counters.id_wrap = self.patterns.id_wraps;
         self.counters.window_full = self.patterns.windows_full;
         self.ledger.excuse_expired(summary.at);
-        let mut metrics = self.collector.into_metrics(&self.ledger.trial);
+        let mut metrics = self.collector.into_metrics();
         metrics.radio = summary.radio;
         let (suspects, excuses) = evaluation::evaluate(&self.ledger, summary.ending, &mut metrics);
         let outcome = Outcome {
@@ -195,7 +195,7 @@ impl FirstPassObserver {
         self.patterns.clear_pending();
         if let Some(message_id) = tag.message_id() {
             let delivery = self.ledger.on_delivered(client, &message_id, qos);
-            self.collector.on_delivered(now, &message_id, delivery);
+            self.collector.on_delivered(now, client, &message_id, delivery);
         }
     }
 
@@ -265,11 +265,16 @@ impl Observer for FirstPassObserver {
             }
             Event::Refused { tag, why } => {
                 if let Some(message_id) = tag.message_id() {
-                    self.collector.on_refused(&message_id);
+                    self.collector.on_refused(&message_id, why);
                 }
                 self.ledger.on_refused(now, tag, why);
             }
-            Event::Dropped { client, tag, why } => self.ledger.on_dropped(now, client, tag, why),
+            Event::Dropped { client, tag, why } => {
+                if let Some(message_id) = tag.message_id() {
+                    self.collector.on_dropped(client, &message_id, why);
+                }
+                self.ledger.on_dropped(now, client, tag, why);
+            }
             Event::Opened { node, connection, client } => self.on_opened(node, client, connection),
             Event::Closed { node, connection, client, why } => {
                 self.ledger.on_connection_closed(now, node, client, connection, why);

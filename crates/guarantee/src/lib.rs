@@ -7,14 +7,16 @@
 
 pub use self::backlog::{BacklogObserver, BacklogStep, BacklogTimeline, FaultInterval};
 pub use self::counters::COUNTER_NAMES;
+pub use self::drop_counts::DropCounts;
 pub use self::evidence_recorder::EvidenceRecorder;
 pub use self::first_pass::{FirstPassObserver, FirstPassResult, SuspectedViolation};
+pub use self::metric_groups::{GroupMetrics, MetricGroup};
 pub use self::metrics::{
     Bill, BytesByPurpose, DeliveryCounts, KindTraffic, LatencyHistogram, MESSAGE_KINDS, Metrics,
     PacketCount, QosMetrics,
 };
 pub use self::monitor::{ConformanceObserver, Monitor, RuleViolation};
-pub use self::trial_facts::{ClientFacts, PublisherFacts, TrialFacts};
+pub use self::trial_facts::{ClientFacts, PublisherFacts, SubscriptionFacts, TrialFacts};
 pub use self::verdict::{
     Blame, Breach, Excuse, Finding, HistoryLine, MAX_FINDINGS, Outcome, Promise, RuleFinding,
     RuleViolationKind, Violation,
@@ -28,6 +30,7 @@ mod counters;
 mod crashes;
 mod deliveries;
 mod delivery_unit;
+mod drop_counts;
 mod evaluation;
 mod event_log;
 mod evidence;
@@ -37,9 +40,11 @@ mod first_chance;
 mod first_pass;
 mod ledger;
 pub mod message_history;
+mod metric_groups;
 mod metrics;
 mod metrics_collector;
 mod monitor;
+mod not_subscribed;
 mod open_connections;
 mod pattern_counters;
 mod promise;

@@ -8,6 +8,8 @@ use hdrhistogram::Histogram;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::drop_counts::DropCounts;
+use super::metric_groups::GroupMetrics;
 use qoslab_core::base::radio_use::RadioUse;
 use qoslab_core::base::{PacketKind, Span};
 
@@ -29,6 +31,8 @@ pub struct Metrics {
     pub recovery: Option<Span>,
     /// What the clients' radios used since the traffic began; `None` if no client has one.
     pub radio: Option<RadioUse>,
+    /// What is kept apart, in the order of [`TrialFacts::groups`](super::TrialFacts::groups).
+    pub groups: Vec<GroupMetrics>,
     /// What the billed devices sent and received since the traffic began.
     pub bill: Bill,
 }
@@ -82,6 +86,19 @@ pub struct DeliveryCounts {
     pub reordered: u64,
     /// Messages that the publisher's endpoint refused or gave up.
     pub refused: u64,
+    /// The same by reason.
+    pub refused_by_reason: DropCounts,
+    /// Copies that the broker let go, retained ones too.
+    pub dropped_by_reason: DropCounts,
+    /// Messages published while no subscription to their topic was live: no unit.
+    pub nobody_subscribed: u64,
+    /// Messages and subscribers of their topic whose subscription was not live when they were
+    /// published, while another's was: no unit either.
+    pub not_subscribed: u64,
+    /// Retained messages owed to clients because of a SUBSCRIBE.
+    pub retained_owed: u64,
+    /// Those of them of which at least one copy came.
+    pub retained_delivered: u64,
 }
 
 /// The kinds of packet that belong to a message, in the order of [`QosMetrics::traffic`].
@@ -290,6 +307,12 @@ impl AddAssign for DeliveryCounts {
         self.stuck += other.stuck;
         self.reordered += other.reordered;
         self.refused += other.refused;
+        self.refused_by_reason += other.refused_by_reason;
+        self.dropped_by_reason += other.dropped_by_reason;
+        self.nobody_subscribed += other.nobody_subscribed;
+        self.not_subscribed += other.not_subscribed;
+        self.retained_owed += other.retained_owed;
+        self.retained_delivered += other.retained_delivered;
     }
 }
 
@@ -312,6 +335,7 @@ impl Default for Metrics {
             recovery: None,
             radio: None,
             bill: Bill::default(),
+            groups: Vec::new(),
         }
     }
 }

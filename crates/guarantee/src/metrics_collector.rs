@@ -1,16 +1,20 @@
 //! The collector of metrics: packets, bytes and backlogs as they pass, and what the ledger says of
 //! messages.
 
+use std::sync::Arc;
+
 use super::deliveries::{DeliveredCopy, Delivery};
 use super::metrics::{Metrics, PacketCount};
 use super::trial_facts::TrialFacts;
 use qoslab_core::base::{
-    ClientIndex, MessageId, Node, OverheadPurpose, PacketKind, PacketMeta, PacketSubject, Time,
+    ClientIndex, DropReason, MessageId, Node, OverheadPurpose, PacketKind, PacketMeta,
+    PacketSubject, Time,
 };
 
 /// Fills [`Metrics`], except for what only the end of a trial shows.
 #[derive(Clone, Debug)]
 pub(super) struct MetricsCollector {
+    trial: Arc<TrialFacts>,
     metrics: Metrics,
     /// In flight and queued, of the broker and then of each client.
     backlogs: Vec<[u32; 2]>,
@@ -25,9 +29,10 @@ pub(super) struct MetricsCollector {
 
 impl MetricsCollector {
     /// A collector before any event.
-    pub(super) fn new(trial: &TrialFacts) -> Self {
+    pub(super) fn new(trial: &Arc<TrialFacts>) -> Self {
         Self {
-            metrics: Metrics::default(),
+            trial: Arc::clone(trial),
+            metrics: Metrics::for_trial(trial),
             backlogs: vec![[0; 2]; trial.clients.len() + 1],
             in_flight: 0,
             queued: 0,
@@ -38,8 +43,8 @@ impl MetricsCollector {
     }
 
     /// What was measured.
-    pub(super) fn into_metrics(mut self, trial: &TrialFacts) -> Metrics {
-        for (client, bytes) in trial.clients.iter().zip(&self.link_bytes) {
+    pub(super) fn into_metrics(mut self) -> Metrics {
+        for (client, bytes) in self.trial.clients.iter().zip(&self.link_bytes) {
             if let Some(price) = client.billed {
                 self.metrics.bill.bytes += bytes;
                 self.metrics.bill.cost += to_f64(*bytes) / 1e6 * price;
@@ -54,33 +59,59 @@ impl MetricsCollector {
     }
 
     /// A message was handed to its publisher, or a will to the broker's subscribers.
-    pub(super) const fn on_submitted(&mut self, message_id: &MessageId) {
-        self.metrics.qos[message_id.qos.index()].counts.messages += 1;
+    pub(super) fn on_submitted(&mut self, message_id: &MessageId) {
+        for metrics in self.metrics.of_message(&self.trial, message_id.publisher) {
+            metrics.counts.messages += 1;
+        }
     }
 
     /// The publisher's endpoint refused a message or gave it up.
-    pub(super) const fn on_refused(&mut self, message_id: &MessageId) {
-        self.metrics.qos[message_id.qos.index()].counts.refused += 1;
+    pub(super) fn on_refused(&mut self, message_id: &MessageId, why: DropReason) {
+        for metrics in self.metrics.of_message(&self.trial, message_id.publisher) {
+            metrics.counts.refused += 1;
+            metrics.counts.refused_by_reason.record(why);
+        }
+    }
+
+    /// The broker let a client's copy go.
+    pub(super) fn on_dropped(
+        &mut self,
+        client: ClientIndex,
+        message_id: &MessageId,
+        why: DropReason,
+    ) {
+        for metrics in self.metrics.of_unit(&self.trial, message_id.publisher, client) {
+            metrics.counts.dropped_by_reason.record(why);
+        }
     }
 
     /// The publisher's handshake ended well.
     #[inline]
     pub(super) fn on_completed(&mut self, now: Time, message_id: &MessageId) {
-        let completion = &mut self.metrics.qos[message_id.qos.index()].completion;
-        completion.record(now.since(message_id.published));
+        for metrics in self.metrics.of_message(&self.trial, message_id.publisher) {
+            metrics.completion.record(now.since(message_id.published));
+        }
     }
 
     /// A client's endpoint delivered a message.
     #[inline]
-    pub(super) fn on_delivered(&mut self, now: Time, message_id: &MessageId, delivery: Delivery) {
-        let metrics = &mut self.metrics.qos[message_id.qos.index()];
-        match delivery.copy {
-            Some(DeliveredCopy::First) => metrics.latency.record(now.since(message_id.published)),
-            Some(DeliveredCopy::Extra) => metrics.counts.extra_copies += 1,
-            None => {}
+    pub(super) fn on_delivered(
+        &mut self,
+        now: Time,
+        client: ClientIndex,
+        message_id: &MessageId,
+        delivery: Delivery,
+    ) {
+        let latency = now.since(message_id.published);
+        for metrics in self.metrics.of_unit(&self.trial, message_id.publisher, client) {
+            match delivery.copy {
+                Some(DeliveredCopy::First) => metrics.latency.record(latency),
+                Some(DeliveredCopy::Extra) => metrics.counts.extra_copies += 1,
+                None => {}
+            }
+            metrics.counts.reordered += u64::from(delivery.is_reordered);
+            metrics.counts.unexpected += u64::from(delivery.is_unexpected);
         }
-        metrics.counts.reordered += u64::from(delivery.is_reordered);
-        metrics.counts.unexpected += u64::from(delivery.is_unexpected);
     }
 
     /// A packet was handed to the network.

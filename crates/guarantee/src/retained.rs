@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::metrics::Metrics;
 use super::promise::{DeliveryTerms, delivery_terms};
 use super::subscriptions::{GrantedSubscription, RetainedSend, matching_topics};
+use super::trial_facts::TrialFacts;
 use super::verdict::{Breach, Excuse, Promise};
 use qoslab_core::base::{ClientIndex, MessageId, PublisherIndex, QoS, Time};
 use qoslab_core::impl_fingerprint;
@@ -22,6 +24,8 @@ pub(super) struct RetainedMessages {
     ended_session_breaches: Vec<(RetainedCopyKey, Promise, Breach)>,
     /// Copies that were owed and never came, because their session ended.
     pub(super) excused: u64,
+    /// Messages that were owed in sessions that have ended, and how many of them came.
+    ended_session_totals: BTreeMap<(ClientIndex, PublisherIndex), OwedTotals>,
     /// A store brought an older state back: which messages the broker retains is not known any
     /// more, so no copy of one is owed, and any may come.
     contents_unknown: bool,
@@ -30,7 +34,7 @@ pub(super) struct RetainedMessages {
 impl_fingerprint! {
     struct RetainedMessages {
         plain by_topic, owed_copies, ended_session_breaches, contents_unknown;
-        skip excused: "only for statistics and reports";
+        skip excused, ended_session_totals: "only for statistics and reports";
     }
 }
 
@@ -88,6 +92,13 @@ impl_fingerprint! {
     struct OwedCopies {
         plain max_copies, copies, qos, granted, may_repeat, expires, sent, excuse, withdrawn;
     }
+}
+
+/// Retained messages that one subscriber was owed of one stream.
+#[derive(Clone, Copy, Debug, Default)]
+struct OwedTotals {
+    owed: u64,
+    delivered: u64,
 }
 
 impl RetainedMessages {
@@ -170,6 +181,7 @@ impl RetainedMessages {
         let keys: Vec<RetainedCopyKey> = self.owed_to(client).map(|(key, _)| *key).collect();
         for key in keys {
             let Some(owed) = self.owed_copies.remove(&key) else { continue };
+            self.ended_session_totals.entry((key.0, key.1)).or_default().add(owed);
             match owed.breach() {
                 Some(Breach::Lost) => self.excused += 1,
                 Some(breach) => {
@@ -232,6 +244,20 @@ impl RetainedMessages {
         self.ended_session_breaches.iter().copied().chain(broken)
     }
 
+    /// Counts the messages that were owed and those that came.
+    pub(super) fn count_copies(&self, trial: &TrialFacts, metrics: &mut Metrics) {
+        let mut totals = self.ended_session_totals.clone();
+        for ((client, stream, _), owed) in &self.owed_copies {
+            totals.entry((*client, *stream)).or_default().add(*owed);
+        }
+        for ((client, stream), total) in totals {
+            for metrics in metrics.of_unit(trial, stream, client) {
+                metrics.counts.retained_owed += total.owed;
+                metrics.counts.retained_delivered += total.delivered;
+            }
+        }
+    }
+
     /// The excuses for copies that never came, other than ended sessions.
     pub(super) fn excuses(&self) -> impl Iterator<Item = Excuse> {
         self.owed_copies.values().filter(|owed| owed.is_lost()).filter_map(|owed| owed.excuse)
@@ -243,6 +269,13 @@ impl RetainedMessages {
     ) -> impl Iterator<Item = (&RetainedCopyKey, &mut OwedCopies)> {
         let next = ClientIndex(client.0.saturating_add(1));
         self.owed_copies.range_mut((client, PublisherIndex(0), 0)..(next, PublisherIndex(0), 0))
+    }
+}
+
+impl OwedTotals {
+    fn add(&mut self, copies: OwedCopies) {
+        self.owed += u64::from(copies.copies > 0 || !copies.withdrawn);
+        self.delivered += u64::from(copies.copies > 0);
     }
 }
 

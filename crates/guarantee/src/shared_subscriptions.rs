@@ -227,6 +227,12 @@ impl SharedSubscriptions {
         groups.flat_map(|group| group.members.keys().copied())
     }
 
+    /// Whether a message was taken while the group of a filter had members.
+    pub(super) fn has_unit(&self, filter: &str, publisher: PublisherIndex, sequence: u32) -> bool {
+        let group = self.groups.get(filter);
+        group.is_some_and(|group| group.units.contains_key(&(publisher, sequence)))
+    }
+
     /// Every unit, with the member that stands for its group.
     pub(super) fn units(
         &self,

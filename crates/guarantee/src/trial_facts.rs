@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::metric_groups::MetricGroup;
 use qoslab_core::base::{ClientIndex, Node, QoS};
 use qoslab_core::mqtt::{StorePolicy, Version};
 
@@ -12,6 +13,8 @@ pub struct TrialFacts {
     pub clients: Vec<ClientFacts>,
     /// The publishing workloads, by [`qoslab_core::base::PublisherIndex`].
     pub publishers: Vec<PublisherFacts>,
+    /// Clients and topics of which metrics are kept apart.
+    pub groups: Vec<MetricGroup>,
     /// Whether the order of first copies is a promise too.
     pub promises_order: bool,
     /// Whether a message lost to a full queue is excused, because the scenario declares a
@@ -65,6 +68,17 @@ pub struct ClientFacts {
     pub max_transmissions: Option<u32>,
     /// How many messages of its own may wait.
     pub max_queued: u32,
+    /// The subscriptions that it means to have.
+    pub subscriptions: Vec<SubscriptionFacts>,
+}
+
+/// A subscription that a client means to have, whether or not the broker has it.
+#[derive(Clone, Debug)]
+pub struct SubscriptionFacts {
+    /// The filter, of a shared subscription with its group.
+    pub filter: Arc<str>,
+    /// Whether it leaves out what the client itself publishes.
+    pub no_local: bool,
 }
 
 /// The facts about one publishing workload that the judge has to know.

@@ -11,6 +11,7 @@ pub use self::turmoil::TurmoilEngine;
 pub use self::unsupported::Unsupported;
 pub use qoslab_core::base::RunSummary;
 
+pub use self::metric_scope::MetricScope;
 pub use self::packet_tracker::{PacketTracker, PublishOutcome, TrackedPacket, payload_with_id};
 pub use self::schedule::{
     FaultOccurrence, MessageTiming, RecordedRun, Schedule, ScheduleEntry, ScheduledOutage,
@@ -24,6 +25,7 @@ pub use self::trial::{
 
 mod engine;
 pub mod event;
+mod metric_scope;
 mod packet_text;
 mod packet_tracker;
 mod schedule;

@@ -12,6 +12,7 @@ use qoslab_core::mqtt::{BrokerSettings, ClientSettings, StorePolicy};
 use qoslab_core::network::radio::RadioSettings;
 use qoslab_core::network::{IntervalDistribution, LinkSettings};
 
+use super::metric_scope::MetricScope;
 use super::schedule::Schedule;
 use qoslab_core::impl_fingerprint;
 
@@ -51,6 +52,8 @@ pub struct Setup {
     pub judge: JudgeSettings,
     /// Explicit choices in place of all random draws; `None` where the seed decides.
     pub schedule: Option<Arc<Schedule>>,
+    /// Of what metrics are kept apart, none twice. It changes what is measured and nothing else.
+    pub scopes: Vec<MetricScope>,
 }
 
 /// One client.

@@ -7,6 +7,8 @@ use super::result::{PointResult, TrialResult};
 use super::sweep::StudyCell;
 use super::trial_key::TrialKey;
 use crate::scenario::AxisValue;
+use qoslab_guarantee::Outcome;
+use qoslab_sim::MetricScope;
 
 /// A cell whose trials are folded into its points as they finish.
 #[derive(Debug)]
@@ -25,10 +27,21 @@ impl CellAccumulator {
         Self { values, plan, points }
     }
 
-    /// The identity of a trial, and the most events that it may have.
-    pub(super) fn key(&self, selected: PlannedTrial) -> (TrialKey, u64) {
+    /// The identity of a trial.
+    pub(super) fn key(&self, selected: PlannedTrial) -> TrialKey {
         let point = &self.plan.scenario.points[selected.point];
-        (TrialKey::new(self.plan.engine, point, selected.seed), point.setup.max_events)
+        TrialKey::new(self.plan.engine, point, selected.seed)
+    }
+
+    /// Whether an earlier outcome of a trial is what it would give now: it came to its end within
+    /// the limit of events, and it kept all metrics apart that are asked for.
+    pub(super) fn is_usable(&self, selected: PlannedTrial, outcome: &Outcome) -> bool {
+        let setup = &self.plan.scenario.points[selected.point].setup;
+        let is_measured = |scope: &MetricScope| {
+            let name = scope.to_string();
+            outcome.metrics.groups.iter().any(|group| group.name == name)
+        };
+        outcome.events <= setup.max_events && setup.scopes.iter().all(is_measured)
     }
 
     /// How many trials have come to an end.

@@ -16,7 +16,7 @@ pub use self::recording::{
     RecordingFilter, TrialRecording, find_route, record_trial,
 };
 pub use self::result::{
-    Failure, FailureCause, MAX_FAILURES, MergedTimes, PointResult, QosRow, Quantiles,
+    Failure, FailureCause, GroupResult, MAX_FAILURES, MergedTimes, PointResult, QosRow, Quantiles,
     ScenarioResult, TrialResult, TrialRow, TrialSummary, Verdict,
 };
 pub use self::run_output::{OutputError, RunOutput, RunSize, ShrinkSize, StudyResult};
@@ -46,6 +46,7 @@ pub mod choose;
 pub mod closed_form;
 #[cfg(feature = "studies")]
 pub mod explore;
+mod group_result;
 mod judge_trial;
 #[cfg(feature = "studies")]
 mod manifest;
@@ -78,6 +79,8 @@ mod verdicts;
 
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixtures;
+#[cfg(test)]
+mod group_tests;
 #[cfg(test)]
 mod radio_tests;
 #[cfg(test)]

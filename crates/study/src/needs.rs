@@ -2,6 +2,7 @@
 
 use crate::scenario::{Bound, BreakTarget, Comparison, Metric, Need, Statistic};
 use qoslab_core::base::{QoS, Span};
+use qoslab_guarantee::DeliveryCounts;
 
 use super::plan::Plan;
 use super::result::{MergedTimes, PointResult, QosRow, ScenarioResult, Verdict};
@@ -183,7 +184,8 @@ fn judge_need(need: &Need, points: &[PointResult]) -> NeedResult {
     let mut worst: Option<(f64, NeedMeasurement)> = None;
     let mut unmeasured = false;
     for point in points {
-        for qos in point.qos_levels().filter(|qos| need.qos.is_none_or(|wanted| wanted == *qos)) {
+        let levels = point.qos_levels().filter(|qos| need.qos.is_none_or(|wanted| wanted == *qos));
+        for qos in levels.filter(|qos| has_anything_to_measure(need, point, *qos)) {
             let Some(measured) = measure_need(need, point, qos, points) else {
                 unmeasured = true;
                 continue;
@@ -214,7 +216,7 @@ fn measure_need(
     points: &[PointResult],
 ) -> Option<NeedMeasurement> {
     let as_share = matches!(need.bound, Bound::Share(_));
-    let value = measure_metric(point, qos, need.metric, as_share)?;
+    let value = measure_in_scope(need, point, qos, as_share)?;
     let bound = bound_number(need, point, points, as_share)?;
     Some(NeedMeasurement { label: point.label.clone(), qos, value, bound })
 }
@@ -252,7 +254,7 @@ fn bound_number(
         Bound::TimesOther(factor, qos) => {
             let same = |other: &&PointResult| other.granted == point.granted;
             let other = points.iter().filter(same).find(|other| other.rows(qos).next().is_some());
-            Some(factor * measure_metric(other?, qos, need.metric, as_share)?.number())
+            Some(factor * measure_in_scope(need, other?, qos, as_share)?.number())
         }
     }
 }
@@ -266,30 +268,10 @@ pub fn measure_metric(
     metric: Metric,
     as_share: bool,
 ) -> Option<MetricValue> {
-    let runs = point.rows(qos).count();
     let sum = |of: fn(&QosRow) -> u64| to_f64(point.rows(qos).map(of).sum());
-    let counted = |of: fn(&QosRow) -> u64, population: fn(&QosRow) -> u64| {
-        if as_share {
-            ratio(sum(of), sum(population)).map(MetricValue::Share)
-        } else {
-            ratio(sum(of), to_f64(runs as u64)).map(MetricValue::Number)
-        }
-    };
-    let times: &MergedTimes = &point.times[qos.index()];
     let facts = || point.trials.iter().filter_map(|trial| trial.summary.as_ref());
-    let (units, messages) = (|row: &QosRow| row.counts.units, |row: &QosRow| row.counts.messages);
-    let population = |of: fn(&QosRow) -> u64| point.rows(qos).map(of).sum();
+    let messages = |row: &QosRow| row.counts.messages;
     match metric {
-        Metric::Delivered => counted(|row| row.counts.delivered, units),
-        Metric::Lost => counted(|row| row.counts.lost, units),
-        Metric::Duplicated => counted(|row| row.counts.duplicated, units),
-        Metric::Copies => {
-            let copies = sum(|row| row.counts.delivered) + sum(|row| row.counts.extra_copies);
-            ratio(copies, sum(|row| row.counts.delivered)).map(MetricValue::Number)
-        }
-        Metric::Unexpected => counted(|row| row.counts.unexpected, units),
-        Metric::Stuck => counted(|row| row.counts.stuck, messages),
-        Metric::Reordered => counted(|row| row.counts.reordered, units),
         Metric::Packets => {
             ratio(sum(|row| row.total_sent().packets), sum(messages)).map(MetricValue::Number)
         }
@@ -299,13 +281,6 @@ pub fn measure_metric(
         Metric::Overhead => {
             let payload = point.rows(qos).map(|row| row.delivered_payload).sum();
             ratio(sum(|row| row.total_sent().bytes), payload).map(MetricValue::Number)
-        }
-        Metric::Latency(statistic) => {
-            time_statistic(&times.latency, population(units), statistic).map(MetricValue::Seconds)
-        }
-        Metric::Completion(statistic) => {
-            time_statistic(&times.completion, population(messages), statistic)
-                .map(MetricValue::Seconds)
         }
         Metric::InFlight => {
             facts().map(|facts| facts.in_flight_peak).max().map(|n| MetricValue::Number(to_f64(n)))
@@ -318,7 +293,74 @@ pub fn measure_metric(
             worst.map(|span| MetricValue::Seconds(span.as_secs_f64()))
         }
         Metric::Energy | Metric::Power | Metric::Battery => radio_metric(point, metric),
+        _ => {
+            let runs = point.rows(qos).count() as u64;
+            let totals = point.rows(qos).map(|row| row.counts).sum();
+            delivery_metric((totals, runs), &point.times[qos.index()], metric, as_share)
+        }
     }
+}
+
+/// What a need bounds, of its clients and topics alone where it names some.
+fn measure_in_scope(
+    need: &Need,
+    point: &PointResult,
+    qos: QoS,
+    as_share: bool,
+) -> Option<MetricValue> {
+    if need.scope.is_everything() {
+        return measure_metric(point, qos, need.metric, as_share);
+    }
+    let group = point.groups.get(&need.scope.to_string())?;
+    let rows = &group.counts[qos.index()];
+    let totals = (rows.iter().copied().sum(), rows.len() as u64);
+    delivery_metric(totals, &group.times[qos.index()], need.metric, as_share)
+}
+
+/// A metric of what was delivered and when, from the sums over a number of runs; `None` of any
+/// other.
+fn delivery_metric(
+    (sum, runs): (DeliveryCounts, u64),
+    times: &MergedTimes,
+    metric: Metric,
+    as_share: bool,
+) -> Option<MetricValue> {
+    let counted = |count: u64, population: u64| {
+        if as_share {
+            ratio(to_f64(count), to_f64(population)).map(MetricValue::Share)
+        } else {
+            ratio(to_f64(count), to_f64(runs)).map(MetricValue::Number)
+        }
+    };
+    let DeliveryCounts { units, messages, .. } = sum;
+    match metric {
+        Metric::Delivered => counted(sum.delivered, units),
+        Metric::Lost => counted(sum.lost, units),
+        Metric::Duplicated => counted(sum.duplicated, units),
+        Metric::Copies => {
+            let copies = to_f64(sum.delivered) + to_f64(sum.extra_copies);
+            ratio(copies, to_f64(sum.delivered)).map(MetricValue::Number)
+        }
+        Metric::Unexpected => counted(sum.unexpected, units),
+        Metric::Stuck => counted(sum.stuck, messages),
+        Metric::Reordered => counted(sum.reordered, units),
+        Metric::Latency(statistic) => {
+            time_statistic(&times.latency, units, statistic).map(MetricValue::Seconds)
+        }
+        Metric::Completion(statistic) => {
+            time_statistic(&times.completion, messages, statistic).map(MetricValue::Seconds)
+        }
+        _ => None,
+    }
+}
+
+/// Whether anything was published or owed at this QoS that a need asks about.
+fn has_anything_to_measure(need: &Need, point: &PointResult, qos: QoS) -> bool {
+    let group = point.groups.get(&need.scope.to_string());
+    need.scope.is_everything()
+        || group.is_none_or(|group| {
+            group.counts[qos.index()].iter().any(|row| row.messages + row.units > 0)
+        })
 }
 
 /// A metric of the radios of all trials of a point; `None` without any.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+pub use super::group_result::GroupResult;
 pub(crate) use super::minimal_failures::MinimalFailure;
 use super::needs::NeedResult;
 pub use super::quantiles::Quantiles;
@@ -93,6 +94,8 @@ pub struct PointResult {
     pub excuses: BTreeMap<Excuse, u64>,
     /// Counters, over all seeds.
     pub sometimes: BTreeMap<&'static str, u64>,
+    /// What is kept apart, by the name of the group.
+    pub groups: BTreeMap<String, GroupResult>,
     /// The first few failing trials in full, at most [`MAX_FAILURES`].
     pub failures: Vec<Failure>,
     /// The number of trials with each verdict.
@@ -208,7 +211,7 @@ pub enum FailureCause {
     /// Promises or rules were broken; those that were not declared.
     Broken {
         /// The sums over all published QoS.
-        totals: DeliveryCounts,
+        totals: Box<DeliveryCounts>,
         /// The first few in full.
         findings: Vec<Finding>,
         /// How many there were of each kind.
@@ -265,6 +268,7 @@ impl PointResult {
             rules: BTreeMap::new(),
             excuses: BTreeMap::new(),
             sometimes: BTreeMap::new(),
+            groups: BTreeMap::new(),
             failures: Vec::new(),
             verdicts: BTreeMap::new(),
             payload_mean: QoS::ALL.map(|qos| mean_payload(&point.setup, qos)),
@@ -386,6 +390,9 @@ impl PointResult {
         for (times, metrics) in self.times.iter_mut().zip(&outcome.metrics.qos) {
             times.latency.merge(&metrics.latency);
             times.completion.merge(&metrics.completion);
+        }
+        for group in &outcome.metrics.groups {
+            self.groups.entry(group.name.clone()).or_default().add(group);
         }
         add_counts(&mut self.violations, &outcome.violations);
         add_counts(&mut self.rules, &outcome.rule_violations);

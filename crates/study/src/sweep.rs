@@ -1,6 +1,8 @@
 //! One scenario at many values of its axes: each combination is a cell, and a plain run is a
 //! single cell without axes.
 
+#[cfg(feature = "studies")]
+use crate::scenario::Need;
 use crate::scenario::{Axis, AxisValue, Diagnostics, Scenario};
 use qoslab_core::base::QoS;
 use qoslab_guarantee::BacklogTimeline;
@@ -126,6 +128,13 @@ impl StudyPlan {
             return Err(SelectionError::PrecisionWithShard);
         }
         Ok(Self { precision, shard, ..self })
+    }
+
+    /// Has the metrics of the clients and topics kept apart that needs name.
+    #[cfg(feature = "studies")]
+    pub(crate) fn keep_apart(&mut self, needs: &[Need]) {
+        let points = self.cells.iter_mut().flat_map(|(_, plan)| &mut plan.scenario.points);
+        points.for_each(|point| point.keep_apart(needs));
     }
 
     /// The engine that runs its trials; the same for all cells.

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use qoslab_core::base::Span;
+use qoslab_core::base::{Span, matches_pattern};
 use qoslab_core::mqtt::topics::matches;
 use qoslab_core::mqtt::{
     ClientSettings, DeliverOn, HopSettings, OnFull, Quirks, RetryRule, SignOfLife, Version,
 };
 use qoslab_core::network::Transport;
-use qoslab_guarantee::{ClientFacts, PublisherFacts, TrialFacts};
-use qoslab_sim::Setup;
+use qoslab_guarantee::{ClientFacts, MetricGroup, PublisherFacts, SubscriptionFacts, TrialFacts};
+use qoslab_sim::{MetricScope, PublisherSetup, Setup};
 
 /// The facts of a setup that the judge needs and events do not report.
 #[must_use]
@@ -26,6 +26,14 @@ pub fn trial_facts(setup: &Setup) -> Arc<TrialFacts> {
         billed: client.billed,
         max_transmissions: max_transmissions(&client.settings.hop),
         max_queued: client.settings.hop.max_queued,
+        subscriptions: client
+            .subscriptions
+            .iter()
+            .map(|subscription| SubscriptionFacts {
+                filter: Arc::clone(&subscription.request.filter),
+                no_local: subscription.request.options.no_local,
+            })
+            .collect(),
     });
     let streams = setup.publishers.iter().map(|stream| PublisherFacts {
         name: Arc::clone(&stream.name),
@@ -49,6 +57,7 @@ pub fn trial_facts(setup: &Setup) -> Arc<TrialFacts> {
     Arc::new(TrialFacts {
         clients: clients.collect(),
         publishers: streams.collect(),
+        groups: setup.scopes.iter().map(|scope| metric_group(scope, setup)).collect(),
         promises_order: setup.judge.order,
         allow_queue_overflow: setup.judge.allow_queue_overflow,
         broker_max_transmissions: max_transmissions(&setup.broker.hop),
@@ -61,6 +70,20 @@ pub fn trial_facts(setup: &Setup) -> Arc<TrialFacts> {
         is_under_test: false,
         has_quirks: hops.chain([&setup.broker.hop]).any(|hop| hop.quirks != Quirks::NONE),
     })
+}
+
+/// The topics and clients of a scope.
+fn metric_group(scope: &MetricScope, setup: &Setup) -> MetricGroup {
+    let has_topic = |stream: &PublisherSetup| {
+        scope.topic.as_ref().is_none_or(|filter| matches(filter, &stream.topic))
+    };
+    MetricGroup {
+        name: scope.to_string().into(),
+        topics: setup.publishers.iter().map(has_topic).collect(),
+        clients: scope.client.as_ref().map(|pattern| {
+            setup.clients.iter().map(|client| matches_pattern(pattern, &client.name)).collect()
+        }),
+    }
 }
 
 /// A clean session does, and in 5.0 one whose expiry interval is 0.

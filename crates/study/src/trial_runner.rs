@@ -229,9 +229,9 @@ impl TrialRunner<'_> {
             }
             let mut cached = Vec::with_capacity(batch.len());
             for (cell, selected) in batch {
-                let (key, limit) = accumulators[*cell].key(*selected);
-                // Beyond the limit it would not have come to its end.
-                cached.push(cache.fetch(key)?.filter(|outcome| outcome.events <= limit));
+                let accumulator = &accumulators[*cell];
+                let stored = cache.fetch(accumulator.key(*selected))?;
+                cached.push(stored.filter(|outcome| accumulator.is_usable(*selected, outcome)));
                 if cached.last().is_some_and(Option::is_some) {
                     on_cached();
                 }
@@ -252,7 +252,7 @@ impl TrialRunner<'_> {
             let new: Vec<(TrialKey, &Outcome)> = finished
                 .filter_map(|(((cell, selected), (_, judged)), _)| match judged {
                     TrialResult::Finished(outcome) if outcome.ending != Ending::EventLimit => {
-                        Some((accumulators[*cell].key(*selected).0, &**outcome))
+                        Some((accumulators[*cell].key(*selected), &**outcome))
                     }
                     _ => None,
                 })

@@ -66,6 +66,6 @@ pub(super) fn failure_cause(outcome: Outcome, expect: &Expectations) -> FailureC
     let (mut findings, mut rule_findings) = (outcome.findings, outcome.rule_findings);
     findings.retain(|finding| !is_expected(expect, finding.violation));
     rule_findings.retain(|finding| is_undeclared(&finding.kind));
-    let totals = outcome.metrics.qos.iter().map(|qos| qos.counts).sum();
+    let totals = Box::new(outcome.metrics.qos.iter().map(|qos| qos.counts).sum());
     FailureCause::Broken { totals, findings, violations, rule_findings, rules }
 }

@@ -272,6 +272,20 @@ pub enum DropReason {
     TooLarge,
 }
 
+impl DropReason {
+    /// All reasons, in their order.
+    pub const ALL: [Self; 8] = [
+        Self::QueueFull,
+        Self::Offline,
+        Self::SocketFull,
+        Self::GaveUp,
+        Self::Rejected,
+        Self::SessionEnded,
+        Self::Expired,
+        Self::TooLarge,
+    ];
+}
+
 /// Why a connection closed at a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CloseReason {

@@ -42,6 +42,7 @@ fn trial_facts(published: QoS) -> TrialFacts {
         billed: None,
         max_transmissions: None,
         max_queued: 1_000,
+        subscriptions: Vec::new(),
     };
     TrialFacts {
         clients: vec![client("sensor"), client("dashboard")],

@@ -1,10 +1,11 @@
 //! Confidence that a need is met or missed, and the number of seeds that would decide it.
 
 use crate::needs::NeedResult;
-use crate::result::{PointResult, QosRow};
-use crate::scenario::{Bound, Metric};
+use crate::result::PointResult;
+use crate::scenario::{Bound, Metric, Need};
 use crate::statistics::{self, ConfidenceInterval, to_f64};
 use qoslab_core::base::QoS;
+use qoslab_guarantee::DeliveryCounts;
 
 /// The greatest number of seeds that is suggested.
 const MAX_SEEDS: f64 = 1e6;
@@ -30,18 +31,18 @@ pub enum Confidence {
 /// The confidence in a need at one published QoS of a point.
 pub(super) fn need_confidence(result: &NeedResult, point: &PointResult, qos: QoS) -> Confidence {
     let Some(worst) = &result.worst else { return Confidence::Unknown };
-    let count: Option<fn(&QosRow) -> u64> = match result.need.metric {
-        Metric::Delivered => Some(|row| row.counts.delivered),
-        Metric::Lost => Some(|row| row.counts.lost),
-        Metric::Duplicated => Some(|row| row.counts.duplicated),
-        Metric::Reordered => Some(|row| row.counts.reordered),
+    let count: Option<fn(&DeliveryCounts) -> u64> = match result.need.metric {
+        Metric::Delivered => Some(|row| row.delivered),
+        Metric::Lost => Some(|row| row.lost),
+        Metric::Duplicated => Some(|row| row.duplicated),
+        Metric::Reordered => Some(|row| row.reordered),
         _ => None,
     };
-    let runs = point.rows(qos).count();
+    let rows = rows_in_scope(&result.need, point, qos);
+    let runs = rows.len();
     let interval = match (count, result.need.metric) {
         (Some(count), _) => {
-            let rows: Vec<(u64, u64)> =
-                point.rows(qos).map(|row| (count(row), row.counts.units)).collect();
+            let rows: Vec<(u64, u64)> = rows.iter().map(|row| (count(row), row.units)).collect();
             let units = rows.iter().map(|(_, units)| units).sum();
             if worst.bound <= 0.0 && rows.iter().all(|(hits, _)| *hits == 0) {
                 return Confidence::NoneSeen(units, statistics::upper_bound_when_none(units));
@@ -64,6 +65,15 @@ pub(super) fn need_confidence(result: &NeedResult, point: &PointResult, qos: QoS
     } else {
         Confidence::Settled(interval)
     }
+}
+
+/// A row for each run, of the clients and topics of a need alone where it names some.
+fn rows_in_scope(need: &Need, point: &PointResult, qos: QoS) -> Vec<DeliveryCounts> {
+    if need.scope.is_everything() {
+        return point.rows(qos).map(|row| row.counts).collect();
+    }
+    let group = point.groups.get(&need.scope.to_string());
+    group.map(|group| group.counts[qos.index()].clone()).unwrap_or_default()
 }
 
 /// How many seeds would make the interval so narrow that the bound is outside of it, if the value

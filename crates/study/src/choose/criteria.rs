@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::{Bound, Comparison, Metric, Need, Scenario};
+use crate::scenario::{Metric, Need, Problem, Scenario, can_be_met, contradict};
 
 /// The criteria by which a QoS is chosen.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,9 @@ pub enum ChooseError {
     /// A need that no value meets.
     #[error("`{0}` can never be met: there is no such value")]
     Impossible(String),
+    /// A need that names clients or topics which there are not.
+    #[error("`{0}` cannot be judged: {problem}. {help}", problem = .1.message, help = .1.help)]
+    NothingThere(String, Problem),
     /// A need that nothing measures.
     #[error("`{0}` has nothing to measure in this scenario: see that somebody subscribes")]
     Unmeasured(String),
@@ -93,22 +96,19 @@ impl ChoiceCriteria {
             return Err(ChooseError::NoNeed);
         }
         for (at, one) in self.needs.iter().enumerate() {
-            if one.qos.is_some() {
-                let (_, any) = one.text.split_once('.').unwrap_or(("", &one.text));
-                return Err(ChooseError::OneLevel(one.text.clone(), any.to_owned()));
+            if let Some(qos) = one.qos {
+                let any = one.text.replacen(&format!("qos{qos}."), "", 1);
+                return Err(ChooseError::OneLevel(one.text.clone(), any));
             }
-            let (low, high, open) = bound_number(one).map_or((0.0, 0.0, false), |(unit, bound)| {
-                let most = if unit == 1 { 1.0 } else { f64::INFINITY };
-                intersect(satisfying_range(one.comparison, bound), (0.0, most, false))
-            });
-            if low > high || (low >= high && open) {
+            if !can_be_met(one) {
                 return Err(ChooseError::Impossible(one.text.clone()));
             }
             let mut others = self.needs[at + 1..].iter();
-            if let Some(other) =
-                others.find(|it| it.metric == one.metric && is_contradiction(one, it))
-            {
+            if let Some(other) = others.find(|other| contradict(one, other)) {
                 return Err(ChooseError::Contradiction(one.text.clone(), other.text.clone()));
+            }
+            if let Err(problem) = scenario.check_scope(one) {
+                return Err(ChooseError::NothingThere(one.text.clone(), problem));
             }
         }
         let clients = scenario.points.iter().flat_map(|point| &point.setup.clients);
@@ -127,42 +127,4 @@ impl ChoiceCriteria {
         }
         Ok(())
     }
-}
-
-/// The bound with what it counts; `None` of one that depends on another QoS.
-fn bound_number(need: &Need) -> Option<(u8, f64)> {
-    match need.bound {
-        Bound::Number(number) => Some((0, number)),
-        Bound::Share(share) => Some((1, share)),
-        Bound::Span(span) => Some((2, span.as_secs_f64())),
-        Bound::TimesOther(..) => None,
-    }
-}
-
-/// The lowest and the highest number that meet a bound, and whether an end is left out.
-const fn satisfying_range(comparison: Comparison, bound: f64) -> (f64, f64, bool) {
-    match comparison {
-        Comparison::Less => (f64::NEG_INFINITY, bound, true),
-        Comparison::AtMost => (f64::NEG_INFINITY, bound, false),
-        Comparison::AtLeast => (bound, f64::INFINITY, false),
-        Comparison::Greater => (bound, f64::INFINITY, true),
-        Comparison::Equal => (bound, bound, false),
-    }
-}
-
-/// What is within both.
-const fn intersect(one: (f64, f64, bool), other: (f64, f64, bool)) -> (f64, f64, bool) {
-    (one.0.max(other.0), one.1.min(other.1), one.2 || other.2)
-}
-
-/// Whether no number meets both; bounds of different units are not compared, but for nothing,
-/// which is the same in all.
-fn is_contradiction(one: &Need, other: &Need) -> bool {
-    let (Some((unit, a)), Some((other_unit, b))) = (bound_number(one), bound_number(other)) else {
-        return false;
-    };
-    let (low, high, open) =
-        intersect(satisfying_range(one.comparison, a), satisfying_range(other.comparison, b));
-    let comparable = unit == other_unit || a <= 0.0 || b <= 0.0;
-    comparable && (low > high || (low >= high && open))
 }

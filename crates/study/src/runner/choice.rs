@@ -46,6 +46,7 @@ impl Runner<'_> {
         output: &mut O,
     ) -> Result<ChoiceResult, RunError> {
         run.manifest.criteria = Some(criteria.clone());
+        run.plan.keep_apart(&criteria.needs);
         let mut store = run.open_store()?;
         let mut study = self.simulate_study(run.plan, &mut store, output)?;
         if let Some(store) = &mut store {
@@ -53,6 +54,7 @@ impl Runner<'_> {
         }
         let result = ChoiceResult::new(study, criteria, selection, |mut plan| {
             self.overrides.apply_to_plan(&mut plan);
+            plan.keep_apart(&criteria.needs);
             self.simulate(plan, &mut store, &())
         });
         if let Some(store) = store {

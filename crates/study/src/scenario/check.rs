@@ -3,11 +3,10 @@
 use std::ops::Range;
 
 use super::check_client::is_name_char;
+use super::check_needs;
 use super::client::ClientTable;
 use super::diagnostic::Diagnostics;
-use super::expect::{
-    Bound, BreakTarget, Expectations, ExpectedBreak, ExpectedRule, Metric, Need, SOMETIMES,
-};
+use super::expect::{BreakTarget, Expectations, ExpectedBreak, ExpectedRule, SOMETIMES};
 use super::file::{BrokenTable, ScenarioFile};
 use super::nodes::ExpandedNodes;
 use super::reachability::is_reachable;
@@ -92,19 +91,7 @@ pub(super) fn read_expectations(
         }
     }
     check_never(file, &mut expect, errors);
-    for need in &file.expect.need {
-        match Need::parse(&need.value) {
-            Ok(read) => {
-                check_need(&read, need, nodes, errors);
-                expect.needs.push(read);
-            }
-            Err(problem) => {
-                errors
-                    .error(&need.span, format!("the need {}", problem.message), problem.label)
-                    .help(problem.help);
-            }
-        }
-    }
+    expect.needs = check_needs::read_needs(&file.expect.need, nodes, setups, errors);
     for broken in &file.expect.broken {
         if let Some(what) = read_expected_break(broken, file, setups, errors) {
             expect.broken.push(ExpectedBreak { what, why: broken.value.why.clone() });
@@ -165,48 +152,6 @@ fn check_rule(rule: &str, blame: Blame, given: &Located<BrokenTable>, errors: &m
         errors
             .error(&given.span, "only an endpoint can break a rule", "so it is not to blame")
             .help("blame `publisher`, `broker` or `subscriber`");
-    }
-}
-
-fn check_need(
-    need: &Need,
-    given: &Located<String>,
-    nodes: &ExpandedNodes,
-    errors: &mut Diagnostics,
-) {
-    let has = |qos: QoS| {
-        nodes.published_qos.iter().any(|levels| match levels {
-            QosSetting::Fixed(one) => *one == qos,
-            QosSetting::Axis(list) => list.contains(&qos),
-        })
-    };
-    let other = match need.bound {
-        Bound::TimesOther(_, qos) => Some(qos),
-        _ => None,
-    };
-    for qos in [need.qos, other].into_iter().flatten().filter(|qos| !has(*qos)) {
-        let title = format!("no trial publishes with QoS {qos}");
-        errors.error(&given.span, title, "so this need can never be judged");
-    }
-    check_radios(need, given, nodes, errors);
-}
-
-/// Energy is known only of radios, and how long a battery lasts only where there is one.
-fn check_radios(
-    need: &Need,
-    given: &Located<String>,
-    nodes: &ExpandedNodes,
-    errors: &mut Diagnostics,
-) {
-    let mut radios = nodes.clients.iter().filter_map(|client| client.radio.as_ref()).peekable();
-    if need.metric.is_of_radios() && radios.peek().is_none() {
-        errors
-            .error(&given.span, "no client has a radio", "so its energy is not known")
-            .help("add `radio = \"nb-iot\"` or another to a client: docs/radio.md");
-    } else if need.metric == Metric::Battery && radios.all(|radio| radio.battery_uj.is_none()) {
-        errors
-            .error(&given.span, "no radio has a battery", "so nothing can run down")
-            .help("write it as in `radio = { preset = \"nb-iot\", battery = \"5400mWh\" }`");
     }
 }
 

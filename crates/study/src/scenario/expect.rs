@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::known_bugs::Day;
 use qoslab_core::base::{QoS, Span};
 use qoslab_guarantee::{Blame, RuleViolationKind, Violation};
+use qoslab_sim::MetricScope;
 
 /// The words that `sometimes` and `never` know: counters of what makes a scenario interesting.
 pub(super) use qoslab_guarantee::COUNTER_NAMES as SOMETIMES;
@@ -103,6 +104,8 @@ pub struct Need {
     pub text: String,
     /// Of the messages published with this QoS; `None`: of each QoS that the trials have.
     pub qos: Option<QoS>,
+    /// Of the messages of these clients and topics.
+    pub scope: MetricScope,
     /// What is bounded.
     pub metric: Metric,
     /// How it is compared.
@@ -153,6 +156,23 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// Whether it is about what was delivered and when, and can be kept apart by client and topic.
+    #[must_use]
+    pub const fn is_of_deliveries(self) -> bool {
+        matches!(
+            self,
+            Self::Delivered
+                | Self::Lost
+                | Self::Duplicated
+                | Self::Copies
+                | Self::Unexpected
+                | Self::Stuck
+                | Self::Reordered
+                | Self::Latency(_)
+                | Self::Completion(_)
+        )
+    }
+
     /// Whether it is about radios, and known only where clients have some.
     #[must_use]
     pub const fn is_of_radios(self) -> bool {

@@ -298,7 +298,7 @@ pub(super) struct ExpectTable {
     /// What must never happen, by the words of `sometimes`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub never: Vec<Located<String>>,
-    /// Bounds that must hold, such as `"qos1.latency.p99 <= 2s"`.
+    /// Bounds that must hold, such as `"qos1.latency.p99 <= 2s"` or `"client.dashboard.lost <= 0"`.
     pub need: Vec<Located<String>>,
     /// Promises and rules that are known to break, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -25,6 +25,8 @@ pub use self::price::BytePrice;
 pub use self::problem::Problem;
 pub use self::profiles::to_markdown as profiles_page;
 #[cfg(feature = "studies")]
+pub(crate) use self::satisfiable::{can_be_met, contradict};
+#[cfg(feature = "studies")]
 pub use self::schema::schema;
 pub use self::swarm::Swarm;
 #[cfg(feature = "studies")]
@@ -33,6 +35,7 @@ pub use self::vary::combine_axes;
 mod axis;
 mod check;
 mod check_client;
+mod check_needs;
 mod client;
 mod defaults;
 #[cfg(feature = "studies")]
@@ -59,6 +62,7 @@ mod quantities;
 mod radio;
 mod reachability;
 mod read;
+mod satisfiable;
 mod schedule_table;
 #[cfg(feature = "studies")]
 mod schema;
@@ -175,10 +179,13 @@ impl Scenario {
         defaults::fill_defaults(&mut file, &mut errors);
         check::check_header(&file, &mut errors);
         let nodes = nodes::expand_nodes(&file, &mut errors);
-        let points = points::expand_points(&file, &nodes, &mut errors);
+        let mut points = points::expand_points(&file, &nodes, &mut errors);
         let setups: Vec<_> = points.iter().map(Point::worst_case).collect();
         let setups: Vec<_> = setups.iter().map(|setup| &**setup).collect();
         let expect = check::read_expectations(&file, &nodes, &setups, &mut errors);
+        for point in &mut points {
+            point.keep_apart(&expect.needs);
+        }
         #[cfg(feature = "studies")]
         let axes = vary::read_axes(&file.sweep, &mut errors);
         #[cfg(not(feature = "studies"))]
@@ -248,6 +255,16 @@ impl Scenario {
         publishers.map(setting).collect()
     }
 
+    /// Whether the clients and topics that a need names exist, and have messages.
+    ///
+    /// # Errors
+    /// Says which do not, and which name is the nearest.
+    pub fn check_scope(&self, need: &Need) -> Result<(), Problem> {
+        let setups: Vec<_> = self.points.iter().map(Point::worst_case).collect();
+        let setups: Vec<_> = setups.iter().map(|setup| &**setup).collect();
+        check_needs::check_scope(need, &setups)
+    }
+
     /// The file as TOML with every assumed default written out: valid, and of the same meaning.
     #[must_use]
     pub fn to_full_toml(&self) -> String {
@@ -266,6 +283,15 @@ impl Point {
             None => self.setup.clone(),
         };
         Trial { setup, seed, name }
+    }
+
+    /// Has the metrics of the clients and topics kept apart that needs name.
+    pub(crate) fn keep_apart(&mut self, needs: &[Need]) {
+        for need in needs.iter().filter(|need| !need.scope.is_everything()) {
+            if !self.setup.scopes.contains(&need.scope) {
+                Arc::make_mut(&mut self.setup).scopes.push(need.scope.clone());
+            }
+        }
     }
 
     /// The setup with all that a seed could switch on, as bad as it could be.

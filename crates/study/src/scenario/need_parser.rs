@@ -4,6 +4,8 @@ use super::diagnostic::nearest_name;
 use super::expect::{Bound, Comparison, Metric, Need, Statistic};
 use super::problem::Problem;
 use qoslab_core::base::{QoS, units};
+use qoslab_core::mqtt::topics;
+use qoslab_sim::MetricScope;
 
 /// The metrics that a need can name, without their statistics.
 pub(super) const METRIC_NAMES: [&str; 18] = [
@@ -60,15 +62,23 @@ impl Need {
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let place = COMPARISONS
             .iter()
-            .filter_map(|(sign, comparison)| Some((text.find(sign)?, sign, *comparison)))
+            .filter_map(|(sign, comparison)| Some((find_unquoted(text, sign)?, sign, *comparison)))
             .min_by_key(|(at, sign, _)| (*at, 2 - sign.len()));
         let Some((at, sign, comparison)) = place else {
             return Err(Problem::new("compares nothing", "there is no <=, >=, <, > or ==")
                 .help("write it as in \"qos1.latency.p99 <= 2s\" or \"lost <= 0.1%\""));
         };
-        let (qos, metric, kind) = parse_subject(text[..at].trim())?;
+        let (qos, scope, rest) = parse_prefixes(text[..at].trim())?;
+        let (metric, kind) = parse_metric(rest)?;
+        if !scope.is_everything() && !metric.is_of_deliveries() {
+            let label = format!("`{rest}` is not kept apart by client or topic");
+            return Err(Problem::new("asks too much", label).help(
+                "known there: delivered, lost, duplicated, copies, unexpected, stuck, reordered, \
+                 latency, completion",
+            ));
+        }
         let bound = parse_bound(text[at + sign.len()..].trim(), kind)?;
-        Ok(Self { text: text.to_owned(), qos, metric, comparison, bound })
+        Ok(Self { text: text.to_owned(), qos, scope, metric, comparison, bound })
     }
 }
 
@@ -86,13 +96,63 @@ impl From<Need> for String {
     }
 }
 
-fn parse_subject(text: &str) -> Result<(Option<QoS>, Metric, MetricKind), Problem> {
-    let mut parts = text.split('.');
-    let first = parts.next().unwrap_or_default();
-    let qos = parse_qos(first)?;
-    let name = if qos.is_some() { parts.next().unwrap_or_default() } else { first };
-    let rest: Vec<_> = parts.collect();
-    let statistic = rest.join(".");
+/// Where a sign stands outside of quotes.
+fn find_unquoted(text: &str, sign: &str) -> Option<usize> {
+    let is_outside = |at: usize| text[..at].matches('"').count().is_multiple_of(2);
+    text.match_indices(sign).map(|(at, _)| at).find(|at| is_outside(*at))
+}
+
+/// The QoS, client and topic before a metric, each at most once and in any order, and what follows.
+fn parse_prefixes(text: &str) -> Result<(Option<QoS>, MetricScope, &str), Problem> {
+    let (mut qos, mut scope, mut rest) = (None, MetricScope::default(), text);
+    loop {
+        let (word, after) = rest.split_once('.').unwrap_or((rest, ""));
+        let is_repeated = match word {
+            "client" => {
+                let (name, after) = parse_name("client", after)?;
+                rest = after;
+                scope.client.replace(name.into()).is_some()
+            }
+            "topic" => {
+                let (filter, after) = parse_name("topic", after)?;
+                if let Err(error) = topics::validate_filter(filter) {
+                    return Err(Problem::new("names no topics", error.to_string()));
+                }
+                rest = after;
+                scope.topic.replace(filter.into()).is_some()
+            }
+            _ => {
+                let Some(level) = parse_qos(word)? else { return Ok((qos, scope, rest)) };
+                rest = after;
+                qos.replace(level).is_some()
+            }
+        };
+        if is_repeated {
+            let label = format!("`{word}` stands there twice");
+            return Err(Problem::new("asks too much", label));
+        }
+    }
+}
+
+/// A name up to the next point, or in quotes, and what follows the point.
+fn parse_name<'a>(word: &str, text: &'a str) -> Result<(&'a str, &'a str), Problem> {
+    let (name, rest) = match text.strip_prefix('"') {
+        Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
+        None => text.split_at(text.find('.').unwrap_or(text.len())),
+    };
+    let example = match word {
+        "client" => "client.dashboard.lost <= 0",
+        _ => "topic.\"plant/+/temp\".latency.p99 <= 5s",
+    };
+    match rest.strip_prefix('.') {
+        Some(rest) if !name.is_empty() => Ok((name, rest)),
+        _ => Err(Problem::new(format!("names no {word}"), "a name and a metric are due")
+            .help(format!("write it as in '{example}'"))),
+    }
+}
+
+fn parse_metric(text: &str) -> Result<(Metric, MetricKind), Problem> {
+    let (name, statistic) = text.split_once('.').unwrap_or((text, ""));
     let (metric, kind) = match name {
         "delivered" => (Metric::Delivered, MetricKind::Units),
         "lost" => (Metric::Lost, MetricKind::Units),
@@ -104,8 +164,8 @@ fn parse_subject(text: &str) -> Result<(Option<QoS>, Metric, MetricKind), Proble
         "packets" => (Metric::Packets, MetricKind::Number),
         "bytes" => (Metric::Bytes, MetricKind::Number),
         "overhead" => (Metric::Overhead, MetricKind::Number),
-        "latency" => (Metric::Latency(parse_statistic(&statistic)?), MetricKind::Time),
-        "completion" => (Metric::Completion(parse_statistic(&statistic)?), MetricKind::Time),
+        "latency" => (Metric::Latency(parse_statistic(statistic)?), MetricKind::Time),
+        "completion" => (Metric::Completion(parse_statistic(statistic)?), MetricKind::Time),
         "in_flight" => (Metric::InFlight, MetricKind::Number),
         "queued" => (Metric::Queued, MetricKind::Number),
         "recovery" => (Metric::Recovery, MetricKind::Time),
@@ -113,7 +173,8 @@ fn parse_subject(text: &str) -> Result<(Option<QoS>, Metric, MetricKind), Proble
         "power" => (Metric::Power, MetricKind::Power),
         "battery" => (Metric::Battery, MetricKind::Years),
         _ => {
-            let help = nearest_name(name, &METRIC_NAMES).map_or_else(
+            let words = [&METRIC_NAMES[..], &["client", "topic"]].concat();
+            let help = nearest_name(name, &words).map_or_else(
                 || format!("known: {}", METRIC_NAMES.join(", ")),
                 |one| format!("did you mean `{one}`?"),
             );
@@ -125,7 +186,7 @@ fn parse_subject(text: &str) -> Result<(Option<QoS>, Metric, MetricKind), Proble
     if !matches!(metric, Metric::Latency(_) | Metric::Completion(_)) && !statistic.is_empty() {
         return Err(Problem::new("asks too much", format!("`{name}` has no `{statistic}`")));
     }
-    Ok((qos, metric, kind))
+    Ok((metric, kind))
 }
 
 fn parse_qos(word: &str) -> Result<Option<QoS>, Problem> {

@@ -38,6 +38,7 @@ pub(super) fn expand_points(
             allow_queue_overflow: !file.expect.allow.is_empty(),
         },
         schedule: None,
+        scopes: Vec::new(),
     };
     let published = axis_values(&nodes.published_qos.iter().collect::<Vec<_>>());
     let granted = axis_values(&nodes.granted_qos.iter().flatten().collect::<Vec<_>>());

@@ -11,6 +11,7 @@ mod disagreements;
 mod documents;
 mod errors;
 mod faults;
+mod needs;
 mod reading;
 mod schedules;
 mod settings_and_axes;

@@ -16,7 +16,7 @@ use super::{RecordKey, StoreError};
 use crate::scenario::MODEL_VERSION;
 
 /// The version of the contents of the records.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 /// Not text, and damaged by any tool that treats it as text.
 const MAGIC: [u8; 8] = *b"qoslab\r\n";
 /// Bytes before a payload.

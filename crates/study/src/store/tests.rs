@@ -192,7 +192,7 @@ fn a_store_of_another_model_or_format_is_refused_and_left_alone() {
     other[checked..].copy_from_slice(&checksum);
     fs::write(&path, &other).unwrap();
     let error = TrialStore::open(&path).unwrap_err().to_string();
-    assert!(error.contains("format 99") && error.contains("format 3"), "{error}");
+    assert!(error.contains("format 99") && error.contains("format 4"), "{error}");
 
     fs::write(&path, "schema = 1").unwrap();
     assert!(matches!(TrialStore::open(&path), Err(StoreError::NotAStore(_))));

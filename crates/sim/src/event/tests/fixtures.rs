@@ -157,6 +157,7 @@ pub(super) fn setup(clients: Vec<ClientSetup>, streams: Vec<PublisherSetup>) -> 
         wire: true,
         judge: JudgeSettings::default(),
         schedule: None,
+        scopes: Vec::new(),
     }
 }
 
