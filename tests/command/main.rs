@@ -1,5 +1,6 @@
 //! The command from a user's point of view: a process with arguments, files and an exit code.
 
+mod accounts;
 mod choose;
 mod ci_gate;
 mod command_line;

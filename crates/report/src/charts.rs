@@ -45,16 +45,18 @@ pub fn charts(study: &Study, options: &ChartOptions) -> Vec<Chart> {
     if series.is_empty() {
         return Vec::new();
     }
+    // Where nobody was owed anything, there is no share and no time of it.
+    let is_owed = series.iter().flat_map(|one| &one.points).any(|it| it.summary.totals.units > 0);
     let all = [
         map::choice_map(study, options),
-        Some(lines::delivered(&slice, &series)),
-        Some(lines::duplicates(&slice, &series)),
-        Some(lines::packets(&slice, &series)),
+        is_owed.then(|| lines::delivered(&slice, &series)),
+        is_owed.then(|| lines::duplicates(&slice, &series)),
+        is_owed.then(|| lines::packets(&slice, &series)),
         Some(amounts::packets_by_type(&slice, &series)),
         amounts::bytes_by_purpose(&slice),
         lines::overhead(&slice, &series),
         lines::energy(&slice, &series),
-        Some(lines::latency(&slice, &series)),
+        is_owed.then(|| lines::latency(&slice, &series)),
         times::latency_cdf(study),
         times::backlog(study),
     ];

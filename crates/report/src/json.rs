@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::accounts::ACCOUNTS;
 use super::describe::ScenarioProperties;
 use super::point_summary::PointSummary;
 use super::{bill, describe, labels};
@@ -178,7 +179,8 @@ struct LevelJson {
     stuck: u64,
     reordered: u64,
     refused: u64,
-    delivered_share: IntervalJson,
+    where_messages_went: BTreeMap<&'static str, u64>,
+    delivered_share: Option<IntervalJson>,
     lost_per_run: IntervalJson,
     duplicated_per_run: IntervalJson,
     packets_per_message: IntervalJson,
@@ -413,7 +415,11 @@ impl LevelJson {
             stuck: figures.totals.stuck,
             reordered: sum(|row| row.counts.reordered),
             refused: sum(|row| row.counts.refused),
-            delivered_share: figures.delivered.into(),
+            where_messages_went: ACCOUNTS
+                .iter()
+                .map(|account| (account.name, (account.count)(&figures.totals)))
+                .collect(),
+            delivered_share: (figures.totals.units > 0).then(|| figures.delivered.into()),
             lost_per_run: figures.lost.into(),
             duplicated_per_run: figures.duplicated.into(),
             packets_per_message: figures.packets.into(),

@@ -15,6 +15,7 @@ pub use self::explore::ExploreSummary;
 pub use self::png::{PngError, png};
 pub use self::style::Style;
 
+mod accounts;
 mod annotations;
 #[cfg(feature = "html")]
 mod assumptions;

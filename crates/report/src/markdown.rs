@@ -4,7 +4,7 @@ use super::describe::ScenarioProperties;
 use super::number::format_measured;
 use super::point_summary::PointSummary;
 use super::summary::broken_rules;
-use super::{comparison, describe, escape, labels, summary};
+use super::{accounts, comparison, describe, escape, labels, summary};
 use qoslab_core::base::units::{format_count, format_share};
 use qoslab_study::baseline::BaselineComparison;
 use qoslab_study::scenario::MODEL_VERSION;
@@ -52,6 +52,12 @@ fn section(result: &ScenarioResult) -> String {
         text += &row(&figures);
     }
     text.push('\n');
+    for figures in result.points.iter().flat_map(PointSummary::for_point) {
+        let setup = &scenario.points[figures.point].setup;
+        for line in accounts::lines(&figures.totals, setup, figures.published) {
+            text += &format!("- QoS {}: {line}\n", figures.name());
+        }
+    }
     for need in &result.needs {
         let measured_text = need.worst.as_ref().map_or_else(
             || "could not be measured".to_owned(),
@@ -101,7 +107,7 @@ fn row(figures: &PointSummary) -> String {
     let delivered = figures.delivered;
     let cells = [
         figures.name(),
-        format_share(delivered.value, 1),
+        figures.delivered_text(),
         format!("{} to {}", format_share(delivered.low, 2), format_share(delivered.high, 2)),
         figures.table_cells(true).join(" | "),
         labels::verdict_mark(figures.verdict).to_owned(),

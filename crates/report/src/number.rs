@@ -3,7 +3,7 @@
 use qoslab_core::base::Span;
 use qoslab_core::base::units::{format_count, format_share, trim_zeros};
 use qoslab_study::scenario::{Bound, Need};
-use qoslab_study::statistics::ConfidenceInterval;
+use qoslab_study::statistics::{ConfidenceInterval, to_f64};
 use qoslab_study::{MetricValue, NeedMeasurement};
 
 /// A share from 0 to 1 in percent as an upper bound: two significant digits, rounded up so that the
@@ -68,6 +68,14 @@ pub fn format_measured(need: &Need, worst: &NeedMeasurement) -> String {
     } else {
         format!("{text} (qos{qos}: {})", format_value(worst.value.with_number(other)))
     }
+}
+
+/// `30 of 200 (15.0 %)`; a share too small for its digits is left out.
+#[must_use]
+pub(crate) fn format_count_share(count: u64, whole: u64) -> String {
+    let counts = format!("{} of {}", format_count(count), format_count(whole));
+    let share = to_f64(count) / to_f64(whole);
+    if share >= 0.0005 { format!("{counts} ({})", format_share(share, 1)) } else { counts }
 }
 
 /// `1 run`, `2 runs`.

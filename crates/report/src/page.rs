@@ -4,6 +4,7 @@
 //! drew, are inserted as they are. The content security policy forbids everything but the page's
 //! own style, by its hash.
 
+mod accounts;
 mod assumptions;
 mod baseline;
 mod expectations;
@@ -54,6 +55,7 @@ pub fn page(page: &Page) -> String {
                 (head::banner(page, middle))
                 main #main tabindex="-1" {
                     (qos_choice::section(page, middle))
+                    (accounts::section(page.study))
                     (assumptions::section(page.study, middle))
                     (charts(page.charts))
                     (map::section(page.study, page.options))

@@ -3,6 +3,7 @@
 use crate::labels;
 use crate::number::{format_interval, format_time};
 use qoslab_core::base::QoS;
+use qoslab_core::base::units::format_share;
 use qoslab_guarantee::DeliveryCounts;
 use qoslab_study::statistics::{self, ConfidenceInterval, to_f64};
 use qoslab_study::{PointResult, QosRow, Quantiles, Verdict};
@@ -11,6 +12,8 @@ use qoslab_study::{PointResult, QosRow, Quantiles, Verdict};
 #[derive(Clone, Debug)]
 #[cfg_attr(not(feature = "files"), expect(dead_code, reason = "tables show less than files"))]
 pub(crate) struct PointSummary {
+    /// The position in [`Scenario::points`](qoslab_study::scenario::Scenario::points).
+    pub point: usize,
     /// The published QoS.
     pub published: QoS,
     /// The granted QoS where it is an axis.
@@ -56,6 +59,17 @@ impl PointSummary {
         labels::qos_pair_text(self.published, self.granted)
     }
 
+    /// The share of units delivered; `-` where nobody was owed anything.
+    #[must_use]
+    pub(crate) fn delivered_text(&self) -> String {
+        self.of_units(format_share(self.delivered.value, 1))
+    }
+
+    /// A text about units, `-` without any.
+    fn of_units(&self, text: String) -> String {
+        if self.totals.units > 0 { text } else { "-".to_owned() }
+    }
+
     /// The texts of a table's row from what is lost on: units lost and duplicated a run, packets
     /// and bytes a message, the overhead, and the latency; means with their intervals if asked.
     #[must_use]
@@ -68,17 +82,17 @@ impl PointSummary {
             }
         };
         [
-            mean(self.lost, 1),
-            mean(self.duplicated, 1),
+            self.of_units(mean(self.lost, 1)),
+            self.of_units(mean(self.duplicated, 1)),
             mean(self.packets, 2),
             mean(self.bytes, 0),
             self.overhead.map_or_else(|| "-".to_owned(), |overhead| mean(overhead, 2)),
-            format_time(self.latency.p50),
-            format_time(self.latency.p90),
-            format_time(self.latency.p95),
-            format_time(self.latency.p99),
-            format_time(self.latency.p999),
-            format_time(self.latency.max),
+            self.of_units(format_time(self.latency.p50)),
+            self.of_units(format_time(self.latency.p90)),
+            self.of_units(format_time(self.latency.p95)),
+            self.of_units(format_time(self.latency.p99)),
+            self.of_units(format_time(self.latency.p999)),
+            self.of_units(format_time(self.latency.max)),
         ]
     }
 
@@ -91,6 +105,7 @@ impl PointSummary {
         let times = &point.times[qos.index()];
         let any_without = point.rows(qos).any(|row| row.delivered_payload <= 0.0);
         Self {
+            point: point.index,
             published: qos,
             granted: point.granted,
             runs: point.rows(qos).count() as u64,

@@ -4,8 +4,8 @@ use super::describe::ScenarioProperties;
 use super::number::percent_bound;
 use super::point_summary::PointSummary;
 use super::style::Style;
-use super::{bill, describe, escape, labels};
-use qoslab_core::base::units::{format_count, format_share};
+use super::{accounts, bill, describe, escape, labels};
+use qoslab_core::base::units::format_count;
 use qoslab_study::scenario::Axis;
 use qoslab_study::statistics::{to_f64, upper_bound_when_none};
 use qoslab_study::{PointResult, ScenarioResult, Study, Verdict};
@@ -225,8 +225,8 @@ fn lines(fields: &[&str], rows: &[TableRow<'_>], detail: TableDetail, style: Sty
 }
 
 fn cells(row: &PointSummary, intervals: bool) -> Vec<String> {
-    let mut delivered = format_share(row.delivered.value, 1);
-    if intervals {
+    let mut delivered = row.delivered_text();
+    if intervals && row.totals.units > 0 {
         let (low, high) = (row.delivered.low * 100.0, row.delivered.high * 100.0);
         delivered += &format!(" ({low:.2}..{high:.2})");
     }
@@ -267,11 +267,13 @@ fn table_notes(
     }
     for (at, (point, row)) in rows.iter().enumerate() {
         let mut name = format!("QoS {:<3}", row.name());
+        let setup = &result.scenario.points[point.index].setup;
+        let accounts = accounts::lines(&row.totals, setup, row.published);
         // What belongs to a whole point stands at its first row.
         let is_first = at == 0 || rows[at - 1].0.index != point.index;
         let bill = if is_first { bill::notes(result, point) } else { Vec::new() };
-        for fact in row_notes(row).into_iter().chain(bill) {
-            for line in wrap(&fact, 78 - name.len() - 2) {
+        for fact in row_notes(row).into_iter().chain(accounts).chain(bill) {
+            for line in wrap(&fact, 80 - "  ".len() * 2 - name.len()) {
                 text += &format!("  {name}  {line}\n");
                 name = " ".repeat(name.len());
             }

@@ -3,6 +3,7 @@
 
 use super::identity::{IdentifiedRow, identity_columns, parameter_columns, partial_column};
 use super::{ColumnSpec, ColumnTable, FieldKind, FieldValue, TableColumn};
+use crate::accounts::ACCOUNTS;
 use crate::describe::{self, ScenarioProperties};
 use crate::labels;
 use crate::point_summary::PointSummary;
@@ -61,8 +62,13 @@ pub fn points(studies: &[Study]) -> ColumnTable<'_, PointRow<'_>> {
 
 type CountGetter = fn(&DeliveryCounts) -> u64;
 
-/// Counts of messages and units: name, meaning, value.
-pub(super) const COUNTS: [ColumnSpec<CountGetter>; 11] = [
+/// Counts of messages and units, and where they went: name, meaning, value.
+pub(super) fn counts() -> impl Iterator<Item = ColumnSpec<CountGetter>> {
+    let accounts = ACCOUNTS.into_iter().map(|it| (it.name, it.about, it.count));
+    COUNTS.into_iter().chain(accounts)
+}
+
+const COUNTS: [ColumnSpec<CountGetter>; 11] = [
     ("messages", "calls to publish()", |counts| counts.messages),
     ("units", "messages times the subscribers to whom each is owed", |counts| counts.units),
     ("delivered", "units with at least one copy", |counts| counts.delivered),
@@ -112,7 +118,7 @@ fn columns<'a>(study: Option<&'a Study>) -> Vec<TableColumn<'a, PointRow<'a>>> {
     columns.extend(summary_columns());
     columns.push(partial_column());
     columns.extend(study.into_iter().flat_map(parameter_columns));
-    columns.extend(COUNTS.into_iter().map(|(name, about, of)| {
+    columns.extend(counts().map(|(name, about, of)| {
         let about = format!("{about}, over all runs");
         TableColumn::new(FieldKind::Whole, name, about, move |line: &PointRow<'a>| {
             of(&line.summary.totals).into()
@@ -196,7 +202,9 @@ type IntervalPart = fn(ConfidenceInterval) -> f64;
 
 /// Estimates with their intervals.
 const ESTIMATES: [ColumnSpec<EstimateGetter>; 6] = [
-    ("delivered_share", "share of units delivered, 0 to 1", |figures| Some(figures.delivered)),
+    ("delivered_share", "share of units delivered, 0 to 1", |figures| {
+        (figures.totals.units > 0).then_some(figures.delivered)
+    }),
     ("lost_per_run", "units lost, the mean per run", |figures| Some(figures.lost)),
     ("duplicated_per_run", "units duplicated, the mean per run", |f| Some(f.duplicated)),
     ("packets_per_message", "message packets per message, the mean per run", |f| Some(f.packets)),

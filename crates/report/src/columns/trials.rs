@@ -170,7 +170,7 @@ fn qos_column<'a, F: Into<FieldValue>>(
 }
 
 fn count_columns<'a>() -> impl Iterator<Item = TableColumn<'a, TrialQosRow<'a>>> {
-    points::COUNTS.into_iter().map(|(name, about, of): (_, _, fn(&DeliveryCounts) -> u64)| {
+    points::counts().map(|(name, about, of)| {
         qos_column(FieldKind::Whole, name, about, move |row| of(&row.counts))
     })
 }

@@ -6,7 +6,7 @@ use super::{command_details, qos_marker, scrollable, verdict_badge};
 use crate::number::{counted, format_amount};
 use crate::point_summary::PointSummary;
 use crate::{bill, commands};
-use qoslab_core::base::units::{format_count, format_share};
+use qoslab_core::base::units::format_count;
 use qoslab_study::{PointResult, Study, StudyCell};
 
 /// A page with more rows is slow to open.
@@ -87,7 +87,7 @@ fn row(cell: &StudyCell, point: &PointResult, figures: &PointSummary, has_batter
         tr {
             @for value in &cell.values { th scope="row" { (value.text) } }
             th scope="row" { (qos_marker(figures.published)) (figures.name()) }
-            td.number { (format_share(figures.delivered.value, 1)) }
+            td.number { (figures.delivered_text()) }
             @for text in figures.table_cells(true) { td.number { (text) } }
             td.number { (month_text(cell, point).unwrap_or_else(|| "-".to_owned())) }
             @if has_battery {

@@ -7,8 +7,8 @@ use crate::choice::ChoiceSummary;
 use crate::number::{format_time, format_value, percent_bound};
 use crate::point_summary::PointSummary;
 use crate::{describe, escape};
-use qoslab_core::base::QoS;
 use qoslab_core::base::units::{format_count, format_share};
+use qoslab_core::base::{QoS, Span};
 use qoslab_study::scenario::Metric;
 use qoslab_study::statistics::{to_f64, upper_bound_when_none};
 use qoslab_study::{PointResult, Study, StudyCell, Verdict, measure_metric};
@@ -66,15 +66,19 @@ fn decision_section(decision: &ChoiceSummary) -> Markup {
 type QosColumn = (&'static str, fn(&PointResult, &PointSummary) -> Option<f64>, fn(f64) -> String);
 
 const COLUMNS: [QosColumn; 10] = [
-    ("delivered", |_, row| Some(row.delivered.value), |share| format_share(share, 1)),
+    (
+        "delivered",
+        |_, row| (row.totals.units > 0).then_some(row.delivered.value),
+        |share| format_share(share, 1),
+    ),
     ("duplicates per run", |_, row| Some(row.duplicated.value), |number| format!("{number:.1}")),
     ("packets per message", |_, row| Some(row.packets.value), |number| format!("{number:.2}")),
     ("bytes per message", |_, row| Some(row.bytes.value), |number| format!("{number:.0}")),
-    ("p50", |_, row| Some(seconds(row.latency.p50)), format_seconds),
-    ("p90", |_, row| Some(seconds(row.latency.p90)), format_seconds),
-    ("p95", |_, row| Some(seconds(row.latency.p95)), format_seconds),
-    ("p99", |_, row| Some(seconds(row.latency.p99)), format_seconds),
-    ("p99.9", |_, row| Some(seconds(row.latency.p999)), format_seconds),
+    ("p50", |_, row| latency(row, row.latency.p50), format_seconds),
+    ("p90", |_, row| latency(row, row.latency.p90), format_seconds),
+    ("p95", |_, row| latency(row, row.latency.p95), format_seconds),
+    ("p99", |_, row| latency(row, row.latency.p99), format_seconds),
+    ("p99.9", |_, row| latency(row, row.latency.p999), format_seconds),
     (
         "peak in flight",
         |point, row| Some(measure_metric(point, row.published, Metric::InFlight, false)?.number()),
@@ -82,8 +86,9 @@ const COLUMNS: [QosColumn; 10] = [
     ),
 ];
 
-fn seconds(span: Option<qoslab_core::base::Span>) -> f64 {
-    span.map_or(f64::INFINITY, qoslab_core::base::Span::as_secs_f64)
+/// Seconds, infinite for never; `None` where nobody was owed anything.
+fn latency(row: &PointSummary, span: Option<Span>) -> Option<f64> {
+    (row.totals.units > 0).then(|| span.map_or(f64::INFINITY, Span::as_secs_f64))
 }
 
 fn format_seconds(seconds: f64) -> String {
