@@ -10,5 +10,6 @@ mod estimates;
 mod failures;
 mod features;
 mod files;
+mod livelock;
 mod replay;
 mod sweep;

@@ -100,6 +100,7 @@ impl FirstPassObserver {
             rule_violations: BTreeMap::new(),
             rule_findings: Vec::new(),
             excuses,
+            livelock: None,
             counters: self.counters.by_name(),
         };
         FirstPassResult { outcome, suspects, refuted_claims: self.ledger.refuted_claims }

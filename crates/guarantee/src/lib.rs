@@ -10,6 +10,7 @@ pub use self::counters::COUNTER_NAMES;
 pub use self::drop_counts::DropCounts;
 pub use self::evidence_recorder::EvidenceRecorder;
 pub use self::first_pass::{FirstPassObserver, FirstPassResult, SuspectedViolation};
+pub use self::livelock::{Livelock, LivelockObserver};
 pub use self::metric_groups::{GroupMetrics, MetricGroup};
 pub use self::metrics::{
     Bill, BytesByPurpose, DeliveryCounts, KindTraffic, LatencyHistogram, MESSAGE_KINDS, Metrics,
@@ -39,6 +40,7 @@ mod findings;
 mod first_chance;
 mod first_pass;
 mod ledger;
+mod livelock;
 pub mod message_history;
 mod metric_groups;
 mod metrics;

@@ -6,6 +6,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::counters::COUNTER_NAMES;
+use super::livelock::Livelock;
 use super::metrics::Metrics;
 use super::rules::{ALL_RULES, Rule, Strength};
 use qoslab_core::base::{ClientIndex, Ending, Node, PublisherIndex, QoS, Time};
@@ -37,6 +38,8 @@ pub struct Outcome {
     pub rule_findings: Vec<RuleFinding>,
     /// Units that were owed but for a reason that the scenario or the standard accepts.
     pub excuses: BTreeMap<Excuse, u64>,
+    /// What it did in vain again and again; only where it came to a limit before its end.
+    pub livelock: Option<Livelock>,
     /// How often the notable events happened, by the names that `sometimes` uses.
     #[serde(deserialize_with = "deserialize_counters")]
     pub counters: BTreeMap<&'static str, u64>,

@@ -91,8 +91,8 @@ fn failure_summary(failure: &Failure) -> String {
             });
             promises.chain(rules.keys().map(labels::broken_rule)).collect::<Vec<_>>().join("; ")
         }
-        FailureCause::NotDrained { ending, at } => {
-            failure::not_drained_text(*ending, *at).trim().to_owned()
+        FailureCause::NotDrained { ending, at, livelock } => {
+            failure::not_drained_text(*ending, *at, livelock.as_ref())
         }
         FailureCause::NotDeterministic { .. } => "not deterministic, a bug in qoslab".to_owned(),
         FailureCause::Panicked(message) => format!("qoslab panicked: {message}"),

@@ -9,7 +9,7 @@ use super::table::{coloured_verdict, wrap};
 use super::{commands, escape, labels, minimal_failure};
 use qoslab_core::base::units::format_count;
 use qoslab_core::base::{Ending, Time};
-use qoslab_guarantee::{Breach, Finding, RuleFinding, RuleViolationKind, Violation};
+use qoslab_guarantee::{Breach, Finding, Livelock, RuleFinding, RuleViolationKind, Violation};
 use qoslab_sim::{EngineKind, Setup};
 use qoslab_study::scenario::Scenario;
 use qoslab_study::{Failure, FailureCause, MAX_FAILURES, PointResult, ScenarioResult};
@@ -114,7 +114,9 @@ fn failure_block(
             );
             text
         }
-        FailureCause::NotDrained { ending, at } => not_drained_text(*ending, *at),
+        FailureCause::NotDrained { ending, at, livelock } => {
+            indented(&not_drained_text(*ending, *at, livelock.as_ref()))
+        }
         FailureCause::NotDeterministic { first, second } => format!(
             "  not deterministic: the same trial gave the trace {first:016x},\n  \
              then {second:016x}; this is a bug in qoslab\n"
@@ -159,12 +161,29 @@ fn rule_block(finding: &RuleFinding, style: Style) -> String {
     text
 }
 
-pub(super) fn not_drained_text(ending: Ending, at: Time) -> String {
+/// Lines of a terminal, two columns in.
+fn indented(text: &str) -> String {
+    wrap(text, 78).into_iter().flat_map(|line| ["  ".to_owned(), line, "\n".to_owned()]).collect()
+}
+
+/// Why a trial did not come to its end, and what to do about it, in one line.
+pub(super) fn not_drained_text(ending: Ending, at: Time, livelock: Option<&Livelock>) -> String {
     let (limit, advice) = match ending {
         Ending::EventLimit => ("the limit of events", "raise it with --max-events"),
         _ => ("the deadline", "raise `deadline` in the scenario"),
     };
-    format!("  not drained: {limit} came at {at} with work left; nothing is proved ({advice})\n")
+    match livelock {
+        None => format!(
+            "not drained: {limit} came at {at} with work left; nothing is proved ({advice})"
+        ),
+        Some(livelock) => {
+            let sentence = escape::terminal(&livelock.sentence);
+            format!(
+                "livelock: {sentence}. So {limit} came at {at} with work left, and a higher one \
+                 would not help"
+            )
+        }
+    }
 }
 
 fn finding_block(finding: &Finding, setup: &Setup, with_story: bool, style: Style) -> String {

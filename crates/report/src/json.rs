@@ -19,13 +19,15 @@ use qoslab_guarantee::{BytesByPurpose, MESSAGE_KINDS, PacketCount, RuleViolation
 use qoslab_sim::EngineKind;
 use qoslab_study::scenario::{MODEL_VERSION, Scenario};
 use qoslab_study::{
-    Failure, FailureCause, MetricValue, NeedResult, PointResult, QosRow, Quantiles, ScenarioResult,
-    Study, StudyCell, Verdict, statistics,
+    Failure, FailureCause, MetricValue, NeedResult, PointResult, QosRow, ScenarioResult, Study,
+    StudyCell, Verdict, statistics,
 };
 
 use breaks::DeclaredBreakJson;
+use times::TimesJson;
 
 mod breaks;
+mod times;
 
 /// The version of the file's schema; increases when a reader must change.
 const SCHEMA: u32 = 1;
@@ -196,18 +198,6 @@ struct IntervalJson {
     value: f64,
     low95: Option<f64>,
     high95: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct TimesJson {
-    mean_s: Option<f64>,
-    p50_s: Option<f64>,
-    p90_s: Option<f64>,
-    p95_s: Option<f64>,
-    p99_s: Option<f64>,
-    #[serde(rename = "p99.9_s")]
-    p999_s: Option<f64>,
-    max_s: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -439,15 +429,6 @@ impl From<statistics::ConfidenceInterval> for IntervalJson {
     }
 }
 
-impl From<Quantiles> for TimesJson {
-    fn from(times: Quantiles) -> Self {
-        let Quantiles { mean, p50, p90, p95, p99, p999, max } = times;
-        let [mean_s, p50_s, p90_s, p95_s, p99_s, p999_s, max_s] =
-            [mean, p50, p90, p95, p99, p999, max].map(|span| span.map(Span::as_secs_f64));
-        Self { mean_s, p50_s, p90_s, p95_s, p99_s, p999_s, max_s }
-    }
-}
-
 impl TrafficJson {
     fn sum(counts: impl Iterator<Item = PacketCount>) -> Self {
         counts.fold(Self::default(), |sum, count| Self {
@@ -498,7 +479,10 @@ impl FailureJson {
                 let rule = rule_findings.first().map(|finding| &finding.sentence);
                 ("broken", promise.or(rule).cloned().unwrap_or_default())
             }
-            FailureCause::NotDrained { ending, at } => {
+            FailureCause::NotDrained { livelock: Some(livelock), .. } => {
+                ("livelock", livelock.sentence.clone())
+            }
+            FailureCause::NotDrained { ending, at, livelock: None } => {
                 ("not-drained", format!("{} at {at}", labels::ending(*ending)))
             }
             FailureCause::NotDeterministic { first, second } => {

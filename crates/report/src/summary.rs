@@ -7,7 +7,7 @@ use super::style::Style;
 use super::{escape, labels};
 use qoslab_core::base::units::format_count;
 use qoslab_guarantee::RuleViolationKind;
-use qoslab_study::{NeedResult, ScenarioResult, Verdict};
+use qoslab_study::{FailureCause, NeedResult, ScenarioResult, Verdict};
 
 /// A line for each need, one each for `sometimes` and `never`, one for each expected break; empty without any.
 #[must_use]
@@ -170,6 +170,15 @@ pub fn scenario_line(result: &ScenarioResult) -> String {
     format!("{name:<18} {levels:<10} {}", problem_text(result))
 }
 
+/// Whether each failure that is shown is a livelock.
+fn has_livelock(result: &ScenarioResult) -> bool {
+    result
+        .points
+        .iter()
+        .flat_map(|point| &point.failures)
+        .all(|failure| matches!(&failure.cause, FailureCause::NotDrained { livelock: Some(_), .. }))
+}
+
 fn problem_text(result: &ScenarioResult) -> String {
     let count =
         |verdict| -> usize { result.points.iter().map(|point| point.verdict_count(verdict)).sum() };
@@ -189,7 +198,8 @@ fn problem_text(result: &ScenarioResult) -> String {
             format!("{runs} of {}, interrupted", format_count(result.planned as u64))
         }
         Verdict::Inconclusive if count(Verdict::Inconclusive) > 0 => {
-            of(count(Verdict::Inconclusive), "not drained")
+            let what = if has_livelock(result) { "in a livelock" } else { "not drained" };
+            of(count(Verdict::Inconclusive), what)
         }
         Verdict::Inconclusive => format!("{runs}, something expected never happened"),
     }

@@ -152,8 +152,9 @@ fn grid(fields: &[&str], rows: &[TableRow<'_>], layout: TableLayout) -> String {
         text += line.trim_end();
         text.push('\n');
     }
-    if detail == TableDetail::Narrow {
-        let left_out = if fields.is_empty() { "p90, p95, p99.9" } else { "p90, p95, p99.9, max" };
+    if detail <= TableDetail::Narrow {
+        let has_max = fields.is_empty() && detail == TableDetail::Narrow;
+        let left_out = if has_max { "p90, p95, p99.9" } else { "p90, p95, p99.9, max" };
         let note = format!("({left_out} and completion times: points.csv)");
         text += &format!("  {}\n", layout.style.muted(&note));
     }
@@ -161,8 +162,10 @@ fn grid(fields: &[&str], rows: &[TableRow<'_>], layout: TableLayout) -> String {
 }
 
 /// How much a table shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum TableDetail {
+    /// As `Narrow`, without the longest time: where numbers are large.
+    Narrowest,
     /// What fits into 80 columns.
     Narrow,
     /// Every column.
@@ -176,16 +179,17 @@ impl TableDetail {
     fn that_fits(fields: &[&str], rows: &[TableRow<'_>], layout: TableLayout) -> Self {
         let fits =
             |detail: &Self| widest(&lines(fields, rows, *detail, Style::PLAIN)) <= layout.width;
-        match [Self::Intervals, Self::AllColumns].into_iter().find(fits) {
+        match [Self::Intervals, Self::AllColumns, Self::Narrow].into_iter().find(fits) {
             _ if layout.verbose => Self::Intervals,
-            detail => detail.unwrap_or(Self::Narrow),
+            detail => detail.unwrap_or(Self::Narrowest),
         }
     }
 
     /// Whether it shows a column. The longest time makes room for the values that a sweep varies.
     fn shows(self, header: [&str; 2], is_sweep: bool) -> bool {
-        let hidden = WIDE_COLUMNS.contains(&header[1]) || (is_sweep && header[1] == "max");
-        self != Self::Narrow || !hidden
+        let hides_max = is_sweep || self == Self::Narrowest;
+        let hidden = WIDE_COLUMNS.contains(&header[1]) || (hides_max && header[1] == "max");
+        self > Self::Narrow || !hidden
     }
 }
 

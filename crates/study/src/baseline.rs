@@ -279,7 +279,8 @@ impl PairedTrials {
     }
 }
 
-/// The description of a point that differs: the name, the metric, and whether it is a share.
+/// The description of a point that differs: the name, the metric, and whether it is a share. The
+/// first that differ are shown, so those that say most come first.
 const COMPARED_METRICS: [(&str, Metric, bool); 13] = [
     ("delivered", Metric::Delivered, true),
     ("lost", Metric::Lost, true),
@@ -288,10 +289,10 @@ const COMPARED_METRICS: [(&str, Metric, bool); 13] = [
     ("bytes", Metric::Bytes, false),
     ("overhead", Metric::Overhead, false),
     ("latency.p50", Metric::Latency(Statistic::Quantile(0.5)), false),
-    ("latency.p90", Metric::Latency(Statistic::Quantile(0.9)), false),
-    ("latency.p95", Metric::Latency(Statistic::Quantile(0.95)), false),
     ("latency.p99", Metric::Latency(Statistic::Quantile(0.99)), false),
-    ("latency.p99.9", Metric::Latency(Statistic::Quantile(0.999)), false),
     ("latency.max", Metric::Latency(Statistic::Max), false),
     ("completion.p99", Metric::Completion(Statistic::Quantile(0.99)), false),
+    ("latency.p90", Metric::Latency(Statistic::Quantile(0.9)), false),
+    ("latency.p95", Metric::Latency(Statistic::Quantile(0.95)), false),
+    ("latency.p99.9", Metric::Latency(Statistic::Quantile(0.999)), false),
 ];

@@ -89,6 +89,7 @@ pub fn outcome(trial: &Trial) -> Outcome {
         rule_violations: BTreeMap::new(),
         rule_findings: Vec::new(),
         excuses: BTreeMap::new(),
+        livelock: None,
         counters: BTreeMap::from([("loss", lost)]),
     }
 }

@@ -16,7 +16,7 @@ use crate::scenario::{Expectations, ExpectedBreak, KnownBreak, Scenario};
 use qoslab_core::base::radio_use::RadioUse;
 use qoslab_core::base::{Ending, PacketKind, QoS, Span, Time};
 use qoslab_guarantee::{
-    Bill, BytesByPurpose, DeliveryCounts, Excuse, Finding, KindTraffic, LatencyHistogram,
+    Bill, BytesByPurpose, DeliveryCounts, Excuse, Finding, KindTraffic, LatencyHistogram, Livelock,
     MESSAGE_KINDS, Outcome, PacketCount, QosMetrics, RuleFinding, RuleViolationKind, Violation,
 };
 use qoslab_sim::{EngineKind, PayloadSize, Setup};
@@ -227,6 +227,8 @@ pub enum FailureCause {
         ending: Ending,
         /// The time.
         at: Time,
+        /// What it did in vain again and again, if it did.
+        livelock: Option<Livelock>,
     },
     /// The second pass gave another trace.
     NotDeterministic {

@@ -61,7 +61,8 @@ pub(super) fn failure_cause(outcome: Outcome, expect: &Expectations) -> FailureC
     violations.retain(|violation, count| *count > 0 && !is_expected(expect, *violation));
     rules.retain(|broken, _| is_undeclared(broken));
     if violations.is_empty() && rules.is_empty() {
-        return FailureCause::NotDrained { ending: outcome.ending, at: outcome.ended_at };
+        let Outcome { ending, ended_at: at, livelock, .. } = outcome;
+        return FailureCause::NotDrained { ending, at, livelock };
     }
     let (mut findings, mut rule_findings) = (outcome.findings, outcome.rule_findings);
     findings.retain(|finding| !is_expected(expect, finding.violation));

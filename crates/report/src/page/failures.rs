@@ -100,7 +100,9 @@ fn cause_markup(failure: &Failure, setup: &Setup) -> Markup {
                 (format_count(totals.unexpected)) " unexpected, "
                 (format_count(totals.stuck)) " stuck." }
         }
-        FailureCause::NotDrained { ending, at } => p { (not_drained_text(*ending, *at).trim()) },
+        FailureCause::NotDrained { ending, at, livelock } => p {
+            (not_drained_text(*ending, *at, livelock.as_ref())) "."
+        },
         FailureCause::NotDeterministic { first, second } => p {
             "The same trial gave the trace " (format!("{first:016x}")) ", then "
             (format!("{second:016x}")) "; this is a bug in qoslab."
