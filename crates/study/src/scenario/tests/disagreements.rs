@@ -249,17 +249,17 @@ fn words_of_never_are_those_of_sometimes_and_no_word_is_in_both() {
             .replace("delay", "loss = \"1%\"\ndelay");
     insta::assert_snapshot!(error_text(&text), @r#"
     error: never cannot be `wil`
-      --> test.toml:16:10
+      --> test.toml:17:10
        |
-    16 | never = ["wil", "loss", "will"]
+    17 | never = ["wil", "loss", "will"]
        |          ^^^^^ unknown word
        |
     help: did you mean `will`?
 
     error: `loss` must happen and must never happen
-      --> test.toml:16:17
+      --> test.toml:17:17
        |
-    16 | never = ["wil", "loss", "will"]
+    17 | never = ["wil", "loss", "will"]
        |                 ^^^^^^ it is in `sometimes` too
        |
     help: take it out of one of the two lists
