@@ -208,3 +208,27 @@ fn a_subscriber_that_was_forgotten_is_told_beside_one_that_was_not() {
     assert!(told.contains("published while their subscriber was not subscribed"), "{printed}");
     assert_fits(&printed);
 }
+
+#[test]
+fn a_sweep_and_a_choice_say_where_messages_went_too() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("scenario.toml"), FULL_QUEUE).unwrap();
+    let printed = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_qoslab"))
+            .args(arguments)
+            .args(["--seeds", "1", "--out", "out"])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert_fits(&printed);
+        on_one_line(&printed)
+    };
+    let vary = "client.sensor.offline.max=50,100";
+    let swept = printed(&["sweep", "scenario.toml", "--vary", vary]);
+    assert!(swept.contains("refused by the publisher's own full queue"), "{swept}");
+    let chosen = printed(&["choose", "scenario.toml", "--need", "lost <= 50%", "--qos", "1"]);
+    let line =
+        "Messages with QoS 1: 384 of 2,000 (19.2 %) refused by the publisher's own full queue";
+    assert!(chosen.contains(line), "{chosen}");
+}

@@ -184,12 +184,22 @@ const fn dropped(
 /// `3,012 of 10,000 (30.1 %) refused by the publisher's own full queue (offline.max = 100)`.
 #[must_use]
 pub(crate) fn lines(totals: &DeliveryCounts, setup: &Setup, qos: QoS) -> Vec<String> {
+    lines_with(totals, |account| setting(account, setup, qos).unwrap_or_default())
+}
+
+/// The same over several setups, whose settings may differ.
+#[must_use]
+pub(crate) fn lines_over_all(totals: &DeliveryCounts) -> Vec<String> {
+    lines_with(totals, |_| String::new())
+}
+
+fn lines_with(totals: &DeliveryCounts, setting: impl Fn(&str) -> String) -> Vec<String> {
     let lines = ACCOUNTS.iter().filter_map(|account| {
         let (count, whole) = ((account.count)(totals), (account.whole)(totals));
         let words = account.words?;
         let is_retained = account.name == "retained_delivered";
-        let setting = setting(account.name, setup, qos).unwrap_or_default();
-        let line = || format!("{} {words}{setting}", format_count_share(count, whole));
+        let line =
+            || format!("{} {words}{}", format_count_share(count, whole), setting(account.name));
         (count > 0 || (is_retained && whole > 0)).then(line)
     });
     lines.collect()

@@ -49,6 +49,7 @@ impl ChoiceSummary {
         paragraphs.extend([names.certainty(), names.flips(flips)]);
         paragraphs.push(explanations::explanations(study, choice).join(" "));
         paragraphs.push(names.cost_note());
+        paragraphs.push(names.accounts());
         paragraphs.retain(|paragraph| !paragraph.is_empty());
         let has_month = matches!(choice.objective, Objective::Money { .. });
         let mut header = vec!["option", "cost", "relative"];

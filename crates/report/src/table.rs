@@ -6,6 +6,7 @@ use super::point_summary::PointSummary;
 use super::style::Style;
 use super::{accounts, bill, describe, escape, labels};
 use qoslab_core::base::units::format_count;
+use qoslab_guarantee::DeliveryCounts;
 use qoslab_study::scenario::Axis;
 use qoslab_study::statistics::{to_f64, upper_bound_when_none};
 use qoslab_study::{PointResult, ScenarioResult, Study, Verdict};
@@ -83,6 +84,19 @@ pub fn sweep(study: &Study, layout: TableLayout) -> String {
         text +=
             &format!("  and {} more: points.csv has all\n", super::number::counted(left, "cell"));
     }
+    text + &sweep_accounts(study)
+}
+
+/// Where messages went that were not lost on the way, over all cells.
+fn sweep_accounts(study: &Study) -> String {
+    let rows = study.points().flat_map(|(_, point)| PointSummary::for_point(point));
+    let totals: DeliveryCounts = rows.map(|row| row.totals).sum();
+    let mut text = String::new();
+    for line in accounts::lines_over_all(&totals) {
+        for line in wrap(&format!("all cells: {line}"), 78) {
+            text += &format!("  {line}\n");
+        }
+    }
     text
 }
 
@@ -153,9 +167,9 @@ fn grid(fields: &[&str], rows: &[TableRow<'_>], layout: TableLayout) -> String {
         text.push('\n');
     }
     if detail <= TableDetail::Narrow {
-        let has_max = fields.is_empty() && detail == TableDetail::Narrow;
-        let left_out = if has_max { "p90, p95, p99.9" } else { "p90, p95, p99.9, max" };
-        let note = format!("({left_out} and completion times: points.csv)");
+        let headers = HEADERS.into_iter().filter(|it| !detail.shows(*it, !fields.is_empty()));
+        let left_out: Vec<_> = headers.map(|header| header[1]).collect();
+        let note = format!("({} and completion times: points.csv)", left_out.join(", "));
         text += &format!("  {}\n", layout.style.muted(&note));
     }
     text
@@ -164,7 +178,8 @@ fn grid(fields: &[&str], rows: &[TableRow<'_>], layout: TableLayout) -> String {
 /// How much a table shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum TableDetail {
-    /// As `Narrow`, without the longest time: where numbers are large.
+    /// As `Narrow`, without the longest time, and in a sweep without overhead: where numbers are
+    /// large or names long.
     Narrowest,
     /// What fits into 80 columns.
     Narrow,
@@ -187,8 +202,12 @@ impl TableDetail {
 
     /// Whether it shows a column. The longest time makes room for the values that a sweep varies.
     fn shows(self, header: [&str; 2], is_sweep: bool) -> bool {
-        let hides_max = is_sweep || self == Self::Narrowest;
-        let hidden = WIDE_COLUMNS.contains(&header[1]) || (hides_max && header[1] == "max");
+        let is_narrowest = self == Self::Narrowest;
+        let hidden = match header[1] {
+            "max" => is_sweep || is_narrowest,
+            "overhead" => is_sweep && is_narrowest,
+            name => WIDE_COLUMNS.contains(&name),
+        };
         self > Self::Narrow || !hidden
     }
 }

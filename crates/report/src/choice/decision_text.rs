@@ -1,6 +1,8 @@
 //! The sentences of a decision, each made from its numbers.
 
+use crate::accounts;
 use crate::number::{self, counted, format_amount, format_measured, percent_bound};
+use crate::point_summary::PointSummary;
 use qoslab_core::base::Span;
 use qoslab_core::base::units::{format_count, format_share, format_span, trim_zeros};
 use qoslab_study::choose::{
@@ -239,6 +241,22 @@ impl DecisionText<'_> {
             ),
         };
         format!("Cost: {what}. All numbers hold for what the scenario assumes.")
+    }
+
+    /// Where messages went with the best option that were not lost on the way.
+    pub(super) fn accounts(&self) -> String {
+        let Some(best) = self.choice.best.map(|at| &self.choice.options[at]) else {
+            return String::new();
+        };
+        let result = &self.study.cells[best.cell].result;
+        let point = &result.points[best.point];
+        let setup = &result.scenario.points[point.index].setup;
+        let row = PointSummary::for_point(point).find(|row| row.published == best.qos);
+        let lines = row.map(|row| accounts::lines(&row.totals, setup, row.published));
+        match lines.unwrap_or_default().as_slice() {
+            [] => String::new(),
+            lines => format!("Messages with {}: {}.", self.option(best), lines.join("; ")),
+        }
     }
 
     fn cost_text(&self, cost: f64) -> String {
