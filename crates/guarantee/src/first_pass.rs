@@ -13,8 +13,8 @@ use super::sessions::ConnackOutcome;
 use super::trial_facts::TrialFacts;
 use super::verdict::{Blame, Breach, Outcome, Promise, Violation};
 use qoslab_core::base::{
-    ClientIndex, CloseReason, ConnectionNumber, Event, Hop, MessageTag, Node, Observer, PacketKind,
-    PacketMeta, PacketSubject, Phase, PublisherIndex, QoS, RunSummary, Time,
+    ClientIndex, CloseReason, ConnectionNumber, DropReason, Event, Hop, MessageTag, Node, Observer,
+    PacketKind, PacketMeta, PacketSubject, Phase, PublisherIndex, QoS, RunSummary, Time,
 };
 use qoslab_core::impl_fingerprint;
 
@@ -200,6 +200,20 @@ impl FirstPassObserver {
         }
     }
 
+    fn on_refused(&mut self, now: Time, tag: MessageTag, why: DropReason) {
+        if let Some(message_id) = tag.message_id() {
+            self.collector.on_refused(&message_id, why);
+        }
+        self.ledger.on_refused(now, tag, why);
+    }
+
+    fn on_dropped(&mut self, now: Time, client: ClientIndex, tag: MessageTag, why: DropReason) {
+        if let Some(message_id) = tag.message_id() {
+            self.collector.on_dropped(client, &message_id, why);
+        }
+        self.ledger.on_dropped(now, client, tag, why);
+    }
+
     fn on_will_published(&mut self, tag: MessageTag) {
         self.patterns.clear_pending();
         if let Some(message_id) = tag.message_id() {
@@ -264,18 +278,8 @@ impl Observer for FirstPassObserver {
                     self.collector.on_completed(now, &message_id);
                 }
             }
-            Event::Refused { tag, why } => {
-                if let Some(message_id) = tag.message_id() {
-                    self.collector.on_refused(&message_id, why);
-                }
-                self.ledger.on_refused(now, tag, why);
-            }
-            Event::Dropped { client, tag, why } => {
-                if let Some(message_id) = tag.message_id() {
-                    self.collector.on_dropped(client, &message_id, why);
-                }
-                self.ledger.on_dropped(now, client, tag, why);
-            }
+            Event::Refused { tag, why } => self.on_refused(now, tag, why),
+            Event::Dropped { client, tag, why } => self.on_dropped(now, client, tag, why),
             Event::Opened { node, connection, client } => self.on_opened(node, client, connection),
             Event::Closed { node, connection, client, why } => {
                 self.ledger.on_connection_closed(now, node, client, connection, why);

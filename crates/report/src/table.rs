@@ -134,7 +134,7 @@ fn heading(result: &ScenarioResult, layout: TableLayout) -> String {
 
 fn caveat(layout: TableLayout) -> String {
     let lines = wrap(describe::DELIVERY_UNTESTED, layout.width.min(100) - 2).into_iter();
-    lines.map(|line| format!("  {}\n", layout.style.warning(&line))).collect()
+    lines.flat_map(|line| ["  ".to_owned(), layout.style.warning(&line), "\n".to_owned()]).collect()
 }
 
 /// A column's two header lines.
