@@ -8,6 +8,7 @@ mod explore;
 mod false_alarms;
 mod field_reports;
 mod limits;
+mod overlapping_filters;
 mod packet_tracker;
 mod planted_bugs;
 mod properties;

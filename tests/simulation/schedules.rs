@@ -61,3 +61,52 @@ fn a_recorded_schedule_repeats_the_trial_without_random_draws() {
         .collect();
     assert_eq!(differing, Vec::<String>::new());
 }
+
+/// Two clients on links of their own, with these faults.
+fn with_faults(faults: &str) -> Scenario {
+    let text = format!(
+        r#"
+schema = 1
+name = "faults"
+[[client]]
+name = "meter"
+publish = [{{ topic = "t", qos = 1, count = 30, every = "1s" }}]
+[[client]]
+name = "app"
+subscribe = [{{ filter = "t", qos = 1 }}]
+[[link]]
+between = ["*", "broker"]
+transport = "tcp"
+delay = "20ms"
+{faults}
+"#
+    );
+    Scenario::parse("faults.toml", &text).unwrap_or_else(|wrong| panic!("{}", wrong.render(false)))
+}
+
+/// The file that stands for a trial gives the same trial.
+fn assert_written_down(scenario: &Scenario) {
+    let trial = scenario.points[0].trial(1);
+    let Some(still) = make_deterministic(&EventEngine, &trial, None) else { unreachable!() };
+    let text = scenario.to_trial_file(&still);
+    let read = Scenario::parse("failure.toml", &text)
+        .unwrap_or_else(|wrong| panic!("{}\n{text}", wrong.render(false)));
+    let again = read.points[0].trial(read.first_seed);
+    assert_eq!(trace(&again), trace(&trial), "{text}");
+}
+
+#[test]
+fn a_fault_that_is_drawn_to_last_no_time_can_be_written_down() {
+    assert_written_down(&with_faults(
+        "[[fault]]\nevery = \"5s\"\non = \"meter\"\ndo = { stall = \"exp 1ns\" }",
+    ));
+}
+
+#[test]
+fn faults_at_one_instant_are_written_down_in_the_order_in_which_they_came() {
+    assert_written_down(&with_faults(
+        "[[fault]]\nevery = \"uniform 5s..5s\"\non = \"meter\"\ndo = \"cut\"\n\
+         [[fault]]\nat = \"5s\"\non = \"meter\"\ndo = { half-open = \"client\" }\n\
+         [[fault]]\nat = \"10s\"\non = \"meter\"\ndo = { half-open = \"broker\" }",
+    ));
+}

@@ -3,7 +3,7 @@
 use std::collections::btree_map::Entry;
 
 use super::delivery_unit::{DeliveryState, DeliveryUnit, MessageProgress};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, OverlappingCopies};
 use super::retained::IncomingRetained;
 use qoslab_core::base::{
     MessageId, Node, PacketBody, PacketKind, PacketMeta, Phase, QoS, Span, Time,
@@ -125,7 +125,7 @@ impl Ledger {
         let sessions = &mut self.sessions;
         self.shared.on_accepted_by_broker(message_id, first, |member| {
             if is_forwarded {
-                sessions[member.index()].broker_queue.add();
+                sessions[member.index()].broker_queue.add(1);
             }
         });
         for subscriber in &mut stream.subscribers {
@@ -138,8 +138,14 @@ impl Ledger {
                 }
                 continue;
             };
+            let (copies, may_repeat) = subscriber.copies;
             if is_forwarded {
-                self.sessions[subscriber.client.index()].broker_queue.add();
+                self.sessions[subscriber.client.index()].broker_queue.add(copies.into());
+            }
+            if first && (copies > 1 || may_repeat) {
+                let key = (message_id.publisher, message_id.sequence, subscriber.client);
+                let allowed = if may_repeat { u32::MAX } else { copies.into() };
+                self.overlaps.insert(key, OverlappingCopies { copies: 0, allowed });
             }
             let waits = message_id.qos.min(granted) > QoS::AtMostOnce;
             if first

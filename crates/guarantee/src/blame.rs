@@ -48,11 +48,11 @@ pub(super) struct BlameInput<'a> {
     pub(super) event_log: &'a EventLog,
 }
 
-/// Blames the first endpoint, in causal order, whose broken rule concerns the message; else one that
-/// let go of it without a reason; else a full
-/// queue, if that is what dropped a lost message; else a store that forgot it, or its packet id;
-/// else the network, if it harmed a packet of that message on a datagram link; else another
-/// setting; else an endpoint that did not do its part on a byte stream; else it stays unexplained.
+/// Blames the first endpoint, in causal order, whose broken rule concerns the message; else one
+/// that let go of it without a reason; else a full queue, if that is what dropped a lost message;
+/// else a store that forgot it, or its packet id; else the network, if it harmed a packet of that
+/// message on a datagram link; else another setting; else an endpoint that did not do its part on
+/// a byte stream; else it stays unexplained.
 pub(super) fn assign_blame(input: &BlameInput<'_>) -> BlameDecision {
     let BlameInput {
         trial: facts,
@@ -78,17 +78,18 @@ pub(super) fn assign_blame(input: &BlameInput<'_>) -> BlameDecision {
 fn unexplained(trial: &TrialFacts) -> BlameDecision {
     let reason = "no endpoint broke a rule, the network harmed none of its packets, and no setting \
                   explains it";
-    let (blame, reason) = if trial.is_under_test || trial.has_quirks {
-        let ask = "an endpoint on its way must have done it: please report this trial";
-        (Blame::UnexplainedOnPath, format!("{reason}; {ask}"))
+    let blame = trial.unexplained();
+    let reason = if blame == Blame::UnexplainedOnPath {
+        format!("{reason}; an endpoint on its way must have done it: please report this trial")
     } else {
-        (Blame::Unexplained, reason.to_owned())
+        reason.to_owned()
     };
     BlameDecision { blame, rule: None, reason }
 }
 
-/// Messages keep their order in a byte stream: where they are out of order, the endpoint is to blame
-/// that first sent or handed them on so. That the broker forwards them so is a rule with an id.
+/// Messages keep their order in a byte stream: where they are out of order, the endpoint is to
+/// blame that first sent or handed them on so. That the broker forwards them so is a rule with an
+/// id.
 fn wrong_order(input: &BlameInput<'_>) -> Option<BlameDecision> {
     let BlameInput { trial, suspect, stream_order, .. } = *input;
     let subscriber = suspect.subscriber.filter(|_| suspect.breach == Breach::Reordered)?;

@@ -70,6 +70,12 @@ impl Ledger {
         let is_owed = unit.state().is_owed();
         let terms = unit.terms(message_id.qos);
         unit.add_copy();
+        if !self.overlaps.is_empty() {
+            let key = (message_id.publisher, message_id.sequence, client);
+            if let Some(overlap) = self.overlaps.get_mut(&key) {
+                overlap.copies += 1;
+            }
+        }
         let late = first && message_id.sequence < subscriber.next_sequence[qos.index()];
         if first {
             subscriber.next_sequence[qos.index()] =

@@ -65,12 +65,13 @@ pub(super) fn evaluate(
                 if unit.state() == DeliveryState::NotSubscribed {
                     continue;
                 }
+                let repeats = ledger.is_repeated((index, sequence, subscriber.client), *unit);
                 for metrics in metrics.of_unit(&ledger.trial, index, subscriber.client) {
-                    count_unit(metrics, qos, *unit, *progress);
+                    count_unit(metrics, qos, *unit, *progress, repeats);
                 }
                 let epoch_over = subscriber.is_past_epoch(sequence);
                 let terms = unit.terms(qos);
-                let verdict = unit_verdict(*unit, *progress, terms, epoch_over)
+                let verdict = unit_verdict(*unit, *progress, terms, epoch_over, repeats)
                     .excuse_if_denied(&ledger.trial, facts);
                 evaluation.add_unit(index, sequence, subscriber.client, terms, verdict);
             }
@@ -80,24 +81,26 @@ pub(super) fn evaluate(
         let facts = &ledger.trial.publishers[stream.index()];
         let qos = facts.qos;
         let progress = ledger.publishers[stream.index()].messages[*sequence as usize];
+        let repeats = ledger.is_repeated((*stream, *sequence, *client), *unit);
         for metrics in metrics.of_unit(&ledger.trial, *stream, *client) {
-            count_unit(metrics, qos, *unit, progress);
+            count_unit(metrics, qos, *unit, progress, repeats);
         }
         let terms = unit.terms(qos);
-        let verdict =
-            unit_verdict(*unit, progress, terms, true).excuse_if_denied(&ledger.trial, facts);
+        let verdict = unit_verdict(*unit, progress, terms, true, repeats)
+            .excuse_if_denied(&ledger.trial, facts);
         evaluation.add_unit(*stream, *sequence, *client, terms, verdict);
     }
     for (stream, sequence, client, unit) in ledger.shared.units() {
         let facts = &ledger.trial.publishers[stream.index()];
         let qos = facts.qos;
         let progress = ledger.publishers[stream.index()].messages[sequence as usize];
+        let repeats = unit.copies() > 1;
         for metrics in metrics.of_unit(&ledger.trial, stream, client) {
-            count_unit(metrics, qos, unit, progress);
+            count_unit(metrics, qos, unit, progress, repeats);
         }
         let terms = unit.terms(qos);
-        let verdict =
-            unit_verdict(unit, progress, terms, false).excuse_if_denied(&ledger.trial, facts);
+        let verdict = unit_verdict(unit, progress, terms, false, repeats)
+            .excuse_if_denied(&ledger.trial, facts);
         evaluation.add_unit(stream, sequence, client, terms, verdict);
     }
     not_subscribed::count(ledger, metrics);
@@ -164,6 +167,16 @@ impl Evaluation {
     }
 }
 
+impl Ledger {
+    /// Whether a unit has more copies than its filters bring.
+    fn is_repeated(&self, key: (PublisherIndex, u32, ClientIndex), unit: DeliveryUnit) -> bool {
+        match self.overlaps.get(&key) {
+            Some(overlap) => overlap.copies > overlap.allowed,
+            None => unit.copies() > 1,
+        }
+    }
+}
+
 /// Whether a message was accepted and never acknowledged, though its session lived.
 fn is_stuck(qos: QoS, progress: MessageProgress) -> bool {
     qos != QoS::AtMostOnce && progress.is_open()
@@ -174,31 +187,33 @@ const fn count_unit(
     qos: QoS,
     unit: DeliveryUnit,
     progress: MessageProgress,
+    repeats: bool,
 ) {
     metrics.counts.units += 1;
-    match unit.copies() {
-        0 => metrics.counts.lost += 1,
-        copies => {
-            metrics.counts.delivered += 1;
-            if copies > 1 {
-                metrics.counts.duplicated += 1;
-            }
-            if !matches!(qos, QoS::AtMostOnce) && !progress.has_all(MessageProgress::ACKNOWLEDGED) {
-                metrics.counts.recovered += 1;
-            }
-        }
+    if unit.copies() == 0 {
+        metrics.counts.lost += 1;
+        return;
+    }
+    metrics.counts.delivered += 1;
+    if repeats {
+        metrics.counts.duplicated += 1;
+    }
+    if !matches!(qos, QoS::AtMostOnce) && !progress.has_all(MessageProgress::ACKNOWLEDGED) {
+        metrics.counts.recovered += 1;
     }
 }
 
-/// Judges one unit; `epoch_over`: its epoch is over.
+/// Judges one unit; `epoch_over`: its epoch is over; `repeats`: it has more copies than one, or
+/// than one for each filter where the broker sends so many.
 const fn unit_verdict(
     unit: DeliveryUnit,
     progress: MessageProgress,
     terms: DeliveryTerms,
     epoch_over: bool,
+    repeats: bool,
 ) -> UnitVerdict {
     if unit.copies() > 0 {
-        let repeated = unit.copies() > 1 && !terms.may_repeat;
+        let repeated = repeats && !terms.may_repeat;
         return if repeated && !progress.has_all(MessageProgress::SESSION_LOST) {
             UnitVerdict::Broken(Breach::Duplicated)
         } else {

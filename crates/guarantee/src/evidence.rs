@@ -149,14 +149,18 @@ pub(super) struct SecondHop {
     pub(super) highest_granted: Option<QoS>,
     /// The lowest of what was granted at its arrivals; `None` where that is not sure.
     pub(super) lowest_granted: Option<QoS>,
-    /// Copies that the broker sent.
+    /// Copies that the broker sent, and how many it had reason to send.
     pub(super) sent: u32,
+    pub(super) allowed: u32,
     /// The highest QoS among them, and when that was sent last.
     pub(super) highest_sent: Option<(QoS, Time)>,
-    /// It was sent as a retained message.
+    /// It was sent as a retained message, or the broker let go of it as one.
     pub(super) sent_retained: bool,
+    pub(super) dropped_retained: bool,
     /// The highest QoS granted to a filter that asks for what is retained.
     pub(super) retained_granted: Option<QoS>,
+    /// Whether it was the retained message when the last such filter was granted.
+    pub(super) was_latest_retained: bool,
     /// When a SUBSCRIBE was answered that asks for it, while it was the retained message.
     pub(super) retained_owed_at: Option<Time>,
     /// It arrived and was new to the subscriber's endpoint.
@@ -204,10 +208,13 @@ impl Evidence {
         &mut self,
         publisher: &PublisherFacts,
         subscriptions: &Subscriptions,
+        for_each_filter: bool,
     ) {
         self.forward_causes += 1;
         for client in &self.subscribers {
             let second_hop = self.second_hops.entry(*client).or_default();
+            second_hop.allowed +=
+                subscriptions.copies_of_arrival(*client, publisher, for_each_filter);
             let least = subscriptions.lowest_owed_qos(*client, publisher);
             second_hop.lowest_granted =
                 if self.forward_causes == 1 { least } else { second_hop.lowest_granted.min(least) };

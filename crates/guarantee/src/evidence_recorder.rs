@@ -88,7 +88,7 @@ impl EvidenceRecorder {
     pub fn into_outcome(mut self, first_pass: FirstPassResult) -> Outcome {
         self.monitor.finish();
         self.collect_violations();
-        let FirstPassResult { mut outcome, suspects: offenders, refuted_claims } = first_pass;
+        let FirstPassResult { mut outcome, suspects: offenders, refuted_claims, .. } = first_pass;
         for suspect in &offenders {
             let Some(evidence) = self.evidence.get_mut(&(suspect.publisher, suspect.sequence))
             else {
@@ -248,7 +248,8 @@ impl EvidenceRecorder {
                     return;
                 }
                 let stream = &self.trial.publishers[key.0.index()];
-                evidence.on_forward_cause(stream, &self.subscriptions);
+                let each = self.trial.sends_copy_for_each_filter;
+                evidence.on_forward_cause(stream, &self.subscriptions, each);
             }
             (Hop::Second, Node::Client(_), PacketKind::Publish) => {
                 evidence.second_hops.entry(link).or_default().received_as_new = true;
@@ -314,6 +315,10 @@ impl EvidenceRecorder {
             if refusable && why == DropReason::QueueFull {
                 evidence.not_refused.extend(client);
             }
+            let is_retained = tag.message_id().is_some_and(|it| it.is_retained_copy());
+            if let Some(client) = client.filter(|_| is_retained) {
+                evidence.second_hops.entry(client).or_default().dropped_retained = true;
+            }
             evidence.dropped.push((client, why));
             evidence.add_event(now, MessageEvent::Dropped { client, why });
         }
@@ -345,7 +350,8 @@ impl EvidenceRecorder {
         evidence.published = Some((message_id.qos, now));
         evidence.broker_acknowledged_at = Some(now);
         let stream = &self.trial.publishers[message_id.publisher.index()];
-        evidence.on_forward_cause(stream, &self.subscriptions);
+        let each = self.trial.sends_copy_for_each_filter;
+        evidence.on_forward_cause(stream, &self.subscriptions, each);
         evidence.add_event(now, MessageEvent::WillPublished);
     }
 

@@ -69,10 +69,7 @@ pub(super) fn add_missing_action(
         (_, Some(at)) if second_hop.received_as_new && !evidence.deliveries.contains_key(&link) => {
             (at, Node::Client(link), Rule::NeverDelivered)
         }
-        _ if is_retained_copy_missing(&second_hop, dropped)
-            && !suspect.provisional
-            && !has_lost_state =>
-        {
+        _ if is_retained_copy_missing(&second_hop) && !suspect.provisional && !has_lost_state => {
             let at = second_hop.retained_owed_at.unwrap_or(published);
             (at, Node::Broker, Rule::RetainedNotSent)
         }
@@ -96,8 +93,9 @@ pub(super) fn add_missing_action(
 }
 
 /// Whether a SUBSCRIBE was owed the message as a retained one, and it was not sent so.
-const fn is_retained_copy_missing(second_hop: &SecondHop, dropped: bool) -> bool {
-    second_hop.retained_owed_at.is_some() && !second_hop.sent_retained && !dropped
+const fn is_retained_copy_missing(second_hop: &SecondHop) -> bool {
+    let SecondHop { sent_retained, dropped_retained, .. } = *second_hop;
+    second_hop.retained_owed_at.is_some() && !sent_retained && !dropped_retained
 }
 
 /// Notes that the broker sent its best copy below what was granted. It may send one copy a filter,

@@ -61,6 +61,8 @@ pub struct FirstPassResult {
     pub(super) outcome: Outcome,
     /// What was broken, by message.
     pub suspects: Vec<SuspectedViolation>,
+    /// The blame where no reason is looked for.
+    pub(super) unexplained: Blame,
     /// What endpoints let go of without a reason.
     pub(super) refuted_claims: BTreeMap<(PublisherIndex, u32, Option<ClientIndex>), RefutedClaim>,
 }
@@ -103,7 +105,13 @@ impl FirstPassObserver {
             livelock: None,
             counters: self.counters.by_name(),
         };
-        FirstPassResult { outcome, suspects, refuted_claims: self.ledger.refuted_claims }
+        let unexplained = self.ledger.trial.unexplained();
+        FirstPassResult {
+            outcome,
+            suspects,
+            unexplained,
+            refuted_claims: self.ledger.refuted_claims,
+        }
     }
 
     #[inline]
@@ -328,13 +336,13 @@ impl Observer for FirstPassObserver {
 
 impl FirstPassResult {
     /// The outcome of a trial whose second pass is not needed or not wanted. What was broken, if
-    /// anything, is counted as [`Blame::Unexplained`], since no reason was looked for; provisional
+    /// anything, is counted as unexplained, since no reason was looked for; provisional
     /// suspected violations do not count.
     #[must_use]
     pub fn into_unexplained_outcome(mut self) -> Outcome {
         for suspect in self.suspects.iter().filter(|suspect| !suspect.provisional) {
             let SuspectedViolation { promise, breach, .. } = *suspect;
-            let violation = Violation { promise, breach, blame: Blame::Unexplained };
+            let violation = Violation { promise, breach, blame: self.unexplained };
             *self.outcome.violations.entry(violation).or_default() += 1;
         }
         self.outcome

@@ -47,6 +47,8 @@ pub(super) struct Ledger {
     /// By client: what the broker has under way to it. Empty where no message expires.
     pub(super) windows: Vec<SubscriberWindow>,
     pub(super) size_limits: SizeLimits,
+    /// Of what several filters of a subscriber bring it: how many copies came, and how many may.
+    pub(super) overlaps: BTreeMap<(PublisherIndex, u32, ClientIndex), OverlappingCopies>,
     /// How often PUBLISH and PUBREL were sent again, where a node is set to give up.
     pub(super) retransmissions: BTreeMap<(ClientIndex, Hop, PublisherIndex, u32), [u32; 2]>,
     /// Sessions that end by themselves, and when.
@@ -61,7 +63,7 @@ impl_fingerprint! {
     struct Ledger {
         plain phase, publishers, sessions, open_connections, subscriptions, retained,
             shared, past_epoch_units, observed_breaches, retained_awaiting_pubrel, windows,
-            size_limits;
+            size_limits, overlaps;
         with(write_retransmissions) retransmissions;
         published phase_began;
         skip trial: "the same in all states of a trial";
@@ -107,6 +109,9 @@ pub(super) struct SubscriberLedger {
     pub(super) client: ClientIndex,
     /// The QoS granted now; `None` while not subscribed.
     pub(super) granted: Option<QoS>,
+    /// How many copies an arrival of a message makes for it, and whether one of them may come
+    /// again: more than one where the broker sends one for each of its filters.
+    pub(super) copies: (u8, bool),
     /// Whether the broker is known to have the subscription. After some crashes that shows only
     /// when it welcomes the client, or answers it; what it takes until then is not owed.
     pub(super) confirmed: bool,
@@ -121,9 +126,18 @@ pub(super) struct SubscriberLedger {
 
 impl_fingerprint! {
     struct SubscriberLedger {
-        plain client, granted, confirmed, epoch_start, next_sequence, readmitted, units;
+        plain client, granted, copies, confirmed, epoch_start, next_sequence, readmitted, units;
     }
 }
+
+/// The copies of one message that overlapping filters of one subscriber bring it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct OverlappingCopies {
+    pub(super) copies: u32,
+    pub(super) allowed: u32,
+}
+
+impl_fingerprint! { struct OverlappingCopies { plain copies, allowed; } }
 
 /// One client's session.
 #[derive(Clone, Debug, Default)]
@@ -190,6 +204,7 @@ impl Ledger {
             retained_awaiting_pubrel: BTreeMap::new(),
             windows: SubscriberWindow::for_trial(trial),
             size_limits: SizeLimits::default(),
+            overlaps: BTreeMap::new(),
             retransmissions: BTreeMap::new(),
             session_deadlines: BTreeSet::new(),
             next_session_deadline: Time::NEVER,
@@ -205,7 +220,7 @@ impl Ledger {
         let waits = message_id.qos != QoS::AtMostOnce
             && !self.open_connections.is_connected(Node::Client(facts.client), facts.client);
         if !facts.will {
-            self.sessions[facts.client.index()].own_queue.add();
+            self.sessions[facts.client.index()].own_queue.add(1);
         }
         let reserved = facts.count.min(MAX_RESERVED_MESSAGES) as usize;
         let stream = &mut self.publishers[message_id.publisher.index()];
@@ -390,6 +405,7 @@ impl SubscriberLedger {
         Self {
             client,
             granted: None,
+            copies: (1, false),
             confirmed: true,
             epoch_start: 0,
             next_sequence: [0; 3],

@@ -15,10 +15,10 @@ pub(super) struct QueueCount {
 impl_fingerprint! { struct QueueCount { plain waiting, is_unknown; } }
 
 impl QueueCount {
-    /// A message came that may have to wait.
+    /// So many messages came that may have to wait.
     #[inline]
-    pub(super) const fn add(&mut self) {
-        self.waiting = self.waiting.saturating_add(1);
+    pub(super) const fn add(&mut self, messages: u32) {
+        self.waiting = self.waiting.saturating_add(messages);
     }
 
     /// A message was sent for the first time, or given up before.

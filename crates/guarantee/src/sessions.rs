@@ -170,15 +170,18 @@ impl Ledger {
             limit == u32::MAX || publish_len(version, topic, payload, expires, ids.clone()) <= limit
         };
         for _ in 0..retained.on_subscribed(now, client, granted, fits) {
-            sessions[client.index()].broker_queue.add();
+            sessions[client.index()].broker_queue.add(1);
         }
     }
 
     fn on_subscription_granted(&mut self, client: ClientIndex, publisher: PublisherIndex) {
-        let level =
-            self.subscriptions.own_granted_qos(client, &self.trial.publishers[publisher.index()]);
+        let facts = &self.trial.publishers[publisher.index()];
+        let level = self.subscriptions.own_granted_qos(client, facts);
+        let each = self.trial.sends_copy_for_each_filter;
+        let copies = self.subscriptions.own_copies(client, facts, each);
         let subscriber = self.ensure_subscriber(client, publisher);
         subscriber.granted = level;
+        subscriber.copies = copies;
         subscriber.confirmed = true;
     }
 
@@ -197,11 +200,14 @@ impl Ledger {
     }
 
     fn on_subscription_ended(&mut self, client: ClientIndex, publisher: PublisherIndex) {
-        let level =
-            self.subscriptions.own_granted_qos(client, &self.trial.publishers[publisher.index()]);
+        let facts = &self.trial.publishers[publisher.index()];
+        let level = self.subscriptions.own_granted_qos(client, facts);
+        let each = self.trial.sends_copy_for_each_filter;
+        let copies = self.subscriptions.own_copies(client, facts, each);
         let Some(subscriber) = self.publishers[publisher.index()].subscriber_mut(client) else {
             return;
         };
+        subscriber.copies = copies;
         subscriber.granted = level;
         subscriber.confirmed = true;
         if level.is_none() {

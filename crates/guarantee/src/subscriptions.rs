@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::promise::delivery_terms;
 use super::shared_subscriptions::parse_shared_filter;
 use super::trial_facts::{PublisherFacts, TrialFacts};
 use qoslab_core::base::{ClientIndex, PublisherIndex, QoS, RetainHandling, SubscriptionRequest};
@@ -203,6 +204,39 @@ impl Subscriptions {
             .filter(|held| !held.shared)
             .map(|held| held.qos)
             .max()
+    }
+
+    /// How many copies a client gets by itself of one arrival of a stream's message, and whether
+    /// one of them may come again.
+    pub(super) fn own_copies(
+        &self,
+        client: ClientIndex,
+        publisher: &PublisherFacts,
+        for_each_filter: bool,
+    ) -> (u8, bool) {
+        let own = self.matching_subscriptions(client, publisher).filter(|held| !held.shared);
+        if !for_each_filter {
+            return (1, false);
+        }
+        let (count, may_repeat) = own.fold((0_u8, false), |(count, may_repeat), held| {
+            let terms = delivery_terms(publisher.qos, held.qos);
+            (count.saturating_add(1), may_repeat || terms.may_repeat)
+        });
+        (count.max(1), may_repeat)
+    }
+
+    /// How many copies a client may get of one arrival: its own, and one by each of its groups.
+    pub(super) fn copies_of_arrival(
+        &self,
+        client: ClientIndex,
+        publisher: &PublisherFacts,
+        for_each_filter: bool,
+    ) -> u32 {
+        let shared = self.matching_subscriptions(client, publisher).filter(|held| held.shared);
+        let own = self
+            .own_granted_qos(client, publisher)
+            .map_or(0, |_| u32::from(self.own_copies(client, publisher, for_each_filter).0));
+        own + u32::try_from(shared.count()).unwrap_or(u32::MAX)
     }
 
     /// The same, or as a member of a group.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::metric_groups::MetricGroup;
+use super::verdict::Blame;
 use qoslab_core::base::{ClientIndex, Node, QoS};
 use qoslab_core::mqtt::{StorePolicy, Version};
 
@@ -36,6 +37,9 @@ pub struct TrialFacts {
     /// Whether the broker refuses a message for which a subscriber's queue has no room, so that it
     /// never drops one that it has acknowledged.
     pub broker_refuses_on_full: bool,
+    /// Whether the broker sends one copy for each filter of a client that matches, at that filter's
+    /// QoS, and not one for all.
+    pub sends_copy_for_each_filter: bool,
     /// Whether an endpoint is somebody else's, under test.
     pub is_under_test: bool,
     /// Whether an endpoint has quirks.
@@ -135,6 +139,17 @@ impl TrialFacts {
     pub fn limits_transmissions(&self) -> bool {
         self.broker_max_transmissions.is_some()
             || self.clients.iter().any(|client| client.max_transmissions.is_some())
+    }
+
+    /// The blame for what nothing explains: it is a bug in qoslab only where every endpoint is ours
+    /// and without quirks.
+    #[must_use]
+    pub const fn unexplained(&self) -> Blame {
+        if self.is_under_test || self.has_quirks {
+            Blame::UnexplainedOnPath
+        } else {
+            Blame::Unexplained
+        }
     }
 
     /// What a node keeps through a crash.

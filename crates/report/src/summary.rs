@@ -9,7 +9,8 @@ use qoslab_core::base::units::format_count;
 use qoslab_guarantee::RuleViolationKind;
 use qoslab_study::{FailureCause, NeedResult, ScenarioResult, Verdict};
 
-/// A line for each need, one each for `sometimes` and `never`, one for each expected break; empty without any.
+/// A line for each need, one each for `sometimes` and `never`, one for each expected break; empty
+/// without any.
 #[must_use]
 pub fn expectations(result: &ScenarioResult, style: Style) -> String {
     let mut text = String::new();

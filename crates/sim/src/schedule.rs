@@ -154,23 +154,30 @@ impl Schedule {
 }
 
 /// Returns the faults as they occurred: those drawn at random at their times, those that waited for
-/// the nth packet at its name. What is fixed stays as it was written.
+/// the nth packet at its name. What is fixed stays as it was written. They stand in the order in
+/// which they first came: of those at one instant, the first of the file comes first.
 fn resolve_faults(faults: &[FaultSetup], occurrences: &[FaultOccurrence]) -> Vec<FaultSetup> {
     let mut all = Vec::new();
     for (n, fault) in (0..).zip(faults) {
+        let mut own = (0..).zip(occurrences).filter(|(_, came)| came.fault == n).peekable();
+        let first: usize = own.peek().map_or(usize::MAX, |(place, _)| *place);
         let lasts = fault.action.lasts();
         let is_fixed = lasts.is_none_or(IntervalDistribution::is_fixed);
         match fault.trigger {
-            Trigger::Every(every) if every.is_fixed() && is_fixed => all.push(fault.clone()),
-            Trigger::At(_) if is_fixed => all.push(fault.clone()),
-            Trigger::NamedPacket(_) => all.push(fault.clone()),
-            _ => {
-                let own = occurrences.iter().filter(|came| came.fault == n);
-                all.extend((1..).zip(own).map(|(nth, came)| single_occurrence(fault, nth, came)));
+            Trigger::Every(every) if every.is_fixed() && is_fixed => {
+                all.push((first, fault.clone()));
             }
+            Trigger::At(_) if is_fixed => all.push((first, fault.clone())),
+            Trigger::NamedPacket(_) => all.push((first, fault.clone())),
+            _ => all.extend(
+                (1..)
+                    .zip(own)
+                    .map(|(nth, (place, came))| (place, single_occurrence(fault, nth, came))),
+            ),
         }
     }
-    all
+    all.sort_by_key(|(place, _)| *place);
+    all.into_iter().map(|(_, fault)| fault).collect()
 }
 
 /// Returns one occurrence of a fault, as a fault of its own.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use qoslab_core::base::{Span, matches_pattern};
 use qoslab_core::mqtt::topics::matches;
 use qoslab_core::mqtt::{
-    ClientSettings, DeliverOn, HopSettings, OnFull, Quirks, RetryRule, SignOfLife, Version,
+    ClientSettings, DeliverOn, HopSettings, OnFull, OverlappingFilters, Quirks, RetryRule,
+    SignOfLife, Version,
 };
 use qoslab_core::network::Transport;
 use qoslab_guarantee::{ClientFacts, MetricGroup, PublisherFacts, SubscriptionFacts, TrialFacts};
@@ -67,6 +68,7 @@ pub fn trial_facts(setup: &Setup) -> Arc<TrialFacts> {
         broker_delivers_on_pubrel: setup.broker.hop.deliver_on == DeliverOn::Release,
         broker_store: setup.broker_store,
         broker_refuses_on_full: setup.broker.hop.on_full == OnFull::Reject,
+        sends_copy_for_each_filter: setup.broker.overlapping == OverlappingFilters::Each,
         is_under_test: false,
         has_quirks: hops.chain([&setup.broker.hop]).any(|hop| hop.quirks != Quirks::NONE),
     })

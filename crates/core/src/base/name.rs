@@ -256,6 +256,14 @@ impl MessageTag {
         Self(MessageId { copy, ..self.0 })
     }
 
+    /// The mark of one more copy for the same subscriber because of the same arrival: `nth` others
+    /// come before it.
+    #[must_use]
+    pub const fn for_further_copy(self, nth: u32) -> Self {
+        let copy = self.0.copy | nth << MessageId::FURTHER_COPY_SHIFT;
+        Self(MessageId { copy: copy & !MessageId::RETAINED_COPY_FLAG, ..self.0 })
+    }
+
     /// The mark of a retained message sent in answer to the `nth` filter that a session asked for.
     #[must_use]
     pub const fn for_retained(self, nth: u32) -> Self {
@@ -288,6 +296,10 @@ impl MessageTag {
 }
 
 impl MessageId {
+    /// From this bit of [`MessageId::copy`] on stands which of several copies for one subscriber
+    /// it is, by one arrival.
+    const FURTHER_COPY_SHIFT: u32 = 16;
+
     /// Set in [`MessageId::copy`] when the broker sent a retained message in answer to a SUBSCRIBE.
     pub const RETAINED_COPY_FLAG: u32 = 1 << 31;
 

@@ -15,8 +15,8 @@ pub use self::retry::{RetryTimers, TimerEntry, TimerGeneration};
 pub use self::session_context::{EndpointOutbox, SessionContext, SessionOwner};
 pub use self::settings::{
     Backoff, BrokerSettings, ClientRequest, ClientSettings, DeliverOn, HopSettings, IdPolicy,
-    OnFull, PingRule, ReceiverLimits, RepeatedPubrec, RetryRule, RetryTimer, SignOfLife,
-    StorePolicy, Version, WhenSocketFull, Will,
+    OnFull, OverlappingFilters, PingRule, ReceiverLimits, RepeatedPubrec, RetryRule, RetryTimer,
+    SignOfLife, StorePolicy, Version, WhenSocketFull, Will,
 };
 
 mod broker;

@@ -89,6 +89,17 @@ pub enum OnFull {
     Reject,
 }
 
+/// The copies of a message that a session gets by several filters that match (MQTT 3.1.1, section
+/// 3.3.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OverlappingFilters {
+    /// One for all of them, at the highest QoS granted among them.
+    #[default]
+    Once,
+    /// One for each of them, at its own QoS.
+    Each,
+}
+
 /// Reaction to a QoS 0 message while the socket has no room. QoS 1 and 2 keep to their window, and
 /// what is in it is written when there is room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -278,6 +289,8 @@ pub struct BrokerSettings {
     pub hop: HopSettings,
     /// The highest QoS it grants to a subscription.
     pub max_qos: QoS,
+    /// The copies that a session gets by several matching filters.
+    pub overlapping: OverlappingFilters,
     /// What it takes for a sign of life.
     pub sign_of_life: SignOfLife,
     /// Whether packets can be lost and repeated, so that a second CONNECT on a connection is the
@@ -314,6 +327,7 @@ impl Default for BrokerSettings {
         Self {
             hop: HopSettings::default(),
             max_qos: QoS::ExactlyOnce,
+            overlapping: OverlappingFilters::default(),
             sign_of_life: SignOfLife::default(),
             datagram: false,
             limits: ReceiverLimits::NONE,

@@ -32,7 +32,6 @@ impl EvidenceRecorder {
             }
             return;
         }
-        let reasons = evidence.forward_causes;
         if !evidence.subscribers.contains(&link) {
             return;
         }
@@ -46,7 +45,7 @@ impl EvidenceRecorder {
             (None, _) if doubtful => return,
             (None, _) => Rule::NotSubscribed,
             (Some(granted), Some(qos)) if qos > granted.min(message_id.qos) => Rule::AboveGranted,
-            _ if onward.sent > reasons => Rule::SecondDelivery,
+            _ if onward.sent > onward.allowed => Rule::SecondDelivery,
             _ if onward.sent == 1 && is_late => Rule::ForwardedOutOfOrder,
             _ => return,
         };
@@ -96,6 +95,7 @@ impl EvidenceRecorder {
             let second_hop = evidence.second_hops.entry(client).or_default();
             for it in plain.iter().filter(|it| matches(&it.filter, &facts.topic)) {
                 second_hop.retained_granted = second_hop.retained_granted.max(Some(it.qos));
+                second_hop.was_latest_retained = is_latest;
                 if is_latest && it.retained == RetainedSend::Owed {
                     second_hop.retained_owed_at.get_or_insert(now);
                 }
@@ -126,9 +126,7 @@ fn retained_rule(
     match (second_hop.retained_granted, packet.qos()) {
         (None, _) => Some(Rule::NotSubscribed),
         (Some(granted), Some(qos)) if qos > granted.min(published) => Some(Rule::AboveGranted),
-        _ if is_replaced && second_hop.retained_owed_at.is_none() => {
-            Some(Rule::RetainedNotReplaced)
-        }
+        _ if is_replaced && !second_hop.was_latest_retained => Some(Rule::RetainedNotReplaced),
         _ => None,
     }
 }

@@ -262,6 +262,21 @@ fn a_clean_session_explains_a_broken_promise_only_if_it_was_seen_to_end() {
 }
 
 #[test]
+fn what_nothing_explains_is_a_bug_in_qoslab_only_where_every_endpoint_is_correct_and_ours() {
+    let blame = |is_under_test: bool, has_quirks: bool| {
+        let facts = TrialFacts { is_under_test, has_quirks, ..trial_facts(AtLeastOnce) };
+        let found = violations(facts, |trial| {
+            trial.connect_and_subscribe(AtLeastOnce);
+            trial.submit(0);
+        });
+        found[0].2
+    };
+    assert_eq!(blame(false, false), Blame::Unexplained);
+    assert_eq!(blame(true, false), Blame::UnexplainedOnPath);
+    assert_eq!(blame(false, true), Blame::UnexplainedOnPath);
+}
+
+#[test]
 fn a_timer_is_named_as_the_exception_where_mqtt_5_forbids_it() {
     let because = |version: Version| {
         let mut facts = trial_facts(AtLeastOnce);

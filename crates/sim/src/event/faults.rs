@@ -287,8 +287,10 @@ impl Faults {
         &self.setup.faults[fault as usize]
     }
 
+    /// A length that is drawn for a fault; a nanosecond at least, for a length of none could not
+    /// be written down.
     fn draw_interval(&self, fault: u32, purpose: &[u8], interval: IntervalDistribution) -> Span {
         let draw_key = self.draw_key.child(self.setup_of(fault).name.as_bytes()).child(purpose);
-        interval.sample_at(draw_key, self.times_fired[fault as usize])
+        interval.sample_at(draw_key, self.times_fired[fault as usize]).max(Span::from_nanos(1))
     }
 }

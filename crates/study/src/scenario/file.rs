@@ -13,8 +13,8 @@ use super::fault::FaultTable;
 use super::from_toml::read_table;
 use super::keywords::{
     BlameKeyword, BreachKeyword, CongestionKeyword, DeliverOnKeyword, IdsKeyword, OnFullKeyword,
-    PromiseKeyword, RepeatedPubrecKeyword, SignOfLifeKeyword, StoreKeyword, TlsKeyword,
-    TransportKeyword, VersionKeyword,
+    OverlappingKeyword, PromiseKeyword, RepeatedPubrecKeyword, SignOfLifeKeyword, StoreKeyword,
+    TlsKeyword, TransportKeyword, VersionKeyword,
 };
 use super::link::{DelayTable, DirectionTable, LossTable, ReorderTable};
 use super::price::BytePrice;
@@ -140,6 +140,9 @@ pub(super) struct BrokerTable {
     pub repeated_pubrec: RepeatedPubrecKeyword,
     /// The highest QoS that it grants.
     pub max_qos: BoundedInt<0, 2>,
+    /// How many copies of a message a client gets by filters that overlap; one if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overlapping: Option<OverlappingKeyword>,
     /// Messages that a client may have unacknowledged with it (5.0); 65535 if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receive_maximum: Option<Located<BoundedInt<0, 65_535>>>,
@@ -160,8 +163,8 @@ pub(super) struct BrokerTable {
 }
 read_table!(BrokerTable or default {
     profile, store, retry, max_inflight, max_queued, on_full, queue_qos0, socket, ids,
-    deliver_on, repeated_pubrec, max_qos, receive_maximum, max_packet_size, topic_alias_maximum,
-    sign_of_life, deny, quirks,
+    deliver_on, repeated_pubrec, max_qos, overlapping, receive_maximum, max_packet_size,
+    topic_alias_maximum, sign_of_life, deny, quirks,
 });
 
 /// What an endpoint keeps through a crash.
@@ -426,6 +429,7 @@ impl Default for BrokerTable {
             deliver_on: DeliverOnKeyword::default(),
             repeated_pubrec: RepeatedPubrecKeyword::default(),
             max_qos: BoundedInt(2),
+            overlapping: None,
             receive_maximum: None,
             max_packet_size: None,
             topic_alias_maximum: None,

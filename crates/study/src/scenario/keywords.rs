@@ -15,7 +15,8 @@ use super::value::text_schema;
 use super::value::{TextValue, impl_text_value};
 use qoslab_core::base::{Direction, LossReason, RetainHandling};
 use qoslab_core::mqtt::{
-    DeliverOn, IdPolicy, OnFull, PingRule, RepeatedPubrec, SignOfLife, Version, WhenSocketFull,
+    DeliverOn, IdPolicy, OnFull, OverlappingFilters, PingRule, RepeatedPubrec, SignOfLife, Version,
+    WhenSocketFull,
 };
 use qoslab_core::network::{CongestionControl, Distribution};
 use qoslab_guarantee::{Blame, Breach, Promise};
@@ -92,6 +93,18 @@ keywords! {
         Publish = "publish" => Self::Publish,
         /// On PUBREL.
         Release = "pubrel" => Self::Release,
+    }
+}
+
+keywords! {
+    /// How many copies of a message a client gets by filters that overlap.
+    #[derive(Default)]
+    OverlappingKeyword -> OverlappingFilters {
+        /// One for all of them, at the highest QoS granted.
+        #[default]
+        Once = "once" => Self::Once,
+        /// One for each of them, at its own QoS.
+        Each = "each" => Self::Each,
     }
 }
 

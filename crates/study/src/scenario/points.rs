@@ -174,6 +174,7 @@ fn broker_settings(
         },
         sign_of_life: table.sign_of_life.into(),
         max_qos: QoS::ALL[table.max_qos.0.min(2) as usize],
+        overlapping: table.overlapping.unwrap_or_default().into(),
         datagram: links.any(|transport| matches!(transport, Transport::Datagram { .. })),
         limits: endpoint::AdvertisedLimits::of_broker(table).limits(version, errors),
         denied_filters: table.deny.iter().map(|filter| filter.value.as_str().into()).collect(),

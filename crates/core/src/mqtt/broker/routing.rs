@@ -9,7 +9,7 @@ use crate::mqtt::inbound::ReceivedMessage;
 use crate::mqtt::outbound::{QueuedMessage, SharedOrigin};
 use crate::mqtt::packet::{Message, Publish};
 use crate::mqtt::quirks::{Quirk, Quirks};
-use crate::mqtt::settings::{OnFull, Version};
+use crate::mqtt::settings::{OnFull, OverlappingFilters, Version};
 use crate::mqtt::topics;
 
 /// 5.0's reason for a topic to which its sender may not publish.
@@ -36,6 +36,8 @@ pub(super) struct SessionRoute {
     retain_as_published: bool,
     subscription_ids: Vec<u32>,
     senders: SenderFilter,
+    /// How many copies for the session come before this one.
+    nth: u32,
 }
 
 /// Publishers whose messages a route takes. A session with a matching No Local filter has two
@@ -139,8 +141,9 @@ impl Broker {
             };
             let is_shared = |filter: &&Arc<str>| topics::split_shared(filter).is_some();
             let shared = filters.iter().filter(is_shared).filter(matching).count();
-            let plain = filters.iter().any(|it| !is_shared(&it) && matching(&it));
-            shared + usize::from(plain)
+            let plain = filters.iter().filter(|it| !is_shared(it) && matching(it)).count();
+            let each = self.settings.overlapping == OverlappingFilters::Each;
+            shared + if each { plain } else { plain.min(1) }
         };
         let undelivered = self.sessions.iter().flat_map(|it| it.inbound.undelivered_topics());
         undelivered.map(copies).sum()
@@ -187,6 +190,9 @@ impl Broker {
                 outgoing.qos = forwarded_qos(hop.quirks, qos, route.granted);
                 // RETAIN is 0 for a subscription that existed before [MQTT-3.3.1-9].
                 outgoing.retain &= route.retain_as_published;
+                if route.nth > 0 {
+                    outgoing.message.tag = outgoing.message.tag.for_further_copy(route.nth);
+                }
                 if !route.subscription_ids.is_empty() {
                     outgoing.subscription_ids = route.subscription_ids.as_slice().into();
                 }
@@ -202,11 +208,21 @@ impl Broker {
     /// Hands a message to one member of each group that it reaches.
     fn forward_shared(&mut self, now: Time, outgoing: &QueuedMessage) {
         let QueuedMessage { qos, retain, .. } = *outgoing;
+        let mut recipients: Vec<u32> = Vec::new();
         for nth in 0..self.shared_routes.len() {
             let filter = Arc::clone(&self.shared_routes[nth]);
-            let shared = Some(Box::new(SharedOrigin { filter, qos, retain }));
+            let mut outgoing = outgoing.clone();
+            // A member may get copies of its own, and those of other groups.
+            if let Some((member, _)) = self.next_member(&filter) {
+                let own = self.routes.iter().filter(|route| route.session == member).count();
+                let others = recipients.iter().filter(|other| **other == member).count();
+                let before = u32::try_from(own + others).unwrap_or(0);
+                outgoing.message.tag = outgoing.message.tag.for_further_copy(before);
+                recipients.push(member);
+            }
+            outgoing.shared = Some(Box::new(SharedOrigin { filter, qos, retain }));
             // A group without members has none to be told of it.
-            let _ = self.dispatch(now, QueuedMessage { shared, ..outgoing.clone() });
+            let _ = self.dispatch(now, outgoing);
         }
     }
 
@@ -255,6 +271,19 @@ impl Broker {
         for filters in matching.chunk_by(|a, b| a.0 == b.0) {
             let session = filters[0].0;
             let filters = filters.iter().map(|&(_, it)| it);
+            if self.settings.overlapping == OverlappingFilters::Each {
+                let each = (0..).zip(filters).filter_map(|(nth, it)| {
+                    let senders = if it.options.no_local {
+                        SenderFilter::OnlyOthers
+                    } else {
+                        SenderFilter::Anyone
+                    };
+                    let route = merge_filters(session, std::iter::once(it), senders, quirks)?;
+                    Some(SessionRoute { nth, ..route })
+                });
+                self.routes.extend(each);
+                continue;
+            }
             let no_local = filters.clone().any(|it| it.options.no_local);
             let all = if no_local { SenderFilter::OnlyOthers } else { SenderFilter::Anyone };
             self.routes.extend(merge_filters(session, filters.clone(), all, quirks));
@@ -316,6 +345,7 @@ fn merge_filters(
         retain_as_published: first.options.retain_as_published,
         subscription_ids: first.identifiers().collect(),
         senders,
+        nth: 0,
     };
     // The quirk: the copy is sent at the lowest.
     let lowest = quirks.has(Quirk::OverlapMinQos);
