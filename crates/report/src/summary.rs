@@ -194,6 +194,11 @@ fn problem_text(result: &ScenarioResult) -> String {
             let promise = result.points.iter().any(|point| !point.violations.is_empty());
             of(count(Verdict::Violated), if promise { "broke a promise" } else { "broke a rule" })
         }
+        Verdict::Violated if unmet == 0 => {
+            let happened = result.never.iter().filter(|(_, count)| *count > 0);
+            let words: Vec<_> = happened.map(|(name, _)| escape::terminal(name)).collect();
+            format!("{runs}, {} happened, and must never", words.join(", "))
+        }
         Verdict::Violated => format!("{runs}, {} not met", counted(unmet as u64, "need")),
         Verdict::Inconclusive if result.was_interrupted() => {
             format!("{runs} of {}, interrupted", format_count(result.planned as u64))

@@ -37,6 +37,22 @@ fn a_terminal_shows_table_needs_and_failures() {
 }
 
 #[test]
+fn what_must_never_happen_and_did_is_said_wherever_expectations_are() {
+    let pool = ThreadPool::new(Some(1)).unwrap();
+    let plans =
+        plan(vec![scenario("never = [\"loss\", \"will\"]")], &Selection::default()).unwrap();
+    let runner = TrialRunner { pool: &pool, fail_fast: true, interrupt: &AtomicBool::new(false) };
+    let judge = |trial: &Trial| Ok(outcome(trial));
+    let result = runner.run(plans, &judge, &()).pop().unwrap();
+    let line = summary::scenario_line(&result);
+    assert!(line.ends_with("loss happened, and must never"), "{line}");
+    let text = summary::expectations(&result, Style::PLAIN);
+    assert!(text.contains("✗ never: loss ") && text.contains(", will 0"), "{text}");
+    let junit = String::from_utf8(junit::document(std::slice::from_ref(&result), "")).unwrap();
+    assert!(junit.contains("never loss") && junit.contains("happened"), "{junit}");
+}
+
+#[test]
 fn intervals_are_shown_where_they_fit_or_are_asked_for() {
     let result = result("by-hand");
     let text = |width, verbose| table(&result, TableLayout { width, verbose, style: Style::PLAIN });
