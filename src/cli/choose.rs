@@ -32,10 +32,10 @@ file's [expect] count. Of the options that meet all needs and whose promises hol
 chosen. Levels are always compared, with the same random draws: those of the file's list, or else
 QoS 0, 1 and 2; --over adds what else is.
 
-Money counts what devices send and receive on links with a price (`price` on a [[link]], or --price),
-from the start of the traffic: resends, keep alive, connecting again, acknowledgements, headers. Billed
-are the devices of such a link that publish, or all of it if none does. A month has 30 days in which
-each device publishes at the scenario's mean rate.
+Money counts what devices send and receive on links with a price (`price` on a [[link]], or
+--price), from the start of the traffic: resends, keep alive, connecting again, acknowledgements,
+headers. Billed are the devices of such a link that publish, or all of it if none does. A month has
+30 days in which each device publishes at the scenario's mean rate.
 
 Exit codes: 0 an answer; 1 nothing meets the needs; 2 wrong arguments or scenario; 3 inconclusive:
 a trial did not drain; 130 interrupted; others as of qoslab run";

@@ -85,6 +85,41 @@ fn quirk_scenarios() -> Vec<(Quirk, Blame, QuirkScenario)> {
     ]
 }
 
+/// The same of quirks by which messages, sessions, order or wills are lost.
+fn forgetful_quirk_scenarios() -> Vec<(Quirk, Blame, QuirkScenario)> {
+    use Blame::{Broker, Publisher};
+    use Quirk::*;
+    let plain = QuirkScenario::default();
+    let long_expiry = QuirkScenario { publish: "expiry = \"21s\"", ..plain };
+    let one_by_one = QuirkScenario {
+        broker: "max_inflight = 1",
+        meter: "max_inflight = 1",
+        extra_tables: "[expect]\norder = true\n",
+        ..plain
+    };
+    let retained = QuirkScenario { publish: "retain = true", extra_tables: LATE_FILTER, ..plain };
+    let wills = QuirkScenario {
+        meter: "will = { topic = \"site/gone\", qos = 1 }\naway = [{ at = \"40s\", lasts = \"5s\" }]",
+        extra_tables: OVERLAP,
+        ..plain
+    };
+    vec![
+        (EarlyExpiry, Publisher, long_expiry),
+        (QueueUnordered, Broker, one_by_one),
+        (ResendAllButLast, Publisher, plain),
+        (ResendAllButLast, Broker, plain),
+        (ForgetSession, Broker, plain),
+        (ForgetLastFilter, Broker, plain),
+        (KeepOldRetained, Broker, retained),
+        (WillAfterDisconnect, Broker, wills),
+        (DropWill, Broker, wills),
+    ]
+}
+
+fn all_quirk_scenarios() -> Vec<(Quirk, Blame, QuirkScenario)> {
+    [quirk_scenarios(), forgetful_quirk_scenarios()].concat()
+}
+
 const RESTARTS: &str = "
 [[fault]]
 every = \"exp 20s\"
@@ -233,7 +268,7 @@ fn shrink_first_failure(
 #[test]
 fn every_quirk_shrinks_to_two_messages_and_three_faults() {
     let mut lines = String::new();
-    for (quirk, whom, world) in quirk_scenarios() {
+    for (quirk, whom, world) in all_quirk_scenarios() {
         let label = format!("{} on the {whom:?}", quirk.label());
         let (scenario, found) = shrink_first_failure(quirk, whom, &world);
         let ShrunkTrial { broken: bug, before, after, stopped_early, .. } = found;
@@ -272,7 +307,8 @@ fn every_quirk_shrinks_to_two_messages_and_three_faults() {
 /// Packet ids go round after 65,535 messages, so this one quirk cannot shrink to two.
 #[test]
 fn every_quirk_but_the_wrap_of_ids_is_in_the_table() {
-    let here: std::collections::BTreeSet<_> = quirk_scenarios().iter().map(|row| row.0).collect();
+    let here: std::collections::BTreeSet<_> =
+        all_quirk_scenarios().iter().map(|row| row.0).collect();
     let missing: Vec<_> = Quirk::ALL.into_iter().filter(|it| !here.contains(it)).collect();
     assert_eq!(missing, [Quirk::IdWrapNoCheck]);
 }

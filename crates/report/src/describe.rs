@@ -149,9 +149,11 @@ fn distinct(all: impl Iterator<Item = String>) -> String {
 }
 
 /// What stands above the numbers of runs that put no QoS to the test.
-pub(crate) const DELIVERY_UNTESTED: &str = "No connection ended in these runs, and no queue was full, so they say nothing about delivery: \
-     over TCP, messages are lost and repeated where connections end. Add what ends them on your \
-     network, such as `outage` or `nat_idle` on a link, or a [[fault]].";
+pub(crate) const DELIVERY_UNTESTED: &str = concat!(
+    "No connection ended in these runs, and no queue was full, so they say nothing about ",
+    "delivery: over TCP, messages are lost and repeated where connections end. Add what ends ",
+    "them on your network, such as `outage` or `nat_idle` on a link, or a [[fault]].",
+);
 
 #[cfg(test)]
 mod tests {

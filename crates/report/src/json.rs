@@ -23,9 +23,11 @@ use qoslab_study::{
     StudyCell, Verdict, statistics,
 };
 
+use bills::BillJson;
 use breaks::DeclaredBreakJson;
 use times::TimesJson;
 
+mod bills;
 mod breaks;
 mod times;
 
@@ -138,15 +140,6 @@ struct PointJson {
     bill: Option<BillJson>,
     battery_years: Option<f64>,
     failures: Vec<FailureJson>,
-}
-
-/// What a billed device sends, receives and pays in a month of 30 days.
-#[derive(Serialize)]
-struct BillJson {
-    devices: u64,
-    device_mb_per_month: IntervalJson,
-    device_cost_per_month: Option<f64>,
-    currency: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -341,12 +334,7 @@ impl PointJson {
                 })
                 .collect(),
             bytes_by_purpose: ByPurposeJson::sum(facts().map(|facts| facts.bytes)),
-            bill: point.monthly_bill().map(|bill| BillJson {
-                devices: bill.devices,
-                device_mb_per_month: bill.megabytes.into(),
-                device_cost_per_month: bill.cost,
-                currency: scenario.currency.clone(),
-            }),
+            bill: BillJson::new(scenario, point),
             battery_years: bill::battery_years(point).filter(|years| years.is_finite()),
             failures: point.failures.iter().map(FailureJson::new).collect(),
         }

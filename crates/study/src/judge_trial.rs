@@ -27,8 +27,8 @@ pub enum JudgeError {
 }
 
 /// Runs a trial on an engine and judges it. If promises were broken, runs it once more and watches
-/// the messages concerned, to report what happened and which part is to blame. If it came to a limit
-/// before its end, runs it once more too, to see what it did in vain. Once `interrupt` is
+/// the messages concerned, to report what happened and which part is to blame. If it came to a
+/// limit before its end, runs it once more too, to see what it did in vain. Once `interrupt` is
 /// true the outcome may end as [`Ending::Interrupted`], and then says nothing.
 ///
 /// # Errors

@@ -175,8 +175,8 @@ fn over_tcp_an_acknowledgement_restarts_the_tail_and_qos_0_costs_nearly_what_qos
     let per_byte = |rate: f64| 8.0 / rate;
     let (up, down) = (per_byte(16_000.0), per_byte(24_000.0));
     let measured = |qos| hourly("\"nb-iot\"", TCP, qos);
-    // PUBLISH 145 B, and 2 B more with a packet id; PUBACK 44 B; a bare acknowledgement 40 B, at once
-    // after so long a pause.
+    // PUBLISH 145 B, and 2 B more with a packet id; PUBACK 44 B; a bare acknowledgement 40 B, at
+    // once after so long a pause.
     let zero = by_hand(145.0 * up + 0.8 + 40.0 * down + 0.8 + 40.0 * down, 145.0, 40.0);
     assert_within_a_thousandth(measured(QoS::AtMostOnce), zero);
     let answered = 147.0 * up + 0.8 + 44.0 * down + 0.8;

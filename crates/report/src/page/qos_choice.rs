@@ -27,7 +27,9 @@ pub(super) fn section(page: &Page, middle: &StudyCell) -> Markup {
     html! {
         section #choosing aria-labelledby="choosing-title" {
             h2 #choosing-title { "Which QoS?" }
-            @if untested && page.decision.is_none() { p.note { strong { (describe::DELIVERY_UNTESTED) } } }
+            @if untested && page.decision.is_none() {
+                p.note { strong { (describe::DELIVERY_UNTESTED) } }
+            }
             @if let Some(decision) = page.decision { (decision_section(decision)) }
             (scrollable("What each QoS gives and costs", &table(page.study, middle, &rows)))
             dl.sentences {
