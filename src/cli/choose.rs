@@ -107,8 +107,10 @@ pub(super) fn execute(arguments: &ChooseArguments) -> anyhow::Result<u8> {
     else {
         return Ok(exit::USAGE);
     };
-    let scenario = match unpriced.with_settings(&arguments.price_settings(&unpriced)?) {
-        Ok(priced) => priced,
+    let prices = arguments.price_settings(&unpriced)?;
+    let scenario = if prices.is_empty() { Ok(unpriced) } else { unpriced.with_settings(&prices) };
+    let scenario = match scenario {
+        Ok(scenario) => scenario,
         Err(errors) => {
             load::print_diagnostics(&errors, printing.color);
             return Ok(exit::USAGE);

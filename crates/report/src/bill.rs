@@ -2,7 +2,7 @@
 
 use crate::number::format_amount;
 use qoslab_guarantee::BytesByPurpose;
-use qoslab_study::scenario::Metric;
+use qoslab_study::scenario::{Metric, Scenario};
 use qoslab_study::{MetricValue, PointResult, ScenarioResult, measure_metric};
 
 /// Purposes of bytes that belong to no message, as the notes call them.
@@ -16,15 +16,24 @@ const BESIDE_MESSAGES: [(&str, &str); 3] = [
 /// pays in a month, and how long its battery lasts.
 pub(crate) fn notes(result: &ScenarioResult, point: &PointResult) -> Vec<String> {
     let beside = beside_messages(point);
-    let month = point.monthly_bill().map(|bill| {
-        let megabytes = megabytes_text(bill.megabytes.value);
-        let cost = bill.cost.zip(result.scenario.currency.as_deref());
-        let cost = cost.map(|(cost, currency)| format!(" for {} {currency}", format_amount(cost)));
-        format!("{megabytes} a device and month{}", cost.unwrap_or_default())
+    let month = month_texts(&result.scenario, point).map(|(megabytes, cost)| {
+        let cost = cost.map(|cost| format!(" for {cost}")).unwrap_or_default();
+        format!("{megabytes} a device and month{cost}")
     });
     let battery = battery_years(point).map(|years| format!("battery {}", years_text(years)));
     let month = month.into_iter().chain(battery).reduce(|month, battery| month + "; " + &battery);
     beside.into_iter().chain(month).collect()
+}
+
+/// What a device sends and receives in a month, and what that costs where there is a price.
+pub(crate) fn month_texts(
+    scenario: &Scenario,
+    point: &PointResult,
+) -> Option<(String, Option<String>)> {
+    let bill = point.monthly_bill()?;
+    let cost = bill.cost.zip(scenario.currency.as_deref());
+    let cost = cost.map(|(cost, currency)| format!("{} {currency}", format_amount(cost)));
+    Some((megabytes_text(bill.megabytes.value), cost))
 }
 
 /// How many years the batteries of a point's radios last; `None` without a battery.
@@ -53,7 +62,7 @@ fn beside_messages(point: &PointResult) -> Option<String> {
 }
 
 /// Megabytes with three digits, in the unit that suits: `13.7 MB`.
-pub(crate) fn megabytes_text(megabytes: f64) -> String {
+fn megabytes_text(megabytes: f64) -> String {
     let (factor, unit) = match megabytes {
         mb if mb >= 1e3 => (1e-3, "GB"),
         mb if mb >= 1.0 => (1.0, "MB"),

@@ -1,6 +1,7 @@
 //! Needs and expectations of a scenario, judged over all its trials.
 
 use crate::scenario::{Bound, BreakTarget, Comparison, Metric, Need, Statistic};
+use qoslab_core::base::radio_use::RadioUse;
 use qoslab_core::base::{QoS, Span};
 use qoslab_guarantee::DeliveryCounts;
 
@@ -366,10 +367,7 @@ fn has_anything_to_measure(need: &Need, point: &PointResult, qos: QoS) -> bool {
 /// A metric of the radios of all trials of a point; `None` without any.
 fn radio_metric(point: &PointResult, metric: Metric) -> Option<MetricValue> {
     let facts = point.trials.iter().filter_map(|trial| trial.summary.as_ref());
-    let radios = facts.filter_map(|facts| facts.radio).reduce(|mut sum, one| {
-        sum += one;
-        sum
-    })?;
+    let radios = RadioUse::total(facts.filter_map(|facts| facts.radio))?;
     let number = match metric {
         Metric::Power => radios.mean_watts_per_radio().map(|watts| watts * 1e3),
         Metric::Battery => radios.battery_years(),

@@ -56,6 +56,13 @@ mod tests {
     use crate::fixtures::study_of;
 
     #[test]
+    fn what_puts_delivery_to_the_test_is_counted() {
+        for word in super::TESTS_OF_DELIVERY {
+            assert!(qoslab_guarantee::COUNTER_NAMES.contains(&word), "nothing counts {word}");
+        }
+    }
+
+    #[test]
     fn runs_over_tcp_in_which_nothing_breaks_say_nothing_about_delivery() {
         let scenario = |link: &str, more: &str| {
             format!(

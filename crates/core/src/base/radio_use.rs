@@ -61,6 +61,14 @@ pub struct BatteryDrain {
 }
 
 impl RadioUse {
+    /// The sum over radios, or over trials; `None` without any.
+    pub fn total(all: impl Iterator<Item = Self>) -> Option<Self> {
+        all.reduce(|mut sum, one| {
+            sum += one;
+            sum
+        })
+    }
+
     /// All energy.
     #[must_use]
     pub fn energy(&self) -> f64 {
@@ -97,13 +105,5 @@ impl std::ops::AddAssign for RadioUse {
             sum.joules += one.joules;
             sum.watts += one.watts;
         }
-    }
-}
-
-impl std::iter::Sum for RadioUse {
-    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
-        let mut total = Self::default();
-        all.for_each(|one| total += one);
-        total
     }
 }

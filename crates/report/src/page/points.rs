@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{command_details, qos_marker, scrollable, verdict_badge};
-use crate::number::{counted, format_amount};
+use crate::number::counted;
 use crate::point_summary::PointSummary;
 use crate::{bill, commands};
 use qoslab_core::base::units::format_count;
@@ -74,11 +74,8 @@ fn table(study: &Study) -> Markup {
 
 /// What a device sends and receives in a month, and what that costs.
 fn month_text(cell: &StudyCell, point: &PointResult) -> Option<String> {
-    let month = point.monthly_bill()?;
-    let megabytes = bill::megabytes_text(month.megabytes.value);
-    let cost = month.cost.zip(cell.result.scenario.currency.as_deref());
-    let cost = cost.map(|(cost, currency)| format!(", {} {currency}", format_amount(cost)));
-    Some(megabytes + &cost.unwrap_or_default())
+    let (megabytes, cost) = bill::month_texts(&cell.result.scenario, point)?;
+    Some(megabytes + &cost.map(|cost| format!(", {cost}")).unwrap_or_default())
 }
 
 fn row(cell: &StudyCell, point: &PointResult, figures: &PointSummary, has_battery: bool) -> Markup {

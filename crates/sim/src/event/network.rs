@@ -126,11 +126,7 @@ impl Network {
 
     /// What the clients' radios used; `None` if no client has one.
     pub(super) fn radio_use(&self, now: Time) -> Option<RadioUse> {
-        let radios = self.links.iter().filter_map(|link| link.link_state.radio_use(now));
-        radios.reduce(|mut sum, one| {
-            sum += one;
-            sum
-        })
+        RadioUse::total(self.links.iter().filter_map(|link| link.link_state.radio_use(now)))
     }
 
     /// The traffic begins: so do bursts and outages.

@@ -49,6 +49,13 @@ enum SenderFilter {
     OnlyOwn,
 }
 
+impl SenderFilter {
+    /// Of a route over filters of which one has No Local, or none.
+    const fn for_no_local(no_local: bool) -> Self {
+        if no_local { Self::OnlyOthers } else { Self::Anyone }
+    }
+}
+
 impl Broker {
     /// A PUBLISH came from a session.
     pub(super) fn publish(
@@ -273,11 +280,7 @@ impl Broker {
             let filters = filters.iter().map(|&(_, it)| it);
             if self.settings.overlapping == OverlappingFilters::Each {
                 let each = (0..).zip(filters).filter_map(|(nth, it)| {
-                    let senders = if it.options.no_local {
-                        SenderFilter::OnlyOthers
-                    } else {
-                        SenderFilter::Anyone
-                    };
+                    let senders = SenderFilter::for_no_local(it.options.no_local);
                     let route = merge_filters(session, std::iter::once(it), senders, quirks)?;
                     Some(SessionRoute { nth, ..route })
                 });
@@ -285,7 +288,7 @@ impl Broker {
                 continue;
             }
             let no_local = filters.clone().any(|it| it.options.no_local);
-            let all = if no_local { SenderFilter::OnlyOthers } else { SenderFilter::Anyone };
+            let all = SenderFilter::for_no_local(no_local);
             self.routes.extend(merge_filters(session, filters.clone(), all, quirks));
             if no_local {
                 let others = filters.filter(|it| !it.options.no_local);
