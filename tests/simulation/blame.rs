@@ -175,6 +175,44 @@ proptest! {
     }
 }
 
+#[test]
+fn a_broker_owes_no_retained_copy_of_what_waits_for_its_pubrel() {
+    // The broker passes messages on at PUBREL, and all its PUBRECs are lost: a new filter comes
+    // between PUBLISH and PUBREL, when nothing is retained yet. Later its queue is full.
+    let lost = (1..=6).map(|nth| {
+        format!(
+            "[[fault]]\nwhen = {{ packet = \"PUBREC\", nth = {nth}, to = \"sensor\" }}\n\
+             do = \"drop\"\n"
+        )
+    });
+    let text = r##"
+schema = 1
+name = "unreleased"
+broker = { deliver_on = "pubrel", max_inflight = 1, max_queued = 1 }
+[[client]]
+name = "sensor"
+retry = "5s"
+publish = [{ topic = "t", qos = 2, count = 6, every = "100ms", retain = true }]
+[[client]]
+name = "app"
+retry = "10s"
+subscribe = [{ filter = "t", qos = 2 }, { filter = "#", qos = 2, at = "2500ms" }]
+[[link]]
+between = ["sensor", "broker"]
+transport = "datagram"
+delay = "10ms"
+[[link]]
+between = ["app", "broker"]
+transport = "datagram"
+delay = "1s"
+"##
+    .to_owned()
+        + &lost.collect::<String>();
+    let outcome = judge(&crate::common::trial(&text, 1));
+    let blamed: Vec<_> = outcome.violations.iter().map(|(it, count)| (it.blame, count)).collect();
+    assert!(matches!(blamed[..], [(Blame::Configuration, _)]), "{blamed:?}");
+}
+
 /// Runs a trial again with the packets of one message undisturbed.
 fn suspects_without_network_faults(trial: &Trial, finding: &Finding) -> Vec<SuspectedViolation> {
     let undo_faults = |_: Time, name: &PacketName, _: Time| match name.subject {

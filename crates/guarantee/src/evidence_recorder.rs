@@ -44,6 +44,8 @@ pub struct EvidenceRecorder {
     stream_order: StreamOrder,
     /// By topic: the last message to be retained that came; `None` if that cleared the topic.
     latest_retained: BTreeMap<Arc<str>, Option<(PublisherIndex, u32)>>,
+    /// Messages to be retained that came and wait for PUBREL, and whether they have a payload.
+    unreleased_retained: BTreeMap<(PublisherIndex, u32), bool>,
 }
 
 /// A packet of a suspected message that is in flight.
@@ -80,6 +82,7 @@ impl EvidenceRecorder {
             session_endings: SessionEndings::default(),
             stream_order: StreamOrder::new(reordered),
             latest_retained: BTreeMap::new(),
+            unreleased_retained: BTreeMap::new(),
         }
     }
 
@@ -231,19 +234,18 @@ impl EvidenceRecorder {
         }
         if node == Node::Broker && packet.kind() == PacketKind::Publish {
             self.stream_order.on_came(packet);
-            if self.monitor.message_to_pass_on().is_some() {
-                self.on_retained_came(packet);
-            }
+        }
+        if node == Node::Broker {
+            self.on_retained_came(packet);
         }
         let Some(key) = self.monitor.message_to_pass_on().and_then(message_key) else {
             self.check_id_collision(now, node, hop, packet);
             return;
         };
+        let waits = self.waits_for_pubrel(key.0);
         let Some(evidence) = self.evidence.get_mut(&key) else { return };
         match (hop, node, packet.kind()) {
             (Hop::First, Node::Broker, PacketKind::Publish | PacketKind::PubRel) => {
-                let qos2 = self.trial.publishers[key.0.index()].qos == QoS::ExactlyOnce;
-                let waits = qos2 && self.trial.broker_delivers_on_pubrel;
                 if waits != (packet.kind() == PacketKind::PubRel) {
                     return;
                 }
@@ -256,6 +258,12 @@ impl EvidenceRecorder {
             }
             _ => {}
         }
+    }
+
+    /// Whether the broker passes a message of this stream on, and retains it, at its PUBREL.
+    fn waits_for_pubrel(&self, publisher: PublisherIndex) -> bool {
+        let qos2 = self.trial.publishers[publisher.index()].qos == QoS::ExactlyOnce;
+        qos2 && self.trial.broker_delivers_on_pubrel
     }
 
     /// A PUBLISH came whose packet id the receiver holds, perhaps for another message.

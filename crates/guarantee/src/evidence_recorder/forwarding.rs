@@ -1,7 +1,7 @@
 //! What the broker forwards, and what it answers to those who subscribe.
 
-use super::EvidenceRecorder;
 use super::order::Passage;
+use super::{EvidenceRecorder, message_key};
 use crate::evidence::SecondHop;
 use crate::rules::Rule;
 use crate::shared_subscriptions::parse_shared_filter;
@@ -103,15 +103,25 @@ impl EvidenceRecorder {
         }
     }
 
-    /// A message with RETAIN=1 came to the broker as a new one; without a payload it clears its
-    /// topic.
+    /// A message with RETAIN=1 came to the broker as a new one, or the PUBREL that it waited for:
+    /// it replaces its topic's, and without a payload it clears its topic.
     pub(super) fn on_retained_came(&mut self, packet: &PacketMeta<'_>) {
-        let Some(message_id) = packet.tag.message_id() else { return };
-        let facts = &self.trial.publishers[message_id.publisher.index()];
-        if packet.kind() == PacketKind::Publish && packet.is_retain() && !facts.publish_denied {
-            let latest = (message_id.publisher, message_id.sequence);
-            let is_kept = packet.size.payload > 0;
-            self.latest_retained.insert(facts.topic.clone(), is_kept.then_some(latest));
+        let Some(message) = self.monitor.message_to_pass_on().and_then(message_key) else { return };
+        let facts = &self.trial.publishers[message.0.index()];
+        let is_kept = match packet.kind() {
+            PacketKind::Publish if packet.is_retain() && !facts.publish_denied => {
+                packet.size.payload > 0
+            }
+            PacketKind::PubRel => match self.unreleased_retained.remove(&message) {
+                Some(is_kept) => is_kept,
+                None => return,
+            },
+            _ => return,
+        };
+        if packet.kind() == PacketKind::Publish && self.waits_for_pubrel(message.0) {
+            self.unreleased_retained.insert(message, is_kept);
+        } else {
+            self.latest_retained.insert(facts.topic.clone(), is_kept.then_some(message));
         }
     }
 }
