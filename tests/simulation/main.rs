@@ -7,6 +7,7 @@ mod engine_parity;
 mod explore;
 mod false_alarms;
 mod field_reports;
+mod filters;
 mod limits;
 mod overlapping_filters;
 mod packet_tracker;

@@ -54,6 +54,7 @@ fn every_shipped_scenario_is_valid_small_and_opens_with_a_comment() {
     for wanted in [
         "clean-lan",
         "qos-matrix",
+        "filters",
         "lossy-uplink",
         "bursty-cellular",
         "satellite",
