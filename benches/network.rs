@@ -47,9 +47,10 @@ fn gilbert_elliott(bencher: Bencher<'_, '_>) {
     bench(bencher, &settings);
 }
 
-#[divan::bench(args = presets::ALL.map(|(name, _)| name))]
+#[divan::bench(args = presets::ALL.map(|preset| preset.name))]
 fn preset(bencher: Bencher<'_, '_>, name: &str) {
-    bench(bencher, &presets::by_name(name).expect("the name is from the list"));
+    let preset = presets::by_name(name).expect("the name is from the list");
+    bench(bencher, &(preset.settings)());
 }
 
 fn lossy() -> LinkSettings {

@@ -152,7 +152,8 @@ fn distinct(all: impl Iterator<Item = String>) -> String {
 pub(crate) const DELIVERY_UNTESTED: &str = concat!(
     "No connection ended in these runs, and no queue was full, so they say nothing about ",
     "delivery: over TCP, messages are lost and repeated where connections end. Add what ends ",
-    "them on your network, such as `outage` or `nat_idle` on a link, or a [[fault]].",
+    "them on your network, such as `outage` or `nat_idle` on a link (the presets lte-field and ",
+    "nb-iot-field have both), or a [[fault]].",
 );
 
 #[cfg(test)]

@@ -457,7 +457,7 @@ proptest! {
         seed: u64,
         gaps in prop::collection::vec(0..200_u32, 1..200),
     ) {
-        let settings = Arc::new(presets::ALL[preset].1());
+        let settings = Arc::new((presets::ALL[preset].settings)());
         let run = || {
             let root = DrawKey::new(seed);
             let mut link = LinkState::new(Arc::clone(&settings), LinkKeys::new(root, "meter"));

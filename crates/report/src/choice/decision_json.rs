@@ -83,6 +83,7 @@ fn flips_json(flips: &Crossovers) -> Json {
         "unit": match flips.unit {
             CrossoverUnit::Percent => "percent",
             CrossoverUnit::Seconds => "seconds",
+            CrossoverUnit::Bytes => "bytes",
         },
         "by": match flips.method {
             SearchMethod::ClosedForm => "closed form".to_owned(),

@@ -4,7 +4,7 @@ use crate::accounts;
 use crate::number::{self, counted, format_amount, format_measured, percent_bound};
 use crate::point_summary::PointSummary;
 use qoslab_core::base::Span;
-use qoslab_core::base::units::{format_count, format_share, format_span, trim_zeros};
+use qoslab_core::base::units::{format_bytes, format_count, format_share, format_span, trim_zeros};
 use qoslab_study::choose::{
     Candidate, Choice, Confidence, Crossover, CrossoverUnit, Crossovers, NeedJudgement, Objective,
     QosChoice, SearchMethod,
@@ -368,6 +368,8 @@ fn format_at(unit: CrossoverUnit, value: f64) -> String {
     match unit {
         CrossoverUnit::Percent => format_percent(value),
         CrossoverUnit::Seconds => format_span(Span::from_secs_f64(value)),
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size")]
+        CrossoverUnit::Bytes => format_bytes(value as u64),
     }
 }
 

@@ -71,6 +71,8 @@ pub enum CrossoverUnit {
     Percent,
     /// Seconds.
     Seconds,
+    /// Bytes.
+    Bytes,
 }
 
 /// The method by which a change was found.
@@ -86,8 +88,8 @@ pub enum SearchMethod {
 }
 
 /// Where the choice changes, along each loss that the best option's scenario has, or else along
-/// its first link's; where nothing puts delivery to the test, along outages and a NAT. Without a
-/// best option it is looked from the first one's cell.
+/// its first link's; where nothing puts delivery to the test, along outages, a NAT and the room of
+/// a socket. Without a best option it is looked from the first one's cell.
 ///
 /// `simulate` runs the trials of a plan; a study that it leaves unfinished ends the search there.
 ///

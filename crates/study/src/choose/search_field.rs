@@ -3,6 +3,7 @@
 use super::crossovers::{CrossoverUnit, SearchMethod};
 use crate::scenario::{LossField, Scenario, Setting};
 use crate::sweep::Study;
+use qoslab_core::network::{SocketBuffer, Transport};
 
 /// The greatest number of losses that are searched.
 const MAX_LOSSES: usize = 2;
@@ -13,6 +14,9 @@ const OUTAGE_SECONDS: [f64; 6] = [1.0, 5.0, 15.0, 60.0, 300.0, 1_800.0];
 /// After how many seconds without a packet a NAT forgets a connection, as far as it is tried. The
 /// first stands for no NAT: RFC 5382 asks for two hours and four minutes.
 const NAT_SECONDS: [f64; 6] = [7_440.0, 1_800.0, 600.0, 300.0, 120.0, 30.0];
+/// Send buffers that are tried, in bytes: what Linux grows to, what it starts with, and down to
+/// lwIP's two segments.
+const SEND_BUFFERS: [f64; 5] = [4_194_304.0, 65_536.0, 16_384.0, 5_760.0, 2_920.0];
 /// How many outages a run meets while it publishes.
 const OUTAGES_A_RUN: f64 = 4.0;
 
@@ -37,15 +41,18 @@ enum FieldKind {
         every: f64,
     },
     NatIdle,
+    /// The room of a publisher's socket.
+    SendBuffer,
 }
 
 /// The fields to search: each loss that the scenario has, or its first link's; where nothing puts
-/// delivery to the test, outages and a NAT on the first publisher's link.
+/// delivery to the test, outages and a NAT on the first publisher's link, and its socket's room.
 pub(super) fn search_fields(study: &Study, scenario: &Scenario) -> Vec<SearchField> {
     let is_varied = |path: &str| study.axes.iter().any(|axis| axis.path == path);
     if study.is_delivery_untested() {
         let link = scenario.publishing_links().into_iter().next();
         let fields = link.into_iter().flat_map(|link| breaks_of(scenario, &link));
+        let fields = fields.chain(send_buffer_of(scenario));
         return fields.filter(|field| !is_varied(&field.path)).collect();
     }
     let losses = scenario.loss_fields().into_iter();
@@ -86,6 +93,20 @@ fn breaks_of(scenario: &Scenario, link: &str) -> [SearchField; 2] {
     ]
 }
 
+/// The room of the first publisher's socket, down from what it has now.
+fn send_buffer_of(scenario: &Scenario) -> Option<SearchField> {
+    let client = scenario.publishing_clients().into_iter().next()?;
+    let setup = &scenario.points.first()?.setup;
+    let node = setup.publishers.first()?.client;
+    let Transport::Tcp(tcp) = setup.clients[node.index()].link.transport else { return None };
+    let own = match tcp.client.send_buffer {
+        SocketBuffer::Autotuned => SEND_BUFFERS[0],
+        SocketBuffer::Bytes(bytes) => f64::from(bytes),
+    };
+    let path = format!("client.{client}.socket.send_buffer");
+    Some(SearchField { path, unit: CrossoverUnit::Bytes, own, kind: FieldKind::SendBuffer })
+}
+
 impl SearchField {
     /// Whether it is a loss, which the closed forms know.
     pub(super) const fn is_loss(&self) -> bool {
@@ -102,6 +123,9 @@ impl SearchField {
                 format!("{{ every = \"exp {every:.3}s\", lasts = \"{value:.3}s\" }}"),
             ),
             FieldKind::NatIdle => (self.path.clone(), format!("{value:.3}s")),
+            // The scenario's own, whatever it grows to.
+            FieldKind::SendBuffer if value >= self.own => return Some(scenario.clone()),
+            FieldKind::SendBuffer => (self.path.clone(), format!("{value:.0}B")),
         };
         scenario.with_settings(&[Setting { path, value }]).ok()
     }
@@ -114,6 +138,10 @@ impl SearchField {
         match (&self.kind, method) {
             (FieldKind::Outage { .. }, _) => (Vec::new(), OUTAGE_SECONDS.to_vec(), 3),
             (FieldKind::NatIdle, _) => (NAT_SECONDS[1..].to_vec(), Vec::new(), 3),
+            (FieldKind::SendBuffer, _) => {
+                let smaller = SEND_BUFFERS.into_iter().filter(|bytes| *bytes < own);
+                (smaller.collect(), Vec::new(), 3)
+            }
             (FieldKind::Loss, SearchMethod::ClosedForm) => {
                 let way = |to: f64| {
                     (1..=25).map(|nth| own + (to - own) * f64::from(nth) / 25.0).collect::<Vec<_>>()

@@ -13,8 +13,9 @@ use super::transport;
 use super::value::{BoundedInt, Located, TextOrTable};
 use qoslab_core::base::Span;
 use qoslab_core::base::draw::Chance;
+use qoslab_core::network::presets::{self, LinkPreset};
 use qoslab_core::network::{
-    DirectionSettings, Distribution, LinkSettings, LossModel, OutageModel, ReorderRule, presets,
+    DirectionSettings, Distribution, LinkSettings, LossModel, OutageModel, ReorderRule,
 };
 
 /// What one direction has of its own.
@@ -145,7 +146,14 @@ const fn default_gap() -> BoundedInt<1, 1_000_000> {
 
 /// What a link comes to; what is wrong with it goes to `errors`.
 pub(super) fn link_settings(link: &LinkTable, errors: &mut Diagnostics) -> LinkSettings {
-    let mut settings = preset_settings(link, errors).unwrap_or_else(|| lossless_link(Span::ZERO));
+    let preset = find_preset(link, errors);
+    let mut settings = match preset {
+        Some(preset) => (preset.settings)(),
+        // A link whose preset is unknown is refused as it is: any delay keeps a second complaint
+        // away.
+        None if link.preset.is_some() => lossless_link(Span::from_millis(1)),
+        None => lossless_link(Span::ZERO),
+    };
     let both = DirectionTable {
         delay: link.delay.clone(),
         loss: link.loss.clone(),
@@ -169,7 +177,7 @@ pub(super) fn link_settings(link: &LinkTable, errors: &mut Diagnostics) -> LinkS
     if settings.up.rate.is_none() && settings.down.rate.is_none() {
         check_queue(link.queue.as_ref(), errors);
     }
-    transport::apply_transport(link, &mut settings, errors);
+    transport::apply_transport(link, preset.and_then(|it| it.nat_idle), &mut settings, errors);
     if let Some(outage) = &link.outage {
         settings.outage = Some(OutageModel { every: outage.every.0, lasts: outage.lasts.0 });
     }
@@ -193,7 +201,7 @@ fn check_queue(queue: Option<&Located<BoundedInt<1, 1_000_000_000>>>, errors: &m
     }
 }
 
-fn preset_settings(link: &LinkTable, errors: &mut Diagnostics) -> Option<LinkSettings> {
+fn find_preset(link: &LinkTable, errors: &mut Diagnostics) -> Option<LinkPreset> {
     let name = link.preset.as_ref()?;
     let found = presets::by_name(&name.value);
     if found.is_none() {
@@ -202,12 +210,11 @@ fn preset_settings(link: &LinkTable, errors: &mut Diagnostics) -> Option<LinkSet
             .error(&name.span, title, "not a known network")
             .suggest_name(&name.value, &preset_names());
     }
-    // The link was refused just now: any delay keeps a second complaint away.
-    found.or_else(|| Some(lossless_link(Span::from_millis(1))))
+    found
 }
 
 fn preset_names() -> Vec<&'static str> {
-    presets::ALL.iter().map(|(name, _)| *name).collect()
+    presets::ALL.iter().map(|preset| preset.name).collect()
 }
 
 fn lossless_link(delay: Span) -> LinkSettings {

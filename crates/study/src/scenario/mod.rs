@@ -239,6 +239,13 @@ impl Scenario {
         price::publishing_links(&self.file)
     }
 
+    /// The names of the clients that publish, as a setting's path takes them.
+    #[must_use]
+    pub fn publishing_clients(&self) -> Vec<String> {
+        let publishers = self.file.client.iter().filter(|client| !client.value.publish.is_empty());
+        publishers.map(|client| client.value.name.value.clone()).collect()
+    }
+
     /// The settings by which all workloads publish with QoS 0, 1 and 2, one point each. None if
     /// the scenario has such an axis already.
     #[must_use]

@@ -27,9 +27,10 @@ const RTO_MIN: Span = Span::from_millis(200);
 /// up to 120 s, that is 924.6 s (the kernel's `ip-sysctl`).
 const USER_TIMEOUT: Span = Span::from_millis(924_600);
 
-/// Sets what carries the link's packets.
+/// Sets what carries the link's packets. `nat_idle` is the preset's, which the link's own replaces.
 pub(super) fn apply_transport(
     link: &LinkTable,
+    nat_idle: Option<Span>,
     settings: &mut LinkSettings,
     errors: &mut Diagnostics,
 ) {
@@ -61,7 +62,7 @@ pub(super) fn apply_transport(
         tls: link.tls.as_ref().map(|tls| tls_settings(&tls.value)),
         rto_min: span(&link.rto_min).unwrap_or(RTO_MIN),
         user_timeout: span(&link.user_timeout).unwrap_or(USER_TIMEOUT),
-        nat_idle: span(&link.nat_idle),
+        nat_idle: span(&link.nat_idle).or(nat_idle),
         congestion: link.congestion.as_ref().map_or(CongestionControl::Cubic, |it| it.value.into()),
         client: SocketSettings::LINUX,
         broker: SocketSettings::LINUX,
