@@ -14,6 +14,7 @@ mod packet_tracker;
 mod planted_bugs;
 mod properties;
 mod quirks;
+mod quirks_everywhere;
 mod random_draws;
 mod schedules;
 mod shrink;

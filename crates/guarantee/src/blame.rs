@@ -97,15 +97,22 @@ fn wrong_order(input: &BlameInput<'_>) -> Option<BlameDecision> {
     let publisher = trial.publishers[suspect.publisher.index()].client;
     let is_over_tcp = |client: ClientIndex| trial.clients[client.index()].over_tcp;
     let (blame, reason) = if stream_order.is_late(message, Passage::Came) {
-        let is_publishers = stream_order.is_late(message, Passage::Sent) && is_over_tcp(publisher);
+        // A connection keeps the order, so it was sent so on the one on which it came.
+        let again = if stream_order.is_late(message, Passage::Sent) { "" } else { " again" };
         let who = trial.client_name(publisher);
-        (is_publishers.then_some(Blame::Publisher)?, format!("{who} sent it after a later message"))
+        let reason = format!("{who} sent it{again} after a later message");
+        (is_over_tcp(publisher).then_some(Blame::Publisher)?, reason)
     } else {
-        let is_subscribers =
+        let is_ordered =
             !stream_order.is_forwarded_late(message, subscriber) && is_over_tcp(subscriber);
         let who = trial.client_name(subscriber);
-        let reason = format!("{who} handed it to its application after a later message");
-        (is_subscribers.then_some(Blame::Subscriber)?, reason)
+        let (blame, reason) = if stream_order.came_late_to(message, subscriber) {
+            (Blame::Broker, "broker sent it again after a later message".to_owned())
+        } else {
+            let reason = format!("{who} handed it to its application after a later message");
+            (Blame::Subscriber, reason)
+        };
+        (is_ordered.then_some(blame)?, reason)
     };
     Some(BlameDecision { blame, rule: None, reason })
 }
@@ -394,8 +401,8 @@ fn unnoticed_dead_connection(input: &BlameInput<'_>) -> Option<BlameDecision> {
     Some(BlameDecision { blame: Blame::Configuration, rule: None, reason: because })
 }
 
-/// On a byte stream every message gets through if both ends do their part: the endpoint that had it
-/// last and did not send it on, or again, is to blame.
+/// On a byte stream, and where nothing happened to datagrams, every message gets through if both
+/// ends do their part: the endpoint that had it last and did not send it on, or again, is to blame.
 fn missing_action(input: &BlameInput<'_>) -> Option<BlameDecision> {
     let BlameInput {
         trial: roster, evidence: case, suspect: offender, event_log: chronicle, ..
@@ -417,7 +424,23 @@ fn missing_action(input: &BlameInput<'_>) -> Option<BlameDecision> {
         Hop::First => (Blame::Publisher, roster.client_name(client)),
         Hop::Second => (Blame::Broker, "broker"),
     };
-    if !roster.clients[client.index()].over_tcp {
+    if hop == Hop::Second && case.forward_causes == 0 {
+        let who = roster.client_name(publisher);
+        let because = format!("{who} took it as done before broker had to pass it on");
+        return Some(BlameDecision { blame: Blame::Publisher, rule: None, reason: because });
+    }
+    let second_hop = offender.subscriber.and_then(|it| case.second_hops.get(&it));
+    if hop == Hop::Second && second_hop.is_some_and(|it| it.released_by_wrong_id) {
+        let held_by = roster.client_name(client);
+        let because = format!("{who} released it by a packet id that {held_by} did not hold");
+        return Some(BlameDecision { blame, rule: None, reason: because });
+    }
+    let over_tcp = roster.clients[client.index()].over_tcp;
+    let by_timer = match hop {
+        Hop::First => roster.clients[client.index()].resends_by_timer,
+        Hop::Second => roster.broker_resends_by_timer,
+    };
+    if !over_tcp && !by_timer {
         return None;
     }
     let connack_at = match hop {
@@ -438,6 +461,10 @@ fn missing_action(input: &BlameInput<'_>) -> Option<BlameDecision> {
         }
         (Some(sent), Some(welcome)) if sent < welcome => {
             ("MQTT-4.4.0-1", format!("{who} did not send it again on the connection of {welcome}"))
+        }
+        (Some(sent), _) if !over_tcp => {
+            let because = format!("{who} did not send it again after {sent}, as it is set to");
+            return Some(BlameDecision { blame, rule: None, reason: because });
         }
         _ => return None,
     };

@@ -165,8 +165,24 @@ pub(super) struct SecondHop {
     pub(super) retained_owed_at: Option<Time>,
     /// It arrived and was new to the subscriber's endpoint.
     pub(super) received_as_new: bool,
+    /// A PUBREL came for it under the packet id that the subscriber held it by.
+    pub(super) released: bool,
+    /// The subscriber answered a PUBREL for it under a packet id that it did not hold.
+    pub(super) released_by_wrong_id: bool,
     /// When the subscriber's endpoint reported to the broker that it is done.
     pub(super) acknowledged: Option<Time>,
+}
+
+impl SecondHop {
+    /// The subscriber's endpoint reported that it is done; by PUBCOMP if it was asked by PUBREL.
+    pub(super) fn on_answered(&mut self, now: Time, by_pubrel: bool) {
+        // What answers for another message of the same id is not about this one.
+        if self.received_as_new && (!by_pubrel || self.released) {
+            self.acknowledged.get_or_insert(now);
+        } else {
+            self.released_by_wrong_id |= self.received_as_new;
+        }
+    }
 }
 
 impl Evidence {

@@ -181,11 +181,8 @@ impl EvidenceRecorder {
             (Hop::Second, Node::Client(_))
                 if matches!(packet.kind(), PacketKind::PubAck | PacketKind::PubComp) =>
             {
-                // What answers for another message of the same id is not about this one.
-                let onward = evidence.second_hops.entry(link).or_default();
-                if onward.received_as_new {
-                    onward.acknowledged.get_or_insert(now);
-                }
+                let by_pubrel = packet.kind() == PacketKind::PubComp;
+                evidence.second_hops.entry(link).or_default().on_answered(now, by_pubrel);
             }
             _ => {}
         }
@@ -232,12 +229,10 @@ impl EvidenceRecorder {
             }
             return;
         }
-        if node == Node::Broker && packet.kind() == PacketKind::Publish {
-            self.stream_order.on_came(packet);
-        }
         if node == Node::Broker {
             self.on_retained_came(packet);
         }
+        self.on_came_in_order(node, packet);
         let Some(key) = self.monitor.message_to_pass_on().and_then(message_key) else {
             self.check_id_collision(now, node, hop, packet);
             return;
@@ -255,6 +250,9 @@ impl EvidenceRecorder {
             }
             (Hop::Second, Node::Client(_), PacketKind::Publish) => {
                 evidence.second_hops.entry(link).or_default().received_as_new = true;
+            }
+            (Hop::Second, Node::Client(_), PacketKind::PubRel) => {
+                evidence.second_hops.entry(link).or_default().released = true;
             }
             _ => {}
         }

@@ -93,7 +93,10 @@ impl EvidenceRecorder {
             }
             let is_latest = self.latest_retained.get(&facts.topic) == Some(&Some(*message));
             let second_hop = evidence.second_hops.entry(client).or_default();
-            for it in plain.iter().filter(|it| matches(&it.filter, &facts.topic)) {
+            // What comes later is no answer to this.
+            let has_come = evidence.forward_causes > 0;
+            let asking = plain.iter().filter(|it| has_come && matches(&it.filter, &facts.topic));
+            for it in asking {
                 second_hop.retained_granted = second_hop.retained_granted.max(Some(it.qos));
                 second_hop.was_latest_retained = is_latest;
                 if is_latest && it.retained == RetainedSend::Owed {

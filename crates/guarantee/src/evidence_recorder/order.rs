@@ -3,17 +3,49 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use qoslab_core::base::{ClientIndex, MessageId, Node, PacketMeta, PublisherIndex, QoS};
+use super::{EvidenceRecorder, message_key};
+use qoslab_core::base::{
+    ClientIndex, MessageId, Node, PacketKind, PacketMeta, PublisherIndex, QoS,
+};
 
 /// An interface that the messages of a stream cross one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Passage {
     /// The publisher sends them.
     Sent,
-    /// They come to the broker.
+    /// They come to the broker, by their PUBRELs where those let them pass on.
     Came,
     /// The broker sends them to a subscriber with this QoS.
     Forwarded(ClientIndex, QoS),
+    /// They come to a subscriber with this QoS, or their PUBRELs do.
+    CameTo(ClientIndex, Option<QoS>),
+}
+
+impl Passage {
+    /// The subscriber that the broker sends them to.
+    const fn subscriber(self) -> Option<ClientIndex> {
+        match self {
+            Self::Sent | Self::Came => None,
+            Self::Forwarded(client, _) | Self::CameTo(client, _) => Some(client),
+        }
+    }
+}
+
+impl EvidenceRecorder {
+    /// A PUBLISH or PUBREL was read.
+    pub(super) fn on_came_in_order(&mut self, node: Node, packet: &PacketMeta<'_>) {
+        let Some((publisher, _)) = message_key(packet.tag) else { return };
+        let is_pubrel = packet.kind() == PacketKind::PubRel;
+        match node {
+            Node::Client(client) => {
+                self.stream_order.on_passed(packet, Passage::CameTo(client, packet.qos()));
+            }
+            Node::Broker if is_pubrel == self.waits_for_pubrel(publisher) => {
+                self.stream_order.on_passed(packet, Passage::Came);
+            }
+            Node::Broker => {}
+        }
+    }
 }
 
 /// The streams of which messages are suspected, and how far each has passed where.
@@ -45,11 +77,6 @@ impl StreamOrder {
         self.on_passed(packet, passage);
     }
 
-    /// A PUBLISH came to the broker.
-    pub(crate) fn on_came(&mut self, packet: &PacketMeta<'_>) {
-        self.on_passed(packet, Passage::Came);
-    }
-
     fn on_passed(&mut self, packet: &PacketMeta<'_>, passage: Passage) {
         let Some(message_id) = packet.tag.message_id() else { return };
         let MessageId { publisher, sequence, .. } = message_id;
@@ -68,9 +95,7 @@ impl StreamOrder {
 
     /// A subscriber's session is a new one.
     pub(crate) fn on_session_began(&mut self, client: ClientIndex) {
-        self.next.retain(
-            |(_, passage), _| !matches!(passage, Passage::Forwarded(to, _) if *to == client),
-        );
+        self.next.retain(|(_, passage), _| passage.subscriber() != Some(client));
     }
 
     /// Whether a message passed for the first time after a later one.
@@ -86,5 +111,12 @@ impl StreamOrder {
         client: ClientIndex,
     ) -> bool {
         QoS::ALL.into_iter().any(|qos| self.is_late(message, Passage::Forwarded(client, qos)))
+    }
+
+    /// Whether a message came to a subscriber after a later one of the same QoS, or its PUBREL
+    /// after that of a later one.
+    pub(crate) fn came_late_to(&self, message: (PublisherIndex, u32), client: ClientIndex) -> bool {
+        let all = QoS::ALL.into_iter().map(Some).chain([None]);
+        all.into_iter().any(|qos| self.is_late(message, Passage::CameTo(client, qos)))
     }
 }
