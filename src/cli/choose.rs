@@ -179,12 +179,12 @@ impl ChooseArguments {
             Some((link, price)) => (Some(link.trim().to_owned()), price.to_owned()),
             None => (None, text.to_owned()),
         };
-        let read = |text: &str| BytePrice::parse(&split(text).1);
-        study_setup::parse_all("--price", &self.price, read)?;
-        let settings = self.price.iter().map(|text| split(text));
-        Ok(settings
-            .flat_map(|(link, price)| scenario.price_settings(link.as_deref(), &price))
-            .collect())
+        let read = |text: &str| {
+            let (link, price) = split(text);
+            BytePrice::parse(&price)?;
+            scenario.price_settings(link.as_deref(), &price)
+        };
+        Ok(study_setup::parse_all("--price", &self.price, read)?.concat())
     }
 
     /// The results folder.

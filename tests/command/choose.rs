@@ -88,6 +88,7 @@ fn an_unusable_criterion_is_a_usage_error_with_help() {
         (&["--need", "battery >= 2"], "radio = \"lte-m\""),
         (&["--need", "lost <= 1%", "--minimise", "money"], "add --price"),
         (&["--need", "lost <= 1%", "--price", "dashbord=1EUR/MB"], "did you mean `dashboard`?"),
+        (&["--need", "lost <= 1%", "--price", "X=1EUR/MB"], "--price `X=1EUR/MB` is for no link"),
         (&["--need", "lost <= 1%", "--fleet", "7"], "--minimise money"),
         (&["--need", "lost <= 1%", "--minimise", "money", "--price", "-1EUR/MB"], "more than 0"),
         (&["--need", "lost <= 1%", "--minimise", "money", "--price", "NaN"], "0.40EUR/MB"),

@@ -223,14 +223,17 @@ impl Scenario {
     }
 
     /// The settings that give a price to the link of this name, or to all links with a publisher.
-    #[must_use]
-    pub fn price_settings(&self, link: Option<&str>, price: &str) -> Vec<Setting> {
+    ///
+    /// # Errors
+    /// If no link has that name.
+    pub fn price_settings(&self, link: Option<&str>, price: &str) -> Result<Vec<Setting>, Problem> {
         let setting =
             |link: &str| Setting { path: format!("link.{link}.price"), value: price.to_owned() };
-        match link {
-            Some(link) => vec![setting(link)],
-            None => self.publishing_links().iter().map(|link| setting(link)).collect(),
-        }
+        let Some(link) = link else {
+            return Ok(self.publishing_links().iter().map(|link| setting(link)).collect());
+        };
+        price::check_link(&self.file, link)?;
+        Ok(vec![setting(link)])
     }
 
     /// The names of the links that have a publisher, as a setting's path takes them.

@@ -2,17 +2,19 @@
 
 #[cfg(feature = "studies")]
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 #[cfg(feature = "studies")]
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 use super::axis::Unit;
-use super::diagnostic::Diagnostics;
+use super::diagnostic::{Diagnostics, nearest_name};
 use super::file::ScenarioFile;
 use super::links::client_end;
 use super::nodes::{MAX_CLIENTS, fleet_size, with_fleet_number};
 use super::problem::Problem;
+use super::setting::base_name;
 #[cfg(feature = "studies")]
 use super::value::text_schema;
 use super::value::{TextValue, impl_text_value};
@@ -99,6 +101,23 @@ pub(super) fn currency(file: &ScenarioFile, errors: &mut Diagnostics) -> Option<
             .help(format!("write this one in {currency} too"));
     }
     Some(currency.clone())
+}
+
+/// Whether a link has this name, as a setting's path takes it.
+pub(super) fn check_link(file: &ScenarioFile, name: &str) -> Result<(), Problem> {
+    let ends = file.link.iter().filter_map(|link| client_end(&link.value.between.value));
+    let known: Vec<String> = ends.flat_map(|end| [base_name(end), end.to_owned()]).collect();
+    let known: BTreeSet<&str> =
+        known.iter().map(String::as_str).filter(|known| !known.is_empty()).collect();
+    let known: Vec<&str> = known.into_iter().collect();
+    if known.contains(&name) {
+        return Ok(());
+    }
+    let help = match nearest_name(name, &known) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => format!("known here: {}", known.join(", ")),
+    };
+    Err(Problem::new("is for no link of the scenario", format!("there is no `{name}`")).help(help))
 }
 
 /// The client's ends of the links that have a publisher.

@@ -197,9 +197,7 @@ impl Broker {
                 outgoing.qos = forwarded_qos(hop.quirks, qos, route.granted);
                 // RETAIN is 0 for a subscription that existed before [MQTT-3.3.1-9].
                 outgoing.retain &= route.retain_as_published;
-                if route.nth > 0 {
-                    outgoing.message.tag = outgoing.message.tag.for_further_copy(route.nth);
-                }
+                outgoing.message.tag = outgoing.message.tag.for_further_copy(route.nth);
                 if !route.subscription_ids.is_empty() {
                     outgoing.subscription_ids = route.subscription_ids.as_slice().into();
                 }

@@ -7,7 +7,8 @@ use crate::mqtt::endpoint::Endpoint;
 use crate::mqtt::packet::Payload;
 use crate::mqtt::quirks::Quirk;
 use crate::mqtt::settings::{
-    BrokerSettings, ClientRequest, ClientSettings, DeliverOn, OnFull, ReceiverLimits, Version,
+    BrokerSettings, ClientRequest, ClientSettings, DeliverOn, OnFull, OverlappingFilters,
+    ReceiverLimits, Version,
 };
 
 fn v5(name: &str) -> ClientSettings {
@@ -346,6 +347,28 @@ fn a_session_that_a_message_reaches_twice_needs_two_places() {
         assert_eq!(has_line(&log, "refuse 0 Rejected"), refused, "{log:?}");
         assert!(!has_line(&log, "drop b QueueFull"), "{log:?}");
         assert_eq!(world.broker().backlog().queued, queued);
+    }
+}
+
+#[test]
+fn what_is_acknowledged_by_pubrec_has_a_place_for_each_filter_that_gets_a_copy() {
+    for (overlapping, refused) in
+        [(OverlappingFilters::Once, false), (OverlappingFilters::Each, true)]
+    {
+        let mut settings = BrokerSettings { overlapping, ..rejecting_broker(None) };
+        settings.hop.deliver_on = DeliverOn::Release;
+        settings.hop.max_queued = 3;
+        let mut world = pair_of(Version::V5, settings);
+        for filter in ["t", "#"] {
+            world.subscribe(1, filter, ExactlyOnce);
+        }
+        world.ask(1, ClientRequest::Disconnect);
+        world.lose(&["0 > PUBREL"]);
+        world.publish(0, ExactlyOnce);
+        world.take_log();
+        world.publish(0, ExactlyOnce);
+        let log = world.take_log();
+        assert_eq!(has_line(&log, "refuse 0 Rejected"), refused, "{overlapping:?}: {log:?}");
     }
 }
 
