@@ -211,6 +211,23 @@ fn a_choice_over_tcp_in_which_nothing_breaks_says_so_and_where_breaks_would_chan
 }
 
 #[test]
+fn wills_that_come_when_everybody_reconnects_are_no_messages_to_choose_by() {
+    let lamp = r#"
+        [[client]]
+        name = "lamp"
+        will = { topic = "gone", qos = 1 }
+        [[link]]
+        between = ["lamp", "broker"]
+        transport = "tcp"
+        delay = "1ms"
+    "#;
+    let with_will = LOSSY.replace("datagram", "tcp").replace("retry = \"1s\"\n", "") + lamp;
+    let text = String::from_utf8(choose(&with_will, &["--need", "lost <= 0"]).stdout).unwrap();
+    assert!(text.contains("\nChoose QoS 0.\n"), "{text}");
+    assert!(!text.contains("NaN") && !text.contains("inf "), "{text}");
+}
+
+#[test]
 fn a_volatile_broker_is_reported_as_beyond_any_qos() {
     let volatile = LOSSY
         .replace("name = \"textbook\"", "name = \"textbook\"\n[broker]\nstore = \"volatile\"")

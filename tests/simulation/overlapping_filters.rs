@@ -125,3 +125,13 @@ fn the_copies_of_one_arrival_have_names_of_their_own() {
         assert!(outcome.violations.is_empty(), "{:?}", outcome.findings);
     }
 }
+
+#[test]
+fn a_member_of_two_groups_is_owed_a_copy_for_each() {
+    for (qos, name) in [(1, "$share/group/#"), (2, "$share/other/#")] {
+        let groups = [("$share/group/site/+", qos), (name, qos)];
+        let outcome = judge(&with_filters("", &groups));
+        assert!(outcome.violations.is_empty(), "{:?}", outcome.findings);
+        assert_eq!(outcome.metrics.qos[2].counts.lost, 0);
+    }
+}

@@ -225,7 +225,9 @@ impl FirstPassObserver {
     fn on_will_published(&mut self, tag: MessageTag) {
         self.patterns.clear_pending();
         if let Some(message_id) = tag.message_id() {
-            self.collector.on_submitted(&message_id);
+            if self.counting {
+                self.collector.on_submitted(&message_id);
+            }
             self.counters.offline_queued += self.ledger.on_will_published(&message_id);
         }
     }

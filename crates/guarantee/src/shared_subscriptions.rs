@@ -142,7 +142,10 @@ impl SharedSubscriptions {
     /// session ended with it unacknowledged.
     #[inline]
     pub(super) fn on_sending_began(&mut self, client: ClientIndex, message_id: &MessageId) {
-        if let Some(it) = self.find_unit(client, message_id, |_| true)
+        // A member of several groups gets a copy for each.
+        let waits = |it: &GroupUnit| it.unit.state() != DeliveryState::ForwardingStarted;
+        let is_first = self.find_unit(client, message_id, waits).is_some();
+        if let Some(it) = self.find_unit(client, message_id, |it| !is_first || waits(it))
             && matches!(
                 it.unit.state(),
                 DeliveryState::MustDeliver
@@ -164,10 +167,13 @@ impl SharedSubscriptions {
         message_id: &MessageId,
         is_extra: bool,
     ) -> Option<DeliveredCopy> {
-        let is_owed = |it: &GroupUnit| {
-            it.unit.state() >= DeliveryState::MayDeliver && (is_extra || it.unit.copies() == 0)
-        };
-        let group_unit = self.find_unit(client, message_id, is_owed)?;
+        let is_owed = |it: &GroupUnit| it.unit.state() >= DeliveryState::MayDeliver;
+        let is_open = |it: &GroupUnit| is_owed(it) && it.unit.copies() == 0;
+        // Of several groups, one that has no copy yet.
+        let is_any_open = self.find_unit(client, message_id, is_open).is_some();
+        let takes_it =
+            |it: &GroupUnit| if is_any_open { is_open(it) } else { is_extra && is_owed(it) };
+        let group_unit = self.find_unit(client, message_id, takes_it)?;
         let copy = DeliveredCopy::after(group_unit.unit.copies());
         group_unit.unit.add_copy();
         group_unit.recipient = Some(client);

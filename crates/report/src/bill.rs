@@ -3,7 +3,7 @@
 use crate::number::format_amount;
 use qoslab_guarantee::BytesByPurpose;
 use qoslab_study::scenario::{Metric, Scenario};
-use qoslab_study::{MetricValue, PointResult, ScenarioResult, measure_metric};
+use qoslab_study::{MetricValue, PointResult, ScenarioResult, measure_metric, statistics};
 
 /// Purposes of bytes that belong to no message, as the notes call them.
 const BESIDE_MESSAGES: [(&str, &str); 3] = [
@@ -57,7 +57,9 @@ fn beside_messages(point: &PointResult) -> Option<String> {
         let (_, label) = BESIDE_MESSAGES.iter().find(|(purpose, _)| purpose == name)?;
         (bytes >= 0.5).then(|| format!("{bytes:.0} B {label}"))
     });
-    let named: Vec<String> = named.collect();
+    let again = statistics::tcp_resends_per_message(point);
+    let again = (again >= 0.5).then(|| format!("{again:.0} B that TCP sends again"));
+    let named: Vec<String> = named.chain(again).collect();
     (!named.is_empty()).then(|| format!("plus, for each message, {}", named.join(", ")))
 }
 

@@ -6,7 +6,7 @@ use super::sweep::Study;
 use qoslab_core::network::Transport;
 
 /// The counters of what can make a message over TCP be lost or repeated.
-const TESTS_OF_DELIVERY: [&str; 15] = [
+const TESTS_OF_DELIVERY: [&str; 18] = [
     "outage",
     "partition",
     "stall",
@@ -22,11 +22,14 @@ const TESTS_OF_DELIVERY: [&str; 15] = [
     "queue-overflow",
     "socket-full",
     "message-expired",
+    "too-large",
+    "give-up",
+    "dup-resend",
 ];
 
 impl ScenarioResult {
-    /// Whether all its links are TCP and nothing happened in any run that can make a message be
-    /// lost or repeated.
+    /// Whether all its links are TCP, and in no run a message was lost or repeated or anything
+    /// happened that can do that.
     #[must_use]
     pub fn is_delivery_untested(&self) -> bool {
         let clients = self.scenario.points.iter().flat_map(|point| &point.setup.clients);
@@ -39,6 +42,12 @@ impl ScenarioResult {
         self.finished > 0
             && links.all(|transport| matches!(transport, Transport::Tcp(_)))
             && TESTS_OF_DELIVERY.iter().all(is_quiet)
+            && self
+                .points
+                .iter()
+                .flat_map(|point| &point.trials)
+                .flat_map(|trial| &trial.qos)
+                .all(|row| row.counts.lost == 0 && row.counts.duplicated == 0)
     }
 }
 

@@ -56,9 +56,10 @@ impl WillMonitor {
     }
 
     /// The broker accepted the client. The will of the last connection is published by now, or
-    /// never: a new connection within its delay takes it away [MQTT-3.1.3-9].
+    /// never: a new connection within its delay takes it away [MQTT-3.1.3-9]. One that is due at
+    /// this very instant may go either way.
     pub(super) fn on_accepted(&mut self, context: EventContext, log: &mut ViolationLog) {
-        if let Some(due) = self.due.take().filter(|due| *due <= context.at) {
+        if let Some(due) = self.due.take().filter(|due| *due < context.at) {
             log.report_will(context, Rule::WillNotPublished, due);
         }
         let Some(PendingWill { connection, delay, .. }) = self.pending.take() else { return };

@@ -75,6 +75,7 @@ fn flips_json(flips: &Crossovers) -> Json {
     };
     json!({
         "path": flips.path,
+        "outage_every_s": flips.outage_every,
         "here": flips.current.map(level_name),
         "below": flip(flips.below),
         "above": flip(flips.above),

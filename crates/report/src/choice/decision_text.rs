@@ -218,7 +218,9 @@ impl DecisionText<'_> {
                     choice_name(above.choice)
                 ),
             };
-            format!("{text} ({by}).")
+            let every = it.outage_every.map(Span::from_secs_f64).map(format_span);
+            let every = every.map(|every| format!(", with one every {every} on average"));
+            format!("{text}{} ({by}).", every.unwrap_or_default())
         });
         each.collect::<Vec<_>>().join(" ")
     }

@@ -37,6 +37,9 @@ pub struct QosChoice {
 pub struct Crossovers {
     /// The field: `link.sensor.loss`.
     pub path: String,
+    /// What else is assumed where the field is not the scenario's own: for outages their mean
+    /// distance, in seconds.
+    pub outage_every: Option<f64>,
     /// The choice at the scenario's own value; `None` if no level meets the needs.
     pub current: Option<QosChoice>,
     /// The nearest change downwards.
@@ -213,6 +216,7 @@ fn find_crossovers_along<E>(
     let [below, above] = found;
     Ok(Some(Crossovers {
         path: field.path.clone(),
+        outage_every: field.outage_every(),
         current: here.0,
         below,
         above,

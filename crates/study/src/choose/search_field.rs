@@ -17,7 +17,9 @@ const NAT_SECONDS: [f64; 6] = [7_440.0, 1_800.0, 600.0, 300.0, 120.0, 30.0];
 /// Send buffers that are tried, in bytes: what Linux grows to, what it starts with, and down to
 /// lwIP's two segments.
 const SEND_BUFFERS: [f64; 5] = [4_194_304.0, 65_536.0, 16_384.0, 5_760.0, 2_920.0];
-/// How many outages a run meets while it publishes.
+/// The mean time between outages, in seconds, as in the presets for the field; less where a run
+/// would not meet this many while it publishes.
+const OUTAGE_EVERY: f64 = 21_600.0;
 const OUTAGES_A_RUN: f64 = 4.0;
 
 /// A field that is searched.
@@ -76,7 +78,7 @@ pub(super) fn search_fields(study: &Study, scenario: &Scenario) -> Vec<SearchFie
 fn breaks_of(scenario: &Scenario, link: &str) -> [SearchField; 2] {
     let publishers = scenario.points.iter().flat_map(|point| &point.setup.publishers);
     let spans = publishers.map(|it| f64::from(it.count) * it.every.mean().as_secs_f64());
-    let every = spans.fold(1.0, f64::max) / OUTAGES_A_RUN;
+    let every = (spans.fold(1.0, f64::max) / OUTAGES_A_RUN).min(OUTAGE_EVERY);
     [
         SearchField {
             path: format!("link.{link}.outage.lasts"),
@@ -97,7 +99,7 @@ fn breaks_of(scenario: &Scenario, link: &str) -> [SearchField; 2] {
 fn send_buffer_of(scenario: &Scenario) -> Option<SearchField> {
     let client = scenario.publishing_clients().into_iter().next()?;
     let setup = &scenario.points.first()?.setup;
-    let node = setup.publishers.first()?.client;
+    let node = setup.publishers.iter().find(|stream| !stream.is_will)?.client;
     let Transport::Tcp(tcp) = setup.clients[node.index()].link.transport else { return None };
     let own = match tcp.client.send_buffer {
         SocketBuffer::Autotuned => SEND_BUFFERS[0],
@@ -111,6 +113,14 @@ impl SearchField {
     /// Whether it is a loss, which the closed forms know.
     pub(super) const fn is_loss(&self) -> bool {
         matches!(self.kind, FieldKind::Loss)
+    }
+
+    /// The mean time between the outages that are assumed, in seconds.
+    pub(super) const fn outage_every(&self) -> Option<f64> {
+        match self.kind {
+            FieldKind::Outage { every, .. } => Some(every),
+            _ => None,
+        }
     }
 
     /// The scenario with another value; `None` if it cannot have it.

@@ -247,7 +247,8 @@ fn needs_that_nothing_can_decide_are_refused() {
 fn only_what_devices_send_and_receive_is_billed() {
     let scenario = Scenario::parse("line.toml", &LINE_SCENARIO.replace("LOSS", "1%")).unwrap();
     let chosen = |link: Option<&str>, fleet| {
-        let priced = scenario.with_settings(&scenario.price_settings(link, "0.40EUR/MB")).unwrap();
+        let priced =
+            scenario.with_settings(&scenario.price_settings(link, "0.40EUR/MB").unwrap()).unwrap();
         let plan =
             StudyPlan::new(Vec::new(), vec![(Vec::new(), priced.clone())], &Selection::default());
         let study = run(plan.unwrap(), |trial| {

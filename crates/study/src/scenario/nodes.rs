@@ -105,6 +105,7 @@ pub(super) fn expand_nodes(file: &ScenarioFile, errors: &mut Diagnostics) -> Exp
     }
     links.check_all_used(file, complete, errors);
     bill_devices(&mut nodes);
+    refuse_idle_prices(file, &nodes, errors);
     nodes
 }
 
@@ -170,6 +171,29 @@ fn bill_devices(nodes: &mut ExpandedNodes) {
         let is_device = publishers.contains(&at) || (has_price && !has_publisher.contains(link));
         let price = if has_price { *price } else { Some(0.0) };
         client.billed = price.filter(|_| is_device);
+    }
+}
+
+/// Refuses a price of a link on which nobody publishes or subscribes, so that nothing is billed.
+fn refuse_idle_prices(file: &ScenarioFile, nodes: &ExpandedNodes, errors: &mut Diagnostics) {
+    let streams = nodes.publishers.iter().filter(|stream| !stream.is_will);
+    let publishers: BTreeSet<usize> = streams.map(|stream| stream.client.index()).collect();
+    let has_traffic =
+        |at: usize| publishers.contains(&at) || !nodes.clients[at].subscriptions.is_empty();
+    let links = nodes.links.iter().enumerate();
+    let busy: BTreeSet<usize> =
+        links.filter(|(at, _)| has_traffic(*at)).map(|(_, (link, _))| *link).collect();
+    for (_, link) in file.link.iter().enumerate().filter(|(at, _)| !busy.contains(at)) {
+        if let Some(price) = link.value.price.as_ref().filter(|_| !nodes.clients.is_empty()) {
+            errors
+                .error(
+                    &price.span,
+                    "nothing is billed on this link",
+                    "nobody publishes or \
+                        subscribes here",
+                )
+                .help("put the price on the link of the devices that publish");
+        }
     }
 }
 

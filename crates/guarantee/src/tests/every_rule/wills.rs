@@ -71,6 +71,18 @@ fn a_will_that_never_comes_is_missed_at_the_end_too() {
 }
 
 #[test]
+fn a_will_that_is_due_as_its_client_comes_back_may_go_either_way() {
+    let found = broken_rules(tcp_v5_facts(), |wire| {
+        wire.connect_with(with_will(10), false);
+        wire.cut();
+        // Opening takes the tenth second.
+        wire.wait(9);
+        wire.connect_with(with_will(10), true);
+    });
+    assert_eq!(found, []);
+}
+
+#[test]
 fn a_will_comes_once_for_each_connection() {
     let found = broken_rules(tcp_v5_facts(), |wire| {
         wire.connect_with(with_will(0), false);

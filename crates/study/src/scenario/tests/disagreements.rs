@@ -108,7 +108,7 @@ fn a_link_without_a_delay_and_a_queue_without_a_rate() {
     11 | between = ["*", "broker"]
        |           ^^^^^^^^^^^^^^^ this one takes no time
        |
-    help: add `delay = "20ms"` or a preset: lan, wifi, lte, nb-iot, satellite, lora-like
+    help: add `delay = "20ms"` or a preset: lan, wifi, lte, lte-field, nb-iot, nb-iot-field, satellite, lora-like
 
     error: a queue needs a rate
       --> test.toml:13:9
