@@ -20,7 +20,7 @@ fn root() -> PathBuf {
 
 /// All sources of the workspace but the tests beside the command.
 fn sources() -> Vec<(PathBuf, String)> {
-    let folders = ["src", "crates", "interop", "benches"];
+    let folders = ["src", "crates", "interop", "benches", "tests/mutants"];
     let found: Vec<_> = folders.iter().flat_map(|folder| files_below(folder, "rs")).collect();
     assert!(found.len() > 300, "only {} source files found", found.len());
     found
