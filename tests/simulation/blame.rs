@@ -1,19 +1,16 @@
 //! Blame in random scenarios: endpoints that keep every rule are never blamed, whatever the network
 //! and the settings do to their packets, and no finding is left without an explanation.
 
-use std::sync::atomic::AtomicBool;
-
-use crate::common::TwoHopScenario;
+use crate::common::{TwoHopScenario, finding_text, judge};
 use proptest::prelude::*;
 use proptest::sample::select;
 use qoslab::base::{Ending, PacketName, PacketSubject, Time};
 use qoslab::guarantee::{
-    Blame, Breach, Finding, FirstPassObserver, HistoryLine, Outcome, Promise, SuspectedViolation,
-    Violation,
+    Blame, Breach, Finding, FirstPassObserver, Promise, SuspectedViolation, Violation,
 };
 use qoslab::network::ForcedFate;
-use qoslab::sim::{EventEngine, Trial};
-use qoslab::study::{judge_trial, trial_facts};
+use qoslab::sim::Trial;
+use qoslab::study::trial_facts;
 
 /// One direction of a link, with everything that a network may do.
 fn link(between: &'static str) -> impl Strategy<Value = String> {
@@ -133,17 +130,6 @@ prop_compose! {
 
 fn filter(subscription: &str) -> Option<&str> {
     subscription.lines().nth(1)
-}
-
-fn judge(trial: &Trial) -> Outcome {
-    judge_trial(&EventEngine, trial, &AtomicBool::new(false))
-        .expect("both passes are the same trial")
-}
-
-/// A finding in full, for a failure's message.
-fn finding_text(finding: &Finding) -> String {
-    let line = |line: &HistoryLine| format!("{}  {}\n", line.at, line.text);
-    finding.history.iter().map(line).collect::<String>() + &finding.reason
 }
 
 proptest! {

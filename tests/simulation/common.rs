@@ -2,15 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+use std::sync::atomic::AtomicBool;
+
 use qoslab::base::{
     Event, Hop, MessageId, Node, Observer, PacketKind, PacketMeta, PacketSubject, PublisherIndex,
     Span, Time,
 };
+use qoslab::guarantee::{Finding, HistoryLine, Outcome};
 use qoslab::network::FateOverride;
 use qoslab::scenario::Scenario;
-use qoslab::sim::RunSummary;
-use qoslab::sim::Trial;
 use qoslab::sim::event::run_with_override;
+use qoslab::sim::{EventEngine, RunSummary, Trial};
+use qoslab::study::judge_trial;
 
 /// One publisher `sensor` with its own link, and a subscriber `app` on a perfect one.
 pub(crate) struct TwoHopScenario<'a> {
@@ -104,6 +107,18 @@ pub(crate) fn trial(text: &str, seed: u64) -> Trial {
     });
     assert_eq!(scenario.points.len(), 1);
     scenario.points[0].trial(seed)
+}
+
+/// The verdict on a trial.
+pub(crate) fn judge(trial: &Trial) -> Outcome {
+    judge_trial(&EventEngine, trial, &AtomicBool::new(false))
+        .expect("both passes are the same trial")
+}
+
+/// A finding in full, for a failure's message.
+pub(crate) fn finding_text(finding: &Finding) -> String {
+    let line = |line: &HistoryLine| format!("{}  {}\n", line.at, line.text);
+    finding.history.iter().map(line).collect::<String>() + &finding.reason
 }
 
 /// Runs a trial under an observer.

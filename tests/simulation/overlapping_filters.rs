@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use crate::common::{run_observed, trial};
+use crate::common::{judge, run_observed, trial};
 use qoslab::base::{Event, Observer, PacketName, Time};
-use qoslab::guarantee::{Blame, Breach, FirstPassObserver, Outcome, Violation};
+use qoslab::guarantee::{Blame, Breach, FirstPassObserver, Violation};
 use qoslab::mqtt::{OverlappingFilters, Quirk};
-use qoslab::sim::{EventEngine, Setup, Trial};
-use qoslab::study::{judge_trial, trial_facts};
+use qoslab::sim::{Setup, Trial};
+use qoslab::study::trial_facts;
 
 /// A meter of QoS 2 and an app with these filters, whose connections are cut now and then.
 fn with_filters(broker: &str, filters: &[(&str, u8)]) -> Trial {
@@ -43,11 +42,6 @@ do = "cut"
 "#
     );
     trial(&text, 1)
-}
-
-fn judge(trial: &Trial) -> Outcome {
-    judge_trial(&EventEngine, trial, &AtomicBool::new(false))
-        .expect("both passes are the same trial")
 }
 
 fn with_quirk(mut trial: Trial, quirk: Quirk) -> Trial {

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use crate::common::{TwoHopScenario, run_observed};
+use crate::common::{TwoHopScenario, judge, run_observed};
 use qoslab::guarantee::rules::Rule;
-use qoslab::guarantee::{Blame, Breach, Monitor, Outcome, Promise, Violation};
+use qoslab::guarantee::{Blame, Breach, Monitor, Promise, Violation};
 use qoslab::mqtt::Quirk;
-use qoslab::sim::{EventEngine, Setup, Trial};
-use qoslab::study::{judge_trial, trial_facts};
+use qoslab::sim::{Setup, Trial};
+use qoslab::study::trial_facts;
 
 /// Many messages over links that lose a quarter of all packets, in order and without duplicates.
 const LOSSY: TwoHopScenario<'_> = TwoHopScenario {
@@ -24,11 +23,6 @@ const LOSSY: TwoHopScenario<'_> = TwoHopScenario {
     first: "delay = \"50ms\"\nloss = \"25%\"",
     second: "delay = \"50ms\"\nloss = \"25%\"",
 };
-
-fn judge(trial: &Trial) -> Outcome {
-    judge_trial(&EventEngine, trial, &AtomicBool::new(false))
-        .expect("both passes are the same trial")
-}
 
 fn with_bug(trial: &Trial, add_bug: impl FnOnce(&mut Setup)) -> Trial {
     let mut setup = Setup::clone(&trial.setup);

@@ -4,14 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
+use crate::common::judge;
 use qoslab::base::Ending;
 use qoslab::guarantee::{Blame, Breach, Outcome, Promise, RuleViolationKind};
 use qoslab::mqtt::{ClientSettings, Quirk, QuirkSide};
 use qoslab::scenario::{Point, Scenario, find_scenarios};
-use qoslab::sim::{EventEngine, Setup, Trial};
-use qoslab::study::judge_trial;
+use qoslab::sim::{Setup, Trial};
 
 /// A promise that breaks, and the kind of break.
 type ExpectedBreach = Option<(Promise, Breach)>;
@@ -145,11 +144,6 @@ fn scenarios() -> BTreeMap<String, Scenario> {
 fn trials(scenario: &Scenario) -> impl Iterator<Item = (&Point, u64)> {
     let seeds = scenario.first_seed..scenario.first_seed + u64::from(scenario.seed_count);
     scenario.points.iter().flat_map(move |point| seeds.clone().map(move |seed| (point, seed)))
-}
-
-fn judge(trial: &Trial) -> Outcome {
-    judge_trial(&EventEngine, trial, &AtomicBool::new(false))
-        .expect("both passes are the same trial")
 }
 
 /// The same trial with a quirk on the endpoint that is to be blamed.

@@ -1,16 +1,15 @@
 //! Every quirk in the scenarios that were not written for it: whoever has it is the only one that
 //! is blamed, and most quirks are found there too.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
+use crate::common::{finding_text, judge};
 use qoslab::guarantee::{Blame, Outcome, RuleViolationKind};
 use qoslab::mqtt::{Quirk, QuirkSide};
 use qoslab::scenario::{Scenario, find_scenarios};
-use qoslab::sim::{EventEngine, Setup, Trial};
-use qoslab::study::judge_trial;
+use qoslab::sim::{Setup, Trial};
 use rayon::prelude::*;
 
 /// The most events of a trial here, by their estimate.
@@ -30,9 +29,9 @@ const NEEDS_ITS_CLASS: [Deviation; 6] = [
 type Deviation = (Quirk, bool);
 
 /// What a trial found.
-struct Judged {
+struct Judged<'t> {
     deviation: Deviation,
-    scenario: String,
+    scenario: &'t str,
     outcome: Outcome,
 }
 
@@ -42,20 +41,19 @@ fn whoever_has_a_quirk_is_the_only_one_that_is_blamed_in_any_scenario() {
     let jobs: Vec<_> = deviations()
         .flat_map(|deviation| trials.iter().map(move |(name, trial)| (deviation, name, trial)))
         .collect();
-    let judged: Vec<Judged> = jobs
+    let judged: Vec<Judged<'_>> = jobs
         .into_par_iter()
         .map(|(deviation, name, trial)| {
             let outcome = judge(&with_quirk(trial, deviation));
-            Judged { deviation, scenario: name.clone(), outcome }
+            Judged { deviation, scenario: name, outcome }
         })
         .collect();
     let wrong: Vec<String> = judged.iter().filter_map(wrongly_blamed).collect();
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), judged.len(), wrong.join("\n"));
-    let mut found: BTreeMap<Deviation, BTreeSet<&str>> = BTreeMap::new();
-    for one in judged.iter().filter(|one| blames(&one.outcome).any(|it| is_of(one.deviation, it))) {
-        found.entry(one.deviation).or_default().insert(&one.scenario);
-    }
-    let expected = |one: &Deviation| found.contains_key(one) || NEEDS_ITS_CLASS.contains(one);
+    let is_found = |one: &&Judged<'_>| blames(&one.outcome).any(|it| is_of(one.deviation, it));
+    let found: BTreeSet<Deviation> =
+        judged.iter().filter(is_found).map(|one| one.deviation).collect();
+    let expected = |one: &Deviation| found.contains(one) || NEEDS_ITS_CLASS.contains(one);
     let missed: Vec<_> = deviations().filter(|one| !expected(one)).map(name).collect();
     assert_eq!(missed, Vec::<String>::new(), "of {}", deviations().count());
 }
@@ -113,11 +111,6 @@ fn with_quirk(trial: &Trial, (quirk, on_broker): Deviation) -> Trial {
     Trial { setup: Arc::new(setup), ..trial.clone() }
 }
 
-fn judge(trial: &Trial) -> Outcome {
-    judge_trial(&EventEngine, trial, &AtomicBool::new(false))
-        .expect("both passes are the same trial")
-}
-
 fn blames(outcome: &Outcome) -> impl Iterator<Item = Blame> {
     let promises = outcome.violations.keys().map(|violation| violation.blame);
     let rules = outcome.rule_violations.keys().filter(|it| RuleViolationKind::fails_trial(it));
@@ -134,16 +127,12 @@ fn is_of((_, on_broker): Deviation, blame: Blame) -> bool {
 
 /// A blame that is neither of the one with the quirk nor of the network or the configuration,
 /// which scenarios declare.
-fn wrongly_blamed(judged: &Judged) -> Option<String> {
+fn wrongly_blamed(judged: &Judged<'_>) -> Option<String> {
     let Judged { deviation, scenario, outcome } = judged;
     let wrong = blames(outcome).find(|blame| {
         !is_of(*deviation, *blame) && !matches!(blame, Blame::Network | Blame::Configuration)
     })?;
     let finding = outcome.findings.iter().find(|finding| finding.violation.blame == wrong);
-    let history = finding.into_iter().flat_map(|finding| &finding.history);
-    let history: Vec<_> = history.map(|line| format!("  {} {}\n", line.at, line.text)).collect();
-    let history = history.concat();
-    let what = finding.map(|finding| format!("{:?} {}", finding.violation, finding.reason));
-    let what = what.unwrap_or_else(|| format!("{wrong:?}"));
-    Some(format!("{} in {scenario}: {what}\n{history}", name(*deviation)))
+    let text = finding.map(finding_text).unwrap_or_default();
+    Some(format!("{} in {scenario}: {wrong:?}\n{text}", name(*deviation)))
 }

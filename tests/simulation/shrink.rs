@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use qoslab::guarantee::{Blame, Outcome};
+use crate::common::judge;
+use qoslab::guarantee::Blame;
 use qoslab::mqtt::{Quirk, Quirks};
 use qoslab::scenario::Scenario;
 use qoslab::sim::{EventEngine, Setup, Trial};
-use qoslab::study::{BrokenGuarantee, MAX_SHRINK_EVENTS, ShrunkTrial, judge_trial, shrink};
+use qoslab::study::{BrokenGuarantee, MAX_SHRINK_EVENTS, ShrunkTrial, shrink};
 
 /// A scenario in which a quirk shows: what differs from the common part.
 #[derive(Clone, Copy, Default)]
@@ -214,11 +215,6 @@ on = \"*\"
 do = {{ outage = \"exp 8s\" }}
 {more}"
     )
-}
-
-fn judge(trial: &Trial) -> Outcome {
-    judge_trial(&EventEngine, trial, &AtomicBool::new(false))
-        .expect("both passes are the same trial")
 }
 
 fn without_quirks(trial: &Trial, blamed: Blame) -> Trial {

@@ -50,9 +50,9 @@ pub(super) struct BlameInput<'a> {
 
 /// Blames the first endpoint, in causal order, whose broken rule concerns the message; else one
 /// that let go of it without a reason; else a full queue, if that is what dropped a lost message;
-/// else a store that forgot it, or its packet id; else the network, if it harmed a packet of that
-/// message on a datagram link; else another setting; else an endpoint that did not do its part on
-/// a byte stream; else it stays unexplained.
+/// else a packet id by which it was taken for another; else a store that forgot it; else the
+/// network, if it harmed a packet of that message on a datagram link; else another setting; else an
+/// endpoint that did not do its part; else it stays unexplained.
 pub(super) fn assign_blame(input: &BlameInput<'_>) -> BlameDecision {
     let BlameInput {
         trial: facts,

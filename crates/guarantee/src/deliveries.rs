@@ -1,4 +1,4 @@
-//! What the ledger learns from copies that are delivered, and from those that the broker drops.
+//! What the ledger learns from copies that are delivered.
 
 use super::delivery_unit::DeliveryState;
 use super::ledger::Ledger;

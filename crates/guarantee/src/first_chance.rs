@@ -78,7 +78,7 @@ impl SubscriberWindow {
 }
 
 impl Ledger {
-    /// A message with a Message Expiry Interval came to the broker.
+    /// A message came to the broker: notes when it expires, and for whom it is too large.
     pub(super) fn note_limits(
         &mut self,
         now: Time,

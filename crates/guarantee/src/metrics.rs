@@ -164,6 +164,12 @@ impl BytesByPurpose {
         ("tcp_acknowledgements", "TCP's own acknowledgements", |it| it.tcp_acknowledgements),
     ];
 
+    /// What messages took: the rest belongs to none.
+    #[must_use]
+    pub const fn of_messages(&self) -> u64 {
+        self.payload + self.framing + self.acknowledgements + self.resends
+    }
+
     /// All that was sent.
     #[must_use]
     pub fn total(&self) -> u64 {

@@ -143,9 +143,11 @@ impl SharedSubscriptions {
     #[inline]
     pub(super) fn on_sending_began(&mut self, client: ClientIndex, message_id: &MessageId) {
         // A member of several groups gets a copy for each.
-        let waits = |it: &GroupUnit| it.unit.state() != DeliveryState::ForwardingStarted;
-        let is_first = self.find_unit(client, message_id, waits).is_some();
-        if let Some(it) = self.find_unit(client, message_id, |it| !is_first || waits(it))
+        let rank = |it: &GroupUnit| {
+            let is_begun = it.unit.state() == DeliveryState::ForwardingStarted;
+            Some(u8::from(is_begun))
+        };
+        if let Some((_, it)) = self.find_unit(client, message_id, rank)
             && matches!(
                 it.unit.state(),
                 DeliveryState::MustDeliver
@@ -167,13 +169,13 @@ impl SharedSubscriptions {
         message_id: &MessageId,
         is_extra: bool,
     ) -> Option<DeliveredCopy> {
-        let is_owed = |it: &GroupUnit| it.unit.state() >= DeliveryState::MayDeliver;
-        let is_open = |it: &GroupUnit| is_owed(it) && it.unit.copies() == 0;
         // Of several groups, one that has no copy yet.
-        let is_any_open = self.find_unit(client, message_id, is_open).is_some();
-        let takes_it =
-            |it: &GroupUnit| if is_any_open { is_open(it) } else { is_extra && is_owed(it) };
-        let group_unit = self.find_unit(client, message_id, takes_it)?;
+        let rank = |it: &GroupUnit| match it.unit.copies() {
+            _ if it.unit.state() < DeliveryState::MayDeliver => None,
+            0 => Some(0),
+            _ => is_extra.then_some(1),
+        };
+        let (_, group_unit) = self.find_unit(client, message_id, rank)?;
         let copy = DeliveredCopy::after(group_unit.unit.copies());
         group_unit.unit.add_copy();
         group_unit.recipient = Some(client);
@@ -187,7 +189,7 @@ impl SharedSubscriptions {
         message_id: &MessageId,
         state: DeliveryState,
     ) {
-        let Some((members, it)) = self.find_in_group(client, message_id, |_| true) else { return };
+        let Some((members, it)) = self.find_unit(client, message_id, |_| Some(0)) else { return };
         // Another member may have got it after the one to which it was sent first.
         let is_another_s = it.recipient.is_some_and(|to| to != client && members.contains_key(&to));
         if it.unit.state().is_owed() && !is_another_s {
@@ -198,7 +200,7 @@ impl SharedSubscriptions {
 
     /// A message is larger than a member takes, and it may be that member's turn.
     pub(super) fn on_too_large(&mut self, client: ClientIndex, message_id: &MessageId) {
-        if let Some((members, it)) = self.find_in_group(client, message_id, |_| true)
+        if let Some((members, it)) = self.find_unit(client, message_id, |_| Some(0))
             && members.contains_key(&client)
             && it.unit.state() == DeliveryState::MustDeliver
         {
@@ -251,32 +253,24 @@ impl SharedSubscriptions {
         })
     }
 
+    /// The unit of the client's group that has the lowest rank, of equals the first, with the
+    /// group's current members. Units without a rank do not fit.
     #[inline]
     fn find_unit(
         &mut self,
         client: ClientIndex,
         message_id: &MessageId,
-        test: impl Fn(&GroupUnit) -> bool,
-    ) -> Option<&mut GroupUnit> {
-        self.find_in_group(client, message_id, test).map(|(_, unit)| unit)
-    }
-
-    /// The unit of the first group that fits, with the group's current members.
-    #[inline]
-    fn find_in_group(
-        &mut self,
-        client: ClientIndex,
-        message_id: &MessageId,
-        test: impl Fn(&GroupUnit) -> bool,
+        rank: impl Fn(&GroupUnit) -> Option<u8>,
     ) -> Option<(&BTreeMap<ClientIndex, QoS>, &mut GroupUnit)> {
         let key = (message_id.publisher, message_id.sequence);
         let Self { groups, filters_of_publisher: of_stream } = self;
-        let mut filters = of_stream.get(&message_id.publisher)?.iter();
-        let filter = filters.find(|filter| {
-            groups.get(*filter).is_some_and(|group| {
-                group.units.get(&key).is_some_and(&test) && group.ever_members.contains(&client)
-            })
-        })?;
+        let filters = of_stream.get(&message_id.publisher)?.iter();
+        let ranked = filters.filter_map(|filter| {
+            let group = groups.get(filter)?;
+            let rank = rank(group.units.get(&key)?)?;
+            group.ever_members.contains(&client).then_some((rank, filter))
+        });
+        let (_, filter) = ranked.min_by_key(|(rank, _)| *rank)?;
         let ShareGroup { members, units, .. } = groups.get_mut(filter)?;
         Some((members, units.get_mut(&key)?))
     }

@@ -118,13 +118,12 @@ pub fn bytes_per_message(point: &PointResult, qos: QoS) -> ConfidenceInterval {
 /// their own packets. 0 without messages.
 #[must_use]
 pub fn tcp_resends_per_message(point: &PointResult) -> f64 {
-    /// Payload, framing, acknowledgements and resends.
-    const OF_MESSAGES: usize = 4;
     let rows = || point.trials.iter().flat_map(|trial| &trial.qos);
     let messages: u64 = rows().map(|row| row.counts.messages).sum();
     let packets: u64 = rows().map(|row| row.total_sent().bytes).sum();
-    let all = point.bytes_by_purpose().map_or(0.0, |all| all.iter().take(OF_MESSAGES).sum());
-    if messages == 0 { 0.0 } else { (all - to_f64(packets) / to_f64(messages)).max(0.0) }
+    let summaries = point.trials.iter().filter_map(|trial| trial.summary.as_ref());
+    let all: u64 = summaries.map(|summary| summary.bytes.of_messages()).sum();
+    if messages == 0 { 0.0 } else { to_f64(all.saturating_sub(packets)) / to_f64(messages) }
 }
 
 /// The share that is not exceeded at 95 % confidence when none of `trials` was a hit: the

@@ -18,8 +18,8 @@ const LEAST_SECONDS: u64 = 20;
 /// A change may make a program ask for all memory there is: it gets this much, in KiB.
 const MEMORY_KIB: u64 = 12 << 20;
 
-/// The cases of property tests, as in `.cargo/config.toml`.
-const PROPERTY_SEED: &str = "20261130";
+/// The cases of property tests, from `.cargo/config.toml`.
+const PROPERTY_SEED: &str = env!("PROPTEST_RNG_SEED");
 
 /// What became of a change.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -168,10 +168,9 @@ impl Judge {
     }
 
     fn meet_tool(&self, ways: &[&str], number: u32, seconds: u64) -> Result<ToolVerdict> {
-        let reports = reports_folder(&self.folder);
         let mut command = limited(seconds, number);
         command.arg(&self.command).args(["run", "scenarios/"]).args(ways);
-        command.arg("--out").arg(&reports).current_dir(&self.folder);
+        command.args(["--out", "target/mutant-reports"]).current_dir(&self.folder);
         let status = command.status().context("cannot start qoslab")?;
         Ok(match status.code() {
             Some(0) => ToolVerdict::Passed,
@@ -205,10 +204,6 @@ fn time(name: &str, run: impl FnOnce() -> Result<bool>) -> Result<u64> {
     let seconds = start.elapsed().as_secs() + 1;
     eprintln!("{name}: {seconds} s");
     Ok(seconds)
-}
-
-fn reports_folder(folder: &Path) -> PathBuf {
-    folder.join("target/mutant-reports")
 }
 
 /// What comes after it runs with so much time and memory, with this change on, and says nothing.

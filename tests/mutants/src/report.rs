@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::judge::{Outcome, Outcomes, ToolVerdict};
 use crate::mutant::Mutant;
+use qoslab_study::statistics::wilson;
 
 pub(crate) fn markdown(population: usize, sample: &[Mutant], outcomes: &Outcomes) -> String {
     let judged: Vec<(&Mutant, &Outcome)> =
@@ -33,12 +34,10 @@ pub(crate) fn markdown(population: usize, sample: &[Mutant], outcomes: &Outcomes
 }
 
 fn row(text: &mut String, what: &str, count: usize, noticed: usize) {
-    let (low, high) = wilson(count, noticed);
-    let _infallible = writeln!(
-        text,
-        "| {what} | {count} | {noticed} | {:.1} % | {low:.1} to {high:.1} % |",
-        percent(noticed, count)
-    );
+    let share = wilson(noticed as u64, count as u64);
+    let [value, low, high] = [share.value, share.low, share.high].map(|share| share * 100.0);
+    let _infallible =
+        writeln!(text, "| {what} | {count} | {noticed} | {value:.1} % | {low:.1} to {high:.1} % |");
 }
 
 fn list(
@@ -51,24 +50,4 @@ fn list(
     for (mutant, _) in judged.iter().filter(|(_, outcome)| is_listed(outcome)) {
         let _infallible = writeln!(text, "- `{}`", mutant.name);
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of some hundreds")]
-fn percent(part: usize, whole: usize) -> f64 {
-    if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 }
-}
-
-/// Wilson's score interval at 95 %, in percent.
-#[expect(clippy::cast_precision_loss, reason = "counts of some hundreds")]
-fn wilson(count: usize, hits: usize) -> (f64, f64) {
-    const Z: f64 = 1.959_964;
-    if count == 0 {
-        return (0.0, 100.0);
-    }
-    let n = count as f64;
-    let p = hits as f64 / n;
-    let centre = p + Z * Z / (2.0 * n);
-    let spread = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-    let scale = 100.0 / (1.0 + Z * Z / n);
-    ((centre - spread) * scale, (centre + spread) * scale)
 }

@@ -119,7 +119,7 @@ impl Tree {
         Ok(failing)
     }
 
-    /// The last switch before the end of a compiler's span, if it stands in the span's function.
+    /// The last switch of the file before the end of a compiler's span.
     fn switch_at(&self, span: &Value) -> Result<Option<u32>> {
         let (Some(file), Some(line)) = (span["file_name"].as_str(), span["line_end"].as_u64())
         else {

@@ -60,7 +60,7 @@ const FIELD_NAT_IDLE: Span = Span::from_secs(1_800);
 /// of connections of nodes that did not move were away for longer each day (Baltrunas, Elmokashfi
 /// and Kvalbein, "Measuring the Reliability of Mobile Broadband Networks", IMC 2014); the pieces
 /// are an estimate.
-const FIELD_OUTAGE: OutageModel = OutageModel {
+pub const FIELD_OUTAGE: OutageModel = OutageModel {
     every: IntervalDistribution::Exponential(Span::from_secs(21_600)),
     lasts: IntervalDistribution::Exponential(Span::from_secs(150)),
 };

@@ -3,6 +3,7 @@
 use super::crossovers::{CrossoverUnit, SearchMethod};
 use crate::scenario::{LossField, Scenario, Setting};
 use crate::sweep::Study;
+use qoslab_core::network::presets::FIELD_OUTAGE;
 use qoslab_core::network::{SocketBuffer, Transport};
 
 /// The greatest number of losses that are searched.
@@ -17,9 +18,7 @@ const NAT_SECONDS: [f64; 6] = [7_440.0, 1_800.0, 600.0, 300.0, 120.0, 30.0];
 /// Send buffers that are tried, in bytes: what Linux grows to, what it starts with, and down to
 /// lwIP's two segments.
 const SEND_BUFFERS: [f64; 5] = [4_194_304.0, 65_536.0, 16_384.0, 5_760.0, 2_920.0];
-/// The mean time between outages, in seconds, as in the presets for the field; less where a run
-/// would not meet this many while it publishes.
-const OUTAGE_EVERY: f64 = 21_600.0;
+/// How many outages a run meets at least while it publishes.
 const OUTAGES_A_RUN: f64 = 4.0;
 
 /// A field that is searched.
@@ -74,11 +73,13 @@ pub(super) fn search_fields(study: &Study, scenario: &Scenario) -> Vec<SearchFie
     losses.into_iter().map(field).collect()
 }
 
-/// What may end the connections of a link: outages, and a NAT.
+/// What may end the connections of a link: outages, as often as in the presets for the field or
+/// oftener, and a NAT.
 fn breaks_of(scenario: &Scenario, link: &str) -> [SearchField; 2] {
     let publishers = scenario.points.iter().flat_map(|point| &point.setup.publishers);
     let spans = publishers.map(|it| f64::from(it.count) * it.every.mean().as_secs_f64());
-    let every = (spans.fold(1.0, f64::max) / OUTAGES_A_RUN).min(OUTAGE_EVERY);
+    let in_the_field = FIELD_OUTAGE.every.mean().as_secs_f64();
+    let every = (spans.fold(1.0, f64::max) / OUTAGES_A_RUN).min(in_the_field);
     [
         SearchField {
             path: format!("link.{link}.outage.lasts"),

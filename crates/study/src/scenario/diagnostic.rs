@@ -185,12 +185,15 @@ impl Diagnostic {
 
     /// Suggests which of the known names was perhaps meant, or names them all.
     pub(super) fn suggest_name(&mut self, name: &str, known: &[&str]) -> &mut Self {
-        let help = match nearest_name(name, known) {
-            Some(one) => format!("did you mean `{one}`?"),
-            None if known.is_empty() => return self,
-            None => format!("known here: {}", known.join(", ")),
-        };
-        self.help(help)
+        if known.is_empty() { self } else { self.help(name_hint(name, known)) }
+    }
+}
+
+/// Which of the known names was perhaps meant, or all of them.
+pub(super) fn name_hint(name: &str, known: &[&str]) -> String {
+    match nearest_name(name, known) {
+        Some(one) => format!("did you mean `{one}`?"),
+        None => format!("known here: {}", known.join(", ")),
     }
 }
 

@@ -104,8 +104,7 @@ pub(super) fn expand_nodes(file: &ScenarioFile, errors: &mut Diagnostics) -> Exp
         }
     }
     links.check_all_used(file, complete, errors);
-    bill_devices(&mut nodes);
-    refuse_idle_prices(file, &nodes, errors);
+    bill_devices(file, &mut nodes, errors);
     nodes
 }
 
@@ -160,38 +159,28 @@ fn add_client(nodes: &mut ExpandedNodes, table: &ClientTable, number: u64, own: 
 }
 
 /// Bills the devices on links with a price: those that publish, or all if none of a link's does.
-/// Without any price those that publish are billed, at no price.
-fn bill_devices(nodes: &mut ExpandedNodes) {
+/// Without any price those that publish are billed, at no price. A price of a link on which nobody
+/// publishes or subscribes bills nothing, and is refused.
+fn bill_devices(file: &ScenarioFile, nodes: &mut ExpandedNodes, errors: &mut Diagnostics) {
     let streams = nodes.publishers.iter().filter(|stream| !stream.is_will);
     let publishers: BTreeSet<usize> = streams.map(|stream| stream.client.index()).collect();
     let has_publisher: BTreeSet<usize> =
         publishers.iter().filter_map(|client| Some(nodes.links.get(*client)?.0)).collect();
     let has_price = nodes.links.iter().any(|(_, price)| price.is_some());
+    let mut busy = has_publisher.clone();
     for (at, (client, (link, price))) in nodes.clients.iter_mut().zip(&nodes.links).enumerate() {
         let is_device = publishers.contains(&at) || (has_price && !has_publisher.contains(link));
         let price = if has_price { *price } else { Some(0.0) };
         client.billed = price.filter(|_| is_device);
+        if !client.subscriptions.is_empty() {
+            busy.insert(*link);
+        }
     }
-}
-
-/// Refuses a price of a link on which nobody publishes or subscribes, so that nothing is billed.
-fn refuse_idle_prices(file: &ScenarioFile, nodes: &ExpandedNodes, errors: &mut Diagnostics) {
-    let streams = nodes.publishers.iter().filter(|stream| !stream.is_will);
-    let publishers: BTreeSet<usize> = streams.map(|stream| stream.client.index()).collect();
-    let has_traffic =
-        |at: usize| publishers.contains(&at) || !nodes.clients[at].subscriptions.is_empty();
-    let links = nodes.links.iter().enumerate();
-    let busy: BTreeSet<usize> =
-        links.filter(|(at, _)| has_traffic(*at)).map(|(_, (link, _))| *link).collect();
-    for (_, link) in file.link.iter().enumerate().filter(|(at, _)| !busy.contains(at)) {
+    for (_, link) in (0..).zip(&file.link).filter(|(at, _)| !busy.contains(at)) {
         if let Some(price) = link.value.price.as_ref().filter(|_| !nodes.clients.is_empty()) {
+            let label = "nobody publishes or subscribes here";
             errors
-                .error(
-                    &price.span,
-                    "nothing is billed on this link",
-                    "nobody publishes or \
-                        subscribes here",
-                )
+                .error(&price.span, "nothing is billed on this link", label)
                 .help("put the price on the link of the devices that publish");
         }
     }

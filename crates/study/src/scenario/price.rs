@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 use super::axis::Unit;
-use super::diagnostic::{Diagnostics, nearest_name};
+use super::diagnostic::{Diagnostics, name_hint};
 use super::file::ScenarioFile;
 use super::links::client_end;
 use super::nodes::{MAX_CLIENTS, fleet_size, with_fleet_number};
@@ -113,10 +113,7 @@ pub(super) fn check_link(file: &ScenarioFile, name: &str) -> Result<(), Problem>
     if known.contains(&name) {
         return Ok(());
     }
-    let help = match nearest_name(name, &known) {
-        Some(nearest) => format!("did you mean `{nearest}`?"),
-        None => format!("known here: {}", known.join(", ")),
-    };
+    let help = name_hint(name, &known);
     Err(Problem::new("is for no link of the scenario", format!("there is no `{name}`")).help(help))
 }
 

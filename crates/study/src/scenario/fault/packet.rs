@@ -1,6 +1,6 @@
 //! Which packets can ever be sent on a link.
 
-use crate::scenario::diagnostic::nearest_name;
+use crate::scenario::diagnostic::name_hint;
 use crate::scenario::problem::Problem;
 use crate::scenario::subscribers::without_share_name;
 use qoslab_core::base::{ClientIndex, Direction, PacketKind, QoS};
@@ -13,11 +13,7 @@ pub(super) fn parse_kind(name: &str, direction: Direction) -> Result<PacketKind,
     let kinds = &PacketKind::ALL[1..15];
     let Some(kind) = kinds.iter().find(|kind| kind.label() == name) else {
         let known: Vec<_> = kinds.iter().map(|kind| kind.label()).collect();
-        let upper = name.to_uppercase();
-        let help = match nearest_name(&upper, &known) {
-            Some(one) => format!("did you mean `{one}`?"),
-            None => format!("known here: {}", known.join(", ")),
-        };
+        let help = name_hint(&name.to_uppercase(), &known);
         return Err(Problem::new(format!("there is no packet `{name}`"), "unknown kind").help(help));
     };
     let (sender, field) = match kind {
