@@ -219,8 +219,8 @@ impl DecisionText<'_> {
                 ),
             };
             let every = it.outage_every.map(Span::from_secs_f64).map(format_span);
-            let every = every.map(|every| format!(", with one every {every} on average"));
-            format!("{text}{} ({by}).", every.unwrap_or_default())
+            let every = every.map(|every| format!("; an outage every {every} on average"));
+            format!("{text} ({by}{}).", every.unwrap_or_default())
         });
         each.collect::<Vec<_>>().join(" ")
     }
